@@ -37,16 +37,52 @@ class Plan {
   }
 }
 
+/* Patches of pixels as channels, as torch's pixel_unshuffle orders them: channel, row, column. */
+class Patches {
+  constructor(kernels, size, channels, patch) {
+    Object.assign(this, { kernels, patch });
+    this.side = size / patch;
+    this.channels = channels * patch ** 2;
+    this.order = new Int32Array(size * size * channels);
+    let i = 0;
+    for (let y = 0; y < size; y++) {
+      for (let x = 0; x < size; x++) {
+        const place = Math.floor(y / patch) * this.side + Math.floor(x / patch);
+        const within = (y % patch) * patch + (x % patch);
+        for (let c = 0; c < channels; c++) {
+          this.order[i++] = place * this.channels + c * patch ** 2 + within;
+        }
+      }
+    }
+  }
+
+  unshuffle(out, from) {
+    const { order, kernels } = this;
+    const [to, pixels] = [out, from].map((at) => kernels.floats(at, order.length));
+    for (let i = 0; i < order.length; i++) to[order[i]] = pixels[i];
+  }
+
+  shuffle(out, from) {
+    const { order, kernels } = this;
+    const [pixels, values] = [out, from].map((at) => kernels.floats(at, order.length));
+    for (let i = 0; i < order.length; i++) pixels[i] = values[order[i]];
+  }
+}
+
 /* f(u, k) of an image: `input` and `output` are the addresses of pixels × channels. */
 export class UNet extends Plan {
   /* `config` is the card's table [unet]. */
   constructor(kernels, weights, prefix, config, size, channels) {
     super(kernels, weights, prefix);
     this.config = config;
+    this.patches = new Patches(kernels, size, channels, config.patch_size ?? 1);
     this.input = kernels.reserve(size * size * channels);
     this.output = kernels.reserve(size * size * channels);
+    const apart = this.patches.patch > 1;
+    this.first = apart ? kernels.reserve(size * size * channels) : this.input;
+    this.last = apart ? kernels.reserve(size * size * channels) : this.output;
     this.#planEmbedding();
-    this.#plan(size, channels);
+    this.#plan(this.patches.side, this.patches.channels);
   }
 
   /* From `input` at a level to `output`. */
@@ -59,7 +95,9 @@ export class UNet extends Plan {
       embedding[i] = Math.cos(angle);
       embedding[half + i] = Math.sin(angle);
     }
+    if (this.first !== this.input) this.patches.unshuffle(this.first, this.input);
     this.perform();
+    if (this.last !== this.output) this.patches.shuffle(this.output, this.last);
   }
 
   #planEmbedding() {
@@ -76,7 +114,7 @@ export class UNet extends Plan {
   #plan(size, channels) {
     const { channel_mult: mult, num_res_blocks: blocks, model_channels: width } = this.config;
     const attended = (level) => this.config.attention_levels.includes(level);
-    let x = { at: this.input, size, channels };
+    let x = { at: this.first, size, channels };
     let block = 0;
     x = this.#convolution(x, "input_blocks.0.0");
     const skips = [x];
@@ -106,7 +144,7 @@ export class UNet extends Plan {
     }
     const frame = this.#frame(x.size, x.channels);
     this.#norm(frame.inside, frame.row, x, "out.0", { silu: 1 });
-    this.#convolve(frame, { at: this.output, size, channels }, "out.2");
+    this.#convolve(frame, { at: this.last, size, channels }, "out.2");
   }
 
   /* Two convolutions around the level's embedding, with a skip. */

@@ -445,18 +445,20 @@ _DEFAULTS = {item.name: item.default for item in fields(ModelCard)}
 
 
 def _tables_last(value: Any) -> Any:
-    """Return the value with tables and lists of tables after other keys, as TOML writes them."""
+    """Return the value with plain keys first, then lists of tables, then tables."""
     if isinstance(value, list):
         return [_tables_last(item) for item in value]
     if not isinstance(value, dict):
         return value
-    pairs = sorted(value.items(), key=lambda pair: _is_table(pair[1]))
+    pairs = sorted(value.items(), key=lambda pair: _place_in_toml(pair[1]))
     return {key: _tables_last(item) for key, item in pairs}
 
 
-def _is_table(value: Any) -> bool:
-    rows = isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
-    return rows or isinstance(value, dict)
+def _place_in_toml(value: Any) -> int:
+    """Return 0 for a plain value, 1 for a list of tables, 2 for a table."""
+    if isinstance(value, dict):
+        return 2
+    return int(isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value))
 
 
 def _of(part: object, key: str) -> Any:

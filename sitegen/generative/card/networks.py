@@ -42,9 +42,10 @@ _HeadChannels = Annotated[
 class UNetConfig:
     """The U-Net's hyperparameters, under their published names.
 
-    `norm_groups` is ours: how many groups the norms divide channels into, 32 as published unless it
-    is given. A light network wants fewer. A group of one channel forgets its mean, and with 32
-    channels there would be no other.
+    Two are not in the published code. `norm_groups` is the number of groups that the norms divide
+    channels into, 32 unless given. A light network needs fewer: a group of one channel loses its
+    mean, and with 32 channels there would be no other. `patch_size` p makes the network work on
+    patches of p × p pixels as channels (pixel unshuffle), at 1/p of the resolution.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -61,6 +62,7 @@ class UNetConfig:
     use_scale_shift_norm: Flag = False
     use_new_attention_order: Flag = True
     norm_groups: Count | None = None
+    patch_size: Annotated[int, Strict(), Field(ge=1, le=16)] | None = None
 
     @staticmethod
     def misfits(values: Mapping[str, Any]) -> Misfits:
@@ -86,6 +88,11 @@ class UNetConfig:
     def groups(self) -> int:
         """How many groups its norms have."""
         return self.norm_groups or GROUPS
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side of the patches that the first convolution takes as channels."""
+        return self.patch_size or 1
 
     def heads(self, channels: int) -> int:
         """How many attention heads a block of `channels` has."""
@@ -185,9 +192,12 @@ def halving_misfits(key: str, size: int | None, unet: object) -> Misfits:
     """What is wrong with images of `size` pixels, told under `key`, for a U-Net or its table."""
     table = unet if isinstance(unet, Mapping) else getattr(unet, "__dict__", {})
     halvings = len(table.get("channel_mult") or (0,)) - 1
-    if size and size % 2**halvings:
-        times = f"with this channel_mult the U-Net halves it {halvings} times"
-        yield key, f"must be divisible by {2**halvings}: {times}"
+    divisor = 2**halvings * (table.get("patch_size") or 1)
+    if size and size % divisor:
+        reason = f"with this channel_mult the U-Net halves it {halvings} times"
+        if divisor > 2**halvings:
+            reason += f", after patches of {divisor // 2**halvings} pixels"
+        yield key, f"must be divisible by {divisor}: {reason}"
 
 
 @checked("coarse")

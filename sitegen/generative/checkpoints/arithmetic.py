@@ -24,6 +24,7 @@ def convolutions(unet: UNetConfig, side: int) -> Iterator[tuple[int, int]]:
 
     What else a U-Net has, attention for one, a card tells less simply, and it is far less.
     """
+    side //= unet.patch
     width = unet.model_channels * unet.channel_mult[0]
     skips, last = [width], len(unet.channel_mult) - 1
     for depth, factor in enumerate(unet.channel_mult):
@@ -54,7 +55,7 @@ def linear_flop(shapes: Mapping[str, tuple[int, ...]]) -> int:
 def _flop(name: str, shape: tuple[int, ...], unet: UNetConfig, side: int) -> int:
     if len(shape) == 2:  # of the level's embedding, once an image
         return 2 * prod(shape)
-    pixels = (side >> _level(name, unet)) ** 2
+    pixels = (side // unet.patch >> _level(name, unet)) ** 2
     attention = 4 * pixels**2 * shape[1] if name.endswith(".qkv.weight") else 0
     return 2 * prod(shape) * pixels + attention
 

@@ -17,7 +17,14 @@ from typing import Literal
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import Format, is_folder
-from sitegen.generative.card.card import CARD_NAME, ModelCard, card_beside, preset, presets, read_card
+from sitegen.generative.card.card import (
+    CARD_NAME,
+    ModelCard,
+    card_beside,
+    preset,
+    presets,
+    read_card,
+)
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.checkpoints.archive import Scan, Stored, has_learned_variance, scan
 from sitegen.generative.checkpoints.floats import NAMES
@@ -263,7 +270,7 @@ class Architecture:
         learned: Resampling = "convolution" if unet.conv_resample else "pooling"
         resampling: Resampling = "residual" if unet.resblock_updown else learned
         return cls(
-            channels,
+            channels * unet.patch**2,
             **{name: getattr(unet, name) for name in _SEEN},
             attention_levels=tuple(sorted(unet.attention_levels)),
             resampling=resampling if len(unet.channel_mult) > 1 else None,

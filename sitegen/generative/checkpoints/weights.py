@@ -36,7 +36,7 @@ BANDS = "bands."
 """How the names of a cascade's networks begin; the number of the band follows, and a dot."""
 LOWEST_LEVEL = "coarse.lowest_level"
 """The note of a file that says from which level on the second network is to be asked."""
-MEANING = (("unet", "norm_groups"), ("diffusion", "prediction_type"))
+MEANING = (("unet", "norm_groups"), ("unet", "patch_size"), ("diffusion", "prediction_type"))
 """Keys of a card that say what weights mean and that their shapes do not tell; notes of a file."""
 CASCADE = "bands"
 """The note of a file that says which bands its networks are for, as canonical JSON."""

@@ -84,7 +84,9 @@ class Published:
     @cached_property
     def schedule(self) -> "BlurSchedule | None":
         """The blur that lies in the file. Raises ConfigError or OverflowError if it can be none."""
-        from sitegen.generative.card.card import BlurSchedule  # whoever only reads has no need of cards
+        from sitegen.generative.card.card import (
+            BlurSchedule,
+        )  # whoever only reads has no need of cards
 
         return None if self.sigmas is None else BlurSchedule(self.sigmas)
 

@@ -96,7 +96,7 @@ def write_graph(unet: UNet, channels: int, side: int) -> Graph:
     """
     writer = Writer()
     embedding = _level_embedding(writer, unet)
-    value, skips = Value("x", channels, side), []
+    value, skips = _unshuffled(writer, Value("x", channels, side), unet.config.patch), []
     for block in cast(Iterable[Block], unet.input_blocks):
         value = _block(writer, block, value, embedding)
         skips.append(value)
@@ -108,6 +108,7 @@ def write_graph(unet: UNet, channels: int, side: int) -> Graph:
         value = _block(writer, block, both, embedding)
     for layer in unet.out:
         value = _layer(writer, layer, value)
+    value = _shuffled(writer, value, unet.config.patch)
     writer.nodes.append(helper.make_node("Identity", [value.name], ["answer"]))
     return _finished(writer, (channels, side, side))
 
@@ -224,6 +225,29 @@ def _doubled(writer: Writer, value: Value) -> Value:
         nearest_mode="floor",
     )
     return Value(name, value.channels, 2 * value.side)
+
+
+def _unshuffled(writer: Writer, value: Value, patch: int) -> Value:
+    """Patches as channels, in the order of `pixel_unshuffle`: channel, row, column.
+
+    ONNX' SpaceToDepth has the channel last.
+    """
+    if patch == 1:
+        return value
+    side, channels = value.side // patch, value.channels * patch**2
+    shape = writer.constant([-1, value.channels, side, patch, side, patch])
+    parted = writer.node("Reshape", value.name, shape)
+    moved = writer.node("Transpose", parted, perm=[0, 1, 3, 5, 2, 4])
+    name = writer.node("Reshape", moved, writer.constant([-1, channels, side, side]))
+    return Value(name, channels, side)
+
+
+def _shuffled(writer: Writer, value: Value, patch: int) -> Value:
+    """Return channels as patches of pixels, the inverse of `_unshuffled`."""
+    if patch == 1:
+        return value
+    name = writer.node("DepthToSpace", value.name, blocksize=patch, mode="CRD")
+    return Value(name, value.channels // patch**2, value.side * patch)
 
 
 def _norm(writer: Writer, layer: nn.GroupNorm, value: Value) -> Value:

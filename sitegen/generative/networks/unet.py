@@ -235,7 +235,8 @@ class UNet(nn.Module):
         self.time_embed = nn.Sequential(
             nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width)
         )
-        down = list(_down_blocks(config, channels))
+        inner = channels * config.patch**2
+        down = list(_down_blocks(config, inner))
         self.input_blocks = nn.ModuleList(block for block, _ in down)
         skips = [out for _, out in down]
         middle = skips[-1]
@@ -251,13 +252,14 @@ class UNet(nn.Module):
         self.out = nn.Sequential(
             GroupNorm(config.groups, last),
             nn.SiLU(),
-            zeroed(nn.Conv2d(last, channels, 3, padding=1)),
+            zeroed(nn.Conv2d(last, inner, 3, padding=1)),
         )
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """(N, C, H, W), (N,) → (N, C, H, W)."""
         embedding = self.time_embed(level_embedding(level, self.config.model_channels))
-        skips = []
+        skips, patch = [], self.config.patch
+        x = F.pixel_unshuffle(x, patch) if patch > 1 else x
         for block in self.input_blocks:
             x = block(x, embedding)
             skips.append(x)
@@ -265,7 +267,7 @@ class UNet(nn.Module):
         for block in self.output_blocks:
             x = block(torch.cat([x, skips.pop()], dim=1), embedding)
         answer: Tensor = self.out(x)
-        return answer
+        return F.pixel_shuffle(answer, patch) if patch > 1 else answer
 
 
 def _down_blocks(config: UNetConfig, channels: int) -> Iterator[tuple[Block, int]]:

@@ -36,6 +36,7 @@ ARCHITECTURES: list[dict[str, Any]] = [
     {"channel_mult": (1, 1), "attention_levels": (0,), "num_heads": 2, "image_size": 12},
     {"num_heads": 4, "channels": 3, "use_new_attention_order": False, "attention_levels": (0,)},
     {"model_channels": 24, "channel_mult": (1, 2), "norm_groups": 8, "image_size": 12},
+    {"channels": 3, "channel_mult": (1, 2), "patch_size": 2, "image_size": 24},
     {"channel_mult": (1, 3), "num_head_channels": 16, "num_res_blocks": 3, "image_size": 28},
 ]
 PREDICT = """

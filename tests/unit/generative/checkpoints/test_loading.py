@@ -13,7 +13,14 @@ from torch import Tensor
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import sha256
 from sitegen.ihdm import load_model
-from sitegen.generative.card.card import CARD_NAME, DiffusionConfig, FileRef, ModelCard, preset, read_card
+from sitegen.generative.card.card import (
+    CARD_NAME,
+    DiffusionConfig,
+    FileRef,
+    ModelCard,
+    preset,
+    read_card,
+)
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import network_shapes, read_weights
 from sitegen.generative.checkpoints.pickles import PickleError, read_pickle

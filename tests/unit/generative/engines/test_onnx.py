@@ -31,6 +31,8 @@ ODD: list[dict[str, Any]] = [
     {"channel_mult": (1, 3), "use_scale_shift_norm": True, "conv_resample": False, "dropout": 0.3},
     {"model_channels": 3, "channel_mult": (32, 64)},
     {"model_channels": 8, "channel_mult": (1, 3), "norm_groups": 8},
+    {"channel_mult": (1, 2), "patch_size": 2, "channels": 3},
+    {"channel_mult": (1,), "patch_size": 4},
     {"channel_mult": (1, 1), "image_size": 6},
 ]
 SHIPPED = sorted(folder.name for folder in (ROOT / "models").iterdir() if folder.is_dir())

@@ -32,6 +32,8 @@ _ODD: list[dict[str, Any]] = [
     {"channel_mult": (1, 2), "image_size": 6, "num_res_blocks": 2},
     {"channel_mult": (1, 2, 2, 1), "image_size": 24, "channels": 3, "attention_levels": (3,)},
     {"channel_mult": (1, 2), "norm_groups": 8},
+    {"channel_mult": (1, 2), "patch_size": 2, "channels": 3, "attention_levels": (1,)},
+    {"channel_mult": (1,), "patch_size": 4, "norm_groups": 4},
     {"model_channels": 12, "channel_mult": (1, 2), "norm_groups": 1, "attention_levels": (0,)},
 ]
 
