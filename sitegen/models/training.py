@@ -76,7 +76,8 @@ def train_model(
 
     `ask` is asked what the images show, where that is not said; None where nobody can be.
     Returns when the model is written. Raises SystemExit (130, 143 or 129) after a signal, once
-    the state is saved, and the errors of `opened` and `go_on` in `sitegen.generative.training.recipe`.
+    the state is saved, and the errors of `opened` and `go_on` in
+    `sitegen.generative.training.recipe`.
     """
     if fault := slug_fault(name):
         raise ConfigError(f"the name {name[:80]} {fault}, as in site.toml")

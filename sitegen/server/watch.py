@@ -12,8 +12,8 @@ from pathlib import Path
 
 from watchfiles import awatch
 
-from sitegen.html.theme import FOLDER
 from sitegen.generative.checkpoints.inspection import SUFFIXES
+from sitegen.html.theme import FOLDER
 from sitegen.server.preview import Preview
 
 DEBOUNCE_MS, STEP_MS = 400, 40

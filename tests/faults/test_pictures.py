@@ -12,8 +12,8 @@ from PIL import EpsImagePlugin, Image
 
 from sitegen.content.embeds import read_photo
 from sitegen.core.errors import PlatformError, RefusedError, SitegenError
-from sitegen.html.social_card import backdrop
 from sitegen.generative.data.images import image_side, read_picture
+from sitegen.html.social_card import backdrop
 from sitegen.media.encoder import enlarge_gif
 from sitegen.media.exports import read_frame
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sitegen.generative.card.card import ModelCard, SamplingConfig
 from sitegen.generative.card.networks import Band, CoarseConfig
-from sitegen.generative.networks.cosines import CosineNet
 from sitegen.generative.networks.construct import new_network
+from sitegen.generative.networks.cosines import CosineNet
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import image_statistics

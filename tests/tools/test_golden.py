@@ -25,8 +25,8 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import canonical_json, digest, digest_bytes
 from sitegen.figures.base import spec_json
 from sitegen.figures.registry import figure_kinds, make_figure
-from sitegen.html import social_card as preview
 from sitegen.generative.card.card import preset, presets, read_card
+from sitegen.html import social_card as preview
 from sitegen.media.manifest import (
     Manifest,
     Media,

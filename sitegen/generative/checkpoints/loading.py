@@ -68,8 +68,8 @@ from sitegen.generative.checkpoints.weights import (
     scales_of,
 )
 from sitegen.generative.checkpoints.zips import Published
-from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
 from sitegen.generative.networks.construct import new_network
+from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.heat import Statistics, rings

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import sha256
-from sitegen.ihdm import load_model
 from sitegen.generative.card.card import (
     CARD_NAME,
     DiffusionConfig,
@@ -28,6 +27,7 @@ from sitegen.generative.checkpoints.weights import save_weights
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
+from sitegen.ihdm import load_model
 from tests.support.making import (
     ARCHITECTURES,
     closeness,

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from sitegen.core.errors import RefusedError
-from sitegen.ihdm import dissipate
 from sitegen.generative.card.card import BlurRange, FileRef, ModelCard, SamplingConfig
 from sitegen.generative.data.prior import Prior, make_prior, read_prior
 from sitegen.generative.process.heat import spectrum
+from sitegen.ihdm import dissipate
 from tests.support.making import small_card
 from tests.support.tinymodel import pictures
 

@@ -15,8 +15,8 @@ from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.networks import Band, UNetConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.weights import prefixes, save_weights
-from sitegen.generative.networks.cosines import lowest
 from sitegen.generative.networks.construct import new_network
+from sitegen.generative.networks.cosines import lowest
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import image_statistics
 from sitegen.generative.training.recipe import beginning

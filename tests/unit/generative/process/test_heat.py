@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy.fft import dctn, idctn
 from torch import Tensor
 
-from sitegen.ihdm import BlurSchedule, dissipate
 from sitegen.generative.process.heat import (
     Statistics,
     dct2,
@@ -21,6 +20,7 @@ from sitegen.generative.process.heat import (
     spectrum,
     spectrum_of,
 )
+from sitegen.ihdm import BlurSchedule, dissipate
 from tests.support.making import closeness
 
 _SIGMAS = st.floats(0.05, 60)

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitegen.ihdm import interpolate_noise
 from sitegen.generative.process.noise import (
     LAST_SEED,
     Branching,
@@ -20,6 +19,7 @@ from sitegen.generative.process.noise import (
     normal,
     shared,
 )
+from sitegen.ihdm import interpolate_noise
 
 _SHAPE = (1, 6, 5)
 _SAMPLES = st.lists(st.integers(0, 10_000), min_size=1, max_size=6)
