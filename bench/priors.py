@@ -1,4 +1,4 @@
-"""Draws the priors that travel with the published configurations, `sitegen/generative/card/presets`.
+"""Draw the priors of the published configurations, `sitegen/generative/card/presets`.
 
     python -m bench.priors [--data .data/mnist]
 
