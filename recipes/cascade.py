@@ -53,20 +53,34 @@ def write_model(
     networks: Sequence[nn.Module],
     small: Collection[str] = (),
 ) -> ModelCard:
-    """Put a model with the card, without its notes of quality, into `folder`; gives its card.
+    """Write a model into `folder` and return its card, without notes of quality.
 
-    `tensors` are those beside the `networks`; those named in `small` become a byte a number. Prior
-    and example are those of `source`.
+    Prior and example are copied from `source`; the rest is as `write_networks` has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in (card.prior, card.example):
+        if part is not None:
+            shutil.copyfile(source.weights.parent / part.file, folder / part.file)
+    return write_networks(folder, card, tensors, networks, small)
+
+
+def write_networks(
+    folder: Path,
+    card: ModelCard,
+    tensors: Mapping[str, Tensor],
+    networks: Sequence[nn.Module],
+    small: Collection[str] = (),
+) -> ModelCard:
+    """Write weights and card into `folder` and return the card, without notes of quality.
+
+    `tensors` are the statistics, stored with the weights of the `networks`. Tensors named in
+    `small` are stored as one byte a number.
     """
     weights = dict(tensors)
     for prefix, net in zip(prefixes(card), networks, strict=True):
         weights |= {prefix + name: value for name, value in net.state_dict().items()}
-    folder.mkdir(parents=True, exist_ok=True)
     digest = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card, small)
     card = replace(card, weights=FileRef(WEIGHTS_NAME, digest), quality={}, known_faults=())
-    for part in (card.prior, card.example):
-        if part is not None:
-            shutil.copyfile(source.weights.parent / part.file, folder / part.file)
     (folder / CARD_NAME).write_text(card.to_toml(), encoding="utf-8")
     return card
 

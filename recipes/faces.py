@@ -1,0 +1,191 @@
+"""Make models/faces from drawn faces: python -m recipes.faces --help.
+
+    python -m bench.fetch --only faces more-faces
+    python -m recipes.faces --data .data --output runs/faces
+
+One network a band of levels. A round trains every band, beginning with the weights of the round
+before. Each run is saved every two minutes and continues where it was stopped, so that the same
+command resumes. `--band` trains one band of the round only: start one process a core, and at the
+end the command without `--band`, which joins the networks and estimates the variance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recipes.cascade import matrices, spread_over_bands, write_networks
+from recipes.cosines import LowCosines, low_cosines, principal_axes
+from recipes.runs import BandRun, read_net, read_recipe
+from recipes.train_band import COSINES, TRAINING, highest_level, image_loss
+from recipes.train_cosines import cosine_loss
+from sitegen.cli import exits
+from sitegen.generative.card.card import BlurRange, FileRef, ModelCard, SamplingConfig
+from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
+from sitegen.generative.checkpoints.weights import RESIDUAL
+from sitegen.generative.data.prior import PRIOR_NAME, make_prior
+from sitegen.generative.networks.construct import new_network
+from sitegen.generative.process.heat import Statistics
+from sitegen.generative.process.model import Model
+from sitegen.generative.training.loss import image_statistics
+from sitegen.generative.training.residual import residual_shares
+
+log = logging.getLogger(__name__)
+
+SIDE, CHANNELS, LEVELS = 64, 3, 100
+NAMES = ("fine", "middle", "coarse", "shape", "layout")
+"""The bands, from the sharp levels to the flat ones."""
+BANDS = (
+    Band(1, unet=UNetConfig(48, (1, 2), num_res_blocks=1, norm_groups=8, patch_size=2)),
+    Band(32, 32, UNetConfig(32, (1, 2, 2), num_res_blocks=1, norm_groups=8)),
+    Band(47, 16, UNetConfig(32, (2, 4), num_res_blocks=1, norm_groups=8)),
+    Band(65, 10, cosines=CosineConfig(416, 4, 128)),
+    Band(86, 5, cosines=CosineConfig(288, 4, 128)),
+)
+VISITS = (11, 10, 12, 21, 15)
+"""Levels of each band that sampling visits."""
+GUIDANCE = (0.1, 0.1, 0.1, 0.0, 0.0)
+PRIOR_IMAGES = 4000
+STATISTICS_NAME = "statistics.pt"
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Images that each band learns from in a round, and of how many others its statistics are."""
+
+    images: tuple[int, ...]
+    data: int | None = None
+
+
+ROUNDS: tuple[Amounts, ...] = (
+    Amounts((110_000, 150_000, 250_000, 9_000_000, 8_000_000)),
+    Amounts((300_000, 200_000, 400_000, 20_000_000, 16_000_000)),
+)
+TINY = Amounts((64, 64, 64, 4096, 4096), data=512)
+
+
+def face_card(data: str) -> ModelCard:
+    """Return the card of the cascade, without files."""
+    card = ModelCard(
+        image_size=SIDE,
+        channels=CHANNELS,
+        levels=LEVELS,
+        unet=None,
+        blur=BlurRange(0.5, SIDE * 5 / 7),
+        sampling_noise_std=0.01,
+        parameterization="preconditioned",
+        bands=BANDS,
+        sampling=SamplingConfig(variance="estimated", forward="markov", guidance=GUIDANCE),
+        subject="cartoon faces",
+        training={"data": data},
+    )
+    assert card.sampling is not None
+    levels = spread_over_bands(card, VISITS)
+    return replace(card, sampling=replace(card.sampling, levels=levels))
+
+
+def mapped_images(folder: Path, count: int | None = None) -> Tensor:
+    """Return the images of `folder` as uint8 (N, C, H, W), memory-mapped; the first `count`.
+
+    Raises SystemExit for a file that `make data` has not written.
+    """
+    path = folder / "train-images-idx4-ubyte"
+    if not path.is_file():
+        raise SystemExit(f"{path}: is missing; `python -m bench.fetch --only faces more-faces`")
+    size, *shape = np.fromfile(path, ">u4", 4, offset=4).tolist()
+    pixels = np.memmap(path, np.uint8, "c", 20, (size, *shape))
+    return torch.from_numpy(pixels[:count]).permute(0, 3, 1, 2)
+
+
+def base_model(data: Path, output: Path, count: int | None) -> Model:
+    """Return untrained networks with the statistics of the images, which are computed once."""
+    path = output / STATISTICS_NAME
+    if not path.is_file():
+        found = image_statistics(mapped_images(data / "faces", count)).tensors()
+        output.mkdir(parents=True, exist_ok=True)
+        torch.save(found, path)
+    tensors = torch.load(path, weights_only=True)
+    statistics = Statistics(*(tensors[name] for name in sorted(tensors)))
+    card = face_card("cartoon faces drawn by facesjs 5.0.3 and resvg, from bench/faces")
+    networks = [new_network(band, CHANNELS, SIDE) for band in BANDS]
+    return Model(card, networks, statistics)
+
+
+def train_band(
+    model: Model, number: int, images: Tensor, count: int, seed: int, first: Path | None, path: Path
+) -> None:
+    """Train the network of a band on `count` images, from the weights of `first` if given."""
+    band = model.card.networks[number]
+    options = replace(TRAINING if band.unet else COSINES, images=count, seed=seed)
+    if band.unet:
+        run = BandRun(band, model.card, image_loss(model, images, band, options, True), options)
+    else:
+        side = band.side or SIDE
+        sharp = low_cosines(images, side)
+        known = LowCosines.of(model, side)
+        levels = range(band.lowest_level, highest_level(model, band) + 1)
+        axes, shares = principal_axes(known, sharp, levels)
+        loss = cosine_loss(replace(known, axes=axes), sharp, options, levels, True)
+        run = BandRun(band, model.card, loss, options)
+        run.see_along(axes, shares)
+    if first is not None:
+        run.begin_from(read_net(first)[1].state_dict())
+    started = time.process_time()
+    run.to_the_end(path)
+    log.info("%s: %.0f s of the processor in this session", path, time.process_time() - started)
+
+
+def join(model: Model, runs: Sequence[Path], images: Tensor, output: Path) -> ModelCard:
+    """Write the model of the trained networks: byte weights, residual variance and prior."""
+    networks = [read_net(path)[1] for path in runs]
+    assert model.statistics is not None
+    recipe = {path.stem: read_recipe(path) for path in runs}
+    card = replace(model.card, training={**model.card.training, **recipe})
+    trained = Model(card, networks, model.statistics).eval()
+    shares = residual_shares(trained, images.numpy())
+    output.mkdir(parents=True, exist_ok=True)
+    bank = make_prior(images.numpy(), card, PRIOR_IMAGES, "cartoon faces")
+    card = replace(card, prior=FileRef(PRIOR_NAME, bank.write(output / PRIOR_NAME)))
+    tensors = model.statistics.tensors() | {RESIDUAL: shares}
+    return write_networks(output, card, tensors, networks, matrices(card, networks))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="recipes.faces", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(".data"), help="folder of `make data`")
+    parser.add_argument("--output", type=Path, default=Path("runs/faces"))
+    parser.add_argument("--rounds", type=int, default=len(ROUNDS), help="rounds to train")
+    parser.add_argument("--band", choices=NAMES, help="train this band only, and do not join")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tiny", action="store_true", help="one round of a few steps, to try it")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(options.threads)
+    rounds = (TINY,) if options.tiny else ROUNDS[: options.rounds]
+    model = base_model(options.data, options.output, rounds[0].data)
+    more = options.data / ("faces" if options.tiny else "more-faces")
+    images = mapped_images(more, rounds[0].data)
+    runs: Mapping[str, Path] = {}
+    for number, amounts in enumerate(rounds):
+        before, folder = runs, options.output / f"round-{number + 1}"
+        runs = {name: folder / f"{name}.pt" for name in NAMES}
+        for place, name in enumerate(NAMES):
+            if options.band in (None, name):
+                count, first = amounts.images[place], before.get(name)
+                train_band(model, place, images, count, number, first, runs[name])
+    if options.band is None:
+        join(model, [*runs.values()], mapped_images(options.data / "faces"), options.output)
+        print(f"the model: {options.output}")
+
+
+if __name__ == "__main__":
+    exits.run(main)
