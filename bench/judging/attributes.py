@@ -1,8 +1,8 @@
-"""Faces with their attributes, and the classifier of these that is trained here and cached.
+"""Faces with their attributes, and a classifier of these, trained here and cached.
 
-A folder of faces holds colour images in idx files of four dimensions, and beside them a line of
-JSON for each with what was drawn (`make data` makes it). Attributes that 32 × 32 pixels hardly tell
-apart are one class: see `ATTRIBUTES`.
+A folder of faces holds colour images in idx files of four dimensions, and a file with a line of
+JSON for each image that names what was drawn (`make data` writes both). Parts that 64 × 64 pixels
+hardly tell apart are one class: see `ATTRIBUTES`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
@@ -42,6 +43,12 @@ _HAIR = {
     **dict.fromkeys(("#D7BF91", "#CC9966", "#e9c67b"), "blond"),
     "#B55239": "red",
 }
+_MOUTHS = {
+    **dict.fromkeys(("angry", "mouth", "smile", "smile2", "smile3"), "teeth"),
+    **dict.fromkeys(("mouth7", "mouth8"), "open"),
+    **dict.fromkeys(("mouth2", "mouth4", "mouth5", "mouth6"), "lips"),
+    **dict.fromkeys(("closed", "mouth3", "side", "smile-closed", "smile4", "straight"), "line"),
+}
 _SKIN = {
     **dict.fromkeys(("#f2d6cb", "#ddb7a0", "#f0c5a3", "#eab687", "#fedac7"), "light"),
     **dict.fromkeys(("#a67358", "#bb876f", "#aa816f", "#ad6453"), "medium"),
@@ -56,22 +63,27 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "beard": ("none", "beard"),
         "hair colour": ("black", "brown", "blond", "red"),
         "skin colour": ("light", "medium", "dark"),
+        "mouth": ("line", "lips", "teeth", "open"),
     }
 )
-"""What is told apart, and its classes."""
+"""The attributes, each with its classes."""
 
 _SPLITS = ("train", "t10k")
 FEATURES = 64
 EPOCHS = 6
 BATCH = 64
-RECIPE = "conv3-24-48-64, 64 features, 6 epochs of 64, Adam 2e-3 falling to 0, noise 0 to 0.02, v1"
+WIDTHS = (24, 48, 64, 64)
+"""Channels of the convolutions, of which images of 32 pixels need three and of 64 pixels four."""
+RECIPE = (
+    "conv3-24-48-64-64, 64 features, 6 epochs of 64, Adam 2e-3 falling to 0, noise 0 to 0.02, v2"
+)
 
 
 @dataclass(frozen=True)
 class Faces:
-    """Images are uint8 (N, 3, H, W), labels (N, 6), in the order of `ATTRIBUTES`.
+    """Images are uint8 (N, 3, H, W), labels (N, A), in the order of the A `ATTRIBUTES`.
 
-    test_hues: of the held-out backgrounds, in degrees (N,)
+    `test_hues` are the hues of the held-out backgrounds, in degrees (N,).
     """
 
     train_images: Bytes
@@ -125,6 +137,7 @@ def label_of(face: Mapping[str, object]) -> list[int]:
         "beard": "none" if face["beard"] == "none" else "beard",
         "hair colour": "" if bald else _HAIR[str(face["hair_color"])],
         "skin colour": _SKIN[str(face["skin_color"])],
+        "mouth": "" if glasses == "facemask" else _MOUTHS[str(face["mouth"])],
     }
     return [
         classes.index(words[name]) if words[name] else UNKNOWN
@@ -133,16 +146,17 @@ def label_of(face: Mapping[str, object]) -> list[int]:
 
 
 class Network(nn.Module):
-    """Three 3×3 convolutions with pooling, 64 features, and a linear read-out of attributes."""
+    """3×3 convolutions with pooling down to 4 × 4 pixels, 64 features, a linear read-out."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.convolutions = nn.Sequential(
-            *(nn.Conv2d(3, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(24, 48, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(48, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
-        )
-        self.features = nn.Sequential(nn.Linear(64 * (size // 8) ** 2, FEATURES), nn.ReLU())
+        widths = (3, *WIDTHS[: max(1, size.bit_length() - 3)])
+        layers: list[nn.Module] = []
+        for channels, width in pairwise(widths):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        side = size >> len(widths) - 1
+        self.features = nn.Sequential(nn.Linear(widths[-1] * side**2, FEATURES), nn.ReLU())
         self.logits = nn.Linear(FEATURES, sum(map(len, ATTRIBUTES.values())))
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -251,7 +265,7 @@ def _step(network: Network, optimizer: torch.optim.Adam, images: Tensor, labels:
 
 
 def top_corners(images: Images) -> Images:
-    """The colour (N, 3) of the background of images (N, 3, H, W), where no face ever reaches.
+    """Return the background colour (N, 3) of images (N, 3, H, W), from where no face reaches.
 
     It is the median of the two top corners, 3 pixels wide and 2 high.
     """

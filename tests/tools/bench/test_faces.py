@@ -39,6 +39,7 @@ DRAWN: dict[str, list[str]] = {
     "beard": ["none", "goatee3"],
     "hair_color": ["#272421", "#5A3825", "#e9c67b", "#B55239"],
     "skin_color": ["#fedac7", "#a67358", "#74453d"],
+    "mouth": ["closed", "mouth2", "smile", "mouth7"],
 }
 
 
@@ -53,7 +54,7 @@ def draw(count: int, seed: int) -> tuple[NDArray[np.uint8], list[dict[str, Any]]
         for at, (name, words) in enumerate(DRAWN.items()):
             number = int(generator.integers(len(words)))
             face[name] = words[number]
-            image[4 + 4 * at : 7 + 4 * at, 4 : 8 + 5 * number] = 255 * (at % 2)
+            image[3 + 4 * at : 6 + 4 * at, 4 : 8 + 5 * number] = 255 * (at % 2)
         faces.append(face)
     return images + generator.integers(0, 8, images.shape).astype(np.uint8), faces
 
@@ -116,9 +117,10 @@ def test_failures_show(judged: Callable[[Images], FaceQuality], faces_folder: Pa
 
 
 def test_labels_and_hues() -> None:
-    """What is drawn alike is one class; hair that is not there has no colour; hues are degrees."""
+    """Parts drawn alike are one class; hidden mouths and absent hair have none; hues are degrees."""
     face = {name: words[-1] for name, words in DRAWN.items()} | {"hair": "bald", "hue": 200}
-    assert label_of(face) == [1, 2, 4, 1, 3, 2]
+    assert label_of(face) == [1, 2, 4, 1, 3, 2, UNKNOWN]
+    assert label_of(face | {"glasses": "none"})[-1] == 3
     assert label_of(face | {"beard": "none"})[list(ATTRIBUTES).index("hair colour")] == UNKNOWN
     assert label_of(face | {"accessory": "hat3", "glasses": "glasses2-black"})[1:3] == [1, 1]
     colours = [colorsys.hls_to_rgb(hue / 360, 0.65, 0.55) for hue in range(0, 360, 7)]
