@@ -39,15 +39,15 @@ def sbom() -> Mapping[str, Any]:
     """The bill of materials."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     versions, edges = locked(), needs()
-    edges["sitegen"] = {re.split(r"[^a-z0-9-]", each)[0] for each in project["dependencies"]}
-    reached, waiting = set[str](), ["sitegen"]
+    edges[project["name"]] = {re.split(r"[^a-z0-9-]", each)[0] for each in project["dependencies"]}
+    reached, waiting = set[str](), [project["name"]]
     while waiting:
         new = edges.get(waiting.pop(), set()) - reached
         reached |= new
         waiting += new
     refs = {name: f"pkg:pypi/{name}@{versions[name]}" for name in sorted(reached)}
-    own = f"sitegen@{project['version']}"  # no address: the sitegen of PyPI is another project
-    about = {"type": "application", "name": "sitegen", "version": project["version"]}
+    own = f"{project['name']}@{project['version']}"
+    about = {"type": "application", "name": project["name"], "version": project["version"]}
     licence = [{"license": {"id": project["license"]}}]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -70,7 +70,7 @@ def sbom() -> Mapping[str, Any]:
                 "ref": ref,
                 "dependsOn": sorted(refs[each] for each in edges.get(name, set()) & reached),
             }
-            for name, ref in {"sitegen": own, **refs}.items()
+            for name, ref in {project["name"]: own, **refs}.items()
         ],
     }
 

@@ -13,8 +13,10 @@ def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bo
         return
     from importlib import metadata
 
+    from sitegen.core.installed import DISTRIBUTION
+
     try:
-        click.echo(f"sitegen, version {metadata.version('sitegen')}")
+        click.echo(f"sitegen, version {metadata.version(DISTRIBUTION)}")
     except metadata.PackageNotFoundError:
         click.echo("sitegen, a checkout that is not installed")
     context.exit()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
 from sitegen.core.errors import RefusedError, SitegenError
 from sitegen.core.files import platform_errors
+from sitegen.core.installed import DISTRIBUTION
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Unfit(RefusedError):
 def versions() -> dict[str, str]:
     """What must be the same wherever a figure's shards are computed."""
     major, minor, _ = platform.python_version_tuple()
-    found = {"sitegen": f"{_version('sitegen')} (source {source_digest()[:8]})"}
+    found = {"sitegen": f"{_version(DISTRIBUTION)} (source {source_digest()[:8]})"}
     found |= {name: _version(name).partition("+")[0] for name in _VERSIONS}
     return {**found, "Python": f"{major}.{minor}"}
 

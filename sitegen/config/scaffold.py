@@ -14,7 +14,7 @@ from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import platform_errors
-from sitegen.core.installed import resource
+from sitegen.core.installed import DISTRIBUTION, resource
 from sitegen.core.source import KeyPath, page_sources, read_text, shown
 
 NOT_FOR_RENDERING = {
@@ -133,8 +133,8 @@ _CHECKOUT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 _PUBLIC = re.compile(r"https://[^/@\s\"]+/[^\s\"]+")
 _HEAD = """\
 # What `sitegen build --offline` needs: the requirements of sitegen {version} but for those that
-# render clips, serve and publish. The workflow installs sitegen itself beside them with --no-deps,
-# from the address that is written there: the `sitegen` of PyPI is another project.
+# render clips, serve and publish. The workflow installs sitegen itself with --no-deps, from the
+# address in its line SITEGEN.
 """
 
 
@@ -148,17 +148,16 @@ def render_requirements() -> str:
 def version() -> str:
     """The version of the sitegen that runs."""
     project = _project()
-    return str(project["version"]) if project else metadata.version("sitegen")
+    return str(project["version"]) if project else metadata.version(DISTRIBUTION)
 
 
 def own_requirement() -> str | None:
-    """What pip installs this very sitegen from elsewhere: a commit of a repository, or a file.
+    """Return what pip installs this copy of sitegen from: a commit of a repository, or a file.
 
-    None where it did not come from a web address. Never a bare name: the `sitegen` of PyPI is
-    another project.
+    None where it did not come from a web address.
     """
     try:
-        text = metadata.distribution("sitegen").read_text("direct_url.json")
+        text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
         origin = json.loads(text or "{}")
     except (metadata.PackageNotFoundError, ValueError):
         return None
@@ -166,14 +165,14 @@ def own_requirement() -> str | None:
     if not _PUBLIC.fullmatch(url):
         return None
     if revision.get("vcs") == "git":
-        return f"sitegen @ git+{url}@{revision['commit_id']}"
-    return f"sitegen @ {url}" if "archive_info" in origin else None
+        return f"{DISTRIBUTION} @ git+{url}@{revision['commit_id']}"
+    return f"{DISTRIBUTION} @ {url}" if "archive_info" in origin else None
 
 
 def _requirements() -> list[str]:
     """The requirements of the checkout or of the installed package; those of extras left out."""
     project = _project()
-    found = project["dependencies"] if project else metadata.requires("sitegen") or []
+    found = project["dependencies"] if project else metadata.requires(DISTRIBUTION) or []
     return [line.replace(" ", "") for line in found if "extra ==" not in line]
 
 
@@ -182,7 +181,7 @@ def _project() -> dict[str, Any] | None:
     if not _CHECKOUT.is_file():
         return None
     project: dict[str, Any] = tomllib.loads(_CHECKOUT.read_text("utf-8")).get("project", {})
-    return project if project.get("name") == "sitegen" else None
+    return project if project.get("name") == DISTRIBUTION else None
 
 
 def _name(requirement: str) -> str:

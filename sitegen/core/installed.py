@@ -74,6 +74,9 @@ def not_loaded(error: BaseException) -> str | None:
     return f"a package cannot be loaded: {why}; check the disk, or install it again"
 
 
+DISTRIBUTION = "sitegen-diffusion"
+"""Name of the package on PyPI; the command and the import are `sitegen`."""
+
 Resource = Literal["client", "models", "presets", "scaffold", "static", "templates"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -71,8 +71,8 @@ def _to_do(folder: Path, written: Sequence[str]) -> Iterator[str]:
         yield from (f"  {line}" for line in ignored())
     if own_requirement() is None:
         yield f"\nBefore you push, write into {folder / WORKFLOW} where GitHub gets sitegen:"
-        yield '  SITEGEN: "sitegen @ git+https://github.com/OWNER/sitegen@COMMIT"'
-        yield "The sitegen of PyPI is another project. Until then the workflow stops and says so."
+        yield '  SITEGEN: "sitegen-diffusion @ git+https://github.com/OWNER/sitegen@COMMIT"'
+        yield "Until then the workflow stops with a message that names the line."
 
 
 @click.command()

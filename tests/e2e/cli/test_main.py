@@ -138,7 +138,7 @@ def test_new(tmp_path: Path, run: Run) -> None:
     done = run("new", folder)
     assert (done.code, done.err) == (0, "")
     told = (f"wrote {folder / 'site.toml'}", f"cd '{folder}'", "sitegen serve")
-    assert all(words in done.out for words in (*told, 'SITEGEN: "sitegen @ git+https://'))
+    assert all(words in done.out for words in (*told, 'SITEGEN: "sitegen-diffusion @ git+https://'))
     assert ".gitignore was there" not in done.out
     again = run("new", folder)
     assert again.code == 2

@@ -36,15 +36,16 @@ def test_new_site_travels(tmp_path: Path) -> None:
 
 REQUIREMENTS = {
     **dict.fromkeys(("", "sitegen", "sitegen==0.1.0", "sitegen>=0.1"), 1),
-    "sitegen @ git+https://github.com/you/sitegen@0123": 0,
-    "sitegen @ https://example.org/sitegen-0.1.0-py3-none-any.whl": 0,
-    "./sitegen-0.1.0-py3-none-any.whl": 0,
+    "sitegen-diffusion @ git+https://github.com/you/sitegen@0123": 0,
+    "sitegen-diffusion==0.1.0": 0,
+    "sitegen-diffusion @ https://example.org/sitegen_diffusion-0.1.0-py3-none-any.whl": 0,
+    "./sitegen_diffusion-0.1.0-py3-none-any.whl": 0,
 }
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS)
 def test_workflow_installs_no_stranger(requirement: str) -> None:
-    """The sitegen of PyPI is another project: a bare name stops the workflow before pip."""
+    """PyPI's package sitegen is another project: its name stops the workflow before pip."""
     script = yaml.safe_load(scaffold()[WORKFLOW])["jobs"]["build"]["steps"][0]["run"]
     found = {"PATH": os.environ["PATH"], "SITEGEN": requirement}
     command = ["bash", "-e", "-c", script]

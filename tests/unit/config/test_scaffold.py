@@ -194,7 +194,7 @@ def test_workflow_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
         assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
     for words in ("Settings → Pages", "GitHub Actions", "In a fork", "git add .sitegen"):
         assert words in text
-    for known in [None, "sitegen @ git+https://example.org/sitegen@0123"]:
+    for known in [None, "sitegen-diffusion @ git+https://example.org/sitegen@0123"]:
         monkeypatch.setattr(module, "own_requirement", lambda known=known: known)
         assert workflow()["jobs"]["build"]["env"] == {"SITEGEN": known or ""}
         for text in scaffold(new_page_sections()).values():
@@ -234,7 +234,7 @@ def test_in_step_with_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-WHEEL = "https://example.org/sitegen-0.1.0-py3-none-any.whl"
+WHEEL = "https://example.org/sitegen_diffusion-0.1.0-py3-none-any.whl"
 GIT = {"url": "https://example.org/sitegen.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}}
 
 
@@ -244,12 +244,12 @@ GIT = {"url": "https://example.org/sitegen.git", "vcs_info": {"vcs": "git", "com
         (None, None),
         ("", None),
         ("not JSON", None),
-        (json.dumps(GIT), f"sitegen @ git+https://example.org/sitegen.git@{COMMIT}"),
+        (json.dumps(GIT), f"sitegen-diffusion @ git+https://example.org/sitegen.git@{COMMIT}"),
         (json.dumps({**GIT, "url": "ssh://example.org/x"}), None),
         (json.dumps({**GIT, "url": "https://me:secret@example.org/x"}), None),
         (json.dumps({"url": "file:///wheel", "archive_info": {}}), None),
         (json.dumps({"url": "https://example.org/x", "dir_info": {}}), None),
-        (json.dumps({"url": WHEEL, "archive_info": {}}), f"sitegen @ {WHEEL}"),
+        (json.dumps({"url": WHEEL, "archive_info": {}}), f"sitegen-diffusion @ {WHEEL}"),
     ],
 )
 def test_where_sitegen_comes_from(
