@@ -61,14 +61,14 @@ engine: ## Build the kernels of a page's sampler, with clang and lld
 clean: ## Remove what was built, and caches; .venv and .data stay
 	rm -rf build dist .sitegen docs/build docs/.sitegen $(caches)
 
-$(installed): pyproject.toml scripts/make-venv.sh
+$(installed): pyproject.toml scripts/make-venv.sh scripts/install.sh
 	@sh scripts/make-venv.sh
 	@echo 'Installing sitegen into .venv, once; this takes a few minutes.'
-	@$(python) -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(python) -m pip install --quiet --editable .
+	@sh scripts/install.sh
 	@touch $@
 
 $(developing): $(installed)
 	@echo 'Installing what tests and checks need into .venv, once.'
+	@$(python) -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(python) -m pip install --quiet $(if $(LOCKED),--require-hashes --requirement requirements-dev.lock,--group dev)
 	@touch $@

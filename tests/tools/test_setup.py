@@ -3,6 +3,12 @@
 import os
 import shutil
 import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +25,7 @@ case "$*" in
     *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
 esac
 """
-TOOLS = ("sh", "echo", "sed", "expand", "mkdir", "cp", "touch", "rm", "make", "cmp")
+TOOLS = ("sh", "uname", "echo", "sed", "expand", "mkdir", "cp", "touch", "rm", "make", "cmp")
 NPM = ("package.json", "package-lock.json")
 TARGETS = {
     "faults",
@@ -140,3 +146,80 @@ def test_browser_needs(machine: Machine) -> None:
     (machine.checkout / "tests/npm/package-lock.json").write_text("{}")
     machine.run(*needs)
     assert len(machine.calls("ci ")) == 1
+
+
+BACKEND = """
+import zipfile
+from pathlib import Path
+
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    name = "here-1-py3-none-any.whl"
+    with zipfile.ZipFile(Path(folder, name), "w") as wheel:
+        wheel.writestr("here-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        head = "Metadata-Version: 2.1\\nName: here\\nVersion: 1\\n"
+        wheel.writestr("here-1.dist-info/METADATA", head + "Requires-Dist: torch>=2\\n")
+        wheel.writestr("here-1.dist-info/RECORD", "")
+    return name
+"""
+TORCHES = {"pypi": "torch-9.0-py3-none-any.whl", "cpu": "torch-9.0+cpu-py3-none-any.whl"}
+
+
+@pytest.fixture(scope="module")
+def indexes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with two package indexes: one like PyPI, and one of CPU builds."""
+    root = tmp_path_factory.mktemp("indexes")
+    for index, name in TORCHES.items():
+        folder = root / index / "torch"
+        folder.mkdir(parents=True)
+        version = name.split("-")[1]
+        with zipfile.ZipFile(folder / name, "w") as wheel:
+            about = f"torch-{version}.dist-info"
+            wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            head = f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n"
+            wheel.writestr(f"{about}/METADATA", head)
+            wheel.writestr(f"{about}/RECORD", "")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(root))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("driver", "index", "version"),
+    [("no-driver", "cpu", "9.0+cpu"), ("driver", "cpu", "9.0"), ("no-driver", "none", "9.0")],
+)
+def test_which_pytorch_is_installed(
+    driver: str, index: str, version: str, indexes: str, tmp_path: Path
+) -> None:
+    """Without a GPU it is the CPU build where its index answers; else PyPI's, with a line on it."""
+    for name, text in {
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\n'
+        'backend-path = ["."]\n[project]\nname = "here"\nversion = "1"\n',
+        "backend.py": BACKEND,
+        "driver": "",
+    }.items():
+        (tmp_path / name).write_text(text)
+    subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=tmp_path, check=True)
+    tools = tmp_path / "bin"  # no uv
+    tools.mkdir()
+    for name in ("sh", "uname"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    skip_upgrade = (ROOT / "scripts" / "install.sh").read_text().replace("'pip>=25.1'", "--help")
+    (tmp_path / "install.sh").write_text(skip_upgrade)
+    env = {
+        "PATH": str(tools),
+        "NVIDIA_DRIVER": str(tmp_path / driver),
+        "TORCH_INDEX": f"{indexes}/{index}",
+        "PIP_INDEX_URL": f"{indexes}/pypi",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_CACHE_DIR": "1",
+    }
+    done = subprocess.run(
+        ["sh", "install.sh"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"torch-{version}" in done.stdout.splitlines()[-1]
+    assert ("does not answer" in done.stderr) == (index == "none")

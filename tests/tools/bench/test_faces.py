@@ -117,7 +117,7 @@ def test_failures_show(judged: Callable[[Images], FaceQuality], faces_folder: Pa
 
 
 def test_labels_and_hues() -> None:
-    """Parts drawn alike are one class; hidden mouths and absent hair have none; hues are degrees."""
+    """Parts drawn alike are one class; hidden mouths and hair have none; hues are degrees."""
     face = {name: words[-1] for name, words in DRAWN.items()} | {"hair": "bald", "hue": 200}
     assert label_of(face) == [1, 2, 4, 1, 3, 2, UNKNOWN]
     assert label_of(face | {"glasses": "none"})[-1] == 3
