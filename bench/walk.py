@@ -4,8 +4,8 @@
 
 `count` is followed from the call `trajectories("tiny", count=7)` in a page to the finished clip. A
 function counts if one of its arguments carries the number 7: as itself, as the length of a sequence
-or an array, or in an object, down to `DEPTH` attributes. `checkpoint` is the path of a file of weights,
-from `sitegen add` to loaded weights; a function counts if an argument carries that path.
+or an array, or in an object, down to `DEPTH` attributes. `checkpoint` is the path of a file of
+weights, from `sitegen add` to loaded weights; a function counts if an argument carries that path.
 """
 
 from __future__ import annotations
