@@ -112,7 +112,7 @@ def traced(carries: Carries) -> Iterator[list[tuple[str, str]]]:
         yield found
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
         found.extend(steps)
 
 
