@@ -106,6 +106,20 @@ def test_nothing_heavy_is_imported(names: str, allowed: set[str]) -> None:
     run(f"import sys, {names}\nassert not {HEAVY - allowed} & set(sys.modules)")
 
 
+def test_the_recorder_stands_alone() -> None:
+    """`sitegen.record` imports nothing else of sitegen, and NumPy only when something is recorded.
+
+    So importing it takes no time, and its file works outside of sitegen.
+    """
+    assert graph()["sitegen.record"] == set()
+    run(
+        "import sys; import sitegen.record\n"
+        "ours = {name for name in sys.modules if name.startswith('sitegen')}\n"
+        "assert ours == {'sitegen', 'sitegen.record'}\n"
+        "assert 'numpy' not in sys.modules and not {'click', 'torch'} & set(sys.modules)"
+    )
+
+
 LOADS = """
 import sys
 from pathlib import Path

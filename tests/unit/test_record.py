@@ -1,0 +1,304 @@
+"""Recordings of a sampler's states: what the file has, at every moment, and what is refused."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import sitegen.record
+from sitegen.record import record
+
+
+def images(count: int = 3, channels: int = 1, side: int = 4, seed: int = 0) -> NDArray[Any]:
+    numbers = np.random.default_rng(seed).standard_normal((count, channels, side, side))
+    return numbers.astype(np.float32)
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The run and the arrays of a recording, as NumPy reads them."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files if name != "run.json"}
+        return json.loads(file["run.json"]), arrays
+
+
+def test_a_recording_is_an_npz_that_numpy_opens(tmp_path: Path) -> None:
+    """States, predicted images and means are members of their own, and run.json describes them."""
+    x, x0, mean = images(seed=1), images(seed=2), images(seed=3)
+    path = tmp_path / "ours.npz"
+    with record(path, axis=("σ", "px"), seed=7, made_with="flow.py", dtype="float32") as rec:
+        rec(80.0, x)
+        rec(0.5, x0, final=x0, mean=mean)
+    run, arrays = read(path)
+    assert sorted(arrays) == ["final/00001", "mean/00001", "state/00000", "state/00001"]
+    np.testing.assert_array_equal(arrays["state/00000"], x)
+    np.testing.assert_array_equal(arrays["mean/00001"], mean)
+    assert run == {
+        "format": "sitegen recording",
+        "version": 1,
+        "axis": ["σ", "px"],
+        "range": [-1.0, 1.0],
+        "seed": 7,
+        "made_with": "flow.py",
+        "positions": None,
+        "finished": True,
+        "shape": [1, 4, 4],
+        "steps": [
+            {"value": 80.0, "count": 3, "parents": None, "has": ["state"]},
+            {"value": 0.5, "count": 3, "parents": None, "has": ["final", "mean", "state"]},
+        ],
+    }
+
+
+class Journal(io.BytesIO):
+    """A file that keeps its contents after each write, and in the middle of those of many pages."""
+
+    moments: list[bytes]
+
+    def write(self, data: Any) -> int:
+        """Write, with a moment in the middle of it."""
+        before, start = self.getvalue(), self.tell()
+        for part in (len(data) // 2, len(data)) if len(data) > 4096 else (len(data),):
+            self.seek(start)
+            super().write(data[:part])
+            self.moments.append(self.getvalue())
+            if part < len(data):
+                super().__init__(before)
+        self.seek(start + len(data))
+        return len(data)
+
+
+@pytest.mark.parametrize("side", [4, 128])
+def test_a_killed_run_leaves_what_it_had(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    """At every moment after the first step the file opens and has all the steps before."""
+    Journal.moments = []
+    monkeypatch.setattr(sitegen.record, "open", lambda *_: Journal(), raising=False)
+    complete = []
+    with record("any.npz") as rec:
+        for step in range(5):
+            rec(step, images(side=side, seed=step))
+            complete.append(len(Journal.moments))
+    for at, moment in enumerate(Journal.moments[complete[0] :], complete[0]):
+        with zipfile.ZipFile(io.BytesIO(moment)) as file:
+            run = json.loads(file.read("run.json"))
+            assert len(run["steps"]) >= sum(at >= done for done in complete)
+            for step in range(len(run["steps"])):
+                states = np.load(io.BytesIO(file.read(f"state/{step:05}.npy")))
+                assert np.abs(states - images(side=side, seed=step)).max() < 0.005
+
+
+def test_an_error_in_the_sampler_leaves_a_recording_that_says_so(tmp_path: Path) -> None:
+    """The steps before an exception are kept, and the run is marked as not finished."""
+
+    def breaks() -> None:
+        with record(tmp_path / "ours.npz") as rec:
+            rec(1, images())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        breaks()
+    run, arrays = read(tmp_path / "ours.npz")
+    assert (run["finished"], len(arrays)) == (False, 1)
+
+
+@pytest.mark.parametrize("places", [5 << 30, (1 << 32) - 40])
+def test_a_recording_may_be_larger_than_4_GiB(tmp_path: Path, places: int) -> None:
+    """Members and a directory beyond 4 GiB are found by zipfile and by NumPy."""
+    archive = sitegen.record._Archive(str(tmp_path / "large.npz"))
+    archive.append({"state/00000.npy": sitegen.record._npy(images())}, b'{"steps": 1}')
+    archive._end = places  # a hole in the file, which takes no disk
+    archive.append({"state/00001.npy": sitegen.record._npy(images(seed=1))}, b'{"steps": 2}')
+    archive.close()
+    run, arrays = read(tmp_path / "large.npz")
+    assert run == {"steps": 2}
+    np.testing.assert_array_equal(arrays["state/00001"], images(seed=1))
+
+
+def test_many_steps_need_no_more_than_zip_has(tmp_path: Path) -> None:
+    """More than 65,535 members are found, though the plain directory cannot count them."""
+    archive = sitegen.record._Archive(str(tmp_path / "long.npz"))
+    archive.append({f"{each}": b"" for each in range(66_000)}, b"{}")
+    archive.close()
+    assert len(zipfile.ZipFile(tmp_path / "long.npz").namelist()) == 66_001
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float16", 5e-4), ("uint8", 4e-3), ("float32", 0)])
+def test_types_are_as_exact_as_promised(tmp_path: Path, dtype: Any, error: float) -> None:
+    """Numbers in [-1, 1] come back within the error that the manual names."""
+    x = np.linspace(-1, 1, 3 * 16, dtype=np.float32).reshape(3, 1, 4, 4)
+    with record(tmp_path / "ours.npz", dtype=dtype) as rec:
+        rec(0, x)
+    found = read(tmp_path / "ours.npz")[1]["state/00000"]
+    assert found.dtype == dtype
+    back = found.astype(np.float32) * 2 / 255 - 1 if dtype == "uint8" else found
+    assert np.abs(back - x).max() <= error
+
+
+def test_every_nth_step_keeps_the_last_and_who_came_from_whom(tmp_path: Path) -> None:
+    """Steps left out are counted in the parents of the next one, and the last is always there."""
+    with record(tmp_path / "ours.npz", every=3) as rec:
+        rec(5, images(1))
+        rec(4, images(2), parents=[0, 0])
+        rec(3, images(4), parents=[0, 0, 1, 1])
+        rec(2, images(5), parents=[0, 1, 2, 2, 3])
+        rec(1, images(5))
+        rec(0, images(5, seed=9), parents=[4, 3, 2, 1, 0])
+    run, arrays = read(tmp_path / "ours.npz")
+    steps = [(step["value"], step["count"], step["parents"]) for step in run["steps"]]
+    assert steps == [(5, 1, None), (2, 5, [0] * 5), (0, 5, [4, 3, 2, 1, 0])]
+    assert np.abs(arrays["state/00002"] - images(5, seed=9)).max() < 0.005
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(2, [0, 1]), ([2, 0], [2, 0])])
+def test_some_rows_smaller(tmp_path: Path, rows: Any, kept: list[int]) -> None:
+    """`rows` chooses samples, and `side` averages squares of pixels, of channels-last arrays."""
+    x = images(3, 3, 8)
+    with record(tmp_path / "ours.npz", rows=rows, side=4, layout="NHWC", dtype="float32") as rec:
+        rec(0, x.transpose(0, 2, 3, 1))
+        rec(1, x.transpose(0, 2, 3, 1))
+    found = read(tmp_path / "ours.npz")[1]["state/00001"]
+    expected = x[kept].reshape(2, 3, 4, 2, 4, 2).mean((3, 5))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_tensors_of_torch_latents_and_large_states(tmp_path: Path) -> None:
+    """bfloat16 with gradients, latents with a decoder, and σ = 80 with a scale are recorded."""
+    latents = torch.full((2, 4, 2, 2), 40.0, dtype=torch.bfloat16, requires_grad=True)
+    with record(
+        tmp_path / "ours.npz",
+        decode=lambda z: z[:, :3].repeat_interleave(2, -1).repeat_interleave(2, -2),
+        scale=lambda sigma: 1 / (1 + sigma**2) ** 0.5,
+    ) as rec:
+        rec(torch.tensor(80.0), latents, final=latents)
+    arrays = read(tmp_path / "ours.npz")[1]
+    assert arrays["state/00000"].shape == (2, 3, 4, 4)
+    assert np.allclose(arrays["state/00000"], 0.5, atol=1e-3)
+    assert (arrays["final/00000"] == 40).all()
+
+
+def test_the_callback_of_diffusers(tmp_path: Path) -> None:
+    """A pipeline's callback records each step with the timestep after it, decoded by its VAE."""
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    scheduler = DDIMScheduler()
+    scheduler.set_timesteps(4)
+    vae = SimpleNamespace(
+        config=SimpleNamespace(scaling_factor=0.5, shift_factor=0.25),
+        decode=lambda z, return_dict: (z[:, :3],),
+    )
+    pipe = SimpleNamespace(scheduler=scheduler, vae=vae)
+    latents = torch.ones(2, 4, 4, 4)
+    with record(tmp_path / "ours.npz") as rec:
+        for step, timestep in enumerate(scheduler.timesteps):
+            latents = scheduler.step(latents / 10, timestep, latents).prev_sample
+            given = rec.diffusers(pipe, step, timestep, {"latents": latents})
+            assert given["latents"] is latents
+    run, arrays = read(tmp_path / "ours.npz")
+    assert [step["value"] for step in run["steps"]] == [*scheduler.timesteps[1:].tolist(), 0]
+    np.testing.assert_allclose(arrays["state/00003"], latents[:, :3] / 0.5 + 0.25, rtol=1e-3)
+
+
+def sample_euler(
+    model: Any, x: torch.Tensor, sigmas: torch.Tensor, callback: Callable[[Any], None]
+) -> torch.Tensor:
+    """Follow `sample_euler` of k-diffusion, as far as its callback goes."""
+    for i in range(len(sigmas) - 1):
+        denoised = model(x, sigmas[i])
+        callback({"x": x, "i": i, "sigma": sigmas[i], "sigma_hat": sigmas[i], "denoised": denoised})
+        x = x + (x - denoised) / sigmas[i] * (sigmas[i + 1] - sigmas[i])
+    return x
+
+
+def test_the_callback_of_k_diffusion(tmp_path: Path) -> None:
+    """A sampler's callback records states with their σ, and the denoised images."""
+    sigmas = torch.tensor([80.0, 5.0, 0.5, 0.0])
+    with record(tmp_path / "ours.npz", axis=("σ", "")) as rec:
+        x = sample_euler(
+            lambda x, sigma: x / (1 + sigma**2),
+            torch.from_numpy(images()) * 80,
+            sigmas,
+            callback=rec.k_diffusion,
+        )
+        rec(0, x)
+    run, arrays = read(tmp_path / "ours.npz")
+    assert [(step["value"], "final" in step["has"]) for step in run["steps"]] == [
+        (80.0, True),
+        (5.0, True),
+        (0.5, True),
+        (0.0, False),
+    ]
+    np.testing.assert_allclose(arrays["state/00003"], x, rtol=1e-2, atol=1e-3)
+
+
+def test_a_scan(tmp_path: Path) -> None:
+    """Values and stacked states, as a scan or an ODE solver returns them, become steps."""
+    stacked = np.stack([images(seed=each) for each in range(3)])
+    with record(tmp_path / "ours.npz") as rec:
+        rec.scan(np.linspace(0, 1, 3), stacked, final=stacked)
+    run, arrays = read(tmp_path / "ours.npz")
+    assert [step["value"] for step in run["steps"]] == [0, 0.5, 1]
+    assert np.abs(arrays["final/00002"] - stacked[2]).max() < 0.005
+
+
+def bad_steps() -> Iterator[tuple[dict[str, Any], list[tuple[Any, ...]], str]]:
+    x, nan = images(), images()
+    nan[1, 0, 2, 2] = np.nan
+    yield {}, [(0, x[0])], r"step 0 \(t = 0\): the state has the shape \(1, 4, 4\)"
+    yield {}, [(0, x.repeat(4, 1))], r"with 1 or 3 channels.*decode="
+    yield {}, [(0, nan)], "the state has values that are not finite"
+    yield {}, [(0, x * 1e6)], 'too large for "float16"'
+    yield {}, [(float("nan"), x)], "the value must be finite"
+    yield {}, [(0, x), (1, x[:2])], r"step 1 \(t = 1\): 2 samples after 3.*parents="
+    yield {}, [(0, x), (1, images(side=8))], r"images of \(1, 8, 8\) after \(1, 4, 4\)"
+    yield {}, [(0, x, x[:2])], r"final is \(2, 1, 4, 4\), and the state \(3, 1, 4, 4\)"
+    yield {}, [(0, x), (1, x, None, None, [0, 1, 3])], "3 indices from 0 to 2"
+    yield {"side": 3}, [(0, x)], "side = 3 does not divide"
+    yield {"rows": [3]}, [(0, x)], "indices from 0 to 2"
+    yield {"positions": [0, 1]}, [(0, x)], "3 samples for 2 positions"
+
+
+@pytest.mark.parametrize(("options", "steps", "fault"), [*bad_steps()])
+def test_bad_arrays_are_refused(
+    tmp_path: Path, options: dict[str, Any], steps: list[tuple[Any, ...]], fault: str
+) -> None:
+    """The message names step, value and fault, and the steps before are kept."""
+
+    def refused() -> None:
+        with record(tmp_path / "a.npz", **options) as rec:
+            for step in steps:
+                rec(*step)
+
+    with pytest.raises(ValueError, match=fault):
+        refused()
+    run, arrays = read(tmp_path / "a.npz")
+    assert len(arrays) == len(run["steps"]) == len(steps) - 1
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"range": (1, 1)}, "black, then white"),
+        ({"layout": "CHW"}, '"NHWC"'),
+        ({"dtype": "int8"}, '"uint8"'),
+        ({"every": 0}, "1 or more"),
+        ({"axis": "t"}, "symbol and unit"),
+    ],
+)
+def test_bad_options_are_refused(tmp_path: Path, options: Any, fault: str) -> None:
+    """Options that do not fit are refused before a file is made."""
+    with pytest.raises(ValueError, match=fault):
+        record(tmp_path / "a.npz", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_is_used_in_a_with_statement(tmp_path: Path) -> None:
+    """Recording without `with` says how to write it."""
+    with pytest.raises(RuntimeError, match="with record"):
+        record(tmp_path / "a.npz")(0, images())
