@@ -30,10 +30,10 @@ from bench.judging.report import table
 from sitegen.cli import exits
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.process.dissipation import reverse_process
 from sitegen.generative.process.heat import dissipate
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent
-from sitegen.generative.process.reverse import reverse_process
 from sitegen.models.registry import model_source
 
 log = logging.getLogger(__name__)

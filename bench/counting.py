@@ -29,11 +29,12 @@ from typing import Any
 MODULES = ("sitegen.generative.process.model", "sitegen.generative.model")
 """Where `CardModel` is, of which every model is one; the second in old commits."""
 SAMPLERS = {
+    "sitegen.generative.process.protocol": "run",
     "sitegen.generative.process.reverse": "descend",
     "sitegen.generative.reverse": "reverse_process",
     "sitegen.generative.diffusion": "_descend",
 }
-"""The functions that yield the steps of samples, by module; the last two in old commits."""
+"""The functions that yield the steps of samples, by module; all but the first in old commits."""
 
 
 class Counts:

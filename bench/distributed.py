@@ -90,7 +90,7 @@ def measure(model: Path, count: int) -> Measured:
         client = connect(own.scheduler_address)
         cluster = Recorded(client, "local", Console(quiet=True), "cpu", "float32")
         ending.callback(cluster.close)
-        sampler = ClusterRenderer({source.name: source}, cluster).heat_sampler(source.name)
+        sampler = ClusterRenderer({source.name: source}, cluster).sampler(source.name)
         for _ in sampler.begin(1, range(min(count, 8)), None).seen("state"):
             pass
         cluster.blocks.clear()

@@ -105,11 +105,11 @@ def sampled(file: Path, name: str) -> dict[str, float]:
     """Load a checkpoint as a site does and sample two levels of one image; what that took."""
     from sitegen.core.compute import ComputeTarget
     from sitegen.models.registry import preset_source
-    from sitegen.sampling.models import load_heat_sampler
+    from sitegen.sampling.models import load_sampler
 
     torch.set_num_threads(1)
     start = time.process_time()
-    sampler = load_heat_sampler(preset_source(name, file, name), ComputeTarget("cpu", "float32"))
+    sampler = load_sampler(preset_source(name, file, name), ComputeTarget("cpu", "float32"))
     loaded, held = time.process_time(), peak_memory()
     for step in islice(sampler.begin(0, [0], None).steps, LEVELS):
         assert bool(step.mean.isfinite().all())

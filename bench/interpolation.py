@@ -21,11 +21,11 @@ from bench.judging.classifier import Classifier, classifier_for
 from bench.judging.mnist import read_dataset
 from sitegen.cli import exits
 from sitegen.core.compute import ComputeTarget
-from sitegen.figures.paths import Paths, ddim_paths, ddpm_paths, heat_paths
+from sitegen.figures.paths import Paths, as_ddim, paths_of
 from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, evenness, median_interval
 from sitegen.figures.smoothness.sample import pairs_of
 from sitegen.models.registry import model_source
-from sitegen.sampling.models import Trajectory, load_ddpm_sampler, load_heat_sampler
+from sitegen.sampling.models import Trajectory, load_sampler
 
 log = logging.getLogger(__name__)
 
@@ -90,15 +90,13 @@ def compare(wanted: Comparison, classifier: Classifier) -> dict[str, Way]:
 def sample_paths(wanted: Comparison) -> Iterator[tuple[str, Images]]:
     """The finished paths (pairs, points, H, W) of each model, by name, and of the control."""
     paths = Paths(wanted.seed, pairs_of(wanted.pairs), wanted.points)
-    sampler = load_heat_sampler(
-        model_source(wanted.model.name, wanted.model), wanted.compute_target
-    )
-    begin: dict[str, Callable[[], Trajectory]] = {"IHDM": lambda: heat_paths(sampler, paths)}
+    sampler = load_sampler(model_source(wanted.model.name, wanted.model), wanted.compute_target)
+    begin: dict[str, Callable[[], Trajectory]] = {"IHDM": lambda: paths_of(sampler, paths)}
     if wanted.ddpm:
         source = model_source(wanted.ddpm.name, wanted.ddpm)
-        baseline = load_ddpm_sampler(source, wanted.compute_target)
-        begin["DDPM"] = lambda: ddpm_paths(baseline, paths)
-        begin["DDIM"] = lambda: ddim_paths(baseline, paths, wanted.ddim_steps)
+        baseline = load_sampler(source, wanted.compute_target)
+        begin["DDPM"] = lambda: paths_of(baseline, paths)
+        begin["DDIM"] = lambda: paths_of(as_ddim(baseline, wanted.ddim_steps), paths)
     for name, start in begin.items():
         log.info("sampling %s paths of %s points: %s", wanted.pairs, wanted.points, name)
         *_, last = start().steps

@@ -33,7 +33,7 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.figures.shared_noise.sample import spread
 from sitegen.generative.process.noise import NoiseSource, independent
 from sitegen.models.registry import model_source
-from sitegen.sampling.models import HeatSampler, load_heat_sampler
+from sitegen.sampling.models import Sampler, load_sampler
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{options.model}: its images are {source.card.shape}, the faces {shape}")
     classifier = attributes_for(faces, options.cache)
     target = ComputeTarget(options.device, options.precision)
-    sampler = load_heat_sampler(source, target)
+    sampler = load_sampler(source, target)
     initial, final = draw(sampler, options.noises, options.states, options.seed)
     found = measure(initial, final, classifier)
     print(markdown(found))
@@ -91,17 +91,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def draw(sampler: HeatSampler, noises: int, states: int, seed: int) -> tuple[Images, Images]:
+def draw(sampler: Sampler, noises: int, states: int, seed: int) -> tuple[Images, Images]:
     """Initial states (states, C, H, W), and what became of them (noises, states, C, H, W)."""
     u_K = sampler.prior.states(spread(sampler.prior, states, "hue"))
-    shape, parts, together = sampler.model.card.shape, [], max(1, _AT_ONCE // states)
+    shape, parts, together = sampler.card.shape, [], max(1, _AT_ONCE // states)
     for start in range(0, noises, together):
         rows = range(start, min(start + together, noises))
         log.info("drawing noises %s to %s of %s from %s states", rows[0], rows[-1], noises, states)
         every = u_K.to(sampler.model.device).repeat(len(rows), 1, 1, 1)
         own = independent(seed, rows, shape, sampler.model.device)
         noise = _repeated(own, states)
-        *_, last = sampler.trajectory(every, noise).steps
+        *_, last = sampler.run(every, noise).steps
         parts.append(last.mean.cpu().numpy().reshape(len(rows), states, *shape))
     return u_K.numpy(), np.concatenate(parts)
 

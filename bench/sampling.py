@@ -46,7 +46,8 @@ from sitegen.generative.engines.chunks import CORES
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.model import Model
-from sitegen.sampling.models import in_chunks, keep_freed_memory
+from sitegen.sampling.executors import in_chunks
+from sitegen.sampling.models import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = (

@@ -1,7 +1,7 @@
 """Estimates how much variance a model leaves, and writes it with that: python -m recipes.variance.
 
 `sitegen train` does so by itself. A model that was put together, distilled or trained before that
-was known has noise of one δ; here it gets the noise of `sitegen.generative.process.reverse`.
+was known has noise of one δ; here it gets the noise of `sitegen.generative.process.dissipation`.
 """
 
 from __future__ import annotations

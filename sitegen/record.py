@@ -182,7 +182,7 @@ class record:
         """
         self(progress["sigma"], progress["x"], final=progress["denoised"])
 
-    def scan(self, values: Sequence[Any], stacked: Any, final: Any = None) -> None:
+    def scan(self, values: Any, stacked: Any, final: Any = None) -> None:
         """Record what `lax.scan`, `odeint` or similar returned: T values, and states (T, N, …)."""
         predictions = [None] * len(stacked) if final is None else final
         fits = len(values) == len(stacked) == len(predictions)

@@ -16,8 +16,9 @@ from sitegen.core.compute import Precision
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.process.ddpm import initial_noise, to_pixels
+from sitegen.generative.process.diffusion import ddpm_process
+from sitegen.generative.process.dissipation import Denoiser, reverse_process
 from sitegen.generative.process.noise import independent
-from sitegen.generative.process.reverse import Denoiser, ddpm_process, reverse_process
 from sitegen.models.registry import ModelSource
 
 BATCH = 250

@@ -6,7 +6,7 @@ only then, and a build that has everything needs no more than the store.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from sitegen.html.heads import webmap
 from sitegen.html.render import posters_behind, render_site
 from sitegen.html.theme import site_theme
 from sitegen.html.views import DrawnPictures
-from sitegen.media.manifest import Manifest, Media, MediaFile, Record
+from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
 
 DRAWING_RECIPE = 1
 """Raised by hand when the code that draws changes its pixels."""
@@ -131,10 +131,9 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
     summary = record.results.get("summary")
     measured = f". {summary}" if isinstance(summary, str) else ""
     alt = figure.alt or f"{planned.description}{measured}"
-    known = all(level < len(planned.sigmas) for level in record.levels)
-    sigmas = tuple(planned.sigmas[level] for level in record.levels) if known else ()
+    axis = MediaAxis(**asdict(planned.axis)) if planned.axis else None
     placed, words = replace(record, files=files), figure.spec.choice
-    return Media(figure.id, planned.page, alt, figure.caption, placed, sigmas, words)
+    return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
 
 
 def draw(site: Site, posters: Mapping[str, Path], front: str | None, store: Store) -> DrawnPictures:

@@ -12,8 +12,8 @@ from importlib import metadata
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
-from sitegen.figures.base import Figure, spec_json
-from sitegen.generative.card.card import ModelCard
+from sitegen.figures.base import Figure, lacking, spec_json
+from sitegen.generative.card.kinds import LevelAxis
 from sitegen.media.ffmpeg import encoder_version
 from sitegen.media.manifest import ModelRef, Record
 from sitegen.models.registry import ModelSource
@@ -23,8 +23,7 @@ from sitegen.models.registry import ModelSource
 class PlannedFigure:
     """A figure of a page with its key.
 
-    levels, sigmas: K of the figure's first model, and its blur scales σ_B in pixels of levels
-        0 … K; none for a model that does not blur
+    levels, axis: K of the figure's first model, and what a viewer reads of its levels
     request_digest: the key, which is the digest of `request_json`, of all that decides the pixels
     description: what is to be seen, in the author's words or in those of the spec
     evaluations: how many images the network of each model sees
@@ -36,7 +35,7 @@ class PlannedFigure:
     levels: int
     request_digest: str
     request_json: str = ""
-    sigmas: tuple[float, ...] = ()
+    axis: LevelAxis | None = None
     description: str = ""
     evaluations: tuple[int, ...] = ()
 
@@ -66,15 +65,10 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
         first.levels,
         digest_bytes(request_json.encode()),
         request_json,
-        _sigmas(first),
+        first.axis,
         figure.alt or figure.spec.describe(first),
         figure.spec.evaluations([model.card for model in models]),
     )
-
-
-def _sigmas(card: ModelCard) -> tuple[float, ...]:
-    """σ_B of the levels 0 … K, rounded so that every machine writes the same digits."""
-    return () if card.blur is None else tuple(round(sigma, 4) for sigma in card.schedule.sigmas)
 
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
@@ -84,12 +78,13 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     """
     spec, models = figure.spec, [sources[name] for name in figure.models]
     faults = []
-    for model, kinds in zip(models, spec.model_kinds, strict=True):
-        if model.card.kind not in kinds:
-            fit = sorted(name for name, each in sources.items() if each.card.kind in kinds)
-            words = f'the model {model.name} is of kind "{model.card.kind}", and this needs'
-            wanted = " or ".join(f'"{kind}"' for kind in kinds)
-            faults.append(f"{words} {wanted}: {', '.join(fit) or 'the site has none'}")
+    for model, needs in zip(models, spec.needs_of_models, strict=True):
+        if fault := lacking(model.name, model.card, needs):
+            fit = sorted(n for n, each in sources.items() if not lacking(n, each.card, needs))
+            faults.append(f"{fault}: {', '.join(fit) or 'the site has no model that has it'}")
+    noise = getattr(spec, "sampling_noise_std", None)
+    if noise is not None and (fault := lacking(models[0].name, models[0].card, ("noise_std",))):
+        faults.append(f"sampling_noise_std = {noise:g}: {fault}; leave it out")
     first = models[0]
     for model in models[1:] if spec.one_shape else ():
         if model.card.shape != first.card.shape:

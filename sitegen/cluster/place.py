@@ -20,14 +20,8 @@ from sitegen.cluster.worker import Numbers, ShardBlock, take_steps
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.models import (
-    DdpmSampler,
-    HeatSampler,
-    ModelProvider,
-    load_ddpm_sampler,
-    load_heat_sampler,
-)
-from sitegen.sampling.shards import Descent, Keep, Place, Seen, joined
+from sitegen.sampling.batches import Executor, SampleBatch, Selection, Visible, joined
+from sitegen.sampling.models import ModelProvider, Sampler, load_sampler
 
 STEPS = 10
 """How many steps a block has."""
@@ -50,23 +44,22 @@ class ClusterModels(ModelProvider):
         """Leave the cluster as it was."""
         self.cluster.close()
 
-    def _heat_sampler(self, source: ModelSource) -> HeatSampler:
-        sampler = load_heat_sampler(source, _HERE, engines=False)
-        return replace(sampler, place=place(self.cluster, source))
-
-    def _ddpm_sampler(self, source: ModelSource) -> DdpmSampler:
-        sampler = load_ddpm_sampler(source, _HERE, engines=False)
-        return replace(sampler, place=place(self.cluster, source))
+    def _load(self, source: ModelSource) -> Sampler:
+        sampler = load_sampler(source, _HERE, engines=False)
+        return replace(sampler, executor=executor(self.cluster, source))
 
 
-def place(cluster: Cluster, source: ModelSource) -> Place:
-    """Compute with a model in a cluster, whose workers are sent it now."""
+def executor(cluster: Cluster, source: ModelSource) -> Executor:
+    """Return what runs samples of a model in a cluster, whose workers are sent it now."""
     held = cluster.hold(source)
 
-    def compute(shards: Sequence[Descent], keep: Keep) -> Iterator[Seen]:
-        count = shards[0].way.steps(source.card)
+    def compute(shards: Sequence[SampleBatch], selection: Selection) -> Iterator[Visible]:
+        process = shards[0].process
+        count = len(process.transitions())
         ends = [*range(0, count, STEPS), count]
-        works = [_Work(cluster, source, held, shard, keep, ends) for shard in shards]
+        bare = replace(process, model=None, starts=None)  # workers have the model
+        batches = [replace(shard, process=bare) for shard in shards]
+        works = [_Work(cluster, source, held, batch, selection, ends) for batch in batches]
         with closing(_All(works)):
             for block in range(len(ends) - 1):
                 for work in works:
@@ -76,7 +69,7 @@ def place(cluster: Cluster, source: ModelSource) -> Place:
     return compute
 
 
-def _levels(blocks: Sequence[ShardBlock]) -> Iterator[Seen]:
+def _levels(blocks: Sequence[ShardBlock]) -> Iterator[Visible]:
     """The levels of one block of every shard, all shards together."""
     for parts in zip(*(block.seen for block in blocks), strict=True):
         kept = [tuple(map(_tensor, part)) for _, part in parts]
@@ -94,8 +87,8 @@ class _Work:
     cluster: Cluster
     source: ModelSource
     held: str
-    shard: Descent
-    keep: Keep
+    shard: SampleBatch
+    selection: Selection
     ends: Sequence[int]
     asked: dict[int, tuple[Any, frozenset[str]]] = field(default_factory=dict)
     lost: int = 0
@@ -120,7 +113,7 @@ class _Work:
                 shard,
                 before[0] if before else None,
                 (self.ends[each], self.ends[each + 1]),
-                self.keep,
+                self.selection,
             )
             self.asked[each] = future, workers
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sitegen.generative.process.ddpm import DiffusionModel
     from sitegen.generative.process.model import Model
-    from sitegen.sampling.shards import Descent, Keep
+    from sitegen.sampling.batches import SampleBatch, Selection
 
 Numbers = NDArray[np.float32]
 
@@ -157,10 +157,10 @@ def take_steps(
     held: str,
     checkpoint: Mapping[str, str],
     compute_target: ComputeTarget,
-    shard: Descent,
+    shard: SampleBatch,
     before: ShardBlock | None,
     steps: tuple[int, int],
-    keep: Keep,
+    selection: Selection,
 ) -> ShardBlock:
     """Take the steps of a block, from `shard.initial` or from where another block ended.
 
@@ -176,7 +176,7 @@ def take_steps(
     model = found.model(compute_target)
     if before is not None:
         shard = replace(shard, initial=torch.from_numpy(np.array(before.state)))
-    state, seen = _walk(model, shard.on(model.device), steps, keep)
+    state, seen = _run(model, shard.on(model.device), steps, selection)
     return ShardBlock(_numbers(state), seen, time.perf_counter() - started, worker.address)
 
 
@@ -194,15 +194,16 @@ def held_by(
     return found
 
 
-def _walk(
-    model: Any, shard: Descent, steps: tuple[int, int], keep: Keep
+def _run(
+    model: Any, shard: SampleBatch, steps: tuple[int, int], selection: Selection
 ) -> tuple[Tensor, tuple[tuple[int, tuple[Numbers, ...]], ...]]:
-    from sitegen.sampling.models import in_chunks
+    from sitegen.sampling.executors import in_chunks
 
+    shard = replace(shard, process=replace(shard.process, model=in_chunks(model)))
     state, seen = shard.initial, []
-    for step in shard.walk(in_chunks(model), *steps):
+    for step in shard.run(*steps):
         state = step.state
-        seen.append((step.level, tuple(map(_numbers, shard.kept(step, keep)))))
+        seen.append((step.level, tuple(map(_numbers, shard.select(step, selection)))))
     return state, tuple(seen)
 
 

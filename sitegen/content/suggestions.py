@@ -10,7 +10,7 @@ from sitegen.content.templates import run_template
 from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError
 from sitegen.core.source import shown
-from sitegen.figures.base import FigureSpec
+from sitegen.figures.base import FigureSpec, lacking
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.generative.card.card import ModelCard
 from sitegen.models.add import Added
@@ -61,7 +61,8 @@ def _serves(
     except ConfigError:
         return False
     (spec,) = made
-    fits = all(card.kind in kinds for kinds in spec.model_kinds) and not list(spec.misfits([card]))
+    fits = not any(lacking(name, card, needs) for needs in spec.needs_of_models)
+    fits = fits and not list(spec.misfits([card]))
     fits = fits and (card.example is not None or not spec.needs_example)
     return fits and not (source and list(spec.file_faults([source])))
 
@@ -69,8 +70,8 @@ def _serves(
 def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     """Calls that show a DDPM beside a model of the site, or one to come."""
     sources = site_models(load_site(config))
-    wanted = ("ihdm", card.shape)
-    fits = [n for n, each in sources.items() if (each.card.kind, each.card.shape) == wanted]
+    others = {n: each.card for n, each in sources.items() if each.card.shape == card.shape}
+    fits = [n for n, each in others.items() if "ddim" not in each.process.abilities]
     partner = next((each for each in fits if name.startswith(each)), next(iter(fits), "MODEL"))
     kinds = (name for name, kind in figure_kinds().items() if "ddpm" in fields_of(kind.spec))
     count = 4 if card.image_size > LARGE else 9
@@ -137,7 +138,7 @@ def added_lines(added: Added) -> list[str]:
     lines.append(_for_git(added))
     source = site_models(load_site(added.config))[added.name]
     calls = figure_calls(added.name, added.card, added.config.parent, added.states, source)
-    if added.card.kind == "ddpm":
+    if "ddim" in added.card.process.abilities:
         calls += comparisons(added.name, added.card, added.config)
     told = "To show it, paste what you like of this into a page:"
     return [*lines, told, "", *(f"    {call}" for call in calls)]

@@ -30,6 +30,7 @@ from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.chosen import ChosenFrom, Samples, choice, require_choice
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.kinds import ABILITIES, Ability
 
 if TYPE_CHECKING:
     from sitegen.figures.views import Clip, LiveModel, Still
@@ -109,7 +110,8 @@ class FigureSpec:
     that show the kind at its best with a model named NAME. `distinct_states` says that `count` may
     not be more than there are initial states. `draws_label` says that the label stands in the
     picture; otherwise it is in words alone, and decides no pixel. `one_shape` says that all of its
-    models must make images of one size and number of channels.
+    models must make images of one size and number of channels. `needs` is what the process of the
+    model must have, of `ABILITIES`.
     """
 
     recipe: ClassVar[int] = 1
@@ -117,6 +119,7 @@ class FigureSpec:
     distinct_states: ClassVar[bool] = False
     draws_label: ClassVar[bool] = False
     one_shape: ClassVar[bool] = True
+    needs: ClassVar[tuple[Ability, ...]] = ()
 
     model: Model
     label: Label = Field(default=None, kw_only=True)
@@ -141,9 +144,9 @@ class FigureSpec:
         return (self.model,) if baseline is None else (self.model, baseline)
 
     @property
-    def model_kinds(self) -> tuple[tuple[str, ...], ...]:
-        """What each of `models` may be, as its card says: after the first come the baselines."""
-        return (("ihdm",), *(("ddpm",) for _ in self.models[1:]))
+    def needs_of_models(self) -> tuple[tuple[Ability, ...], ...]:
+        """What the process of each of `models` must have: after the first come the baselines."""
+        return (self.needs, *(("ddim",) for _ in self.models[1:]))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -213,17 +216,18 @@ class ComparedSpec(FigureSpec):
 
     ddpm: Baseline = None
 
-    @property
-    def drawn_label(self) -> str:
-        """What the picture calls the method of the model."""
-        return self.label or "IHDM"
+    def drawn_label(self, card: ModelCard) -> str:
+        """Return what the picture calls the method of the model."""
+        return self.label or card.process.label
 
     @property
     def _ddim_steps(self) -> int:
         return int(getattr(self, "ddim_steps", 0))
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """More steps of DDIM than there are levels."""
+        """More steps of DDIM than there are levels, and two methods of one name."""
+        if cards[1:] and (called := self.drawn_label(cards[0])) in OTHER_LABELS:
+            yield f'label is missing: the model {self.model} would be called "{called}", too'
         for card in cards[1:]:
             if self._ddim_steps > card.levels:
                 has = f"the model {self.ddpm} has {card.levels} levels"
@@ -253,10 +257,10 @@ def counted(count: int, model: str, subject: str, label: str | None = None) -> s
     return f"{f'{count} samples' if count > 1 else 'One sample'} of the model {model}"
 
 
-def flat_squares(card: ModelCard, count: int = 1) -> str:
-    """What the flattest states look like, in words."""
-    squares = "square" if count == 1 else "squares"
-    return f"flat grey {squares}" if card.channels == 1 else f"flat {squares} of one colour"
+def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
+    """Say what the process of a model lacks that a figure needs; empty where it has all."""
+    missing = " and ".join(ABILITIES[each] for each in needs if each not in card.process.abilities)
+    return missing and f'needs {missing}, which the model {name} of kind "{card.kind}" lacks'
 
 
 def steps(card: ModelCard) -> str:

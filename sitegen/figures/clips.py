@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sitegen.figures.base import Figure, FigureSpec, spec_json
 from sitegen.generative.card.card import ModelCard
@@ -17,7 +16,7 @@ from sitegen.media.encoder import ClipSpec, crf_for, write_still
 from sitegen.media.frames import Colour, Frame, grid, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.manifest import MediaFile
-from sitegen.sampling.models import Trajectory
+from sitegen.sampling.models import Shown, Trajectory
 
 BACKGROUND: Colour = (32, 36, 48)
 INK: Colour = (228, 231, 241)
@@ -27,10 +26,10 @@ DARK: tuple[Colour, Colour] = (18, 21, 31), INK
 """Paper and ink of the theme (static/style.css), for light pages and for dark ones."""
 
 
-def noise_std_of(spec: FigureSpec, card: ModelCard) -> float:
-    """δ: the figure's own, where it has one, or the card's; nothing heeds that of a DDPM's card."""
+def noise_std_of(spec: FigureSpec, card: ModelCard) -> float | None:
+    """Return δ: the figure's own, or the card's; None for a process that has none."""
     own: float | None = getattr(spec, "sampling_noise_std", None)
-    return card.sampling_noise_std if own is None else own
+    return card.noise_std if own is None else own
 
 
 def made_with(figure: Figure, noise_std: float | None, **more: Any) -> dict[str, Any]:
@@ -39,15 +38,9 @@ def made_with(figure: Figure, noise_std: float | None, **more: Any) -> dict[str,
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 
-def seen_levels(trajectory: Trajectory, show: str) -> Iterator[tuple[int, Tensor]]:
-    """Each level K … 0 and what is seen of it (N, C, H, W): states or means, last the mean."""
-    yield trajectory.levels, trajectory.u_K
-    yield from trajectory.seen("mean" if show == "mean" else "state")
-
-
-def displayed(trajectory: Trajectory, show: str) -> Iterator[NDArray[np.float32]]:
-    """What is seen of each level K … 0 (N, C, H, W): states or means, and last always the mean."""
-    return (seen.cpu().numpy() for _, seen in seen_levels(trajectory, show))
+def displayed(trajectory: Trajectory, show: Shown) -> Iterator[NDArray[np.float32]]:
+    """Yield what is shown of each level K … 0 (N, C, H, W); the last is always the mean."""
+    return (images for _, images in trajectory.seen(show))
 
 
 def even_levels(visited: Sequence[int], count: int) -> tuple[int, ...]:
@@ -97,7 +90,7 @@ def grid_job(
     cells = {"count": count, "columns": columns, "rows": rows, "width": size, "height": size}
     spec = clip_spec(size, fps, scale_factor(columns * size, rows * size))
     pictures = (grid(to_uint8(seen), columns, BACKGROUND) for seen in frames)
-    noise_std = None if card.kind == "ddpm" else noise_std_of(figure.spec, card)
+    noise_std = noise_std_of(figure.spec, card)
     known = {"fps": fps, "cells": cells, **more.pop("known", {})}
     return RenderJob(
         levels=card.visited_levels,

@@ -12,28 +12,26 @@ Trajectories hold all paths at once, (paths · points, C, H, W), path after path
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sitegen.figures.base import ComparedSpec
 from sitegen.figures.clips import noise_std_of
+from sitegen.generative.process.diffusion import Implicit
 from sitegen.generative.process.noise import (
     Device,
     Independent,
     Joined,
     Shape,
     independent,
-    interpolate_noise,
     interpolated,
 )
-from sitegen.sampling.models import DdpmSampler, HeatSampler, ModelProvider, Trajectory
+from sitegen.sampling.models import ModelProvider, Sampler, Trajectory
 
 
 @dataclass(frozen=True)
@@ -50,24 +48,24 @@ class Paths:
         return [sample for pair in self.pairs for sample in pair]
 
 
-def heat_paths(sampler: HeatSampler, paths: Paths, noise_std: float | None = None) -> Trajectory:
-    """The paths of a model that undoes heat dissipation; δ is the card's if not given."""
-    ends = sampler.initial_states(paths.seed, paths.ends)
+def paths_of(sampler: Sampler, paths: Paths, noise_std: float | None = None) -> Trajectory:
+    """Return the paths of a model through everything random of its process.
+
+    The initial states are on the process's own path between two of them, and the noise of every
+    level on a great circle, where any is drawn. δ is the card's if not given.
+    """
+    process = sampler.process
+    ends = sampler.start(paths.seed, paths.ends)
     pairs = zip(ends[::2], ends[1::2], strict=True)
-    u_K = torch.cat([straight(*pair, paths.points) for pair in pairs])
-    noise = noise_of(paths, sampler.model.card.shape, sampler.model.device)
-    return sampler.trajectory(u_K, noise, noise_std)
+    start = torch.cat([process.between(*pair, paths.points) for pair in pairs])
+    device = process.device or "cpu"
+    noise = noise_of(paths, process.shape, device) if process.random else None
+    return sampler.run(start, noise, noise_std)
 
 
-def ddpm_paths(sampler: DdpmSampler, paths: Paths) -> Trajectory:
-    """The paths of a DDPM through everything random of it: x_K and the noise of every level."""
-    noise = noise_of(paths, sampler.model.card.shape, sampler.model.device)
-    return sampler.ddpm(_circles(sampler, paths), noise)
-
-
-def ddim_paths(sampler: DdpmSampler, paths: Paths, steps: int) -> Trajectory:
-    """The paths of a DDPM that is sampled without noise, in that many steps."""
-    return sampler.ddim(_circles(sampler, paths), steps)
+def as_ddim(sampler: Sampler, steps: int) -> Sampler:
+    """Return a DDPM that is sampled without noise, in that many steps."""
+    return replace(sampler, process=Implicit(sampler.model, steps=steps))
 
 
 Ways = dict[str, tuple[Callable[[], Trajectory], int]]
@@ -76,13 +74,15 @@ Ways = dict[str, tuple[Callable[[], Trajectory], int]]
 
 def ways_down(models: ModelProvider, spec: ComparedSpec, paths: Paths, ddim_steps: int) -> Ways:
     """The ways to sample the paths of a figure: with its model, and with its DDPM if it has one."""
-    sampler = models.heat_sampler(spec.model)
-    card, noise_std = sampler.model.card, noise_std_of(spec, sampler.model.card)
-    ways: Ways = {spec.drawn_label: (partial(heat_paths, sampler, paths, noise_std), card.steps)}
+    sampler = models.sampler(spec.model)
+    card, noise_std = sampler.card, noise_std_of(spec, sampler.card)
+    ways: Ways = {
+        spec.drawn_label(card): (partial(paths_of, sampler, paths, noise_std), card.steps)
+    }
     if spec.ddpm is not None:
-        baseline = models.ddpm_sampler(spec.ddpm)
-        ways["DDPM"] = (partial(ddpm_paths, baseline, paths), baseline.model.card.steps)
-        ways["DDIM"] = (partial(ddim_paths, baseline, paths, ddim_steps), ddim_steps)
+        baseline = models.sampler(spec.ddpm)
+        ways["DDPM"] = (partial(paths_of, baseline, paths), baseline.card.steps)
+        ways["DDIM"] = (partial(paths_of, as_ddim(baseline, ddim_steps), paths), ddim_steps)
     return ways
 
 
@@ -94,15 +94,8 @@ def walk(ways: Ways, ended: Callable[[str, NDArray[np.float32]], None]) -> Itera
     for name, (begin, _) in ways.items():
         for last in begin().ends():
             if last is not None:
-                ended(name, last.cpu().numpy())
+                ended(name, last)
             yield
-
-
-def straight(first: Tensor, last: Tensor, points: int) -> Tensor:
-    """Points (N, C, H, W) at equal distances from `first` to `last` (C, H, W), both included."""
-    share = torch.linspace(0, 1, points, dtype=torch.float64).reshape(-1, 1, 1, 1)
-    share = share.to(first.device, first.dtype)
-    return (1 - share) * first + share * last
 
 
 def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> Joined:
@@ -113,11 +106,3 @@ def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> Joined:
 
     ends = ((own(first), own(last)) for first, last in paths.pairs)
     return Joined(tuple(interpolated(*pair, paths.points) for pair in ends))
-
-
-def _circles(sampler: DdpmSampler, paths: Paths) -> Tensor:
-    """x_K of every point, on great circles between those of the ends."""
-    angles = torch.linspace(0, math.pi / 2, paths.points, dtype=torch.float64)
-    ends = sampler.initial_noise(paths.seed, paths.ends)
-    pairs = zip(ends[::2], ends[1::2], strict=True)
-    return torch.cat([interpolate_noise(*pair, angles) for pair in pairs])

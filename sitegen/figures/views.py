@@ -14,7 +14,7 @@ from typing import ClassVar
 from sitegen.core.installed import resource
 from sitegen.core.urls import INDEX, relative
 from sitegen.figures.values import Results, format_value, results_of, sequence, whole
-from sitegen.media.manifest import JSON, Media, MediaFile, Record
+from sitegen.media.manifest import JSON, Media, MediaAxis, MediaFile, Record
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,11 @@ class Steps:
 
     fps: frames a second
     last: the number of the last frame
-    levels, sigmas: k and σ_B of each frame; either may be empty
+    levels, sigmas: k of each frame, and its value on the axis of the process, such as σ_B; either
+        may be empty
     level, sigma: those of the last frame, which the poster shows
+    symbol, index, unit: of the axis, such as σ, B and px
+    spoken: the value in words, with {sigma} in its place
     points, hold: of an interpolation: how many points lie on the way, and how many frames the
         clip rests at either end; 0 for other clips
     """
@@ -101,6 +104,10 @@ class Steps:
     sigma: str
     points: int = 0
     hold: int = 0
+    symbol: str = ""
+    index: str = ""
+    unit: str = ""
+    spoken: str = ""
 
 
 @dataclass(frozen=True)
@@ -258,6 +265,7 @@ _NAMES = {
     "fps": "Frames a second",
     "vary": "Varies",
 }
+_SPOKEN = {"σ_B": "blur", "px": "pixels"}  # symbols and units of an axis, as they are read aloud
 _LEAVES = 8  # of a tree that is grown in a page
 _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
 
@@ -434,12 +442,17 @@ def megabytes(count: int) -> str:
 
 
 def _steps(media: Media) -> Steps:
-    """What the scrubber says; levels and scales only where there is one for each frame."""
+    """Return what the scrubber shows; levels and values only where each frame has one."""
     mp4, record = media.record.files["mp4"], media.record
     frames = mp4.frames or 1
     levels = record.levels if len(record.levels) == frames else ()
-    sigmas = media.sigmas if len(media.sigmas) == len(levels) else ()
-    said = [scale(sigma) for sigma in sigmas]
+    values = media.values if len(media.values) == len(levels) else ()
+    axis = media.axis or MediaAxis("σ_B", "px")
+    counts_levels = axis.values == tuple(range(len(axis.values)))
+    said = [] if counts_levels and media.axis else [scale(value) for value in values]
+    symbol, unit = axis.symbol, axis.unit
+    base, _, index = symbol.partition("_")
+    name, of = _SPOKEN.get(symbol, symbol), _SPOKEN.get(unit, unit)
     return Steps(
         fps=f"{mp4.fps or 24.0:g}",
         last=frames - 1,
@@ -447,11 +460,17 @@ def _steps(media: Media) -> Steps:
         sigmas=" ".join(said),
         level=str(levels[-1]) if levels else "",
         sigma=said[-1] if said else "",
+        symbol=base,
+        index=index,
+        unit=unit,
+        spoken=f"{name} {{sigma}} {of}".rstrip(),
     )
 
 
 def scale(sigma: float) -> str:
-    """Write a blur scale in pixels for a reader: two digits below 1, one after the point above."""
+    """Write a value of an axis for a reader: one digit after the point, and more below 1."""
+    if 0 < abs(sigma) < 0.01:
+        return f"{sigma:.1g}"
     return "0" if sigma == 0 else f"{sigma:.2f}" if sigma < 1 else f"{sigma:.1f}"
 
 

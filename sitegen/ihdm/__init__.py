@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from sitegen.generative.card.card import ModelCard as ModelCard
     from sitegen.generative.checkpoints.loading import load_model as load_model
     from sitegen.generative.data.prior import read_prior as read_prior
+    from sitegen.generative.process.diffusion import ddim_process as ddim_process
+    from sitegen.generative.process.diffusion import ddpm_process as ddpm_process
+    from sitegen.generative.process.dissipation import reverse_process as reverse_process
     from sitegen.generative.process.heat import dissipate as dissipate
     from sitegen.generative.process.noise import independent as independent
     from sitegen.generative.process.noise import interpolate_noise as interpolate_noise
-    from sitegen.generative.process.reverse import ddim_process as ddim_process
-    from sitegen.generative.process.reverse import ddpm_process as ddpm_process
-    from sitegen.generative.process.reverse import reverse_process as reverse_process
 
 _MODULES = {
     **dict.fromkeys(("BlurSchedule", "ModelCard"), "card.card"),
     **dict.fromkeys(("independent", "interpolate_noise"), "process.noise"),
-    **dict.fromkeys(("ddim_process", "ddpm_process", "reverse_process"), "process.reverse"),
+    **dict.fromkeys(("ddim_process", "ddpm_process"), "process.diffusion"),
+    "reverse_process": "process.dissipation",
     "dissipate": "process.heat",
     "load_model": "checkpoints.loading",
     "read_prior": "data.prior",

@@ -93,12 +93,21 @@ class Record:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class MediaAxis:
+    """What a viewer reads of a level: symbol and unit, and the values of the levels 0 … K."""
+
+    symbol: str
+    unit: str = ""
+    values: tuple[int | float, ...] = ()
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Media:
     """A record placed on a page, under an id and with the author's words.
 
-    sigmas: the blur scale σ_B in pixels of each of the record's levels; empty where its model
-        does not blur
+    axis: what a viewer reads of the levels of its first model
     choice: that its samples were chosen, and from how many; empty where they were not
+    sigmas: in manifests of 0.1.0, the blur scale σ_B in pixels of each of the record's levels
     """
 
     id: str
@@ -106,8 +115,17 @@ class Media:
     alt: str
     caption: str
     record: Record
-    sigmas: tuple[int | float, ...] = ()
+    axis: MediaAxis | None = None
     choice: str = ""
+    sigmas: tuple[int | float, ...] = ()
+
+    @property
+    def values(self) -> tuple[int | float, ...]:
+        """The value of each of the record's levels on the axis; empty where not all are known."""
+        if self.axis is None:
+            return self.sigmas
+        known = all(0 <= level < len(self.axis.values) for level in self.record.levels)
+        return tuple(self.axis.values[level] for level in self.record.levels) if known else ()
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -192,5 +210,5 @@ def _with_record(entry: Any) -> Any:
     """An entry of `media.json`, in which a record and its place lie flat, as a `Media` has them."""
     if not isinstance(entry, dict):
         return entry
-    own = {"id", "page", "alt", "caption", "sigmas", "choice"} & entry.keys()
+    own = {"id", "page", "alt", "caption", "axis", "sigmas", "choice"} & entry.keys()
     return {name: entry.pop(name) for name in own} | {"record": entry}

@@ -162,7 +162,7 @@ def _without_prior(site: Site, name: str, options: AddOptions) -> Path | None:
         return None
     weights = weights_file(options.checkpoint)
     same = weights.exists() and source.weights.exists() and weights.samefile(source.weights)
-    return source.card_path if same and source.card.kind == "ihdm" else None
+    return source.card_path if same and "prior" in source.card.process.abilities else None
 
 
 def _written(path: Path, site: Site) -> str:
@@ -191,7 +191,7 @@ def _carry_out(
         card = replace(card, weights=pinned)
     check_weights(plan.weights, card)
     prior = None if plan.prior is None else read_prior(plan.prior, card)
-    if plan.data is not None and card.kind != "ddpm":  # which starts from noise
+    if plan.data is not None and "prior" in card.process.abilities:  # which starts from noise
         prior, example = prior_and_example(card, plan.data)
     if "card" not in plan.entry:
         _enter(config, name, plan.entry)

@@ -90,7 +90,7 @@ class ModelSource:
             regular_size(self.weights, "checkpoint")
         if self.prior is not None:
             regular_size(self.prior, "prior")
-        if self.prior is not None or self.card.kind == "ddpm":
+        if self.prior is not None or "prior" not in self.card.process.abilities:
             return
         first = "" if self.card_path else f"take [models.{self.name}] out of site.toml, and "
         raise RefusedError(

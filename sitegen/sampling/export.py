@@ -34,7 +34,7 @@ from sitegen.core.progress import Reporter
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.contact_sheet import MOST_PIXELS, SheetLayout, contact_sheet, png
 from sitegen.media.frames import Frame, to_uint8
-from sitegen.sampling.models import DdpmSampler, HeatSampler
+from sitegen.sampling.models import Sampler
 
 Array: TypeAlias = NDArray[np.float32]
 AT_ONCE = 64
@@ -67,17 +67,13 @@ class Targets:
     sheet: Path | None = None
 
 
-def sample(
-    sampler: HeatSampler | DdpmSampler, request: Request, output: Path, report: Reporter
-) -> Path:
+def sample(sampler: Sampler, request: Request, output: Path, report: Reporter) -> Path:
     """Draw samples into `output` alone, as `draw_samples` does, and return it."""
     draw_samples(sampler, request, Targets(output), report)
     return output
 
 
-def draw_samples(
-    sampler: HeatSampler | DdpmSampler, request: Request, targets: Targets, report: Reporter
-) -> None:
+def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: Reporter) -> None:
     """Draw samples into an .npz file or a folder of PNGs, onto a contact sheet, or both.
 
     The arrays: `final` (N, C, H, W) float32, the last means, unclipped; `initial` u_K; with
@@ -89,8 +85,9 @@ def draw_samples(
     shows all finished pictures with their numbers. Raises ConfigError if a target cannot be that,
     PlatformError if it cannot be written, both before anything is sampled.
     """
-    check_targets(targets, request, sampler.model.card.image_size)
-    noise_std, card = _noise_std(sampler, request), sampler.model.card
+    card = sampler.card
+    check_targets(targets, request, card.image_size)
+    noise_std = _noise_std(card, request)
     chunks = math.ceil(request.count / AT_ONCE)
     with (
         _kept(targets.output, request, card, noise_std) as keep_output,
@@ -170,13 +167,11 @@ def writing_npz(
             flush_folder(path.parent)
 
 
-def _noise_std(sampler: HeatSampler | DdpmSampler, request: Request) -> float:
+def _noise_std(card: ModelCard, request: Request) -> float:
     own = request.sampling_noise_std
-    if isinstance(sampler, HeatSampler):
-        return sampler.model.card.sampling_noise_std if own is None else own
-    if own is not None:
-        raise ConfigError("--sampling-noise-std: a DDPM has none; leave it out")
-    return 0.0
+    if own is not None and card.noise_std is None:
+        raise ConfigError(f'--sampling-noise-std: the kind "{card.kind}" has none; leave it out')
+    return (card.noise_std or 0.0) if own is None else own
 
 
 @contextmanager

@@ -6,53 +6,37 @@ With what imports it one of the few modules that need torch.
 from __future__ import annotations
 
 import ctypes
-import math
 import re
 import threading
-import time
-from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import ConfigError, RefusedError, TargetError
+from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import digest_bytes, sha256
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.archive import checkpoint_digest
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
-from sitegen.generative.engines.choice import bytes_of, choose_engines
-from sitegen.generative.engines.chunks import CORES, on_one_thread
+from sitegen.generative.engines.choice import choose_engines
 from sitegen.generative.engines.memory import memory_errors
-from sitegen.generative.process.ddpm import DiffusionModel, initial_noise
+from sitegen.generative.process.ddpm import DiffusionModel
+from sitegen.generative.process.kinds import process_of
 from sitegen.generative.process.model import Model, require_device
 from sitegen.generative.process.noise import NoiseSource, independent, sample_at
-from sitegen.generative.process.reverse import Step
+from sitegen.generative.process.protocol import GenerativeProcess, Step
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.shards import (
-    Ancestral,
-    Descent,
-    Heat,
-    Implicit,
-    Keep,
-    Place,
-    Seen,
-    Way,
-    bytes_of_all,
-    here,
-)
+from sitegen.sampling.batches import Executor, SampleBatch, Selection, Visible, bytes_of_all
+from sitegen.sampling.executors import chunk, run_here, seconds_an_image
 from sitegen.sampling.sharing import Sharing
 
-PIXELS_AT_ONCE = 40 * 28 * 28
-"""How many pixels a model sees at a time; its engines may take fewer of them at a time."""
-FEWEST = 8
-"""How many images it sees however large they are, so that several cores have their share."""
 FAR = 3.0
 """How far outside of [0, 1] a channel that is there on average has nothing to do with images.
 
@@ -66,140 +50,124 @@ _HEAD = re.compile(r"(^|\.)(out\.2|conv_out)\.weight$")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _LARGEST_BLOCK = 32 << 20  # as far as the C library goes by itself
 
-AnyModel = TypeVar("AnyModel", Model, DiffusionModel)
-AnySampler = TypeVar("AnySampler")
+Images = NDArray[np.float32]
+Shown = Literal["state", "mean", "final"]
 
 
 @dataclass(frozen=True)
-class HeatSampler:
-    """A loaded model with its prior; `name` stands before what is wrong with its pictures.
+class Sampler:
+    """A model of the site that can be sampled.
 
-    place: where its samples are computed; with this model if not given
-    sharing: what keeps trajectories that others ask for, too
+    process: its process, with the loaded network
+    name: the model's, for messages
+    prior: the `Prior` that its process starts from; None where it needs none
+    executor: runs its samples
+    sharing: keeps trajectories that several figures need
     """
 
-    model: Model
-    prior: Prior
+    process: GenerativeProcess
     name: str = "the model"
-    place: Place | None = None
+    prior: Any = None
+    executor: Executor = run_here
     sharing: Sharing | None = None
 
-    def initial_states(self, seed: int, samples: Sequence[int]) -> Tensor:
-        """u_K (N, C, H, W) of some samples, on the model's device."""
-        return self.prior.initial_states(seed, samples).to(self.model.device)
+    @property
+    def model(self) -> Any:
+        """The loaded network."""
+        return self.process.model
 
-    def begin(self, seed: int, samples: Sequence[int], noise_std: float | None) -> Trajectory:
-        """The initial states of some samples, and their way down."""
-        noise = independent(seed, samples, self.model.card.shape, self.model.device)
-        start = _Start(partial(self.initial_states, seed, samples), len(samples), noise)
-        return _trajectory(self, Heat(noise_std), start, (seed, *samples))
+    @property
+    def card(self) -> ModelCard:
+        """The card of the model."""
+        return self.process.card
 
-    def trajectory(
-        self, u_K: Tensor, noise: NoiseSource, noise_std: float | None = None
-    ) -> Trajectory:
-        """The way down from `u_K` (N, C, H, W) with that noise; δ is the card's if not given."""
-        return _trajectory(self, Heat(noise_std), *_from(u_K, noise))
+    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """Return the initial states (N, C, H, W) of some samples, on the model's device."""
+        states = self.process.start(seed, samples)
+        return states.to(self.process.device or states.device)
 
-
-@dataclass(frozen=True)
-class DdpmSampler:
-    """A loaded DDPM, whose trajectories are in [0, 1] pixel units like those of other models."""
-
-    model: DiffusionModel
-    name: str = "the model"
-    place: Place | None = None
-    sharing: Sharing | None = None
-
-    def initial_noise(self, seed: int, samples: Sequence[int]) -> Tensor:
-        """x_K (N, C, H, W) of some samples, standard normal, on the model's device."""
-        return initial_noise(seed, samples, self.model.card.shape).to(self.model.device)
+    def noise(self, seed: int, samples: Sequence[int]) -> NoiseSource | None:
+        """Return the noise that belongs to some samples; None where nothing is drawn on the way."""
+        if not self.process.random:
+            return None
+        return independent(seed, samples, self.process.shape, self.process.device or "cpu")
 
     def begin(
-        self, seed: int, samples: Sequence[int], _noise_std: float | None = None
+        self, seed: int, samples: Sequence[int], noise_std: float | None = None
     ) -> Trajectory:
-        """The noise of some samples, and their way down; a DDPM has no δ to choose."""
-        noise = independent(seed, samples, self.model.card.shape, self.model.device)
-        start = _Start(partial(self.initial_noise, seed, samples), len(samples), noise)
-        return _trajectory(self, Ancestral(), start, (seed, *samples))
+        """Return the trajectory of some samples; δ is the card's if not given."""
+        states, noise = partial(self.start, seed, samples), self.noise(seed, samples)
+        return self._trajectory(states, len(samples), noise, noise_std, (seed, *samples))
 
-    def ddpm(self, x_K: Tensor, noise: NoiseSource) -> Trajectory:
-        """The way down from `x_K` (N, C, H, W) by ancestral sampling, as the card says."""
-        return _trajectory(self, Ancestral(), *_from(x_K, noise))
+    def run(
+        self, start: Tensor, noise: NoiseSource | None, noise_std: float | None = None
+    ) -> Trajectory:
+        """Return the trajectory from the states `start` (N, C, H, W) with that noise."""
+        equal = digest_bytes(start.cpu().numpy().tobytes())
+        return self._trajectory(lambda: start, len(start), noise, noise_std, equal)
 
-    def ddim(self, x_K: Tensor, steps: int) -> Trajectory:
-        """The deterministic way down from `x_K` (N, C, H, W) in that many steps."""
-        return _trajectory(self, Implicit(steps), *_from(x_K, None))
+    def _trajectory(
+        self,
+        states: Callable[[], Tensor],
+        count: int,
+        noise: NoiseSource | None,
+        noise_std: float | None,
+        equal: Hashable,
+    ) -> Trajectory:
+        """Return the trajectory from states that are made now; `equal` is equal for equal ones."""
+        process = self.process.with_noise_std(noise_std)
 
+        def begin(selection: Selection) -> Iterator[Visible]:
+            shards = SampleBatch(process, states(), noise).shards(chunk(process.shape))
+            yield from _of_pictures(self.name, noise, self.executor(shards, selection))
 
-@dataclass(frozen=True)
-class _Start:
-    """Initial states that are made when they are wanted, how many there are, and their noise."""
-
-    states: Callable[[], Tensor]
-    count: int
-    noise: NoiseSource | None
-
-
-def _from(states: Tensor, noise: NoiseSource | None) -> tuple[_Start, Hashable]:
-    """States (N, C, H, W) that are there, and what is equal where they are."""
-    equal = digest_bytes(states.cpu().numpy().tobytes())
-    return _Start(lambda: states, len(states), noise), equal
-
-
-def _trajectory(
-    sampler: HeatSampler | DdpmSampler, way: Way, start: _Start, equal: Hashable
-) -> Trajectory:
-    """The way down from there; `equal` is equal for equal initial states."""
-    model: Any = sampler.model
-    card, place = model.card, sampler.place or here(in_chunks(model))
-
-    def u_K() -> Tensor:
-        return way.pixels(start.states())
-
-    def alone(keep: Keep) -> Iterator[Seen]:
-        shards = Descent(way, start.states(), start.noise).shards(_chunk(card.shape))
-        yield from _of_pictures(sampler.name, start.noise, place(shards, keep))
-
-    begin: Callable[[Keep], Iterator[Seen]] = alone
-    if sampler.sharing is not None:
-        size = bytes_of_all(way, card, start.count, start.noise)
-        begin = sampler.sharing.asked((sampler.name, way, start.noise, equal), size, alone)
-    return Trajectory(card.levels, u_K, begin)
+        wanted: Callable[[Selection], Iterator[Visible]] = begin
+        if self.sharing is not None:
+            size = bytes_of_all(process, count, noise)
+            wanted = self.sharing.asked((self.name, process, noise, equal), size, begin)
+        first = process.levels[0]
+        return Trajectory(first, lambda: process.pixels(states(), first), wanted)
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A reverse process about to run: the flattest level, its states, and what runs it.
+    """A process about to run.
 
-    start: makes the states (N, C, H, W), which are not kept until they are wanted
-    begin: gives of each level below what is wanted, in [0, 1] pixel units
+    first: the level of its initial states
+    start: makes these states (N, C, H, W), in [0, 1] pixel units
+    begin: yields the selected output of each level below, in [0, 1] pixel units
     """
 
-    levels: int
+    first: int
     start: Callable[[], Tensor]
-    begin: Callable[[Keep], Iterator[Seen]]
+    begin: Callable[[Selection], Iterator[Visible]]
 
     @property
     def u_K(self) -> Tensor:
-        """The states of the flattest level, made now."""
+        """The initial states."""
         return self.start()
 
     @property
     def steps(self) -> Iterator[Step]:
         """All steps, from the first."""
-        return (Step(level, *both) for level, both in self.begin("steps"))
+        return (Step(level, state, mean) for level, (state, mean) in self.begin("steps"))
 
-    def seen(self, show: Literal["state", "mean"]) -> Iterator[tuple[int, Tensor]]:
-        """The levels below K, and the states or means (N, C, H, W) there; last it is the mean."""
-        return ((level, images) for level, (images,) in self.begin(show))
+    def seen(self, show: Shown) -> Iterator[tuple[int, Images]]:
+        """Yield each level from the first to 0, and what is shown of it (N, C, H, W).
 
-    def ends(self) -> Iterator[Tensor | None]:
-        """Nothing for each step but the last, and then the finished images (N, C, H, W)."""
-        return (kept[0] if kept else None for _, kept in self.begin("last"))
+        That is the state, its mean or the predicted image; last it is always the mean.
+        """
+        yield self.first, self.u_K.cpu().numpy()
+        for level, (images,) in self.begin(show):
+            yield level, images.cpu().numpy()
+
+    def ends(self) -> Iterator[Images | None]:
+        """Yield None for each step but the last, and then the finished images (N, C, H, W)."""
+        return (kept[0].cpu().numpy() if kept else None for _, kept in self.begin("last"))
 
 
 class ModelProvider:
-    """Where a kind's sampler gets its models from: `sources`, each loaded once, on one device.
+    """Where figures get their models from: `sources`, each loaded once, on one device.
 
     Raises PlatformError when the device is not there.
     """
@@ -208,74 +176,55 @@ class ModelProvider:
         require_device(compute_target.device)
         keep_freed_memory()
         self._sources, self.compute_target = sources, compute_target
-        self._samplers: dict[tuple[object, str], object] = {}
+        self._samplers: dict[str, Sampler] = {}
         self._sharing = Sharing()
         self._loading = threading.Lock()
 
-    def heat_sampler(self, name: str) -> HeatSampler:
-        """The model of that name, loaded now or before. Raises as `load_heat_sampler` does."""
-        return self._loaded(name, self._heat_sampler)
+    def sampler(self, name: str) -> Sampler:
+        """Return the model of that name, loaded now or before. Raises as `load_sampler` does."""
+        with self._loading:
+            if name not in self._samplers:
+                loaded = self._load(self._sources[name])
+                self._samplers[name] = replace(loaded, sharing=self._sharing)
+            return self._samplers[name]
 
-    def ddpm_sampler(self, name: str) -> DdpmSampler:
-        """The DDPM of that name, likewise."""
-        return self._loaded(name, self._ddpm_sampler)
-
-    def sampler(self, name: str) -> HeatSampler | DdpmSampler:
-        """The model of that name, of either kind."""
-        is_ddpm = self._sources[name].card.kind == "ddpm"
-        return self.ddpm_sampler(name) if is_ddpm else self.heat_sampler(name)
+    heat_sampler = sampler  # the name of 0.1, for figures of other packages
 
     def source(self, name: str) -> ModelSource:
-        """The files of the model of that name."""
+        """Return the files of the model of that name."""
         return self._sources[name]
 
     def pace(self, name: str) -> float:
-        """Seconds that a model takes for one image at one level, measured now."""
+        """Return the seconds that a model takes for one image at one level, measured now."""
         return seconds_an_image(self.sampler(name).model)
 
     def close(self) -> None:
-        """Nothing more will be asked for."""
+        """Release what the provider holds; no more models will be requested."""
 
-    def _heat_sampler(self, source: ModelSource) -> HeatSampler:
-        return load_heat_sampler(source, self.compute_target)
-
-    def _ddpm_sampler(self, source: ModelSource) -> DdpmSampler:
-        return load_ddpm_sampler(source, self.compute_target)
-
-    def _loaded(self, name: str, load: Callable[[ModelSource], AnySampler]) -> AnySampler:
-        with self._loading:
-            if (load, name) not in self._samplers:
-                sampler: Any = load(self._sources[name])
-                self._samplers[load, name] = replace(sampler, sharing=self._sharing)
-            return cast(AnySampler, self._samplers[load, name])
+    def _load(self, source: ModelSource) -> Sampler:
+        return load_sampler(source, self.compute_target)
 
 
-def load_heat_sampler(
+def load_sampler(
     source: ModelSource,
     compute_target: ComputeTarget,
     prior: Prior | None = None,
     *,
     engines: bool = True,
-) -> HeatSampler:
+) -> Sampler:
     """Load a model with its own prior, or with the one given; `engines` as in `load_network`.
 
-    Raises RefusedError when there is no prior to start from, or a file is missing, damaged or
+    Raises RefusedError when there is nothing to start from, or a file is missing, damaged or
     changes while it is read; PlatformError for a device that is not there.
     """
-    model = _load(source, compute_target, Model, engines=engines)
+    model = load_network(source, compute_target, engines=engines)
     if prior is None:
         source.require_usable()
-        assert source.prior is not None
-        prior = read_prior(source.prior, source.card)
-        _refuse_change(source.prior, sha256(source.prior), source.prior_sha256)
-    return HeatSampler(model, prior, source.name)
-
-
-def load_ddpm_sampler(
-    source: ModelSource, compute_target: ComputeTarget, *, engines: bool = True
-) -> DdpmSampler:
-    """Load a DDPM. Raises as `load_heat_sampler` does; it needs no prior."""
-    return DdpmSampler(_load(source, compute_target, DiffusionModel, engines=engines), source.name)
+        if source.prior is not None:
+            prior = read_prior(source.prior, source.card)
+            _refuse_change(source.prior, sha256(source.prior), source.prior_sha256)
+    starts = None if prior is None else prior.initial_states
+    return Sampler(process_of(model, starts), source.name, prior)
 
 
 def load_network(
@@ -303,19 +252,10 @@ def load_network(
     return model
 
 
-def _load(
-    source: ModelSource, compute_target: ComputeTarget, kind: type[AnyModel], *, engines: bool
-) -> AnyModel:
-    if source.card.kind != ("ihdm" if kind is Model else "ddpm"):
-        wanted = "ihdm" if kind is Model else "ddpm"
-        raise ConfigError(
-            f'the model {source.name} is of kind "{source.card.kind}", and this needs "{wanted}"'
-        )
-    return cast(AnyModel, load_network(source, compute_target, engines=engines))
-
-
-def _of_pictures(name: str, noise: NoiseSource | None, levels: Iterator[Seen]) -> Iterator[Seen]:
-    """The same levels; TargetError, with the model and the sample, for what is no picture."""
+def _of_pictures(
+    name: str, noise: NoiseSource | None, levels: Iterator[Visible]
+) -> Iterator[Visible]:
+    """Yield the levels. Raises TargetError, with model and sample, where they end in no picture."""
     try:
         for level, kept in levels:
             if level == 0:
@@ -354,70 +294,6 @@ def _refuse_change(path: Path, found: str, known: str | None) -> None:
     """What was read must be what the figure's key says; untouched, it is not read again."""
     if found != known:
         raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
-
-
-def seconds_an_image(model: Model | DiffusionModel) -> float:
-    """What the networks take for one image at one level, on average over the levels.
-
-    Measured with as many images as rendering has at a time, or if they are large one a core.
-    """
-    left, lowest = (
-        model.card.visited_levels[:-1],
-        [band.lowest_level for band in model.card.networks],
-    )
-    bands = [bisect_right(lowest, level) for level in left]
-    seconds = {band: _seconds_at(model, left[bands.index(band)]) for band in {*bands}}
-    return sum(seconds[band] for band in bands) / len(bands)
-
-
-@torch.inference_mode()
-def _seconds_at(model: Model | DiffusionModel, level: int) -> float:
-    _, height, width = model.card.shape
-    size = max(CORES, PIXELS_AT_ONCE // (height * width))  # fewer than `FEWEST` would be, if large
-    states = torch.zeros(size, *model.card.shape, device=model.device)
-    seconds = math.inf
-    for _ in range(3):
-        started = time.perf_counter()
-        model(states, level).cpu()  # which waits for the device
-        seconds = min(seconds, time.perf_counter() - started)
-    return seconds / size
-
-
-def in_chunks(model: AnyModel) -> AnyModel:
-    """The same model, seeing a fixed number of pixels at a time."""
-    return cast(AnyModel, _InChunks(model, _chunk(model.card.shape), _needed(model.card)))
-
-
-def _needed(card: ModelCard) -> str:
-    """What memory one image needs, in words; nothing of networks of which that is not known."""
-    whole = card.image_size
-    found = [bytes_of(band.unet, band.side or whole) for band in card.networks if band.unet]
-    return f" (an image of {whole} pixels needs about {max(found) / 1e6:.3g} MB)" if found else ""
-
-
-def _chunk(shape: tuple[int, int, int]) -> int:
-    """How many images of a shape (C, H, W) the network sees at a time."""
-    return max(FEWEST, PIXELS_AT_ONCE // (shape[1] * shape[2]))
-
-
-@dataclass(frozen=True)
-class _InChunks:
-    model: Model | DiffusionModel
-    size: int
-    needed: str
-
-    @property
-    def card(self) -> Any:
-        return self.model.card
-
-    def noise_std(self, level: int, below: int, delta: float) -> float | Tensor:
-        return self.model.noise_std(level, below, delta) if isinstance(self.model, Model) else delta
-
-    def __call__(self, u: Tensor, level: int, below: int | None = None) -> Tensor:
-        with memory_errors(f"computing level {level}{self.needed}"), on_one_thread():
-            jump = () if below is None else (below,)  # a DDPM knows none
-            parts = [self.model(part, level, *jump) for part in u.split(self.size)]  # type: ignore[no-untyped-call]
-            return torch.cat(parts)
 
 
 def keep_freed_memory() -> bool:

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from sitegen.core.spool import Place, Spool
-from sitegen.sampling.shards import Keep, Seen, picked
+from sitegen.sampling.batches import Selection, Visible, select
 
 MOST_BYTES = 256 << 20
 """How much of all trajectories may be kept at a time, on the disk but for a part."""
 
-Begin = Callable[[Keep], Iterator[Seen]]
+Begin = Callable[[Selection], Iterator[Visible]]
 
 
 class Sharing:
@@ -44,11 +44,13 @@ class Sharing:
         self._asking[key] += 1
         return partial(self._seen, key, size, begin)
 
-    def _seen(self, key: Hashable, size: int, begin: Begin, keep: Keep) -> Iterator[Seen]:
+    def _seen(self, key: Hashable, size: int, begin: Begin, keep: Selection) -> Iterator[Visible]:
         with self._guard:
             self._asking[key] -= 1
             known = self._kept.get(key)
-            keeping = known is None and self._asking[key] > 0 and size <= self._left
+            kept = keep != "final"  # predicted images are not among what is kept
+            known = known if kept else None
+            keeping = kept and known is None and self._asking[key] > 0 and size <= self._left
             if keeping:
                 self._left -= size
         if known is not None:
@@ -56,6 +58,7 @@ class Sharing:
             self._drop(key, size)
         elif not keeping:
             yield from begin(keep)
+            self._drop(key, size)
         else:
             made = _Kept()
             yield from _picked(made.noted(begin("steps")), keep)
@@ -96,17 +99,17 @@ class _Kept:
         self._spool = Spool()
         self._levels: list[tuple[int, list[_Lying]]] = []
 
-    def noted(self, levels: Iterator[Seen]) -> Iterator[Seen]:
+    def noted(self, levels: Iterator[Visible]) -> Iterator[Visible]:
         """The same levels, each kept as it passes."""
         for level, both in levels:
             self._levels.append((level, [_Lying.put(self._spool, each) for each in both]))
             yield level, both
 
-    def levels(self) -> Iterator[Seen]:
+    def levels(self) -> Iterator[Visible]:
         """All that was kept, once more."""
         for level, both in self._levels:
             yield level, tuple(each.taken(self._spool) for each in both)
 
 
-def _picked(levels: Iterator[Seen], keep: Keep) -> Iterator[Seen]:
-    return ((level, picked(level, both, keep)) for level, both in levels)
+def _picked(levels: Iterator[Visible], keep: Selection) -> Iterator[Visible]:
+    return ((level, select(level, both, keep)) for level, both in levels)

@@ -20,7 +20,8 @@ BRIDGES = {
     "sitegen.builder.renderer", "sitegen.cluster.place", "sitegen.figures.clips",
     "sitegen.figures.paths",
     "sitegen.models.priors", "sitegen.models.training", "sitegen.sampling.export",
-    "sitegen.sampling.models", "sitegen.sampling.shards", "sitegen.sampling.sharing",
+    "sitegen.sampling.batches", "sitegen.sampling.executors", "sitegen.sampling.models",
+    "sitegen.sampling.sharing",
 }  # fmt: skip
 
 BLOCK = """

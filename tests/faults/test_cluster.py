@@ -23,9 +23,10 @@ from sitegen.builder.renderer import FigureRenderer, cluster_renderer
 from sitegen.cluster import client as clients
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError, SitegenError
 from sitegen.core.progress import Advance
+from sitegen.figures.paths import as_ddim
 from sitegen.generative.process.noise import Branching, Joined, independent, shared
 from sitegen.models.registry import model_source
-from sitegen.sampling import models as samplers
+from sitegen.sampling import executors
 from sitegen.sampling.models import ModelProvider, Trajectory
 from tests.support import clusters
 from tests.support.builders import CPU, FAKE_ENCODER
@@ -92,7 +93,7 @@ class Author:
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network sees eight images at a time, so that a figure has several shards."""
-    monkeypatch.setattr(samplers, "PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr(executors, "PIXELS_AT_ONCE", 1)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "pages/index.md").write_text(PAGE)
     (root / "site.toml").write_text(SITE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samplers, "PIXELS_AT_ONCE", 1)
+        patch.setattr(executors, "PIXELS_AT_ONCE", 1)
         Author(root).build()
     return root
 
@@ -170,15 +171,15 @@ def test_samples_have_the_same_bits_in_a_cluster(models: Path, three: Processes)
 
 
 def _trajectories(models: ModelProvider) -> Iterator[Trajectory]:
-    tiny, noise = models.heat_sampler("tiny"), models.ddpm_sampler("noise")
-    shape = tiny.model.card.shape
-    states = tiny.initial_states(3, range(20))
+    tiny, noise = models.sampler("tiny"), models.sampler("noise")
+    shape = tiny.card.shape
+    states = tiny.start(3, range(20))
     yield tiny.begin(3, range(20), 0.02)
-    yield tiny.trajectory(states[:1], Branching(3, (20, 10, 5, 2), shape))
-    yield tiny.trajectory(states, Joined((shared(3, 15, shape), independent(3, range(5), shape))))
-    yield tiny.trajectory(states, lambda level: independent(level, range(20), shape)(level))
+    yield tiny.run(states[:1], Branching(3, (20, 10, 5, 2), shape))
+    yield tiny.run(states, Joined((shared(3, 15, shape), independent(3, range(5), shape))))
+    yield tiny.run(states, lambda level: independent(level, range(20), shape)(level))
     yield noise.begin(3, range(10))
-    yield noise.ddim(noise.initial_noise(3, range(17)), 7)
+    yield as_ddim(noise, 7).begin(3, range(17))
 
 
 @pytest.mark.fault(37)

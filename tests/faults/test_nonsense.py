@@ -22,8 +22,7 @@ def sample(folder: Path) -> list[torch.Tensor]:
     card = card_of(folder)
     prior = folder / "prior.safetensors" if card.prior else None
     source = ModelSource("tiny", card, folder / "weights.safetensors", prior)
-    load = models.load_ddpm_sampler if card.kind == "ddpm" else models.load_heat_sampler
-    sampler = load(source, ComputeTarget("cpu", "float32"))
+    sampler = models.load_sampler(source, ComputeTarget("cpu", "float32"))
     return [step.mean for step in sampler.begin(0, range(5), None).steps if step.level == 0]
 
 

@@ -32,7 +32,7 @@ from sitegen.figures.hierarchy.sample import nodes
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, encode_clip
 from sitegen.media.frames import Colour, Frame, grid
-from sitegen.media.manifest import Manifest, Media, MediaFile, ModelRef, Record
+from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, ModelRef, Record
 from tests.support.fabricated import write_site
 from tests.support.paths import ROOT
 
@@ -172,10 +172,10 @@ def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
     levels = levels if moving else ()
     results = {} if moving else RESULTS
     record = Record(kind, (ModelRef("mnist", "0" * 64),), 0, parameters, levels, placed, results)
-    sigmas = tuple(SIGMAS[level] for level in levels) if kind != "single" else ()
+    axis = MediaAxis("σ_B", "px", tuple(SIGMAS)) if kind != "single" else None
     alt, caption = f"The {kind} in words", f"The {kind}."
     words = choice(CHOSEN, CHOSEN_FROM) if kind == "trajectories" else ""
-    return Media(id, page, alt, caption, record, sigmas, words), found
+    return Media(id, page, alt, caption, record, axis, words), found
 
 
 def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Page, ...]]:

@@ -12,7 +12,7 @@ from sitegen.figures.registry import make_figure
 from sitegen.media.frames import Frame
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import ModelSource, model_source
-from sitegen.sampling.models import HeatSampler, load_heat_sampler
+from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU
 from tests.support.tinymodel import add_example, write_cascade, write_ddpm, write_model
 
@@ -33,9 +33,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
 
 
 @pytest.fixture(scope="session")
-def sampler(sources: Sources) -> HeatSampler:
+def sampler(sources: Sources) -> Sampler:
     """The tiny model."""
-    return load_heat_sampler(sources["tiny"], CPU)
+    return load_sampler(sources["tiny"], CPU)
 
 
 def job(

@@ -30,6 +30,7 @@ from sitegen.html import social_card as preview
 from sitegen.media.manifest import (
     Manifest,
     Media,
+    MediaAxis,
     MediaFile,
     Record,
     record_from_json,
@@ -75,7 +76,14 @@ def test_what_keys_hold() -> None:
 def test_records_and_manifest() -> None:
     """A record and a manifest of everything that they can hold are written as they were."""
     record = golden_record("hierarchy", "an-id")
-    media = Media("an-id", "index.html", "Words\u2026", "A caption", record, (0.5, 20.0))
+    media = Media(
+        "an-id",
+        "index.html",
+        "Words\u2026",
+        "A caption",
+        record,
+        MediaAxis("σ_B", "px", (0.0, 0.5)),
+    )
     texts = {"record": record_to_json(record), "manifest": Manifest((media,)).to_json()}
     expect("texts", {name: digest_bytes(text.encode()) for name, text in texts.items()})
 

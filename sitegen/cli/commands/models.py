@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sitegen.core.compute import ComputeTarget
     from sitegen.models.new_card import Ask, Question
     from sitegen.models.registry import ModelSource
-    from sitegen.sampling.models import DdpmSampler, HeatSampler
+    from sitegen.sampling.models import Sampler
 
 _BLUR = NumberRange(0, LARGEST_BLUR, min_open=True)
 _NOISE = NumberRange(0, 1, min_open=True)
@@ -207,27 +207,23 @@ def sample(
         report.note(f'show those you choose: {{{{ trajectories("{source.name}", {chosen}) }}}}')
 
 
-def _sampler(
-    source: ModelSource, data: Path | None, compute_target: ComputeTarget
-) -> HeatSampler | DdpmSampler:
-    """A model with its prior: its own, or made from `data`; a DDPM starts from noise."""
+def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarget) -> Sampler:
+    """Load a model with its prior: its own, or one made from `data`, where it starts from one."""
     from sitegen.core.errors import ConfigError, RefusedError
 
-    ddpm = source.card.kind == "ddpm"
-    if ddpm and data is not None:
-        raise ConfigError("--data: a DDPM starts from noise; leave it out")
-    if not ddpm and data is None and source.prior is None:
+    starts = "prior" in source.card.process.abilities
+    if not starts and data is not None:
+        raise ConfigError(f'--data: the kind "{source.card.kind}" has no prior; leave it out')
+    if starts and data is None and source.prior is None:
         raise RefusedError(
             f"the model {source.name} has no prior, so there is nothing to start from; "
             "give a folder of training images: --data DIR"
         )
     from sitegen.models.priors import prior_and_example
-    from sitegen.sampling.models import load_ddpm_sampler, load_heat_sampler
+    from sitegen.sampling.models import load_sampler
 
-    if ddpm:
-        return load_ddpm_sampler(source, compute_target)
     prior = None if data is None else prior_and_example(source.card, data)[0]
-    return load_heat_sampler(source, compute_target, prior)
+    return load_sampler(source, compute_target, prior)
 
 
 _TRAIN: tuple[Row, ...] = (

@@ -23,13 +23,13 @@ from sitegen.figures.base import (
     NoiseStd,
     Seed,
     Show,
-    flat_squares,
     sampler_in,
     steps,
 )
 from sitegen.figures.values import sequence, whole
 from sitegen.figures.views import Clip, Node, chosen_samples, clip_view
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.kinds import Ability
 from sitegen.media.manifest import Media, Record
 
 LEAVES = (2, 4, 8, 16)
@@ -44,6 +44,7 @@ class Hierarchy(ChosenSpec):
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", leaves=8'
     counts: ClassVar[str] = "leaves"
+    needs: ClassVar[tuple[Ability, ...]] = ("random",)
 
     splits: tuple[StrictInt, ...] | None = Field(
         default=None, description="The levels at which every branch splits in two, flattest first."
@@ -104,9 +105,10 @@ class Hierarchy(ChosenSpec):
         assert self.leaves is not None
         *first, last = (str(2**depth) for depth in range(1, self.leaves.bit_length()))
         branches = f"{', '.join(first)} and then {last}" if first else last
+        start = card.process.start(card, 1).removeprefix("a ")
         return (
             f"A tree of {self.named(card)} that grows from left to right over "
-            f"{steps(card)}: one {flat_squares(card)} splits into {branches} "
+            f"{steps(card)}: one {start} splits into {branches} "
             f"{card.subject or 'pictures'}, which share their coarse shape as long as they share "
             "their branch"
         )

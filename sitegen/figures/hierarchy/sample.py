@@ -17,7 +17,7 @@ from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.generative.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.sampling.models import HeatSampler, ModelProvider
+from sitegen.sampling.models import ModelProvider, Sampler
 
 _SECONDS = 8.0  # that the tree takes to grow
 _SLOWEST, _FASTEST = 24.0, 60.0  # frames a second
@@ -27,8 +27,8 @@ _AT_FIRST, _IN_THE_END = 0.75, 2.0  # seconds that the root and the whole tree a
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """A tree from one initial state; each distinct state is computed once."""
     spec = cast(Hierarchy, figure.spec)
-    sampler = models.heat_sampler(spec.model)
-    card, (paper, ink) = sampler.model.card, LIGHT
+    sampler = models.sampler(spec.model)
+    card, (paper, ink) = sampler.card, LIGHT
     noise_std = noise_std_of(spec, card)
     splits, visited = spec.splits_of(card), card.visited_levels
     left = dict(zip(visited, range(card.steps, -1, -1), strict=True))
@@ -75,13 +75,13 @@ def pace(steps: int, fps: float | None) -> tuple[int, float]:
 
 
 def _pictures(
-    sampler: HeatSampler, spec: Hierarchy, splits: tuple[int, ...], noise_std: float
+    sampler: Sampler, spec: Hierarchy, splits: tuple[int, ...], noise_std: float | None
 ) -> Iterator[tuple[int, Frame]]:
     """How many steps are left, K … 0, and the distinct pictures alive there."""
-    card, device = sampler.model.card, sampler.model.device
+    card, device = sampler.card, sampler.model.device
     noise = Branching(spec.seed, splits, card.shape, device, spec.samples)
-    root = sampler.initial_states(spec.seed, spec.numbers[:1])
-    trajectory = sampler.trajectory(root, noise, noise_std)
+    root = sampler.start(spec.seed, spec.numbers[:1])
+    trajectory = sampler.run(root, noise, noise_std)
     for done, seen in enumerate(displayed(trajectory, spec.show)):
         yield card.steps - done, to_uint8(seen)
 

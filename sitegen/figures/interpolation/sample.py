@@ -34,7 +34,7 @@ _IN_A_STRIP = 10
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """All points of all panels first, then the frames that show them in turn."""
     spec = cast(Interpolation, figure.spec)
-    card = models.heat_sampler(spec.model).model.card
+    card = models.sampler(spec.model).card
     ways = ways_down(models, spec, Paths(spec.seed, spec.pairs, spec.points), spec.ddim_steps)
     labels = tuple(LABELS.get(name, name) for name in ways)
     panels = Panels(labels, len(spec.pairs), card.image_size, BACKGROUND, INK)

@@ -25,6 +25,7 @@ from sitegen.figures.base import (
     steps,
 )
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.kinds import Ability
 
 
 def _in_site(name: str, info: ValidationInfo) -> str:
@@ -45,6 +46,7 @@ class Process(ChosenSpec):
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", image="FILE.png"'
     counts: ClassVar[str] = ""
+    needs: ClassVar[tuple[Ability, ...]] = ("blur",)
 
     image: Annotated[
         OwnPicture | None,

@@ -13,7 +13,7 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import sha256
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import even_levels, made_with, noise_std_of, seen_levels
+from sitegen.figures.clips import even_levels, made_with, noise_std_of
 from sitegen.figures.process import Process
 from sitegen.figures.process.drawing import WIDE, narrow_sheet, process_drawing
 from sitegen.figures.svg import Drawing, Sheet, stills
@@ -30,21 +30,21 @@ from sitegen.sampling.models import ModelProvider
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """Both rows; the inverse process starts from the flat image that the forward one leaves."""
     spec = cast(Process, figure.spec)
-    sampler = models.heat_sampler(spec.model)
-    card, device = sampler.model.card, sampler.model.device
+    sampler = models.sampler(spec.model)
+    card, device = sampler.card, sampler.model.device
     file = figure.root / spec.image if spec.image else _example(models.source(spec.model))
     levels = even_levels(card.visited_levels, spec.columns)
     sigmas = torch.tensor([card.schedule[level] for level in levels], dtype=torch.float64)
     forward = dissipate(read_image(file, card).expand(len(levels), -1, -1, -1), sigmas)
     noise_std = noise_std_of(spec, card)
     noise = independent(spec.seed, spec.numbers, card.shape, device)
-    trajectory = sampler.trajectory(forward[-1:].float().to(device), noise, noise_std)
+    trajectory = sampler.run(forward[-1:].float().to(device), noise, noise_std)
     seen: dict[int, Frame] = {}
 
     def work() -> Iterator[None]:
-        for level, images in seen_levels(trajectory, spec.show):
+        for level, images in trajectory.seen(spec.show):
             if level in levels:
-                seen[level] = to_uint8(images.cpu().numpy())[0]
+                seen[level] = to_uint8(images)[0]
             yield
 
     def draw(sheet: Sheet) -> Drawing:

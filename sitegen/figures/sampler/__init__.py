@@ -21,6 +21,7 @@ from sitegen.figures.base import (
 )
 from sitegen.figures.views import live_view
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.kinds import Ability
 
 if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
@@ -79,16 +80,16 @@ class PageSampler(ChosenSpec):
         return self.model, *self.also
 
     @property
-    def model_kinds(self) -> tuple[tuple[str, ...], ...]:
-        """All of them are of our kind."""
-        return tuple(("ihdm",) for _ in self.models)
+    def needs_of_models(self) -> tuple[tuple[Ability, ...], ...]:
+        """A sampler for browsers, of each of them."""
+        return tuple(("browser",) for _ in self.models)
 
     def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler does not have, or that are too heavy for it."""
         from sitegen.generative.checkpoints.browser import at_least, lacking
 
         for name, card in zip(self.models, cards, strict=True):
-            if card.kind == "ihdm" and (fault := too_heavy(name, *at_least(card), "at least ")):
+            if fault := too_heavy(name, *at_least(card), "at least "):
                 yield fault
             for words in lacking(card):
                 yield f"the model {name} has {words}, which the sampler in a page does not have"

@@ -92,7 +92,7 @@ class _Drawn:
     def work(self, models: ModelProvider) -> Iterator[None]:
         """The sampling, a step a turn."""
         noise_std = self.card.sampling_noise_std
-        sampler = models.heat_sampler(self.name)
+        sampler = models.sampler(self.name)
         trajectory = sampler.begin(self.spec.seed, self.spec.numbers, noise_std)
         for images in displayed(trajectory, "mean"):
             self.last[:] = [images]

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import RULES, FigureKind, Grid, counted, flat_squares, sampler_in, steps
+from sitegen.figures.base import RULES, FigureKind, Grid, counted, sampler_in, steps
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.kinds import Ability
 
 
 @validated(frozen=True, config=RULES)
@@ -18,12 +19,13 @@ class SharedInitialState(Grid):
     """Samples in a grid that all begin from one flat state, and differ by their noise alone."""
 
     example: ClassVar[str] = '"NAME", count=96, columns=9, show="mean"'
+    needs: ClassVar[tuple[Ability, ...]] = ("random",)
 
     def describe(self, card: ModelCard) -> str:
         """Say how many samples grow out of the one state, and over how many steps."""
         many = counted(self.count, self.known_as, card.subject, self.label)
-        flat = flat_squares(card)
-        return f"{many} forming out of one and the same {flat} over {steps(card)}"
+        start = card.process.start(card, 1).removeprefix("a ")
+        return f"{many} forming out of one and the same {start} over {steps(card)}"
 
 
 KIND = FigureKind("shared_initial_state", SharedInitialState, sampler_in(__name__))

@@ -15,9 +15,9 @@ from sitegen.sampling.models import ModelProvider
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """Samples with noise of their own that all begin from the initial state of the first."""
     spec = cast(SharedInitialState, figure.spec)
-    sampler = models.heat_sampler(spec.model)
-    card = sampler.model.card
-    u_K = sampler.initial_states(spec.seed, [0]).expand(spec.count, -1, -1, -1)
+    sampler = models.sampler(spec.model)
+    card = sampler.card
+    u_K = sampler.start(spec.seed, [0]).expand(spec.count, -1, -1, -1)
     noise = independent(spec.seed, spec.numbers, card.shape, sampler.model.device)
-    trajectory = sampler.trajectory(u_K, noise, noise_std_of(spec, card))
+    trajectory = sampler.run(u_K, noise, noise_std_of(spec, card))
     return grid_job(figure, card, spec.shape, displayed(trajectory, spec.show))

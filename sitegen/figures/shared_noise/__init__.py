@@ -25,6 +25,7 @@ from sitegen.figures.base import (
     steps,
 )
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.kinds import Ability
 
 WORDS = {
     "brightness": "brightness",
@@ -42,6 +43,7 @@ class SharedNoise(ChosenSpec):
     example: ClassVar[str] = '"NAME", count=5, rows=3'
     distinct_states: ClassVar[bool] = True
     counts: ClassVar[str] = "rows"
+    needs: ClassVar[tuple[Ability, ...]] = ("random", "prior")
 
     count: StrictInt = Field(default=5, ge=2, le=100, description="How many initial states.")
     rows: StrictInt = Field(

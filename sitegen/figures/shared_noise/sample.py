@@ -18,7 +18,7 @@ from sitegen.generative.process.noise import Joined, shared
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import strip
-from sitegen.sampling.models import HeatSampler, ModelProvider
+from sitegen.sampling.models import ModelProvider, Sampler
 
 Images = NDArray[np.float32]
 
@@ -26,12 +26,12 @@ Images = NDArray[np.float32]
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """A column for each initial state, a row for each noise."""
     spec = cast(SharedNoise, figure.spec)
-    sampler = models.heat_sampler(spec.model)
-    card = sampler.model.card
+    sampler = models.sampler(spec.model)
+    card = sampler.card
     vary = spec.varied(card)
     u_K = sampler.prior.states(spread(sampler.prior, spec.count, vary))
     every = u_K.to(sampler.model.device).repeat(spec.rows, 1, 1, 1)
-    trajectory = sampler.trajectory(every, _noise(spec, sampler), noise_std_of(spec, card))
+    trajectory = sampler.run(every, _noise(spec, sampler), noise_std_of(spec, card))
     last: list[Images] = []
 
     def seen() -> Iterator[Images]:
@@ -98,9 +98,9 @@ def around(colours: NDArray[np.float64], count: int) -> list[int]:
     return chosen
 
 
-def _noise(spec: SharedNoise, sampler: HeatSampler) -> Joined:
+def _noise(spec: SharedNoise, sampler: Sampler) -> Joined:
     """The noise of a sample of the seed for each row, shared by all that stand in it."""
-    shape, device = sampler.model.card.shape, sampler.model.device
+    shape, device = sampler.card.shape, sampler.model.device
     rows = (shared(spec.seed, spec.count, shape, device, row) for row in spec.numbers)
     return Joined(tuple(rows))
 

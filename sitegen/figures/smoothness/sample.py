@@ -22,7 +22,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """Paths between pairs of samples, samples 0 and 1, 2 and 3, …; measured when all are there."""
     spec = cast(Smoothness, figure.spec)
     paths = Paths(spec.seed, pairs_of(spec.pairs), spec.points)
-    card = models.heat_sampler(spec.model).model.card
+    card = models.sampler(spec.model).card
     ways = ways_down(models, spec, paths, spec.ddim_steps)
     found: dict[str, Evenness] = {}
 

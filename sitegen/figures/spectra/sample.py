@@ -13,7 +13,7 @@ from typing import cast
 import torch
 
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import even_levels, made_with, noise_std_of, seen_levels
+from sitegen.figures.clips import even_levels, made_with, noise_std_of
 from sitegen.figures.spectra import Spectra
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.figures.svg import Drawing, Sheet, stills
@@ -21,7 +21,7 @@ from sitegen.generative.engines.chunks import on_one_thread
 from sitegen.generative.process.ddpm import DiffusionSchedule
 from sitegen.generative.process.heat import frequencies, spectrum, spectrum_of
 from sitegen.media.jobs import RenderJob
-from sitegen.sampling.models import DdpmSampler, HeatSampler, ModelProvider, Trajectory
+from sitegen.sampling.models import ModelProvider, Sampler, Shown, Trajectory
 
 Powers = dict[int, list[float]]
 """The mean power in each ring, by level."""
@@ -30,9 +30,9 @@ Powers = dict[int, list[float]]
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """The spectra of a model's states, of a DDPM's, and of the data where they are known."""
     spec = cast(Spectra, figure.spec)
-    sampler = models.heat_sampler(spec.model)
-    baseline = models.ddpm_sampler(spec.ddpm) if spec.ddpm else None
-    card = sampler.model.card
+    sampler = models.sampler(spec.model)
+    baseline = models.sampler(spec.ddpm) if spec.ddpm else None
+    card = sampler.card
     heat: Powers = {}
     noise: Powers = {}
     noise_std = noise_std_of(spec, card)
@@ -52,8 +52,8 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
             [Spectrum(level, heat[level]) for level in reversed(shown)],
             _sinking(baseline, noise, spec.levels) if baseline else [],
             data,
-            floor=noise_std**2 if spec.show == "state" else 0.0,
-            name=spec.drawn_label,
+            floor=noise_std**2 if noise_std and spec.show == "state" else 0.0,
+            name=spec.drawn_label(card),
         )
 
     def draw(sheet: Sheet) -> Drawing:
@@ -62,37 +62,37 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     return RenderJob(
         levels=(),
         parameters=made_with(figure, noise_std),
-        steps=card.steps + 1 + (baseline.model.card.steps + 1 if baseline else 0),
+        steps=card.steps + 1 + (baseline.card.steps + 1 if baseline else 0),
         work=work(),
         stills=stills(draw),
         results=lambda: spectra_table(curves(), spec.count),
     )
 
 
-def _watch(trajectory: Trajectory, show: str, powers: Powers) -> Iterator[None]:
+def _watch(trajectory: Trajectory, show: Shown, powers: Powers) -> Iterator[None]:
     """Run a process and measure every level; the last is always the mean."""
-    for level, seen in seen_levels(trajectory, show):
+    for level, seen in trajectory.seen(show):
         with on_one_thread():
-            powers[level] = spectrum(seen).tolist()
+            powers[level] = spectrum(torch.from_numpy(seen)).tolist()
         yield
 
 
-def data_spectrum(sampler: HeatSampler) -> list[float] | None:
+def data_spectrum(sampler: Sampler) -> list[float] | None:
     """The mean spectrum of the data: from the weights, exactly, or from the prior, or unknown."""
     statistics = sampler.model.statistics
     if statistics is not None:
         return cast(list[float], spectrum_of(statistics).tolist())
-    return list(sampler.prior.power) or None
+    return (list(sampler.prior.power) or None) if sampler.prior else None
 
 
-def _sinking(baseline: DdpmSampler, powers: Powers, count: int) -> list[Spectrum]:
+def _sinking(baseline: Sampler, powers: Powers, count: int) -> list[Spectrum]:
     """Some levels of a DDPM whose floors of noise are evenly spaced, the highest first.
 
     They begin where the noise is some times what the finished images have in any ring, for above
     that there is nothing but noise to be seen; the last is the finished images themselves.
     """
     seen = sorted(powers)
-    alphas_bar = DiffusionSchedule.of(baseline.model.card).alphas_bar[seen]
+    alphas_bar = DiffusionSchedule.of(baseline.card).alphas_bar[seen]
     floors = (1 - alphas_bar) / alphas_bar / 4  # in [0, 1] units, half as large as [-1, 1]
     most = max(powers[0][1:])
     loud = (floors >= 3 * most).nonzero()

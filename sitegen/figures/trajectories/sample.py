@@ -15,6 +15,6 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """Samples that have nothing in common."""
     spec = cast(Trajectories, figure.spec)
     sampler = models.sampler(spec.model)
-    card = sampler.model.card
+    card = sampler.card
     trajectory = sampler.begin(spec.seed, spec.numbers, noise_std_of(spec, card))
     return grid_job(figure, card, spec.shape, displayed(trajectory, spec.show))

@@ -36,6 +36,7 @@ from sitegen.generative.card.checked import (
     must,
     read_tables,
 )
+from sitegen.generative.card.kinds import KINDS, LevelAxis, ProcessKind
 from sitegen.generative.card.limits import LARGEST_BLUR
 from sitegen.generative.card.networks import (
     Band,
@@ -238,8 +239,8 @@ class SamplingConfig:
 
     All are, unless there are any. With `variance` = "estimated" what the model leaves unknown of
     the sharp image, which the weights tell, is added to the variance of the noise
-    (`process/reverse.py`). With `forward` = "markov" the noise of a state stays in the next as far
-    as heat leaves it, and less is drawn anew; as published, each state has noise of its own.
+    (`process/dissipation.py`). With `forward` = "markov" the noise of a state stays in the next as
+    far as heat leaves it, and less is drawn; as published, each state has noise of its own.
     `guidance` takes what the network adds to the linear estimate that much farther, or below 0 less
     far (`model.py`); a cascade may have one for each band, the finest first. Of a DDPM the card may
     say `levels`, and none of the others.
@@ -344,6 +345,21 @@ class ModelCard:
         if self.blur is None:
             raise ConfigError(f'a card of kind "{self.kind}" has no blur schedule')
         return self.blur
+
+    @property
+    def process(self) -> ProcessKind:
+        """What is known of the model's kind of process."""
+        return KINDS[self.kind]
+
+    @cached_property
+    def axis(self) -> LevelAxis:
+        """What a viewer reads of each level."""
+        return self.process.axis(self)
+
+    @property
+    def noise_std(self) -> float | None:
+        """The sampling noise δ, where the process has one to choose."""
+        return self.sampling_noise_std if "noise_std" in self.process.abilities else None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -5,7 +5,7 @@ counter-based generator (Philox of Salmon et al. 2011) on the CPU, in float32. T
 on the other samples asked for, nor on their order, nor on batches or devices.
 
 A noise source is called with the level that a step leaves, k = K … 1, and gives standard normal
-numbers (N, C, H, W).
+numbers (N, C, H, W). A process that needs several draws a step calls it with their number, too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-NoiseSource = Callable[[int], Tensor]
+NoiseSource = Callable[..., Tensor]
 Shape = tuple[int, ...]
 Device = torch.device | str
 
@@ -40,20 +40,28 @@ class Purpose(IntEnum):
     INITIAL_NOISE = 4
 
 
-def generator(seed: int, purpose: Purpose, sample: int = 0, level: int = 0) -> np.random.Generator:
-    """The random numbers of one sample, level and purpose. Raises ValueError for a bad seed."""
+def generator(
+    seed: int, purpose: Purpose, sample: int = 0, level: int = 0, draw: int = 0
+) -> np.random.Generator:
+    """Return the random numbers of one sample, level, draw and purpose.
+
+    Raises ValueError for a bad seed.
+    """
     if not 0 <= seed <= LAST_SEED or sample < 0 or level < 0:
         raise ValueError(f"seed {seed}, sample {sample}, level {level}: must be from 0 to 2^63 - 1")
     key = np.array([seed, purpose], dtype=np.uint64)
-    counter = np.array([0, 0, sample, level], dtype=np.uint64)  # the first words count the draws
+    counter = np.array([0, draw, sample, level], dtype=np.uint64)  # the first word counts numbers
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def normal(seed: int, purpose: Purpose, samples: Sequence[int], level: int, shape: Shape) -> Tensor:
-    """Standard normal numbers (N, *shape) float32 of N `samples` at one level, on the CPU."""
+def normal(
+    seed: int, purpose: Purpose, samples: Sequence[int], level: int, shape: Shape, draw: int = 0
+) -> Tensor:
+    """Return standard normal numbers (N, *shape) float32 of N `samples` at a level, on the CPU."""
     numbers = np.empty((len(samples), *shape), dtype=np.float32)
     for row, sample in zip(numbers, samples, strict=True):
-        generator(seed, purpose, sample, level).standard_normal(out=row, dtype=np.float32)
+        numbers_of = generator(seed, purpose, sample, level, draw)
+        numbers_of.standard_normal(out=row, dtype=np.float32)
     return torch.from_numpy(numbers)
 
 
@@ -72,7 +80,7 @@ def moved(numbers: Tensor, device: Device) -> Tensor:
 class Moving(Protocol):
     """Noise that can be drawn for another device; the numbers are the same."""
 
-    def __call__(self, level: int, /) -> Tensor:
+    def __call__(self, level: int, draw: int = 0, /) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
 
     def on(self, device: Device) -> Self:
@@ -103,9 +111,9 @@ class Independent:
         """How many samples there are."""
         return len(self.samples)
 
-    def __call__(self, level: int) -> Tensor:
+    def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
-        numbers = normal(self.seed, Purpose.STEP, self.samples, level, self.shape)
+        numbers = normal(self.seed, Purpose.STEP, self.samples, level, self.shape, draw)
         return moved(numbers, self.device)
 
     def rows(self, first: int, last: int) -> Independent:
@@ -145,9 +153,9 @@ class Shared:
         """How many samples there are."""
         return self.count
 
-    def __call__(self, level: int) -> Tensor:
+    def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
-        return self.one(level).expand(self.count, *self.one.shape)
+        return self.one(level, draw).expand(self.count, *self.one.shape)
 
     def rows(self, first: int, last: int) -> Shared:
         """The same for fewer."""
@@ -178,6 +186,19 @@ def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -
     return cosine.to(noise_a) * noise_a + sine.to(noise_b) * noise_b
 
 
+def great_circle(first: Tensor, last: Tensor, points: int) -> Tensor:
+    """Return points (N, C, H, W) on the great circle from `first` to `last` (C, H, W)."""
+    angles = torch.linspace(0, math.pi / 2, points, dtype=torch.float64)
+    return interpolate_noise(first, last, angles)
+
+
+def straight(first: Tensor, last: Tensor, points: int) -> Tensor:
+    """Return points (N, C, H, W) at equal distances from `first` to `last` (C, H, W)."""
+    share = torch.linspace(0, 1, points, dtype=torch.float64).reshape(-1, 1, 1, 1)
+    share = share.to(first.device, first.dtype)
+    return (1 - share) * first + share * last
+
+
 @dataclass(frozen=True)
 class Interpolated:
     """Noise on the great circle from one source of one sample to another, in `points` points.
@@ -195,10 +216,11 @@ class Interpolated:
         """How many samples there are."""
         return self.last - self.first
 
-    def __call__(self, level: int) -> Tensor:
+    def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
         angles = torch.linspace(0, math.pi / 2, self.points, dtype=torch.float64)
-        return interpolate_noise(self.one(level), self.other(level), angles[self.first : self.last])
+        ends = self.one(level, draw), self.other(level, draw)
+        return interpolate_noise(*ends, angles[self.first : self.last])
 
     def rows(self, first: int, last: int) -> Interpolated:
         """The noise of the samples from the place `first` on and before the place `last`."""
@@ -224,9 +246,9 @@ class Joined:
         """How many samples there are."""
         return sum(map(len, self.sources))
 
-    def __call__(self, level: int) -> Tensor:
+    def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
-        return torch.cat([source(level) for source in self.sources])
+        return torch.cat([source(level, draw) for source in self.sources])
 
     def rows(self, first: int, last: int) -> Joined:
         """The noise of the samples from the place `first` on and before the place `last`."""
@@ -254,9 +276,9 @@ class Rows:
     first: int
     last: int
 
-    def __call__(self, level: int) -> Tensor:
+    def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (m · N, C, H, W) of the step that leaves `level`."""
-        numbers = self.source(level)
+        numbers = self.source(level, draw) if draw else self.source(level)
         branches = len(numbers) // self.count
         return numbers[self.first * branches : self.last * branches]
 
@@ -308,12 +330,12 @@ class Branching:
         """How many branches go down from `level`: twice as many for each split at or above it."""
         return 1 << sum(split >= level for split in self.splits)
 
-    def __call__(self, level: int) -> Tensor:
+    def __call__(self, level: int, draw: int = 0) -> Tensor:
         """Noise (branches(level), C, H, W) of the step that leaves `level`."""
         # Counting from the root as node 1, the branches of depth d are the nodes 2^d … 2^(d+1) - 1.
         count = self.branches(level)
         if self.samples is not None:
             first = self.samples[:: len(self.samples) // count]
-            return independent(self.seed, first, self.shape, self.device)(level)
+            return independent(self.seed, first, self.shape, self.device)(level, draw)
         nodes = range(count, 2 * count)
-        return moved(normal(self.seed, Purpose.BRANCH, nodes, level, self.shape), self.device)
+        return moved(normal(self.seed, Purpose.BRANCH, nodes, level, self.shape, draw), self.device)

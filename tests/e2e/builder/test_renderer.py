@@ -25,7 +25,7 @@ from sitegen.generative.process.model import Model, require_device
 from sitegen.media.frames import grid, to_uint8, upscale
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import models as samplers
-from sitegen.sampling.models import load_heat_sampler
+from sitegen.sampling.models import load_sampler
 from tests.support.builders import CPU, decode, write_site
 from tests.support.making import load_heat
 from tests.support.reporters import Silent
@@ -56,7 +56,7 @@ def test_first_and_last_frame_of_a_built_clip(tmp_path: Path) -> None:
         assert (path.stat().st_size, digest(path)) == (file["bytes"], file["sha256"])
     frames = decode(tmp_path / "build" / entry["files"]["mp4"]["path"])
     assert len(frames) == len(entry["levels"]) == LEVELS + 1
-    sampler = load_heat_sampler(model_source("tiny", tmp_path / "models/tiny"), CPU)
+    sampler = load_sampler(model_source("tiny", tmp_path / "models/tiny"), CPU)
     trajectory = sampler.begin(0, range(4), None)
     *_, last = trajectory.steps
     for frame, images in ((frames[0], trajectory.u_K), (frames[-1], last.mean)):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sitegen.figures.clips import BACKGROUND
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, grid, to_uint8
-from sitegen.sampling.models import HeatSampler, load_ddpm_sampler, load_heat_sampler
+from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, frames, job
 from tests.support.tinymodel import LEVELS
@@ -25,18 +25,18 @@ def pictures(frame: Frame, columns: int, count: int) -> list[Frame]:
 
 
 def trajectory(
-    sampler: HeatSampler, sample: int, seed: int, *, first: int
+    sampler: Sampler, sample: int, seed: int, *, first: int
 ) -> list[NDArray[np.float32]]:
     """A sample's states K … 1 and its last mean, from the initial state of the sample `first`."""
-    u_K = sampler.initial_states(seed, [first])
-    steps = sampler.trajectory(u_K, independent(seed, [sample], sampler.model.card.shape)).steps
+    u_K = sampler.start(seed, [first])
+    steps = sampler.run(u_K, independent(seed, [sample], sampler.card.shape)).steps
     return [u_K.numpy(), *((step.state if step.level else step.mean).numpy() for step in steps)]
 
 
 SIZES = ((36, None, 6, 6), (25, None, 5, 5), (1, None, 1, 1), (5, 3, 2, 3))
 
 
-def test_sizes(sources: Sources, sampler: HeatSampler) -> None:
+def test_sizes(sources: Sources, sampler: Sampler) -> None:
     """36 are 6 × 6, 25 are 5 × 5, one stands alone; or as many in a row as asked for."""
     for count, asked, rows, columns in SIZES:
         made = job(sources, "trajectories", count=count, columns=asked, seed=2)
@@ -55,24 +55,24 @@ def test_sizes(sources: Sources, sampler: HeatSampler) -> None:
     np.testing.assert_array_equal(first, grid(to_uint8(u_K), 3, BACKGROUND))
 
 
-def test_noise_of_the_figure_beats_the_card(sources: Sources, sampler: HeatSampler) -> None:
+def test_noise_of_the_figure_beats_the_card(sources: Sources, sampler: Sampler) -> None:
     """δ is the card's, or the call's: with δ = 0 state and mean are the same."""
     still: dict[str, Any] = {"count": 1, "sampling_noise_std": 0.0}
     state, mean = (job(sources, "trajectories", show=show, **still) for show in ("state", "mean"))
     assert state.parameters["sampling_noise_std"] == 0.0
     assert all(map(np.array_equal, frames(state), frames(mean)))
     made = job(sources, "trajectories", count=1)
-    assert made.parameters["sampling_noise_std"] == sampler.model.card.sampling_noise_std
+    assert made.parameters["sampling_noise_std"] == sampler.card.sampling_noise_std
 
 
-def test_all_begin_from_one_state(sources: Sources, sampler: HeatSampler) -> None:
+def test_all_begin_from_one_state(sources: Sources, sampler: Sampler) -> None:
     """The first frame is one u_K, the first sample's of the seed, as often as asked for."""
     first = frames(job(sources, "shared_initial_state", count=6, columns=3, seed=2))[0]
-    wanted = to_uint8(sampler.initial_states(2, [0]).numpy())[0]
+    wanted = to_uint8(sampler.start(2, [0]).numpy())[0]
     assert all(np.array_equal(picture, wanted) for picture in pictures(first, 3, 6))
 
 
-def test_each_has_noise_of_its_own(sources: Sources, sampler: HeatSampler) -> None:
+def test_each_has_noise_of_its_own(sources: Sources, sampler: Sampler) -> None:
     """Each sample is what its own noise makes of the shared state; no two end alike."""
     seen = frames(job(sources, "shared_initial_state", count=4, seed=2))
     for at in range(4):
@@ -84,7 +84,7 @@ def test_each_has_noise_of_its_own(sources: Sources, sampler: HeatSampler) -> No
     assert len(set(finals)) == 4
 
 
-def test_chosen_samples_are_those_of_the_seed(sources: Sources, sampler: HeatSampler) -> None:
+def test_chosen_samples_are_those_of_the_seed(sources: Sources, sampler: Sampler) -> None:
     """A chosen sample is the one of that number, in every kind that draws it; the numbers stay."""
     numbers = [7, 2, 11]
     made = job(sources, "trajectories", samples=numbers, columns=3, seed=2)
@@ -127,7 +127,7 @@ def test_trajectories_of_a_ddpm(sources: Sources) -> None:
     made = job(sources, "trajectories", "noise", count=2, columns=2, seed=3)
     assert made.parameters["sampling_noise_std"] is None
     assert made.levels == tuple(range(LEVELS, -1, -1))
-    trajectory = load_ddpm_sampler(sources["noise"], CPU).begin(3, range(2))
+    trajectory = load_sampler(sources["noise"], CPU).begin(3, range(2))
     wanted = [trajectory.u_K, *(step.state for step in trajectory.steps)]
     for frame, images in zip(frames(made), wanted, strict=True):
         assert np.array_equal(frame, grid(to_uint8(images.numpy()), 2, BACKGROUND))
@@ -142,7 +142,7 @@ def test_levels_of_a_cascade(sources: Sources, tmp_path: Path) -> None:
         made = job(sources, kind, "cascade", count=4)
         assert made.levels == VISITED
         assert len(frames(made)) == len(VISITED)
-    sampler = load_heat_sampler(sources["cascade"], CPU)
+    sampler = load_sampler(sources["cascade"], CPU)
     shown = frames(job(sources, "trajectories", "cascade", count=1))
     wanted = trajectory(sampler, 0, 0, first=0)
     for frame, images in zip(shown, wanted, strict=True):

@@ -12,11 +12,11 @@ from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed
 from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.media.frames import to_uint8
-from sitegen.sampling.models import HeatSampler
+from sitegen.sampling.models import Sampler
 from tests.support.tinyfigures import SIDE, Sources, job
 
 
-def test_files(sources: Sources, sampler: HeatSampler, tmp_path: Path) -> None:
+def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
     """The description and the numbers are those of an export; the poster shows the samples."""
     made = job(sources, "sampler", count=3, seed=4)
     assert sum(1 for _ in made.work) == made.steps == made.length

@@ -17,11 +17,12 @@ from PIL import Image
 
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed, even_levels
-from sitegen.figures.paths import Paths, ddim_paths, heat_paths
+from sitegen.figures.paths import Paths, as_ddim, paths_of
 from sitegen.figures.process.sample import read_image
 from sitegen.figures.smoothness.measure import evenness
 from sitegen.figures.spectra.sample import data_spectrum
 from sitegen.generative.process.ddpm import DiffusionSchedule
+from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.heat import (
     Statistics,
     dct2,
@@ -35,7 +36,7 @@ from sitegen.generative.process.noise import independent
 from sitegen.media.frames import to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import model_source
-from sitegen.sampling.models import HeatSampler, load_ddpm_sampler, load_heat_sampler
+from sitegen.sampling.models import Sampler, Shown, load_sampler
 from tests.support.builders import CPU
 from tests.support.making import random_unet, small_card
 from tests.support.tinyfigures import Sources, job
@@ -61,17 +62,17 @@ def tiles(drawing: ElementTree.Element) -> list[NDArray[np.uint8]]:
 
 
 @pytest.mark.parametrize("show", ["state", "mean"])
-def test_process(sources: Sources, tmp_path: Path, show: str) -> None:
+def test_process(sources: Sources, tmp_path: Path, show: Shown) -> None:
     """Above the example as heat dissipates it, below the way back from where that ends."""
     drawing, results = finished(job(sources, "process", columns=3, seed=4, show=show), tmp_path)
     found, source = tiles(drawing), sources["tiny"]
-    sampler = load_heat_sampler(source, CPU)
+    sampler = load_sampler(source, CPU)
     assert source.example is not None
     sharp = torch.from_numpy(np.array(Image.open(source.example))).double() / 255
     levels = (0, 2, 4)
-    sigmas = torch.tensor([sampler.model.card.schedule[level] for level in levels])
+    sigmas = torch.tensor([sampler.card.schedule[level] for level in levels])
     forward = dissipate(sharp.expand(3, 1, 8, 8), sigmas)
-    trajectory = sampler.trajectory(forward[-1:].float(), independent(4, [0], (1, 8, 8)))
+    trajectory = sampler.run(forward[-1:].float(), independent(4, [0], (1, 8, 8)))
     states = list(displayed(trajectory, show))
     inverse = [states[LEVELS - level][0] for level in levels]
     wanted = to_uint8(np.concatenate([forward.numpy(), np.stack(inverse)]))
@@ -117,8 +118,8 @@ def test_spectra(sources: Sources, tmp_path: Path) -> None:
     drawing, results = finished(made, tmp_path)
     rows = {(row[0], row[1]): row[2:] for row in results["tables"][0]["rows"]}
     sampler, baseline = (
-        load_heat_sampler(sources["tiny"], CPU),
-        load_ddpm_sampler(sources["noise"], CPU),
+        load_sampler(sources["tiny"], CPU),
+        load_sampler(sources["noise"], CPU),
     )
     told = [1, 2, 4, 8, -1]  # rings of 0.5, 1, 2 and 4 cycles an image, and the last
     states = [torch.from_numpy(u) for u in displayed(sampler.begin(2, range(3), None), "state")]
@@ -126,8 +127,8 @@ def test_spectra(sources: Sources, tmp_path: Path) -> None:
         ("IHDM", level): spectrum(states[4 - level])[told] for level in (4, 2, 0)
     }
     wanted["data", None] = torch.tensor(sampler.prior.power)[told]
-    x_K = baseline.initial_noise(2, range(3))
-    trajectory = baseline.ddpm(x_K, independent(2, range(3), (1, 8, 8)))
+    x_K = baseline.start(2, range(3))
+    trajectory = baseline.run(x_K, independent(2, range(3), (1, 8, 8)))
     noisy = {step.level: step.state for step in trajectory.steps} | {4: (x_K + 1) / 2}
     alphas_bar = DiffusionSchedule.of(baseline.model.card).alphas_bar
     shown = [level for kind, level in rows if kind == "DDPM"]
@@ -145,7 +146,7 @@ def test_spectra(sources: Sources, tmp_path: Path) -> None:
 def test_spectra_alone_and_without_data(sources: Sources, tmp_path: Path) -> None:
     """No DDPM, no red; no spectrum of the data, no black, and the words say so."""
     heat = sources["tiny"]
-    sampler = load_heat_sampler(heat, CPU)
+    sampler = load_sampler(heat, CPU)
     assert heat.card.prior is not None
     assert heat.prior is not None
     (tmp_path / "model").mkdir()
@@ -166,8 +167,8 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
     statistics = Statistics(images.mean(0), images.var(0, correction=0))
     card = small_card(parameterization="preconditioned")
     model = Model(card, [random_unet(card)], statistics)
-    prior = load_heat_sampler(sources["tiny"], CPU).prior
-    found = data_spectrum(HeatSampler(model, prior))
+    prior = load_sampler(sources["tiny"], CPU).prior
+    found = data_spectrum(Sampler(HeatDissipation(model), prior=prior))
     assert found == pytest.approx(spectrum_of(statistics).tolist())
     assert found is not None
     assert len(found) == rings(8)
@@ -187,8 +188,8 @@ def test_smoothness(sources: Sources, tmp_path: Path) -> None:
     assert made.steps == LEVELS + LEVELS + 2
     paths = Paths(1, ((0, 1), (2, 3), (4, 5)), 4)
     ways_down = {
-        "IHDM": heat_paths(load_heat_sampler(sources["tiny"], CPU), paths),
-        "DDIM": ddim_paths(load_ddpm_sampler(sources["noise"], CPU), paths, 2),
+        "IHDM": paths_of(load_sampler(sources["tiny"], CPU), paths),
+        "DDIM": paths_of(as_ddim(load_sampler(sources["noise"], CPU), 2), paths),
     }
     medians, steps = ({row[0]: row[1:] for row in table["rows"]} for table in results["tables"])
     assert list(medians) == ["IHDM", "DDPM", "DDIM", "IHDM − DDPM", "IHDM − DDIM"]

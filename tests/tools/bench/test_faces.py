@@ -28,7 +28,7 @@ from bench.judging.spectra import Images
 from bench.overall import Agreement, agreement, measure
 from bench.quality import main
 from sitegen.models.registry import model_source
-from sitegen.sampling.models import load_heat_sampler
+from sitegen.sampling.models import load_sampler
 from tests.support.builders import CPU
 from tests.support.tinymodel import write_model
 
@@ -186,7 +186,7 @@ def test_command_for_overall_colour(
     assert "10 draws: 5 noises from 2 initial states" in capsys.readouterr().out
     numbers = json.loads((tmp_path / "o.json").read_text())
     assert set(numbers["all"]) == {"same_noise", "same_state", "neither"}
-    sampler = load_heat_sampler(model_source("tiny", Path(model)), CPU)
+    sampler = load_sampler(model_source("tiny", Path(model)), CPU)
     _, whole = overall.draw(sampler, 5, 2, 0)
     _, one = overall.draw(sampler, 1, 2, 0)
     np.testing.assert_allclose(whole[:1], one, atol=1e-5)

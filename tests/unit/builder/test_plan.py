@@ -4,13 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, call
 
 import pytest
 
-from sitegen.builder import plan
 from sitegen.builder.plan import environment, other_environment, plan_figure
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
@@ -19,6 +17,7 @@ from sitegen.core.files import digest
 from sitegen.figures.base import Figure
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.card.kinds import LevelAxis
 from sitegen.media.manifest import MediaFile, Record
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD, CPU
@@ -91,9 +90,7 @@ def test_what_is_planned(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -
     planned = plan_figure(figure(), "other/index.html", {"tiny": source})
     found = (planned.request_digest, planned.page, planned.levels)
     assert found == (known, "other/index.html", 4)
-    assert planned.sigmas == (0.0, 0.5, 1.2599, 3.1748, 8.0)
-    unblurred: Any = SimpleNamespace(blur=None)
-    assert plan._sigmas(unblurred) == ()
+    assert planned.axis == LevelAxis("σ_B", "px", (0.0, 0.5, 1.2599, 3.1748, 8.0))
 
 
 @pytest.mark.parametrize("name", ["torch", "numpy"])

@@ -20,6 +20,7 @@ from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.card import FileRef, ModelCard, SamplingConfig
+from sitegen.generative.card.kinds import LevelAxis
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD
 from tests.support.lessons import cascade_card
@@ -90,7 +91,7 @@ def test_defaults() -> None:
     told = faults("mnist", kind="hierarchy", splits=[9, 5], leaves=8)
     assert told == ["leaves = 8: should be 4, which the splits make"]
     spec = call("mnist", kind="interpolation", ddpm="mnist-ddpm", samples=[4, 1, 0, 7]).spec
-    assert (spec.models, spec.model_kinds) == (("mnist", "mnist-ddpm"), (("ihdm",), ("ddpm",)))
+    assert (spec.models, spec.needs_of_models) == (("mnist", "mnist-ddpm"), ((), ("ddim",)))
     assert isinstance(spec, Interpolation)
     assert spec.pairs == ((4, 1), (0, 7))
     assert faults() == ["model is missing: The name of the model in site.toml."]
@@ -301,17 +302,39 @@ def planned(sources: Models, root: Path, kind: str, *args: str, **kwargs: Any) -
     return plan_figure(figure, "index.html", sources)
 
 
-_KINDS = 'is of kind "{}", and this needs "{}": {}'
+_NEEDS = 'needs {}, which the model {} of kind "{}" lacks: {}'
+_BLUR, _DDIM = "a forward process that blurs", "the noise schedule of a DDPM"
 _MORE = {"ddpm": "noise", "ddim_steps": 11}
 
 
 @pytest.mark.parametrize(
     ("kind", "model", "kwargs", "told"),
     [
-        ("spectra", "noise", {}, _KINDS.format("ddpm", "ihdm", "heat, shows")),
-        ("trajectories", "noise", {"sampling_noise_std": 0.1}, "the DDPM noise has none"),
-        ("smoothness", "heat", {"ddpm": "shows"}, _KINDS.format("ihdm", "ddpm", "large, noise")),
-        ("process", "noise", {}, 'of kind "ddpm", and this needs "ihdm"'),
+        (
+            "shared_noise",
+            "noise",
+            {},
+            "initial states that were made of images, which the model noise",
+        ),
+        (
+            "trajectories",
+            "noise",
+            {"sampling_noise_std": 0.1},
+            "needs a sampling noise to choose, which the model noise",
+        ),
+        (
+            "smoothness",
+            "heat",
+            {"ddpm": "shows"},
+            _NEEDS.format("the noise schedule of a DDPM", "shows", "ihdm", "large, noise"),
+        ),
+        ("process", "noise", {}, _NEEDS.format(_BLUR, "noise", "ddpm", "heat, shows")),
+        (
+            "spectra",
+            "noise",
+            {"ddpm": "noise"},
+            "label is missing: the model noise would be called",
+        ),
         ("spectra", "heat", {"ddpm": "large"}, "heat 1 × 16 × 16 and large 1 × 32 × 32"),
         ("smoothness", "heat", _MORE, "ddim_steps = 11: the model noise has 10 levels"),
         ("process", "shows", {"columns": 6}, "columns = 6: the model shows has 5 levels"),
@@ -341,7 +364,8 @@ def test_trajectories_of_a_ddpm(sources: Models, tmp_path: Path) -> None:
     """A DDPM is drawn as our models are, so that two methods can stand side by side."""
     found = planned(sources, tmp_path, "trajectories", "noise", count=4)
     assert found.description == "4 samples of the model noise forming out of noise over 10 steps"
-    assert (found.levels, found.sigmas, found.evaluations) == (10, (), (40,))
+    assert (found.levels, found.evaluations) == (10, (40,))
+    assert found.axis == LevelAxis("t", "", tuple(float(level) for level in range(11)))
 
 
 def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:

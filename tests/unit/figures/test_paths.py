@@ -7,15 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.figures.paths import Paths, ddpm_paths, heat_paths, noise_of, straight
-from sitegen.generative.process.noise import independent
+from sitegen.figures.paths import Paths, noise_of, paths_of
+from sitegen.generative.process.noise import independent, straight
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import (
-    DdpmSampler,
-    HeatSampler,
+    Sampler,
     Trajectory,
-    load_ddpm_sampler,
-    load_heat_sampler,
+    load_sampler,
 )
 from tests.support.builders import CPU
 from tests.support.tinymodel import write_ddpm, write_model
@@ -26,16 +24,16 @@ SHAPE = (1, 8, 8)
 
 
 @pytest.fixture(scope="module")
-def sampler(tmp_path_factory: pytest.TempPathFactory) -> HeatSampler:
+def sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
     """A tiny model."""
     folder = write_model(tmp_path_factory.mktemp("a") / "a")
-    return load_heat_sampler(model_source("a", folder), CPU)
+    return load_sampler(model_source("a", folder), CPU)
 
 
 @pytest.fixture(scope="module")
-def baseline(tmp_path_factory: pytest.TempPathFactory) -> DdpmSampler:
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
     """A tiny DDPM."""
-    return load_ddpm_sampler(model_source("b", write_ddpm(tmp_path_factory.mktemp("b") / "b")), CPU)
+    return load_sampler(model_source("b", write_ddpm(tmp_path_factory.mktemp("b") / "b")), CPU)
 
 
 def final(trajectory: Trajectory) -> Tensor:
@@ -67,22 +65,22 @@ def test_ways() -> None:
     assert float((steps - steps.mean(0)).abs().max()) < 1
 
 
-def test_paths(sampler: HeatSampler, baseline: DdpmSampler) -> None:
+def test_paths(sampler: Sampler, baseline: Sampler) -> None:
     """Straight in u_K, great circles in x_K and every noise; the ends are plain samples."""
-    trajectory = heat_paths(sampler, PATHS)
-    plain = sampler.initial_states(3, PATHS.ends)
+    trajectory = paths_of(sampler, PATHS)
+    plain = sampler.start(3, PATHS.ends)
     assert torch.equal(ends(trajectory.u_K), plain)
     assert float((trajectory.u_K[2] - plain[:2].mean(0)).abs().max()) < 1e-6
     wanted = final(sampler.begin(3, PATHS.ends, None))
     found = final(trajectory)
     assert float((ends(found) - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
     assert float((found[2] - found[0]).abs().max()) > 0.01
-    trajectory = ddpm_paths(baseline, PATHS)
-    x_K = baseline.initial_noise(3, PATHS.ends)
+    trajectory = paths_of(baseline, PATHS)
+    x_K = baseline.start(3, PATHS.ends)
     assert torch.equal(ends(trajectory.u_K), (x_K + 1) / 2)
     half = (x_K[0] + x_K[1]) / math.sqrt(2)
     assert float((trajectory.u_K[2] - (half + 1) / 2).abs().max()) < 1e-6
-    wanted = final(baseline.ddpm(x_K, independent(3, PATHS.ends, SHAPE)))
+    wanted = final(baseline.run(x_K, independent(3, PATHS.ends, SHAPE)))
     found = final(trajectory)
     assert float((ends(found) - wanted).abs().max()) < 1e-4
     assert float((found[2] - found[0]).abs().max()) > 0.01

@@ -91,7 +91,7 @@ def test_several_models() -> None:
     for also in ("faces", ["faces"], ("faces",)):
         spec = make_figure("sampler", ("mnist",), {"also": also}, PLACE).spec
         assert spec.models == ("mnist", "faces")
-    assert spec.model_kinds == (("ihdm",), ("ihdm",))
+    assert spec.needs_of_models == (("browser",), ("browser",))
     assert not spec.one_shape
     card = small_card()
     assert card.unet is not None

@@ -34,7 +34,7 @@ from sitegen.models import add as adding
 from sitegen.models.add import add_model, add_shipped
 from sitegen.models.new_card import AddOptions, Question
 from sitegen.models.registry import site_models
-from sitegen.sampling.models import load_heat_sampler
+from sitegen.sampling.models import load_sampler
 from tests.support.adding import (
     CHECKPOINT,
     CONFIG,
@@ -331,7 +331,7 @@ def test_everything_is_read_once(opened: Counter[str], monkeypatch: pytest.Monke
     assert [text == SITE for text in parsed] == [True, False]
     import_module("onnx")  # or reading its code would count
     before = bytes_read()
-    load_heat_sampler(source(), CPU)
+    load_sampler(source(), CPU)
     assert whole <= bytes_read() - before < 1.15 * whole  # verified and loaded in one pass
 
 

@@ -14,7 +14,8 @@ from sitegen.core.errors import PlatformError
 from sitegen.generative.engines import choice
 from sitegen.generative.engines.chunks import Chunked
 from sitegen.models.registry import ModelSource, model_source
-from sitegen.sampling.models import HeatSampler, in_chunks, load_heat_sampler
+from sitegen.sampling.executors import in_chunks
+from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU
 from tests.support.tinymodel import on_one_thread, write_model
 
@@ -27,7 +28,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
     return model_source("tiny", write_model(tmp_path_factory.mktemp("models") / "tiny"))
 
 
-def finals(sampler: HeatSampler, count: int) -> Tensor:
+def finals(sampler: Sampler, count: int) -> Tensor:
     """The finished images of the first samples."""
     *_, last = sampler.begin(3, range(count), None).steps
     return last.mean
@@ -48,14 +49,14 @@ def test_same_bits_on_any_number_of_cores(
     for cores in (1, 2, 3):
         monkeypatch.setattr(choice, "CORES", cores)
         torch.set_num_threads(cores)
-        found.append(finals(load_heat_sampler(source, target), count))
+        found.append(finals(load_sampler(source, target), count))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
 
 
 def test_little_memory(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for one image at a time the pictures are the same to rounding."""
-    sampler, scarce = load_heat_sampler(source, CPU), load_heat_sampler(source, CPU)
+    sampler, scarce = load_sampler(source, CPU), load_sampler(source, CPU)
     engine = scarce.model.engines[0]
     assert isinstance(engine, Chunked)
     plenty, sizes = engine.alone.engine, []
@@ -74,7 +75,7 @@ def test_little_memory(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_no_memory(source: ModelSource) -> None:
     """Where one image is too much, sampling ends with the level and what was wanted."""
-    sampler = load_heat_sampler(source, CPU)
+    sampler = load_sampler(source, CPU)
     engine = sampler.model.engines[0]
     assert isinstance(engine, Chunked)
     engine.alone.engine = lambda x, levels: torch.empty(1 << 55)
@@ -86,7 +87,7 @@ def test_no_memory(source: ModelSource) -> None:
 
 def test_jumps(tmp_path: Path) -> None:
     """The level to jump to reaches the model."""
-    sampler = load_heat_sampler(model_source("tiny", write_model(tmp_path / "tiny")), CPU)
+    sampler = load_sampler(model_source("tiny", write_model(tmp_path / "tiny")), CPU)
     u = torch.rand(3, 1, 8, 8)
     with torch.no_grad():
         assert torch.equal(in_chunks(sampler.model)(u, 4, 3), in_chunks(sampler.model)(u, 4))

@@ -20,13 +20,14 @@ from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import host_mark, temporary_path
 from sitegen.core.progress import Advance
 from sitegen.generative.process.ddpm import initial_noise, to_pixels
+from sitegen.generative.process.diffusion import ddpm_process
+from sitegen.generative.process.dissipation import reverse_process
 from sitegen.generative.process.noise import independent
-from sitegen.generative.process.reverse import ddpm_process, reverse_process
 from sitegen.media.contact_sheet import SheetLayout
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
+from sitegen.sampling import executors
 from sitegen.sampling import export as sampling
-from sitegen.sampling import models as samplers
 from sitegen.sampling.export import (
     Request,
     Targets,
@@ -35,24 +36,20 @@ from sitegen.sampling.export import (
     sample,
     writing_npz,
 )
-from sitegen.sampling.models import DdpmSampler, HeatSampler, load_ddpm_sampler, load_heat_sampler
+from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU, temporaries, tree_hash
 from tests.support.reporters import Silent
 from tests.support.tinymodel import LEVELS, write_cascade, write_ddpm, write_model
 
 
 @pytest.fixture(scope="module", params=[1, 3])
-def sampler(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> HeatSampler:
+def sampler(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Sampler:
     """A tiny model, grey or in colour."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    return load_heat_sampler(model_source("tiny", write_model(folder, channels=request.param)), CPU)
+    return load_sampler(model_source("tiny", write_model(folder, channels=request.param)), CPU)
 
 
-def draw(
-    sampler: HeatSampler | DdpmSampler, folder: Path, **wishes: Any
-) -> Mapping[str, NDArray[np.float32]]:
+def draw(sampler: Sampler, folder: Path, **wishes: Any) -> Mapping[str, NDArray[np.float32]]:
     """The arrays of a request."""
     path = sample(sampler, Request(**wishes), folder / "x.npz", Silent())
     with np.load(path, allow_pickle=False) as arrays:
@@ -62,9 +59,9 @@ def draw(
 def test_ddpm(tmp_path: Path) -> None:
     """A DDPM's arrays are in [0, 1], as its process makes them; the command takes its folder."""
     folder = write_ddpm(tmp_path / "noise")
-    sampler = load_ddpm_sampler(model_source("noise", folder), CPU)
+    sampler = load_sampler(model_source("noise", folder), CPU)
     arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
-    shape = sampler.model.card.shape
+    shape = sampler.card.shape
     x_K = initial_noise(7, range(3), shape)
     steps = list(ddpm_process(sampler.model, x_K, independent(7, range(3), shape)))
     np.testing.assert_allclose(arrays["initial"], to_pixels(x_K), atol=1e-6)
@@ -73,10 +70,8 @@ def test_ddpm(tmp_path: Path) -> None:
     assert arrays["final"].min() >= 0
     assert arrays["final"].max() <= 1
     assert arrays["sampling_noise_std"] == 0
-    with pytest.raises(ConfigError, match="a DDPM has none"):
+    with pytest.raises(ConfigError, match='the kind "ddpm" has none'):
         draw(sampler, tmp_path, count=1, sampling_noise_std=0.1)
-    with pytest.raises(ConfigError, match='of kind "ddpm", and this needs "ihdm"'):
-        load_heat_sampler(model_source("noise", folder), CPU)
     command = ["sample", str(write_ddpm(tmp_path / "noise")), "--count", "2"]
     done = CliRunner().invoke(cli, [*command, "--output", str(tmp_path / "x.npz")])
     assert done.exit_code == 0, done.output
@@ -84,13 +79,13 @@ def test_ddpm(tmp_path: Path) -> None:
     command += ["--data", str(tmp_path), "--output", str(tmp_path / "y.npz")]
     error = CliRunner().invoke(cli, command).exception
     assert isinstance(error, ConfigError)
-    assert "--data: a DDPM starts from noise" in str(error)
+    assert '--data: the kind "ddpm" has no prior' in str(error)
 
 
-def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
+def test_arrays(sampler: Sampler, tmp_path: Path) -> None:
     """Arrays and pictures are as contracted; noise, seed and trajectory can be chosen."""
     arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
-    shape = sampler.model.card.shape
+    shape = sampler.card.shape
     wanted = {
         "final": (3, *shape), "initial": (3, *shape), "states": (LEVELS + 1, 3, *shape),
         "means": (LEVELS, 3, *shape), "levels": (LEVELS + 1,), "seed": (),
@@ -101,7 +96,7 @@ def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
     assert {arrays[name].dtype for name in floats} == {np.dtype(np.float32)}
     assert arrays["levels"].tolist() == [4, 3, 2, 1, 0]
     assert arrays["seed"] == 7
-    assert arrays["sampling_noise_std"] == sampler.model.card.sampling_noise_std
+    assert arrays["sampling_noise_std"] == sampler.card.sampling_noise_std
     np.testing.assert_array_equal(arrays["states"][0], arrays["initial"])
     np.testing.assert_array_equal(arrays["means"][-1], arrays["final"])
     deviation = (arrays["states"][1:] - arrays["means"]).std()
@@ -143,13 +138,13 @@ def test_arrays(sampler: HeatSampler, tmp_path: Path) -> None:
     assert live.exists()
 
 
-def test_sheet(sampler: HeatSampler, tmp_path: Path) -> None:
+def test_sheet(sampler: Sampler, tmp_path: Path) -> None:
     """Every finished picture stands on the sheet, whole pixels, with ink for a number below it."""
     path, wanted = tmp_path / "sheet.png", Request(13, seed=5)
     draw_samples(sampler, wanted, Targets(sheet=path), Silent())
     assert [each.name for each in tmp_path.iterdir()] == ["sheet.png"]
     sheet = np.asarray(Image.open(path))
-    side = sampler.model.card.image_size
+    side = sampler.card.image_size
     layout = SheetLayout(13, side, 2)
     assert (layout.columns, sheet.shape) == (10, (*layout.size, 3))
     finals = to_uint8(draw(sampler, tmp_path, count=13, seed=5)["final"])
@@ -166,7 +161,7 @@ def test_sheet(sampler: HeatSampler, tmp_path: Path) -> None:
     assert np.asarray(Image.open(path)).shape < sheet.shape
 
 
-def test_sheets_that_cannot_be(sampler: HeatSampler, tmp_path: Path) -> None:
+def test_sheets_that_cannot_be(sampler: Sampler, tmp_path: Path) -> None:
     """Another format, a sheet of thousands, and states on a sheet are refused before sampling."""
     for target, request, words in (
         (Targets(sheet=tmp_path / "x.jpg"), Request(2), "give a name that ends in .png"),
@@ -198,16 +193,16 @@ def test_sheet_of_the_command(tmp_path: Path) -> None:
 def test_fewer_levels(tmp_path: Path) -> None:
     """A cascade's arrays and pictures are those of the levels that its card visits, chunked too."""
     source = model_source("tiny", write_cascade(tmp_path / "tiny"))
-    sampler, report = load_heat_sampler(source, CPU), Silent()
+    sampler, report = load_sampler(source, CPU), Silent()
     arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
     assert arrays["levels"].tolist() == [8, 6, 5, 3, 1, 0]
     assert (arrays["states"].shape, arrays["means"].shape) == ((6, 3, 1, 8, 8), (5, 3, 1, 8, 8))
-    u_K, noise = sampler.initial_states(7, range(3)), independent(7, range(3), (1, 8, 8))
+    u_K, noise = sampler.start(7, range(3)), independent(7, range(3), (1, 8, 8))
     for place, step in enumerate(reverse_process(sampler.model, u_K, noise)):
         np.testing.assert_allclose(arrays["means"][place], step.mean, atol=1e-5)
     assert np.abs(arrays["states"][1:]).max() > 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samplers, "PIXELS_AT_ONCE", 2 * 8 * 8)
+        patch.setattr(executors, "PIXELS_AT_ONCE", 2 * 8 * 8)
         chunked = draw(sampler, tmp_path, count=3, seed=7)
     np.testing.assert_allclose(chunked["final"], arrays["final"], atol=1e-5)
     sample(sampler, Request(1, trajectory=True), tmp_path / "out", report)
@@ -218,7 +213,7 @@ def test_fewer_levels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 5])
 def test_chunks_do_not_show(
-    sampler: HeatSampler, tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
+    sampler: Sampler, tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many are drawn, and at a time, a sample is the same within float error."""
     whole = draw(sampler, tmp_path, count=12, trajectory=True)
@@ -248,7 +243,7 @@ def test_output_that_cannot_be(tmp_path: Path, name: str, words: str) -> None:
 
 
 def test_output_is_checked_before_sampling(
-    sampler: HeatSampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sampler: Sampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be written is named before any step; a full disk leaves no part of a file."""
     (tmp_path / "file").touch()
@@ -271,9 +266,7 @@ def test_output_is_checked_before_sampling(
 
 
 @pytest.mark.parametrize("name", ["new/deep", "new/x.npz"])
-def test_interrupted_before_the_first_sample(
-    sampler: HeatSampler, tmp_path: Path, name: str
-) -> None:
+def test_interrupted_before_the_first_sample(sampler: Sampler, tmp_path: Path, name: str) -> None:
     """No empty folder stays; one that was there does, and so do pictures that were finished."""
 
     class Stopping(Silent):
@@ -302,7 +295,7 @@ def test_interrupted_before_the_first_sample(
 def test_diverging_model(tmp_path: Path) -> None:
     """It names the level and leaves the old file; a failing block leaves no temporary."""
     model = write_model(tmp_path / "tiny", spoil=1e6)
-    broken = load_heat_sampler(model_source("tiny", model), CPU)
+    broken = load_sampler(model_source("tiny", model), CPU)
     (tmp_path / "x.npz").write_bytes(b"old")
     with pytest.raises(TargetError, match="level 3"):
         draw(broken, tmp_path, count=1)

@@ -10,10 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.errors import RefusedError
+from sitegen.figures.paths import as_ddim
 from sitegen.models.registry import ModelSource, model_source
-from sitegen.sampling import models as samplers
-from sitegen.sampling.models import HeatSampler, ModelProvider, load_heat_sampler, seconds_an_image
+from sitegen.sampling import executors
+from sitegen.sampling.executors import seconds_an_image
+from sitegen.sampling.models import ModelProvider, Sampler, load_sampler
 from tests.support.builders import CPU
 from tests.support.lessons import card as coarse_card
 from tests.support.tinymodel import write_ddpm, write_model
@@ -26,12 +28,12 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
 
 
 @pytest.fixture(scope="module")
-def sampler(source: ModelSource) -> HeatSampler:
+def sampler(source: ModelSource) -> Sampler:
     """The tiny model."""
-    return load_heat_sampler(source, CPU)
+    return load_sampler(source, CPU)
 
 
-def finals(sampler: HeatSampler, samples: Sequence[int], seed: int = 5) -> NDArray[np.float32]:
+def finals(sampler: Sampler, samples: Sequence[int], seed: int = 5) -> NDArray[np.float32]:
     """The finished images of some samples."""
     *_, last = sampler.begin(seed, samples, None).steps
     return last.mean.numpy()
@@ -39,11 +41,11 @@ def finals(sampler: HeatSampler, samples: Sequence[int], seed: int = 5) -> NDArr
 
 @pytest.mark.parametrize("pixels", [40 * 28 * 28, 2 * 8 * 8])
 def test_a_sample_is_the_same_picture_in_any_company(
-    sampler: HeatSampler, pixels: int, monkeypatch: pytest.MonkeyPatch
+    sampler: Sampler, pixels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Alone, among 12, in chunks of 5, in any order, whatever the network's batch; no two alike."""
     whole = finals(sampler, range(12))
-    monkeypatch.setattr(samplers, "PIXELS_AT_ONCE", pixels)
+    monkeypatch.setattr(executors, "PIXELS_AT_ONCE", pixels)
     chunks = [finals(sampler, range(start, min(start + 5, 12))) for start in range(0, 12, 5)]
     scale = np.abs(whole).max()
     assert np.abs(np.concatenate(chunks) - whole).max() < 1e-5 * scale
@@ -55,21 +57,21 @@ def test_a_sample_is_the_same_picture_in_any_company(
     assert (np.abs(flat[:, None] - flat[None]).max(-1) + np.eye(12)).min() > 0.01
 
 
-def test_between_networks_one_thread_computes(sampler: HeatSampler) -> None:
+def test_between_networks_one_thread_computes(sampler: Sampler) -> None:
     """A second one would be waited for at every step, longer than it helps."""
     threads = []
 
     def noise(level: int) -> torch.Tensor:
         threads.append(torch.get_num_threads())
-        return torch.zeros(2, *sampler.model.card.shape)
+        return torch.zeros(2, *sampler.card.shape)
 
     torch.set_num_threads(2)
     try:
-        for _ in sampler.trajectory(sampler.initial_states(0, [0, 1]), noise, None).steps:
+        for _ in sampler.run(sampler.start(0, [0, 1]), noise, None).steps:
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
-    assert threads == [1] * sampler.model.card.steps
+    assert threads == [1] * sampler.card.steps
 
 
 def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +86,7 @@ def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
             now[0] += len(states) * (3.0 if level < 5 else 1.0)
             return states
 
-    monkeypatch.setattr("sitegen.sampling.models.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("sitegen.sampling.executors.time.perf_counter", lambda: now[0])
     assert seconds_an_image(Slow()) == pytest.approx(2.0)  # type: ignore[arg-type]
 
 
@@ -96,7 +98,7 @@ def test_damaged_file(tmp_path: Path, name: str, pinned: bool) -> None:
     model = write_model(tmp_path / "tiny", pinned=pinned)
     (model / name).write_bytes((model / name).read_bytes()[:-9])
     with pytest.raises(RefusedError, match=name):
-        load_heat_sampler(model_source("tiny", model), CPU)
+        load_sampler(model_source("tiny", model), CPU)
 
 
 @pytest.mark.fault(30)
@@ -114,25 +116,23 @@ def test_file_that_changes_while_it_is_read(
         replacement = replacement.replace(b"blots", b"BLOTS")
     (model / name).write_bytes(replacement)
     with pytest.raises(RefusedError, match=rf"{name}: changed while it was read"):
-        load_heat_sampler(source, CPU)
+        load_sampler(source, CPU)
 
 
-def test_provider(tmp_path: Path, sampler: HeatSampler, sources: dict[str, ModelSource]) -> None:
+def test_provider(tmp_path: Path, sampler: Sampler, sources: dict[str, ModelSource]) -> None:
     """Each model is loaded once, as what it is; without a prior it is refused, or given one."""
     source = model_source("tiny", write_model(tmp_path / "tiny"))
     bare = replace(source, prior=None, card=replace(source.card, prior=None))
     with pytest.raises(RefusedError, match="no prior"):
-        load_heat_sampler(bare, CPU)
-    assert load_heat_sampler(bare, CPU, sampler.prior).prior is sampler.prior
+        load_sampler(bare, CPU)
+    assert load_sampler(bare, CPU, sampler.prior).prior is sampler.prior
     provider = ModelProvider(sources, CPU)
-    assert provider.heat_sampler("heat") is provider.heat_sampler("heat")
-    assert provider.ddpm_sampler("noise") is provider.ddpm_sampler("noise")
+    assert provider.sampler("heat") is provider.sampler("heat")
+    assert provider.sampler("noise") is provider.sampler("noise")
     assert provider.source("heat") is sources["heat"]
     assert all(0 < provider.pace(name) < 1 for name in sources)
-    with pytest.raises(ConfigError, match='of kind "ihdm", and this needs "ddpm"'):
-        provider.ddpm_sampler("heat")
-    noise = provider.ddpm_sampler("noise")
-    steps = list(noise.ddim(noise.initial_noise(0, [0]), 2).steps)
+    noise = provider.sampler("noise")
+    steps = list(as_ddim(noise, 2).begin(0, [0]).steps)
     assert [step.level for step in steps][-1] == 0
 
 
@@ -154,24 +154,24 @@ def test_equal_samples_are_computed_once(
     monkeypatch.setattr(kind, "forward", counted)
     asked = [((0, 1), 5), ((0, 1), 5), ((0, 2), 5), ((0, 1), 6)]
     ways = [sampler.begin(seed, samples, None) for samples, seed in asked]
-    last = [[images.clone() for _, images in way.seen("mean")][-1] for way in ways]
-    assert images == 3 * 2 * sampler.model.card.steps
-    assert torch.equal(last[0], last[1])
-    assert not any(torch.equal(one, other) for one, other in pairwise(last[1:]))
+    last = [[images.copy() for _, images in way.seen("mean")][-1] for way in ways]
+    assert images == 3 * 2 * sampler.card.steps
+    assert np.array_equal(last[0], last[1])
+    assert not any(np.array_equal(one, other) for one, other in pairwise(last[1:]))
 
 
 def test_states_are_made_when_they_are_wanted(
-    sampler: HeatSampler, monkeypatch: pytest.MonkeyPatch
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Samples that only wait for their turn take no memory: there is no initial state of theirs."""
-    wanted, made = sampler.initial_states(3, range(9)), list[int]()
-    plain = HeatSampler.initial_states
+    wanted, made = sampler.start(3, range(9)), list[int]()
+    plain = Sampler.start
 
-    def counted(self: HeatSampler, seed: int, samples: Sequence[int]) -> torch.Tensor:
+    def counted(self: Sampler, seed: int, samples: Sequence[int]) -> torch.Tensor:
         made.append(len(samples))
         return plain(self, seed, samples)
 
-    monkeypatch.setattr(HeatSampler, "initial_states", counted)
+    monkeypatch.setattr(Sampler, "start", counted)
     way = sampler.begin(3, range(9), None)
     begun = way.begin("last")
     assert made == []

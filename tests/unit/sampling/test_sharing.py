@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sitegen.core import spool
-from sitegen.sampling.shards import Keep, Seen
+from sitegen.sampling.batches import Selection, Visible
 from sitegen.sampling.sharing import Begin, Sharing
 
 LEVELS = (3, 2, 1, 0)
@@ -18,9 +18,9 @@ class Source:
     """A trajectory of numbers, ten times the level for states; tells what it was begun for."""
 
     def __init__(self) -> None:
-        self.begun: list[Keep] = []
+        self.begun: list[Selection] = []
 
-    def __call__(self, keep: Keep) -> Iterator[Seen]:
+    def __call__(self, keep: Selection) -> Iterator[Visible]:
         """Begin it."""
         self.begun.append(keep)
         for level in LEVELS:
@@ -29,7 +29,7 @@ class Source:
             yield level, kept.get(keep, () if level else (mean,))
 
 
-def taken(begin: Begin, keep: Keep) -> list[tuple[int, list[float]]]:
+def taken(begin: Begin, keep: Selection) -> list[tuple[int, list[float]]]:
     """All that a consumer sees."""
     return [(level, [float(each) for each in kept]) for level, kept in begin(keep)]
 
@@ -47,7 +47,7 @@ def test_once_for_all(source: Source, room: int, monkeypatch: pytest.MonkeyPatch
     Be that kept in memory or in a file.
     """
     monkeypatch.setattr(spool, "IN_MEMORY", room)
-    sharing, keeps = Sharing(SIZE), get_args(Keep)
+    sharing, keeps = Sharing(SIZE), [each for each in get_args(Selection) if each != "final"]
     begins = [sharing.asked("one", SIZE, source) for _ in keeps]
     found = [taken(begin, keep) for begin, keep in zip(begins, keeps, strict=True)]
     assert source.begun == ["steps"]

@@ -14,7 +14,7 @@ from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
-from sitegen.sampling.models import HeatSampler, load_heat_sampler
+from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import DEEP as K
 from tests.support.tinyfigures import Sources, job
@@ -23,9 +23,9 @@ SPLITS = (K, K // 2, K // 4)
 
 
 @pytest.fixture(scope="module")
-def sampler(sources: Sources) -> HeatSampler:
+def sampler(sources: Sources) -> Sampler:
     """The model with eight levels."""
-    return load_heat_sampler(sources["deep"], CPU)
+    return load_sampler(sources["deep"], CPU)
 
 
 def grown(sources: Sources, **spec: object) -> RenderJob:
@@ -49,10 +49,10 @@ def both(sources: Sources) -> tuple[RenderJob, dict[str, list[Frame]]]:
     return made, clips_of(made)
 
 
-def states(sampler: HeatSampler) -> dict[int, Tensor]:
+def states(sampler: Sampler) -> dict[int, Tensor]:
     """The states of the tree at each level, one of each branch, and in the end the means."""
-    noise = Branching(0, SPLITS, sampler.model.card.shape)
-    trajectory = sampler.trajectory(sampler.initial_states(0, [0]), noise)
+    noise = Branching(0, SPLITS, sampler.card.shape)
+    trajectory = sampler.run(sampler.start(0, [0]), noise)
     steps = {step.level: step.state if step.level else step.mean for step in trajectory.steps}
     return {K: trajectory.u_K, **steps}
 
@@ -77,9 +77,7 @@ def test_each_distinct_state_is_computed_once(
 
 
 @pytest.mark.parametrize("show", ["state", "mean"])
-def test_nodes_are_where_the_manifest_says(
-    sources: Sources, sampler: HeatSampler, show: str
-) -> None:
+def test_nodes_are_where_the_manifest_says(sources: Sources, sampler: Sampler, show: str) -> None:
     """At the last level of each its picture stands at its place, and keeps standing there."""
     made = grown(sources, show=show, background="light")
     tree, nodes = states(sampler), made.parameters["nodes"]

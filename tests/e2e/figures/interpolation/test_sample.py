@@ -9,11 +9,12 @@ import numpy as np
 
 from sitegen.figures.clips import BACKGROUND, INK
 from sitegen.figures.interpolation.sample import LABELS, turns
+from sitegen.figures.paths import as_ddim
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import Panels
-from sitegen.sampling.models import load_ddpm_sampler, load_heat_sampler
+from sitegen.sampling.models import load_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, frames, job
 from tests.support.tinymodel import LEVELS
@@ -54,15 +55,15 @@ def test_manifest(sources: Sources) -> None:
 def test_ends_are_plain_samples(sources: Sources) -> None:
     """Of the model, of the DDPM and of DDIM, in every row."""
     seen = frames(way(sources, samples=[4, 1, 0, 7], seed=3))
-    heat, noise = load_heat_sampler(sources["tiny"], CPU), load_ddpm_sampler(sources["noise"], CPU)
+    heat, noise = load_sampler(sources["tiny"], CPU), load_sampler(sources["noise"], CPU)
     layout = panels(2)
     for row, pair in enumerate([(4, 1), (0, 7)]):
         for sample, moments in zip(pair, ([0, -1], [4, 6]), strict=True):
-            x_K = noise.initial_noise(3, [sample])
+            x_K = noise.start(3, [sample])
             ways_down = (
                 heat.begin(3, [sample], None),
-                noise.ddpm(x_K, independent(3, [sample], (1, SIDE, SIDE))),
-                noise.ddim(x_K, 3),
+                noise.run(x_K, independent(3, [sample], (1, SIDE, SIDE))),
+                as_ddim(noise, 3).run(x_K, None),
             )
             for panel, trajectory in enumerate(ways_down):
                 *_, last = trajectory.steps

@@ -14,7 +14,7 @@ from sitegen.figures.shared_noise.sample import measured, spread
 from sitegen.generative.data.prior import Prior
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import to_uint8
-from sitegen.sampling.models import HeatSampler
+from sitegen.sampling.models import Sampler
 from tests.support.tinyfigures import SIDE, Sources, job
 from tests.support.tinymodel import LEVELS
 
@@ -25,16 +25,16 @@ def bank(colours: list[tuple[float, ...]]) -> Prior:
     return Prior(means[:, :, None, None] * SIDE, SIDE, 20.0)
 
 
-def test_states_are_the_noises_are_shared(sources: Sources, sampler: HeatSampler) -> None:
+def test_states_are_the_noises_are_shared(sources: Sources, sampler: Sampler) -> None:
     """Row r has the noise of sample r, column c the c-th state, as the manifest tells."""
     made = job(sources, "shared_noise", count=3, rows=2, seed=4)
     *before, last = made.clips[""].frames
     states = sampler.prior.states(spread(sampler.prior, 3, "brightness"))
     assert states.mean((1, 2, 3)).diff().min() > 0
     for row in range(2):
-        noise = independent(4, [row], sampler.model.card.shape)
+        noise = independent(4, [row], sampler.card.shape)
         for column in range(3):
-            *_, step = sampler.trajectory(states[column : column + 1], noise).steps
+            *_, step = sampler.run(states[column : column + 1], noise).steps
             spot = last[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
             assert np.abs(spot.astype(int) - to_uint8(step.mean.numpy())[0]).max() <= 1
     assert made.parameters["vary"] == "brightness"
@@ -45,7 +45,7 @@ def test_states_are_the_noises_are_shared(sources: Sources, sampler: HeatSampler
         assert json.loads(json.dumps(told)) == told
 
 
-def test_strip(sources: Sources, sampler: HeatSampler, tmp_path: Path) -> None:
+def test_strip(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
     """Above the initial states, below them the finished images, beside names in ink on paper."""
     made = job(sources, "shared_noise", count=3)
     *_, last = made.clips[""].frames

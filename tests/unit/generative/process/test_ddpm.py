@@ -20,8 +20,9 @@ from sitegen.generative.process.ddpm import (
     initial_noise,
     to_pixels,
 )
+from sitegen.generative.process.diffusion import ddim_levels, ddim_process, ddpm_process
 from sitegen.generative.process.noise import Branching, independent
-from sitegen.generative.process.reverse import Step, ddim_levels, ddim_process, ddpm_process
+from sitegen.generative.process.protocol import Step
 from tests.support.making import closeness, random_unet, small_card
 
 SHAPE = (1, 8, 8)

@@ -14,10 +14,11 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard, SamplingConfig
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
+from sitegen.generative.process.dissipation import reverse_process
 from sitegen.generative.process.heat import Statistics, channel_factor, rings
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent
-from sitegen.generative.process.reverse import add_noise, reverse_process
+from sitegen.generative.process.protocol import add_noise
 from sitegen.generative.training.residual import residual_shares
 from tests.support.lessons import Array, cascade, dct, idct, images, kept, without_coarse
 
@@ -115,7 +116,7 @@ def test_noise_of_a_number_for_each_cosine() -> None:
     """SciPy's transform of the noise, scaled, and back."""
     std = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(1))
     mean, noise = torch.ones(3, 2, 8, 8), independent(4, range(3), (2, 8, 8))
-    _, state = add_noise(mean, noise, 5, std)
+    state = add_noise(mean, noise(5), std).state
     expected = 1 + idct(std.numpy() * dct(noise(5).double().numpy()))
     assert state.numpy() == pytest.approx(expected, abs=1e-5)
 
@@ -128,7 +129,7 @@ def test_noise_that_mixes_channels() -> None:
     factor = channel_factor(covariance)
     assert factor.permute(2, 3, 0, 1).numpy() == pytest.approx(np.linalg.cholesky(wanted), abs=1e-4)
     mean, noise = torch.zeros(2, 3, 4, 4), independent(4, range(2), (3, 4, 4))
-    _, state = add_noise(mean, noise, 5, factor)
+    state = add_noise(mean, noise(5), factor).state
     expected = np.einsum(
         "hwij,njhw->nihw", np.linalg.cholesky(wanted), dct(noise(5).double().numpy())
     )

@@ -1,0 +1,161 @@
+"""The reverse of heat dissipation (Rissanen et al. 2023).
+
+The model gives the mean of u_{k−1}; δ is the noise. One that predicts û_0 may jump, to the mean
+A_j û_0 of u_j at any lower level j. Noise of δ alone loses what û_0, a mean, does not vary by; a δ
+above σ makes up for it, too little where levels are coarse or left out, too much where they are
+fine. Where the variance V_k of u_0 given u_k was estimated from images, the noise of each cosine
+has the variance δ² + A_j² V_k with δ = σ, as u_j has: the optimal reverse variance of Bao et al.
+2022 ("Analytic-DPM"), by frequency. In colour it is a covariance of the channels: what is not known
+of an image is mostly known to be of one hue.
+
+As published the noises of u_k and u_j are independent. The same network serves any other joint law
+with the same u_k, as that of a DDIM does: where the noise is added on the way, the forward process
+is a Markov chain (Hoogeboom and Salimans 2023, "Blurring Diffusion Models"), and what u_k is away
+from A_k u_0 stays, by the factor ρ = A_k / A_j of each cosine. Then the mean is
+A_j û_0 + ρ (u_k − A_k û_0) and the variance δ² (1 − ρ²) + (A_j − ρ A_k)² V_k. As levels get finer
+that tends to the exact reverse of the chain, whatever u_0 may be, since V_k, for which it is taken
+as Gaussian, counts less and less. u_0 is without noise, so ρ = 0 in the last step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.process.heat import attenuation, dct2, dissipate, idct2, retained
+from sitegen.generative.process.noise import NoiseSource, straight
+from sitegen.generative.process.protocol import (
+    WHOLE,
+    Draw,
+    GenerativeProcess,
+    Moved,
+    Part,
+    Step,
+    Transition,
+    add_noise,
+    run,
+)
+
+
+class Denoiser(Protocol):
+    """A model as its process calls it: (u_k, level k) → the mean of u_{k−1}, or a DDPM's ε.
+
+    Where its card visits fewer levels, it is called with the level j that follows, for its mean.
+    """
+
+    @property
+    def card(self) -> ModelCard:
+        """The card, with the levels and their noise."""
+
+    def __call__(self, u: Tensor, level: int, below: int | None = None, /) -> Tensor:
+        """(N, C, H, W) float32 → (N, C, H, W) float32."""
+
+
+@runtime_checkable
+class KnowsVariance(Protocol):
+    """A model that says how noisy the next state is."""
+
+    def noise_std(self, level: int, below: int, delta: float, /) -> float | Tensor:
+        """A number, or one for each cosine (C, H, W), or a matrix for each (C, C, H, W)."""
+
+
+@dataclass(frozen=True)
+class HeatDissipation(GenerativeProcess):
+    """The reverse of heat dissipation.
+
+    noise_std: δ, the card's if not given
+    begin: the level of the initial states, one of those that are visited; K if not given
+    """
+
+    noise_std: float | None = None
+    begin: int | None = None
+
+    hint: ClassVar[str] = (
+        "pixels belong in [0, 1]. Check that the card fits the weights, and that "
+        "sampling_noise_std is not too large"
+    )
+
+    @property
+    def levels(self) -> Sequence[int]:
+        """The levels that the card visits, from the first to 0."""
+        levels = self.card.visited_levels
+        if self.begin is not None and self.begin not in levels:
+            raise ValueError(f"begins at level {self.begin}, which is not visited")
+        return levels[0 if self.begin is None else levels.index(self.begin) :]
+
+    def transitions(self) -> Sequence[Transition]:
+        """Return a transition for each two levels that follow each other."""
+        return [Transition(*pair, partial(self._move, *pair)) for pair in pairwise(self.levels)]
+
+    def _move(self, level: int, below: int, u: Tensor, draw: Draw) -> Moved:
+        model, card = self.model, self.card
+        delta = card.sampling_noise_std if self.noise_std is None else self.noise_std
+        known = isinstance(model, KnowsVariance)
+        std = model.noise_std(level, below, delta) if known else delta
+        mean = (_kept_mean if card.keeps_noise else _mean)(model, level, below, u)
+        return add_noise(mean, draw(0), std, self._final(level, u))
+
+    def _final(self, level: int, u: Tensor) -> Callable[[], Tensor] | None:
+        """û_0, where the model predicts it."""
+        if self.card.parameterization != "preconditioned" and level > 1:
+            return None
+        return partial(torch.no_grad()(_mean), self.model, level, 0, u)
+
+    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
+        """Return states at equal distances on the straight line; means of images are images."""
+        return straight(first, last, points)
+
+    def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
+        """Return u_k of images u_0 (N, C, H, W): blurred by the σ_B of the level, with noise."""
+        blurred = dissipate(images, self.card.schedule[level])
+        return blurred + self.card.training_noise_std * draw(0).to(blurred)
+
+    def with_noise_std(self, noise_std: float | None) -> HeatDissipation:
+        """Return the process with another δ."""
+        return replace(self, noise_std=noise_std)
+
+
+def reverse_process(
+    model: Denoiser,
+    u_K: Tensor,
+    noise: NoiseSource,
+    sampling_noise_std: float | None = None,
+    *,
+    begin: int | None = None,
+    part: Part = WHOLE,
+) -> Iterator[Step]:
+    """Go down from `u_K` (N, C, H, W) at level K, and yield a step for each level that the card
+    visits below it, the last at level 0: K of them unless it says otherwise. With `begin`, one of
+    the levels that are visited, the states are of that level instead.
+
+    `noise(level)` is called for the levels that are left as `run` says. `sampling_noise_std` is δ,
+    the card's if not given; a model that knows more noise than that adds it. `part` selects some
+    of the steps. Raises as `run` does.
+    """
+    process = HeatDissipation(model, noise_std=sampling_noise_std, begin=begin)
+    return run(process, u_K, noise, part)
+
+
+def _mean(model: Denoiser, level: int, below: int, u: Tensor) -> Tensor:
+    if below == level - 1:
+        return model(u, level)
+    return model(u, level, below)
+
+
+def _kept_mean(model: Denoiser, level: int, below: int, u: Tensor) -> Tensor:
+    """The mean of u_j where the noise of u_k stays: A_j û_0 + ρ (u_k − A_k û_0)."""
+    sharp = _mean(model, level, 0, u)
+    if below == 0:
+        return sharp
+    size, sigmas = model.card.image_size, model.card.schedule
+    here, left = attenuation(torch.tensor([sigmas[level], sigmas[below]]), size, size)
+    stays = retained(sigmas[level], sigmas[below], size)
+    of_sharp, of_state = (each.to(u) for each in (left - stays * here, stays))
+    return idct2(of_sharp * dct2(sharp) + of_state * dct2(u))
