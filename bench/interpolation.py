@@ -21,11 +21,11 @@ from bench.judging.classifier import Classifier, classifier_for
 from bench.judging.mnist import read_dataset
 from sitegen.cli import exits
 from sitegen.core.compute import ComputeTarget
-from sitegen.figures.paths import Paths, as_ddim, paths_of
 from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, evenness, median_interval
 from sitegen.figures.smoothness.sample import pairs_of
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import Trajectory, load_sampler
+from sitegen.sampling.trajectory import Paths
 
 log = logging.getLogger(__name__)
 
@@ -91,12 +91,12 @@ def sample_paths(wanted: Comparison) -> Iterator[tuple[str, Images]]:
     """The finished paths (pairs, points, H, W) of each model, by name, and of the control."""
     paths = Paths(wanted.seed, pairs_of(wanted.pairs), wanted.points)
     sampler = load_sampler(model_source(wanted.model.name, wanted.model), wanted.compute_target)
-    begin: dict[str, Callable[[], Trajectory]] = {"IHDM": lambda: paths_of(sampler, paths)}
+    begin: dict[str, Callable[[], Trajectory]] = {"IHDM": lambda: sampler.paths(paths)}
     if wanted.ddpm:
         source = model_source(wanted.ddpm.name, wanted.ddpm)
         baseline = load_sampler(source, wanted.compute_target)
-        begin["DDPM"] = lambda: paths_of(baseline, paths)
-        begin["DDIM"] = lambda: paths_of(as_ddim(baseline, wanted.ddim_steps), paths)
+        begin["DDPM"] = lambda: baseline.paths(paths)
+        begin["DDIM"] = lambda: baseline.ddim(wanted.ddim_steps).paths(paths)
     for name, start in begin.items():
         log.info("sampling %s paths of %s points: %s", wanted.pairs, wanted.points, name)
         *_, last = start().steps

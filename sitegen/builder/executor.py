@@ -197,12 +197,10 @@ class RenderExecutor:
             record = Record(
                 kind=planned.figure.kind,
                 models=planned.models,
-                seed=int(job.parameters.get("seed", 0)),
-                parameters=job.parameters,
                 levels=job.levels,
                 files=files,
                 results=job.results(),
-                environment=self.environment,
+                **planned.provenance(job.parameters, self.environment),
             )
             self.store.remember(planned.request_json)
             sources = {name: folder / file.path for name, file in files.items()}

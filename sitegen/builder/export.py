@@ -242,7 +242,8 @@ def _readme(
         if media.choice:
             yield f"  Chosen:  {media.choice}"
         yield from (f"  Model:   {each.name}, SHA-256 {each.sha256}" for each in record.models)
-        yield f"  Seed:    {record.seed}"
+        if record.seed is not None:
+            yield f"  Seed:    {record.seed}"
         yield from (f"  {name}: {words}" for name, words in files.items())
         yield ""
 

@@ -8,12 +8,14 @@ keyed: an upgrade, or a look at the site on another machine, renders nothing aga
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.figures.base import Figure, lacking, spec_json
 from sitegen.generative.card.kinds import LevelAxis
+from sitegen.generative.card.recording import RecordingConfig
 from sitegen.media.ffmpeg import encoder_version
 from sitegen.media.manifest import ModelRef, Record
 from sitegen.models.registry import ModelSource
@@ -27,6 +29,7 @@ class PlannedFigure:
     request_digest: the key, which is the digest of `request_json`, of all that decides the pixels
     description: what is to be seen, in the author's words or in those of the spec
     evaluations: how many images the network of each model sees
+    recording: that of the first model, where no model has a network
     """
 
     figure: Figure
@@ -38,6 +41,19 @@ class PlannedFigure:
     axis: LevelAxis | None = None
     description: str = ""
     evaluations: tuple[int, ...] = ()
+    recording: RecordingConfig | None = None
+
+    def provenance(
+        self, parameters: Mapping[str, Any], environment: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Return seed, parameters and environment for the record; a recording has its own."""
+        if self.recording is None:
+            seed = int(parameters.get("seed", 0))
+            return {"seed": seed, "parameters": parameters, "environment": environment}
+        own = {key: value for key, value in parameters.items() if key != "seed"}
+        drawn = {key: environment[key] for key in ("numpy", "encoder") if key in environment}
+        made = {"recorded_with": self.recording.made_with} if self.recording.made_with else {}
+        return {"seed": self.recording.seed, "parameters": own, "environment": drawn | made}
 
 
 def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:
@@ -57,18 +73,26 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
             **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
         }
     )
-    first = models[0].card
+    first, cards = models[0].card, [model.card for model in models]
+    networks = ["network" in card.abilities for card in cards]
+    evaluations = figure.spec.evaluations(cards)
     return PlannedFigure(
         figure,
         page,
-        tuple(ModelRef(model.name, model.weights_sha256) for model in models),
+        tuple(map(_reference, models)),
         first.levels,
         digest_bytes(request_json.encode()),
         request_json,
         first.axis,
         figure.alt or figure.spec.describe(first),
-        figure.spec.evaluations([model.card for model in models]),
+        tuple(seen if has else 0 for seen, has in zip(evaluations, networks, strict=True)),
+        None if any(networks) else first.recording,
     )
+
+
+def _reference(model: ModelSource) -> ModelRef:
+    recorded = model.card.recording is not None
+    return ModelRef(model.name, model.weights_sha256, "recording" if recorded else "checkpoint")
 
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
@@ -94,6 +118,15 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
         faults.append(
             f"image is missing: the card of {first.name} names no example; name a picture of yours"
         )
+    show: Any = getattr(spec, "show", "state")
+    if show != "state" and (fault := lacking(first.name, first.card, (show,))):
+        faults.append(f'show = "{show}": {fault}')
+    if first.card.recording is not None and not faults:
+        seed, known = getattr(spec, "seed", 0), first.card.recording.seed
+        if seed not in (0, known):
+            has = "does not say its seed" if known is None else f"has the seed {known}"
+            faults.append(f"seed = {seed}: the recording {first.name} {has}; leave it out")
+        faults += spec.recorded_faults(first.card.recording)
     faults += [] if faults else spec.misfits([model.card for model in models])
     if faults:
         raise ConfigError("; ".join(f"{figure.kind}(…): {fault}" for fault in faults))

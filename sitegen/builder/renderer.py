@@ -15,7 +15,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_kinds
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.models import ModelProvider
+from sitegen.sampling.provider import ModelProvider
 
 
 class FigureRenderer(ModelProvider):

@@ -10,18 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from sitegen.cluster.client import Cluster, Lost
 from sitegen.cluster.worker import Numbers, ShardBlock, take_steps
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.batches import Executor, SampleBatch, Selection, Visible, joined
-from sitegen.sampling.models import ModelProvider, Sampler, load_sampler
+from sitegen.sampling.provider import ModelProvider
+
+if TYPE_CHECKING:
+    import torch
+
+    from sitegen.sampling.batches import Executor, SampleBatch, Selection, Visible
+    from sitegen.sampling.models import Sampler
 
 STEPS = 10
 """How many steps a block has."""
@@ -44,7 +48,9 @@ class ClusterModels(ModelProvider):
         """Leave the cluster as it was."""
         self.cluster.close()
 
-    def _load(self, source: ModelSource) -> Sampler:
+    def _load_network(self, source: ModelSource) -> Sampler:
+        from sitegen.sampling.models import load_sampler
+
         sampler = load_sampler(source, _HERE, engines=False)
         return replace(sampler, executor=executor(self.cluster, source))
 
@@ -71,12 +77,16 @@ def executor(cluster: Cluster, source: ModelSource) -> Executor:
 
 def _levels(blocks: Sequence[ShardBlock]) -> Iterator[Visible]:
     """The levels of one block of every shard, all shards together."""
+    from sitegen.sampling.batches import joined
+
     for parts in zip(*(block.seen for block in blocks), strict=True):
         kept = [tuple(map(_tensor, part)) for _, part in parts]
         yield parts[0][0], joined(kept)
 
 
 def _tensor(numbers: Numbers) -> torch.Tensor:
+    import torch
+
     return torch.from_numpy(np.array(numbers))  # what came over the network cannot be written
 
 
@@ -102,7 +112,7 @@ class _Work:
         workers = self.cluster.workers(self.held)
         for each in wanted:
             before = self.asked.get(each - 1)
-            shard = replace(self.shard, initial=torch.empty(0)) if before else self.shard
+            shard = replace(self.shard, initial=self.shard.initial[:0]) if before else self.shard
             future = self.cluster.submit(
                 self.source.name,
                 workers,

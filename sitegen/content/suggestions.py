@@ -35,8 +35,9 @@ def figure_calls(
     """
     calls = []
     for kind, spec in ((name, kind.spec) for name, kind in figure_kinds().items()):
-        example = spec.example.replace("NAME", name).replace(_PICTURE, "")
-        if card.image_size > LARGE:
+        recorded = card.recording and spec.recorded_example(card.recording)
+        example = (recorded or spec.example).replace("NAME", name).replace(_PICTURE, "")
+        if card.image_size > LARGE and not recorded:
             example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
         if states is not None and spec.distinct_states:
             example = re.sub(r"count=(\d+)", lambda c: f"count={min(int(c[1]), states)}", example)
@@ -63,6 +64,7 @@ def _serves(
     (spec,) = made
     fits = not any(lacking(name, card, needs) for needs in spec.needs_of_models)
     fits = fits and not list(spec.misfits([card]))
+    fits = fits and not (card.recording and list(spec.recorded_faults(card.recording)))
     fits = fits and (card.example is not None or not spec.needs_example)
     return fits and not (source and list(spec.file_faults([source])))
 
@@ -71,7 +73,7 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     """Calls that show a DDPM beside a model of the site, or one to come."""
     sources = site_models(load_site(config))
     others = {n: each.card for n, each in sources.items() if each.card.shape == card.shape}
-    fits = [n for n, each in others.items() if "ddim" not in each.process.abilities]
+    fits = [n for n, each in others.items() if "ddim" not in each.abilities]
     partner = next((each for each in fits if name.startswith(each)), next(iter(fits), "MODEL"))
     kinds = (name for name, kind in figure_kinds().items() if "ddpm" in fields_of(kind.spec))
     count = 4 if card.image_size > LARGE else 9
@@ -138,7 +140,7 @@ def added_lines(added: Added) -> list[str]:
     lines.append(_for_git(added))
     source = site_models(load_site(added.config))[added.name]
     calls = figure_calls(added.name, added.card, added.config.parent, added.states, source)
-    if "ddim" in added.card.process.abilities:
+    if "ddim" in added.card.abilities:
         calls += comparisons(added.name, added.card, added.config)
     told = "To show it, paste what you like of this into a page:"
     return [*lines, told, "", *(f"    {call}" for call in calls)]

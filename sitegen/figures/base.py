@@ -25,19 +25,20 @@ from pydantic import model_validator as prepare
 from pydantic.dataclasses import dataclass as validated
 from pydantic_core import ArgsKwargs
 
-from sitegen.core.diagnostics import SourceLocation, close_match, known_words
+from sitegen.core.diagnostics import SourceLocation, close_match, fields_of, known_words
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.chosen import ChosenFrom, Samples, choice, require_choice
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
+from sitegen.generative.card.recording import RecordingConfig
 
 if TYPE_CHECKING:
     from sitegen.figures.views import Clip, LiveModel, Still
     from sitegen.media.jobs import RenderJob
     from sitegen.media.manifest import Media
     from sitegen.models.registry import ModelSource
-    from sitegen.sampling.models import ModelProvider
+    from sitegen.sampling.provider import ModelProvider
 
 OTHER_LABELS = ("DDPM", "DDIM", "Full DDPM latent", "data")
 """What stands beside the method in pictures and tables."""
@@ -88,8 +89,8 @@ Baseline = Annotated[
     ModelName | None, Field(description="The name of a DDPM of the same data, to compare with.")
 ]
 Show = Annotated[
-    Literal["state", "mean"],
-    Field(description="Whether the clip shows the noisy state or the mean."),
+    Literal["state", "mean", "final"],
+    Field(description="What a level shows: the noisy state, its mean or the predicted image."),
 ]
 NoiseStd = Annotated[
     StrictFloat | None,
@@ -176,6 +177,24 @@ class FigureSpec:
         """What in the call the cards of `models` rule out, each fault in words of its own."""
         yield from ()
 
+    @classmethod
+    def recorded_example(cls, recording: RecordingConfig) -> str:
+        """Return arguments, as in a call, that show a recording with a model named NAME."""
+        return (
+            f'"NAME", count={min(36, recording.count)}'
+            if "count" in fields_of(cls)
+            else cls.example
+        )
+
+    def recorded_faults(self, recording: RecordingConfig) -> Iterator[str]:
+        """What in the call a recording does not have, each fault in words of its own."""
+        numbers = getattr(self, "numbers", range(self.images))
+        if max(numbers) >= recording.count:
+            wanted = (
+                f"sample {max(numbers)} is wanted" if self.choice else f"count = {len(numbers)}"
+            )
+            yield f"{wanted}: the recording {self.model} has {recording.count} samples"
+
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
         """What in the files of `models` rules the call out, which rendering it would tell as well.
 
@@ -257,9 +276,23 @@ def counted(count: int, model: str, subject: str, label: str | None = None) -> s
     return f"{f'{count} samples' if count > 1 else 'One sample'} of the model {model}"
 
 
+def points_faults(
+    spec: FigureSpec, points: int, pairs: Sequence[tuple[int, int]], recording: RecordingConfig
+) -> Iterator[str]:
+    """Return how paths differ from those of a recording, the i-th from sample 2i to 2i + 1."""
+    positions = recording.positions or 1
+    if points != positions:
+        yield f"points = {points}: the paths of the recording {spec.model} have {positions}"
+    known = [(2 * at, 2 * at + 1) for at in range(recording.count // positions)]
+    if strange := [pair for pair in pairs if pair not in known]:
+        first, last = strange[0]
+        has = ", ".join(f"{one} to {other}" for one, other in known[:3])
+        yield f"no path from sample {first} to {last}: the recording {spec.model} has {has}"
+
+
 def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
     """Say what the process of a model lacks that a figure needs; empty where it has all."""
-    missing = " and ".join(ABILITIES[each] for each in needs if each not in card.process.abilities)
+    missing = " and ".join(ABILITIES[each] for each in needs if each not in card.abilities)
     return missing and f'needs {missing}, which the model {name} of kind "{card.kind}" lacks'
 
 

@@ -16,7 +16,7 @@ from sitegen.media.encoder import ClipSpec, crf_for, write_still
 from sitegen.media.frames import Colour, Frame, grid, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.manifest import MediaFile
-from sitegen.sampling.models import Shown, Trajectory
+from sitegen.sampling.trajectory import LevelStream, Shown
 
 BACKGROUND: Colour = (32, 36, 48)
 INK: Colour = (228, 231, 241)
@@ -38,7 +38,7 @@ def made_with(figure: Figure, noise_std: float | None, **more: Any) -> dict[str,
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 
-def displayed(trajectory: Trajectory, show: Shown) -> Iterator[NDArray[np.float32]]:
+def displayed(trajectory: LevelStream, show: Shown) -> Iterator[NDArray[np.float32]]:
     """Yield what is shown of each level K … 0 (N, C, H, W); the last is always the mean."""
     return (images for _, images in trajectory.seen(show))
 

@@ -38,10 +38,11 @@ class Download:
 
 @dataclass(frozen=True)
 class Maker:
-    """A model that a figure was made with, and the sha256 of its checkpoint."""
+    """A model that a figure was made with, and the sha256 of its file; `what` says of which."""
 
     name: str
     sha256: str
+    what: str = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Origin:
     """How a figure was made: with what, from which seed, and the command that makes it again."""
 
     models: tuple[Maker, ...]
-    seed: int
+    seed: int | None
     sampling_noise_std: str | None
     command: str
     parameters: tuple[tuple[str, str], ...]
@@ -337,7 +338,7 @@ def clip_view(media: Media, page: str) -> Clip:
         results=results_of(record),
         origin=_origin(media),
         samples=_samples(record, cells),
-        plain=record.kind in _PLAIN,
+        plain=record.kind in _PLAIN or any(each.what == "recording" for each in record.models),
         alone=relative(alone_uri(media), page),
         choice=media.choice,
     )
@@ -518,7 +519,7 @@ def _origin(media: Media) -> Origin:
         if name not in silent and value is not None
     }
     return Origin(
-        models=tuple(Maker(model.name, model.sha256) for model in record.models),
+        models=tuple(Maker(model.name, model.sha256, model.what) for model in record.models),
         seed=record.seed,
         sampling_noise_std=None if noise is None else format_value(noise),
         command=f"sitegen build --only {media.id}{told_precision}",

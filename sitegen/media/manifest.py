@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -64,10 +64,11 @@ class MediaFile:
 
 @dataclass(frozen=True, config=_STRICT)
 class ModelRef:
-    """A model that a figure shows: its name and the sha256 of its checkpoint."""
+    """A model that a figure shows: its name and the sha256 of its file; `what` that file is."""
 
     name: str
     sha256: _Digest
+    what: Literal["checkpoint", "recording"] = "checkpoint"
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -78,13 +79,14 @@ class Record:
     levels: the level that each frame of the clip shows; empty for a figure that stands still
     files: "mp4", "gif" and "poster" of a clip, with "-dark" for dark pages; "image" of a
         still, and "narrow" for the column of a phone; …
+    seed: of all random numbers; None where a recording does not say it
     results: what was measured: "summary", a sentence, "tables" of "caption", "columns" and "rows"
     environment: what it was made with: device, precision, versions; decides nothing
     """
 
     kind: str
     models: tuple[ModelRef, ...]
-    seed: int
+    seed: int | None
     parameters: _Object
     levels: tuple[int, ...]
     files: Mapping[str, MediaFile]

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from sitegen.config.loader import load_site, parse_site, require_config, with_model
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import close_match
-from sitegen.core.errors import ConfigError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import (
     digest_bytes,
     flush_folder,
     platform_errors,
+    sha256,
     sweep,
     temporary_folder,
     write_atomic,
@@ -34,6 +35,7 @@ from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.generative.data.images import EXAMPLE_NAME
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
+from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import preset_prior, site_models
 
 if TYPE_CHECKING:
@@ -125,6 +127,44 @@ def _grey_notes(prior: "Prior") -> tuple[str, ...]:
     return (f"the images are grey, and the model makes images in colour, {words}",)
 
 
+def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Added:
+    """Add a recording to the site of `config` under a name; no torch is imported.
+
+    What is not a recording of `sitegen.record` is written as one into the model's folder. Raises as
+    `add_model` does.
+    """
+    from sitegen.generative.data.recording import open_recording, recorded_card
+
+    text = require_config(config)
+    site = parse_site(text, config)
+    _require_free(name, site, text, config)
+    if not file.exists():
+        raise RefusedError(f"{file}: there is no such file or folder")
+    stays, notes = is_recording(file), list[str]()
+    entry = {"path": _written(file, site), "card": f"models/{name}/{CARD_NAME}"}
+    entry = entry if stays else {"path": f"models/{name}"}
+    cards: list[ModelCard] = []
+
+    def write(folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        recorded = file if stays else folder / RECORDING_NAME
+        notes.extend(() if stays else write_recording(file, recorded))
+        recording = open_recording(recorded)
+        recording.check()
+        pinned = FileRef(recorded.name, sha256(recorded))
+        cards.append(replace(recorded_card(recording, subject), weights=pinned))
+        write_atomic(folder / CARD_NAME, cards[0].to_toml().encode())
+        if not recording.run.finished:
+            notes.append(f"the run did not end: {recording.levels + 1} steps were recorded")
+
+    def entered() -> bool:
+        return name in tomllib.loads(read_text(config)).get("models", {})
+
+    with model_folder(site.root / "models" / name, write, entered) as files:
+        _enter(config, name, entry)
+    return Added(name, cards[0], files, tuple(notes), config)
+
+
 def add_shipped(config: Path, name: str) -> Added:
     """Add a model that travels with sitegen to the site of `config`, under its own name.
 
@@ -162,7 +202,7 @@ def _without_prior(site: Site, name: str, options: AddOptions) -> Path | None:
         return None
     weights = weights_file(options.checkpoint)
     same = weights.exists() and source.weights.exists() and weights.samefile(source.weights)
-    return source.card_path if same and "prior" in source.card.process.abilities else None
+    return source.card_path if same and "prior" in source.card.abilities else None
 
 
 def _written(path: Path, site: Site) -> str:
@@ -191,7 +231,7 @@ def _carry_out(
         card = replace(card, weights=pinned)
     check_weights(plan.weights, card)
     prior = None if plan.prior is None else read_prior(plan.prior, card)
-    if plan.data is not None and "prior" in card.process.abilities:  # which starts from noise
+    if plan.data is not None and "prior" in card.abilities:  # which starts from noise
         prior, example = prior_and_example(card, plan.data)
     if "card" not in plan.entry:
         _enter(config, name, plan.entry)

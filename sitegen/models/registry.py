@@ -68,7 +68,8 @@ class ModelSource:
         if known and not self.weights.exists():
             return known
         with self._telling_what_to_do():
-            if regular_size(self.weights, "checkpoint") > _LARGE:
+            size = regular_size(self.weights, "checkpoint")
+            if size > _LARGE and self.card.recording is None:
                 read_contents(self.weights)  # what is no checkpoint is not read whole
             if pin is None:
                 return checkpoint_digest(self.weights)
@@ -90,7 +91,7 @@ class ModelSource:
             regular_size(self.weights, "checkpoint")
         if self.prior is not None:
             regular_size(self.prior, "prior")
-        if self.prior is not None or "prior" not in self.card.process.abilities:
+        if self.prior is not None or "prior" not in self.card.abilities:
             return
         first = "" if self.card_path else f"take [models.{self.name}] out of site.toml, and "
         raise RefusedError(

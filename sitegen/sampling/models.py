@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import re
-import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch import Tensor
 
 from sitegen.core.compute import ComputeTarget
@@ -26,16 +25,30 @@ from sitegen.generative.checkpoints.archive import checkpoint_digest
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.engines.choice import choose_engines
+from sitegen.generative.engines.chunks import on_one_thread
 from sitegen.generative.engines.memory import memory_errors
 from sitegen.generative.process.ddpm import DiffusionModel
+from sitegen.generative.process.diffusion import Implicit
+from sitegen.generative.process.heat import spectrum, spectrum_of
 from sitegen.generative.process.kinds import process_of
 from sitegen.generative.process.model import Model, require_device
-from sitegen.generative.process.noise import NoiseSource, independent, sample_at
+from sitegen.generative.process.noise import (
+    Branching,
+    Device,
+    Independent,
+    Joined,
+    NoiseSource,
+    Shape,
+    independent,
+    interpolated,
+    sample_at,
+)
 from sitegen.generative.process.protocol import GenerativeProcess, Step
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.batches import Executor, SampleBatch, Selection, Visible, bytes_of_all
 from sitegen.sampling.executors import chunk, run_here, seconds_an_image
 from sitegen.sampling.sharing import Sharing
+from sitegen.sampling.trajectory import Images, Paths, Shown
 
 FAR = 3.0
 """How far outside of [0, 1] a channel that is there on average has nothing to do with images.
@@ -49,9 +62,6 @@ KEPT = 512 << 20
 _HEAD = re.compile(r"(^|\.)(out\.2|conv_out)\.weight$")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _LARGEST_BLOCK = 32 << 20  # as far as the C library goes by itself
-
-Images = NDArray[np.float32]
-Shown = Literal["state", "mean", "final"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,61 @@ class Sampler:
         """Return the trajectory from the states `start` (N, C, H, W) with that noise."""
         equal = digest_bytes(start.cpu().numpy().tobytes())
         return self._trajectory(lambda: start, len(start), noise, noise_std, equal)
+
+    def fan(self, seed: int, samples: Sequence[int], noise_std: float | None = None) -> Trajectory:
+        """Return samples with noise of their own that all start from the state of sample 0."""
+        start = self.start(seed, [0]).expand(len(samples), *self.process.shape)
+        return self.run(start, self.noise(seed, samples), noise_std)
+
+    def tree(
+        self,
+        seed: int,
+        splits: tuple[int, ...],
+        samples: tuple[int, ...] | None = None,
+        noise_std: float | None = None,
+    ) -> Trajectory:
+        """Return a tree that splits in two at each of the levels `splits`, as `Branching` says.
+
+        samples: one for each leaf, if they are chosen
+        """
+        shape, device = self.process.shape, self.process.device or "cpu"
+        noise = Branching(seed, splits, shape, device, samples)
+        return self.run(self.start(seed, samples[:1] if samples else [0]), noise, noise_std)
+
+    def paths(self, paths: Paths, noise_std: float | None = None) -> Trajectory:
+        """Return paths through everything random of the process, a path after the other.
+
+        Initial states are on the process's own path between two of them, and the noise of every
+        level on a great circle, where any is drawn.
+        """
+        process, ends = self.process, self.start(paths.seed, paths.ends)
+        pairs = zip(ends[::2], ends[1::2], strict=True)
+        start = torch.cat([process.between(*pair, paths.points) for pair in pairs])
+        device = process.device or "cpu"
+        noise = noise_of(paths, process.shape, device) if process.random else None
+        return self.run(start, noise, noise_std)
+
+    def ddim(self, steps: int) -> Sampler:
+        """Return a DDPM that is sampled without noise, in that many steps."""
+        return replace(self, process=Implicit(self.model, steps=steps))
+
+    def pace(self) -> float:
+        """Return the seconds that the network takes for one image at one level, measured now."""
+        return seconds_an_image(self.model)
+
+    def spectrum(self, images: Images) -> list[float]:
+        """Return the mean spectrum of images (N, C, H, H)."""
+        with on_one_thread():
+            found: list[float] = spectrum(torch.from_numpy(images)).tolist()
+        return found
+
+    def data_spectrum(self) -> list[float] | None:
+        """Return the mean spectrum of the data, of the weights or of the prior, if it is known."""
+        statistics = self.model.statistics
+        if statistics is not None:
+            found: list[float] = spectrum_of(statistics).tolist()
+            return found
+        return (list(self.prior.power) or None) if self.prior else None
 
     def _trajectory(
         self,
@@ -166,43 +231,10 @@ class Trajectory:
         return (kept[0].cpu().numpy() if kept else None for _, kept in self.begin("last"))
 
 
-class ModelProvider:
-    """Where figures get their models from: `sources`, each loaded once, on one device.
-
-    Raises PlatformError when the device is not there.
-    """
-
-    def __init__(self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget) -> None:
-        require_device(compute_target.device)
-        keep_freed_memory()
-        self._sources, self.compute_target = sources, compute_target
-        self._samplers: dict[str, Sampler] = {}
-        self._sharing = Sharing()
-        self._loading = threading.Lock()
-
-    def sampler(self, name: str) -> Sampler:
-        """Return the model of that name, loaded now or before. Raises as `load_sampler` does."""
-        with self._loading:
-            if name not in self._samplers:
-                loaded = self._load(self._sources[name])
-                self._samplers[name] = replace(loaded, sharing=self._sharing)
-            return self._samplers[name]
-
-    heat_sampler = sampler  # the name of 0.1, for figures of other packages
-
-    def source(self, name: str) -> ModelSource:
-        """Return the files of the model of that name."""
-        return self._sources[name]
-
-    def pace(self, name: str) -> float:
-        """Return the seconds that a model takes for one image at one level, measured now."""
-        return seconds_an_image(self.sampler(name).model)
-
-    def close(self) -> None:
-        """Release what the provider holds; no more models will be requested."""
-
-    def _load(self, source: ModelSource) -> Sampler:
-        return load_sampler(source, self.compute_target)
+def __getattr__(name: str) -> Any:
+    if name == "ModelProvider":  # its place in 0.1, which figures of other packages may import
+        return import_module("sitegen.sampling.provider").ModelProvider
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_sampler(
@@ -250,6 +282,16 @@ def load_network(
             "was never trained; give the checkpoint of a trained model"
         )
     return model
+
+
+def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> Joined:
+    """Return the noise (paths · points, C, H, W) of every level, on great circles between ends."""
+
+    def own(sample: int) -> Independent:
+        return independent(paths.seed, (sample,), shape, device)
+
+    ends = ((own(first), own(last)) for first, last in paths.pairs)
+    return Joined(tuple(interpolated(*pair, paths.points) for pair in ends))
 
 
 def _of_pictures(

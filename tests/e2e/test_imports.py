@@ -17,10 +17,8 @@ PACKAGE = ROOT / "sitegen"
 
 # What needs torch as soon as it is imported, beside the model and the samplers of the kinds.
 BRIDGES = {
-    "sitegen.builder.renderer", "sitegen.cluster.place", "sitegen.figures.clips",
-    "sitegen.figures.paths",
-    "sitegen.models.priors", "sitegen.models.training", "sitegen.sampling.export",
-    "sitegen.sampling.batches", "sitegen.sampling.executors", "sitegen.sampling.models",
+    "sitegen.models.priors", "sitegen.models.training", "sitegen.sampling.batches",
+    "sitegen.sampling.executors", "sitegen.sampling.export", "sitegen.sampling.models",
     "sitegen.sampling.sharing",
 }  # fmt: skip
 

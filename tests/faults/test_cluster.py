@@ -23,11 +23,11 @@ from sitegen.builder.renderer import FigureRenderer, cluster_renderer
 from sitegen.cluster import client as clients
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError, SitegenError
 from sitegen.core.progress import Advance
-from sitegen.figures.paths import as_ddim
 from sitegen.generative.process.noise import Branching, Joined, independent, shared
 from sitegen.models.registry import model_source
 from sitegen.sampling import executors
-from sitegen.sampling.models import ModelProvider, Trajectory
+from sitegen.sampling.models import Trajectory
+from sitegen.sampling.provider import ModelProvider
 from tests.support import clusters
 from tests.support.builders import CPU, FAKE_ENCODER
 from tests.support.clusters import Processes
@@ -179,7 +179,7 @@ def _trajectories(models: ModelProvider) -> Iterator[Trajectory]:
     yield tiny.run(states, Joined((shared(3, 15, shape), independent(3, range(5), shape))))
     yield tiny.run(states, lambda level: independent(level, range(20), shape)(level))
     yield noise.begin(3, range(10))
-    yield as_ddim(noise, 7).begin(3, range(17))
+    yield noise.ddim(7).begin(3, range(17))
 
 
 @pytest.mark.fault(37)

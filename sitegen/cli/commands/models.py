@@ -64,14 +64,17 @@ _ADD: tuple[Row, ...] = (
 @click.command()
 @click.argument("name")
 @row_options(_ADD, {})
+@click.option("--recording", type=PATH, help="Recorded states in place of a checkpoint.")
 @config_option
-def add(name: str, config: Path, **options: Any) -> None:
+def add(name: str, config: Path, recording: Path | None, **options: Any) -> None:
     """Add a checkpoint to site.toml as the model NAME, and show how pages can call it.
 
     The network is read off the checkpoint, in which nothing is executed. What neither the file nor
     the training images tell is asked for on a terminal; elsewhere the options must say it. A model
     that is there already and has no prior gets one of the images. Without a checkpoint, the model
-    of that name which travels with sitegen is added.
+    of that name which travels with sitegen is added. With --recording the model is a file of
+    sitegen.record, an .npy of (T, N, C, H, W), an .npz of `sample --trajectory`, or a folder with
+    PNGs for each step.
 
     \b
     Examples:
@@ -79,13 +82,19 @@ def add(name: str, config: Path, **options: Any) -> None:
       sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
       sitegen add cifar --checkpoint checkpoint_130000.pth --preset cifar10
       sitegen add digits --checkpoint runs/digits
+      sitegen add flow --recording flow.npz --subject "small birds"
       sitegen add birds-ddpm --kind ddpm --checkpoint ema_0.9999_200000.pt --data data/birds
     """
     from sitegen.content.suggestions import added_lines
-    from sitegen.models.add import add_model, add_shipped
+    from sitegen.models.add import add_model, add_recording, add_shipped
     from sitegen.models.new_card import AddOptions
 
-    if any(value is not None for value in options.values()):
+    if recording is not None:
+        if others := [key for key, value in options.items() if value and key != "subject"]:
+            raise click.UsageError(f"--recording excludes --{others[0].replace('_', '-')}.")
+        with Console().patience(f"reading {recording}"):
+            added = add_recording(config, name, recording, options["subject"] or "")
+    elif any(value is not None for value in options.values()):
         if options["checkpoint"] is None:
             raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
         if options["data"] is not None:
@@ -211,7 +220,7 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
     """Load a model with its prior: its own, or one made from `data`, where it starts from one."""
     from sitegen.core.errors import ConfigError, RefusedError
 
-    starts = "prior" in source.card.process.abilities
+    starts = "prior" in source.card.abilities
     if not starts and data is not None:
         raise ConfigError(f'--data: the kind "{source.card.kind}" has no prior; leave it out')
     if starts and data is None and source.prior is None:

@@ -30,6 +30,7 @@ from sitegen.figures.values import sequence, whole
 from sitegen.figures.views import Clip, Node, chosen_samples, clip_view
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
+from sitegen.generative.card.recording import RecordingConfig
 from sitegen.media.manifest import Media, Record
 
 LEAVES = (2, 4, 8, 16)
@@ -44,7 +45,7 @@ class Hierarchy(ChosenSpec):
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", leaves=8'
     counts: ClassVar[str] = "leaves"
-    needs: ClassVar[tuple[Ability, ...]] = ("random",)
+    needs: ClassVar[tuple[Ability, ...]] = ("tree",)
 
     splits: tuple[StrictInt, ...] | None = Field(
         default=None, description="The levels at which every branch splits in two, flattest first."
@@ -100,6 +101,19 @@ class Hierarchy(ChosenSpec):
         if self.leaves is not None and steps < self.leaves.bit_length() - 1:
             yield f"leaves: the model {self.model} has only {steps} levels to split at"
 
+    @classmethod
+    def recorded_example(cls, recording: RecordingConfig) -> str:
+        """Return a call with the leaves of the recorded tree."""
+        return f'"NAME", leaves={2 ** len(recording.splits)}'
+
+    def recorded_faults(self, recording: RecordingConfig) -> Iterator[str]:
+        """Leaves, splits or samples other than those of the recorded tree."""
+        leaves = 2 ** len(recording.splits)
+        if self.leaves != leaves:
+            yield f"leaves = {self.leaves}: the tree of the recording {self.model} has {leaves}"
+        elif self.splits not in (None, recording.splits) or self.samples is not None:
+            yield "splits and samples: those of a recorded tree are known; leave them out"
+
     def describe(self, card: ModelCard) -> str:
         """Say how the tree grows, and out of what."""
         assert self.leaves is not None
@@ -133,6 +147,8 @@ class Hierarchy(ChosenSpec):
 
         A level that is asked for and not visited gives way to the next one below, where there is.
         """
+        if card.recording is not None:
+            return card.recording.splits
         wanted = self.splits or default_splits(card.levels, self.leaves or DEFAULT_LEAVES)
         visited, splits = card.visited_levels[:-1], list[int]()
         for number, split in enumerate(wanted):

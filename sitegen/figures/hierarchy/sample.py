@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, repeat, starmap
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
-from sitegen.generative.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.sampling.models import ModelProvider, Sampler
+from sitegen.sampling.provider import ModelProvider
+
+if TYPE_CHECKING:
+    from sitegen.sampling.models import Sampler
 
 _SECONDS = 8.0  # that the tree takes to grow
 _SLOWEST, _FASTEST = 24.0, 60.0  # frames a second
@@ -78,12 +80,9 @@ def _pictures(
     sampler: Sampler, spec: Hierarchy, splits: tuple[int, ...], noise_std: float | None
 ) -> Iterator[tuple[int, Frame]]:
     """How many steps are left, K … 0, and the distinct pictures alive there."""
-    card, device = sampler.card, sampler.model.device
-    noise = Branching(spec.seed, splits, card.shape, device, spec.samples)
-    root = sampler.start(spec.seed, spec.numbers[:1])
-    trajectory = sampler.run(root, noise, noise_std)
+    trajectory = sampler.tree(spec.seed, splits, spec.samples, noise_std)
     for done, seen in enumerate(displayed(trajectory, spec.show)):
-        yield card.steps - done, to_uint8(seen)
+        yield sampler.card.steps - done, to_uint8(seen)
 
 
 def _hold(frames: Iterable[Frame], end: int) -> Iterator[Frame]:

@@ -5,6 +5,7 @@ What may be asked, and what the page shows of it, stands here and knows no torch
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, ClassVar
 
@@ -20,12 +21,15 @@ from sitegen.figures.base import (
     Fps,
     NoiseStd,
     Seed,
+    points_faults,
     sampler_in,
 )
 from sitegen.figures.chosen import ChosenFrom, choice, require_choice
 from sitegen.figures.values import sequence, whole
 from sitegen.figures.views import Clip, clip_view
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.kinds import Ability
+from sitegen.generative.card.recording import RecordingConfig
 from sitegen.media.manifest import Media
 
 FIRST = (0, 1)
@@ -39,6 +43,7 @@ class Interpolation(ComparedSpec):
     """Paths from one sample to another and back; a DDPM that is named has its own beside them."""
 
     example: ClassVar[str] = '"NAME", points=110, hold=10'
+    needs: ClassVar[tuple[Ability, ...]] = ("paths",)
 
     samples: tuple[Sample, ...] = Field(
         default=FIRST,
@@ -96,6 +101,15 @@ class Interpolation(ComparedSpec):
         """Panels of some 300 pixels, there and back."""
         side = max(300, card.image_size)
         return 2 * (self.points + self.hold) * len(self.pairs) * (3 if self.ddpm else 1) * side**2
+
+    @classmethod
+    def recorded_example(cls, recording: RecordingConfig) -> str:
+        """Return a call with the points of the recorded paths."""
+        return f'"NAME", points={recording.positions}'
+
+    def recorded_faults(self, recording: RecordingConfig) -> Iterator[str]:
+        """Paths other than those that were recorded."""
+        return points_faults(self, self.points, self.pairs, recording)
 
     def describe(self, card: ModelCard) -> str:
         """Say what changes into what, in which panels."""

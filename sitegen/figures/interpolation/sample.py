@@ -19,11 +19,12 @@ from sitegen.figures.clips import (
     strips,
 )
 from sitegen.figures.interpolation import Interpolation
-from sitegen.figures.paths import Paths, walk, ways_down
+from sitegen.figures.paths import walk, ways_down
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.labels import Panels, strip
-from sitegen.sampling.models import ModelProvider
+from sitegen.sampling.provider import ModelProvider
+from sitegen.sampling.trajectory import Paths
 
 LABELS = {"DDPM": "Full DDPM latent"}
 """The names of panels that are called otherwise than the ways to sample."""

@@ -24,7 +24,7 @@ from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.models import ModelProvider
+from sitegen.sampling.provider import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:

@@ -24,7 +24,7 @@ from sitegen.media.encoder import write_still
 from sitegen.media.frames import grid, scale_factor, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.media.manifest import MediaFile
-from sitegen.sampling.models import ModelProvider
+from sitegen.sampling.provider import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:

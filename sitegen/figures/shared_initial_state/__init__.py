@@ -19,7 +19,7 @@ class SharedInitialState(Grid):
     """Samples in a grid that all begin from one flat state, and differ by their noise alone."""
 
     example: ClassVar[str] = '"NAME", count=96, columns=9, show="mean"'
-    needs: ClassVar[tuple[Ability, ...]] = ("random",)
+    needs: ClassVar[tuple[Ability, ...]] = ("fan",)
 
     def describe(self, card: ModelCard) -> str:
         """Say how many samples grow out of the one state, and over how many steps."""

@@ -7,9 +7,8 @@ from typing import cast
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, grid_job, noise_std_of
 from sitegen.figures.shared_initial_state import SharedInitialState
-from sitegen.generative.process.noise import independent
 from sitegen.media.jobs import RenderJob
-from sitegen.sampling.models import ModelProvider
+from sitegen.sampling.provider import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
@@ -17,7 +16,5 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     spec = cast(SharedInitialState, figure.spec)
     sampler = models.sampler(spec.model)
     card = sampler.card
-    u_K = sampler.start(spec.seed, [0]).expand(spec.count, -1, -1, -1)
-    noise = independent(spec.seed, spec.numbers, card.shape, sampler.model.device)
-    trajectory = sampler.run(u_K, noise, noise_std_of(spec, card))
+    trajectory = sampler.fan(spec.seed, spec.numbers, noise_std_of(spec, card))
     return grid_job(figure, card, spec.shape, displayed(trajectory, spec.show))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,10 @@ from sitegen.generative.process.noise import Joined, shared
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import strip
-from sitegen.sampling.models import ModelProvider, Sampler
+from sitegen.sampling.provider import ModelProvider
+
+if TYPE_CHECKING:
+    from sitegen.sampling.models import Sampler
 
 Images = NDArray[np.float32]
 

@@ -6,6 +6,7 @@ see arrays alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from pydantic import Field, StrictInt
@@ -18,9 +19,12 @@ from sitegen.figures.base import (
     FigureKind,
     NoiseStd,
     Seed,
+    points_faults,
     sampler_in,
 )
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.kinds import Ability
+from sitegen.generative.card.recording import RecordingConfig
 
 
 @validated(frozen=True, config=RULES)
@@ -29,6 +33,7 @@ class Smoothness(ComparedSpec):
 
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", pairs=16'
+    needs: ClassVar[tuple[Ability, ...]] = ("paths",)
 
     pairs: StrictInt = Field(default=16, ge=2, le=1000, description="How many pairs of samples.")
     points: StrictInt = Field(
@@ -42,6 +47,17 @@ class Smoothness(ComparedSpec):
     def images(self) -> int:
         """Every point of every pair."""
         return self.points * self.pairs
+
+    @classmethod
+    def recorded_example(cls, recording: RecordingConfig) -> str:
+        """Return a call with the points of the recorded paths."""
+        points = recording.positions or 1
+        return f'"NAME", pairs={recording.count // points}, points={points}'
+
+    def recorded_faults(self, recording: RecordingConfig) -> Iterator[str]:
+        """Paths other than those that were recorded."""
+        pairs = [(2 * at, 2 * at + 1) for at in range(self.pairs)]
+        return points_faults(self, self.points, pairs, recording)
 
     def describe(self, card: ModelCard) -> str:
         """Say what is drawn."""

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import made_with, noise_std_of
-from sitegen.figures.paths import Paths, walk, ways_down
+from sitegen.figures.paths import walk, ways_down
 from sitegen.figures.smoothness import Smoothness
 from sitegen.figures.smoothness.drawing import smoothness_drawing, smoothness_results
 from sitegen.figures.smoothness.measure import Evenness, evenness
 from sitegen.figures.svg import Drawing, Sheet, stills
 from sitegen.media.jobs import RenderJob
-from sitegen.sampling.models import ModelProvider
+from sitegen.sampling.provider import ModelProvider
+from sitegen.sampling.trajectory import Paths
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:

@@ -33,12 +33,17 @@ class Spectra(ComparedSpec):
     def describe(self, card: ModelCard) -> str:
         """Say what is drawn over what."""
         other = f", those of the DDPM {self.ddpm}, dashed," if self.ddpm else ""
-        floor = ", and, dotted, the sampling noise δ²" if self.show == "state" else ""
+        floor = (
+            ", and, dotted, the sampling noise δ²"
+            if self.show == "state" and card.noise_std is not None
+            else ""
+        )
         many = "one sample" if self.count == 1 else f"{self.count} samples"
+        data = " and that of the data" if "prior" in card.abilities else ""
         return (
             f"Power spectra of {many} at several levels, from the first state to the finished "
             "image, which is drawn strongest; power over frequency, both logarithmic: those of "
-            f"{self.named(card)}{other} and that of the data{floor}"
+            f"{self.named(card)}{other}{data}{floor}"
         )
 
 

@@ -8,20 +8,19 @@ alike from a floor of (1 − ᾱ_k)/ᾱ_k. Both are in [0, 1] pixel units, uncli
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
-
-import torch
+from typing import TYPE_CHECKING, cast
 
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import even_levels, made_with, noise_std_of
 from sitegen.figures.spectra import Spectra
 from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
 from sitegen.figures.svg import Drawing, Sheet, stills
-from sitegen.generative.engines.chunks import on_one_thread
-from sitegen.generative.process.ddpm import DiffusionSchedule
-from sitegen.generative.process.heat import frequencies, spectrum, spectrum_of
 from sitegen.media.jobs import RenderJob
-from sitegen.sampling.models import ModelProvider, Sampler, Shown, Trajectory
+from sitegen.sampling.provider import ModelProvider
+from sitegen.sampling.trajectory import LevelStream, Shown
+
+if TYPE_CHECKING:
+    from sitegen.sampling.models import Sampler
 
 Powers = dict[int, list[float]]
 """The mean power in each ring, by level."""
@@ -37,18 +36,18 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     noise: Powers = {}
     noise_std = noise_std_of(spec, card)
     samples = range(spec.count)
-    ways = [(sampler.begin(spec.seed, samples, noise_std), heat)]
-    ways += [(baseline.begin(spec.seed, samples), noise)] if baseline else []
+    ways = [(sampler, sampler.begin(spec.seed, samples, noise_std), heat)]
+    ways += [(baseline, baseline.begin(spec.seed, samples), noise)] if baseline else []
 
     def work() -> Iterator[None]:
-        for trajectory, powers in ways:
-            yield from _watch(trajectory, spec.show, powers)
+        for each, trajectory, powers in ways:
+            yield from _watch(each, trajectory, spec.show, powers)
 
     def curves() -> Curves:
-        data = data_spectrum(sampler)
+        data = sampler.data_spectrum()
         shown = even_levels(card.visited_levels, min(spec.levels, len(card.visited_levels)))
         return Curves(
-            frequencies(card.image_size),
+            [ring / 2 for ring in range(len(heat[0]))],
             [Spectrum(level, heat[level]) for level in reversed(shown)],
             _sinking(baseline, noise, spec.levels) if baseline else [],
             data,
@@ -69,20 +68,13 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     )
 
 
-def _watch(trajectory: Trajectory, show: Shown, powers: Powers) -> Iterator[None]:
+def _watch(
+    sampler: Sampler, trajectory: LevelStream, show: Shown, powers: Powers
+) -> Iterator[None]:
     """Run a process and measure every level; the last is always the mean."""
     for level, seen in trajectory.seen(show):
-        with on_one_thread():
-            powers[level] = spectrum(torch.from_numpy(seen)).tolist()
+        powers[level] = sampler.spectrum(seen)
         yield
-
-
-def data_spectrum(sampler: Sampler) -> list[float] | None:
-    """The mean spectrum of the data: from the weights, exactly, or from the prior, or unknown."""
-    statistics = sampler.model.statistics
-    if statistics is not None:
-        return cast(list[float], spectrum_of(statistics).tolist())
-    return (list(sampler.prior.power) or None) if sampler.prior else None
 
 
 def _sinking(baseline: Sampler, powers: Powers, count: int) -> list[Spectrum]:
@@ -91,6 +83,10 @@ def _sinking(baseline: Sampler, powers: Powers, count: int) -> list[Spectrum]:
     They begin where the noise is some times what the finished images have in any ring, for above
     that there is nothing but noise to be seen; the last is the finished images themselves.
     """
+    import torch
+
+    from sitegen.generative.process.ddpm import DiffusionSchedule
+
     seen = sorted(powers)
     alphas_bar = DiffusionSchedule.of(baseline.card).alphas_bar[seen]
     floors = (1 - alphas_bar) / alphas_bar / 4  # in [0, 1] units, half as large as [-1, 1]

@@ -8,7 +8,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, grid_job, noise_std_of
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.jobs import RenderJob
-from sitegen.sampling.models import ModelProvider
+from sitegen.sampling.provider import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:

@@ -36,7 +36,7 @@ from sitegen.generative.card.checked import (
     must,
     read_tables,
 )
-from sitegen.generative.card.kinds import KINDS, LevelAxis, ProcessKind
+from sitegen.generative.card.kinds import KINDS, Ability, LevelAxis, ProcessKind
 from sitegen.generative.card.limits import LARGEST_BLUR
 from sitegen.generative.card.networks import (
     Band,
@@ -45,6 +45,7 @@ from sitegen.generative.card.networks import (
     UNetConfig,
     halving_misfits,
 )
+from sitegen.generative.card.recording import RecordingConfig
 
 CARD_NAME = "model.toml"
 TRAINING_NOISE_STD = 0.01
@@ -283,7 +284,8 @@ class ModelCard:
     `diffusion` and no blur, prior, noise levels or parameterization. A model has one `unet`, or it
     is a cascade: `bands` of levels, from level 1 up, each with its network; `coarse` is an older
     way to write a second band. `sampling` says which levels are visited: all, unless it does.
-    Cascades, and jumps of heat, need the parameterization "preconditioned". `training` and
+    Cascades, and jumps of heat, need the parameterization "preconditioned". A recording has a
+    `recording` and no network; its `weights` are the recorded file. `training` and
     `quality` are free notes. `example` is a picture of the kind that the model makes; `subject`
     says what those are, in the plural ("handwritten digits").
 
@@ -299,7 +301,7 @@ class ModelCard:
         None, description="the network, a table"
     )
     blur: _Blur | None = None
-    kind: Literal["ihdm", "ddpm"] = "ihdm"
+    kind: Literal["ihdm", "ddpm", "recording"] = "ihdm"
     training_noise_std: _Noise = TRAINING_NOISE_STD
     sampling_noise_std: _Noise = sampling_noise(TRAINING_NOISE_STD)
     parameterization: Parameterization = "difference"
@@ -314,6 +316,7 @@ class ModelCard:
     coarse: CoarseConfig | None = None
     bands: tuple[Band, ...] = ()
     sampling: SamplingConfig | None = None
+    recording: RecordingConfig | None = None
 
     origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
     """The file that the card was read from, and the lines of its keys, where it was read."""
@@ -321,6 +324,11 @@ class ModelCard:
     @staticmethod
     def misfits(values: Mapping[str, Any]) -> Misfits:
         """What one kind of model has and another has not, and sizes that depend on each other."""
+        if values.get("recording") is not None and values.get("kind", "") != "recording":
+            yield "recording", 'only a card of kind "recording" has that; leave it out'
+        if values.get("kind") == "recording":
+            yield from _recording_misfits(values)
+            return
         if values.get("kind") == "ddpm":
             for key in _HEAT:
                 if values.get(key) != _DEFAULTS[key]:
@@ -356,10 +364,15 @@ class ModelCard:
         """What a viewer reads of each level."""
         return self.process.axis(self)
 
+    @cached_property
+    def abilities(self) -> frozenset[Ability]:
+        """What the process of the model can do."""
+        return self.process.abilities(self)
+
     @property
     def noise_std(self) -> float | None:
         """The sampling noise δ, where the process has one to choose."""
-        return self.sampling_noise_std if "noise_std" in self.process.abilities else None
+        return self.sampling_noise_std if "noise_std" in self.abilities else None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -369,7 +382,7 @@ class ModelCard:
     @cached_property
     def networks(self) -> tuple[Band, ...]:
         """The bands of levels with their networks, from level 1 up; one where there is one."""
-        if self.bands:
+        if self.bands or self.recording is not None:
             return self.bands
         coarse = () if self.coarse is None else (self.coarse.band,)
         return (Band(1, unet=self.unet), *coarse)
@@ -431,6 +444,7 @@ class ModelCard:
             ("diffusion",): DiffusionConfig,
             ("coarse",): CoarseConfig,
             ("sampling",): SamplingConfig,
+            ("recording",): RecordingConfig,
         }
         bands = tables.get("bands")
         for number in range(len(bands) if isinstance(bands, list) else 0):
@@ -480,6 +494,18 @@ def _place_in_toml(value: Any) -> int:
 def _of(part: object, key: str) -> Any:
     """A value of a part, or of the table that it is to be made of; None if it is not there."""
     return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
+
+
+def _recording_misfits(values: Mapping[str, Any]) -> Misfits:
+    for key in (*_HEAT, "unet", "diffusion", "sampling"):
+        if values.get(key) not in (None, _DEFAULTS[key]):
+            yield key, "a recording has none; leave it out"
+    if (recording := values.get("recording", ...)) is None:
+        yield "recording", "is missing: what was recorded; `sitegen add NAME --recording FILE`"
+    axis, levels = _of(recording, "values"), values.get("levels")
+    if axis and levels and len(axis) != levels + 1:
+        words = f"has {len(axis)} values; level 0 and {levels} levels make {levels + 1}"
+        yield ("recording", "values"), words
 
 
 def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
@@ -589,7 +615,7 @@ def plain(value: Any) -> Any:
         found = {key: plain(item) for key, item in pairs if item is not None}
         if not isinstance(value, ModelCard):
             return found
-        unused = (*_HEAT, "sampling") if value.kind == "ddpm" else ("bands",)
+        unused = ("bands",) if value.kind == "ihdm" else (*_HEAT, "sampling")
         return {
             k: v for k, v in found.items() if k not in unused or getattr(value, k) != _DEFAULTS[k]
         }

@@ -13,15 +13,34 @@ from typing import Any, Literal, TypeAlias
 ModelCard: TypeAlias = Any
 """A model card, whose module imports this one."""
 
-Ability = Literal["random", "prior", "blur", "noise_std", "ddim", "browser"]
+Ability = Literal[
+    "network",
+    "random",
+    "mean",
+    "final",
+    "tree",
+    "fan",
+    "paths",
+    "prior",
+    "blur",
+    "noise_std",
+    "ddim",
+    "browser",
+]
 
 ABILITIES: dict[Ability, str] = {
     "random": "randomness after the start",
+    "mean": "means of its states",
+    "final": "predicted images",
+    "tree": "samples that split in two on their way",
+    "fan": "several samples from one initial state",
+    "paths": "samples along paths from one to another",
     "prior": "initial states that were made of images",
     "blur": "a forward process that blurs",
     "noise_std": "a sampling noise to choose",
     "ddim": "the noise schedule of a DDPM",
     "browser": "a sampler for browsers",
+    "network": "a network",
 }
 """What a figure can need of a process, in the words of messages."""
 
@@ -40,12 +59,13 @@ class ProcessKind:
     """What a kind of process has.
 
     label: what pictures call the method
+    abilities: what the process of a card can do
     start: the first state of a card in words: of one sample, or of several
     axis: the axis of a card
     """
 
     label: str
-    abilities: frozenset[Ability]
+    abilities: Callable[[ModelCard], frozenset[Ability]]
     start: Callable[[ModelCard, int], str]
     axis: Callable[[ModelCard], LevelAxis]
 
@@ -65,13 +85,48 @@ def _timesteps(card: ModelCard) -> LevelAxis:
     return LevelAxis("t", "", tuple(float(level) for level in range(card.levels + 1)))
 
 
+_RANDOM: frozenset[Ability] = frozenset({"network", "random", "mean", "tree", "fan", "paths"})
+_FINAL: frozenset[Ability] = frozenset({"final"})
+_HEAT = _RANDOM | frozenset[Ability]({"prior", "blur", "noise_std", "browser"})
+_DIFFUSION = _RANDOM | _FINAL | frozenset[Ability]({"ddim"})
+
+
+def _heat(card: ModelCard) -> frozenset[Ability]:
+    predicts = card.parameterization == "preconditioned"
+    return _HEAT | _FINAL if predicts else _HEAT
+
+
+def _recorded(card: ModelCard) -> frozenset[Ability]:
+    recording = card.recording
+    there: dict[Ability, bool] = {
+        "mean": "mean" in recording.shows,
+        "final": "final" in recording.shows,
+        "tree": bool(recording.splits),
+        "fan": recording.one_start,
+        "paths": recording.positions is not None,
+    }
+    return frozenset(name for name, found in there.items() if found)
+
+
+def _recorded_start(card: ModelCard, count: int) -> str:
+    return "recorded initial states" if count > 1 else "a recorded initial state"
+
+
+def _recorded_axis(card: ModelCard) -> LevelAxis:
+    recording = card.recording
+    return LevelAxis(recording.symbol, recording.unit, recording.values)
+
+
 KINDS: dict[str, ProcessKind] = {
     "ihdm": ProcessKind(
         "IHDM",
-        frozenset({"random", "prior", "blur", "noise_std", "browser"}),
+        _heat,
         _flat,
         _blur,
     ),
-    "ddpm": ProcessKind("DDPM", frozenset({"random", "ddim"}), lambda *_: "noise", _timesteps),
+    "ddpm": ProcessKind(
+        "DDPM", lambda _: _RANDOM | {"ddim", "final"}, lambda *_: "noise", _timesteps
+    ),
+    "recording": ProcessKind("Recorded", _recorded, _recorded_start, _recorded_axis),
 }
 """The kinds of processes, by the `kind` of a card."""

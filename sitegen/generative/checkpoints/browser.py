@@ -203,7 +203,7 @@ def lacking(card: ModelCard) -> list[str]:
     """What a model has that the browser's networks have not, in words, as far as its card tells."""
     unets = [band.unet for band in card.networks if band.unet]
     known = {
-        f'kind = "{card.kind}"': "browser" not in card.process.abilities,
+        f'kind = "{card.kind}"': "browser" not in card.abilities,
         "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
         "resblock_updown": any(unet.resblock_updown for unet in unets),
         "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),

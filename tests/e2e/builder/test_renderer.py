@@ -86,14 +86,14 @@ def test_each_model_is_loaded_once(source: ModelSource, monkeypatch: pytest.Monk
 
 
 @pytest.mark.fault(16)
-def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no device, or is not there, is told before anything is loaded; default rates fit."""
     with pytest.raises(ConfigError, match="there is auto, cpu, cuda and cuda:N"):
         require_device("gpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for device in ("cuda", "cuda:0"):
         with pytest.raises(PlatformError, match="no GPU here; use --device cpu"):
-            FigureRenderer({}, replace(CPU, device=device))
+            FigureRenderer({"tiny": source}, replace(CPU, device=device)).sampler("tiny")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     require_device("cuda:1")

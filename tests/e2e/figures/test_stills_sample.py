@@ -17,10 +17,8 @@ from PIL import Image
 
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed, even_levels
-from sitegen.figures.paths import Paths, as_ddim, paths_of
 from sitegen.figures.process.sample import read_image
 from sitegen.figures.smoothness.measure import evenness
-from sitegen.figures.spectra.sample import data_spectrum
 from sitegen.generative.process.ddpm import DiffusionSchedule
 from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.heat import (
@@ -36,7 +34,8 @@ from sitegen.generative.process.noise import independent
 from sitegen.media.frames import to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import model_source
-from sitegen.sampling.models import Sampler, Shown, load_sampler
+from sitegen.sampling.models import Sampler, load_sampler
+from sitegen.sampling.trajectory import Paths, Shown
 from tests.support.builders import CPU
 from tests.support.making import random_unet, small_card
 from tests.support.tinyfigures import Sources, job
@@ -168,7 +167,7 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
     card = small_card(parameterization="preconditioned")
     model = Model(card, [random_unet(card)], statistics)
     prior = load_sampler(sources["tiny"], CPU).prior
-    found = data_spectrum(Sampler(HeatDissipation(model), prior=prior))
+    found = Sampler(HeatDissipation(model), prior=prior).data_spectrum()
     assert found == pytest.approx(spectrum_of(statistics).tolist())
     assert found is not None
     assert len(found) == rings(8)
@@ -188,8 +187,8 @@ def test_smoothness(sources: Sources, tmp_path: Path) -> None:
     assert made.steps == LEVELS + LEVELS + 2
     paths = Paths(1, ((0, 1), (2, 3), (4, 5)), 4)
     ways_down = {
-        "IHDM": paths_of(load_sampler(sources["tiny"], CPU), paths),
-        "DDIM": paths_of(as_ddim(load_sampler(sources["noise"], CPU), 2), paths),
+        "IHDM": load_sampler(sources["tiny"], CPU).paths(paths),
+        "DDIM": load_sampler(sources["noise"], CPU).ddim(2).paths(paths),
     }
     medians, steps = ({row[0]: row[1:] for row in table["rows"]} for table in results["tables"])
     assert list(medians) == ["IHDM", "DDPM", "DDIM", "IHDM − DDPM", "IHDM − DDIM"]

@@ -91,7 +91,7 @@ def test_defaults() -> None:
     told = faults("mnist", kind="hierarchy", splits=[9, 5], leaves=8)
     assert told == ["leaves = 8: should be 4, which the splits make"]
     spec = call("mnist", kind="interpolation", ddpm="mnist-ddpm", samples=[4, 1, 0, 7]).spec
-    assert (spec.models, spec.needs_of_models) == (("mnist", "mnist-ddpm"), ((), ("ddim",)))
+    assert (spec.models, spec.needs_of_models) == (("mnist", "mnist-ddpm"), (("paths",), ("ddim",)))
     assert isinstance(spec, Interpolation)
     assert spec.pairs == ((4, 1), (0, 7))
     assert faults() == ["model is missing: The name of the model in site.toml."]
@@ -147,7 +147,7 @@ def test_every_fault_of_a_call_at_once() -> None:
         'model = "mnits": no such model in site.toml, did you mean "mnist"?',
         "count = 0: should be a whole number from 1 to 10000",
         "seed = -1: should be a whole number from 0 to 9223372036854775807",
-        'show = "sate": should be "state" or "mean", did you mean "state"?',
+        'show = "sate": should be "state", "mean" or "final", did you mean "state"?',
         "fps = nan: should be a number from 1 to 60",
         'cuont: unknown key, did you mean "count"?',
         "caption = 5: should be a valid string",

@@ -7,14 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.figures.paths import Paths, noise_of, paths_of
 from sitegen.generative.process.noise import independent, straight
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import (
     Sampler,
     Trajectory,
     load_sampler,
+    noise_of,
 )
+from sitegen.sampling.trajectory import Paths
 from tests.support.builders import CPU
 from tests.support.tinymodel import write_ddpm, write_model
 
@@ -67,7 +68,7 @@ def test_ways() -> None:
 
 def test_paths(sampler: Sampler, baseline: Sampler) -> None:
     """Straight in u_K, great circles in x_K and every noise; the ends are plain samples."""
-    trajectory = paths_of(sampler, PATHS)
+    trajectory = sampler.paths(PATHS)
     plain = sampler.start(3, PATHS.ends)
     assert torch.equal(ends(trajectory.u_K), plain)
     assert float((trajectory.u_K[2] - plain[:2].mean(0)).abs().max()) < 1e-6
@@ -75,7 +76,7 @@ def test_paths(sampler: Sampler, baseline: Sampler) -> None:
     found = final(trajectory)
     assert float((ends(found) - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
     assert float((found[2] - found[0]).abs().max()) > 0.01
-    trajectory = paths_of(baseline, PATHS)
+    trajectory = baseline.paths(PATHS)
     x_K = baseline.start(3, PATHS.ends)
     assert torch.equal(ends(trajectory.u_K), (x_K + 1) / 2)
     half = (x_K[0] + x_K[1]) / math.sqrt(2)

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
-from sitegen.figures.paths import as_ddim
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import executors
 from sitegen.sampling.executors import seconds_an_image
-from sitegen.sampling.models import ModelProvider, Sampler, load_sampler
+from sitegen.sampling.models import Sampler, load_sampler
+from sitegen.sampling.provider import ModelProvider
 from tests.support.builders import CPU
 from tests.support.lessons import card as coarse_card
 from tests.support.tinymodel import write_ddpm, write_model
@@ -132,7 +132,7 @@ def test_provider(tmp_path: Path, sampler: Sampler, sources: dict[str, ModelSour
     assert provider.source("heat") is sources["heat"]
     assert all(0 < provider.pace(name) < 1 for name in sources)
     noise = provider.sampler("noise")
-    steps = list(as_ddim(noise, 2).begin(0, [0]).steps)
+    steps = list(noise.ddim(2).begin(0, [0]).steps)
     assert [step.level for step in steps][-1] == 0
 
 

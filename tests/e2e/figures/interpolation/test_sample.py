@@ -9,7 +9,6 @@ import numpy as np
 
 from sitegen.figures.clips import BACKGROUND, INK
 from sitegen.figures.interpolation.sample import LABELS, turns
-from sitegen.figures.paths import as_ddim
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
@@ -63,7 +62,7 @@ def test_ends_are_plain_samples(sources: Sources) -> None:
             ways_down = (
                 heat.begin(3, [sample], None),
                 noise.run(x_K, independent(3, [sample], (1, SIDE, SIDE))),
-                as_ddim(noise, 3).run(x_K, None),
+                noise.ddim(3).run(x_K, None),
             )
             for panel, trajectory in enumerate(ways_down):
                 *_, last = trajectory.steps

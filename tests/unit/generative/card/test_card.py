@@ -305,7 +305,10 @@ _WRONG = [
     (_with("= [2]", "= [2]\nnum_head_channels = 0"), ":16: unet.num_head_channels = 0"),
     (_with("= [2]", "= [2]\ndropout = 1"), ":16: unet.dropout = 1"),
     (_with("= [2]", "= [2]\nconv_resample = 1"), ":16: unet.conv_resample = 1: should be true or"),
-    ('kind = "idhm"\n' + _CARD, ':1: kind = "idhm": should be "ihdm" or "ddpm", did you mean'),
+    (
+        'kind = "idhm"\n' + _CARD,
+        ':1: kind = "idhm": should be "ihdm", "ddpm" or "recording", did you',
+    ),
     (_CARD + '[weights]\nfile = "../x"', ':17: weights.file = "../x"'),
     (_CARD + '[prior]\nfile = "/etc/passwd"', ':17: prior.file = "/etc/passwd"'),
     (_CARD + '[example]\nfile = "../x.png"\n', ':17: example.file = "../x.png"'),

@@ -1,0 +1,56 @@
+"""What a model card says of a recording, so that figures can be planned without its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict
+from pydantic.dataclasses import dataclass
+
+from sitegen.generative.card.checked import PART, Flag, Misfits, Number, Word, checked, must
+from sitegen.generative.card.limits import MOST_LEVELS
+
+MOST_SAMPLES = 10_000
+"""Maximum samples of a recording."""
+
+_Short = Annotated[
+    Word,
+    must("at most 200 characters on one line", lambda v: len(v) <= 200 and v.isprintable()),
+]
+_Long = Annotated[Word, must("at most 1000 characters", lambda v: len(v) <= 1000)]
+_Level = Annotated[int, Strict(), Field(ge=1, le=MOST_LEVELS)]
+
+
+@checked("recording")
+@dataclass(frozen=True, config=PART)
+class RecordingConfig:
+    """What was recorded: `count` samples at the `values` of the levels 0 … K.
+
+    `symbol` and `unit` are of the axis. `shows` lists what was recorded in addition to states:
+    "mean", "final". `positions` is the number of points of each path, if the samples are paths.
+    `splits` are the levels at which all samples split in two, if they are a tree; `one_start` says
+    that all came from one state. `seed` and `made_with` are the author's.
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    values: tuple[Number, ...] = Field(description="the value of each level, from 0 to K")
+    count: Annotated[int, Strict(), Field(ge=1, le=MOST_SAMPLES)] = Field(
+        description="the number of finished samples"
+    )
+    symbol: _Short = "t"
+    unit: _Short = ""
+    shows: tuple[Literal["mean", "final"], ...] = ()
+    positions: Annotated[int, Strict(), Field(ge=2, le=1000)] | None = None
+    splits: tuple[_Level, ...] = ()
+    one_start: Flag = False
+    seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] | None = None
+    made_with: _Long = ""
+
+    @staticmethod
+    def misfits(values: Mapping[str, Any]) -> Misfits:
+        """Splits that do not fall."""
+        splits = values.get("splits") or ()
+        if list(splits) != sorted(set(splits), reverse=True):
+            yield "splits", "must be levels that fall"

@@ -1,0 +1,231 @@
+"""Recordings of samplers (`sitegen/record.py`), read as data from someone else; needs no torch.
+
+`describe` checks a whole file and returns what a model card says of it. `Recording` reads a step at
+a time, so that memory does not grow with the length of the file. Steps are counted from the start,
+levels from the end: step i of T is level T − 1 − i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sitegen.core.errors import RefusedError
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.limits import MOST_LEVELS
+from sitegen.generative.card.recording import MOST_SAMPLES, RecordingConfig
+from sitegen.generative.untrusted.arrays import ArrayBounds, ArrayFile, open_arrays
+
+Images = NDArray[np.float32]
+Part = Literal["state", "mean", "final"]
+
+MOST_RUN_BYTES = 32 << 20
+"""Maximum bytes of run.json; 1,000 steps of 100 samples that split at each take 1 MB."""
+_RUN = "run.json"
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Text = Annotated[str, Field(max_length=200)]
+_Index = Annotated[int, Field(ge=0, lt=MOST_SAMPLES)]
+
+
+class _Step(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    value: _Finite
+    count: Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
+    parents: list[_Index] | None = None
+    has: list[Part]
+
+
+class _Run(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    format: Literal["sitegen recording"]
+    version: Literal[1]
+    axis: Annotated[list[_Text], Field(min_length=2, max_length=2)]
+    range: Annotated[list[_Finite], Field(min_length=2, max_length=2)]
+    shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)]
+    steps: Annotated[list[_Step], Field(min_length=2, max_length=MOST_LEVELS + 1)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    made_with: Annotated[str, Field(max_length=1000)] = ""
+    positions: Annotated[list[_Finite], Field(min_length=2, max_length=1000)] | None = None
+    finished: bool = True
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording whose description was checked; its arrays are read when they are wanted."""
+
+    path: Path
+    run: _Run
+
+    @property
+    def levels(self) -> int:
+        """K, the number of steps after the first."""
+        return len(self.run.steps) - 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        channels, height, width = self.run.shape
+        return channels, height, width
+
+    @cached_property
+    def rows(self) -> tuple[NDArray[np.int64], ...]:
+        """For each step the index, among its samples, that each finished sample came from."""
+        found = [np.arange(self.run.steps[-1].count)]
+        for step in reversed(self.run.steps[1:]):
+            above = found[-1] if step.parents is None else np.array(step.parents)[found[-1]]
+            found.append(above)
+        return tuple(reversed(found))
+
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """The levels at which every sample splits in two, if the recording is such a tree."""
+        steps, found = self.run.steps, []
+        if steps[0].count != 1:
+            return ()
+        for at, step in enumerate(steps[1:], 1):
+            if step.parents is None or step.parents == list(range(step.count)):
+                continue
+            if step.parents != [row for row in range(steps[at - 1].count) for _ in range(2)]:
+                return ()
+            found.append(self.levels - at + 1)
+        return tuple(found)
+
+    def config(self) -> RecordingConfig:
+        """Return what a model card says of the recording."""
+        run, inner = self.run, self.run.steps[1:-1]
+        parts: tuple[Literal["mean", "final"], ...] = ("mean", "final")
+        has = (part for part in parts if all(part in step.has for step in inner))
+        there = (part for part in has if any(part in step.has for step in run.steps))
+        return RecordingConfig(
+            values=tuple(float(f"{step.value:.10g}") for step in reversed(run.steps)),
+            count=run.steps[-1].count,
+            symbol=run.axis[0],
+            unit=run.axis[1],
+            shows=tuple(there),
+            positions=len(run.positions) if run.positions else None,
+            splits=self.splits,
+            one_start=run.steps[0].count == 1 < run.steps[-1].count,
+            seed=run.seed,
+            made_with=run.made_with,
+        )
+
+    def states(self, show: Part, samples: Sequence[int] | None = None) -> Iterator[Images]:
+        """Yield what is shown of each step in [0, 1] pixel units, a row for each sample.
+
+        samples: indices of finished samples; None for each distinct state of a step once
+        A step without what is shown gives its state; the last gives its mean where it has one.
+        """
+        with open_arrays(self.path) as file:
+            for at, step in enumerate(self.run.steps):
+                wanted: Part = "mean" if at == self.levels else show
+                name = f"{wanted if wanted in step.has else 'state'}/{at:05}"
+                images = self._read(file, name, step.count)
+                yield images if samples is None else images[self.rows[at][list(samples)]]
+
+    def check(self) -> None:
+        """Read all arrays. Raises RefusedError, naming the member, for one that does not fit."""
+        with open_arrays(self.path) as file:
+            for at, step in enumerate(self.run.steps):
+                for part in step.has:
+                    self._read(file, f"{part}/{at:05}", step.count)
+
+    def _read(self, file: ArrayFile, name: str, count: int) -> Images:
+        """Read an array, and return it in [0, 1] pixel units."""
+        low, high = self.run.range
+        if name not in file.arrays:
+            raise RefusedError(f"{self.path}: {name}.npy is missing; record it to its end")
+        info, expected = file.arrays[name], (count, *self.shape)
+        if info.shape != expected:
+            raise RefusedError(
+                f"{self.path}: {name}.npy has the shape {info.shape}, not {expected}"
+            )
+        if info.dtype not in (np.uint8, np.float16, np.float32, np.float64):
+            words = "must be uint8, float16, float32 or float64"
+            raise RefusedError(f"{self.path}: {name}.npy has the type {info.dtype}; {words}")
+        numbers = file.read(name)
+        if numbers.dtype == np.uint8:
+            return np.divide(numbers, np.float32(255), dtype=np.float32)
+        if not np.isfinite(numbers).all():
+            raise RefusedError(f"{self.path}: {name}.npy has values that are not finite")
+        with np.errstate(over="ignore"):
+            images: Images = ((numbers.astype(np.float32) - np.float32(low)) / (high - low)).astype(
+                np.float32
+            )
+        if not np.isfinite(images).all():
+            raise RefusedError(f"{self.path}: {name}.npy has values far beyond its range")
+        return images
+
+
+def open_recording(path: Path) -> Recording:
+    """Read the description of a recording. Raises RefusedError with what is wrong in it."""
+    with open_arrays(path, ArrayBounds(block_bytes=MOST_RUN_BYTES)) as file:
+        if _RUN not in file.others:
+            raise RefusedError(f"{path}: has no {_RUN}, so it is not a recording of sitegen.record")
+        text = file.member(_RUN)
+    try:
+        run = _Run.model_validate_json(text)
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise RefusedError(f"{path}: {_RUN}: {_first(error)}") from None
+    if fault := _fault(run):
+        raise RefusedError(f"{path}: {_RUN}: {fault}")
+    return Recording(path, run)
+
+
+def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
+    """Return the card of a recording. Raises RefusedError for one that cannot be shown."""
+    channels, height, width = recording.shape
+    if height != width:
+        raise RefusedError(
+            f"{recording.path}: its images have {height} x {width} pixels; record squares"
+        )
+    return ModelCard(
+        height,
+        channels,
+        recording.levels,
+        None,
+        kind="recording",
+        subject=subject,
+        recording=recording.config(),
+    )
+
+
+def _fault(run: _Run) -> str:
+    """Return what is wrong with values that are right one by one; empty if nothing is."""
+    low, high = run.range
+    if not low < high:
+        return f"range is {low} to {high}, and must rise"
+    if run.shape[0] not in (1, 3):
+        return f"images have {run.shape[0]} channels, and must have 1 or 3"
+    for at, step in enumerate(run.steps):
+        if "state" not in step.has or len(set(step.has)) != len(step.has):
+            return f"step {at} must have a state, and each part once"
+    for at, (above, step) in enumerate(pairwise(run.steps), 1):
+        if step.parents is None and step.count != above.count:
+            return f"step {at} has {step.count} samples after {above.count}, and no parents"
+        if step.parents is not None:
+            if len(step.parents) != step.count:
+                return f"step {at} has {len(step.parents)} parents for {step.count} samples"
+            if max(step.parents) >= above.count:
+                return f"step {at} names parent {max(step.parents)} of {above.count} samples"
+    if run.positions is not None and run.steps[-1].count % len(run.positions):
+        return f"{run.steps[-1].count} samples cannot be paths of {len(run.positions)} positions"
+    return ""
+
+
+def _first(error: Any) -> str:
+    """Return the first thing that is wrong, on one line."""
+    if not isinstance(error, ValidationError):
+        return "is not JSON that can be read"
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else str(first["msg"])[:200]

@@ -1,0 +1,124 @@
+"""Make a recording of states that something else than `sitegen.record` has saved.
+
+These are an `.npy` of the shape (T, N, C, H, W) or (T, N, H, W, C), the `.npz` that `sitegen sample
+--trajectory` writes, and a folder of PNGs: one for each step, or a folder for each step with one
+for each sample. They are read a step at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sitegen.core.errors import RefusedError
+from sitegen.generative.data.images import read_picture
+from sitegen.generative.untrusted.arrays import ArrayFile, open_arrays
+from sitegen.record import record
+
+RECORDING_NAME = "recording.npz"
+_DIGITS = re.compile(r"(\d+)")
+
+Array = NDArray[Any]
+
+
+def is_recording(path: Path) -> bool:
+    """Return whether a file is a recording already."""
+    if path.is_dir():
+        return False
+    with open_arrays(path) as file:
+        return "run.json" in file.others
+
+
+def write_recording(source: Path, target: Path) -> tuple[str, ...]:
+    """Write what `source` holds as a recording, and return notes on what was assumed.
+
+    Raises RefusedError, naming the file, for what cannot be read or does not fit.
+    """
+    try:
+        if source.is_dir():
+            _record(target, _pictures(source), (0, 255), "step", "uint8")
+            return ("the pictures were read in the order of their names, first to last",)
+        with open_arrays(source) as file:
+            if "states" in file.arrays:
+                return _from_samples(file, target)
+            if "" in file.arrays:
+                return _from_array(file, target)
+    except ValueError as error:
+        raise RefusedError(f"{source}: {error}") from None
+    raise RefusedError(
+        f"{source}: is neither a recording of sitegen.record nor an .npz of `sitegen sample "
+        "--trajectory`, which has `states` and `levels`"
+    )
+
+
+def _from_samples(file: ArrayFile, target: Path) -> tuple[str, ...]:
+    """Write states and means of `sitegen sample --trajectory`."""
+    levels = file.read("levels").ravel().tolist() if "levels" in file.arrays else []
+    count = file.arrays["states"].shape[0]
+    if len(levels) != count:
+        raise ValueError(f"has {count} states and {len(levels)} levels; their number must agree")
+    seed = int(file.read("seed")) if "seed" in file.arrays else None
+    means: Iterator[Array | None] = iter([None] * count)
+    if "means" in file.arrays:
+        means = chain([None], (block[0] for block in file.blocks("means", 1)))
+    with record(target, axis=("level", ""), range=(0, 1), dtype="float32", seed=seed) as rec:
+        steps = zip(levels, file.blocks("states", 1), means, strict=True)
+        for level, states, mean in steps:
+            rec(level, states[0], mean=mean)
+    return ()
+
+
+def _from_array(file: ArrayFile, target: Path) -> tuple[str, ...]:
+    """Write an array of steps; its range is that of bytes, [-1, 1] or [0, 1]."""
+    info = file.arrays[""]
+    if len(info.shape) != 5:
+        raise ValueError(f"has the shape {info.shape}; must be (T, N, C, H, W) or (T, N, H, W, C)")
+    last = info.shape[2] not in (1, 3) and info.shape[4] in (1, 3)
+    low = 0 if info.dtype == np.uint8 else min(float(block.min()) for block in file.blocks("", 1))
+    high = 255 if info.dtype == np.uint8 else 1
+    ends = (0 if low >= -0.05 else -1, high)
+    dtype = "uint8" if info.dtype == np.uint8 else "float32"
+    steps = (block[0].transpose(0, 3, 1, 2) if last else block[0] for block in file.blocks("", 1))
+    _record(target, steps, ends, "step", dtype)
+    note = f"{ends[0]} is taken for black and {ends[1]} for white"
+    return (f"{note}; if that is wrong, record with sitegen.record and range=",)
+
+
+def _record(
+    target: Path, steps: Iterator[Array], ends: tuple[int, int], symbol: str, dtype: Any
+) -> None:
+    with record(target, axis=(symbol, ""), range=ends, dtype=dtype) as rec:
+        for number, states in enumerate(steps):
+            rec(number, states)
+
+
+def _pictures(folder: Path) -> Iterator[Array]:
+    """Yield the pictures of each step, (N, C, H, W)."""
+    steps = sorted((each for each in folder.iterdir() if each.is_dir()), key=_natural)
+    files = [_pngs(each) for each in steps] if steps else [[each] for each in _pngs(folder)]
+    if len(files) < 2 or not all(files):
+        raise ValueError("must hold a PNG for each step, or a folder with PNGs for each step")
+    for paths in files:
+        pixels = [read_picture(path) for path in paths]
+        if len({each.shape for each in pixels}) > 1:
+            raise ValueError(f"{paths[0].parent.name}: pictures of a step must have one size")
+        stacked = np.stack(pixels)
+        yield stacked.transpose(0, 3, 1, 2) if stacked.ndim == 4 else stacked[:, None]
+
+
+def _pngs(folder: Path) -> list[Path]:
+    return sorted(
+        (each for each in folder.iterdir() if each.suffix.lower() == ".png"), key=_natural
+    )
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Return a key that sorts step-2 before step-10."""
+    parts = _DIGITS.split(path.name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

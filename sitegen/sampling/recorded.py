@@ -1,0 +1,113 @@
+"""A recording in the place of a model: figures get from it what was recorded. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import sha256
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.data.recording import Recording, open_recording, recorded_card
+from sitegen.models.registry import ModelSource
+from sitegen.sampling.trajectory import Images, Paths, Shown
+
+
+@dataclass(frozen=True)
+class RecordedSampler:
+    """The samples of a recording. Seeds and δ are those of the recording; figures check that."""
+
+    name: str
+    card: ModelCard
+    recording: Recording
+
+    def begin(
+        self, seed: int, samples: Sequence[int], noise_std: float | None = None
+    ) -> RecordedTrajectory:
+        """Return the recorded trajectory of some samples."""
+        return RecordedTrajectory(self.recording, tuple(samples))
+
+    def fan(
+        self, seed: int, samples: Sequence[int], noise_std: float | None = None
+    ) -> RecordedTrajectory:
+        """Return samples that came from one state, as all of such a recording do."""
+        return self.begin(seed, samples)
+
+    def tree(
+        self,
+        seed: int,
+        splits: tuple[int, ...],
+        samples: Sequence[int] | None = None,
+        noise_std: float | None = None,
+    ) -> RecordedTrajectory:
+        """Return the recorded tree, each distinct state once."""
+        return RecordedTrajectory(self.recording, None)
+
+    def paths(self, paths: Paths, noise_std: float | None = None) -> RecordedTrajectory:
+        """Return recorded paths: the one from sample 2i to 2i + 1 is the i-th."""
+        points = paths.points
+        rows = [first // 2 * points + point for first, _ in paths.pairs for point in range(points)]
+        return self.begin(paths.seed, rows)
+
+    def pace(self) -> float:
+        """Return the seconds that a network takes for an image: there is none."""
+        return 0.0
+
+    def spectrum(self, images: Images) -> list[float]:
+        """Return the mean spectrum of images (N, C, H, H), as `heat.spectrum` defines it."""
+        size = images.shape[-1]
+        place, wave = np.arange(size), np.arange(size)[:, None]
+        basis = np.cos(np.pi * wave * (place + 0.5) / size) * np.sqrt(2 / size)
+        basis[0] /= np.sqrt(2)
+        power = np.square(basis @ images.astype(np.float64) @ basis.T).mean((0, 1)).ravel()
+        rings = np.rint(np.hypot(place[:, None], place)).astype(int).ravel()
+        spectrum: list[float] = (np.bincount(rings, power) / np.bincount(rings)).tolist()
+        return spectrum
+
+    def data_spectrum(self) -> list[float] | None:
+        """Return None: a recording says nothing of the data."""
+        return None
+
+
+@dataclass(frozen=True)
+class RecordedTrajectory:
+    """Recorded samples on their way; None for each distinct state of a tree once."""
+
+    recording: Recording
+    samples: tuple[int, ...] | None
+
+    @property
+    def first(self) -> int:
+        """The level of the initial states."""
+        return self.recording.levels
+
+    def seen(self, show: Shown) -> Iterator[tuple[int, Images]]:
+        """Yield each level from the first to 0, and what is shown of it (N, C, H, W)."""
+        states = self.recording.states(show, self.samples)
+        yield from zip(range(self.first, -1, -1), states, strict=True)
+
+    def ends(self) -> Iterator[Images | None]:
+        """Yield None for each step but the last, and then the finished images (N, C, H, W)."""
+        for level, images in self.seen("state"):
+            if level < self.first:
+                yield images if level == 0 else None
+
+
+def load_recorded(source: ModelSource) -> RecordedSampler:
+    """Open the recording of a model.
+
+    Raises RefusedError where it is missing, damaged, or not the file that its card describes.
+    """
+    source.require_usable()
+    recording = open_recording(source.weights)
+    found = recorded_card(recording, source.card.subject)
+    same = found.recording == source.card.recording and found.shape == source.card.shape
+    if not same or sha256(source.weights) != source.weights_sha256:
+        raise RefusedError(
+            f"{source.weights}: is not the recording that the card of {source.name} describes; "
+            f"add it again: take [models.{source.name}] out of site.toml, and run "
+            f"`sitegen add {source.name} --recording FILE`"
+        )
+    return RecordedSampler(source.name, source.card, recording)

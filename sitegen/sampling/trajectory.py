@@ -1,0 +1,42 @@
+"""What figures sample: which samples, and what is shown of each level. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.float32]
+Shown = Literal["state", "mean", "final"]
+"""What a figure shows of a level: the state, its mean, or the image predicted from it."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of `points` samples each, at least 2, between pairs of a seed's samples."""
+
+    seed: int
+    pairs: tuple[tuple[int, int], ...]
+    points: int
+
+    @property
+    def ends(self) -> list[int]:
+        """The samples that the paths start and end at, (2 · paths), a pair after the other."""
+        return [sample for pair in self.pairs for sample in pair]
+
+
+class LevelStream(Protocol):
+    """Samples on their way from the first level to 0, computed or recorded."""
+
+    @property
+    def first(self) -> int:
+        """The level of the initial states."""
+
+    def seen(self, show: Shown) -> Iterator[tuple[int, Images]]:
+        """Yield each level from the first to 0, and what is shown of it (N, C, H, W)."""
+
+    def ends(self) -> Iterator[Images | None]:
+        """Yield None for each step but the last, and then the finished images (N, C, H, W)."""

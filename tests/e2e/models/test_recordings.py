@@ -1,0 +1,195 @@
+"""A recording becomes figures of a site, without torch and without anything false on the page."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sitegen.record import record
+from tests.support.builders import run_python
+
+SITE = """
+title = "A flow"
+
+[[authors]]
+name = "A. Author"
+"""
+
+WITHOUT_TORCH = """
+import importlib.machinery, sys
+
+class Refused:
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        raise RuntimeError(f"{module.__name__} is imported")
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "onnxruntime", "safetensors"):
+            return importlib.machinery.ModuleSpec(name, Refused())
+
+sys.meta_path.insert(0, Block())
+from sitegen.__main__ import main
+sys.argv[1:] = sys.argv[1:]
+main()
+"""
+
+
+def sitegen(folder: Path, *arguments: str) -> str:
+    """Run a command in a process that cannot import torch, and return what it prints."""
+    done = run_python("-c", WITHOUT_TORCH, *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refused(folder: Path, *arguments: str) -> str:
+    """Run a command that fails, and return its only line of error."""
+    done = run_python("-c", WITHOUT_TORCH, *arguments, cwd=folder)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site, and recordings of 6 samples, of a tree and of two paths."""
+    (tmp_path / "site.toml").write_text(SITE)
+    (tmp_path / "pages").mkdir()
+    rng = np.random.default_rng(0)
+    x, noise = rng.uniform(-1, 1, (6, 1, 8, 8)), rng.standard_normal((6, 1, 8, 8))
+    with record(tmp_path / "flow.npz", seed=7, made_with="flow.py at 3f2a, JAX 0.5") as rec:
+        for t in np.linspace(0, 1, 5):
+            rec(t, t * x + (1 - t) * noise, final=x)
+    with record(tmp_path / "tree.npz", axis=("σ", "")) as rec:
+        rec(1, noise[:1])
+        rec(0.5, x[:2], parents=[0, 0])
+        rec(0, x[:4], parents=[0, 0, 1, 1])
+    with record(tmp_path / "paths.npz", positions=[0, 0.5, 1]) as rec:
+        for t in (0, 0.5, 1):
+            rec(t, t * x + (1 - t) * noise)
+    return tmp_path
+
+
+def page(site: Path, *calls: str) -> None:
+    """Write the front page with some calls."""
+    text = "\n\n".join(f"{{{{ {call} }}}}" for call in calls)
+    (site / "pages" / "index.md").write_text(f"# A flow\n\n{text}\n")
+
+
+CALLS = (
+    'trajectories("flow", count=4, caption="Four samples.")',
+    'trajectories("flow", samples=[5, 0], chosen_from=6, show="final")',
+    'spectra("flow", count=6)',
+    'shared_initial_state("tree", count=4)',
+    'hierarchy("tree", leaves=4, background="light")',
+    'interpolation("paths", points=3)',
+    'smoothness("paths", pairs=2, points=3)',
+)
+
+
+def test_figures_of_recordings(site: Path) -> None:
+    """All figures that a file allows are made without torch, and the page says what they are of."""
+    page(site)
+    for name in ("flow", "tree", "paths"):
+        told = sitegen(site, "add", name, "--recording", f"{name}.npz", "--subject", "small blobs")
+        for call in re.findall(r"{{ (.*) }}", told):
+            assert name in call
+    assert '    {{ hierarchy("tree", leaves=4) }}' in sitegen(
+        site, "add", "again", "--recording", "tree.npz"
+    ).replace("again", "tree")
+    page(site, *CALLS)
+    sitegen(site, "build")
+    figures = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]
+    first, second, *_ = figures
+    assert first["axis"] == {"symbol": "t", "values": [1.0, 0.75, 0.5, 0.25, 0.0]}
+    assert (first["seed"], first["levels"], figures[3]["seed"]) == (7, [4, 3, 2, 1, 0], None)
+    assert first["models"][0]["what"] == "recording"
+    assert first["environment"]["recorded_with"] == "flow.py at 3f2a, JAX 0.5"
+    assert not {"torch", "device", "precision", "onnxruntime"} & set(first["environment"])
+    assert first["alt"] == "4 small blobs forming out of recorded initial states over 4 steps"
+    assert second["parameters"]["samples"] == [5, 0]
+    text = (site / "build/index.html").read_text("utf-8")
+    for false in ("σ<sub>B</sub>", "pixels</b>", "Torch", "checkpoint with", "IHDM"):
+        assert false not in text
+    assert "flow, recording with SHA-256" in text
+    assert "0 rendered, 7 reused" in sitegen(site, "build")
+    sitegen(site, "check")
+
+
+@pytest.mark.parametrize(
+    ("call", "fault"),
+    [
+        ('trajectories("flow")', "count = 36: the recording flow has 6 samples"),
+        ('trajectories("flow", count=2, show="mean")', "needs means of its states"),
+        ('trajectories("flow", count=2, seed=3)', "seed = 3: the recording flow has the seed 7"),
+        ('trajectories("flow", count=2, sampling_noise_std=0.1)', "needs a sampling noise"),
+        ('hierarchy("flow")', "needs samples that split in two on their way"),
+        ('shared_noise("flow")', "needs randomness after the start"),
+        ('sampler("flow")', "needs a sampler for browsers"),
+        ('hierarchy("tree")', "leaves = 8: the tree of the recording tree has 4"),
+        ('interpolation("paths")', "points = 110: the paths of the recording paths have 3"),
+        ('interpolation("paths", points=3, samples=[1, 2])', "no path from sample 1 to 2"),
+    ],
+)
+def test_what_a_recording_does_not_have(site: Path, call: str, fault: str) -> None:
+    """A figure that was not recorded is refused with file, line and what there is."""
+    page(site)
+    (name,) = re.findall(r'"(\w+)"', call)[:1]
+    sitegen(site, "add", name, "--recording", f"{name}.npz")
+    page(site, call)
+    told = refused(site, "build")
+    assert fault in told
+    assert "pages/index.md:3" in told
+
+
+def test_recordings_that_change_or_are_damaged(site: Path) -> None:
+    """A recording that is not the one of its card, and one that is damaged, are refused."""
+    page(site)
+    sitegen(site, "add", "flow", "--recording", "flow.npz")
+    page(site, 'trajectories("flow", count=4)')
+    (site / "flow.npz").write_bytes((site / "paths.npz").read_bytes())
+    assert "is not the recording that the card of flow describes" in refused(site, "build")
+    (site / "flow.npz").write_bytes(b"PK\x03\x04" + bytes(100))
+    assert "flow.npz: " in refused(site, "build")
+    before = (site / "site.toml").read_text()
+    assert "broken" in refused(site, "add", "broken", "--recording", "broken.npz")
+    assert "excludes --levels" in refused(
+        site, "add", "more", "--recording", "paths.npz", "--levels", "3"
+    )
+    assert (site / "site.toml").read_text() == before
+    assert not (site / "models" / "broken").exists()
+
+
+def test_an_array_is_written_into_the_site(site: Path) -> None:
+    """An .npy becomes a recording in the model's folder, and a note says how it was read."""
+    page(site)
+    np.save(site / "states.npy", np.random.default_rng(0).uniform(-1, 1, (3, 2, 1, 8, 8)))
+    told = sitegen(site, "add", "states", "--recording", "states.npy")
+    assert "-1 is taken for black and 1 for white" in told
+    assert sorted(each.name for each in (site / "models/states").iterdir()) == [
+        "model.toml",
+        "recording.npz",
+    ]
+    page(site, 'trajectories("states", count=2)')
+    sitegen(site, "build")
+
+
+def test_a_killed_run_is_shown(site: Path) -> None:
+    """What a killed run has recorded becomes figures, with a note that it did not end."""
+    program = (
+        "import os, signal, numpy as np\n"
+        "from sitegen.record import record\n"
+        "with record('killed.npz') as rec:\n"
+        "    for step in range(9):\n"
+        "        rec(step, np.full((2, 1, 8, 8), step / 9))\n"
+        "        if step == 4:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert run_python("-c", program, cwd=site).returncode != 0
+    page(site)
+    told = sitegen(site, "add", "killed", "--recording", "killed.npz")
+    assert "the run did not end: 5 steps were recorded" in told

@@ -1,0 +1,167 @@
+"""Recordings are read a step at a time, and refused where they are not what they claim."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sitegen.core.errors import RefusedError
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.data.recording import open_recording, recorded_card
+from sitegen.record import record
+
+Members = dict[str, bytes]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """One sample that splits into two, and these into four."""
+    x = np.linspace(-1, 1, 4 * 16).reshape(4, 1, 4, 4)
+    with record(tmp_path / "tree.npz", axis=("σ", "px"), seed=3, dtype="float32") as rec:
+        rec(1.0, x[:1])
+        rec(0.7, x[:2], parents=[0, 0], final=x[:2])
+        rec(0.1 + 0.2, x[:2], final=x[:2])
+        rec(0, x, mean=x / 2, parents=[0, 0, 1, 1])
+    return tmp_path / "tree.npz"
+
+
+def test_what_a_card_says(tree: Path) -> None:
+    """The card has axis, splits and what was recorded, and is written and read back equal."""
+    card = recorded_card(open_recording(tree), "digits")
+    assert card.recording is not None
+    assert (card.levels, card.shape, card.recording.count) == (3, (1, 4, 4), 4)
+    assert card.recording.values == (0.0, 0.3, 0.7, 1.0)
+    assert card.recording.splits == (3, 1)
+    assert card.abilities == {"tree", "fan", "final"}
+    assert ModelCard.from_toml(card.to_toml()) == card
+    assert card.networks == ()
+
+
+def test_states_of_samples(tree: Path) -> None:
+    """A sample's states are those of its ancestors; a tree has each once; the mean is last."""
+    recording = open_recording(tree)
+    x = np.linspace(-1, 1, 4 * 16, dtype=np.float32).reshape(4, 1, 4, 4)
+    expected = [x[[0, 0]], x[[1, 0]], x[[1, 0]], x[[3, 0]] / 2]
+    for found, states in zip(recording.states("state", [3, 0]), expected, strict=True):
+        np.testing.assert_allclose(found, (states + 1) / 2, atol=1e-6)
+    assert [len(states) for states in recording.states("final")] == [1, 2, 2, 4]
+    recording.check()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+def test_pixels_of_every_type(tmp_path: Path, dtype: Any) -> None:
+    """Each type of numbers comes back as pixels in [0, 1]."""
+    x = np.linspace(-2, 2, 64).reshape(1, 1, 8, 8)
+    with record(tmp_path / "a.npz", range=(-2, 2), dtype=dtype) as rec:
+        rec(0, x)
+        rec(1, x)
+    *_, last = open_recording(tmp_path / "a.npz").states("state", [0])
+    assert last.dtype == np.float32
+    assert np.abs(last - (x + 2) / 4).max() < 0.003
+
+
+def test_runs_in_several_files(tmp_path: Path) -> None:
+    """A step that splits in three makes no tree, and samples of several starts make no fan."""
+    x = np.zeros((2, 1, 4, 4))
+    with record(tmp_path / "a.npz") as rec:
+        rec(0, x)
+        rec(1, x.repeat(3, 0), parents=[0, 0, 0, 1, 1, 1])
+    card = recorded_card(open_recording(tmp_path / "a.npz"))
+    assert card.recording is not None
+    assert (card.recording.splits, card.recording.one_start) == ((), False)
+
+
+def change(source: Path, edit: Callable[[dict[str, Any], Members], None]) -> Path:
+    """Write the recording again with its description or members changed."""
+    with zipfile.ZipFile(source) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    run = json.loads(members.pop("run.json"))
+    edit(run, members)
+    changed = source.with_name("changed.npz")
+    with zipfile.ZipFile(changed, "w") as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+        file.writestr("run.json", json.dumps(run))
+    return changed
+
+
+def npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def member(name: str, array: Any) -> Callable[[dict[str, Any], Members], None]:
+    return lambda run, members: members.update({name: npy(array)})
+
+
+def description(**values: Any) -> Callable[[dict[str, Any], Members], None]:
+    return lambda run, members: run.update(values)
+
+
+def step(at: int, **values: Any) -> Callable[[dict[str, Any], Members], None]:
+    return lambda run, members: run["steps"][at].update(values)
+
+
+HOSTILE = [
+    (member("state/00001.npy", np.array([{}], dtype=object)), "Python objects"),
+    (member("state/00001.npy", np.zeros((2, 1, 4, 5))), r"00001.npy has the shape \(2, 1, 4, 5\)"),
+    (member("state/00001.npy", np.full((2, 1, 4, 4), np.nan)), "00001.npy has values that are not"),
+    (member("state/00001.npy", np.full((2, 1, 4, 4), 1e300)), "far beyond its range"),
+    (member("state/00001.npy", np.zeros((2, 1, 4, 4), np.int64)), "has the type int64"),
+    (lambda run, members: members.pop("state/00003.npy"), "state/00003.npy is missing"),
+    (description(format="other"), "format"),
+    (description(version=2), "version"),
+    (description(range=[1.0, 1.0]), "must rise"),
+    (description(shape=[2, 4, 4]), "2 channels"),
+    (description(shape=[1, 4, 10**30]), "shape"),
+    (description(steps=[]), "steps"),
+    (description(axis=["t" * 1000, ""]), "axis"),
+    (description(positions=[0.0, 0.5, 1.0]), "4 samples cannot be paths of 3"),
+    (step(1, parents=[0, 5]), "names parent 5"),
+    (step(1, parents=[0]), "1 parents for 2 samples"),
+    (step(1, parents=[0, -1]), "parents"),
+    (step(1, parents=None), "no parents"),
+    (step(2, count=10**9), "count"),
+    (step(2, has=["final"]), "step 2 must have a state"),
+    (step(2, has=["state", "../../x"]), "has"),
+]
+
+
+@pytest.mark.parametrize(("edit", "fault"), HOSTILE, ids=[fault for _, fault in HOSTILE])
+def test_hostile_recordings_are_refused(tree: Path, edit: Any, fault: str) -> None:
+    """Whatever is wrong is refused with the file and the member, before it can do harm."""
+    changed = change(tree, edit)
+    with pytest.raises(RefusedError, match=fault) as caught:
+        open_recording(changed).check()
+    assert str(changed) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    """An .npz of something else, broken JSON and images that are not square are refused."""
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    with pytest.raises(RefusedError, match="is not a recording"):
+        open_recording(tmp_path / "other.npz")
+    with zipfile.ZipFile(tmp_path / "json.npz", "w") as file:
+        file.writestr("run.json", "[" * 100_000)
+    with pytest.raises(RefusedError, match=r"run\.json: is not JSON"):
+        open_recording(tmp_path / "json.npz")
+    with record(tmp_path / "wide.npz") as rec:
+        rec(0, np.zeros((1, 1, 4, 8)))
+        rec(1, np.zeros((1, 1, 4, 8)))
+    with pytest.raises(RefusedError, match="4 x 8 pixels; record squares"):
+        recorded_card(open_recording(tmp_path / "wide.npz"))
+
+
+def test_a_large_description_is_not_read(tmp_path: Path) -> None:
+    """A run.json of 100 MB that packs to little is refused by its size."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("run.json", " " * 100_000_000)
+    with pytest.raises(RefusedError, match="100,000,000 bytes"):
+        open_recording(tmp_path / "a.npz")
