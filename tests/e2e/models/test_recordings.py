@@ -34,21 +34,20 @@ class Block:
 
 sys.meta_path.insert(0, Block())
 from sitegen.__main__ import main
-sys.argv[1:] = sys.argv[1:]
 main()
 """
 
 
 def sitegen(folder: Path, *arguments: str) -> str:
     """Run a command in a process that cannot import torch, and return what it prints."""
-    done = run_python("-c", WITHOUT_TORCH, *arguments, cwd=folder)
+    done = run_python("-c", WITHOUT_TORCH, *arguments, folder=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def refused(folder: Path, *arguments: str) -> str:
     """Run a command that fails, and return its only line of error."""
-    done = run_python("-c", WITHOUT_TORCH, *arguments, cwd=folder)
+    done = run_python("-c", WITHOUT_TORCH, *arguments, folder=folder)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -189,7 +188,7 @@ def test_a_killed_run_is_shown(site: Path) -> None:
         "        if step == 4:\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    assert run_python("-c", program, cwd=site).returncode != 0
+    assert run_python("-c", program, folder=site).returncode != 0
     page(site)
     told = sitegen(site, "add", "killed", "--recording", "killed.npz")
     assert "the run did not end: 5 steps were recorded" in told

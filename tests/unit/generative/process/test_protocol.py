@@ -1,0 +1,203 @@
+"""What every process keeps to, sitegen's own and that of a plug-in."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.core.errors import TargetError
+from sitegen.generative.card.card import DiffusionConfig, ModelCard
+from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.process.ddpm import DiffusionModel
+from sitegen.generative.process.diffusion import Ancestral, Implicit
+from sitegen.generative.process.dissipation import HeatDissipation
+from sitegen.generative.process.heat import dissipate
+from sitegen.generative.process.model import Model
+from sitegen.generative.process.noise import Branching, Purpose, generator, independent, normal
+from sitegen.generative.process.protocol import (
+    Draw,
+    GenerativeProcess,
+    Moved,
+    Part,
+    Step,
+    Transition,
+    run,
+    split,
+)
+from tests.support.making import random_unet, small_card
+
+SEED, SAMPLES, SHAPE = 5, (0, 3, 4), (1, 8, 8)
+
+
+@dataclass(frozen=True)
+class Churn(GenerativeProcess):
+    """A process as a plug-in may write it: two draws a step, one of them before the network."""
+
+    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """Standard normal numbers."""
+        return normal(seed, Purpose.INITIAL_NOISE, samples, 0, self.shape)
+
+    def transitions(self) -> Sequence[Transition]:
+        """One for each level."""
+        return [
+            Transition(level, level - 1, partial(self._move, level))
+            for level in range(self.card.levels, 0, -1)
+        ]
+
+    def _move(self, level: int, x: Tensor, draw: Draw) -> Moved:
+        x = split(x, draw(0)) + 0.1 * draw(0)
+        final = torch.tanh(x)
+        mean = x + (final - x) / level
+        return Moved(mean + (0.05 * draw(1) if level > 1 else 0), mean, lambda: final)
+
+    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
+        """A straight line."""
+        share = torch.linspace(0, 1, points).view(-1, 1, 1, 1)
+        return (1 - share) * first + share * last
+
+
+def heat(**options: Any) -> HeatDissipation:
+    """Heat dissipation from random flat states."""
+
+    def starts(seed: int, samples: Sequence[int]) -> Tensor:
+        return dissipate(normal(seed, Purpose.INITIAL_STATE, samples, 0, SHAPE), 4.0)
+
+    card = small_card()
+    return HeatDissipation(Model(card, [random_unet(card)]), starts=starts, **options)
+
+
+def diffusion() -> DiffusionModel:
+    """A small DDPM with random weights."""
+    unet = UNetConfig(32, (1,), num_res_blocks=1)
+    card = ModelCard(8, 1, 10, unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
+    return DiffusionModel(card, random_unet(card))
+
+
+PROCESSES: dict[str, Callable[[], GenerativeProcess]] = {
+    "heat": heat,
+    "ddpm": lambda: Ancestral(diffusion()),
+    "ddim": lambda: Implicit(diffusion(), steps=5),
+    "ddim with noise": lambda: Implicit(diffusion(), steps=5, eta=0.5),
+    "plug-in": lambda: Churn(diffusion()),
+}
+
+
+@pytest.fixture(params=PROCESSES)
+def process(request: pytest.FixtureRequest) -> GenerativeProcess:
+    """Each process."""
+    torch.manual_seed(0)
+    return PROCESSES[request.param]()
+
+
+def steps(process: GenerativeProcess, samples: Sequence[int] = SAMPLES, **more: Any) -> list[Step]:
+    """All steps of some samples."""
+    noise = independent(SEED, samples, process.shape) if process.random else None
+    return list(run(process, process.start(SEED, samples), noise, **more))
+
+
+def near(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal but for rounding."""
+    return float((one - other).abs().max()) <= 1e-4 * float(other.abs().max())
+
+
+def test_transitions_lead_from_the_first_level_to_0(process: GenerativeProcess) -> None:
+    """Each begins where the one before ended, and the last ends at level 0 in its mean."""
+    found = process.transitions()
+    assert [each.level for each in found] == list(process.levels[:-1])
+    assert [each.below for each in found] == list(process.levels[1:])
+    *_, last = steps(process)
+    assert last.level == 0
+    assert last.mean.shape == (3, *process.shape)
+
+
+def test_a_sample_does_not_know_the_others(process: GenerativeProcess) -> None:
+    """A sample is the same alone, in another order and in another company; no two are alike."""
+    *_, together = steps(process)
+    *_, alone = steps(process, [3])
+    *_, turned = steps(process, SAMPLES[::-1])
+    assert near(alone.mean[0], together.mean[1])
+    assert near(turned.mean.flip(0), together.mean)
+    assert float((together.mean[0] - together.mean[1]).abs().max()) > 1e-3
+
+
+def test_parts_make_the_whole(process: GenerativeProcess) -> None:
+    """Steps that are taken in two parts, as by workers, have the bits of all at once."""
+    whole = steps(process)
+    noise = independent(SEED, SAMPLES, process.shape) if process.random else None
+    first = list(run(process, process.start(SEED, SAMPLES), noise, Part(0, 2)))
+    rest = list(run(process, first[-1].state, noise, Part(2, None)))
+    for one, other in zip([*first, *rest], whole, strict=True):
+        assert torch.equal(one.state, other.state)
+
+
+def test_a_tree_splits_where_it_should(process: GenerativeProcess) -> None:
+    """A draw for more branches splits every state; the first leaf goes on as its own sample."""
+    if not process.random:
+        return
+    level = process.levels[1]
+    splits, leaves = (process.levels[0], level), (0, 7, 8, 9)
+    noise = Branching(SEED, splits, process.shape, samples=leaves)
+    found = list(run(process, process.start(SEED, [0]), noise))
+    assert [len(step.state) for step in found][:2] == [2, 4]
+    *_, plain = steps(process, [0])
+    assert near(found[-1].mean[0], plain.mean[0])
+    for step in found:
+        if step.final is not None:
+            assert step.final().shape == step.mean.shape
+
+
+def test_paths_end_in_their_ends(process: GenerativeProcess) -> None:
+    """The path between two initial states begins at one and ends at the other."""
+    first, last = process.start(SEED, [0, 1])
+    found = process.between(first, last, 5)
+    assert found.shape == (5, *process.shape)
+    assert near(found[0], first)
+    assert near(found[-1], last)
+
+
+def test_what_is_broken_is_told(process: GenerativeProcess) -> None:
+    """A state of another shape and one that is not finite are refused, with level and sample."""
+    noise = independent(SEED, SAMPLES, process.shape)
+    with pytest.raises(ValueError, match="the initial state is"):
+        next(run(process, torch.zeros(3, 2, 8, 8), noise))
+    broken = process.start(SEED, SAMPLES).clone()
+    broken[1] = torch.nan
+    with pytest.raises(TargetError, match=r"on the way to level \d+: sample 3 of seed 5"):
+        next(run(process, broken, noise))
+
+
+def test_predicted_images() -> None:
+    """The predicted image of a DDPM is x̂_0, and it ends in the finished one."""
+    found = steps(Ancestral(diffusion()))
+    assert all(step.final is not None for step in found)
+    assert found[-1].final is not None
+    assert near(found[-1].final(), found[-1].mean)
+    assert all(step.final is None for step in steps(heat())[:-1])  # it predicts means alone
+
+
+def test_draws_of_a_step() -> None:
+    """Draw 0 has the numbers that a sample always had; further draws of a step are others."""
+    key = generator(3, Purpose.STEP, 2, 7).bit_generator.state["state"]["counter"]
+    assert key.tolist() == [0, 0, 2, 7]
+    more = generator(3, Purpose.STEP, 2, 7, draw=4).bit_generator.state["state"]["counter"]
+    assert more.tolist() == [0, 4, 2, 7]
+    noise = independent(3, [2], SHAPE)
+    assert torch.equal(noise(7), noise(7, 0))
+    assert not torch.equal(noise(7), noise(7, 1))
+
+
+def test_corrupted_images() -> None:
+    """At level 0 nothing is lost; at the last level heat leaves the mean, and a DDPM noise."""
+    images = torch.rand(2, *SHAPE)
+    draw: Draw = lambda number: torch.zeros(2, *SHAPE)  # noqa: E731
+    process = heat()
+    assert near(process.corrupt(images, 0, draw), images)
+    flat = process.corrupt(images, process.card.levels, draw)
+    assert near(flat.mean((2, 3)), images.mean((2, 3)))
+    other = Ancestral(diffusion())
+    assert near(other.corrupt(images, 0, draw), images)
+    assert float(other.corrupt(images, 10, draw).abs().max()) < 1
