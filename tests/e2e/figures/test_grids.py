@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sitegen.figures.clips import BACKGROUND
 from sitegen.generative.process.noise import independent
+from sitegen.generative.process.protocol import run
 from sitegen.media.frames import Frame, grid, to_uint8
 from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU
@@ -131,6 +132,20 @@ def test_trajectories_of_a_ddpm(sources: Sources) -> None:
     wanted = [trajectory.u_K, *(step.state for step in trajectory.steps)]
     for frame, images in zip(frames(made), wanted, strict=True):
         assert np.array_equal(frame, grid(to_uint8(images.numpy()), 2, BACKGROUND))
+
+
+@pytest.mark.parametrize("model", ["noise", "cascade"])
+def test_predicted_images(sources: Sources, model: str) -> None:
+    """With show="final" each level but the first shows the image predicted from the one before."""
+    shown = frames(job(sources, "trajectories", model, count=1, show="final"))
+    sampler = load_sampler(sources[model], CPU)
+    process = sampler.process
+    step, *rest = run(process, sampler.start(0, [0]), sampler.noise(0, [0]))
+    assert step.final is not None
+    wanted = to_uint8(process.pixels(step.final(), 0).numpy())[0]
+    assert np.abs(shown[1].astype(int) - wanted).max() <= 1
+    last = to_uint8(process.pixels(rest[-1].mean, 0).numpy())[0]
+    assert np.abs(shown[-1].astype(int) - last).max() <= 1
 
 
 VISITED = (8, 6, 5, 3, 1, 0)
