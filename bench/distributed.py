@@ -214,7 +214,8 @@ def chart(gains: dict[str, list[float]]) -> Drawing:
         parts.append(label(90, y, name, size=13, anchor="start"))
     title = "Expected speed-up of a cluster"
     words = "; ".join(f"{name}: {gain[-1]:.1f} with 64 workers" for name, gain in gains.items())
-    return Drawing(480, 484, 640, title, f"Simulated with measured times. {words}.", group(*parts))
+    words = f"Simulated with measured times. {words}."
+    return Drawing(480, 484, 640, title, group(*parts), description=words)
 
 
 if __name__ == "__main__":

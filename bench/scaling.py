@@ -178,7 +178,9 @@ def chart(name: str, costs: Sequence[Cost]) -> Drawing:
         for cost in costs
     )
     words = f"The horizontal axis is linear in the work. {told}."
-    return Drawing(480, 500, 640, f"Cost of a build by {WORDS[name]}", words, group(*parts))
+    return Drawing(
+        480, 500, 640, f"Cost of a build by {WORDS[name]}", group(*parts), description=words
+    )
 
 
 def _plot(

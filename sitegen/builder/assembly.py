@@ -133,7 +133,8 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
     alt = figure.alt or f"{planned.description}{measured}"
     known = all(level < len(planned.sigmas) for level in record.levels)
     sigmas = tuple(planned.sigmas[level] for level in record.levels) if known else ()
-    placed, words = replace(record, files=files), figure.spec.choice
+    parameters = figure.spec.with_words(record.parameters, planned.cards)
+    placed, words = replace(record, files=files, parameters=parameters), figure.spec.choice
     return Media(figure.id, planned.page, alt, figure.caption, placed, sigmas, words)
 
 

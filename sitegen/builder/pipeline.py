@@ -425,6 +425,9 @@ def _changes(
     for name in sorted({*old, *new}):
         yield from _went(name, old.get(name), new.get(name), quoted)
     yield from _went("sitegen's recipe for it", then.get("recipe"), now["recipe"], str)
+    yield from _went(
+        "sitegen's constants for it", then.get("constants"), now.get("constants"), _names
+    )
     yield from _went(f"the example of {names[0]}", then.get("example"), now.get("example"), _short)
     models = then.get("models", [])
     if len(models) != len(names):
@@ -442,3 +445,8 @@ def _went(name: str, old: object, new: object, words: Callable[[Any], str]) -> I
 
 
 _short = itemgetter(slice(8))  # of a digest
+
+
+def _names(groups: Mapping[str, Any]) -> str:
+    """Name groups of constants that are not those of the baseline."""
+    return f"other values of {' and '.join(groups)}"

@@ -1,18 +1,20 @@
 """The plan of a build: which figures it takes, and the key of each.
 
-A key is the digest of what the author asked for: the spec, the cards, the weights and priors, and
-the recipe of the kind. What else changes pixels, the environment, is recorded with a clip and not
-keyed: an upgrade, or a look at the site on another machine, renders nothing again.
+A key is the digest of everything that decides the bytes of a figure's files: the spec, the files
+that it names, the cards, the weights and priors, the constants that have changed (see
+figures/constants.py), and the recipe of the kind. The environment may change the last bits too. It
+is recorded with a clip and not keyed, so an upgrade or another machine renders nothing again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.figures.base import Figure, spec_json
+from sitegen.figures.constants import changed_constants
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.ffmpeg import encoder_version
 from sitegen.media.manifest import ModelRef, Record
@@ -28,6 +30,7 @@ class PlannedFigure:
     request_digest: the key, which is the digest of `request_json`, of all that decides the pixels
     description: what is to be seen, in the author's words or in those of the spec
     evaluations: how many images the network of each model sees
+    cards: those of the models
     """
 
     figure: Figure
@@ -39,6 +42,7 @@ class PlannedFigure:
     sigmas: tuple[float, ...] = ()
     description: str = ""
     evaluations: tuple[int, ...] = ()
+    cards: tuple[ModelCard, ...] = ()
 
 
 def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:
@@ -50,12 +54,15 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
     """
     models = [sources[name] for name in figure.models]
     require_fit(figure, sources)
+    figure = replace(figure, contents=_contents(figure))
+    constants = changed_constants(figure.spec.constants)
     request_json = canonical_json(
         {
-            "spec": {**spec_json(figure), **_contents(figure)},
+            "spec": {**spec_json(figure), **figure.contents},
             "recipe": figure.spec.recipe,
             "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
             **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
+            **({"constants": constants} if constants else {}),
         }
     )
     first = models[0].card
@@ -69,6 +76,7 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
         _sigmas(first),
         figure.alt or figure.spec.describe(first),
         figure.spec.evaluations([model.card for model in models]),
+        tuple(model.card for model in models),
     )
 
 

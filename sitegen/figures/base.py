@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -26,9 +26,12 @@ from pydantic.dataclasses import dataclass as validated
 from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import SourceLocation, close_match, known_words
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.chosen import ChosenFrom, Samples, choice, require_choice
+from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, STILLS
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
@@ -109,7 +112,8 @@ class FigureSpec:
     that show the kind at its best with a model named NAME. `distinct_states` says that `count` may
     not be more than there are initial states. `draws_label` says that the label stands in the
     picture; otherwise it is in words alone, and decides no pixel. `one_shape` says that all of its
-    models must make images of one size and number of channels.
+    models must make images of one size and number of channels. `constants` are the groups of
+    constants that decide the bytes of its files, which are part of the key (figures/constants.py).
     """
 
     recipe: ClassVar[int] = 1
@@ -117,6 +121,7 @@ class FigureSpec:
     distinct_states: ClassVar[bool] = False
     draws_label: ClassVar[bool] = False
     one_shape: ClassVar[bool] = True
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, DRAWINGS)
 
     model: Model
     label: Label = Field(default=None, kw_only=True)
@@ -187,6 +192,15 @@ class FigureSpec:
         """
         what = (type(self).__doc__ or type(self).__name__).splitlines()[0].rstrip(".")
         return f"{what}, of {self.named(card)}"
+
+    def with_words(
+        self, parameters: Mapping[str, Any], cards: Sequence[ModelCard]
+    ) -> Mapping[str, Any]:
+        """Return a record's parameters with the words of today's cards, which no file depends on.
+
+        `cards` are those of `models`.
+        """
+        return parameters
 
     @property
     def images(self) -> int:
@@ -320,6 +334,8 @@ class ChosenSpec(FigureSpec):
 class Grid(ChosenSpec):
     """Samples in rows, from their flat initial states to the finished images."""
 
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS)
+
     count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
     columns: StrictInt | None = Field(
         default=None,
@@ -399,7 +415,7 @@ class Figure:
     """A figure that a page asks for; an empty id means that the page chooses one.
 
     `root` is the folder of the site, where the files that the spec names are found; `row` is where
-    it stands beside others.
+    it stands beside others; `contents` are the digests of these files in its key, by field.
     """
 
     kind: str
@@ -410,6 +426,20 @@ class Figure:
     place: SourceLocation
     root: Path = Path()
     row: Row | None = None
+    contents: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of the file that a field names, which is the content of the key.
+
+        Raises RefusedError if it has changed since the figure was keyed, PlatformError if it cannot
+        be read.
+        """
+        path = self.root / getattr(self.spec, name)
+        with platform_errors(path, "read"):
+            data = read_file(path)
+        if digest_bytes(data) != self.contents.get(name, digest_bytes(data)):
+            raise RefusedError(f"{path}: changed while the site was built; build again")
+        return data
 
     @property
     def models(self) -> tuple[str, ...]:

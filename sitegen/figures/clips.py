@@ -16,15 +16,10 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.media.encoder import ClipSpec, crf_for, write_still
 from sitegen.media.frames import Colour, Frame, grid, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.look import film
+from sitegen.media.look.colours import BACKGROUND, DARK, LIGHT
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.models import Trajectory
-
-BACKGROUND: Colour = (32, 36, 48)
-INK: Colour = (228, 231, 241)
-"""What stands behind pictures, and the words on it, on pages of any colour."""
-LIGHT: tuple[Colour, Colour] = (255, 255, 255), (29, 33, 48)
-DARK: tuple[Colour, Colour] = (18, 21, 31), INK
-"""Paper and ink of the theme (static/style.css), for light pages and for dark ones."""
 
 
 def noise_std_of(spec: FigureSpec, card: ModelCard) -> float:
@@ -56,8 +51,8 @@ def even_levels(visited: Sequence[int], count: int) -> tuple[int, ...]:
 
 
 def default_fps(steps: int) -> float:
-    """Frames a second: a clip lasts about five seconds, where 24 to 60 of them allow it."""
-    return min(60.0, max(24.0, float(round(steps / 5))))
+    """Return the frames a second at which a clip lasts about `film.SECONDS`, within its limits."""
+    return min(film.FASTEST, max(film.SLOWEST, float(round(steps / film.SECONDS))))
 
 
 def clip_spec(

@@ -38,31 +38,22 @@ from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.files import digest, platform_errors, temporary_folder
 from sitegen.media.ffmpeg import GET_ENCODER, executable
 from sitegen.media.frames import Frame, pad_to_even, upscale
+from sitegen.media.look import film, stills
 from sitegen.media.manifest import MediaFile
 from sitegen.media.mp4 import clip_faults
 
-GIF_BYTES = 2_000_000
-"""What a GIF may weigh; frames are dropped until it does, or until one is left."""
 LARGE_GIF_BYTES = 5_000_000
-"""What an enlarged GIF may weigh; it is enlarged less until it does."""
-NATIVE_BYTES = 256_000_000
-"""What the native frames may take on disk; half of them are dropped whenever they take more."""
+"""Largest size of an enlarged GIF, which `export` writes; it is enlarged less until it fits."""
 STALL_SECONDS = 120.0
 """How long ffmpeg may take without progress, for each million pixels of a frame."""
 
 T = TypeVar("T")
 _Generator: TypeAlias = Generator[Any, Any, Any]
 _Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
-_GIF_FPS = 15
 _LARGE_GIF = 480  # pixels of width
 _LARGEST = 16383  # pixels a side; what WebP can hold
-_KEYFRAME_EVERY = 10
-_EXACT_PSNR, _GOOD_PSNR = 40.0, 30.0  # dB; the latter at CRF 23 or better
-_COLOUR_PSNR = 32.0  # dB; a clip's last frame of small coloured pictures has 27 to 34 in RGB
+_GOOD_PSNR = 30.0  # dB, at CRF 23 or better
 _GOOD_SHARE = 0.2  # of the contrast between neighbours: noise is coded worse than pictures
-
-_QUALITIES = range(60, 97)  # of a lossy still
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
 _STARTING = threading.Lock()
@@ -96,8 +87,8 @@ class ClipSpec:
 
 
 def crf_for(image_size: int) -> int:
-    """The quality for clips of images of that many pixels a side: small ones are worth more."""
-    return 18 if image_size <= 64 else 20
+    """Return the quality for clips of images of that many pixels a side."""
+    return film.CRF_SMALL if image_size <= film.SMALL else film.CRF
 
 
 def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
@@ -112,7 +103,7 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
     if first is None:
         raise TargetError("a clip needs at least one frame, and there was none")
     with temporary_folder(folder.absolute()) as work:
-        native = _NativeFrames(work, first, math.ceil(spec.fps / _GIF_FPS))
+        native = _NativeFrames(work, first, math.ceil(spec.fps / film.GIF_FPS))
         stream = native.keeping(itertools.chain([first], stream))
         files = {
             "mp4": _mp4(stream, native, spec, work / "clip.mp4"),
@@ -137,10 +128,11 @@ def write_still(frame: Frame, path: Path) -> MediaFile:
     The lossy ones have one colour for four pixels, as clips do, which do not look better. Raises
     TargetError if the encoder failed, PlatformError if the file cannot be written.
     """
-    enough = bisect_left(_QUALITIES, True, key=lambda each: bool(_webp(frame, quality=each)))
-    options: list[dict[str, Any]] = [{"lossless": True, "quality": 80}]
-    options += ({"quality": each} for each in _QUALITIES[enough : enough + 1])
-    options += [each | {"method": 6} for each in options[1:]]  # slower, and 2 % lighter
+    qualities = range(*stills.QUALITIES)
+    enough = bisect_left(qualities, True, key=lambda each: bool(_webp(frame, quality=each)))
+    options: list[dict[str, Any]] = [{"lossless": True, "quality": stills.LOSSLESS_QUALITY}]
+    options += ({"quality": each} for each in qualities[enough : enough + 1])
+    options += [each | {"method": stills.METHOD} for each in options[1:]]  # slower, 2 % lighter
     choices = [data for each in options if (data := _webp(frame, **each))]
     require(bool(choices), path, "does not look like its frame")
     with platform_errors(path):
@@ -170,7 +162,7 @@ def preflight() -> None:
 
 
 class _NativeFrames:
-    """Native frames, a file each: every `stride`-th one and the last, at most NATIVE_BYTES."""
+    """Native frames, one file each: every `stride`-th and the last, within `film.NATIVE_BYTES`."""
 
     def __init__(self, folder: Path, first: Frame, stride: int) -> None:
         self._folder, self._stride = folder, stride
@@ -184,7 +176,7 @@ class _NativeFrames:
             if self.seen % self._stride == 0:
                 self._keep()
             self.seen += 1
-            while len(self.kept) * self.last.nbytes > NATIVE_BYTES and len(self.kept) > 2:
+            while len(self.kept) * self.last.nbytes > film.NATIVE_BYTES and len(self.kept) > 2:
                 for number in self.kept[1::2]:
                     self._path(number).unlink()
                 self.kept, self._stride = self.kept[::2], self._stride * 2
@@ -235,11 +227,10 @@ def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: P
             f"the clip would be {width} × {height} pixels, above {_LARGEST} a side; "
             "show fewer images in it"
         )
-    scale = "scale=out_color_matrix=bt709:out_range=tv:flags=area+accurate_rnd+full_chroma_int"
-    colours = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+    filters = f"scale={film.SCALE},format=yuv420p,setparams={film.COLOURS}"
     arguments = [
-        *("-vf", f"{scale}+bitexact,format=yuv420p,setparams={colours}", "-profile:v", "high"),
-        *("-preset", "medium", "-threads", "1", "-crf", str(spec.crf), "-g", str(_KEYFRAME_EVERY)),
+        *("-vf", filters, "-profile:v", film.PROFILE, "-preset", film.PRESET, "-threads", "1"),
+        *("-crf", str(spec.crf), "-g", str(film.KEYFRAME_EVERY)),
         *("-movflags", "+faststart", "-f", "mp4"),
     ]
     shown = (_shown(each, spec) for each in frames)
@@ -258,12 +249,12 @@ def _gif(native: _NativeFrames, seconds: float, path: Path) -> MediaFile:
     kept, (height, width, _) = len(native.kept), native.last.shape
     while True:
         # at most 15 a second, each for whole hundredths of a second
-        pause = max(round(100 * seconds / kept), math.ceil(100 / _GIF_FPS))
+        pause = max(round(100 * seconds / kept), math.ceil(100 / film.GIF_FPS))
         twice = itertools.chain(native.evenly(kept), native.evenly(kept))
         file = _paletted(twice, kept, (width, height), pause, path)
-        if file.bytes <= GIF_BYTES or kept == 1:
+        if file.bytes <= film.GIF_BYTES or kept == 1:
             return file
-        kept = max(1, min(kept - 1, int(kept * 0.97 * GIF_BYTES / file.bytes)))
+        kept = max(1, min(kept - 1, int(kept * 0.97 * film.GIF_BYTES / file.bytes)))
 
 
 def _paletted(
@@ -273,7 +264,7 @@ def _paletted(
     filters = (
         f"split[a][b];[a]trim=end_frame={count},palettegen[palette];"
         f"[b]trim=start_frame={count},setpts=PTS-STARTPTS[shown];"
-        "[shown][palette]paletteuse=dither=none:diff_mode=rectangle"
+        f"[shown][palette]paletteuse=dither={film.DITHER}"
     )
     rate = Fraction(100, min(pause, 65535))
     options = {"codec": "gif", "pix_fmt_out": "pal8", "fps": rate}
@@ -529,8 +520,10 @@ def psnr(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
 
 def _looks_the_same(seen: Frame, source: Frame) -> bool:
     """Whether two RGB frames are equally bright everywhere, and as like in colour as clips are."""
-    bright = psnr(seen @ _LUMA, source @ _LUMA)
-    return bright > _EXACT_PSNR and psnr(_squares(seen), _squares(source)) > _COLOUR_PSNR
+    luma = np.array(stills.LUMA, np.float32)
+    if psnr(seen @ luma, source @ luma) <= stills.EXACT_PSNR:
+        return False
+    return psnr(_squares(seen), _squares(source)) > stills.COLOUR_PSNR
 
 
 def _squares(frame: Frame) -> NDArray[np.float32]:

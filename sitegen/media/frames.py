@@ -6,11 +6,10 @@ A frame is an (H, W, 3) uint8 array in RGB. Everything here is exact: no picture
 import numpy as np
 from numpy.typing import NDArray
 
+from sitegen.media.look import stills
+
 Frame = NDArray[np.uint8]
 Colour = tuple[int, int, int]
-
-_WIDE_ENOUGH = 320
-_TOO_TALL = 1280
 
 
 def to_uint8(images: NDArray[np.floating]) -> Frame:
@@ -57,8 +56,8 @@ def scale_factor(width: int, height: int) -> int:
     The smallest even one: video keeps one colour for 2 × 2 pixels, so even factors keep colours
     sharp. A clip that would become taller than 1280 pixels is enlarged less.
     """
-    wanted = 1 if width >= _WIDE_ENOUGH else 2 * -(-_WIDE_ENOUGH // (2 * width))
-    return max(1, min(wanted, _TOO_TALL // height // 2 * 2))
+    wanted = 1 if width >= stills.WIDE_ENOUGH else 2 * -(-stills.WIDE_ENOUGH // (2 * width))
+    return max(1, min(wanted, stills.TOO_TALL // height // 2 * 2))
 
 
 def upscale(frame: Frame, factor: int) -> Frame:

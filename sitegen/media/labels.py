@@ -12,14 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sitegen.media.frames import Colour, Frame, upscale
-
-_INDEX = 0.68  # size of an index, in sizes of its letter
-_LOWERED = 0.18  # how far its baseline lies lower, in the same measure
-_STRIP = 920  # pixels of width that the pictures of a strip may take, where they are small
-_STRIP_GAP = 4
-_FONT = 34
-_PANEL = 320  # pixels of width that a panel may take, with its share of the gaps
-_GAP = 24  # between panels and around them; even, like all that follows
+from sitegen.media.look import labels as look
 
 
 def label_width(words: str, size: int) -> int:
@@ -46,15 +39,15 @@ def strip(rows: Sequence[tuple[str, Sequence[Frame]]], paper: Colour, ink: Colou
     """
     side = rows[0][1][0].shape[0]
     columns = len(rows[0][1])
-    factor = max(1, _STRIP // columns // side)
-    pitch = side * factor + _STRIP_GAP
-    words = max(label_width(name, _FONT) for name, _ in rows)
-    left = words + _FONT // 2
-    size = len(rows) * pitch - _STRIP_GAP, left + columns * pitch - _STRIP_GAP, 3
+    factor = max(1, look.STRIP_WIDTH // columns // side)
+    pitch = side * factor + look.STRIP_GAP
+    words = max(label_width(name, look.FONT) for name, _ in rows)
+    left = words + look.FONT // 2
+    size = len(rows) * pitch - look.STRIP_GAP, left + columns * pitch - look.STRIP_GAP, 3
     sheet = np.full(size, paper, np.uint8)
     for row, (name, pictures) in enumerate(rows):
-        top, middle = row * pitch, (words // 2, row * pitch + pitch // 2 + _FONT // 3)
-        sheet = write_label(sheet, name, middle, _FONT, ink)
+        top, middle = row * pitch, (words // 2, row * pitch + pitch // 2 + look.FONT // 3)
+        sheet = write_label(sheet, name, middle, look.FONT, ink)
         for column, picture in enumerate(pictures):
             start = left + column * pitch
             shown = upscale(picture, factor)
@@ -81,7 +74,7 @@ class Panels:
     @property
     def factor(self) -> int:
         """The whole number that pictures are enlarged by, even where it is above 1."""
-        fits = (_PANEL - _GAP) // self.side
+        fits = (look.PANEL - look.GAP) // self.side
         return max(1, fits if fits < 2 else fits // 2 * 2)
 
     @property
@@ -92,21 +85,21 @@ class Panels:
     @cached_property
     def font(self) -> int:
         """The size of the names in pixels: the largest at which each stays over its panel."""
-        room = self.picture + _GAP // 2
-        sizes = range(_FONT, 8, -1)
+        room = self.picture + look.GAP // 2
+        sizes = range(look.FONT, 8, -1)
         widest = max(self.labels, key=len)
         return next((size for size in sizes if label_width(widest, size) <= room), 8)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the canvas in pixels."""
-        pitch = self.picture + _GAP
-        return self._top + self.rows * pitch, len(self.labels) * pitch + _GAP
+        pitch = self.picture + look.GAP
+        return self._top + self.rows * pitch, len(self.labels) * pitch + look.GAP
 
     def place(self, panel: int, row: int) -> tuple[int, int]:
         """Top and left edge of a picture in pixels."""
-        pitch = self.picture + _GAP
-        return self._top + row * pitch, _GAP + panel * pitch
+        pitch = self.picture + look.GAP
+        return self._top + row * pitch, look.GAP + panel * pitch
 
     @cached_property
     def canvas(self) -> Frame:
@@ -114,7 +107,7 @@ class Panels:
         sheet = np.full((*self.size, 3), self.background, np.uint8)
         for panel, label in enumerate(self.labels):
             middle = self.place(panel, 0)[1] + self.picture // 2
-            baseline = self._top - _GAP // 2 - self.font // 8
+            baseline = self._top - look.GAP // 2 - self.font // 8
             sheet = write_label(sheet, label, (middle, baseline), self.font, self.ink)
         return sheet
 
@@ -131,13 +124,13 @@ class Panels:
     @property
     def _top(self) -> int:
         """Where the first row begins: below the names."""
-        return (_GAP + self.font + _GAP // 2) // 2 * 2
+        return (look.GAP + self.font + look.GAP // 2) // 2 * 2
 
 
 def _parts(words: str, size: int) -> list[tuple[str, int, float]]:
     """What is written after what: the text, its size, and how far its baseline is lowered."""
     letter, _, index = words.partition("_")
-    return [(letter, size, 0.0), (index, round(_INDEX * size), _LOWERED * size)]
+    return [(letter, size, 0.0), (index, round(look.INDEX * size), look.LOWERED * size)]
 
 
 @cache

@@ -27,6 +27,7 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
+from sitegen.figures.constants import COLOURS, FILM, STILLS
 from sitegen.figures.values import sequence, whole
 from sitegen.figures.views import Clip, Node, chosen_samples, clip_view
 from sitegen.generative.card.card import ModelCard
@@ -44,6 +45,7 @@ class Hierarchy(ChosenSpec):
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", leaves=8'
     counts: ClassVar[str] = "leaves"
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, f"{__name__}.look")
 
     splits: tuple[StrictInt, ...] | None = Field(
         default=None, description="The levels at which every branch splits in two, flattest first."

@@ -11,17 +11,14 @@ import numpy as np
 
 from sitegen.core.spool import Place, Spool
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
-from sitegen.figures.hierarchy import Hierarchy
+from sitegen.figures.clips import clip_spec, displayed, made_with, noise_std_of
+from sitegen.figures.hierarchy import Hierarchy, look
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.generative.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.look.colours import DARK, LIGHT
 from sitegen.sampling.models import HeatSampler, ModelProvider
-
-_SECONDS = 8.0  # that the tree takes to grow
-_SLOWEST, _FASTEST = 24.0, 60.0  # frames a second
-_AT_FIRST, _IN_THE_END = 0.75, 2.0  # seconds that the root and the whole tree are held
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
@@ -32,9 +29,11 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     noise_std = noise_std_of(spec, card)
     splits, visited = spec.splits_of(card), card.visited_levels
     left = dict(zip(visited, range(card.steps, -1, -1), strict=True))
-    layout = Layout(card.steps, tuple(left[at] for at in splits), card.image_size, paper, ink)
+    layout = Layout(
+        card.steps, tuple(left[at] for at in splits), card.image_size, paper, ink, look.WIDTH
+    )
     frames_a_level, fps = pace(card.steps, spec.fps)
-    begin, end = round(_AT_FIRST * fps), round(_IN_THE_END * fps)
+    begin, end = round(look.AT_FIRST * fps), round(look.IN_THE_END * fps)
     times = [(visited[0], begin), *((level, frames_a_level) for level in visited), (0, end)]
     dark = replace(layout, background=DARK[0], ink=DARK[1])
     wanted = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
@@ -69,9 +68,9 @@ def nodes(layout: Layout, visited: Sequence[int]) -> list[dict[str, Any]]:
 
 def pace(steps: int, fps: float | None) -> tuple[int, float]:
     """Frames a level, and frames a second, at which a tree grows in about eight seconds."""
-    frames_a_level = max(1, round(_SECONDS * _SLOWEST / (steps + 1)))
-    wanted = round((steps + 1) * frames_a_level / _SECONDS)
-    return frames_a_level, fps or min(_FASTEST, max(_SLOWEST, float(wanted)))
+    frames_a_level = max(1, round(look.SECONDS * look.SLOWEST / (steps + 1)))
+    wanted = round((steps + 1) * frames_a_level / look.SECONDS)
+    return frames_a_level, fps or min(look.FASTEST, max(look.SLOWEST, float(wanted)))
 
 
 def _pictures(

@@ -23,6 +23,7 @@ from sitegen.figures.base import (
     sampler_in,
 )
 from sitegen.figures.chosen import ChosenFrom, choice, require_choice
+from sitegen.figures.constants import COLOURS, FILM, LABELS, STILLS
 from sitegen.figures.values import sequence, whole
 from sitegen.figures.views import Clip, clip_view
 from sitegen.generative.card.card import ModelCard
@@ -39,6 +40,7 @@ class Interpolation(ComparedSpec):
     """Paths from one sample to another and back; a DDPM that is named has its own beside them."""
 
     example: ClassVar[str] = '"NAME", points=110, hold=10'
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, f"{__name__}.look")
 
     samples: tuple[Sample, ...] = Field(
         default=FIRST,

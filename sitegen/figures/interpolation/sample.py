@@ -10,25 +10,19 @@ from numpy.typing import NDArray
 
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import (
-    BACKGROUND,
-    INK,
     clip_spec,
     even_levels,
     made_with,
     noise_std_of,
     strips,
 )
-from sitegen.figures.interpolation import Interpolation
+from sitegen.figures.interpolation import Interpolation, look
 from sitegen.figures.paths import Paths, walk, ways_down
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.labels import Panels, strip
+from sitegen.media.look.colours import BACKGROUND, INK
 from sitegen.sampling.models import ModelProvider
-
-LABELS = {"DDPM": "Full DDPM latent"}
-"""The names of panels that are called otherwise than the ways to sample."""
-
-_IN_A_STRIP = 10
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
@@ -36,7 +30,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     spec = cast(Interpolation, figure.spec)
     card = models.heat_sampler(spec.model).model.card
     ways = ways_down(models, spec, Paths(spec.seed, spec.pairs, spec.points), spec.ddim_steps)
-    labels = tuple(LABELS.get(name, name) for name in ways)
+    labels = tuple(look.LABELS.get(name, name) for name in ways)
     panels = Panels(labels, len(spec.pairs), card.image_size, BACKGROUND, INK)
     fps = spec.fps or 30.0
     found: dict[str, Frame] = {}
@@ -65,7 +59,7 @@ def turns(points: int, hold: int) -> list[int]:
 
 def _strip(found: Mapping[str, Frame], spec: Interpolation, paper: Colour, ink: Colour) -> Frame:
     """Some points of every path, evenly spaced, a row for each way to sample."""
-    chosen = even_levels(range(spec.points - 1, -1, -1), min(_IN_A_STRIP, spec.points))
+    chosen = even_levels(range(spec.points - 1, -1, -1), min(look.IN_A_STRIP, spec.points))
     rows = [
         (name, [images[start + point] for point in chosen])
         for start in range(0, len(spec.pairs) * spec.points, spec.points)

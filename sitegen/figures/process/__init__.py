@@ -24,6 +24,7 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
+from sitegen.figures.constants import DRAWINGS
 from sitegen.generative.card.card import ModelCard
 
 
@@ -45,6 +46,7 @@ class Process(ChosenSpec):
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", image="FILE.png"'
     counts: ClassVar[str] = ""
+    constants: ClassVar[tuple[str, ...]] = (DRAWINGS, f"{__name__}.look")
 
     image: Annotated[
         OwnPicture | None,

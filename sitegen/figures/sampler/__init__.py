@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo
@@ -19,6 +19,7 @@ from sitegen.figures.base import (
     counted,
     sampler_in,
 )
+from sitegen.figures.constants import COLOURS, STILLS
 from sitegen.figures.views import live_view
 from sitegen.generative.card.card import ModelCard
 
@@ -55,6 +56,7 @@ class PageSampler(ChosenSpec):
 
     recipe: ClassVar[int] = 2
     one_shape: ClassVar[bool] = False
+    constants: ClassVar[tuple[str, ...]] = (STILLS, COLOURS)
 
     count: StrictInt = Field(default=9, ge=1, le=64, description="How many samples the poster has.")
     seed: Seed = 0
@@ -108,6 +110,21 @@ class PageSampler(ChosenSpec):
                 continue
             if fault := too_heavy(source.name, exported.size, exported.gflop):
                 yield fault
+
+    def with_words(
+        self, parameters: Mapping[str, Any], cards: Sequence[ModelCard]
+    ) -> Mapping[str, Any]:
+        """Return the parameters with what each model draws and what its poster shows."""
+        names = (self.known_as, *self.also)
+        words = [
+            {"subject": card.subject, "shows": counted(self.count, name, card.subject)}
+            for name, card in zip(names, cards, strict=True)
+        ]
+        noted = parameters.get("choices")
+        if not isinstance(noted, list) or len(noted) != len(words):
+            return parameters
+        choices = [{**each, **more} for each, more in zip(noted, words, strict=True)]
+        return {**parameters, "choices": choices}
 
     def describe(self, card: ModelCard) -> str:
         """Say what the first poster shows."""

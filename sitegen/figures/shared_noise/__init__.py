@@ -24,6 +24,7 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
+from sitegen.figures.constants import COLOURS, FILM, LABELS, STILLS
 from sitegen.generative.card.card import ModelCard
 
 WORDS = {
@@ -42,6 +43,7 @@ class SharedNoise(ChosenSpec):
     example: ClassVar[str] = '"NAME", count=5, rows=3'
     distinct_states: ClassVar[bool] = True
     counts: ClassVar[str] = "rows"
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS)
 
     count: StrictInt = Field(default=5, ge=2, le=100, description="How many initial states.")
     rows: StrictInt = Field(

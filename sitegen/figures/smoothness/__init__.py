@@ -20,6 +20,7 @@ from sitegen.figures.base import (
     Seed,
     sampler_in,
 )
+from sitegen.figures.constants import DRAWINGS
 from sitegen.generative.card.card import ModelCard
 
 
@@ -29,6 +30,7 @@ class Smoothness(ComparedSpec):
 
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", pairs=16'
+    constants: ClassVar[tuple[str, ...]] = (DRAWINGS, f"{__name__}.look")
 
     pairs: StrictInt = Field(default=16, ge=2, le=1000, description="How many pairs of samples.")
     points: StrictInt = Field(

@@ -291,16 +291,18 @@ def _picture_size(file: Path) -> tuple[int, int]:
         raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
 
 
-def read_picture(file: Path, image_size: int | None = None) -> RawImage:
-    """A picture, (H, W) when it has no colour, else (H, W, 3).
+def read_picture(file: Path, image_size: int | None = None, data: bytes | None = None) -> RawImage:
+    """Return a picture, (H, W) when it has no colour, else (H, W, 3).
 
-    With `image_size` its middle square is scaled to that side. Raises RefusedError for a file that
+    With `image_size` its middle square is scaled to that side. `data` is the content of the file,
+    if it was read before. Raises RefusedError for a file that
     cannot be read, and for pixels that have no one meaning: transparent, or of 32 bits.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd but readable files; what is not readable raises
-            with Image.open(file, formats=FORMATS) as opened:
+            source = file if data is None else io.BytesIO(data)
+            with Image.open(source, formats=FORMATS) as opened:
                 picture = _eight_bits(ImageOps.exif_transpose(opened))
     except DAMAGE as error:
         raise RefusedError(f"{file}: cannot be read as an image: {error}") from error

@@ -35,6 +35,7 @@ from sitegen.media.encoder import (
 )
 from sitegen.media.ffmpeg import encoder_version, executable
 from sitegen.media.frames import Frame, pad_to_even, upscale
+from sitegen.media.look import film
 from sitegen.media.manifest import MediaFile
 from tests.support.builders import children, run_python
 
@@ -190,12 +191,12 @@ def test_gif_drops_frames_to_be_light(tmp_path: Path, monkeypatch: pytest.Monkey
     spec = ClipSpec(10, 30, 1, BACKGROUND)
     whole = encode_clip(moving_frames(), spec, tmp_path)["gif"]
     limit = int(0.6 * whole.bytes)
-    monkeypatch.setattr(encode, "GIF_BYTES", limit)
+    monkeypatch.setattr(film, "GIF_BYTES", limit)
     file = encode_clip(moving_frames(), spec, tmp_path)["gif"]
     assert 0.75 * limit < file.bytes <= limit
     assert (file.frames or 0) / (file.fps or 1) == pytest.approx(2.5, rel=0.05)
     assert likeness(decode(tmp_path / "clip.gif", file)[-1], picture(COUNT - 1)) > 28
-    monkeypatch.setattr(encode, "GIF_BYTES", 10)
+    monkeypatch.setattr(film, "GIF_BYTES", 10)
     assert encode_clip(moving_frames(), spec, tmp_path)["gif"].frames == 1
 
 

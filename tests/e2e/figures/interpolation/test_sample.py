@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from sitegen.figures.clips import BACKGROUND, INK
-from sitegen.figures.interpolation.sample import LABELS, turns
+from sitegen.figures.interpolation.look import LABELS
+from sitegen.figures.interpolation.sample import turns
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
