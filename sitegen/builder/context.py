@@ -36,9 +36,10 @@ from sitegen.models.registry import ModelSource, site_models
 class BuildOptions:
     """What the command line adds to `site.toml`.
 
-    refilm: the figures whose clips are made again, none for all; None where nothing is made again
+    rerender: the figures to render again: empty for all, None for none
     distributed: the address of a scheduler, instead of that in `site.toml`; "local" for a cluster
         of `jobs` workers on this machine
+    default_scheduler: the address where neither `distributed` nor `site.toml` has one
     asked: device and precision as they were asked for, which workers see for themselves
     """
 
@@ -49,8 +50,9 @@ class BuildOptions:
     strict: bool = False
     dry_run: bool = False
     jobs: int = 1
-    refilm: tuple[str, ...] | None = None
+    rerender: tuple[str, ...] | None = None
     distributed: str | None = None
+    default_scheduler: str | None = None
     asked: tuple[str, str] = ("auto", "auto")
 
 
@@ -84,7 +86,7 @@ class BuildContext:
 
     def to_render(self, records: Records) -> list[PlannedFigure]:
         """What is missing or asked for again and not left out, one of those that are alike."""
-        only, again = self.options.only, self.options.refilm
+        only, again = self.options.only, self.options.rerender
         chosen = {
             planned.request_digest: planned
             for planned in self.figures
@@ -204,17 +206,19 @@ def _plan(pages: tuple[Page, ...], sources: Mapping[str, ModelSource]) -> tuple[
 
 
 def _require_known(options: BuildOptions, known: list[str]) -> None:
-    again = options.refilm or ()
-    for option, names in (("--only", options.only), ("--refilm", again)):
+    again = options.rerender or ()
+    for option, names in (("--only", options.only), ("--rerender", again)):
         for name in names:
             if name not in known:
                 words = known_words(name, known)
                 raise ConfigError(f"{option} {name}: no page has such a figure{words}")
     for name in again:
         if options.only and name not in options.only:
-            raise ConfigError(f"--refilm {name}: --only leaves it out; add --only {name}")
-    if options.offline and options.refilm is not None:
-        raise ConfigError("--refilm makes clips again, and --offline makes none; give one of them")
+            raise ConfigError(f"--rerender {name}: --only leaves it out; add --only {name}")
+    if options.offline and options.rerender is not None:
+        raise ConfigError(
+            "--rerender makes clips again, and --offline makes none; give one of them"
+        )
 
 
 def found(

@@ -135,7 +135,7 @@ def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> 
         state = "to be rendered" if record is None else "in the store"
         report.detail(f"{name}: {state}, key {planned.request_digest}")
         if record is not None and (other := other_environment(record, context.environment)):
-            remedy = f"`sitegen build --refilm {name}` makes it again"
+            remedy = f"`sitegen build --rerender {name}` makes it again"
             report.detail(f"{name}: made with {other}; {remedy}")
 
 
@@ -211,7 +211,7 @@ def render_missing(
             for name in planned.figure.models:
                 context.sources[name].require_usable()
     encoder.preflight()
-    address = options.distributed or context.site.scheduler
+    address = options.distributed or context.site.scheduler or options.default_scheduler
     if address is not None:
         return _render_in_cluster(address, context, chosen, report, encoder)
     made = renderer(context.sources, options.compute_target)

@@ -174,20 +174,19 @@ def compute_target(device: str, precision: str) -> ComputeTarget:
     return ComputeTarget(resolved, resolve_precision(precision, resolved))
 
 
-def cluster_address(distributed: str | None, jobs: int) -> str | None:
-    """Where shards are to be computed: as asked for, or by processes here where there are several.
-
-    None where this process does. ConfigError for what is no address.
-    """
-    from importlib.util import find_spec
-
+def require_scheduler_address(distributed: str | None) -> None:
+    """Raise ConfigError if `--distributed` names no scheduler."""
     from sitegen.core.errors import ConfigError
     from sitegen.core.urls import scheduler_fault
 
-    if distributed is not None:
-        if (fault := scheduler_fault(distributed)) is not None:
-            raise ConfigError(f"--distributed {distributed}: {fault}")
-        return distributed
+    if distributed is not None and (fault := scheduler_fault(distributed)) is not None:
+        raise ConfigError(f"--distributed {distributed}: {fault}")
+
+
+def default_scheduler(jobs: int) -> str | None:
+    """Return "local" for several jobs if dask is installed: processes of this machine."""
+    from importlib.util import find_spec
+
     return "local" if jobs > 1 and find_spec("distributed") else None
 
 

@@ -502,6 +502,6 @@ def _origin(media: Media) -> Origin:
         models=tuple(Maker(model.name, model.sha256) for model in record.models),
         seed=record.seed,
         sampling_noise_std=None if noise is None else format_value(noise),
-        command=f"sitegen build --only {media.id}{told_precision}",
+        command=f"sitegen build --rerender {media.id}{told_precision}",
         parameters=tuple(told.items()),
     )

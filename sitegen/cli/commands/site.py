@@ -264,7 +264,7 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
 
 
 EVERY = "*"
-"""What --refilm without a figure stands for; no figure is called so."""
+"""Value of --rerender without a figure; no figure has this id."""
 
 
 @click.command()
@@ -273,12 +273,13 @@ EVERY = "*"
 @compute_options
 @_figures_option("--only", metavar="FIGURE", help="Render only this figure; repeatable.")
 @_figures_option(
-    "--refilm",
+    "--rerender",
     is_flag=False,
     flag_value=EVERY,
     metavar="[FIGURE]",
-    help="Make the clips again, or only that of this figure; repeatable.",
+    help="Render all figures again, or only this one; repeatable.",
 )
+@_figures_option("--refilm", is_flag=False, flag_value=EVERY, hidden=True, help="--rerender.")
 @click.option("--offline", is_flag=True, help="Render nothing; fail if a clip is not in the store.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
@@ -291,13 +292,18 @@ EVERY = "*"
 )
 @talk_options
 def build(
-    config: Path, device: str, precision: str, refilm: tuple[str, ...], **wished: Any
+    config: Path,
+    device: str,
+    precision: str,
+    rerender: tuple[str, ...],
+    refilm: tuple[str, ...],
+    **wished: Any,
 ) -> None:
     """Render the figures that pages ask for, lay the pages out, and put the site in its folder.
 
-    A clip that was made before is used again, whatever device, precision and versions it was made
-    with; --refilm makes it again, and --verbose tells where here is another. A build that would
-    change nothing touches nothing.
+    A clip in the store is used, whatever device, precision and versions it was made with.
+    --rerender renders it again, and --verbose reports where this machine differs. A build that
+    would change nothing touches nothing.
 
     \b
     Examples:
@@ -305,17 +311,19 @@ def build(
       sitegen build --config paper/site.toml --output /tmp/site
       sitegen build --dry-run
       sitegen build --only mnist-trajectories --device cuda
-      sitegen build --refilm mnist-trajectories --precision float32
+      sitegen build --rerender mnist-trajectories --precision float32
       sitegen build --jobs 4
       sitegen build --distributed tcp://10.0.0.7:8786
     """
     from sitegen.builder.context import BuildOptions
     from sitegen.builder.pipeline import build
 
-    again = None if not refilm else () if EVERY in refilm else refilm
+    named = (*rerender, *refilm)  # --refilm is the old name
+    again = None if not named else () if EVERY in named else named
     asked = device, precision
-    wished["distributed"] = options.cluster_address(wished["distributed"], wished["jobs"])
-    wanted = BuildOptions(compute_target(*asked), refilm=again, asked=asked, **wished)
+    options.require_scheduler_address(wished["distributed"])
+    wished["default_scheduler"] = options.default_scheduler(wished["jobs"])
+    wanted = BuildOptions(compute_target(*asked), rerender=again, asked=asked, **wished)
     report = console()
     with report.patience("reading the pages and the clips in the store"):
         summary = build(config, wanted, options.figure_renderer, report)

@@ -120,16 +120,25 @@ def test_build(fake: Path, run: Run) -> None:
     assert (done.code, "contradict" in done.err) == (2, True)
 
 
-REFILMS = {("--refilm",): 2, ("--refilm", "second"): 1, ("--refilm", "second", "--refilm"): 2}
-
-
-def test_refilm(fake: Path, run: Run) -> None:
-    """Alone it means every figure, with names those, before other options as after them."""
+@pytest.mark.parametrize("name", ["--rerender", "--refilm"])
+def test_rerender(fake: Path, run: Run, name: str) -> None:
+    """Alone it means every figure, else those named; its hidden old name does the same."""
     write_page(fake, INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n')
     run("build", "--config", fake)
-    for words, count in REFILMS.items():
+    for words, count in {(name,): 2, (name, "second"): 1, (name, "second", name): 2}.items():
         done = run("build", *words, "--dry-run", "--config", fake)
         assert (done.out + done.err).count("would render") == count
+    assert "--refilm" not in run("build", "--help").out
+
+
+def test_the_command_under_a_figure(fake: Path, run: Run) -> None:
+    """The command that a page names for a figure renders that figure again."""
+    run("build", "--config", fake)
+    html = (fake.parent / "build/index.html").read_text()
+    ((words, name),) = re.findall(r"<code>sitegen (build --rerender (\S+)[^<]*)</code>", html)
+    done = run(*words.split(), "--config", fake)
+    assert f"rendering {name}: " in done.err
+    assert "1 rendered, 0 reused" in done.out
 
 
 def test_new(tmp_path: Path, run: Run) -> None:

@@ -36,7 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 CHANGES: dict[str, Any] = {
     "count": 5,
-    "columns": 2,
+    "columns": 1,
     "seed": 1,
     "show": "mean",
     "sampling_noise_std": 0.5,
@@ -47,7 +47,7 @@ CHANGES: dict[str, Any] = {
     "rows": 3,
     "pairs": 3,
     "ddim_steps": 3,
-    "leaves": 8,
+    "leaves": 2,
     "splits": [3, 1],
     "background": "dark",
     "vary": "brightness",

@@ -146,7 +146,7 @@ def test_dark_and_strip() -> None:
     origin = clip(noted).origin
     assert origin.models == (Maker("mnist", "1" * 64),)
     assert (origin.seed, origin.sampling_noise_std) == (7, "0.0125")
-    assert origin.command == "sitegen build --only a"
+    assert origin.command == "sitegen build --rerender a"
     assert origin.parameters == (
         ("Frames a second", "24"),
         ("Show", "state"),
@@ -154,7 +154,7 @@ def test_dark_and_strip() -> None:
         ("Weights", '{"a": 2, "b": 1}'),
     )
     half = clip({**noted, "precision": "bfloat16"}).origin
-    assert half.command == "sitegen build --only a --precision bfloat16"
+    assert half.command == "sitegen build --rerender a --precision bfloat16"
 
 
 def still(uri: str = "index.html", **results: Any) -> Still:
