@@ -23,7 +23,7 @@ from sitegen.builder.context import (
     found,
     new_notes,
 )
-from sitegen.builder.executor import Encoder, RendererFactory, RenderExecutor, naming
+from sitegen.builder.executor import Encoder, RendererFactory, RenderExecutor, naming, tracebacks
 from sitegen.builder.output import (
     LOCK_NAME,
     Tree,
@@ -63,6 +63,17 @@ def build(
     TargetError for figures that cannot be made, PlatformError for what the machine lacks,
     LockedError while another build is at work here. Whatever is raised, the old site stays.
     """
+    with tracebacks(report):
+        return _build(config, options, renderer, report, encoder)
+
+
+def _build(
+    config: Path,
+    options: BuildOptions,
+    renderer: RendererFactory,
+    report: Reporter,
+    encoder: Encoder,
+) -> Summary:
     site = load_site(config)
     _put_back(site, options)
     works = prepare_all(site, options, report.warn)

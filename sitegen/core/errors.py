@@ -2,6 +2,7 @@
 
     SitegenError            base; never raised itself
     ├── TargetError      1  a figure, a page or another target could not be made
+    │   └── PlugInError  1  because the code of another package failed
     ├── ConfigError      2  the command line, site.toml or a page asks for what cannot be
     ├── RefusedError     3  an input is unsafe, damaged or does not fit
     ├── PlatformError    4  the machine lacks something: an encoder, disk, memory, a device
@@ -22,6 +23,10 @@ class TargetError(SitegenError):
     """A figure, a page or another target could not be made."""
 
     exit_code = 1
+
+
+class PlugInError(TargetError):
+    """The code of another package failed; `__cause__` is the exception that it raised."""
 
 
 class ConfigError(SitegenError):
@@ -56,3 +61,16 @@ class PublishError(SitegenError):
     """Publishing was refused before anything was changed."""
 
     exit_code = 6
+
+
+def error_class(error: SitegenError) -> type[SitegenError]:
+    """Return the class of this module that an error belongs to, the nearest one.
+
+    A subclass from elsewhere, such as a plug-in, may take other arguments than a message.
+    """
+    return next(each for each in type(error).__mro__ if each.__module__ == __name__)
+
+
+def with_message(error: SitegenError, message: str) -> SitegenError:
+    """Return an error of the same class of this module with another message."""
+    return error_class(error)(message)

@@ -27,7 +27,7 @@ from sitegen.builder.pipeline import render_missing
 from sitegen.builder.plan import PlannedFigure
 from sitegen.core import errors
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import PlatformError, SitegenError, TargetError
+from sitegen.core.errors import PlatformError, SitegenError, TargetError, error_class
 from sitegen.core.installed import memory_full, not_installed
 from sitegen.core.progress import Advance, Reporter
 from sitegen.core.signals import catch_signals
@@ -309,7 +309,7 @@ def _serve(
         elif isinstance(error, Exception) and not isinstance(error, BrokenPipeError):
             if not isinstance(error, SitegenError):
                 tell("detail", "".join(traceback.format_exception(error)))
-            kind = type(error) if isinstance(error, SitegenError) else TargetError
+            kind = error_class(error) if isinstance(error, SitegenError) else TargetError
             tell("error", [kind.__name__, words(error, config.parent)])
         else:
             return False
