@@ -1,9 +1,8 @@
 """Frames into a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
 
 One pass over the frames, in memory that does not grow with their number: each goes to x264 as it
-comes, and at native size into a file, from which the GIF is made. imageio and
-imageio-ffmpeg write and read; every file is read again before it counts, and nothing is left
-behind when something fails.
+comes, and at native size into a file, from which the GIF is made. Every file is read again before
+it counts, and nothing is left behind when something fails.
 
     clip.mp4    H.264 High, yuv420p, BT.709, enlarged by a whole number, even size, index in front
     clip.gif    native size, at most 15 frames a second and 2 MB
@@ -11,20 +10,18 @@ behind when something fails.
 """
 
 import errno
-import inspect
 import io
 import itertools
 import math
 import os
-import re
 import signal
 import subprocess
 import tempfile
 import threading
 import weakref
 from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias, TypeVar, cast
@@ -48,7 +45,6 @@ STALL_SECONDS = 120.0
 """How long ffmpeg may take without progress, for each million pixels of a frame."""
 
 T = TypeVar("T")
-_Generator: TypeAlias = Generator[Any, Any, Any]
 _Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 _LARGE_GIF = 480  # pixels of width
 _LARGEST = 16383  # pixels a side; what WebP can hold
@@ -56,7 +52,6 @@ _GOOD_PSNR = 30.0  # dB, at CRF 23 or better
 _GOOD_SHARE = 0.2  # of the contrast between neighbours: noise is coded worse than pictures
 
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
-_STARTING = threading.Lock()
 _RUNNING: "weakref.WeakSet[_Ffmpeg]" = weakref.WeakSet()
 _MACHINE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
@@ -235,8 +230,8 @@ def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: P
     ]
     shown = (_shown(each, spec) for each in frames)
     rate = Fraction(spec.fps).limit_denominator(1001)
-    options = {"codec": "libx264", "pix_fmt_out": "yuv420p", "output_params": arguments}
-    _write(path, shown, (width, height), fps=rate, **options)
+    options = {"codec": "libx264", "pix_fmt_out": "yuv420p"}
+    _write(path, shown, (width, height), fps=rate, output_params=arguments, **options)
     ends = _shown(native.first, spec), _shown(native.last, spec)
     return verified_mp4(path, ends, native.seen, spec.fps, spec.crf)
 
@@ -267,8 +262,9 @@ def _paletted(
         f"[shown][palette]paletteuse=dither={film.DITHER}"
     )
     rate = Fraction(100, min(pause, 65535))
-    options = {"codec": "gif", "pix_fmt_out": "pal8", "fps": rate}
-    _write(path, twice, size, output_params=["-filter_complex", filters, "-f", "gif"], **options)
+    options = {"codec": "gif", "pix_fmt_out": "pal8"}
+    arguments = ["-filter_complex", filters, "-f", "gif"]
+    _write(path, twice, size, fps=rate, output_params=arguments, **options)
     return verified_gif(path, *size, count, float(rate))
 
 
@@ -311,87 +307,100 @@ def frames_at(path: Path, numbers: Iterable[int], pixels: int) -> dict[int, Fram
 
 
 def _write(
-    path: Path, frames: Iterable[Frame | bytes], size: tuple[int, int], **options: Any
+    path: Path,
+    frames: Iterable[Frame | bytes],
+    size: tuple[int, int],
+    *,
+    codec: str,
+    pix_fmt_out: str,
+    fps: Fraction | int,
+    output_params: Iterable[str],
 ) -> None:
-    """Write RGB frames of `size` (width, height) with options of imageio-ffmpeg.
-
-    Raises as `_Ffmpeg.call` does.
-    """
-    exact = ["-filter_threads", "1", "-map_metadata", "-1", "-flags:v", "+bitexact"]
-    options["output_params"] = [*exact, "-fflags", "+bitexact", *options["output_params"]]
-    options |= {"quality": None, "macro_block_size": 1, "ffmpeg_log_level": "quiet"}
-
-    def start() -> _Generator:
-        import imageio_ffmpeg
-
-        writer = imageio_ffmpeg.write_frames(path, size, **options)
-        writer.send(None)
-        return cast(_Generator, writer)
-
-    with closing(_Ffmpeg(start, path.parent, size[0] * size[1])) as ffmpeg:
+    """Write RGB frames of `size` (width, height). Raises as `_Ffmpeg.call` does."""
+    raw = ("-f", "rawvideo", "-vcodec", "rawvideo", "-s", f"{size[0]}x{size[1]}")
+    exact = ("-filter_threads", "1", "-map_metadata", "-1", "-flags:v", "+bitexact")
+    arguments = [
+        *("-y", *raw, "-pix_fmt", "rgb24", "-r", str(fps), "-i", "-", "-an"),
+        *("-vcodec", codec, "-pix_fmt", pix_fmt_out),
+        *(*exact, "-fflags", "+bitexact", *output_params, str(path)),
+    ]
+    with closing(_Ffmpeg(arguments, path.parent, size[0] * size[1], writes=True)) as ffmpeg:
         for frame in frames:
-            ffmpeg.call(ffmpeg.frames.send, frame)
+            ffmpeg.call(ffmpeg.write, frame)
         ffmpeg.finish()
 
 
 class _Ffmpeg:
-    """What imageio lacks of an ffmpeg that it runs: an end when it stands still, its last words.
+    """An ffmpeg that is fed or read, ended when it makes no progress, with its last words.
 
-    It says them into a file in `folder`, whose name it has from a variable that nothing else reads.
-
-    start: starts it, and returns the generator of imageio-ffmpeg that hands frames over
+    arguments: of the command line, after the program
+    folder: where its messages are kept, in a file that goes with it
     pixels: of one frame; larger ones are given more time
+    writes: whether it gets frames; otherwise it gives them
     """
 
-    def __init__(self, start: Callable[[], _Generator], folder: Path, pixels: int) -> None:
+    def __init__(
+        self, arguments: Iterable[str], folder: Path, pixels: int, *, writes: bool = False
+    ) -> None:
         self._words = folder / "words"
         self._patience, self._stalled = STALL_SECONDS * max(1.0, pixels / 1e6), False
-        name = re.sub(r"([\\':])", r"\\\1", str(self._words)).replace("%", "%%")
-        program = executable()
-        with _STARTING:
-            os.environ["FFREPORT"] = f"file={name}:level=16"
-            try:
-                self.frames = start()
-            except OSError as error:
-                if error.errno is None:  # imageio's own
-                    raise TargetError(f"ffmpeg cannot read it: {str(error)[:500]}") from error
-                raise PlatformError(f"cannot run {program}: {error}; {GET_ENCODER}") from error
-            except (LookupError, ValueError, AttributeError) as error:  # a line that did not come
-                why = f"{type(error).__name__}: {str(error)[:200]}"
-                raise TargetError(f"ffmpeg does not tell what the clip is: {why}") from error
-            finally:
-                os.environ.pop("FFREPORT", None)
-        inside = inspect.getgeneratorlocals(self.frames).values()
-        self._process = next(each for each in inside if isinstance(each, subprocess.Popen))
+        command = [executable(), "-hide_banner", "-nostats", "-v", "error", *arguments]
+        pipe, none = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            with self._words.open("wb") as words:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=pipe if writes else none,
+                    stdout=none if writes else pipe,
+                    stderr=words,
+                    env={name: each for name, each in os.environ.items() if name != "FFREPORT"},
+                    process_group=0,  # a Ctrl-C is for this process, which then ends it
+                )
+        except OSError as error:
+            self._words.unlink(missing_ok=True)
+            raise PlatformError(f"cannot run {command[0]}: {error}; {GET_ENCODER}") from error
         _RUNNING.add(self)
 
+    def write(self, frame: Frame | bytes) -> None:
+        """Hand a frame over."""
+        cast(IO[bytes], self._process.stdin).write(frame)
+
+    def read(self) -> Frame | None:
+        """Take a frame (H, W, 3), which comes as PPM; None after the last."""
+        pipe = cast(IO[bytes], self._process.stdout)
+        if not pipe.readline():
+            return None
+        width, height = (int(each) for each in pipe.readline().split())
+        pipe.readline()
+        data = pipe.read(3 * width * height)
+        return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
     def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call a function of imageio; only the time that it takes counts as ffmpeg's.
+        """Call `write` or `read`; only the time that it takes counts as ffmpeg's.
 
         Raises PlatformError if the machine stopped ffmpeg (disk full, no memory, killed, no such
         encoder, no progress) and TargetError, with ffmpeg's own words, if it failed otherwise.
         """
-        watch = threading.Timer(self._patience, self.kill, [True])
-        watch.daemon = True
-        watch.start()
-        try:
-            return function(*arguments)
-        except (OSError, RuntimeError) as error:  # the pipe broke; why, ffmpeg knows better
-            self.finish()
-            raise TargetError("ffmpeg ended before it had every frame") from error
-        finally:
-            watch.cancel()
+        with self._watch():
+            try:
+                return function(*arguments)
+            except (OSError, ValueError) as error:  # the pipe broke; ffmpeg's words say why
+                broken = error
+        self.finish()
+        raise TargetError("ffmpeg ended before it had every frame") from broken
 
     def finish(self) -> None:
         """Say that no more comes, and wait for the end. Raises as `call` does."""
-        self.call(self.frames.close)
-        code, said = self._process.wait(), ""
+        with self._watch():
+            self._close_pipes()
+            code = self._process.wait()
         if not code and not self._stalled:
             return
+        said = ""
         with suppress(OSError):
             text = self._words.read_bytes()[-_WORDS_BYTES:].decode("utf-8", "replace")
-            lines = re.sub(r"\ACommand line:\n.*\n", "", text).split("\n")
-            said = "\n    ".join(["; it said:", *filter(None, lines[-_WORDS_SHOWN - 1 :])])
+            lines = [line for line in text.split("\n") if line]
+            said = "\n    ".join(["; it said:", *lines[-_WORDS_SHOWN:]]) if lines else ""
         if self._stalled:
             raise PlatformError(
                 f"ffmpeg made no progress for {self._patience:.0f} seconds and was stopped; the "
@@ -403,10 +412,7 @@ class _Ffmpeg:
         """Leave nothing behind, whatever happened."""
         self.kill()
         self._process.wait()
-        self.frames.close()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                cast(IO[bytes], pipe).close()
+        self._close_pipes()
         self._words.unlink(missing_ok=True)
 
     def kill(self, stalled: bool = False) -> None:
@@ -416,6 +422,23 @@ class _Ffmpeg:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        """Kill it if the block takes too long."""
+        watch = threading.Timer(self._patience, self.kill, [True])
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
 
 
 def _failure(code: int, said: str) -> SitegenError:
@@ -465,21 +488,12 @@ def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
 
 
 def _decoded(path: Path, pixels: int) -> Iterator[Frame]:
-    """Every frame (H, W, 3) of a clip of so many pixels."""
-    about: dict[str, Any] = {}
-
-    def start() -> _Generator:
-        import imageio_ffmpeg
-
-        options = {"input_params": ["-xerror"], "output_params": ["-fps_mode", "passthrough"]}
-        reader = imageio_ffmpeg.read_frames(path, **options)
-        about.update(next(reader))
-        return cast(_Generator, reader)
-
-    with closing(_Ffmpeg(start, path.parent, pixels)) as ffmpeg:
-        width, height = about["size"]
-        while (frame := ffmpeg.call(next, ffmpeg.frames, None)) is not None:
-            yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
+    """Give every frame (H, W, 3) of a clip of so many pixels."""
+    arguments = ["-xerror", "-i", str(path), "-pix_fmt", "rgb24", "-fps_mode", "passthrough"]
+    arguments += ["-vcodec", "ppm", "-f", "image2pipe", "-"]
+    with closing(_Ffmpeg(arguments, path.parent, pixels)) as ffmpeg:
+        while (frame := ffmpeg.call(ffmpeg.read)) is not None:
+            yield frame
         ffmpeg.finish()
 
 

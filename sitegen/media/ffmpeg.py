@@ -23,7 +23,6 @@ def encoder_version() -> str:
 
 def executable() -> str:
     """The path of the ffmpeg that is used. Raises PlatformError if there is none."""
-    os.environ.pop("FFREPORT", None)  # or each ffmpeg would write a report of the user's
     try:
         from imageio.plugins.ffmpeg import get_exe
 
