@@ -13,11 +13,11 @@ from sitegen.sampling.models import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """Samples with noise of their own that all begin from the initial state of the first."""
+    """Return samples with noise of their own, all from the initial state of the first of them."""
     spec = cast(SharedInitialState, figure.spec)
     sampler = models.heat_sampler(spec.model)
     card = sampler.model.card
-    u_K = sampler.initial_states(spec.seed, [0]).expand(spec.count, -1, -1, -1)
+    u_K = sampler.initial_states(spec.seed, spec.numbers[:1]).expand(spec.count, -1, -1, -1)
     noise = independent(spec.seed, spec.numbers, card.shape, sampler.model.device)
     trajectory = sampler.trajectory(u_K, noise, noise_std_of(spec, card))
     return grid_job(figure, card, spec.shape, displayed(trajectory, spec.show))

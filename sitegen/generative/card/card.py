@@ -336,9 +336,9 @@ class ModelCard:
             yield ("sampling", "levels"), f"must begin with K, {levels}"
         yield from _network_misfits(values)
 
-    @property
+    @cached_property
     def schedule(self) -> BlurSchedule:
-        """σ_B of the levels 0 … K. Raises ConfigError for a model that does not blur."""
+        """σ_B of the levels 0 … K, computed once. Raises ConfigError for a model that does not blur."""
         if isinstance(self.blur, BlurRange):
             return BlurSchedule.log_spaced(self.levels, self.blur.sigma_min, self.blur.sigma_max)
         if self.blur is None:

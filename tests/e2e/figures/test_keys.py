@@ -1,6 +1,7 @@
 """Keys by perturbation: each constant, field and word changes the key, or leaves every byte."""
 
 import ast
+import shutil
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from sitegen.builder.cache import Store
 from sitegen.builder.executor import RenderExecutor
 from sitegen.builder.plan import PlannedFigure, plan_figure
 from sitegen.builder.renderer import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import RefusedError
 from sitegen.figures import constants
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.media import encoder
@@ -81,7 +84,6 @@ UNKEYED: dict[str, str] = {
     "_WORDS_SHOWN": "words of an error",
     "_WORDS_BYTES": "words of an error",
     "_RUNNING": "state",
-    "_STARTING": "state",
     "_MACHINE": "errors",
     "_LACKING": "words of an error",
     "_SVG": "the namespace of SVG",
@@ -188,6 +190,16 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
         assert changed.request_digest != known, name
 
 
+def test_a_shared_state_of_chosen_samples(sources: Sources) -> None:
+    """Figures that begin from another state than before have new keys, all others keep theirs."""
+    found = {
+        samples: planned(sources, "shared_initial_state", samples=list(samples)).request_json
+        for samples in ((0, 3), (3, 0))
+    }
+    assert '"recipe":1' in found[0, 3]
+    assert '"recipe":2' in found[3, 0]
+
+
 def test_own_picture(sources: Sources, tmp_path: Path) -> None:
     """The content of an author's picture decides the key; its name does, too."""
     keys = set()
@@ -210,6 +222,20 @@ def test_every_word(sources: Sources, kind: str, tmp_path: Path) -> None:
     assert second.request_digest == first.request_digest
     folders = (tmp_path / str(number) for number in count())
     assert rendered(first, sources, next(folders)) == rendered(second, others, next(folders))
+
+
+def test_a_picture_that_changes_while_the_site_is_built(sources: Sources, tmp_path: Path) -> None:
+    """A figure is drawn of the very bytes of its key, or not at all."""
+    picture = sources["tiny"].example
+    assert picture is not None
+    shutil.copy(picture, tmp_path / "own.png")
+    figure = planned(sources, "process", tmp_path, image="own.png")
+    Image.new("L", (8, 8), 99).save(tmp_path / "own.png")
+    with pytest.raises(RefusedError, match=r"own\.png: changed while the site was built"):
+        rendered(figure, sources, tmp_path / "store")
+    assert Store(tmp_path / "store").keys("") == ()
+    shutil.copy(picture, tmp_path / "own.png")
+    assert rendered(figure, sources, tmp_path / "store")
 
 
 @cache

@@ -93,6 +93,7 @@ def test_presets() -> None:
     """Presets tell mended faults and δ, near names are offered; a DDPM has a card as well."""
     afhq, lsun = preset("afhq-64"), preset("lsun-church-128")
     assert afhq.schedule[200] == pytest.approx(32)
+    assert afhq.schedule is afhq.schedule  # computed once
     assert any("last entry to 0" in fault for fault in afhq.known_faults)
     assert lsun.training_noise_std == 0.01
     assert any("lacks sigma" in fault for fault in lsun.known_faults)
