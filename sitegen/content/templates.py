@@ -7,8 +7,9 @@ between `{% raw %}` and `{% endraw %}` is left alone, which is how a page shows 
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial, wraps
+from random import Random
 from traceback import walk_tb
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from jinja2 import (
     TemplateSyntaxError,
     Undefined,
     UndefinedError,
+    pass_context,
     pass_eval_context,
 )
 from jinja2.filters import FILTERS as DEFAULT_FILTERS
@@ -37,6 +39,7 @@ FAILURES = (
 """What an expression of an author can run into, beside what Jinja and our functions tell."""
 _DEEP = 100  # calls in a template beyond which it is the template that calls itself
 _UNKNOWN = "a call of the unknown"  # among the names of a template, which cannot say it
+_GENERATOR = "a random generator"  # likewise
 _FILE = "<template>"  # the name that Jinja gives to a template made from a string
 _MARKS = re.compile(r"([!-/:-@\[-`{-~])")
 _TYPE = "type the plain one, without full width and curls"
@@ -96,13 +99,22 @@ def _told(function: Callable[..., object]) -> Callable[..., str]:
     return call
 
 
+@pass_context
+def seeded_choice(context: Context, items: Sequence[Any]) -> Any:
+    """The filter `random`: return an item of a sequence, the same ones in every build."""
+    if not items:
+        return context.environment.undefined("No random item, sequence was empty.")
+    return context.vars.setdefault(_GENERATOR, Random(0)).choice(items)
+
+
 _FILTERS = {
+    "random": seeded_choice,
     "e": _escaped,
     "escape": _escaped,
     "forceescape": _forced,
     **{name: _told(DEFAULT_FILTERS[name]) for name in ("tojson", "urlize", "xmlattr")},
 }
-"""The filters that make HTML of a text elsewhere; here it stays a text."""
+"""Filters that differ from those of Jinja: `random`, and those that make HTML of a text there."""
 
 
 class _Pages(PageSandbox):

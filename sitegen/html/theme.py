@@ -30,7 +30,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.config.schema import Site
 from sitegen.content.sandbox import sandbox
-from sitegen.content.templates import FAILURES, reason_of
+from sitegen.content.templates import FAILURES, reason_of, seeded_choice
 from sitegen.core.diagnostics import Diagnostic, close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest_bytes, platform_errors
@@ -186,10 +186,12 @@ def _refuse_misspelt(folder: Path) -> None:
 def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
     shipped = FileSystemLoader(resource("templates"))
     loaders = [FileSystemLoader(own)] if own else []
-    return sandbox(
+    environment = sandbox(
         loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]),
         bytecode_cache=CompiledTemplates(resource("templates")),
     )
+    environment.filters["random"] = seeded_choice
+    return environment
 
 
 def _place(error: Exception, folder: Path) -> str | None:
