@@ -24,6 +24,7 @@ from sitegen.sampling.models import (
     DdpmSampler,
     HeatSampler,
     ModelProvider,
+    in_chunks,
     load_ddpm_sampler,
     load_heat_sampler,
 )
@@ -33,6 +34,11 @@ STEPS = 10
 """How many steps a block has."""
 AHEAD = 2
 """How many blocks of a shard are asked for beyond the one that is waited for."""
+TOLERANCE = 0.1
+"""Root mean square difference between a worker's numbers and those of this machine, at most.
+
+Precisions differ by a hundredth of this.
+"""
 MOST_LOST = 20
 """How often a shard's workers may be lost before it is given up."""
 
@@ -52,21 +58,25 @@ class ClusterModels(ModelProvider):
 
     def _heat_sampler(self, source: ModelSource) -> HeatSampler:
         sampler = load_heat_sampler(source, _HERE, engines=False)
-        return replace(sampler, place=place(self.cluster, source))
+        return replace(sampler, place=place(self.cluster, source, sampler.model))
 
     def _ddpm_sampler(self, source: ModelSource) -> DdpmSampler:
         sampler = load_ddpm_sampler(source, _HERE, engines=False)
-        return replace(sampler, place=place(self.cluster, source))
+        return replace(sampler, place=place(self.cluster, source, sampler.model))
 
 
-def place(cluster: Cluster, source: ModelSource) -> Place:
-    """Compute with a model in a cluster, whose workers are sent it now."""
+def place(cluster: Cluster, source: ModelSource, model: Any) -> Place:
+    """Compute with a model in a cluster, whose workers are sent it now.
+
+    model: the same model in this process, with which a sample of each worker's first block is
+        computed here as well
+    """
     held = cluster.hold(source)
 
     def compute(shards: Sequence[Descent], keep: Keep) -> Iterator[Seen]:
         count = shards[0].way.steps(source.card)
         ends = [*range(0, count, STEPS), count]
-        works = [_Work(cluster, source, held, shard, keep, ends) for shard in shards]
+        works = [_Work(cluster, source, model, held, shard, keep, ends) for shard in shards]
         with closing(_All(works)):
             for block in range(len(ends) - 1):
                 for work in works:
@@ -83,6 +93,13 @@ def _levels(blocks: Sequence[ShardBlock]) -> Iterator[Seen]:
         yield parts[0][0], joined(kept)
 
 
+def _alike(found: Numbers, wanted: Numbers) -> bool:
+    """Whether the first of some samples are those that are wanted."""
+    if found.shape[1:] != wanted.shape[1:] or len(found) < len(wanted):
+        return False
+    return bool(np.sqrt(np.mean((found[: len(wanted)] - wanted) ** 2)) <= TOLERANCE)
+
+
 def _tensor(numbers: Numbers) -> torch.Tensor:
     return torch.from_numpy(np.array(numbers))  # what came over the network cannot be written
 
@@ -93,6 +110,7 @@ class _Work:
 
     cluster: Cluster
     source: ModelSource
+    model: Any
     held: str
     shard: Descent
     keep: Keep
@@ -133,9 +151,36 @@ class _Work:
             except Lost:
                 self._ask_again(block)
                 continue
+            if fault := self._fault(found, block):
+                self.cluster.dismiss(found.worker, fault)
+                self._ask_again(block)
+                continue
             self.shard = replace(self.shard, initial=_tensor(found.state))
             del self.asked[block], future
             return found
+
+    def _fault(self, found: ShardBlock, block: int) -> str:
+        """Describe what is wrong with a worker's block; empty where nothing is.
+
+        The first block of each worker is compared with what this process computes for one sample,
+        up to `TOLERANCE`: enough to find one that computes something else, not one that lies.
+        """
+        first, last = self.ends[block], self.ends[block + 1]
+        arrays = [found.state, *(each for _, kept in found.seen for each in kept)]
+        if len(found.seen) != last - first or not all(np.isfinite(each).all() for each in arrays):
+            return "gave numbers that are not those of a shard"
+        key = self.held, found.worker
+        if key in self.cluster.compared:
+            return ""
+        sample, wanted = self.shard.shards(1)[0], list[np.ndarray[Any, Any]]()
+        for step in sample.walk(in_chunks(self.model), first, last):
+            state = step.state
+            wanted += [each.numpy() for each in sample.kept(step, self.keep)]
+        wanted = [state.numpy(), *wanted]
+        if len(wanted) != len(arrays) or not all(map(_alike, arrays, wanted)):
+            return "computes other pictures than this machine"
+        self.cluster.compared.add(key)
+        return ""
 
     def _ask_again(self, block: int) -> None:
         """All that was asked for is lost; what the build has of the shard is the new beginning."""
