@@ -37,7 +37,7 @@ AHEAD = 2
 TOLERANCE = 0.1
 """Root mean square difference between a worker's numbers and those of this machine, at most.
 
-Precisions differ by a hundredth of this.
+After the first ten steps of the shipped models, bfloat16 and float32 differ by less than 0.001.
 """
 MOST_LOST = 20
 """How often a shard's workers may be lost before it is given up."""
