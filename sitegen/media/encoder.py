@@ -363,7 +363,9 @@ class _Ffmpeg:
 
     def write(self, frame: Frame | bytes) -> None:
         """Hand a frame over."""
-        cast(IO[bytes], self._process.stdin).write(frame)
+        cast(IO[bytes], self._process.stdin).write(
+            frame if isinstance(frame, bytes) else frame.data
+        )
 
     def read(self) -> Frame | None:
         """Take a frame (H, W, 3), which comes as PPM; None after the last."""

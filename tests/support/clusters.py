@@ -108,7 +108,10 @@ def key_error() -> None:
     """Let this worker's code raise a KeyError."""
     import sitegen.cluster.worker as module
 
-    module.held_by = lambda *_: {}[20]  # type: ignore[misc]
+    def held_by(*_: Any) -> Any:
+        return dict[int, Any]()[20]
+
+    module.held_by = held_by  # type: ignore[assignment]
 
 
 def recursing() -> None:
@@ -118,7 +121,7 @@ def recursing() -> None:
     def held_by(*_: Any) -> Any:
         return held_by()
 
-    module.held_by = held_by
+    module.held_by = held_by  # type: ignore[assignment]
 
 
 def forgetful() -> None:

@@ -338,7 +338,7 @@ class ModelCard:
 
     @cached_property
     def schedule(self) -> BlurSchedule:
-        """σ_B of the levels 0 … K, computed once. Raises ConfigError for a model that does not blur."""
+        """σ_B of the levels 0 … K, computed once; ConfigError for a model that does not blur."""
         if isinstance(self.blur, BlurRange):
             return BlurSchedule.log_spaced(self.levels, self.blur.sigma_min, self.blur.sigma_max)
         if self.blur is None:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.figures.clips import BACKGROUND
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, grid, to_uint8
+from sitegen.media.look.colours import BACKGROUND
 from sitegen.sampling.models import HeatSampler, load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, frames, job

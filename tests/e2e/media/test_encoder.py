@@ -384,7 +384,7 @@ def encoded(
     path: Path, *arguments: str, codec: str = "libx264", pixels: str = "yuv420p", frames: Any = None
 ) -> Path:
     """Encode frames with ffmpeg arguments of the test's own."""
-    options = {"codec": codec, "pix_fmt_out": pixels, "fps": 10}
+    options: dict[str, Any] = {"codec": codec, "pix_fmt_out": pixels, "fps": 10}
     encode._write(path, frames or FRAMES, (48, 32), output_params=arguments, **options)
     return path
 
