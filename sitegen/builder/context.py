@@ -18,7 +18,9 @@ from sitegen.builder.assembly import PaperSite, assemble, placed
 from sitegen.builder.cache import ReadOnlyStore, Store
 from sitegen.builder.executor import naming
 from sitegen.builder.output import Tree
+from sitegen.builder.placing import KEPT
 from sitegen.builder.plan import PlannedFigure, environment, plan_figure
+from sitegen.builder.store_folder import require_store
 from sitegen.config.loader import load_site
 from sitegen.config.schema import SITES, Site
 from sitegen.content.pages import Page, read_pages
@@ -146,6 +148,7 @@ def prepare(config: Path, options: BuildOptions) -> BuildContext:
 
 def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     """The same for a site whose `site.toml` was read."""
+    require_store(site.cache_dir)
     store = Store(site.cache_dir)
     sources = with_known_digests(site, store)
     pages = read_pages(site, usable(sources, store).__contains__)
@@ -182,7 +185,7 @@ def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
 
     `own` are the folders of those that pages show or link to.
     """
-    folders = [site.root / name for name in ("pages", SITES, "theme", "models", "pictures")]
+    folders = [site.root / name for name in ("pages", SITES, "theme", "models", "pictures", KEPT)]
     folders += [site.cache_dir, *(entry.path for entry in site.models.values()), *own]
     for folder in (Path(os.path.realpath(each)) for each in folders):
         if output == folder or folder in output.parents or output in folder.parents:

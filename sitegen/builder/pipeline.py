@@ -7,6 +7,7 @@ one step. A build that would change nothing touches nothing.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,19 +25,12 @@ from sitegen.builder.context import (
     new_notes,
 )
 from sitegen.builder.executor import Encoder, RendererFactory, RenderExecutor, naming, tracebacks
-from sitegen.builder.output import (
-    LOCK_NAME,
-    Tree,
-    require_ours,
-    require_room,
-    rescue,
-    weight,
-)
-from sitegen.builder.placing import is_placed, place
+from sitegen.builder.output import Tree, require_ours, require_room, weight
+from sitegen.builder.placing import is_noted, is_placed, place, preserve_foreign_files
 from sitegen.builder.plan import PlannedFigure, environment, other_environment
-from sitegen.builder.prune import note_use, tidy
+from sitegen.builder.prune import MEGABYTE, note_use, tidy
+from sitegen.builder.store_folder import LOCK_NAME, claim
 from sitegen.builder.timings import AROUND_S, Speeds, first_estimate
-from sitegen.builder.uses import MEGABYTE
 from sitegen.builder.works import Work, prepare_all, whole
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
@@ -91,15 +85,15 @@ def _build(
     require_ours(output)
     with ExitStack() as locks:
         for work in works:
-            locks.enter_context(locked(work.context.site))
+            locks.enter_context(locked(work.context.site, reading=ready is not None))
         require_room(output)
-        for work in works:
+        for work in works if ready is None else ():
             _bring_up(work, renderer, report, encoder)
         _refuse_warnings(report, options)
         if any(work.missing for work in works):
             return _summary(works)
         tree = whole(works) if ready is None else ready
-        for line in rescue(output, site, tree):
+        for line in preserve_foreign_files(output, site, tree):
             report.warn(line)
         changed = place(tree, output, site)
         for work in works:
@@ -161,9 +155,9 @@ def _ready(works: Sequence[Work]) -> Tree | None:
 
 
 def _unchanged(works: Sequence[Work], tree: Tree) -> Summary | None:
-    """The summary where the site is as it should be; what killed builds left goes."""
+    """Return the summary where the site is as it should be, and remove what killed builds left."""
     roof = works[0].context
-    if not is_placed(tree, roof.output, roof.site):
+    if not is_placed(tree, roof.output, roof.site) or not is_noted(tree, roof.output, roof.site):
         return None
     for work in works:
         remove_leftovers(work.context)
@@ -307,13 +301,21 @@ def _estimates(
 
 
 @contextmanager
-def locked(site: Site) -> Iterator[None]:
-    """Hold the site for the block; LockedError, naming the site, while another sitegen does."""
-    try:
-        with lock(site.cache_dir / LOCK_NAME):
-            yield
-    except LockedError as error:
-        raise LockedError(f"{site.root}: {error}") from None
+def locked(site: Site, *, reading: bool = False) -> Iterator[None]:
+    """Hold the site for the block; LockedError, naming the site, while another sitegen does.
+
+    reading: all is in the store, so that one which may not be written needs no lock
+    Raises ConfigError if the site's `cache_dir` is not a store.
+    """
+    store = site.cache_dir
+    with ExitStack() as held:
+        try:
+            if not (reading and store.is_dir() and not os.access(store, os.W_OK)):
+                claim(store)
+                held.enter_context(lock(store / LOCK_NAME))
+        except LockedError as error:
+            raise LockedError(f"{site.root}: {error}") from None
+        yield
 
 
 @dataclass(frozen=True)

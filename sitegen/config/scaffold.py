@@ -90,6 +90,14 @@ def placeholders(site: Site) -> Iterator[Diagnostic]:
                 yield Diagnostic(shown(page), line, f"{quoted(_ABSTRACT)} {_OURS}")
 
 
+def placeholders_in(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a built file that have words of `sitegen new`, each with what it has."""
+    for number, line in enumerate(text.split("\n"), 1):
+        found = _PLACEHOLDER.search(line) or re.search(re.escape(_ABSTRACT), line)
+        if found:
+            yield number, f"{quoted(found[0])} {_OURS}"
+
+
 def _texts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     """All texts in nested tables and lists, with their keys."""
     if isinstance(value, str):

@@ -212,6 +212,11 @@ def host_mark() -> str:
     return digest_bytes("\n".join(parts).encode())[:8]
 
 
+def is_temporary(name: str) -> bool:
+    """Return whether a name is one that `temporary_path` makes."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def temporary_path(folder: Path) -> Path:
     """A free name in `folder` that `sweep` recognises once this process is gone."""
     pid = os.getpid()

@@ -26,7 +26,7 @@ def lock(path: Path) -> Iterator[None]:
     _require_shared_locks(path)
     with platform_errors(path, "lock"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         with platform_errors(path, "lock"):
             _take(handle, path)

@@ -26,10 +26,9 @@ from sitegen.builder.output import (
     read_folder,
     require_ours,
     require_room,
-    rescue,
 )
 from sitegen.builder.pipeline import locked, remove_leftovers
-from sitegen.builder.placing import place
+from sitegen.builder.placing import place, preserve_foreign_files
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.prune import tidy
 from sitegen.builder.works import Work
@@ -291,7 +290,7 @@ class Preview:
                     put_back(context.output)
                     require_room(context.output)
                     tree = context.tree(self._records)
-                    for line in rescue(context.output, context.site, tree):
+                    for line in preserve_foreign_files(context.output, context.site, tree):
                         self.report.warn(line)
                     place(tree, context.output, context.site)
                     if told := tidy(Work(context, self._records), changed=True):

@@ -118,14 +118,15 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
     help="Also replace what was not published from this clone, or be the first branch of all.",
 )
 @click.option("--strict", is_flag=True, help="Refuse on a warning of `sitegen check`.")
+@click.option("--stale", is_flag=True, help="Publish a folder that is older than its sources.")
 @click.option("--placeholders", is_flag=True, help="Publish the words of `sitegen new` as well.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @talk_options
 def publish(config: Path, output: Path | None, **options: Any) -> None:
     """Put the built site on a branch that GitHub Pages serves, after `sitegen check`.
 
-    A warning tells where the folder is older than its sources; a file in it that sitegen did not
-    write is refused, and so are words of `sitegen new` that wait for yours.
+    Refused are a folder that is older than its sources, a file in it that sitegen did not write,
+    and words of `sitegen new` in its pages.
 
     The branch then holds one commit: the built folder, .nojekyll, and CNAME where site.toml names a
     domain. Your files, your index and your branches are left alone.
@@ -243,8 +244,7 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
       sitegen clean --older-than 30d
       sitegen clean --store
     """
-    from sitegen.builder.output import clean
-    from sitegen.builder.prune import clean_old, clean_unused
+    from sitegen.builder.prune import clean, clean_old, clean_unused
     from sitegen.config.loader import load_papers, load_site
 
     if store + unused + (days is not None) > 1:
@@ -258,8 +258,8 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
         return
     site = load_site(config)
     papers = load_papers(site)
-    removed = [f"removed {path}" for each in (site, *papers) for path in clean(each, store=store)]
-    for line in removed or ["there was nothing to remove"]:
+    lines = [line for each in (site, *papers) for line in clean(each, store=store)]
+    for line in lines or ["there was nothing to remove"]:
         console().note(line)
 
 

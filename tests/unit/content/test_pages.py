@@ -2,6 +2,7 @@
 
 import re
 import time
+import unicodedata
 from difflib import SequenceMatcher
 from pathlib import Path
 from unittest.mock import patch
@@ -448,3 +449,15 @@ def test_links_find_headings_by_their_names(tmp_path: Path) -> None:
     front, page = read_pages(load_site(config))
     assert re.findall(r'href="([^"]*)">[abc]<', html(page)) == ["#h-results", "#data"]
     assert 'href="more/index.html#h-results"' in html(front)
+
+
+def test_two_spellings_of_one_name(tmp_path: Path) -> None:
+    """Pages whose names differ by Unicode normalisation only are refused, and both are named."""
+    site = make_site(tmp_path, SITE, "Words.\n")
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, "café")
+        (tmp_path / f"pages/{name}.md").write_text(f"# {form}\n")
+    with pytest.raises(ConfigError, match=r"caf.*\.md: has the name of another page") as told:
+        read_pages(site)
+    assert "caf\\xe9.md" in str(told.value)
+    assert "cafe\\u0301.md" in str(told.value)
