@@ -47,7 +47,8 @@ FAULTS = {
     ),
     4: Fault(
         "A folder that may not be written",
-        "Exit 4 before anything is sampled.",
+        "Exit 4 before anything is sampled; a store that may only be read serves a build that "
+        "renders nothing.",
     ),
     5: Fault(
         "Too few file descriptors or threads",
@@ -61,7 +62,7 @@ FAULTS = {
     ),
     7: Fault(
         "A byte that changes in the store or the built folder",
-        "It is found by its digest, put aside, named, and made again.",
+        "It is found by its digest, named, and made again.",
     ),
     8: Fault(
         "Records and manifests that are cut, or of another version",
@@ -131,7 +132,8 @@ FAULTS = {
     ),
     28: Fault(
         "A remote that moved, a hook that refuses, a kill or an error while publishing",
-        "Exit 6; remote, work tree and index are as they were, and no lock stays.",
+        "Exit 6; remote, work tree and index are as they were, and no lock stays. Silence of git "
+        "is reported after 20 s, and git is stopped after 5 minutes of it.",
     ),
     29: Fault(
         "Any clock, time zone and SOURCE_DATE_EPOCH",
@@ -170,6 +172,14 @@ FAULTS = {
         "Workers of a cluster that are killed, slow, or of another version or checkpoint; a "
         "scheduler that goes away or never was",
         "The same bytes, or exit 3 or 4 in words; nothing half written, nothing left there.",
+    ),
+    38: Fault(
+        "Files and links of the author in the built folder, the store and the exports",
+        "No command removes or changes them: it keeps a copy in `kept-from-build/`, or refuses.",
+    ),
+    39: Fault(
+        "A `cache_dir` that is another folder, or a link",
+        "Exit 2; without the marker that sitegen wrote, and through a link, nothing is removed.",
     ),
 }
 """1 to 30 are those of the review of faults, the others what was promised since."""

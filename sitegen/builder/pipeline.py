@@ -87,8 +87,10 @@ def _build(
         for work in works:
             locks.enter_context(locked(work.context.site, reading=ready is not None))
         require_room(output)
-        for work in works if ready is None else ():
-            _bring_up(work, renderer, report, encoder)
+        for work in works:
+            remove_leftovers(work.context)
+            if ready is None:
+                _bring_up(work, renderer, report, encoder)
         _refuse_warnings(report, options)
         if any(work.missing for work in works):
             return _summary(works)
@@ -116,7 +118,6 @@ def _bring_up(work: Work, renderer: RendererFactory, report: Reporter, encoder: 
     """Render what a site lacks; its lock is held."""
     context, records = work.context, work.records
     require_writable(context.site.cache_dir)
-    remove_leftovers(context)
     # Another build may have rendered some of it before this one had the lock.
     records |= found(work.missing, context.store(), context.environment)
     made = render_missing(context, records, renderer, report, encoder)

@@ -208,6 +208,7 @@ def test_one_id_on_two_pages(config: Path) -> None:
         export(config, ExportOptions(("way",)))
 
 
+@pytest.mark.fault(38)
 def test_a_second_export(config: Path) -> None:
     """The README keeps what it says of other figures; files of others are never overwritten."""
     for name in ("digits", "way", "digits"):

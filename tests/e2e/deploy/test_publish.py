@@ -190,6 +190,7 @@ def test_placeholders_of_a_stale_folder(paper: Paper) -> None:
     assert paper.publish(stale=True).changed
 
 
+@pytest.mark.fault(28)
 def test_a_remote_that_is_silent(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     """A remote that accepts and says nothing is reported, and git is stopped after a limit."""
     monkeypatch.setattr("sitegen.deploy.git.SILENCE_SECONDS", 0.5)

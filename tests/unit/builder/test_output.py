@@ -303,6 +303,7 @@ def test_clean(built: Builder, tmp_path: Path) -> None:
     assert traces(site.root) == before
 
 
+@pytest.mark.fault(38)
 def test_files_of_others_in_the_built_folder(built: Builder) -> None:
     """A build keeps them outside the store, a link as a link; `clean` refuses until then."""
     own = {"notes.txt": "words", "media/plan.png": "mine", "hand/index.html": "<p>mine</p>"}
@@ -327,6 +328,7 @@ def test_files_of_others_in_the_built_folder(built: Builder) -> None:
     assert not (kept / ".DS_Store").exists()
 
 
+@pytest.mark.fault(38)
 def test_rescued_files_stay(built: Builder) -> None:
     """Two of one name, and a folder named as a file was, are numbered; no command removes them."""
     for text in ("first", "second"):
@@ -344,6 +346,7 @@ def test_rescued_files_stay(built: Builder) -> None:
     assert [path.read_text() for path in kept if path.is_file()] == ["first", "second", "third"]
 
 
+@pytest.mark.fault(38)
 def test_a_page_that_was_edited_in_the_built_folder(built: Builder) -> None:
     """An edit of a built page, or of its media, is reported and kept when the site is built."""
     page = built.output / "index.html"
@@ -362,6 +365,7 @@ def test_a_page_that_was_edited_in_the_built_folder(built: Builder) -> None:
     assert not (built.root / KEPT / "2").exists()
 
 
+@pytest.mark.fault(4)
 def test_a_read_only_store_stops_no_build(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that may not be written serves a build that renders nothing."""
     store = built.root / ".sitegen"

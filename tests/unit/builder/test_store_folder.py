@@ -20,6 +20,7 @@ def clean_store(built: Builder) -> list[str]:
     return clean(load_site(built.config), store=True)
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("data", [True, False])
 def test_folder_of_others_is_no_store(tmp_path: Path, data: bool) -> None:
     """A `cache_dir` that is a repository or a folder of data is refused by all commands."""
@@ -41,12 +42,12 @@ def test_folder_of_others_is_no_store(tmp_path: Path, data: bool) -> None:
     for store in (True, False):
         with pytest.raises(ConfigError, match=words):
             clean(load_site(site.config), store=store)
-    for command in ("build", "publish", "export", "check"):
-        done = CliRunner().invoke(cli, [command, "--config", str(site.config)])
-        assert done.exit_code, command
+    for name in ("build", "publish", "export", "check"):
+        assert CliRunner().invoke(cli, [name, "--config", str(site.config)]).exit_code, name
     assert traces(site.root) == before
 
 
+@pytest.mark.fault(39)
 def test_nothing_is_removed_through_a_link(built: Builder, tmp_path: Path) -> None:
     """A store that is a link, or has one in it, is left alone, and so is what it leads to."""
     store, moved = built.root / ".sitegen", tmp_path / "elsewhere"
@@ -70,6 +71,7 @@ def test_nothing_is_removed_through_a_link(built: Builder, tmp_path: Path) -> No
     assert not store.exists()
 
 
+@pytest.mark.fault(38)
 def test_a_file_of_the_store_that_is_a_link_is_not_written(built: Builder) -> None:
     """A link in the place of the lock or of a note is named, and what it leads to stays."""
     mine = built.root / "mine.txt"
@@ -88,6 +90,7 @@ def test_a_file_of_the_store_that_is_a_link_is_not_written(built: Builder) -> No
     assert built().changed
 
 
+@pytest.mark.fault(38)
 def test_files_of_others_in_a_store_stay(built: Builder) -> None:
     """Every option of `clean` leaves them, wherever they are in the store, and says so."""
     store = built.root / ".sitegen"
@@ -112,6 +115,7 @@ def test_files_of_others_in_a_store_stay(built: Builder) -> None:
     shutil.rmtree(store / "quarantine")
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("proof", ["records", "asked", "weights", "built"])
 def test_older_stores_get_a_marker(built: Builder, proof: str) -> None:
     """A store without a marker is recognised by any file that only sitegen writes."""
