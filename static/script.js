@@ -195,18 +195,24 @@ class Clip {
     this.update();
   }
 
-  /* Hear of every frame that is shown, while it plays and after a jump alike. */
+  /* Show the words of every frame that is presented. Its time is the frame's start while a clip
+     plays, and in some browsers the time that was sought after a jump. */
   watch() {
     const { video } = this;
     if (!video.requestVideoFrameCallback) {
-      when(video, "timeupdate", () => this.show(Math.floor(video.currentTime * this.fps + 0.01)));
+      when(video, "timeupdate", () => this.show(this.frameAt(video.currentTime)));
       return;
     }
     const tick = (now, frame) => {
-      this.show(Math.round(frame.mediaTime * this.fps));
+      this.show(this.frameAt(frame.mediaTime));
       video.requestVideoFrameCallback(tick);
     };
     video.requestVideoFrameCallback(tick);
+  }
+
+  /* The frame at a time in seconds, which may have been rounded down. */
+  frameAt(seconds) {
+    return Math.floor(seconds * this.fps + 0.01);
   }
 
   show(frame) {
@@ -241,7 +247,7 @@ class Clip {
   arrive() {
     const { video } = this;
     if (!this.held || video.seeking || video.readyState < 1) return;
-    const here = clamp(Math.floor(video.currentTime * this.fps), 0, this.last);
+    const here = clamp(this.frameAt(video.currentTime), 0, this.last);
     const done = this.aimed === this.aim;
     if (done) this.aimed = this.aim = here; // somewhere else where the host knows no ranges
     if (this.aimed !== undefined) this.show(here);
