@@ -9,6 +9,7 @@
   const [FEWEST, MOST] = [4, 24]; // pictures that are kept, by how many numbers fit into memory
   const NUMBERS = 2 ** 25;
   const [SEVERAL, LEAVES] = [4, 8]; // samples of one press, and of a tree
+  const [BRANCHES, LONGEST] = [64, 2000]; // of a picture in a link; characters of it
   const SAVED = 512; // pixels of a picture that is saved, about
   const [FPS, REST] = [24, 24]; // of a film, and for how many frames its last picture stays
   const FILMS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
@@ -29,8 +30,9 @@
     return `${seed}.${number}${ways}${mean ? `~${mean.join(",")}` : ""}`;
   }
 
-  /* The picture that a text says, or nothing. */
+  /* The picture that a text says, or nothing. The text is from a link, which anybody may write. */
   function read(text) {
+    if (text.length > LONGEST) return;
     const parts = text.split("_");
     if (parts.length === 3) {
       const [between, share] = [parts.slice(0, 2).map(single), Number(parts[2])];
@@ -46,6 +48,8 @@
       level: Number(level),
       number: Number(number),
     }));
+    const falling = branches.every(({ level }, at) => level > (branches[at + 1]?.level ?? 0));
+    if (branches.length > BRANCHES || !falling) return;
     const mean = whole[4]?.split(",").map(Number);
     if (mean?.some(Number.isNaN)) return;
     return { seed: whole[1], number: Number(whole[2]), branches, ...(mean && { mean }) };
@@ -54,6 +58,10 @@
   /* Whether the starts that a picture says, if any, are those of a model of so many channels. */
   const fits = ({ between, mean }, channels) =>
     between ? between.every((each) => fits(each, channels)) : !mean || mean.length === channels;
+
+  /* Whether the branches of a picture part at levels that a model has. */
+  const reachable = ({ between, branches = [] }, top) =>
+    between ? between.every((each) => reachable(each, top)) : !(branches[0]?.level > top);
 
   /* Why nothing can be drawn here; empty where something can. */
   function hindrance() {
@@ -140,7 +148,8 @@
       const meant = boxes.find((box) => box.dataset.label === asked.get("model")) ?? boxes[0];
       if (meant !== this.box) return;
       const picture = read(asked.get("picture") ?? "");
-      if (!picture || !fits(picture, this.start.type === "color" ? 3 : 1)) return;
+      if (!picture || !fits(picture, this.start.type === "color" ? 3 : 1))
+        return this.tell(this.words.unreadable);
       const [state, predicted] = this.shows.querySelectorAll("input");
       (asked.get("shown") === "predicted" ? predicted : state).checked = true;
       this.wanted = { picture, level: Number(asked.get("level") ?? 0) };
@@ -232,6 +241,12 @@
       this.trouble.hidden = true;
       this.busy(true);
       if (!(await this.come()) || this.asked !== asked) return;
+      const [top] = this.model.visited;
+      if (pictures.some((picture) => !reachable(picture, top))) {
+        this.asked = undefined;
+        this.busy(false);
+        return this.tell(this.words.unreadable);
+      }
       Object.assign(this, { asked: undefined, rough: coarse, aim: level });
       this.more.classList.remove("coming");
       if (!coarse) this.tell(pictures.length > 1 ? this.words.several : this.words.begun);
