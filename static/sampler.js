@@ -275,7 +275,8 @@
       this.unfold(true);
       try {
         const part = (name) => import(new URL(name, WORKER));
-        const [{ Crew }, { TreeView }] = await Promise.all([part("crew.js"), part("tree.js")]);
+        const parts = ["crew.js", "tree.js", "film.js"].map(part);
+        const [{ Crew }, { TreeView }, films] = await Promise.all(parts);
         const whole = (uri) => new URL(uri, document.baseURI).href;
         const files = { model: whole(this.words.model), weights: whole(this.words.weights) };
         const crew = new Crew((data) => this.hear(data), (fault) => this.lose(crew, fault));
@@ -288,6 +289,7 @@
           said: (picture, level) => fill(this.words.seen, { name: this.name(picture), level }),
         });
         this.furnish();
+        await this.offerFilms(films);
         return true;
       } catch (fault) {
         this.lose(this.crew, fault);
@@ -325,6 +327,16 @@
       Object.assign(this.canvas, { width: size, height: size });
       if (channels > 1) this.offerHues();
       else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
+    }
+
+    /* Films are MP4 where the browser writes H.264. The button says where they are not. */
+    async offerFilms({ able, film, recorded }) {
+      const side = 2 * Math.max(SAVED / 2, this.model.size);
+      const mp4 = await able(side, side, FPS);
+      this.write = mp4 ? film : recorded;
+      this.film.hidden = !mp4 && !this.films;
+      const other = !mp4 && this.films?.startsWith("video/webm");
+      this.film.textContent = other ? this.words.webm : this.words.film;
     }
 
     /* Buttons for colours around the circle, as the model's own starts have them. */
@@ -601,30 +613,28 @@
       enlarged(this.canvas).canvas.toBlob((blob) => this.hand(picture, blob, ending));
     }
 
-    /* The whole way, as a film that the browser writes while it is played unseen. */
+    /* The whole way, as a film. */
     async record() {
       if (this.idle(this.film)) return;
-      const { picture, films: type, model } = this;
+      const { picture, films: type, model, words } = this;
+      const states = [...picture.states, ...Array(REST).fill(picture.states.at(-1))];
       const small = document.createElement("canvas");
-      show(small, picture.states[0], model);
-      const pen = enlarged(small);
-      const recorder = new MediaRecorder(pen.canvas.captureStream(FPS), { mimeType: type });
-      const parts = [];
-      recorder.ondataavailable = ({ data }) => parts.push(data);
-      recorder.onstop = () => {
-        this.hand(picture, new Blob(parts, { type }), `.${type.slice(6, 10).replace(";", "")}`);
-        this.tell(this.words.filmed);
+      show(small, states[0], model);
+      const pen = enlarged(small, 2); // H.264 wants even sizes
+      const draw = (n) => {
+        show(small, states[n], model);
+        pen.drawImage(small, 0, 0, pen.canvas.width, pen.canvas.height);
       };
       this.film.setAttribute("aria-disabled", "true");
-      this.tell(this.words.filming);
-      recorder.start();
-      const rest = Array(REST).fill(picture.states.at(-1));
-      for (const state of [...picture.states, ...rest]) {
-        show(small, state, model);
-        pen.drawImage(small, 0, 0, pen.canvas.width, pen.canvas.height);
-        await new Promise((resolve) => setTimeout(resolve, 1000 / FPS));
+      this.tell(words.filming);
+      try {
+        const blob = await this.write(pen.canvas, { count: states.length, fps: FPS, draw, type });
+        this.hand(picture, blob, `.${blob.type.slice(6, 10).replace(";", "")}`);
+        this.tell(words.filmed);
+      } catch (fault) {
+        console.info(fault);
+        this.tell(words.unfilmed);
       }
-      recorder.stop();
       this.update();
     }
 
@@ -663,9 +673,10 @@
     return `#${colour.map(two).join("")}`;
   }
 
-  /* A larger canvas with the same picture, each pixel a square; what it is drawn with. */
-  function enlarged(canvas) {
-    const factor = Math.max(1, Math.floor(SAVED / canvas.width));
+  /* A larger canvas with the same picture, each pixel a square of a multiple of `step` pixels; what
+     it is drawn with. */
+  function enlarged(canvas, step = 1) {
+    const factor = Math.max(1, Math.floor(SAVED / step / canvas.width)) * step;
     const large = document.createElement("canvas");
     Object.assign(large, { width: canvas.width * factor, height: canvas.height * factor });
     const pen = large.getContext("2d");
