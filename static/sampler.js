@@ -67,7 +67,13 @@
   function hindrance() {
     if (location.protocol === "file:") return "file";
     const able = typeof WebAssembly === "object" && typeof Worker === "function";
-    return able && WebAssembly.validate(new Uint8Array(SIMD)) ? "" : "old";
+    if (!able || !WebAssembly.validate(new Uint8Array(SIMD))) return "old";
+    try {
+      new WebAssembly.Module(new Uint8Array(SIMD));
+      return "";
+    } catch {
+      return "policy"; // of the host
+    }
   }
 
   /* Buttons side by side: one is reached by Tab, the others by the arrows. */
@@ -156,6 +162,7 @@
       select(this.figure, this.words.label);
       this.figure.scrollIntoView();
       if (this.crew || !navigator.connection?.saveData) this.sample();
+      else this.tell(this.words.waiting);
     }
 
     /* The next sample or samples, or the one that a link asks for; or the next tree. */
@@ -282,7 +289,9 @@
         const crew = new Crew((data) => this.hear(data), (fault) => this.lose(crew, fault));
         this.crew = crew;
         this.pause();
-        this.model = await crew.open(files);
+        this.model = await crew.open(files, (percent) => {
+          if (this.asked) this.tell(fill(this.words.coming, { percent }));
+        });
         this.view ??= new TreeView(this.tree, {
           open: (picture, level) => this.choose(picture, level),
           draw: (canvas, state) => show(canvas, state, this.model),

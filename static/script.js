@@ -72,7 +72,13 @@ class Controls {
     for (const slot of this.slots) slot.textContent = fill(slot.dataset.slot, words);
     button.classList.toggle("running", clip.running);
     button.setAttribute("aria-label", clip.running ? button.dataset.pause : button.dataset.play);
-    this.trouble.hidden = !clip.lost;
+    this.complain(clip.lost ? "lost" : clip.fixed ? "fixed" : "");
+  }
+
+  complain(why) {
+    this.trouble.hidden = !why;
+    const words = this.trouble.dataset?.[why];
+    if (words && words !== this.trouble.textContent) this.trouble.textContent = words;
   }
 }
 
@@ -95,6 +101,7 @@ class Clip {
     this.walked = false; // the visitor walks in its tree
     this.running = false;
     this.lost = false; // its file did not come
+    this.fixed = false; // its host sends no parts of it, so that it cannot be scrubbed
     this.partners = []; // clips that stand beside it and follow
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
     when(video, "ended", () => this.rest());
@@ -249,7 +256,8 @@ class Clip {
     if (!this.held || video.seeking || video.readyState < 1) return;
     const here = clamp(this.frameAt(video.currentTime), 0, this.last);
     const done = this.aimed === this.aim;
-    if (done) this.aimed = this.aim = here; // somewhere else where the host knows no ranges
+    if (done) this.fixed = here !== this.aim; // the host knows no ranges
+    if (done) this.aimed = this.aim = here;
     if (this.aimed !== undefined) this.show(here);
     if (done) return;
     this.aimed = this.aim;

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -12,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from bench.serving import PagesHandler, serving
-from tests.support.browsing import opened, until
+from tests.support.browsing import opened, until, watch
 from tests.support.drawing import level, site_that_draws, wait
 from tests.support.tinymodel import on_one_thread
 
@@ -174,6 +175,48 @@ def test_weights_whose_sending_breaks_off(
         page.locator(".sampler-new").click()
         wait(page)
         expect(page.locator(".sampler-trouble")).to_be_hidden()
+
+
+@pytest.mark.fault(36)
+def test_host_that_forbids_wasm(browser: Browser, address: str) -> None:
+    """Where the host's policy forbids WebAssembly, that is said, and nothing is fetched for it."""
+    with contextlib.closing(browser.new_page()) as page:
+        asked = watch(page)[1]
+
+        def forbid(route: Route) -> None:
+            answer = route.fetch()
+            policy = {"Content-Security-Policy": "script-src 'self'"}
+            route.fulfill(response=answer, headers={**answer.headers, **policy})
+
+        page.route("**/sub/", forbid)
+        page.goto(address)
+        expect(page.locator(".sampler-why")).to_have_text(re.compile("forbids WebAssembly"))
+        expect(page.locator(".sampler-new")).not_to_be_visible()
+        assert not [url for url in asked if url.endswith((".bin", ".wasm"))]
+
+
+def test_progress_of_a_slow_model(
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a model is fetched, its share in percent is said."""
+    send, seen = PagesHandler.copyfile, threading.Event()
+
+    def in_halves(self: PagesHandler, source: Any, outputfile: Any) -> None:
+        if self.path.endswith(".bin"):
+            data = source.read()
+            outputfile.write(data[: (len(data) * 55) // 100])
+            seen.wait(60)
+            source = io.BytesIO(data[(len(data) * 55) // 100 :])
+        send(self, source, outputfile)
+
+    monkeypatch.setattr(PagesHandler, "copyfile", in_halves)
+    with contextlib.closing(browser.new_page()) as page:
+        page.goto(address)
+        page.locator(".sampler-new").click()
+        told = page.locator(".sampler-told")
+        expect(told).to_have_text("The model is being fetched: 50 %.")
+        seen.set()
+        wait(page)
 
 
 HASTE = (

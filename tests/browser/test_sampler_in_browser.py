@@ -422,6 +422,7 @@ def test_data_are_saved(browser: Browser, address: str) -> None:
     """Where they are dear, a link waits for the press, which then opens its picture."""
     dear = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } })"
     with opened(browser, f"{address}#figure=own&picture={SEED}.1", before=dear) as page:
+        expect(page.locator(".sampler-told")).to_contain_text("Press the button to fetch the model")
         page.wait_for_timeout(500)
         names = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
         assert not [name for name in names if name.endswith((".bin", ".wasm", "worker.js"))]
