@@ -1,10 +1,13 @@
 """The page in Debian's Firefox."""
 
+import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bench.serving import serving
 from tests.conftest import SampleSite
@@ -26,6 +29,19 @@ def test_level_in_words_in_firefox(fox: Firefox, sample_site: SampleSite) -> Non
     page = fox.open(sample_site.address)
     assert wrong_stops(page.evaluate) == []
     assert fox.messages == []
+
+
+def test_slider_in_firefox(fox: Firefox, sample_site: SampleSite) -> None:
+    """The thumb of a slider is one disc of 20 pixels, of one colour."""
+    page = fox.open(sample_site.address)
+    picture = Image.open(io.BytesIO(page.screenshot("#trajectories .slider"))).convert("RGB")
+    pixels = np.asarray(picture, dtype=int)
+    middle = len(pixels) // 2
+    column = pixels[:, -10]  # through the middle of the thumb, at the right end
+    same = np.abs(column - column[middle]).max(axis=1) < 12
+    assert np.abs(column[middle] - column[0]).max() > 60
+    assert 18 <= same.sum() <= 21
+    assert same[middle - 8 : middle + 8].all()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -76,6 +77,15 @@ class Firefox:
         )
         assert answer["type"] == "success", answer["exceptionDetails"]["text"]
         return json.loads(answer["result"].get("value", "null"))
+
+    def screenshot(self, selector: str) -> bytes:
+        """Return a PNG of an element, which is scrolled into view."""
+        place = f"document.querySelector({json.dumps(selector)})"
+        self.evaluate(f"{place}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        box = self.evaluate(f"{place}.getBoundingClientRect().toJSON()")
+        clip = {"type": "box", **{name: box[name] for name in ("x", "y", "width", "height")}}
+        answer = self.command("browsingContext.captureScreenshot", context=self._tab, clip=clip)
+        return b64decode(answer["data"])
 
 
 @contextlib.contextmanager
