@@ -72,7 +72,13 @@ class Controls {
     for (const slot of this.slots) slot.textContent = fill(slot.dataset.slot, words);
     button.classList.toggle("running", clip.running);
     button.setAttribute("aria-label", clip.running ? button.dataset.pause : button.dataset.play);
-    this.trouble.hidden = !clip.lost;
+    this.complain(clip.lost ? "lost" : clip.fixed ? "fixed" : "");
+  }
+
+  complain(why) {
+    this.trouble.hidden = !why;
+    const words = this.trouble.dataset?.[why];
+    if (words && words !== this.trouble.textContent) this.trouble.textContent = words;
   }
 }
 
@@ -95,6 +101,7 @@ class Clip {
     this.walked = false; // the visitor walks in its tree
     this.running = false;
     this.lost = false; // its file did not come
+    this.fixed = false; // its host sends no parts of it, so that it cannot be scrubbed
     this.partners = []; // clips that stand beside it and follow
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
     when(video, "ended", () => this.rest());
@@ -195,18 +202,24 @@ class Clip {
     this.update();
   }
 
-  /* Hear of every frame that is shown, while it plays and after a jump alike. */
+  /* Show the words of every frame that is presented. Its time is the frame's start while a clip
+     plays, and in some browsers the time that was sought after a jump. */
   watch() {
     const { video } = this;
     if (!video.requestVideoFrameCallback) {
-      when(video, "timeupdate", () => this.show(Math.floor(video.currentTime * this.fps + 0.01)));
+      when(video, "timeupdate", () => this.show(this.frameAt(video.currentTime)));
       return;
     }
     const tick = (now, frame) => {
-      this.show(Math.round(frame.mediaTime * this.fps));
+      this.show(this.frameAt(frame.mediaTime));
       video.requestVideoFrameCallback(tick);
     };
     video.requestVideoFrameCallback(tick);
+  }
+
+  /* The frame at a time in seconds, which may have been rounded down. */
+  frameAt(seconds) {
+    return Math.floor(seconds * this.fps + 0.01);
   }
 
   show(frame) {
@@ -241,9 +254,10 @@ class Clip {
   arrive() {
     const { video } = this;
     if (!this.held || video.seeking || video.readyState < 1) return;
-    const here = clamp(Math.floor(video.currentTime * this.fps), 0, this.last);
+    const here = clamp(this.frameAt(video.currentTime), 0, this.last);
     const done = this.aimed === this.aim;
-    if (done) this.aimed = this.aim = here; // somewhere else where the host knows no ranges
+    if (done) this.fixed = here !== this.aim; // the host knows no ranges
+    if (done) this.aimed = this.aim = here;
     if (this.aimed !== undefined) this.show(here);
     if (done) return;
     this.aimed = this.aim;

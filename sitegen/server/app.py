@@ -21,8 +21,10 @@ import secrets
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from hashlib import sha256
 from html import escape, unescape
 from typing import Any
 from urllib.parse import quote
@@ -80,10 +82,19 @@ _HEADERS = {
 PREFIX = "/_sitegen/"
 """Where the preview's own addresses begin; a built site has no such folder."""
 
+_CLIENT = (resource("client") / "reload.js").read_text(encoding="utf-8")
+"""The script of the preview, which is part of each page: a page whose server stops right after
+it has sent the page can still wait for the next server."""
+
+_CLIENT_SOURCE = f"'sha256-{b64encode(sha256(_CLIENT.encode()).digest()).decode()}'"
+
 _PLAIN_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    f"default-src 'none'; script-src {_CLIENT_SOURCE}; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'"
 )
+_OWN_SOURCES = {"script-src": _CLIENT_SOURCE, "style-src": "'self'", "connect-src": "'self'"}
+"""The source that the preview needs in each directive of a policy."""
+
 _POLICY = re.compile(
     r"(<meta\s+http-equiv=\"Content-Security-Policy\"\s+content=\")([^\"]*)(\")", re.IGNORECASE
 )
@@ -115,7 +126,7 @@ def _tags(data: str) -> str:
     """The style and the script, which reads `data`."""
     return (
         f'<link rel="stylesheet" href="{PREFIX}preview.css">\n'
-        f'<script src="{PREFIX}reload.js" {data} defer></script>\n'
+        f"<script {data}>{_CLIENT}</script>\n"
     )
 
 
@@ -123,11 +134,12 @@ def _widened(content: str) -> str:
     """A policy, as an attribute has it, that allows the preview's script, style and events."""
     split = (rule.split() for rule in unescape(content).split(";"))
     rules = {words[0].lower(): words[1:] for words in split if words}
-    for name in ("script-src", "style-src", "connect-src"):
+    for name, own in _OWN_SOURCES.items():
         sources = rules.get(name, rules.get("default-src"))
-        if sources is not None:
-            allowed = [each for each in sources if each not in ("'none'", "'self'")]
-            rules[name] = [*allowed, "'self'"]
+        inline = name == "script-src" and "'unsafe-inline'" in (sources or ())
+        if sources is not None and not inline:  # which a hash would turn off
+            allowed = [each for each in sources if each not in ("'none'", own)]
+            rules[name] = [*allowed, own]
     return escape("; ".join(" ".join([name, *sources]) for name, sources in rules.items()))
 
 
