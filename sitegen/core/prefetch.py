@@ -19,7 +19,7 @@ AHEAD = 2
 """How many items may wait to be taken."""
 
 
-class Handed(Generic[T]):
+class BackgroundIterator(Generic[T]):
     """The items of `source`: made by whoever calls `make`, once, and taken by whoever iterates."""
 
     def __init__(self, source: Iterable[T], ahead: int = AHEAD) -> None:
