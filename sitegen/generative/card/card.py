@@ -24,7 +24,15 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, is_folder, read_text
 from sitegen.core.installed import resource
 from sitegen.core.source import KeyPath, parse_toml, toml_lines
-from sitegen.generative.card.checked import (
+from sitegen.generative.card.limits import LARGEST_BLUR
+from sitegen.generative.card.networks import (
+    Band,
+    CoarseConfig,
+    DiffusersUNet,
+    UNetConfig,
+    halving_misfits,
+)
+from sitegen.generative.card.validation import (
     PART,
     Count,
     Flag,
@@ -35,14 +43,6 @@ from sitegen.generative.card.checked import (
     checked,
     must,
     read_tables,
-)
-from sitegen.generative.card.limits import LARGEST_BLUR
-from sitegen.generative.card.networks import (
-    Band,
-    CoarseConfig,
-    DiffusersUNet,
-    UNetConfig,
-    halving_misfits,
 )
 
 CARD_NAME = "model.toml"

@@ -12,8 +12,17 @@ from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import ConfigError
-from sitegen.generative.card.checked import PART, Count, Flag, Level, Misfits, Number, checked, must
 from sitegen.generative.card.limits import LARGEST_COUNT
+from sitegen.generative.card.validation import (
+    PART,
+    Count,
+    Flag,
+    Level,
+    Misfits,
+    Number,
+    checked,
+    must,
+)
 
 GROUPS = 32
 """Of norms, as published."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
-from sitegen.generative.card.checked import PART, Misfits, Number, checked
+from sitegen.generative.card.validation import PART, Misfits, Number, checked
 
 Whole = Annotated[int, Strict()]
 Rate = Annotated[Number, Field(gt=0)]
