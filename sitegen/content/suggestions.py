@@ -61,7 +61,9 @@ def _serves(
     except ConfigError:
         return False
     (spec,) = made
-    fits = all(card.kind in kinds for kinds in spec.model_kinds) and not list(spec.misfits([card]))
+    fits = all(card.kind in kinds for kinds in spec.model_kinds) and not list(
+        spec.incompatibilities([card])
+    )
     fits = fits and (card.example is not None or not spec.needs_example)
     return fits and not (source and list(spec.file_faults([source])))
 

@@ -182,7 +182,7 @@ class FigureSpec:
         """Whether the figure shows the picture that the card of its first model names."""
         return False
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """What in the call the cards of `models` rule out, each fault in words of its own."""
         yield from ()
 
@@ -244,7 +244,7 @@ class ComparedSpec(FigureSpec):
     def _ddim_steps(self) -> int:
         return int(getattr(self, "ddim_steps", 0))
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """More steps of DDIM than there are levels."""
         for card in cards[1:]:
             if self._ddim_steps > card.levels:

@@ -85,7 +85,7 @@ class PageSampler(ChosenSpec):
         """All of them are of our kind."""
         return tuple(("ihdm",) for _ in self.models)
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler does not have, or that are too heavy for it."""
         from sitegen.generative.checkpoints.browser import at_least, lacking
 

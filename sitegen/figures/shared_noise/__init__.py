@@ -74,7 +74,7 @@ class SharedNoise(ChosenSpec):
         """What the initial states differ in."""
         return self.vary or ("colour" if card.channels == 3 else "brightness")
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Colour of a model that makes grey images."""
         if self.vary in ("colour", "hue") and cards[0].channels == 1:
             yield f'vary = "{self.vary}": the model {self.model} makes grey images'

@@ -25,7 +25,7 @@ class Trajectories(Grid):
         """A DDPM as well: so two methods can stand side by side."""
         return (("ihdm", "ddpm"),)
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Sampling noise of a DDPM, whose schedule says how much there is."""
         if cards[0].kind == "ddpm" and self.sampling_noise_std is not None:
             noise = f"sampling_noise_std = {self.sampling_noise_std:g}"

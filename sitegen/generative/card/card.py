@@ -30,14 +30,14 @@ from sitegen.generative.card.networks import (
     CoarseConfig,
     DiffusersUNet,
     UNetConfig,
-    halving_misfits,
+    halving_incompatibilities,
 )
 from sitegen.generative.card.validation import (
     PART,
     Count,
     Flag,
+    Incompatibilities,
     Level,
-    Misfits,
     Number,
     Word,
     checked,
@@ -78,7 +78,7 @@ class BlurRange:
     sigma_max: _Pixels
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """The range goes up."""
         low, high = values.get("sigma_min"), values.get("sigma_max")
         if low is not None and high is not None and low > high:
@@ -100,7 +100,7 @@ class BlurSchedule:
     sigmas: tuple[Number, ...] = Field(validation_alias="schedule")
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """Level 0 is sharp, and each level is flatter than the one below."""
         name = "schedule" if "schedule" in values else "sigmas"
         sigmas: Sequence[float] | None = values.get(name)
@@ -184,7 +184,7 @@ class DiffusionConfig:
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """Only the linear schedule has ends, and they rise."""
         ends = {key: values[key] for key in ("beta_start", "beta_end") if key in values}
         schedule = values.get("beta_schedule")
@@ -267,7 +267,7 @@ class SamplingConfig:
     ] = None
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """What is not drawn anew can only be told where it is known how much is unknown."""
         if values.get("forward") == "markov" and values.get("variance") != "estimated":
             yield "forward", '"markov" needs variance = "estimated"'
@@ -318,7 +318,7 @@ class ModelCard:
     """The file that the card was read from, and the lines of its keys, where it was read."""
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """What one kind of model has and another has not, and sizes that depend on each other."""
         if values.get("kind") == "ddpm":
             for key in _HEAT:
@@ -330,11 +330,11 @@ class ModelCard:
                 if _of(values.get("sampling"), key) is not None:
                     yield ("sampling", key), "a DDPM has none; leave it out"
         elif "kind" in values:
-            yield from _heat_misfits(values)
+            yield from _heat_incompatibilities(values)
         visited, levels = _of(values.get("sampling"), "levels"), values.get("levels")
         if visited and levels and visited[0] != levels:
             yield ("sampling", "levels"), f"must begin with K, {levels}"
-        yield from _network_misfits(values)
+        yield from _network_incompatibilities(values)
 
     @cached_property
     def schedule(self) -> BlurSchedule:
@@ -466,7 +466,7 @@ def _of(part: object, key: str) -> Any:
     return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
 
 
-def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
+def _heat_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
     blur, levels = values.get("blur", ...), values.get("levels")
     if blur is None:
         yield "blur", "is missing: the blur of the levels, sigma_min and sigma_max"
@@ -487,7 +487,7 @@ def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
             yield key, 'only for the parameterization "preconditioned"; leave it out'
 
 
-def _network_misfits(values: Mapping[str, Any]) -> Misfits:
+def _network_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
     """There is a `[unet]` or `[[bands]]`, and each network fits the images and the levels."""
     unet, bands, coarse = (values.get(key) for key in ("unet", "bands", "coarse"))
     size, levels = values.get("image_size"), values.get("levels")
@@ -498,7 +498,7 @@ def _network_misfits(values: Mapping[str, Any]) -> Misfits:
             yield key, "stands beside [[bands]], which list all networks; leave it out"
     sharp = [unet, *(_of(band, "unet") for band in bands or () if _of(band, "side") is None)]
     for network in sharp:
-        yield from halving_misfits("image_size", size, network)
+        yield from halving_incompatibilities("image_size", size, network)
     tables: list[tuple[KeyPath, Any]] = [(("coarse",), coarse)]
     tables += [(("bands", number), band) for number, band in enumerate(bands or ())]
     for path, table in tables:
@@ -511,10 +511,10 @@ def _network_misfits(values: Mapping[str, Any]) -> Misfits:
     if isinstance(guidance, list | tuple) and len(guidance) != networks:
         words = f"has {len(guidance)} numbers; must be one, or one for each of the {networks} bands"
         yield ("sampling", "guidance"), words
-    yield from _band_misfits(bands or (), size)
+    yield from _band_incompatibilities(bands or (), size)
 
 
-def _band_misfits(bands: Sequence[Any], size: int | None) -> Misfits:
+def _band_incompatibilities(bands: Sequence[Any], size: int | None) -> Incompatibilities:
     """The first begins at level 1 and has a U-Net for whole images; the others lie above it."""
     before = 0
     for number, band in enumerate(bands):

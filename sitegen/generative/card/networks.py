@@ -17,8 +17,8 @@ from sitegen.generative.card.validation import (
     PART,
     Count,
     Flag,
+    Incompatibilities,
     Level,
-    Misfits,
     Number,
     checked,
     must,
@@ -74,7 +74,7 @@ class UNetConfig:
     patch_size: Annotated[int, Strict(), Field(ge=1, le=16)] | None = None
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """Groups of norms divide widths, attention stands at levels that there are, heads fit."""
         if not {"model_channels", "channel_mult"} <= values.keys():
             return
@@ -189,15 +189,15 @@ class Band:
     cosines: CosineConfig | None = None
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """There is one network, and images of `side` pixels can be halved as often as it does."""
         networks = [values.get(key, ...) for key in ("unet", "cosines")]
         if ... not in networks and networks.count(None) != 1:
             yield "unet", "a band has one network: a table unet, or a table cosines"
-        yield from halving_misfits("side", values.get("side"), values.get("unet"))
+        yield from halving_incompatibilities("side", values.get("side"), values.get("unet"))
 
 
-def halving_misfits(key: str, size: int | None, unet: object) -> Misfits:
+def halving_incompatibilities(key: str, size: int | None, unet: object) -> Incompatibilities:
     """What is wrong with images of `size` pixels, told under `key`, for a U-Net or its table."""
     table = unet if isinstance(unet, Mapping) else getattr(unet, "__dict__", {})
     halvings = len(table.get("channel_mult") or (0,)) - 1

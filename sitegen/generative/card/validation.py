@@ -1,6 +1,6 @@
 """How the parts of a card are checked: each value by pydantic, and then how they fit together.
 
-A part is a frozen dataclass of pydantic's, marked `@checked`. Its `misfits` tell what is wrong
+A part is a frozen dataclass of pydantic's, marked `@checked`. Its `incompatibilities` tell what is wrong
 with values that are right one by one. All that is wrong is told at once, as one ConfigError.
 """
 
@@ -28,7 +28,7 @@ from sitegen.generative.card.limits import LARGEST_COUNT, MOST_LEVELS
 PART = ConfigDict(extra="forbid", populate_by_name=True)
 """How pydantic makes a part."""
 
-Misfits = Iterator[tuple[str | KeyPath, str]]
+Incompatibilities = Iterator[tuple[str | KeyPath, str]]
 """Keys of a table, or paths into it, and what is wrong with their values beside the others."""
 
 _T = TypeVar("_T")
@@ -60,7 +60,9 @@ def checked(name: str) -> Callable[[type[_T]], type[_T]]:
                 known, items = fields_of(part), error.errors(include_url=False)
                 found = [f"{dotted(item['loc'])}{rule(item, known)}" for item in items]
             else:
-                found = [f"{dotted(path)}{words}" for path, words in _misfits(part, vars(self))]
+                found = [
+                    f"{dotted(path)}{words}" for path, words in _incompatibilities(part, vars(self))
+                ]
             if found:
                 raise config_error(f"{name}: {problem}" for problem in found)
 
@@ -98,7 +100,7 @@ def read_tables(
     right = _right(tables, (), parts, wrong)
     for path, kind in parts.items():
         values = _at(right, path)
-        for key, words in _misfits(kind, values) if isinstance(values, Mapping) else ():
+        for key, words in _incompatibilities(kind, values) if isinstance(values, Mapping) else ():
             found.append(placed(where, lines, (*path, *key), words))
     if made is None or found:
         raise config_error(in_order(found))
@@ -134,8 +136,8 @@ def _at(value: Any, path: KeyPath) -> Any:
     return value
 
 
-def _misfits(part: Any, values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    for key, words in part.misfits(values) if hasattr(part, "misfits") else ():
+def _incompatibilities(part: Any, values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    for key, words in part.incompatibilities(values) if hasattr(part, "incompatibilities") else ():
         path = (key,) if isinstance(key, str) else key
         value = _at(values, path)
         plain = isinstance(value, str | int | float) or (

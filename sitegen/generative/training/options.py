@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
-from sitegen.generative.card.validation import PART, Misfits, Number, checked
+from sitegen.generative.card.validation import PART, Incompatibilities, Number, checked
 
 Whole = Annotated[int, Strict()]
 Rate = Annotated[Number, Field(gt=0)]
@@ -48,7 +48,7 @@ class TrainingOptions:
     save_every_s: Annotated[Number, Field(ge=0)] = 120.0
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """There are images for one step at least."""
         if values["images"] < values["batch_size"]:
             yield "images", f"must be at least batch_size, {values['batch_size']}, to make one step"
