@@ -127,14 +127,14 @@ class FigureSpec:
     label: Label = Field(default=None, kw_only=True)
 
     @property
-    def known_as(self) -> str:
+    def display_name(self) -> str:
         """What words about the figure call its model: the label, or the model's name."""
         return self.label or self.model
 
     def named(self, card: ModelCard) -> str:
         """The model in a sentence: by its label, or by what its card says it shows, or its name."""
         shows = card.subject and not self.label
-        return f"the model of {card.subject}" if shows else f"the model {self.known_as}"
+        return f"the model of {card.subject}" if shows else f"the model {self.display_name}"
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -128,7 +128,7 @@ class PageSampler(ChosenSpec):
 
     def describe(self, card: ModelCard) -> str:
         """Say what the first poster shows."""
-        many = counted(self.count, self.known_as, card.subject, self.label)
+        many = counted(self.count, self.display_name, card.subject, self.label)
         return f"{many}, drawn when this page was made"
 
 

@@ -81,7 +81,7 @@ class SharedNoise(ChosenSpec):
 
     def describe(self, card: ModelCard) -> str:
         """Say what is shared, and what is not."""
-        many = counted(self.count, self.known_as, card.subject, self.label)
+        many = counted(self.count, self.display_name, card.subject, self.label)
         many = f"{self.rows} rows of {many}" if self.rows > 1 else many
         squares = "flat grey squares" if card.channels == 1 else "flat squares"
         each = "those of a row share" if self.rows > 1 else "all share"

@@ -33,7 +33,7 @@ class Trajectories(Grid):
 
     def describe(self, card: ModelCard) -> str:
         """Say how many samples form, out of what, and over how many steps."""
-        many = counted(self.count, self.known_as, card.subject, self.label)
+        many = counted(self.count, self.display_name, card.subject, self.label)
         squares = flat_squares(card, self.count)
         flat = squares if self.count > 1 else f"a {squares}"
         start = "noise" if card.kind == "ddpm" else flat

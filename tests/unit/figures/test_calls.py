@@ -119,7 +119,7 @@ def test_labels() -> None:
         drawn = chosen.spec.draws_label
         assert drawn is (kind in ("interpolation", "spectra", "smoothness"))
         assert spec_json(named) == spec_json(plain) | ({"label": "Ours"} if drawn else {})
-    assert call("mnist", label="A (v2), 10 % & more").spec.known_as == "A (v2), 10 % & more"
+    assert call("mnist", label="A (v2), 10 % & more").spec.display_name == "A (v2), 10 % & more"
     for label in ("", " ", "a_b", "Über", "x" * 25, "a\n", " a"):
         (fault,) = faults("mnist", kind="spectra", label=label)
         assert "should be 1 to 24 letters" in fault
