@@ -28,7 +28,7 @@ from typing import Any
 
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import (
-    OddFileError,
+    NotRegularFileError,
     digest,
     digest_bytes,
     flush_folder,
@@ -306,7 +306,7 @@ def errors_of_now(path: Path) -> Iterator[None]:
     """What could not be read is not damaged: PlatformError, unless no such file is there."""
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, OddFileError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, NotRegularFileError):
         raise
     except OSError as error:
         with platform_errors(path, "read"):

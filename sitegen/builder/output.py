@@ -21,10 +21,10 @@ from sitegen.config.schema import SITES, Site
 from sitegen.core.errors import ConfigError, PlatformError, PublishError, TargetError
 from sitegen.core.files import (
     below,
+    cached_by_stat,
     digest,
     digest_bytes,
     exchange,
-    once_a_file,
     platform_errors,
     put_back,
     require_writable,
@@ -78,7 +78,7 @@ class CopiedFile:
         return None
 
 
-_digest = once_a_file(digest)
+_digest = cached_by_stat(digest)
 
 
 def open_path(handle: int) -> Path:

@@ -56,12 +56,12 @@ def platform_errors(path: Path, action: str = "write") -> Iterator[None]:
         raise PlatformError(f"cannot {action} {path}: {why}; {remedy}") from error
 
 
-class OddFileError(OSError):
+class NotRegularFileError(OSError):
     """What should be a regular file is a pipe, a device or the like, or a link in a circle."""
 
 
 def require_regular(path: Path) -> None:
-    """Raise OddFileError for what would keep a reader waiting, or never end; it is not opened.
+    """Raise NotRegularFileError for what would keep a reader waiting, or never end; it is not opened.
 
     Raises OSError where there is nothing; folders pass, since `open` refuses them.
     """
@@ -70,14 +70,14 @@ def require_regular(path: Path) -> None:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise OddFileError(errno.ELOOP, "is a link in a circle", str(path)) from None
+        raise NotRegularFileError(errno.ELOOP, "is a link in a circle", str(path)) from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         kind = _KINDS.get(stat.S_IFMT(mode), "something odd")
-        raise OddFileError(errno.EINVAL, f"is {kind}, not a file", str(path))
+        raise NotRegularFileError(errno.EINVAL, f"is {kind}, not a file", str(path))
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file. Raises OSError as `open` does, OddFileError for a pipe."""
+    """The bytes of a regular file. Raises OSError as `open` does, NotRegularFileError for a pipe."""
     require_regular(path)
     return path.read_bytes()
 
@@ -195,7 +195,7 @@ def _aside(current: Path) -> Path:
 
 
 @cache
-def host_mark() -> str:
+def host_id() -> str:
     """Eight digits for this host, its boot and its space of process numbers.
 
     Raises PlatformError where they cannot be read now: with others, what this process leaves behind
@@ -215,7 +215,7 @@ def host_mark() -> str:
 def temporary_path(folder: Path) -> Path:
     """A free name in `folder` that `sweep` recognises once this process is gone."""
     pid = os.getpid()
-    return folder / f".sitegen-tmp-{host_mark()}-{pid}-{_started(pid)}-{secrets.token_hex(6)}"
+    return folder / f".sitegen-tmp-{host_id()}-{pid}-{_started(pid)}-{secrets.token_hex(6)}"
 
 
 @contextlib.contextmanager
@@ -255,7 +255,7 @@ def sweep(folder: Path, *, leaving: bool = False) -> None:
             made = _TEMPORARY.fullmatch(path.name)
             if made is None:
                 continue
-            ours, pid = made["host"] == host_mark(), int(made["pid"])
+            ours, pid = made["host"] == host_id(), int(made["pid"])
             if leaving and ours and pid == os.getpid():
                 with contextlib.suppress(OSError):  # it was done just now
                     _remove(path.rename(temporary_path(folder)))
@@ -454,7 +454,7 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)
 
 
-def once_a_file(
+def cached_by_stat(
     function: Callable[Concatenate[Path, _P], _T],
 ) -> Callable[Concatenate[Path, _P], _T]:
     """Remember what `function` makes of a file for as long as the file is not touched.
@@ -482,7 +482,7 @@ def once_a_file(
     return remembering
 
 
-@once_a_file
+@cached_by_stat
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal. Raises RefusedError if it cannot be read."""
     try:

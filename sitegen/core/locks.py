@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sitegen.core.errors import LockedError, PlatformError
-from sitegen.core.files import alive, host_mark, platform_errors
+from sitegen.core.files import alive, host_id, platform_errors
 
 _TRIES, _PAUSE = 20, 0.1  # seconds
 
@@ -42,7 +42,7 @@ def _take(handle: int, path: Path) -> None:
     tries = _TRIES
     while not _locked(handle):
         pid, host, mark = _holder(handle)
-        ours = mark in ("", host_mark())
+        ours = mark in ("", host_id())
         if pid and ours and not alive(int(pid), "0") and (tries := tries - 1):
             time.sleep(_PAUSE)  # it was killed while it started another, which lets go in a moment
             continue
@@ -53,7 +53,7 @@ def _take(handle: int, path: Path) -> None:
             "wait until it is done, or stop it"
         )
     with contextlib.suppress(OSError):
-        told = f"{os.getpid()} {ascii(socket.gethostname())[1:-1]} {host_mark()}\n"
+        told = f"{os.getpid()} {ascii(socket.gethostname())[1:-1]} {host_id()}\n"
         size = os.pwrite(handle, told.encode("ascii"), 0)
         os.ftruncate(handle, size)
 

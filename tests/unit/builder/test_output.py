@@ -20,7 +20,7 @@ from sitegen.builder.output import (
 )
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, TargetError
-from sitegen.core.files import digest_bytes, host_mark
+from sitegen.core.files import digest_bytes, host_id
 from sitegen.core.locks import lock
 from sitegen.media.manifest import MediaFile
 from tests.support.builders import Builder, temporaries, traces, tree_hash, write_site
@@ -251,7 +251,7 @@ def test_opened_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:
     assert copy.opened() is None
 
 
-DEAD = f".sitegen-tmp-{host_mark()}-99999999-1-0a"
+DEAD = f".sitegen-tmp-{host_id()}-99999999-1-0a"
 
 
 def test_clean(built: Builder, tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_files_of_others_in_the_built_folder(built: Builder) -> None:
 @pytest.mark.fault(1)
 def test_leftovers_of_the_dead_go(built: Builder) -> None:
     """What killed builds left beside the output and in the store; that of the living stays."""
-    living = f".sitegen-tmp-{host_mark()}-{os.getpid()}-0-0a"
+    living = f".sitegen-tmp-{host_id()}-{os.getpid()}-0-0a"
     folders = (built.root, built.root / ".sitegen", built.root / ".sitegen/work")
     for folder in folders:
         (folder / DEAD).mkdir()

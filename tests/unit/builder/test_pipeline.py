@@ -20,7 +20,7 @@ from sitegen.builder.placing import kept
 from sitegen.builder.plan import environment
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
-from sitegen.core.files import canonical_json, digest, digest_bytes, host_mark, temporary_path
+from sitegen.core.files import canonical_json, digest, digest_bytes, host_id, temporary_path
 from sitegen.core.locks import lock
 from tests.support.builders import (
     CARD,
@@ -444,7 +444,7 @@ def test_full_disk_is_found_before_sampling(
 @pytest.mark.parametrize("folder", [".", ".sitegen", ".sitegen/work", ".sitegen/records"])
 def test_warm_build_removes_what_the_dead_left(built: Builder, folder: str) -> None:
     """Wherever a killed build had something under way; what is alive stays."""
-    dead = built.root / folder / f".sitegen-tmp-{host_mark()}-999999999-1-abc"
+    dead = built.root / folder / f".sitegen-tmp-{host_id()}-999999999-1-abc"
     dead.mkdir()
     (dead / "clip.mp4").touch()
     live = temporary_path(built.root / folder)

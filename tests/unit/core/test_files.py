@@ -133,7 +133,7 @@ def test_what_is_written_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.fault(32)
 def test_a_host_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where descriptors are short nothing is left under a mark that nobody would know again."""
-    told = files.host_mark.__wrapped__
+    told = files.host_id.__wrapped__
 
     def failing(code: int) -> None:
         def fail(_path: Path, **_options: str) -> str:
@@ -153,7 +153,7 @@ def test_sweep_removes_only_what_dead_processes_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the dead left goes; what lives, a stranger's, and another host's for a week, stays."""
-    host, pid = files.host_mark(), os.getpid()
+    host, pid = files.host_id(), os.getpid()
     dead = f".sitegen-tmp-{host}-999999999-123-abc"
     (tmp_path / dead / "deep").mkdir(parents=True)
     (tmp_path / f"{dead}0").write_bytes(b"")
@@ -322,7 +322,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     for name in ("pipe", "link"):
         with pytest.raises(PlatformError, match="is a pipe, not a file"):
             files.write_atomic(tmp_path / name, b"new")
-        with pytest.raises(files.OddFileError):
+        with pytest.raises(files.NotRegularFileError):
             files.read_file(tmp_path / name)
     assert (tmp_path / "pipe").is_fifo()
     with pytest.raises(PlatformError, match="is a device"):
