@@ -17,7 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import without_twins
+from sitegen.core.files import reject_duplicate_keys
 
 VERSION = 1
 """Version of `media.json` and of the records; raised when an old reader would misread a new one."""
@@ -154,7 +154,7 @@ def _versioned(text: str) -> dict[str, Any]:
     It can be written again: no doubled keys, no NaN, no half characters.
     """
     try:
-        top = json.loads(text, object_pairs_hook=without_twins)
+        top = json.loads(text, object_pairs_hook=reject_duplicate_keys)
         json.dumps(top, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deeply") from None
