@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sitegen.builder.cache import Store
 from sitegen.builder.plan import PlannedFigure
-from sitegen.builder.timings import Countdown
+from sitegen.builder.timings import Eta
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, PlugInError, SitegenError, TargetError, with_message
 from sitegen.core.prefetch import BackgroundIterator
@@ -115,7 +115,7 @@ class RenderExecutor:
         with ExitStack() as ending:
             ending.callback(self.leave)
             jobs = self._prepared(figures)
-            left = Countdown(figures, estimates() if len(figures) > 1 else {}, workers)
+            left = Eta(figures, estimates() if len(figures) > 1 else {}, workers)
             return self._render_all(figures, workers, jobs, left)
 
     def _render_all(
@@ -123,7 +123,7 @@ class RenderExecutor:
         figures: Sequence[PlannedFigure],
         workers: int,
         jobs: dict[str, RenderJob],
-        left: Countdown,
+        left: Eta,
     ) -> dict[str, Record]:
         if workers == 1:
             return self._render_in_turn(figures, jobs, left)
@@ -143,7 +143,7 @@ class RenderExecutor:
                 pool.shutdown(cancel_futures=True)
 
     def _render_in_turn(
-        self, figures: Sequence[PlannedFigure], jobs: dict[str, RenderJob], left: Countdown
+        self, figures: Sequence[PlannedFigure], jobs: dict[str, RenderJob], left: Eta
     ) -> dict[str, Record]:
         """Sample one figure after the other, and finish the one before in the meantime.
 
@@ -219,7 +219,7 @@ class RenderExecutor:
         self,
         planned: PlannedFigure,
         job: RenderJob,
-        left: Countdown,
+        left: Eta,
         stop: threading.Event,
         begin: Callable[[], Callable[[], float]],
     ) -> Record:

@@ -126,7 +126,7 @@ sample_compute_options = row_options(_COMPUTE, {"device": "auto", "precision": "
 config_option = row_options([("config", PATH, "The site's file.")], {"config": Path("site.toml")})
 
 
-def talk_options(command: F) -> F:
+def verbosity_options(command: F) -> F:
     """Add --quiet and --verbose; `console` is then made as they say."""
     flag = partial(click.option, is_flag=True, expose_value=False, callback=_keep)
     more = "Say more: what was found, kept and read, and where."

@@ -24,7 +24,7 @@ from sitegen.cli.options import (
     model_names,
     row_options,
     sample_compute_options,
-    talk_options,
+    verbosity_options,
 )
 from sitegen.core.source import plain
 from sitegen.generative.card.limits import DEFAULT_LEVELS, LARGEST_BLUR, LARGEST_COUNT, MOST_LEVELS
@@ -158,7 +158,7 @@ _SAMPLE: tuple[Row, ...] = (
 @row_options(_SAMPLE, {})
 @sample_compute_options
 @config_option
-@talk_options
+@verbosity_options
 def sample(
     model: str,
     output: Path | None,
@@ -304,7 +304,7 @@ def _range(field: FieldInfo) -> click.ParamType[Any]:
 @click.command(cls=_Train)
 @click.argument("name")
 @row_options(_TRAIN, {"kind": "ihdm", "device": "auto", "precision": "auto"}, "data")
-@talk_options
+@verbosity_options
 def train(name: str, **options: Any) -> None:
     """Train a model on images, and write its weights, prior and card into a folder of that NAME.
 

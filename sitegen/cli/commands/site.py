@@ -19,7 +19,7 @@ from sitegen.cli.options import (
     console,
     figure_names,
     row_options,
-    talk_options,
+    verbosity_options,
 )
 from sitegen.core.source import plain
 
@@ -29,7 +29,7 @@ _figures_option = partial(click.option, multiple=True, shell_complete=figure_nam
 
 @click.command()
 @click.argument("name", metavar="DIR", type=click.Path())
-@talk_options
+@verbosity_options
 def new(name: str) -> None:
     """Write a small site into DIR that builds at once, with a model that travels with sitegen.
 
@@ -79,7 +79,7 @@ def _to_do(folder: Path, written: Sequence[str]) -> Iterator[str]:
 @config_option
 @_output_option
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
-@talk_options
+@verbosity_options
 def check(config: Path, output: Path | None, strict: bool) -> None:
     """Look the built folder over as GitHub Pages will serve it. Nothing is fetched or changed.
 
@@ -120,7 +120,7 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
 @click.option("--strict", is_flag=True, help="Refuse on a warning of `sitegen check`.")
 @click.option("--placeholders", is_flag=True, help="Publish the words of `sitegen new` as well.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@talk_options
+@verbosity_options
 def publish(config: Path, output: Path | None, **options: Any) -> None:
     """Put the built site on a branch that GitHub Pages serves, after `sitegen check`.
 
@@ -178,7 +178,7 @@ class Levels(click.ParamType[tuple[int, ...]]):
 )
 @click.option("--fps", type=options.NumberRange(1, 50), help="Frames a second of GIFs.")
 @click.option("--output", type=PATH, help="A folder, or a file in .zip.  [default: exports]")
-@talk_options
+@verbosity_options
 def export(config: Path, **wished: Any) -> None:
     """Write figures as files for slides and papers, with a README that says what each is.
 
@@ -228,7 +228,7 @@ class Days(click.ParamType[float]):
     type=Days(),
     help="Remove only clips in cache_dir that no page has needed for so long, as in 30d or 2w.",
 )
-@talk_options
+@verbosity_options
 def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
     """Remove what sitegen made: the built folder, and what interrupted runs have left.
 
@@ -290,7 +290,7 @@ EVERY = "*"
     ],
     {"jobs": 1},
 )
-@talk_options
+@verbosity_options
 def build(
     config: Path,
     device: str,
@@ -346,7 +346,7 @@ def build(
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
 @click.option("--offline", is_flag=True, help="Render nothing; show what there is.")
 @compute_options
-@talk_options
+@verbosity_options
 def serve(
     config: Path, port: int, open_browser: bool, offline: bool, device: str, precision: str
 ) -> None:
