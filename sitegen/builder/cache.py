@@ -35,7 +35,7 @@ from sitegen.core.files import (
     is_lfs_pointer,
     platform_errors,
     read_file,
-    sweep,
+    remove_stale_temporaries,
     temporary_file,
     temporary_folder,
     write_atomic,
@@ -148,7 +148,7 @@ class Store:
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
         """A new folder on the store's disk, gone at the end; what dead processes left goes too."""
-        self.sweep()
+        self.remove_stale_temporaries()
         with temporary_folder(self._root / "work") as folder:
             yield folder
 
@@ -221,10 +221,10 @@ class Store:
                 path.unlink()
         return len(unused), size
 
-    def sweep(self, *, leaving: bool = False) -> None:
+    def remove_stale_temporaries(self, *, leaving: bool = False) -> None:
         """Remove what processes that were killed left behind; `leaving`, this one's as well."""
         for name in ("asked", "built", "records", "weights", "work"):
-            sweep(self._root / name, leaving=leaving)
+            remove_stale_temporaries(self._root / name, leaving=leaving)
 
     def _record_path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):

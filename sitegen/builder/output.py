@@ -27,8 +27,8 @@ from sitegen.core.files import (
     exchange,
     platform_errors,
     put_back,
+    remove_stale_temporaries,
     require_writable,
-    sweep,
     temporary_folder,
 )
 from sitegen.core.locks import lock
@@ -376,7 +376,7 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
         put_back(output)
         for folder in (site.cache_dir, site.cache_dir / "work", output.parent):
             before = _inside(folder)
-            sweep(folder)
+            remove_stale_temporaries(folder)
             removed += [shown(folder / name) for name in sorted(before - _inside(folder))]
         parts = [site.cache_dir / name for name in PARTS] if store else []
         for path in (output, *parts):

@@ -42,7 +42,7 @@ from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import LockedError, PlatformError, TargetError
-from sitegen.core.files import is_aside, put_back, require_writable, sweep
+from sitegen.core.files import is_aside, put_back, remove_stale_temporaries, require_writable
 from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.urls import INDEX
@@ -188,9 +188,9 @@ def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
 
     leaving: this process is about to end in the middle of its work, and its own goes as well
     """
-    context.store().sweep(leaving=leaving)
+    context.store().remove_stale_temporaries(leaving=leaving)
     for folder in (context.site.cache_dir, context.output.parent):
-        sweep(folder, leaving=leaving)
+        remove_stale_temporaries(folder, leaving=leaving)
 
 
 def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:

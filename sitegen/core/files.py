@@ -2,7 +2,7 @@
 
 Whatever is written goes to a temporary name in the same folder first, is flushed to the disk and
 then renamed, so a reader sees the old content or the new and never a part. Temporaries carry the
-host and the process that made them; `sweep` removes those of this host whose process is gone.
+host and the process that made them; `remove_stale_temporaries` removes those of this host whose process is gone.
 """
 
 import contextlib
@@ -213,7 +213,7 @@ def host_id() -> str:
 
 
 def temporary_path(folder: Path) -> Path:
-    """A free name in `folder` that `sweep` recognises once this process is gone."""
+    """A free name in `folder` that `remove_stale_temporaries` recognises once this process is gone."""
     pid = os.getpid()
     return folder / f".sitegen-tmp-{host_id()}-{pid}-{_started(pid)}-{secrets.token_hex(6)}"
 
@@ -240,7 +240,7 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def sweep(folder: Path, *, leaving: bool = False) -> None:
+def remove_stale_temporaries(folder: Path, *, leaving: bool = False) -> None:
     """Remove the temporaries in `folder` (not deeper) of processes that are no longer alive.
 
     Whether a process of another host lives cannot be seen from here: what it made, on a disk that

@@ -21,7 +21,7 @@ from sitegen.core.files import (
     digest_bytes,
     flush_folder,
     platform_errors,
-    sweep,
+    remove_stale_temporaries,
     temporary_folder,
     write_atomic,
 )
@@ -245,7 +245,7 @@ def model_folder(
     was there before. Raises ConfigError if other files of these names are there, PlatformError if
     the disk fails.
     """
-    sweep(folder.parent)
+    remove_stale_temporaries(folder.parent)
     made = [path for path in (folder, folder.parent) if not path.exists()]
     with contextlib.ExitStack() as undo:
         undo.callback(lambda: None if wanted() else _remove(made))

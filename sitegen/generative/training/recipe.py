@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.files import digest_bytes, platform_errors, sha256, sweep, write_atomic
+from sitegen.core.files import (
+    digest_bytes,
+    platform_errors,
+    remove_stale_temporaries,
+    sha256,
+    write_atomic,
+)
 from sitegen.core.installed import memory_full
 from sitegen.core.locks import lock
 from sitegen.generative.card.card import (
@@ -206,7 +212,7 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
         yield run
         return
     with lock(folder / LOCK_NAME):
-        sweep(folder)
+        remove_stale_temporaries(folder)
         run.restore()  # again, because another process may have been at it until now
         yield run
 

@@ -163,37 +163,37 @@ def test_sweep_removes_only_what_dead_processes_left(
     roots = f".sitegen-tmp-{host}-1-{files._started(1)}-0a"
     for name in (mine.name, roots, "kept", ".sitegen-tmp-notes"):
         (tmp_path / name).write_bytes(b"")
-    files.sweep(tmp_path)
+    files.remove_stale_temporaries(tmp_path)
     assert names(tmp_path) == {mine.name, roots, "kept", ".sitegen-tmp-notes"}
     (tmp_path / roots).unlink()
     files.temporary_path(tmp_path).mkdir()
-    files.sweep(tmp_path, leaving=True)
+    files.remove_stale_temporaries(tmp_path, leaving=True)
     assert names(tmp_path) == {"kept", ".sitegen-tmp-notes"}
     monkeypatch.setattr(os, "kill", Mock(side_effect=PermissionError))
     (tmp_path / roots).touch()
-    files.sweep(tmp_path)  # a process of somebody else's lives as well
+    files.remove_stale_temporaries(tmp_path)  # a process of somebody else's lives as well
     assert roots in names(tmp_path)
     for mark in ["", "0123abcd-"]:
         path = tmp_path / f".sitegen-tmp-{mark}999999999-1-abc"
         path.mkdir()
-        files.sweep(tmp_path, leaving=True)
+        files.remove_stale_temporaries(tmp_path, leaving=True)
         assert path.exists()
         old = time.time() - 8 * 24 * 3600
         (path / "deep").mkdir()
         (path / "deep/new").write_bytes(b"")
         for each in (path / "deep", path):
             os.utime(each, (old, old))
-        files.sweep(tmp_path)
+        files.remove_stale_temporaries(tmp_path)
         assert path.exists()
         os.utime(path / "deep/new", (old, old))
-        files.sweep(tmp_path)
+        files.remove_stale_temporaries(tmp_path)
         assert not path.exists()
 
 
 @pytest.mark.fault(6)
 def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
     """What is gone needs no sweeping; a lock is exclusive, names its holder, and is freed."""
-    files.sweep(tmp_path / "missing")
+    files.remove_stale_temporaries(tmp_path / "missing")
     assert files._age(tmp_path / "missing") == 0
     assert files._started(999_999_999) == "0"
     files._remove(tmp_path / "missing")
