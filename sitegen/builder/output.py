@@ -26,9 +26,9 @@ from sitegen.core.files import (
     digest_bytes,
     exchange,
     platform_errors,
-    put_back,
     remove_stale_temporaries,
     require_writable,
+    restore_backup,
     temporary_folder,
 )
 from sitegen.core.locks import lock
@@ -373,7 +373,7 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
         raise ConfigError("\n".join([*lines, "nothing was removed; move that elsewhere first"]))
     removed: list[str] = []
     with alone(site):
-        put_back(output)
+        restore_backup(output)
         for folder in (site.cache_dir, site.cache_dir / "work", output.parent):
             before = _inside(folder)
             remove_stale_temporaries(folder)

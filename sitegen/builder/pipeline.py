@@ -42,7 +42,12 @@ from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import LockedError, PlatformError, TargetError
-from sitegen.core.files import is_aside, put_back, remove_stale_temporaries, require_writable
+from sitegen.core.files import (
+    has_backup,
+    remove_stale_temporaries,
+    require_writable,
+    restore_backup,
+)
 from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.urls import INDEX
@@ -75,7 +80,7 @@ def _build(
     encoder: Encoder,
 ) -> Summary:
     site = load_site(config)
-    _put_back(site, options)
+    _restore_backup(site, options)
     works = prepare_all(site, options, report.warn)
     for work in works:
         _tell(work, report)
@@ -130,12 +135,12 @@ def _bring_up(work: Work, renderer: RendererFactory, report: Reporter, encoder: 
     work.rendered.update(made)
 
 
-def _put_back(site: Site, options: BuildOptions) -> None:
+def _restore_backup(site: Site, options: BuildOptions) -> None:
     """Give a site that a killed build has left aside its name back, whatever stops this one."""
     output = options.output or site.output
-    if is_aside(output) and not options.dry_run:
+    if has_backup(output) and not options.dry_run:
         with locked(site):
-            put_back(output)
+            restore_backup(output)
 
 
 def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> None:

@@ -155,7 +155,7 @@ def exchange(new: Path, current: Path) -> None:
     """
     with platform_errors(current, "replace"):
         target = Path(os.path.realpath(current))
-        put_back(target)
+        restore_backup(target)
         flush_tree(new)
         if target.exists():
             _swap(new, target)
@@ -172,26 +172,26 @@ def exchange(new: Path, current: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
 
 
-def put_back(current: Path) -> None:
+def restore_backup(current: Path) -> None:
     """Where a kill came between the two renames of an exchange, give the old folder its name back.
 
     What is left of one that was replaced goes. Only for who holds the lock of the site. Raises
     PlatformError.
     """
-    aside = _aside(Path(os.path.realpath(current)))
+    backup = _backup_of(Path(os.path.realpath(current)))
     with platform_errors(current, "put back"):
-        if aside.is_dir() and not current.exists():
-            aside.rename(Path(os.path.realpath(current)))
-    _remove(aside)
+        if backup.is_dir() and not current.exists():
+            backup.rename(Path(os.path.realpath(current)))
+    _remove(backup)
 
 
-def is_aside(current: Path) -> bool:
-    """Whether a folder that a kill left aside waits for its name."""
-    return _aside(Path(os.path.realpath(current))).is_dir()
+def has_backup(current: Path) -> bool:
+    """Whether a folder that a kill left backup waits for its name."""
+    return _backup_of(Path(os.path.realpath(current))).is_dir()
 
 
-def _aside(current: Path) -> Path:
-    return current.parent / f".sitegen-aside-{current.name}"
+def _backup_of(current: Path) -> Path:
+    return current.parent / f".sitegen-backup-{current.name}"
 
 
 @cache
@@ -320,21 +320,21 @@ def _swap(new: Path, current: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(current))
     if _exchange_names(new, current):
         return
-    aside = _aside(current)  # which nobody sweeps: for a moment it is the only copy
+    backup = _backup_of(current)  # which nobody sweeps: for a moment it is the only copy
 
     def back() -> None:  # a signal may have come before the first rename, or after the second
-        if aside.is_dir() and not current.exists():
-            aside.rename(current)
+        if backup.is_dir() and not current.exists():
+            backup.rename(current)
 
     with contextlib.ExitStack() as undo:
         undo.callback(back)
-        current.rename(aside)
+        current.rename(backup)
         new.rename(current)
         undo.pop_all()
     try:
-        aside.rename(new)
+        backup.rename(new)
     except OSError:  # the new one is in its place, and this is only what goes
-        _remove(aside)
+        _remove(backup)
 
 
 def _exchange_names(first: Path, second: Path) -> bool:
