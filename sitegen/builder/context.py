@@ -122,7 +122,7 @@ class BuildContext:
         """Where their parts lie."""
         return tuple(self.sources[name] for name in sorted(self.used))
 
-    def left_out(self, *, waited: bool = True) -> tuple[str, ...]:
+    def omitted_models(self, *, waited: bool = True) -> tuple[str, ...]:
         """The models that no figure can show, each with the file that it lacks.
 
         waited: whether those that a page would show, or those that none asks for
@@ -130,8 +130,8 @@ class BuildContext:
         able = self.used | usable(self.sources, self.store())
         entries, waits = self.site.models, {name for page in self.pages for name in page.waits}
         lack: dict[str, Path | None]
-        lack = {name: entries[name].card_path for name in self.site.absent()}
-        lack |= {name: each.lacking for name, each in self.sources.items() if name not in able}
+        lack = {name: entries[name].card_path for name in self.site.missing_models()}
+        lack |= {name: each.missing_file for name, each in self.sources.items() if name not in able}
         lines = {name: f"{name} ({shown(path)})" for name, path in lack.items() if path}
         return tuple(line for name, line in lines.items() if (name in waits) == waited)
 
@@ -151,8 +151,8 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     pages = read_pages(site, usable(sources, store).__contains__)
     # Links are followed now: the folder that is exchanged must be the real one.
     called = {name for page in pages for figure in page.figures for name in figure.models}
-    if absent := [fault for name, fault in site.absent().items() if name in called]:
-        raise config_error(absent)
+    if missing := [fault for name, fault in site.missing_models().items() if name in called]:
+        raise config_error(missing)
     output = Path(os.path.realpath(options.output or site.output))
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})

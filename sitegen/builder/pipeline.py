@@ -118,8 +118,8 @@ def _tell(work: Work, report: Reporter) -> None:
     context = work.context
     for warning in context.warnings:
         report.warn(warning)
-    if context.options.strict and (absent := context.left_out()):
-        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
+    if context.options.strict and (omitted := context.omitted_models()):
+        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(omitted)}")
     _tell_figures(context, work.records, report)
 
 
@@ -332,7 +332,7 @@ class Summary:
     changed: bool
     bytes: int
     rehearsed: bool = False
-    left_out: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
     uncalled: tuple[str, ...] = ()
     approximate: tuple[str, ...] = ()
 
@@ -341,7 +341,7 @@ class Summary:
         lack = f", {len(self.missing)} missing: {', '.join(self.missing)}" if self.missing else ""
         counts = f"{len(self.rendered)} rendered, {len(self.reused)} reused{lack}"
         about = {
-            "left out, because a file is not there": self.left_out,
+            "left out, because a file is not there": self.omitted,
             "not there, and called by no page": self.uncalled,
             "starting from approximate flat images": self.approximate,
         }
@@ -368,8 +368,8 @@ def summarise(
         missing=tuple(f"{place}{planned.figure.id}" for planned in context.missing(records)),
         changed=False,
         bytes=size,
-        left_out=context.left_out(),
-        uncalled=context.left_out(waited=False),
+        omitted=context.omitted_models(),
+        uncalled=context.omitted_models(waited=False),
         approximate=tuple(each.name for each in context.used_sources if each.approximate),
     )
 
@@ -383,7 +383,7 @@ def _summary(works: Sequence[Work], size: int = 0) -> Summary:
 def _joined(summaries: Sequence[Summary]) -> Summary:
     """One of all: the figures and models of papers under a roof come after its own."""
     first, *others = summaries
-    names = ("rendered", "reused", "missing", "left_out", "uncalled", "approximate")
+    names = ("rendered", "reused", "missing", "omitted", "uncalled", "approximate")
     lists: dict[str, Any] = {
         name: sum((getattr(each, name) for each in summaries), ()) for name in names
     }

@@ -184,7 +184,7 @@ class ModelEntry(TomlTable):
     """`[models.NAME]`: a model that pages can call by that name.
 
     A checkpoint with a card or a preset need not be there yet. Nor need anything of a model that no
-    page calls, as in a clone that lacks what git does not track; `absent` tells of it.
+    page calls, as in a clone that lacks what git does not track; `missing_file` tells of it.
     """
 
     card: Existing | None = Field(None, description="The model card of a checkpoint file.")
@@ -193,12 +193,12 @@ class ModelEntry(TomlTable):
     )
     path: Existing = Field(description="A folder with a model.toml, or a checkpoint file.")
     _name: str = PrivateAttr("")
-    _absent: tuple[str, str] | None = PrivateAttr(None)
+    _missing_file: tuple[str, str] | None = PrivateAttr(None)
 
     @property
-    def absent(self) -> tuple[str, str] | None:
+    def missing_file(self) -> tuple[str, str] | None:
         """The key whose file is not there, and what is wrong; None where the model can be read."""
-        return self._absent
+        return self._missing_file
 
     @property
     def name(self) -> str:
@@ -220,7 +220,7 @@ class ModelEntry(TomlTable):
         named = None if self.preset else self.card or self.path
         if named is not None and not named.exists():
             key = "card" if self.card else "path"
-            self._absent = key, _not_there(named, site_root(info))
+            self._missing_file = key, _not_there(named, site_root(info))
             return self
         if self.preset and (self.path / "model.toml").is_file():
             raise ValueError("the folder has a model card of its own; leave the preset out")
@@ -384,9 +384,11 @@ class Site(TomlTable):
         """What is wrong with the value of a key, with the line that it stands in."""
         return Diagnostic(self._file, self._lines.get(key), f"{dotted(key)}{fault}")
 
-    def absent(self) -> Mapping[str, Diagnostic]:
+    def missing_models(self) -> Mapping[str, Diagnostic]:
         """What is wrong with the models whose folder or card is not there, by their names."""
-        found = {name: entry.absent for name, entry in self.models.items() if entry.absent}
+        found = {
+            name: entry.missing_file for name, entry in self.models.items() if entry.missing_file
+        }
         return {
             name: self.problem(("models", name, key), f": {fault}")
             for name, (key, fault) in found.items()

@@ -186,12 +186,12 @@ def restore_backup(current: Path) -> None:
 
 
 def has_backup(current: Path) -> bool:
-    """Whether a folder that a kill left backup waits for its name."""
+    """Whether a folder that a kill left aside waits for its name."""
     return _backup_of(Path(os.path.realpath(current))).is_dir()
 
 
 def _backup_of(current: Path) -> Path:
-    return current.parent / f".sitegen-backup-{current.name}"
+    return current.parent / f".sitegen-aside-{current.name}"
 
 
 @cache

@@ -82,15 +82,15 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     """
     text = require_config(config)
     site = parse_site(text, config)
-    lacking = _without_prior(site, name, options)
-    if lacking is not None and options.data is not None:
+    without_prior = _without_prior(site, name, options)
+    if without_prior is not None and options.data is not None:
         from sitegen.generative.data.prior import read_prior
         from sitegen.models.priors import add_prior
 
-        prior, states = add_prior(lacking, options.data)
-        card = read_card(lacking)
+        prior, states = add_prior(without_prior, options.data)
+        card = read_card(without_prior)
         told = _grey_notes(read_prior(prior, card))
-        return Added(name, card, (prior, lacking), told, config, entered=False, states=states)
+        return Added(name, card, (prior, without_prior), told, config, entered=False, states=states)
     _require_free(name, site, text, config)
     notes: list[str] = []
     weights = weights_file(options.checkpoint)

@@ -52,10 +52,10 @@ class ModelSource:
     @property
     def available(self) -> bool:
         """Whether the weights, and the prior that the card names, are there."""
-        return self.lacking is None
+        return self.missing_file is None
 
     @property
-    def lacking(self) -> Path | None:
+    def missing_file(self) -> Path | None:
         """The file, weights or prior, that is not there; None where the model is available."""
         files = filter(None, (self.weights, self.prior))
         return next((file for file in files if not file.is_file()), None)
@@ -189,7 +189,7 @@ def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:
 
 def site_models(site: Site) -> Mapping[str, ModelSource]:
     """The models that `site.toml` names, by name, but for those whose card is not there."""
-    there = ((name, entry) for name, entry in site.models.items() if not entry.absent)
+    there = ((name, entry) for name, entry in site.models.items() if not entry.missing_file)
     return {name: _entry_source(name, entry) for name, entry in there}
 
 

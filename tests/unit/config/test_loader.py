@@ -285,7 +285,10 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
     (tmp_path / "site.toml").write_text(text)
     site = load_site(tmp_path / "site.toml")
-    told = {name: str(fault).replace(f"{tmp_path}/", "") for name, fault in site.absent().items()}
+    told = {
+        name: str(fault).replace(f"{tmp_path}/", "")
+        for name, fault in site.missing_models().items()
+    }
     assert told == {
         "a": "site.toml:3: models.a.path: is not there; looked for nowhere; where clips are only "
         "rendered nowhere/model.toml is enough: add it to git",

@@ -50,7 +50,7 @@ def test_folder(config: Path, tmp_path: Path) -> None:
     source.require_usable()
     for path in (source.prior, source.weights):  # where one is missing, it is named
         path.unlink()
-        assert (source.available, source.lacking) == (False, path)
+        assert (source.available, source.missing_file) == (False, path)
         with pytest.raises(RefusedError, match=f"{path}: there is no such"):
             source.require_usable()
     path = folder / "weights.safetensors"
@@ -169,7 +169,7 @@ def cifar(dropped: Path) -> ModelSource:
 def test_preset_without_its_checkpoint(dropped: Path) -> None:
     """Not there, it is told where to put it or how to leave it out; of two, none is meant."""
     source = cifar(dropped)
-    assert (source.available, source.lacking) == (False, dropped)
+    assert (source.available, source.missing_file) == (False, dropped)
     for use in (source.require_usable, lambda: source.weights_sha256):
         with pytest.raises(RefusedError, match="there is no such checkpoint") as caught:
             use()
