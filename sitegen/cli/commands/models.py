@@ -90,9 +90,8 @@ def add(name: str, config: Path, **options: Any) -> None:
             raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
         if options["data"] is not None:
             click.echo(f"reading the images in {options['data']}")  # of many only their headers
-        somebody = _somebody()
         with Console().patience("reading the checkpoint and the images") as asking:
-            questions = None if somebody is None else asking(somebody)
+            questions = asking(ask) if _is_interactive() else None
             added = add_model(config, name, AddOptions(**options), questions)
     else:
         added = add_shipped(config, name)
@@ -100,9 +99,9 @@ def add(name: str, config: Path, **options: Any) -> None:
         click.echo(plain(line))
 
 
-def _somebody() -> Ask | None:
-    """What asks the user; None where nobody sits at a terminal."""
-    return ask if sys.stdin.isatty() and sys.stdout.isatty() else None
+def _is_interactive() -> bool:
+    """Return whether input and output are a terminal, so that questions can be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def ask(question: Question) -> Any:
@@ -324,4 +323,5 @@ def train(name: str, **options: Any) -> None:
     from sitegen.models.training import TrainOptions, train_model
 
     recipe = {key: options.pop(key) for key in _RECIPE}
-    train_model(name, TrainOptions(**options, recipe=recipe), console(), _somebody())
+    questions = ask if _is_interactive() else None
+    train_model(name, TrainOptions(**options, recipe=recipe), console(), questions)
