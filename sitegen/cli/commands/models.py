@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from sitegen.core.compute import ComputeTarget
-    from sitegen.models.new_card import Ask, Question
+    from sitegen.models.new_card import Question
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import DdpmSampler, HeatSampler
 
