@@ -1,4 +1,4 @@
-"""Read by a local worker when it begins: Ctrl-C is for the build, which then ends its workers."""
+"""Preload of local workers: ignore Ctrl-C, since the build stops its workers itself."""
 
 import signal
 

@@ -81,7 +81,7 @@ MESSAGES = [
     ('titel = "x"\ntitle = "T"', 'site.toml:1: titel: unknown key, did you mean "title"?'),
     ('title = "T"\ntheme = "dark"', "site.toml:2: theme: there is one look; remove this key"),
     ("title = true", "site.toml:1: title = true: should be a valid string"),
-    ('title = "a\\u0000"', 'site.toml:1: title = "a\\u0000": should not hold the character U+0000'),
+    ('title = "a\\u0000"', 'site.toml:1: title = "a\\u0000": should not contain the character U+0000'),
     (
         'title = "T"\n[[authors]]\nname = "A"\n[[authors]]\nurl = "javascript:alert(1)"',
         "site.toml:4: authors[1].name is missing: The author's name as printed.\n"
@@ -111,7 +111,7 @@ MESSAGES = [
     ('title = "T"\noutput = ".git"', 'site.toml:2: output = ".git": should not overlap with .git'),
     ("a = 1\nb = " + "1_" * 5000 + "1", "site.toml:2: a number has too many digits"),
     ('title = "T"\ntitle = "U"',
-     "site.toml:2: is not TOML: cannot overwrite a value; the key stands in this table already"),
+     "site.toml:2: is not TOML: cannot overwrite a value; the key is already in this table"),
     ("a = 1\n[x\n", "site.toml:2: is not TOML: expected ']' at the end of a table declaration"),
     ("a = " + "[" * 5000 + "]" * 5000, "site.toml: is nested too deeply"),
 ]  # fmt: skip
@@ -179,7 +179,7 @@ def test_short_messages(tmp_path: Path) -> None:
     assert len(message) < 200
     message = fault(tmp_path, "\n".join(f"k{number} = {number}" for number in range(2000)))
     assert message.count("unknown key") == 49
-    assert message.endswith("problems more")
+    assert message.endswith("more problems")
     text = 'title = "T"\r\n[models.a]\r\npath = "m"\r\n'
     found = with_model(text, "birds", ENTRY)
     assert found.startswith(text)
