@@ -151,7 +151,7 @@ def test_new(tmp_path: Path, run: Run) -> None:
     assert ".gitignore was there" not in done.out
     again = run("new", folder)
     assert again.code == 2
-    assert f"{folder / 'pages/index.md'}: is there already" in again.err
+    assert f"{folder / 'pages/index.md'}: exists already" in again.err
     clone.mkdir()
     (clone / ".gitignore").touch()
     cloned = run("new", clone)

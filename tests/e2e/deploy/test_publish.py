@@ -284,7 +284,7 @@ def test_placeholders_go_out_only_if_told(paper: Paper) -> None:
     """What `sitegen new` wrote is refused with its line, and published where it was asked for."""
     paper.rebuild("Words.", '[[authors]]\nname = "Your Name"\n')
     told = paper.refused("with --placeholders this goes out as it is")
-    assert 'site.toml:3: authors[0].name = "Your Name": is what `sitegen new` wrote' in told
+    assert 'site.toml:3: authors[0].name = "Your Name": is a placeholder of `sitegen new`' in told
     assert paper.publish(placeholders=True).changed
 
 

@@ -127,12 +127,12 @@ PLACES: list[tuple[str, list[str]]] = [
      ["2: models.m.path is missing", "3: models.m.pth: unknown key"]),
     ('title = "T"\n[models.m]\npath = 3', ["3: models.m.path = 3"]),
     ('title = "T"\n[models.m]\npath = "a\\nb"', ['3: models.m.path = "a\\nb"']),
-    ('title = "T"\n[models.m]\npath = "pages"', ["2: models.m: the folder holds no model.toml"]),
+    ('title = "T"\n[models.m]\npath = "pages"', ["2: models.m: the folder has no model.toml"]),
     ('title = "T"\n[models.m]\npath = "pages/index.md"', ["2: models.m: no model card"]),
     ('title = "T"\n[models.m]\npath = "x.pth"\npreset = "cifar10"\ncard = "pages/index.md"',
      ["2: models.m: give a card or a preset, not both"]),
     ('title = "T"\n[models.m]\npath = "models/mnist"\npreset = "cifar10"',
-     ["2: models.m: the folder has a model card of its own"]),
+     ["2: models.m: the folder has its own model card"]),
     ('title = "T"\nmenu = ["index"]', ['2: menu = ["index"]: should not name the front page']),
     ('title = "T"\nmenu = ["a", "a"]', ['2: menu = ["a", "a"]']),
     ('title = "T"\n[citation]\nkey = "a b"\nyear = 2023.0',
@@ -290,8 +290,8 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         for name, fault in site.missing_models().items()
     }
     assert told == {
-        "a": "site.toml:3: models.a.path: is not there; looked for nowhere; where clips are only "
-        "rendered nowhere/model.toml is enough: add it to git",
+        "a": "site.toml:3: models.a.path: is not there; looked for nowhere; if clips are not "
+        "rendered here nowhere/model.toml is enough: add it to git",
         "b": 'site.toml:5: models.b.path: is not there; looked for page, did you mean "pages"?',
         "c": "site.toml:8: models.c.card: is not there; looked for no.toml",
     }
