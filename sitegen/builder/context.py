@@ -36,7 +36,7 @@ from sitegen.models.registry import ModelSource, site_models
 class BuildOptions:
     """What the command line adds to `site.toml`.
 
-    rerender: the figures to render again: empty for all, None for none
+    rerender: figures to render again even if they are in the store: empty = all, None = none
     distributed: the address of a scheduler, instead of that in `site.toml`; "local" for a cluster
         of `jobs` workers on this machine
     default_scheduler: the address where neither `distributed` nor `site.toml` has one
@@ -216,9 +216,7 @@ def _require_known(options: BuildOptions, known: list[str]) -> None:
         if options.only and name not in options.only:
             raise ConfigError(f"--rerender {name}: --only leaves it out; add --only {name}")
     if options.offline and options.rerender is not None:
-        raise ConfigError(
-            "--rerender makes clips again, and --offline makes none; give one of them"
-        )
+        raise ConfigError("--rerender and --offline exclude each other; give one of them")
 
 
 def found(

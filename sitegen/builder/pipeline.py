@@ -151,7 +151,7 @@ def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> 
         state = "to be rendered" if record is None else "in the store"
         report.detail(f"{name}: {state}, key {planned.request_digest}")
         if record is not None and (other := other_environment(record, context.environment)):
-            remedy = f"`sitegen build --rerender {name}` makes it again"
+            remedy = f"`sitegen build --rerender {name}` renders it again"
             report.detail(f"{name}: made with {other}; {remedy}")
 
 

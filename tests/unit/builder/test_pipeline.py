@@ -254,7 +254,7 @@ def test_other_versions_render_nothing_again(built: Builder, dry_run: bool) -> N
     assert line == (
         f"tiny-trajectories: made with device cpu (here cuda), encoder {here['encoder']} (here "
         f"another), precision float32 (here bfloat16), torch {here['torch']} (here 1.0); "
-        "`sitegen build --rerender tiny-trajectories` makes it again"
+        "`sitegen build --rerender tiny-trajectories` renders it again"
     )
 
 
@@ -287,7 +287,7 @@ def test_rerender(built: Builder, options: Mapping[str, Any], rendered: tuple[st
         ({"only": ("tiny-trajectory",)}, "--only tiny-trajectory: .*tiny-trajectories"),
         ({"rerender": ("tiny-trajectory",)}, "--rerender tiny-trajectory: .*tiny-trajectories"),
         ({"rerender": ("second",), "only": ("tiny-trajectories",)}, "second: --only leaves it out"),
-        ({"rerender": (), "offline": True}, "--rerender makes clips again, and --offline"),
+        ({"rerender": (), "offline": True}, "--rerender and --offline exclude each other"),
     ],
     ids=str,
 )
