@@ -59,9 +59,7 @@ def memory_full(error: BaseException) -> str | None:
         return None
     asked = _ASKED.search(str(error))
     return (
-        f"out of memory ({asked[1]}{asked[2] or ' bytes'} were wanted)"
-        if asked
-        else "out of memory"
+        f"out of memory ({asked[1]}{asked[2] or ' bytes'} requested)" if asked else "out of memory"
     )
 
 

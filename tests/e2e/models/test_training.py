@@ -323,7 +323,7 @@ def test_beginning(pictures: Path) -> None:
     assert made.beginning is not None
     assert {name[:8] for name in made.beginning.weights} == {"bands.0.", "bands.1.", "bands.2."}
     one = {**large, "networks": "one", "init": str(pictures.parent / "run")}
-    with pytest.raises(RefusedError, match="run are of another network"):
+    with pytest.raises(RefusedError, match="run are for another network"):
         prepare("dots", short(pictures, **one))
     assert len(load_model(pictures.parent / "run").networks) == 3
 

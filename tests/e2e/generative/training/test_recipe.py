@@ -148,7 +148,7 @@ def test_beginning_is_in_the_card(tmp_path: Path) -> None:
         preconditioned(channels=3),
         preconditioned(num_heads=2),
     ):
-        with pytest.raises(RefusedError, match="parent are of another network"):
+        with pytest.raises(RefusedError, match="parent are for another network"):
             recipe.beginning("parent", path, parent, other)
 
 
@@ -168,7 +168,7 @@ def test_cascade_folder_is_a_model(tmp_path: Path) -> None:
     assert run.weights().keys() == stored.keys()
     assert all(torch.equal(run.weights()[name], stored[name].float()) for name in run.ema)
     for other in (preconditioned(), replace(parent, bands=parent.bands[:2])):
-        with pytest.raises(RefusedError, match="parent are of another network"):
+        with pytest.raises(RefusedError, match="parent are for another network"):
             recipe.beginning("parent", path, parent, other)
 
 
@@ -242,7 +242,7 @@ def test_odd_images(tmp_path: Path) -> None:
 def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """A GPU or memory that is too small is the machine's failure, with what to do."""
     monkeypatch.setattr(Run, "advance", Mock(side_effect=error))
-    with pytest.raises(PlatformError, match=r"512 MiB were wanted.*smaller batch size"):
+    with pytest.raises(PlatformError, match=r"512 MiB requested.*smaller batch size"):
         trained(preconditioned(), training(tmp_path))
 
 
