@@ -378,7 +378,7 @@ def test_models_that_do_not_fit(site: Builder, tmp_path: Path) -> None:
     write_page(site.config, '{{ trajectories("cifar", count=9) }}\n')
     with pytest.raises(RefusedError, match=r"pages/index\.md:1: .*no such checkpoint") as lacking:
         site()
-    assert "put it there, or leave out of the page what needs cifar" in str(lacking.value)
+    assert "put it there, or make the page leave out cifar" in str(lacking.value)
 
 
 def test_models_that_no_page_calls(site: Builder) -> None:

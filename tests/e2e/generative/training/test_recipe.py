@@ -188,7 +188,7 @@ def test_finished(tmp_path: Path) -> None:
     load_model(tmp_path)
     (tmp_path / "training.pt").unlink()  # now it is a model of another origin
     before = contents(tmp_path)
-    with pytest.raises(RefusedError, match=r"holds a model but no training\.pt"):
+    with pytest.raises(RefusedError, match=r"has a model but no training\.pt"):
         trained(preconditioned(), training(tmp_path, images=48))
     assert contents(tmp_path) == before
 
