@@ -30,7 +30,7 @@ class LowCosines:
     data_mean: Tensor
     noise_std: float
     axes: Tensor | None = None
-    """Axes along which a network in training sees z (`principal_axes`), if not the standard ones."""
+    """Axes along which a network in training sees z (`principal_axes`); None for the original."""
 
     @property
     def levels(self) -> int:
