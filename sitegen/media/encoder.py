@@ -1,8 +1,8 @@
 """Encoding of frames as a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
 
-One pass over the frames, in memory that does not grow with their number: each goes to x264 as it
-comes, and at native size into a file, from which the GIF is made. Every file is read again before
-it counts, and nothing is left behind when something fails.
+One pass over the frames, in constant memory: each frame goes to x264 as it arrives, and at native
+size into a file, from which the GIF is made. Every file is decoded again before it counts, and
+nothing is left behind after an error.
 
     clip.mp4    H.264 High, yuv420p, BT.709, integer enlargement, even size, index in front
     clip.gif    native size, at most 15 frames a second and 2 MB
@@ -40,16 +40,16 @@ from sitegen.media.manifest import MediaFile
 from sitegen.media.mp4 import clip_faults
 
 LARGE_GIF_BYTES = 5_000_000
-"""Largest size of an enlarged GIF, which `export` writes; it is enlarged less until it fits."""
+"""Largest enlarged GIF in bytes, which `export` writes; the factor is reduced until it fits."""
 STALL_SECONDS = 120.0
 """Seconds that ffmpeg may take without progress, for each million pixels of a frame."""
 
 T = TypeVar("T")
 _Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 _LARGE_GIF = 480  # pixels of width
-_LARGEST = 16383  # pixels a side; what WebP can hold
+_LARGEST = 16383  # pixels per side; the limit of WebP
 _GOOD_PSNR = 30.0  # dB, at CRF 23 or better
-_GOOD_SHARE = 0.2  # of the contrast between neighbours: noise is coded worse than pictures
+_GOOD_SHARE = 0.2  # of the contrast between neighbours: noise compresses worse than images
 
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
 _RUNNING: "weakref.WeakSet[_Ffmpeg]" = weakref.WeakSet()
@@ -82,7 +82,7 @@ class ClipSpec:
 
 
 def crf_for(image_size: int) -> int:
-    """Return the quality for clips of images of that many pixels a side."""
+    """Return the CRF for clips of images of that many pixels per side: lower for small ones."""
     return film.CRF_SMALL if image_size <= film.SMALL else film.CRF
 
 
@@ -128,7 +128,7 @@ def write_still(frame: Frame, path: Path) -> MediaFile:
     enough = bisect_left(qualities, True, key=lambda each: bool(_webp(frame, quality=each)))
     options: list[dict[str, Any]] = [{"lossless": True, "quality": stills.LOSSLESS_QUALITY}]
     options += ({"quality": each} for each in qualities[enough : enough + 1])
-    options += [each | {"method": stills.METHOD} for each in options[1:]]  # slower, 2 % lighter
+    options += [each | {"method": stills.METHOD} for each in options[1:]]  # slower, 2 % smaller
     choices = [data for each in options if (data := _webp(frame, **each))]
     require(bool(choices), path, "does not look like its frame")
     with platform_errors(path):
@@ -244,7 +244,7 @@ def _gif(native: _NativeFrames, seconds: float, path: Path) -> MediaFile:
     """
     kept, (height, width, _) = len(native.kept), native.last.shape
     while True:
-        # at most 15 a second, each for whole hundredths of a second
+        # at most 15 per second, each for a whole number of hundredths of a second
         pause = max(round(100 * seconds / kept), math.ceil(100 / film.GIF_FPS))
         twice = itertools.chain(native.evenly(kept), native.evenly(kept))
         file = _paletted(twice, kept, (width, height), pause, path)
@@ -333,12 +333,12 @@ def _write(
 
 
 class _Ffmpeg:
-    """An ffmpeg that is fed or read, ended when it makes no progress, with its last words.
+    """Running ffmpeg with a timeout, which is fed or read, and its last messages.
 
     arguments: of the command line, after the program
-    folder: where its messages are kept, in a file that goes with it
-    pixels: of one frame; larger ones are given more time
-    writes: whether it gets frames; otherwise it gives them
+    folder: for a temporary file with its messages
+    pixels: of one frame; larger frames get more time
+    writes: whether it is fed frames; otherwise frames are read from it
     """
 
     def __init__(
@@ -356,7 +356,7 @@ class _Ffmpeg:
                     stdout=none if writes else pipe,
                     stderr=words,
                     env={name: each for name, each in os.environ.items() if name != "FFREPORT"},
-                    process_group=0,  # a Ctrl-C is for this process, which then ends it
+                    process_group=0,  # Ctrl-C goes to this process, which then stops ffmpeg
                 )
         except OSError as error:
             self._words.unlink(missing_ok=True)
@@ -364,13 +364,13 @@ class _Ffmpeg:
         _RUNNING.add(self)
 
     def write(self, frame: Frame | bytes) -> None:
-        """Hand a frame over."""
+        """Pass a frame to ffmpeg."""
         cast(IO[bytes], self._process.stdin).write(
             frame if isinstance(frame, bytes) else frame.data
         )
 
     def read(self) -> Frame | None:
-        """Take a frame (H, W, 3), which comes as PPM; None after the last."""
+        """Read a frame (H, W, 3), in PPM; return None after the last."""
         pipe = cast(IO[bytes], self._process.stdout)
         if not pipe.readline():
             return None
@@ -380,7 +380,7 @@ class _Ffmpeg:
         return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
     def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call `write` or `read`; only the time that it takes counts as ffmpeg's.
+        """Call `write` or `read`; only their own duration counts towards the timeout.
 
         Raises PlatformError if the machine stopped ffmpeg (disk full, no memory, killed, no such
         encoder, no progress), and TargetError with ffmpeg's messages for other failures.
@@ -388,13 +388,13 @@ class _Ffmpeg:
         with self._watch():
             try:
                 return function(*arguments)
-            except (OSError, ValueError) as error:  # the pipe broke; ffmpeg's words say why
+            except (OSError, ValueError) as error:  # the pipe broke; ffmpeg's messages say why
                 broken = error
         self.finish()
         raise TargetError("ffmpeg ended before it had every frame") from broken
 
     def finish(self) -> None:
-        """Say that no more comes, and wait for the end. Raises as `call` does."""
+        """Close the input and wait for ffmpeg to end. Raises as `call` does."""
         with self._watch():
             self._close_pipes()
             code = self._process.wait()
@@ -435,7 +435,7 @@ class _Ffmpeg:
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
-        """Kill it if the block takes too long."""
+        """Kill ffmpeg if the block takes too long."""
         watch = threading.Timer(self._patience, self.kill, [True])
         watch.daemon = True
         watch.start()
@@ -494,7 +494,7 @@ def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
 
 
 def _decoded(path: Path, pixels: int) -> Iterator[Frame]:
-    """Give every frame (H, W, 3) of a clip of so many pixels."""
+    """Yield every frame (H, W, 3) of a clip with `pixels` per frame."""
     arguments = ["-xerror", "-i", str(path), "-pix_fmt", "rgb24", "-fps_mode", "passthrough"]
     arguments += ["-vcodec", "ppm", "-f", "image2pipe", "-"]
     with closing(_Ffmpeg(arguments, path.parent, pixels)) as ffmpeg:
@@ -539,7 +539,7 @@ def psnr(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
 
 
 def _looks_the_same(seen: Frame, source: Frame) -> bool:
-    """Whether two RGB frames are equally bright everywhere, and as like in colour as clips are."""
+    """Return whether two RGB frames have equal brightness, and colours as similar as in clips."""
     luma = np.array(stills.LUMA, np.float32)
     if psnr(seen @ luma, source @ luma) <= stills.EXACT_PSNR:
         return False

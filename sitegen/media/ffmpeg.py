@@ -22,7 +22,7 @@ def encoder_version() -> str:
 
 
 def executable() -> str:
-    """The path of the ffmpeg that is used. Raises PlatformError if there is none."""
+    """Return the path of the ffmpeg to use. Raises PlatformError if there is none."""
     try:
         from imageio.plugins.ffmpeg import get_exe
 

@@ -73,7 +73,7 @@ class Panels:
 
     @property
     def factor(self) -> int:
-        """The whole number that pictures are enlarged by, even where it is above 1."""
+        """Integer factor by which images are enlarged, even if above 1."""
         fits = (look.PANEL - look.GAP) // self.side
         return max(1, fits if fits < 2 else fits // 2 * 2)
 
@@ -84,7 +84,7 @@ class Panels:
 
     @cached_property
     def font(self) -> int:
-        """The size of the names in pixels: the largest at which each stays over its panel."""
+        """Font size in pixels: the largest at which each name fits its panel."""
         room = self.picture + look.GAP // 2
         sizes = range(look.FONT, 8, -1)
         widest = max(self.labels, key=len)
@@ -97,7 +97,7 @@ class Panels:
         return self._top + self.rows * pitch, len(self.labels) * pitch + look.GAP
 
     def place(self, panel: int, row: int) -> tuple[int, int]:
-        """Top and left edge of a picture in pixels."""
+        """Return the top and left edge of an image in pixels."""
         pitch = self.picture + look.GAP
         return self._top + row * pitch, look.GAP + panel * pitch
 
@@ -123,7 +123,7 @@ class Panels:
 
     @property
     def _top(self) -> int:
-        """Where the first row begins: below the names."""
+        """Top of the first row, below the names."""
         return (look.GAP + self.font + look.GAP // 2) // 2 * 2
 
 

@@ -115,7 +115,7 @@ class PageSampler(ChosenSpec):
         self, parameters: Mapping[str, Any], cards: Sequence[ModelCard]
     ) -> Mapping[str, Any]:
         """Return the parameters with what each model draws and what its poster shows."""
-        names = (self.known_as, *self.also)
+        names = (self.display_name, *self.also)
         words = [
             {"subject": card.subject, "shows": counted(self.count, name, card.subject)}
             for name, card in zip(names, cards, strict=True)
