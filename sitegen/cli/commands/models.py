@@ -90,7 +90,7 @@ def add(name: str, config: Path, **options: Any) -> None:
             raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
         if options["data"] is not None:
             click.echo(f"reading the images in {options['data']}")  # only headers, if many
-        with Console().patience("reading the checkpoint and the images") as asking:
+        with Console().slow_operation_notice("reading the checkpoint and the images") as asking:
             questions = asking(ask) if _is_interactive() else None
             added = add_model(config, name, AddOptions(**options), questions)
     else:
@@ -133,7 +133,7 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     from sitegen.generative.checkpoints.inspection import inspect_checkpoint
     from sitegen.models.registry import named_folder
 
-    with Console().patience(f"reading {checkpoint}"):
+    with Console().slow_operation_notice(f"reading {checkpoint}"):
         found = inspect_checkpoint(named_folder(checkpoint))
     click.echo(plain(found.to_json() if as_json else found.to_text()))
     if found.problems:
@@ -194,7 +194,9 @@ def sample(
     if config_was_named():
         load_site(config)  # a config named explicitly must be valid, even if it is not needed
     source = find_model(model, card, config)
-    with report.patience(f"reading the model {source.name}" + (f" and {data}" if data else "")):
+    with report.slow_operation_notice(
+        f"reading the model {source.name}" + (f" and {data}" if data else "")
+    ):
         sampler = _sampler(source, data, compute_target(device, precision))
     draw_samples(sampler, wanted, targets, report)
     many = "one sample" if wanted.count == 1 else f"{wanted.count} samples"

@@ -98,7 +98,7 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
 
     site, folder = built_site(config, output)
     report = console()
-    with report.patience(f"checking every file of {folder}"):
+    with report.slow_operation_notice(f"checking every file of {folder}"):
         findings = check_site(site, folder)
     for problem in findings.problems():
         click.echo(plain(problem))
@@ -140,7 +140,7 @@ def publish(config: Path, output: Path | None, **options: Any) -> None:
     from sitegen.deploy.publish import PublishOptions, publish
 
     site, report = load_site(config), console()
-    with report.patience("checking every file of the built folder"):
+    with report.slow_operation_notice("checking every file of the built folder"):
         result = publish(site, output or site.output, PublishOptions(**options), report)
     for line in result.lines():
         report.note(line)
@@ -197,7 +197,7 @@ def export(config: Path, **wished: Any) -> None:
     from sitegen.builder.export import ExportOptions, export
 
     report = console()
-    with report.patience("writing the files"):
+    with report.slow_operation_notice("writing the files"):
         output, names = export(config, ExportOptions(**wished))
     for name in names:
         report.note(f"{name} in {output}")
@@ -253,7 +253,7 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
         )
     if unused or days is not None:
         report = console()
-        with report.patience("reading every clip of the store"):
+        with report.slow_operation_notice("reading every clip of the store"):
             report.note(clean_unused(config) if days is None else clean_old(config, days))
         return
     site = load_site(config)
@@ -327,7 +327,7 @@ def build(
     wished["default_scheduler"] = options.default_scheduler(wished["jobs"])
     wanted = BuildOptions(compute_target(*asked), rerender=again, asked=asked, **wished)
     report = console()
-    with report.patience("reading the pages and the clips in the store"):
+    with report.slow_operation_notice("reading the pages and the clips in the store"):
         summary = build(config, wanted, options.figure_renderer, report)
     for line in summary.lines():
         report.note(line)

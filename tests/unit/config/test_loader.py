@@ -81,7 +81,10 @@ MESSAGES = [
     ('titel = "x"\ntitle = "T"', 'site.toml:1: titel: unknown key, did you mean "title"?'),
     ('title = "T"\ntheme = "dark"', "site.toml:2: theme: there is one look; remove this key"),
     ("title = true", "site.toml:1: title = true: should be a valid string"),
-    ('title = "\\u0000"', 'site.toml:1: title = "\\u0000": should not contain the character U+0000'),
+    (
+        'title = "\\u0000"',
+        'site.toml:1: title = "\\u0000": should not contain the character U+0000',
+    ),
     (
         'title = "T"\n[[authors]]\nname = "A"\n[[authors]]\nurl = "javascript:alert(1)"',
         "site.toml:4: authors[1].name is missing: The author's name as printed.\n"
