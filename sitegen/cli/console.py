@@ -100,7 +100,7 @@ class Console:
             self._cancel_notice()
 
     def _schedule_notice(self, line: str) -> None:
-        """Schedule the notice."""
+        """Start the timer of the notice, unless quiet."""
         if not self.quiet:
             self._notice = threading.Timer(NOTICE_AFTER_S, _say_if_open, [f"{line} …"])
             self._notice.daemon = True

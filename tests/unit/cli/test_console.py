@@ -89,14 +89,14 @@ def test_silence_is_broken(
         assert threading.active_count() == before + 1
 
         def ask(question: str) -> str:
-            waiting = console._silence
+            waiting = console._notice
             assert waiting is None
             return question.upper()
 
         assert asking(ask)("what") == "WHAT"
-        assert console._silence is not None
+        assert console._notice is not None
         console.note("something")
-        assert console._silence is None
+        assert console._notice is None
     with Console(quiet=True).slow_operation_notice("reading"):
         assert capsys.readouterr().out == "something\n"
 
@@ -113,8 +113,8 @@ def test_silence_is_broken_where_nobody_reads(
     monkeypatch.setattr("sitegen.cli.console._say", say)
     console = Console()
     with console.slow_operation_notice("reading"):
-        assert console._silence is not None
-        console._silence.join(30)
+        assert console._notice is not None
+        console._notice.join(30)
     assert capsys.readouterr() == ("", "")
 
 
