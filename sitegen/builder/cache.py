@@ -38,14 +38,14 @@ from sitegen.builder.store_folder import (
 )
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import (
-    OddFileError,
+    NotRegularFileError,
     digest,
     digest_bytes,
     flush_folder,
     is_lfs_pointer,
     platform_errors,
     read_file,
-    sweep,
+    remove_stale_temporaries,
     temporary_file,
     temporary_folder,
 )
@@ -146,7 +146,7 @@ class Store:
     def workspace(self) -> Iterator[Path]:
         """A new folder on the store's disk, gone at the end; what dead processes left goes too."""
         claim(self._root)
-        self.sweep()
+        self.remove_stale_temporaries()
         with temporary_folder(self._root / "work") as folder:
             yield folder
 
@@ -244,10 +244,10 @@ class Store:
                 path.unlink()
         return size
 
-    def sweep(self, *, leaving: bool = False) -> None:
+    def remove_stale_temporaries(self, *, leaving: bool = False) -> None:
         """Remove what processes that were killed left behind; `leaving`, this one's as well."""
         for name in ("asked", "built", "records", "weights", "work"):
-            sweep(self._root / name, leaving=leaving)
+            remove_stale_temporaries(self._root / name, leaving=leaving)
 
     def _record_path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -322,7 +322,7 @@ def errors_of_now(path: Path) -> Iterator[None]:
     """What could not be read is not damaged: PlatformError, unless no such file is there."""
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, OddFileError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, NotRegularFileError):
         raise
     except OSError as error:
         with platform_errors(path, "read"):

@@ -38,7 +38,7 @@ from sitegen.models.registry import ModelSource, site_models
 class BuildOptions:
     """What the command line adds to `site.toml`.
 
-    rerender: the figures to render again: empty for all, None for none
+    rerender: figures to render again even if they are in the store: empty = all, None = none
     distributed: the address of a scheduler, instead of that in `site.toml`; "local" for a cluster
         of `jobs` workers on this machine
     default_scheduler: the address where neither `distributed` nor `site.toml` has one
@@ -124,7 +124,7 @@ class BuildContext:
         """Where their parts lie."""
         return tuple(self.sources[name] for name in sorted(self.used))
 
-    def left_out(self, *, waited: bool = True) -> tuple[str, ...]:
+    def omitted_models(self, *, waited: bool = True) -> tuple[str, ...]:
         """The models that no figure can show, each with the file that it lacks.
 
         waited: whether those that a page would show, or those that none asks for
@@ -132,8 +132,8 @@ class BuildContext:
         able = self.used | usable(self.sources, self.store())
         entries, waits = self.site.models, {name for page in self.pages for name in page.waits}
         lack: dict[str, Path | None]
-        lack = {name: entries[name].card_path for name in self.site.absent()}
-        lack |= {name: each.lacking for name, each in self.sources.items() if name not in able}
+        lack = {name: entries[name].card_path for name in self.site.missing_models()}
+        lack |= {name: each.missing_file for name, each in self.sources.items() if name not in able}
         lines = {name: f"{name} ({shown(path)})" for name, path in lack.items() if path}
         return tuple(line for name, line in lines.items() if (name in waits) == waited)
 
@@ -154,8 +154,8 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     pages = read_pages(site, usable(sources, store).__contains__)
     # Links are followed now: the folder that is exchanged must be the real one.
     called = {name for page in pages for figure in page.figures for name in figure.models}
-    if absent := [fault for name, fault in site.absent().items() if name in called]:
-        raise config_error(absent)
+    if missing := [fault for name, fault in site.missing_models().items() if name in called]:
+        raise config_error(missing)
     output = Path(os.path.realpath(options.output or site.output))
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
@@ -219,9 +219,7 @@ def _require_known(options: BuildOptions, known: list[str]) -> None:
         if options.only and name not in options.only:
             raise ConfigError(f"--rerender {name}: --only leaves it out; add --only {name}")
     if options.offline and options.rerender is not None:
-        raise ConfigError(
-            "--rerender makes clips again, and --offline makes none; give one of them"
-        )
+        raise ConfigError("--rerender and --offline exclude each other; give one of them")
 
 
 def found(

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sitegen.builder.cache import Store
 from sitegen.builder.plan import PlannedFigure
-from sitegen.builder.timings import Countdown
+from sitegen.builder.timings import Eta
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, PlugInError, SitegenError, TargetError, with_message
-from sitegen.core.handing import Handed
+from sitegen.core.prefetch import BackgroundIterator
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import plug_in_errors
@@ -115,7 +115,7 @@ class RenderExecutor:
         with ExitStack() as ending:
             ending.callback(self.leave)
             jobs = self._prepared(figures)
-            left = Countdown(figures, estimates() if len(figures) > 1 else {}, workers)
+            left = Eta(figures, estimates() if len(figures) > 1 else {}, workers)
             return self._render_all(figures, workers, jobs, left)
 
     def _render_all(
@@ -123,7 +123,7 @@ class RenderExecutor:
         figures: Sequence[PlannedFigure],
         workers: int,
         jobs: dict[str, RenderJob],
-        left: Countdown,
+        left: Eta,
     ) -> dict[str, Record]:
         if workers == 1:
             return self._render_in_turn(figures, jobs, left)
@@ -143,7 +143,7 @@ class RenderExecutor:
                 pool.shutdown(cancel_futures=True)
 
     def _render_in_turn(
-        self, figures: Sequence[PlannedFigure], jobs: dict[str, RenderJob], left: Countdown
+        self, figures: Sequence[PlannedFigure], jobs: dict[str, RenderJob], left: Eta
     ) -> dict[str, Record]:
         """Sample one figure after the other, and finish the one before in the meantime.
 
@@ -219,7 +219,7 @@ class RenderExecutor:
         self,
         planned: PlannedFigure,
         job: RenderJob,
-        left: Countdown,
+        left: Eta,
         stop: threading.Event,
         begin: Callable[[], Callable[[], float]],
     ) -> Record:
@@ -296,16 +296,18 @@ def _nothing() -> None:
     """Tell nobody."""
 
 
-def _handed(job: RenderJob, stop: threading.Event) -> tuple[RenderJob, list[Handed[Any]]]:
+def _handed(
+    job: RenderJob, stop: threading.Event
+) -> tuple[RenderJob, list[BackgroundIterator[Any]]]:
     """A job whose sampling is done elsewhere, and that sampling: of its work and its first clip.
 
     What other clips show was sampled for the first. A clip that is only drawn is not waited for.
     """
-    work = Handed(_counted(job.work, _nothing, stop))
-    made: list[Handed[Any]] = [work]
+    work = BackgroundIterator(_counted(job.work, _nothing, stop))
+    made: list[BackgroundIterator[Any]] = [work]
     clips = dict(job.clips)
     for name, clip in [(name, clip) for name, clip in clips.items() if clip.sampled][:1]:
-        frames = Handed(frame.copy() for frame in _counted(clip.frames, _nothing, stop))
+        frames = BackgroundIterator(frame.copy() for frame in _counted(clip.frames, _nothing, stop))
         clips[name] = ClipSource(clip.spec, iter(frames))
         made.append(frames)
     return replace(job, work=work, clips=clips), made
@@ -327,7 +329,9 @@ def _ends_the_build(error: BaseException) -> bool:
     return isinstance(error, PlatformError) or not isinstance(error, SitegenError)
 
 
-def _ended(handed: list[Handed[Any]], ended: threading.Event, future: Future[Record]) -> None:
+def _ended(
+    handed: list[BackgroundIterator[Any]], ended: threading.Event, future: Future[Record]
+) -> None:
     """Ask for nothing more of a figure, and of those after it if the build cannot go on."""
     error = future.exception()
     if error is not None and _ends_the_build(error):

@@ -18,10 +18,10 @@ from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, PlatformError, PublishError, TargetError
 from sitegen.core.files import (
     below,
+    cached_by_stat,
     digest,
     digest_bytes,
     exchange,
-    once_a_file,
     platform_errors,
     require_writable,
     temporary_folder,
@@ -67,7 +67,7 @@ class CopiedFile:
         return None
 
 
-_digest = once_a_file(digest)
+_digest = cached_by_stat(digest)
 
 
 def open_path(handle: int) -> Path:

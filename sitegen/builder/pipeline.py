@@ -36,7 +36,12 @@ from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import LockedError, PlatformError, TargetError
-from sitegen.core.files import is_aside, put_back, require_writable, sweep
+from sitegen.core.files import (
+    has_backup,
+    remove_stale_temporaries,
+    require_writable,
+    restore_backup,
+)
 from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.urls import INDEX
@@ -69,7 +74,7 @@ def _build(
     encoder: Encoder,
 ) -> Summary:
     site = load_site(config)
-    _put_back(site, options)
+    _restore_backup(site, options)
     works = prepare_all(site, options, report.warn)
     for work in works:
         _tell(work, report)
@@ -109,8 +114,8 @@ def _tell(work: Work, report: Reporter) -> None:
     context = work.context
     for warning in context.warnings:
         report.warn(warning)
-    if context.options.strict and (absent := context.left_out()):
-        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
+    if context.options.strict and (omitted := context.omitted_models()):
+        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(omitted)}")
     _tell_figures(context, work.records, report)
 
 
@@ -125,12 +130,12 @@ def _bring_up(work: Work, renderer: RendererFactory, report: Reporter, encoder: 
     work.rendered.update(made)
 
 
-def _put_back(site: Site, options: BuildOptions) -> None:
+def _restore_backup(site: Site, options: BuildOptions) -> None:
     """Give a site that a killed build has left aside its name back, whatever stops this one."""
     output = options.output or site.output
-    if is_aside(output) and not options.dry_run:
+    if has_backup(output) and not options.dry_run:
         with locked(site):
-            put_back(output)
+            restore_backup(output)
 
 
 def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> None:
@@ -141,7 +146,7 @@ def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> 
         state = "to be rendered" if record is None else "in the store"
         report.detail(f"{name}: {state}, key {planned.request_digest}")
         if record is not None and (other := other_environment(record, context.environment)):
-            remedy = f"`sitegen build --rerender {name}` makes it again"
+            remedy = f"`sitegen build --rerender {name}` renders it again"
             report.detail(f"{name}: made with {other}; {remedy}")
 
 
@@ -183,9 +188,9 @@ def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
 
     leaving: this process is about to end in the middle of its work, and its own goes as well
     """
-    context.store().sweep(leaving=leaving)
+    context.store().remove_stale_temporaries(leaving=leaving)
     for folder in (context.site.cache_dir, context.output.parent):
-        sweep(folder, leaving=leaving)
+        remove_stale_temporaries(folder, leaving=leaving)
 
 
 def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
@@ -330,7 +335,7 @@ class Summary:
     changed: bool
     bytes: int
     rehearsed: bool = False
-    left_out: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
     uncalled: tuple[str, ...] = ()
     approximate: tuple[str, ...] = ()
 
@@ -339,7 +344,7 @@ class Summary:
         lack = f", {len(self.missing)} missing: {', '.join(self.missing)}" if self.missing else ""
         counts = f"{len(self.rendered)} rendered, {len(self.reused)} reused{lack}"
         about = {
-            "left out, because a file is not there": self.left_out,
+            "left out, because a file is not there": self.omitted,
             "not there, and called by no page": self.uncalled,
             "starting from approximate flat images": self.approximate,
         }
@@ -366,8 +371,8 @@ def summarise(
         missing=tuple(f"{place}{planned.figure.id}" for planned in context.missing(records)),
         changed=False,
         bytes=size,
-        left_out=context.left_out(),
-        uncalled=context.left_out(waited=False),
+        omitted=context.omitted_models(),
+        uncalled=context.omitted_models(waited=False),
         approximate=tuple(each.name for each in context.used_sources if each.approximate),
     )
 
@@ -381,7 +386,7 @@ def _summary(works: Sequence[Work], size: int = 0) -> Summary:
 def _joined(summaries: Sequence[Summary]) -> Summary:
     """One of all: the figures and models of papers under a roof come after its own."""
     first, *others = summaries
-    names = ("rendered", "reused", "missing", "left_out", "uncalled", "approximate")
+    names = ("rendered", "reused", "missing", "omitted", "uncalled", "approximate")
     lists: dict[str, Any] = {
         name: sum((getattr(each, name) for each in summaries), ()) for name in names
     }

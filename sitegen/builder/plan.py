@@ -107,7 +107,7 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
         faults.append(
             f"image is missing: the card of {first.name} names no example; name a picture of yours"
         )
-    faults += [] if faults else spec.misfits([model.card for model in models])
+    faults += [] if faults else spec.incompatibilities([model.card for model in models])
     if faults:
         raise ConfigError("; ".join(f"{figure.kind}(…): {fault}" for fault in faults))
 

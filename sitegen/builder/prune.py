@@ -25,7 +25,7 @@ from sitegen.config.loader import load_papers, load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import platform_errors, put_back, sweep
+from sitegen.core.files import platform_errors, remove_stale_temporaries, restore_backup
 from sitegen.core.source import shown
 
 DAY = 24 * 3600.0  # seconds
@@ -55,10 +55,10 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
         )
     removed = list[Path]()
     with alone(site):
-        put_back(output)
+        restore_backup(output)
         for each in (folder, folder / "work", output.parent):
             before = _inside(each)
-            sweep(each)
+            remove_stale_temporaries(each)
             removed += sorted(before - _inside(each))
         if output.is_dir():
             with platform_errors(output, "remove"):

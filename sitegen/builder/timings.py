@@ -116,7 +116,7 @@ def first_estimate(
     return sum(seen * pace(model) for seen, model in pairs) + drawing if planned.models else None
 
 
-class Countdown:
+class Eta:
     """Which figure of how many is at work, and how long all that are left will take.
 
     estimates: the seconds that each takes, by request; they are mended by those that are done

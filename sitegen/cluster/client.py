@@ -532,7 +532,7 @@ class Cluster:
 
     def _ended(self) -> SitegenError:
         return PlatformError(
-            f"the scheduler at {self.address} went away; what was finished is kept: start it and "
+            f"the scheduler at {self.address} went away; finished work is kept: start it and "
             "its workers, and build again"
         )
 

@@ -13,7 +13,7 @@ from sitegen.core.source import shown
 from sitegen.figures.base import FigureSpec
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.generative.card.card import ModelCard
-from sitegen.models.add import Added
+from sitegen.models.add import AddResult
 from sitegen.models.registry import ModelSource, site_models
 
 _PICTURE = ', image="FILE.png"'
@@ -61,7 +61,9 @@ def _serves(
     except ConfigError:
         return False
     (spec,) = made
-    fits = all(card.kind in kinds for kinds in spec.model_kinds) and not list(spec.misfits([card]))
+    fits = all(card.kind in kinds for kinds in spec.model_kinds) and not list(
+        spec.incompatibilities([card])
+    )
     fits = fits and (card.example is not None or not spec.needs_example)
     return fits and not (source and list(spec.file_faults([source])))
 
@@ -79,7 +81,7 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     return [*(f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds), row]
 
 
-def _for_git(added: Added) -> str:
+def _for_git(added: AddResult) -> str:
     """Which files a clone needs that renders nothing: the weights are not among them."""
     site = load_site(added.config)
     source = site_models(site)[added.name]
@@ -126,7 +128,7 @@ def _small(example: str) -> str:
     return arguments
 
 
-def added_lines(added: Added) -> list[str]:
+def added_lines(added: AddResult) -> list[str]:
     """What to tell of a model that was added, and of the calls that show it."""
     channels, size, _ = added.card.shape
     colour = "colour" if channels == 3 else "grey"

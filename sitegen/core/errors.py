@@ -1,26 +1,26 @@
-"""What can go wrong for a user, and the exit code that each kind gives.
+"""Errors that users see, and the exit code of each class.
 
-    SitegenError            base; never raised itself
+    SitegenError            base class; never raised itself
     ├── TargetError      1  a figure, a page or another target could not be made
     │   └── PlugInError  1  because the code of another package failed
-    ├── ConfigError      2  the command line, site.toml or a page asks for what cannot be
+    ├── ConfigError      2  the command line, site.toml or a page asks for something impossible
     ├── RefusedError     3  an input is unsafe, damaged or does not fit
     ├── PlatformError    4  the machine lacks something: an encoder, disk, memory, a device
-    ├── LockedError      5  another sitegen is at work in this site
+    ├── LockedError      5  another sitegen is running in this site
     └── PublishError     6  publishing was refused
 
-A message says what is wrong, where (file and line when there is one) and what to do about it.
+A message says what is wrong, where (file and line if there is one) and what to do about it.
 """
 
 
 class SitegenError(Exception):
-    """Base of every error that is shown to the user without a traceback."""
+    """Base class of all errors that are shown to the user without a traceback."""
 
     exit_code = 1
 
 
 class TargetError(SitegenError):
-    """A figure, a page or another target could not be made."""
+    """A figure, page or other target could not be made."""
 
     exit_code = 1
 
@@ -30,9 +30,9 @@ class PlugInError(TargetError):
 
 
 class ConfigError(SitegenError):
-    """The command line, `site.toml` or a page asks for something that cannot be.
+    """The command line, `site.toml` or a page asks for something impossible.
 
-    `problems` are the things that are wrong, one by one, where that is known.
+    `problems` lists the individual problems, if they are known.
     """
 
     exit_code = 2
@@ -40,7 +40,7 @@ class ConfigError(SitegenError):
 
 
 class RefusedError(SitegenError):
-    """An input file is unsafe, damaged, or belongs to something else."""
+    """An input file is unsafe, damaged or does not belong to this site."""
 
     exit_code = 3
 

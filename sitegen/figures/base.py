@@ -127,14 +127,14 @@ class FigureSpec:
     label: Label = Field(default=None, kw_only=True)
 
     @property
-    def known_as(self) -> str:
+    def display_name(self) -> str:
         """What words about the figure call its model: the label, or the model's name."""
         return self.label or self.model
 
     def named(self, card: ModelCard) -> str:
         """The model in a sentence: by its label, or by what its card says it shows, or its name."""
         shows = card.subject and not self.label
-        return f"the model of {card.subject}" if shows else f"the model {self.known_as}"
+        return f"the model of {card.subject}" if shows else f"the model {self.display_name}"
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -182,7 +182,7 @@ class FigureSpec:
         """Whether the figure shows the picture that the card of its first model names."""
         return False
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """What in the call the cards of `models` rule out, each fault in words of its own."""
         yield from ()
 
@@ -244,7 +244,7 @@ class ComparedSpec(FigureSpec):
     def _ddim_steps(self) -> int:
         return int(getattr(self, "ddim_steps", 0))
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """More steps of DDIM than there are levels."""
         for card in cards[1:]:
             if self._ddim_steps > card.levels:

@@ -1,10 +1,10 @@
-"""Frames into a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
+"""Encoding of frames as a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
 
-One pass over the frames, in memory that does not grow with their number: each goes to x264 as it
-comes, and at native size into a file, from which the GIF is made. Every file is read again before
-it counts, and nothing is left behind when something fails.
+One pass over the frames, in constant memory: each frame goes to x264 as it arrives, and at native
+size into a file, from which the GIF is made. Every file is decoded again before it counts, and
+nothing is left behind after an error.
 
-    clip.mp4    H.264 High, yuv420p, BT.709, enlarged by a whole number, even size, index in front
+    clip.mp4    H.264 High, yuv420p, BT.709, integer enlargement, even size, index in front
     clip.gif    native size, at most 15 frames a second and 2 MB
     clip.webp   the last frame, of exactly the size of the MP4
 """
@@ -40,16 +40,16 @@ from sitegen.media.manifest import MediaFile
 from sitegen.media.mp4 import clip_faults
 
 LARGE_GIF_BYTES = 5_000_000
-"""Largest size of an enlarged GIF, which `export` writes; it is enlarged less until it fits."""
+"""Largest enlarged GIF in bytes, which `export` writes; the factor is reduced until it fits."""
 STALL_SECONDS = 120.0
-"""How long ffmpeg may take without progress, for each million pixels of a frame."""
+"""Seconds that ffmpeg may take without progress, for each million pixels of a frame."""
 
 T = TypeVar("T")
 _Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 _LARGE_GIF = 480  # pixels of width
-_LARGEST = 16383  # pixels a side; what WebP can hold
+_LARGEST = 16383  # pixels per side; the limit of WebP
 _GOOD_PSNR = 30.0  # dB, at CRF 23 or better
-_GOOD_SHARE = 0.2  # of the contrast between neighbours: noise is coded worse than pictures
+_GOOD_SHARE = 0.2  # of the contrast between neighbours: noise compresses worse than images
 
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
 _RUNNING: "weakref.WeakSet[_Ffmpeg]" = weakref.WeakSet()
@@ -62,16 +62,16 @@ _LACKING = {
     os.strerror(errno.ENOMEM): "there is too little memory",
     "pthread_create() failed": "no more threads may be started, or there is too little memory",
 }
-"""What ffmpeg says of the machine where its exit status tells nothing, and what is to be done."""
+"""Errors of the machine that ffmpeg reports only in its messages, and what to do about each."""
 
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """How a clip is encoded. ValueError where it cannot be.
+    """Encoding of a clip. Raises ValueError for invalid values.
 
-    fps: frames a second
+    fps: frames per second
     crf: quality of x264, 1 (best) to 51
-    factor: whole number that the MP4 and the poster are enlarged by
+    factor: integer factor by which the MP4 and the poster are enlarged
     background: colour of a row or column that pads an odd size
     """
 
@@ -82,7 +82,7 @@ class ClipSpec:
 
 
 def crf_for(image_size: int) -> int:
-    """Return the quality for clips of images of that many pixels a side."""
+    """Return the CRF for clips of images of that many pixels per side: lower for small ones."""
     return film.CRF_SMALL if image_size <= film.SMALL else film.CRF
 
 
@@ -90,13 +90,14 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
     """Encode (H, W, 3) frames of native size into `folder`: keys "mp4", "gif" and "poster".
 
     Iterates once, holding one frame at a time. Each `path` is the file's name in `folder`. Raises
-    TargetError for no frames, frames of unequal size or a failing encoder, with its own words, and
-    PlatformError if there is no encoder or no room; whatever happens, no part of a file is left.
+    TargetError, with the encoder's messages, if there are no frames, if their sizes differ or if
+    the encoder fails; PlatformError if there is no encoder or no disk space. Partial files are
+    always removed.
     """
     stream = _checked(frames)
     first = next(stream, None)
     if first is None:
-        raise TargetError("a clip needs at least one frame, and there was none")
+        raise TargetError("a clip needs at least one frame, but there was none")
     with temporary_folder(folder.absolute()) as work:
         native = _NativeFrames(work, first, math.ceil(spec.fps / film.GIF_FPS))
         stream = native.keeping(itertools.chain([first], stream))
@@ -112,22 +113,22 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
 
 
 def stop_encoding() -> None:
-    """Kill every ffmpeg that encodes or decodes for a thread of this process; those then fail."""
+    """Kill every ffmpeg that runs for a thread of this process; their calls then fail."""
     for each in list(_RUNNING):
         each.kill()
 
 
 def write_still(frame: Frame, path: Path) -> MediaFile:
-    """Write an (H, W, 3) frame as the lightest WebP that looks the same, at worst without loss.
+    """Write an (H, W, 3) frame as the smallest WebP that looks the same, if necessary lossless.
 
-    The lossy ones have one colour for four pixels, as clips do, which do not look better. Raises
-    TargetError if the encoder failed, PlatformError if the file cannot be written.
+    Lossy WebP stores one colour for four pixels, as clips do. Raises TargetError if the encoder
+    fails, PlatformError if the file cannot be written.
     """
     qualities = range(*stills.QUALITIES)
     enough = bisect_left(qualities, True, key=lambda each: bool(_webp(frame, quality=each)))
     options: list[dict[str, Any]] = [{"lossless": True, "quality": stills.LOSSLESS_QUALITY}]
     options += ({"quality": each} for each in qualities[enough : enough + 1])
-    options += [each | {"method": stills.METHOD} for each in options[1:]]  # slower, 2 % lighter
+    options += [each | {"method": stills.METHOD} for each in options[1:]]  # slower, 2 % smaller
     choices = [data for each in options if (data := _webp(frame, **each))]
     require(bool(choices), path, "does not look like its frame")
     with platform_errors(path):
@@ -136,7 +137,7 @@ def write_still(frame: Frame, path: Path) -> MediaFile:
 
 
 def _webp(frame: Frame, **options: Any) -> bytes:
-    """The frame as WebP, nothing where that does not look the same."""
+    """Return the frame as WebP, or b"" if the result does not look the same."""
     from PIL import Image
 
     data = io.BytesIO()
@@ -147,7 +148,7 @@ def _webp(frame: Frame, **options: Any) -> bytes:
 
 
 def preflight() -> None:
-    """Make the smallest clip. Raises PlatformError, before anything is sampled, if that fails."""
+    """Encode a minimal clip. Raises PlatformError, before anything is sampled, if that fails."""
     smallest = np.zeros((2, 2, 3), np.uint8)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -166,7 +167,7 @@ class _NativeFrames:
         self.kept: list[int] = []
 
     def keeping(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Pass the frames on, keeping those whose turn it is; each must stay as it is."""
+        """Pass the frames on, and store every `stride`-th one; callers must not change them."""
         for self.last in frames:
             if self.seen % self._stride == 0:
                 self._keep()
@@ -180,7 +181,7 @@ class _NativeFrames:
             self._keep()
 
     def evenly(self, count: int) -> Iterator[bytes]:
-        """`count` of the frames, evenly spaced; the last is always one of them."""
+        """Yield `count` of the stored frames, evenly spaced and including the last."""
         for step in range(count):
             at = step * (len(self.kept) - 1) // (count - 1) if count > 1 else -1
             with platform_errors(self._folder, "read"):
@@ -197,7 +198,7 @@ class _NativeFrames:
 
 
 def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames as contiguous arrays of their own. Raises TargetError for one that is none."""
+    """Yield the frames as contiguous copies. Raises TargetError for an invalid frame."""
     shape: tuple[int, ...] | None = None
     for number, frame in enumerate(frames, 1):
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
@@ -215,11 +216,11 @@ def _shown(frame: Frame, spec: ClipSpec) -> Frame:
 
 
 def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
-    """The one pass: one thread and bit-exact, so that the same frames are the same bytes."""
+    """Encode the MP4 in one pass: one thread and bit-exact, so equal frames give equal bytes."""
     height, width, _ = _shown(native.first, spec).shape
     if max(height, width) > _LARGEST:
         raise TargetError(
-            f"the clip would be {width} × {height} pixels, above {_LARGEST} a side; "
+            f"the clip would be {width} × {height} pixels, above {_LARGEST} per side; "
             "show fewer images in it"
         )
     filters = f"scale={film.SCALE},format=yuv420p,setparams={film.COLOURS}"
@@ -237,13 +238,13 @@ def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: P
 
 
 def _gif(native: _NativeFrames, seconds: float, path: Path) -> MediaFile:
-    """Make the GIF, of fewer frames until it is light enough; it lasts as long as the MP4.
+    """Make the GIF, with fewer frames until it is small enough; it lasts as long as the MP4.
 
-    ffmpeg gets the frames twice: once for the palette, and once to be shown with it.
+    ffmpeg reads the frames twice: once for the palette, and once to map them to it.
     """
     kept, (height, width, _) = len(native.kept), native.last.shape
     while True:
-        # at most 15 a second, each for whole hundredths of a second
+        # at most 15 per second, each for a whole number of hundredths of a second
         pause = max(round(100 * seconds / kept), math.ceil(100 / film.GIF_FPS))
         twice = itertools.chain(native.evenly(kept), native.evenly(kept))
         file = _paletted(twice, kept, (width, height), pause, path)
@@ -255,7 +256,7 @@ def _gif(native: _NativeFrames, seconds: float, path: Path) -> MediaFile:
 def _paletted(
     twice: Iterable[Frame | bytes], count: int, size: tuple[int, int], pause: int, path: Path
 ) -> MediaFile:
-    """A GIF of `count` frames, each shown for `pause` hundredths of a second, with one palette."""
+    """Make a GIF of `count` frames, each shown for `pause` hundredths of a second, one palette."""
     filters = (
         f"split[a][b];[a]trim=end_frame={count},palettegen[palette];"
         f"[b]trim=start_frame={count},setpts=PTS-STARTPTS[shown];"
@@ -269,17 +270,17 @@ def _paletted(
 
 
 def enlarge_gif(source: Path, target: Path, fps: float | None = None) -> MediaFile:
-    """Write a GIF again, each pixel a square of them, so that it is at least 480 pixels wide.
+    """Write an enlarged copy of a GIF, each pixel a square, at least 480 pixels wide.
 
-    It is enlarged less where it would weigh more than 5 MB. Its rate is `fps`, to the next whole
-    hundredth of a second a frame, or that of the source. Raises TargetError as `encode_clip` does.
+    The factor is smaller if the result would exceed 5 MB. The frame rate is `fps`, rounded to
+    hundredths of a second per frame, or that of the source. Raises TargetError as `encode_clip`.
     """
     from PIL import Image, ImageSequence
 
     with platform_errors(source, "read"), Image.open(source, formats=["GIF"]) as image:
         count, size = int(getattr(image, "n_frames", 1)), image.size
         pause = max(1, round(int(image.info.get("duration", 100)) / 10))
-    pause = pause if fps is None else max(2, round(100 / fps))  # browsers slow down what is faster
+    pause = pause if fps is None else max(2, round(100 / fps))  # browsers slow down faster ones
 
     def frames(factor: int) -> Iterator[Frame]:
         with Image.open(source, formats=["GIF"]) as image:
@@ -296,13 +297,14 @@ def enlarge_gif(source: Path, target: Path, fps: float | None = None) -> MediaFi
 
 
 def frames_at(path: Path, numbers: Iterable[int], pixels: int) -> dict[int, Frame]:
-    """Frames (H, W, 3) of an MP4 of so many pixels, by their numbers from 0, decoded in one pass.
+    """Decode frames (H, W, 3) of an MP4 by their numbers from 0, in one pass.
 
-    Raises TargetError where it has fewer, PlatformError where ffmpeg cannot be run.
+    `pixels` is the size of a frame. Raises TargetError if there are fewer frames, PlatformError if
+    ffmpeg cannot be run.
     """
     wanted = set(numbers)
     found = {at: frame for at, frame in enumerate(_decoded(path, pixels)) if at in wanted}
-    require(found.keys() == wanted, path, "has fewer frames than it should")
+    require(found.keys() == wanted, path, "has fewer frames than expected")
     return found
 
 
@@ -331,12 +333,12 @@ def _write(
 
 
 class _Ffmpeg:
-    """An ffmpeg that is fed or read, ended when it makes no progress, with its last words.
+    """Running ffmpeg with a timeout, which is fed or read, and its last messages.
 
     arguments: of the command line, after the program
-    folder: where its messages are kept, in a file that goes with it
-    pixels: of one frame; larger ones are given more time
-    writes: whether it gets frames; otherwise it gives them
+    folder: for a temporary file with its messages
+    pixels: of one frame; larger frames get more time
+    writes: whether it is fed frames; otherwise frames are read from it
     """
 
     def __init__(
@@ -354,7 +356,7 @@ class _Ffmpeg:
                     stdout=none if writes else pipe,
                     stderr=words,
                     env={name: each for name, each in os.environ.items() if name != "FFREPORT"},
-                    process_group=0,  # a Ctrl-C is for this process, which then ends it
+                    process_group=0,  # Ctrl-C goes to this process, which then stops ffmpeg
                 )
         except OSError as error:
             self._words.unlink(missing_ok=True)
@@ -362,13 +364,13 @@ class _Ffmpeg:
         _RUNNING.add(self)
 
     def write(self, frame: Frame | bytes) -> None:
-        """Hand a frame over."""
+        """Pass a frame to ffmpeg."""
         cast(IO[bytes], self._process.stdin).write(
             frame if isinstance(frame, bytes) else frame.data
         )
 
     def read(self) -> Frame | None:
-        """Take a frame (H, W, 3), which comes as PPM; None after the last."""
+        """Read a frame (H, W, 3), in PPM; return None after the last."""
         pipe = cast(IO[bytes], self._process.stdout)
         if not pipe.readline():
             return None
@@ -378,21 +380,21 @@ class _Ffmpeg:
         return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
     def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call `write` or `read`; only the time that it takes counts as ffmpeg's.
+        """Call `write` or `read`; only their own duration counts towards the timeout.
 
         Raises PlatformError if the machine stopped ffmpeg (disk full, no memory, killed, no such
-        encoder, no progress) and TargetError, with ffmpeg's own words, if it failed otherwise.
+        encoder, no progress), and TargetError with ffmpeg's messages for other failures.
         """
         with self._watch():
             try:
                 return function(*arguments)
-            except (OSError, ValueError) as error:  # the pipe broke; ffmpeg's words say why
+            except (OSError, ValueError) as error:  # the pipe broke; ffmpeg's messages say why
                 broken = error
         self.finish()
         raise TargetError("ffmpeg ended before it had every frame") from broken
 
     def finish(self) -> None:
-        """Say that no more comes, and wait for the end. Raises as `call` does."""
+        """Close the input and wait for ffmpeg to end. Raises as `call` does."""
         with self._watch():
             self._close_pipes()
             code = self._process.wait()
@@ -411,14 +413,14 @@ class _Ffmpeg:
         raise _failure(code, said)
 
     def close(self) -> None:
-        """Leave nothing behind, whatever happened."""
+        """Stop ffmpeg if it still runs, and remove the file of its messages."""
         self.kill()
         self._process.wait()
         self._close_pipes()
         self._words.unlink(missing_ok=True)
 
     def kill(self, stalled: bool = False) -> None:
-        """End it at once; `stalled` says that it made no progress."""
+        """Kill ffmpeg; `stalled` means that it made no progress."""
         self._stalled |= stalled
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
@@ -433,7 +435,7 @@ class _Ffmpeg:
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
-        """Kill it if the block takes too long."""
+        """Kill ffmpeg if the block takes too long."""
         watch = threading.Timer(self._patience, self.kill, [True])
         watch.daemon = True
         watch.start()
@@ -444,12 +446,12 @@ class _Ffmpeg:
 
 
 def _failure(code: int, said: str) -> SitegenError:
-    """The error for an exit status that is not 0: whether it is the machine's, and why."""
+    """Return the error for a non-zero exit status: the machine's fault or the clip's, and why."""
     if code < 0:
         name = signal.strsignal(-code)
-        why = f"was stopped by signal {-code} ({name}); is there memory and disk enough?"
+        why = f"was stopped by signal {-code} ({name}); check free memory and disk space"
     elif 256 - code in _MACHINE:
-        why = f"could not go on: {os.strerror(256 - code)}; mend that and try again"
+        why = f"could not go on: {os.strerror(256 - code)}; fix that and try again"
     elif lacks := [remedy for words, remedy in _LACKING.items() if words in said]:
         why = f"could not go on; {lacks[0]}"
     elif "Unknown encoder" in said:
@@ -462,10 +464,12 @@ def _failure(code: int, said: str) -> SitegenError:
 def verified_mp4(
     path: Path, ends: tuple[Frame, Frame], count: int, fps: float, crf: int
 ) -> MediaFile:
-    """Describe an MP4, having decoded it and compared its first and last frame with `ends`.
+    """Decode an MP4, compare its first and last frame with `ends`, and describe it.
 
-    count: of frames that went in. Raises TargetError if the file is not H.264 in yuv420p of the
-    right size with its index in front, has another number of frames, or looks different.
+    count: expected number of frames
+
+    Raises TargetError if the file is not H.264 in yuv420p of the right size with its index in
+    front, has another number of frames, or looks different.
     """
     require(path.is_file(), path, "is not there")
     with platform_errors(path, "read"):
@@ -481,7 +485,7 @@ def verified_mp4(
 
 
 def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
-    """Decode every frame: the first and last, (H, W, 3), and their number."""
+    """Decode every frame; return the first and last, (H, W, 3), and their number."""
     count, first, last = 0, None, None
     for frame in _decoded(path, pixels):
         first, last, count = frame if first is None else first, frame, count + 1
@@ -490,7 +494,7 @@ def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
 
 
 def _decoded(path: Path, pixels: int) -> Iterator[Frame]:
-    """Give every frame (H, W, 3) of a clip of so many pixels."""
+    """Yield every frame (H, W, 3) of a clip with `pixels` per frame."""
     arguments = ["-xerror", "-i", str(path), "-pix_fmt", "rgb24", "-fps_mode", "passthrough"]
     arguments += ["-vcodec", "ppm", "-f", "image2pipe", "-"]
     with closing(_Ffmpeg(arguments, path.parent, pixels)) as ffmpeg:
@@ -500,7 +504,7 @@ def _decoded(path: Path, pixels: int) -> Iterator[Frame]:
 
 
 def verified_gif(path: Path, width: int, height: int, count: int, fps: float) -> MediaFile:
-    """Describe a GIF, having decoded it. Raises TargetError for another size or frame count."""
+    """Decode a GIF and describe it. Raises TargetError for another size or frame count."""
     import imageio.v3 as imageio
 
     shapes: list[object] = []
@@ -514,7 +518,7 @@ def verified_gif(path: Path, width: int, height: int, count: int, fps: float) ->
 
 
 def require(good: bool, path: Path, fault: str) -> None:
-    """Raise TargetError, saying what is wrong with `path`, unless `good`."""
+    """Raise TargetError with the fault of `path`, unless `good`."""
     if not good:
         raise TargetError(f"the encoder reported success, but {path.name} {fault}")
 
@@ -522,20 +526,20 @@ def require(good: bool, path: Path, fault: str) -> None:
 def media_file(
     path: Path, width: int, height: int, frames: int | None = None, fps: float | None = None
 ) -> MediaFile:
-    """Describe a file under its plain name, with its weight and digest."""
+    """Describe a file under its plain name, with its size and digest."""
     with platform_errors(path, "read"):
         size = path.stat().st_size
         return MediaFile(path.name, size, digest(path), width, height, frames, fps)
 
 
 def psnr(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Likeness of two arrays in [0, 255] units, in dB; infinite if they are equal."""
+    """Return the PSNR of two arrays in [0, 255] units, in dB; infinite if they are equal."""
     error = float(np.mean((first - second) ** 2, dtype=np.float64))
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def _looks_the_same(seen: Frame, source: Frame) -> bool:
-    """Whether two RGB frames are equally bright everywhere, and as like in colour as clips are."""
+    """Return whether two RGB frames have equal brightness, and colours as similar as in clips."""
     luma = np.array(stills.LUMA, np.float32)
     if psnr(seen @ luma, source @ luma) <= stills.EXACT_PSNR:
         return False
@@ -543,19 +547,19 @@ def _looks_the_same(seen: Frame, source: Frame) -> bool:
 
 
 def _squares(frame: Frame) -> NDArray[np.float32]:
-    """The means of squares of 2 × 2 pixels of an RGB frame, which have one colour in a video.
+    """Return the means of 2 × 2 pixel squares of an RGB frame, which share a colour in video.
 
-    Those that end beyond the frame are left out.
+    Incomplete squares at the edges are omitted.
     """
     height, width = (side // 2 for side in frame.shape[:2])
     whole = frame[: 2 * height, : 2 * width]
-    rows = np.add(whole[::2], whole[1::2], dtype=np.uint16)  # a tenth of the time of a mean
+    rows = np.add(whole[::2], whole[1::2], dtype=np.uint16)  # ten times faster than a mean
     means: NDArray[np.float32] = np.divide(rows[:, ::2] + rows[:, 1::2], 4, dtype=np.float32)
     return means
 
 
 def _looks_like(seen: Frame, source: Frame, crf: int) -> bool:
-    """Whether the error is small in itself, as CRF allows, or beside the neighbours' contrast."""
+    """Return whether the error is small, absolutely for this CRF or relative to the contrast."""
     height = len(source)
     expected, found = _squares(source), _squares(seen)
     contrast = float(np.mean(np.diff(expected, axis=0) ** 2)) if height > 2 else 0.0

@@ -1,6 +1,6 @@
-"""Words in pictures: labels, strips whose rows have names, and panels under theirs.
+"""Text in images: labels, strips with named rows, and panels below their names.
 
-The font is the one inside of Pillow, so that a label looks the same on every machine.
+The font is the one inside Pillow, so that labels look the same on every machine.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from sitegen.media.look import labels as look
 
 
 def label_width(words: str, size: int) -> int:
-    """The width in pixels of a label; what follows an underscore is an index."""
+    """Return the width in pixels of a label; text after an underscore is an index."""
     lengths = (float(_font(height).getlength(part)) for part, height, _ in _parts(words, size))
     return round(sum(lengths))
 
 
 def write_label(frame: Frame, words: str, place: tuple[int, int], size: int, ink: Colour) -> Frame:
-    """A copy of a frame with a label; its middle and its baseline are at `place` (x, y)."""
+    """Return a copy of a frame with a label; `place` (x, y) is its centre and baseline."""
     image = Image.fromarray(frame)
     draw = ImageDraw.Draw(image)
     x, y = place[0] - label_width(words, size) / 2, place[1]
@@ -33,9 +33,9 @@ def write_label(frame: Frame, words: str, place: tuple[int, int], size: int, ink
 
 
 def strip(rows: Sequence[tuple[str, Sequence[Frame]]], paper: Colour, ink: Colour) -> Frame:
-    """Rows of square pictures, enlarged by a whole number, each row with its name on the left.
+    """Lay out rows of square images, enlarged by an integer factor, with row names on the left.
 
-    Pictures are uint8 (side, side, 3), of one size, and as many in each row.
+    Images are uint8 (side, side, 3), all of one size; rows have equal length.
     """
     side = rows[0][1][0].shape[0]
     columns = len(rows[0][1])
@@ -57,11 +57,11 @@ def strip(rows: Sequence[tuple[str, Sequence[Frame]]], paper: Colour, ink: Colou
 
 @dataclass(frozen=True)
 class Panels:
-    """Panels side by side: a column of pictures for each way to sample, under its name.
+    """Layout of panels side by side: a column of images for each sampling method, with its name.
 
     labels: the names of the panels, from left to right
-    rows: pictures in each panel, one below the other
-    side: height and width in pixels of the square pictures
+    rows: images in each panel, from top to bottom
+    side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the names, 0 to 255 each
     """
 
@@ -73,18 +73,18 @@ class Panels:
 
     @property
     def factor(self) -> int:
-        """The whole number that pictures are enlarged by, even where it is above 1."""
+        """Integer factor by which images are enlarged, even if above 1."""
         fits = (look.PANEL - look.GAP) // self.side
         return max(1, fits if fits < 2 else fits // 2 * 2)
 
     @property
     def picture(self) -> int:
-        """Height and width in pixels of a picture on the canvas."""
+        """Height and width in pixels of an image on the canvas."""
         return self.factor * self.side
 
     @cached_property
     def font(self) -> int:
-        """The size of the names in pixels: the largest at which each stays over its panel."""
+        """Font size in pixels: the largest at which each name fits its panel."""
         room = self.picture + look.GAP // 2
         sizes = range(look.FONT, 8, -1)
         widest = max(self.labels, key=len)
@@ -97,13 +97,13 @@ class Panels:
         return self._top + self.rows * pitch, len(self.labels) * pitch + look.GAP
 
     def place(self, panel: int, row: int) -> tuple[int, int]:
-        """Top and left edge of a picture in pixels."""
+        """Return the top and left edge of an image in pixels."""
         pitch = self.picture + look.GAP
         return self._top + row * pitch, look.GAP + panel * pitch
 
     @cached_property
     def canvas(self) -> Frame:
-        """The canvas (H, W, 3) with the names and without pictures."""
+        """Return the canvas (H, W, 3) with the names, without images."""
         sheet = np.full((*self.size, 3), self.background, np.uint8)
         for panel, label in enumerate(self.labels):
             middle = self.place(panel, 0)[1] + self.picture // 2
@@ -112,7 +112,7 @@ class Panels:
         return sheet
 
     def draw(self, pictures: Sequence[Frame]) -> Frame:
-        """A new frame with the pictures of each panel, uint8 (rows, side, side, 3)."""
+        """Return a new frame with the images of each panel, uint8 (rows, side, side, 3)."""
         frame = self.canvas.copy()
         for panel, column in enumerate(pictures):
             for row, picture in enumerate(column):
@@ -123,12 +123,12 @@ class Panels:
 
     @property
     def _top(self) -> int:
-        """Where the first row begins: below the names."""
+        """Top of the first row, below the names."""
         return (look.GAP + self.font + look.GAP // 2) // 2 * 2
 
 
 def _parts(words: str, size: int) -> list[tuple[str, int, float]]:
-    """What is written after what: the text, its size, and how far its baseline is lowered."""
+    """Split a label into parts: the text, its size, and the offset of its baseline."""
     letter, _, index = words.partition("_")
     return [(letter, size, 0.0), (index, round(look.INDEX * size), look.LOWERED * size)]
 

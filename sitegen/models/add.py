@@ -21,7 +21,7 @@ from sitegen.core.files import (
     digest_bytes,
     flush_folder,
     platform_errors,
-    sweep,
+    remove_stale_temporaries,
     temporary_folder,
     write_atomic,
 )
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Added:
+class AddResult:
     """What was done: the model's card, the files that were written, and what to tell of it.
 
     entered: whether the model is new in `site.toml`
@@ -71,7 +71,7 @@ class _Plan:
     data: Path | None
 
 
-def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> Added:
+def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> AddResult:
     """Add a checkpoint to the site of `config` under a name.
 
     A model that is there already, of that very checkpoint, and has no prior gets one of the images.
@@ -82,15 +82,17 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     """
     text = require_config(config)
     site = parse_site(text, config)
-    lacking = _without_prior(site, name, options)
-    if lacking is not None and options.data is not None:
+    without_prior = _without_prior(site, name, options)
+    if without_prior is not None and options.data is not None:
         from sitegen.generative.data.prior import read_prior
         from sitegen.models.priors import add_prior
 
-        prior, states = add_prior(lacking, options.data)
-        card = read_card(lacking)
+        prior, states = add_prior(without_prior, options.data)
+        card = read_card(without_prior)
         told = _grey_notes(read_prior(prior, card))
-        return Added(name, card, (prior, lacking), told, config, entered=False, states=states)
+        return AddResult(
+            name, card, (prior, without_prior), told, config, entered=False, states=states
+        )
     _require_free(name, site, text, config)
     notes: list[str] = []
     weights = weights_file(options.checkpoint)
@@ -114,7 +116,7 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     card = read_card(files[-1]) if files else card
     told = _grey_notes(bank) if options.data and bank else ()
     number = None if bank is None else len(bank)
-    return Added(name, card, files, (*notes, *told), config, states=number)
+    return AddResult(name, card, files, (*notes, *told), config, states=number)
 
 
 def _grey_notes(prior: "Prior") -> tuple[str, ...]:
@@ -125,7 +127,7 @@ def _grey_notes(prior: "Prior") -> tuple[str, ...]:
     return (f"the images are grey, and the model makes images in colour, {words}",)
 
 
-def add_shipped(config: Path, name: str) -> Added:
+def add_shipped(config: Path, name: str) -> AddResult:
     """Add a model that travels with sitegen to the site of `config`, under its own name.
 
     Raises ConfigError for a name that is taken, and for one that no such model has.
@@ -140,7 +142,7 @@ def add_shipped(config: Path, name: str) -> Added:
         )
     _enter(config, name, {"path": f"models/{name}"})
     source = site_models(load_site(config))[name]
-    return Added(name, source.card, (), (), config)
+    return AddResult(name, source.card, (), (), config)
 
 
 def _require_free(name: str, site: Site, text: str, config: Path) -> None:
@@ -245,7 +247,7 @@ def model_folder(
     was there before. Raises ConfigError if other files of these names are there, PlatformError if
     the disk fails.
     """
-    sweep(folder.parent)
+    remove_stale_temporaries(folder.parent)
     made = [path for path in (folder, folder.parent) if not path.exists()]
     with contextlib.ExitStack() as undo:
         undo.callback(lambda: None if wanted() else _remove(made))

@@ -24,8 +24,8 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import (
     flush_folder,
     platform_errors,
+    remove_stale_temporaries,
     require_writable,
-    sweep,
     temporary_file,
     temporary_folder,
     write_atomic,
@@ -154,7 +154,7 @@ def writing_npz(
     same bytes. Raises PlatformError, naming `path`, when the disk is full or cannot be written.
     """
     require_writable(path.parent, path)
-    sweep(path.parent)
+    remove_stale_temporaries(path.parent)
     with temporary_folder(path.parent) as folder:
         with platform_errors(path):
             arrays = {name: _mapped(folder / name, shape) for name, shape in shapes.items()}

@@ -125,8 +125,7 @@ def plain_page(title: str, words: str, version: str) -> str:
 def _tags(data: str) -> str:
     """The style and the script, which reads `data`."""
     return (
-        f'<link rel="stylesheet" href="{PREFIX}preview.css">\n'
-        f"<script {data}>{_CLIENT}</script>\n"
+        f'<link rel="stylesheet" href="{PREFIX}preview.css">\n<script {data}>{_CLIENT}</script>\n'
     )
 
 

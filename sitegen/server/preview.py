@@ -35,7 +35,7 @@ from sitegen.builder.works import Work
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core.errors import LockedError, SitegenError
-from sitegen.core.files import digest, is_aside, put_back
+from sitegen.core.files import digest, has_backup, restore_backup
 from sitegen.core.progress import Advance, Reporter
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
@@ -109,9 +109,9 @@ def last_built(config: Path) -> Tree | None:
     with contextlib.suppress(SitegenError):
         site = load_site(config)
         output = site.output
-        if is_aside(output):
+        if has_backup(output):
             with locked(site):
-                put_back(output)
+                restore_backup(output)
     with contextlib.suppress(OSError, SitegenError):
         output = Path(os.path.realpath(output))
         if is_built(output):
@@ -287,7 +287,7 @@ class Preview:
         with self._showing_errors("placing"):
             try:
                 with locked(context.site):
-                    put_back(context.output)
+                    restore_backup(context.output)
                     require_room(context.output)
                     tree = context.tree(self._records)
                     for line in preserve_foreign_files(context.output, context.site, tree):

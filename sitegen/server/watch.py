@@ -87,7 +87,7 @@ class Sources:
         """Where a checkpoint or model is awaited: at its path, or in a folder of its name."""
         context = self._preview.context
         models = context.site.models.values() if context else ()
-        paths = [entry.path.absolute() for entry in models if entry.preset or entry.absent]
+        paths = [entry.path.absolute() for entry in models if entry.preset or entry.missing_file]
         return {place for path in paths for place in (path, path.with_suffix(""))}
 
 

@@ -401,7 +401,7 @@ def test_ctrl_c_leaves_the_cluster_clean(author: Author, three: Processes) -> No
         os.kill(process.pid, signal.SIGINT)
         process.join(20)
         assert (process.exitcode, time.monotonic() - started < 10) == (130, True)
-        assert output.read_text().splitlines()[-1] == "interrupted; what was finished is kept"
+        assert output.read_text().splitlines()[-1] == "interrupted; finished work is kept"
     finally:
         process.kill()
     with Client(three.address, set_as_default=False) as client:

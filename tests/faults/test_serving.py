@@ -192,7 +192,7 @@ def test_hundreds_of_slow_clients_block_nobody(built: Builder, asked: bytes) -> 
         wire.close()
     process.terminate()
     _, errors = process.communicate(timeout=20)
-    assert errors == "terminated; what was finished is kept\n"
+    assert errors == "terminated; finished work is kept\n"
 
 
 @contextlib.contextmanager

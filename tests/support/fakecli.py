@@ -29,7 +29,7 @@ def main() -> None:
         if os.environ.get("FAKE_DEAF"):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         rendering.main(renderer)
-    console.PATIENCE_S = 600.0  # a machine that is busy says nothing besides
+    console.NOTICE_AFTER_S = 600.0  # a machine that is busy says nothing besides
     run()
 
 

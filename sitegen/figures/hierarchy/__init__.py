@@ -93,7 +93,7 @@ class Hierarchy(ChosenSpec):
             raise ValueError(f"should be {wanted}, which the splits make")
         return leaves
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Splits that the model has no level for."""
         levels, steps = cards[0].levels, cards[0].steps
         if self.splits and (flattest := self.splits[0]) > levels:

@@ -74,7 +74,7 @@ class Process(ChosenSpec):
         """Without a picture of the author's."""
         return self.image is None
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """More columns than there are levels."""
         levels = len(cards[0].visited_levels)
         if self.columns > levels:

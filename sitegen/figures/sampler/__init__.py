@@ -85,7 +85,7 @@ class PageSampler(ChosenSpec):
         """All of them are of our kind."""
         return tuple(("ihdm",) for _ in self.models)
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler does not have, or that are too heavy for it."""
         from sitegen.generative.checkpoints.browser import at_least, lacking
 
@@ -115,7 +115,7 @@ class PageSampler(ChosenSpec):
         self, parameters: Mapping[str, Any], cards: Sequence[ModelCard]
     ) -> Mapping[str, Any]:
         """Return the parameters with what each model draws and what its poster shows."""
-        names = (self.known_as, *self.also)
+        names = (self.display_name, *self.also)
         words = [
             {"subject": card.subject, "shows": counted(self.count, name, card.subject)}
             for name, card in zip(names, cards, strict=True)
@@ -128,7 +128,7 @@ class PageSampler(ChosenSpec):
 
     def describe(self, card: ModelCard) -> str:
         """Say what the first poster shows."""
-        many = counted(self.count, self.known_as, card.subject, self.label)
+        many = counted(self.count, self.display_name, card.subject, self.label)
         return f"{many}, drawn when this page was made"
 
 

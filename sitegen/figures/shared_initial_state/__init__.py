@@ -26,7 +26,7 @@ class SharedInitialState(Grid):
 
     def describe(self, card: ModelCard) -> str:
         """Say how many samples grow out of the one state, and over how many steps."""
-        many = counted(self.count, self.known_as, card.subject, self.label)
+        many = counted(self.count, self.display_name, card.subject, self.label)
         flat = flat_squares(card)
         return f"{many} forming out of one and the same {flat} over {steps(card)}"
 

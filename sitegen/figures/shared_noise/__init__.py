@@ -74,14 +74,14 @@ class SharedNoise(ChosenSpec):
         """What the initial states differ in."""
         return self.vary or ("colour" if card.channels == 3 else "brightness")
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Colour of a model that makes grey images."""
         if self.vary in ("colour", "hue") and cards[0].channels == 1:
             yield f'vary = "{self.vary}": the model {self.model} makes grey images'
 
     def describe(self, card: ModelCard) -> str:
         """Say what is shared, and what is not."""
-        many = counted(self.count, self.known_as, card.subject, self.label)
+        many = counted(self.count, self.display_name, card.subject, self.label)
         many = f"{self.rows} rows of {many}" if self.rows > 1 else many
         squares = "flat grey squares" if card.channels == 1 else "flat squares"
         each = "those of a row share" if self.rows > 1 else "all share"

@@ -25,7 +25,7 @@ class Trajectories(Grid):
         """A DDPM as well: so two methods can stand side by side."""
         return (("ihdm", "ddpm"),)
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Sampling noise of a DDPM, whose schedule says how much there is."""
         if cards[0].kind == "ddpm" and self.sampling_noise_std is not None:
             noise = f"sampling_noise_std = {self.sampling_noise_std:g}"
@@ -33,7 +33,7 @@ class Trajectories(Grid):
 
     def describe(self, card: ModelCard) -> str:
         """Say how many samples form, out of what, and over how many steps."""
-        many = counted(self.count, self.known_as, card.subject, self.label)
+        many = counted(self.count, self.display_name, card.subject, self.label)
         squares = flat_squares(card, self.count)
         flat = squares if self.count > 1 else f"a {squares}"
         start = "noise" if card.kind == "ddpm" else flat

@@ -12,7 +12,7 @@ from typing import Any
 import sitegen.generative.checkpoints.apart as apart
 import sitegen.generative.checkpoints.weights as ours
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import once_a_file, sha256, sniff
+from sitegen.core.files import cached_by_stat, sha256, sniff
 from sitegen.generative.checkpoints.pickles import StoredTensor
 from sitegen.generative.checkpoints.zips import Published
 
@@ -26,7 +26,7 @@ HEAD = ("out.2.weight", "out.2.bias")
 """The last convolution. Where it has twice the channels, the others are of a learned variance."""
 
 
-_format = once_a_file(sniff)
+_format = cached_by_stat(sniff)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Scan:
     broken: frozenset[Stored]
 
 
-@once_a_file
+@cached_by_stat
 def read_contents(path: Path) -> Contents:
     """The names, shapes and notes of a checkpoint; none of its numbers is read or checked.
 
@@ -52,7 +52,7 @@ def read_contents(path: Path) -> Contents:
     return ours.read_header(path) if _format(path) == "safetensors" else apart.contents(path)
 
 
-@once_a_file
+@cached_by_stat
 def scan(path: Path, numbers: Numbers | None = None) -> Scan:
     """Read a checkpoint whole, in one pass: its digest, its checksums, its numbers.
 

@@ -1,5 +1,5 @@
-"""Constants that decide the bytes of figures, in groups; nothing here is imported but the modules.
+"""Constants that affect the bytes of figures, in groups; this package imports nothing else.
 
-A figure's key holds the groups that its kind uses (`sitegen.figures.look`), so a changed value is a
-new key. A constant that decides no byte of a figure does not belong here.
+A figure's key contains the groups that its kind uses (`sitegen.figures.look`), so a changed value
+changes the key. Constants that affect no byte of a figure do not belong here.
 """

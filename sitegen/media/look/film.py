@@ -11,12 +11,12 @@ SCALE = "out_color_matrix=bt709:out_range=tv:flags=area+accurate_rnd+full_chroma
 COLOURS = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 """Options of ffmpeg's filters that turn RGB into yuv420p."""
 SECONDS, SLOWEST, FASTEST = 5, 24.0, 60.0
-"""Duration of a clip, where a rate between these two, in frames a second, allows it."""
+"""Seconds that a clip lasts if a rate between the next two, in frames per second, allows it."""
 GIF_FPS = 15
 """Largest rate of a GIF, in frames a second."""
 GIF_BYTES = 2_000_000
 """Largest size of a GIF; frames are dropped until it fits, or until one is left."""
 NATIVE_BYTES = 256_000_000
-"""Bytes on disk for native frames, of which a GIF is made; above, every other one is dropped."""
+"""Bytes on disk for native frames, from which a GIF is made; above it, every other is dropped."""
 DITHER = "none:diff_mode=rectangle"
 """Options of ffmpeg's `paletteuse`."""

@@ -1,14 +1,14 @@
-"""Words in pictures, strips and panels: sizes in pixels."""
+"""Text in images, strips and panels: sizes in pixels."""
 
 INDEX = 0.68
 """Size of an index, relative to its letter."""
 LOWERED = 0.18
 """Distance of its baseline below that of the letter, relative to the letter."""
 STRIP_WIDTH = 920
-"""Width that the pictures of a strip may take, where they are small."""
+"""Width for the images of a strip, if they are small."""
 STRIP_GAP = 4
 FONT = 34
 PANEL = 320
-"""Width that a panel may take, with its share of the gaps."""
+"""Width of a panel with its share of the gaps, at most."""
 GAP = 24
 """Space between panels and around them; even."""

@@ -86,7 +86,7 @@ def test_signal_while_rendering(
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 128 + number
     lines = [line for line in errors.splitlines() if "steps" not in line]
-    assert lines == [f"{words}; what was finished is kept"]
+    assert lines == [f"{words}; finished work is kept"]
     assert traces(built.output) == before
     assert temporaries(built.root) == []
     assert not any(Path("/proc", child).exists() for child in ffmpeg)
@@ -211,7 +211,7 @@ main()
 def test_interrupted_while_starting(built: Builder, module: str) -> None:
     """Ctrl-C while Python still reads the program: one line, 130, and no traceback."""
     done = run_python("-c", IMPORTING, module, "", "build", "--config", str(built.config))
-    told = "interrupted; what was finished is kept\n"
+    told = "interrupted; finished work is kept\n"
     assert (done.returncode, done.stderr) == (130, told)
 
 

@@ -117,7 +117,7 @@ def test_build(fake: Path, run: Run) -> None:
     assert "tiny-trajectories: in the store, key " in done.err
     assert "already up to date" in done.out
     done = run(*words, "-q", "-v")
-    assert (done.code, "contradict" in done.err) == (2, True)
+    assert (done.code, "exclude each other" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["--rerender", "--refilm"])
@@ -148,14 +148,14 @@ def test_new(tmp_path: Path, run: Run) -> None:
     assert (done.code, done.err) == (0, "")
     told = (f"wrote {folder / 'site.toml'}", f"cd '{folder}'", "sitegen serve")
     assert all(words in done.out for words in (*told, 'SITEGEN: "sitegen-diffusion @ git+https://'))
-    assert ".gitignore was there" not in done.out
+    assert ".gitignore exists" not in done.out
     again = run("new", folder)
     assert again.code == 2
-    assert f"{folder / 'pages/index.md'}: is there already" in again.err
+    assert f"{folder / 'pages/index.md'}: exists already" in again.err
     clone.mkdir()
     (clone / ".gitignore").touch()
     cloned = run("new", clone)
-    assert ".gitignore was there and stays as it is; add these lines to it:\n" in cloned.out
+    assert ".gitignore exists and was not changed; add these lines to it:\n" in cloned.out
     assert "\n  training.pt\n" in cloned.out
 
 
@@ -180,7 +180,7 @@ WRITTEN = {"models", "pages", "site.toml"}
 MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no site": (["build", "--config", "nowhere.toml"], 2, "nowhere.toml"),
     "folder for a site": (["build", "--config", "."], 2, "."),
-    "bad device": (["build", "--device", "gpu"], 2, "there is auto, cpu, cuda and cuda:N"),
+    "bad device": (["build", "--device", "gpu"], 2, "should be auto, cpu, cuda or cuda:N"),
     "bad precision": (["build", "--precision", "half"], 2, "'half' is not one of"),
     "unknown figure": (["build", "--only", "tiny-trajectorie"], 2, "tiny-trajectories"),
     "the site's own folder": (["build", "--output", "."], 2, "choose"),

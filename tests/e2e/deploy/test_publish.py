@@ -318,7 +318,7 @@ def test_placeholders_go_out_only_if_told(paper: Paper) -> None:
     """What `sitegen new` wrote is refused with its line, and published where it was asked for."""
     paper.rebuild("Words.", '[[authors]]\nname = "Your Name"\n')
     told = paper.refused("--placeholders publishes this")
-    assert 'site.toml:3: authors[0].name = "Your Name": is what `sitegen new` wrote' in told
+    assert 'site.toml:3: authors[0].name = "Your Name": is a placeholder of `sitegen new`' in told
     assert paper.publish(placeholders=True).changed
 
 

@@ -222,7 +222,7 @@ def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pau
             process.send_signal(number)
             said, errors = process.communicate(timeout=8)
     assert (process.returncode, said) == (code, "")
-    assert errors == f"{words}; what was finished is kept\n"
+    assert errors == f"{words}; finished work is kept\n"
     assert temporaries(root) == []
 
 

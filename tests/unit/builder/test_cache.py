@@ -9,7 +9,7 @@ import pytest
 
 from sitegen.builder.cache import ReadOnlyStore, Store
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
-from sitegen.core.files import host_mark
+from sitegen.core.files import host_id
 from tests.support.builders import traces
 from tests.support.records import CONTENT, KEY, make_record, sources
 
@@ -163,7 +163,7 @@ def test_source_that_is_not_what_the_record_says(
 
 def test_workspaces(filled: Filled) -> None:
     """A workspace lies in the store and goes away; a store that only reads changes nothing."""
-    left = filled.root / "work" / f".sitegen-tmp-{host_mark()}-999999999-1-abc"
+    left = filled.root / "work" / f".sitegen-tmp-{host_id()}-999999999-1-abc"
     left.mkdir(parents=True)
     with filled.store.workspace() as folder:
         assert filled.root in folder.parents

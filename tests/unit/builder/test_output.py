@@ -23,7 +23,7 @@ from sitegen.builder.placing import KEPT
 from sitegen.builder.prune import clean, clean_old, clean_unused
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, TargetError
-from sitegen.core.files import digest_bytes, host_mark
+from sitegen.core.files import digest_bytes, host_id
 from sitegen.core.locks import lock
 from sitegen.media.manifest import MediaFile
 from tests.support.builders import (
@@ -262,7 +262,7 @@ def test_opened_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:
     assert copy.opened() is None
 
 
-DEAD = f".sitegen-tmp-{host_mark()}-99999999-1-0a"
+DEAD = f".sitegen-tmp-{host_id()}-99999999-1-0a"
 
 
 def test_clean(built: Builder, tmp_path: Path) -> None:
@@ -408,7 +408,7 @@ def test_a_read_only_store_stops_no_build(built: Builder, monkeypatch: pytest.Mo
 @pytest.mark.fault(1)
 def test_leftovers_of_the_dead_go(built: Builder) -> None:
     """What killed builds left beside the output and in the store; that of the living stays."""
-    living = f".sitegen-tmp-{host_mark()}-{os.getpid()}-0-0a"
+    living = f".sitegen-tmp-{host_id()}-{os.getpid()}-0-0a"
     folders = (built.root, built.root / ".sitegen", built.root / ".sitegen/work")
     for folder in folders:
         (folder / DEAD).mkdir()

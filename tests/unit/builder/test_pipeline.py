@@ -20,7 +20,7 @@ from sitegen.builder.placing import kept
 from sitegen.builder.plan import environment
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
-from sitegen.core.files import canonical_json, digest, digest_bytes, host_mark, temporary_path
+from sitegen.core.files import canonical_json, digest, digest_bytes, host_id, temporary_path
 from sitegen.core.locks import lock
 from tests.support.builders import (
     CARD,
@@ -254,7 +254,7 @@ def test_other_versions_render_nothing_again(built: Builder, dry_run: bool) -> N
     assert line == (
         f"tiny-trajectories: made with device cpu (here cuda), encoder {here['encoder']} (here "
         f"another), precision float32 (here bfloat16), torch {here['torch']} (here 1.0); "
-        "`sitegen build --rerender tiny-trajectories` makes it again"
+        "`sitegen build --rerender tiny-trajectories` renders it again"
     )
 
 
@@ -287,7 +287,7 @@ def test_rerender(built: Builder, options: Mapping[str, Any], rendered: tuple[st
         ({"only": ("tiny-trajectory",)}, "--only tiny-trajectory: .*tiny-trajectories"),
         ({"rerender": ("tiny-trajectory",)}, "--rerender tiny-trajectory: .*tiny-trajectories"),
         ({"rerender": ("second",), "only": ("tiny-trajectories",)}, "second: --only leaves it out"),
-        ({"rerender": (), "offline": True}, "--rerender makes clips again, and --offline"),
+        ({"rerender": (), "offline": True}, "--rerender and --offline exclude each other"),
     ],
     ids=str,
 )
@@ -378,7 +378,7 @@ def test_models_that_do_not_fit(site: Builder, tmp_path: Path) -> None:
     write_page(site.config, '{{ trajectories("cifar", count=9) }}\n')
     with pytest.raises(RefusedError, match=r"pages/index\.md:1: .*no such checkpoint") as lacking:
         site()
-    assert "put it there, or leave out of the page what needs cifar" in str(lacking.value)
+    assert "put it there, or make the page leave out cifar" in str(lacking.value)
 
 
 def test_models_that_no_page_calls(site: Builder) -> None:
@@ -444,7 +444,7 @@ def test_full_disk_is_found_before_sampling(
 @pytest.mark.parametrize("folder", [".", ".sitegen", ".sitegen/work", ".sitegen/records"])
 def test_warm_build_removes_what_the_dead_left(built: Builder, folder: str) -> None:
     """Wherever a killed build had something under way; what is alive stays."""
-    dead = built.root / folder / f".sitegen-tmp-{host_mark()}-999999999-1-abc"
+    dead = built.root / folder / f".sitegen-tmp-{host_id()}-999999999-1-abc"
     dead.mkdir()
     (dead / "clip.mp4").touch()
     live = temporary_path(built.root / folder)

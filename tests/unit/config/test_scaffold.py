@@ -113,7 +113,7 @@ def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
     else:
         path.symlink_to("nowhere")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ConfigError, match=re.escape(f"{path}: is there already")):
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: exists already")):
         new_site(tmp_path, new_page_sections())
     assert sorted(tmp_path.rglob("*")) == before
     assert how != "file" or path.read_text() == "mine"

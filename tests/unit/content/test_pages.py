@@ -366,7 +366,7 @@ def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
         ("sub/deep.md", "is no page; make it .*/pages/deep.md"),
         ("x.MD", "is no page; make it .*/pages/x.md"),
         ("y.markdown", "is no page; make it .*/pages/y.md"),
-        ("About.md", 'the page\'s name "About" should be in small letters: about'),
+        ("About.md", 'the page\'s name "About" should be in lower case: about'),
         ("a b.md", 'the page\'s name "a b" should be 1 to 64 letters'),
         ("media.md", 'the page\'s name "media" is a name that sitegen uses itself'),
         ("con.md", 'the page\'s name "con" is a reserved name on Windows'),

@@ -468,5 +468,5 @@ def test_hostile_words(tmp_path: Path, quote: str) -> None:
         if value not in REFUSED:
             assert structure(attacked(value)) == expected, value
             continue
-        with pytest.raises(ConfigError, match="should not hold the character"):
+        with pytest.raises(ConfigError, match="should not contain the character"):
             attacked(value)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
-from sitegen.core.files import host_mark, temporary_path
+from sitegen.core.files import host_id, temporary_path
 from sitegen.core.progress import Advance
 from sitegen.generative.process.ddpm import initial_noise, to_pixels
 from sitegen.generative.process.noise import independent
@@ -312,7 +312,7 @@ def test_diverging_model(tmp_path: Path) -> None:
     tmp_path.mkdir()
     path = tmp_path / "x.npz"
     path.write_bytes(b"old")
-    (tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abc").mkdir()
+    (tmp_path / f".sitegen-tmp-{host_id()}-999999999-1-abc").mkdir()
 
     def interrupted() -> None:
         with writing_npz(path, {"a": (2,)}, {}):
