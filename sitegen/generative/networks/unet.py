@@ -28,7 +28,7 @@ class GroupNorm(nn.GroupNorm):
         """Map (N, C, …) to the same shape, type and layout."""
         if x.dim() != 4 or x.is_contiguous():
             return super().forward(x.float()).to(x.dtype)
-        normed: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.num_groups, self.eps)
+        normed: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.num_groups, self.eps)  # type: ignore[no-untyped-call, unused-ignore]
         return normed
 
 
