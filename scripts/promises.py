@@ -69,7 +69,7 @@ FAULTS = {
         "A miss or a refusal in words; never a traceback, never the wrong clip.",
     ),
     9: Fault(
-        "A checkpoint that would run code",
+        "A checkpoint, dataset or file of arrays that would run code or fill the memory",
         "Exit 3 names what it asks for; nothing of it is run.",
     ),
     10: Fault(
