@@ -3,14 +3,13 @@
 Each begins with something good, and changes it at random: characters, lines, whole values.
 """
 
-import io
 import json
 import os
 import re
 import struct
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import SitegenError
 from sitegen.generative.card.card import read_card
-from sitegen.generative.checkpoints import apart
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.media.manifest import Manifest, record_from_json
 from sitegen.media.mp4 import clip_faults, mp4_size
@@ -170,21 +168,6 @@ def test_any_manifest(value: Any, data: st.DataObject) -> None:
 
 
 @pytest.fixture(scope="module")
-def read_here() -> Iterator[None]:
-    """Read a `.pth` by the code that another process runs, in this one: nothing else is quicker."""
-
-    def run(_path: Path, request: bytes, _bounds: object) -> Iterator[tuple[int, bytearray]]:
-        written = io.BytesIO()
-        apart.answer(request, written.write)
-        written.seek(0)
-        return apart.frames(written)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apart, "run", run)
-        yield
-
-
-@pytest.fixture(scope="module")
 def pth(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The entries of a checkpoint as the published code writes it."""
     path = save(published(small_card()), tmp_path_factory.mktemp("pth") / "a.pth")
@@ -195,9 +178,7 @@ def pth(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.mark.fault(34)
 @SETTINGS
 @given(data=st.data())
-def test_any_pickle(
-    read_here: None, folder: Path, pth: dict[str, bytes], data: st.DataObject
-) -> None:
+def test_any_pickle(folder: Path, pth: dict[str, bytes], data: st.DataObject) -> None:
     """Whatever a `.pth` holds, its sums being right, it is read, or refused in words."""
     path, changed = folder / "a.pth", dict(pth)
     name = next(name for name in pth if name.endswith("data.pkl"))
@@ -211,9 +192,7 @@ def test_any_pickle(
 @pytest.mark.fault(34)
 @SETTINGS
 @given(data=st.data())
-def test_any_archive(
-    read_here: None, folder: Path, pth: dict[str, bytes], data: st.DataObject
-) -> None:
+def test_any_archive(folder: Path, pth: dict[str, bytes], data: st.DataObject) -> None:
     """Whatever bytes a `.pth` has, it is read, or refused in words."""
     path = folder / "b.pth"
     small = {name: content for name, content in pth.items() if len(content) < 3000}

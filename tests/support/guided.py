@@ -6,12 +6,11 @@ An exception that is none of ours ends the process with another code than 0, as 
 memory. FOLDER, which is empty, gets the good input to begin with, and what was found.
 """
 
-import io
 import json
 import struct
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import atheris
@@ -21,7 +20,6 @@ with atheris.instrument_imports(include=["sitegen"]):
     from sitegen.content.pages import read_pages
     from sitegen.core.errors import SitegenError
     from sitegen.generative.card.card import read_card
-    from sitegen.generative.checkpoints import apart
     from sitegen.generative.checkpoints.inspection import inspect_checkpoint
     from sitegen.media.manifest import Manifest, record_from_json
     from sitegen.media.mp4 import clip_faults, mp4_size
@@ -32,14 +30,6 @@ from tests.support.making import published, save, small_card
 from tests.support.tinymodel import write_model
 
 Target = tuple[bytes, Callable[[bytes], object]]
-
-
-def _here(_path: Path, request: bytes, _bounds: object) -> Iterator[tuple[int, bytearray]]:
-    """Read a `.pth` in this process, where its lines are watched."""
-    written = io.BytesIO()
-    apart.answer(request, written.write)
-    written.seek(0)
-    return apart.frames(written)
 
 
 def _file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
@@ -72,7 +62,6 @@ def _record(_folder: Path) -> Target:
 
 
 def _pickle(folder: Path) -> Target:
-    apart.run = _here  # type: ignore[assignment]
     with zipfile.ZipFile(save(published(small_card()), folder / "good.pth")) as file:
         entries = {name: file.read(name) for name in file.namelist()}
     name = next(name for name in entries if name.endswith("data.pkl"))
