@@ -28,11 +28,12 @@ _WORDS = {
 
 
 def run(command: Callable[[], object]) -> NoReturn:
-    """Run a command of click's, and end the process as it deserves.
+    """Run a click command and exit with its code.
 
-    Mistakes and failures are told in words. An error that is none of ours is a bug, and shown
-    whole.
+    Mistakes and failures are reported in one message. Any other exception is a bug and keeps its
+    traceback.
     """
+    _open_closed_streams()
     catch_signals()
     code = outcome(command)
     for number in SIGNALS:
@@ -44,6 +45,19 @@ def run(command: Callable[[], object]) -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     gc.freeze()  # what ends with the process needs no looking through
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Send to /dev/null what goes to standard streams that the caller closed (`sitegen … >&-`).
+
+    The descriptors 0 to 2 are taken, so that no file that is opened later gets one of them.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def outcome(command: Callable[[], object]) -> int:

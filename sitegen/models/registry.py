@@ -13,14 +13,7 @@ from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256
 from sitegen.core.installed import resource, shipped_models
-from sitegen.generative.card.card import (
-    CARD_NAME,
-    FileRef,
-    ModelCard,
-    card_beside,
-    preset,
-    read_card,
-)
+from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, card_beside, preset, read_card
 from sitegen.generative.checkpoints.archive import checkpoint_digest, read_contents
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint

@@ -95,9 +95,7 @@ def test_only_bridges_need_torch() -> None:
 
 HEAVY = {"torch", "numpy", "imageio", "imageio_ffmpeg", "PIL", "latex2mathml", "tomlkit"}
 RENDERS = "sitegen.figures.registry, sitegen.content.pages, sitegen.html.render"
-PLANS = (
-    "sitegen.builder.plan as plan; assert plan.environment(plan.ComputeTarget('cpu', 'float32'))"
-)
+PLANS = "sitegen.builder.plan as plan; assert plan.environment(plan.ComputeTarget('cpu', 'float32'))"
 
 
 @pytest.mark.parametrize(("names", "allowed"), [(RENDERS, set()), (PLANS, {"numpy", "tomlkit"})])

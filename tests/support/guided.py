@@ -21,10 +21,18 @@ with atheris.instrument_imports(include=["sitegen"]):
     from sitegen.core.errors import SitegenError
     from sitegen.generative.card.card import read_card
     from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+    from sitegen.generative.data.images import read_images
     from sitegen.media.manifest import Manifest, record_from_json
     from sitegen.media.mp4 import clip_faults, mp4_size
 
 from tests.support.builders import CARD, SITE, box, fake_mp4, write_site
+from tests.support.datafiles import (
+    array_file,
+    batches,
+    mnist_file,
+    read_all_arrays,
+    require_images,
+)
 from tests.support.fabricated import ENTRY, FULL, PAGE
 from tests.support.making import published, save, small_card
 from tests.support.tinymodel import write_model
@@ -87,6 +95,21 @@ def _safetensors(folder: Path) -> Target:
     return weights[8 : 8 + size], read
 
 
+def _batch(folder: Path) -> Target:
+    path = folder / "cifar-100-python/train"
+    path.parent.mkdir()
+    return batches()[0], _file(path, lambda _: require_images(read_images(folder)))
+
+
+def _idx(folder: Path) -> Target:
+    path = folder / "train-images-idx3-ubyte"
+    return mnist_file(), _file(path, lambda _: require_images(read_images(path)))
+
+
+def _array(folder: Path) -> Target:
+    return array_file(), _file(folder / "a.npy", read_all_arrays)
+
+
 def _clip(folder: Path) -> Target:
     read = _file(folder / "a.mp4", clip_faults)
     good = fake_mp4(64, 48, bytes(16)) + box(b"free", bytes(8))
@@ -101,6 +124,9 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "record": _record,
     "pickle": _pickle,
     "safetensors": _safetensors,
+    "batch": _batch,
+    "idx": _idx,
+    "array": _array,
     "clip": _clip,
 }
 

@@ -35,12 +35,7 @@ from sitegen.generative.data.images import DAMAGE, Images
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.model import Model
-from sitegen.generative.training.loss import (
-    draw_levels,
-    image_statistics,
-    level_density,
-    loss_per_image,
-)
+from sitegen.generative.training.loss import draw_levels, image_statistics, level_density, loss_per_image
 from sitegen.generative.training.optimizers import Optimizers
 from sitegen.generative.training.options import TrainingOptions
 

@@ -22,14 +22,7 @@ from sitegen.figures.process.sample import read_image
 from sitegen.figures.smoothness.measure import evenness
 from sitegen.figures.spectra.sample import data_spectrum
 from sitegen.generative.process.ddpm import DiffusionSchedule
-from sitegen.generative.process.heat import (
-    Statistics,
-    dct2,
-    dissipate,
-    rings,
-    spectrum,
-    spectrum_of,
-)
+from sitegen.generative.process.heat import Statistics, dct2, dissipate, rings, spectrum, spectrum_of
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import to_uint8

@@ -6,13 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sitegen.generative.process.noise import (
-    LAST_SEED,
-    Purpose,
-    generator,
-    interpolate_noise,
-    normal,
-)
+from sitegen.generative.process.noise import LAST_SEED, Purpose, generator, interpolate_noise, normal
 from tests.support.engine import run_engine
 
 

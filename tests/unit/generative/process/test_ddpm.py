@@ -14,12 +14,7 @@ from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.generative.card.card import DiffusionConfig, ModelCard, SamplingConfig
-from sitegen.generative.process.ddpm import (
-    DiffusionModel,
-    DiffusionSchedule,
-    initial_noise,
-    to_pixels,
-)
+from sitegen.generative.process.ddpm import DiffusionModel, DiffusionSchedule, initial_noise, to_pixels
 from sitegen.generative.process.noise import Branching, independent
 from sitegen.generative.process.reverse import Step, ddim_levels, ddim_process, ddpm_process
 from tests.support.making import closeness, random_unet, small_card

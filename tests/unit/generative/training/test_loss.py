@@ -12,12 +12,7 @@ from sitegen.generative.card.card import DiffusionConfig
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.model import Model
-from sitegen.generative.training.loss import (
-    draw_levels,
-    image_statistics,
-    level_density,
-    loss_per_image,
-)
+from sitegen.generative.training.loss import draw_levels, image_statistics, level_density, loss_per_image
 from tests.support.lessons import blur, cascade, dct, images, kept, preconditioned, wiener
 from tests.support.making import closeness, random_unet, small_card
 
