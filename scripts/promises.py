@@ -157,7 +157,8 @@ FAULTS = {
         "Each changes what is built, or is listed with a reason.",
     ),
     34: Fault(
-        "Input that nobody thought of: configs, pages, cards, manifests, checkpoints, clips, git",
+        "Input that nobody thought of: configs, pages, cards, manifests, checkpoints, data sets, "
+        "arrays, clips, git",
         "Words and an exit code of the table, within seconds.",
     ),
     35: Fault(

@@ -21,8 +21,8 @@ def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
     """Make a prior of training images, and a PNG of the first of them as the model sees it.
 
     `data` is a folder of pictures, or MNIST-format files. `PRIOR_IMAGES` of the images are used, or
-    all if there are fewer; of a folder only these and the first are read. Raises RefusedError when no usable images are there, or they do not fit
-    the card.
+    all if there are fewer; of a folder only these and the first are read. Raises RefusedError when
+    no usable images are there, or they do not fit the card.
     """
     more = 0  # images at the start that the bank does not keep
 

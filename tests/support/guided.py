@@ -16,6 +16,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["sitegen"]):
+    import sitegen.generative.untrusted.arrays  # noqa: F401  # which tests.support imports, too
     from sitegen.config.loader import load_site
     from sitegen.content.pages import read_pages
     from sitegen.core.errors import SitegenError

@@ -12,7 +12,8 @@ import sitegen.generative.checkpoints.weights as ours
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import once_a_file, sha256, sniff
 from sitegen.generative.checkpoints.pickles import StoredTensor
-from sitegen.generative.checkpoints.zips import Numbers, Published, open_archive
+from sitegen.generative.checkpoints.zips import Numbers as Numbers
+from sitegen.generative.checkpoints.zips import Published, open_archive
 
 Contents = Published | ours.Header
 """What a file holds, its numbers aside."""

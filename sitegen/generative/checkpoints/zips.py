@@ -179,8 +179,10 @@ class Archive:
             checks = _checks(tensors.get(info.filename, ()))
             takes = [_Kept.of(numbers, tensor) for tensor in wanted.get(info.filename, ())]
             for start, part in self._parts(info):
-                for each in (*checks, *takes):
-                    each.take(start, part)
+                for check in checks:
+                    check.take(start, part)
+                for take in takes:
+                    take.take(start, part)
             broken.update(*(check.broken() for check in checks))
         with _damage(self.path):
             return self._file.digest(), frozenset(broken)

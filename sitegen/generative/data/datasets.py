@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,9 @@ def read_idx(path: Path) -> Images:
             if not packed:
                 return _read_idx(path, file, size, size)
             with gzip.GzipFile(fileobj=file) as unpacked:
-                return _read_idx(path, unpacked, None, UNPACKED * size + UNPACKED_BYTES)
+                return _read_idx(
+                    path, cast(IO[bytes], unpacked), None, UNPACKED * size + UNPACKED_BYTES
+                )
     except (OSError, EOFError, zlib.error) as error:
         raise RefusedError(f"{path}: cannot be read: {error}") from error
 
@@ -111,10 +113,9 @@ def _read_idx(path: Path, file: IO[bytes], size: int | None, most: int) -> Image
         raise RefusedError(
             f"{path}: its header says {wanted:,} bytes of pixels, more than {_limit(most)}"
         )
-    pixels = np.empty(wanted, np.uint8)
-    view, filled = memoryview(pixels), 0
+    pixels, filled = np.empty(wanted, np.uint8), 0
     while filled < wanted and (piece := file.read(min(_PIECE, wanted - filled))):
-        view[filled : filled + len(piece)] = piece
+        pixels[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
         filled += len(piece)
     if file.read(1):  # the end, where the checksum of a gzipped file is verified
         raise _wrong_length(path, f"more than {wanted}", shape)

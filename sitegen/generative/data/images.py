@@ -183,6 +183,7 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
             source = file if data is None else io.BytesIO(data)
             with Image.open(source, formats=FORMATS) as opened:
                 _require_few_pixels(opened)
+                opened.load()
                 ImageOps.exif_transpose(opened, in_place=True)
                 picture = _eight_bits(opened)
     except DAMAGE as error:

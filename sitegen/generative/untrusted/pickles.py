@@ -151,8 +151,8 @@ def _run(machine: _Machine) -> object:
 def _unknown(code: int, words: Vocabulary) -> PickleError:
     import pickletools  # which only messages need
 
-    found = pickletools.code2op.get(chr(code))
-    name = found.name if found else f"instruction {code}"
+    names = {opcode.code: opcode.name for opcode in pickletools.opcodes}
+    name = names.get(chr(code), f"instruction {code}")
     return PickleError(f"the pickle inside uses {name}, which {words.writer} does not write")
 
 
@@ -215,11 +215,13 @@ def _build(machine: _Machine, _argument: None) -> None:
     """Apply the state of an object: the content of an array, or the byte order of its type."""
     state, target = machine.stack.pop(), machine.stack[-1]
     if isinstance(target, NumpyArray):
+        if type(state) is not tuple or len(state) != 5:
+            raise PickleError("the pickle inside has an array of NumPy with an odd state")
         _version, target.shape, target.dtype, target.is_fortran, target.data = state
     elif isinstance(target, NumpyType):
         if type(state) is not tuple or state[1] not in ("<", ">", "|", "="):
             raise PickleError("the pickle inside has a type of NumPy with an odd byte order")
-        target.order = {"|": "<", "=": "<"}.get(state[1], state[1])
+        target.order = ">" if state[1] == ">" else "<"
     elif not isinstance(target, dict):  # state dicts carry version numbers of modules: not needed
         raise PickleError("the pickle inside sets the state of what has none")
 

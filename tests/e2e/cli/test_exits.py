@@ -253,5 +253,7 @@ def test_closed_streams(tmp_path: Path, closed: str) -> None:
             assert (config.parent / "build/index.html").read_text().startswith("<!DOCTYPE html>")
             assert "warning" not in (config.parent / "build/media.json").read_text()
     line = f"exec {sys.executable} -m sitegen inspect nowhere.pth {closed}"
-    done = subprocess.run(["sh", "-c", line], env=environment(), capture_output=True, check=False)
-    assert (done.returncode, b"Traceback" in done.stderr) == (3, False)
+    done = subprocess.run(
+        ["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)

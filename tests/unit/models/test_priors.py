@@ -13,7 +13,7 @@ from PIL import Image
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import preset, presets
 from sitegen.generative.data.images import read_images
-from sitegen.generative.data.prior import draw_places, make_prior, read_prior
+from sitegen.generative.data.prior import PRIOR_IMAGES, draw_places, make_prior, read_prior
 from sitegen.generative.training import recipe
 from sitegen.models import priors
 from sitegen.models.priors import add_prior, prior_and_example
@@ -99,7 +99,7 @@ def test_add_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_number_of_states(tmp_path: Path) -> None:
     """A prior keeps 4,000 states, or one of each image if there are fewer, as one of a training."""
-    assert priors.PRIOR_IMAGES is recipe.PRIOR_IMAGES
+    assert vars(priors)["PRIOR_IMAGES"] is vars(recipe)["PRIOR_IMAGES"] is PRIOR_IMAGES
     card, path = card_of(write_model(tmp_path / "tiny")), tmp_path / "train-images-idx3-ubyte"
     side = card.image_size
     for count, states in ((1500, 1500), (4100, 4000)):
