@@ -70,10 +70,9 @@ class Published:
 
     @cached_property
     def schedule(self) -> "BlurSchedule | None":
-        """The blur that lies in the file. Raises ConfigError or OverflowError if it can be none."""
-        from sitegen.generative.card.card import (
-            BlurSchedule,
-        )  # whoever only reads has no need of cards
+        """Return the blur in the file. Raises ConfigError or OverflowError if it is not valid."""
+        # Imported here, since reading a file does not need cards.
+        from sitegen.generative.card.card import BlurSchedule
 
         return None if self.sigmas is None else BlurSchedule(self.sigmas)
 
