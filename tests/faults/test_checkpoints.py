@@ -257,7 +257,7 @@ def test_tensors_that_share_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.fault(9)
 def test_a_large_checkpoint_takes_little_memory(tmp_path: Path) -> None:
-    """A `.pth` of 400 MB is verified with 150 MB of memory, packed or not."""
+    """A `.pth` of 400 MB is verified with 150 MB of memory."""
     path = save({"w": torch.zeros(100 * MB)}, tmp_path / "a.pth")
     done = run_python("-c", f"{TIGHT}print(scan(Path({str(path)!r})).bytes)")
     assert done.stdout.strip() == str(path.stat().st_size), done.stderr
