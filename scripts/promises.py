@@ -69,7 +69,7 @@ FAULTS = {
         "A miss or a refusal in words; never a traceback, never the wrong clip.",
     ),
     9: Fault(
-        "A checkpoint that would run code",
+        "A checkpoint, dataset or file of arrays that would run code or fill the memory",
         "Exit 3 names what it asks for; nothing of it is run.",
     ),
     10: Fault(
@@ -157,7 +157,8 @@ FAULTS = {
         "Each changes what is built, or is listed with a reason.",
     ),
     34: Fault(
-        "Input that nobody thought of: configs, pages, cards, manifests, checkpoints, clips, git",
+        "Input that nobody thought of: configs, pages, cards, manifests, checkpoints, data sets, "
+        "arrays, clips, git",
         "Words and an exit code of the table, within seconds.",
     ),
     35: Fault(

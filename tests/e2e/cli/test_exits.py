@@ -236,3 +236,24 @@ def test_what_is_not_installed(tmp_path: Path, modules: str, line: str, packages
     told = f"error: {names} {'are' if several else 'is'} not installed here, and this needs "
     told += f"{'them' if several else 'it'}: `pip install {packages}`\n"
     assert (done.returncode, done.stderr) == (PlatformError.exit_code, told)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams(tmp_path: Path, closed: str) -> None:
+    """With closed streams a command does its work, and no file gets what it prints."""
+    config = write_site(tmp_path / "site")
+    for words in ("build", "check", "build --verbose", "--version", "schema", "clean"):
+        named = "" if words.startswith("-") or words == "schema" else f" --config {config}"
+        line = f"exec {sys.executable} -m tests.support.fakecli {words}{named} {closed}"
+        done = subprocess.run(
+            ["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), (words, done)
+        if words == "build":
+            assert (config.parent / "build/index.html").read_text().startswith("<!DOCTYPE html>")
+            assert "warning" not in (config.parent / "build/media.json").read_text()
+    line = f"exec {sys.executable} -m sitegen inspect nowhere.pth {closed}"
+    done = subprocess.run(
+        ["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
