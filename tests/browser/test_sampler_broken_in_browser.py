@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Route, expect
 
 from bench.serving import PagesHandler, serving
 from tests.support.browsing import opened, until, watch
+from tests.support.builders import decode
 from tests.support.drawing import level, site_that_draws, wait
 from tests.support.tinymodel import on_one_thread
 
@@ -283,3 +284,15 @@ def test_states_that_are_none(browser: Browser, built: Path, tmp_path: Path) -> 
         assert "on the way to level 99:" in page.locator(".sampler-told").inner_text()
         assert level(page) == 100
         assert page.locator(".sampler-new").inner_text() == "New sample"
+
+
+def test_film_without_h264(browser: Browser, address: str, tmp_path: Path) -> None:
+    """Without an encoder of H.264 the button names the other format, and the film is whole."""
+    with opened(browser, address, "delete window.VideoEncoder") as page:
+        page.locator(".sampler-new").click()
+        wait(page)
+        levels = page.evaluate("Number(document.querySelector('.sampler-slider').max)") + 1
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save film (WebM)").click()
+        download.value.save_as(tmp_path / "film.webm")
+        assert len(decode(tmp_path / "film.webm")) >= 70 / 75 * (levels + 24)

@@ -46,7 +46,6 @@ TWO = """
 SEED = 7
 HUES = ("red", "amber", "lime", "green", "cyan", "blue", "violet", "pink")
 DRAWING = ("Four more", "Other details from here", "Grow a tree")
-FILMED = 70 / 75  # of the frames, where a film is recorded
 REST = 24  # frames for which a film stays at its end
 SAVING = ("Save PNG", "Save film", "Copy link")
 BEGUN = "Number(document.querySelector('.sampler-readout b').textContent) > 0"
@@ -334,18 +333,6 @@ def test_saved_picture(browser: Browser, address: str, tmp_path: Path) -> None:
         assert decibels(film[-1], last) > 30
         assert decibels(film[-3], film[-1]) > 35
         assert decibels(film[0], last) < 15
-
-
-def test_film_without_h264(browser: Browser, address: str, tmp_path: Path) -> None:
-    """Without an encoder of H.264 the button names the other format, and the film is whole."""
-    link, without = f"#figure=own&picture={SEED}.0", "delete window.VideoEncoder"
-    with opened(browser, f"{address}{link}", without) as page:
-        wait(page)
-        levels = page.evaluate("Number(document.querySelector('.sampler-slider').max)") + 1
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Save film (WebM)").click()
-        download.value.save_as(tmp_path / "film.webm")
-        assert len(decode(tmp_path / "film.webm")) >= FILMED * (levels + REST)
 
 
 def test_by_keyboard_alone(browser: Browser, address: str) -> None:

@@ -294,7 +294,7 @@ def test_nothing_is_rebuilt_without_a_reason(server: Running, config: Path) -> N
     (config.parent / "theme/static/style.css~").write_text("an editor's")
     time.sleep(1)
     assert server.preview.reads == before
-    assert [line for line in server.report.lines if "build/x: sitegen did not" not in line] == []
+    assert [line for line in server.report.lines if "build/x: was not written" not in line] == []
 
 
 PRESET = '[models.cifar]\npath = "checkpoints/cifar.pth"\npreset = "cifar10"\n'
