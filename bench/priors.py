@@ -81,7 +81,7 @@ def natural_prior(name: str) -> Prior:
 
 
 def natural_pictures(card: ModelCard, colours: Colours, count: int) -> NDArray[np.uint8]:
-    """Return uint8 images (count, 3, N, N) with the statistics of natural images, without content."""
+    """Return uint8 images (count, 3, N, N) with the statistics of natural images only."""
     generator = np.random.default_rng(0)
     shape = (count, *card.shape)
     pictures = np.empty(shape, np.uint8)

@@ -120,7 +120,7 @@ def test_what_check_and_clean_see(build: Builder) -> None:
         ("sites/media/site.toml", 'title = "M"\n', r"sites/media: is a name sitegen uses itself"),
         ("sites/A b/site.toml", 'title = "M"\n', r"sites/A b: should be 1 to 64 of a-z"),
         ("sites/birds/site.toml", 'titel = "M"\n', r"sites/birds/site\.toml:1: titel: unknown"),
-        ("sites/birds/sites/x/site.toml", 'title = "M"\n', r"under a roof that is under another"),
+        ("sites/birds/sites/x/site.toml", 'title = "M"\n', r"is in a collection inside another"),
         (
             "site.toml",
             'title = "T"\npapers = ["brids"]\n',
