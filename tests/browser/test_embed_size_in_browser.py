@@ -1,6 +1,7 @@
 """Frames of figures in other pages: their stated size."""
 
 import re
+from typing import Any
 
 from playwright.sync_api import Browser
 
@@ -20,7 +21,7 @@ def test_frames_have_room(browser: Browser, sample_site: SampleSite) -> None:
     assert len(lines) >= 9
     small = []
     for address, width, height in lines:
-        room = {"width": int(width), "height": int(height)}
+        room: Any = {"width": int(width), "height": int(height)}
         page = browser.new_page(viewport=room, reduced_motion="reduce")
         page.goto(address)
         needed = "(e => [e.scrollWidth, e.scrollHeight])(document.documentElement)"

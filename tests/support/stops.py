@@ -60,7 +60,7 @@ _WALK = """
 """
 
 _FRAMES = [shade(frame) for frame in range(LEVELS + 1)]
-_WANTED = {
+_WANTED: dict[str, list[int] | list[None]] = {
     "trajectories": _FRAMES,
     "single": _FRAMES,
     "interpolation": [shade(point) for point in range(POINTS)],
@@ -72,7 +72,7 @@ def wrong_stops(evaluate: Callable[[str], Any]) -> list[Any]:
     """Move the sliders to every stop, play and pause; return what has wrong words or pictures."""
     script = _WALK.replace("WANTED", json.dumps(_WANTED)).replace("PAUSES", str(PAUSES))
     found = evaluate(script)
-    assert len(found) == sum(map(len, _WANTED.values())) + PAUSES
+    assert len(found) == sum(len(each) for each in _WANTED.values()) + PAUSES
     return [each for each in found if not _right(*each)]
 
 
