@@ -182,8 +182,8 @@ def test_placeholders_of_a_stale_folder(paper: Paper) -> None:
     paper.site.config.write_text(SITE.format('[[authors]]\nname = "Ann"\n'))
     (paper.root / "pages/index.md").write_text("Words of our own.\n")
     told = paper.refused("--placeholders publishes this", stale=True)
-    assert re.search(r'index\.html:\d+: "Your Name" is what `sitegen new` wrote', told)
-    assert re.search(r'index\.html:\d+: "Write the abstract here" is what', told)
+    assert re.search(r'index\.html:\d+: "Your Name" is a placeholder', told)
+    assert re.search(r'index\.html:\d+: "Write the abstract here" is a', told)
     assert paper.publish(stale=True, placeholders=True).changed
     paper.site()
     (paper.root / "pages/index.md").write_text("Write the abstract here.\n")
