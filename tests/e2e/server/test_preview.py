@@ -17,7 +17,7 @@ from sitegen.builder.context import BuildOptions
 from sitegen.core.files import temporary_path
 from sitegen.core.locks import lock
 from sitegen.server.preview import Preview
-from sitegen.server.rendering import RenderedHere, words
+from sitegen.server.rendering import InProcessRenderer, words
 from tests.support.builders import (
     CARD,
     CPU,
@@ -375,7 +375,7 @@ def test_words_of_a_bug(tmp_path: Path) -> None:
 def test_leaving_at_once(config: Path) -> None:
     """A mistake is told once; on leaving what was begun goes, and no failure is news."""
     report = Silent()
-    preview = Preview(config, BuildOptions(CPU), RenderedHere(FakeRenderer()), report)
+    preview = Preview(config, BuildOptions(CPU), InProcessRenderer(FakeRenderer()), report)
     for text, warnings in (("{{ nothing( }}", 1), ("{{ nothing( }}", 1), ("{{ nothing() }}", 2)):
         write_page(config, text)
         preview.refresh()
