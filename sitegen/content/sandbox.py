@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jinja2 import StrictUndefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 
 
 class TemplateFunction:
@@ -38,5 +38,5 @@ def sandbox(
         keep_trailing_newline=True,
         **options,
     )
-    environment.globals = {"range": TemplateFunction(environment.globals["range"], "range")}
+    environment.globals = {"range": TemplateFunction(safe_range, "range")}
     return environment

@@ -39,7 +39,8 @@ FAILURES = (
     *(RecursionError, TimeUp, TypeError, ValueError),
 )
 """Exceptions of an author's expressions, in addition to those of Jinja and of sitegen."""
-_LIMITS = MemoryError, TimeUp
+LIMITS = MemoryError, TimeUp
+"""Exceptions of a page that takes too much memory or time."""
 _DEEP = 100  # calls in a template beyond which it is the template that calls itself
 _UNKNOWN = "a call of the unknown"  # among the names of a template, which cannot say it
 _GENERATOR = "a random generator"  # likewise
@@ -160,7 +161,7 @@ def run_template(
     except SyntaxError as error:  # of the Python that Jinja makes of it
         raise TemplateFault(_repeated(error, text), _reason_of_python(error)) from error
     except (TemplateError, *FAILURES) as error:
-        ours = isinstance(error, FAILURES) and not isinstance(error, _LIMITS)
+        ours = isinstance(error, FAILURES) and not isinstance(error, LIMITS)
         if ours and _in_a_function(error.__traceback__, names):
             raise  # a bug in sitegen
         hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""
@@ -169,8 +170,7 @@ def run_template(
 
 def _functions(names: Mapping[str, object]) -> dict[str, object]:
     return {
-        name: TemplateFunction(value) if callable(value) else value
-        for name, value in names.items()
+        name: TemplateFunction(value) if callable(value) else value for name, value in names.items()
     }
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sitegen.core.errors import ConfigError, TargetError
 from sitegen.core import worker
+from sitegen.core.errors import ConfigError, TargetError
 from sitegen.core.worker import Worker, WorkerEnded, send
 
 SECONDS = 20.0

@@ -84,7 +84,7 @@ class Worker:
         self._setup, self._method = setup, method
         self._busy = threading.Lock()
         self._process: Any = None
-        self._pipe: Connection[Any, Any] | None = None
+        self._pipe: Any = None
 
     @property
     def pid(self) -> int | None:
@@ -146,7 +146,7 @@ class Worker:
         with self._busy:
             self._end()
 
-    def _started(self) -> "Connection[Any, Any]":
+    def _started(self) -> Any:
         if self._pipe is not None and self._process.is_alive():
             return self._pipe
         self._end()
@@ -255,7 +255,7 @@ def _exception(failure: _Failure) -> Exception:
         unexpected.add_note(failure.trace)
         return unexpected
     kinds = {kind.exit_code: kind for kind in vars(errors).values() if _is_kind(kind)}
-    error = kinds[failure.exit_code](failure.message)
+    error: SitegenError = kinds[failure.exit_code](failure.message)
     if isinstance(error, ConfigError):
         error.problems = failure.problems
     return error

@@ -199,9 +199,7 @@ def _render(config: Path, options: BuildOptions, make: RendererFactory, digest: 
     return True
 
 
-def _raise_in_words(
-    root: Path, _kind: object, error: BaseException | None, _trace: object
-) -> bool:
+def _raise_in_words(root: Path, _kind: object, error: BaseException | None, _trace: object) -> bool:
     """Raise TargetError for an exception that is not a SitegenError."""
     if isinstance(error, Exception) and not isinstance(error, SitegenError | ConnectionError):
         _send("detail", "".join(traceback.format_exception(error)))

@@ -2,9 +2,12 @@
 
 import os
 import subprocess
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+
+from sitegen.core import bounded
+from sitegen.core.worker import Worker
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +20,14 @@ def _no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", refuse)
     for name in ("fork", "posix_spawn", "system"):
         monkeypatch.setattr(os, name, refuse)
+
+
+@pytest.fixture(autouse=True)
+def _render_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Render pages in this process, without limits."""
+
+    class InProcess(Worker):
+        def call(self, _limited: Any, function: Any = None, *args: Any, **_: Any) -> Any:
+            return function(*args)
+
+    monkeypatch.setattr(bounded, "_worker", InProcess(lambda: None, lambda: "fork"))

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from sitegen.builder.context import BuildOptions
+from sitegen.core import worker
 from sitegen.core.files import temporary_path
 from sitegen.core.locks import lock
 from sitegen.server.preview import Preview
@@ -230,8 +231,9 @@ def test_figure_that_fails(server: Running, config: Path) -> None:
     assert server.preview.state.error is None
 
 
-def test_another_sitegen_is_at_work(config: Path) -> None:
+def test_another_sitegen_is_at_work(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits, says for whom, and goes on when the other is done."""
+    monkeypatch.setattr(worker, "start_method", lambda: "spawn")  # a copy would hold the lock, too
     with ExitStack() as other:
         other.enter_context(lock(config.parent / ".sitegen/lock"))
         with running(config) as server:
@@ -266,6 +268,19 @@ def test_folder_that_another_takes_the_place_of(config: Path, name: str, file: s
         reads = server.preview.reads
         (root / file).write_text("{}")
         wait_for(lambda: server.preview.reads > reads, "reading")
+
+
+def test_site_that_is_moved_away_and_back(config: Path) -> None:
+    """A site folder that was moved away is followed again once it is back."""
+    root = config.parent
+    with running(config) as server:
+        server.wait_until_settled()
+        root.rename(root.with_name("away"))
+        wait_for(lambda: server.preview.state.error, "noticing that it is gone")
+        root.with_name("away").rename(root)
+        wait_for(lambda: server.preview.state.error is None, "noticing that it is back")
+        write_page(config, "Other words.\n")
+        wait_for(lambda: "Other words." in server.page(), "the change")
 
 
 def test_folder_of_somebody_else(config: Path) -> None:

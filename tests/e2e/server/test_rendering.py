@@ -125,7 +125,7 @@ class Broken(FakeRenderer):
 
 
 def test_failures_have_words(context: BuildContext, make: Make) -> None:
-    """A figure that fails, a bug, and a process that is killed: in words, and the next one works."""
+    """A figure that fails, a bug, and a process that is killed: in words; the next one works."""
     first, second = context.figures
     apart = make(FakeRenderer(fail=second.figure.id))
     with pytest.raises(TargetError, match=r"index\.md:\d+: second: the third frame went wrong"):
