@@ -57,7 +57,7 @@ TICK_S = 0.1
 GRACE_S = 1.0
 """How long rendering may take to leave off when the server stops."""
 
-_CONNECTIONS = 100
+_CONNECTIONS = 256
 """Connections at once; further ones are answered with 503. An open page keeps one."""
 
 BEAT_S = 15.0

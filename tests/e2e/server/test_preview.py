@@ -270,17 +270,24 @@ def test_folder_that_another_takes_the_place_of(config: Path, name: str, file: s
         wait_for(lambda: server.preview.reads > reads, "reading")
 
 
-def test_site_that_is_moved_away_and_back(config: Path) -> None:
-    """A site folder that was moved away is followed again once it is back."""
-    root = config.parent
+@pytest.mark.parametrize("back", [Path.rename, shutil.copytree])
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_site_that_is_moved_away_and_back(
+    tmp_path: Path, back: Callable[[Path, Path], object], seconds: float
+) -> None:
+    """A folder above the site that was moved away, and comes back or is copied, is followed."""
+    above, away = tmp_path / "above", tmp_path / "away"
+    config = write_site(above / "site")
     with running(config) as server:
+        wait_for(lambda: server.preview.reads == 2, "watching")
         server.wait_until_settled()
-        root.rename(root.with_name("away"))
-        wait_for(lambda: server.preview.state.error, "noticing that it is gone")
-        root.with_name("away").rename(root)
-        wait_for(lambda: server.preview.state.error is None, "noticing that it is back")
+        above.rename(away)
+        time.sleep(seconds)
+        back(away, above)
         write_page(config, "Other words.\n")
         wait_for(lambda: "Other words." in server.page(), "the change")
+        write_page(config, "Third words.\n")
+        wait_for(lambda: "Third words." in server.page(), "the next change")
 
 
 def test_folder_of_somebody_else(config: Path) -> None:
