@@ -128,7 +128,7 @@ FAULTS = {
     ),
     27: Fault(
         "Odd clients of `serve`: other hosts, paths out of the site, odd ranges",
-        "Refused or right. Further clients than 255 at once get 503.",
+        "Refused or right. More than 500 requests at once get 503.",
     ),
     28: Fault(
         "A remote that moved, a hook that refuses, a kill or an error while publishing",

@@ -57,8 +57,8 @@ TICK_S = 0.1
 GRACE_S = 1.0
 """How long rendering may take to leave off when the server stops."""
 
-_CONNECTIONS = 256
-"""Connections at once; further ones are answered with 503. An open page keeps one."""
+_CONNECTIONS = 500
+"""Connections or requests at once; further ones get 503. An open page keeps one."""
 
 BEAT_S = 15.0
 """How often an open page is sent a sign of life, so that the server notices when it has gone."""
