@@ -2,12 +2,13 @@
 
 import os
 import subprocess
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
 
 from sitegen.core import bounded
-from sitegen.core.worker import Worker
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +27,8 @@ def _no_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def _render_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Render pages in this process, without limits."""
 
-    class InProcess(Worker):
-        def call(self, _limited: Any, function: Any = None, *args: Any, **_: Any) -> Any:
-            return function(*args)
+    def call(_limited: object, function: Callable[..., Any], *args: object, **_: object) -> Any:
+        return function(*args)
 
-    monkeypatch.setattr(bounded, "_worker", InProcess(lambda: None, lambda: "fork"))
+    nothing = SimpleNamespace(call=call, stop=lambda: None, close=lambda: None)
+    monkeypatch.setattr(bounded, "_worker", nothing)

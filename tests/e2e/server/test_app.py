@@ -266,7 +266,7 @@ def test_page_that_never_ends(tmp_path: Path, endless: str) -> None:
         _, errors = process.communicate(timeout=20)
         assert time.monotonic() - started < 2
     assert process.returncode == 143
-    assert errors.endswith("terminated; what was finished is kept\n")
+    assert errors.endswith("terminated; finished work is kept\n")
 
 
 def events(address: str) -> str:
