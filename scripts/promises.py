@@ -123,12 +123,12 @@ FAULTS = {
         "Told, or converted; no other program is started.",
     ),
     26: Fault(
-        "Templates with mistakes, or that never end",
-        "File and line; a bound on time, memory and length.",
+        "Pages and templates with mistakes, or that never end",
+        "File and line. A page is stopped after 20 s or 1 GiB of memory, and named.",
     ),
     27: Fault(
-        "Odd clients of `serve`: other hosts, ways out, odd ranges, slow ones",
-        "Refused or right; the others do not notice.",
+        "Odd clients of `serve`: other hosts, paths out of the site, odd ranges",
+        "Refused or right. More than 500 requests at once get 503.",
     ),
     28: Fault(
         "A remote that moved, a hook that refuses, a kill or an error while publishing",

@@ -15,6 +15,7 @@ from sitegen.builder.output import CopiedFile, Tree
 from sitegen.builder.plan import PlannedFigure
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
+from sitegen.core.bounded import bounded
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
@@ -87,7 +88,9 @@ def assemble(
     tree |= {file.path: CopiedFile(store.object(file), file) for file in drawn.files}
     samples = any("weights" in media.record.files for media in manifest.figures)
     tree |= theme.files(samples=samples)
-    texts = render_site(site, pages, manifest, theme, drawn, [paper.site for paper in papers])
+    texts = bounded(
+        render_site, site, pages, manifest, theme, drawn, [paper.site for paper in papers]
+    )
     below = [f"{paper.site.place}/{page.uri}" for paper in papers for page in paper.pages]
     texts |= webmap(site, [*(page.uri for page in pages), *below])
     tree |= {uri: text.encode() for uri, text in texts.items()}

@@ -24,6 +24,7 @@ from sitegen.builder.store_folder import require_store
 from sitegen.config.loader import load_site
 from sitegen.config.schema import SITES, Site
 from sitegen.content.pages import Page, read_pages
+from sitegen.core.bounded import bounded
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
 from sitegen.core.errors import ConfigError, PlatformError, SitegenError
@@ -151,7 +152,7 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     require_store(site.cache_dir)
     store = Store(site.cache_dir)
     sources = with_known_digests(site, store)
-    pages = read_pages(site, usable(sources, store).__contains__)
+    pages = bounded(read_pages, site, usable(sources, store).__contains__)
     # Links are followed now: the folder that is exchanged must be the real one.
     called = {name for page in pages for figure in page.figures for name in figure.models}
     if missing := [fault for name, fault in site.missing_models().items() if name in called]:

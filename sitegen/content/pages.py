@@ -30,6 +30,7 @@ from sitegen.content.links import (
 )
 from sitegen.content.markdown import Heading, Noted, parse
 from sitegen.content.templates import TemplateFault, run_template
+from sitegen.core.bounded import begin_page
 from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile
@@ -45,8 +46,8 @@ from sitegen.core.urls import INDEX, page_fault, relative
 from sitegen.figures.base import Figure
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
-_THING = re.compile(r" at 0x[0-9a-f]{6,}\\?>")
-"""How a Python object that is no text ends where it is written as one: with its address."""
+_THING = re.compile(r"(<function [\w\\]+| at 0x[0-9a-f]{6,})\\?>")
+"""The end of a Python object that is printed as text: with the name of a function or an address."""
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
 
 
@@ -87,6 +88,7 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     # A page that hides something is read twice, as neither reading follows from the other: there is
     # `else`, and in Markdown a line that is gone changes what stands around it.
     for source in _in_order(site.root / "pages", site):
+        begin_page(shown(source))
         readings.append(_read(source, site, files.anew(), available))
         hides = readings[-1].hides
         every = _read(source, site, files.anew(), lambda _: True) if hides else readings[-1]

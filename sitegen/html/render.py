@@ -18,8 +18,9 @@ from sitegen.config.schema import Site
 from sitegen.content.calls import Shown
 from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
+from sitegen.core.bounded import begin_page
 from sitegen.core.errors import TargetError
-from sitegen.core.source import page_name
+from sitegen.core.source import page_name, shown
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
@@ -64,12 +65,15 @@ def render_site(
     theme = theme or site_theme(site)
     media = {(each.page, each.id): each for each in manifest.figures}
     book = _Book(site, pages, media, theme, drawn or DrawnPictures(), papers)
-    texts = {page.uri: theme.render("page.html", page=book.view(page)) for page in pages}
-    texts |= {
-        alone_uri(each): theme.render("alone.html", page=view)
-        for each in media.values()
-        if (view := book.alone(each)) is not None
-    }
+    texts = {}
+    for page in pages:
+        begin_page(shown(page.source))
+        texts[page.uri] = theme.render("page.html", page=book.view(page))
+    for each in media.values():
+        if (view := book.alone(each)) is not None:
+            begin_page(alone_uri(each))
+            texts[alone_uri(each)] = theme.render("alone.html", page=view)
+    begin_page(NOT_FOUND)
     return texts | {NOT_FOUND: theme.render(NOT_FOUND, page=_missing(site, theme))}
 
 

@@ -30,7 +30,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.config.schema import Site
 from sitegen.content.sandbox import sandbox
-from sitegen.content.templates import FAILURES, reason_of, seeded_choice
+from sitegen.content.templates import FAILURES, LIMITS, reason_of, seeded_choice
 from sitegen.core.diagnostics import Diagnostic, close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest_bytes, platform_errors
@@ -206,12 +206,12 @@ def _place(error: Exception, folder: Path) -> str | None:
     lacking = _EXPORT.match(str(error))
     if lacking is not None and (folder / lacking["file"]).is_file():
         return shown(folder / lacking["file"])
-    found = None
+    found, limit = None, isinstance(error, LIMITS)
     for frame, line in walk_tb(error.__traceback__):
         file = Path(frame.f_code.co_filename)
         if folder in file.parents:
             found = f"{shown(file)}:{line}"
-        elif str(frame.f_globals.get("__name__")).startswith("sitegen."):
+        elif not limit and str(frame.f_globals.get("__name__")).startswith("sitegen."):
             found = None
     return found
 

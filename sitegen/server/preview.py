@@ -34,6 +34,7 @@ from sitegen.builder.prune import tidy
 from sitegen.builder.works import Work
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
+from sitegen.core import bounded
 from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.files import digest, has_backup, restore_backup
 from sitegen.core.progress import Advance, Reporter
@@ -125,6 +126,8 @@ def last_built(config: Path) -> Tree | None:
     return None
 
 
+LOCK_S = 0.1
+"""Seconds to wait for the lock before stopping the page that is being rendered."""
 PATIENCE_S = 1.0
 """How long to wait before another sitegen that is at work here is asked again."""
 
@@ -177,14 +180,16 @@ class Preview:
             else:
                 self._render(context, planned)
             if self._next(self.context or context) is None:
-                self._rendering.rest()
-        self._rendering.rest()
+                self._rendering.shutdown()
+        self._rendering.shutdown()
 
     def close(self) -> None:
-        """Make `run` return, at the next frame where it renders."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        """Make `run` return, and stop what is being rendered."""
+        self._closed = True
+        while not self._changed.acquire(timeout=LOCK_S):
+            bounded.stop()  # a page, which is rendered with the lock held
+        self._changed.notify_all()
+        self._changed.release()
         self._rendering.stop()
 
     def leave(self) -> None:

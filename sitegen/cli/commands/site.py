@@ -1,5 +1,6 @@
 """Commands for sites: new, build, serve, check, publish, export and clean."""
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -371,7 +372,7 @@ def serve(
     from sitegen.core.signals import stop_on_signals
     from sitegen.server.app import HOST, listening, serve
     from sitegen.server.preview import Preview
-    from sitegen.server.rendering import RenderedApart
+    from sitegen.server.rendering import SubprocessRenderer
 
     if not config.is_file():
         load_site(config)  # raises the error
@@ -383,9 +384,11 @@ def serve(
         )
     wanted = BuildOptions(compute_target(device, precision), offline=offline)
     report = console()
-    preview = Preview(config, wanted, RenderedApart(config, wanted), report)
-    with stop_on_signals() as stop, listening(port) as listener:
+    rendering = SubprocessRenderer(config, wanted, options.figure_renderer)
+    preview = Preview(config, wanted, rendering, report)
+    with listening(port) as listener, contextlib.ExitStack() as serving:
         preview.refresh()
+        stop = serving.enter_context(stop_on_signals())
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
         tell = report.note if port else click.echo  # print a free port even with --quiet
         tell(f"serving {config.absolute().parent} at {address} (Ctrl-C stops)")
