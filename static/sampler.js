@@ -13,6 +13,7 @@
   const SAVED = 512; // pixels of a picture that is saved, about
   const [FPS, REST] = [24, 24]; // of a film, and for how many frames its last picture stays
   const FILMS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
+  const HALF = 0.6; // of the levels, where about half of a picture is decided
   const SIMD = [
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253,
     15, 253, 98, 11,
@@ -115,6 +116,7 @@
       this.jobs = 0;
       this.listen();
       toolbar(find("bar"));
+      toolbar(find("corner"));
       box.classList.add("live");
       this.follow();
     }
@@ -179,11 +181,14 @@
       this.draw(Array.from({ length: count }, next));
     }
 
-    /* Draw the rest again from the level that is seen, with other noise. */
+    /* Draw the rest again with other noise: from the level that is seen, or, from a finished
+       picture, where about half of it was decided. */
     redo() {
       const { picture, at } = this;
-      const level = picture?.levels[at];
-      if (this.idle(this.details) || !level) return;
+      if (this.idle(this.details)) return;
+      const middle = (level) => level && level <= HALF * picture.levels[0];
+      const level = picture.levels[at] || picture.levels.find(middle);
+      if (!level) return;
       this.draw([grafted(picture, level, this.unused(picture))]);
     }
 
@@ -321,6 +326,7 @@
     /* What the press brings has its room at once, so that nothing moves later. */
     unfold(on) {
       this.cost.hidden = on;
+      this.box.classList.toggle("begun", on);
       const { more, details, save, link } = this;
       for (const each of [more, details, save, link]) each.hidden = !on;
       for (const each of [this.several, this.grow]) each.hidden = !on || this.grows;
@@ -345,7 +351,8 @@
       this.write = mp4 ? film : recorded;
       this.film.hidden = !mp4 && !this.films;
       const other = !mp4 && this.films?.startsWith("video/webm");
-      this.film.textContent = other ? this.words.webm : this.words.film;
+      const words = other ? this.words.webm : this.words.film;
+      this.film.title = this.film.querySelector("span").textContent = words;
     }
 
     /* Buttons for colours around the circle, as the model's own starts have them. */
@@ -581,7 +588,7 @@
       const idle = (button, value) => button.setAttribute("aria-disabled", String(value));
       idle(this.several, drawing);
       idle(this.grow, fixed);
-      idle(this.details, fixed || !level);
+      idle(this.details, fixed || level === undefined);
       for (const each of [this.save, this.film, this.link]) idle(each, level === undefined);
       if (level === undefined) return;
       this.view.mark(picture, level);

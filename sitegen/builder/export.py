@@ -308,7 +308,7 @@ def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tup
     record = media.record
     if not levels and "strip" in record.files:
         return read_frame(store.object(record.files["strip"])), ""
-    shown_levels = list(dict.fromkeys(record.levels))
+    shown_levels = sorted(set(record.levels), reverse=True)
     if not levels:
         count = min(_MOMENTS, len(shown_levels))
         at = [round(n * (len(shown_levels) - 1) / max(1, count - 1)) for n in range(count)]

@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    StrictBool,
     StrictInt,
     ValidationInfo,
     model_validator,
@@ -151,6 +152,25 @@ class Author(TomlTable):
     name: Text = Field(description="The author's name as printed.")
     url: Url | None = Field(None, description="The author's own page.")
     affiliation: Text | None = Field(None, description="Where the author works.")
+    affiliations: tuple[Text, ...] = Field(
+        (), description="Where the author works, where there are several places."
+    )
+    equal: StrictBool = Field(
+        False, description="Whether the author contributed equally with others who have this mark."
+    )
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the author works, in the order given."""
+        return (*([self.affiliation] if self.affiliation else []), *self.affiliations)
+
+
+class Affiliation(TomlTable):
+    """One of `[[affiliations]]`: more about a place where authors work."""
+
+    name: Text = Field(description="The place, as authors name it.")
+    url: Url | None = Field(None, description="The page of the place.")
+    logo: Text | None = Field(None, description="A picture in the site's folder, shown in a row.")
 
 
 class Link(TomlTable):
@@ -331,6 +351,9 @@ class Site(TomlTable):
         300, ge=1, le=1_000_000, description="The kB that a page may load before a clip is played."
     )
     authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
+    affiliations: tuple[Affiliation, ...] = Field(
+        (), description="Pages and logos of the places where authors work."
+    )
     links: tuple[Link, ...] = Field((), description="The buttons under the title.")
     models: Annotated[Mapping[Slug, ModelEntry], AfterValidator(MappingProxyType)] = Field(
         default_factory=dict,

@@ -301,6 +301,12 @@ class Embed:
     call: ImageCall | VideoCall
     id: str
     place: SourceLocation
+    number: int = 0
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it counts among the figures of its page: a picture with a caption."""
+        return isinstance(self.call, ImageCall) and bool(self.call.caption)
 
     @property
     def files(self) -> tuple[OwnFile, ...]:

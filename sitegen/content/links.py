@@ -12,7 +12,7 @@ from sitegen.core.site_files import OwnFile, SiteFolder, own_file, read_own
 from sitegen.core.source import KeyPath, page_name, page_sources, read_text, require_inside
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, file_at, is_whole
 
-THEMED = r"fn(ref)?\d.*|citation|content|top|viewer.*"
+THEMED = r"fn(ref)?\d.*|citation|contents?|pages|top|viewer.*"
 """What the theme and footnotes use for ids."""
 
 _FOLDERS = re.compile(r"(media|assets)/.*")
@@ -87,6 +87,7 @@ def page_uri(source: Path) -> str:
 def site_links(site: Site) -> Mapping[KeyPath, str]:
     """The links of `site.toml` inside the site, by their keys; they stand on the front page."""
     urls = {("authors", at, "url"): author.url for at, author in enumerate(site.authors)}
+    urls |= {("affiliations", at, "url"): place.url for at, place in enumerate(site.affiliations)}
     urls |= {("links", at, "url"): link.url for at, link in enumerate(site.links)}
     return {key: url for key, url in urls.items() if url is not None and not is_whole(url)}
 

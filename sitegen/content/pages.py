@@ -141,6 +141,13 @@ def _misled_by_config(
             fault = str(error)
         if fault:
             yield site.problem(key, f" = {quoted(url)}: {fault}")
+    for at, place in enumerate(site.affiliations):
+        try:
+            if place.logo:
+                files.picture(place.logo)
+        except ValueError as error:
+            key = ("affiliations", at, "logo")
+            yield site.problem(key, f" = {quoted(place.logo)}: {error}")
 
 
 def _in_order(folder: Path, site: Site) -> list[Path]:

@@ -15,6 +15,7 @@ from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
+    StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
@@ -125,6 +126,11 @@ class FigureSpec:
 
     model: Model
     label: Label = Field(default=None, kw_only=True)
+    pixelated: StrictBool = Field(
+        default=False,
+        kw_only=True,
+        description="Whether pictures are enlarged as squares, a square a pixel, not smoothly.",
+    )
 
     @property
     def display_name(self) -> str:
@@ -162,7 +168,8 @@ class FigureSpec:
         What a kind gained later is among them while it is not used, so that what was rendered
         before stays what it is.
         """
-        return frozenset() if self.label is not None and self.draws_label else frozenset({"label"})
+        unused = set() if self.pixelated else {"pixelated"}
+        return frozenset(unused if self.label and self.draws_label else {"label", *unused})
 
     @property
     def revision(self) -> int:
@@ -342,6 +349,7 @@ class ChosenSpec(FigureSpec):
 class Grid(ChosenSpec):
     """Samples in rows, from their flat initial states to the finished images."""
 
+    recipe: ClassVar[int] = 2
     constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS)
 
     count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
@@ -412,18 +420,28 @@ def sampler_in(room: str) -> Sampler:
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of a page that stand side by side: which row it is, and the words under it."""
+    """Figures of a page that are shown in one place.
+
+    number: of the row on its page
+    caption: the words under it
+    names: the words on the tabs, one for each figure; may be empty
+    tabs: whether one figure is shown at a time, and not all side by side
+    """
 
     number: int
     caption: str
+    names: tuple[str, ...] = ()
+    tabs: bool = False
 
 
 @dataclass(frozen=True)
 class Figure:
     """A figure that a page asks for; an empty id means that the page chooses one.
 
-    `root` is the folder of the site, where the files that the spec names are found; `row` is where
-    it stands beside others; `contents` are the digests of these files in its key, by field.
+    `root` is the folder of the site, where the files that the spec names are found; `contents` are
+    the digests of these files in its key, by field. `row` is the group of figures that it belongs
+    to. `teaser` says that it is shown under the title. `number` is that of the figure on its page,
+    from 1.
     """
 
     kind: str
@@ -435,6 +453,8 @@ class Figure:
     root: Path = Path()
     row: Row | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
+    teaser: bool = False
+    number: int = 0
 
     def read(self, name: str) -> bytes:
         """Return the content of the file that a field names, which is the content of the key.

@@ -56,10 +56,15 @@ def default_fps(steps: int) -> float:
 
 
 def clip_spec(
-    image_size: int, fps: float, factor: int = 1, background: Colour = BACKGROUND
+    image_size: int, fps: float, factor: int = 1, background: Colour = BACKGROUND, **more: Any
 ) -> ClipSpec:
-    """How a clip is encoded: enlarged by a factor, with a quality by the size of its images."""
-    return ClipSpec(fps, crf_for(image_size), factor, background)
+    """Return how a clip is encoded: enlarged, with a quality by the size of its images.
+
+    It opens on the finished pictures for a second, and holds them for two in the end.
+    """
+    held = {"opening": round(film.OPENING * fps), "ending": round(film.ENDING * fps), **more}
+    finer = film.CRF_SMOOTH if factor > 1 and held.get("smooth") else 0
+    return ClipSpec(fps, crf_for(image_size) + finer, factor, background, **held)
 
 
 def strips(draw: Callable[[Colour, Colour], Frame]) -> dict[str, Callable[[Path], MediaFile]]:
@@ -90,12 +95,13 @@ def grid_job(
     rows = -(-count // columns)
     fps = getattr(figure.spec, "fps", None) or default_fps(card.steps)
     cells = {"count": count, "columns": columns, "rows": rows, "width": size, "height": size}
-    spec = clip_spec(size, fps, scale_factor(columns * size, rows * size))
+    factor = scale_factor(columns * size, rows * size)
+    spec = clip_spec(size, fps, factor, smooth=not figure.spec.pixelated)
     pictures = (grid(to_uint8(seen), columns, BACKGROUND) for seen in frames)
     noise_std = None if card.kind == "ddpm" else noise_std_of(figure.spec, card)
     known = {"fps": fps, "cells": cells, **more.pop("known", {})}
     return RenderJob(
-        levels=card.visited_levels,
+        levels=spec.levels(card.visited_levels),
         parameters=made_with(figure, noise_std, **known),
         clips={"": ClipSource(spec, pictures)},
         **more,

@@ -27,9 +27,10 @@ from sitegen.media.encoder import media_file, require
 from sitegen.media.frames import Frame
 from sitegen.media.look import drawings
 from sitegen.media.manifest import MediaFile
+from sitegen.media.typeface import BOLD, font_face
 
 _SVG = "http://www.w3.org/2000/svg"
-_OUTSIDE = re.compile(r"""(href|src)=["'](?!#|data:)|url\((?!#)|@import""")
+_OUTSIDE = re.compile(r"""(href|src)=["'](?!#|data:)|url\((?!#|data:)|@import""")
 
 
 def element(name: str, *content: object, **attributes: object) -> Markup:
@@ -74,15 +75,15 @@ def path(points: str, **attributes: object) -> Markup:
     return element("path", d=points, **attributes)
 
 
-def picture(frame: Frame, x: float, y: float, size: float) -> Markup:
-    """A square picture (H, W, 3), its pixels inside the drawing; small ones stay sharp squares."""
+def picture(frame: Frame, x: float, y: float, size: float, *, pixelated: bool = False) -> Markup:
+    """A square picture (H, W, 3), its pixels inside the drawing; as squares on request."""
     from PIL import Image
 
     grey = bool((frame == frame[..., :1]).all())
     image, data = np.ascontiguousarray(frame[..., 0] if grey else frame), io.BytesIO()
     Image.fromarray(image).save(data, "PNG", optimize=True)
     uri = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
-    sharp = "pixels" if frame.shape[0] <= drawings.SHARP else None
+    sharp = "pixels" if pixelated else None
     return element("image", x=x, y=y, width=size, height=size, class_=sharp, href=uri)
 
 
@@ -112,7 +113,7 @@ class Drawing:
         parts = (
             element("title", self.title, id="title"),
             *([element("desc", self.description, id="description")] if self.description else ()),
-            element("style", Markup("\n" + drawings.STYLE + self.style + dark)),
+            element("style", Markup("\n" + self._faces() + drawings.STYLE + self.style + dark)),
             self.body,
         )
         root = element(
@@ -127,6 +128,10 @@ class Drawing:
             aria_labelledby="title description" if self.description else "title",
         )
         return f"{root}\n"
+
+    def _faces(self) -> str:
+        """Return the typeface in the weights that the words have."""
+        return font_face() + (font_face(BOLD) if 'font-weight="600"' in self.body else "")
 
     @property
     def shown_height(self) -> int:

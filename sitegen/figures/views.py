@@ -7,7 +7,7 @@ only leaves its control out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -83,24 +83,30 @@ class Still:
 
 @dataclass(frozen=True)
 class Steps:
-    """What the scrubber of a clip says of each frame; texts hold one word a frame.
+    """The words of a clip's scrubber for each frame; texts hold one word a frame.
 
     fps: frames a second
     last: the number of the last frame
-    levels, sigmas: k and σ_B of each frame; either may be empty
-    level, sigma: those of the last frame, which the poster shows
-    points, hold: of an interpolation: how many points lie on the way, and how many frames the
-        clip rests at either end; 0 for other clips
+    opening: the frames before the first step, which show the finished pictures
+    levels: k of each frame; may be empty
+    values: the value of each frame on the axis of the process; may be empty
+    symbol, unit: of these values, as in σ_B and px
+    level, value: those of the last frame, which the poster shows
+    points, hold: of an interpolation: the points on its way, and the frames for which the clip
+        rests at either end; 0 for other clips
     """
 
     fps: str
     last: int
     levels: str
-    sigmas: str
+    values: str
     level: str
-    sigma: str
+    value: str
+    symbol: str = ""
+    unit: str = ""
     points: int = 0
     hold: int = 0
+    opening: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,7 @@ class Clip:
     alone: a link to the page of it alone
     number: which figure of its page it is, from 1
     choice: that its samples were chosen, and from how many; empty where they were not
+    hint: whether it says that its pictures can be opened; once a page
     """
 
     shape: ClassVar[str] = "clip"
@@ -182,6 +189,7 @@ class Clip:
     alone: str = ""
     number: int = 0
     choice: str = ""
+    hint: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,6 +200,7 @@ class ModelChoice:
     alt: what the poster shows
     width, height: of the poster, in CSS pixels
     side: pixels of a side of its pictures
+    pixelated: whether their pixels stay squares where they are enlarged
     colour: whether they have colours
     model, weights: the files that a browser fetches once the button is pressed
     cost: what that is, and how long it takes to draw, in words
@@ -208,6 +217,7 @@ class ModelChoice:
     model: str
     weights: str
     cost: str
+    pixelated: bool = False
 
 
 @dataclass(frozen=True)
@@ -236,8 +246,10 @@ class LiveModel:
     choice: str = ""
 
 
-_COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
-_WIDE = 680  # CSS pixels: what is wider may leave the column of the text
+_COLUMN, _WIDE, _TALL = 640, 928, 720  # CSS pixels: of the text, of wide figures, of a height
+_LANDSCAPE = 1.4  # width over height from which a clip is wide
+_ENLARGED = 8  # times that pictures are enlarged at most
+_COMFORTABLE = 352  # CSS pixels: posters of samplers are shown at most this wide
 _PLAIN = {"trajectories"}  # kinds whose cells are samples of the seed, noise and state
 _NUMBERED = {*_PLAIN, "shared_initial_state"}  # kinds whose cells are or have samples 0, 1, 2, …
 _BY_ROWS = {"shared_noise"}  # kinds whose rows do
@@ -285,7 +297,7 @@ def still_view(media: Media, page: str) -> Still:
         alt=media.alt,
         caption=media.caption,
         picture=picture,
-        wide=picture.width > _WIDE,
+        wide=picture.width > _COLUMN,
         downloads=_downloads(media, page),
         results=results_of(media.record),
         origin=_origin(media),
@@ -301,9 +313,8 @@ def clip_view(media: Media, page: str) -> Clip:
     mp4 = record.files["mp4"]
     cells, factor = _cells(record)
     gif = record.files.get("gif", mp4)
-    native, width = cells.columns * cells.width // factor if cells else gif.width, mp4.width
-    if native <= width < _COMFORTABLE:  # every pixel of the model is as wide as the next
-        width = max(1, _COMFORTABLE // native) * native
+    native = cells.columns * cells.width // factor if cells else gif.width
+    width = _clip_width(mp4, native)
     poster = _picture(record.files, "poster", page)
     assert poster is not None
     return Clip(
@@ -315,8 +326,8 @@ def clip_view(media: Media, page: str) -> Clip:
         height=max(1, round(width * mp4.height / mp4.width)),
         film_width=mp4.width,
         film_height=mp4.height,
-        pixelated=width > mp4.width or mp4.width >= 2 * gif.width,
-        wide=width > _WIDE,
+        pixelated=record.parameters.get("pixelated") is True,
+        wide=width > _COLUMN,
         poster=poster,
         mp4=relative(mp4.path, page),
         dark=_uri(record.files, "mp4-dark", page),
@@ -333,6 +344,13 @@ def clip_view(media: Media, page: str) -> Clip:
         alone=relative(alone_uri(media), page),
         choice=media.choice,
     )
+
+
+def _clip_width(mp4: MediaFile, native: int) -> int:
+    """Return the width of a clip in CSS pixels: that of the text, or of wide figures."""
+    ratio = mp4.width / mp4.height
+    column = _WIDE if ratio >= _LANDSCAPE else min(_COLUMN, round(_TALL * ratio))
+    return max(1, min(column, _ENLARGED * native))
 
 
 def live_view(media: Media, page: str) -> LiveModel:
@@ -352,7 +370,7 @@ def live_view(media: Media, page: str) -> LiveModel:
         id=media.id,
         alt=media.alt,
         caption=media.caption,
-        wide=False,
+        wide=True,
         choices=tuple(choices),
         grow=grow,
         downloads=_downloads(media, page),
@@ -370,8 +388,7 @@ def _choice(
     own = [files[f"{kind}{ending}"] for kind in ("model", "weights")]
     poster = _picture(files, f"poster{ending}", page)
     assert poster is not None
-    native = whole(noted, "columns") * whole(noted, "width") or poster.width
-    width = max(1, _COMFORTABLE // native) * native
+    width = _COMFORTABLE
     shows = str(noted.get("shows") or name)
     return ModelChoice(
         name=name,
@@ -385,6 +402,7 @@ def _choice(
         model=relative(own[0].path, page),
         weights=relative(own[1].path, page),
         cost=_cost(sum(file.bytes for file in own), noted.get("gflop"), grow),
+        pixelated=media.record.parameters.get("pixelated") is True,
     )
 
 
@@ -434,20 +452,38 @@ def megabytes(count: int) -> str:
 
 
 def _steps(media: Media) -> Steps:
-    """What the scrubber says; levels and scales only where there is one for each frame."""
+    """Return the words of the scrubber; levels and values only where each frame has them."""
     mp4, record = media.record.files["mp4"], media.record
     frames = mp4.frames or 1
     levels = record.levels if len(record.levels) == frames else ()
-    sigmas = media.sigmas if len(media.sigmas) == len(levels) else ()
-    said = [scale(sigma) for sigma in sigmas]
+    symbol, unit, values = axis_of(media)
+    said = [scale(values[level]) for level in levels] if values else []
     return Steps(
         fps=f"{mp4.fps or 24.0:g}",
         last=frames - 1,
         levels=" ".join(map(str, levels)),
-        sigmas=" ".join(said),
+        values=" ".join(said),
         level=str(levels[-1]) if levels else "",
-        sigma=said[-1] if said else "",
+        value=said[-1] if said else "",
+        symbol=symbol,
+        unit=unit,
+        opening=opening_of(levels),
     )
+
+
+def opening_of(levels: Sequence[int]) -> int:
+    """Return the frames before the first step of a clip: those that show the finished pictures."""
+    if not levels or levels[0] != levels[-1]:
+        return 0
+    return next((at for at, level in enumerate(levels) if level != levels[0]), 0)
+
+
+def axis_of(media: Media) -> tuple[str, str, Mapping[int, float]]:
+    """Return the axis of a figure's process: symbol, unit, and the value of each level shown."""
+    levels = media.record.levels
+    if not media.sigmas or len(media.sigmas) != len(levels):
+        return "", "", {}
+    return "σ_B", "px", dict(zip(levels, media.sigmas, strict=True))
 
 
 def scale(sigma: float) -> str:

@@ -1,6 +1,6 @@
 """Contact sheets: numbered images in rows, to choose from.
 
-The font is the one inside Pillow, as in `labels`.
+The typeface is that of `labels`.
 """
 
 from __future__ import annotations
@@ -8,11 +8,16 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from sitegen.media.frames import Colour, Frame, upscale
+from sitegen.media.typeface import font
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
 
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (29, 33, 48)
@@ -86,7 +91,7 @@ def contact_sheet(pictures: Frame, numbers: Sequence[int], heading: str) -> Fram
         spot = sheet[top : top + layout.picture, left : left + layout.picture]
         spot[:] = upscale(picture, layout.factor)
     image = Image.fromarray(sheet)
-    draw, small = ImageDraw.Draw(image), ImageFont.load_default(_NUMBER)
+    draw, small = ImageDraw.Draw(image), font(_NUMBER)
     for at, number in enumerate(numbers):
         top, left = layout.place(at)
         middle = left + layout.picture / 2, top + layout.picture + _GAP / 2
@@ -102,8 +107,8 @@ def png(frame: Frame) -> bytes:
         return data.getvalue()
 
 
-def _fitting(heading: str, layout: SheetLayout) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def _fitting(heading: str, layout: SheetLayout) -> FreeTypeFont:
     """Return the largest font in which the heading fits into the sheet."""
     room = layout.size[1] - 2 * _MARGIN
-    fonts = (ImageFont.load_default(size) for size in range(_HEADING, 7, -1))
-    return next((f for f in fonts if f.getlength(heading) <= room), ImageFont.load_default(8))
+    fonts = (font(size) for size in range(_HEADING, 7, -1))
+    return next((f for f in fonts if f.getlength(heading) <= room), font(8))

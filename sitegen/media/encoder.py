@@ -20,7 +20,7 @@ import tempfile
 import threading
 import weakref
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -34,7 +34,7 @@ from pydantic.dataclasses import dataclass
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.files import digest, platform_errors, temporary_folder
 from sitegen.media.ffmpeg import GET_ENCODER, executable
-from sitegen.media.frames import Frame, pad_to_even, upscale
+from sitegen.media.frames import Frame, enlarge, pad_to_even, upscale
 from sitegen.media.look import film, stills
 from sitegen.media.manifest import MediaFile
 from sitegen.media.mp4 import clip_faults
@@ -73,12 +73,21 @@ class ClipSpec:
     crf: quality of x264, 1 (best) to 51
     factor: integer factor by which the MP4 and the poster are enlarged
     background: colour of a row or column that pads an odd size
+    smooth: whether it is enlarged smoothly, or each pixel as a square
+    opening, ending: frames for which the last picture is shown before the first, and held
     """
 
     fps: Annotated[int | float, Field(ge=0.1, le=240)]
     crf: Annotated[int, Field(ge=1, le=51)]
     factor: Annotated[int, Field(ge=1)]
     background: tuple[_Byte, _Byte, _Byte]
+    smooth: bool = False
+    opening: Annotated[int, Field(ge=0)] = 0
+    ending: Annotated[int, Field(ge=0)] = 0
+
+    def levels(self, levels: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the level of each frame of a clip, from those of the frames that are drawn."""
+        return (*levels[-1:] * self.opening, *levels, *levels[-1:] * self.ending)
 
 
 def crf_for(image_size: int) -> int:
@@ -100,10 +109,10 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
         raise TargetError("a clip needs at least one frame, but there was none")
     with temporary_folder(folder.absolute()) as work:
         native = _NativeFrames(work, first, math.ceil(spec.fps / film.GIF_FPS))
-        stream = native.keeping(itertools.chain([first], stream))
+        stream = native.keeping(_held(itertools.chain([first], stream), spec.ending))
         files = {
             "mp4": _mp4(stream, native, spec, work / "clip.mp4"),
-            "gif": _gif(native, native.seen / spec.fps, work / "clip.gif"),
+            "gif": _gif(native, spec, work / "clip.gif"),
             "poster": write_still(_shown(native.last, spec), work / "clip.webp"),
         }
         with platform_errors(folder):
@@ -212,7 +221,14 @@ def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 def _shown(frame: Frame, spec: ClipSpec) -> Frame:
-    return pad_to_even(upscale(frame, spec.factor), spec.background)
+    return pad_to_even(enlarge(frame, spec.factor, smooth=spec.smooth), spec.background)
+
+
+def _held(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
+    """Pass the frames on, and repeat the last one."""
+    for last in frames:
+        yield last
+    yield from itertools.repeat(last, count)
 
 
 def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
@@ -232,22 +248,52 @@ def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: P
     shown = (_shown(each, spec) for each in frames)
     rate = Fraction(spec.fps).limit_denominator(1001)
     options = {"codec": "libx264", "pix_fmt_out": "yuv420p"}
-    _write(path, shown, (width, height), fps=rate, output_params=arguments, **options)
-    ends = _shown(native.first, spec), _shown(native.last, spec)
-    return verified_mp4(path, ends, native.seen, spec.fps, spec.crf)
+    body = path.with_name("body.mp4") if spec.opening else path
+    _write(body, shown, (width, height), fps=rate, output_params=arguments, **options)
+    first, last = _shown(native.first, spec), _shown(native.last, spec)
+    if spec.opening:
+        opening, still = path.with_name("opening.mp4"), itertools.repeat(last, spec.opening)
+        _write(opening, still, (width, height), fps=rate, output_params=arguments, **options)
+        _join([opening, body], path)
+        first = last
+    count = spec.opening + native.seen
+    return verified_mp4(path, (first, last), count, spec.fps, spec.crf)
 
 
-def _gif(native: _NativeFrames, seconds: float, path: Path) -> MediaFile:
+def _join(parts: Sequence[Path], path: Path) -> None:
+    """Write clips of the same encoding one after the other into one file, as they are."""
+    names = path.with_name("parts")
+    names.write_text("".join(f"file '{part.name}'\n" for part in parts), encoding="utf-8")
+    exact = ["-map_metadata", "-1", "-flags:v", "+bitexact", "-fflags", "+bitexact"]
+    command = [executable(), "-nostdin", "-v", "error", "-f", "concat", "-i", names.name]
+    command += ["-c", "copy", *exact, "-movflags", "+faststart", "-f", "mp4", path.name]
+    try:
+        done = subprocess.run(
+            command, cwd=path.parent, capture_output=True, check=False, timeout=STALL_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PlatformError(f"cannot join the parts of a clip: {error}; {GET_ENCODER}") from error
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()[-_WORDS_BYTES:]
+        raise _failure(done.returncode, f"; it said:\n    {said}" if said else "")
+
+
+def _gif(native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
     """Make the GIF, with fewer frames until it is small enough; it lasts as long as the MP4.
 
     ffmpeg reads the frames twice: once for the palette, and once to map them to it.
     """
     kept, (height, width, _) = len(native.kept), native.last.shape
+    seconds = (spec.opening + native.seen) / spec.fps
     while True:
+        opening = round(kept * spec.opening / native.seen)
+        count = opening + kept
         # at most 15 per second, each for a whole number of hundredths of a second
-        pause = max(round(100 * seconds / kept), math.ceil(100 / film.GIF_FPS))
-        twice = itertools.chain(native.evenly(kept), native.evenly(kept))
-        file = _paletted(twice, kept, (width, height), pause, path)
+        pause = max(round(100 * seconds / count), math.ceil(100 / film.GIF_FPS))
+        still = [native.last] * opening
+        once = (itertools.chain(still, native.evenly(kept)) for _ in range(2))
+        twice = itertools.chain.from_iterable(once)
+        file = _paletted(twice, count, (width, height), pause, path)
         if file.bytes <= film.GIF_BYTES or kept == 1:
             return file
         kept = max(1, min(kept - 1, int(kept * 0.97 * film.GIF_BYTES / file.bytes)))

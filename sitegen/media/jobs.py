@@ -50,4 +50,5 @@ class RenderJob:
     @property
     def length(self) -> int:
         """Number of progress steps: frames of all clips, plus the steps of `work`."""
-        return len(self.levels) * len(self.clips) + self.steps
+        held = sum(clip.spec.opening + clip.spec.ending for clip in self.clips.values())
+        return len(self.levels) * len(self.clips) - held + self.steps

@@ -1,23 +1,23 @@
 """Text in images: labels, strips with named rows, and panels below their names.
 
-The font is the one inside Pillow, so that labels look the same on every machine.
+The typeface travels with sitegen, so that labels look the same on every machine.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any
+from functools import cached_property
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from sitegen.media.frames import Colour, Frame, upscale
+from sitegen.media.frames import Colour, Frame, enlarge
 from sitegen.media.look import labels as look
+from sitegen.media.typeface import font
 
 
 def label_width(words: str, size: int) -> int:
     """Return the width in pixels of a label; text after an underscore is an index."""
-    lengths = (float(_font(height).getlength(part)) for part, height, _ in _parts(words, size))
+    lengths = (font(height).getlength(part) for part, height, _ in _parts(words, size))
     return round(sum(lengths))
 
 
@@ -27,12 +27,14 @@ def write_label(frame: Frame, words: str, place: tuple[int, int], size: int, ink
     draw = ImageDraw.Draw(image)
     x, y = place[0] - label_width(words, size) / 2, place[1]
     for part, height, lower in _parts(words, size):
-        draw.text((x, y + lower), part, fill=ink, font=_font(height), anchor="ls")
-        x += _font(height).getlength(part)
+        draw.text((x, y + lower), part, fill=ink, font=font(height), anchor="ls")
+        x += font(height).getlength(part)
     return np.array(image)
 
 
-def strip(rows: Sequence[tuple[str, Sequence[Frame]]], paper: Colour, ink: Colour) -> Frame:
+def strip(
+    rows: Sequence[tuple[str, Sequence[Frame]]], paper: Colour, ink: Colour, *, smooth: bool = False
+) -> Frame:
     """Lay out rows of square images, enlarged by an integer factor, with row names on the left.
 
     Images are uint8 (side, side, 3), all of one size; rows have equal length.
@@ -50,7 +52,7 @@ def strip(rows: Sequence[tuple[str, Sequence[Frame]]], paper: Colour, ink: Colou
         sheet = write_label(sheet, name, middle, look.FONT, ink)
         for column, picture in enumerate(pictures):
             start = left + column * pitch
-            shown = upscale(picture, factor)
+            shown = enlarge(picture, factor, smooth=smooth)
             sheet[top : top + shown.shape[0], start : start + shown.shape[1]] = shown
     return sheet
 
@@ -63,6 +65,7 @@ class Panels:
     rows: images in each panel, from top to bottom
     side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the names, 0 to 255 each
+    smooth: whether images are enlarged smoothly
     """
 
     labels: tuple[str, ...]
@@ -70,6 +73,7 @@ class Panels:
     side: int
     background: Colour
     ink: Colour
+    smooth: bool = False
 
     @property
     def factor(self) -> int:
@@ -83,7 +87,7 @@ class Panels:
         return self.factor * self.side
 
     @cached_property
-    def font(self) -> int:
+    def font_size(self) -> int:
         """Font size in pixels: the largest at which each name fits its panel."""
         room = self.picture + look.GAP // 2
         sizes = range(look.FONT, 8, -1)
@@ -94,12 +98,12 @@ class Panels:
     def size(self) -> tuple[int, int]:
         """Height and width of the canvas in pixels."""
         pitch = self.picture + look.GAP
-        return self._top + self.rows * pitch, len(self.labels) * pitch + look.GAP
+        return self._top + self.rows * pitch - look.GAP, len(self.labels) * pitch - look.GAP
 
     def place(self, panel: int, row: int) -> tuple[int, int]:
         """Return the top and left edge of an image in pixels."""
         pitch = self.picture + look.GAP
-        return self._top + row * pitch, look.GAP + panel * pitch
+        return self._top + row * pitch, panel * pitch
 
     @cached_property
     def canvas(self) -> Frame:
@@ -107,8 +111,8 @@ class Panels:
         sheet = np.full((*self.size, 3), self.background, np.uint8)
         for panel, label in enumerate(self.labels):
             middle = self.place(panel, 0)[1] + self.picture // 2
-            baseline = self._top - look.GAP // 2 - self.font // 8
-            sheet = write_label(sheet, label, (middle, baseline), self.font, self.ink)
+            baseline = self._top - look.GAP // 2 - self.font_size // 8
+            sheet = write_label(sheet, label, (middle, baseline), self.font_size, self.ink)
         return sheet
 
     def draw(self, pictures: Sequence[Frame]) -> Frame:
@@ -118,21 +122,16 @@ class Panels:
             for row, picture in enumerate(column):
                 top, left = self.place(panel, row)
                 spot = frame[top : top + self.picture, left : left + self.picture]
-                spot[:] = upscale(picture, self.factor)
+                spot[:] = enlarge(picture, self.factor, smooth=self.smooth)
         return frame
 
     @property
     def _top(self) -> int:
         """Top of the first row, below the names."""
-        return (look.GAP + self.font + look.GAP // 2) // 2 * 2
+        return (self.font_size + look.GAP) // 2 * 2
 
 
 def _parts(words: str, size: int) -> list[tuple[str, int, float]]:
     """Split a label into parts: the text, its size, and the offset of its baseline."""
     letter, _, index = words.partition("_")
     return [(letter, size, 0.0), (index, round(look.INDEX * size), look.LOWERED * size)]
-
-
-@cache
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)

@@ -3,7 +3,7 @@
 Level by level, from the flattest to the sharpest, each node shows the picture of its branch as it
 forms. Before the branch splits two arrows grow out of it; its children appear where they end, and
 it keeps its last picture. So every level is seen in full on the way to each leaf. Pictures
-are enlarged by a whole number, and never resampled.
+are enlarged by a whole number.
 
 Nodes are counted by depth and index: the root is (0, 0), and node (d, i) splits into the nodes
 (d + 1, 2i) and (d + 1, 2i + 1), in the order of the branches of `ihdm.process.noise.branching`.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from sitegen.figures.hierarchy import look
-from sitegen.media.frames import Colour, Frame, upscale
+from sitegen.media.frames import Colour, Frame, enlarge
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Layout:
     side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the arrows, 0 to 255 each
     width: of the canvas in pixels; it becomes wider if the images need it, and even
+    smooth: whether pictures are enlarged smoothly
     """
 
     steps: int
@@ -42,6 +43,7 @@ class Layout:
     background: Colour
     ink: Colour
     width: int = 1280
+    smooth: bool = False
 
     @property
     def depth(self) -> int:
@@ -128,7 +130,7 @@ class Layout:
 
     @property
     def _margin(self) -> int:
-        return _even(max(16, self.width // 40))
+        return look.MARGIN
 
     @cached_property
     def _pitch(self) -> int:
@@ -182,7 +184,7 @@ def _draw_node(canvas: Frame, layout: Layout, place: tuple[int, int], picture: F
     framed = canvas[top : top + layout.framed, left : left + layout.framed]
     framed[:] = layout.outline
     inside = slice(look.OUTLINE, -look.OUTLINE)
-    framed[inside, inside] = upscale(picture, layout.factor)
+    framed[inside, inside] = enlarge(picture, layout.factor, smooth=layout.smooth)
 
 
 def _draw_forks(canvas: Frame, layout: Layout, depth: int, progress: float) -> None:

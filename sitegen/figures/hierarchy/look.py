@@ -6,6 +6,8 @@ GUTTER = 0.8
 """Least space between two generations, in pictures."""
 STAGGER = 0.3
 """Space between the two columns of leaves, in pictures."""
+MARGIN = 4
+"""Space in pixels around the tree; even."""
 OUTLINE = 1
 """Width in pixels of the line around a picture."""
 GROWTH = 0.35
@@ -18,5 +20,5 @@ SECONDS = 8.0
 """Duration of the growth."""
 SLOWEST, FASTEST = 24.0, 60.0
 """Limits of the rate, in frames a second."""
-AT_FIRST, IN_THE_END = 0.75, 2.0
-"""Seconds for which the root and the whole tree are held."""
+AT_FIRST = 0.75
+"""Seconds for which the root is held."""

@@ -29,23 +29,23 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     noise_std = noise_std_of(spec, card)
     splits, visited = spec.splits_of(card), card.visited_levels
     left = dict(zip(visited, range(card.steps, -1, -1), strict=True))
-    layout = Layout(
-        card.steps, tuple(left[at] for at in splits), card.image_size, paper, ink, look.WIDTH
-    )
+    levels_left = tuple(left[at] for at in splits)
+    layout = Layout(card.steps, levels_left, card.image_size, paper, ink, look.WIDTH)
+    layout = replace(layout, smooth=not spec.pixelated)
     frames_a_level, fps = pace(card.steps, spec.fps)
-    begin, end = round(look.AT_FIRST * fps), round(look.IN_THE_END * fps)
-    times = [(visited[0], begin), *((level, frames_a_level) for level in visited), (0, end)]
+    begin = round(look.AT_FIRST * fps)
+    times = [(visited[0], begin), *((level, frames_a_level) for level in visited)]
     dark = replace(layout, background=DARK[0], ink=DARK[1])
     wanted = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
     variants, clips = wanted[spec.background], {}
     replay = Replay(_pictures(sampler, spec, splits, noise_std), len(variants))
     for variant, drawn in variants.items():
-        frames = _hold(tree_frames(drawn, replay.again(), frames_a_level, begin), end)
+        frames = tree_frames(drawn, replay.again(), frames_a_level, begin)
         shown = clip_spec(layout.side, fps, 1, drawn.background)
         clips[variant] = ClipSource(shown, frames, sampled=False)
     told = {"splits": splits, "factor": layout.factor, "nodes": nodes(layout, visited)}
     return RenderJob(
-        levels=tuple(chain.from_iterable(starmap(repeat, times))),
+        levels=shown.levels(tuple(chain.from_iterable(starmap(repeat, times)))),
         parameters=made_with(figure, noise_std, fps=fps, **told),
         steps=card.steps + 1,
         work=replay.kept(),
@@ -83,13 +83,6 @@ def _pictures(
     trajectory = sampler.trajectory(root, noise, noise_std)
     for done, seen in enumerate(displayed(trajectory, spec.show)):
         yield card.steps - done, to_uint8(seen)
-
-
-def _hold(frames: Iterable[Frame], end: int) -> Iterator[Frame]:
-    """The same frames, with the last for so many more."""
-    for last in frames:
-        yield last
-    yield from repeat(last, end)
 
 
 class Replay:

@@ -39,6 +39,7 @@ Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 class Interpolation(ComparedSpec):
     """Paths from one sample to another and back; a DDPM that is named has its own beside them."""
 
+    recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", points=110, hold=10'
     constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, f"{__name__}.look")
 
@@ -116,7 +117,8 @@ def path_view(media: Media, page: str) -> Clip:
     panels = tuple(str(each) for each in sequence(noted.get("panels")))
     points, hold = whole(noted, "points"), whole(noted, "hold")
     if points >= 2 and 2 * (points + hold) == clip.steps.last + 1:
-        clip = replace(clip, steps=replace(clip.steps, points=points, hold=hold))
+        steps = replace(clip.steps, levels="", values="", level="", value="", opening=0)
+        clip = replace(clip, steps=replace(steps, points=points, hold=hold))
     return replace(clip, panels=panels)
 
 

@@ -43,7 +43,7 @@ OwnPicture = Annotated[str, AfterValidator(_in_site)]
 class Process(ChosenSpec):
     """The forward process on a real image above the inverse process, level by level."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", image="FILE.png"'
     counts: ClassVar[str] = ""
     constants: ClassVar[tuple[str, ...]] = (DRAWINGS, f"{__name__}.look")

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from sitegen.figures.process import look
 from sitegen.figures.svg import Drawing, Sheet, element, group, label, path, picture, written
 from sitegen.media.frames import Frame
+from sitegen.media.typeface import BOLD
 
 WIDE, NARROW = Sheet(*look.WIDTHS[0]), Sheet(*look.WIDTHS[1], narrow=True)
 
@@ -23,6 +24,8 @@ def process_drawing(
     inverse: Sequence[Frame],
     levels: Sequence[int],
     sheet: Sheet = WIDE,
+    *,
+    pixelated: bool = False,
 ) -> Drawing:
     """Two rows of pictures (H, W, 3), of the same `levels` 0 … K from left to right."""
     width, title_size = sheet.width, look.NARROW_TITLE if sheet.narrow else look.TITLE
@@ -42,7 +45,7 @@ def process_drawing(
             for x, level in zip(columns, levels, strict=True)
         ),
         *(
-            picture(frame, x, top, tile)
+            picture(frame, x, top, tile, pixelated=pixelated)
             for top, frames in rows
             for x, frame in zip(columns, frames, strict=True)
         ),
@@ -53,12 +56,12 @@ def process_drawing(
 
 
 def _bold(x: float, y: float, words: str, anchor: str, size: float) -> Markup:
-    classes = "ink serif"
-    return label(x, y, words, size=size, anchor=anchor, class_=classes, font_weight="bold")
+    classes = "ink"
+    return label(x, y, words, size=size, anchor=anchor, class_=classes, font_weight=BOLD)
 
 
 def _symbol(x: float, y: float, *words: object, anchor: str = "middle") -> Markup:
-    return label(x, y, *words, size=20.0, anchor=anchor, class_="ink serif")
+    return label(x, y, *words, size=20.0, anchor=anchor, class_="ink")
 
 
 def _heading(size: float) -> Markup:
@@ -77,7 +80,7 @@ def _narrow_heading(size: float) -> Markup:
 
 def _equation(x: float, y: float) -> Markup:
     """The heat equation, ∂u/∂t = Δu, the middle of its fraction there."""
-    bold = element("tspan", "u", font_weight="bold")
+    bold = element("tspan", "u", font_weight=BOLD)
     rule = f"M{written(x - 15)} {written(y)}H{written(x + 15)}"
     return group(
         _symbol(x, y - 6.5, "∂", bold),

@@ -5,7 +5,7 @@ WIDTHS = (640.0, 640), (440.0, 440)
 LEFT, RIGHT, GAP = 18.0, 66.0, 3.0
 BAND = 15.0
 LARGEST_TILE = 190.0
-TITLE, NARROW_TITLE, SMALL = 22.0, 20.0, 17.0
+TITLE, NARROW_TITLE, SMALL = 20.0, 20.0, 17.0
 """Sizes of texts."""
 MANY, NARROW_MANY = 8, 6
 """Columns above which there is no room for words, or for a narrow sheet."""

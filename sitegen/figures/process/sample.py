@@ -49,7 +49,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
     def draw(sheet: Sheet) -> Drawing:
         rows = list(to_uint8(forward.numpy())), [seen[level] for level in levels]
-        return process_drawing(*rows, levels, sheet)
+        return process_drawing(*rows, levels, sheet, pixelated=spec.pixelated)
 
     rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
     columns = ["Level", "Blur scale, pixels"]

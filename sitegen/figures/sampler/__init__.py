@@ -54,7 +54,7 @@ def _several(names: Any) -> Any:
 class PageSampler(ChosenSpec):
     """A button that draws new samples in the visitor's browser, beneath a poster of some."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     one_shape: ClassVar[bool] = False
     constants: ClassVar[tuple[str, ...]] = (STILLS, COLOURS)
 

@@ -21,7 +21,7 @@ from sitegen.figures.sampler import PageSampler, too_heavy
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser
 from sitegen.media.encoder import write_still
-from sitegen.media.frames import grid, scale_factor, to_uint8, upscale
+from sitegen.media.frames import enlarge, grid, scale_factor, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.look.colours import BACKGROUND
 from sitegen.media.manifest import MediaFile
@@ -110,7 +110,9 @@ class _Drawn:
 
     def _poster(self, name: str, folder: Path) -> MediaFile:
         sheet = grid(to_uint8(self.last[0]), self._columns, BACKGROUND)
-        return write_still(upscale(sheet, scale_factor(*sheet.shape[1::-1])), folder / name)
+        factor = scale_factor(*sheet.shape[1::-1])
+        large = enlarge(sheet, factor, smooth=not self.spec.pixelated)
+        return write_still(large, folder / name)
 
 
 def refuse_heavy(name: str, model: BrowserModel) -> None:

@@ -39,7 +39,7 @@ WORDS = {
 class SharedNoise(ChosenSpec):
     """The same noises from different initial states, which differ in brightness or colour."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", count=5, rows=3'
     distinct_states: ClassVar[bool] = True
     counts: ClassVar[str] = "rows"

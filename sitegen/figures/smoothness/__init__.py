@@ -28,7 +28,7 @@ from sitegen.generative.card.card import ModelCard
 class Smoothness(ComparedSpec):
     """How even interpolations are: the largest step over the mean step, and how long the way is."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", pairs=16'
     constants: ClassVar[tuple[str, ...]] = (DRAWINGS, f"{__name__}.look")
 

@@ -22,6 +22,7 @@ from sitegen.figures.svg import (
     path,
     written,
 )
+from sitegen.media.typeface import BOLD
 
 
 def smoothness_drawing(found: Mapping[str, Evenness], sheet: Sheet = CHART) -> Drawing:
@@ -99,8 +100,7 @@ def _medians(found: Mapping[str, Evenness]) -> dict[str, Any]:
     peaks, ways = _differences(found, "peak"), _differences(found, "tortuosity")
     rows += [[f"{_own(found)} − {name}", str(peaks[name]), str(ways[name])] for name in peaks]
     return {
-        "caption": "Medians over the pairs with 95 % bootstrap intervals; steps are root mean "
-        "square differences of pixels, and differences are taken pair by pair",
+        "caption": "Medians over the pairs, with 95 % bootstrap intervals",
         "columns": ["Of", look.PEAK, look.TORTUOSITY],
         "rows": rows,
     }
@@ -123,7 +123,7 @@ def _panel(title: str, values: Mapping[str, Floats], sheet: Sheet, top: float = 
     left = max(look.LEFT, 16 + 8.2 * max(map(len, values)))  # room for the names
     ends = left, sheet.width - look.RIGHT
     start, size = (8.0, 13.5) if sheet.narrow else (look.LEFT, 15.0)
-    parts = [label(start, top + 22, title, size=size, anchor="start", font_weight="bold")]
+    parts = [label(start, top + 22, title, size=size, anchor="start", font_weight=BOLD)]
     for value, words in axis.ticks:
         x = _across(axis, value, ends)
         parts.append(path(f"M{written(x)} {written(first)}V{written(last)}", class_="grid"))

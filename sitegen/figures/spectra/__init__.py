@@ -19,7 +19,7 @@ from sitegen.generative.card.card import ModelCard
 class Spectra(ComparedSpec):
     """Radially averaged power spectra of the states along the generation."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     constants: ClassVar[tuple[str, ...]] = (DRAWINGS, f"{__name__}.look")
 
     count: StrictInt = Field(

@@ -1,18 +1,15 @@
 """Drawings in SVG: fonts, sizes and colours."""
 
-CHARTS = (480.0, 640), (344.0, 440)
+CHARTS = (480.0, 540), (344.0, 440)
 """Width of a chart and of a narrow one, in units, and as shown in CSS pixels."""
 FAR = 20.0
 """Largest distance of a value from a panel at which it is drawn, in sizes of the panel."""
 PANEL_ID = "panel"
 TITLE_SIZE, TICK_SIZE = 14.0, 13.0
 """Sizes of texts in a chart."""
-SHARP = 64
-"""Largest side, in pixels, of pictures inside a drawing that are shown as sharp squares."""
 STYLE = """\
 :root { color-scheme: light dark; }
-text { font-family: Roboto, "Open Sans", "Segoe UI", system-ui, Helvetica, Arial, sans-serif; }
-.serif { font-family: "STIX Two Text", "Libertinus Serif", "Times New Roman", Times, serif; }
+text { font-family: "Sitegen Text", "Segoe UI", system-ui, Helvetica, Arial, sans-serif; }
 .ink { fill: #1d2130; }
 .soft { fill: #565c70; }
 .frame { stroke: #8b90a3; fill: none; }

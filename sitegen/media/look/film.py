@@ -4,6 +4,10 @@ SMALL = 64
 """Largest side, in pixels, of images that are encoded at CRF_SMALL."""
 CRF_SMALL, CRF = 18, 20
 """Quality of x264, 1 (best) to 51; an artefact is more visible in small images."""
+CRF_SMOOTH = 4
+"""Added to these where pictures are enlarged smoothly, and so have no sharp edges."""
+OPENING, ENDING = 1.0, 2.0
+"""Seconds for which a clip shows the finished pictures before it begins, and holds them."""
 PROFILE, PRESET = "high", "medium"
 KEYFRAME_EVERY = 10
 """Frames between two keyframes, at most."""

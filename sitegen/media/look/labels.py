@@ -7,8 +7,8 @@ LOWERED = 0.18
 STRIP_WIDTH = 920
 """Width for the images of a strip, if they are small."""
 STRIP_GAP = 4
-FONT = 34
+FONT = 24
 PANEL = 320
 """Width of a panel with its share of the gaps, at most."""
-GAP = 24
-"""Space between panels and around them; even."""
+GAP = 16
+"""Space between panels; even."""

@@ -1,6 +1,6 @@
 """Pictures in pixels: enlargement, and the quality of WebP."""
 
-WIDE_ENOUGH = 320
+WIDE_ENOUGH = 480
 """Width in pixels from which a picture is not enlarged."""
 TOO_TALL = 1280
 """Height in pixels that enlargement does not exceed."""

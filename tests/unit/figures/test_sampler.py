@@ -125,11 +125,11 @@ def view(gflop: Any, columns: Any = None, models: int = 1, **parameters: Any) ->
 
 
 def test_view() -> None:
-    """Links of its page, a poster whose pixels are squares, and the price in words."""
+    """Links of its page, a poster of one width, and the price in words."""
     shown = view(50.0, 3)
     (only,) = shown.choices
     assert (only.model, only.weights) == ("../media/a.json", "../media/a.bin")
-    assert (only.width, only.height, only.side, only.name) == (504, 336, 28, "mnist")
+    assert (only.width, only.height, only.side, only.name) == (352, 235, 28, "mnist")
     assert only.alt == "Alt"
     assert [file.label for file in shown.downloads] == ["Poster"]
     assert only.cost == (
@@ -161,4 +161,4 @@ def test_odd_records() -> None:
     """A record that lacks the numbers still has a page."""
     for shown in (view(None), view(None, choices="?"), view(None, choices=[1])):
         (only,) = shown.choices
-        assert (only.width, only.cost) == (336, "Fetches 4.1 MB.")
+        assert (only.width, only.cost) == (352, "Fetches 4.1 MB.")
