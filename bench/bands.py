@@ -1,13 +1,13 @@
-"""Measures which band of a cascade costs how much: samples that begin at states of real images.
+"""Measure the quality lost in each band of a cascade, by samples that start at real states.
 
     python -m bench.bands models/faces --data .data/faces
 
-The states of training images at the highest level of a band are what the bands above it would give
-if they were perfect. So where samples from there are as good as real images, and samples from the
-next band's highest level are not, it is that next band which wants more training. A band's loss
-does not tell this: it is a share of what a linear filter leaves, which is little where levels are
-fine. With few samples the FID says little: 500 real faces have 8 to 14, 2,000 have 2.5 to 5. Prints
-Markdown; README.md beside this file defines the feature FID.
+The states of training images at the highest level of a band are those of perfect bands above it.
+If samples from there are as good as real images, and samples from the next band's highest level
+are not, that next band needs more training. A band's loss does not show this: it is a share of the
+error of a linear filter, which is small at fine levels. The FID of few samples is uncertain: 500
+real faces have 8 to 14, 2,000 have 2.5 to 5. Prints Markdown; README.md in this folder defines the
+feature FID.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BATCH = 250
 
 @dataclass(frozen=True)
 class Known:
-    """Real images (N, C, H, W) in [0, 1], and what gives features (N, F) of such images."""
+    """Real images (N, C, H, W) in [0, 1], and a function for features (N, F) of such images."""
 
     train: Images
     held_out: Images
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     source = model_source(options.model.name, options.model)
     model = load_model(source.weights, source.card, options.device)
     if not isinstance(model, Model):
-        raise SystemExit(f"{options.model}: is no model of heat dissipation")
+        raise SystemExit(f"{options.model}: is not a model of heat dissipation")
     known = _known(options.data, options.cache, options.count)
     real = known.features(known.held_out)
     floor = frechet_distance(real, known.features(known.train))
@@ -67,20 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         drawn = np.concatenate(list(drawn_from(model, known.train, level, options.seed)))
         found = frechet_distance(real, known.features(drawn))
         rows.append((f"samples from level {level}", f"{found:.2f}", f"{found / floor:.1f}"))
-    print(table(("what is measured", "feature FID", "over that of real images"), rows))
+    print(table(("measured", "feature FID", "over that of real images"), rows))
 
 
 def highest_levels(card: ModelCard) -> list[int]:
-    """The highest level of each band that is visited, the finest band first."""
+    """Return the highest visited level of each band, the finest band first."""
     ends = [band.lowest_level for band in card.networks[1:]] + [card.levels + 1]
     return [max(level for level in card.visited_levels if level < end) for end in ends]
 
 
 @torch.inference_mode()
 def drawn_from(model: Model, images: Images, level: int, seed: int) -> Iterator[Images]:
-    """Finished images, some at a time, that begin at the states of `images` at `level`.
+    """Yield batches of finished images that start at the states of `images` at `level`.
 
-    At level K as well: the bank of a prior holds such states.
+    This holds at level K as well: the bank of a prior contains such states.
     """
     card = model.card
     for first in range(0, len(images), BATCH):
@@ -88,7 +88,7 @@ def drawn_from(model: Model, images: Images, level: int, seed: int) -> Iterator[
         noise = independent(seed, samples, card.shape, model.device)
         sharp = torch.from_numpy(images[samples.start : samples.stop])
         state = dissipate(sharp, card.schedule.sigmas[level]).to(model.device)
-        # Noise of a level above all that are sampled: that of the states themselves.
+        # Noise of a level above all that are visited: that of the states themselves.
         state = state + card.training_noise_std * noise(card.levels + 1)
         *_, last = reverse_process(model, state, noise, begin=level)
         yield last.mean.cpu().numpy().clip(0, 1)
@@ -115,8 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, metavar="DIR", help="idx files, or faces")
     add("--count", type=int, default=2000, help="samples from each level (2000)")
     add("--seed", type=int, default=0, help="seed of the noise (0)")
-    add("--device", default="cpu", help="where to sample (cpu)")
-    add("--cache", type=Path, default=Path(".data"), help="where the classifier is kept (.data)")
+    add("--device", default="cpu", help="device to sample on (cpu)")
+    add("--cache", type=Path, default=Path(".data"), help="folder of the classifier (.data)")
     return parser
 
 

@@ -1,11 +1,11 @@
-"""Draws samples in Debian's Chromium, as a visitor of a built page does, and judges them.
+"""Draw samples in Debian's Chromium, as a visitor of a built page does, and judge them.
 
     python -m bench.browser --output x.npz [--site build] [--count 200] [--seed 0]
     python -m bench.browser --output x.npz --card models/mnist/model.toml --data .data/mnist
 
-Follows a link to each sample of a seed to the site's first sampler, and reads back what its canvas
-shows, so 8 bits a pixel. The site is served under a sub-path, without ranges and compression. With
-`--data` the samples are then handed to bench.quality.
+Follows a link to each sample of a seed to the site's first sampler, and reads the pixels of its
+canvas (8 bits). The site is served under a sub-path, without ranges and compression. With `--data`
+the samples are then passed to bench.quality.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PATIENCE = 120_000  # milliseconds for a picture on a busy machine
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw, write, and judge if asked to."""
+    """Draw, write, and judge on request."""
     parser = argparse.ArgumentParser(prog="bench.browser", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--site", type=Path, default=Path("build"), help="the built folder (build)")
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def draw(site: Path, count: int, seed: int, pages: int = 2) -> dict[str, Any]:
-    """Samples 0, 1, … of a seed, as `sitegen sample` writes them: "final" and "initial"."""
+    """Return samples 0, 1, … of a seed as `sitegen sample` does: "final" and "initial"."""
     found = json.loads((site / "media.json").read_text(encoding="utf-8"))["figures"]
     figure = next((each for each in found if each["kind"] == "sampler"), None)
     if figure is None:
@@ -80,7 +80,7 @@ def draw(site: Path, count: int, seed: int, pages: int = 2) -> dict[str, Any]:
 def _drawn(
     browser: Browser, address: str, figure: str, count: int, seed: int, pages: int
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """The last and the first state of each sample, (C, H, W) each."""
+    """Return the last and the first state of each sample, (C, H, W) each."""
     opened = [browser.new_context(bypass_csp=True).new_page() for _ in range(min(pages, count))]
     for page in opened:
         page.goto(address)
@@ -97,7 +97,7 @@ def _drawn(
 
 
 def _seen(page: Page, figure: str, *, last: bool) -> NDArray[np.float32]:
-    """What the canvas shows of the last state or the first, (C, H, W) in [0, 1]."""
+    """Return the canvas at the last state or the first, (C, H, W) in [0, 1]."""
     slider = page.locator(f"#{figure} .sampler-slider").first
     slider.fill(slider.get_attribute("max") or "" if last else "0")
     canvas = page.locator(f"#{figure} .sampler-stage canvas").first

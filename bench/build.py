@@ -1,20 +1,20 @@
-"""Measures builds of a site, beside those of an old commit: time, evaluations, arithmetic, bytes.
+"""Measure builds of a site, compared with an old commit: time, evaluations, arithmetic, bytes.
 
     python -m bench.build [--site FOLDER] [--against COMMIT] [--jobs N] [--json FILE]
 
-FOLDER has a `site.toml` and `pages/`; it is this repository's unless given, and with COMMIT that
-commit's. It is copied together with the models that are shipped, and built
+FOLDER has a `site.toml` and `pages/`; the default is this repository's, and for COMMIT that
+commit's. It is copied together with the shipped models, and built
 
-- cold, with nothing in the store, after `--dry-run` has estimated the time,
-- warm, with nothing to do (the median of five),
+- cold, with an empty store, after `--dry-run` has estimated the time,
+- warm, without changes (the median of five),
 - with another caption,
 - with another seed of the first figure that has samples,
-- with another noise of the model `--model`, so that all its figures are made again,
+- with another noise of the model `--model`, so that all its figures are rendered again,
 
-by the sitegen of this folder and by that of COMMIT, from its own code and with its own models. The
-two take turns. Seconds on the clock say what a user waits on a machine that does nothing else;
-the processor's seconds, of all cores and with the encoder, say more on one that does. The rest is
-the share of the clock's in which no sample took a step. Linux only.
+by the sitegen of this folder and by that of COMMIT, with its own code and models. The two take
+turns. Wall-clock seconds are the time of a user on an idle machine. CPU seconds, of all cores and
+with the encoder, are more reliable on a busy one. The rest is the share of the wall clock in which
+no sample took a step. Linux only.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from sitegen.cli import exits
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM = 5
-"""Warm builds, of which the median counts."""
+"""Number of warm builds; the median counts."""
 CASES = ("cold", "warm", "another caption", "another figure", "another model")
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a build took; `bytes` is what the built folder weighs after it."""
+    """Cost of a build; `bytes` is the size of the built folder."""
 
     seconds: float
     cpu_seconds: float
@@ -57,13 +57,13 @@ class Run:
 
     @property
     def rest(self) -> float:
-        """The share of the time in which no sample took a step."""
+        """Share of the time in which no sample took a step."""
         return max(0.0, 1 - self.sampling_seconds / self.seconds)
 
 
 @dataclass(frozen=True)
 class Builds:
-    """All that is measured of one sitegen; `estimate` is that of `--dry-run`, in seconds."""
+    """All measurements of one sitegen; `estimate` is that of `--dry-run`, in seconds."""
 
     name: str
     estimate: float | None
@@ -71,12 +71,12 @@ class Builds:
 
     @property
     def trust(self) -> float | None:
-        """The estimate over the time that the cold build took."""
+        """Ratio of the estimate and the time of the cold build."""
         return None if self.estimate is None else self.estimate / self.runs["cold"].seconds
 
 
 class Bench:
-    """One sitegen and its copy of the site, and what was measured so far."""
+    """A version of sitegen, its copy of the site, and the measurements so far."""
 
     def __init__(self, name: str, tree: Path, site: Path, folder: Path, jobs: int) -> None:
         self.name, self.tree, self.folder, self.jobs = name, tree, folder, jobs
@@ -85,12 +85,12 @@ class Bench:
         self.runs: dict[str, Run] = {}
 
     def rehearse(self) -> None:
-        """Have the time of a cold build estimated."""
+        """Estimate the time of a cold build with `--dry-run`."""
         _, told = self._sitegen("build", "--dry-run")
         self.estimate = estimated(told)
 
     def build(self, case: str) -> None:
-        """Build, and keep what that took."""
+        """Build, and record the cost."""
         runs = [self._sitegen("build", "--jobs", str(self.jobs))[0] for _ in range(_times(case))]
         middle = statistics.median(run.seconds for run in runs)
         weight = sum(path.stat().st_size for path in self.folder.glob("build/**/*.*"))
@@ -99,15 +99,15 @@ class Bench:
         self.runs[case] = replace(run, bytes=weight)
 
     def measured(self) -> Builds:
-        """What it was."""
+        """Return the measurements."""
         return Builds(self.name, self.estimate, self.runs)
 
     def _sitegen(self, *words: str) -> tuple[Run, str]:
-        """Run a command of its sitegen; SystemExit with its words if it fails."""
+        """Run a command of this version; raises SystemExit with its output if it fails."""
         file = self.folder / "counted.json"
         command = [sys.executable, str(ROOT / "bench" / "counting.py"), str(file), *words]
         environment = {**os.environ, "PYTHONPATH": str(self.tree)}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have the bytecode, too
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as for users
         told = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
@@ -124,7 +124,7 @@ def _times(case: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write JSON if asked to."""
+    """Measure, print a table, and write JSON on request."""
     parser = argparse.ArgumentParser(prog="bench.build", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--site", type=Path, metavar="FOLDER", help="of a site.toml and pages/")
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(benches: Sequence[Bench], model: str) -> None:
-    """Go through all cases, every sitegen in turn."""
+    """Run all cases, with the versions in turn."""
     changes: dict[str, Callable[[Path], None]] = {
         "another caption": change_caption,
         "another figure": change_seed,
@@ -167,7 +167,7 @@ def measure(benches: Sequence[Bench], model: str) -> None:
 
 
 def checked_out(commit: str, folder: Path) -> Path:
-    """The files of a commit, in a new folder."""
+    """Export the files of a commit into a new folder."""
     archive = subprocess.run(
         ["git", "archive", "--format=tar", commit], cwd=ROOT, capture_output=True, check=False
     )
@@ -179,9 +179,9 @@ def checked_out(commit: str, folder: Path) -> Path:
 
 
 def copy_site(site: Path, models: Path, folder: Path) -> None:
-    """Copy what an author has written, and beside it the models that the site does not have.
+    """Copy the author's files, and the models that the site does not have.
 
-    A site that is the page of a checkout has none of its own: those in it are that sitegen's.
+    The site of a checkout has no models of its own: those in it belong to that sitegen.
     """
     folder.mkdir()
     shutil.copy(site / "site.toml", folder)
@@ -195,17 +195,17 @@ def copy_site(site: Path, models: Path, folder: Path) -> None:
 
 
 def change_caption(folder: Path) -> None:
-    """Give the first figure that has a caption another."""
+    """Change the first caption in the pages."""
     _replace(folder, r'\bcaption="', 'caption="Once more: ')
 
 
 def change_seed(folder: Path) -> None:
-    """Give the first figure that shows samples another seed."""
+    """Change the seed of the first figure that shows samples."""
     _replace(folder, r'\{\{ ?trajectories\("([\w-]+)"', r'{{ trajectories("\1", seed=4711')
 
 
 def change_noise(folder: Path, model: str) -> None:
-    """Have the card of a model say another δ, half a thousandth larger."""
+    """Increase δ in the card of a model by half a thousandth."""
     card = folder / "models" / model / "model.toml"
     text = card.read_text(encoding="utf-8")
 
@@ -219,7 +219,7 @@ def change_noise(folder: Path, model: str) -> None:
 
 
 def _replace(folder: Path, pattern: str, by: str) -> None:
-    """Replace what is first found in the pages; SystemExit where nothing is."""
+    """Replace the first match in the pages; raises SystemExit if there is none."""
     for page in sorted((folder / "pages").rglob("*.md")):
         changed, count = re.subn(pattern, by, page.read_text(encoding="utf-8"), count=1)
         if count:
@@ -229,7 +229,7 @@ def _replace(folder: Path, pattern: str, by: str) -> None:
 
 
 def estimated(told: str) -> float | None:
-    """The seconds that `--dry-run` says all takes; None where it says nothing of it."""
+    """Return the total seconds in the output of `--dry-run`; None if it has no estimate."""
     found = re.findall(r"(all of it: )?about ((?:\d+ (?:s|min|h) ?)+\d*)", told)
     if not found:
         return None
@@ -238,13 +238,13 @@ def estimated(told: str) -> float | None:
 
 
 def seconds_of(words: str) -> float:
-    """The seconds of "72 s", "6 min" or "3 h 05", as sitegen writes them."""
+    """Parse a duration as sitegen prints it: "72 s", "6 min" or "3 h 05"."""
     parts = re.findall(r"(\d+)(?: (s|min|h))?", words)
     return sum(float(number) * UNITS[unit or "min"] for number, unit in parts)
 
 
 def markdown(builds: Sequence[Builds]) -> str:
-    """The numbers as a table, and how true the estimates were."""
+    """Return the numbers as a table, with the accuracy of the estimates."""
     lines = [
         "| build | sitegen | seconds | of the processor | rest | evaluations | GFLOP | MB |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

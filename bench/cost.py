@@ -1,9 +1,9 @@
-"""Measures what sitegen costs: the time of help and builds, and the memory of a build.
+"""Measure the cost of sitegen: the time of help and builds, and the memory of a build.
 
     python -m bench.cost [--count 360] [--json FILE]
 
-Builds a copy of this repository's own site in a temporary folder, so nothing is there to reuse.
-Memory is the sum over sitegen and what it starts, looked at every 10 ms. Linux only.
+Builds a copy of this repository's own site in a temporary folder, with an empty store. Memory is
+the sum over sitegen and its child processes, sampled every 10 ms. Linux only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Run:
-    """How long a command took, in seconds, and how much memory it and its children held."""
+    """Duration of a command in seconds, and the peak memory of it and its children."""
 
     seconds: float
     peak_bytes: int
@@ -39,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Costs:
-    """All that is measured; `count` is the number of samples of the larger build."""
+    """All measurements; `count` is the number of samples of the larger build."""
 
     count: int
     help_seconds: float
@@ -51,7 +51,7 @@ class Costs:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write JSON if asked to."""
+    """Measure, print a table, and write JSON on request."""
     parser = argparse.ArgumentParser(prog="bench.cost", description="Measure what sitegen costs.")
     parser.add_argument("--count", type=int, default=360, help="samples of the larger build (360)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
@@ -68,7 +68,7 @@ def measure_costs(count: int) -> Costs:
         site, larger = Path(temporary, "site"), Path(temporary, "larger")
         copy_site(site, None)
         copy_site(larger, count)
-        # The first start compiles bytecode, which is not what is asked.
+        # The first start also compiles bytecode, so it does not count.
         helps = [sitegen(site, "--help").seconds for _ in range(11)][1:]
         cold = sitegen(site, "build")
         warm = [sitegen(site, "build").seconds for _ in range(5)]
@@ -85,7 +85,7 @@ def measure_costs(count: int) -> Costs:
 
 
 def markdown(costs: Costs) -> str:
-    """The table, with what was asked for beside what was measured."""
+    """Return the measurements as a table, with their limits."""
     mega, larger = 1_000_000, f"a build with {costs.count} samples"
     rows = [
         ("`sitegen --help`, median of 10", f"{costs.help_seconds:.2f} s", "≤ 0.25 s"),
@@ -95,7 +95,7 @@ def markdown(costs: Costs) -> str:
         (larger, f"{costs.larger_seconds:.1f} s", ""),
         (f"peak memory of {larger}", f"{costs.larger_peak_bytes / mega:.0f} MB", "about the same"),
     ]
-    head = (f"on {os.cpu_count()} cores", "measured", "asked")
+    head = (f"on {os.cpu_count()} cores", "measured", "limit")
     lines = [head, ("---", "---", "---"), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -111,12 +111,12 @@ def copy_site(folder: Path, count: int | None) -> None:
 
 
 def sitegen(folder: Path, *arguments: str) -> Run:
-    """Run sitegen in `folder`; SystemExit with its words if it fails."""
+    """Run sitegen in `folder`; raises SystemExit with its output if it fails."""
     return run([sys.executable, "-m", "sitegen", *arguments], folder)
 
 
 def run(command: Sequence[str], folder: Path) -> Run:
-    """Run a command, and watch the memory of its process and of all that it starts."""
+    """Run a command, and watch the memory of its process and all child processes."""
     start, peak = time.perf_counter(), 0
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
@@ -138,7 +138,7 @@ def run(command: Sequence[str], folder: Path) -> Run:
 
 
 def resident(process: int) -> int:
-    """Bytes of memory that a process and its descendants hold; 0 once it has ended."""
+    """Return the bytes of memory of a process and its descendants; 0 after it has ended."""
     folder = Path("/proc", str(process))
     try:
         pages = int((folder / "statm").read_text().split()[1])

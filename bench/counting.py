@@ -1,13 +1,13 @@
-"""Runs a command of the sitegen that is on the path, and counts what its networks compute.
+"""Run a command of the sitegen on the path, and count the computations of its networks.
 
     python bench/counting.py FILE WORD …
 
-WORD … is the command, as in `build --offline`. FILE gets its exit status, seconds on the clock, the
-processor's seconds of it and all that it started, the seconds on the clock in which samples took
-their steps (of figures at a time, all of theirs), the images that networks have seen, each at one
-level, and the operations of that, as torch counts them for one image of each kind. It knows the
-sitegen of today and the one of cf37808, which it may be run with, and imports nothing of either
-that a command does not import itself.
+WORD … is the command, such as `build --offline`. FILE receives as JSON: its exit status; wall-clock
+seconds; CPU seconds of it and its children; the wall-clock seconds in which samples took their
+steps (for simultaneous figures, of all); the images evaluated by networks, each at one level; and
+the operations of that, as torch counts them for one image of each kind. It works with the current
+sitegen and with that of cf37808, and imports nothing of either that a command does not import
+itself.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from types import ModuleType
 from typing import Any
 
 MODULES = ("sitegen.generative.process.model", "sitegen.generative.model")
-"""Where `CardModel` is, of which every model is one; the second in old commits."""
+"""Modules of `CardModel`, the base of all models; the second is that of old commits."""
 SAMPLERS = {
     "sitegen.generative.process.protocol": "run",
     "sitegen.generative.process.reverse": "descend",
     "sitegen.generative.reverse": "reverse_process",
     "sitegen.generative.diffusion": "_descend",
 }
-"""The functions that yield the steps of samples, by module; all but the first in old commits."""
+"""Functions that yield the steps of samples, by module; all but the first are of old commits."""
 
 
 class Counts:
-    """How many images each model has seen at each level, and how many seconds sampling took."""
+    """Images that each model evaluated at each level, and the seconds of sampling."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -46,7 +46,7 @@ class Counts:
         self.images: dict[int, Counter[int]] = {}
 
     def watch(self, module: ModuleType) -> None:
-        """Count what models are called with from now on."""
+        """Count the calls of models from now on."""
         kind = module.CardModel
         plain = kind.__call__
 
@@ -60,7 +60,7 @@ class Counts:
         kind.__call__ = counted
 
     def time(self, module: ModuleType) -> None:
-        """Count how long samples take for their steps from now on."""
+        """Measure the steps of samples from now on."""
         name = SAMPLERS[module.__name__]
         plain = getattr(module, name)
 
@@ -78,11 +78,11 @@ class Counts:
         setattr(module, name, timed)
 
     def evaluations(self) -> int:
-        """All of them."""
+        """Return the total number of evaluations."""
         return sum(sum(seen.values()) for seen in self.images.values())
 
     def gflop(self) -> float:
-        """The operations of all, in thousands of millions."""
+        """Return the operations of all evaluations, in GFLOP."""
         total = 0
         for key, seen in self.images.items():
             cost = constant_between(functools.partial(operations, self.models[key]), max(seen))
@@ -91,7 +91,7 @@ class Counts:
 
 
 def constant_between(cost: Callable[[int], int], highest: int) -> dict[int, int]:
-    """The `cost` of the levels 1 … highest, asked for as if each band of equal ones were whole."""
+    """Return the `cost` of the levels 1 … highest, probed as if equal levels were contiguous."""
     known = {1: cost(1), highest: cost(highest)}
     spans = [(1, highest)]
     while spans:
@@ -106,7 +106,7 @@ def constant_between(cost: Callable[[int], int], highest: int) -> dict[int, int]
 
 
 def operations(model: Any, level: int) -> int:
-    """Operations of one image at a level, by torch's own counter and torch's own operators."""
+    """Return the operations of one image at a level, by torch's counter for its operators."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -122,7 +122,7 @@ def operations(model: Any, level: int) -> int:
 
 
 class Watcher(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Tells `found` of a module as soon as it was imported, by whoever wants it."""
+    """Import hook that calls `found` with a module as soon as it is imported."""
 
     def __init__(self, names: Sequence[str], found: Callable[[ModuleType], None]) -> None:
         self.names, self.found = names, found
@@ -131,25 +131,25 @@ class Watcher(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """The spec that the module has anyhow, with this as what loads it."""
+        """Return the module's usual spec, with this object as its loader."""
         spec = importlib.machinery.PathFinder.find_spec(name, path) if name in self.names else None
         if spec is not None:
             self.loader, spec.loader = spec.loader, self
         return spec
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        """As its own loader."""
+        """Delegate to the module's own loader."""
         module: ModuleType | None = self.loader.create_module(spec)
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """As its own loader, and tell."""
+        """Delegate to the module's own loader, then call `found`."""
         self.loader.exec_module(module)
         self.found(module)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run, count, write; the exit status of the command."""
+    """Run, count, write; return the exit status of the command."""
     file, *words = arguments
     counts, status = Counts(), 0
     sys.meta_path.insert(0, Watcher(MODULES, counts.watch))
@@ -174,5 +174,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, in which there are modules of many names
+    sys.path.pop(0)  # this folder, whose modules could shadow others
     sys.exit(main(sys.argv[1:]))

@@ -1,10 +1,10 @@
-"""Measures what a cluster costs a shard, and tells by simulation what many workers would gain.
+"""Measure the overhead of a shard in a cluster, and simulate the speed-up of many workers.
 
     python -m bench.distributed [--model models/mnist] [--count 80] [--json FILE] [--picture FILE]
 
-Samples with one worker process of one thread on this machine, once to warm up and once measured:
-what the worker does not compute in that time is overhead. Then the measured times of the blocks,
-each with that overhead, are given to 1 … 64 workers as a build gives them.
+Samples with one single-threaded worker process on this machine, once to warm up and once measured:
+time that the worker does not compute is overhead. Then a simulation distributes the measured times
+of the blocks, each with that overhead, over 1 … 64 workers as a build does.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ WORKS = {
     "16 figures of 36 samples, 64 pixels: 80 shards": [5] * 16,
     "1 figure of 1,000 samples, 64 pixels: 125 shards": [125],
 }
-"""What is simulated: how many shards each figure has."""
+"""Simulated builds: the number of shards of each figure."""
 COLOURS = ("#334279", "#b0472d", "#2b7a4b", "#8a5a9e")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured: `blocks` are the seconds that each block of each shard was computed."""
+    """Measurements: `blocks` are the compute seconds of each block of each shard."""
 
     blocks: list[list[float]]
     seconds: float
@@ -53,18 +53,18 @@ class Measured:
 
     @property
     def overhead(self) -> float:
-        """Seconds of a shard that its worker did not compute."""
+        """Overhead of a shard in seconds."""
         computed = sum(map(sum, self.blocks))
         return max(0.0, self.seconds - computed) / len(self.blocks)
 
     @property
     def share(self) -> float:
-        """The same as a share of the whole."""
+        """Overhead of a shard as a share of its time."""
         return self.overhead * len(self.blocks) / self.seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, simulate, print a table, and write what is asked for."""
+    """Measure, simulate, print a table, and write the files requested."""
     parser = argparse.ArgumentParser(prog="bench.distributed", description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("models/mnist"), metavar="FOLDER")
     parser.add_argument("--count", type=int, default=80, help="samples (80)")
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(model: Path, count: int) -> Measured:
-    """Sample with one worker, and keep how long it computed each block."""
+    """Sample with one worker, and record the compute time of each block."""
     source = model_source(model.name, model)
     with ExitStack() as ending:
         own = start(1, "cpu", threads=1)
@@ -102,21 +102,21 @@ def measure(model: Path, count: int) -> Measured:
 
 
 class Recorded(Cluster):
-    """A cluster that keeps what its blocks took, and how large they were."""
+    """Cluster that records the times and sizes of its blocks."""
 
     def __init__(self, *arguments: Any) -> None:
         self.blocks: list[ShardBlock] = []
         super().__init__(*arguments)
 
     def result(self, name: str, future: Any, workers: frozenset[str]) -> ShardBlock:
-        """A block, as always."""
+        """Return a block, and record it."""
         block = super().result(name, future, workers)
         self.blocks.append(block)
         return block
 
 
 def _measured(blocks: Sequence[ShardBlock], seconds: float) -> Measured:
-    """The blocks by shard: the build takes one of every shard, then the next of every shard."""
+    """Group the blocks by shard: a build takes one of every shard, then the next of every shard."""
     levels = [block.seen[0][0] for block in blocks]
     shards = levels.count(levels[0])
     size = sum(each.nbytes for block in blocks for _, kept in block.seen for each in kept)
@@ -125,7 +125,7 @@ def _measured(blocks: Sequence[ShardBlock], seconds: float) -> Measured:
 
 
 def speed_ups(figures: Sequence[int], measured: Measured) -> list[float]:
-    """How many times faster than one each number of `WORKERS` is."""
+    """Return the speed-up over one worker for each number of `WORKERS`."""
     blocks = len(measured.blocks[0])
     times = [
         simulate(figures, measured.blocks, measured.overhead / blocks, count) for count in WORKERS
@@ -140,15 +140,15 @@ def simulate(
     workers: int,
     at_once: int = FIGURES_AT_ONCE,
 ) -> float:
-    """Seconds until all blocks of all figures are done; drawing takes none.
+    """Return the seconds until all blocks of all figures are done, without drawing.
 
-    figures: how many shards each has
-    seconds: of each block of a shard; shards take those of the list in turn
-    overhead: seconds that a worker is kept besides, for each block
+    figures: number of shards of each
+    seconds: of each block of a shard; shards use the entries in turn
+    overhead: additional seconds of a worker for each block
 
-    A block waits for the one before, and for the build, which asks for `AHEAD` blocks beyond the
-    one that it waits for, of as many figures at a time as it draws. Blocks that came first are
-    computed first.
+    A block waits for the previous one, and for the build, which requests `AHEAD` blocks beyond the
+    one that it waits for, of as many figures at a time as it draws. Blocks are computed in the
+    order of their requests.
     """
     count = len(seconds[0])
     done = [[0] * shards for shards in figures]
@@ -183,13 +183,13 @@ def simulate(
 
 
 def markdown(measured: Measured, gains: dict[str, list[float]]) -> str:
-    """What was measured, and the table of what was simulated."""
+    """Return the measurements, and the table of the simulation."""
     shards, blocks = len(measured.blocks), len(measured.blocks[0])
     computed = statistics.mean(map(sum, measured.blocks))
     head = (
         f"{shards} shards of {blocks} blocks: {measured.seconds:.1f} s, of which a shard was "
         f"computed {computed:.2f} s; overhead {1000 * measured.overhead:.0f} ms a shard, "
-        f"{100 * measured.share:.1f} % (asked: < 5 %); {measured.megabytes:.1f} MB came back. "
+        f"{100 * measured.share:.1f} % (limit: < 5 %); {measured.megabytes:.1f} MB came back. "
         f"Load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
     )
     lines = [f"| times as fast as one worker | {' | '.join(map(str, WORKERS))} |"]
@@ -201,7 +201,7 @@ def markdown(measured: Measured, gains: dict[str, list[float]]) -> str:
 
 
 def chart(gains: dict[str, list[float]]) -> Drawing:
-    """The speed-ups over the number of workers, both in doublings."""
+    """Draw the speed-ups over the number of workers, both logarithmic."""
     ticks = tuple((float(count), str(count)) for count in WORKERS)
     axes = (Axis(title, 1, 64, ticks, logarithmic=True) for title in ("Workers", "Times as fast"))
     panel = Panel(66, 14, 400, 320, *axes)
@@ -214,7 +214,8 @@ def chart(gains: dict[str, list[float]]) -> Drawing:
         parts.append(label(90, y, name, size=13, anchor="start"))
     title = "Expected speed-up of a cluster"
     words = "; ".join(f"{name}: {gain[-1]:.1f} with 64 workers" for name, gain in gains.items())
-    return Drawing(480, 484, 640, title, f"Simulated with measured times. {words}.", group(*parts))
+    words = f"Simulated with measured times. {words}."
+    return Drawing(480, 484, 640, title, group(*parts), description=words)
 
 
 if __name__ == "__main__":

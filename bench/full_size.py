@@ -1,11 +1,11 @@
-"""Measures what it takes to load the largest published networks and to run them.
+"""Measure loading and running the largest published networks.
 
     python -m bench.full_size [NAME …] [--json FILE] [--folder DIR]
 
 For each preset it writes a checkpoint as published (raw weights, averages and the optimizer's two
-moments), random but with every name and shape, and samples two levels of one image from it in a
-process of its own, which must stay below `LIMIT`. Needs up to 5 GB of disk and memory to write
-them. Linux only.
+moments), random but with all names and shapes. A separate process, which must stay below `LIMIT`,
+then samples two levels of one image from it. Writing needs up to 5 GB of disk and memory. Linux
+only.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from sitegen.generative.checkpoints.loading import network_shapes
 
 NAMES = ("ffhq-128", "lsun-church-128", "afhq-256", "ffhq-256")
 LIMIT = 2_200_000_000
-"""Bytes of memory that no network may take; the weights of the largest alone are 1.05 GB."""
+"""Largest memory of a network in bytes; the weights of the largest alone are 1.05 GB."""
 LEVELS = 2
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one network took: bytes of file and memory, seconds of one core to load and a level."""
+    """Cost of one network: bytes of file and memory, seconds of one core to load and per level."""
 
     name: str
     parameters: int
@@ -48,7 +48,7 @@ class Cost:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print a table; SystemExit if a network took more memory than it may."""
+    """Measure and print a table; raises SystemExit if a network exceeds the limit."""
     parser = argparse.ArgumentParser(prog="bench.full_size", description="Run full networks.")
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help="presets")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="where to write checkpoints")
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(name: str, folder: Path | None = None) -> Cost:
-    """Write a checkpoint of a preset, and have a process sample from it."""
+    """Write a checkpoint of a preset, and sample from it in a separate process."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         file = Path(temporary, "checkpoint_1300.pth")
         parameters = write_checkpoint(name, file)
@@ -78,7 +78,7 @@ def measure(name: str, folder: Path | None = None) -> Cost:
 
 
 def write_checkpoint(name: str, path: Path) -> int:
-    """Write random weights of a preset as published; the number of parameters."""
+    """Write random weights of a preset as published; return the number of parameters."""
     shapes = network_shapes(preset(name))
     generator = torch.Generator().manual_seed(0)
 
@@ -102,7 +102,7 @@ def write_checkpoint(name: str, path: Path) -> int:
 
 
 def sampled(file: Path, name: str) -> dict[str, float]:
-    """Load a checkpoint as a site does and sample two levels of one image; what that took."""
+    """Load a checkpoint as a site does, sample two levels of one image, and return the cost."""
     from sitegen.core.compute import ComputeTarget
     from sitegen.models.registry import preset_source
     from sitegen.sampling.models import load_sampler
@@ -123,14 +123,14 @@ def sampled(file: Path, name: str) -> dict[str, float]:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held so far, in bytes."""
+    """Return the peak memory of this process in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
 
 def markdown(costs: Sequence[Cost]) -> str:
-    """The numbers as a table."""
+    """Return the numbers as a table."""
     rows = [
         f"| {cost.name} | {cost.parameters / 1e6:.1f} M | {cost.file_bytes / 1e9:.2f} GB "
         f"| {cost.loaded_bytes / 1e9:.2f} GB | {cost.peak_bytes / 1e9:.2f} GB "

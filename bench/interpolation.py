@@ -1,8 +1,8 @@
-"""Measures how even interpolations are, and whether what lies on the way are good images.
+"""Measure how even interpolations are, and the quality of the images along them.
 
     python -m bench.interpolation models/mnist models/mnist-ddpm --data .data/mnist
 
-Prints Markdown; `--json FILE` writes the same numbers. README.md beside this file defines them.
+Prints Markdown; `--json FILE` writes the same numbers. README.md in this folder defines them.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ log = logging.getLogger(__name__)
 
 Images = NDArray[np.float32]
 CONTROL = "blend"
-"""The straight blend of the ends of IHDM's paths: perfectly even, and made of ghosts."""
+"""Linear blend of the ends of IHDM's paths: perfectly even, but its images are superpositions."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """What is measured of the paths of one model, each (paths,).
+    """Measurements of the paths of one model, each (paths,).
 
     peak, tortuosity: in pixels, as `sitegen.figures.smoothness.measure` defines them
     feature_peak, feature_tortuosity: the same between the classifier's features
     spread: the 95th percentile of a path's steps over their median, in pixels
-    confident_share: of a path's images, that the classifier is sure of by more than 0.9
-    foreign_share: of a path's images, that it takes for neither of what it takes the ends for
+    confident_share: share of a path's images of whose class the classifier is more than 0.9 sure
+    foreign_share: share of a path's images that it assigns to neither class of the ends
     """
 
     peak: Floats
@@ -56,7 +56,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared: the folders of a model and, if any, of a DDPM, and on which paths."""
+    """Models to compare: the folders of a model and optionally a DDPM; and the paths."""
 
     model: Path
     compute_target: ComputeTarget
@@ -83,12 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def compare(wanted: Comparison, classifier: Classifier) -> dict[str, Way]:
-    """Sample the paths of each model and measure them, by name."""
+    """Sample the paths of each model and measure them; return the results by name."""
     return {name: measure(images, classifier) for name, images in sample_paths(wanted)}
 
 
 def sample_paths(wanted: Comparison) -> Iterator[tuple[str, Images]]:
-    """The finished paths (pairs, points, H, W) of each model, by name, and of the control."""
+    """Yield the finished paths (pairs, points, H, W) of each model and the control, by name."""
     paths = Paths(wanted.seed, pairs_of(wanted.pairs), wanted.points)
     sampler = load_sampler(model_source(wanted.model.name, wanted.model), wanted.compute_target)
     begin: dict[str, Callable[[], Trajectory]] = {"IHDM": lambda: sampler.paths(paths)}
@@ -108,13 +108,13 @@ def sample_paths(wanted: Comparison) -> Iterator[tuple[str, Images]]:
 
 
 def blend(images: Images) -> Images:
-    """Straight blends between the ends of paths (pairs, points, H, W)."""
+    """Return linear blends between the ends of paths (pairs, points, H, W)."""
     share = np.linspace(0, 1, images.shape[1], dtype=np.float32)[None, :, None, None]
     return np.asarray((1 - share) * images[:, :1] + share * images[:, -1:])
 
 
 def measure(images: Images, classifier: Classifier) -> Way:
-    """Measure paths (pairs, points, H, W) in [0, 1], unclipped in pixels and clipped to judge."""
+    """Measure paths (pairs, points, H, W): pixels unclipped, the classifier's input clipped."""
     pairs, points = images.shape[:2]
     features, probabilities = classifier.judge(images.reshape(-1, *images.shape[2:]).clip(0, 1))
     pixels = evenness(images)
@@ -138,7 +138,7 @@ def _spread(pixels: Evenness) -> Floats:
 
 
 def numbers(ways: Mapping[str, Way]) -> dict[str, object]:
-    """Medians with intervals, and the paired differences IHDM − another, for JSON."""
+    """Return medians with intervals, and the paired differences IHDM − another, for JSON."""
     found: dict[str, object] = {
         name: {key: asdict(interval) for key, interval in _intervals(way).items()}
         for name, way in ways.items()
@@ -162,7 +162,7 @@ def _differences(first: Way, second: Way) -> dict[str, Interval]:
 
 
 def markdown(ways: Mapping[str, Way], points: int) -> str:
-    """The table, a column a model, with the paired differences."""
+    """Return the table, one column per model, with the paired differences."""
     columns = {name: _intervals(way) for name, way in ways.items()}
     for name, way in ways.items():
         if name not in ("IHDM", CONTROL):
@@ -188,9 +188,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--points", type=int, default=10, help="images on each path, with its ends (10)")
     add("--ddim-steps", type=int, default=20, help="steps of the DDIM (20)")
     add("--seed", type=int, default=0, help="seed of the samples (0)")
-    add("--device", default="cpu", help="where to sample (cpu)")
+    add("--device", default="cpu", help="device to sample on (cpu)")
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="(float32)")
-    add("--cache", type=Path, default=Path(".data"), help="where the classifier is kept (.data)")
+    add("--cache", type=Path, default=Path(".data"), help="folder of the classifier (.data)")
     add("--json", type=Path, metavar="FILE", help="also write the numbers there")
     return parser
 

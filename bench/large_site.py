@@ -1,9 +1,9 @@
-"""Measures builds of a site of many pages and figures that change little or nothing.
+"""Measure builds of a site of many pages and figures with few or no changes.
 
     python -m bench.large_site [--pages 100] [--figures 5]
 
-The clips are made up, by the stand-ins of the tests, since a build that renders nothing does not
-look at what is in them. Linux only.
+The clips are fakes, by the stand-ins of the tests, since a build that renders nothing does not read
+their content. Linux only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PROSE = "and quite a few more words of prose " * 20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(prog="bench.large_site", description="Measure a large site.")
     parser.add_argument("--pages", type=int, default=100, help="pages (100)")
     parser.add_argument("--figures", type=int, default=5, help="figures on each page (5)")
@@ -30,18 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         site = written(Path(temporary, "site"), options.pages, options.figures)
         site()
-        sitegen(site.root, "build")  # compiles the bytecode, too
+        sitegen(site.root, "build")  # also compiles bytecode
         warm = [sitegen(site.root, "build").seconds for _ in range(5)]
         captions = [_edited(site, options, number) for number in range(5)]
     figures = options.pages * options.figures
-    print(f"| a site of {figures} figures and {options.pages} pages | measured | asked |")
+    print(f"| a site of {figures} figures and {options.pages} pages | measured | limit |")
     print("| --- | --- | --- |")
     print(f"| `sitegen build`, warm, median of 5 | {statistics.median(warm):.2f} s | ≤ 2 s |")
     print(f"| another caption, median of 5 | {statistics.median(captions):.2f} s | ≤ 3 s |")
 
 
 def written(folder: Path, pages: int, figures: int) -> Builder:
-    """The site, which was not built."""
+    """Write the site, without building it."""
     front = text(0, pages, figures, "")
     lines = ['title = "A"', 'base_url = "https://example.org/a/"', "[models.tiny]"]
     config = write_site(folder, front, "\n".join([*lines, 'path = "models/tiny"', ""]))
@@ -51,7 +51,7 @@ def written(folder: Path, pages: int, figures: int) -> Builder:
 
 
 def text(page: int, pages: int, figures: int, more: str) -> str:
-    """A page with prose, a formula and a link before each of its figures."""
+    """Return a page with prose, a formula and a link before each of its figures."""
     parts = [f"# Page {page}"]
     for number in range(figures):
         seed = page * figures + number
@@ -63,7 +63,7 @@ def text(page: int, pages: int, figures: int, more: str) -> str:
 
 
 def _edited(site: Builder, options: argparse.Namespace, number: int) -> float:
-    """The seconds that a build takes after the captions of one page were edited."""
+    """Edit the captions of one page, and return the seconds of the next build."""
     page = min(1, options.pages - 1)
     told = text(page, options.pages, options.figures, f", {number}")
     write_page(site.config, told, f"p{page}" if page else "index")

@@ -1,10 +1,10 @@
-"""Measures how apart overall colour and shape are: what the start decides, and what the noise.
+"""Measure the separation of overall colour and shape: effects of initial state and of noise.
 
     python -m bench.overall models/faces --data .data/faces
 
-Each of some noises is drawn from each of some initial states all around the colour circle, those
-of `shared_noise(…, vary="hue")`. Prints Markdown; `--json FILE` writes the same numbers. README.md
-beside this file defines them.
+Samples are drawn with each of some noises from each of some initial states around the colour
+circle, those of `shared_noise(…, vary="hue")`. Prints Markdown; `--json FILE` writes the same
+numbers. README.md in this folder defines them.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _AT_ONCE = 100  # samples
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of pairs of pictures, the share that have one class: with the same noise, the same state.
+    """Share of pairs of images with the same class: with the same noise, or the same state.
 
-    neither: of pairs that share nothing, which is what chance gives
+    neither: for pairs that share neither, as by chance
     """
 
     same_noise: float
@@ -55,12 +55,12 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Overall:
-    """What is measured of noises · states draws.
+    """Measurements of noises · states draws.
 
     slope: of the mean colour of the finished images over that of their initial states
-    correlation: of the two, over channels and draws, each channel's mean taken off
+    correlation: of the two, over channels and draws, after subtracting each channel's mean
     distance: the mean distance of the two in units of [0, 1], root mean square over channels
-    attributes: how the classes agree, by attribute; all: of all attributes at once
+    attributes: agreement of the classes, by attribute; all: of all attributes at once
     """
 
     noises: int
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def draw(sampler: Sampler, noises: int, states: int, seed: int) -> tuple[Images, Images]:
-    """Initial states (states, C, H, W), and what became of them (noises, states, C, H, W)."""
+    """Return initial states (states, C, H, W), and the results (noises, states, C, H, W)."""
     u_K = sampler.prior.states(spread(sampler.prior, states, "hue"))
     shape, parts, together = sampler.card.shape, [], max(1, _AT_ONCE // states)
     for start in range(0, noises, together):
@@ -107,7 +107,7 @@ def draw(sampler: Sampler, noises: int, states: int, seed: int) -> tuple[Images,
 
 
 def _repeated(own: NoiseSource, states: int) -> NoiseSource:
-    """Each noise for as many states, one after the other."""
+    """Repeat each noise for the given number of states."""
     return lambda level: torch.repeat_interleave(own(level), states, dim=0)
 
 
@@ -133,7 +133,7 @@ def measure(initial: Images, final: Images, classifier: AttributeClassifier) -> 
 
 
 def agreement(labels: Labels) -> Agreement:
-    """How labels (noises, states, attributes) agree, in all of the attributes at once."""
+    """Return the agreement of labels (noises, states, attributes), in all attributes at once."""
     noises, states = labels.shape[:2]
     row, column = (each.ravel() for each in np.indices((noises, states)))
     flat = labels.reshape(noises * states, -1)
@@ -147,7 +147,7 @@ def agreement(labels: Labels) -> Agreement:
 
 
 def markdown(found: Overall) -> str:
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     rows = [*found.attributes.items(), ("all of them at once", found.all)]
     head = ("the same class in two pictures", "same noise", "same initial state", "neither")
     lines = [

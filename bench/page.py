@@ -1,11 +1,11 @@
-"""Measures a built page as a visitor on a phone meets it.
+"""Measure a built page as a visitor on a phone experiences it.
 
     python -m bench.page [--site build] [--runs 3] [--json FILE]
 
 Serves the site under a sub-path as GitHub Pages would, and runs Lighthouse from npm on its front
 page (mobile profile, simulated slow line; the median of several runs). Debian's Chromium then
-weighs the page with all its pictures, and times how long the scrubber takes to show another frame.
-Needs Chromium, node and npm; Lighthouse is installed into `bench/npm` the first time.
+measures the size of the page with all its images, and the time until the slider shows another
+frame. Needs Chromium, node and npm; Lighthouse is installed into `bench/npm` on the first run.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async ([number, frame]) => {
 
 @dataclass(frozen=True)
 class Score:
-    """What Lighthouse says; categories from 0 to 100, times in milliseconds."""
+    """Results of Lighthouse; categories from 0 to 100, times in milliseconds."""
 
     performance: int
     accessibility: int
@@ -68,7 +68,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Measures:
-    """All that is measured; seeks in milliseconds, over all clips of the page."""
+    """All measurements; seeks in milliseconds, over all clips of the page."""
 
     score: Score
     bytes_with_all_pictures: int
@@ -77,7 +77,7 @@ class Measures:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write JSON if asked to."""
+    """Measure, print a table, and write JSON on request."""
     parser = argparse.ArgumentParser(prog="bench.page", description="Measure a built page.")
     parser.add_argument("--site", type=Path, default=Path("build"), help="built folder (build)")
     parser.add_argument("--runs", type=int, default=3, help="runs of Lighthouse (3)")
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure_page(site: Path, runs: int) -> Measures:
-    """Measure the front page of the built site in that folder."""
+    """Measure the front page of the site built in `site`."""
     front = site / "index.html"
     if not front.is_file():
         sys.exit(f"{front}: is missing; run `make site` first")
@@ -128,7 +128,7 @@ def lighthouse(address: str, chromium: str) -> Score:
 
 
 def score(report: dict[str, Any]) -> Score:
-    """Take the numbers out of a report of Lighthouse, and tell on stderr what is not perfect."""
+    """Extract the numbers of a Lighthouse report, and print imperfect audits to stderr."""
     for audit in report["audits"].values():
         if audit.get("score") is not None and audit["score"] < 0.9:
             print(f"  {audit['id']}: {audit.get('displayValue', audit['title'])}", file=sys.stderr)
@@ -147,7 +147,7 @@ def score(report: dict[str, Any]) -> Score:
 
 
 def _look(address: str, chromium: str) -> tuple[int, list[float]]:
-    """What the page weighs with all its pictures, in bytes, and the times of seeks."""
+    """Return the size of the page with all its images, in bytes, and the times of seeks."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -168,13 +168,13 @@ def _look(address: str, chromium: str) -> tuple[int, list[float]]:
             page.locator(".clip-figure").nth(number).scroll_into_view_if_needed()
             frames = [(7 * each + 3) % (last + 1) for each in range(SEEKS)]
             times = [float(page.evaluate(SEEK, [number, frame])) for frame in frames]
-            seeks += times[1:]  # the first one fetches the clip
+            seeks += times[1:]  # the first one loads the clip
         browser.close()
     return weight, seeks or [0.0]
 
 
 def _published(front: Path) -> str | None:
-    """The address that the site was built for."""
+    """Return the address that the site was built for."""
     found = re.search(r'rel="canonical" href="([^"]+)"', front.read_text(encoding="utf-8"))
     return found[1] if found else None
 
@@ -187,7 +187,7 @@ def _program(name: str) -> str:
 
 
 def markdown(measures: Measures) -> str:
-    """The numbers as a table."""
+    """Return the numbers as a table."""
     score = measures.score
     rows = {
         "Lighthouse: performance": f"{score.performance}",

@@ -2,16 +2,16 @@
 
     python -m bench.priors [--data .data/mnist]
 
-The training images of CIFAR-10, AFHQ, FFHQ and LSUN churches are not ours to ship, and were not at
-hand. At level K little more is left of an image than its mean colour and the lowest cosines, so
-for these sets the starts are drawn from a model of natural images: pictures with the set's mean
-and standard deviation of each channel, a quarter of the variance between the images' mean colours,
-and the rest in cosines whose power falls as 1/f² (Field 1987; Torralba and Oliva 2003), channels
-being alike to 90 % (Ruderman, Cronin and Chiao 1998). They are dissipated as training images would
-be. What the model lacks: where in the image things are (faces in the middle, sky on top), and the
-odd colours that real sets have.
+The training images of CIFAR-10, AFHQ, FFHQ and LSUN churches may not be redistributed, and were not
+available. At level K little more is left of an image than its mean colour and the lowest cosines.
+For these sets the initial states are therefore drawn from a model of natural images: images with
+the set's mean and standard deviation of each channel, a quarter of the variance between the images'
+mean colours, and the rest in cosines with power 1/f² (Field 1987; Torralba and Oliva 2003), with a
+correlation of 90 % between channels (Ruderman, Cronin and Chiao 1998). They are dissipated like
+training images. The model lacks the positions of things in the image (faces in the middle, sky on
+top), and the unusual colours of real sets.
 
-MNIST's priors are of its training images, for which `--data` is needed.
+MNIST's priors are made from its training images, for which `--data` is needed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sitegen.models.registry import preset_prior
 COUNT = 256
 SOURCE = "a model of natural images"
 BETWEEN = 0.25
-"""Share of a pixel's variance that lies between the mean colours of images; CIFAR-10 has 0.29."""
+"""Share of a pixel's variance between the mean colours of images; CIFAR-10 has 0.29."""
 ALIKE = 0.9
 """Correlation of two colour channels."""
 _MEASURED = ("mnist", "mnist-small")
@@ -59,12 +59,12 @@ COLOURS = {
     "ffhq-256": _FFHQ,
     "lsun-church-128": Colours((0.470, 0.483, 0.482), (0.277, 0.276, 0.285)),
 }
-"""As they are commonly used to normalise these sets, to three digits. For LSUN churches we know of
-none; those of Google's Landmarks, photographs of buildings outdoors as well, stand in."""
+"""Values commonly used to normalize these sets, to three digits. None are known for LSUN churches;
+those of Google's Landmarks, also outdoor photographs of buildings, replace them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw the priors, MNIST's only where its training images are given."""
+    """Draw the priors; MNIST's only if its training images are given."""
     parser = argparse.ArgumentParser(prog="bench.priors", description="Draw the presets' priors.")
     parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST's training images")
     options = parser.parse_args(arguments)
@@ -75,13 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def natural_prior(name: str) -> Prior:
-    """The prior of a preset, from pictures of the model of natural images."""
+    """Return the prior of a preset, from images of the model of natural images."""
     card = preset(name)
     return make_prior(natural_pictures(card, COLOURS[name], COUNT), card, COUNT, SOURCE)
 
 
 def natural_pictures(card: ModelCard, colours: Colours, count: int) -> NDArray[np.uint8]:
-    """Pictures (count, 3, N, N) uint8 that have the statistics of natural images, and no things."""
+    """Return uint8 images (count, 3, N, N) with the statistics of natural images only."""
     generator = np.random.default_rng(0)
     shape = (count, *card.shape)
     pictures = np.empty(shape, np.uint8)
@@ -98,7 +98,7 @@ def natural_pictures(card: ModelCard, colours: Colours, count: int) -> NDArray[n
 
 
 def _scales(size: int, std: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviations (3, N, N) of the cosine coefficients, for pixels of `std` (3,)."""
+    """Return standard deviations (3, N, N) of the cosine coefficients for pixels of `std` (3,)."""
     squares = np.arange(size) ** 2
     radius = squares[:, None] + squares[None, :]
     power = 1 / np.maximum(radius, 1)

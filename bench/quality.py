@@ -1,11 +1,11 @@
-"""Measures how good samples of a model are, of MNIST's format or of faces.
+"""Measure the quality of a model's samples, of MNIST's format or of faces.
 
     python -m bench.quality models/mnist --data .data/mnist
     python -m bench.quality models/faces --data .data/faces
     python -m bench.quality models/mnist --ddpm models/mnist-ddpm --data .data/mnist
     python -m bench.quality --samples x.npz --card models/mnist/model.toml --data .data/mnist
 
-Prints Markdown; `--json FILE` writes the same numbers. README.md beside this file defines them.
+Prints Markdown; `--json FILE` writes the same numbers. README.md in this folder defines them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sitegen.generative.card.card import read_card
 from sitegen.models.registry import model_source
 
 LEAST = 50
-"""Samples; fewer say nothing, for the measures look at 5 neighbours of each and at covariances."""
+"""Smallest number of samples: the measures use 5 neighbours of each, and covariances."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _faces(options: argparse.Namespace) -> None:
-    """The same of faces, which are in colour and have attributes."""
+    """Measure and report faces, which are in colour and have attributes."""
     from bench.judging import faces
 
     if options.ddpm:
@@ -68,7 +68,7 @@ def _faces(options: argparse.Namespace) -> None:
 
 
 def _interpolation(options: argparse.Namespace, classifier: Classifier) -> dict[str, object]:
-    """How even the interpolations of the model are beside those of the DDPM, printed and told."""
+    """Measure, print and return the evenness of interpolations, compared with the DDPM."""
     from bench import interpolation
     from sitegen.core.compute import ComputeTarget
 
@@ -82,7 +82,7 @@ def _interpolation(options: argparse.Namespace, classifier: Classifier) -> dict[
 
 
 def _samples(options: argparse.Namespace, planes: Planes = grey) -> Samples:
-    """Those to be judged; SystemExit where nothing says which, or they are too few."""
+    """Return the samples to judge; raises SystemExit if none are given, or too few."""
     if options.samples:
         card = read_card(options.card) if options.card else None
         sigmas = card.schedule.sigmas if card and card.blur else None
@@ -95,7 +95,7 @@ def _samples(options: argparse.Namespace, planes: Planes = grey) -> Samples:
         raise SystemExit("give a model's folder, or --samples FILE.npz")
     if options.count < LEAST:
         raise SystemExit(f"--count {options.count}: too few to judge; draw {LEAST} or more")
-    from bench.judging.draw import draw_samples  # a file of samples is measured without the sampler
+    from bench.judging.draw import draw_samples  # not needed for a file of samples
 
     source = model_source(options.model.name, options.model, options.card)
     wanted = 3 if planes is coloured else 1
@@ -127,11 +127,11 @@ def _parser() -> argparse.ArgumentParser:
         help="idx files, plain or .gz, or the faces of `make data`",
     )
     add("--count", type=int, default=2000, help="samples to draw from a model (2000)")
-    add("--trajectories", type=int, default=500, help="of them, how many to watch (500)")
+    add("--trajectories", type=int, default=500, help="number of them to watch (500)")
     add("--seed", type=int, default=0, help="seed of the drawn samples (0)")
-    add("--device", default="cpu", help="where to sample (cpu)")
+    add("--device", default="cpu", help="device to sample on (cpu)")
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="(float32)")
-    add("--cache", type=Path, default=Path(".data"), help="where the classifier is kept (.data)")
+    add("--cache", type=Path, default=Path(".data"), help="folder of the classifier (.data)")
     add("--ddpm", type=Path, metavar="DIR", help="a DDPM to compare the interpolations with")
     add("--pairs", type=int, default=64, help="pairs of samples to interpolate between (64)")
     add("--json", type=Path, metavar="FILE", help="also write the numbers there")

@@ -1,20 +1,20 @@
-"""Compares a plain sampling loop, ours, and the floor: what the arithmetic alone would take.
+"""Compare a plain sampling loop, sitegen's, and the floor: the time of the arithmetic alone.
 
     python -m bench.sampling [NAME …] [--images 1 40] [--precision float32] [--json FILE]
 
 NAME is a shipped model or a preset, whose architecture gets random weights. Each U-Net is timed
-at one of its levels, with all that a model does around it:
+at one of its levels, with everything that a model does around it:
 
 - plain: eager torch in float32, all images at once, with torch's own threads;
-- ours: as figures are sampled, in chunks and by the engine that is chosen here;
+- ours: as figures are sampled, in chunks and by the engine chosen for this machine;
 - floor: the operations that torch counts in an evaluation, over the rate of a large float32
-  matrix product by whichever library here is the fastest at it (torch, numpy or ONNX Runtime).
+  matrix product by the fastest library on this machine (torch, numpy or ONNX Runtime).
 
-All are measured in turn, thrice in a row, again and again, and the least time of each counts, for
-matrix products that of the whole run: so another program that comes and goes does not decide.
-`OMP_NUM_THREADS` says how many cores to use. With one core `--clock cpu` counts this process's own
-time, which says more on a machine where others compute, too; with several it is the sum of what all
-have worked.
+All are measured in turn, three times in a row, repeatedly, and the minimum of each counts; for
+matrix products it is that of the whole run. Other programs that run for a while therefore do not
+matter. `OMP_NUM_THREADS` sets the number of cores. With one core `--clock cpu` counts this
+process's CPU time, which is more reliable on a busy machine; with several it is the sum over all
+cores.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ NAMES = (
     "preset afhq-64",
 )
 MATRIX = 1536
-"""Rows and columns of the matrices that give the rate."""
+"""Rows and columns of the matrices for the rate."""
 UNITS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve")
-"""Vector and matrix units as /proc/cpuinfo calls them."""
+"""Vector and matrix units by their names in /proc/cpuinfo."""
 ENOUGH = 30.0
-"""Seconds after which a comparison is not repeated any more, once it has been twice."""
+"""Seconds after which a comparison that was repeated twice is not repeated again."""
 IN_A_ROW = 3
 
 AnyModel = Model | DiffusionModel
@@ -73,7 +73,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Milliseconds an image and level, for one U-Net of a model and a number of images."""
+    """Milliseconds per image and level, for one U-Net of a model and a number of images."""
 
     name: str
     level: int
@@ -85,10 +85,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Report:
-    """All that was measured; `gflops` is the highest rate of each library, in GFLOP a second.
+    """All measurements; `gflops` is the highest rate of each library, in GFLOP per second.
 
-    The floor is the same for all: the highest of these rates. Rates of single comparisons would
-    be lower where other programs happened to be at work, and flatter ours.
+    The floor is the same for all: the highest of these rates. Rates of single comparisons could be
+    lowered by other programs, which would make sitegen look better.
     """
 
     processor: str
@@ -99,12 +99,12 @@ class Report:
     comparisons: list[Comparison]
 
     def floor_ms(self, comparison: Comparison) -> float:
-        """What its arithmetic alone takes, an image and level."""
+        """Return the time of the arithmetic alone, per image and level."""
         return 1e3 * comparison.gflop / max(self.gflops.values())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write JSON if asked to."""
+    """Measure, print a table, and write JSON on request."""
     parser = argparse.ArgumentParser(prog="bench.sampling", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help="what to measure")
@@ -158,7 +158,7 @@ def measure(
 
 
 def model_called(name: str) -> AnyModel:
-    """A shipped model, or after "preset" an architecture with random weights."""
+    """Return a shipped model, or after "preset" an architecture with random weights."""
     word, _, known = name.partition(" ")
     if word != "preset":
         return load_model(ROOT / "models" / name)
@@ -171,13 +171,13 @@ def model_called(name: str) -> AnyModel:
 
 
 def unet_levels(model: AnyModel) -> list[int]:
-    """The lowest level of each band that has a U-Net."""
+    """Return the lowest level of each band with a U-Net."""
     bands = model.card.networks
     return [band.lowest_level for band in bands if isinstance(band.unet, UNetConfig)]
 
 
 def matrix_products() -> dict[str, Callable[[], object]]:
-    """Products of large matrices by each library, with its own threads."""
+    """Return products of large matrices by each library, with its own threads."""
     first, second = torch.rand(2, MATRIX, MATRIX)
     left, right = first.numpy(), second.numpy()
     products: dict[str, Callable[[], object]] = {
@@ -191,7 +191,7 @@ def matrix_products() -> dict[str, Callable[[], object]]:
 
 
 def onnx_product() -> Callable[[Mapping[str, np.ndarray]], object] | None:
-    """The product of two matrices a and b by ONNX Runtime, where it is installed."""
+    """Return the product of two matrices by ONNX Runtime, or None if it is not installed."""
     try:
         import onnxruntime
         from onnx import TensorProto, helper
@@ -214,10 +214,9 @@ def onnx_product() -> Callable[[Mapping[str, np.ndarray]], object] | None:
 def least_seconds(
     runs: Mapping[str, Callable[[], object]], repetitions: int, clock: Clock = time.perf_counter
 ) -> dict[str, float]:
-    """The least time of each of the runs, which take turns; the first turn does not count.
+    """Return the minimum time of each of the runs, which take turns; the first turn is a warm-up.
 
-    A turn is `IN_A_ROW` runs, since in sampling one follows the other, too: the first finds nothing
-    in the caches of what it needs.
+    A turn is `IN_A_ROW` runs, as in sampling; the first of them finds its data in no cache.
     """
     for run in runs.values():
         run()
@@ -234,14 +233,14 @@ def least_seconds(
 
 
 def operations(model: AnyModel, states: Tensor, level: int) -> int:
-    """Floating-point operations of an evaluation, as torch counts them."""
+    """Return the floating-point operations of an evaluation, as torch counts them."""
     with FlopCounterMode(display=False) as counter:
         model(states, level)
     return int(counter.get_total_flops())
 
 
 def processor(cpuinfo: str) -> tuple[str, list[str]]:
-    """Name and units of the first processor that /proc/cpuinfo tells of."""
+    """Return the name and units of the first processor in /proc/cpuinfo."""
     told: dict[str, str] = {}
     for line in cpuinfo.splitlines():
         name, _, value = line.partition(":")
@@ -251,7 +250,7 @@ def processor(cpuinfo: str) -> tuple[str, list[str]]:
 
 
 def markdown(report: Report) -> str:
-    """The numbers as a table."""
+    """Return the numbers as a table."""
     rates = ", ".join(f"{name} {rate:.0f}" for name, rate in report.gflops.items())
     head = [
         f"{report.processor} ({', '.join(report.units) or 'no units known'}), {report.cores} "

@@ -1,15 +1,15 @@
-"""Measures how the cost of a build grows: time and peak memory against the size of what is asked.
+"""Measure how the cost of a build grows: time and peak memory against the size of the request.
 
     python -m bench.scaling [--only samples levels …] [--picture FOLDER] [--json FILE]
 
-A site with a model of random weights, as small as can be, is built cold, once for each size of
-one of four things: samples of a figure, levels of the model, pixels a side of its images, and
-figures of the page. Time is the processor's, of all cores and with the encoder, so that other
-programs count little; memory is the most that sitegen and what it started held at a time, looked
-at every 10 ms. The work is counted in pixels that the network sees, so a straight line through the
-times means linear. A network for twice the side halves it once more, as published ones do, so that
-attention, which costs the square of the pixels that it sees, sees no more of them. `--picture`
-writes a drawing of each into that folder. Linux only.
+A site with a minimal model of random weights is built cold, once for each size of one of four
+things: samples of a figure, levels of the model, pixels per side of its images, and figures of the
+page. Time is CPU time, of all cores and with the encoder, so that other programs matter little.
+Memory is the peak of sitegen and its child processes, sampled every 10 ms. Work is counted in
+pixels that the network sees, so a straight line through the times means linear. A network for twice
+the side has one more halving, as published ones do, so that the input of attention, whose cost is
+quadratic in its pixels, keeps its size. `--picture` writes a drawing of each into that folder.
+Linux only.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from tests.support.tinymodel import write_model
 
 COLOURS = "#334279", "#b0472d"
 ATTENDED = 16
-"""The side of what the network's attention sees, unless the images are smaller."""
+"""Side of the input of the network's attention, unless the images are smaller."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """What is built: so many figures with so many samples of a model with these levels and side."""
+    """Request: figures, with samples of a model, with these levels and side."""
 
     figures: int = 1
     samples: int = 4
@@ -67,7 +67,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Cost:
-    """The processor's seconds of a cold build, and the bytes that it held at its peak."""
+    """CPU seconds of a cold build, and its peak memory in bytes."""
 
     size: Size
     seconds: float
@@ -75,7 +75,7 @@ class Cost:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print tables, and write what is asked for."""
+    """Measure, print tables, and write the files requested."""
     parser = argparse.ArgumentParser(prog="bench.scaling", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--only", nargs="+", choices=[*SERIES], default=[*SERIES], metavar="WHAT")
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(size: Size) -> Cost:
-    """Build a site of that size in a folder that goes."""
+    """Build a site of that size in a temporary folder."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "site")
         write(folder, size)
@@ -105,7 +105,7 @@ def measure(size: Size) -> Cost:
 
 
 def write(folder: Path, size: Size) -> None:
-    """The site and its model."""
+    """Write the site and its model."""
     (folder / "pages").mkdir(parents=True)
     text = 'title = "A"\n[models.tiny]\npath = "models/tiny"\n'
     (folder / "site.toml").write_text(text, encoding="utf-8")
@@ -125,7 +125,7 @@ def write(folder: Path, size: Size) -> None:
 
 
 def quieten(weights: Path) -> None:
-    """Have a network answer next to nothing, so that no number of levels leads out of [0, 1]."""
+    """Scale a network's output to almost 0, so that states stay in [0, 1] for all levels."""
     tensors = load_file(weights)
     for name in ("out.2.weight", "out.2.bias"):
         tensors[name] = tensors[name] * 1e-4
@@ -138,9 +138,9 @@ def _children_seconds() -> float:
 
 
 def curvature(costs: Sequence[Cost]) -> float:
-    """The exponent by which time grows with the work, above what nothing takes; 1 is linear.
+    """Return the exponent of the growth of time with work, above the fixed cost; 1 is linear.
 
-    Nothing takes as long as the first build, and the last two tell how it grows from there.
+    The fixed cost is the time of the first build; the last two builds give the exponent.
     """
     base = min(cost.seconds for cost in costs[:2])
     middle, last = costs[-2], costs[-1]
@@ -150,7 +150,7 @@ def curvature(costs: Sequence[Cost]) -> float:
 
 
 def markdown(name: str, costs: Sequence[Cost]) -> str:
-    """The numbers of one series as a table."""
+    """Return the numbers of one series as a table."""
     lines = [
         f"| {WORDS[name]} | work | seconds of the processor | peak memory, MB |",
         "| ---: | ---: | ---: | ---: |",
@@ -165,9 +165,9 @@ def markdown(name: str, costs: Sequence[Cost]) -> str:
 
 
 def chart(name: str, costs: Sequence[Cost]) -> Drawing:
-    """Time and memory over the work, one above the other, each from zero."""
+    """Draw time and memory over the work, one above the other, each from zero."""
     series = (
-        ("Seconds of the processor", [cost.seconds for cost in costs]),
+        ("CPU seconds", [cost.seconds for cost in costs]),
         ("Peak memory, MB", [cost.peak_bytes / 1e6 for cost in costs]),
     )
     parts = [
@@ -178,13 +178,15 @@ def chart(name: str, costs: Sequence[Cost]) -> Drawing:
         for cost in costs
     )
     words = f"The horizontal axis is linear in the work. {told}."
-    return Drawing(480, 500, 640, f"Cost of a build by {WORDS[name]}", words, group(*parts))
+    return Drawing(
+        480, 500, 640, f"Cost of a build by {WORDS[name]}", group(*parts), description=words
+    )
 
 
 def _plot(
     name: str, costs: Sequence[Cost], at: int, title: str, ys: Sequence[float]
 ) -> list[object]:
-    """One of two panels: what was measured as dots, joined by lines."""
+    """Draw one of two panels: the measurements as dots, joined by lines."""
     work = [cost.size.work / costs[-1].size.work for cost in costs]
     ticks = [(x, f"{getattr(cost.size, name):,}") for x, cost in zip(work, costs, strict=True)]
     apart = [ticks[0], *(tick for tick in ticks[1:] if tick[0] > 0.08)]

@@ -1,7 +1,7 @@
-"""A server for tests and measurements that answers as GitHub Pages does.
+"""Server for tests and measurements that responds like GitHub Pages.
 
-The site lies under the sub-path `/sub/`. There are byte ranges, without which no browser can jump
-in a clip, gzip for text, and the site's `404.html` for every address that leads nowhere.
+The site is under the sub-path `/sub/`. The server supports byte ranges, which browsers need for
+seeking in a clip, and gzip for text, and sends the site's `404.html` for unknown addresses.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _ROOT = "/sub/"
 
 
 class PagesHandler(SimpleHTTPRequestHandler):
-    """Serves the folder `directory` under `/sub/`; `published` is an address to write as ours.
+    """Handler for the folder `directory` under `/sub/`; replaces the address `published`.
 
-    A `plain` one is another host, which knows neither ranges nor compression.
+    A `plain` one is another host, without ranges and compression.
     """
 
     protocol_version = "HTTP/1.1"
@@ -38,17 +38,17 @@ class PagesHandler(SimpleHTTPRequestHandler):
         super().__init__(*args, **kwargs)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def handle(self) -> None:
-        """Answer, and do not mind a browser that goes away."""
+        """Respond, and ignore a browser that disconnects."""
         try:
             super().handle()
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
     def send_head(self) -> io.BytesIO | None:
-        """Send the status and the headers; what is returned is the body."""
+        """Send the status and the headers, and return the body."""
         asked = self.path.partition("?")[0]
         inside = asked.startswith(_ROOT)
         path = Path(self.translate_path(asked.removeprefix(_ROOT[:-1]) if inside else "/404.html"))
@@ -95,7 +95,7 @@ class PagesHandler(SimpleHTTPRequestHandler):
         return io.BytesIO(body)
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
-        """Send the body; browsers leave renders half read."""
+        """Send the body; browsers stop reading clips halfway."""
         try:
             outputfile.write(source.read())
         except (BrokenPipeError, ConnectionResetError):
@@ -104,9 +104,9 @@ class PagesHandler(SimpleHTTPRequestHandler):
 
 @contextmanager
 def serving(folder: Path, published: str | None = None, *, plain: bool = False) -> Iterator[str]:
-    """Serve the site in `folder` on 127.0.0.1; the address of its front page.
+    """Serve the site in `folder` on 127.0.0.1, and yield the address of its front page.
 
-    Where the site was built for the address `published`, its pages name the served one instead. A
+    If the site was built for the address `published`, its pages contain the served one instead. A
     `plain` host has neither ranges nor compression.
     """
     handler = functools.partial(

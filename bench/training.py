@@ -1,9 +1,9 @@
-"""Compares `sitegen train` with the plain loop: python -m bench.training [--data .data/mnist].
+"""Compare `sitegen train` with a plain loop: python -m bench.training [--data .data/mnist].
 
-Both make steps of the same cascade on the same images, in turn: the plain loop in float32 with
-Adam, all of a batch through the networks of its levels; ours as `sitegen train` does by itself.
-`OMP_NUM_THREADS` says how many cores to use. It prints the time an image takes, the
-losses after equally many steps, and the ratio of the times.
+Both train the same cascade on the same images, in turn: the plain loop in float32 with Adam, with
+the whole batch through the networks of its levels; ours with the defaults of `sitegen train`.
+`OMP_NUM_THREADS` sets the number of cores. Prints the time per image, the losses after equally many
+steps, and the ratio of the times.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUNDS = 5
 
 
 def measured(run: Run, steps: int) -> tuple[float, float]:
-    """Seconds an image takes in `steps` in a row, and the mean loss of the last of them."""
+    """Return the seconds per image in `steps` in a row, and the mean loss of the last of them."""
     started = time.perf_counter()
     for _ in range(steps):
         _, losses = run.advance()
@@ -36,10 +36,10 @@ def measured(run: Run, steps: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(".data/mnist"))
-    parser.add_argument("--steps", type=int, default=8, help="in a row")
+    parser.add_argument("--steps", type=int, default=8, help="steps in a row")
     arguments = parser.parse_args()
     images = read_images(arguments.data)
     card = small_card(images.shape[2], images.shape[1])

@@ -3,7 +3,7 @@
     python -m bench.walk
 
 `count` is followed from the call `trajectories("tiny", count=7)` in a page to the finished clip. A
-function counts if one of its arguments carries the number 7: as itself, as the length of a sequence
+function counts if one of its arguments carries the number 7: directly, as the length of a sequence
 or an array, or in an object, down to `DEPTH` attributes. `checkpoint` is the path of a file of
 weights, from `sitegen add` to loaded weights; a function counts if an argument carries that path.
 """
@@ -191,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="bench.walk", description="Trace values through the code."
     )
-    parser.add_argument("--check", action="store_true", help="fail where a limit is exceeded")
+    parser.add_argument("--check", action="store_true", help="fail if a limit is exceeded")
     parser.add_argument("--json", action="store_true", help="print every step as JSON")
     options = parser.parse_args(arguments)
     walks = []

@@ -1,1 +1,1 @@
-"""How models are made that `sitegen train` alone does not make: one module a step of a recipe."""
+"""Recipes for models that `sitegen train` alone does not make: one module for each step."""

@@ -1,8 +1,8 @@
-"""Puts networks for bands of levels together into a cascade: python -m recipes.cascade --help.
+"""Combine networks for bands of levels into a cascade: python -m recipes.cascade --help.
 
-A network of the model stays where no run takes its place: a U-Net where none sees as many pixels,
-an MLP over cosines where none begins at its level. MLPs that all begin at other levels, the lowest
-at or below those of the model, are a new division, and none of the old ones stays.
+A network of the model is kept unless a run replaces it: a U-Net if no run has as many pixels, an
+MLP over cosines if no run begins at its level. If all MLPs of the runs begin at other levels, the
+lowest at or below those of the model, they are a new division and replace all old ones.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from sitegen.models.registry import ModelSource, model_source
 
 
 def spread(highest: int, steps: int, bottom: int = 0) -> tuple[int, ...]:
-    """`steps` levels from `highest` down, evenly spaced on the way to `bottom`, which follows."""
+    """Return `steps` levels from `highest` down, evenly spaced towards `bottom` (excluded)."""
     return tuple(round(highest - step * (highest - bottom) / steps) for step in range(steps))
 
 
 def visited_levels(card: ModelCard, below: int, steps: int) -> tuple[int, ...]:
-    """All levels from K to `below`, and `steps` more from there down."""
+    """Return all levels from K to `below`, and `steps` more from there down."""
     return (*range(card.levels, below, -1), *spread(below, steps))
 
 
 def spread_over_bands(card: ModelCard, steps: Sequence[int]) -> tuple[int, ...]:
-    """So many levels of each of the card's bands, the finest first, evenly spaced in it."""
+    """Return the given number of levels for each band, the finest first, evenly spaced in it."""
     bottoms = [band.lowest_level - 1 for band in card.networks]
     tops = [*bottoms[1:], card.levels]
     parts = [spread(*each) for each in zip(tops, steps, bottoms, strict=True)]
@@ -55,7 +55,7 @@ def write_model(
 ) -> ModelCard:
     """Write a model into `folder` and return its card, without notes of quality.
 
-    Prior and example are copied from `source`; the rest is as `write_networks` has it.
+    Prior and example are copied from `source`; the rest is as in `write_networks`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for part in (card.prior, card.example):
@@ -74,7 +74,7 @@ def write_networks(
     """Write weights and card into `folder` and return the card, without notes of quality.
 
     `tensors` are the statistics, stored with the weights of the `networks`. Tensors named in
-    `small` are stored as one byte a number.
+    `small` are stored as one byte per number.
     """
     weights = dict(tensors)
     for prefix, net in zip(prefixes(card), networks, strict=True):
@@ -86,11 +86,11 @@ def write_networks(
 
 
 def matrices(card: ModelCard, networks: Sequence[nn.Module]) -> list[str]:
-    """The names of the networks' weights that are worth a byte each: large matrices and kernels.
+    """Return the names of the weights to store as bytes: large matrices and kernels.
 
-    Not those of the first and the last layers. They are few, and what goes into an MLP over cosines
-    has to be weighed finely: its loss on the shipped faces rose by 1.5 % with a byte there, and by
-    0.2 % with bytes everywhere else.
+    The first and last layers are excluded. They are small, and the inputs of an MLP over cosines
+    need precise weights: bytes there increased its loss on the shipped faces by 1.5 %, and bytes
+    everywhere else by 0.2 %.
     """
     return [
         prefix + name
@@ -100,7 +100,7 @@ def matrices(card: ModelCard, networks: Sequence[nn.Module]) -> list[str]:
 
 
 def staying(card: ModelCard, runs: Sequence[Band]) -> list[Band]:
-    """The bands of a model whose networks no run replaces. SystemExit if levels were left out."""
+    """Return the bands that no run replaces. Raises SystemExit if levels would be left out."""
     sides = {band.side or card.image_size for band in runs if not band.cosines}
     begin = {band.lowest_level for band in runs if band.cosines}
     old = {band.lowest_level for band in card.networks if band.cosines}
@@ -122,19 +122,19 @@ def staying(card: ModelCard, runs: Sequence[Band]) -> list[Band]:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of the model that the networks are for")
-    parser.add_argument("runs", type=Path, nargs="+", help="what runs of its bands saved")
+    parser.add_argument("runs", type=Path, nargs="+", help="files saved by runs of its bands")
     parser.add_argument("--below", type=int, default=38, help="from this level on down,")
     parser.add_argument(
-        "--steps", type=int, default=14, help="so many are visited, unless the model is a cascade"
+        "--steps", type=int, default=14, help="number of levels visited, unless it is a cascade"
     )
     parser.add_argument(
-        "--visits", type=int, nargs="+", help="how many levels of each band instead, finest first"
+        "--visits", type=int, nargs="+", help="number of levels of each band instead, finest first"
     )
     parser.add_argument(
-        "--small", action="store_true", help="store a byte a weight instead of float16"
+        "--small", action="store_true", help="store weights as one byte instead of float16"
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
     arguments = parser.parse_args()

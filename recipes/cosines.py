@@ -1,4 +1,4 @@
-"""What training a network for coarse levels takes: the lowest cosines of images and states."""
+"""Lowest cosines of images and states, for training a network of the coarse levels."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sitegen.generative.process.model import Model, linear_estimate
 
 @dataclass(frozen=True)
 class LowCosines:
-    """What is known without a network of the lowest cosines, for the levels 0 … K.
+    """Statistics of the lowest cosines at levels 0 … K, without a network.
 
     All but `data_mean` m (1, C·side²) are (K + 1, C·side²): `mean` A_k m and `std` of a state's
-    coefficients, `attenuation` A_k, `gain` G_k, `unknown` √R_k, and `weight` A_{k−1}² R_k, what an
-    error of r costs; it is 0 at level 0.
+    coefficients, `attenuation` A_k, `gain` G_k, `unknown` √R_k, and `weight` A_{k−1}² R_k, the cost
+    of an error of r; it is 0 at level 0.
     """
 
     mean: Tensor
@@ -30,16 +30,16 @@ class LowCosines:
     data_mean: Tensor
     noise_std: float
     axes: Tensor | None = None
-    """Those that a network which is trained sees z along (`principal_axes`), if not its own."""
+    """Axes along which a network in training sees z (`principal_axes`); None for the original."""
 
     @property
     def levels(self) -> int:
-        """K."""
+        """K, the number of levels."""
         return len(self.mean) - 1
 
     @classmethod
     def of(cls, model: Model, side: int) -> LowCosines:
-        """Those of a "preconditioned" model."""
+        """Compute the statistics of a "preconditioned" model."""
         statistics, noise_std = model.statistics, model.card.training_noise_std
         assert statistics is not None
         here = model.attenuation(torch.arange(model.card.levels + 1)).expand(-1, *model.card.shape)
@@ -58,15 +58,15 @@ class LowCosines:
         )
 
     def estimate(self, coefficients: Tensor, levels: Tensor) -> Tensor:
-        """x̂_0 (N, C·side²), the linear estimate of the sharp image, from those of states."""
+        """Return x̂_0 (N, C·side²), the linear estimate of the sharp image, from a state's."""
         return self.data_mean + self.gain[levels] * (coefficients - self.mean[levels])
 
     def standardised(self, coefficients: Tensor, levels: Tensor) -> Tensor:
-        """Give z (N, C·side²) for the coefficients of states."""
+        """Return z (N, C·side²) for the coefficients of states."""
         return (coefficients - self.mean[levels]) / self.std[levels]
 
     def answer(self, net: CosineNet, coefficients: Tensor, levels: Tensor) -> Tensor:
-        """The r (N, C·side²) of a network for the coefficients of states."""
+        """Return the r (N, C·side²) of a network for the coefficients of states."""
         z, place = self.standardised(coefficients, levels), levels / self.levels
         if self.axes is None:
             found: Tensor = net(z, place)
@@ -76,23 +76,23 @@ class LowCosines:
         return net.answer(along, phases, place)
 
     def cost(self, error: Tensor, levels: Tensor) -> Tensor:
-        """What errors of r (N, C·side²) cost (N,), as a share of the linear estimate's error."""
+        """Return the cost (N,) of errors of r (N, C·side²), relative to the linear estimate's."""
         weight = self.weight[levels]
         return (weight * error.square()).sum(1) / weight.sum(1)
 
 
 def low_cosines(images: Tensor, side: int, chunk: int = 4096) -> Tensor:
-    """The lowest coefficients (N, C·side²) of uint8 images (N, C, H, W)."""
+    """Return the lowest coefficients (N, C·side²) of uint8 images (N, C, H, W)."""
     parts = torch.split(images, chunk)
     return torch.cat([lowest(dct2(part.float() / 255), side) for part in parts])
 
 
 def principal_axes(known: LowCosines, sharp: Tensor, levels: range) -> tuple[Tensor, Tensor]:
-    """Axes (n, n) along which the z of states are white, and how much of each (n,) is no noise.
+    """Return axes (n, n) along which the z of states are white, and the signal share (n,) of each.
 
-    Most of the z of a coarse state are noise, and the others go together: along their own axes they
-    are hard to tell apart for a network that sees all z alike large. `sharp` (N, n) are the lowest
-    cosines of images; the covariance is that of their states at all of the `levels` together.
+    Most of the z of a coarse state are noise, and the others are correlated; a network that sees
+    all of them at equal scale can hardly separate them. `sharp` (N, n) are the lowest cosines of
+    images; the covariance is that of their states at all `levels` together.
     """
     signal = torch.zeros(sharp.shape[1], sharp.shape[1], dtype=torch.float64)
     noise = torch.zeros(sharp.shape[1], dtype=torch.float64)
@@ -114,9 +114,9 @@ def draw_states(
     noisier: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Coefficients of images, of their states (count, C·side²), and of the levels `among`.
+    """Return coefficients of images, of their states (count, C·side²), and levels from `among`.
 
-    The noise of a state is that of training times 1 to `noisier`, by chance.
+    The noise of a state is that of training times a random factor from 1 to `noisier`.
     """
     images = sharp[torch.randint(len(sharp), (count,), generator=generator)]
     levels = torch.randint(among.start, among.stop, (count,), generator=generator)

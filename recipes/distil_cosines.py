@@ -1,7 +1,7 @@
-"""Makes a small network for the coarse levels of a model from a large one.
+"""Distil a large network for the coarse levels of a model into a small one.
 
-python -m recipes.distil_cosines --help. The answer of the large network has none of a target's
-noise in it, so the small one learns from it in minutes what it would need hours for.
+python -m recipes.distil_cosines --help. The output of the large network lacks the noise of a
+training target, so the small one learns from it in minutes instead of hours.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ TRAINING = TrainingOptions(
     ema_decay=0.998,
 )
 NOISIER = 1.3
-"""How many times the noise of training a state has at most: a sampler adds more, and errs."""
+"""Largest factor on the training noise of a state, since a sampler adds more and makes errors."""
 POOL = 1 << 17
 FRESH = 1024
 FRESH_EVERY = 8
-"""Every so many steps, so many of the pool of states give way to new ones."""
+"""Steps between two replacements of `FRESH` states of the pool."""
 
 
 class Lessons:
-    """A pool of states (standardised coefficients and levels) with the answers of a network."""
+    """Pool of states (standardized coefficients and levels) with the outputs of a network."""
 
     def __init__(
         self, known: LowCosines, sharp: Tensor, teacher: CosineNet, levels: range, size: int
@@ -58,20 +58,20 @@ class Lessons:
         return [*drawn[1:], torch.cat(answers)]
 
     def renew(self, turn: int, generator: torch.Generator) -> None:
-        """Put new lessons in the place of the oldest."""
+        """Replace the oldest lessons by new ones."""
         count = min(FRESH, self.size)
         start = turn * count % (self.size - self.size % count)
         for old, new in zip(self._pool, self._taught(count, generator), strict=True):
             old[start : start + count] = new
 
     def draw(self, count: int, generator: torch.Generator) -> list[Tensor]:
-        """States (count, C·side²), their levels, and the answers that are wanted."""
+        """Return states (count, C·side²), their levels, and the wanted outputs."""
         chosen = torch.randint(self.size, (count,), generator=generator)
         return [part[chosen] for part in self._pool]
 
 
 def distillation_loss(lessons: Lessons, training: TrainingOptions) -> Loss:
-    """How far the answer is from the teacher's, as a share of what the linear estimate leaves."""
+    """Return the distance from the teacher's output, as a share of the linear estimate's error."""
 
     def loss(net: CosineNet, step: int, generator: torch.Generator) -> Tensor:
         if step % FRESH_EVERY == 0:
@@ -83,11 +83,11 @@ def distillation_loss(lessons: Lessons, training: TrainingOptions) -> Loss:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of a preconditioned model")
     parser.add_argument(
-        "--teacher", type=Path, required=True, help="what recipes.train_cosines made"
+        "--teacher", type=Path, required=True, help="file written by recipes.train_cosines"
     )
     parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
     parser.add_argument(

@@ -1,8 +1,8 @@
-"""Trains a small U-Net on a model's own answers, for a band of its levels.
+"""Train a small U-Net on a model's own outputs, for a band of its levels.
 
-python -m recipes.distil_unet --help. An answer has none of a target's noise in it, so a small
-network learns from it with a tenth of the images. It begins with those layers of the model's U-Net
-that have the same place in it. A run that was stopped goes on where it was saved.
+python -m recipes.distil_unet --help. An output lacks the noise of a training target, so a small
+network needs only a tenth of the images. It starts with the layers of the model's U-Net that have
+the same position. An interrupted run resumes from its last save.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from sitegen.generative.training.loss import draw_levels
 from sitegen.generative.training.options import TrainingOptions
 
 NOISIER = 1.3
-"""How many times the noise of training a state has at most: a sampler adds more, and errs."""
+"""Largest factor on the training noise of a state, since a sampler adds more and makes errors."""
 POOL = 1 << 14
 RENEWED = 4
-"""Of the pool of lessons this part of a batch is new at each step."""
+"""Divisor of the batch size that gives the number of new lessons in a step."""
 TRAINING = TrainingOptions(
     batch_size=32,
     learning_rate=1e-3,
@@ -46,9 +46,9 @@ LIGHT = UNetConfig(32, (1, 2, 2), num_res_blocks=1)
 
 @dataclass(frozen=True)
 class Plan:
-    """A band with the highest level that it learns, and how many states it sees.
+    """Plan for a band: the highest level that it learns, and its number of states.
 
-    `places` are blocks of the large U-Net that the small one begins with, by the name of its own.
+    `places` are blocks of the large U-Net to start from, by the name of the small one's blocks.
     """
 
     band: Band
@@ -89,17 +89,16 @@ PLANS = {
     "fine": Plan(Band(1, unet=LIGHT), 40, 38_400),
 }
 ANYWHERE = ("time_embed", "middle_block")
-"""Parts that are in the same place in both."""
+"""Parts with the same position in both networks."""
 
 Lesson = list[Tensor]
-"""What networks see (N, C, side, side), at which levels (N,), and the answers that are wanted."""
+"""Inputs (N, C, side, side), levels (N,), and the wanted outputs."""
 
 
 class Pool:
-    """Lessons, each of which comes up several times.
+    """Pool of lessons, each of which is used several times.
 
-    The pool fills up batch by batch; after that a few new ones take the place of the oldest at each
-    step.
+    The pool fills batch by batch. After that, some new lessons replace the oldest at each step.
     """
 
     def __init__(self, teach: Callable[[int, torch.Generator], Lesson], size: int) -> None:
@@ -107,7 +106,7 @@ class Pool:
         self._kept: Lesson = []
 
     def draw(self, count: int, step: int, generator: torch.Generator) -> Lesson:
-        """A batch of the pool, once it has some new ones."""
+        """Add new lessons, and return a batch of the pool."""
         filling = not self._kept or len(self._kept[0]) < self.size
         fresh = self.teach(count if filling else count // RENEWED, generator)
         if filling:
@@ -123,9 +122,9 @@ class Pool:
 
 
 def distillation_loss(model: Model, images: Tensor, plan: Plan, training: TrainingOptions) -> Loss:
-    """How far a network's answers are from the model's (N,), for states of uint8 `images`.
+    """Return the distance (N,) of a network's outputs from the model's, for uint8 `images`.
 
-    It is a share of the linear estimate's error, by the lowest cosines of r.
+    It is a share of the linear estimate's error, over the lowest cosines of r.
     """
     levels = torch.arange(1, model.card.levels + 1)
     density = ((levels >= plan.band.lowest_level) & (levels <= plan.highest_level)).double()
@@ -163,7 +162,7 @@ def _cosine_loss(model: Model, drawn: _Drawn, side: int, training: TrainingOptio
 
 
 def shared_layers(large: UNet, plan: Plan) -> dict[str, Tensor]:
-    """The layers of a large U-Net under the names of the small one that begins with them."""
+    """Return layers of a large U-Net under the names in the small one that starts with them."""
     found = {}
     for name, value in large.state_dict().items():
         if name.startswith(ANYWHERE):
@@ -175,13 +174,13 @@ def shared_layers(large: UNet, plan: Plan) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of a preconditioned model")
     parser.add_argument("band", choices=PLANS, help="which band of levels")
     parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
     parser.add_argument("--output", type=Path, required=True, help="file for the state of the run")
-    parser.add_argument("--states", type=int, help="how many to see, unless as many as planned")
+    parser.add_argument("--states", type=int, help="number of states, by default that of the plan")
     arguments = parser.parse_args()
     plan = PLANS[arguments.band]
     model = read_model(arguments.model)

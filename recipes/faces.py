@@ -31,7 +31,7 @@ from sitegen.cli import exits
 from sitegen.generative.card.card import BlurRange, FileRef, ModelCard, SamplingConfig
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.checkpoints.weights import RESIDUAL
-from sitegen.generative.data.prior import PRIOR_NAME, make_prior
+from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
@@ -53,7 +53,6 @@ BANDS = (
 VISITS = (11, 10, 12, 21, 15)
 """Levels of each band that sampling visits."""
 GUIDANCE = (0.1, 0.1, 0.1, 0.0, 0.0)
-PRIOR_IMAGES = 4000
 STATISTICS_NAME = "statistics.pt"
 
 

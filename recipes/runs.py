@@ -1,4 +1,4 @@
-"""A run that trains the network of one band of levels: steps, averages, saving, going on."""
+"""Training run of the network of one band of levels: steps, averages, saving, resuming."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ OPTIONS = (
     *("images", "batch_size", "learning_rate", "warmup_steps", "decay_share", "ema_decay"),
     *("gradient_clip", "seed", "optimizer", "muon_learning_rate"),
 )
-"""The training options that a run heeds."""
+"""Training options that a run uses."""
 REPORT_EVERY = 50
 
 Loss = Callable[[Any, int, torch.Generator], Tensor]
-"""The loss (N,) of the network at a step; everything random of it comes from the generator."""
+"""Loss (N,) of the network at a step; all its randomness comes from the generator."""
 
 
 class BandRun:
-    """A run in memory; what its loss draws in a step comes from (seed, step).
+    """Run in memory; its randomness in a step comes from (seed, step).
 
-    An MLP over cosines is trained by AdamW, unless the options say Muon; a U-Net as they say.
+    AdamW trains an MLP over cosines unless the options select Muon; U-Nets follow the options.
     """
 
     def __init__(self, band: Band, card: ModelCard, loss: Loss, training: TrainingOptions) -> None:
@@ -58,9 +58,9 @@ class BandRun:
         self.step = 0
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Take those of `weights` that the network has, too; a run that goes on has its own.
+        """Load those of `weights` that the network has; a resumed run has its own.
 
-        Raises RefusedError where it has none of them.
+        Raises RefusedError if there are none.
         """
         own = self.net.state_dict()
         if self.axes is not None:
@@ -68,7 +68,7 @@ class BandRun:
         known = {n: v for n, v in weights.items() if n in own and v.shape == own[n].shape}
         if not known:
             raise RefusedError(
-                "the weights to begin with are of another network, none of them fits; begin with a "
+                "the initial weights are for another network, none of them fits; start with a "
                 "model that has such a band"
             )
         own |= known
@@ -76,16 +76,16 @@ class BandRun:
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
 
     def see_along(self, axes: Tensor, shares: Tensor) -> None:
-        """Let an MLP see z along `axes` (n, n), in its random features as much of each as `shares`.
+        """Make an MLP see z along `axes` (n, n), with random features scaled by `shares`.
 
-        The loss has to let it, too (`LowCosines.axes`); what the run gives is for z as it is.
+        The loss must do the same (`LowCosines.axes`); the saved network is for the original z.
         """
         seen = (axes * shares) @ self.net.get_buffer("frequencies")
         self.net.get_buffer("frequencies").copy_(seen.half().float())  # as they are stored
         self.axes = axes
 
     def advance(self) -> float:
-        """One step; gives its loss."""
+        """Take one step and return its loss."""
         generator = torch.Generator().manual_seed(mixed_seed(self.training.seed, self.step))
         loss = self.loss(self.net, self.step, generator).mean()
         self.net.zero_grad()
@@ -105,11 +105,11 @@ class BandRun:
         return loss.item()
 
     def averaged(self) -> nn.Module:
-        """The network with the averaged weights, ready to answer."""
+        """Return the network with the averaged weights, ready for evaluation."""
         return _ready(self.band, self.size, self.net.state_dict() | self.ema, self.axes)
 
     def save(self, path: Path) -> None:
-        """Write the whole state, all or nothing."""
+        """Write the state atomically."""
         own = self.optimizer.state() if self.optimizer else {"optimizer": self.adamw.state_dict()}
         state = {
             "step": self.step,
@@ -123,12 +123,12 @@ class BandRun:
         write_state(path, state)
 
     def _known(self) -> dict[str, Any]:
-        """The network and the options that a run goes on with or not at all."""
+        """Return the network and options that must match when a run resumes."""
         options = asdict(self.training)
         return {"band": plain(self.band), "options": {name: options[name] for name in OPTIONS}}
 
     def restore(self, path: Path) -> None:
-        """Go on from `path`. SystemExit if it is the state of another run."""
+        """Resume from `path`. Raises SystemExit if it is the state of another run."""
         state = torch.load(path, weights_only=True)
         for part, here in self._known().items():
             if state[part] != here:
@@ -146,9 +146,9 @@ class BandRun:
         self.step = state["step"]
 
     def to_the_end(self, path: Path) -> None:
-        """Take all steps that are left, from `path` if it is there; save, and print the losses.
+        """Take all remaining steps, resuming from `path` if it exists; save, and print losses.
 
-        Ctrl-C saves and ends the process; the same command goes on.
+        Ctrl-C saves and ends the process; the same command resumes.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
@@ -166,21 +166,21 @@ class BandRun:
                     saved = time.monotonic()
             self.save(path)
         if stop.asked():
-            print(f"stopped after step {self.step}; the same command goes on", flush=True)
+            print(f"stopped after step {self.step}; run the same command to continue", flush=True)
             raise SystemExit(128 + (stop.signal or 0))
 
 
 def read_net(path: Path) -> tuple[Band, Any]:
-    """The band and the averaged network that a run saved, ready to answer."""
+    """Return the band and the averaged network of a saved run, ready for evaluation."""
     state = torch.load(path, weights_only=True)
     band = TypeAdapter(Band).validate_python(state["band"])
     return band, _ready(band, state["size"], state["net"] | state["ema"], state.get("axes"))
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """What a run that was saved did, for a card: states, steps, network and options.
+    """Return the recipe of a saved run for a card: states, steps, network and options.
 
-    States that were seen twice count twice.
+    Repeated states are counted each time.
     """
     state = torch.load(path, weights_only=True)
     options = dict(state["options"])
@@ -197,7 +197,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def _turned(weights: Mapping[str, Tensor], axes: Tensor) -> dict[str, Tensor]:
-    """The weights of an MLP for z that are seen as they are, given those for z along `axes`."""
+    """Return the weights of an MLP for the original z, given those for z along `axes`."""
     entering, size = weights["enter.weight"], len(axes)
     turned = torch.cat([entering[:, :size] @ axes.T, entering[:, size:]], 1)
     return {**weights, "enter.weight": turned}
@@ -206,7 +206,7 @@ def _turned(weights: Mapping[str, Tensor], axes: Tensor) -> dict[str, Tensor]:
 def _ready(
     band: Band, size: tuple[int, int], weights: Mapping[str, Any], axes: Tensor | None
 ) -> nn.Module:
-    """The network, which sees what it saw along `axes` as it is."""
+    """Return the network for the original input, given one for z along `axes`."""
     net = new_network(band, *size)
     net.load_state_dict(weights if axes is None else _turned(weights, axes))
     return net.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What a U-Net for a band of levels sees, and what its answer is held against."""
+"""Inputs and targets of a U-Net for a band of levels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class BandStates:
     """States of a "preconditioned" model at its levels, for a network that sees `side` pixels.
 
     `attenuation` (K + 1, 1, H, W) is A_k, `unknown` (K, C, side, side) √R_k of the levels 1 … K,
-    and `cost` of the same shape what an error of r costs: A_{k−1}² R_k, as a share of its sum.
+    and `cost`, of the same shape, the cost of an error of r: A_{k−1}² R_k, as a share of its sum.
     """
 
     statistics: Statistics
@@ -28,7 +28,7 @@ class BandStates:
 
     @classmethod
     def of(cls, model: Model, side: int) -> BandStates:
-        """Those of a model."""
+        """Compute those of a model."""
         statistics, noise_std = model.statistics, model.card.training_noise_std
         assert statistics is not None
         left = model.attenuation(torch.arange(model.card.levels + 1))
@@ -38,22 +38,22 @@ class BandStates:
         return cls(statistics, noise_std, side, left, unknown[..., :side, :side].sqrt(), cost)
 
     def estimate(self, cosines: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
-        """The cosines (N, C, H, W) of x̂_0, from those of sharp images, with `noise` in pixels."""
+        """Return the cosines (N, C, H, W) of x̂_0, from sharp images', with `noise` in pixels."""
         here = self.attenuation[levels]
         state = here * cosines + dct2(noise)
         gain, _ = linear_estimate(self.statistics, here, self.noise_std)
         return self.statistics.mean + gain * (state - here * self.statistics.mean)
 
     def seen(self, estimate: Tensor) -> Tensor:
-        """The images (N, C, side, side) that a network sees of x̂_0."""
+        """Return the images (N, C, side, side) of x̂_0 that a network sees."""
         return shrunken(estimate, self.side, *self.statistics.pixel_scale(self.side))
 
     def wanted(self, cosines: Tensor, estimate: Tensor, levels: Tensor) -> Tensor:
-        """The r (N, C, side, side) with which û_0 would be the sharp images."""
+        """Return the r (N, C, side, side) for which û_0 equals the sharp images."""
         side = self.side
         return (cosines - estimate)[..., :side, :side] / self.unknown[levels - 1]
 
     def loss(self, answer: Tensor, wanted: Tensor, levels: Tensor) -> Tensor:
-        """What a network's `answer` in pixels costs (N,) where the cosines `wanted` are right."""
+        """Return the loss (N,) of an output in pixels, given the cosines `wanted`."""
         error = dct2(answer) - wanted
         return (self.cost[levels - 1] * error.square()).sum((1, 2, 3))

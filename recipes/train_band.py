@@ -1,8 +1,8 @@
-"""Trains the network of one band of a cascade on images: python -m recipes.train_band --help.
+"""Train the network of one band of a cascade on images: python -m recipes.train_band --help.
 
-`sitegen train` trains all bands together. One process a band takes all cores, one each, and gives
-every band as many images as it needs; `recipes.cascade` puts them together. A run that was stopped
-goes on where it was saved.
+`sitegen train` trains all bands together. One process per band uses all cores, one each, and gives
+every band as many images as it needs; `recipes.cascade` combines them. An interrupted run resumes
+from its last save.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sitegen.generative.training.loss import draw_levels
 from sitegen.generative.training.options import TrainingOptions
 
 BEYOND = 3
-"""How many levels of the next band a network learns, too: its first states come from there."""
+"""Levels of the next band that a network also learns, since its first states come from there."""
 TRAINING = TrainingOptions(
     images=400_000,
     batch_size=32,
@@ -52,7 +52,7 @@ COSINES = TrainingOptions(
 
 
 def highest_level(model: Model, band: Band) -> int:
-    """Where the states that a band learns from end."""
+    """Return the highest level of the states that a band learns from."""
     above = [other.lowest_level for other in model.card.networks]
     return min([low + BEYOND - 1 for low in above if low > band.lowest_level] + [model.card.levels])
 
@@ -60,13 +60,13 @@ def highest_level(model: Model, band: Band) -> int:
 def image_loss(
     model: Model, images: Tensor, band: Band, options: TrainingOptions, half: bool
 ) -> Loss:
-    """The loss of `sitegen.generative.training.loss.heat_loss` on the cosines that a band answers.
+    """Return `sitegen.generative.training.loss.heat_loss` on the cosines of a band's output.
 
     `images` are uint8 (N, C, H, W); networks compute in bfloat16 if `half`.
     """
     known = BandStates.of(model, band.side or model.card.image_size)
     levels = torch.arange(1, model.card.levels + 1)
-    layout = torch.channels_last if half else torch.contiguous_format  # the faster
+    layout = torch.channels_last if half else torch.contiguous_format  # the faster one
     density = ((levels >= band.lowest_level) & (levels <= highest_level(model, band))).double()
 
     def loss(net: UNet, _step: int, generator: torch.Generator) -> Tensor:
@@ -83,7 +83,7 @@ def image_loss(
 
 
 def _sized(band: Band, **sizes: int | None) -> Band:
-    """The band, with a network of other `sizes` where these are given."""
+    """Return the band with other `sizes` of its network, if these are given."""
     wanted = {name: size for name, size in sizes.items() if size is not None}
     network: Any = band.unet or band.cosines
     for name in wanted:
@@ -95,21 +95,19 @@ def _sized(band: Band, **sizes: int | None) -> Band:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of a cascade, as `sitegen train` begins")
     parser.add_argument("band", type=int, help="its number, 0 for the finest levels")
     parser.add_argument("--data", type=Path, required=True, help="the images to learn from")
     parser.add_argument("--output", type=Path, required=True, help="file for the state of the run")
-    parser.add_argument("--images", type=int, help="how many to see, repetitions included")
-    parser.add_argument(
-        "--begin", type=Path, help="a cascade whose network of the band to begin with"
-    )
+    parser.add_argument("--images", type=int, help="number of images, counting repetitions")
+    parser.add_argument("--begin", type=Path, help="a cascade with the band's initial weights")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="of a processor")
-    parser.add_argument("--width", type=int, help="another one for an MLP over cosines")
-    parser.add_argument("--features", type=int, help="the same for its random frequencies")
-    parser.add_argument("--norm-groups", type=int, help="another number of them for a U-Net")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the CPU")
+    parser.add_argument("--width", type=int, help="another width of an MLP over cosines")
+    parser.add_argument("--features", type=int, help="another number of its random frequencies")
+    parser.add_argument("--norm-groups", type=int, help="another number of norm groups of a U-Net")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -1,7 +1,7 @@
-"""Trains a network for the coarse levels of a model: python -m recipes.train_cosines --help.
+"""Train a network for the coarse levels of a model: python -m recipes.train_cosines --help.
 
-It is larger than a model should carry; `recipes.distil_cosines` makes a small one of it. A run
-that was stopped goes on where it was saved.
+It is larger than a model should contain; `recipes.distil_cosines` makes a small one from it. An
+interrupted run resumes from its last save.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def cosine_loss(
     levels: range,
     half: bool = False,
 ) -> Loss:
-    """The loss of `sitegen.generative.training.loss.heat_loss` on the lowest cosines alone.
+    """Return `sitegen.generative.training.loss.heat_loss` on the lowest cosines only.
 
     `sharp` (N, C·side²) are those of the data. The network computes in bfloat16 if `half`.
     """
@@ -62,7 +62,7 @@ def denoising_loss(
     levels: Tensor,
     half: bool = False,
 ) -> Tensor:
-    """Squared error (N,) for the coefficients of images and of their states at `levels`."""
+    """Return the squared error (N,) for coefficients of images and their states at `levels`."""
     wanted = (sharp - known.estimate(states, levels)) / known.unknown[levels]
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         answer = known.answer(net, states, levels)
@@ -70,7 +70,7 @@ def denoising_loss(
 
 
 def read_model(folder: Path) -> Model:
-    """The preconditioned model in a folder. SystemExit if it is none."""
+    """Return the preconditioned model in a folder. Raises SystemExit for others."""
     source = model_source(folder.name, folder, None)
     model = load_model(source.weights, source.card)
     if not isinstance(model, Model) or model.statistics is None:
@@ -79,12 +79,12 @@ def read_model(folder: Path) -> Model:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of a preconditioned model")
     parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
     parser.add_argument("--output", type=Path, required=True, help="file for the state of the run")
-    parser.add_argument("--states", type=int, help="how many to see; 12 million unless given")
+    parser.add_argument("--states", type=int, help="number of states; 12 million by default")
     arguments = parser.parse_args()
     model = read_model(arguments.model)
     training = replace(TRAINING, images=arguments.states or TRAINING.images)

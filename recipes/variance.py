@@ -1,7 +1,7 @@
-"""Estimates how much variance a model leaves, and writes it with that: python -m recipes.variance.
+"""Estimate a model's residual variance, and write the model with it: python -m recipes.variance.
 
-`sitegen train` does so by itself. A model that was put together, distilled or trained before that
-was known has noise of one δ; here it gets the noise of `sitegen.generative.process.dissipation`.
+`sitegen train` does this for its models. Older, distilled and combined models have noise of a
+single δ; this recipe gives them the noise of `sitegen.generative.process`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sitegen.models.registry import model_source
 def _make_prior(
     folder: Path, card: ModelCard, images: NDArray[np.uint8], count: int | None
 ) -> None:
-    """Put a bank of `count` of the images, or of as many as now, in the place of the prior."""
+    """Replace the prior by a bank of `count` of the images, by default of as many as now."""
     assert card.prior is not None
     path = folder / card.prior.file
     known = read_prior(path, card)
@@ -38,21 +38,21 @@ def _make_prior(
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of a preconditioned model")
     parser.add_argument("--data", type=Path, required=True, help="the images it learned from")
     parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
     parser.add_argument(
-        "--markov", action="store_true", help="keep the noise of a state in the next as heat does"
+        "--markov", action="store_true", help="keep the part of a state's noise that heat leaves"
     )
     parser.add_argument(
         "--guidance",
         type=float,
         nargs="+",
-        help="how much farther than the network to go, or than those of the bands, finest first",
+        help="guidance: one number, or one for each band, the finest first",
     )
-    parser.add_argument("--starts", type=int, help="make the prior anew, of so many images")
+    parser.add_argument("--starts", type=int, help="make a new prior of this many images")
     arguments = parser.parse_args()
     if arguments.output.resolve() == arguments.model.resolve():
         raise SystemExit(f"{arguments.output}: is the model itself; give another folder")
@@ -72,9 +72,9 @@ def main() -> None:
     card = replace(card, sampling=sampling, sampling_noise_std=card.training_noise_std)
     images = read_images(arguments.data)
     tensors = model.statistics.tensors() | {RESIDUAL: residual_shares(model, images)}
-    small = scales_of(source.weights, read_header(source.weights).entries)  # it stays so
+    small = scales_of(source.weights, read_header(source.weights).entries)  # these stay bytes
     card = write_model(arguments.output, source, card, tensors, list(model.networks), small)
-    if arguments.starts or card.keeps_noise:  # whose states have noise, the first ones, too
+    if arguments.starts or card.keeps_noise:  # then the initial states have noise, too
         _make_prior(arguments.output, card, images, arguments.starts)
 
 

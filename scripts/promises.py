@@ -47,7 +47,8 @@ FAULTS = {
     ),
     4: Fault(
         "A folder that may not be written",
-        "Exit 4 before anything is sampled.",
+        "Exit 4 before anything is sampled; a store that may only be read serves a build that "
+        "renders nothing.",
     ),
     5: Fault(
         "Too few file descriptors or threads",
@@ -61,7 +62,7 @@ FAULTS = {
     ),
     7: Fault(
         "A byte that changes in the store or the built folder",
-        "It is found by its digest, put aside, named, and made again.",
+        "It is found by its digest, named, and made again.",
     ),
     8: Fault(
         "Records and manifests that are cut, or of another version",
@@ -122,16 +123,17 @@ FAULTS = {
         "Told, or converted; no other program is started.",
     ),
     26: Fault(
-        "Templates with mistakes, or that never end",
-        "File and line; a bound on time, memory and length.",
+        "Pages and templates with mistakes, or that never end",
+        "File and line. A page is stopped after 20 s or 1 GiB of memory, and named.",
     ),
     27: Fault(
-        "Odd clients of `serve`: other hosts, ways out, odd ranges, slow ones",
-        "Refused or right; the others do not notice.",
+        "Odd clients of `serve`: other hosts, paths out of the site, odd ranges",
+        "Refused or right. More than 500 requests at once get 503.",
     ),
     28: Fault(
         "A remote that moved, a hook that refuses, a kill or an error while publishing",
-        "Exit 6; remote, work tree and index are as they were, and no lock stays.",
+        "Exit 6; remote, work tree and index are as they were, and no lock stays. Silence of git "
+        "is reported after 20 s, and git is stopped after 5 minutes of it.",
     ),
     29: Fault(
         "Any clock, time zone and SOURCE_DATE_EPOCH",
@@ -155,7 +157,8 @@ FAULTS = {
         "Each changes what is built, or is listed with a reason.",
     ),
     34: Fault(
-        "Input that nobody thought of: configs, pages, cards, manifests, checkpoints, clips, git",
+        "Input that nobody thought of: configs, pages, cards, manifests, checkpoints, data sets, "
+        "arrays, clips, git",
         "Words and an exit code of the table, within seconds.",
     ),
     35: Fault(
@@ -170,6 +173,14 @@ FAULTS = {
         "Workers of a cluster that are killed, slow, or of another version or checkpoint; a "
         "scheduler that goes away or never was",
         "The same bytes, or exit 3 or 4 in words; nothing half written, nothing left there.",
+    ),
+    38: Fault(
+        "Files and links of the author in the built folder, the store and the exports",
+        "No command removes or changes them: it keeps a copy in `kept-from-build/`, or refuses.",
+    ),
+    39: Fault(
+        "A `cache_dir` that is another folder, or a link",
+        "Exit 2; without the marker that sitegen wrote, and through a link, nothing is removed.",
     ),
 }
 """1 to 30 are those of the review of faults, the others what was promised since."""

@@ -26,7 +26,7 @@ def main() -> NoReturn:
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
     """End at once; nothing has been begun yet."""
-    os.write(2, b"interrupted; what was finished is kept\n")
+    os.write(2, b"interrupted; finished work is kept\n")
     os._exit(128 + number)
 
 

@@ -9,9 +9,11 @@
   const [FEWEST, MOST] = [4, 24]; // pictures that are kept, by how many numbers fit into memory
   const NUMBERS = 2 ** 25;
   const [SEVERAL, LEAVES] = [4, 8]; // samples of one press, and of a tree
+  const [BRANCHES, LONGEST] = [64, 2000]; // of a picture in a link; characters of it
   const SAVED = 512; // pixels of a picture that is saved, about
   const [FPS, REST] = [24, 24]; // of a film, and for how many frames its last picture stays
   const FILMS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
+  const HALF = 0.6; // of the levels, where about half of a picture is decided
   const SIMD = [
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253,
     15, 253, 98, 11,
@@ -29,8 +31,9 @@
     return `${seed}.${number}${ways}${mean ? `~${mean.join(",")}` : ""}`;
   }
 
-  /* The picture that a text says, or nothing. */
+  /* The picture that a text says, or nothing. The text is from a link, which anybody may write. */
   function read(text) {
+    if (text.length > LONGEST) return;
     const parts = text.split("_");
     if (parts.length === 3) {
       const [between, share] = [parts.slice(0, 2).map(single), Number(parts[2])];
@@ -46,6 +49,8 @@
       level: Number(level),
       number: Number(number),
     }));
+    const falling = branches.every(({ level }, at) => level > (branches[at + 1]?.level ?? 0));
+    if (branches.length > BRANCHES || !falling) return;
     const mean = whole[4]?.split(",").map(Number);
     if (mean?.some(Number.isNaN)) return;
     return { seed: whole[1], number: Number(whole[2]), branches, ...(mean && { mean }) };
@@ -55,11 +60,21 @@
   const fits = ({ between, mean }, channels) =>
     between ? between.every((each) => fits(each, channels)) : !mean || mean.length === channels;
 
+  /* Whether the branches of a picture part at levels that a model has. */
+  const reachable = ({ between, branches = [] }, top) =>
+    between ? between.every((each) => reachable(each, top)) : !(branches[0]?.level > top);
+
   /* Why nothing can be drawn here; empty where something can. */
   function hindrance() {
     if (location.protocol === "file:") return "file";
     const able = typeof WebAssembly === "object" && typeof Worker === "function";
-    return able && WebAssembly.validate(new Uint8Array(SIMD)) ? "" : "old";
+    if (!able || !WebAssembly.validate(new Uint8Array(SIMD))) return "old";
+    try {
+      new WebAssembly.Module(new Uint8Array(SIMD));
+      return "";
+    } catch {
+      return "policy"; // of the host
+    }
   }
 
   /* Buttons side by side: one is reached by Tab, the others by the arrows. */
@@ -101,6 +116,7 @@
       this.jobs = 0;
       this.listen();
       toolbar(find("bar"));
+      toolbar(find("corner"));
       box.classList.add("live");
       this.follow();
     }
@@ -140,13 +156,15 @@
       const meant = boxes.find((box) => box.dataset.label === asked.get("model")) ?? boxes[0];
       if (meant !== this.box) return;
       const picture = read(asked.get("picture") ?? "");
-      if (!picture || !fits(picture, this.start.type === "color" ? 3 : 1)) return;
+      if (!picture || !fits(picture, this.start.type === "color" ? 3 : 1))
+        return this.tell(this.words.unreadable);
       const [state, predicted] = this.shows.querySelectorAll("input");
       (asked.get("shown") === "predicted" ? predicted : state).checked = true;
       this.wanted = { picture, level: Number(asked.get("level") ?? 0) };
       select(this.figure, this.words.label);
       this.figure.scrollIntoView();
       if (this.crew || !navigator.connection?.saveData) this.sample();
+      else this.tell(this.words.waiting);
     }
 
     /* The next sample or samples, or the one that a link asks for; or the next tree. */
@@ -163,11 +181,14 @@
       this.draw(Array.from({ length: count }, next));
     }
 
-    /* Draw the rest again from the level that is seen, with other noise. */
+    /* Draw the rest again with other noise: from the level that is seen, or, from a finished
+       picture, where about half of it was decided. */
     redo() {
       const { picture, at } = this;
-      const level = picture?.levels[at];
-      if (this.idle(this.details) || !level) return;
+      if (this.idle(this.details)) return;
+      const middle = (level) => level && level <= HALF * picture.levels[0];
+      const level = picture.levels[at] || picture.levels.find(middle);
+      if (!level) return;
       this.draw([grafted(picture, level, this.unused(picture))]);
     }
 
@@ -232,6 +253,12 @@
       this.trouble.hidden = true;
       this.busy(true);
       if (!(await this.come()) || this.asked !== asked) return;
+      const [top] = this.model.visited;
+      if (pictures.some((picture) => !reachable(picture, top))) {
+        this.asked = undefined;
+        this.busy(false);
+        return this.tell(this.words.unreadable);
+      }
       Object.assign(this, { asked: undefined, rough: coarse, aim: level });
       this.more.classList.remove("coming");
       if (!coarse) this.tell(pictures.length > 1 ? this.words.several : this.words.begun);
@@ -260,19 +287,23 @@
       this.unfold(true);
       try {
         const part = (name) => import(new URL(name, WORKER));
-        const [{ Crew }, { TreeView }] = await Promise.all([part("crew.js"), part("tree.js")]);
+        const parts = ["crew.js", "tree.js", "film.js"].map(part);
+        const [{ Crew }, { TreeView }, films] = await Promise.all(parts);
         const whole = (uri) => new URL(uri, document.baseURI).href;
         const files = { model: whole(this.words.model), weights: whole(this.words.weights) };
         const crew = new Crew((data) => this.hear(data), (fault) => this.lose(crew, fault));
         this.crew = crew;
         this.pause();
-        this.model = await crew.open(files);
+        this.model = await crew.open(files, (percent) => {
+          if (this.asked) this.tell(fill(this.words.coming, { percent }));
+        });
         this.view ??= new TreeView(this.tree, {
           open: (picture, level) => this.choose(picture, level),
           draw: (canvas, state) => show(canvas, state, this.model),
           said: (picture, level) => fill(this.words.seen, { name: this.name(picture), level }),
         });
         this.furnish();
+        await this.offerFilms(films);
         return true;
       } catch (fault) {
         this.lose(this.crew, fault);
@@ -295,6 +326,7 @@
     /* What the press brings has its room at once, so that nothing moves later. */
     unfold(on) {
       this.cost.hidden = on;
+      this.box.classList.toggle("begun", on);
       const { more, details, save, link } = this;
       for (const each of [more, details, save, link]) each.hidden = !on;
       for (const each of [this.several, this.grow]) each.hidden = !on || this.grows;
@@ -310,6 +342,17 @@
       Object.assign(this.canvas, { width: size, height: size });
       if (channels > 1) this.offerHues();
       else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
+    }
+
+    /* Films are MP4 where the browser writes H.264. The button says where they are not. */
+    async offerFilms({ able, film, recorded }) {
+      const side = 2 * Math.max(SAVED / 2, this.model.size);
+      const mp4 = await able(side, side, FPS);
+      this.write = mp4 ? film : recorded;
+      this.film.hidden = !mp4 && !this.films;
+      const other = !mp4 && this.films?.startsWith("video/webm");
+      const words = other ? this.words.webm : this.words.film;
+      this.film.title = this.film.querySelector("span").textContent = words;
     }
 
     /* Buttons for colours around the circle, as the model's own starts have them. */
@@ -545,7 +588,7 @@
       const idle = (button, value) => button.setAttribute("aria-disabled", String(value));
       idle(this.several, drawing);
       idle(this.grow, fixed);
-      idle(this.details, fixed || !level);
+      idle(this.details, fixed || level === undefined);
       for (const each of [this.save, this.film, this.link]) idle(each, level === undefined);
       if (level === undefined) return;
       this.view.mark(picture, level);
@@ -586,30 +629,28 @@
       enlarged(this.canvas).canvas.toBlob((blob) => this.hand(picture, blob, ending));
     }
 
-    /* The whole way, as a film that the browser writes while it is played unseen. */
+    /* The whole way, as a film. */
     async record() {
       if (this.idle(this.film)) return;
-      const { picture, films: type, model } = this;
+      const { picture, films: type, model, words } = this;
+      const states = [...picture.states, ...Array(REST).fill(picture.states.at(-1))];
       const small = document.createElement("canvas");
-      show(small, picture.states[0], model);
-      const pen = enlarged(small);
-      const recorder = new MediaRecorder(pen.canvas.captureStream(FPS), { mimeType: type });
-      const parts = [];
-      recorder.ondataavailable = ({ data }) => parts.push(data);
-      recorder.onstop = () => {
-        this.hand(picture, new Blob(parts, { type }), `.${type.slice(6, 10).replace(";", "")}`);
-        this.tell(this.words.filmed);
+      show(small, states[0], model);
+      const pen = enlarged(small, 2); // H.264 wants even sizes
+      const draw = (n) => {
+        show(small, states[n], model);
+        pen.drawImage(small, 0, 0, pen.canvas.width, pen.canvas.height);
       };
       this.film.setAttribute("aria-disabled", "true");
-      this.tell(this.words.filming);
-      recorder.start();
-      const rest = Array(REST).fill(picture.states.at(-1));
-      for (const state of [...picture.states, ...rest]) {
-        show(small, state, model);
-        pen.drawImage(small, 0, 0, pen.canvas.width, pen.canvas.height);
-        await new Promise((resolve) => setTimeout(resolve, 1000 / FPS));
+      this.tell(words.filming);
+      try {
+        const blob = await this.write(pen.canvas, { count: states.length, fps: FPS, draw, type });
+        this.hand(picture, blob, `.${blob.type.slice(6, 10).replace(";", "")}`);
+        this.tell(words.filmed);
+      } catch (fault) {
+        console.info(fault);
+        this.tell(words.unfilmed);
       }
-      recorder.stop();
       this.update();
     }
 
@@ -648,9 +689,10 @@
     return `#${colour.map(two).join("")}`;
   }
 
-  /* A larger canvas with the same picture, each pixel a square; what it is drawn with. */
-  function enlarged(canvas) {
-    const factor = Math.max(1, Math.floor(SAVED / canvas.width));
+  /* A larger canvas with the same picture, each pixel a square of a multiple of `step` pixels; what
+     it is drawn with. */
+  function enlarged(canvas, step = 1) {
+    const factor = Math.max(1, Math.floor(SAVED / step / canvas.width)) * step;
     const large = document.createElement("canvas");
     Object.assign(large, { width: canvas.width * factor, height: canvas.height * factor });
     const pen = large.getContext("2d");

@@ -11,6 +11,14 @@
   const meta = document.querySelector('meta[name="color-scheme"]');
   let scheme = ""; // "light" or "dark"; none while the system decides
 
+  /* The typeface is fetched early, so that it is there when words are first drawn. A page that is
+     opened from a disk may not fetch it in this way. */
+  if (location.protocol !== "file:")
+    for (const href of Object.values(document.currentScript.dataset)) {
+      const link = { rel: "preload", as: "font", type: "font/woff2", crossOrigin: "", href };
+      document.head.append(Object.assign(document.createElement("link"), link));
+    }
+
   const kept = () => {
     try {
       return localStorage[KEY] ?? "";

@@ -72,7 +72,13 @@ class Controls {
     for (const slot of this.slots) slot.textContent = fill(slot.dataset.slot, words);
     button.classList.toggle("running", clip.running);
     button.setAttribute("aria-label", clip.running ? button.dataset.pause : button.dataset.play);
-    this.trouble.hidden = !clip.lost;
+    this.complain(clip.lost ? "lost" : clip.fixed ? "fixed" : "");
+  }
+
+  complain(why) {
+    this.trouble.hidden = !why;
+    const words = this.trouble.dataset?.[why];
+    if (words && words !== this.trouble.textContent) this.trouble.textContent = words;
   }
 }
 
@@ -82,7 +88,8 @@ class Clip {
     const { dataset: data, parentElement: stage } = video;
     Object.assign(this, { figure, video, stage });
     this.poster = stage.querySelector("img") ?? new Image();
-    [this.width, this.height, this.fps, this.last, this.points, this.hold] = numbers(data.film);
+    const film = numbers(data.film);
+    [this.width, this.height, this.fps, this.last, this.points, this.hold, this.opening = 0] = film;
     this.levels = list(data.levels);
     this.sigmas = list(data.sigmas);
     this.whole = [{ first: 0, last: this.last }];
@@ -95,6 +102,7 @@ class Clip {
     this.walked = false; // the visitor walks in its tree
     this.running = false;
     this.lost = false; // its file did not come
+    this.fixed = false; // its host sends no parts of it, so that it cannot be scrubbed
     this.partners = []; // clips that stand beside it and follow
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
     when(video, "ended", () => this.rest());
@@ -114,7 +122,8 @@ class Clip {
   follow(line) {
     this.line = line;
     const level = (frame) => (this.points ? frame : (this.levels[frame] ?? frame));
-    const stop = (frame) => this.own(frame) === frame && level(frame) !== level(frame + 1);
+    const begun = (frame) => frame >= this.opening && this.own(frame) === frame;
+    const stop = (frame) => begun(frame) && (frame === this.end || level(frame) !== level(frame + 1));
     this.stops = [...Array(this.end + 1).keys()].filter(stop);
   }
 
@@ -124,15 +133,16 @@ class Clip {
 
   /* What is seen of the line at a frame. */
   part(frame) {
+    if (frame < this.opening) return this.line.at(-1);
     return this.line.findLast((part) => part.first <= frame) ?? this.line[0];
   }
 
-  /* The frame whose picture is seen: one of a tree stays as it was at its own last frame, and an
-     interpolation goes there and back. */
+  /* The frame whose picture is seen: a clip opens on the finished pictures; one of a tree stays as
+     it was at its own last frame, and an interpolation goes there and back. */
   own(frame) {
     const back = 2 * this.points + this.hold - 1 - frame;
     if (this.points) return clamp(Math.min(frame, back), 0, this.points - 1);
-    return Math.min(frame, this.part(frame).last);
+    return frame < this.opening ? this.end : Math.min(frame, this.part(frame).last);
   }
 
   valueAt(frame) {
@@ -195,18 +205,24 @@ class Clip {
     this.update();
   }
 
-  /* Hear of every frame that is shown, while it plays and after a jump alike. */
+  /* Show the words of every frame that is presented. Its time is the frame's start while a clip
+     plays, and in some browsers the time that was sought after a jump. */
   watch() {
     const { video } = this;
     if (!video.requestVideoFrameCallback) {
-      when(video, "timeupdate", () => this.show(Math.floor(video.currentTime * this.fps + 0.01)));
+      when(video, "timeupdate", () => this.show(this.frameAt(video.currentTime)));
       return;
     }
     const tick = (now, frame) => {
-      this.show(Math.round(frame.mediaTime * this.fps));
+      this.show(this.frameAt(frame.mediaTime));
       video.requestVideoFrameCallback(tick);
     };
     video.requestVideoFrameCallback(tick);
+  }
+
+  /* The frame at a time in seconds, which may have been rounded down. */
+  frameAt(seconds) {
+    return Math.floor(seconds * this.fps + 0.01);
   }
 
   show(frame) {
@@ -233,7 +249,8 @@ class Clip {
   /* The frame of another clip that shows the same level, or is as far on its way. */
   same(other) {
     const level = this.levels[this.aim];
-    if (this.levels[0] !== other.levels[0]) return Math.round((this.aim / this.last) * other.last);
+    const alike = this.levels[this.opening] === other.levels[other.opening];
+    if (!alike) return Math.round((this.aim / this.last) * other.last);
     return other.stops.find((stop) => Number(other.levels[stop]) <= level) ?? other.last;
   }
 
@@ -241,9 +258,10 @@ class Clip {
   arrive() {
     const { video } = this;
     if (!this.held || video.seeking || video.readyState < 1) return;
-    const here = clamp(Math.floor(video.currentTime * this.fps), 0, this.last);
+    const here = clamp(this.frameAt(video.currentTime), 0, this.last);
     const done = this.aimed === this.aim;
-    if (done) this.aimed = this.aim = here; // somewhere else where the host knows no ranges
+    if (done) this.fixed = here !== this.aim; // the host knows no ranges
+    if (done) this.aimed = this.aim = here;
     if (this.aimed !== undefined) this.show(here);
     if (done) return;
     this.aimed = this.aim;
@@ -284,7 +302,8 @@ class Clip {
     clearTimeout(this.timer);
     if (on) {
       this.load();
-      if (this.aim >= this.end) video.currentTime = 0;
+      if (this.aim >= this.end) video.currentTime = this.begun ? (this.opening + 0.5) / this.fps : 0;
+      this.begun = true; // from then on it goes around without its opening
       video.play().catch(() => {
         if (this.running && video.paused) this.run(false);
       });
@@ -299,7 +318,7 @@ class Clip {
     this.timer = setTimeout(() => {
       this.running = false;
       schedule();
-    }, this.points ? 0 : REST);
+    }, this.points || this.opening ? 0 : REST);
   }
 }
 
@@ -546,7 +565,8 @@ const viewer = {
     if (!wide) return poster.complete && clip.scrub(clip.aim);
     const { x, y, width, height } = clip.part(ready ? clip.shown : clip.last);
     const from = [x, y, width, height].map((value) => (value * wide) / clip.width);
-    pen.imageSmoothingEnabled = false;
+    pen.imageSmoothingEnabled = !clip.stage.classList.contains("pixelated");
+    pen.imageSmoothingQuality = "high";
     pen.drawImage(ready ? video : poster, ...from, 0, 0, canvas.width, canvas.height);
   },
 
@@ -616,8 +636,39 @@ function linking(link) {
   });
 }
 
+/* The line below a figure: Tab comes to one of its controls, the arrows to the others. */
+function toolbar(bar) {
+  const all = [...bar.children].filter((each) => each.matches("button, a"));
+  const go = (to) => all.forEach((each) => (each.tabIndex = each === to ? 0 : -1));
+  all.forEach((each, at) => {
+    when(each, "focus", () => go(each));
+    when(each, "keydown", (event) => {
+      const ways = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: all.length - 1 };
+      const to = lead(event, ways);
+      if (to !== undefined) all[(to + all.length) % all.length].focus();
+    });
+  });
+  go(all[0]);
+}
+
+/* Contents that were unfolded over the page fold when one of their links is followed. */
+function folding(box) {
+  when(box, "click", ({ target }) => target.closest("a") && box.hidePopover?.());
+}
+
+/* Show the tab of the figure that the address names. */
+function uncover() {
+  const tab = document.getElementById(location.hash.slice(1))?.closest(".tab");
+  if (!tab) return;
+  const tabs = [...tab.parentElement.querySelectorAll(":scope > .tab")];
+  tab.parentElement.querySelectorAll(".tab-list input")[tabs.indexOf(tab)].checked = true;
+  document.getElementById(location.hash.slice(1)).scrollIntoView();
+}
+
 /* Go where the address leads. */
 function arrival() {
+  if (new URLSearchParams(location.search).has("bare")) document.body.classList.add("bare");
+  uncover();
   const clip = clips.find(({ figure }) => `#${figure.id}` === location.hash);
   if (clip && location.search) clip.visit(Object.fromEntries(new URLSearchParams(location.search)));
 }
@@ -667,6 +718,9 @@ prepare(".bibtex", copying);
 prepare(".framing", framing);
 prepare("[data-player]", elsewhere);
 prepare(".link", linking);
+prepare(".service", toolbar);
+prepare(".folded", folding);
+when(window, "hashchange", uncover);
 const night = () => clips.forEach((clip) => clip.choose());
 when(matchMedia("(prefers-color-scheme: dark)"), "change", night);
 when(document, "scheme", night);

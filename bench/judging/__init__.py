@@ -1,1 +1,1 @@
-"""How samples of a model are drawn and judged: parts of `bench.quality` and its neighbours."""
+"""Drawing and judging a model's samples: parts of `bench.quality` and related benchmarks."""

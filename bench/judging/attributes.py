@@ -1,8 +1,8 @@
 """Faces with their attributes, and a classifier of these, trained here and cached.
 
-A folder of faces holds colour images in idx files of four dimensions, and a file with a line of
-JSON for each image that names what was drawn (`make data` writes both). Parts that 64 × 64 pixels
-hardly tell apart are one class: see `ATTRIBUTES`.
+A folder of faces contains colour images in idx files of four dimensions, and a file with a line of
+JSON for each image that names its drawn parts (`make data` writes both). Parts that are hardly
+distinguishable at 64 × 64 pixels are one class: see `ATTRIBUTES`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 UNKNOWN = -1
-"""The label of what a picture does not show: the colour of hair that is not there."""
+"""Label of an attribute that an image does not show, such as the colour of missing hair."""
 
 _HATS = {"hat": "hat", "hat2": "hat", "hat3": "hat", "santa-hat": "santa hat"}
 _BANDS = {"headband": "headband", "headband-high": "headband", "eye-black": "eye black"}
@@ -66,14 +66,14 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "mouth": ("line", "lips", "teeth", "open"),
     }
 )
-"""The attributes, each with its classes."""
+"""Attributes, each with its classes."""
 
 _SPLITS = ("train", "t10k")
 FEATURES = 64
 EPOCHS = 6
 BATCH = 64
 WIDTHS = (24, 48, 64, 64)
-"""Channels of the convolutions, of which images of 32 pixels need three and of 64 pixels four."""
+"""Channels of the convolutions; images of 32 pixels need three, and of 64 pixels four."""
 RECIPE = (
     "conv3-24-48-64-64, 64 features, 6 epochs of 64, Adam 2e-3 falling to 0, noise 0 to 0.02, v2"
 )
@@ -81,7 +81,7 @@ RECIPE = (
 
 @dataclass(frozen=True)
 class Faces:
-    """Images are uint8 (N, 3, H, W), labels (N, A), in the order of the A `ATTRIBUTES`.
+    """Data set: images uint8 (N, 3, H, W), labels (N, A) in the order of the A `ATTRIBUTES`.
 
     `test_hues` are the hues of the held-out backgrounds, in degrees (N,).
     """
@@ -94,7 +94,7 @@ class Faces:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of images and labels."""
+        """SHA-256 of images and labels."""
         found = hashlib.sha256(json.dumps(dict(ATTRIBUTES)).encode())
         for part in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             found.update(f"{part.shape}".encode())
@@ -103,12 +103,12 @@ class Faces:
 
 
 def is_faces(folder: Path) -> bool:
-    """Whether a folder holds faces with their attributes."""
+    """Return whether a folder contains faces with their attributes."""
     return (folder / "train-attributes.jsonl").is_file()
 
 
 def read_faces(folder: Path) -> Faces:
-    """The files of `folder`; SystemExit that names what is missing or does not fit."""
+    """Read the files of `folder`; raises SystemExit for a missing or mismatched file."""
     images, labels, hues = {}, {}, {}
     for split in _SPLITS:
         path = folder / f"{split}-images-idx4-ubyte"
@@ -118,7 +118,7 @@ def read_faces(folder: Path) -> Faces:
         lines = (folder / f"{split}-attributes.jsonl").read_text("utf-8").splitlines()
         known = [json.loads(line) for line in lines]
         if pixels.ndim != 4 or pixels.shape[3] != 3 or len(known) != len(pixels):
-            raise SystemExit(f"{path}: {pixels.shape} are no colour images of {len(known)} faces")
+            raise SystemExit(f"{path}: {pixels.shape} are not colour images of {len(known)} faces")
         images[split] = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         labels[split] = np.array([label_of(each) for each in known], np.int64)
         hues[split] = np.array([each["hue"] for each in known], np.float64)
@@ -127,7 +127,7 @@ def read_faces(folder: Path) -> Faces:
 
 
 def label_of(face: Mapping[str, object]) -> list[int]:
-    """The class of each of `ATTRIBUTES` of a face, from what was drawn."""
+    """Return the class of each of `ATTRIBUTES` of a face, from its drawn parts."""
     glasses, accessory = str(face["glasses"]), str(face["accessory"])
     bald = face["hair"] == "bald" and face["beard"] == "none"
     words = {
@@ -146,7 +146,7 @@ def label_of(face: Mapping[str, object]) -> list[int]:
 
 
 class Network(nn.Module):
-    """3×3 convolutions with pooling down to 4 × 4 pixels, 64 features, a linear read-out."""
+    """3×3 convolutions with pooling down to 4 × 4 pixels, 64 features, and a linear read-out."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -160,34 +160,34 @@ class Network(nn.Module):
         self.logits = nn.Linear(FEATURES, sum(map(len, ATTRIBUTES.values())))
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Features (N, 64) of images (N, 3, H, W) in [0, 1], and the logits of each attribute."""
+        """Return features (N, 64) of images (N, 3, H, W) in [0, 1], and logits per attribute."""
         features = self.features(self.convolutions(images))
         return features, self.logits(features).split([*map(len, ATTRIBUTES.values())], dim=1)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a classifier says of images: features (N, 64), and (N, classes) for each attribute."""
+    """Output of a classifier: features (N, 64), and probabilities (N, classes) per attribute."""
 
     features: Floats
     probabilities: Mapping[str, Floats]
 
     @property
     def labels(self) -> Labels:
-        """The likeliest class (N, 6) of each attribute."""
+        """Likeliest class (N, 6) of each attribute."""
         return np.stack([each.argmax(1) for each in self.probabilities.values()], 1)
 
     @property
     def sure(self) -> NDArray[np.bool_]:
-        """Whether each attribute (N, 6) has a class that is likelier than 0.9."""
+        """Mask (N, 6) of attributes with a class of probability above 0.9."""
         return np.stack([each.max(1) > 0.9 for each in self.probabilities.values()], 1)
 
 
 @dataclass(frozen=True)
 class AttributeClassifier:
-    """A trained network with what must be told beside its numbers.
+    """Trained network with its digest and accuracy.
 
-    accuracy: the share of held-out faces whose attribute it tells, by attribute
+    accuracy: share of held-out faces whose attribute it recognizes, by attribute
     """
 
     network: Network
@@ -196,7 +196,7 @@ class AttributeClassifier:
 
     @torch.inference_mode()
     def judge(self, images: Images) -> Judged:
-        """Judge images (N, 3, H, W) in [0, 1]."""
+        """Classify images (N, 3, H, W) in [0, 1]."""
         parts = [self.network(part) for part in torch.split(torch.from_numpy(images), 500)]
         features = torch.cat([features for features, _ in parts]).double().numpy()
         logits = [
@@ -207,7 +207,7 @@ class AttributeClassifier:
 
 
 def attributes_for(data: Faces, cache: Path) -> AttributeClassifier:
-    """The classifier of these faces: from the cache folder, else trained and put there."""
+    """Return the classifier of these faces: from the cache folder, else newly trained."""
     key = hashlib.sha256(f"{RECIPE}\n{data.digest}".encode()).hexdigest()[:16]
     path = cache / f"attributes-{key}.safetensors"
     with torch.device("meta"):
@@ -223,7 +223,7 @@ def attributes_for(data: Faces, cache: Path) -> AttributeClassifier:
 
 
 def accuracy(found: Labels, wanted: Labels) -> dict[str, float]:
-    """The share of right labels (N, 6) by attribute, where they are known."""
+    """Return the share of right labels (N, 6) by attribute, where they are known."""
     return {
         name: float((found[:, at] == wanted[:, at])[wanted[:, at] != UNKNOWN].mean())
         for at, name in enumerate(ATTRIBUTES)
@@ -231,12 +231,12 @@ def accuracy(found: Labels, wanted: Labels) -> dict[str, float]:
 
 
 def as_floats(images: Bytes) -> Images:
-    """Images in [0, 1]."""
+    """Convert images to floats in [0, 1]."""
     return images.astype(np.float32) / np.float32(255)
 
 
 def _train(data: Faces) -> Network:
-    """Train with some noise, as much as samples have."""
+    """Train with noise as large as that of samples."""
     images, labels = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
@@ -274,7 +274,7 @@ def top_corners(images: Images) -> Images:
 
 
 def hue_of(colours: Sequence[Sequence[float]] | Images) -> Floats:
-    """The hue in degrees (N,) of colours (N, 3) in [0, 1]; 0 of a grey one."""
+    """Return the hue in degrees (N,) of colours (N, 3) in [0, 1]; 0 for grey."""
     red, green, blue = np.asarray(colours, np.float64).T
     across, along = np.sqrt(3) * (green - blue), 2 * red - green - blue
     return np.asarray(np.degrees(np.arctan2(across, along)) % 360)

@@ -1,4 +1,4 @@
-"""The small classifier through which samples are judged, trained here and cached by digest."""
+"""Small classifier that judges samples, trained here and cached by digest."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ class Network(nn.Module):
         self.logits = nn.Linear(FEATURES, classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, 64) and logits (N, classes) of images (N, 1, H, W) in [0, 1]."""
+        """Return features (N, 64) and logits (N, classes) of images (N, 1, H, W) in [0, 1]."""
         features = self.features(self.convolutions(images))
         return features, self.logits(features)
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network with what must be told beside its numbers."""
+    """Trained network with its digest and accuracy."""
 
     network: Network
     digest: str
     accuracy: float
 
     def judge(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Features (N, 64) and class probabilities (N, classes) of images (N, H, W) in [0, 1]."""
+        """Return features (N, 64) and probabilities (N, classes) of images (N, H, W) in [0, 1]."""
         return _judge(self.network, images)
 
 
 def classifier_for(data: Dataset, cache: Path) -> Classifier:
-    """The classifier of this data set: from the cache folder, else trained and put there."""
+    """Return the classifier of a data set: from the cache folder, else trained and stored there."""
     key = hashlib.sha256(f"{RECIPE}\n{data.digest}".encode()).hexdigest()[:16]
     path = cache / f"classifier-{key}.safetensors"
     with torch.device("meta"):
@@ -72,7 +72,7 @@ def classifier_for(data: Dataset, cache: Path) -> Classifier:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Draws samples from a model's folder and measures their states as they pass."""
+"""Drawing of samples from a model's folder, with measurements of their states."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCH = 250
 
 
 class StateSpectra:
-    """Sums the power of the watched levels over the first `limit` samples."""
+    """Sums of the power at the watched levels over the first `limit` samples."""
 
     def __init__(self, visited: Sequence[int], limit: int, planes: Planes = grey) -> None:
         self.planes = planes
@@ -33,13 +33,13 @@ class StateSpectra:
         self.sums: dict[int, Floats | float] = defaultdict(float)
 
     def add(self, level: int, states: Tensor, first: int) -> None:
-        """Count the states (N, C, H, W) of samples `first` and following at `level`."""
+        """Add the states (N, C, H, W) of samples `first` and following at `level`."""
         kept = states[: max(0, self.limit - first)]
         if level in self.watched and len(kept):
             self.sums[level] += len(kept) * power(self.planes(kept.cpu().numpy()))
 
     def means(self) -> dict[int, Floats]:
-        """Mean power (H, W) of each watched level."""
+        """Return the mean power (H, W) of each watched level."""
         return {level: np.asarray(total / self.limit) for level, total in self.sums.items()}
 
 
@@ -52,9 +52,9 @@ def draw_samples(
     precision: Precision = "float32",
     planes: Planes = grey,
 ) -> Samples:
-    """Draw `count` samples; the states of the first `trajectories` are measured, none is kept.
+    """Draw `count` samples; the states of the first `trajectories` are measured and discarded.
 
-    planes: makes of images (N, C, H, W) what is measured
+    planes: converts images (N, C, H, W) to the form that is measured
     """
     card = source.card
     model = load_model(source.weights, card, device, precision)
@@ -78,7 +78,7 @@ def draw_samples(
 
 @torch.inference_mode()
 def _draw_diffusion(model: Denoiser, count: int, seed: int, planes: Planes) -> Samples:
-    """Samples of a DDPM in [0, 1]; what noise hides is not measured level by level."""
+    """Draw samples of a DDPM in [0, 1]; their noisy levels are not measured."""
     shape = model.card.shape
     parts = []
     for first in range(0, count, BATCH):

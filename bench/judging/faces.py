@@ -1,4 +1,4 @@
-"""Judges samples of faces by the classifier of their attributes, their colours and pixels."""
+"""Judging of samples of faces by the classifier of their attributes, their colours and pixels."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ SECTORS = 12
 DRAWS = 4
 """Sets of training images whose distance is the floor of the feature FID."""
 
-_BLOCK = 10_000  # training images whose distances are taken at a time: 120 MB
+_BLOCK = 10_000  # training images per block of distances: 120 MB
 
 
 @dataclass(frozen=True)
 class FaceQuality:
-    """Everything that is reported of samples of faces.
+    """All reported measurements of samples of faces.
 
-    feature_fid, floor: of the samples, and of as many training images
-    manifolds, manifolds_floor: precision, recall, density and coverage, likewise
+    feature_fid, floor: of the samples, and of the same number of training images
+    manifolds, manifolds_floor: precision, recall, density and coverage of both
     nearest_neighbour_ratio: the median distance to the nearest training image over that of
         held-out faces; copies: the share of samples nearer than a tenth of that
     sure, sure_held_out: the share of images all of whose attributes the classifier is sure of
-    frequencies: by attribute and class, the share of samples, and of held-out faces, that the
-        classifier takes for it, and the share of held-out faces that were drawn so
+    frequencies: by attribute and class, the share of samples and of held-out faces that the
+        classifier assigns to it, and the share of held-out faces drawn with it
     sectors, sectors_held_out: the share of backgrounds in each twelfth of the colour circle
     saturation, saturation_held_out: the median distance of their colours from grey
     levels: the level-wise spectra
@@ -68,7 +68,7 @@ class FaceQuality:
 
     @property
     def worst_frequency(self) -> tuple[str, float]:
-        """The class whose frequency is farthest from that of held-out faces, and by what factor."""
+        """Class whose frequency is farthest from that of held-out faces, and the factor."""
         found = [
             (f"{name}: {each}", seen / max(held, 1e-9))
             for name, classes in self.frequencies.items()
@@ -78,12 +78,12 @@ class FaceQuality:
 
     @property
     def largest_deviation(self) -> float:
-        """The largest deviation of any band at any level, in decades; training images aside."""
+        """Largest deviation of any band at any level, in decades, except of training images."""
         return max(each.largest for each in self.levels if each.shown != "training images")
 
 
 def judge_faces(samples: Samples, data: Faces, classifier: AttributeClassifier) -> FaceQuality:
-    """Everything that can be said of samples (N, 3, H, W)."""
+    """Compute all measurements of samples (N, 3, H, W)."""
     held_out, shown = as_floats(data.test_images), samples.final.clip(0, 1)
     count = len(shown)
     chosen = take(count, len(held_out), seed=1)
@@ -119,7 +119,7 @@ def judge_faces(samples: Samples, data: Faces, classifier: AttributeClassifier) 
 
 
 def distances(images: Images, data: Faces) -> NDArray[np.float32]:
-    """The distance (N,) of images (N, 3, H, W) in [0, 1] to the nearest training image."""
+    """Return the distance (N,) of images (N, 3, H, W) in [0, 1] to the nearest training image."""
     flat = images.reshape(len(images), -1)
     found = np.full(len(images), np.inf, np.float32)
     for start in range(0, len(data.train_images), _BLOCK):
@@ -149,7 +149,7 @@ def _frequencies(
 
 
 def _colours(images: Images) -> tuple[float, tuple[float, ...]]:
-    """The median distance of the backgrounds from grey, and their shares around the circle."""
+    """Return the median distance of the backgrounds from grey, and their shares of the circle."""
     corners = top_corners(images)
     grey = corners.mean(1, keepdims=True)
     sectors = np.bincount((hue_of(corners) // (360 / SECTORS)).astype(int), minlength=SECTORS)
@@ -158,7 +158,7 @@ def _colours(images: Images) -> tuple[float, tuple[float, ...]]:
 
 
 def _levels(samples: Samples, data: Faces) -> tuple[LevelDeviation, ...]:
-    """States, the final mean, and training images: what no model that imitates them can beat."""
+    """Compare states, the final mean, and training images, which are the best possible result."""
     spectrum = power(as_floats(data.test_images))
     some = data.train_images[take(len(data.test_images), len(data.train_images), seed=2)]
     std = samples.sampling_noise_std
@@ -170,7 +170,7 @@ def _levels(samples: Samples, data: Faces) -> tuple[LevelDeviation, ...]:
 
 
 def markdown(quality: FaceQuality) -> str:
-    """The report as Markdown, with what is asked of a shipped model."""
+    """Return the report as Markdown, with the limits for a shipped model."""
     head = ("measure", f"{quality.count} samples", "real faces", "bar")
     worst, factor = quality.worst_frequency
     least = SECTORS * min(quality.sectors)
@@ -235,6 +235,7 @@ def _hue_table(quality: FaceQuality) -> str:
 def _about(quality: FaceQuality) -> str:
     told = ", ".join(f"{name} {share:.1%}" for name, share in quality.classifier_accuracy.items())
     return (
-        f"Classifier: of held-out faces it tells {told}; sha256 {quality.classifier_digest[:16]}. "
+        f"Classifier: of held-out faces it recognizes {told}; sha256 "
+        f"{quality.classifier_digest[:16]}. "
         "Its features make the FID, which is not comparable with an Inception FID."
     )

@@ -1,4 +1,4 @@
-"""Judges a set of samples: everything that can be said of them from their pixels."""
+"""Judging of a set of samples from their pixels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured of a set of images; the README of this folder defines each."""
+    """Measurements of a set of images; the README of `bench` defines each."""
 
     confident_share: float
     mean_max_probability: float
@@ -60,7 +60,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class Drift:
-    """Mean intensity of the final mean less that of u_K, per image, beside δ√K/N."""
+    """Mean intensity of the final mean minus that of u_K, per image, compared with δ√K/N."""
 
     mean: float
     std: float
@@ -69,7 +69,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Seeds:
-    """Of samples whose training image is known: the share nearest to it, and of its class."""
+    """Shares of samples with a known training image that are nearest to it, or of its class."""
 
     known: int
     nearest_is_seed: float
@@ -78,7 +78,7 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Quality:
-    """Everything that is reported of a set of samples."""
+    """All reported measurements of a set of samples."""
 
     count: int
     watched: int
@@ -92,7 +92,7 @@ class Quality:
 
 
 class Judge:
-    """Measures sets of `count` images against held-out ones; keeps what all comparisons share."""
+    """Measures sets of `count` images against held-out ones; caches the shared parts."""
 
     def __init__(self, data: Dataset, classifier: Classifier, count: int) -> None:
         self.data, self.classifier, self.count = data, classifier, count
@@ -104,12 +104,12 @@ class Judge:
         self.ordinary = np.median(self.nearest_training(self.held_out[self.chosen])[0])
 
     def nearest_training(self, images: Images) -> tuple[Images, NDArray[np.int64]]:
-        """Distance and index (N,) of the nearest training image, pixel by pixel."""
+        """Return distance and index (N,) of the nearest training image, pixel by pixel."""
         distances, indices = nearest(_flat(images), _flat(self.train))
         return distances[:, 0], indices[:, 0]
 
     def measure(self, images: Images, distances: Images) -> Measures:
-        """Measure `images` (N, H, W); `distances` (N,) are those to the nearest training image."""
+        """Measure `images` (N, H, W), given the `distances` (N,) to the nearest training image."""
         features, probabilities = self.classifier.judge(images.clip(0, 1))
         overlap = manifolds(self.features[self.chosen], features)
         spectrum = power(images)
@@ -126,7 +126,7 @@ class Judge:
         )
 
     def real(self, draws: int = 4) -> Measures:
-        """The same for `count` training images, averaged over `draws`: as good as it can get."""
+        """Measure `count` training images, averaged over `draws`: the best possible result."""
         sets = [self.train[take(self.count, len(self.train), seed)] for seed in range(draws)]
         ordinary = np.full(self.count, self.ordinary)
         found = [asdict(self.measure(images, ordinary)) for images in sets]
@@ -134,7 +134,7 @@ class Judge:
 
 
 def judge_samples(samples: Samples, data: Dataset, classifier: Classifier) -> Quality:
-    """Everything that can be said of `samples` from what is known of them."""
+    """Compute all measurements of `samples` that the available data allow."""
     judge = Judge(data, classifier, len(samples.final))
     distances, neighbours = judge.nearest_training(samples.final.clip(0, 1))
     return Quality(
@@ -151,7 +151,7 @@ def judge_samples(samples: Samples, data: Dataset, classifier: Classifier) -> Qu
 
 
 def _levels(samples: Samples, judge: Judge) -> tuple[LevelDeviation, ...]:
-    """States, the final mean, and training images: what no model that imitates them can beat."""
+    """Compare states, the final mean, and training images, which are the best possible result."""
     data = judge.spectrum
     some = judge.train[take(len(judge.held_out), len(judge.train), seed=2)]
     return (
@@ -171,7 +171,7 @@ def _drift(samples: Samples) -> Drift | None:
 
 
 def _seeds(samples: Samples, judge: Judge, neighbours: NDArray[np.int64]) -> Seeds | None:
-    """A seed is known if one training image, blurred, is ten times nearer to u_K than the next."""
+    """Judge samples whose blurred training image is ten times nearer to u_K than all others."""
     if samples.sigmas is None:
         return None
     lowest = _lowest_cosines(judge.train) * _attenuation(judge.train, samples.sigmas[-1])
@@ -190,7 +190,7 @@ def _seeds(samples: Samples, judge: Judge, neighbours: NDArray[np.int64]) -> See
 
 
 def _lowest_cosines(images: Images) -> Images:
-    """The 6×6 lowest DCT-II coefficients of images (N, H, W)."""
+    """Return the 6×6 lowest DCT-II coefficients of images (N, H, W)."""
     parts = [
         dctn(images[start : start + 2000], axes=(1, 2), norm="ortho")[:, :6, :6]
         for start in range(0, len(images), 2000)
@@ -199,7 +199,7 @@ def _lowest_cosines(images: Images) -> Images:
 
 
 def _attenuation(images: Images, sigma_b: float) -> Images:
-    """What a blur of `sigma_b` pixels leaves of each of the 6×6 lowest cosines."""
+    """Return the factors of the 6×6 lowest cosines after a blur of `sigma_b` pixels."""
     rows, columns = (np.pi * np.arange(6) / size for size in images.shape[1:])
     eigenvalues = rows[:, None] ** 2 + columns**2
     return np.asarray(np.exp(-eigenvalues * sigma_b**2 / 2), np.float32)

@@ -22,7 +22,7 @@ _ROWS = 250  # of a distance matrix at a time: 250 × 60,000 float32 are 60 MB
 
 @dataclass(frozen=True)
 class Manifolds:
-    """How two sets of features overlap, by balls that reach to the k-th neighbour."""
+    """Overlap of two sets of features, by balls that reach to the k-th neighbour."""
 
     precision: float
     recall: float
@@ -31,18 +31,18 @@ class Manifolds:
 
 
 def entropy(probabilities: Floats) -> Floats:
-    """Entropy in nats along the last axis; 0·log 0 is 0."""
+    """Return the entropy in nats along the last axis; 0·log 0 is 0."""
     logs = np.log(np.where(probabilities > 0, probabilities, 1))
     return np.asarray(-(probabilities * logs).sum(-1))
 
 
 def label_entropy(labels: NDArray[np.int64], classes: int) -> float:
-    """Entropy in nats of how often each label occurs: ln(classes) if all occur alike."""
+    """Return the entropy in nats of the label frequencies: ln(classes) if all are equal."""
     return float(entropy(np.bincount(labels, minlength=classes) / len(labels)))
 
 
 def frechet_distance(first: Floats, second: Floats) -> float:
-    """Squared Fréchet distance of the Gaussians fitted to two sets (N, F) and (M, F)."""
+    """Return the squared Fréchet distance of Gaussians fitted to two sets (N, F) and (M, F)."""
     shift = first.mean(0) - second.mean(0)
     cov_1, cov_2 = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
     values, vectors = np.linalg.eigh(cov_1)
@@ -52,10 +52,10 @@ def frechet_distance(first: Floats, second: Floats) -> float:
 
 
 def manifolds(real: Floats, generated: Floats, k: int = 5) -> Manifolds:
-    """Precision, recall, density and coverage of `generated` (M, F) against `real` (N, F)."""
+    """Return precision, recall, density and coverage of `generated` (M, F) versus `real` (N, F)."""
     x, y = torch.from_numpy(real), torch.from_numpy(generated)
     radius_x, radius_y = _radii(x, k), _radii(y, k)
-    inside = torch.zeros(len(y))  # in how many balls of real features each generated one lies
+    inside = torch.zeros(len(y))  # number of balls of real features around each generated one
     reached = torch.zeros(len(x), dtype=torch.bool)
     covered = torch.zeros(len(x), dtype=torch.bool)
     for rows in torch.split(torch.arange(len(x)), _ROWS):
@@ -78,7 +78,7 @@ def _radii(points: Tensor, k: int) -> Tensor:
 
 
 def nearest(queries: Images, images: Images, count: int = 1) -> tuple[Images, NDArray[np.int64]]:
-    """Euclidean distances and indices (N, count) of the nearest `images` (M, D) of each query."""
+    """Return distances and indices (N, count) of the `images` (M, D) nearest to the queries."""
     candidates = torch.from_numpy(images)
     lengths = (candidates**2).sum(1)
     parts = [
@@ -86,11 +86,11 @@ def nearest(queries: Images, images: Images, count: int = 1) -> tuple[Images, ND
         for rows in torch.split(torch.from_numpy(queries), _ROWS)
     ]
     indices = torch.cat(parts).numpy()
-    # The expanded square cancels for near copies, so the found ones are measured anew.
+    # The expanded square cancels for near copies, so the distances found are recomputed.
     distances = [np.linalg.norm(queries - images[indices[:, i]], axis=1) for i in range(count)]
     return np.stack(distances, 1), indices
 
 
 def take(count: int, available: int, seed: int) -> NDArray[np.int64]:
-    """`count` different indices below `available` in a seeded order; all, if there are fewer."""
+    """Return `count` distinct indices below `available` in seeded order; all if there are fewer."""
     return np.random.default_rng(seed).permutation(available)[:count]

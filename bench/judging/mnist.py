@@ -1,4 +1,4 @@
-"""Reads a data set in the format of MNIST: four idx files, plain or gzipped."""
+"""Reader of data sets in MNIST's format: four idx files, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images are uint8 (N, H, W), labels uint8 (N,); `digest` is the sha256 of the raw arrays."""
+    """Data set: images uint8 (N, H, W), labels uint8 (N,); `digest` is that of the raw arrays."""
 
     train_images: Bytes
     train_labels: Bytes
@@ -33,12 +33,12 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return int(self.train_labels.max()) + 1
 
 
 def read_idx(path: Path) -> Bytes:
-    """The array in an idx file of unsigned bytes; SystemExit with the reason if it is damaged."""
+    """Read an idx file of unsigned bytes; raises SystemExit if it is damaged."""
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UNSIGNED_BYTE:
         raise SystemExit(f"{path}: not an idx file of unsigned bytes")
@@ -46,12 +46,12 @@ def read_idx(path: Path) -> Bytes:
     shape = np.frombuffer(data, ">u4", count=dimensions, offset=4).astype(int)
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions)
     if values.size != shape.prod():
-        raise SystemExit(f"{path}: holds {values.size} values where its header says {shape.prod()}")
+        raise SystemExit(f"{path}: has {values.size} values, but its header says {shape.prod()}")
     return values.reshape(tuple(shape))
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """The four files of `folder`; SystemExit naming the file that is missing."""
+    """Read the four files of `folder`; raises SystemExit if one is missing."""
     arrays = {name: read_idx(_find(folder, stem)) for name, stem in _NAMES.items()}
     digest = hashlib.sha256()
     for name in sorted(arrays):
@@ -61,7 +61,7 @@ def read_dataset(folder: Path) -> Dataset:
 
 
 def as_floats(images: Bytes) -> NDArray[np.float32]:
-    """Images in [0, 1]."""
+    """Convert images to floats in [0, 1]."""
     return images.astype(np.float32) / np.float32(255)
 
 

@@ -1,4 +1,4 @@
-"""The table that is printed, with what is asked of a shipped model beside what was measured."""
+"""Printed table of the measurements, with the limits for a shipped model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from bench.judging.images import Quality
 from bench.judging.spectra import BANDS, LevelDeviation
 
-# name, field of Measures, what a shipped model must reach, what it aims at
+# name, field of Measures, limit for a shipped model, goal
 _ROWS = (
     ("share with max-prob > 0.9", "confident_share", "≥ 0.75", "≥ 0.92"),
     ("mean max-prob", "mean_max_probability", "", ""),
@@ -27,7 +27,7 @@ BARS = "Bar 0.20, goal 0.10"
 
 
 def markdown(quality: Quality) -> str:
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     real, samples = quality.real, quality.samples
     rows = [
         (name, f"{getattr(samples, field):.3f}", f"{getattr(real, field):.3f}", bar, goal)
@@ -41,7 +41,7 @@ def markdown(quality: Quality) -> str:
 
 
 def levels_table(levels: Iterable[LevelDeviation], seen: int, bars: str = BARS) -> str:
-    """The deviations of the spectra of `seen` states, and what is asked of them."""
+    """Return the deviations of the spectra of `seen` states, with their limits."""
     head = ("level", "shown", *(f"{low:g}–{high:g}" for low, high in BANDS), "largest")
     rows = [
         (str(each.level), each.shown, *map(_signed, each.bands), f"{each.largest:.3f}")
@@ -64,7 +64,7 @@ def _remarks(quality: Quality) -> Iterable[str]:
         yield (
             f"Seeds: of {seeds.known} samples whose training image is known, "
             f"{seeds.nearest_is_seed:.1%} are nearest to it in pixels and {seeds.same_class:.1%} "
-            "are classified as it is labelled."
+            "are classified with its label."
         )
     yield (
         f"Classifier: {quality.classifier_accuracy:.2%} on held-out images, sha256 "
@@ -78,6 +78,6 @@ def _signed(value: float | None) -> str:
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A table of Markdown."""
+    """Return a Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""Reads samples in the .npz of `sitegen sample`, one level at a time."""
+"""Reader of samples in the .npz files of `sitegen sample`, one level at a time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Planes = Callable[[NDArray[Any]], Images]
 def read_samples(
     path: Path, sigmas: tuple[float, ...] | None, planes: Planes | None = None
 ) -> Samples:
-    """The samples in `path`; its states count only with the blur schedule `sigmas` of its model.
+    """Read the samples in `path`; states are used only with the blur schedule `sigmas`.
 
-    planes: makes of images (N, C, H, W) what is measured; grey ones if not given
+    planes: converts images (N, C, H, W) to the form that is measured; grey by default
     """
     planes = planes or grey
     with np.load(path) as arrays:
@@ -36,24 +36,24 @@ def read_samples(
 
 
 def grey(images: NDArray[Any]) -> Images:
-    """Images (N, H, W) of (N, 1, H, W); SystemExit for more channels."""
+    """Return images (N, H, W) of (N, 1, H, W); raises SystemExit for more channels."""
     if images.ndim != 4 or images.shape[1] != 1:
         raise SystemExit(f"samples have shape {images.shape}; one channel (N, 1, H, W) is needed")
     return np.ascontiguousarray(images[:, 0], dtype=np.float32)
 
 
 def coloured(images: NDArray[Any]) -> Images:
-    """Images (N, 3, H, W); SystemExit for other than three channels."""
+    """Return images (N, 3, H, W); raises SystemExit for another number of channels."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise SystemExit(f"samples have shape {images.shape}; colours (N, 3, H, W) are needed")
     return np.ascontiguousarray(images, dtype=np.float32)
 
 
 def _spectra(path: Path, sigmas: tuple[float, ...], planes: Planes) -> Iterator[tuple[int, Floats]]:
-    """Level and mean power of the watched states u_K … u_0, without holding them all."""
+    """Yield level and mean power of the watched states u_K … u_0, one at a time."""
     with np.load(path) as arrays:
         if "levels" not in arrays:
-            raise SystemExit(f"{path}: no array levels, which tells those of its states")
+            raise SystemExit(f"{path}: no array levels, the levels of its states")
         visited = arrays["levels"].tolist()
     with zipfile.ZipFile(path) as archive, archive.open("states.npy") as stream:
         np.lib.format.read_magic(stream)

@@ -17,9 +17,9 @@ BANDS = ((0.5, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0), (16.0, 28.0))
 
 
 def power(images: Images) -> Floats:
-    """Mean squared DCT-II coefficient (H, W) over images (N, H, W); bounded memory.
+    """Return the mean squared DCT-II coefficient (H, W) over images (N, H, W) in constant memory.
 
-    Of images in colour, (N, C, H, W), every channel counts as one.
+    Colour images (N, C, H, W) count as one image per channel.
     """
     images = images.reshape(-1, *images.shape[-2:])
     total = np.zeros(images.shape[1:])
@@ -30,7 +30,7 @@ def power(images: Images) -> Floats:
 
 
 def dissipated_power(sharp: Floats, sigma_b: float) -> Floats:
-    """The power (H, W) that is left of `sharp` after a blur of `sigma_b` pixels."""
+    """Return the power (H, W) of `sharp` after a blur of `sigma_b` pixels."""
     height, width = sharp.shape
     rows = (np.pi * np.arange(height) / height) ** 2
     columns = (np.pi * np.arange(width) / width) ** 2
@@ -38,13 +38,13 @@ def dissipated_power(sharp: Floats, sigma_b: float) -> Floats:
 
 
 def band_power(spectrum: Floats) -> Floats:
-    """Mean power in each of `BANDS`, by the DCT radius √(n² + m²) of a spectrum (H, W)."""
+    """Return the mean power in each of `BANDS`, by the DCT radius √(n² + m²) of (H, W)."""
     radius = _radius(spectrum)
     return np.array([spectrum[(low <= radius) & (radius < high)].mean() for low, high in BANDS])
 
 
 def log_spectral_distance(first: Floats, second: Floats) -> float:
-    """Root mean square, over whole radii, of the log10 ratio of two spectra (H, W)."""
+    """Return the root mean square, over integer radii, of the log10 ratio of two spectra (H, W)."""
     ring = np.rint(_radius(first)).astype(int)
     sums = [np.bincount(ring.ravel(), weights=each.ravel()) for each in (first, second)]
     rings = slice(1, min(first.shape))
@@ -59,7 +59,7 @@ def _radius(spectrum: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class LevelDeviation:
-    """log10 of measured over expected band power at a level; None where noise hides the band."""
+    """log10 of measured over expected band power at a level; None if noise hides the band."""
 
     level: int
     shown: str
@@ -67,12 +67,12 @@ class LevelDeviation:
 
     @property
     def largest(self) -> float:
-        """The largest deviation of any band that can be seen, in decades."""
+        """Largest deviation of any visible band, in decades."""
         return max((abs(band) for band in self.bands if band is not None), default=0.0)
 
 
 def watched_levels(visited: Sequence[int]) -> tuple[int, ...]:
-    """The levels whose states are compared: K, 3K/4, K/2, K/4, 10 and 1, or visited ones nearby."""
+    """Return the levels to compare: K, 3K/4, K/2, K/4, 10 and 1, or visited ones nearby."""
     levels, noisy = max(visited), [level for level in visited if level]
     wanted = {levels, 3 * levels // 4, levels // 2, levels // 4, min(10, levels), 1}
     found = {min(noisy, key=lambda level: abs(level - each)) for each in wanted}

@@ -15,17 +15,18 @@ from sitegen.builder.output import CopiedFile, Tree
 from sitegen.builder.plan import PlannedFigure
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
+from sitegen.core.bounded import bounded
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
-from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND
+from sitegen.core.urls import MANIFEST, NOT_FOUND
 from sitegen.html.heads import webmap
-from sitegen.html.render import posters_behind, render_site
+from sitegen.html.render import front_poster, render_site
 from sitegen.html.theme import site_theme
 from sitegen.html.views import DrawnPictures
 from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
 
-DRAWING_RECIPE = 1
+DRAWING_RECIPE = 2
 """Raised by hand when the code that draws changes its pixels."""
 
 _OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files that figures of one model share
@@ -52,7 +53,7 @@ class PaperSite:
     @property
     def front(self) -> MediaFile | None:
         """The poster that its card shows."""
-        return posters_behind(self.pages[:1], self.manifest).get(INDEX)
+        return front_poster(self.pages, self.manifest)
 
 
 def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> Manifest:
@@ -73,10 +74,8 @@ def assemble(
     papers: the sites that this one is the roof of, which lie in folders of their own
     """
     find, theme = find or store.object, site_theme(site)
-    posters = posters_behind(pages, manifest)
-    files = {poster.sha256: find(poster) for poster in posters.values()}
-    front = posters.get(INDEX)
-    drawn = draw(site, files, front.sha256 if front else None, store)
+    front = front_poster(pages, manifest)
+    drawn = draw(site, front, find(front) if front else None, store)
     drawn = replace(drawn, tiles={paper.site.place: _tile(paper, store) for paper in papers})
     tree: dict[str, bytes | CopiedFile] = {
         file.path: CopiedFile(find(file), file)
@@ -87,7 +86,9 @@ def assemble(
     tree |= {file.path: CopiedFile(store.object(file), file) for file in drawn.files}
     samples = any("weights" in media.record.files for media in manifest.figures)
     tree |= theme.files(samples=samples)
-    texts = render_site(site, pages, manifest, theme, drawn, [paper.site for paper in papers])
+    texts = bounded(
+        render_site, site, pages, manifest, theme, drawn, [paper.site for paper in papers]
+    )
     below = [f"{paper.site.place}/{page.uri}" for paper in papers for page in paper.pages]
     texts |= webmap(site, [*(page.uri for page in pages), *below])
     tree |= {uri: text.encode() for uri, text in texts.items()}
@@ -132,38 +133,33 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
     measured = f". {summary}" if isinstance(summary, str) else ""
     alt = figure.alt or f"{planned.description}{measured}"
     axis = MediaAxis(**asdict(planned.axis)) if planned.axis else None
-    placed, words = replace(record, files=files), figure.spec.choice
+    parameters = figure.spec.with_words(record.parameters, planned.cards)
+    placed, words = replace(record, files=files, parameters=parameters), figure.spec.choice
     return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
 
 
-def draw(site: Site, posters: Mapping[str, Path], front: str | None, store: Store) -> DrawnPictures:
-    """Find or draw the pictures of a site; `posters` are files by their sha256.
+def draw(site: Site, front: MediaFile | None, path: Path | None, store: Store) -> DrawnPictures:
+    """Find or draw the pictures of a site, whose card shows the poster `front`, a file at `path`.
 
-    `front` is the sha256 of the front page's, which the card shows. Raises PlatformError where the
-    store cannot be written.
+    Raises PlatformError where the store cannot be written.
     """
-    backdrops = {
-        sha256: _drawn(store, "backdrop.webp", sha256, path) for sha256, path in posters.items()
-    }
     if site.base_url is None:
-        return DrawnPictures(None, backdrops)
+        return DrawnPictures()
     words = _card_words(site)
-    poster = posters[front] if front else None
-    return DrawnPictures(_drawn(store, "card.png", front, poster, *words), backdrops)
+    return DrawnPictures(_drawn(store, "card.png", front.sha256 if front else None, path, *words))
 
 
 def drawn_keys(
     site: Site, pages: Iterable[Page], manifest: Manifest, papers: Sequence[PaperSite] = ()
 ) -> set[str]:
     """The keys in the store of what is drawn for a site, and for the papers under its roof."""
-    posters = posters_behind(tuple(pages), manifest)
-    keys = {_drawn_key("backdrop", poster.sha256) for poster in posters.values()}
-    front = posters[INDEX].sha256 if INDEX in posters else None
+    front, keys = front_poster(tuple(pages), manifest), set[str]()
     for paper in papers:
         poster = paper.front
         words = _card_words(paper.site)
         keys.add(_drawn_key("tile", poster.sha256 if poster else None, *words))
-    return keys | {_drawn_key("card", front, *_card_words(site))}
+    own = front.sha256 if front else None
+    return keys | {_drawn_key("card", own, *_card_words(site))}
 
 
 def _card_words(site: Site) -> tuple[Any, ...]:

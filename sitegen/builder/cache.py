@@ -4,16 +4,17 @@
     records/<key>.json    what a figure's key stands for; written last
     asked/<sha256>.json   what a key is the digest of, so named by it
     weights/<name>.json   the digest of the weights that a model without a pinned one had last
-    quarantine/           what was found damaged
     work/                 temporary folders
     built/<output>.json   what the last builds put into a folder
-    used.json             when each record was last of use
+    .sitegen-store        the marker without which nothing is removed (store_folder.py)
 
-Nothing but the last four holds times, paths or the order of events, so that the store may be
-tracked by git and travel to a machine that renders nothing.
+Only `work` and `built` hold times, paths or the order of events, so that the store may be tracked
+by git and travel to a machine that renders nothing. The modification time of a record says when a
+page last needed it.
 
 A record carries its own key and digest, and every object is read again before it counts: anything
-truncated, changed, swapped or missing is a miss and a warning, and the figure is rendered again.
+truncated, changed, swapped or missing is a miss and a warning, and the figure is rendered again,
+which replaces the damaged file.
 """
 
 import contextlib
@@ -22,41 +23,35 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sitegen.builder.store_folder import (
+    claim,
+    own_files,
+    require_no_link,
+    require_removable,
+    write_own,
+    write_rules,
+)
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import (
-    OddFileError,
+    NotRegularFileError,
     digest,
     digest_bytes,
     flush_folder,
     is_lfs_pointer,
     platform_errors,
     read_file,
-    sweep,
+    remove_stale_temporaries,
     temporary_file,
     temporary_folder,
-    write_atomic,
 )
 from sitegen.media.manifest import MediaFile, Record, record_from_json, record_to_json
 
-USES = "used.json"
-"""What tells when records were last of use."""
-
-PARTS = (
-    *("objects", "records", "asked", "weights", "quarantine", "work", "built"),
-    *("speeds.json", USES, ".gitignore", ".gitattributes"),
-)
-"""Everything that a store makes in its folder."""
-
-_FOR_GIT = {
-    # Whoever tracks the store with git tracks what is rendered, and git changes none of it.
-    ".gitignore": b"/lock\n/speeds.json\n/used.json\n/work/\n/built/\n/quarantine/\n"
-    b".sitegen-tmp-*\n",
-    ".gitattributes": b"* -text\n",
-}
+_DAY = 24 * 3600.0  # seconds
 _KEY = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
 
 
@@ -73,8 +68,8 @@ class Store:
     def get(self, key: str) -> Record | None:
         """The record of `key`; None if there is none, or it or one of its objects is damaged.
 
-        Reads every object, and moves what is damaged to quarantine. Raises ValueError for a key
-        that is no key, PlatformError for what cannot be read now, which stays where it is.
+        Reads every object, and warns of what is damaged. Raises ValueError for a key that is no
+        key, PlatformError for what cannot be read now.
         """
         path = self._record_path(key)
         try:
@@ -83,7 +78,7 @@ class Store:
                 return None
             record = _unseal(data, key)
         except RefusedError as error:
-            self._quarantine(path, str(error))
+            self._report_damage(path, str(error))
             return None
         whole = [self._is_whole(file) for file in record.files.values()]
         return record if all(whole) else None
@@ -103,20 +98,21 @@ class Store:
         path = self._record_path(key)
         if set(sources) != set(record.files):
             raise ValueError(f"the record has {sorted(record.files)}, sources {sorted(sources)}")
+        claim(self._root)
         for name, file in record.files.items():
             self._keep(file, sources[name])
         value = {**json.loads(record_to_json(record)), "key": key}
-        write_atomic(path, _dump({**value, "sha256": digest_bytes(_dump(value))}))
+        write_own(path, _dump({**value, "sha256": digest_bytes(_dump(value))}))
 
     def remember(self, request_json: str) -> None:
         """Keep what was asked for, so that a later build can tell what has changed since.
 
         Comes before the record of it; tells git how to keep the store, too.
         """
-        for name, rules in _FOR_GIT.items():
-            write_atomic(self._root / name, rules)
+        claim(self._root)
+        write_rules(self._root)
         data = request_json.encode()
-        write_atomic(self._root / "asked" / f"{digest_bytes(data)}.json", data)
+        write_own(self._root / "asked" / f"{digest_bytes(data)}.json", data)
 
     def remembered(self) -> list[dict[str, Any]]:
         """The objects that were asked for and are still as they were written, in order."""
@@ -129,7 +125,8 @@ class Store:
 
     def note_weights(self, name: str, note: str) -> None:
         """Keep a note on the weights of a model, in the place of the one before."""
-        write_atomic(self._root / "weights" / f"{name}.json", note.encode())
+        claim(self._root)
+        write_own(self._root / "weights" / f"{name}.json", note.encode())
 
     def weights_note(self, name: str) -> str | None:
         """The note on the weights of a model; None if there is none that can be read."""
@@ -148,9 +145,34 @@ class Store:
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
         """A new folder on the store's disk, gone at the end; what dead processes left goes too."""
-        self.sweep()
+        claim(self._root)
+        self.remove_stale_temporaries()
         with temporary_folder(self._root / "work") as folder:
             yield folder
+
+    def touch(self, keys: Collection[str], *, always: bool) -> None:
+        """Note that records are needed now: in their times, and unless `always` once a day.
+
+        A store that may not be written stays as it is.
+        """
+        now = time.time()
+        for key in keys:
+            path = self._record_path(key)
+            with contextlib.suppress(OSError):
+                if always or abs(now - path.stat().st_mtime) > _DAY:
+                    os.utime(path, (now, now), follow_symlinks=False)
+
+    def last_use(self) -> Mapping[str, float]:
+        """Return when each record was last needed, in seconds since 1970; at most now."""
+        now, times = time.time(), dict[str, float]()
+        for key in self.keys(""):
+            with contextlib.suppress(OSError):
+                path = self._record_path(key)
+                times[key] = path.lstat().st_mtime
+                if times[key] > now:  # a clock was wrong; from now on its age counts
+                    os.utime(path, (now, now), follow_symlinks=False)
+                    times[key] = now
+        return times
 
     def digests_of(self, key: str) -> frozenset[str]:
         """The sha256 of the files of a record, whether they are there or not; none if damaged.
@@ -182,49 +204,50 @@ class Store:
         return size
 
     def drop(self, keys: Collection[str]) -> int:
-        """Remove these records, and what no other one needs of theirs; the bytes that went.
+        """Remove these records and the files that no other record needs; return the bytes removed.
 
-        Raises PlatformError, before anything has gone where a record cannot be read, and for what
-        cannot go.
+        Raises ConfigError as `require_removable` does, PlatformError before anything is removed if
+        a record cannot be read, and for what cannot be removed.
         """
+        require_removable(self._root)
         gone = dict[Path, int]()
         for key in keys:
             gone |= self.files_of(key)
         others = {*self.keys("")} - {*keys}
         needed = {self._object(each) for key in others for each in self.digests_of(key)}
-        for key in keys:  # records first: a kill leaves nothing but files that no record names
-            with platform_errors(self._record_path(key), "remove"):
-                self._record_path(key).unlink(missing_ok=True)
-        for path in gone.keys() - needed:
-            with platform_errors(path, "remove"):
-                path.unlink(missing_ok=True)
-        return sum(size for path, size in gone.items() if path not in needed)
+        records = {self._record_path(key) for key in keys}
+        return self._remove(gone.keys() & {*own_files(self._root).values()} - needed, records)
 
     def prune(self, keys: Collection[str], models: Collection[str]) -> tuple[int, int]:
         """Remove all but the records of `keys`, what they need, and the notes on `models`.
 
-        keys: of records, and of what was asked for
-        Returns the numbers of records and of bytes that went. Records go first, so that a kill
-        leaves nothing but files that no record names. Raises PlatformError for what cannot go.
+        keys: of records, and of requests
+        Returns the numbers of records and of bytes removed. Raises as `drop` does.
         """
+        require_removable(self._root)
         needed = frozenset().union(*map(self.digests_of, keys))
-        unused = [key for key in self.keys("") if key not in keys]
-        paths = [self._record_path(key) for key in unused]
-        for folder, names in (("asked", keys), ("weights", models)):
-            paths += (p for p in (self._root / folder).glob("*.json") if p.stem not in names)
-        paths += (p for p in (self._root / "objects").glob("??/*") if p.name not in needed)
-        paths += (self._root / "quarantine").glob("*")
+        spared = {"records": keys, "asked": keys, "weights": models, "objects": needed}
+        unused = {
+            path
+            for name, path in own_files(self._root).items()
+            if path.stem not in spared.get(name.partition("/")[0], [path.stem])
+        }
+        records = {path for path in unused if path.parent.name == "records"}
+        return len(records), self._remove(unused, records)
+
+    def _remove(self, paths: Collection[Path], records: Collection[Path]) -> int:
+        """Remove files, and return their bytes; records go first, so that a kill breaks none."""
         size = 0
-        for path in paths:
+        for path in sorted(paths, key=lambda path: (path not in records, path)):
             with platform_errors(path, "remove"):
                 size += path.lstat().st_size
                 path.unlink()
-        return len(unused), size
+        return size
 
-    def sweep(self, *, leaving: bool = False) -> None:
+    def remove_stale_temporaries(self, *, leaving: bool = False) -> None:
         """Remove what processes that were killed left behind; `leaving`, this one's as well."""
         for name in ("asked", "built", "records", "weights", "work"):
-            sweep(self._root / name, leaving=leaving)
+            remove_stale_temporaries(self._root / name, leaving=leaving)
 
     def _record_path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -251,27 +274,23 @@ class Store:
             if pointer:
                 self._warn(f"{path} is a pointer of Git LFS; `git lfs pull` brings its clip")
             else:
-                self._quarantine(path, "its content has changed")
+                self._report_damage(path, "its content has changed")
         except FileNotFoundError:
             self._warn(f"{path} is missing from the store; its clip is made again")
         except OSError as error:
-            self._quarantine(path, error.strerror or str(error))
+            self._report_damage(path, error.strerror or str(error))
         return False
 
-    def _quarantine(self, path: Path, why: str) -> None:
-        """Move a damaged file out of the way, if the disk lets us, and say so."""
-        aside = self._root / "quarantine" / path.name
-        with contextlib.suppress(OSError):
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(aside)
-        where = f"moved to {aside}" if not path.exists() else "left where it is"
-        self._warn(f"{path} is damaged ({why}); {where}, and its clip is made again")
+    def _report_damage(self, path: Path, why: str) -> None:
+        """Warn of a damaged file, which stays until `put` replaces it."""
+        self._warn(f"{path} is damaged ({why}); its clip is made again")
 
     def _keep(self, file: MediaFile, source: Path) -> None:
         target = self.object(file)
         with platform_errors(target):
             if target.is_file() and digest(target) == file.sha256:
                 return
+            require_no_link(target)
             for folder in (self._root / "work", target.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             with temporary_file(self._root / "work") as temporary:
@@ -297,16 +316,13 @@ class ReadOnlyStore(Store):
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
 
-    def _quarantine(self, path: Path, why: str) -> None:
-        self._warn(f"{path} is damaged ({why}); its clip is to be made again")
-
 
 @contextlib.contextmanager
 def errors_of_now(path: Path) -> Iterator[None]:
     """What could not be read is not damaged: PlatformError, unless no such file is there."""
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, OddFileError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, NotRegularFileError):
         raise
     except OSError as error:
         with platform_errors(path, "read"):

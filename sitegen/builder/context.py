@@ -18,10 +18,13 @@ from sitegen.builder.assembly import PaperSite, assemble, placed
 from sitegen.builder.cache import ReadOnlyStore, Store
 from sitegen.builder.executor import naming
 from sitegen.builder.output import Tree
+from sitegen.builder.placing import KEPT
 from sitegen.builder.plan import PlannedFigure, environment, plan_figure
+from sitegen.builder.store_folder import require_store
 from sitegen.config.loader import load_site
 from sitegen.config.schema import SITES, Site
 from sitegen.content.pages import Page, read_pages
+from sitegen.core.bounded import bounded
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
 from sitegen.core.errors import ConfigError, PlatformError, SitegenError
@@ -36,9 +39,10 @@ from sitegen.models.registry import ModelSource, site_models
 class BuildOptions:
     """What the command line adds to `site.toml`.
 
-    refilm: the figures whose clips are made again, none for all; None where nothing is made again
+    rerender: figures to render again even if they are in the store: empty = all, None = none
     distributed: the address of a scheduler, instead of that in `site.toml`; "local" for a cluster
         of `jobs` workers on this machine
+    default_scheduler: the address where neither `distributed` nor `site.toml` has one
     asked: device and precision as they were asked for, which workers see for themselves
     """
 
@@ -49,8 +53,9 @@ class BuildOptions:
     strict: bool = False
     dry_run: bool = False
     jobs: int = 1
-    refilm: tuple[str, ...] | None = None
+    rerender: tuple[str, ...] | None = None
     distributed: str | None = None
+    default_scheduler: str | None = None
     asked: tuple[str, str] = ("auto", "auto")
 
 
@@ -84,7 +89,7 @@ class BuildContext:
 
     def to_render(self, records: Records) -> list[PlannedFigure]:
         """What is missing or asked for again and not left out, one of those that are alike."""
-        only, again = self.options.only, self.options.refilm
+        only, again = self.options.only, self.options.rerender
         chosen = {
             planned.request_digest: planned
             for planned in self.figures
@@ -120,7 +125,7 @@ class BuildContext:
         """Where their parts lie."""
         return tuple(self.sources[name] for name in sorted(self.used))
 
-    def left_out(self, *, waited: bool = True) -> tuple[str, ...]:
+    def omitted_models(self, *, waited: bool = True) -> tuple[str, ...]:
         """The models that no figure can show, each with the file that it lacks.
 
         waited: whether those that a page would show, or those that none asks for
@@ -128,8 +133,8 @@ class BuildContext:
         able = self.used | usable(self.sources, self.store())
         entries, waits = self.site.models, {name for page in self.pages for name in page.waits}
         lack: dict[str, Path | None]
-        lack = {name: entries[name].card_path for name in self.site.absent()}
-        lack |= {name: each.lacking for name, each in self.sources.items() if name not in able}
+        lack = {name: entries[name].card_path for name in self.site.missing_models()}
+        lack |= {name: each.missing_file for name, each in self.sources.items() if name not in able}
         lines = {name: f"{name} ({shown(path)})" for name, path in lack.items() if path}
         return tuple(line for name, line in lines.items() if (name in waits) == waited)
 
@@ -144,13 +149,14 @@ def prepare(config: Path, options: BuildOptions) -> BuildContext:
 
 def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     """The same for a site whose `site.toml` was read."""
+    require_store(site.cache_dir)
     store = Store(site.cache_dir)
     sources = with_known_digests(site, store)
-    pages = read_pages(site, usable(sources, store).__contains__)
+    pages = bounded(read_pages, site, usable(sources, store).__contains__)
     # Links are followed now: the folder that is exchanged must be the real one.
     called = {name for page in pages for figure in page.figures for name in figure.models}
-    if absent := [fault for name, fault in site.absent().items() if name in called]:
-        raise config_error(absent)
+    if missing := [fault for name, fault in site.missing_models().items() if name in called]:
+        raise config_error(missing)
     output = Path(os.path.realpath(options.output or site.output))
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
@@ -180,7 +186,7 @@ def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
 
     `own` are the folders of those that pages show or link to.
     """
-    folders = [site.root / name for name in ("pages", SITES, "theme", "models", "pictures")]
+    folders = [site.root / name for name in ("pages", SITES, "theme", "models", "pictures", KEPT)]
     folders += [site.cache_dir, *(entry.path for entry in site.models.values()), *own]
     for folder in (Path(os.path.realpath(each)) for each in folders):
         if output == folder or folder in output.parents or output in folder.parents:
@@ -204,17 +210,17 @@ def _plan(pages: tuple[Page, ...], sources: Mapping[str, ModelSource]) -> tuple[
 
 
 def _require_known(options: BuildOptions, known: list[str]) -> None:
-    again = options.refilm or ()
-    for option, names in (("--only", options.only), ("--refilm", again)):
+    again = options.rerender or ()
+    for option, names in (("--only", options.only), ("--rerender", again)):
         for name in names:
             if name not in known:
                 words = known_words(name, known)
                 raise ConfigError(f"{option} {name}: no page has such a figure{words}")
     for name in again:
         if options.only and name not in options.only:
-            raise ConfigError(f"--refilm {name}: --only leaves it out; add --only {name}")
-    if options.offline and options.refilm is not None:
-        raise ConfigError("--refilm makes clips again, and --offline makes none; give one of them")
+            raise ConfigError(f"--rerender {name}: --only leaves it out; add --only {name}")
+    if options.offline and options.rerender is not None:
+        raise ConfigError("--rerender and --offline exclude each other; give one of them")
 
 
 def found(

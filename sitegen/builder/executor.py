@@ -1,14 +1,16 @@
 """Rendering: figures that the store lacks, one after the other or several at a time, into it.
 
 While a figure is sampled, what was drawn of it is encoded, and the one before is finished. Each
-clip is kept as soon as it is done. When one fails, or the user stops the build, the others under
-way stop at their next frame and leave nothing behind.
+clip is kept as soon as it is done. A figure that fails does not stop the others. When the machine
+lacks something, or the user stops the build, the others stop at their next frame and leave nothing
+behind.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
@@ -19,12 +21,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sitegen.builder.cache import Store
 from sitegen.builder.plan import PlannedFigure
-from sitegen.builder.timings import Countdown
+from sitegen.builder.timings import Eta
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import SitegenError, TargetError
-from sitegen.core.handing import Handed
+from sitegen.core.errors import PlatformError, PlugInError, SitegenError, TargetError, with_message
+from sitegen.core.prefetch import BackgroundIterator
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
+from sitegen.figures.registry import plug_in_errors
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.manifest import MediaFile, Record
 from sitegen.models.registry import ModelSource
@@ -105,13 +108,14 @@ class RenderExecutor:
 
         estimates: tells the seconds that each takes, by request, when the models are loaded
 
-        Raises what is wrong with any of them, model or call, before the first is rendered; later
-        the error of the first figure that fails. Each is told with its place on the page.
+        Raises what is wrong with any of them, model or call, before the first is rendered; later,
+        when all others are finished, the errors of the figures that failed. Each message has the
+        figure's place on its page.
         """
         with ExitStack() as ending:
             ending.callback(self.leave)
             jobs = self._prepared(figures)
-            left = Countdown(figures, estimates() if len(figures) > 1 else {}, workers)
+            left = Eta(figures, estimates() if len(figures) > 1 else {}, workers)
             return self._render_all(figures, workers, jobs, left)
 
     def _render_all(
@@ -119,7 +123,7 @@ class RenderExecutor:
         figures: Sequence[PlannedFigure],
         workers: int,
         jobs: dict[str, RenderJob],
-        left: Countdown,
+        left: Eta,
     ) -> dict[str, Record]:
         if workers == 1:
             return self._render_in_turn(figures, jobs, left)
@@ -132,60 +136,90 @@ class RenderExecutor:
 
             futures = {begun(each): each for each in figures}
             try:
-                ended = as_completed(futures)
-                return {futures[each].request_digest: each.result() for each in ended}
+                return self._results(futures)
             finally:
                 stop.set()
                 self.leave()
                 pool.shutdown(cancel_futures=True)
 
     def _render_in_turn(
-        self, figures: Sequence[PlannedFigure], jobs: dict[str, RenderJob], left: Countdown
+        self, figures: Sequence[PlannedFigure], jobs: dict[str, RenderJob], left: Eta
     ) -> dict[str, Record]:
         """Sample one figure after the other, and finish the one before in the meantime.
 
         Only the calling thread samples, where an interruption arrives.
         """
-        stop, failed, turns = threading.Event(), threading.Event(), _Turns()
-        futures: list[Future[Record]] = []
+        stop, ended, turns = threading.Event(), threading.Event(), _Turns()
+        futures: dict[Future[Record], PlannedFigure] = {}
         with ThreadPoolExecutor(2) as pool:
             try:
                 for planned in figures:
-                    job, handed = _handed(jobs.pop(planned.request_digest), failed)
+                    job, handed = _handed(jobs.pop(planned.request_digest), ended)
                     future = pool.submit(self._render, planned, job, left, stop, turns.begin)
-                    futures.append(future)
-                    future.add_done_callback(partial(_ended, handed, failed))
-                    if not all(each.make() for each in handed) or failed.is_set():
+                    futures[future] = planned
+                    future.add_done_callback(partial(_ended, handed, ended))
+                    for each in handed:
+                        if not each.make():
+                            break
+                    if ended.is_set():
                         break
-                return {
-                    planned.request_digest: future.result()
-                    for planned, future in zip(figures, futures, strict=True)
-                }
+                return self._results(futures)
             except (KeyboardInterrupt, SystemExit):
                 stop_encoding()
                 raise
             finally:
                 stop.set()
 
+    def _results(self, futures: Mapping[Future[Record], PlannedFigure]) -> dict[str, Record]:
+        """Return the records by request, once all figures have ended.
+
+        Raises the error that ends the build at once, otherwise those of all figures that failed.
+        """
+        records: dict[str, Record] = {}
+        faults: dict[str, SitegenError] = {}
+        for future in as_completed(futures):
+            request, error = futures[future].request_digest, future.exception()
+            if error is None:
+                records[request] = future.result()
+            elif isinstance(error, SitegenError) and not _ends_the_build(error):
+                faults[request] = error
+            else:
+                raise error
+        self._raise_all(
+            [
+                faults[each.request_digest]
+                for each in futures.values()
+                if each.request_digest in faults
+            ]
+        )
+        return records
+
     def _prepared(self, figures: Sequence[PlannedFigure]) -> dict[str, RenderJob]:
-        """What is to be done, by request: the models are loaded, nothing is sampled yet."""
+        """Return the jobs by request: the models are loaded, nothing is sampled yet."""
         jobs: dict[str, RenderJob] = {}
         faults: list[SitegenError] = []
         for planned in figures:
             try:
                 with naming(planned.figure):
-                    jobs[planned.request_digest] = self.renderer.render_job(planned.figure)
+                    job = self.renderer.render_job(planned.figure)
+                jobs[planned.request_digest] = _guarded(planned.figure.kind, job)
             except SitegenError as error:
                 faults.append(error)
-        if faults:
-            raise type(faults[0])("\n".join(map(str, faults)))
+        self._raise_all(faults)
         return jobs
+
+    def _raise_all(self, faults: Sequence[SitegenError]) -> None:
+        """Raise one error with the messages of all, if there are any; report tracebacks."""
+        for error in faults:
+            report_traceback(error, self.report)
+        if faults:
+            raise with_message(faults[0], "\n".join(map(str, faults)))
 
     def _render(
         self,
         planned: PlannedFigure,
         job: RenderJob,
-        left: Countdown,
+        left: Eta,
         stop: threading.Event,
         begin: Callable[[], Callable[[], float]],
     ) -> Record:
@@ -260,25 +294,46 @@ def _nothing() -> None:
     """Tell nobody."""
 
 
-def _handed(job: RenderJob, stop: threading.Event) -> tuple[RenderJob, list[Handed[Any]]]:
+def _handed(
+    job: RenderJob, stop: threading.Event
+) -> tuple[RenderJob, list[BackgroundIterator[Any]]]:
     """A job whose sampling is done elsewhere, and that sampling: of its work and its first clip.
 
     What other clips show was sampled for the first. A clip that is only drawn is not waited for.
     """
-    work = Handed(_counted(job.work, _nothing, stop))
-    made: list[Handed[Any]] = [work]
+    work = BackgroundIterator(_counted(job.work, _nothing, stop))
+    made: list[BackgroundIterator[Any]] = [work]
     clips = dict(job.clips)
     for name, clip in [(name, clip) for name, clip in clips.items() if clip.sampled][:1]:
-        frames = Handed(frame.copy() for frame in _counted(clip.frames, _nothing, stop))
+        frames = BackgroundIterator(frame.copy() for frame in _counted(clip.frames, _nothing, stop))
         clips[name] = ClipSource(clip.spec, iter(frames))
         made.append(frames)
     return replace(job, work=work, clips=clips), made
 
 
-def _ended(handed: list[Handed[Any]], failed: threading.Event, future: Future[Record]) -> None:
-    """Nothing more of a figure is wanted; where it failed, of those after it neither."""
-    if future.exception() is not None:
-        failed.set()
+def _guarded(kind: str, job: RenderJob) -> RenderJob:
+    """Return a job whose steps and frames raise a SitegenError for what a plug-in raises."""
+
+    def steps(source: Iterable[T]) -> Iterator[T]:
+        with plug_in_errors(kind):
+            yield from source
+
+    clips = {name: replace(each, frames=steps(each.frames)) for name, each in job.clips.items()}
+    return replace(job, work=steps(job.work), clips=clips)
+
+
+def _ends_the_build(error: BaseException) -> bool:
+    """Whether no other figure can be made after an error: the machine's, or a bug."""
+    return isinstance(error, PlatformError) or not isinstance(error, SitegenError)
+
+
+def _ended(
+    handed: list[BackgroundIterator[Any]], ended: threading.Event, future: Future[Record]
+) -> None:
+    """Ask for nothing more of a figure, and of those after it if the build cannot go on."""
+    error = future.exception()
+    if error is not None and _ends_the_build(error):
+        ended.set()
     for each in handed:
         each.leave()
 
@@ -287,16 +342,36 @@ def _counted(steps: Iterable[T], advance: Advance, stop: threading.Event) -> Ite
     """The steps, each told when it is done, until the build is stopped."""
     for step in steps:
         if stop.is_set():
-            raise TargetError("stopped, because another figure failed or the build was interrupted")
+            raise TargetError("stopped, because the build ended or was interrupted")
         yield step
         advance()
 
 
 @contextmanager
 def naming(figure: Figure) -> Iterator[None]:
-    """Give errors of the block the figure's place on its page; their kind stays."""
+    """Give errors of the block the figure's place on its page; their class stays."""
     try:
-        yield
+        with plug_in_errors(figure.kind):
+            yield
     except SitegenError as error:
         where = f"{figure.place.file}:{figure.place.line}"
-        raise type(error)(f"{where}: {figure.id}: {error}") from error
+        raise with_message(error, f"{where}: {figure.id}: {error}") from error
+
+
+def report_traceback(error: BaseException, report: Reporter) -> None:
+    """Report the traceback of the exception of a plug-in that an error is about, if it is."""
+    cause: BaseException | None = error
+    while isinstance(cause, PlugInError):
+        cause = cause.__cause__
+    if cause is not None and isinstance(error, PlugInError):
+        report.detail("".join(traceback.format_exception(cause)).rstrip())
+
+
+@contextmanager
+def tracebacks(report: Reporter) -> Iterator[None]:
+    """Report the tracebacks of plug-ins for errors that leave the block."""
+    try:
+        yield
+    except PlugInError as error:
+        report_traceback(error, report)
+        raise

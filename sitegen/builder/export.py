@@ -1,14 +1,18 @@
 """`sitegen export`: the figures of a site as files for slides and papers, out of the store.
 
-Nothing is sampled. Beside the files lies README.txt, which says what each is. Of several papers
-under a roof all are exported, each into a folder of its name.
+Nothing is sampled. README.txt in the same folder says what each file is, with its digest: a file
+that sitegen did not write there, or that was changed since, is never overwritten. If a folder has
+several papers, each is exported into a folder of its name.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +25,9 @@ from sitegen.config.loader import load_papers, load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError, TargetError
-from sitegen.core.files import platform_errors, temporary_folder
+from sitegen.core.files import digest, platform_errors, read_file, temporary_folder
 from sitegen.core.source import shown
+from sitegen.core.urls import INDEX
 from sitegen.media.manifest import Media
 
 if TYPE_CHECKING:
@@ -48,7 +53,8 @@ _MOMENTS = 6
 class ExportOptions:
     """What the command line asks for.
 
-    figures, formats: all where there are none; a figure of a paper under a roof is `paper/figure`
+    figures, formats: all where there are none; a figure of a paper under a roof is `paper/figure`,
+        and one with an id that several pages have is `page/figure`
     levels: those of strips, in their order; some that are evenly spaced where there are none
     fps: frames a second of GIFs, None as in the store
     output: a folder, or a file that ends in .zip; `exports` beside `site.toml` where it is None
@@ -63,9 +69,14 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """A figure to be exported; `name` is that of its files, with its paper's folder before it."""
+    """A figure to be exported.
+
+    name: that of its files, after the folders of its paper and, if need be, its page
+    place: the folder of its paper, with a slash; empty without one
+    """
 
     name: str
+    place: str
     media: Media
     store: Store
     formats: tuple[str, ...]
@@ -88,16 +99,84 @@ def export(config: Path, options: ExportOptions) -> tuple[Path, list[str]]:
         folder.mkdir(parents=True, exist_ok=True)
     with temporary_folder(folder) as work, platform_errors(folder):
         made = [_export(each, options, work) for each in chosen]
-        text = "\n".join(_readme(site.title, chosen, made))
-        (work / README).write_text(text, encoding="utf-8")
+        sections = [_section(each, files, work) for each, files in zip(chosen, made, strict=True)]
         names = [*(name for files in made for name in files), README]
         if output.suffix == ".zip":
+            _write_readme(work, site.title, sections)
+            _require_own_archive(output)
             _pack(work, names, output)
         else:
+            before = _sections(output / README)
+            kept = [each for each in before if _name_of(each) not in map(_name_of, sections)]
+            _write_readme(work, site.title, [*kept, *sections])
+            _require_unchanged(output, names[:-1], work, before)
             for name in names:
-                (output / name).parent.mkdir(exist_ok=True)
+                (output / name).parent.mkdir(parents=True, exist_ok=True)
                 (work / name).replace(output / name)
     return output, names
+
+
+def _require_unchanged(
+    output: Path, names: Sequence[str], work: Path, sections: Sequence[str]
+) -> None:
+    """Raise ConfigError where a file to be written is there and is not one of an earlier export.
+
+    sections: what the README that is there says, with the digests of what was exported
+    """
+    known = {(found[1], found[2]) for each in sections for found in _FILE.finditer(each)}
+    for name in names:
+        path = output / name
+        if not os.path.lexists(path):
+            continue
+        if not path.is_symlink() and path.is_file():
+            sha256 = digest(path)
+            if (name, sha256) in known or sha256 == digest(work / name):
+                continue
+        raise ConfigError(
+            f"{shown(path)}: was not exported by sitegen, or was changed since; nothing was "
+            "written: move it, or choose another --output"
+        )
+
+
+def _require_own_archive(output: Path) -> None:
+    """Raise ConfigError where another file has the name of the archive."""
+    if not os.path.lexists(output):
+        return
+    with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(output) as old:
+        if _HEAD.match(old.read(README).decode("utf-8", "replace")):
+            return
+    raise ConfigError(f"{shown(output)}: was not exported by sitegen; choose another --output")
+
+
+_HEAD = re.compile(r"Media of “.*”, exported by sitegen\.\n\n")
+_FILE = re.compile(r"^  (\S+): .*, SHA-256 ([0-9a-f]{64})$", re.MULTILINE)
+
+
+def _sections(readme: Path) -> list[str]:
+    """Return what the README of earlier exports says, figure by figure.
+
+    Raises ConfigError for a README that sitegen did not write.
+    """
+    if not os.path.lexists(readme):
+        return []
+    text = "" if readme.is_symlink() else read_file(readme).decode("utf-8", "replace")
+    head = _HEAD.match(text)
+    if head is None:
+        raise ConfigError(
+            f"{shown(readme)}: was not written by sitegen; nothing was written: move it, or choose "
+            "another --output"
+        )
+    return [each for each in text[head.end() :].split("\n\n") if each.strip()]
+
+
+def _name_of(section: str) -> str:
+    return section.partition(":")[0]
+
+
+def _write_readme(work: Path, title: str, sections: Sequence[str]) -> None:
+    words = " ".join(title.split())
+    text = "\n\n".join([f"Media of “{words}”, exported by sitegen.", *map(str.strip, sections)])
+    (work / README).write_text(f"{text}\n", encoding="utf-8")
 
 
 def _require_outside(output: Path, ours: Sequence[Path]) -> None:
@@ -110,8 +189,9 @@ def _require_outside(output: Path, ours: Sequence[Path]) -> None:
 
 
 def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_Chosen]:
-    """The figures that are asked for, in the order of the papers and of their pages."""
-    known = [_name(context, figure) for context in contexts for figure in context.figures]
+    """Return the requested figures, in the order of the papers and of their pages."""
+    names = [_names(context) for context in contexts]
+    known = [name for each in names for name in each]
     for name in options.figures:
         if name not in known:
             alike = [each for each in known if each.endswith(f"/{name}")]
@@ -119,25 +199,41 @@ def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_C
             raise ConfigError(f"{name}: no page has such a figure{near}")
     chosen: list[_Chosen] = []
     missing: list[str] = []
-    for context in contexts:
-        named = {_name(context, figure): figure for figure in context.figures}
+    for context, named in zip(contexts, names, strict=True):
         figures = {n: f for n, f in named.items() if not options.figures or n in options.figures}
         store = context.store()
         records = found(list(figures.values()), store, context.environment)
         missing += [n for n, figure in figures.items() if figure.request_digest not in records]
         if not missing:
-            media = placed(figures.values(), records).figures
+            media, place = placed(figures.values(), records).figures, _place(context)
             pairs = zip(figures, media, strict=True)
-            chosen += [_Chosen(n, each, store, _wanted(n, each, options)) for n, each in pairs]
+            chosen += [
+                _Chosen(n, place, each, store, _wanted(n, each, options)) for n, each in pairs
+            ]
     if missing:
         raise TargetError(f"not rendered yet: {', '.join(missing)}; run `sitegen build` first")
     return chosen
 
 
-def _name(context: BuildContext, planned: PlannedFigure) -> str:
-    """The figure's id, after the place of its paper where that has one."""
-    place = context.site.place
-    return f"{place}/{planned.figure.id}" if place else planned.figure.id
+def _names(context: BuildContext) -> Mapping[str, PlannedFigure]:
+    """Return the figures of a site by the names of their files.
+
+    That is the id, after the folder of its page where several pages have the id.
+    """
+    count, place = Counter(each.figure.id for each in context.figures), _place(context)
+    return {
+        f"{place}{_page(each) if count[each.figure.id] > 1 else ''}{each.figure.id}": each
+        for each in context.figures
+    }
+
+
+def _place(context: BuildContext) -> str:
+    return f"{context.site.place}/" if context.site.place else ""
+
+
+def _page(planned: PlannedFigure) -> str:
+    """Return the folder for figures of a page; `index/` for the front page."""
+    return f"{planned.page.removesuffix(f'/{INDEX}').removesuffix('.html')}/"
 
 
 def _wanted(name: str, media: Media, options: ExportOptions) -> tuple[str, ...]:
@@ -174,7 +270,7 @@ def _export(chosen: _Chosen, options: ExportOptions, work: Path) -> dict[str, st
     media, store = chosen.media, chosen.store
     files, told = media.record.files, {}
     names = {name: f"{chosen.name}{_ending(name)}" for name in chosen.formats}
-    (work / chosen.name).parent.mkdir(exist_ok=True)
+    (work / chosen.name).parent.mkdir(parents=True, exist_ok=True)
     for name in ("svg", "mp4"):
         if name in names:
             source = store.object(files["image" if name == "svg" else name])
@@ -212,7 +308,7 @@ def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tup
     record = media.record
     if not levels and "strip" in record.files:
         return read_frame(store.object(record.files["strip"])), ""
-    shown_levels = list(dict.fromkeys(record.levels))
+    shown_levels = sorted(set(record.levels), reverse=True)
     if not levels:
         count = min(_MOMENTS, len(shown_levels))
         at = [round(n * (len(shown_levels) - 1) / max(1, count - 1)) for n in range(count)]
@@ -227,25 +323,17 @@ def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tup
     return labelled_strip(moments), f": levels {', '.join(map(str, levels))}"
 
 
-def _readme(
-    title: str, figures: Sequence[_Chosen], made: Sequence[Mapping[str, str]]
-) -> Iterator[str]:
-    """What each file is, in words, figure by figure."""
-    yield f"Media of “{title}”, exported by sitegen.\n"
-    for figure, files in zip(figures, made, strict=True):
-        media, record = figure.media, figure.media.record
-        place = figure.name.removesuffix(media.id)
-        yield f"{figure.name}: {record.kind}, on the page {place}{media.page}"
-        yield f"  Seen:    {media.alt}"
-        if media.caption:
-            yield f"  Caption: {media.caption}"
-        if media.choice:
-            yield f"  Chosen:  {media.choice}"
-        yield from (f"  Model:   {each.name}, SHA-256 {each.sha256}" for each in record.models)
-        if record.seed is not None:
-            yield f"  Seed:    {record.seed}"
-        yield from (f"  {name}: {words}" for name, words in files.items())
-        yield ""
+def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
+    """Say in the README what the files of a figure are; no line of it is empty."""
+    media, record = figure.media, figure.media.record
+    lines = [f"{figure.name}: {record.kind}, on the page {figure.place}{media.page}"]
+    about = {"Seen:   ": media.alt, "Caption:": media.caption, "Chosen: ": media.choice}
+    lines += [f"  {name} {' '.join(words.split())}" for name, words in about.items() if words]
+    lines += [f"  Model:   {each.name}, SHA-256 {each.sha256}" for each in record.models]
+    lines += [f"  Seed:    {record.seed}"]
+    for name, words in files.items():
+        lines.append(f"  {name}: {words}, SHA-256 {digest(work / name)}")
+    return "\n".join(lines)
 
 
 def _pack(work: Path, names: Sequence[str], output: Path) -> None:

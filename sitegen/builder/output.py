@@ -1,4 +1,4 @@
-"""The built folder: compared with what it should hold, replaced whole, in one step, and removed.
+"""The built folder: compared with what it should hold, and replaced whole, in one step.
 
 Nothing is ever changed inside it. What must be different is built beside it, and the two folders
 are exchanged, so that a reader sees the old site or the new one.
@@ -8,27 +8,22 @@ import contextlib
 import json
 import os
 import posixpath
-import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
-from types import MappingProxyType
 
-from sitegen.builder.cache import PARTS
-from sitegen.config.schema import SITES, Site
+from sitegen.builder.store_folder import LOCK_NAME, claim
+from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, PlatformError, PublishError, TargetError
 from sitegen.core.files import (
     below,
+    cached_by_stat,
     digest,
     digest_bytes,
     exchange,
-    once_a_file,
     platform_errors,
-    put_back,
     require_writable,
-    sweep,
     temporary_folder,
 )
 from sitegen.core.locks import lock
@@ -36,12 +31,6 @@ from sitegen.core.site_files import OwnFile
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX, MANIFEST
 from sitegen.media.manifest import MediaFile
-
-LOCK_NAME = "lock"
-"""What a build holds in the store's folder."""
-
-ASIDE = "quarantine"
-"""The part of the store where files go that somebody laid into the built folder."""
 
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web server can read it
 
@@ -78,7 +67,7 @@ class CopiedFile:
         return None
 
 
-_digest = once_a_file(digest)
+_digest = cached_by_stat(digest)
 
 
 def open_path(handle: int) -> Path:
@@ -123,53 +112,6 @@ def _listed(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
     return sorted(found, key=lambda each: each[0].split("/"))
 
 
-_MADE_OR_NOBODYS = re.compile(
-    r"([a-z0-9-]+/)?(assets/.*|media/.*-[0-9a-f]{8}\.\w+|media\.json)|404\.html|robots\.txt"
-    r"|sitemap\.xml|\.nojekyll|(.*/)?(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)"
-)
-_GENERATOR = b'name="generator" content="sitegen"'
-
-
-def foreign(output: Path, root: Path, tree: Tree = MappingProxyType({})) -> tuple[str, ...]:
-    """The URIs of files in a built folder that neither sitegen made nor `tree` has.
-
-    What lies in the site's folder `root` as well is a copy. Reads only; raises PlatformError if
-    something in it cannot be read.
-    """
-    with platform_errors(output, "read"):
-        # A link in a circle is no file, and no reason to stop.
-        names = (name for name, entry in _listed(output) if os.path.isfile(entry.path))
-        others = {name: output / name for name in names if name not in tree}
-        return tuple(name for name, path in others.items() if not _is_made(name, path, root))
-
-
-def _is_made(name: str, path: Path, root: Path) -> bool:
-    if _MADE_OR_NOBODYS.fullmatch(name):
-        return True
-    if path.suffix == ".html" and _GENERATOR in path.read_bytes():
-        return True
-    sources = (root / name, root / SITES / name)
-    return any(source.is_file() and digest(source) == digest(path) for source in sources)
-
-
-def rescue(output: Path, site: Site, tree: Tree) -> list[str]:
-    """Copy what is not sitegen's out of a folder that `tree` is about to replace; say which.
-
-    Raises PlatformError, with the folder as it was, where the disk refuses.
-    """
-    told = []
-    for name in foreign(output, site.root, tree) if output.is_dir() else ():
-        aside = site.cache_dir / ASIDE / name
-        with platform_errors(aside):
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(output / name, aside)
-        told.append(
-            f"{shown(output / name)}: sitegen did not make this, and makes the folder anew; it is "
-            f"kept as {shown(aside)}, and a page that links to a file of the site brings it along"
-        )
-    return told
-
-
 def put_tree(tree: Tree, output: Path) -> None:
     """Make `output` hold exactly `tree`, in one step, whatever it holds.
 
@@ -194,9 +136,13 @@ def weight(tree: Tree) -> int:
 
 @contextlib.contextmanager
 def alone(site: Site) -> Iterator[None]:
-    """Keep builds away for the block, where there have been any. Raises LockedError."""
+    """Keep builds away for the block, where there have been any.
+
+    Raises LockedError, and ConfigError if the site's `cache_dir` is not a store.
+    """
     with contextlib.ExitStack() as held:
         if site.cache_dir.is_dir():
+            claim(site.cache_dir)
             held.enter_context(lock(site.cache_dir / LOCK_NAME))
         yield
 
@@ -357,47 +303,3 @@ def read_folder(root: Path) -> ServedFolder:
             elif not entry.is_dir():
                 others[name] = "no regular file"
     return ServedFolder(root, dict(sorted(files.items())), dict(sorted(others.items())))
-
-
-def clean(site: Site, *, store: bool = False) -> list[str]:
-    """Remove the built folder and leftovers, with `store` the rendered clips too; say what went.
-
-    Raises ConfigError, with nothing removed, for an output folder that sitegen did not build, or in
-    which others have laid files, LockedError while a build is at work, PlatformError for what
-    cannot be removed.
-    """
-    output = Path(os.path.realpath(site.output))
-    require_ours(output)
-    if output.is_dir() and (others := foreign(output, site.root)):
-        lines = [f"{shown(output / name)}: sitegen did not make this" for name in others]
-        raise ConfigError("\n".join([*lines, "nothing was removed; move that elsewhere first"]))
-    removed: list[str] = []
-    with alone(site):
-        put_back(output)
-        for folder in (site.cache_dir, site.cache_dir / "work", output.parent):
-            before = _inside(folder)
-            sweep(folder)
-            removed += [shown(folder / name) for name in sorted(before - _inside(folder))]
-        parts = [site.cache_dir / name for name in PARTS] if store else []
-        for path in (output, *parts):
-            removed += _remove(path)
-    if store and site.cache_dir.is_dir() and _inside(site.cache_dir) <= {LOCK_NAME}:
-        _remove(site.cache_dir / LOCK_NAME)
-        with platform_errors(site.cache_dir, "remove"):
-            site.cache_dir.rmdir()
-    return removed
-
-
-def _inside(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-
-
-def _remove(path: Path) -> list[str]:
-    with platform_errors(path, "remove"):
-        if not path.exists():
-            return []
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    return [shown(path)]

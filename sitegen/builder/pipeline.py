@@ -7,6 +7,7 @@ one step. A build that would change nothing touches nothing.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -23,26 +24,24 @@ from sitegen.builder.context import (
     found,
     new_notes,
 )
-from sitegen.builder.executor import Encoder, RendererFactory, RenderExecutor, naming
-from sitegen.builder.output import (
-    LOCK_NAME,
-    Tree,
-    require_ours,
-    require_room,
-    rescue,
-    weight,
-)
-from sitegen.builder.placing import is_placed, place
+from sitegen.builder.executor import Encoder, RendererFactory, RenderExecutor, naming, tracebacks
+from sitegen.builder.output import Tree, require_ours, require_room, weight
+from sitegen.builder.placing import is_noted, is_placed, place, preserve_foreign_files
 from sitegen.builder.plan import PlannedFigure, environment, other_environment
-from sitegen.builder.prune import note_use, tidy
+from sitegen.builder.prune import MEGABYTE, note_use, tidy
+from sitegen.builder.store_folder import LOCK_NAME, claim
 from sitegen.builder.timings import AROUND_S, Speeds, first_estimate
-from sitegen.builder.uses import MEGABYTE
 from sitegen.builder.works import Work, prepare_all, whole
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import LockedError, PlatformError, TargetError
-from sitegen.core.files import is_aside, put_back, require_writable, sweep
+from sitegen.core.files import (
+    has_backup,
+    remove_stale_temporaries,
+    require_writable,
+    restore_backup,
+)
 from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.urls import INDEX
@@ -63,8 +62,19 @@ def build(
     TargetError for figures that cannot be made, PlatformError for what the machine lacks,
     LockedError while another build is at work here. Whatever is raised, the old site stays.
     """
+    with tracebacks(report):
+        return _build(config, options, renderer, report, encoder)
+
+
+def _build(
+    config: Path,
+    options: BuildOptions,
+    renderer: RendererFactory,
+    report: Reporter,
+    encoder: Encoder,
+) -> Summary:
     site = load_site(config)
-    _put_back(site, options)
+    _restore_backup(site, options)
     works = prepare_all(site, options, report.warn)
     for work in works:
         _tell(work, report)
@@ -80,15 +90,17 @@ def build(
     require_ours(output)
     with ExitStack() as locks:
         for work in works:
-            locks.enter_context(locked(work.context.site))
+            locks.enter_context(locked(work.context.site, reading=ready is not None))
         require_room(output)
         for work in works:
-            _bring_up(work, renderer, report, encoder)
+            remove_leftovers(work.context)
+            if ready is None:
+                _bring_up(work, renderer, report, encoder)
         _refuse_warnings(report, options)
         if any(work.missing for work in works):
             return _summary(works)
         tree = whole(works) if ready is None else ready
-        for line in rescue(output, site, tree):
+        for line in preserve_foreign_files(output, site, tree):
             report.warn(line)
         changed = place(tree, output, site)
         for work in works:
@@ -102,8 +114,8 @@ def _tell(work: Work, report: Reporter) -> None:
     context = work.context
     for warning in context.warnings:
         report.warn(warning)
-    if context.options.strict and (absent := context.left_out()):
-        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(absent)}")
+    if context.options.strict and (omitted := context.omitted_models()):
+        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(omitted)}")
     _tell_figures(context, work.records, report)
 
 
@@ -111,7 +123,6 @@ def _bring_up(work: Work, renderer: RendererFactory, report: Reporter, encoder: 
     """Render what a site lacks; its lock is held."""
     context, records = work.context, work.records
     require_writable(context.site.cache_dir)
-    remove_leftovers(context)
     # Another build may have rendered some of it before this one had the lock.
     records |= found(work.missing, context.store(), context.environment)
     made = render_missing(context, records, renderer, report, encoder)
@@ -119,12 +130,12 @@ def _bring_up(work: Work, renderer: RendererFactory, report: Reporter, encoder: 
     work.rendered.update(made)
 
 
-def _put_back(site: Site, options: BuildOptions) -> None:
+def _restore_backup(site: Site, options: BuildOptions) -> None:
     """Give a site that a killed build has left aside its name back, whatever stops this one."""
     output = options.output or site.output
-    if is_aside(output) and not options.dry_run:
+    if has_backup(output) and not options.dry_run:
         with locked(site):
-            put_back(output)
+            restore_backup(output)
 
 
 def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> None:
@@ -135,7 +146,7 @@ def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> 
         state = "to be rendered" if record is None else "in the store"
         report.detail(f"{name}: {state}, key {planned.request_digest}")
         if record is not None and (other := other_environment(record, context.environment)):
-            remedy = f"`sitegen build --refilm {name}` makes it again"
+            remedy = f"`sitegen build --rerender {name}` renders it again"
             report.detail(f"{name}: made with {other}; {remedy}")
 
 
@@ -150,9 +161,9 @@ def _ready(works: Sequence[Work]) -> Tree | None:
 
 
 def _unchanged(works: Sequence[Work], tree: Tree) -> Summary | None:
-    """The summary where the site is as it should be; what killed builds left goes."""
+    """Return the summary where the site is as it should be, and remove what killed builds left."""
     roof = works[0].context
-    if not is_placed(tree, roof.output, roof.site):
+    if not is_placed(tree, roof.output, roof.site) or not is_noted(tree, roof.output, roof.site):
         return None
     for work in works:
         remove_leftovers(work.context)
@@ -177,9 +188,9 @@ def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
 
     leaving: this process is about to end in the middle of its work, and its own goes as well
     """
-    context.store().sweep(leaving=leaving)
+    context.store().remove_stale_temporaries(leaving=leaving)
     for folder in (context.site.cache_dir, context.output.parent):
-        sweep(folder, leaving=leaving)
+        remove_stale_temporaries(folder, leaving=leaving)
 
 
 def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
@@ -211,7 +222,7 @@ def render_missing(
             for name in planned.figure.models:
                 context.sources[name].require_usable()
     encoder.preflight()
-    address = options.distributed or context.site.scheduler
+    address = options.distributed or context.site.scheduler or options.default_scheduler
     if address is not None:
         return _render_in_cluster(address, context, chosen, report, encoder)
     made = renderer(context.sources, options.compute_target)
@@ -296,13 +307,21 @@ def _estimates(
 
 
 @contextmanager
-def locked(site: Site) -> Iterator[None]:
-    """Hold the site for the block; LockedError, naming the site, while another sitegen does."""
-    try:
-        with lock(site.cache_dir / LOCK_NAME):
-            yield
-    except LockedError as error:
-        raise LockedError(f"{site.root}: {error}") from None
+def locked(site: Site, *, reading: bool = False) -> Iterator[None]:
+    """Hold the site for the block; LockedError, naming the site, while another sitegen does.
+
+    reading: all is in the store, so that one which may not be written needs no lock
+    Raises ConfigError if the site's `cache_dir` is not a store.
+    """
+    store = site.cache_dir
+    with ExitStack() as held:
+        try:
+            if not (reading and store.is_dir() and not os.access(store, os.W_OK)):
+                claim(store)
+                held.enter_context(lock(store / LOCK_NAME))
+        except LockedError as error:
+            raise LockedError(f"{site.root}: {error}") from None
+        yield
 
 
 @dataclass(frozen=True)
@@ -316,7 +335,7 @@ class Summary:
     changed: bool
     bytes: int
     rehearsed: bool = False
-    left_out: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
     uncalled: tuple[str, ...] = ()
     approximate: tuple[str, ...] = ()
 
@@ -325,7 +344,7 @@ class Summary:
         lack = f", {len(self.missing)} missing: {', '.join(self.missing)}" if self.missing else ""
         counts = f"{len(self.rendered)} rendered, {len(self.reused)} reused{lack}"
         about = {
-            "left out, because a file is not there": self.left_out,
+            "left out, because a file is not there": self.omitted,
             "not there, and called by no page": self.uncalled,
             "starting from approximate flat images": self.approximate,
         }
@@ -352,8 +371,8 @@ def summarise(
         missing=tuple(f"{place}{planned.figure.id}" for planned in context.missing(records)),
         changed=False,
         bytes=size,
-        left_out=context.left_out(),
-        uncalled=context.left_out(waited=False),
+        omitted=context.omitted_models(),
+        uncalled=context.omitted_models(waited=False),
         approximate=tuple(each.name for each in context.used_sources if each.approximate),
     )
 
@@ -367,7 +386,7 @@ def _summary(works: Sequence[Work], size: int = 0) -> Summary:
 def _joined(summaries: Sequence[Summary]) -> Summary:
     """One of all: the figures and models of papers under a roof come after its own."""
     first, *others = summaries
-    names = ("rendered", "reused", "missing", "left_out", "uncalled", "approximate")
+    names = ("rendered", "reused", "missing", "omitted", "uncalled", "approximate")
     lists: dict[str, Any] = {
         name: sum((getattr(each, name) for each in summaries), ()) for name in names
     }
@@ -425,6 +444,9 @@ def _changes(
     for name in sorted({*old, *new}):
         yield from _went(name, old.get(name), new.get(name), quoted)
     yield from _went("sitegen's recipe for it", then.get("recipe"), now["recipe"], str)
+    yield from _went(
+        "sitegen's constants for it", then.get("constants"), now.get("constants"), _names
+    )
     yield from _went(f"the example of {names[0]}", then.get("example"), now.get("example"), _short)
     models = then.get("models", [])
     if len(models) != len(names):
@@ -442,3 +464,8 @@ def _went(name: str, old: object, new: object, words: Callable[[Any], str]) -> I
 
 
 _short = itemgetter(slice(8))  # of a digest
+
+
+def _names(groups: Mapping[str, Any]) -> str:
+    """Name groups of constants that are not those of the baseline."""
+    return f"other values of {' and '.join(groups)}"

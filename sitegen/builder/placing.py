@@ -5,22 +5,37 @@ moment later, perhaps when the next build is in place. Such files are named by t
 those of the last build that the new one does not name stay for one build longer: not those that it
 had kept itself. They are no part of the site: nothing names them, `media.json` neither, and a
 build in an empty folder has none. The store knows which they are, for each folder.
+
+Files that sitegen did not write, or that were changed by hand, are copied out of the folder before
+it is replaced. The note of the last build tells them from others, by name and content.
 """
 
 import contextlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sitegen.builder.cache import errors_of_now
 from sitegen.builder.output import CopiedFile, Tree, is_current, put_tree
+from sitegen.builder.store_folder import write_own
 from sitegen.config.schema import Site
-from sitegen.core.files import below, digest, digest_bytes, read_file, write_atomic
+from sitegen.core.files import (
+    below,
+    digest,
+    digest_bytes,
+    flush_tree,
+    platform_errors,
+    read_file,
+)
 from sitegen.core.site_files import OwnFile
+from sitegen.core.source import shown
 from sitegen.core.urls import MANIFEST
 
 _BY_CONTENT = re.compile(r"([a-z0-9-]+/)?(assets|media)/[\w-]+-[0-9a-f]{8}(\.\w+|/[\w-]+\.\w+)")
@@ -55,23 +70,43 @@ class _Note:
 
 
 def place(tree: Tree, output: Path, site: Site) -> bool:
-    """Make `output` hold `tree` and what is kept beside it, in one step; False where it does.
+    """Make `output` hold `tree` and what is kept of the last build; False where it does already.
 
     Raises ConfigError for a folder that is not ours; PlatformError and TargetError with the old
     folder still in place.
     """
-    if is_placed(tree, output, site):
-        return False
     path, before = _path(site, output), _read(site, output)
-    kept = _last(before, output, tree)
-    whole = {**tree, **{uri: _copied(output, uri, sha256) for uri, sha256 in kept.items()}}
-    own = {_state(whole): {uri: _digest(whole[uri]) for uri in tree if _BY_CONTENT.fullmatch(uri)}}
-    note = _Note(frozenset((uri, _digest(whole[uri])) for uri in whole), kept, own)
-    both = _Note(note.files | before.files, {**before.kept, **kept}, {**before.own, **own})
-    write_atomic(path, both.data())
+    if is_placed(tree, output, site):
+        if not is_noted(tree, output, site):
+            last = kept(site, output)
+            files = {(uri, _digest(tree[uri])) for uri in tree} | {*last.items()}
+            _write(path, _Note(frozenset(files), last, _own_files(tree, tree)), site)
+        return False
+    last = _last(before, output, tree)
+    whole = {**tree, **{uri: _copied(output, uri, sha256) for uri, sha256 in last.items()}}
+    own = _own_files(tree, whole)
+    note = _Note(frozenset((uri, _digest(whole[uri])) for uri in whole), last, own)
+    both = _Note(note.files | before.files, {**before.kept, **last}, {**before.own, **own})
+    _write(path, both, site)
     put_tree(whole, output)
-    write_atomic(path, note.data())
+    _write(path, note, site)
     return True
+
+
+def _own_files(tree: Tree, whole: Tree) -> Mapping[str, Digests]:
+    """Return the files of a build that are named by their content, by the state of its folder."""
+    return {_state(whole): {uri: _digest(tree[uri]) for uri in tree if _BY_CONTENT.fullmatch(uri)}}
+
+
+def is_noted(tree: Tree, output: Path, site: Site) -> bool:
+    """Return whether the store knows that the files of `tree` were put into `output`."""
+    return {(uri, _digest(tree[uri])) for uri in tree} <= built(site, output)
+
+
+def _write(path: Path, note: _Note, site: Site) -> None:
+    """Keep a note; a store that may not be written has none. Raises PlatformError."""
+    if os.access(site.cache_dir, os.W_OK) or not site.cache_dir.exists():
+        write_own(path, note.data())
 
 
 def is_placed(tree: Tree, output: Path, site: Site) -> bool:
@@ -94,6 +129,68 @@ def kept(site: Site, output: Path) -> Digests:
 def built(site: Site, output: Path) -> Files:
     """What the last build put into `output`; nothing where that is not known."""
     return _read(site, output).files
+
+
+KEPT = "kept-from-build"
+"""The folder of a site for files that others put into the built folder; nothing removes them."""
+
+_SYSTEM_FILE = re.compile(r"(.*/)?(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)")
+"""Files that operating systems leave in any folder they show."""
+
+
+def foreign(output: Path, site: Site, tree: Tree = MappingProxyType({})) -> tuple[str, ...]:
+    """Return the URIs of files and links in a built folder that no build has written like that.
+
+    tree: what is about to be put there, which counts as written
+    Reads only; raises PlatformError if something in it cannot be read.
+    """
+    with platform_errors(output, "read"):
+        listed = sorted(below(output), key=lambda each: each[0].split("/"))
+        known = built(site, output) | {(uri, _digest(tree[uri])) for uri in tree}
+        return tuple(name for name, entry in listed if _is_foreign(name, entry, known))
+
+
+def _is_foreign(name: str, entry: os.DirEntry[str], known: Files) -> bool:
+    if entry.is_symlink():
+        return True
+    if not entry.is_file() or _SYSTEM_FILE.fullmatch(name):
+        return False
+    sha256 = digest(Path(entry.path))
+    named = _BY_CONTENT.fullmatch(name) and Path(name).stem.endswith(f"-{sha256[:8]}")
+    return not named and (name, sha256) not in known
+
+
+def preserve_foreign_files(output: Path, site: Site, tree: Tree) -> list[str]:
+    """Copy foreign files out of a folder that `tree` is about to replace; return a line for each.
+
+    They go into a new, numbered folder of the site, which no command removes; links stay links.
+    Raises PlatformError, with the built folder untouched, where the disk refuses.
+    """
+    names = foreign(output, site, tree) if output.is_dir() else ()
+    if not names:
+        return []
+    folder, lines = _numbered(site.root / KEPT), list[str]()
+    with platform_errors(folder):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(output / name, folder / name, follow_symlinks=False)
+            lines.append(
+                f"{shown(output / name)}: was not written by sitegen, or was changed since; the "
+                f"folder is replaced whole, so this is kept as {shown(folder / name)}"
+            )
+        flush_tree(folder)
+    return lines
+
+
+def _numbered(parent: Path) -> Path:
+    """Make a folder in `parent` with the first free number. Raises PlatformError."""
+    with platform_errors(parent):
+        parent.mkdir(exist_ok=True)
+        for number in count(1):
+            with contextlib.suppress(FileExistsError):
+                (parent / str(number)).mkdir()
+                return parent / str(number)
+    raise AssertionError
 
 
 def _last(note: _Note, output: Path, tree: Tree) -> Digests:

@@ -1,12 +1,13 @@
 """The plan of a build: which figures it takes, and the key of each.
 
-A key is the digest of what the author asked for: the spec, the cards, the weights and priors, and
-the recipe of the kind. What else changes pixels, the environment, is recorded with a clip and not
-keyed: an upgrade, or a look at the site on another machine, renders nothing again.
+A key is the digest of everything that decides the bytes of a figure's files: the spec, the files
+that it names, the cards, the weights and priors, the constants that have changed (see
+figures/constants.py), and the recipe of the kind. The environment may change the last bits too. It
+is recorded with a clip and not keyed, so an upgrade or another machine renders nothing again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
@@ -14,6 +15,8 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.figures.base import Figure, lacking, spec_json
+from sitegen.figures.constants import changed_constants
+from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import LevelAxis
 from sitegen.generative.card.recording import RecordingConfig
 from sitegen.media.ffmpeg import encoder_version
@@ -29,6 +32,7 @@ class PlannedFigure:
     request_digest: the key, which is the digest of `request_json`, of all that decides the pixels
     description: what is to be seen, in the author's words or in those of the spec
     evaluations: how many images the network of each model sees
+    cards: those of the models
     recording: that of the first model, where no model has a network
     """
 
@@ -41,6 +45,7 @@ class PlannedFigure:
     axis: LevelAxis | None = None
     description: str = ""
     evaluations: tuple[int, ...] = ()
+    cards: tuple[ModelCard, ...] = ()
     recording: RecordingConfig | None = None
 
     def provenance(
@@ -65,12 +70,15 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
     """
     models = [sources[name] for name in figure.models]
     require_fit(figure, sources)
+    figure = replace(figure, contents=_contents(figure))
+    constants = changed_constants(figure.spec.constants)
     request_json = canonical_json(
         {
-            "spec": {**spec_json(figure), **_contents(figure)},
-            "recipe": figure.spec.recipe,
+            "spec": {**spec_json(figure), **figure.contents},
+            "recipe": figure.spec.revision,
             "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
             **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
+            **({"constants": constants} if constants else {}),
         }
     )
     first, cards = models[0].card, [model.card for model in models]
@@ -86,6 +94,7 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
         first.axis,
         figure.alt or figure.spec.describe(first),
         tuple(seen if has else 0 for seen, has in zip(evaluations, networks, strict=True)),
+        tuple(cards),
         None if any(networks) else first.recording,
     )
 
@@ -127,7 +136,7 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
             has = "does not say its seed" if known is None else f"has the seed {known}"
             faults.append(f"seed = {seed}: the recording {first.name} {has}; leave it out")
         faults += spec.recorded_faults(first.card.recording)
-    faults += [] if faults else spec.misfits([model.card for model in models])
+    faults += [] if faults else spec.incompatibilities([model.card for model in models])
     if faults:
         raise ConfigError("; ".join(f"{figure.kind}(…): {fault}" for fault in faults))
 

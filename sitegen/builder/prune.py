@@ -1,18 +1,77 @@
-"""What no page needs goes from the store: all of it, what is old, or what is too much."""
+"""Cleaning: the built folder, the store, or the part of the store that no page needs.
+
+The last use of a record is the modification time of its file. What the pages need stays.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
 from sitegen.builder.assembly import drawn_keys, placed
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildContext, BuildOptions
-from sitegen.builder.output import alone
-from sitegen.builder.uses import MEGABYTE, Uses, beyond, unused_since
+from sitegen.builder.output import alone, require_ours
+from sitegen.builder.placing import KEPT, foreign
+from sitegen.builder.store_folder import empty, require_removable, require_store
+from sitegen.builder.store_folder import others as left
 from sitegen.builder.works import Work, prepare_all
 from sitegen.config.loader import load_papers, load_site
+from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget
+from sitegen.core.errors import ConfigError
+from sitegen.core.files import platform_errors, remove_stale_temporaries, restore_backup
+from sitegen.core.source import shown
+
+DAY = 24 * 3600.0  # seconds
+MEGABYTE = 1_000_000
+_MOST = 5  # files that a message names
+
+
+def clean(site: Site, *, store: bool = False) -> list[str]:
+    """Remove the built folder and leftovers, with `store` the rendered clips; report each.
+
+    Raises ConfigError, with nothing removed, for an output folder that sitegen did not build or
+    that has files of others, and for a `cache_dir` that is not a store or with `store` a link.
+    Raises LockedError during a build, PlatformError for what cannot be removed.
+    """
+    output, folder = Path(os.path.realpath(site.output)), site.cache_dir
+    require_ours(output)
+    (require_removable if store else require_store)(folder)
+    if output.is_dir() and (others := foreign(output, site)):
+        lines = [
+            f"{shown(output / name)}: was not written by sitegen, or was changed since"
+            for name in others[:_MOST]
+        ]
+        lines += [f"and {len(others) - _MOST} more"] if others[_MOST:] else []
+        raise ConfigError(
+            "\n".join([*lines, "nothing was removed; `sitegen build` keeps such files in "])
+            + f"{KEPT}/, or move what you need elsewhere and remove the folder yourself"
+        )
+    removed = list[Path]()
+    with alone(site):
+        restore_backup(output)
+        for each in (folder, folder / "work", output.parent):
+            before = _inside(each)
+            remove_stale_temporaries(each)
+            removed += sorted(before - _inside(each))
+        if output.is_dir():
+            with platform_errors(output, "remove"):
+                shutil.rmtree(output)
+            removed.append(output)
+    if store and folder.is_dir():
+        removed += empty(folder)
+    lines = [f"removed {shown(path)}" for path in removed]
+    return [*lines, *(f"left {shown(path)}" for path in left(folder) if store)]
+
+
+def _inside(folder: Path) -> set[Path]:
+    return {*folder.iterdir()} if folder.is_dir() else set()
 
 
 def clean_unused(config: Path) -> str:
@@ -50,9 +109,8 @@ def clean_old(config: Path, days: float) -> str:
         for each in (site, *load_papers(site)):
             locks.enter_context(alone(each))
         for work in prepare_all(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True)):
-            folder = work.context.site.cache_dir
-            store = Store(folder)
-            gone_now = unused_since(store, folder, _needed(work, store), days)
+            store = Store(work.context.site.cache_dir)
+            gone_now = unused_since(store, _needed(work, store), days)
             size, old = size + store.drop(gone_now), [*old, *gone_now]
     if not old:
         return f"nothing in {site.cache_dir} was unused for {days:g} days"
@@ -61,18 +119,21 @@ def clean_old(config: Path, days: float) -> str:
 
 
 def tidy(work: Work, *, changed: bool) -> str | None:
-    """Note what a build has used, and keep the store below its limit; what there is to be said.
+    """Note what a build has used, and keep the store below its limit; return a line to report.
 
     The lock is held where the site has a limit. Raises PlatformError for what cannot be removed.
     """
     site, limit = work.context.site, work.context.site.cache_limit
-    store, uses = Store(site.cache_dir), Uses(site.cache_dir)
+    store = Store(site.cache_dir)
     needed = _needed(work, store)
-    uses.note(needed, changed=changed)
+    store.touch(needed, always=changed)
     if limit is None:
         return None
-    gone = beyond(store, site.cache_dir, needed, limit)
-    freed, size = store.drop(gone), store.size()
+    try:
+        gone = beyond(store, needed, limit)
+        freed, size = store.drop(gone), store.size()
+    except ConfigError as error:  # a link is in the way
+        return f"cache_limit: {error}"
     if size > limit * MEGABYTE:
         most = f"{size / MEGABYTE:.1f} MB, all of which its pages need"
         return f"{site.cache_dir}: is beyond its cache_limit of {limit} MB: it has {most}"
@@ -83,7 +144,33 @@ def tidy(work: Work, *, changed: bool) -> str | None:
 
 def note_use(context: BuildContext) -> None:
     """Note that a site which has not changed was built, once a day."""
-    Uses(context.site.cache_dir).note(_keys(context), changed=False)
+    context.store().touch(_keys(context), always=False)
+
+
+def unused_since(store: Store, needed: Collection[str], days: float) -> list[str]:
+    """Return the records that no page needs, and that none has needed for `days`."""
+    last, now = store.last_use(), time.time()
+    return [key for key in last if key not in needed and now - last[key] >= days * DAY]
+
+
+def beyond(store: Store, needed: Collection[str], limit: int) -> list[str]:
+    """Return the records to remove so that the store has at most `limit` MB, the oldest use first.
+
+    Needed records stay, even if the store is larger then.
+    """
+    above = store.size() - limit * MEGABYTE
+    if above <= 0:
+        return []
+    last = store.last_use()
+    files = {key: store.files_of(key) for key in last}
+    shared, gone = Counter(path for paths in files.values() for path in paths), list[str]()
+    for key in sorted(last.keys() - needed, key=lambda key: (last[key], key)):
+        if above <= 0:
+            break
+        gone.append(key)
+        shared.subtract(files[key].keys())
+        above -= sum(size for path, size in files[key].items() if shared[path] == 0)
+    return gone
 
 
 def _keys(context: BuildContext) -> set[str]:

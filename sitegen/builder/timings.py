@@ -15,9 +15,10 @@ from typing import Annotated
 from pydantic import BaseModel, Field, TypeAdapter
 
 from sitegen.builder.plan import PlannedFigure
+from sitegen.builder.store_folder import write_own
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError
-from sitegen.core.files import read_file, write_atomic
+from sitegen.core.files import read_file
 from sitegen.core.progress import duration
 from sitegen.media.manifest import ModelRef
 
@@ -88,7 +89,7 @@ class Speeds:
         return f"{self._compute_target.device.partition(':')[0]} {self._compute_target.precision}"
 
     def _write(self, known: dict[str, list[Measured]]) -> None:
-        write_atomic(self._path, _FILE.dump_json(dict(sorted(known.items())), indent=1) + b"\n")
+        write_own(self._path, _FILE.dump_json(dict(sorted(known.items())), indent=1) + b"\n")
 
     def _key(self, planned: PlannedFigure) -> str:
         models = "+".join(model.sha256[:16] for model in planned.models)
@@ -115,7 +116,7 @@ def first_estimate(
     return sum(seen * pace(model) for seen, model in pairs) + drawing if planned.models else None
 
 
-class Countdown:
+class Eta:
     """Which figure of how many is at work, and how long all that are left will take.
 
     estimates: the seconds that each takes, by request; they are mended by those that are done

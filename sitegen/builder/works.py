@@ -43,9 +43,9 @@ def prepare_all(
     `warn` is told of what is damaged in the stores. Raises as `build` does.
     """
     papers = load_papers(site)
-    if papers and (options.only or options.refilm is not None):
+    if papers and (options.only or options.rerender is not None):
         raise ConfigError(
-            "--only and --refilm are for one site, and here are several papers; name one with "
+            "--only and --rerender are for one site, and here are several papers; name one with "
             f"--config {shown(papers[0].root / 'site.toml')}"
         )
     below = replace(options, output=None)

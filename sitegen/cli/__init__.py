@@ -1,4 +1,4 @@
-"""The command line: what is typed is parsed, one function is called, errors become exit codes.
+"""Command line: parses arguments, calls one function, and maps errors to exit codes.
 
-It may know everything, and nothing may know it.
+It may import everything, and nothing may import it.
 """

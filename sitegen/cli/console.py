@@ -1,4 +1,4 @@
-"""What a command shows: progress bars on a terminal, plain lines elsewhere."""
+"""Output of commands: progress bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 PLAIN_EVERY_S, LINE_EVERY_S = 5.0, 10.0
-"""How often a log has a line of what is rendered, and of a training run."""
+"""Seconds between the lines in a log of rendering, and of training."""
 
-PATIENCE_S = 1.8
-"""How long a command is silent before it says what it is about."""
+NOTICE_AFTER_S = 1.8
+"""Seconds without output after which a command prints what it is doing."""
 
 ROOM_FOR_A_BAR = 60
-"""Columns of a terminal; a narrower one shows title, steps and time only."""
+"""Columns of a terminal; narrower ones show only title, steps and time."""
 
 
 class Console:
-    """Notes on standard output, warnings and progress on standard error.
+    """Notes on standard output; warnings and progress on standard error.
 
-    quiet: warnings only
-    verbose: details as well, which are left out otherwise
-    terminal: whether progress may move; if not given, whether standard error's cursor can
+    quiet: print only warnings
+    verbose: also print details
+    terminal: whether progress may move the cursor; by default, whether standard error can
     """
 
     def __init__(
@@ -54,65 +54,68 @@ class Console:
         self._terminal = moves if terminal is None else terminal
         self._running = 0
         self._guard = threading.Lock()
-        self._silence: threading.Timer | None = None
+        self._notice: threading.Timer | None = None
 
     def note(self, line: str) -> None:
-        """Tell something that the user asked to know."""
-        self._speak()
+        """Print a result that the user asked for."""
+        self._cancel_notice()
         if not self.quiet:
             click.echo(plain(line))
 
     def detail(self, line: str) -> None:
-        """Tell something that only a user who wants to know more reads."""
+        """Print a detail if the console is verbose."""
         if self._verbose:
-            self._speak()
+            self._cancel_notice()
             _say(line)
 
     def warn(self, line: str) -> None:
-        """Tell something that is probably not as it should be, and count it."""
-        self._speak()
+        """Print and count a warning."""
+        self._cancel_notice()
         self.warnings += 1
         _say(f"warning: {line}")
 
     @contextlib.contextmanager
-    def patience(self, line: str) -> Iterator[Callable[[Callable[[T], U]], Callable[[T], U]]]:
-        """Say what the block is about where nothing else is said for a while.
+    def slow_operation_notice(
+        self, line: str
+    ) -> Iterator[Callable[[Callable[[T], U]], Callable[[T], U]]]:
+        """Print `line` if the block produces no output for a while.
 
-        The block is given what makes of a function that asks the user one that is not spoken into.
+        The block receives a decorator for functions that ask the user; the notice is not printed
+        during a question.
         """
 
         def asking(ask: Callable[[T], U]) -> Callable[[T], U]:
             def asked(question: T) -> U:
-                self._speak()
+                self._cancel_notice()
                 answer = ask(question)
-                self._wait(line)
+                self._schedule_notice(line)
                 return answer
 
             return asked
 
-        self._wait(line)
+        self._schedule_notice(line)
         try:
             yield asking
         finally:
-            self._speak()
+            self._cancel_notice()
 
-    def _wait(self, line: str) -> None:
-        """Let the line be said in a while."""
+    def _schedule_notice(self, line: str) -> None:
+        """Start the timer of the notice, unless quiet."""
         if not self.quiet:
-            self._silence = threading.Timer(PATIENCE_S, _say_if_heard, [f"{line} …"])
-            self._silence.daemon = True
-            self._silence.start()
+            self._notice = threading.Timer(NOTICE_AFTER_S, _say_if_open, [f"{line} …"])
+            self._notice.daemon = True
+            self._notice.start()
 
-    def _speak(self) -> None:
-        """Something is said now: nothing else needs to break the silence."""
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
+    def _cancel_notice(self) -> None:
+        """Cancel the notice, since something else is printed."""
+        if self._notice is not None:
+            self._notice.cancel()
+            self._notice = None
 
     @contextlib.contextmanager
     def rendering(self, title: str, steps: int) -> Iterator[Advance]:
-        """Show a task of `steps` steps: the title, step of steps, and the time left."""
-        self._speak()
+        """Show a task of `steps` steps: the title, the current step, and the time left."""
+        self._cancel_notice()
         if self.quiet:
             yield lambda: None
         elif self._terminal:
@@ -123,7 +126,7 @@ class Console:
 
     @contextlib.contextmanager
     def computing(self, title: str) -> Iterator[Advance]:
-        """Show who takes steps, and how many it has taken."""
+        """Show a task of unknown length, and the number of its steps."""
         if self.quiet:
             yield lambda: None
         elif self._terminal:
@@ -136,7 +139,7 @@ class Console:
 
     @contextlib.contextmanager
     def training(self, title: str, first: int, steps: int) -> Iterator[Callable[[Progress], None]]:
-        """Show a run that goes from step `first` to `steps`; the block calls what it is given."""
+        """Show a run from step `first` to `steps`; the block calls the yielded function."""
         if self.quiet:
             yield lambda progress: None
         elif self._terminal:
@@ -176,11 +179,11 @@ class Console:
     def _bar(
         self, title: str, steps: int | None, **fields: Any
     ) -> Iterator[tuple[Display, TaskID]]:
-        """One line of the display, which is shown while there is any; several threads have one."""
+        """Add a line to the display, which is shown while it has any; each thread may add one."""
         with self._guard:
             display = self._display
             self._running += 1
-            with contextlib.ExitStack() as undo:  # a signal may come while rich begins
+            with contextlib.ExitStack() as undo:  # a signal may arrive while rich starts
                 undo.callback(display.console.show_cursor, True)
                 display.start()
                 task = display.add_task(title, total=steps, **fields)
@@ -192,12 +195,12 @@ class Console:
                 self._running -= 1
                 if not self._running:
                     display.stop()
-                    for shown in display.task_ids:  # what is on the screen stays there
+                    for shown in display.task_ids:  # finished lines stay on the screen
                         display.remove_task(shown)
 
 
-def _say_if_heard(line: str) -> None:
-    """Say it, unless nobody reads on: what the command itself says next will find that out."""
+def _say_if_open(line: str) -> None:
+    """Print a line, ignoring a closed pipe, which the command's next output will detect."""
     with contextlib.suppress(OSError):
         _say(line)
 
@@ -212,7 +215,7 @@ def plain_steps(
     say: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> Advance:
-    """Lines for a log: at the start, every few seconds with the time left, and at the end."""
+    """Return a function that logs steps: at the start, every few seconds, and at the end."""
     started = said = clock()
     done = 0
     say(f"{title}: {steps} steps")
@@ -233,7 +236,7 @@ def plain_steps(
 
 @dataclass
 class PlainCount:
-    """Lines for a log of steps, nobody knows how many: every few seconds, and at the end."""
+    """Log of an unknown number of steps: every few seconds, and at the end."""
 
     title: str
     say: Callable[[str], None]
@@ -244,21 +247,21 @@ class PlainCount:
         self._started = self._said = self.clock()
 
     def advance(self) -> None:
-        """A step more."""
+        """Count a step."""
         self.done += 1
         if self.clock() - self._said >= LINE_EVERY_S:
             self._said = self.clock()
             self.say(f"{self.title}: {self.done} steps so far")
 
     def end(self) -> None:
-        """There will be no more."""
+        """Print the total."""
         self.say(f"{self.title}: {self.done} steps in {self.clock() - self._started:.0f} s")
 
 
 def plain_training(
     title: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
 ) -> Callable[[Progress], None]:
-    """Lines for a log: the first and the last progress, and between them one every 10 seconds."""
+    """Return a function that logs the first and last progress, and one every 10 seconds."""
     said = clock() - LINE_EVERY_S
 
     def show(progress: Progress) -> None:

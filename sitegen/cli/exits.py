@@ -1,6 +1,6 @@
-"""How a run ends: every failure has one message and its exit code, and signals end it cleanly.
+"""End of a run: every failure has one message and an exit code, and signals end it cleanly.
 
-A signal becomes an exception, so that every `with` block tidies up on the way out.
+A signal becomes an exception, so that every `with` block cleans up.
 """
 
 import contextlib
@@ -18,21 +18,22 @@ from sitegen.core.signals import HUNG_UP, INTERRUPTED, SIGNALS, TERMINATED, catc
 from sitegen.core.source import plain
 
 _RESERVE = 4 << 20
-"""Bytes that are kept free for telling that memory is full."""
+"""Bytes kept free for reporting that memory is exhausted."""
 _FULL = b"error: out of memory; close other programs, or ask for fewer or smaller samples\n"
 _WORDS = {
-    INTERRUPTED: "interrupted; what was finished is kept",
-    TERMINATED: "terminated; what was finished is kept",
-    HUNG_UP: "hung up; what was finished is kept",
+    INTERRUPTED: "interrupted; finished work is kept",
+    TERMINATED: "terminated; finished work is kept",
+    HUNG_UP: "hung up; finished work is kept",
 }
 
 
 def run(command: Callable[[], object]) -> NoReturn:
-    """Run a command of click's, and end the process as it deserves.
+    """Run a click command, and end the process with its exit code.
 
-    Mistakes and failures are told in words. An error that is none of ours is a bug, and shown
-    whole.
+    Errors of the user or the machine are reported in one message. Any other exception is a bug and
+    shows its traceback.
     """
+    _open_closed_streams()
     catch_signals()
     code = outcome(command)
     for number in SIGNALS:
@@ -40,29 +41,42 @@ def run(command: Callable[[], object]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:  # a pipe that nobody reads any more
+        except OSError:  # a pipe without a reader
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    gc.freeze()  # what ends with the process needs no looking through
+    gc.freeze()  # skip the collection of objects at exit
     sys.exit(code)
 
 
+def _open_closed_streams() -> None:
+    """Send to /dev/null what goes to standard streams that the caller closed (`sitegen … >&-`).
+
+    The descriptors 0 to 2 are taken, so that no file that is opened later gets one of them.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
 def outcome(command: Callable[[], object]) -> int:
-    """The exit code of a command, having told what went wrong."""
+    """Run a command, report its error if any, and return the exit code."""
     code: int | None = None
     reserve = bytearray(_RESERVE)
 
-    def tell(_kind: object, error: BaseException | None, _trace: object) -> bool:
+    def report(_kind: object, error: BaseException | None, _trace: object) -> bool:
         nonlocal code
         reserve.clear()
         if error is not None:
             try:
                 code = _exit_code(error)
             except MemoryError:
-                code = _told_at_last()
-        return code is not None  # a bug goes on its way
+                code = _report_full_memory()
+        return code is not None  # bugs propagate
 
     with contextlib.ExitStack() as ending:
-        ending.push(tell)
+        ending.push(report)
         result = command()
         code = result if isinstance(result, int) else 0
     assert code is not None
@@ -70,12 +84,12 @@ def outcome(command: Callable[[], object]) -> int:
 
 
 def _exit_code(error: BaseException) -> int | None:
-    """Tell what went wrong; the exit code, or None where it is none of ours."""
+    """Report an error, and return its exit code; None if it is a bug."""
     if (lacking := not_installed(error)) is not None:  # click, perhaps
         return _say(f"error: {lacking}", PlatformError.exit_code)
     if isinstance(error, SitegenError):
         return _say(f"error: {error}", error.exit_code)
-    # Where it was not imported there are none of its errors, and a bad disk may not let us.
+    # If click was not imported, none of its errors occurred; a bad disk may prevent the import.
     click: Any = sys.modules.get("click.exceptions") or _NoClick
     if isinstance(error, click.ClickException):
         words = io.StringIO()
@@ -88,28 +102,28 @@ def _exit_code(error: BaseException) -> int | None:
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else 1
         return _say(_WORDS[code], code) if code in _WORDS else code
-    if isinstance(error, BrokenPipeError):  # whoever read our words has left, as `head` does
+    if isinstance(error, BrokenPipeError):  # the reader has ended, as `head` does
         return 1
     told = None
     if (full := memory_full(error)) is not None:
         told = f"{full}; close other programs, or ask for fewer or smaller samples"
     elif (lacking := not_loaded(error)) is not None:
         told = lacking
-    elif isinstance(error, OSError):  # in a place that has no words of its own
+    elif isinstance(error, OSError):  # raised where no better message exists
         place = f"{error.filename}: " if error.filename else ""
         told = f"{place}{error.strerror or error}; check the file and the disk"
     return None if told is None else _say(f"error: {told}", PlatformError.exit_code)
 
 
-def _told_at_last() -> int:
-    """Say that memory is full, without asking for any."""
+def _report_full_memory() -> int:
+    """Report that memory is exhausted, without allocating any."""
     with contextlib.suppress(OSError):
         os.write(2, _FULL)
     return PlatformError.exit_code
 
 
 class _Never(BaseException):
-    """What is never raised."""
+    """Placeholder that is never raised."""
 
 
 class _NoClick:

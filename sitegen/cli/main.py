@@ -1,4 +1,4 @@
-"""The command line: the group of all commands."""
+"""Entry point of the command line: the group of all commands."""
 
 import click
 
@@ -8,7 +8,7 @@ from sitegen.cli.commands.site import build, check, clean, export, new, publish,
 
 
 def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
-    """Print the version; a checkout that was not installed has none."""
+    """Print the version; a checkout that is not installed has none."""
     if not asked or context.resilient_parsing:
         return
     from importlib import metadata
@@ -46,9 +46,9 @@ def cli() -> None:
       sitegen serve                          show the site of ./site.toml while you write it
       sitegen build                          build it into build/
       sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
-      sitegen check                          look it over before others do
+      sitegen check                          check the built site before you publish it
       sitegen publish                        put it on GitHub Pages
-      sitegen export --output media.zip      the clips as files for slides and papers
+      sitegen export --output media.zip      write the clips as files for slides and papers
       sitegen sample mnist --count 36 --output digits.npz
       sitegen inspect checkpoint_130000.pth
       sitegen train mnist --data .data/mnist

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what the shell offers for them."""
+"""Options shared by several commands, and their completion in shells."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = tuple[str, Any, str]
-"""An option: its name, click's type of its value, and what it is for."""
+"""An option: its name, click's type of its value, and its help text."""
 
 PATH = click.Path(path_type=Path)
 KIND = click.Choice(["ihdm", "ddpm"])
@@ -30,7 +30,7 @@ PRECISION = click.Choice(["auto", "float32", "bfloat16"])
 
 
 class IntegerRange(click.IntRange):
-    """An integer in a range, called so where something else was given."""
+    """Integer in a range, named "integer" in error messages."""
 
     name = "integer"
 
@@ -39,24 +39,24 @@ SEED = IntegerRange(0, 2**63 - 1)
 
 
 class NumberRange(click.FloatRange):
-    """A number in a range; NaN, which is neither below nor above one, is refused."""
+    """Number in a range; rejects NaN, which click lets pass."""
 
     name = "number"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """The number. Raises click.BadParameter for what is none."""
+        """Return the number. Raises click.BadParameter for anything else."""
         number = float(super().convert(value, param, ctx))
         if math.isnan(number):
-            self.fail("NaN is not a number to compute with.", param, ctx)
+            self.fail("NaN is not allowed.", param, ctx)
         return number
 
 
 def offers(names: Callable[[], Iterable[str]], *, files: bool = False) -> Callable[..., Any]:
-    """For the shell: the names that begin as the word does; else files, where one may be meant.
+    """Return a completion: the names that begin with the typed word, else files if `files`.
 
-    None where a site is broken, which is not the moment to tell.
+    Offers nothing if the site has errors; completion is not the time to report them.
     """
 
     def offer(_context: click.Context, _parameter: click.Parameter, start: str) -> list[Any]:
@@ -83,12 +83,13 @@ def _presets() -> Iterable[str]:
 def _figures() -> Iterable[str]:
     from sitegen.config.loader import load_papers, load_site
     from sitegen.content.pages import read_pages
+    from sitegen.core.bounded import bounded
 
     roof = load_site(Path("site.toml"))
     return [
         f"{site.place}/{figure.id}" if site.place else figure.id
         for site in (roof, *load_papers(roof))
-        for page in read_pages(site)
+        for page in bounded(read_pages, site)
         for figure in page.figures
     ]
 
@@ -103,7 +104,7 @@ _OFFERS = {
 
 
 def row_options(rows: Sequence[Row], defaults: Mapping[str, Any], *needed: str) -> Callable[[F], F]:
-    """Add an option a row, with its default, if it has one."""
+    """Add an option for each row, with its default if it has one."""
 
     def add(command: F) -> F:
         for name, kind, words in reversed(rows):
@@ -116,9 +117,9 @@ def row_options(rows: Sequence[Row], defaults: Mapping[str, Any], *needed: str) 
     return add
 
 
-_FASTER = "What the network computes in; auto is the faster one on this processor."
+_FASTER = "The network's arithmetic; auto is the faster one on this processor."
 _COMPUTE: tuple[Row, ...] = (
-    ("device", str, "Where the network runs: auto, cpu, cuda or cuda:N."),
+    ("device", str, "The device that the network runs on: auto, cpu, cuda or cuda:N."),
     ("precision", PRECISION, _FASTER),
 )
 compute_options = row_options(_COMPUTE, {"device": "auto", "precision": "auto"})
@@ -126,37 +127,37 @@ sample_compute_options = row_options(_COMPUTE, {"device": "auto", "precision": "
 config_option = row_options([("config", PATH, "The site's file.")], {"config": Path("site.toml")})
 
 
-def talk_options(command: F) -> F:
-    """Add --quiet and --verbose; `console` is then made as they say."""
+def verbosity_options(command: F) -> F:
+    """Add --quiet and --verbose, which `console` applies."""
     flag = partial(click.option, is_flag=True, expose_value=False, callback=_keep)
-    more = "Say more: what was found, kept and read, and where."
-    less = "Say nothing but warnings and errors."
+    more = "Print more: what was found, kept and read, and where."
+    less = "Print only warnings and errors."
     return flag("--quiet", "-q", help=less)(flag("--verbose", "-v", help=more)(command))
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Remember --quiet or --verbose for `console`; both at once contradict each other."""
+    """Store --quiet or --verbose for `console`; they exclude each other."""
     said: dict[str, bool] = context.meta.setdefault("sitegen.talk", {})
     said[str(parameter.name)] = value
     if said.get("quiet") and said.get("verbose"):
-        raise click.UsageError("--quiet and --verbose contradict each other; give one of them.")
+        raise click.UsageError("--quiet and --verbose exclude each other; give one of them.")
 
 
 def console() -> Console:
-    """The console that the running command was asked for."""
+    """Return a console with the verbosity of the running command."""
     return Console(**click.get_current_context().meta.get("sitegen.talk", {}))
 
 
 def config_was_named() -> bool:
-    """Whether --config stands on the command line, so that the site must be there."""
+    """Return whether --config is on the command line, so that the site must exist."""
     source = click.get_current_context().get_parameter_source("config")
     return source is ParameterSource.COMMANDLINE
 
 
 def built_site(config: Path, output: Path | None) -> tuple[Site | None, Path]:
-    """The site of `config` and its built folder; no site where only the folder is named.
+    """Return the site of `config` and its built folder; no site if only the folder is given.
 
-    Raises ConfigError for a site that is named or needed and cannot be read.
+    Raises ConfigError if a site that is named or needed cannot be read.
     """
     from sitegen.config.loader import load_site
 
@@ -167,32 +168,31 @@ def built_site(config: Path, output: Path | None) -> tuple[Site | None, Path]:
 
 
 def compute_target(device: str, precision: str) -> ComputeTarget:
-    """What the two options ask for. ConfigError for a device that is none."""
+    """Resolve --device and --precision. Raises ConfigError for an invalid device."""
     from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
 
     resolved = resolve_device(device)
     return ComputeTarget(resolved, resolve_precision(precision, resolved))
 
 
-def cluster_address(distributed: str | None, jobs: int) -> str | None:
-    """Where shards are to be computed: as asked for, or by processes here where there are several.
-
-    None where this process does. ConfigError for what is no address.
-    """
-    from importlib.util import find_spec
-
+def require_scheduler_address(distributed: str | None) -> None:
+    """Raise ConfigError if `--distributed` names no scheduler."""
     from sitegen.core.errors import ConfigError
     from sitegen.core.urls import scheduler_fault
 
-    if distributed is not None:
-        if (fault := scheduler_fault(distributed)) is not None:
-            raise ConfigError(f"--distributed {distributed}: {fault}")
-        return distributed
+    if distributed is not None and (fault := scheduler_fault(distributed)) is not None:
+        raise ConfigError(f"--distributed {distributed}: {fault}")
+
+
+def default_scheduler(jobs: int) -> str | None:
+    """Return "local" for several jobs if dask is installed: processes of this machine."""
+    from importlib.util import find_spec
+
     return "local" if jobs > 1 and find_spec("distributed") else None
 
 
 def figure_renderer(sources: Any, compute_target: ComputeTarget) -> Any:
-    """Import torch only when something is to be rendered."""
+    """Return a renderer; imports torch, so it is called only if something is to be rendered."""
     from sitegen.builder.renderer import FigureRenderer
 
     return FigureRenderer(sources, compute_target)

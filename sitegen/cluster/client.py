@@ -166,6 +166,7 @@ class Cluster:
     device, precision: as the command line asks for them; "auto" is what the workers have
     patience: how long to go on without a worker, in seconds
     ending: what is closed after it
+    compared: the keys and workers whose first block was compared with a computation here
 
     Raises RefusedError when no worker fits, naming what is wrong with each; PlatformError when
     there are none.
@@ -192,6 +193,7 @@ class Cluster:
         self.ending, self._lines = contextlib.ExitStack(), contextlib.ExitStack()
         self._advances: dict[str, Advance] = {}
         self._fled, self._served = 0, False
+        self.compared = set[tuple[str, str]]()
         self._target: ComputeTarget | None = None
         self._target = self._settle()
 
@@ -302,9 +304,21 @@ class Cluster:
                 self._require_open()
                 raise Lost from None
             except Unfit as error:
-                self._dismiss(error)
+                self.dismiss(error.worker, error.fault)
                 raise Lost from None
+            except SitegenError:
+                raise
+            except Exception as error:  # whatever the code of a worker may raise
+                name = self._models[held].checkpoint.name
+                raise TargetError(
+                    f"a worker failed at a shard of {name}: {words_of(error)}"
+                ) from None
             else:
+                if not isinstance(block, ShardBlock):
+                    self._dismiss_source(
+                        future, f"gave {type(block).__name__}, not steps of a shard"
+                    )
+                    raise Lost
                 self._count(block)
                 return block
 
@@ -407,12 +421,18 @@ class Cluster:
         worker.identity, worker.refused = None, fault
         self._report.warn(f"worker {address} is not used: {fault}")
 
-    def _dismiss(self, error: Unfit) -> None:
-        """A worker that was taken has proved unfit."""
+    def dismiss(self, address: str, fault: str) -> None:
+        """Use a worker no more that has proved unfit."""
         with self._guard:
-            worker = self._workers.get(error.worker)
+            worker = self._workers.get(address)
             if worker is not None and not worker.refused:
-                self._refuse(error.worker, error.fault)
+                self._refuse(address, fault)
+
+    def _dismiss_source(self, future: Future, fault: str) -> None:
+        """Use the workers no more that have the result of a future."""
+        found = self._asked(partial(self.client.who_has, [future]), SILENT_S)
+        for address in (each for addresses in found.values() for each in addresses):
+            self.dismiss(address, fault)
 
     def _gone(self, address: str) -> None:
         worker = self._workers.pop(address)
@@ -512,7 +532,7 @@ class Cluster:
 
     def _ended(self) -> SitegenError:
         return PlatformError(
-            f"the scheduler at {self.address} went away; what was finished is kept: start it and "
+            f"the scheduler at {self.address} went away; finished work is kept: start it and "
             "its workers, and build again"
         )
 

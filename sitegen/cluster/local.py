@@ -26,7 +26,7 @@ def start(count: int, device: str, threads: int | None = None) -> Any:
     threads = threads or max(1, (os.cpu_count() or 1) // count)
     unseen = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     shared: dict[str, Any] = {"nthreads": threads, "host": "127.0.0.1", "memory_limit": 0, **unseen}
-    shared |= {"silence_logs": logging.CRITICAL, "preload": ["sitegen.cluster.deaf"]}
+    shared |= {"silence_logs": logging.CRITICAL, "preload": ["sitegen.cluster.ignore_sigint"]}
     gpus = _gpus() if device.startswith("cuda") else []
     workers = {
         number: {"cls": Nanny, "options": {**shared, "env": environment(number, threads, gpus)}}

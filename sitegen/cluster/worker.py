@@ -167,10 +167,30 @@ def take_steps(
     held: the key, before the worker's address, under which it keeps the checkpoint
     checkpoint: its name and digest; Unfit where the worker has none or another
     """
-    import torch
     from distributed import get_worker
 
     worker = get_worker()
+    try:
+        return _taken(worker, held, checkpoint, compute_target, shard, before, steps, selection)
+    except SitegenError:
+        raise
+    except Exception as error:
+        fault = words_of(error)[:500]
+    raise Unfit(worker.address, f"failed: {fault}")  # without a context, which may be too deep
+
+
+def _taken(
+    worker: Any,
+    held: str,
+    checkpoint: Mapping[str, str],
+    compute_target: ComputeTarget,
+    shard: SampleBatch,
+    before: ShardBlock | None,
+    steps: tuple[int, int],
+    selection: Selection,
+) -> ShardBlock:
+    import torch
+
     started = time.perf_counter()
     found = held_by(worker.address, worker.data, held, checkpoint)
     model = found.model(compute_target)

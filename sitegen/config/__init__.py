@@ -1,4 +1,4 @@
-"""`site.toml`: read into a frozen `Site` with every mistake told at once, edited, explained, begun.
+"""`site.toml`: parsing into a frozen `Site` with all errors at once, editing, reference, scaffold.
 
-It may know core and the cards of models.
+It imports only core and the model cards.
 """

@@ -1,4 +1,4 @@
-"""`site.toml`: read into a frozen `Site` with all its mistakes told at once, and edited."""
+"""Parsing of `site.toml` into a frozen `Site`, with all errors at once; and editing."""
 
 import tomllib
 from collections.abc import Mapping
@@ -19,34 +19,35 @@ from sitegen.core.source import (
 )
 from sitegen.core.urls import slug_fault
 
-_TAKEN = frozenset({"assets", "index", "media"})  # what the built folder has at its root
+_TAKEN = frozenset({"assets", "index", "media"})  # names at the root of the built folder
 
 
 def load_site(path: Path) -> Site:
-    """Read `site.toml`; ConfigError names everything that is wrong, one line a problem."""
+    """Read `site.toml`. Raises ConfigError that lists all problems, one line each."""
     return parse_site(require_config(path), path)
 
 
 def require_config(path: Path) -> str:
-    """The text of `site.toml`; ConfigError says what to do where there is none."""
+    """Return the text of `site.toml`. Raises ConfigError with a way out if it is missing."""
     if not path.exists():
         raise ConfigError(
             f"{shown(path)}: there is no such file; go to the folder of your site, name its file "
-            "with --config, or begin a site with `sitegen new DIR`"
+            "with --config, or create a site with `sitegen new DIR`"
         )
     return read_text(path)
 
 
-def load_papers(roof: Site) -> tuple[Site, ...]:
-    """The papers in the folder `sites/` of a site, in their order; ConfigError as `load_site`.
+def load_papers(collection: Site) -> tuple[Site, ...]:
+    """Return the papers in the folder `sites/` of a collection, in their order.
 
-    Their names become folders of the roof, so those of its own folders are refused.
+    Their names become folders of the built collection, so its own names are rejected. Raises
+    ConfigError as `load_site` does.
     """
     faults: list[object] = []
     papers = []
-    pages = {page_name(path) for path in page_sources(roof.root / "pages")}
-    for name in dict.fromkeys((*roof.papers, *paper_names(roof.root))):
-        config = roof.root / SITES / name / "site.toml"
+    pages = {page_name(path) for path in page_sources(collection.root / "pages")}
+    for name in dict.fromkeys((*collection.papers, *paper_names(collection.root))):
+        config = collection.root / SITES / name / "site.toml"
         fault = slug_fault(name)
         if name in pages or name in _TAKEN:
             fault = "has the name of a page" if name in pages else "is a name sitegen uses itself"
@@ -54,7 +55,7 @@ def load_papers(roof: Site) -> tuple[Site, ...]:
             faults.append(Diagnostic(shown(config.parent), None, f"{fault}; rename the folder"))
             continue
         try:
-            papers.append(_paper(config).under(roof, name))
+            papers.append(_paper(config).under(collection, name))
         except ConfigError as error:
             faults += error.problems or [error]
     if faults:
@@ -66,12 +67,12 @@ def _paper(config: Path) -> Site:
     site = load_site(config)
     if within := paper_names(site.root):
         place = config.parent / SITES / within[0]
-        raise ConfigError(f"{shown(place)}: stands under a roof that is under another; move it up")
+        raise ConfigError(f"{shown(place)}: is in a collection inside another one; move it up")
     return site
 
 
 def parse_site(text: str, path: Path) -> Site:
-    """Read the text of a `site.toml` that stands, or is to stand, at `path`; as `load_site`."""
+    """Parse the text of a `site.toml` whose path is, or will be, `path`. Raises as `load_site`."""
     data = parse_toml(text, shown(path))
     try:
         site = Site.model_validate(data, context={"root": path.absolute().parent})
@@ -82,9 +83,9 @@ def parse_site(text: str, path: Path) -> Site:
 
 
 def with_model(text: str, name: str, entry: Mapping[str, str]) -> str:
-    """The text, valid TOML, with a table `[models.NAME]` after those of the other models.
+    """Return the text, valid TOML, with a table `[models.NAME]` after those of other models.
 
-    Raises ConfigError, with what to write by hand, where the text leaves no place for it.
+    Raises ConfigError, with what to write by hand, if no table can be added to the text.
     """
     import tomlkit
 
@@ -101,7 +102,7 @@ def with_model(text: str, name: str, entry: Mapping[str, str]) -> str:
 
 
 def _after_the_models(text: str, table: str) -> str:
-    """The table below the last line that says something of a model."""
+    """Return the text with the table after the last line that belongs to a model."""
     lines = toml_lines(text)
     last = max((line for path, line in lines.items() if path[0] == "models"), default=0)
     before, after = text.split("\n")[:last], "\n".join(text.split("\n")[last:])
@@ -110,7 +111,7 @@ def _after_the_models(text: str, table: str) -> str:
 
 
 def _is_only_added(text: str, changed: str, name: str, entry: Mapping[str, str]) -> bool:
-    """Whether the change adds the table, and every line that was there is there, in its order."""
+    """Return whether the change adds the table, and keeps every other line in its order."""
     wanted = tomllib.loads(text)
     wanted["models"] = {**wanted.get("models", {}), name: dict(entry)}
     try:

@@ -1,6 +1,6 @@
-"""What `site.toml` may say: as JSON Schema for editors, and as a page of reference for readers.
+"""Reference of `site.toml`: as JSON Schema for editors, and as a page of the manual.
 
-Both are made from the tables of `sitegen.config.schema`, so they cannot say anything else.
+Both are generated from the tables of `sitegen.config.schema`, so they cannot contradict it.
 """
 
 import json
@@ -12,40 +12,38 @@ from sitegen.core.diagnostics import either
 from sitegen.core.installed import resource
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_OURS = ("title", "x-what", "format")  # what pydantic or we note down, and an editor need not see
+_OURS = ("title", "x-what", "format")  # annotations that editors do not need
 
 _INTRODUCTION = """\
 # `site.toml`
 
-The site's file holds what its pages share. It is [TOML](https://toml.io/): texts stand in quotes,
-keys that are in no table come first. Paths start at the folder of `site.toml`. Whatever is wrong
-with it is told all at once, each with its line, what was found, what is allowed and the nearest
-name that there is.
+`site.toml` holds what all pages of a site share. It is [TOML](https://toml.io/): put text in
+quotes, and keys that belong to no table first. Paths start at the folder of `site.toml`. All
+mistakes are reported at once, each with its line, the value found, the values allowed and the
+closest name.
 
-Editors complete the keys when they know the schema: run `sitegen schema > site.schema.json` and let
-the file begin with `#:schema ./site.schema.json`. This page is what `sitegen schema --reference`
-prints.
+Editors complete the keys if they know the schema: run `sitegen schema > site.schema.json` and
+begin the file with `#:schema ./site.schema.json`. `sitegen schema --reference` prints this page.
 """
 _EXAMPLE = """
-## All of it
+## Full example
 
-What `sitegen new` writes. Without the `#`, each line is valid, once the files that it names are
-there.
-
+This is what `sitegen new` writes. Each line is valid without its `#` once the files that it names
+exist.
 """
 
 
 def site_schema() -> dict[str, Any]:
-    """The JSON Schema of `site.toml`: types, choices, ranges and a sentence for each key.
+    """Return the JSON Schema of `site.toml`: types, choices, ranges and a sentence for each key.
 
-    A file that the schema refuses is refused by a build; a build knows a few more rules.
+    The schema is less strict than a build: a build rejects everything that the schema rejects.
     """
     cleaned: dict[str, Any] = _cleaned(Site.model_json_schema())
     return {"$schema": DIALECT, "title": "site.toml of sitegen", **cleaned}
 
 
 def reference() -> str:
-    """The page of reference, in Markdown: every table with its keys."""
+    """Return the reference as a Markdown page: every table with its keys."""
     schema = Site.model_json_schema()
     parts = [_INTRODUCTION, "\n## Keys in no table\n\n", *_rows(schema, schema)]
     for name, node in schema["properties"].items():
@@ -57,7 +55,7 @@ def reference() -> str:
 
 
 def _cleaned(node: Any) -> Any:
-    """The schema without what is only noise in an editor; null is never written in TOML."""
+    """Return the schema without annotations that editors do not need, and without null."""
     if isinstance(node, list):
         return [_cleaned(each) for each in node]
     if not isinstance(node, dict):
@@ -70,20 +68,20 @@ def _cleaned(node: Any) -> Any:
         for key, value in node.items()
         if key not in (*_OURS, "anyOf") and not (key == "default" and value is None)
     }
-    if "patternProperties" in kept:  # a table of tables refuses other names than those
+    if "patternProperties" in kept:  # a table of tables: reject names that do not match
         kept["additionalProperties"] = False
         kept.pop("propertyNames", None)
     return kept
 
 
 def _whole(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a key holds where it is there; one that is left out is null in Python."""
+    """Return the type of a key that is present; Python uses null for one that is omitted."""
     choices = [each for each in node.get("anyOf", [node]) if each.get("type") != "null"]
     return choices[0] if len(choices) == 1 else node
 
 
 def _table(node: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The table that a key stands for: one, one of a list, or one of those with a name."""
+    """Return the table behind a key: a single table, one of a list, or one with a name."""
     inner = _whole(node)
     for each in (inner, inner.get("items", {}), *_members(inner)):
         if "$ref" in each:
@@ -93,7 +91,7 @@ def _table(node: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _members(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The tables with a name of the author's, inside a table."""
+    """Yield the schemas of a table's named members."""
     other = node.get("additionalProperties")
     yield from [other] if isinstance(other, dict) else []
     yield from node.get("patternProperties", {}).values()

@@ -1,4 +1,4 @@
-"""A new site: a few small files that build at once, and what a machine that renders none needs."""
+"""Files of a new site that builds at once, and the requirements of machines that render nothing."""
 
 import contextlib
 import json
@@ -28,20 +28,20 @@ NOT_FOR_RENDERING = {
     "uvicorn": "serves the preview",
     "watchfiles": "watches for the preview",
 }
-"""The requirements that building from the store does not import, and what each is for."""
+"""Requirements that a build from the store does not import, and the purpose of each."""
 
 WORKFLOW = ".github/workflows/pages.yml"
 IGNORED = ".gitignore"
 
 
 def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
-    """Write a new site into `folder`, which is made if need be; the paths written, sorted.
+    """Write a new site into `folder`, creating it if needed; return the paths written, sorted.
 
-    `sections` are what its page says of each kind of figure.
+    sections: Markdown for the page, one text for each kind of figure
 
-    Never touches a file that is there: raises ConfigError, naming all of them, and writes nothing.
-    Only a `.gitignore`, which GitHub puts into a new repository, may be there: it stays as it is.
-    Raises PlatformError where the disk refuses; what was written before goes again.
+    Never overwrites a file: raises ConfigError that lists those that exist, and writes nothing.
+    Only an existing `.gitignore`, which GitHub adds to new repositories, is kept. Raises
+    PlatformError if the disk fails, and removes what it has written.
     """
     files = dict(scaffold(sections))
     _refuse_overwriting(folder, files)
@@ -59,7 +59,7 @@ def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
 
 
 def scaffold(sections: Iterable[str] = ()) -> Mapping[str, str]:
-    """The files of a new site: paths in its folder to their texts."""
+    """Return the texts of a new site's files, by their paths in its folder."""
     source = resource("scaffold")
     templates = {"site.toml": "site.toml", IGNORED: "gitignore", WORKFLOW: "pages.yml"}
     files = {name: (source / file).read_text("utf-8") for name, file in templates.items()}
@@ -75,11 +75,11 @@ _PLACEHOLDER = re.compile(
     r"|example\.org/~you|paper\.example\.org|arxiv\.org/abs/0000\.00000|you2026title"
 )
 _ABSTRACT = "Write the abstract here"
-_OURS = "is what `sitegen new` wrote; write your own, and build again"
+_OURS = "is a placeholder of `sitegen new`; replace it, and build again"
 
 
 def placeholders(site: Site) -> Iterator[Diagnostic]:
-    """What stands in `site.toml` and its pages as `sitegen new` wrote it, each with its line."""
+    """Yield the placeholders left in `site.toml` and the pages, each with its line."""
     values = site.model_dump(exclude={"models", "output", "cache_dir", "menu"})
     for key, text in _texts(values):
         if _PLACEHOLDER.search(text):
@@ -90,8 +90,16 @@ def placeholders(site: Site) -> Iterator[Diagnostic]:
                 yield Diagnostic(shown(page), line, f"{quoted(_ABSTRACT)} {_OURS}")
 
 
+def placeholders_in(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a built file that have words of `sitegen new`, each with what it has."""
+    for number, line in enumerate(text.split("\n"), 1):
+        found = _PLACEHOLDER.search(line) or re.search(re.escape(_ABSTRACT), line)
+        if found:
+            yield number, f"{quoted(found[0])} {_OURS}"
+
+
 def _texts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """All texts in nested tables and lists, with their keys."""
+    """Yield all strings in nested tables and lists, with their keys."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, Mapping | tuple):
@@ -101,23 +109,23 @@ def _texts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
 
 
 def ignored() -> tuple[str, ...]:
-    """The rules of a new site's `.gitignore`, without its comments."""
+    """Return the rules of a new site's `.gitignore`, without its comments."""
     return tuple(re.findall(r"^[^#\n].*", scaffold()[IGNORED], re.MULTILINE))
 
 
 def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:
     with platform_errors(folder, "read"):
         if os.path.lexists(folder) and not folder.is_dir():
-            raise ConfigError(f"{folder}: is a file; name a folder, new or not")
+            raise ConfigError(f"{folder}: is a file; name a new or existing folder")
         there = [name for name in sorted(files) if os.path.lexists(folder / name)]
         alone = there == [IGNORED] and (folder / IGNORED).is_file()
     if there and not alone:
-        lines = [f"{folder / name}: is there already" for name in there]
+        lines = [f"{folder / name}: exists already" for name in there]
         raise ConfigError("\n".join([*lines, "nothing was written; choose another folder"]))
 
 
 def _make_folders(folder: Path, undo: contextlib.ExitStack) -> None:
-    """Make `folder` and what it lies in; those that are new go again if it comes to that."""
+    """Create `folder` and its missing parents, and register their removal with `undo`."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(new):
         path.mkdir()
@@ -132,29 +140,29 @@ def _remove_folder(path: Path) -> None:
 _CHECKOUT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 _PUBLIC = re.compile(r"https://[^/@\s\"]+/[^\s\"]+")
 _HEAD = """\
-# What `sitegen build --offline` needs: the requirements of sitegen {version} but for those that
+# Requirements of `sitegen build --offline`: those of sitegen {version} without the packages that
 # render clips, serve and publish. The workflow installs sitegen itself with --no-deps, from the
 # address in its line SITEGEN.
 """
 
 
 def render_requirements() -> str:
-    """The text of `requirements-render.txt`, in the order of the names."""
+    """Return the text of `requirements-render.txt`, sorted by name."""
     wanted = [line for line in _requirements() if _name(line) not in NOT_FOR_RENDERING]
     head = _HEAD.format(version=version())
     return head + "".join(f"{line}\n" for line in sorted(wanted, key=_name))
 
 
 def version() -> str:
-    """The version of the sitegen that runs."""
+    """Return the version of the running sitegen."""
     project = _project()
     return str(project["version"]) if project else metadata.version(DISTRIBUTION)
 
 
 def own_requirement() -> str | None:
-    """Return what pip installs this copy of sitegen from: a commit of a repository, or a file.
+    """Return the requirement that pip installed this sitegen from: a commit or a file.
 
-    None where it did not come from a web address.
+    None if it did not come from a web address.
     """
     try:
         text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
@@ -170,14 +178,14 @@ def own_requirement() -> str | None:
 
 
 def _requirements() -> list[str]:
-    """The requirements of the checkout or of the installed package; those of extras left out."""
+    """Return the requirements of the checkout or the installed package, without extras."""
     project = _project()
     found = project["dependencies"] if project else metadata.requires(DISTRIBUTION) or []
     return [line.replace(" ", "") for line in found if "extra ==" not in line]
 
 
 def _project() -> dict[str, Any] | None:
-    """The table of a checkout's `pyproject.toml`; None where sitegen is installed without it."""
+    """Return the `[project]` table of a checkout; None in an installation."""
     if not _CHECKOUT.is_file():
         return None
     project: dict[str, Any] = tomllib.loads(_CHECKOUT.read_text("utf-8")).get("project", {})
@@ -185,6 +193,6 @@ def _project() -> dict[str, Any] | None:
 
 
 def _name(requirement: str) -> str:
-    """The name that a requirement begins with, as package registries write it."""
+    """Return the normalized name that a requirement begins with."""
     found = re.match(r"[A-Za-z0-9._-]+", requirement)
     return re.sub(r"[-_.]+", "-", found[0]).lower() if found else requirement

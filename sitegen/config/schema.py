@@ -1,7 +1,7 @@
-"""The tables of `site.toml`, and the kinds of values that they hold.
+"""Tables of `site.toml` and the types of their values.
 
-A key is one field of a table, with one sentence that says what it is for: that sentence is what an
-author is shown. Paths start at the folder of `site.toml`, links at the root of the site.
+Each key is a field of a table. Its description is one sentence, which authors see. Paths start at
+the folder of `site.toml`, links at the root of the site.
 """
 
 import re
@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    StrictBool,
     StrictInt,
     ValidationInfo,
     model_validator,
@@ -41,11 +42,11 @@ from sitegen.generative.card.card import presets
 from sitegen.generative.checkpoints.foreign import has_foreign_config
 
 SITES = "sites"
-"""The folder, beside `site.toml`, of papers that stand under one roof."""
+"""Folder next to `site.toml` with the papers of a collection."""
 
 
 def site_root(info: ValidationInfo) -> Path:
-    """The folder of `site.toml`, which travels beside the values as pydantic's context."""
+    """Return the folder of `site.toml`, which is passed as pydantic's context."""
     return Path((info.context or {}).get("root", Path.cwd()))
 
 
@@ -58,9 +59,9 @@ def _path(value: object) -> Path:
 
 
 def _existing(value: object, info: ValidationInfo) -> Path:
-    """Find what a model's path names: beside `site.toml`, or among what travels with sitegen.
+    """Resolve a model's path: next to `site.toml`, or else among the models sitegen ships with.
 
-    What is not there is looked for beside `site.toml`.
+    Returns the path next to `site.toml` if neither exists.
     """
     path, root = _path(value), site_root(info)
     known = info.field_name == "path" and (info.data.get("card") or info.data.get("preset"))
@@ -70,34 +71,34 @@ def _existing(value: object, info: ValidationInfo) -> Path:
 
 
 def _places(own: Path, root: Path) -> list[Path]:
-    """Where a model's path may lead: itself, and what of that name travels with sitegen."""
+    """Return the candidates for a model's path: itself, and the shipped model of that name."""
     inside = own.relative_to(root) if own.is_relative_to(root) else own
     shipped = [resource("models").parent / inside] if inside.parts[:1] == ("models",) else []
     return [own, *shipped]
 
 
 def _not_there(own: Path, root: Path) -> str:
-    """Say that nothing lies at a model's path, and what was meant perhaps."""
+    """Return the message for a model's missing path, with a suggestion."""
     places = _places(own, root)
     looked = " and ".join(map(shown, places))
     return f"is not there; looked for {looked}{_nearest(*places) or _card_of(own)}"
 
 
 def _nearest(*paths: Path) -> str:
-    """Hint at a file or folder that lies where one of these should, with a name like its own."""
+    """Return a hint with a similar name in one of the folders of `paths`."""
     beside = {each.name for path in paths if path.parent.is_dir() for each in path.parent.iterdir()}
     return close_match(paths[0].name, sorted(beside - {"site.toml"}))
 
 
 def _card_of(path: Path) -> str:
-    """Hint at what has to travel of a model's folder that lies on another machine."""
+    """Return a hint on how to use a model whose folder is on another machine."""
     if path.suffix:
         return ""
-    return f"; where clips are only rendered {shown(path / 'model.toml')} is enough: add it to git"
+    return f"; if clips are not rendered here {shown(path / 'model.toml')} is enough: add it to git"
 
 
 def _own_folder(value: object, info: ValidationInfo) -> Path:
-    """Resolve a folder that sitegen fills, and keep it away from what the author wrote."""
+    """Resolve a folder that sitegen writes to, and reject overlaps with the author's files."""
     path, root = _path(value), site_root(info)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
         raise ValueError("should be a folder inside the site's own folder")
@@ -130,8 +131,8 @@ Language = Annotated[
 ]
 CitationKey = Annotated[
     str,
-    _form(_KEY, "1 to 64 letters of English, digits, :, _ and -"),
-    described_as("letters of English, digits, :, _ and -", f"^{_KEY}$"),
+    _form(_KEY, "1 to 64 English letters, digits, :, _ and -"),
+    described_as("English letters, digits, :, _ and -", f"^{_KEY}$"),
 ]
 PresetName = Annotated[str, reject_if(_preset_fault)]
 Existing = Annotated[Path, BeforeValidator(_existing)]
@@ -140,21 +141,40 @@ Icon = Literal["code", "data", "page", "paper", "poster", "video"]
 
 
 class TomlTable(BaseModel):
-    """What holds for every table: no unknown keys, no changes afterwards, finite numbers."""
+    """Base of all tables: no unknown keys, immutable, finite numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Author(TomlTable):
-    """One of `[[authors]]`."""
+    """Entry of `[[authors]]`."""
 
     name: Text = Field(description="The author's name as printed.")
     url: Url | None = Field(None, description="The author's own page.")
     affiliation: Text | None = Field(None, description="Where the author works.")
+    affiliations: tuple[Text, ...] = Field(
+        (), description="Where the author works, where there are several places."
+    )
+    equal: StrictBool = Field(
+        False, description="Whether the author contributed equally with others who have this mark."
+    )
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the author works, in the order given."""
+        return (*([self.affiliation] if self.affiliation else []), *self.affiliations)
+
+
+class Affiliation(TomlTable):
+    """One of `[[affiliations]]`: more about a place where authors work."""
+
+    name: Text = Field(description="The place, as authors name it.")
+    url: Url | None = Field(None, description="The page of the place.")
+    logo: Text | None = Field(None, description="A picture in the site's folder, shown in a row.")
 
 
 class Link(TomlTable):
-    """One of `[[links]]`: a button under the title."""
+    """Entry of `[[links]]`: a button under the title."""
 
     label: Text = Field(description="The words on the button.")
     url: Url = Field(description="Where the button leads.")
@@ -162,7 +182,7 @@ class Link(TomlTable):
 
 
 class Citation(TomlTable):
-    """`[citation]`: how to cite the paper in BibTeX."""
+    """Table `[citation]`: how to cite the paper in BibTeX."""
 
     key: CitationKey = Field(description="The key of the BibTeX entry.")
     year: StrictInt = Field(ge=1900, le=2200, description="The year of publication.")
@@ -181,10 +201,10 @@ class Citation(TomlTable):
 
 
 class ModelEntry(TomlTable):
-    """`[models.NAME]`: a model that pages can call by that name.
+    """Table `[models.NAME]`: a model that pages can call by that name.
 
-    A checkpoint with a card or a preset need not be there yet. Nor need anything of a model that no
-    page calls, as in a clone that lacks what git does not track; `absent` tells of it.
+    A checkpoint with a card or a preset may be missing. A model that no page calls may be missing
+    altogether, as in a clone without the files that git ignores; see `missing_file`.
     """
 
     card: Existing | None = Field(None, description="The model card of a checkpoint file.")
@@ -193,23 +213,23 @@ class ModelEntry(TomlTable):
     )
     path: Existing = Field(description="A folder with a model.toml, or a checkpoint file.")
     _name: str = PrivateAttr("")
-    _absent: tuple[str, str] | None = PrivateAttr(None)
+    _missing_file: tuple[str, str] | None = PrivateAttr(None)
 
     @property
-    def absent(self) -> tuple[str, str] | None:
-        """The key whose file is not there, and what is wrong; None where the model can be read."""
-        return self._absent
+    def missing_file(self) -> tuple[str, str] | None:
+        """Return the key whose file is missing, and the message; None if the model is readable."""
+        return self._missing_file
 
     @property
     def name(self) -> str:
-        """The name that pages call the model by."""
+        """Name by which pages call the model."""
         return self._name
 
     @property
     def card_path(self) -> Path:
-        """The model card: the one named, or the `model.toml` in the model's folder.
+        """Path of the model card: the one named, or the `model.toml` in the model's folder.
 
-        Where there is a preset, that is the card.
+        Not used if there is a preset.
         """
         return self.card or self.path / "model.toml"
 
@@ -220,12 +240,12 @@ class ModelEntry(TomlTable):
         named = None if self.preset else self.card or self.path
         if named is not None and not named.exists():
             key = "card" if self.card else "path"
-            self._absent = key, _not_there(named, site_root(info))
+            self._missing_file = key, _not_there(named, site_root(info))
             return self
         if self.preset and (self.path / "model.toml").is_file():
-            raise ValueError("the folder has a model card of its own; leave the preset out")
+            raise ValueError("the folder has its own model card; remove the preset")
         if not (self.preset or self.card_path.is_file() or has_foreign_config(self.path)):
-            lack = "the folder holds no model.toml" if self.path.is_dir() else "no model card"
+            lack = "the folder has no model.toml" if self.path.is_dir() else "no model card"
             raise ValueError(f'{lack}; name one: card = "FILE.toml"')
         return self
 
@@ -233,7 +253,7 @@ class ModelEntry(TomlTable):
 def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
     host = urlsplit(info.data.get("base_url") or "").hostname
     if domain and host not in {domain, None}:
-        raise ValueError(f"base_url has the host {host}; leave one of them out")
+        raise ValueError(f"base_url has the host {host}; remove one of them")
     return domain
 
 
@@ -271,12 +291,12 @@ def _papers(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
 
 
 def paper_names(root: Path) -> list[str]:
-    """The names of the folders in `sites/` that have a `site.toml`."""
+    """Return the names of the folders in `sites/` that have a `site.toml`."""
     return sorted(path.parent.name for path in (root / SITES).glob("[!.]*/site.toml"))
 
 
 def _pages(info: ValidationInfo) -> set[str]:
-    """The names of the pages that there are."""
+    """Return the names of the site's pages."""
     return {page_name(path) for path in page_sources(site_root(info) / "pages")}
 
 
@@ -284,21 +304,21 @@ SchedulerAddress = Annotated[str, reject_if(scheduler_fault)]
 
 
 class Building(TomlTable):
-    """`[build]`: where figures are rendered, which changes none of them."""
+    """Table `[build]`: where figures are rendered, which does not change them."""
 
     distributed: SchedulerAddress | None = Field(
         None,
         description="The address of the dask scheduler whose workers sample, as in "
-        "tcp://10.0.0.7:8786; its scheduler file; or local, for processes of this machine.",
+        "tcp://10.0.0.7:8786; its scheduler file; or local, for processes on this machine.",
     )
 
 
 GONE: Mapping[KeyPath, str] = {("theme",): "there is one look; remove this key"}
-"""Keys that a `site.toml` may still have from earlier, and what to do about each."""
+"""Keys that earlier versions had, with what to do about each."""
 
 
 class Site(TomlTable):
-    """The whole of `site.toml`."""
+    """All of `site.toml`."""
 
     title: Text = Field(description="The title of the paper.")
     description: Text | None = Field(
@@ -309,29 +329,31 @@ class Site(TomlTable):
     language: Language = Field("en", description="The language of the pages, as in en or pt-BR.")
     base_url: SiteUrl | None = Field(
         None,
-        description="The address that the site is published at: canonical links, previews, the "
-        "sitemap, and look and links of the page for wrong addresses need it.",
+        description="The address that the site is published at, needed for canonical links, "
+        "previews, the sitemap, and the style and links of the 404 page.",
     )
     domain: Annotated[HostName | None, AfterValidator(_own_host)] = Field(
-        None, description="The domain of your own that GitHub Pages serves the site at."
+        None, description="Your own domain at which GitHub Pages serves the site."
     )
     menu: Annotated[tuple[PageName, ...], AfterValidator(_menu)] = Field(
         (), description="The pages in the order of the menu; the others follow by name."
     )
     menu_names: Annotated[Mapping[PageName, Text], AfterValidator(_menu_names)] = Field(
         default_factory=dict,
-        description="What pages are called in the menu, where their titles are long, by their "
-        "names.",
+        description="Short names of pages for the menu, by page name.",
     )
     papers: Annotated[tuple[Slug, ...], AfterValidator(_papers)] = Field(
         (),
-        description="The papers in sites/ in the order of the front page, where there are several "
-        "under one roof; the others follow by name.",
+        description="The papers in sites/ in the order of the front page, if the site is a "
+        "collection of papers; the others follow by name.",
     )
     page_budget: StrictInt = Field(
-        300, ge=1, le=1_000_000, description="The kB that a page may fetch before a clip is played."
+        300, ge=1, le=1_000_000, description="The kB that a page may load before a clip is played."
     )
     authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
+    affiliations: tuple[Affiliation, ...] = Field(
+        (), description="Pages and logos of the places where authors work."
+    )
     links: tuple[Link, ...] = Field((), description="The buttons under the title.")
     models: Annotated[Mapping[Slug, ModelEntry], AfterValidator(MappingProxyType)] = Field(
         default_factory=dict,
@@ -350,8 +372,8 @@ class Site(TomlTable):
         None,
         ge=1,
         le=1_000_000_000,
-        description="The MB that this folder may have; the clips go that were of no use for the "
-        "longest time, and none that a page needs.",
+        description="The maximum size of this folder in MB; the clips unused for longest are "
+        "removed first, and never one that a page needs.",
     )
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _place: str = PrivateAttr("")
@@ -360,40 +382,42 @@ class Site(TomlTable):
 
     @property
     def scheduler(self) -> str | None:
-        """The address of the scheduler that figures are rendered with; none for this machine."""
+        """Address of the scheduler that figures are rendered with; None for this machine."""
         return self.build.distributed if self.build else None
 
     @property
     def root(self) -> Path:
-        """The folder of `site.toml`, absolute."""
+        """Absolute path of the folder of `site.toml`."""
         return self._root
 
     @property
     def place(self) -> str:
-        """Its name as a paper under a roof, and its folder there; "" for a site of its own."""
+        """Name and folder of a paper inside a collection; "" for any other site."""
         return self._place
 
-    def under(self, roof: "Site", name: str) -> "Site":
-        """The site as a paper under a roof, whose address and domain then count."""
-        base_url = f"{roof.base_url.rstrip('/')}/{name}/" if roof.base_url else None
+    def under(self, collection: "Site", name: str) -> "Site":
+        """Return the site as a paper of a collection, with an address inside the collection's."""
+        base_url = f"{collection.base_url.rstrip('/')}/{name}/" if collection.base_url else None
         paper = self.model_copy(update={"base_url": base_url, "domain": None})
         paper._place = name
         return paper
 
     def problem(self, key: KeyPath, fault: str) -> Diagnostic:
-        """What is wrong with the value of a key, with the line that it stands in."""
+        """Return a diagnostic for the value of a key, with its line."""
         return Diagnostic(self._file, self._lines.get(key), f"{dotted(key)}{fault}")
 
-    def absent(self) -> Mapping[str, Diagnostic]:
-        """What is wrong with the models whose folder or card is not there, by their names."""
-        found = {name: entry.absent for name, entry in self.models.items() if entry.absent}
+    def missing_models(self) -> Mapping[str, Diagnostic]:
+        """Return diagnostics for the models whose folder or card is missing, by name."""
+        found = {
+            name: entry.missing_file for name, entry in self.models.items() if entry.missing_file
+        }
         return {
             name: self.problem(("models", name, key), f": {fault}")
             for name, (key, fault) in found.items()
         }
 
     def model_post_init(self, context: Any, /) -> None:
-        """Keep the folder of the site, and tell each model its name."""
+        """Store the folder of the site, and the name of each model."""
         self._root = Path((context or {}).get("root", Path.cwd()))
         for name, entry in self.models.items():
             entry._name = name

@@ -3,9 +3,9 @@
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from jinja2 import Undefined
 from markupsafe import Markup
@@ -20,7 +20,7 @@ from sitegen.content.templates import calling_line
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
-from sitegen.core.validation import Caption, checked_call
+from sitegen.core.validation import Caption, Text, checked_call
 from sitegen.figures.base import RULES, Figure, Row, no_such_model
 from sitegen.figures.registry import figure_kinds, make_figure
 
@@ -35,17 +35,49 @@ _IN_A_TABLE = {
 _UNDER_A_HEAD = re.compile(r"^ {0,3}(?=[^\n]*\|)[|:\s-]*-[|:\s-]*$", re.MULTILINE)
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
-BESIDE = "beside"
-"""The function of a page that puts figures side by side."""
-_MOST_BESIDE = 4
-_BESIDE_FORM = 'write beside(trajectories("one"), trajectories("other"))'
+BESIDE, TABS, TEASER = "beside", "tabs", "teaser"
+"""The functions of a page that show figures side by side, one at a time, and under the title."""
 
 
 @validated(frozen=True, config=RULES)
 class _Beside:
-    """What a row may say beside its figures."""
+    """Arguments of a row in addition to its figures."""
 
     caption: Caption = Field(default="", description="The words under the row.")
+    names: ClassVar[tuple[str, ...]] = ()
+
+
+@validated(frozen=True, config=RULES)
+class _Tabs:
+    """Arguments of figures that are shown one at a time."""
+
+    caption: Caption = Field(default="", description="The words under the figures.")
+    names: tuple[Text, ...] = Field(
+        default=(), description="The words on the tabs, one for each figure."
+    )
+
+
+@validated(frozen=True, config=RULES)
+class _Teaser:
+    """A teaser has no arguments besides its figure."""
+
+    caption: ClassVar[str] = ""
+    names: ClassVar[tuple[str, ...]] = ()
+
+
+_GROUPS: Mapping[str, Any] = {BESIDE: _Beside, TABS: _Tabs, TEASER: _Teaser}
+_TWO = '{}(trajectories("one"), trajectories("other"))'
+_SIZES = {
+    BESIDE: (2, 4, _TWO.format(BESIDE)),
+    TABS: (2, 6, _TWO.format(TABS)),
+    TEASER: (1, 1, 'teaser(trajectories("one"))'),
+}
+"""The least and the most figures of a group, and how it is written."""
+
+
+def _plain_id(text: str) -> str:
+    """Return an id without the marks that would end a link of Markdown."""
+    return re.sub(r"[<>\n\\]", "", text)
 
 
 Shown: TypeAlias = Figure | Embed
@@ -67,13 +99,15 @@ class Calls:
         self.faults: list[object] = []
         self.waits: set[str] = set()
         self.rows = 0
+        self.refs: list[str] = []
         self.mark = f"slot{secrets.token_hex(16)}n"  # unknown to the page, so it cannot be forged
         self.slot = re.compile(rf"{self.mark}(\d+)x")
+        self.ref = re.compile(rf"{self.mark}r(\d+)x")
 
     def functions(self) -> dict[str, Callable[..., Markup]]:
         """The functions that a page can call, one a kind."""
         functions = {kind: self._function(kind) for kind in (*figure_kinds(), *EMBEDS)}
-        return {**functions, BESIDE: self._beside}
+        return {**functions, **{kind: self._group(kind) for kind in _GROUPS}, "ref": self._ref}
 
     def asking(self, available: Callable[[str], bool]) -> Callable[[str], bool]:
         """The function `available` of a page, which knows the models of the site only."""
@@ -111,33 +145,65 @@ class Calls:
         call.__name__ = call.__qualname__ = kind  # as messages call it
         return call
 
-    def _beside(self, *slots: object, **kwargs: object) -> Markup:
-        """Put the figures of other calls into a row: their slots, each a paragraph of its own."""
-        place = SourceLocation(self.file, calling_line())
-        for value in (*slots, *kwargs.values()):
-            if isinstance(value, Undefined):
-                str(value)  # raises, and names what is undefined
-        try:
-            (said,) = checked_call(BESIDE, [_Beside], (), kwargs, {}, place)
-        except ConfigError as error:
-            self.faults += error.problems or [error]
-            said = _Beside()
-        found = [self.slot.fullmatch(str(each)) for each in slots]
-        numbers = [int(each[1]) for each in found if each]
-        strange = [each for each, match in zip(slots, found, strict=True) if not match]
-        made = [self.made[number] for number in numbers]
-        strange += [each.kind for each in made if isinstance(each, Embed)]
-        for each in strange:
-            text = f"{quoted(each)} is no figure; {_BESIDE_FORM}"
-            self.faults.append(Diagnostic(place.file, place.line, f"{BESIDE}(…): {text}"))
-        if not strange and not 2 <= len(slots) <= _MOST_BESIDE:
-            text = f"should be 2 to {_MOST_BESIDE} figures, and is {len(slots)}; {_BESIDE_FORM}"
-            self.faults.append(Diagnostic(place.file, place.line, f"{BESIDE}(…): {text}"))
-        self.rows += 1
-        for number, figure in zip(numbers, made, strict=True):
-            if isinstance(figure, Figure):
-                self.made[number] = replace(figure, row=Row(self.rows, said.caption))
-        return Markup("\n\n").join(each for each in slots if isinstance(each, Markup))
+    def _group(self, kind: str) -> Callable[..., Markup]:
+        """Return the function that shows figures of other calls in one place.
+
+        It gets their slots, each a paragraph of its own, and returns them in the same form.
+        """
+
+        def call(*slots: object, **kwargs: object) -> Markup:
+            place = SourceLocation(self.file, calling_line())
+            for value in (*slots, *kwargs.values()):
+                if isinstance(value, Undefined):
+                    str(value)  # raises, and names what is undefined
+            try:
+                (said,) = checked_call(kind, [_GROUPS[kind]], (), kwargs, {}, place)
+            except ConfigError as error:
+                self.faults += error.problems or [error]
+                said = _GROUPS[kind]()
+            numbers = [int(each[1]) for each in map(self.slot.fullmatch, map(str, slots)) if each]
+            faults = [*self._group_faults(kind, slots, said.names)]
+            self.faults += [Diagnostic(place.file, place.line, fault) for fault in faults]
+            self.rows += 1
+            for number in numbers:
+                made = self.made[number]
+                if isinstance(made, Figure) and kind == TEASER:
+                    self.made[number] = replace(made, teaser=True)
+                elif isinstance(made, Figure):
+                    row = Row(self.rows, said.caption, said.names, tabs=kind == TABS)
+                    self.made[number] = replace(made, row=row)
+            return Markup("\n\n").join(each for each in slots if isinstance(each, Markup))
+
+        call.__name__ = call.__qualname__ = kind  # as messages call it
+        return call
+
+    def _group_faults(
+        self, kind: str, slots: Sequence[object], names: Sequence[str]
+    ) -> Iterator[str]:
+        """Name what is wrong with the figures that a group is given."""
+        least, most, form = _SIZES[kind]
+        strange = False
+        for slot in slots:
+            found = self.slot.fullmatch(str(slot))
+            made = self.made[int(found[1])] if found else slot
+            if found is None or isinstance(made, Embed):
+                strange = True
+                word = made.kind if isinstance(made, Embed) else made
+                yield f"{kind}(…): {quoted(word)} is no figure; write {form}"
+        if not strange and not least <= len(slots) <= most:
+            many = f"{least} to {most} figures" if most > 1 else "one figure"
+            yield f"{kind}(…): should be {many}, and is {len(slots)}; write {form}"
+        if names and len(names) != len(slots):
+            yield f"{kind}(…): names = {len(names)} words for {len(slots)} figures; give one each"
+        if kind == TEASER and any(isinstance(e, Figure) and e.teaser for e in self.made):
+            yield "teaser(…): the page has a teaser already; a page has one"
+
+    def _ref(self, id: object) -> Markup:
+        """Return a link to a figure of the page, which reads "Figure 3"."""
+        if isinstance(id, Undefined):
+            str(id)  # raises, and names what is undefined
+        self.refs.append(str(id))
+        return Markup(f"[{self.mark}r{len(self.refs) - 1}x](<#{_plain_id(str(id))}>)")
 
     def unknown(self, fault: str) -> Markup:
         """Note a call of what there is not, as one that is wrong."""
@@ -184,7 +250,25 @@ class Calls:
         for at, part in enumerate(body):
             if not isinstance(part, Markup) and not part.id:
                 body[at] = replace(part, id=free_name(part.base, taken))
-        return tuple(body)
+        numbers = _numbers([part for part in body if not isinstance(part, Markup)])
+
+        def said(found: re.Match[str]) -> str:
+            return f"Figure {numbers.get(self.refs[int(found[1])], '?')}"
+
+        return tuple(
+            Markup(self.ref.sub(said, str(part)))
+            if isinstance(part, Markup)
+            else replace(part, number=numbers.get(part.id, 0))
+            for part in body
+        )
+
+
+def _numbers(parts: Sequence[Shown]) -> dict[str, int]:
+    """Return the numbers of what has one, from 1, by id: the teaser first, and no videos."""
+    teaser = [part for part in parts if isinstance(part, Figure) and part.teaser]
+    others = [part for part in parts if part not in teaser]
+    counted = [p for p in (*teaser, *others) if isinstance(p, Figure) or p.numbered]
+    return {part.id: number for number, part in enumerate(counted, 1)}
 
 
 def _tables(text: str) -> str:

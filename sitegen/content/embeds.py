@@ -22,7 +22,7 @@ from pydantic import Field, PlainValidator, StrictInt, ValidationInfo
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.files import once_a_file
+from sitegen.core.files import cached_by_stat
 from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, read_own
 from sitegen.core.urls import web_url_fault
 from sitegen.core.validation import Caption, Slug, Text, checked_call
@@ -60,7 +60,7 @@ class Photo:
     height: int
 
 
-@once_a_file
+@cached_by_stat
 def read_photo(path: Path) -> Photo:
     """Read a picture of the author's; ValueError says why a page cannot show it.
 
@@ -189,7 +189,7 @@ class VideoFile:
     height: int
 
 
-@once_a_file
+@cached_by_stat
 def read_video(path: Path) -> VideoFile:
     """Read a video of the author's; ValueError says why a page cannot show it."""
     data = read_own(path)
@@ -301,6 +301,12 @@ class Embed:
     call: ImageCall | VideoCall
     id: str
     place: SourceLocation
+    number: int = 0
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it counts among the figures of its page: a picture with a caption."""
+        return isinstance(self.call, ImageCall) and bool(self.call.caption)
 
     @property
     def files(self) -> tuple[OwnFile, ...]:

@@ -12,7 +12,7 @@ from sitegen.core.site_files import OwnFile, SiteFolder, own_file, read_own
 from sitegen.core.source import KeyPath, page_name, page_sources, read_text, require_inside
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, file_at, is_whole
 
-THEMED = r"fn(ref)?\d.*|citation|content|top|viewer.*"
+THEMED = r"fn(ref)?\d.*|citation|contents?|pages|top|viewer.*"
 """What the theme and footnotes use for ids."""
 
 _FOLDERS = re.compile(r"(media|assets)/.*")
@@ -55,11 +55,21 @@ class PageFiles:
         if not inside and target not in self.made:
             if re.fullmatch(r"pages/.*\.md", target):
                 raise ValueError(f'is the text of a page; link to the page: "{target[6:-3]}/"')
+            self._require_no_folder(target)
             path = self.folder.find(target, [uri.removesuffix(INDEX) or uri for uri in self.uris])
             self.used[target] = own_file(target, path, read_own(path))
         elif (self.folder.root / target).is_file():
             where = "lies in a folder whose" if inside else "has a"
             raise ValueError(f"{where} name sitegen uses itself; rename it")
+
+    def _require_no_folder(self, target: str) -> None:
+        """Raise ValueError for a file with the name of a folder of the built site."""
+        inside = (uri for uri in (*self.uris, "media/", "assets/") if uri.startswith(f"{target}/"))
+        uri = next(inside, None)
+        if uri is not None and (self.folder.root / target).is_file():
+            folder = f"the folder of the page {target}.md" if uri in self.uris else "a folder"
+            own = "" if uri in self.uris else " that sitegen uses itself"
+            raise ValueError(f"is a file with the name of {folder}{own}; rename the file")
 
 
 def page_files(site: Site) -> PageFiles:
@@ -77,6 +87,7 @@ def page_uri(source: Path) -> str:
 def site_links(site: Site) -> Mapping[KeyPath, str]:
     """The links of `site.toml` inside the site, by their keys; they stand on the front page."""
     urls = {("authors", at, "url"): author.url for at, author in enumerate(site.authors)}
+    urls |= {("affiliations", at, "url"): place.url for at, place in enumerate(site.affiliations)}
     urls |= {("links", at, "url"): link.url for at, link in enumerate(site.links)}
     return {key: url for key, url in urls.items() if url is not None and not is_whole(url)}
 

@@ -30,6 +30,7 @@ from sitegen.content.links import (
 )
 from sitegen.content.markdown import Heading, Noted, parse
 from sitegen.content.templates import TemplateFault, run_template
+from sitegen.core.bounded import begin_page
 from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile
@@ -45,8 +46,8 @@ from sitegen.core.urls import INDEX, page_fault, relative
 from sitegen.figures.base import Figure
 
 _OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
-_THING = re.compile(r" at 0x[0-9a-f]{6,}\\?>")
-"""How a Python object that is no text ends where it is written as one: with its address."""
+_THING = re.compile(r"(<function [\w\\]+| at 0x[0-9a-f]{6,})\\?>")
+"""The end of a Python object that is printed as text: with the name of a function or an address."""
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
 
 
@@ -87,6 +88,7 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     # A page that hides something is read twice, as neither reading follows from the other: there is
     # `else`, and in Markdown a line that is gone changes what stands around it.
     for source in _in_order(site.root / "pages", site):
+        begin_page(shown(source))
         readings.append(_read(source, site, files.anew(), available))
         hides = readings[-1].hides
         every = _read(source, site, files.anew(), lambda _: True) if hides else readings[-1]
@@ -139,14 +141,33 @@ def _misled_by_config(
             fault = str(error)
         if fault:
             yield site.problem(key, f" = {quoted(url)}: {fault}")
+    for at, place in enumerate(site.affiliations):
+        try:
+            if place.logo:
+                files.picture(place.logo)
+        except ValueError as error:
+            key = ("affiliations", at, "logo")
+            yield site.problem(key, f" = {quoted(place.logo)}: {error}")
 
 
 def _in_order(folder: Path, site: Site) -> list[Path]:
-    sources = {page_name(path): path for path in page_sources(folder)}
+    sources = dict[str, Path]()
+    for path in page_sources(folder):
+        if (other := sources.setdefault(page_name(path), path)) != path:
+            raise config_error([Diagnostic(shown(path), None, _twin(path, other))])
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
     names = dict.fromkeys(("index", *site.menu, *sources))
     return [sources[name] for name in names if name in sources]
+
+
+def _twin(path: Path, other: Path) -> str:
+    """Say that two pages have one name, and how their bytes tell them apart."""
+    names = (ascii(each.name)[1:-1] for each in (path, other))
+    return (
+        f"has the name of another page, written with other characters ({' and '.join(names)}); "
+        "rename or remove one of them"
+    )
 
 
 def _misplaced(folder: Path) -> Iterator[Diagnostic]:

@@ -13,7 +13,7 @@ from sitegen.core.source import shown
 from sitegen.figures.base import FigureSpec, lacking
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.generative.card.card import ModelCard
-from sitegen.models.add import Added
+from sitegen.models.add import AddResult
 from sitegen.models.registry import ModelSource, site_models
 
 _PICTURE = ', image="FILE.png"'
@@ -63,7 +63,7 @@ def _serves(
         return False
     (spec,) = made
     fits = not any(lacking(name, card, needs) for needs in spec.needs_of_models)
-    fits = fits and not list(spec.misfits([card]))
+    fits = fits and not list(spec.incompatibilities([card]))
     fits = fits and not (card.recording and list(spec.recorded_faults(card.recording)))
     fits = fits and (card.example is not None or not spec.needs_example)
     return fits and not (source and list(spec.file_faults([source])))
@@ -82,7 +82,7 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
     return [*(f'{{{{ {kind}("{partner}", ddpm="{name}") }}}}' for kind in kinds), row]
 
 
-def _for_git(added: Added) -> str:
+def _for_git(added: AddResult) -> str:
     """Which files a clone needs that renders nothing: the weights are not among them."""
     site = load_site(added.config)
     source = site_models(site)[added.name]
@@ -129,7 +129,7 @@ def _small(example: str) -> str:
     return arguments
 
 
-def added_lines(added: Added) -> list[str]:
+def added_lines(added: AddResult) -> list[str]:
     """What to tell of a model that was added, and of the calls that show it."""
     channels, size, _ = added.card.shape
     colour = "colour" if channels == 3 else "grey"

@@ -7,8 +7,9 @@ between `{% raw %}` and `{% endraw %}` is left alone, which is how a page shows 
 
 import re
 import sys
-from collections.abc import Callable, Mapping
-from functools import cache, partial, wraps
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
+from random import Random
 from traceback import walk_tb
 from types import TracebackType
 from typing import Any
@@ -19,24 +20,30 @@ from jinja2 import (
     TemplateSyntaxError,
     Undefined,
     UndefinedError,
+    pass_context,
     pass_eval_context,
 )
 from jinja2.filters import FILTERS as DEFAULT_FILTERS
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from sitegen.content.sandbox import PageSandbox, budget, page_sandbox, spend
+from sitegen.content.sandbox import TemplateFunction, sandbox
+from sitegen.core.bounded import TimeUp, too_large, too_long
 from sitegen.core.diagnostics import close_match
 from sitegen.core.source import PLAIN
 
 FAILURES = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError),
-    *(RecursionError, TypeError, ValueError),
+    *(RecursionError, TimeUp, TypeError, ValueError),
 )
-"""What an expression of an author can run into, beside what Jinja and our functions tell."""
+"""Exceptions of an author's expressions, in addition to those of Jinja and of sitegen."""
+LIMITS = MemoryError, TimeUp
+"""Exceptions of a page that takes too much memory or time."""
 _DEEP = 100  # calls in a template beyond which it is the template that calls itself
 _UNKNOWN = "a call of the unknown"  # among the names of a template, which cannot say it
+_GENERATOR = "a random generator"  # likewise
 _FILE = "<template>"  # the name that Jinja gives to a template made from a string
 _MARKS = re.compile(r"([!-/:-@\[-`{-~])")
 _TYPE = "type the plain one, without full width and curls"
@@ -63,11 +70,9 @@ def as_markdown(value: object) -> Markup:
 @pass_eval_context  # so that constants are not taken for the text around them
 def _written(_context: EvalContext, value: object) -> Markup:
     if callable(value) and not isinstance(value, Undefined):
-        name = getattr(value, "__name__", "it").removeprefix("safe_").strip("_")
+        name = getattr(value, "__name__", "it").strip("_")
         raise TemplateRuntimeError(f"{name} stands here without its parentheses; write {name}(…)")
-    text = as_markdown(value)
-    spend(len(text) // 100)
-    return text
+    return as_markdown(value)
 
 
 class _Text(str):
@@ -96,17 +101,26 @@ def _told(function: Callable[..., object]) -> Callable[..., str]:
     return call
 
 
+@pass_context
+def seeded_choice(context: Context, items: Sequence[Any]) -> Any:
+    """The filter `random`: return an item of a sequence, the same ones in every build."""
+    if not items:
+        return context.environment.undefined("No random item, sequence was empty.")
+    return context.vars.setdefault(_GENERATOR, Random(0)).choice(items)
+
+
 _FILTERS = {
+    "random": seeded_choice,
     "e": _escaped,
     "escape": _escaped,
     "forceescape": _forced,
     **{name: _told(DEFAULT_FILTERS[name]) for name in ("tojson", "urlize", "xmlattr")},
 }
-"""The filters that make HTML of a text elsewhere; here it stays a text."""
+"""Filters that differ from those of Jinja: `random`, and those that make HTML of a text there."""
 
 
-class _Pages(PageSandbox):
-    """Tells a call of something undefined to who wants to know, and goes on with the answer."""
+class _Pages(ImmutableSandboxedEnvironment):
+    """The sandbox of pages. It reports calls of undefined names, and uses the answers."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -122,15 +136,17 @@ class _Pages(PageSandbox):
             return tell(error)
 
 
-_for_pages = cache(partial(page_sandbox, _Pages, finalize=_written))
+@cache
+def _for_pages() -> ImmutableSandboxedEnvironment:
+    return sandbox(_Pages, finalize=_written)
 
 
 def run_template(
     text: str, names: Mapping[str, object], unknown: Callable[[str], Markup] | None = None
 ) -> str:
-    """Run the template with the names given; TemplateFault says what is wrong, and where.
+    """Run the template with the names given; raise TemplateFault with the line and the reason.
 
-    A call of what there is not is told to `unknown`, in words; what that returns stands for it.
+    unknown: called with a message for each call of an undefined name; returns what to show instead
     """
 
     def tell(error: TemplateError) -> Markup:
@@ -139,17 +155,23 @@ def run_template(
 
     try:
         more = {_UNKNOWN: tell} if unknown else {}
-        with budget():
-            return _for_pages().from_string(text).render({**names, **more})
+        return _for_pages().from_string(text).render({**_functions(names), **more})
     except TemplateSyntaxError as error:
         raise _syntax_fault(error, text) from error
     except SyntaxError as error:  # of the Python that Jinja makes of it
         raise TemplateFault(_repeated(error, text), _reason_of_python(error)) from error
     except (TemplateError, *FAILURES) as error:
-        if isinstance(error, FAILURES) and _in_a_function(error.__traceback__, names):
-            raise  # a mistake of ours
+        ours = isinstance(error, FAILURES) and not isinstance(error, LIMITS)
+        if ours and _in_a_function(error.__traceback__, names):
+            raise  # a bug in sitegen
         hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""
         raise TemplateFault(_line(error.__traceback__), f"{reason_of(error)}{hint}") from error
+
+
+def _functions(names: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: TemplateFunction(value) if callable(value) else value for name, value in names.items()
+    }
 
 
 def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:
@@ -224,7 +246,11 @@ def _line(trace: TracebackType | None) -> int:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says, on one line of at most 300 characters."""
+    """Return the message of an error, on one line of at most 300 characters."""
+    if isinstance(error, MemoryError):
+        return too_large()
+    if isinstance(error, TimeUp):
+        return too_long()
     if isinstance(error, RecursionError):
         return "too much is nested in each other here"
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,4 +1,4 @@
-"""What every stage uses: errors, places of mistakes, files that survive, texts, addresses, signals.
+"""Shared foundations: errors, diagnostics with file and line, durable files, text, URLs, signals.
 
-It knows nothing of models, media or sites, and imports nothing else of sitegen.
+This is the lowest layer. It imports nothing else of sitegen.
 """

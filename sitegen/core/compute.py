@@ -1,4 +1,4 @@
-"""What a network runs on: the device and the precision, found out without torch."""
+"""Device and precision for a network, determined without importing torch."""
 
 import os
 import re
@@ -15,29 +15,29 @@ Precision = Literal["float32", "bfloat16"]
 CPUINFO = Path("/proc/cpuinfo")
 
 _DRIVERS = (("proc/driver/nvidia/version",), ("dev/dxg", "usr/lib/wsl/lib/libcuda.so.1"))
-"""What lies on a system with a driver for NVIDIA's GPUs: on Linux, and on Linux inside Windows."""
+"""Paths that exist if NVIDIA's driver is installed: on Linux, and on Linux inside Windows (WSL)."""
 _WITH_CUDA = re.compile(r"^cuda\b[^=\n]*= *['\"]", re.MULTILINE)
-"""What stands in `torch/version.py` of a torch that was made for such a GPU; in others, None."""
+"""Matches `torch/version.py` of a torch built with CUDA; in other builds the value is None."""
 
 
 @dataclass(frozen=True)
 class ComputeTarget:
-    """What a figure is rendered on: "cpu", "cuda" or "cuda:N", and the network's precision."""
+    """Device ("cpu", "cuda" or "cuda:N") and network precision that a figure is rendered with."""
 
     device: Device
     precision: Precision
 
 
 def resolve_device(wanted: str, system: Path = Path("/"), torch: Path | None = None) -> Device:
-    """Turn "auto" into "cuda" where a GPU and a torch that can use it are there, else "cpu".
+    """Turn "auto" into "cuda" if there are a GPU driver and a torch built for it, else "cpu".
 
-    Looks only at what lies below `system`, the root of the file system, and in the folder of
-    `torch`, the installed one if none is given; a build that renders nothing imports no torch.
-    Raises ConfigError for what is no device.
+    Inspects only files: those below `system`, the root of the file system, and those in `torch`,
+    the folder of a torch (default: the installed one). Torch itself is not imported, so a build
+    that renders nothing does not pay for it. Raises ConfigError for an invalid device.
     """
     if wanted != "auto":
         if not DEVICE.fullmatch(wanted):
-            raise ConfigError(f"--device {wanted}: there is auto, cpu, cuda and cuda:N")
+            raise ConfigError(f"--device {wanted}: should be auto, cpu, cuda or cuda:N")
         return wanted
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return "cpu"
@@ -49,9 +49,9 @@ def resolve_device(wanted: str, system: Path = Path("/"), torch: Path | None = N
 
 
 MATRIX_UNITS = ("amx_bf16",)
-"""With one of these sampling in bfloat16 takes about half the time of float32, without far more."""
+"""CPU flags with which sampling in bfloat16 takes about half the time of float32."""
 VECTOR_UNITS = (*MATRIX_UNITS, "avx512_bf16")
-"""With one of these training does: it takes 0.6 of the time with AVX-512's."""
+"""CPU flags with which training in bfloat16 is faster; with AVX-512's it takes 0.6 of the time."""
 
 
 def resolve_precision(
@@ -60,9 +60,9 @@ def resolve_precision(
     cpuinfo: Path | None = None,
     units: tuple[str, ...] = MATRIX_UNITS,
 ) -> Precision:
-    """Turn "auto" into "bfloat16" on a processor with one of the `units`, else "float32".
+    """Turn "auto" into "bfloat16" on a CPU with one of the flags `units`, else "float32".
 
-    Looks only at what the system tells of its processors.
+    Reads only `cpuinfo` (default: /proc/cpuinfo).
     """
     if wanted != "auto":
         return "bfloat16" if wanted == "bfloat16" else "float32"
@@ -71,7 +71,7 @@ def resolve_precision(
 
 
 def _text(path: Path) -> str:
-    """What a file of the system says; nothing where it cannot be read."""
+    """Return the text of a system file; "" if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Telling what is wrong: one line a problem, with the place, the value, the rule and a hint."""
+"""Diagnostics: one line for each problem, with its location, the value, the rule and a hint."""
 
 import difflib
 import json
@@ -15,11 +15,11 @@ from pydantic.fields import FieldInfo
 from sitegen.core.errors import ConfigError
 from sitegen.core.source import KeyPath, toml_lines
 
-_MOST = 50  # problems that one message tells
-_ENOUGH = 1000  # errors of one document; nobody reads more
-_SHOWN = 6  # of a list
-_LONGEST = 60  # characters of a value that a message shows
-_LONG_BITS = 10_000  # of a number; Python writes no more than 4,300 digits
+_MOST = 50  # problems in one message
+_ENOUGH = 1000  # validation errors read from one document
+_SHOWN = 6  # items of a list in a message
+_LONGEST = 60  # characters of a value in a message
+_LONG_BITS = 10_000  # of an integer; Python prints at most 4,300 digits
 _HOLDS = {
     "list_type": "a list",
     "tuple_type": "a list",
@@ -28,14 +28,14 @@ _HOLDS = {
     "model_type": "a table",
     "dataclass_type": "a table",
     "bool_type": "true or false",
-}  # what an author knows by other names than Python
+}  # error types of pydantic, with the TOML name of the type expected
 _OF_NUMBERS = ("int_", "float_", "finite_", "greater_than", "less_than")
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
 
 
 @dataclass(frozen=True)
 class SourceLocation:
-    """Where in the author's files something stands; lines count from 1."""
+    """Location in one of the author's files; lines count from 1."""
 
     file: str
     line: int
@@ -43,7 +43,7 @@ class SourceLocation:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One thing that is wrong in a file; the line is None where it is not known."""
+    """One problem in a file; `line` is None if it is unknown."""
 
     file: str
     line: int | None
@@ -55,22 +55,22 @@ class Diagnostic:
 
 
 def config_error(problems: Iterable[object]) -> ConfigError:
-    """Make one error out of everything that is wrong, to be raised: one line a problem."""
+    """Return one ConfigError for all problems, one line each; the caller raises it."""
     found = tuple(problems)
     lines = [str(problem) for problem in found[:_MOST]]
-    more = [f"… and {len(found) - _MOST} problems more"] if len(found) > _MOST else []
+    more = [f"… and {len(found) - _MOST} more problems"] if len(found) > _MOST else []
     error = ConfigError("\n".join([*lines, *more]))
     error.problems = found
     return error
 
 
 def in_order(problems: Iterable[object]) -> list[object]:
-    """What is wrong with one file, each thing once, in the order of its lines."""
+    """Return the problems of one file without duplicates, in the order of their lines."""
     return sorted(dict.fromkeys(problems), key=lambda problem: getattr(problem, "line", None) or 0)
 
 
 def close_match(word: str, known: Iterable[str]) -> str:
-    """Write `, did you mean "x"?` where one of the known words is close, else nothing."""
+    """Return `, did you mean "x"?` if one of the known words is close, else ""."""
     names = list(known)
     same = [name for name in names if name.casefold() == word.casefold()]
     found = same or difflib.get_close_matches(word[:100], names, n=1, cutoff=0.6)
@@ -78,17 +78,17 @@ def close_match(word: str, known: Iterable[str]) -> str:
 
 
 def known_words(word: str, known: Iterable[str]) -> str:
-    """Hint at the words that would be right: the closest one, or else all of them."""
+    """Return a hint for an unknown word: the closest known one, or else all of them."""
     names = sorted(known)
     listed = f"; known: {', '.join(names)}" if names else "; there is none"
     return close_match(word, names) or listed
 
 
 class _Short(reprlib.Repr):
-    """Values in few words, also whole numbers of more digits than Python writes."""
+    """Short representations of values, including integers too long for Python to print."""
 
     def repr_int(self, x: int, level: int) -> str:
-        """A number; of one that nobody would read, how long it is."""
+        """Return the digits of an integer, or a description of a very long one."""
         if x.bit_length() > _LONG_BITS:
             return "a number of thousands of digits"
         return super().repr_int(x, level)
@@ -98,7 +98,7 @@ _SHORT = _Short()
 
 
 def quoted(value: object) -> str:
-    """Write a value that was found, short and on one line."""
+    """Return a value from the author's file, shortened and on one line."""
     if isinstance(value, str):
         cut = value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
         return f'"{cut}"' if cut.isprintable() else json.dumps(cut)
@@ -117,12 +117,12 @@ def toml_diagnostics(
     file: str,
     gone: Mapping[KeyPath, str] = MappingProxyType({}),
 ) -> list[Diagnostic]:
-    """Everything that pydantic finds wrong with a TOML document, in the order of its lines.
+    """Return all errors of pydantic about a TOML document, in the order of its lines.
 
-    document: the model or validated dataclass that the whole document was to become
+    document: the model or validated dataclass that the document was validated against
     text: the document, valid TOML
-    file: what messages call it
-    gone: keys that there once were, and what to do about each
+    file: its name in messages
+    gone: keys that were removed from the format, each with what to do about it
     """
     lines = toml_lines(text)
     found = []
@@ -134,28 +134,29 @@ def toml_diagnostics(
 
 
 def placed(file: str, lines: Mapping[KeyPath, int], path: KeyPath, words: str) -> Diagnostic:
-    """What is wrong with a key, at its line or at that of its table."""
+    """Return a diagnostic for a key, at its line or else at the line of its table."""
     at = (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines)
     return Diagnostic(file, next(at, None), f"{dotted(path)}{words}".removeprefix(": "))
 
 
 def dotted(path: KeyPath) -> str:
-    """Write a path of keys as TOML has it: `authors[1].url`."""
+    """Return a path of keys in TOML's notation: `authors[1].url`."""
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in path]
     return "".join(parts).removeprefix(".")
 
 
 def fields_of(document: Any) -> Mapping[str, FieldInfo]:
-    """The fields of a model or a validated dataclass by their names; none for other types."""
+    """Return the fields of a model or validated dataclass by name; empty for other types."""
     return getattr(document, "__pydantic_fields__", {})
 
 
 def _placed(
     loc: KeyPath, document: Any, lines: Mapping[KeyPath, int]
 ) -> tuple[KeyPath, Mapping[str, FieldInfo]]:
-    """The path of keys that an error is at, and the fields that are allowed beside the last one.
+    """Return the path of keys of an error, and the fields allowed in the table of the last key.
 
-    Pydantic puts more into it than keys: which member of a union it tried, and `[key]`.
+    Pydantic's location also holds parts that are not keys, such as the member of a union that was
+    tried, and `[key]`. They are dropped.
     """
     path: KeyPath = ()
     known = beside = fields_of(document)
@@ -168,7 +169,7 @@ def _placed(
 
 
 def _inner(annotation: Any) -> Mapping[str, FieldInfo]:
-    """The fields of the tables that a type holds, however deep inside."""
+    """Return the fields of all tables that a type contains, at any depth."""
     found = dict(fields_of(annotation))
     for inner in get_args(annotation):
         found |= _inner(inner)
@@ -176,9 +177,9 @@ def _inner(annotation: Any) -> Mapping[str, FieldInfo]:
 
 
 def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
-    """Write in our words what an error of pydantic says about one key, to follow the key.
+    """Return the message for an error of pydantic, to be appended to the key.
 
-    `known` maps the keys that are allowed beside it to their fields.
+    `known` maps the keys that are allowed in the same table to their fields.
     """
     name = str(error["loc"][-1]) if error["loc"] else ""
     kind, context = error["type"], error.get("ctx", {})
@@ -204,7 +205,7 @@ def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
 
 
 def _number(field: FieldInfo) -> str:
-    """Say which numbers a field takes, by all of its bounds, so that the next try is right."""
+    """Describe the numbers that a field accepts, with all of its bounds."""
     bounds = {
         name: getattr(each, name)
         for each in field.metadata
@@ -225,5 +226,5 @@ def _holds_float(annotation: object) -> bool:
 
 
 def either(words: Sequence[str]) -> str:
-    """Write a choice of words: `a, b or c`."""
+    """Return a choice of words: `a, b or c`."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

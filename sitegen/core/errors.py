@@ -1,33 +1,38 @@
-"""What can go wrong for a user, and the exit code that each kind gives.
+"""Errors that users see, and the exit code of each class.
 
-    SitegenError            base; never raised itself
+    SitegenError            base class; never raised itself
     ├── TargetError      1  a figure, a page or another target could not be made
-    ├── ConfigError      2  the command line, site.toml or a page asks for what cannot be
+    │   └── PlugInError  1  because the code of another package failed
+    ├── ConfigError      2  the command line, site.toml or a page asks for something impossible
     ├── RefusedError     3  an input is unsafe, damaged or does not fit
     ├── PlatformError    4  the machine lacks something: an encoder, disk, memory, a device
-    ├── LockedError      5  another sitegen is at work in this site
+    ├── LockedError      5  another sitegen is running in this site
     └── PublishError     6  publishing was refused
 
-A message says what is wrong, where (file and line when there is one) and what to do about it.
+A message says what is wrong, where (file and line if there is one) and what to do about it.
 """
 
 
 class SitegenError(Exception):
-    """Base of every error that is shown to the user without a traceback."""
+    """Base class of all errors that are shown to the user without a traceback."""
 
     exit_code = 1
 
 
 class TargetError(SitegenError):
-    """A figure, a page or another target could not be made."""
+    """A figure, page or other target could not be made."""
 
     exit_code = 1
 
 
-class ConfigError(SitegenError):
-    """The command line, `site.toml` or a page asks for something that cannot be.
+class PlugInError(TargetError):
+    """The code of another package failed; `__cause__` is the exception that it raised."""
 
-    `problems` are the things that are wrong, one by one, where that is known.
+
+class ConfigError(SitegenError):
+    """The command line, `site.toml` or a page asks for something impossible.
+
+    `problems` lists the individual problems, if they are known.
     """
 
     exit_code = 2
@@ -35,7 +40,7 @@ class ConfigError(SitegenError):
 
 
 class RefusedError(SitegenError):
-    """An input file is unsafe, damaged, or belongs to something else."""
+    """An input file is unsafe, damaged or does not belong to this site."""
 
     exit_code = 3
 
@@ -56,3 +61,16 @@ class PublishError(SitegenError):
     """Publishing was refused before anything was changed."""
 
     exit_code = 6
+
+
+def error_class(error: SitegenError) -> type[SitegenError]:
+    """Return the class of this module that an error belongs to, the nearest one.
+
+    A subclass from elsewhere, such as a plug-in, may take other arguments than a message.
+    """
+    return next(each for each in type(error).__mro__ if each.__module__ == __name__)
+
+
+def with_message(error: SitegenError, message: str) -> SitegenError:
+    """Return an error of the same class of this module with another message."""
+    return error_class(error)(message)

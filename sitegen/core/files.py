@@ -1,8 +1,9 @@
-"""Files that survive a kill: atomic writes, digests, and folders swapped in one step.
+"""Crash-safe files: atomic writes, digests, and folders exchanged in one step.
 
-Whatever is written goes to a temporary name in the same folder first, is flushed to the disk and
-then renamed, so a reader sees the old content or the new and never a part. Temporaries carry the
-host and the process that made them; `sweep` removes those of this host whose process is gone.
+Data is written to a temporary name in the same folder, flushed to the disk and then renamed, so
+a reader sees the old content or the new, never a part. The names of temporaries contain the host
+and process that made them; `remove_stale_temporaries` removes those of this host that belong to
+processes that have ended.
 """
 
 import contextlib
@@ -36,7 +37,7 @@ _REMEDIES = {
     errno.EACCES: "give yourself permission to write there, or choose another folder",
     errno.EPERM: "give yourself permission to write there, or choose another folder",
     errno.EROFS: "the file system is read-only: choose another folder",
-    errno.EXDEV: "both must lie on one file system: choose another folder",
+    errno.EXDEV: "both must be on one file system: choose another folder",
     **dict.fromkeys(
         (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
         "this file system has no locks: choose a folder on a local disk",
@@ -56,60 +57,60 @@ def platform_errors(path: Path, action: str = "write") -> Iterator[None]:
         raise PlatformError(f"cannot {action} {path}: {why}; {remedy}") from error
 
 
-class OddFileError(OSError):
-    """What should be a regular file is a pipe, a device or the like, or a link in a circle."""
+class NotRegularFileError(OSError):
+    """A path that should be a regular file is a pipe, device, socket or circular link."""
 
 
 def require_regular(path: Path) -> None:
-    """Raise OddFileError for what would keep a reader waiting, or never end; it is not opened.
+    """Raise NotRegularFileError for files that could block a reader or never end, unopened.
 
-    Raises OSError where there is nothing; folders pass, since `open` refuses them.
+    Raises OSError if nothing is there. Folders pass, since `open` rejects them.
     """
     try:
         mode = path.stat().st_mode
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise OddFileError(errno.ELOOP, "is a link in a circle", str(path)) from None
+        raise NotRegularFileError(errno.ELOOP, "is a circular link", str(path)) from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        kind = _KINDS.get(stat.S_IFMT(mode), "something odd")
-        raise OddFileError(errno.EINVAL, f"is {kind}, not a file", str(path))
+        kind = _KINDS.get(stat.S_IFMT(mode), "a special file")
+        raise NotRegularFileError(errno.EINVAL, f"is {kind}, not a file", str(path))
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file. Raises OSError as `open` does, OddFileError for a pipe."""
+    """Return a regular file's bytes. Raises OSError as `open` does, NotRegularFileError else."""
     require_regular(path)
     return path.read_bytes()
 
 
 def digest(path: Path) -> str:
-    """Sha256 of a file in 64 hexadecimal digits, read in pieces. Raises as `read_file` does."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits. Raises as `read_file` does."""
     require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_lfs_pointer(path: Path) -> bool:
-    """Whether Git LFS has put a pointer in the place of the file. Raises OSError as `open` does."""
+    """Return whether the file is a pointer of Git LFS. Raises OSError as `open` does."""
     with path.open("rb") as file:
         return file.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def digest_bytes(data: bytes) -> str:
-    """Sha256 of `data` in 64 hexadecimal digits."""
+    """Return the SHA-256 of `data` as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def canonical_json(value: object) -> str:
-    """Write a value of JSON in the one way that is hashed: sorted, without spaces, ASCII.
+    """Serialize a JSON value in canonical form for hashing: sorted keys, no spaces, ASCII.
 
-    Raises ValueError for NaN and infinity, TypeError for what JSON has not.
+    Raises ValueError for NaN and infinity, TypeError for values that JSON cannot represent.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, for `object_pairs_hook`; ValueError where a key appears twice."""
+def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object, as `object_pairs_hook`; raises ValueError if a key appears twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key appears twice")
@@ -117,12 +118,12 @@ def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def write_atomic(path: Path, data: bytes) -> bool:
-    """Make `data` the content of `path`, all or nothing, and durable when this returns.
+    """Replace the content of `path` by `data` atomically; it is durable on return.
 
-    Missing folders are made, the permissions of an existing file stay, and a symbolic link is
-    written through. Returns False, and touches nothing, if the file holds `data` already.
-    Raises PlatformError, with the old content still in place, if the disk is full or unwritable,
-    or the name is that of a device or the like.
+    Creates missing folders, keeps the permissions of an existing file and writes through symbolic
+    links. Returns False without writing if the file already holds `data`. Raises PlatformError,
+    with the old content still in place, if the disk is full or not writable, or if `path` is a
+    device or other special file.
     """
     with platform_errors(path):
         target, mode = Path(os.path.realpath(path)), None
@@ -146,16 +147,16 @@ def write_atomic(path: Path, data: bytes) -> bool:
 
 
 def exchange(new: Path, current: Path) -> None:
-    """Put the folder `new` in the place of the folder `current` in one step; remove the old one.
+    """Replace the folder `current` by the folder `new` in one step, and remove the old one.
 
-    `new` is flushed to the disk first and its name is free afterwards. `current` need not exist,
-    and a symbolic link to it stays. Both must lie on one file system. What cannot be removed of
-    the old folder stays under the name `new`. Raises PlatformError with `current` untouched, or
-    where the disk fails after that, saying that the new folder is in place.
+    Flushes `new` to the disk first; its name is free afterwards. `current` may be missing, and a
+    symbolic link to it stays. Both must be on one file system. Files of the old folder that cannot
+    be removed stay under the name `new`. Raises PlatformError with `current` untouched; if the
+    disk fails later, the message says that the new folder is in place.
     """
     with platform_errors(current, "replace"):
         target = Path(os.path.realpath(current))
-        put_back(target)
+        restore_backup(target)
         flush_tree(new)
         if target.exists():
             _swap(new, target)
@@ -172,55 +173,60 @@ def exchange(new: Path, current: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
 
 
-def put_back(current: Path) -> None:
-    """Where a kill came between the two renames of an exchange, give the old folder its name back.
+def restore_backup(current: Path) -> None:
+    """Recover from a kill between the two renames of `exchange`: restore the old folder's name.
 
-    What is left of one that was replaced goes. Only for who holds the lock of the site. Raises
-    PlatformError.
+    Removes the backup if the new folder is already in place. The caller must hold the lock of the
+    site. Raises PlatformError.
     """
-    aside = _aside(Path(os.path.realpath(current)))
-    with platform_errors(current, "put back"):
-        if aside.is_dir() and not current.exists():
-            aside.rename(Path(os.path.realpath(current)))
-    _remove(aside)
+    backup = _backup_of(Path(os.path.realpath(current)))
+    with platform_errors(current, "restore"):
+        if backup.is_dir() and not current.exists():
+            backup.rename(Path(os.path.realpath(current)))
+    _remove(backup)
 
 
-def is_aside(current: Path) -> bool:
-    """Whether a folder that a kill left aside waits for its name."""
-    return _aside(Path(os.path.realpath(current))).is_dir()
+def has_backup(current: Path) -> bool:
+    """Return whether a killed `exchange` left a backup of the folder."""
+    return _backup_of(Path(os.path.realpath(current))).is_dir()
 
 
-def _aside(current: Path) -> Path:
+def _backup_of(current: Path) -> Path:
     return current.parent / f".sitegen-aside-{current.name}"
 
 
 @cache
-def host_mark() -> str:
-    """Eight digits for this host, its boot and its space of process numbers.
+def host_id() -> str:
+    """Return eight hexadecimal digits that identify this host, its boot and its PID namespace.
 
-    Raises PlatformError where they cannot be read now: with others, what this process leaves behind
-    would be taken for another host's.
+    Raises PlatformError if they cannot be read. A guess would make the temporaries of this process
+    look like those of another host.
     """
     parts = [socket.gethostname()]
     try:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
         parts.append(os.readlink("/proc/self/ns/pid"))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass  # another system than Linux, or one that tells nobody
+        pass  # not Linux, or /proc is hidden
     except OSError as error:
         raise PlatformError(f"{error.filename}: cannot be read: {error.strerror}") from error
     return digest_bytes("\n".join(parts).encode())[:8]
 
 
+def is_temporary(name: str) -> bool:
+    """Return whether a name is one that `temporary_path` makes."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def temporary_path(folder: Path) -> Path:
-    """A free name in `folder` that `sweep` recognises once this process is gone."""
+    """Return an unused name in `folder` that `remove_stale_temporaries` recognizes."""
     pid = os.getpid()
-    return folder / f".sitegen-tmp-{host_mark()}-{pid}-{_started(pid)}-{secrets.token_hex(6)}"
+    return folder / f".sitegen-tmp-{host_id()}-{pid}-{_started(pid)}-{secrets.token_hex(6)}"
 
 
 @contextlib.contextmanager
 def temporary_file(folder: Path) -> Iterator[Path]:
-    """A free name in `folder`; what is made under it and not renamed goes at the block's end."""
+    """Yield an unused name in `folder`; a file of that name is removed at the end of the block."""
     path = temporary_path(folder)
     try:
         yield path
@@ -230,7 +236,7 @@ def temporary_file(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_folder(folder: Path) -> Iterator[Path]:
-    """A new folder inside `folder`, removed at the end of the block whatever happens in it."""
+    """Yield a new folder inside `folder`; it is removed at the end of the block."""
     path = temporary_path(folder)
     with platform_errors(path):
         path.mkdir(parents=True)
@@ -240,31 +246,31 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def sweep(folder: Path, *, leaving: bool = False) -> None:
+def remove_stale_temporaries(folder: Path, *, leaving: bool = False) -> None:
     """Remove the temporaries in `folder` (not deeper) of processes that are no longer alive.
 
-    Whether a process of another host lives cannot be seen from here: what it made, on a disk that
-    hosts share, goes when nothing was put into it for a week. So does what was made before this
-    host was started anew, and what an older sitegen made, whose names tell no host.
+    Processes of other hosts that share the disk cannot be seen, so their temporaries are removed a
+    week after the last change. The same holds for temporaries from before the last boot, and for
+    those of older versions of sitegen, whose names contain no host.
 
-    leaving: this process is about to end, and its own are removed as well; a thread that is at work
-    in one finds nothing under its name, so it cannot put it in place half removed
+    leaving: also remove the temporaries of this process, which is about to end. Each is renamed
+        first, so that a thread still writing to it cannot put a half-removed one into place.
     """
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
             made = _TEMPORARY.fullmatch(path.name)
             if made is None:
                 continue
-            ours, pid = made["host"] == host_mark(), int(made["pid"])
+            ours, pid = made["host"] == host_id(), int(made["pid"])
             if leaving and ours and pid == os.getpid():
-                with contextlib.suppress(OSError):  # it was done just now
+                with contextlib.suppress(OSError):  # just finished
                     _remove(path.rename(temporary_path(folder)))
             elif not alive(pid, made["start"]) if ours else _age(path) > _WEEK:
                 _remove(path)
 
 
 def require_writable(folder: Path, wanted: Path | None = None) -> None:
-    """Raise PlatformError, naming `wanted` or else `folder`, unless files can be made in there."""
+    """Raise PlatformError, naming `wanted` or else `folder`, if `folder` is not writable."""
     with platform_errors(wanted or folder):
         folder.mkdir(parents=True, exist_ok=True)
         with temporary_file(folder) as probe:
@@ -272,19 +278,19 @@ def require_writable(folder: Path, wanted: Path | None = None) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make the names in `folder` durable. Raises OSError if the disk refuses."""
+    """Make the names in `folder` durable. Raises OSError if the disk fails."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot flush a folder
+        if error.errno != errno.EINVAL:  # a file system that cannot flush folders
             raise
     finally:
         os.close(handle)
 
 
 def flush_tree(folder: Path) -> None:
-    """Make everything below `folder` durable. Raises OSError if the disk refuses."""
+    """Make everything below `folder` durable. Raises OSError if the disk fails."""
     folders = [folder]
     for _, entry in below(folder):
         if entry.is_dir(follow_symlinks=False):
@@ -300,9 +306,9 @@ def flush_tree(folder: Path) -> None:
 
 
 def below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Everything below a folder, with its path from there; no link is followed.
+    """Yield everything below a folder, with its path relative to it, without following links.
 
-    Raises OSError where a folder cannot be read.
+    Raises OSError if a folder cannot be read.
     """
     waiting = [("", os.fspath(folder))]
     while waiting:
@@ -315,30 +321,30 @@ def below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def _swap(new: Path, current: Path) -> None:
-    """Exchange the names of two folders, in one step where the system can."""
+    """Exchange the names of two folders, in one step if the system can."""
     if not current.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(current))
     if _exchange_names(new, current):
         return
-    aside = _aside(current)  # which nobody sweeps: for a moment it is the only copy
+    backup = _backup_of(current)  # never removed as stale: for a moment it is the only copy
 
     def back() -> None:  # a signal may have come before the first rename, or after the second
-        if aside.is_dir() and not current.exists():
-            aside.rename(current)
+        if backup.is_dir() and not current.exists():
+            backup.rename(current)
 
     with contextlib.ExitStack() as undo:
         undo.callback(back)
-        current.rename(aside)
+        current.rename(backup)
         new.rename(current)
         undo.pop_all()
     try:
-        aside.rename(new)
-    except OSError:  # the new one is in its place, and this is only what goes
-        _remove(aside)
+        backup.rename(new)
+    except OSError:  # the new folder is in place; only the old one is left
+        _remove(backup)
 
 
 def _exchange_names(first: Path, second: Path) -> bool:
-    """Exchange two names in one step; False, and nothing changed, where that cannot be done."""
+    """Exchange two names in one step; return False, with nothing changed, if unsupported."""
     import ctypes
 
     try:
@@ -349,13 +355,13 @@ def _exchange_names(first: Path, second: Path) -> bool:
     if renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange_flag) == 0:
         return True
     code = ctypes.get_errno()
-    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM):  # a filter of calls, too
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM):  # EPERM: seccomp
         return False
     raise OSError(code, os.strerror(code), str(second))
 
 
 def _started(pid: int) -> str:
-    """When a process started, in clock ticks since boot; "0" where that cannot be known."""
+    """Return when a process started, in clock ticks since boot; "0" if unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return text.rpartition(")")[2].split()[19]
@@ -364,7 +370,7 @@ def _started(pid: int) -> str:
 
 
 def alive(pid: int, started: str) -> bool:
-    """Whether the process that had this number and start is still there."""
+    """Return whether the process with this PID and start time is still running."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -375,7 +381,7 @@ def alive(pid: int, started: str) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file, or anything below a folder, was written; 0 where that is not known."""
+    """Return the seconds since a file, or anything below a folder, changed; 0 if unknown."""
     try:
         return time.time() - max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
     except OSError:
@@ -383,7 +389,7 @@ def _age(path: Path) -> float:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, a link or a whole folder, as far as that is allowed."""
+    """Remove a file, link or folder as far as permissions allow."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -397,7 +403,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _TEXT_LIMIT = 1 << 20
 _JUST_NOW_NS = 20_000_000
-"""So long after a change of a file another one might leave the same times behind."""
+"""Nanoseconds after a change during which a second change may leave the timestamps as they are."""
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -408,29 +414,29 @@ _KINDS = {
 
 
 def regular_size(path: Path, what: str) -> int:
-    """The size in bytes of a regular, readable file that is not empty.
+    """Return the size in bytes of a regular, readable, non-empty file.
 
-    `what` names its part in messages ("checkpoint"). Raises RefusedError for anything else; a
-    path that is not there is answered with the nearest names that are.
+    `what` names the kind of file in messages ("checkpoint"). Raises RefusedError for anything
+    else; for a missing file the message suggests similar names.
     """
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise RefusedError(f"{path}: there is no such {what}{_nearest(path)}") from None
     except (OSError, ValueError) as error:
-        raise RefusedError(f"{path}: cannot look at this {what}: {_reason(error)}") from None
+        raise RefusedError(f"{path}: cannot access this {what}: {_reason(error)}") from None
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a file")
         raise RefusedError(f"{path}: this is {kind}, not a {what}; give a regular file")
     if not os.access(path, os.R_OK):
-        raise RefusedError(f"{path}: this {what} may not be read; check its permissions")
+        raise RefusedError(f"{path}: this {what} is not readable; check its permissions")
     if status.st_size == 0:
         raise RefusedError(f"{path}: this {what} is empty")
     return status.st_size
 
 
 def sniff(path: Path) -> Format:
-    """The format of a checkpoint by its first bytes. RefusedError for any other file."""
+    """Return the format of a checkpoint by its first bytes. Raises RefusedError if unknown."""
     size = regular_size(path, "checkpoint")
     try:
         with path.open("rb") as file:
@@ -450,17 +456,17 @@ def sniff(path: Path) -> Format:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether `path` is a folder; False, too, for what cannot be looked at."""
+    """Return whether `path` is a folder; False if it cannot be accessed."""
     return os.path.isdir(path)
 
 
-def once_a_file(
+def cached_by_stat(
     function: Callable[Concatenate[Path, _P], _T],
 ) -> Callable[Concatenate[Path, _P], _T]:
-    """Remember what `function` makes of a file for as long as the file is not touched.
+    """Cache the result of `function` for a file until the file changes.
 
-    That is told by its size, times and place on the disk; errors are not remembered. What is given
-    beside the path must not change what is made of it.
+    Changes are detected by size, timestamps, device and inode. Exceptions are not cached. The
+    arguments after the path must not affect the result.
     """
     remembered: dict[Path, tuple[object, _T]] = {}
 
@@ -482,9 +488,9 @@ def once_a_file(
     return remembering
 
 
-@once_a_file
+@cached_by_stat
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal. Raises RefusedError if it cannot be read."""
+    """Return the SHA-256 of a file in hexadecimal. Raises RefusedError if it cannot be read."""
     try:
         return digest(path)
     except OSError as error:
@@ -492,7 +498,7 @@ def sha256(path: Path) -> str:
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a small UTF-8 file. Raises RefusedError if it is anything else."""
+    """Return the text of a UTF-8 file of at most 1 MiB. Raises RefusedError for others."""
     if regular_size(path, what) > _TEXT_LIMIT:
         raise RefusedError(f"{path}: far too large for a {what}, at most 1 MiB")
     try:
@@ -504,7 +510,7 @@ def read_text(path: Path, what: str) -> str:
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    """The table in a JSON file. Raises RefusedError if there is none."""
+    """Return the object in a JSON file. Raises RefusedError if there is none."""
     try:
         value = json.loads(read_text(path, "configuration"))
     except (ValueError, RecursionError) as error:
@@ -515,7 +521,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 
 def _nearest(path: Path) -> str:
-    """Names beside a missing `path` that resemble it, as the end of a sentence."""
+    """Return a hint with names that resemble a missing `path`, as the end of a sentence."""
     folder = next((parent for parent in path.parents if parent.is_dir()), None)
     if folder is None:
         return ""

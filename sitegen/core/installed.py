@@ -1,4 +1,4 @@
-"""What is installed: packages that a machine may lack, and the files that travel with sitegen."""
+"""Installed packages, errors of missing ones, and the files that sitegen ships with."""
 
 import re
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ _PACKAGES = {
     "markdown_it": "markdown-it-py",
     "mdit_py_plugins": "mdit-py-plugins",
 }
-"""What a module's package is called, where it has another name."""
+"""Names of packages on PyPI that differ from the name of their module."""
 
 _PREVIEW = ("starlette", "uvicorn", "watchfiles")
-"""What only `serve` needs, and a machine that only renders lacks together."""
+"""Packages that only `serve` needs; a machine that only renders has none of them."""
 
 
 def not_installed(error: BaseException) -> str | None:
-    """The words for a package that is missing; None for other errors, and for a module of ours."""
+    """Return the message for a missing package; None for other errors and sitegen's modules."""
     if not isinstance(error, ModuleNotFoundError):
         return None
     module = (error.name or "").partition(".")[0]
@@ -48,29 +48,27 @@ _FULL = re.compile(
     r"|can't start new thread|ALLOC_FAILED|error return without exception set",
     re.IGNORECASE,
 )
-"""What torch, its libraries, the loader and Python say where memory is full."""
+"""Messages of torch, its libraries, the loader and Python when memory is exhausted."""
 _ASKED = re.compile(r"(?:allocate|buffer of size:?) ([\d.]+)( [KMGT]i?B)?", re.IGNORECASE)
 
 
 def memory_full(error: BaseException) -> str | None:
-    """The words for memory that is full, with how much was asked for; None for other errors."""
+    """Return the message for exhausted memory, with the size requested; None for other errors."""
     spoken = isinstance(error, RuntimeError | ImportError | OSError | SystemError)
     if not isinstance(error, MemoryError) and not (spoken and _FULL.search(str(error))):
         return None
     asked = _ASKED.search(str(error))
     return (
-        f"out of memory ({asked[1]}{asked[2] or ' bytes'} were wanted)"
-        if asked
-        else "out of memory"
+        f"out of memory ({asked[1]}{asked[2] or ' bytes'} requested)" if asked else "out of memory"
     )
 
 
 def not_loaded(error: BaseException) -> str | None:
-    """The words for a package that is there and cannot be loaded; None for other errors."""
+    """Return the message for a package that cannot be loaded; None for other errors."""
     if not isinstance(error, ImportError) or isinstance(error, ModuleNotFoundError):
         return None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    why = lines[-1] if lines else "it does not say why"
+    why = lines[-1] if lines else "no reason given"
     return f"a package cannot be loaded: {why}; check the disk, or install it again"
 
 
@@ -84,21 +82,19 @@ _INSIDE = {"client": "server/client", "presets": "generative/card/presets"}
 
 
 def resource(name: Resource, package: Path = _PACKAGE) -> Path:
-    """Find a folder of shipped files.
+    """Return a folder of shipped files.
 
-    The client of the preview and the presets lie in the package, whose folder is `package`. The
-    others lie beside it in a checkout, and in its `_data` where it is installed. Raises
-    PlatformError when the installation is incomplete.
+    The client of the preview and the presets are inside the package, in the folder `package`. The
+    others are next to the package in a checkout, and in its `_data` in an installation. Raises
+    PlatformError if the installation is incomplete.
     """
     for folder in (package / _INSIDE.get(name, f"_data/{name}"), package.parent / name):
         if folder.is_dir():
             return folder
-    raise PlatformError(
-        f"the folder {name} that belongs to sitegen is missing beside {package}; install it again"
-    )
+    raise PlatformError(f"sitegen's folder {name} is missing next to {package}; reinstall sitegen")
 
 
 def shipped_models() -> Mapping[str, Path]:
-    """The folders of the models that travel with sitegen, by name."""
+    """Return the folders of the models that sitegen ships with, by name."""
     cards = sorted(resource("models").glob("*/model.toml"))
     return {card.parent.name: card.parent for card in cards}

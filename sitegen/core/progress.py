@@ -1,4 +1,4 @@
-"""How a command tells what it is doing, without knowing where that is shown."""
+"""Interface through which commands report progress, independent of how it is shown."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -8,32 +8,32 @@ Advance = Callable[[], None]
 
 
 class Reporter(Protocol):
-    """Where a build tells its progress; `warnings` counts what `--strict` fails on.
+    """Receiver of progress reports; `warnings` counts those that make `--strict` fail.
 
-    quiet: whether nothing but warnings is told
+    quiet: whether only warnings are shown
     """
 
     warnings: int
     quiet: bool
 
     def note(self, line: str) -> None:
-        """Tell something that the user asked to know."""
+        """Report a result that the user asked for."""
 
     def detail(self, line: str) -> None:
-        """Tell something that is left out unless the user wants to know more."""
+        """Report a detail that is shown only with --verbose."""
 
     def warn(self, line: str) -> None:
-        """Tell something that is probably not as it should be."""
+        """Report a probable mistake."""
 
     def rendering(self, title: str, steps: int) -> AbstractContextManager[Advance]:
-        """Show a task of `steps` steps; the block calls what it is given once a step."""
+        """Show a task of `steps` steps; the block calls the yielded function after each step."""
 
     def computing(self, title: str) -> AbstractContextManager[Advance]:
-        """Show who takes steps, of which nobody knows how many; the block calls it likewise."""
+        """Show a task of unknown length; the block calls the yielded function after each step."""
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: "40 s", "12 min" or "3 h 05 min"."""
+    """Format seconds for people: "40 s", "12 min" or "3 h 05 min"."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

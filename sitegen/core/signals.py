@@ -1,7 +1,7 @@
-"""Signals: the first one ends a command in good order, or asks work to leave off where it can.
+"""Signals: the first one ends a command cleanly, or asks a long computation to stop.
 
-A signal becomes an exception, so that every `with` block tidies up on the way out; or, in a block
-of `stop_on_signals`, a question that the work asks itself between two steps.
+`catch_signals` turns a signal into an exception, so that every `with` block cleans up.
+In a block of `stop_on_signals` it sets a flag instead, which the computation polls between steps.
 """
 
 import contextlib
@@ -20,15 +20,16 @@ TERMINATED = 128 + signal.SIGTERM
 HUNG_UP = 128 + signal.SIGHUP
 SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 GRACE_SECONDS = 2.0
-"""Impatience is not heard for so long after the first signal, while temporaries are removed."""
+"""Seconds after the first signal during which further signals are ignored, so that temporary
+files can be removed."""
 
 
 AGAIN_SECONDS = 0.02
-"""After so long a signal is sent anew whose exception Python could not hand on."""
+"""Seconds before re-sending a signal whose exception Python discarded."""
 
 
 class _Left(SystemExit):
-    """The end that a signal asks for."""
+    """Exit requested by a signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -36,11 +37,11 @@ class _Left(SystemExit):
 
 
 def catch_signals() -> None:
-    """Let SIGINT, SIGTERM and SIGHUP raise SystemExit with their exit code in the main thread.
+    """Make SIGINT, SIGTERM and SIGHUP raise SystemExit with their exit code in the main thread.
 
-    A signal that this process was started to ignore, as by nohup, stays ignored. What is raised
-    while Python runs a callback of its own, as of a weak reference whenever a module is imported,
-    it only reports to `sys.unraisablehook`; then the signal is sent again.
+    Signals that this process was started to ignore, for instance by nohup, stay ignored. Python
+    only reports an exception raised in one of its own callbacks (of a weak reference, for instance,
+    during imports) to `sys.unraisablehook`. In that case the signal is sent again.
     """
     deaf_until, told = 0.0, sys.unraisablehook
 
@@ -66,30 +67,29 @@ def catch_signals() -> None:
 
 
 def _heard() -> dict[int, Any]:
-    """The handlers of the signals that this process does not ignore."""
+    """Return the handlers of the signals that this process does not ignore."""
     every = {number: signal.getsignal(number) for number in SIGNALS}
     return {number: handler for number, handler in every.items() if handler != signal.SIG_IGN}
 
 
 @dataclass
 class Stop:
-    """The signal that asked to stop, if one did, and when by the monotonic clock, in seconds."""
+    """Request to stop: the signal, if any arrived, and its time by the monotonic clock, seconds."""
 
     signal: int | None = None
     since: float = 0.0
 
     def asked(self) -> bool:
-        """Whether one did."""
+        """Return whether a signal arrived."""
         return self.signal is not None
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """For the block, let the first of these signals ask to stop, and a later one act at once.
+    """Let the first signal in the block request a stop, and a later one act immediately.
 
-    A step that was cut in the middle would leave weights that cannot be saved. As at the end of
-    every command, impatience is not heard for the first two seconds, and a signal that is ignored,
-    as by nohup, stays ignored.
+    Interrupting a step halfway would leave weights that cannot be saved. As in `catch_signals`,
+    further signals are ignored for `GRACE_SECONDS`, and ignored signals stay ignored.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

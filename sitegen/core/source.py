@@ -1,4 +1,4 @@
-"""Reading what an author wrote: text files, odd characters, and the lines of TOML keys."""
+"""Sources written by the author: text files, forbidden characters, and the lines of TOML keys."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from typing import Any
 
 from sitegen.core.errors import ConfigError
 
-_LARGEST = 2_000_000  # bytes; a page or a config beyond this is a mistake
+_LARGEST = 2_000_000  # bytes of a page or config; a larger one is a mistake
 _ENDS = (0xFFFE, 0xFFFF)
 _PLANE_ENDS = "".join(chr(plane + end) for plane in range(0, 0x110000, 0x10000) for end in _ENDS)
 _ODD = re.compile(
@@ -22,7 +22,7 @@ _STEERING = re.compile(f"{_ODD.pattern}|\r")
 
 
 def shown(path: Path) -> str:
-    """Write a path as short as a message can: from the working folder where it lies in it."""
+    """Return a path for messages: relative to the working folder if it is inside it."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:
@@ -30,32 +30,32 @@ def shown(path: Path) -> str:
 
 
 def odd_character(text: str) -> tuple[int, str] | None:
-    """Find the first character that no page may hold: its index and its name like `U+0000`.
+    """Find the first character that pages may not contain: its index and its name (`U+0000`).
 
-    Those are control characters, halves of surrogate pairs, non-characters and the marks that
-    reverse the direction of the text around them.
+    Forbidden are control characters, lone surrogates, non-characters and the marks that reverse
+    the direction of the text around them.
     """
     found = _ODD.search(text)
     return None if found is None else (found.start(), f"U+{ord(found[0]):04X}")
 
 
 def plain(text: str) -> str:
-    """The text for a terminal: what would steer it, or hide what is there, is written out."""
+    """Return text that is safe for a terminal: control and hidden characters are escaped."""
     return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def page_sources(folder: Path) -> list[Path]:
-    """The Markdown in a folder, without the hidden files that editors and systems keep there."""
+    """Return the Markdown files of a folder, without hidden ones such as editors' backups."""
     return sorted(folder.glob("[!.]*.md"))
 
 
 def page_name(source: Path) -> str:
-    """The name of a page: that of its file, with letters composed, as systems write them or not."""
+    """Return the name of a page: its file's stem, normalized to NFC."""
     return unicodedata.normalize("NFC", source.stem)
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 text file; ConfigError says what is wrong with it, and in which line."""
+    """Return the text of a UTF-8 file. Raises ConfigError with the problem and its line."""
     data = _read(path)
     if data.startswith(b"\xef\xbb\xbf"):
         raise ConfigError(f"{shown(path)}:1: begins with a byte order mark; save it without one")
@@ -71,7 +71,7 @@ def read_text(path: Path) -> str:
 
 
 def inside_fault(path: Path, root: Path) -> str | None:
-    """Say why a file must not be published: it lies outside of `root` or is hidden; or None."""
+    """Return why a file must not be published: it is outside of `root` or hidden; or None."""
     real, whole = Path(os.path.realpath(path)), Path(os.path.realpath(root))
     if not real.is_relative_to(whole):
         return "is a link out of the site's folder; put the file itself there"
@@ -81,13 +81,13 @@ def inside_fault(path: Path, root: Path) -> str | None:
 
 
 def require_inside(path: Path, root: Path) -> None:
-    """Refuse a link that leads out of the site's folder `root`, to a hidden file or nowhere.
+    """Reject a link that leads out of the site's folder `root`, to a hidden file or nowhere.
 
-    Raises ConfigError, with what to do. A hidden link, as editors keep them, may lead nowhere.
+    Raises ConfigError. Hidden links that lead nowhere pass, since editors create them as locks.
     """
     fault = inside_fault(path, root)
     if fault is None and path.is_symlink() and not path.exists():
-        fault = "is a link that leads nowhere; mend it, or remove it"
+        fault = "is a link that leads nowhere; repair or remove it"
     if fault is not None and not (path.name.startswith(".") and "out of" not in fault):
         raise ConfigError(f"{shown(path)}: {fault}")
 
@@ -124,25 +124,25 @@ PLAIN = {
     "、": ",",
     "\u00a0": "a blank",
 }
-"""Characters that editors and keyboards put in the place of plain ones."""
+"""Characters that editors and keyboards substitute for plain ones."""
 
 _HINTS = {
     "illegal character '\\n'": "; a quote is missing at the end of the line",
     "unterminated string": "; a quote is missing at the end of the line",
-    "cannot overwrite a value": "; the key stands in this table already",
-    "invalid value": "; words stand in quotes, numbers and true or false without",
+    "cannot overwrite a value": "; the key is already in this table",
+    "invalid value": "; put text in quotes, but not numbers, true or false",
 }
 
 
-_MOST_KEYS = 10_000  # more were written by no author
-_DIGITS = re.compile(r"[\d_]{4300,}")  # more than Python reads
+_MOST_KEYS = 10_000  # more than any author writes
+_DIGITS = re.compile(r"[\d_]{4300,}")  # more than Python parses
 _DEEP_KEY = re.compile(r"""^[ \t[]*(?:[\w"'-]+[ \t]*\.[ \t]*){40}""", re.MULTILINE)
 
 
 def parse_toml(text: str, file: str) -> dict[str, Any]:
-    """Parse a TOML document that messages call `file`; ConfigError says what is wrong where."""
+    """Parse a TOML document named `file`. Raises ConfigError with the problem and its line."""
     if text.count("=") > _MOST_KEYS:
-        raise ConfigError(f"{file}: has more than {_MOST_KEYS:,} keys; leave most of them out")
+        raise ConfigError(f"{file}: has more than {_MOST_KEYS:,} keys; remove most of them")
     if (deep := _DEEP_KEY.search(text)) is not None:
         at = text.count("\n", 0, deep.start()) + 1
         raise ConfigError(f"{file}:{at}: is nested too deeply")
@@ -166,24 +166,24 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
 
 
 def _odd_mark(line: str) -> str | None:
-    """The first character outside of plain quotes that stands in the place of a plain one."""
+    """Return the first character outside of plain quotes that replaces a plain one, or None."""
     return next((each for each in re.sub(r'"[^"]*"', "", line) if each in PLAIN), None)
 
 
 def toml_lines(text: str) -> dict[KeyPath, int]:
-    """Map the path of every key of a valid TOML document to its line, counted from 1."""
+    """Map the path of each key of a valid TOML document to its line, counted from 1."""
     return _LineScan(text).lines
 
 
 class _LineScan:
-    """One walk over a TOML document that `tomllib` has accepted, noting where the keys stand."""
+    """One pass over a TOML document that `tomllib` accepted, recording the lines of keys."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
         self.breaks = [found.start() for found in re.finditer("\n", text)]
         self.lines: dict[KeyPath, int] = {}
-        self.tables: dict[KeyPath, int] = {}  # arrays of tables: how many so far
+        self.tables: dict[KeyPath, int] = {}  # arrays of tables: tables so far
         table: KeyPath = ()
         while self._skip():
             if text[self.at] == "[":
@@ -192,18 +192,18 @@ class _LineScan:
                 self._pair(table)
 
     def _match(self, *patterns: re.Pattern[str]) -> str:
-        """Go behind what the first pattern that fits here matches."""
+        """Consume the match of the first pattern that matches here, and return it."""
         found = next(filter(None, (each.match(self.text, self.at) for each in patterns)))
         self.at = found.end()
         return found[0]
 
     def _skip(self) -> bool:
-        """Go to the next character that is neither space nor comment; False at the end."""
+        """Skip spaces and comments; return False at the end."""
         self._match(_SPACE)
         return self.at < len(self.text)
 
     def _note(self, path: KeyPath, at: int) -> None:
-        """Note where a key stands, and the tables that it makes with it."""
+        """Record the line of a key, and of the tables that it creates."""
         for end in range(1, len(path) + 1):
             self.lines.setdefault(path[:end], bisect_left(self.breaks, at) + 1)
 
@@ -212,7 +212,7 @@ class _LineScan:
         self.at += 1 + many
         *outer, last = self._key()
         path: KeyPath = ()
-        for part in outer:  # the newest table of an array of tables is meant
+        for part in outer:  # in an array of tables the newest table is meant
             path = (*path, part)
             path = (*path, self.tables[path] - 1) if path in self.tables else path
         path = (*path, last)

@@ -1,4 +1,4 @@
-"""Bytes that are kept for a while: in memory as long as they are few, then in a file.
+"""Temporary storage of bytes: in memory up to a limit, then in an unnamed file.
 
 The file has no name, so nothing is left of it however the process ends.
 """
@@ -13,14 +13,14 @@ from pathlib import Path
 from sitegen.core.files import platform_errors
 
 IN_MEMORY = 64_000_000
-"""Bytes that are kept in memory; beyond them all goes to the file."""
+"""Bytes kept in memory; beyond this limit all data is moved to the file."""
 
 Place = tuple[int, int]
-"""Where some bytes begin, and how many they are."""
+"""Offset and length of stored bytes."""
 
 
 class Spool:
-    """What was added can be read again, by any thread, until the spool is closed or gone."""
+    """Thread-safe store of bytes that can be read until the spool is closed or collected."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
@@ -28,7 +28,7 @@ class Spool:
         self.close = weakref.finalize(self, self._file.close)
 
     def add(self, data: bytes | memoryview) -> Place:
-        """Keep some bytes. Raises PlatformError where there is no room for them."""
+        """Store bytes and return their place. Raises PlatformError if the disk is full."""
         with self._guard, platform_errors(_folder()):
             self._file.seek(self._end)
             place = self._end, self._file.write(data)
@@ -36,7 +36,7 @@ class Spool:
         return place
 
     def read(self, place: Place) -> bytes:
-        """The bytes that were added there. Raises PlatformError where the disk fails."""
+        """Return the bytes stored at a place. Raises PlatformError if the disk fails."""
         start, count = place
         with self._guard, platform_errors(_folder(), "read"):
             self._file.seek(start)

@@ -1,23 +1,23 @@
-"""What may stand in a link or become a path, and how links are written relative to a page."""
+"""Rules for links and for names that become paths, and relative links between pages."""
 
 import re
 import unicodedata
 from urllib.parse import unquote, urlsplit
 
 INDEX = "index.html"
-"""What a server sends for a folder."""
+"""File that a server sends for a folder."""
 
 NOT_FOUND = "404.html"
-"""What GitHub Pages answers with where there is no page, whatever the address."""
+"""Page that GitHub Pages sends for unknown addresses."""
 
 MANIFEST = "media.json"
-"""What lists the figures of a built site, in its folder."""
+"""File in a built site that lists its figures."""
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _BEGINNINGS = "should begin with https://, http:// or mailto:, or be a path in the site"
-_ODD = 'should hold no spaces, control characters, \\, <, >, ", `, {, }, | or ^'
+_ODD = 'should not contain spaces, control characters, \\, <, >, ", `, {, }, | or ^'
 _HOST = re.compile(
     r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
 )
@@ -25,7 +25,7 @@ _FORBIDDEN = re.compile(r"[\s\x00-\x20\x7f-\x9f\\<>\"`{}|^]")
 
 
 def slug_fault(text: str) -> str | None:
-    """Say which rule for a name the text breaks, or None; a name becomes part of a path."""
+    """Return the rule for names that the text breaks, or None; a name becomes part of a path."""
     if not _SLUG.fullmatch(text):
         return "should be 1 to 64 of a-z, 0-9 and -, and not begin with -"
     if _RESERVED.fullmatch(text):
@@ -34,12 +34,12 @@ def slug_fault(text: str) -> str | None:
 
 
 def page_fault(text: str) -> str | None:
-    """Say which rule for the name of a page the text breaks, or None; any script is welcome."""
+    """Return the rule for page names that the text breaks, or None; any script is allowed."""
     kinds = {unicodedata.category(letter)[0] for letter in text.replace("-", "")}
     if text.startswith("-") or not kinds or not kinds <= set("LMN") or len(text) > 64:
         return "should be 1 to 64 letters, digits and -, and not begin with -"
     if text != text.lower():
-        return f"should be in small letters: {text.lower()}"
+        return f"should be in lower case: {text.lower()}"
     return slug_fault(text) if text.isascii() else None
 
 
@@ -47,7 +47,7 @@ _SCHEDULER = re.compile(r"([a-z]{2,4}://)?([^\s/:@\[\]]+|\[[0-9a-fA-F:.]+\]):\d{
 
 
 def scheduler_fault(address: str) -> str | None:
-    """Say what is wrong with the address of a dask scheduler, or None.
+    """Return the problem of a dask scheduler's address, or None.
 
     Allowed are host and port, the path of a scheduler file, and "local".
     """
@@ -60,7 +60,7 @@ def scheduler_fault(address: str) -> str | None:
 
 
 def url_fault(url: str) -> str | None:
-    """Say which rule for a link the URL breaks, or None.
+    """Return the rule for links that the URL breaks, or None.
 
     Allowed are http and https, mailto, and a path from the site's root without a leading slash.
     """
@@ -79,7 +79,7 @@ def url_fault(url: str) -> str | None:
 
 
 def web_url_fault(url: str) -> str | None:
-    """Say why the URL is not a whole http or https address, or None."""
+    """Return why the URL is not a complete http or https address, or None."""
     if not url.lower().startswith(("http://", "https://")):
         return "should begin with https:// or http://"
     if _FORBIDDEN.search(url):
@@ -91,27 +91,27 @@ def web_url_fault(url: str) -> str | None:
         return f"is not a web address: {error}"
     if not host:
         return "should name a host"
-    return "should hold no user name or password" if "@" in parts.netloc else None
+    return "should not contain a user name or password" if "@" in parts.netloc else None
 
 
 def site_url_fault(url: str) -> str | None:
-    """Say why the URL cannot be where a site begins, or None."""
+    """Return why the URL cannot be the address of a site, or None."""
     if "?" in url or "#" in url:
         return "should end where the site begins, without ? and #"
     return web_url_fault(url)
 
 
 def host_fault(text: str) -> str | None:
-    """Say why the text is not the name of a host on the web, or None."""
+    """Return why the text is not the name of a host on the web, or None."""
     if "/" in text or ":" in text:
         return "should be a bare host name such as paper.example.org, without https:// and path"
     if not _HOST.fullmatch(text):
-        return "should be a host name in small letters of English, such as paper.example.org"
+        return "should be a lower-case host name such as paper.example.org"
     return None
 
 
 def _path_fault(url: str) -> str | None:
-    """Say why a reference without a scheme would not work under every address of the site."""
+    """Return why a link without a scheme would not work at every address of the site, or None."""
     if url.startswith("/"):
         return "should be a path from the site's root without a leading slash"
     if ":" in re.split(r"[/?#]", url)[0]:
@@ -122,15 +122,15 @@ def _path_fault(url: str) -> str | None:
 
 
 def is_whole(url: str) -> bool:
-    """Whether the URL leads out of the site, by its scheme."""
+    """Return whether the URL has a scheme, so leads out of the site."""
     return _SCHEME.match(url) is not None
 
 
 def relative(target: str, page: str) -> str:
-    """Write the link from a page to a target; both are paths from the site's root.
+    """Return the relative link from a page to a target; both are paths from the site's root.
 
-    Whole addresses and fragments are returned as they are. A folder's link names its
-    `index.html`, so that it also works where the site is opened from the file system.
+    Complete addresses and fragments are returned unchanged. A link to a folder names its
+    `index.html`, so that it also works when the site is opened from the file system.
     """
     if is_whole(target) or target.startswith("#"):
         return target
@@ -145,5 +145,5 @@ def relative(target: str, page: str) -> str:
 
 
 def file_at(path: str) -> str:
-    """The file that a path from the site's root means: of a folder, its `index.html`."""
+    """Return the file that a path from the site's root refers to: `index.html` for a folder."""
     return path + INDEX if path == "" or path.endswith("/") else path

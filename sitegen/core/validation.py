@@ -1,6 +1,6 @@
-"""The types of the values that an author writes, shared by the config and the figure calls.
+"""Types of the values that an author writes, shared by the config and the figure calls.
 
-Pydantic makes a plain str of each, also of the marked-up text of a template.
+Pydantic converts each to a plain str, including the markup-safe strings of templates.
 """
 
 import unicodedata
@@ -24,7 +24,7 @@ from sitegen.core.urls import host_fault, page_fault, site_url_fault, slug_fault
 
 
 def reject_if(fault: Callable[[Any], str | None]) -> AfterValidator:
-    """Make the validator that refuses a value in which `fault` finds a broken rule."""
+    """Return a validator that rejects values for which `fault` returns a broken rule."""
 
     def check(value: Any) -> Any:
         if found := fault(value):
@@ -35,17 +35,17 @@ def reject_if(fault: Callable[[Any], str | None]) -> AfterValidator:
 
 
 def described_as(what: str, pattern: str) -> WithJsonSchema:
-    """Say in JSON Schema, for editors and the reference, what a text of this type is.
+    """Describe a string type in JSON Schema, for editors and the reference.
 
-    what: in words, after "is"
-    pattern: a regular expression that good texts match; the validators know better than it
+    what: completes the sentence "The value is …"
+    pattern: a regular expression that valid strings match; the validators are stricter
     """
     return WithJsonSchema({"type": "string", "pattern": pattern, "x-what": what})
 
 
 def _odd_fault(text: str) -> str | None:
     odd = odd_character(text)
-    return None if odd is None else f"should not hold the character {odd[1]}"
+    return None if odd is None else f"should not contain the character {odd[1]}"
 
 
 _READABLE = reject_if(_odd_fault)
@@ -54,10 +54,10 @@ _SHORT = StringConstraints(max_length=2000)
 Text = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), _READABLE
 ]
-"""Words for a reader: not empty, at most 10,000 characters, nothing that a page cannot show."""
+"""Text for readers: 1 to 10,000 characters, none of them forbidden in pages."""
 
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), _READABLE]
-"""Words for a reader that may be left empty."""
+"""Text for readers that may be empty."""
 
 _SLUG = described_as("a name of a-z, 0-9 and -", "^[a-z0-9][a-z0-9-]{0,63}$")
 _HOST = described_as("a domain", r"^[a-z0-9.-]+\.[a-z0-9-]+$")
@@ -74,16 +74,16 @@ PageName = Annotated[
     reject_if(page_fault),
     described_as("the name of a page, without .md", r"^[^\s/.]+$"),
 ]
-"""The name of a page, which is that of its file: small letters of any script, digits and -."""
+"""Name of a page and its file: lower-case letters of any script, digits and -."""
 
 Url = Annotated[str, _SHORT, reject_if(url_fault), _URL]
-"""Where a link leads: https, http, mailto, or a path from the site's root."""
+"""Target of a link: https, http, mailto, or a path from the site's root."""
 
 SiteUrl = Annotated[str, _SHORT, reject_if(site_url_fault), _WEB_URL]
-"""A whole address that others can be written behind."""
+"""Complete web address to which paths can be appended."""
 
 HostName = Annotated[str, _SHORT, reject_if(host_fault), _HOST]
-"""The name of a host, as paper.example.org."""
+"""Name of a host, such as paper.example.org."""
 
 
 def checked_call(
@@ -94,13 +94,13 @@ def checked_call(
     context: Mapping[str, Any],
     place: SourceLocation,
 ) -> list[Any]:
-    """Make the frozen values of the validated dataclasses that take the arguments of a page's call.
+    """Validate the arguments of a call in a page, and return one frozen value for each kind.
 
-    kinds: what is not known by the name of an argument of the others belongs to the first, and so
-        does what stands without a name: it is given to the required arguments in their order
-    context: what validators may ask for
+    kinds: validated dataclasses. Positional arguments go to the required fields of the first, in
+        order. A keyword goes to the kind that has a field of that name, or else to the first.
+    context: values available to validators
 
-    Raises ConfigError that tells everything that is wrong with the call.
+    Raises ConfigError that lists all problems of the call.
     """
     known = {key: field for kind in kinds for key, field in fields_of(kind).items()}
     needed = [key for key, field in fields_of(kinds[0]).items() if field.is_required()]

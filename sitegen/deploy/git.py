@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import ghp_import  # type: ignore[import-untyped]
 
@@ -69,11 +70,13 @@ class Remote:
 class Repository:
     """The repository that the folder `root` lies in.
 
+    tell: called with a line when git keeps silent for long
     Raises PublishError if it lies in none, PlatformError if git is not installed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tell: Callable[[str], None] = lambda line: None) -> None:
         self._root = root
+        self._tell = tell
         self._secrets: tuple[str, ...] = ()
         found = self.run("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir")
         if found.code:
@@ -87,7 +90,7 @@ class Repository:
 
     def run(self, *arguments: str, feed: Feed | None = None) -> Done:
         """Run git, as `execute` does; it says nothing of what is secret in a remote's address."""
-        done = execute(["git", *_NO_WAITING, *arguments], self._root, feed)
+        done = execute(["git", *_NO_WAITING, *arguments], self._root, feed, self._tell)
         words = done.words
         for secret in self._secrets:
             words = words.replace(secret, "…")
@@ -172,7 +175,7 @@ class Repository:
         with tempfile.TemporaryDirectory() as scratch:
             execute(["git", "init", "--quiet", "--bare", "."], Path(scratch))
             fetch = ["git", "fetch", "--quiet", "--depth=1", "--filter=blob:limit=4k"]
-            execute([*fetch, url, f"refs/heads/{branch}"], Path(scratch))
+            execute([*fetch, url, f"refs/heads/{branch}"], Path(scratch), tell=self._tell)
             found = execute(["git", "cat-file", "blob", f"FETCH_HEAD:{name}"], Path(scratch))
         return found.out if found.code == 0 else None
 
@@ -263,11 +266,18 @@ def _longest(pieces: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({each for each in pieces if len(each) > 2}, key=len, reverse=True))
 
 
-def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> Done:
-    """Run a command in a folder and gather what it says; it ends with us, whatever stops us.
+def execute(
+    command: Sequence[str],
+    folder: Path,
+    feed: Feed | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Done:
+    """Run a command in a folder and return its output; it ends with this process.
 
     feed: writes its input. It is then in a session of its own, so that it and what it started can
         be stopped together, and it cannot ask for a password.
+    tell: called with a line after 20 s without output
+    Raises PublishError, with the command stopped, after 5 minutes without output.
     """
     if odd := [word for word in command if "\0" in word]:  # which git itself said before
         raise PublishError(f"git answered {public(odd[0])!r}; see whether `git` works here")
@@ -289,7 +299,7 @@ def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> D
         try:
             if feed:
                 feed(process)
-            process.communicate()
+            _wait(process, (out, error), " ".join(_bare_words(command)), tell)
         finally:
             if process.returncode is None:
                 _stop(process, apart=feed is not None)
@@ -297,6 +307,44 @@ def execute(command: Sequence[str], folder: Path, feed: Feed | None = None) -> D
         error.seek(0)
         told, complaint = (file.read().decode("utf-8", "replace") for file in (out, error))
     return Done(process.returncode, told.strip("\n"), _without_hints(complaint))
+
+
+SILENCE_SECONDS, LIMIT_SECONDS = 20.0, 300.0
+"""Seconds without output from a command until that is reported, and until it is stopped."""
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
+    outputs: Sequence[IO[bytes]],
+    name: str,
+    tell: Callable[[str], None],
+) -> None:
+    """Wait for the end of a process. Raises PublishError once it was silent for too long."""
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+    said, since, told = -1, time.monotonic(), False
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=min(1.0, SILENCE_SECONDS))
+            return
+        if (size := sum(os.fstat(file.fileno()).st_size for file in outputs)) != said:
+            said, since = size, time.monotonic()
+        silent = time.monotonic() - since
+        if silent > LIMIT_SECONDS:
+            raise PublishError(
+                f"`{name}` was silent for {LIMIT_SECONDS:.0f} s and was stopped; see whether the "
+                "remote answers, and publish again"
+            )
+        if silent > SILENCE_SECONDS and not told:
+            told = True
+            tell(f"`{name}` has been silent for {silent:.0f} s; Ctrl-C stops it")
+
+
+def _bare_words(command: Sequence[str]) -> Sequence[str]:
+    """Return the name of a command of git, without its options, which may have an address."""
+    words = [word for word in command[1:] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word)]
+    return [command[0], *words[:1]]
 
 
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:
@@ -310,10 +358,17 @@ def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:
         process.wait()
 
 
+_NO_WORDS = re.compile(
+    r"hint:|(remote: )?(Enumerating|Counting|Compressing|Writing|Receiving|Resolving|Unpacking) "
+    r"(objects|deltas)|(remote: )?(Delta compression|Total \d)"
+)
+"""How lines of git begin that are hints or tell its progress."""
+
+
 def _without_hints(words: str) -> str:
-    """What git said, without its hints and without anybody's password."""
+    """Return what git said, without hints, progress and passwords."""
     lines = [line.rstrip() for line in words.splitlines()]
-    kept = [line for line in lines if line and not line.startswith("hint:")][-_MOST_LINES:]
+    kept = [line for line in lines if line and not _NO_WORDS.match(line)][-_MOST_LINES:]
     return public("\n".join(kept)).removeprefix("fatal: ")
 
 

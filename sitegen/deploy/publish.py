@@ -25,9 +25,10 @@ from sitegen.builder.output import (
 from sitegen.builder.placing import built, kept
 from sitegen.builder.works import prepare_all, whole
 from sitegen.config.loader import load_papers
-from sitegen.config.scaffold import placeholders
+from sitegen.config.scaffold import placeholders, placeholders_in
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
+from sitegen.core.diagnostics import Diagnostic
 from sitegen.core.errors import PublishError, SitegenError, TargetError
 from sitegen.core.files import platform_errors
 from sitegen.core.locks import lock
@@ -48,7 +49,8 @@ _ALIAS = re.compile(r"^(ssh://)?([^/@]+@)?github\.com-[\w.-]+(?=[:/])")
 class PublishOptions:
     """What the command line says: where to publish to, and how boldly.
 
-    placeholders: whether words of `sitegen new` may go out
+    placeholders: whether words of `sitegen new` may be published
+    stale: whether a folder that is older than its sources may be published
     """
 
     remote: str = "origin"
@@ -56,6 +58,7 @@ class PublishOptions:
     overwrite: bool = False
     strict: bool = False
     placeholders: bool = False
+    stale: bool = False
     dry_run: bool = False
 
 
@@ -105,12 +108,12 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
             f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
             "sitegen's, or a git repository in it); name the built one with --output"
         )
-    repository = Repository(site.root)
+    repository = Repository(site.root, report.note)
     with alone(site), lock(repository.common / "sitegen.lock"):
         folder = read_folder(output).sealed()  # what comes from now on is not looked at, and stays
         fresh = _without_others(site, folder)
-        _check(site, output, options, report)
-        _tell_age(fresh, output, options, report)
+        _require_fresh(fresh, output, options, report)
+        _check(site, folder, fresh, options, report)
         remote = _remote(repository, options)
         if not options.dry_run:
             _mend(repository, options)
@@ -160,12 +163,20 @@ def _bare(url: str) -> str:
     return _ALIAS.sub("git@github.com", url).removesuffix("/").removesuffix(".git")
 
 
-def _check(site: Site, output: Path, options: PublishOptions, report: Reporter) -> None:
-    left = [each for one in (site, *load_papers(site)) for each in placeholders(one)]
+def _check(
+    site: Site, folder: ServedFolder, fresh: Freshness, options: PublishOptions, report: Reporter
+) -> None:
+    """Raise PublishError for words of `sitegen new` and for what `check_site` finds.
+
+    A fresh folder has those words where its sources have them, which are named by their lines. In
+    a stale one, its own files are searched.
+    """
+    sources = (each for one in (site, *load_papers(site)) for each in placeholders(one))
+    left = _placeholders(folder) if fresh.stale else [*sources]
     if left and not options.placeholders:
-        end = "nothing was published; with --placeholders this goes out as it is"
+        end = "nothing was published; --placeholders publishes this"
         raise PublishError("\n".join([*map(str, left), end]))
-    findings = check_site(site, output)
+    findings = check_site(site, folder.root)
     for warning in findings.warnings:
         report.warn(str(warning))
     try:
@@ -187,14 +198,26 @@ def _without_others(site: Site, folder: ServedFolder) -> Freshness:
     return fresh
 
 
-def _tell_age(fresh: Freshness, output: Path, options: PublishOptions, report: Reporter) -> None:
-    """Warn of a folder that is older than its sources."""
+def _placeholders(folder: ServedFolder) -> list[Diagnostic]:
+    """Return the words of `sitegen new` in the files that go out."""
+    return [
+        Diagnostic(shown(folder.root / name), line, text)
+        for name in folder.files
+        if name.endswith((".html", ".json", ".xml", ".txt"))
+        for line, text in placeholders_in(folder.read(name).decode("utf-8", "replace"))
+    ]
+
+
+def _require_fresh(
+    fresh: Freshness, output: Path, options: PublishOptions, report: Reporter
+) -> None:
+    """Raise PublishError for a folder that is older than its sources; with `stale` warn of it."""
     if fresh.stale:
-        warning = f"is not what `sitegen build` would make now: {first_few(fresh.stale)}; "
-        warning = f"{shown(output)}: {warning}run it first, or this goes out as it is"
-        if options.strict:
-            raise PublishError(f"--strict: {warning}")
-        report.warn(warning)
+        what = f"{shown(output)}: is not what `sitegen build` would make now: "
+        what += f"{first_few(fresh.stale)}; run it first"
+        if not options.stale:
+            raise PublishError(f"{what}, or publish this with --stale")
+        report.warn(what)
 
 
 def _remote(repository: Repository, options: PublishOptions) -> Remote:
@@ -274,7 +297,7 @@ def _push(repository: Repository, commit: str, remote: Remote, options: PublishO
     repository.ask("update-ref", _ref(options, "attempted"), commit)
     branch = f"refs/heads/{options.branch}"
     lease = f"--force-with-lease={branch}:{remote.tip or ''}"
-    quiet = ("--no-follow-tags", "--recurse-submodules=no")
+    quiet = ("--progress", "--no-follow-tags", "--recurse-submodules=no")
     done = repository.run("push", *quiet, lease, remote.name, f"{commit}:{branch}")
     if done.code:
         raise PublishError(f"git push to {masked(remote.url)} was refused:\n{done.words}")

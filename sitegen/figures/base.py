@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -15,6 +15,7 @@ from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
+    StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
@@ -26,9 +27,12 @@ from pydantic.dataclasses import dataclass as validated
 from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import SourceLocation, close_match, fields_of, known_words
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.chosen import ChosenFrom, Samples, choice, require_choice
+from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, STILLS
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
 from sitegen.generative.card.recording import RecordingConfig
@@ -112,7 +116,8 @@ class FigureSpec:
     not be more than there are initial states. `draws_label` says that the label stands in the
     picture; otherwise it is in words alone, and decides no pixel. `one_shape` says that all of its
     models must make images of one size and number of channels. `needs` is what the process of the
-    model must have, of `ABILITIES`.
+    model must have, of `ABILITIES`. `constants` are the groups of constants that decide the bytes
+    of its files, which are part of the key (figures/constants.py).
     """
 
     recipe: ClassVar[int] = 1
@@ -121,19 +126,25 @@ class FigureSpec:
     draws_label: ClassVar[bool] = False
     one_shape: ClassVar[bool] = True
     needs: ClassVar[tuple[Ability, ...]] = ()
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, DRAWINGS)
 
     model: Model
     label: Label = Field(default=None, kw_only=True)
+    pixelated: StrictBool = Field(
+        default=False,
+        kw_only=True,
+        description="Whether pictures are enlarged as squares, a square a pixel, not smoothly.",
+    )
 
     @property
-    def known_as(self) -> str:
+    def display_name(self) -> str:
         """What words about the figure call its model: the label, or the model's name."""
         return self.label or self.model
 
     def named(self, card: ModelCard) -> str:
         """The model in a sentence: by its label, or by what its card says it shows, or its name."""
         shows = card.subject and not self.label
-        return f"the model of {card.subject}" if shows else f"the model {self.known_as}"
+        return f"the model of {card.subject}" if shows else f"the model {self.display_name}"
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -161,7 +172,16 @@ class FigureSpec:
         What a kind gained later is among them while it is not used, so that what was rendered
         before stays what it is.
         """
-        return frozenset() if self.label is not None and self.draws_label else frozenset({"label"})
+        unused = set() if self.pixelated else {"pixelated"}
+        return frozenset(unused if self.label and self.draws_label else {"label", *unused})
+
+    @property
+    def revision(self) -> int:
+        """The recipe of this figure, which is part of its key.
+
+        It is that of the kind, unless a change of code reaches the pixels of some figures only.
+        """
+        return self.recipe
 
     @property
     def choice(self) -> str:
@@ -173,7 +193,7 @@ class FigureSpec:
         """Whether the figure shows the picture that the card of its first model names."""
         return False
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """What in the call the cards of `models` rule out, each fault in words of its own."""
         yield from ()
 
@@ -210,6 +230,15 @@ class FigureSpec:
         what = (type(self).__doc__ or type(self).__name__).splitlines()[0].rstrip(".")
         return f"{what}, of {self.named(card)}"
 
+    def with_words(
+        self, parameters: Mapping[str, Any], cards: Sequence[ModelCard]
+    ) -> Mapping[str, Any]:
+        """Return a record's parameters with the words of today's cards, which no file depends on.
+
+        `cards` are those of `models`.
+        """
+        return parameters
+
     @property
     def images(self) -> int:
         """How many samples of each model are on their way at once: `count`, or one."""
@@ -243,7 +272,7 @@ class ComparedSpec(FigureSpec):
     def _ddim_steps(self) -> int:
         return int(getattr(self, "ddim_steps", 0))
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """More steps of DDIM than there are levels, and two methods of one name."""
         if cards[1:] and (called := self.drawn_label(cards[0])) in OTHER_LABELS:
             yield f'label is missing: the model {self.model} would be called "{called}", too'
@@ -357,6 +386,9 @@ class ChosenSpec(FigureSpec):
 class Grid(ChosenSpec):
     """Samples in rows, from their flat initial states to the finished images."""
 
+    recipe: ClassVar[int] = 2
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS)
+
     count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
     columns: StrictInt | None = Field(
         default=None,
@@ -425,18 +457,28 @@ def sampler_in(room: str) -> Sampler:
 
 @dataclass(frozen=True)
 class Row:
-    """Figures of a page that stand side by side: which row it is, and the words under it."""
+    """Figures of a page that are shown in one place.
+
+    number: of the row on its page
+    caption: the words under it
+    names: the words on the tabs, one for each figure; may be empty
+    tabs: whether one figure is shown at a time, and not all side by side
+    """
 
     number: int
     caption: str
+    names: tuple[str, ...] = ()
+    tabs: bool = False
 
 
 @dataclass(frozen=True)
 class Figure:
     """A figure that a page asks for; an empty id means that the page chooses one.
 
-    `root` is the folder of the site, where the files that the spec names are found; `row` is where
-    it stands beside others.
+    `root` is the folder of the site, where the files that the spec names are found; `contents` are
+    the digests of these files in its key, by field. `row` is the group of figures that it belongs
+    to. `teaser` says that it is shown under the title. `number` is that of the figure on its page,
+    from 1.
     """
 
     kind: str
@@ -447,6 +489,22 @@ class Figure:
     place: SourceLocation
     root: Path = Path()
     row: Row | None = None
+    contents: Mapping[str, str] = field(default_factory=dict)
+    teaser: bool = False
+    number: int = 0
+
+    def read(self, name: str) -> bytes:
+        """Return the content of the file that a field names, which is the content of the key.
+
+        Raises RefusedError if it has changed since the figure was keyed, PlatformError if it cannot
+        be read.
+        """
+        path = self.root / getattr(self.spec, name)
+        with platform_errors(path, "read"):
+            data = read_file(path)
+        if digest_bytes(data) != self.contents.get(name, digest_bytes(data)):
+            raise RefusedError(f"{path}: changed while the site was built; build again")
+        return data
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -15,15 +15,10 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.media.encoder import ClipSpec, crf_for, write_still
 from sitegen.media.frames import Colour, Frame, grid, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.look import film
+from sitegen.media.look.colours import BACKGROUND, DARK, LIGHT
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.trajectory import LevelStream, Shown
-
-BACKGROUND: Colour = (32, 36, 48)
-INK: Colour = (228, 231, 241)
-"""What stands behind pictures, and the words on it, on pages of any colour."""
-LIGHT: tuple[Colour, Colour] = (255, 255, 255), (29, 33, 48)
-DARK: tuple[Colour, Colour] = (18, 21, 31), INK
-"""Paper and ink of the theme (static/style.css), for light pages and for dark ones."""
 
 
 def noise_std_of(spec: FigureSpec, card: ModelCard) -> float | None:
@@ -49,15 +44,20 @@ def even_levels(visited: Sequence[int], count: int) -> tuple[int, ...]:
 
 
 def default_fps(steps: int) -> float:
-    """Frames a second: a clip lasts about five seconds, where 24 to 60 of them allow it."""
-    return min(60.0, max(24.0, float(round(steps / 5))))
+    """Return the frames a second at which a clip lasts about `film.SECONDS`, within its limits."""
+    return min(film.FASTEST, max(film.SLOWEST, float(round(steps / film.SECONDS))))
 
 
 def clip_spec(
-    image_size: int, fps: float, factor: int = 1, background: Colour = BACKGROUND
+    image_size: int, fps: float, factor: int = 1, background: Colour = BACKGROUND, **more: Any
 ) -> ClipSpec:
-    """How a clip is encoded: enlarged by a factor, with a quality by the size of its images."""
-    return ClipSpec(fps, crf_for(image_size), factor, background)
+    """Return how a clip is encoded: enlarged, with a quality by the size of its images.
+
+    It opens on the finished pictures for a second, and holds them for two in the end.
+    """
+    held = {"opening": round(film.OPENING * fps), "ending": round(film.ENDING * fps), **more}
+    finer = film.CRF_SMOOTH if factor > 1 and held.get("smooth") else 0
+    return ClipSpec(fps, crf_for(image_size) + finer, factor, background, **held)
 
 
 def strips(draw: Callable[[Colour, Colour], Frame]) -> dict[str, Callable[[Path], MediaFile]]:
@@ -88,12 +88,13 @@ def grid_job(
     rows = -(-count // columns)
     fps = getattr(figure.spec, "fps", None) or default_fps(card.steps)
     cells = {"count": count, "columns": columns, "rows": rows, "width": size, "height": size}
-    spec = clip_spec(size, fps, scale_factor(columns * size, rows * size))
+    factor = scale_factor(columns * size, rows * size)
+    spec = clip_spec(size, fps, factor, smooth=not figure.spec.pixelated)
     pictures = (grid(to_uint8(seen), columns, BACKGROUND) for seen in frames)
     noise_std = noise_std_of(figure.spec, card)
     known = {"fps": fps, "cells": cells, **more.pop("known", {})}
     return RenderJob(
-        levels=card.visited_levels,
+        levels=spec.levels(card.visited_levels),
         parameters=made_with(figure, noise_std, **known),
         clips={"": ClipSource(spec, pictures)},
         **more,

@@ -6,7 +6,8 @@ group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -17,7 +18,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.errors import ConfigError, SitegenError
+from sitegen.core.errors import ConfigError, PlugInError, SitegenError
 from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES, Figure, FigureKind
 from sitegen.figures.views import Clip, LiveModel, Still, clip_view, still_view
@@ -39,7 +40,7 @@ def figure_kinds() -> Mapping[str, FigureKind]:
     Raises ConfigError, naming the package, for one that cannot be loaded or whose name is taken.
     """
     kinds = {name: import_module(f"sitegen.figures.{name}").KIND for name in _OURS}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    for entry in _plug_ins():
         kind = _load(entry)
         if kind.name in kinds:
             raise _broken(entry, f"there is a figure {kind.name} already")
@@ -47,12 +48,42 @@ def figure_kinds() -> Mapping[str, FigureKind]:
     return MappingProxyType(kinds)
 
 
+def _plug_ins() -> list[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+
+
+@cache
+def package_of(kind: str) -> str | None:
+    """Return the name of the package that brings a kind; None for a kind of sitegen's own."""
+    if kind in _OURS:
+        return None
+    dists = {entry.name: entry.dist for entry in _plug_ins()}
+    dist = dists.get(kind)
+    return dist.name if dist else kind
+
+
+@contextmanager
+def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
+    """Turn an exception of another package's kind into a PlugInError of one line.
+
+    place: words before the message, such as the page and the line
+    """
+    try:
+        yield
+    except _FAULTS as error:
+        package = package_of(kind)
+        if package is None or isinstance(error, SitegenError | MemoryError | SystemExit):
+            raise
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PlugInError(f"{place}{kind} of the package {package} failed: {words}") from error
+
+
 _FAULTS = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError),
     *(MemoryError, NameError, OSError, RuntimeError, SyntaxError, SystemError, SystemExit),
     *(TypeError, ValueError, Warning, SitegenError),
 )
-"""What importing somebody's module may end in."""
+"""Exceptions that the code of another package may raise."""
 
 
 def _load(entry: EntryPoint) -> FigureKind:
@@ -72,10 +103,11 @@ def _broken(entry: EntryPoint, why: str) -> ConfigError:
 
 
 def figure_view(media: Media, page: str) -> Clip | Still | LiveModel:
-    """What the page at `page`, a path from the site's root, shows of a figure."""
+    """Return what the page at `page`, a path from the site's root, shows of a figure."""
     kind = figure_kinds().get(media.record.kind)
     plain = clip_view if "mp4" in media.record.files else still_view
-    return ((kind and kind.view) or plain)(media, page)
+    with plug_in_errors(media.record.kind, f"{page}: {media.id}: "):
+        return ((kind and kind.view) or plain)(media, page)
 
 
 @validated(frozen=True, config=RULES)
@@ -100,5 +132,7 @@ def make_figure(
     `models` are the names of the site's models, where they are known; `root` is the site's folder.
     """
     kinds = [figure_kinds()[kind].spec, _Words]
-    spec, said = checked_call(kind, kinds, args, kwargs, {"models": models, "root": root}, place)
+    known = {"models": models, "root": root}
+    with plug_in_errors(kind, f"{place.file}:{place.line}: "):
+        spec, said = checked_call(kind, kinds, args, kwargs, known, place)
     return Figure(kind, said.id or "", spec, said.caption, said.alt, place, root)

@@ -25,32 +25,12 @@ from sitegen.core.files import platform_errors
 from sitegen.figures.values import raised
 from sitegen.media.encoder import media_file, require
 from sitegen.media.frames import Frame
+from sitegen.media.look import drawings
 from sitegen.media.manifest import MediaFile
+from sitegen.media.typeface import BOLD, font_face
 
 _SVG = "http://www.w3.org/2000/svg"
-_CLIP = "panel"
-_FAR = 20.0
-TITLE_SIZE, TICK_SIZE = 14.0, 13.0
-"""Sizes of texts, in a chart."""
-_OUTSIDE = re.compile(r"""(href|src)=["'](?!#|data:)|url\((?!#)|@import""")
-
-STYLE = """\
-:root { color-scheme: light dark; }
-text { font-family: Roboto, "Open Sans", "Segoe UI", system-ui, Helvetica, Arial, sans-serif; }
-.serif { font-family: "STIX Two Text", "Libertinus Serif", "Times New Roman", Times, serif; }
-.ink { fill: #1d2130; }
-.soft { fill: #565c70; }
-.frame { stroke: #8b90a3; fill: none; }
-.grid { stroke: #d9dce6; fill: none; }
-"""
-"""The colours of the theme in light mode; what is drawn without fill is meant to be filled."""
-DARK_STYLE = """\
-.ink { fill: #e4e7f1; }
-.soft { fill: #a3aac0; }
-.frame { stroke: #777e96; }
-.grid { stroke: #2e3447; }
-"""
-"""The same on dark pages."""
+_OUTSIDE = re.compile(r"""(href|src)=["'](?!#|data:)|url\((?!#|data:)|@import""")
 
 
 def element(name: str, *content: object, **attributes: object) -> Markup:
@@ -95,15 +75,15 @@ def path(points: str, **attributes: object) -> Markup:
     return element("path", d=points, **attributes)
 
 
-def picture(frame: Frame, x: float, y: float, size: float) -> Markup:
-    """A square picture (H, W, 3), its pixels inside the drawing; small ones stay sharp squares."""
+def picture(frame: Frame, x: float, y: float, size: float, *, pixelated: bool = False) -> Markup:
+    """A square picture (H, W, 3), its pixels inside the drawing; as squares on request."""
     from PIL import Image
 
     grey = bool((frame == frame[..., :1]).all())
     image, data = np.ascontiguousarray(frame[..., 0] if grey else frame), io.BytesIO()
     Image.fromarray(image).save(data, "PNG", optimize=True)
     uri = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
-    sharp = "pixels" if frame.shape[0] <= 64 else None
+    sharp = "pixels" if pixelated else None
     return element("image", x=x, y=y, width=size, height=size, class_=sharp, href=uri)
 
 
@@ -113,26 +93,27 @@ class Drawing:
 
     width, height: of the drawing, in its own units
     shown: how wide the picture is where nothing narrows it, in CSS pixels
-    title, description: what it is and shows, for readers who open the file by itself
-    style, dark_style: what it needs beside `STYLE` and `DARK_STYLE`
+    title, description: for readers who open the file by itself; figures of a site leave the
+        description to the page, so that the words of an author decide no byte of a file
+    style, dark_style: what it needs beside `drawings.STYLE` and `drawings.DARK_STYLE`
     """
 
     width: float
     height: float
     shown: int
     title: str
-    description: str
     body: Markup
     style: str = ""
     dark_style: str = ""
+    description: str = ""
 
     def text(self) -> str:
         """The file's content."""
-        dark = f"@media (prefers-color-scheme: dark) {{\n{DARK_STYLE}{self.dark_style}}}\n"
+        dark = f"@media (prefers-color-scheme: dark) {{\n{drawings.DARK_STYLE}{self.dark_style}}}\n"
         parts = (
             element("title", self.title, id="title"),
-            element("desc", self.description, id="description"),
-            element("style", Markup("\n" + STYLE + self.style + dark)),
+            *([element("desc", self.description, id="description")] if self.description else ()),
+            element("style", Markup("\n" + self._faces() + drawings.STYLE + self.style + dark)),
             self.body,
         )
         root = element(
@@ -144,9 +125,13 @@ class Drawing:
             height=self.shown_height,
             viewBox=f"0 0 {written(self.width)} {written(self.height)}",
             role="img",
-            aria_labelledby="title description",
+            aria_labelledby="title description" if self.description else "title",
         )
         return f"{root}\n"
+
+    def _faces(self) -> str:
+        """Return the typeface in the weights that the words have."""
+        return font_face() + (font_face(BOLD) if 'font-weight="600"' in self.body else "")
 
     @property
     def shown_height(self) -> int:
@@ -182,7 +167,7 @@ class Sheet:
     narrow: bool = False
 
 
-CHART, NARROW_CHART = Sheet(480.0, 640), Sheet(344.0, 440, narrow=True)
+CHART, NARROW_CHART = Sheet(*drawings.CHARTS[0]), Sheet(*drawings.CHARTS[1], narrow=True)
 
 
 def stills(
@@ -214,8 +199,8 @@ class Axis:
         elif value > 0:
             share = math.log(value / self.low) / math.log(self.high / self.low)
         else:
-            share = -_FAR
-        return min(max(share, -_FAR), _FAR)
+            share = -drawings.FAR
+        return min(max(share, -drawings.FAR), drawings.FAR)
 
 
 def decades(title: str, low: float, high: float) -> Axis:
@@ -267,12 +252,12 @@ class Panel:
         """A line through the points; what is outside of the panel is not seen."""
         points = (self.at(x, y) for x, y in zip(xs, ys, strict=True))
         line = "M" + "L".join(f"{written(x)} {written(y)}" for x, y in points)
-        return path(line, fill="none", clip_path=f"url(#{_CLIP})", **attributes)
+        return path(line, fill="none", clip_path=f"url(#{drawings.PANEL_ID})", **attributes)
 
     def axes(self) -> Markup:
         """Grid, frame, ticks and titles."""
         right, bottom = self.left + self.width, self.top + self.height
-        soft: dict[str, Any] = {"size": TICK_SIZE, "class_": "soft"}
+        soft: dict[str, Any] = {"size": drawings.TICK_SIZE, "class_": "soft"}
         parts: list[object] = []
         for value, words in self.x.ticks:
             x, _ = self.at(value, self.y.low)
@@ -288,9 +273,9 @@ class Panel:
         sides = {"x": self.left, "y": self.top, "width": self.width, "height": self.height}
         parts.append(element("rect", **sides, class_="frame"))
         middle = self.left + self.width / 2
-        parts.append(label(middle, bottom + 40, self.x.title, size=TITLE_SIZE))
+        parts.append(label(middle, bottom + 40, self.x.title, size=drawings.TITLE_SIZE))
         if self.y.title:
             place = self.left - 44, self.top + self.height / 2
             turned = f"rotate(-90 {written(place[0])} {written(place[1])})"
-            parts.append(label(*place, self.y.title, size=TITLE_SIZE, transform=turned))
-        return group(*parts, element("clipPath", element("rect", **sides), id=_CLIP))
+            parts.append(label(*place, self.y.title, size=drawings.TITLE_SIZE, transform=turned))
+        return group(*parts, element("clipPath", element("rect", **sides), id=drawings.PANEL_ID))

@@ -7,14 +7,14 @@ only leaves its control out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from sitegen.core.installed import resource
 from sitegen.core.urls import INDEX, relative
 from sitegen.figures.values import Results, format_value, results_of, sequence, whole
-from sitegen.media.manifest import JSON, Media, MediaAxis, MediaFile, Record
+from sitegen.media.manifest import JSON, Media, MediaFile, Record
 
 
 @dataclass(frozen=True)
@@ -84,31 +84,30 @@ class Still:
 
 @dataclass(frozen=True)
 class Steps:
-    """What the scrubber of a clip says of each frame; texts hold one word a frame.
+    """The words of a clip's scrubber for each frame; texts hold one word a frame.
 
     fps: frames a second
     last: the number of the last frame
-    levels, sigmas: k of each frame, and its value on the axis of the process, such as σ_B; either
-        may be empty
-    level, sigma: those of the last frame, which the poster shows
-    symbol, index, unit: of the axis, such as σ, B and px
-    spoken: the value in words, with {sigma} in its place
-    points, hold: of an interpolation: how many points lie on the way, and how many frames the
-        clip rests at either end; 0 for other clips
+    opening: the frames before the first step, which show the finished pictures
+    levels: k of each frame; may be empty
+    values: the value of each frame on the axis of the process; may be empty
+    symbol, unit: of these values, as in σ_B and px
+    level, value: those of the last frame, which the poster shows
+    points, hold: of an interpolation: the points on its way, and the frames for which the clip
+        rests at either end; 0 for other clips
     """
 
     fps: str
     last: int
     levels: str
-    sigmas: str
+    values: str
     level: str
-    sigma: str
+    value: str
+    symbol: str = ""
+    unit: str = ""
     points: int = 0
     hold: int = 0
-    symbol: str = ""
-    index: str = ""
-    unit: str = ""
-    spoken: str = ""
+    opening: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,6 +159,7 @@ class Clip:
     alone: a link to the page of it alone
     number: which figure of its page it is, from 1
     choice: that its samples were chosen, and from how many; empty where they were not
+    hint: whether it says that its pictures can be opened; once a page
     """
 
     shape: ClassVar[str] = "clip"
@@ -190,6 +190,7 @@ class Clip:
     alone: str = ""
     number: int = 0
     choice: str = ""
+    hint: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,7 @@ class ModelChoice:
     alt: what the poster shows
     width, height: of the poster, in CSS pixels
     side: pixels of a side of its pictures
+    pixelated: whether their pixels stay squares where they are enlarged
     colour: whether they have colours
     model, weights: the files that a browser fetches once the button is pressed
     cost: what that is, and how long it takes to draw, in words
@@ -216,6 +218,7 @@ class ModelChoice:
     model: str
     weights: str
     cost: str
+    pixelated: bool = False
 
 
 @dataclass(frozen=True)
@@ -244,8 +247,10 @@ class LiveModel:
     choice: str = ""
 
 
-_COMFORTABLE = 520  # CSS pixels: small clips are shown at most this wide
-_WIDE = 680  # CSS pixels: what is wider may leave the column of the text
+_COLUMN, _WIDE, _TALL = 640, 928, 720  # CSS pixels: of the text, of wide figures, of a height
+_LANDSCAPE = 1.4  # width over height from which a clip is wide
+_ENLARGED = 8  # times that pictures are enlarged at most
+_COMFORTABLE = 352  # CSS pixels: posters of samplers are shown at most this wide
 _PLAIN = {"trajectories"}  # kinds whose cells are samples of the seed, noise and state
 _NUMBERED = {*_PLAIN, "shared_initial_state"}  # kinds whose cells are or have samples 0, 1, 2, …
 _BY_ROWS = {"shared_noise"}  # kinds whose rows do
@@ -266,7 +271,6 @@ _NAMES = {
     "fps": "Frames a second",
     "vary": "Varies",
 }
-_SPOKEN = {"σ_B": "blur", "px": "pixels"}  # symbols and units of an axis, as they are read aloud
 _LEAVES = 8  # of a tree that is grown in a page
 _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
 
@@ -294,7 +298,7 @@ def still_view(media: Media, page: str) -> Still:
         alt=media.alt,
         caption=media.caption,
         picture=picture,
-        wide=picture.width > _WIDE,
+        wide=picture.width > _COLUMN,
         downloads=_downloads(media, page),
         results=results_of(media.record),
         origin=_origin(media),
@@ -310,9 +314,8 @@ def clip_view(media: Media, page: str) -> Clip:
     mp4 = record.files["mp4"]
     cells, factor = _cells(record)
     gif = record.files.get("gif", mp4)
-    native, width = cells.columns * cells.width // factor if cells else gif.width, mp4.width
-    if native <= width < _COMFORTABLE:  # every pixel of the model is as wide as the next
-        width = max(1, _COMFORTABLE // native) * native
+    native = cells.columns * cells.width // factor if cells else gif.width
+    width = _clip_width(mp4, native)
     poster = _picture(record.files, "poster", page)
     assert poster is not None
     return Clip(
@@ -324,8 +327,8 @@ def clip_view(media: Media, page: str) -> Clip:
         height=max(1, round(width * mp4.height / mp4.width)),
         film_width=mp4.width,
         film_height=mp4.height,
-        pixelated=width > mp4.width or mp4.width >= 2 * gif.width,
-        wide=width > _WIDE,
+        pixelated=record.parameters.get("pixelated") is True,
+        wide=width > _COLUMN,
         poster=poster,
         mp4=relative(mp4.path, page),
         dark=_uri(record.files, "mp4-dark", page),
@@ -342,6 +345,13 @@ def clip_view(media: Media, page: str) -> Clip:
         alone=relative(alone_uri(media), page),
         choice=media.choice,
     )
+
+
+def _clip_width(mp4: MediaFile, native: int) -> int:
+    """Return the width of a clip in CSS pixels: that of the text, or of wide figures."""
+    ratio = mp4.width / mp4.height
+    column = _WIDE if ratio >= _LANDSCAPE else min(_COLUMN, round(_TALL * ratio))
+    return max(1, min(column, _ENLARGED * native))
 
 
 def live_view(media: Media, page: str) -> LiveModel:
@@ -361,7 +371,7 @@ def live_view(media: Media, page: str) -> LiveModel:
         id=media.id,
         alt=media.alt,
         caption=media.caption,
-        wide=False,
+        wide=True,
         choices=tuple(choices),
         grow=grow,
         downloads=_downloads(media, page),
@@ -379,8 +389,7 @@ def _choice(
     own = [files[f"{kind}{ending}"] for kind in ("model", "weights")]
     poster = _picture(files, f"poster{ending}", page)
     assert poster is not None
-    native = whole(noted, "columns") * whole(noted, "width") or poster.width
-    width = max(1, _COMFORTABLE // native) * native
+    width = _COMFORTABLE
     shows = str(noted.get("shows") or name)
     return ModelChoice(
         name=name,
@@ -394,6 +403,7 @@ def _choice(
         model=relative(own[0].path, page),
         weights=relative(own[1].path, page),
         cost=_cost(sum(file.bytes for file in own), noted.get("gflop"), grow),
+        pixelated=media.record.parameters.get("pixelated") is True,
     )
 
 
@@ -443,29 +453,42 @@ def megabytes(count: int) -> str:
 
 
 def _steps(media: Media) -> Steps:
-    """Return what the scrubber shows; levels and values only where each frame has one."""
+    """Return the words of the scrubber; levels and values only where each frame has them."""
     mp4, record = media.record.files["mp4"], media.record
     frames = mp4.frames or 1
     levels = record.levels if len(record.levels) == frames else ()
-    values = media.values if len(media.values) == len(levels) else ()
-    axis = media.axis or MediaAxis("σ_B", "px")
-    counts_levels = axis.values == tuple(range(len(axis.values)))
-    said = [] if counts_levels and media.axis else [scale(value) for value in values]
-    symbol, unit = axis.symbol, axis.unit
-    base, _, index = symbol.partition("_")
-    name, of = _SPOKEN.get(symbol, symbol), _SPOKEN.get(unit, unit)
+    symbol, unit, values = axis_of(media)
+    said = [scale(values[level]) for level in levels] if values else []
     return Steps(
         fps=f"{mp4.fps or 24.0:g}",
         last=frames - 1,
         levels=" ".join(map(str, levels)),
-        sigmas=" ".join(said),
+        values=" ".join(said),
         level=str(levels[-1]) if levels else "",
-        sigma=said[-1] if said else "",
-        symbol=base,
-        index=index,
+        value=said[-1] if said else "",
+        symbol=symbol,
         unit=unit,
-        spoken=f"{name} {{sigma}} {of}".rstrip(),
+        opening=opening_of(levels),
     )
+
+
+def opening_of(levels: Sequence[int]) -> int:
+    """Return the frames before the first step of a clip: those that show the finished pictures."""
+    if not levels or levels[0] != levels[-1]:
+        return 0
+    return next((at for at, level in enumerate(levels) if level != levels[0]), 0)
+
+
+def axis_of(media: Media) -> tuple[str, str, Mapping[int, float]]:
+    """Return the axis of a figure's process: symbol, unit, and the value of each level shown."""
+    levels, axis = media.record.levels, media.axis
+    if axis is None and media.sigmas and len(media.sigmas) == len(levels):
+        return "σ_B", "px", dict(zip(levels, media.sigmas, strict=True))  # a manifest of 0.1.0
+    if axis is None or not all(0 <= level < len(axis.values) for level in levels):
+        return "", "", {}
+    if axis.values == tuple(range(len(axis.values))):  # which only repeats the level
+        return "", "", {}
+    return axis.symbol, axis.unit, {level: axis.values[level] for level in levels}
 
 
 def scale(sigma: float) -> str:
@@ -522,6 +545,6 @@ def _origin(media: Media) -> Origin:
         models=tuple(Maker(model.name, model.sha256, model.what) for model in record.models),
         seed=record.seed,
         sampling_noise_std=None if noise is None else format_value(noise),
-        command=f"sitegen build --only {media.id}{told_precision}",
+        command=f"sitegen build --rerender {media.id}{told_precision}",
         parameters=tuple(told.items()),
     )

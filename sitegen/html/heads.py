@@ -4,15 +4,19 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from html import escape
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from markupsafe import Markup
 
-from sitegen.config.schema import Site
+from sitegen.config.schema import Author, Site
+from sitegen.content.embeds import read_photo
 from sitegen.content.links import at_heading, themed_ids
 from sitegen.content.pages import Page
+from sitegen.core.site_files import SiteFolder
 from sitegen.core.urls import INDEX, relative
+from sitegen.figures.views import Picture
 from sitegen.html.theme import (
+    FONTS,
     ICON,
     SAMPLER_SCRIPT,
     SAMPLER_STYLE,
@@ -22,12 +26,12 @@ from sitegen.html.theme import (
     WORKER,
     Theme,
 )
-from sitegen.html.views import Button, Card, Head, Named, Paper, SamplerFiles, frames_policy
+from sitegen.html.views import Button, Card, Head, Logo, Named, Paper, SamplerFiles, frames_policy
 from sitegen.media.manifest import MediaFile
 
 POLICY = (
-    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; img-src 'self'; media-src 'self'; font-src 'self'; style-src 'self'; "
+    "script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
 """What a page may load: files of its own site. Nothing connects; Lighthouse asks for robots.txt."""
 
@@ -63,6 +67,7 @@ def head(
         address=address(site, page.uri),
         card=preview,
         citation=tuple(_citation(site)) if page.uri == INDEX else (),
+        fonts=tuple(names[name] for name in FONTS),
         icon=names[ICON],
         scheme=names[SCHEME],
         stylesheet=names[STYLESHEET],
@@ -106,7 +111,10 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
         return
     told = [("title", site.title)]
     for author in site.authors:
-        told += [("author", author.name), ("author_institution", author.affiliation or "")]
+        told += [
+            ("author", author.name),
+            *(("author_institution", place) for place in author.places),
+        ]
     told += [("publication_date", str(site.citation.year))]
     told += [("conference_title", site.citation.booktitle or "")]
     told += [("journal_title", site.citation.journal or "")]
@@ -128,17 +136,36 @@ def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> Paper:
     def link(url: str) -> str:
         return relative(at_heading(page.uri, url, ids), page.uri)
 
-    named = dict.fromkeys(author.affiliation for author in site.authors if author.affiliation)
-    marks = {name: str(number) for number, name in enumerate(named, 1)} if len(named) > 1 else {}
+    named = dict.fromkeys(place for author in site.authors for place in author.places)
+    numbers = {name: str(number) for number, name in enumerate(named, 1)} if len(named) > 1 else {}
+    known = {each.name: each for each in site.affiliations}
+
+    def marks(author: Author) -> str:
+        equal = ["*"] if author.equal else []
+        return ",".join([*(numbers[p] for p in author.places if p in numbers), *equal])
+
+    def address_of(name: str) -> str | None:
+        url = known[name].url if name in known else None
+        return url and link(url)
+
     return Paper(
-        authors=tuple(
-            Named(a.name, a.url and link(a.url), marks.get(a.affiliation or "", ""))
-            for a in site.authors
-        ),
-        affiliations=tuple(Named(name, None, marks.get(name, "")) for name in named),
+        authors=tuple(Named(a.name, a.url and link(a.url), marks(a)) for a in site.authors),
+        affiliations=tuple(Named(name, address_of(name), numbers.get(name, "")) for name in named),
         venue=site.venue,
         buttons=tuple(Button(b.label, link(b.url), b.icon) for b in site.links),
+        equal=any(author.equal for author in site.authors),
+        logos=tuple(_logos(site, page.uri)),
     )
+
+
+def _logos(site: Site, uri: str) -> Iterator[Logo]:
+    """Return the logos of the affiliations that have one."""
+    folder = SiteFolder(site.root, (site.output, site.cache_dir))
+    for place in site.affiliations:
+        if place.logo:
+            photo = read_photo(folder.find(unquote(place.logo)))
+            picture = Picture(relative(photo.file.uri, uri), photo.width, photo.height)
+            yield Logo(place.name, place.url, picture)
 
 
 def bibtex(site: Site) -> str | None:

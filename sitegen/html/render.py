@@ -4,12 +4,12 @@ Templates are code and are trusted; everything that they are given is data and i
 the `Markup` of a page's body, which `sitegen.content.markdown` has made safe.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import sha256
-from itertools import count, groupby
+from itertools import chain, groupby
 from urllib.parse import urlsplit
 
 from markupsafe import Markup
@@ -18,8 +18,9 @@ from sitegen.config.schema import Site
 from sitegen.content.calls import Shown
 from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
+from sitegen.core.bounded import begin_page
 from sitegen.core.errors import TargetError
-from sitegen.core.source import page_name
+from sitegen.core.source import page_name, shown
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, relative
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_view
@@ -38,6 +39,7 @@ from sitegen.html.views import (
     Prose,
     Section,
     Shelf,
+    Tabs,
     embed_view,
     row_view,
 )
@@ -64,27 +66,31 @@ def render_site(
     theme = theme or site_theme(site)
     media = {(each.page, each.id): each for each in manifest.figures}
     book = _Book(site, pages, media, theme, drawn or DrawnPictures(), papers)
-    texts = {page.uri: theme.render("page.html", page=book.view(page)) for page in pages}
-    texts |= {
-        alone_uri(each): theme.render("alone.html", page=view)
-        for each in media.values()
-        if (view := book.alone(each)) is not None
-    }
+    texts = {}
+    for page in pages:
+        begin_page(shown(page.source))
+        texts[page.uri] = theme.render("page.html", page=book.view(page))
+    for each in media.values():
+        if (view := book.alone(each)) is not None:
+            begin_page(alone_uri(each))
+            texts[alone_uri(each)] = theme.render("alone.html", page=view)
+    begin_page(NOT_FOUND)
     return texts | {NOT_FOUND: theme.render(NOT_FOUND, page=_missing(site, theme))}
 
 
-def posters_behind(pages: Sequence[Page], manifest: Manifest) -> dict[str, MediaFile]:
-    """The poster that lies behind the title of each page that has one, by the page's path.
+def front_poster(pages: Sequence[Page], manifest: Manifest) -> MediaFile | None:
+    """Return the poster that stands for a site: of the teaser, the front page or any other page.
 
-    It is the first that is a picture in pixels: the page's own, else the site's first.
+    It is a picture in pixels, so drawings are left out.
     """
-    first = dict[str, MediaFile]()
-    for media in manifest.figures:
-        if (poster := front_picture(media)) is not None:
-            first.setdefault(media.page, poster)
-    every = next(iter(first.values()), None)
-    chosen = {page.uri: first.get(page.uri, every) for page in pages}
-    return {uri: poster for uri, poster in chosen.items() if poster is not None}
+    teasers = {(page.uri, each.id) for page in pages for each in page.figures if each.teaser}
+    found = [(media, poster) for media in manifest.figures if (poster := front_picture(media))]
+
+    def order(each: tuple[Media, MediaFile]) -> tuple[bool, bool]:
+        media = each[0]
+        return media.page != INDEX, (media.page, media.id) not in teasers
+
+    return min(found, key=order)[1] if found else None
 
 
 @dataclass(frozen=True)
@@ -101,10 +107,9 @@ class _Book:
     def view(self, page: Page) -> PageView:
         """Everything that the template shows of a page."""
         front = page.uri == INDEX
-        parts = (*self._parts(page), *(self._shelf() if front else ()))
-        shown = [
-            each for part in parts for each in (part.parts if isinstance(part, Beside) else [part])
-        ]
+        teaser, parts = self._parts(page)
+        parts = (*parts, *(self._shelf() if front else ()))
+        shown = [teaser, *chain.from_iterable(_alone(part) for part in parts)]
         clips = [part for part in shown if isinstance(part, Clip)]
         samples = any(isinstance(part, LiveModel) for part in shown)
         names = self.site.menu_names
@@ -116,7 +121,8 @@ class _Book:
             language=self.site.language,
             head=head(self.site, page, self.theme, self.drawn.card, samples=samples),
             title=page.title,
-            backdrop=self._backdrop(page),
+            home=relative(INDEX, page.uri),
+            teaser=teaser,
             paper=paper(self.site, page, self.pages) if front else None,
             menu=tuple(menu) if len(self.pages) > 1 else (),
             contents=contents(page.headings),
@@ -169,47 +175,51 @@ class _Book:
         if entries:
             yield Shelf(tuple(entries))
 
-    def _parts(self, page: Page) -> Iterator[Part]:
-        filled = (part for part in page.body if part or not isinstance(part, Markup))
-        numbers = count(1)
-        for row, parts in groupby(filled, lambda part: getattr(part, "row", None)):
-            if row is None:
-                yield from self._single(page, parts, numbers)
-            else:
-                shown = (part for part in parts if isinstance(part, Figure))
-                figures = [self._figure(page, each, next(numbers)) for each in shown]
-                yield row_view(tuple(figures), row.caption)
+    def _parts(self, page: Page) -> tuple[Clip | Still | LiveModel | None, tuple[Part, ...]]:
+        """Return the teaser of a page, if it has one, and everything else in its order."""
+        filled = [part for part in page.body if part or not isinstance(part, Markup)]
+        views = {part.id: self._figure(page, part) for part in filled if isinstance(part, Figure)}
+        views = _with_hint(views, filled)
+        teaser, parts = None, list[Part]()
+        for row, group in groupby(filled, lambda part: getattr(part, "row", None)):
+            if row is not None:
+                figures = [views[part.id] for part in group if isinstance(part, Figure)]
+                parts.append(row_view(tuple(figures), row))
+                continue
+            for part in group:
+                if isinstance(part, Markup):
+                    parts.append(Prose(part))
+                elif not isinstance(part, Figure):
+                    parts.append(embed_view(part, page.uri))
+                elif part.teaser:
+                    teaser = views[part.id]
+                else:
+                    parts.append(views[part.id])
+        return teaser, tuple(parts)
 
-    def _figure(self, page: Page, figure: Figure, number: int) -> Clip | Still | LiveModel:
+    def _figure(self, page: Page, figure: Figure) -> Clip | Still | LiveModel:
         media = self.media.get((page.uri, figure.id))
         if media is None:
             place = f"{figure.place.file}:{figure.place.line}"
             raise TargetError(f"{place}: the figure {figure.id} has not been rendered")
-        return replace(figure_view(media, page.uri), number=number)
+        return replace(figure_view(media, page.uri), number=figure.number)
 
-    def _single(
-        self, page: Page, parts: Iterable[Markup | Shown], numbers: Iterator[int]
-    ) -> Iterator[Part]:
-        for part in parts:
-            number = 0 if isinstance(part, Markup) else next(numbers)
-            if isinstance(part, Figure):
-                yield self._figure(page, part, number)
-            elif not isinstance(part, Markup):
-                yield embed_view(part, page.uri, self._backdrop(page))
-            else:
-                yield Prose(part)
 
-    @cached_property
-    def _posters(self) -> Mapping[str, MediaFile]:
-        return posters_behind(self.pages, Manifest(tuple(self.media.values())))
+def _alone(part: Part) -> Sequence[Part]:
+    """Return the figures of a row, or the part itself."""
+    return part.parts if isinstance(part, Beside | Tabs) else [part]
 
-    def _backdrop(self, page: Page) -> Picture | None:
-        """The samples behind the title, drawn small where that was done."""
-        poster = self._posters.get(page.uri)
-        if poster is None:
-            return None
-        small = self.drawn.backdrops.get(poster.sha256, poster)
-        return Picture(relative(small.path, page.uri), small.width, small.height)
+
+def _with_hint(
+    views: Mapping[str, Clip | Still | LiveModel], parts: Iterable[Markup | Shown]
+) -> Mapping[str, Clip | Still | LiveModel]:
+    """Let the first clip of a page with samples say that they can be opened."""
+    figures = [part for part in parts if isinstance(part, Figure)]
+    for figure in sorted(figures, key=lambda each: each.number):
+        view = views[figure.id]
+        if isinstance(view, Clip) and (view.cells or view.nodes):
+            return {**views, figure.id: replace(view, hint=True)}
+    return views
 
 
 def contents(headings: Sequence[Heading]) -> tuple[Section, ...]:
@@ -239,6 +249,7 @@ def _missing(site: Site, theme: Theme) -> MissingView:
         )
         return MissingView(site.language, site.title, POLICY, icon, scheme, stylesheet, root, None)
     style = "\n".join(theme.assets[STYLESHEET].data.decode().splitlines()).replace("</", r"<\/")
+    style = re.sub(r"@font-face\s*\{[^}]*\}\n*", "", style)  # they have no address either
     digest = b64encode(sha256(style.encode()).digest()).decode()
     policy = POLICY.replace("style-src 'self'", f"style-src 'sha256-{digest}'")
     return MissingView(site.language, site.title, policy, None, None, None, None, Markup(style))

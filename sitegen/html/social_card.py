@@ -1,15 +1,16 @@
-"""Pictures made of a figure's poster: what lies behind a page's title, and the card of its links.
+"""Pictures made of a figure's poster: the cards of a page's links.
 
 A card is what is shown where somebody shares the address: 1200×630 pixels, the model's own samples
-and, beside them, the title and the authors as far as the built-in font of Pillow can write them.
+and, beside them, the title and the authors as far as the theme's typeface can write them.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from sitegen.core.files import digest, platform_errors
+from sitegen.core.installed import resource
 from sitegen.media.exports import read_picture
 from sitegen.media.manifest import MediaFile
 
@@ -19,17 +20,9 @@ CARD_SIZE = (1200, 630)
 TILE_SIZE = (600, 315)
 """Pixels of a card on a page."""
 
-_BACKDROP = 288  # pixels on the longer side: it is shown large and blurred
 _INK, _SOFT, _BASE, _DEEP = (255, 255, 255), (205, 212, 238), (51, 66, 121), (24, 31, 61)
 _MARGIN, _SAMPLES = 56, 518
 _FONT = ImageFont.FreeTypeFont
-
-
-def backdrop(poster: Path) -> Image.Image:
-    """A small, soft picture of a poster, to be enlarged behind a title."""
-    picture = read_picture(poster)
-    picture.thumbnail((_BACKDROP, _BACKDROP))
-    return picture.filter(ImageFilter.GaussianBlur(1.2))
 
 
 def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | None) -> Image.Image:
@@ -64,14 +57,11 @@ def save(picture: Image.Image, path: Path) -> MediaFile:
 
 
 def _fitted(poster: Image.Image) -> Image.Image:
-    """The middle of a poster as a square of at most 518 pixels, enlarged by a whole number."""
+    """Return the middle of a poster as a square of 518 pixels."""
     side = min(poster.size)
     left, top = (poster.width - side) // 2, (poster.height - side) // 2
     square = poster.crop((left, top, left + side, top + side))
-    if side > _SAMPLES:
-        return square.resize((_SAMPLES, _SAMPLES), Image.Resampling.LANCZOS)
-    times = _SAMPLES // side
-    return square.resize((side * times, side * times), Image.Resampling.NEAREST)
+    return square.resize((_SAMPLES, _SAMPLES), Image.Resampling.LANCZOS)
 
 
 def _write(picture: Image.Image, room: int, title: str, authors: str, venue: str) -> None:
@@ -118,6 +108,4 @@ def _wrapped(text: str, font: _FONT, room: int) -> Iterator[str]:
 
 
 def _font(size: int) -> _FONT:
-    font = ImageFont.load_default(size)
-    assert isinstance(font, _FONT)  # the smaller bitmap font comes only where no size is asked
-    return font
+    return ImageFont.truetype(resource("static") / "text-400.woff2", size)

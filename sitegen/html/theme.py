@@ -4,7 +4,8 @@ Beside `site.toml` an author may keep
 
     theme/templates/NAME.html   instead of the template of that name; the original can be extended
                                 and imported as `sitegen/NAME.html`
-    theme/static/NAME           instead of the file of that name in `static/`, or beside it
+    theme/static/NAME           instead of the file of that name in `static/`, or in addition to
+                                it; stylesheets name such a file as url("NAME")
     theme/colours.css           rules that follow those of the stylesheet, in the same file
 
 Templates run in Jinja's sandbox: they see the views that they are given and nothing of Python.
@@ -14,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from traceback import walk_tb
 from typing import Any
 
@@ -30,7 +31,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.config.schema import Site
 from sitegen.content.sandbox import sandbox
-from sitegen.content.templates import FAILURES, reason_of
+from sitegen.content.templates import FAILURES, LIMITS, reason_of, seeded_choice
 from sitegen.core.diagnostics import Diagnostic, close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest_bytes, platform_errors
@@ -51,6 +52,9 @@ _OWN_NIGHT = (
     "prefers-color-scheme does not follow a visitor who chooses light or dark; write "
     "light-dark(LIGHT, DARK) in the place of a colour"
 )
+FONTS = ("text-400.woff2", "text-600.woff2")
+"""The two weights of the typeface of pages, drawings and clips."""
+_FILE = re.compile(rb"""url\(\s*["']?([A-Za-z0-9][\w.-]*)["']?\s*\)""")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 _ATTRIBUTE = re.compile(
     r"'sitegen\.[a-z.]*\.?(?P<what>\w+) object' has no attribute '(?P<name>\w+)'"
@@ -94,10 +98,10 @@ class Theme:
         colours = self.own / _COLOURS
         if colours.exists():
             found[STYLESHEET] += b"\n" + read_text(colours).encode()
-        assets = {}
-        for name, data in found.items():
-            stem, _, suffix = name.rpartition(".")
-            assets[name] = Asset(f"assets/{stem}-{digest_bytes(data)[:8]}.{suffix}", data)
+        sheets = {name: found.pop(name) for name in list(found) if name.endswith(".css")}
+        assets = {name: _asset(name, data) for name, data in found.items()}
+        for name, data in sheets.items():
+            assets[name] = _asset(name, _with_links(data, assets))
         return assets
 
     @property
@@ -152,6 +156,21 @@ class Theme:
             raise ConfigError(f"{place}: {_reason(error)}") from error
 
 
+def _asset(name: str, data: bytes) -> Asset:
+    stem, _, suffix = name.rpartition(".")
+    return Asset(f"assets/{stem}-{digest_bytes(data)[:8]}.{suffix}", data)
+
+
+def _with_links(sheet: bytes, assets: Mapping[str, Asset]) -> bytes:
+    """Return a stylesheet in which `url(NAME)` names files of the theme as they are published."""
+
+    def link(found: re.Match[bytes]) -> bytes:
+        asset = assets.get(found[1].decode())
+        return f'url("{PurePosixPath(asset.uri).name}")'.encode() if asset else found[0]
+
+    return _FILE.sub(link, sheet)
+
+
 def site_theme(site: Site) -> Theme:
     """The theme of a site."""
     return Theme(site.root / FOLDER)
@@ -186,10 +205,12 @@ def _refuse_misspelt(folder: Path) -> None:
 def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
     shipped = FileSystemLoader(resource("templates"))
     loaders = [FileSystemLoader(own)] if own else []
-    return sandbox(
+    environment = sandbox(
         loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]),
         bytecode_cache=CompiledTemplates(resource("templates")),
     )
+    environment.filters["random"] = seeded_choice
+    return environment
 
 
 def _place(error: Exception, folder: Path) -> str | None:
@@ -204,12 +225,12 @@ def _place(error: Exception, folder: Path) -> str | None:
     lacking = _EXPORT.match(str(error))
     if lacking is not None and (folder / lacking["file"]).is_file():
         return shown(folder / lacking["file"])
-    found = None
+    found, limit = None, isinstance(error, LIMITS)
     for frame, line in walk_tb(error.__traceback__):
         file = Path(frame.f_code.co_filename)
         if folder in file.parents:
             found = f"{shown(file)}:{line}"
-        elif str(frame.f_globals.get("__name__")).startswith("sitegen."):
+        elif not limit and str(frame.f_globals.get("__name__")).startswith("sitegen."):
             found = None
     return found
 

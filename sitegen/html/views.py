@@ -14,6 +14,7 @@ from markupsafe import Markup
 from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
 from sitegen.content.markdown import NEAR_TOP
 from sitegen.core.urls import relative
+from sitegen.figures.base import Row
 from sitegen.figures.views import Clip, LiveModel, Picture, Steps, Still
 from sitegen.media.manifest import MediaFile
 
@@ -47,7 +48,11 @@ class Prose:
 
 @dataclass(frozen=True)
 class Photograph:
-    """A picture of the author's; `lazy` says that it can wait until it comes into sight."""
+    """A picture of the author's.
+
+    lazy: whether it can wait until it comes into sight
+    number: which figure of its page it is, from 1; 0 for one without a caption
+    """
 
     shape: ClassVar[str] = "photograph"
 
@@ -56,6 +61,7 @@ class Photograph:
     caption: str
     picture: Picture
     lazy: bool
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Screen:
 
     host: what the host is called
     link: the page of the video there
-    poster: a picture of the site's own, to stand there until then
+    poster: a picture of the site's own, which is shown until then
     """
 
     shape: ClassVar[str] = "screen"
@@ -92,6 +98,33 @@ class OwnVideo:
     width: int
     height: int
     poster: str | None
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A figure among others that are shown one at a time."""
+
+    name: str
+    part: Clip | Still | LiveModel
+
+
+@dataclass(frozen=True)
+class Tabs:
+    """Figures that are shown one at a time, each under its tab.
+
+    id: begins the names of its controls
+    """
+
+    shape: ClassVar[str] = "tabs"
+
+    id: str
+    tabs: tuple[Tab, ...]
+    caption: str
+
+    @property
+    def parts(self) -> tuple[Clip | Still | LiveModel, ...]:
+        """The figures."""
+        return tuple(tab.part for tab in self.tabs)
 
 
 @dataclass(frozen=True)
@@ -134,7 +167,7 @@ class Shelf:
     papers: tuple[PaperEntry, ...]
 
 
-Part = Prose | Clip | Still | LiveModel | Beside | Photograph | Screen | OwnVideo | Shelf
+Part = Prose | Clip | Still | LiveModel | Beside | Tabs | Photograph | Screen | OwnVideo | Shelf
 """What stands on a page, each in a place of its own."""
 
 
@@ -142,7 +175,8 @@ Part = Prose | Clip | Still | LiveModel | Beside | Photograph | Screen | OwnVide
 class PageView:
     """A whole page; `paper`, `lead` and `bibtex` are the front page's.
 
-    backdrop: the picture behind the title
+    home: a link to the front page
+    teaser: the figure under the title
     menu: the pages of the site; empty where there is one
     contents: the sections of the page; empty where there are few
     parts: prose, figures and what else stands on the page, in its order
@@ -155,7 +189,8 @@ class PageView:
     language: str
     head: Head
     title: str
-    backdrop: Picture | None
+    home: str
+    teaser: Clip | Still | LiveModel | None
     paper: Paper | None
     menu: tuple[MenuEntry, ...]
     contents: tuple[Section, ...]
@@ -233,6 +268,7 @@ class Head:
 
     address: where the page is published, where that is known
     citation: names and contents of the `citation_*` meta elements, for search engines of papers
+    fonts: the files of the typeface, which are fetched early
     scheme: the script that knows which colours were chosen; it runs before anything is seen
     sampler: what a page with a model that draws in it loads as well
     """
@@ -244,6 +280,7 @@ class Head:
     address: str | None
     card: Card | None
     citation: tuple[tuple[str, str], ...]
+    fonts: tuple[str, ...]
     icon: str
     scheme: str
     stylesheet: str
@@ -270,13 +307,27 @@ class Button:
 
 
 @dataclass(frozen=True)
+class Logo:
+    """The logo of a place where authors work."""
+
+    name: str
+    uri: str | None
+    picture: Picture
+
+
+@dataclass(frozen=True)
 class Paper:
-    """What stands under the title of the front page."""
+    """The lines under the title of the front page.
+
+    equal: whether some authors have the mark `*`, which says that they contributed equally
+    """
 
     authors: tuple[Named, ...]
     affiliations: tuple[Named, ...]
     venue: str | None
     buttons: tuple[Button, ...]
+    equal: bool = False
+    logos: tuple[Logo, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -284,31 +335,37 @@ class DrawnPictures:
     """Drawn pictures at their places in the built folder.
 
     card: what previews of a link show; None where the site does not say where it is published
-    backdrops: what lies behind titles, by the sha256 of the poster that it was drawn from
     tiles: the cards of papers under this roof, by their places
     """
 
     card: MediaFile | None = None
-    backdrops: Mapping[str, MediaFile] = field(default_factory=dict)
     tiles: Mapping[str, MediaFile] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[MediaFile, ...]:
         """All of them."""
         card = [self.card] if self.card else []
-        return (*card, *self.backdrops.values(), *self.tiles.values())
+        return (*card, *self.tiles.values())
 
 
-def row_view(parts: tuple[Clip | Still | LiveModel, ...], caption: str) -> Beside:
-    """A row of figures; where all are clips over levels, one scrubber moves them."""
+def row_view(parts: tuple[Clip | Still | LiveModel, ...], row: Row) -> Beside | Tabs:
+    """Return the view of figures in one place: of a row, one scrubber moves clips over levels."""
+    if row.tabs:
+        names = row.names or tuple(_tab_name(part) for part in parts)
+        tabs = tuple(Tab(*each) for each in zip(names, parts, strict=True))
+        return Tabs(f"tabs-{row.number}", tabs, row.caption)
     clips = [part for part in parts if isinstance(part, Clip)]
     levels = all(clip.steps.levels and not clip.steps.points for clip in clips)
     together = len(clips) == len(parts) and levels
-    return Beside(parts, caption, clips[0].steps if together else None)
+    return Beside(parts, row.caption, clips[0].steps if together else None)
 
 
-def embed_view(thing: Embed, uri: str, backdrop: Picture | None) -> Part:
-    """What the page at `uri` shows; `backdrop` stands for a video that has no poster."""
+def _tab_name(part: Clip | Still | LiveModel) -> str:
+    return part.origin.models[0].name if part.origin.models else part.id
+
+
+def embed_view(thing: Embed, uri: str) -> Part:
+    """Return the view of a picture or a video on the page at `uri`."""
     call = thing.call
     if isinstance(call, ImageCall):
         picture, width = _picture(call.file, uri), call.width
@@ -316,11 +373,11 @@ def embed_view(thing: Embed, uri: str, backdrop: Picture | None) -> Part:
             height = max(1, round(picture.height * width / picture.width))
             picture = Picture(picture.uri, width, height)
         lazy = thing.place.line > NEAR_TOP
-        return Photograph(thing.id, call.alt, call.caption, picture, lazy)
+        return Photograph(thing.id, call.alt, call.caption, picture, lazy, thing.number)
     poster, video = _picture(call.poster, uri) if call.poster else None, call.url
     words = (thing.id, call.title, call.caption)
     if isinstance(video, Player):
-        return Screen(*words, video.name, video.address, video.link, poster or backdrop)
+        return Screen(*words, video.name, video.address, video.link, poster)
     size, address = (video.width, video.height), relative(video.file.uri, uri)
     return OwnVideo(*words, address, video.type, *size, poster.uri if poster else None)
 

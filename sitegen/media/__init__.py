@@ -1,4 +1,4 @@
-"""Pictures and clips: frames, the encoder (codec, CRF, GIF), labels, and the manifest `media.json`.
+"""Images and clips: frames, the encoder (codec, CRF, GIF), labels, and the manifest `media.json`.
 
-It is told what to encode, and knows neither models nor pages.
+It depends neither on models nor on pages.
 """

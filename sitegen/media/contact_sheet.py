@@ -1,6 +1,6 @@
-"""A contact sheet: numbered pictures in rows, from which somebody chooses.
+"""Contact sheets: numbered images in rows, to choose from.
 
-The font is the one inside of Pillow, as in `labels`.
+The typeface is that of `labels`.
 """
 
 from __future__ import annotations
@@ -8,26 +8,31 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from sitegen.media.frames import Colour, Frame, upscale
+from sitegen.media.typeface import font
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
 
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (29, 33, 48)
 MOST_PIXELS = 64_000_000
 """Pixels of the largest sheet."""
 
-_WIDTH = 1600  # pixels that a sheet is at most wide, where its pictures leave it so narrow
-_LEAST = 64  # pixels of a side of a picture, at least
-_NUMBER, _HEADING = 20, 24  # sizes of the font
+_WIDTH = 1600  # pixels of width that a sheet of small images may have
+_LEAST = 64  # pixels per side of an image, at least
+_NUMBER, _HEADING = 20, 24  # font sizes
 _GAP, _MARGIN = 10, 24
 
 
 @dataclass(frozen=True)
 class SheetLayout:
-    """Where everything stands on a sheet of `count` pictures, each of `side` pixels.
+    """Layout of a sheet of `count` images, each of `side` pixels.
 
     digits: of the largest number
     """
@@ -38,23 +43,23 @@ class SheetLayout:
 
     @property
     def factor(self) -> int:
-        """The whole number that pictures are enlarged by."""
+        """Integer factor by which images are enlarged."""
         return max(1, -(-_LEAST // self.side))
 
     @property
     def picture(self) -> int:
-        """The side of a picture on the sheet."""
+        """Side of an image on the sheet, in pixels."""
         return self.factor * self.side
 
     @property
     def cell(self) -> tuple[int, int]:
-        """Height and width of a picture with its number below it, and with the gaps."""
+        """Height and width of an image with its number and the gaps, in pixels."""
         width = max(self.picture, round(0.62 * _NUMBER * self.digits))
         return self.picture + _NUMBER + 2 * _GAP, width + _GAP
 
     @property
     def columns(self) -> int:
-        """Tens in a row, where there is room: numbers are then easy to find."""
+        """Images in a row: a multiple of ten if possible, so that numbers are easy to find."""
         room = max(1, min(self.count, (_WIDTH - 2 * _MARGIN) // self.cell[1]))
         return room // 10 * 10 if room >= 10 else room
 
@@ -67,7 +72,7 @@ class SheetLayout:
         return 2 * _MARGIN + top + rows * height, 2 * _MARGIN + self.columns * width
 
     def place(self, at: int) -> tuple[int, int]:
-        """Top and left edge of the picture that stands there."""
+        """Return the top and left edge of an image, in pixels."""
         row, column = divmod(at, self.columns)
         height, width = self.cell
         left = _MARGIN + column * width + (width - self.picture) // 2
@@ -75,9 +80,9 @@ class SheetLayout:
 
 
 def contact_sheet(pictures: Frame, numbers: Sequence[int], heading: str) -> Frame:
-    """Pictures (N, side, side, 3) in rows of ten or twenty, each with its number below it.
+    """Lay out images (N, side, side, 3) in rows of ten or twenty, each above its number.
 
-    heading: a line above all, as far as the sheet is wide
+    heading: a line at the top, shrunk to the width of the sheet
     """
     layout = SheetLayout(len(pictures), pictures.shape[1], len(str(max(numbers))))
     sheet = np.full((*layout.size, 3), PAPER, np.uint8)
@@ -86,7 +91,7 @@ def contact_sheet(pictures: Frame, numbers: Sequence[int], heading: str) -> Fram
         spot = sheet[top : top + layout.picture, left : left + layout.picture]
         spot[:] = upscale(picture, layout.factor)
     image = Image.fromarray(sheet)
-    draw, small = ImageDraw.Draw(image), ImageFont.load_default(_NUMBER)
+    draw, small = ImageDraw.Draw(image), font(_NUMBER)
     for at, number in enumerate(numbers):
         top, left = layout.place(at)
         middle = left + layout.picture / 2, top + layout.picture + _GAP / 2
@@ -96,14 +101,14 @@ def contact_sheet(pictures: Frame, numbers: Sequence[int], heading: str) -> Fram
 
 
 def png(frame: Frame) -> bytes:
-    """A frame as the bytes of a PNG."""
+    """Encode a frame as PNG."""
     with io.BytesIO() as data:
         Image.fromarray(frame).save(data, "PNG")
         return data.getvalue()
 
 
-def _fitting(heading: str, layout: SheetLayout) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """The largest font in which the heading is no wider than the sheet."""
+def _fitting(heading: str, layout: SheetLayout) -> FreeTypeFont:
+    """Return the largest font in which the heading fits into the sheet."""
     room = layout.size[1] - 2 * _MARGIN
-    fonts = (ImageFont.load_default(size) for size in range(_HEADING, 7, -1))
-    return next((f for f in fonts if f.getlength(heading) <= room), ImageFont.load_default(8))
+    fonts = (font(size) for size in range(_HEADING, 7, -1))
+    return next((f for f in fonts if f.getlength(heading) <= room), font(8))

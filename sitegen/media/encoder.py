@@ -1,30 +1,27 @@
-"""Frames into a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
+"""Encoding of frames as a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
 
-One pass over the frames, in memory that does not grow with their number: each goes to x264 as it
-comes, and at native size into a file, from which the GIF is made. imageio and
-imageio-ffmpeg write and read; every file is read again before it counts, and nothing is left
-behind when something fails.
+One pass over the frames, in constant memory: each frame goes to x264 as it arrives, and at native
+size into a file, from which the GIF is made. Every file is decoded again before it counts, and
+nothing is left behind after an error.
 
-    clip.mp4    H.264 High, yuv420p, BT.709, enlarged by a whole number, even size, index in front
+    clip.mp4    H.264 High, yuv420p, BT.709, integer enlargement, even size, index in front
     clip.gif    native size, at most 15 frames a second and 2 MB
     clip.webp   the last frame, of exactly the size of the MP4
 """
 
 import errno
-import inspect
 import io
 import itertools
 import math
 import os
-import re
 import signal
 import subprocess
 import tempfile
 import threading
 import weakref
 from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias, TypeVar, cast
@@ -37,35 +34,24 @@ from pydantic.dataclasses import dataclass
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.files import digest, platform_errors, temporary_folder
 from sitegen.media.ffmpeg import GET_ENCODER, executable
-from sitegen.media.frames import Frame, pad_to_even, upscale
+from sitegen.media.frames import Frame, enlarge, pad_to_even, upscale
+from sitegen.media.look import film, stills
 from sitegen.media.manifest import MediaFile
 from sitegen.media.mp4 import clip_faults
 
-GIF_BYTES = 2_000_000
-"""What a GIF may weigh; frames are dropped until it does, or until one is left."""
 LARGE_GIF_BYTES = 5_000_000
-"""What an enlarged GIF may weigh; it is enlarged less until it does."""
-NATIVE_BYTES = 256_000_000
-"""What the native frames may take on disk; half of them are dropped whenever they take more."""
+"""Largest enlarged GIF in bytes, which `export` writes; the factor is reduced until it fits."""
 STALL_SECONDS = 120.0
-"""How long ffmpeg may take without progress, for each million pixels of a frame."""
+"""Seconds that ffmpeg may take without progress, for each million pixels of a frame."""
 
 T = TypeVar("T")
-_Generator: TypeAlias = Generator[Any, Any, Any]
 _Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
-_GIF_FPS = 15
 _LARGE_GIF = 480  # pixels of width
-_LARGEST = 16383  # pixels a side; what WebP can hold
-_KEYFRAME_EVERY = 10
-_EXACT_PSNR, _GOOD_PSNR = 40.0, 30.0  # dB; the latter at CRF 23 or better
-_COLOUR_PSNR = 32.0  # dB; a clip's last frame of small coloured pictures has 27 to 34 in RGB
-_GOOD_SHARE = 0.2  # of the contrast between neighbours: noise is coded worse than pictures
-
-_QUALITIES = range(60, 97)  # of a lossy still
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_LARGEST = 16383  # pixels per side; the limit of WebP
+_GOOD_PSNR = 30.0  # dB, at CRF 23 or better
+_GOOD_SHARE = 0.2  # of the contrast between neighbours: noise compresses worse than images
 
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
-_STARTING = threading.Lock()
 _RUNNING: "weakref.WeakSet[_Ffmpeg]" = weakref.WeakSet()
 _MACHINE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
@@ -76,47 +62,57 @@ _LACKING = {
     os.strerror(errno.ENOMEM): "there is too little memory",
     "pthread_create() failed": "no more threads may be started, or there is too little memory",
 }
-"""What ffmpeg says of the machine where its exit status tells nothing, and what is to be done."""
+"""Errors of the machine that ffmpeg reports only in its messages, and what to do about each."""
 
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """How a clip is encoded. ValueError where it cannot be.
+    """Encoding of a clip. Raises ValueError for invalid values.
 
-    fps: frames a second
+    fps: frames per second
     crf: quality of x264, 1 (best) to 51
-    factor: whole number that the MP4 and the poster are enlarged by
+    factor: integer factor by which the MP4 and the poster are enlarged
     background: colour of a row or column that pads an odd size
+    smooth: whether it is enlarged smoothly, or each pixel as a square
+    opening, ending: frames for which the last picture is shown before the first, and held
     """
 
     fps: Annotated[int | float, Field(ge=0.1, le=240)]
     crf: Annotated[int, Field(ge=1, le=51)]
     factor: Annotated[int, Field(ge=1)]
     background: tuple[_Byte, _Byte, _Byte]
+    smooth: bool = False
+    opening: Annotated[int, Field(ge=0)] = 0
+    ending: Annotated[int, Field(ge=0)] = 0
+
+    def levels(self, levels: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the level of each frame of a clip, from those of the frames that are drawn."""
+        return (*levels[-1:] * self.opening, *levels, *levels[-1:] * self.ending)
 
 
 def crf_for(image_size: int) -> int:
-    """The quality for clips of images of that many pixels a side: small ones are worth more."""
-    return 18 if image_size <= 64 else 20
+    """Return the CRF for clips of images of that many pixels per side: lower for small ones."""
+    return film.CRF_SMALL if image_size <= film.SMALL else film.CRF
 
 
 def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
     """Encode (H, W, 3) frames of native size into `folder`: keys "mp4", "gif" and "poster".
 
     Iterates once, holding one frame at a time. Each `path` is the file's name in `folder`. Raises
-    TargetError for no frames, frames of unequal size or a failing encoder, with its own words, and
-    PlatformError if there is no encoder or no room; whatever happens, no part of a file is left.
+    TargetError, with the encoder's messages, if there are no frames, if their sizes differ or if
+    the encoder fails; PlatformError if there is no encoder or no disk space. Partial files are
+    always removed.
     """
     stream = _checked(frames)
     first = next(stream, None)
     if first is None:
-        raise TargetError("a clip needs at least one frame, and there was none")
+        raise TargetError("a clip needs at least one frame, but there was none")
     with temporary_folder(folder.absolute()) as work:
-        native = _NativeFrames(work, first, math.ceil(spec.fps / _GIF_FPS))
-        stream = native.keeping(itertools.chain([first], stream))
+        native = _NativeFrames(work, first, math.ceil(spec.fps / film.GIF_FPS))
+        stream = native.keeping(_held(itertools.chain([first], stream), spec.ending))
         files = {
             "mp4": _mp4(stream, native, spec, work / "clip.mp4"),
-            "gif": _gif(native, native.seen / spec.fps, work / "clip.gif"),
+            "gif": _gif(native, spec, work / "clip.gif"),
             "poster": write_still(_shown(native.last, spec), work / "clip.webp"),
         }
         with platform_errors(folder):
@@ -126,21 +122,22 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
 
 
 def stop_encoding() -> None:
-    """Kill every ffmpeg that encodes or decodes for a thread of this process; those then fail."""
+    """Kill every ffmpeg that runs for a thread of this process; their calls then fail."""
     for each in list(_RUNNING):
         each.kill()
 
 
 def write_still(frame: Frame, path: Path) -> MediaFile:
-    """Write an (H, W, 3) frame as the lightest WebP that looks the same, at worst without loss.
+    """Write an (H, W, 3) frame as the smallest WebP that looks the same, if necessary lossless.
 
-    The lossy ones have one colour for four pixels, as clips do, which do not look better. Raises
-    TargetError if the encoder failed, PlatformError if the file cannot be written.
+    Lossy WebP stores one colour for four pixels, as clips do. Raises TargetError if the encoder
+    fails, PlatformError if the file cannot be written.
     """
-    enough = bisect_left(_QUALITIES, True, key=lambda each: bool(_webp(frame, quality=each)))
-    options: list[dict[str, Any]] = [{"lossless": True, "quality": 80}]
-    options += ({"quality": each} for each in _QUALITIES[enough : enough + 1])
-    options += [each | {"method": 6} for each in options[1:]]  # slower, and 2 % lighter
+    qualities = range(*stills.QUALITIES)
+    enough = bisect_left(qualities, True, key=lambda each: bool(_webp(frame, quality=each)))
+    options: list[dict[str, Any]] = [{"lossless": True, "quality": stills.LOSSLESS_QUALITY}]
+    options += ({"quality": each} for each in qualities[enough : enough + 1])
+    options += [each | {"method": stills.METHOD} for each in options[1:]]  # slower, 2 % smaller
     choices = [data for each in options if (data := _webp(frame, **each))]
     require(bool(choices), path, "does not look like its frame")
     with platform_errors(path):
@@ -149,7 +146,7 @@ def write_still(frame: Frame, path: Path) -> MediaFile:
 
 
 def _webp(frame: Frame, **options: Any) -> bytes:
-    """The frame as WebP, nothing where that does not look the same."""
+    """Return the frame as WebP, or b"" if the result does not look the same."""
     from PIL import Image
 
     data = io.BytesIO()
@@ -160,7 +157,7 @@ def _webp(frame: Frame, **options: Any) -> bytes:
 
 
 def preflight() -> None:
-    """Make the smallest clip. Raises PlatformError, before anything is sampled, if that fails."""
+    """Encode a minimal clip. Raises PlatformError, before anything is sampled, if that fails."""
     smallest = np.zeros((2, 2, 3), np.uint8)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -170,7 +167,7 @@ def preflight() -> None:
 
 
 class _NativeFrames:
-    """Native frames, a file each: every `stride`-th one and the last, at most NATIVE_BYTES."""
+    """Native frames, one file each: every `stride`-th and the last, within `film.NATIVE_BYTES`."""
 
     def __init__(self, folder: Path, first: Frame, stride: int) -> None:
         self._folder, self._stride = folder, stride
@@ -179,12 +176,12 @@ class _NativeFrames:
         self.kept: list[int] = []
 
     def keeping(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Pass the frames on, keeping those whose turn it is; each must stay as it is."""
+        """Pass the frames on, and store every `stride`-th one; callers must not change them."""
         for self.last in frames:
             if self.seen % self._stride == 0:
                 self._keep()
             self.seen += 1
-            while len(self.kept) * self.last.nbytes > NATIVE_BYTES and len(self.kept) > 2:
+            while len(self.kept) * self.last.nbytes > film.NATIVE_BYTES and len(self.kept) > 2:
                 for number in self.kept[1::2]:
                     self._path(number).unlink()
                 self.kept, self._stride = self.kept[::2], self._stride * 2
@@ -193,7 +190,7 @@ class _NativeFrames:
             self._keep()
 
     def evenly(self, count: int) -> Iterator[bytes]:
-        """`count` of the frames, evenly spaced; the last is always one of them."""
+        """Yield `count` of the stored frames, evenly spaced and including the last."""
         for step in range(count):
             at = step * (len(self.kept) - 1) // (count - 1) if count > 1 else -1
             with platform_errors(self._folder, "read"):
@@ -210,7 +207,7 @@ class _NativeFrames:
 
 
 def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames as contiguous arrays of their own. Raises TargetError for one that is none."""
+    """Yield the frames as contiguous copies. Raises TargetError for an invalid frame."""
     shape: tuple[int, ...] | None = None
     for number, frame in enumerate(frames, 1):
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
@@ -224,75 +221,112 @@ def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 
 def _shown(frame: Frame, spec: ClipSpec) -> Frame:
-    return pad_to_even(upscale(frame, spec.factor), spec.background)
+    return pad_to_even(enlarge(frame, spec.factor, smooth=spec.smooth), spec.background)
+
+
+def _held(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
+    """Pass the frames on, and repeat the last one."""
+    for last in frames:
+        yield last
+    yield from itertools.repeat(last, count)
 
 
 def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
-    """The one pass: one thread and bit-exact, so that the same frames are the same bytes."""
+    """Encode the MP4 in one pass: one thread and bit-exact, so equal frames give equal bytes."""
     height, width, _ = _shown(native.first, spec).shape
     if max(height, width) > _LARGEST:
         raise TargetError(
-            f"the clip would be {width} × {height} pixels, above {_LARGEST} a side; "
+            f"the clip would be {width} × {height} pixels, above {_LARGEST} per side; "
             "show fewer images in it"
         )
-    scale = "scale=out_color_matrix=bt709:out_range=tv:flags=area+accurate_rnd+full_chroma_int"
-    colours = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+    filters = f"scale={film.SCALE},format=yuv420p,setparams={film.COLOURS}"
     arguments = [
-        *("-vf", f"{scale}+bitexact,format=yuv420p,setparams={colours}", "-profile:v", "high"),
-        *("-preset", "medium", "-threads", "1", "-crf", str(spec.crf), "-g", str(_KEYFRAME_EVERY)),
+        *("-vf", filters, "-profile:v", film.PROFILE, "-preset", film.PRESET, "-threads", "1"),
+        *("-crf", str(spec.crf), "-g", str(film.KEYFRAME_EVERY)),
         *("-movflags", "+faststart", "-f", "mp4"),
     ]
     shown = (_shown(each, spec) for each in frames)
     rate = Fraction(spec.fps).limit_denominator(1001)
-    options = {"codec": "libx264", "pix_fmt_out": "yuv420p", "output_params": arguments}
-    _write(path, shown, (width, height), fps=rate, **options)
-    ends = _shown(native.first, spec), _shown(native.last, spec)
-    return verified_mp4(path, ends, native.seen, spec.fps, spec.crf)
+    options = {"codec": "libx264", "pix_fmt_out": "yuv420p"}
+    body = path.with_name("body.mp4") if spec.opening else path
+    _write(body, shown, (width, height), fps=rate, output_params=arguments, **options)
+    first, last = _shown(native.first, spec), _shown(native.last, spec)
+    if spec.opening:
+        opening, still = path.with_name("opening.mp4"), itertools.repeat(last, spec.opening)
+        _write(opening, still, (width, height), fps=rate, output_params=arguments, **options)
+        _join([opening, body], path)
+        first = last
+    count = spec.opening + native.seen
+    return verified_mp4(path, (first, last), count, spec.fps, spec.crf)
 
 
-def _gif(native: _NativeFrames, seconds: float, path: Path) -> MediaFile:
-    """Make the GIF, of fewer frames until it is light enough; it lasts as long as the MP4.
+def _join(parts: Sequence[Path], path: Path) -> None:
+    """Write clips of the same encoding one after the other into one file, as they are."""
+    names = path.with_name("parts")
+    names.write_text("".join(f"file '{part.name}'\n" for part in parts), encoding="utf-8")
+    exact = ["-map_metadata", "-1", "-flags:v", "+bitexact", "-fflags", "+bitexact"]
+    command = [executable(), "-nostdin", "-v", "error", "-f", "concat", "-i", names.name]
+    command += ["-c", "copy", *exact, "-movflags", "+faststart", "-f", "mp4", path.name]
+    try:
+        done = subprocess.run(
+            command, cwd=path.parent, capture_output=True, check=False, timeout=STALL_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PlatformError(f"cannot join the parts of a clip: {error}; {GET_ENCODER}") from error
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()[-_WORDS_BYTES:]
+        raise _failure(done.returncode, f"; it said:\n    {said}" if said else "")
 
-    ffmpeg gets the frames twice: once for the palette, and once to be shown with it.
+
+def _gif(native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
+    """Make the GIF, with fewer frames until it is small enough; it lasts as long as the MP4.
+
+    ffmpeg reads the frames twice: once for the palette, and once to map them to it.
     """
     kept, (height, width, _) = len(native.kept), native.last.shape
+    seconds = (spec.opening + native.seen) / spec.fps
     while True:
-        # at most 15 a second, each for whole hundredths of a second
-        pause = max(round(100 * seconds / kept), math.ceil(100 / _GIF_FPS))
-        twice = itertools.chain(native.evenly(kept), native.evenly(kept))
-        file = _paletted(twice, kept, (width, height), pause, path)
-        if file.bytes <= GIF_BYTES or kept == 1:
+        opening = round(kept * spec.opening / native.seen)
+        count = opening + kept
+        # at most 15 per second, each for a whole number of hundredths of a second
+        pause = max(round(100 * seconds / count), math.ceil(100 / film.GIF_FPS))
+        still = [native.last] * opening
+        once = (itertools.chain(still, native.evenly(kept)) for _ in range(2))
+        twice = itertools.chain.from_iterable(once)
+        file = _paletted(twice, count, (width, height), pause, path)
+        if file.bytes <= film.GIF_BYTES or kept == 1:
             return file
-        kept = max(1, min(kept - 1, int(kept * 0.97 * GIF_BYTES / file.bytes)))
+        kept = max(1, min(kept - 1, int(kept * 0.97 * film.GIF_BYTES / file.bytes)))
 
 
 def _paletted(
     twice: Iterable[Frame | bytes], count: int, size: tuple[int, int], pause: int, path: Path
 ) -> MediaFile:
-    """A GIF of `count` frames, each shown for `pause` hundredths of a second, with one palette."""
+    """Make a GIF of `count` frames, each shown for `pause` hundredths of a second, one palette."""
     filters = (
         f"split[a][b];[a]trim=end_frame={count},palettegen[palette];"
         f"[b]trim=start_frame={count},setpts=PTS-STARTPTS[shown];"
-        "[shown][palette]paletteuse=dither=none:diff_mode=rectangle"
+        f"[shown][palette]paletteuse=dither={film.DITHER}"
     )
     rate = Fraction(100, min(pause, 65535))
-    options = {"codec": "gif", "pix_fmt_out": "pal8", "fps": rate}
-    _write(path, twice, size, output_params=["-filter_complex", filters, "-f", "gif"], **options)
+    options = {"codec": "gif", "pix_fmt_out": "pal8"}
+    arguments = ["-filter_complex", filters, "-f", "gif"]
+    _write(path, twice, size, fps=rate, output_params=arguments, **options)
     return verified_gif(path, *size, count, float(rate))
 
 
 def enlarge_gif(source: Path, target: Path, fps: float | None = None) -> MediaFile:
-    """Write a GIF again, each pixel a square of them, so that it is at least 480 pixels wide.
+    """Write an enlarged copy of a GIF, each pixel a square, at least 480 pixels wide.
 
-    It is enlarged less where it would weigh more than 5 MB. Its rate is `fps`, to the next whole
-    hundredth of a second a frame, or that of the source. Raises TargetError as `encode_clip` does.
+    The factor is smaller if the result would exceed 5 MB. The frame rate is `fps`, rounded to
+    hundredths of a second per frame, or that of the source. Raises TargetError as `encode_clip`.
     """
     from PIL import Image, ImageSequence
 
     with platform_errors(source, "read"), Image.open(source, formats=["GIF"]) as image:
         count, size = int(getattr(image, "n_frames", 1)), image.size
         pause = max(1, round(int(image.info.get("duration", 100)) / 10))
-    pause = pause if fps is None else max(2, round(100 / fps))  # browsers slow down what is faster
+    pause = pause if fps is None else max(2, round(100 / fps))  # browsers slow down faster ones
 
     def frames(factor: int) -> Iterator[Frame]:
         with Image.open(source, formats=["GIF"]) as image:
@@ -309,98 +343,114 @@ def enlarge_gif(source: Path, target: Path, fps: float | None = None) -> MediaFi
 
 
 def frames_at(path: Path, numbers: Iterable[int], pixels: int) -> dict[int, Frame]:
-    """Frames (H, W, 3) of an MP4 of so many pixels, by their numbers from 0, decoded in one pass.
+    """Decode frames (H, W, 3) of an MP4 by their numbers from 0, in one pass.
 
-    Raises TargetError where it has fewer, PlatformError where ffmpeg cannot be run.
+    `pixels` is the size of a frame. Raises TargetError if there are fewer frames, PlatformError if
+    ffmpeg cannot be run.
     """
     wanted = set(numbers)
     found = {at: frame for at, frame in enumerate(_decoded(path, pixels)) if at in wanted}
-    require(found.keys() == wanted, path, "has fewer frames than it should")
+    require(found.keys() == wanted, path, "has fewer frames than expected")
     return found
 
 
 def _write(
-    path: Path, frames: Iterable[Frame | bytes], size: tuple[int, int], **options: Any
+    path: Path,
+    frames: Iterable[Frame | bytes],
+    size: tuple[int, int],
+    *,
+    codec: str,
+    pix_fmt_out: str,
+    fps: Fraction | int,
+    output_params: Iterable[str],
 ) -> None:
-    """Write RGB frames of `size` (width, height) with options of imageio-ffmpeg.
-
-    Raises as `_Ffmpeg.call` does.
-    """
-    exact = ["-filter_threads", "1", "-map_metadata", "-1", "-flags:v", "+bitexact"]
-    options["output_params"] = [*exact, "-fflags", "+bitexact", *options["output_params"]]
-    options |= {"quality": None, "macro_block_size": 1, "ffmpeg_log_level": "quiet"}
-
-    def start() -> _Generator:
-        import imageio_ffmpeg
-
-        writer = imageio_ffmpeg.write_frames(path, size, **options)
-        writer.send(None)
-        return cast(_Generator, writer)
-
-    with closing(_Ffmpeg(start, path.parent, size[0] * size[1])) as ffmpeg:
+    """Write RGB frames of `size` (width, height). Raises as `_Ffmpeg.call` does."""
+    raw = ("-f", "rawvideo", "-vcodec", "rawvideo", "-s", f"{size[0]}x{size[1]}")
+    exact = ("-filter_threads", "1", "-map_metadata", "-1", "-flags:v", "+bitexact")
+    arguments = [
+        *("-y", *raw, "-pix_fmt", "rgb24", "-r", str(fps), "-i", "-", "-an"),
+        *("-vcodec", codec, "-pix_fmt", pix_fmt_out),
+        *(*exact, "-fflags", "+bitexact", *output_params, str(path)),
+    ]
+    with closing(_Ffmpeg(arguments, path.parent, size[0] * size[1], writes=True)) as ffmpeg:
         for frame in frames:
-            ffmpeg.call(ffmpeg.frames.send, frame)
+            ffmpeg.call(ffmpeg.write, frame)
         ffmpeg.finish()
 
 
 class _Ffmpeg:
-    """What imageio lacks of an ffmpeg that it runs: an end when it stands still, its last words.
+    """Running ffmpeg with a timeout, which is fed or read, and its last messages.
 
-    It says them into a file in `folder`, whose name it has from a variable that nothing else reads.
-
-    start: starts it, and returns the generator of imageio-ffmpeg that hands frames over
-    pixels: of one frame; larger ones are given more time
+    arguments: of the command line, after the program
+    folder: for a temporary file with its messages
+    pixels: of one frame; larger frames get more time
+    writes: whether it is fed frames; otherwise frames are read from it
     """
 
-    def __init__(self, start: Callable[[], _Generator], folder: Path, pixels: int) -> None:
+    def __init__(
+        self, arguments: Iterable[str], folder: Path, pixels: int, *, writes: bool = False
+    ) -> None:
         self._words = folder / "words"
         self._patience, self._stalled = STALL_SECONDS * max(1.0, pixels / 1e6), False
-        name = re.sub(r"([\\':])", r"\\\1", str(self._words)).replace("%", "%%")
-        program = executable()
-        with _STARTING:
-            os.environ["FFREPORT"] = f"file={name}:level=16"
-            try:
-                self.frames = start()
-            except OSError as error:
-                if error.errno is None:  # imageio's own
-                    raise TargetError(f"ffmpeg cannot read it: {str(error)[:500]}") from error
-                raise PlatformError(f"cannot run {program}: {error}; {GET_ENCODER}") from error
-            except (LookupError, ValueError, AttributeError) as error:  # a line that did not come
-                why = f"{type(error).__name__}: {str(error)[:200]}"
-                raise TargetError(f"ffmpeg does not tell what the clip is: {why}") from error
-            finally:
-                os.environ.pop("FFREPORT", None)
-        inside = inspect.getgeneratorlocals(self.frames).values()
-        self._process = next(each for each in inside if isinstance(each, subprocess.Popen))
+        command = [executable(), "-hide_banner", "-nostats", "-v", "error", *arguments]
+        pipe, none = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            with self._words.open("wb") as words:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=pipe if writes else none,
+                    stdout=none if writes else pipe,
+                    stderr=words,
+                    env={name: each for name, each in os.environ.items() if name != "FFREPORT"},
+                    process_group=0,  # Ctrl-C goes to this process, which then stops ffmpeg
+                )
+        except OSError as error:
+            self._words.unlink(missing_ok=True)
+            raise PlatformError(f"cannot run {command[0]}: {error}; {GET_ENCODER}") from error
         _RUNNING.add(self)
 
+    def write(self, frame: Frame | bytes) -> None:
+        """Pass a frame to ffmpeg."""
+        cast(IO[bytes], self._process.stdin).write(
+            frame if isinstance(frame, bytes) else frame.data
+        )
+
+    def read(self) -> Frame | None:
+        """Read a frame (H, W, 3), in PPM; return None after the last."""
+        pipe = cast(IO[bytes], self._process.stdout)
+        if not pipe.readline():
+            return None
+        width, height = (int(each) for each in pipe.readline().split())
+        pipe.readline()
+        data = pipe.read(3 * width * height)
+        return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
     def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call a function of imageio; only the time that it takes counts as ffmpeg's.
+        """Call `write` or `read`; only their own duration counts towards the timeout.
 
         Raises PlatformError if the machine stopped ffmpeg (disk full, no memory, killed, no such
-        encoder, no progress) and TargetError, with ffmpeg's own words, if it failed otherwise.
+        encoder, no progress), and TargetError with ffmpeg's messages for other failures.
         """
-        watch = threading.Timer(self._patience, self.kill, [True])
-        watch.daemon = True
-        watch.start()
-        try:
-            return function(*arguments)
-        except (OSError, RuntimeError) as error:  # the pipe broke; why, ffmpeg knows better
-            self.finish()
-            raise TargetError("ffmpeg ended before it had every frame") from error
-        finally:
-            watch.cancel()
+        with self._watch():
+            try:
+                return function(*arguments)
+            except (OSError, ValueError) as error:  # the pipe broke; ffmpeg's messages say why
+                broken = error
+        self.finish()
+        raise TargetError("ffmpeg ended before it had every frame") from broken
 
     def finish(self) -> None:
-        """Say that no more comes, and wait for the end. Raises as `call` does."""
-        self.call(self.frames.close)
-        code, said = self._process.wait(), ""
+        """Close the input and wait for ffmpeg to end. Raises as `call` does."""
+        with self._watch():
+            self._close_pipes()
+            code = self._process.wait()
         if not code and not self._stalled:
             return
+        said = ""
         with suppress(OSError):
             text = self._words.read_bytes()[-_WORDS_BYTES:].decode("utf-8", "replace")
-            lines = re.sub(r"\ACommand line:\n.*\n", "", text).split("\n")
-            said = "\n    ".join(["; it said:", *filter(None, lines[-_WORDS_SHOWN - 1 :])])
+            lines = [line for line in text.split("\n") if line]
+            said = "\n    ".join(["; it said:", *lines[-_WORDS_SHOWN:]]) if lines else ""
         if self._stalled:
             raise PlatformError(
                 f"ffmpeg made no progress for {self._patience:.0f} seconds and was stopped; the "
@@ -409,31 +459,45 @@ class _Ffmpeg:
         raise _failure(code, said)
 
     def close(self) -> None:
-        """Leave nothing behind, whatever happened."""
+        """Stop ffmpeg if it still runs, and remove the file of its messages."""
         self.kill()
         self._process.wait()
-        self.frames.close()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                cast(IO[bytes], pipe).close()
+        self._close_pipes()
         self._words.unlink(missing_ok=True)
 
     def kill(self, stalled: bool = False) -> None:
-        """End it at once; `stalled` says that it made no progress."""
+        """Kill ffmpeg; `stalled` means that it made no progress."""
         self._stalled |= stalled
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
 
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        """Kill ffmpeg if the block takes too long."""
+        watch = threading.Timer(self._patience, self.kill, [True])
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
+
 
 def _failure(code: int, said: str) -> SitegenError:
-    """The error for an exit status that is not 0: whether it is the machine's, and why."""
+    """Return the error for a non-zero exit status: the machine's fault or the clip's, and why."""
     if code < 0:
         name = signal.strsignal(-code)
-        why = f"was stopped by signal {-code} ({name}); is there memory and disk enough?"
+        why = f"was stopped by signal {-code} ({name}); check free memory and disk space"
     elif 256 - code in _MACHINE:
-        why = f"could not go on: {os.strerror(256 - code)}; mend that and try again"
+        why = f"could not go on: {os.strerror(256 - code)}; fix that and try again"
     elif lacks := [remedy for words, remedy in _LACKING.items() if words in said]:
         why = f"could not go on; {lacks[0]}"
     elif "Unknown encoder" in said:
@@ -446,10 +510,12 @@ def _failure(code: int, said: str) -> SitegenError:
 def verified_mp4(
     path: Path, ends: tuple[Frame, Frame], count: int, fps: float, crf: int
 ) -> MediaFile:
-    """Describe an MP4, having decoded it and compared its first and last frame with `ends`.
+    """Decode an MP4, compare its first and last frame with `ends`, and describe it.
 
-    count: of frames that went in. Raises TargetError if the file is not H.264 in yuv420p of the
-    right size with its index in front, has another number of frames, or looks different.
+    count: expected number of frames
+
+    Raises TargetError if the file is not H.264 in yuv420p of the right size with its index in
+    front, has another number of frames, or looks different.
     """
     require(path.is_file(), path, "is not there")
     with platform_errors(path, "read"):
@@ -465,7 +531,7 @@ def verified_mp4(
 
 
 def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
-    """Decode every frame: the first and last, (H, W, 3), and their number."""
+    """Decode every frame; return the first and last, (H, W, 3), and their number."""
     count, first, last = 0, None, None
     for frame in _decoded(path, pixels):
         first, last, count = frame if first is None else first, frame, count + 1
@@ -474,26 +540,17 @@ def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
 
 
 def _decoded(path: Path, pixels: int) -> Iterator[Frame]:
-    """Every frame (H, W, 3) of a clip of so many pixels."""
-    about: dict[str, Any] = {}
-
-    def start() -> _Generator:
-        import imageio_ffmpeg
-
-        options = {"input_params": ["-xerror"], "output_params": ["-fps_mode", "passthrough"]}
-        reader = imageio_ffmpeg.read_frames(path, **options)
-        about.update(next(reader))
-        return cast(_Generator, reader)
-
-    with closing(_Ffmpeg(start, path.parent, pixels)) as ffmpeg:
-        width, height = about["size"]
-        while (frame := ffmpeg.call(next, ffmpeg.frames, None)) is not None:
-            yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
+    """Yield every frame (H, W, 3) of a clip with `pixels` per frame."""
+    arguments = ["-xerror", "-i", str(path), "-pix_fmt", "rgb24", "-fps_mode", "passthrough"]
+    arguments += ["-vcodec", "ppm", "-f", "image2pipe", "-"]
+    with closing(_Ffmpeg(arguments, path.parent, pixels)) as ffmpeg:
+        while (frame := ffmpeg.call(ffmpeg.read)) is not None:
+            yield frame
         ffmpeg.finish()
 
 
 def verified_gif(path: Path, width: int, height: int, count: int, fps: float) -> MediaFile:
-    """Describe a GIF, having decoded it. Raises TargetError for another size or frame count."""
+    """Decode a GIF and describe it. Raises TargetError for another size or frame count."""
     import imageio.v3 as imageio
 
     shapes: list[object] = []
@@ -507,7 +564,7 @@ def verified_gif(path: Path, width: int, height: int, count: int, fps: float) ->
 
 
 def require(good: bool, path: Path, fault: str) -> None:
-    """Raise TargetError, saying what is wrong with `path`, unless `good`."""
+    """Raise TargetError with the fault of `path`, unless `good`."""
     if not good:
         raise TargetError(f"the encoder reported success, but {path.name} {fault}")
 
@@ -515,38 +572,40 @@ def require(good: bool, path: Path, fault: str) -> None:
 def media_file(
     path: Path, width: int, height: int, frames: int | None = None, fps: float | None = None
 ) -> MediaFile:
-    """Describe a file under its plain name, with its weight and digest."""
+    """Describe a file under its plain name, with its size and digest."""
     with platform_errors(path, "read"):
         size = path.stat().st_size
         return MediaFile(path.name, size, digest(path), width, height, frames, fps)
 
 
 def psnr(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Likeness of two arrays in [0, 255] units, in dB; infinite if they are equal."""
+    """Return the PSNR of two arrays in [0, 255] units, in dB; infinite if they are equal."""
     error = float(np.mean((first - second) ** 2, dtype=np.float64))
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def _looks_the_same(seen: Frame, source: Frame) -> bool:
-    """Whether two RGB frames are equally bright everywhere, and as like in colour as clips are."""
-    bright = psnr(seen @ _LUMA, source @ _LUMA)
-    return bright > _EXACT_PSNR and psnr(_squares(seen), _squares(source)) > _COLOUR_PSNR
+    """Return whether two RGB frames have equal brightness, and colours as similar as in clips."""
+    luma = np.array(stills.LUMA, np.float32)
+    if psnr(seen @ luma, source @ luma) <= stills.EXACT_PSNR:
+        return False
+    return psnr(_squares(seen), _squares(source)) > stills.COLOUR_PSNR
 
 
 def _squares(frame: Frame) -> NDArray[np.float32]:
-    """The means of squares of 2 × 2 pixels of an RGB frame, which have one colour in a video.
+    """Return the means of 2 × 2 pixel squares of an RGB frame, which share a colour in video.
 
-    Those that end beyond the frame are left out.
+    Incomplete squares at the edges are omitted.
     """
     height, width = (side // 2 for side in frame.shape[:2])
     whole = frame[: 2 * height, : 2 * width]
-    rows = np.add(whole[::2], whole[1::2], dtype=np.uint16)  # a tenth of the time of a mean
+    rows = np.add(whole[::2], whole[1::2], dtype=np.uint16)  # ten times faster than a mean
     means: NDArray[np.float32] = np.divide(rows[:, ::2] + rows[:, 1::2], 4, dtype=np.float32)
     return means
 
 
 def _looks_like(seen: Frame, source: Frame, crf: int) -> bool:
-    """Whether the error is small in itself, as CRF allows, or beside the neighbours' contrast."""
+    """Return whether the error is small, absolutely for this CRF or relative to the contrast."""
     height = len(source)
     expected, found = _squares(source), _squares(seen)
     contrast = float(np.mean(np.diff(expected, axis=0) ** 2)) if height > 2 else 0.0

@@ -1,7 +1,7 @@
-"""Pictures for slides and papers: PNG and PDF of frames and of drawings, and strips of moments.
+"""Images for slides and papers: PNG and PDF of frames and drawings, and strips of moments.
 
-What is in pixels is enlarged by a whole number, so that no viewer smears it. A drawing becomes PNG
-or PDF in a browser that is installed here, which draws it as readers see it.
+Frames are enlarged by an integer factor, so that no viewer interpolates them. Drawings are
+converted to PNG or PDF by an installed browser, which renders them as readers see them.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
     from PIL import Image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-"""The programs that draw, the first that is found."""
+"""Programs that can draw; the first one found is used."""
 
-_WIDE = 1200  # pixels, at least, of what is in pixels
-_POINTS = 396.0  # the width of a PDF: 5.5 inches, which is a column and a half
+_WIDE = 1200  # pixels of width of an exported frame, at least
+_POINTS = 396.0  # width of a PDF: 5.5 inches, one and a half columns
 _GAP, _FONT = 8, 22
-_SHARPER = 3  # pixels of a PNG for each of a drawing
+_SHARPER = 3  # pixels of a PNG per pixel of a drawing
 _PATIENCE = 120  # seconds
 _DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{.*?\n\}\n?(?=</style>)", re.DOTALL)
 
 
 def read_picture(path: Path) -> Image.Image:
-    """A picture of the store, in RGB; no program is started for it.
+    """Read an image of the store as RGB, without starting another program.
 
-    Raises PlatformError for what is no WebP or PNG, RefusedError for a damaged or huge one.
+    Raises PlatformError for formats other than WebP and PNG, RefusedError for damaged or huge
+    files.
     """
     from PIL import Image
 
@@ -51,12 +52,12 @@ def read_picture(path: Path) -> Image.Image:
 
 
 def read_frame(path: Path) -> Frame:
-    """A picture of the store as a frame (H, W, 3). Raises as `read_picture` does."""
+    """Read an image of the store as a frame (H, W, 3). Raises as `read_picture` does."""
     return np.asarray(read_picture(path))
 
 
 def write_frame(frame: Frame, path: Path) -> tuple[int, int]:
-    """Write a frame as PNG or PDF, by the ending, enlarged; return its width and height."""
+    """Write an enlarged frame as PNG or PDF, by the suffix; return its width and height."""
     from PIL import Image
 
     frame = upscale(frame, -(-_WIDE // frame.shape[1]))
@@ -69,9 +70,9 @@ def write_frame(frame: Frame, path: Path) -> tuple[int, int]:
 
 
 def pdf(frame: Frame) -> bytes:
-    """A PDF of one page that is the frame (H, W, 3), without loss; the same frame, the same bytes.
+    """Return a lossless one-page PDF of a frame (H, W, 3); equal frames give equal bytes.
 
-    Pillow would write it as JPEG.
+    Pillow would compress it as JPEG.
     """
     height, width, _ = frame.shape
     across, down = _POINTS, _POINTS * height / width
@@ -108,7 +109,7 @@ def _stream(about: str, data: bytes) -> bytes:
 
 
 def labelled_strip(moments: Sequence[tuple[str, Frame]]) -> Frame:
-    """Moments of a clip side by side on white, each under its label."""
+    """Return moments of a clip side by side on white, each below its label."""
     height, width, _ = moments[0][1].shape
     head = _FONT + _FONT // 2
     across = len(moments) * (width + _GAP) - _GAP
@@ -121,15 +122,15 @@ def labelled_strip(moments: Sequence[tuple[str, Frame]]) -> Frame:
 
 
 def draw_files(svg: Path, size: tuple[int, int], targets: Iterable[Path]) -> None:
-    """Draw an SVG of a size in pixels, as on a light page, into PNG and PDF files.
+    """Draw an SVG of a size in pixels, in its light version, into PNG and PDF files.
 
-    Raises PlatformError where no browser is found here, TargetError where it fails.
+    Raises PlatformError if no browser is installed, TargetError if it fails.
     """
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         raise PlatformError(
-            f"{svg.name}: a drawing becomes PNG or PDF by a browser, and there is none of "
-            f"{', '.join(BROWSERS)} here; install Chromium, or ask for --format svg"
+            f"{svg.name}: converting a drawing to PNG or PDF needs a browser, and none of "
+            f"{', '.join(BROWSERS)} was found; install Chromium, or use --format svg"
         )
     for target in targets:
         page = target.with_suffix(".html")
@@ -139,7 +140,7 @@ def draw_files(svg: Path, size: tuple[int, int], targets: Iterable[Path]) -> Non
 
 
 def _page(text: str, size: tuple[int, int]) -> str:
-    """A page that is nothing but a drawing; what it has for dark pages is left out."""
+    """Return a page that contains only the drawing, without its dark version."""
     width, height = size
     rules = f"@page {{ size: {width}px {height}px; margin: 0 }} body {{ margin: 0 }}"
     rules += f" svg {{ display: block; width: {width}px; height: {height}px }}"
@@ -158,7 +159,7 @@ def _browse(program: str, page: Path, target: Path, size: tuple[int, int]) -> No
         ],
     }
     quiet = ["--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    quiet += ["--no-sandbox"] if os.geteuid() == 0 else []  # it refuses to run for root otherwise
+    quiet += ["--no-sandbox"] if os.geteuid() == 0 else []  # otherwise it does not run as root
     profile = f"--user-data-dir={target.parent / 'profile'}"
     command = [program, *quiet, profile, *options[target.suffix], page.absolute().as_uri()]
     try:

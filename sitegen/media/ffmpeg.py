@@ -1,4 +1,4 @@
-"""The ffmpeg that encodes: where it is, and what it is called; neither NumPy nor Pillow is read."""
+"""The ffmpeg that encodes: its path and version; without importing NumPy or Pillow."""
 
 import functools
 import os
@@ -8,22 +8,21 @@ from importlib import metadata
 
 from sitegen.core.errors import PlatformError
 
-GET_ENCODER = "`pip install --force-reinstall imageio-ffmpeg` brings an ffmpeg that works"
-NONE_STARTS = f"no ffmpeg starts here: %s; {GET_ENCODER}, unless memory or processes are short here"
+GET_ENCODER = "`pip install --force-reinstall imageio-ffmpeg` installs a working ffmpeg"
+NONE_STARTS = f"no ffmpeg starts here: %s; {GET_ENCODER}, unless memory or processes are short"
 
 
 def encoder_version() -> str:
-    """What changes the bytes beside the frames and the spec, in one line; costs next to nothing.
+    """Return, in one line, the versions that affect the bytes of media; this is fast.
 
-    Imports neither imageio nor Pillow, and runs nothing as long as the ffmpeg is the wheel's own.
-    Raises PlatformError if there is no ffmpeg.
+    Imports neither imageio nor Pillow, and runs nothing if the ffmpeg is the wheel's own. Raises
+    PlatformError if there is no ffmpeg.
     """
     return version_of(os.environ.get("IMAGEIO_FFMPEG_EXE", ""))
 
 
 def executable() -> str:
-    """The path of the ffmpeg that is used. Raises PlatformError if there is none."""
-    os.environ.pop("FFREPORT", None)  # or each ffmpeg would write a report of the user's
+    """Return the path of the ffmpeg to use. Raises PlatformError if there is none."""
     try:
         from imageio.plugins.ffmpeg import get_exe
 
@@ -37,7 +36,7 @@ def executable() -> str:
 
 @functools.cache
 def version_of(override: str) -> str:
-    """What the wheel's executable is called, or another says of itself; and Pillow."""
+    """Return the version of the wheel's or another ffmpeg, and that of Pillow."""
     try:
         files = [] if override else metadata.files("imageio-ffmpeg") or []
         own = next((file.name for file in files if file.name.startswith("ffmpeg-")), "")

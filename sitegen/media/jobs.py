@@ -1,4 +1,4 @@
-"""What is to be made of a figure: the border between sampling and encoding."""
+"""Render jobs: the interface between sampling and encoding."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClipSource:
-    """A clip to be rendered: how to encode it, and its frames, uint8 (H, W, 3), made when taken.
+    """Clip to be rendered: its encoding, and its frames, uint8 (H, W, 3), produced on demand.
 
-    sampled: whether that takes sampling; if not, all of it was done by the work before
+    sampled: whether producing frames includes sampling; if not, `work` has done it before
     """
 
     spec: ClipSpec
@@ -28,14 +28,15 @@ class ClipSource:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """A figure ready to be rendered.
+    """Figure ready to be rendered.
 
-    levels: the level that each frame of a clip shows; empty for a figure that stands still
-    parameters: everything that the figure was made with, for the manifest
-    steps, work: how much there is to compute before any frame, and the doing of it, a step a turn
-    clips: "" the clip, "dark" its version for dark pages; rendered in this order, in turn
-    stills: what is written when all that is done, by name: each into the folder that it is given
-    results: what was measured, for the manifest; asked for in the end
+    levels: the level that each frame of a clip shows; empty for a still figure
+    parameters: all parameters of the figure, for the manifest
+    steps, work: number of computation steps before the first frame, and an iterator that does one
+        step at a time
+    clips: "" for the clip, "dark" for its version for dark pages; rendered in this order
+    stills: functions that write still images into a folder, by name, called after the clips
+    results: function that returns measurements for the manifest, called last
     """
 
     levels: tuple[int, ...]
@@ -48,5 +49,6 @@ class RenderJob:
 
     @property
     def length(self) -> int:
-        """How many steps of progress there are: frames of all clips, and the work beside."""
-        return len(self.levels) * len(self.clips) + self.steps
+        """Number of progress steps: frames of all clips, plus the steps of `work`."""
+        held = sum(clip.spec.opening + clip.spec.ending for clip in self.clips.values())
+        return len(self.levels) * len(self.clips) - held + self.steps

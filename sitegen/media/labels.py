@@ -1,75 +1,71 @@
-"""Words in pictures: labels, strips whose rows have names, and panels under theirs.
+"""Text in images: labels, strips with named rows, and panels below their names.
 
-The font is the one inside of Pillow, so that a label looks the same on every machine.
+The typeface travels with sitegen, so that labels look the same on every machine.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any
+from functools import cached_property
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from sitegen.media.frames import Colour, Frame, upscale
-
-_INDEX = 0.68  # size of an index, in sizes of its letter
-_LOWERED = 0.18  # how far its baseline lies lower, in the same measure
-_STRIP = 920  # pixels of width that the pictures of a strip may take, where they are small
-_STRIP_GAP = 4
-_FONT = 34
-_PANEL = 320  # pixels of width that a panel may take, with its share of the gaps
-_GAP = 24  # between panels and around them; even, like all that follows
+from sitegen.media.frames import Colour, Frame, enlarge
+from sitegen.media.look import labels as look
+from sitegen.media.typeface import font
 
 
 def label_width(words: str, size: int) -> int:
-    """The width in pixels of a label; what follows an underscore is an index."""
-    lengths = (float(_font(height).getlength(part)) for part, height, _ in _parts(words, size))
+    """Return the width in pixels of a label; text after an underscore is an index."""
+    lengths = (font(height).getlength(part) for part, height, _ in _parts(words, size))
     return round(sum(lengths))
 
 
 def write_label(frame: Frame, words: str, place: tuple[int, int], size: int, ink: Colour) -> Frame:
-    """A copy of a frame with a label; its middle and its baseline are at `place` (x, y)."""
+    """Return a copy of a frame with a label; `place` (x, y) is its centre and baseline."""
     image = Image.fromarray(frame)
     draw = ImageDraw.Draw(image)
     x, y = place[0] - label_width(words, size) / 2, place[1]
     for part, height, lower in _parts(words, size):
-        draw.text((x, y + lower), part, fill=ink, font=_font(height), anchor="ls")
-        x += _font(height).getlength(part)
+        draw.text((x, y + lower), part, fill=ink, font=font(height), anchor="ls")
+        x += font(height).getlength(part)
     return np.array(image)
 
 
-def strip(rows: Sequence[tuple[str, Sequence[Frame]]], paper: Colour, ink: Colour) -> Frame:
-    """Rows of square pictures, enlarged by a whole number, each row with its name on the left.
+def strip(
+    rows: Sequence[tuple[str, Sequence[Frame]]], paper: Colour, ink: Colour, *, smooth: bool = False
+) -> Frame:
+    """Lay out rows of square images, enlarged by an integer factor, with row names on the left.
 
-    Pictures are uint8 (side, side, 3), of one size, and as many in each row.
+    Images are uint8 (side, side, 3), all of one size; rows have equal length.
     """
     side = rows[0][1][0].shape[0]
     columns = len(rows[0][1])
-    factor = max(1, _STRIP // columns // side)
-    pitch = side * factor + _STRIP_GAP
-    words = max(label_width(name, _FONT) for name, _ in rows)
-    left = words + _FONT // 2
-    size = len(rows) * pitch - _STRIP_GAP, left + columns * pitch - _STRIP_GAP, 3
+    factor = max(1, look.STRIP_WIDTH // columns // side)
+    pitch = side * factor + look.STRIP_GAP
+    words = max(label_width(name, look.FONT) for name, _ in rows)
+    left = words + look.FONT // 2
+    size = len(rows) * pitch - look.STRIP_GAP, left + columns * pitch - look.STRIP_GAP, 3
     sheet = np.full(size, paper, np.uint8)
     for row, (name, pictures) in enumerate(rows):
-        top, middle = row * pitch, (words // 2, row * pitch + pitch // 2 + _FONT // 3)
-        sheet = write_label(sheet, name, middle, _FONT, ink)
+        top, middle = row * pitch, (words // 2, row * pitch + pitch // 2 + look.FONT // 3)
+        sheet = write_label(sheet, name, middle, look.FONT, ink)
         for column, picture in enumerate(pictures):
             start = left + column * pitch
-            shown = upscale(picture, factor)
+            shown = enlarge(picture, factor, smooth=smooth)
             sheet[top : top + shown.shape[0], start : start + shown.shape[1]] = shown
     return sheet
 
 
 @dataclass(frozen=True)
 class Panels:
-    """Panels side by side: a column of pictures for each way to sample, under its name.
+    """Layout of panels side by side: a column of images for each sampling method, with its name.
 
     labels: the names of the panels, from left to right
-    rows: pictures in each panel, one below the other
-    side: height and width in pixels of the square pictures
+    rows: images in each panel, from top to bottom
+    side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the names, 0 to 255 each
+    smooth: whether images are enlarged smoothly
     """
 
     labels: tuple[str, ...]
@@ -77,69 +73,65 @@ class Panels:
     side: int
     background: Colour
     ink: Colour
+    smooth: bool = False
 
     @property
     def factor(self) -> int:
-        """The whole number that pictures are enlarged by, even where it is above 1."""
-        fits = (_PANEL - _GAP) // self.side
+        """Integer factor by which images are enlarged, even if above 1."""
+        fits = (look.PANEL - look.GAP) // self.side
         return max(1, fits if fits < 2 else fits // 2 * 2)
 
     @property
     def picture(self) -> int:
-        """Height and width in pixels of a picture on the canvas."""
+        """Height and width in pixels of an image on the canvas."""
         return self.factor * self.side
 
     @cached_property
-    def font(self) -> int:
-        """The size of the names in pixels: the largest at which each stays over its panel."""
-        room = self.picture + _GAP // 2
-        sizes = range(_FONT, 8, -1)
+    def font_size(self) -> int:
+        """Font size in pixels: the largest at which each name fits its panel."""
+        room = self.picture + look.GAP // 2
+        sizes = range(look.FONT, 8, -1)
         widest = max(self.labels, key=len)
         return next((size for size in sizes if label_width(widest, size) <= room), 8)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the canvas in pixels."""
-        pitch = self.picture + _GAP
-        return self._top + self.rows * pitch, len(self.labels) * pitch + _GAP
+        pitch = self.picture + look.GAP
+        return self._top + self.rows * pitch - look.GAP, len(self.labels) * pitch - look.GAP
 
     def place(self, panel: int, row: int) -> tuple[int, int]:
-        """Top and left edge of a picture in pixels."""
-        pitch = self.picture + _GAP
-        return self._top + row * pitch, _GAP + panel * pitch
+        """Return the top and left edge of an image in pixels."""
+        pitch = self.picture + look.GAP
+        return self._top + row * pitch, panel * pitch
 
     @cached_property
     def canvas(self) -> Frame:
-        """The canvas (H, W, 3) with the names and without pictures."""
+        """Return the canvas (H, W, 3) with the names, without images."""
         sheet = np.full((*self.size, 3), self.background, np.uint8)
         for panel, label in enumerate(self.labels):
             middle = self.place(panel, 0)[1] + self.picture // 2
-            baseline = self._top - _GAP // 2 - self.font // 8
-            sheet = write_label(sheet, label, (middle, baseline), self.font, self.ink)
+            baseline = self._top - look.GAP // 2 - self.font_size // 8
+            sheet = write_label(sheet, label, (middle, baseline), self.font_size, self.ink)
         return sheet
 
     def draw(self, pictures: Sequence[Frame]) -> Frame:
-        """A new frame with the pictures of each panel, uint8 (rows, side, side, 3)."""
+        """Return a new frame with the images of each panel, uint8 (rows, side, side, 3)."""
         frame = self.canvas.copy()
         for panel, column in enumerate(pictures):
             for row, picture in enumerate(column):
                 top, left = self.place(panel, row)
                 spot = frame[top : top + self.picture, left : left + self.picture]
-                spot[:] = upscale(picture, self.factor)
+                spot[:] = enlarge(picture, self.factor, smooth=self.smooth)
         return frame
 
     @property
     def _top(self) -> int:
-        """Where the first row begins: below the names."""
-        return (_GAP + self.font + _GAP // 2) // 2 * 2
+        """Top of the first row, below the names."""
+        return (self.font_size + look.GAP) // 2 * 2
 
 
 def _parts(words: str, size: int) -> list[tuple[str, int, float]]:
-    """What is written after what: the text, its size, and how far its baseline is lowered."""
+    """Split a label into parts: the text, its size, and the offset of its baseline."""
     letter, _, index = words.partition("_")
-    return [(letter, size, 0.0), (index, round(_INDEX * size), _LOWERED * size)]
-
-
-@cache
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
+    return [(letter, size, 0.0), (index, round(look.INDEX * size), look.LOWERED * size)]

@@ -1,8 +1,8 @@
-"""Media and the manifest: the border between what makes pictures and what shows them.
+"""Media and the manifest: the interface between rendering and pages.
 
-`Record` is what rendering a figure made, as the store keeps it; `Media` is a record placed on a
-page; `Manifest` is all of them in page order, the text of `media.json`: sorted JSON, so that the
-same values are the same bytes. Reading trusts nothing: whatever does not fit is a RefusedError.
+`Record` is the stored result of rendering a figure; `Media` is a record placed on a page;
+`Manifest` lists all media in page order, and is stored as `media.json`. The JSON is sorted, so
+equal values have equal bytes. Parsing does not trust its input: invalid data is a RefusedError.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import without_twins
+from sitegen.core.files import reject_duplicate_keys
 
 VERSION = 1
-"""Version of `media.json` and of the records; raised when an old reader would misread a new one."""
+"""Version of `media.json` and records; incremented when old readers would misread new files."""
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 def _relative(path: str) -> str:
-    """Refuse a path that does not name something inside its folder, whoever reads it."""
+    """Reject paths that lead outside their folder."""
     if {"", ".", ".."} & set(path.split("/")) or re.search(r"[\\:?#\x00-\x1f]", path):
         raise ValueError("must be a relative path inside")
     return path
@@ -45,12 +45,12 @@ _Size: TypeAlias = Annotated[int, Field(gt=0)]
 
 @dataclass(frozen=True, config=_STRICT)
 class MediaFile:
-    """One encoded file: where it lies, what it weighs, what it shows. ValueError where it cannot.
+    """Encoded file: its path, size and content. Raises ValueError for invalid values.
 
-    path: relative uri in the build folder, or a plain file name while in the store
+    path: relative URI in the build folder, or a plain file name in the store
     bytes, width, height: above 0, sizes in pixels
     sha256: of the content, 64 hexadecimal digits
-    frames, fps: of a moving picture, None for a still one
+    frames, fps: of a clip; None for a still image
     """
 
     path: Annotated[str, AfterValidator(_relative)]
@@ -64,7 +64,7 @@ class MediaFile:
 
 @dataclass(frozen=True, config=_STRICT)
 class ModelRef:
-    """A model that a figure shows: its name and the sha256 of its file; `what` that file is."""
+    """Model that a figure shows: its name and the SHA-256 of its file; `what` that file is."""
 
     name: str
     sha256: _Digest
@@ -73,15 +73,15 @@ class ModelRef:
 
 @dataclass(frozen=True, config=_STRICT)
 class Record:
-    """What rendering a figure made; the store keeps it under the key of the figure.
+    """Result of rendering a figure, stored under the figure's key.
 
-    parameters: JSON values with lists, not tuples, so that they come back equal
-    levels: the level that each frame of the clip shows; empty for a figure that stands still
+    parameters: JSON values with lists, not tuples, so that they survive a round trip unchanged
+    levels: the level that each frame of the clip shows; empty for a still figure
     files: "mp4", "gif" and "poster" of a clip, with "-dark" for dark pages; "image" of a
         still, and "narrow" for the column of a phone; …
     seed: of all random numbers; None where a recording does not say it
-    results: what was measured: "summary", a sentence, "tables" of "caption", "columns" and "rows"
-    environment: what it was made with: device, precision, versions; decides nothing
+    results: measurements: "summary", a sentence, "tables" of "caption", "columns" and "rows"
+    environment: device, precision and versions; they do not affect the key
     """
 
     kind: str
@@ -105,10 +105,10 @@ class MediaAxis:
 
 @dataclass(frozen=True, config=_STRICT)
 class Media:
-    """A record placed on a page, under an id and with the author's words.
+    """Record placed on a page, with an id and the author's words.
 
     axis: what a viewer reads of the levels of its first model
-    choice: that its samples were chosen, and from how many; empty where they were not
+    choice: note that its samples were selected, and from how many; empty if they were not
     sigmas: in manifests of 0.1.0, the blur scale σ_B in pixels of each of the record's levels
     """
 
@@ -121,23 +121,15 @@ class Media:
     choice: str = ""
     sigmas: tuple[int | float, ...] = ()
 
-    @property
-    def values(self) -> tuple[int | float, ...]:
-        """The value of each of the record's levels on the axis; empty where not all are known."""
-        if self.axis is None:
-            return self.sigmas
-        known = all(0 <= level < len(self.axis.values) for level in self.record.levels)
-        return tuple(self.axis.values[level] for level in self.record.levels) if known else ()
-
 
 @dataclass(frozen=True, config=_STRICT)
 class Manifest:
-    """Every figure of a site in page order; `media.json` in the build folder."""
+    """All figures of a site in page order; `media.json` in the build folder."""
 
     figures: tuple[Media, ...]
 
     def to_json(self) -> str:
-        """The text of `media.json`. Raises ValueError for a value that JSON cannot hold."""
+        """Return the text of `media.json`. Raises ValueError for values that are not JSON."""
         figures = _MANIFEST.dump_python(self, exclude_defaults=True)["figures"]
         return _dump(
             {"version": VERSION, "figures": [each.pop("record") | each for each in figures]}
@@ -145,7 +137,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Read `media.json`. Raises RefusedError if it is damaged or of a newer version."""
+        """Parse `media.json`. Raises RefusedError if it is damaged or of a newer version."""
         return _read(
             _MANIFEST, text, "media.json is damaged: {}; run `sitegen build` to make it again"
         )
@@ -155,12 +147,12 @@ _RECORD, _MANIFEST = TypeAdapter(Record), TypeAdapter(Manifest)
 
 
 def record_to_json(record: Record) -> str:
-    """The text of a record. Raises ValueError for a value that JSON cannot hold."""
+    """Return the text of a record. Raises ValueError for values that are not JSON."""
     return _dump({"version": VERSION, **_RECORD.dump_python(record, exclude_defaults=True)})
 
 
 def record_from_json(text: str) -> Record:
-    """Read a record. Raises RefusedError if it is damaged or of a newer version."""
+    """Parse a record. Raises RefusedError if it is damaged or of a newer version."""
     return _read(_RECORD, text, "a stored record is damaged: {}")
 
 
@@ -169,12 +161,12 @@ def _dump(value: object) -> str:
 
 
 def _versioned(text: str) -> dict[str, Any]:
-    """The top object of `text` without its version, which must be ours.
+    """Parse the top-level object, check its version, and return it without the version.
 
-    It can be written again: no doubled keys, no NaN, no half characters.
+    Rejects text that cannot be written again: duplicate keys, NaN, lone surrogates.
     """
     try:
-        top = json.loads(text, object_pairs_hook=without_twins)
+        top = json.loads(text, object_pairs_hook=reject_duplicate_keys)
         json.dumps(top, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -190,14 +182,14 @@ def _versioned(text: str) -> dict[str, Any]:
 
 
 def _read(kind: TypeAdapter[T], text: str, damaged: str) -> T:
-    """Make a value out of JSON. Raises RefusedError with the first thing that is wrong."""
+    """Parse JSON into a value. Raises RefusedError with the first problem."""
     try:
         top = _versioned(text)
         if kind is _MANIFEST and isinstance(top.get("figures"), list):
             top["figures"] = [_with_record(each) for each in top["figures"]]
         value = kind.validate_json(json.dumps(top))
         if kind.dump_python(value, mode="json", exclude_defaults=True) != top:
-            raise ValueError("it holds null, or nothing, where a field should be left out")
+            raise ValueError("it has null, or nothing, where a field should be omitted")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
@@ -209,7 +201,7 @@ def _read(kind: TypeAdapter[T], text: str, damaged: str) -> T:
 
 
 def _with_record(entry: Any) -> Any:
-    """An entry of `media.json`, in which a record and its place lie flat, as a `Media` has them."""
+    """Convert an entry of `media.json`, which is flat, to the nested form of `Media`."""
     if not isinstance(entry, dict):
         return entry
     own = {"id", "page", "alt", "caption", "axis", "sigmas", "choice"} & entry.keys()

@@ -1,8 +1,8 @@
-"""What of an MP4 file keeps browsers from playing it, read from its boxes; nothing is decoded.
+"""Checks whether browsers can play an MP4 file, by its boxes; nothing is decoded.
 
-A file is a row of boxes, each with its size and a name of four letters (ISO/IEC 14496-12). `moov`
-is the index, and in it `stsd` names the codec of each track; `avcC` (ISO/IEC 14496-15) has the
-profile and the pixel format of H.264.
+A file is a sequence of boxes, each with its size and a name of four letters (ISO/IEC 14496-12).
+`moov` is the index, and in it `stsd` names the codec of each track; `avcC` (ISO/IEC 14496-15) has
+the profile and the pixel format of H.264.
 """
 
 import mmap
@@ -15,12 +15,12 @@ _Data: TypeAlias = bytes | mmap.mmap
 _PLAYED = frozenset({66, 77, 100})
 _PROFILES = {66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10"}
 _PROFILES |= {122: "High 4:2:2", 244: "High 4:4:4"}
-_WIDE_PROFILES = frozenset({100, 110, 122, 144, 244})  # whose avcC tells the pixel format
+_WIDE_PROFILES = frozenset({100, 110, 122, 144, 244})  # whose avcC has the pixel format
 _SUBSAMPLING = {0: "grey", 1: "yuv420p", 2: "yuv422p", 3: "yuv444p"}
 _HEARD = frozenset({b"mp4a", b".mp3", b"Opus", b"fLaC"})
-"""The sounds that browsers play: AAC, MP3, Opus and FLAC."""
+"""Audio codecs that browsers play: AAC, MP3, Opus and FLAC."""
 
-_ENTRY = 78  # bytes of a picture's sample entry before its own boxes
+_ENTRY = 78  # bytes of a video sample entry before its own boxes
 
 _ENCODE = "encode it again: ffmpeg -i IN.mp4 -c:v libx264 -pix_fmt yuv420p -movflags +faststart"
 _MOVE = "move it to the front: ffmpeg -i IN.mp4 -c copy -movflags +faststart OUT.mp4"
@@ -32,7 +32,7 @@ _SOUND = (
 
 
 class _Box(NamedTuple):
-    """A box by its name; `start` and `end` are those of its content."""
+    """Box with its name; `start` and `end` are those of its content."""
 
     kind: bytes
     start: int
@@ -40,7 +40,7 @@ class _Box(NamedTuple):
 
 
 def clip_faults(path: Path) -> list[str]:
-    """Say what keeps browsers from playing the clip at once, and what to do; empty if nothing.
+    """Return why browsers would not play the clip at once, with remedies; empty if they do.
 
     Raises OSError if the file cannot be read.
     """
@@ -50,13 +50,13 @@ def clip_faults(path: Path) -> list[str]:
             kinds = [box.kind for box in boxes]
             late = kinds.index(b"moov") > kinds.index(b"mdat")
             faults = _index_faults(data, boxes[kinds.index(b"moov")])
-    except ValueError:  # there is no such box, no byte, or a box of another size
-        return [f"is no MP4, or damaged or cut short; {_ENCODE} OUT.mp4"]
-    return faults + ([f"has its index at the end, so that it plays late; {_MOVE}"] if late else [])
+    except ValueError:  # a box or byte is missing, or a box has a wrong size
+        return [f"is not an MP4, or damaged or truncated; {_ENCODE} OUT.mp4"]
+    return faults + ([f"has its index at the end, so that it starts late; {_MOVE}"] if late else [])
 
 
 def mp4_size(data: bytes) -> tuple[int, int] | None:
-    """The width and height of the first track of an MP4 that has them, turned as it is shown."""
+    """Return the displayed width and height of the first track of an MP4 that has them."""
     try:
         for movie in _boxes(data, _Box(b"", 0, len(data)), b"moov"):
             for track in _boxes(data, movie, b"trak"):
@@ -71,14 +71,14 @@ def mp4_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _boxes(data: _Data, outer: _Box, kind: bytes | None = None) -> Iterator[_Box]:
-    """Walk over the boxes in another one, of all kinds or one, without reading their content."""
+    """Yield the boxes in another one, of all kinds or one, without reading their content."""
     _, start, end = outer
     while start < end:
         head = data[start : start + 16]
         size, header = int.from_bytes(head[:4], "big"), 8
         if size == 1:
             size, header = int.from_bytes(head[8:16], "big"), 16
-        size = size or end - start  # 0 says that the box is the last one
+        size = size or end - start  # 0 means that the box is the last one
         if len(head) < header or size < header or start + size > end:
             raise ValueError("the boxes do not fit into each other")
         if kind is None or head[4:8] == kind:
@@ -87,7 +87,7 @@ def _boxes(data: _Data, outer: _Box, kind: bytes | None = None) -> Iterator[_Box
 
 
 def _inside(data: _Data, box: _Box, *kinds: bytes | None) -> _Box:
-    """Find the first box of a name, or of any, in another one; in that the first of the next."""
+    """Return the first box of a name, or of any, in another one; then inside it the next name."""
     for kind in kinds:
         found = next(_boxes(data, box, kind), None)
         if found is None:
@@ -97,7 +97,7 @@ def _inside(data: _Data, box: _Box, *kinds: bytes | None) -> _Box:
 
 
 def _index_faults(data: _Data, movie: _Box) -> list[str]:
-    """Look at each track that shows pictures, and at those of sound beside them."""
+    """Check each video track, and the audio tracks of a file with video."""
     faults, pictures, sounds = [], 0, {}
     for track in _boxes(data, movie, b"trak"):
         media = _inside(data, track, b"mdia")
@@ -119,7 +119,7 @@ def _index_faults(data: _Data, movie: _Box) -> list[str]:
 def _track_faults(kind: bytes, entry: bytes) -> list[str]:
     if kind not in (b"avc1", b"avc3"):
         codec = kind.decode("ascii", "replace")
-        return [f"has the codec {codec}, and only H.264 (avc1) plays everywhere; {_ENCODE} OUT.mp4"]
+        return [f"has the codec {codec}; only H.264 (avc1) plays everywhere; {_ENCODE} OUT.mp4"]
     if len(entry) < _ENTRY:
         raise ValueError("a box is too short")
     _, start, end = _inside(entry, _Box(kind, _ENTRY, len(entry)), b"avcC")
@@ -145,7 +145,7 @@ def _format_faults(setup: bytes) -> list[str]:
 
 
 def _pixels(setup: bytes) -> str:
-    """The pixel format: it stands behind the parameter sets, and may be left out for High."""
+    """Return the pixel format, which follows the parameter sets, and is optional for High."""
     at = 6
     for count in (setup[5] & 31, None):
         if count is None:

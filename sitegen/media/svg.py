@@ -1,8 +1,8 @@
-"""SVG pictures of an author's: their size, and whether they are nothing but pictures.
+"""SVG images of the author's: their size, and checks that they are only images.
 
-A browser runs no script of an SVG that stands in an `<img>`, but it does when a reader opens the
-file by itself, on the site's own address. And it loads nothing that such a picture refers to
-outside itself, so the picture would lack it. Both are refused.
+A browser runs no script of an SVG in an `<img>`, but it does if a reader opens the file itself, on
+the site's address. It also loads nothing that an SVG in an `<img>` refers to outside the file, so
+the image would be incomplete. Both are rejected.
 """
 
 import re
@@ -20,10 +20,11 @@ _PIXELS |= {"q": 96 / 101.6}
 
 
 def svg_size(data: bytes) -> tuple[int, int]:
-    """The width and height of an SVG picture in pixels, at least 1.
+    """Return the width and height of an SVG image in pixels, at least 1.
 
-    From `width` and `height` in absolute units (CSS Values 4, §6.2: 96 pixels an inch), else from
-    the `viewBox`. Raises ValueError for what is no SVG, has no size, or is more than a picture.
+    They come from `width` and `height` in absolute units (CSS Values 4, §6.2: 96 pixels an inch),
+    else from the `viewBox`. Raises ValueError if the data is not SVG, has no size, or is more than
+    an image.
     """
     reading = _Reading()
     try:
@@ -34,7 +35,7 @@ def svg_size(data: bytes) -> tuple[int, int]:
 
 
 class _Reading:
-    """One pass over the file, which stops at the first thing that a picture has no need of."""
+    """One pass over the file, which stops at the first thing that images do not need."""
 
     def __init__(self) -> None:
         self.root: Mapping[str, str] = {}
@@ -64,7 +65,7 @@ class _Reading:
         for key, value in attributes.items():
             _attribute(local.lower(), key.rpartition(" ")[2].lower(), value)
 
-    def _text(self, text: str) -> None:  # what imports from outside can only be meant as style
+    def _text(self, text: str) -> None:  # an import can only be CSS
         if _OUTSIDE.search(text):
             _refuse("a style that loads from outside the file", "put it inside")
 
@@ -103,7 +104,7 @@ def _size(root: Mapping[str, str]) -> tuple[int, int]:
 
 
 def _pixels(length: str) -> float | None:
-    """A length in absolute units in pixels; None where it is missing or relative, as in 100%."""
+    """Return an absolute length in pixels; None if it is missing or relative, as in 100%."""
     found = _LENGTH.fullmatch(length)
     try:
         return float(found[1]) * _PIXELS[found[2].lower()] if found else None

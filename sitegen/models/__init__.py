@@ -1,4 +1,4 @@
-"""The models of a site: which there are, `sitegen add`, new cards, priors, `sitegen train`.
+"""Models of a site: registry, `sitegen add`, new cards, priors, and the front end of training.
 
-It may know core, the model (`ihdm`) and the config; torch only where a network is run.
+It may import core, `generative` and config; it imports torch only to run a network.
 """

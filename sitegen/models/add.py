@@ -21,8 +21,8 @@ from sitegen.core.files import (
     digest_bytes,
     flush_folder,
     platform_errors,
+    remove_stale_temporaries,
     sha256,
-    sweep,
     temporary_folder,
     write_atomic,
 )
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Added:
+class AddResult:
     """What was done: the model's card, the files that were written, and what to tell of it.
 
     entered: whether the model is new in `site.toml`
@@ -73,7 +73,7 @@ class _Plan:
     data: Path | None
 
 
-def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> Added:
+def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> AddResult:
     """Add a checkpoint to the site of `config` under a name.
 
     A model that is there already, of that very checkpoint, and has no prior gets one of the images.
@@ -84,15 +84,17 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     """
     text = require_config(config)
     site = parse_site(text, config)
-    lacking = _without_prior(site, name, options)
-    if lacking is not None and options.data is not None:
+    without_prior = _without_prior(site, name, options)
+    if without_prior is not None and options.data is not None:
         from sitegen.generative.data.prior import read_prior
         from sitegen.models.priors import add_prior
 
-        prior, states = add_prior(lacking, options.data)
-        card = read_card(lacking)
+        prior, states = add_prior(without_prior, options.data)
+        card = read_card(without_prior)
         told = _grey_notes(read_prior(prior, card))
-        return Added(name, card, (prior, lacking), told, config, entered=False, states=states)
+        return AddResult(
+            name, card, (prior, without_prior), told, config, entered=False, states=states
+        )
     _require_free(name, site, text, config)
     notes: list[str] = []
     weights = weights_file(options.checkpoint)
@@ -116,7 +118,7 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     card = read_card(files[-1]) if files else card
     told = _grey_notes(bank) if options.data and bank else ()
     number = None if bank is None else len(bank)
-    return Added(name, card, files, (*notes, *told), config, states=number)
+    return AddResult(name, card, files, (*notes, *told), config, states=number)
 
 
 def _grey_notes(prior: "Prior") -> tuple[str, ...]:
@@ -127,7 +129,7 @@ def _grey_notes(prior: "Prior") -> tuple[str, ...]:
     return (f"the images are grey, and the model makes images in colour, {words}",)
 
 
-def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Added:
+def add_recording(config: Path, name: str, file: Path, subject: str = "") -> AddResult:
     """Add a recording to the site of `config` under a name; no torch is imported.
 
     What is not a recording of `sitegen.record` is written as one into the model's folder. Raises as
@@ -162,10 +164,10 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
 
     with model_folder(site.root / "models" / name, write, entered) as files:
         _enter(config, name, entry)
-    return Added(name, cards[0], files, tuple(notes), config)
+    return AddResult(name, cards[0], files, tuple(notes), config)
 
 
-def add_shipped(config: Path, name: str) -> Added:
+def add_shipped(config: Path, name: str) -> AddResult:
     """Add a model that travels with sitegen to the site of `config`, under its own name.
 
     Raises ConfigError for a name that is taken, and for one that no such model has.
@@ -180,7 +182,7 @@ def add_shipped(config: Path, name: str) -> Added:
         )
     _enter(config, name, {"path": f"models/{name}"})
     source = site_models(load_site(config))[name]
-    return Added(name, source.card, (), (), config)
+    return AddResult(name, source.card, (), (), config)
 
 
 def _require_free(name: str, site: Site, text: str, config: Path) -> None:
@@ -285,7 +287,7 @@ def model_folder(
     was there before. Raises ConfigError if other files of these names are there, PlatformError if
     the disk fails.
     """
-    sweep(folder.parent)
+    remove_stale_temporaries(folder.parent)
     made = [path for path in (folder, folder.parent) if not path.exists()]
     with contextlib.ExitStack() as undo:
         undo.callback(lambda: None if wanted() else _remove(made))

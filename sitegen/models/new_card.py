@@ -1,9 +1,8 @@
-"""The card of a checkpoint that comes without one: what the file tells, what the images tell, and
-what only its author knows.
+"""Cards for checkpoints that have none, from the file, the images and the author's answers.
 
-Names and shapes of the weights tell the network, the images their size. Nothing tells the number
-of levels, the blur and the noise, or a DDPM's schedule: those are asked for. The number of heads is
-taken to be 1, which all published configurations have, unless told.
+Names and shapes of the weights determine the network, and the images their size. Nothing records
+the number of levels, the blur and the noise, or a DDPM's schedule, so the author is asked. The
+default number of heads is 1, as in all published configurations.
 """
 
 import shlex
@@ -28,7 +27,7 @@ from sitegen.models.registry import is_approximate, measured
 
 HEADS = 1
 KNOWN_STEPS = 1000
-"""The timesteps that a network knows where they are rescaled, whatever their number."""
+"""Timesteps that a network is trained for if they are rescaled, whatever the number of levels."""
 
 HEADS_FAULT = (
     "The number of attention heads leaves no trace in a checkpoint; it was taken to be 1, as in "
@@ -38,7 +37,7 @@ HEADS_FAULT = (
 
 @dataclass(frozen=True)
 class AddOptions:
-    """What the author says of a checkpoint; None is what was left open.
+    """Options of `sitegen add` for a checkpoint; None if not given.
 
     Sizes are in pixels, noise levels in [0, 1] pixel units. `kind` is "ihdm" or "ddpm";
     `noise_schedule` is a DDPM's. `subject` says what the images show, in the plural.
@@ -59,18 +58,18 @@ class AddOptions:
     subject: str | None = None
 
     def given(self) -> tuple[str, ...]:
-        """The options that say something of the network and its training."""
+        """Return the options given that describe the network and its training."""
         others = ("checkpoint", "data", "subject")
         return self.among(*(name for name in vars(self) if name not in others))
 
     def among(self, *names: str) -> tuple[str, ...]:
-        """Those of these fields that say something, as the command line calls them."""
+        """Return the command-line names of those of these fields that are given."""
         return tuple(option(name) for name in names if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True)
 class Question:
-    """What only the author knows: a field of `AddOptions`, and what to offer on a terminal."""
+    """Question to the author: a field of `AddOptions`, the words, and the default answer."""
 
     field: str
     words: str
@@ -83,7 +82,7 @@ _DATA = Question("data", "its training images: a folder, or files of MNIST's or 
 _SIZE = Question("image_size", "side of its images in pixels, to which these are scaled")
 SUBJECT = Question(
     "subject",
-    'what its images show, in the plural, for those who cannot see them: "cartoon faces"',
+    'what its images show, in the plural, for text alternatives: "cartoon faces"',
     "",
 )
 _HEADS = Question("heads", "number of attention heads (published: 1)", HEADS)
@@ -105,19 +104,19 @@ _HEAT = ("preset", "blur_sigma_min", "blur_sigma_max", "training_noise_std", "sa
 
 
 def option(field: str) -> str:
-    """The command line's name of a field."""
+    """Return the command-line option for a field."""
     return f"--{field.replace('_', '-')}"
 
 
 def new_model(
     options: AddOptions, found: CheckpointInfo, ask: Ask | None
 ) -> tuple[AddOptions, ModelCard, list[str]]:
-    """A checkpoint's card without weights and prior, with nothing left open that decides pictures.
+    """Return a checkpoint's card without weights and prior, complete in all that affects images.
 
-    It comes with the complete options, and notes of what was settled without the author's word.
-    What is missing is asked for one by one, or, where nobody can be asked, told all at once by a
-    ConfigError. That is also raised, in the words of the card, for values that cannot be, and for
-    what is of the other kind; RefusedError for images or a network that cannot be used.
+    Also returns the completed options, and notes on defaults that were assumed. Asks for missing
+    values one by one; without `ask`, raises a ConfigError that lists all of them. Raises
+    ConfigError, as the card does, for invalid values and for options of the other kind, and
+    RefusedError for images or a network that cannot be used.
     """
     kind = options.kind or ("ddpm" if found.learned_variance and not options.preset else "ihdm")
     ddpm = kind == "ddpm"
@@ -127,9 +126,9 @@ def new_model(
             "`sitegen inspect` shows what it is"
         )
     if ddpm and (alien := options.among(*_HEAT)):
-        raise ConfigError(f"a DDPM has no {', '.join(alien)}; leave that out")
+        raise ConfigError(f"a DDPM has no {', '.join(alien)}; leave it out")
     if not ddpm and options.noise_schedule is not None:
-        raise ConfigError("--noise-schedule is of a DDPM; leave it out, or give --kind ddpm")
+        raise ConfigError("--noise-schedule is only for a DDPM; leave it out, or give --kind ddpm")
     answers = _Answers(options, () if ddpm else found.presets, ask)
     try:
         answers.complete(kind)
@@ -141,7 +140,7 @@ def new_model(
         if not answers.given:
             raise
         again = shlex.join(word for pair in answers.given for word in pair)
-        raise type(error)(f"{error}\nwhat you answered, to be given again: {again}") from error
+        raise type(error)(f"{error}\nyour answers, as options for the next try: {again}") from error
     if ddpm:
         return options, card, _ddpm_notes(options, card)
     card = measured(card) if options.data is not None else card
@@ -149,7 +148,7 @@ def new_model(
 
 
 class _Answers:
-    """Options that are being completed, and the questions that nobody could be asked."""
+    """Options being completed, and the questions that could not be asked."""
 
     def __init__(self, options: AddOptions, presets: tuple[str, ...], ask: Ask | None) -> None:
         self.options = options
@@ -160,7 +159,7 @@ class _Answers:
         self._sides: dict[Path | None, int | None] = {}
 
     def complete(self, kind: str) -> None:
-        """Have everything filled that a model of the kind takes. Raises as `new_model` does."""
+        """Complete all options that a model of the kind needs. Raises as `new_model` does."""
         if self._presets and self._ask is not None and not self.options.given():
             fits = " or ".join(self._presets)
             words = f"it has the network of {fits}; the preset, if it was trained like that, or "
@@ -179,7 +178,7 @@ class _Answers:
             rows = [f"  {option(each.field):22} {each.words}" for each in self._missing]
             if fits := " or ".join(f"--preset {name}" for name in self._presets):
                 rows.append(f"or, if it was trained like that, {fits}")
-            words = "a checkpoint does not say all that sampling takes; give\n"
+            words = "a checkpoint does not record everything that sampling needs; give\n"
             raise ConfigError(f"{self.options.checkpoint}: {words}" + "\n".join(rows))
         if self.options.preset is None and self._ask is not None:
             if kind == "ihdm":
@@ -191,14 +190,14 @@ class _Answers:
             self._get(SUBJECT)
 
     def side(self) -> int | None:
-        """The side of the images, which are looked at once; None where they do not tell."""
+        """Return the side of the images, read once; None if they have no common size."""
         data = self.options.data
         if data is not None and data not in self._sides:
             self._sides[data] = image_side(data)
         return self._sides.get(data)
 
     def _get(self, question: Question) -> None:
-        """Have a field filled, unless it is already or cannot be."""
+        """Ask for a field unless it is set; note it as missing if nobody can be asked."""
         if getattr(self.options, question.field) is not None:
             return
         if self._ask is None:
@@ -210,7 +209,7 @@ class _Answers:
 
 
 def _noise(options: AddOptions) -> float:
-    """The sampling noise: the author's, or in its usual ratio to the training noise."""
+    """Return the sampling noise: the author's, or the usual multiple of the training noise."""
     if options.sampling_noise_std is not None:
         return options.sampling_noise_std
     assert options.training_noise_std is not None
@@ -218,7 +217,7 @@ def _noise(options: AddOptions) -> float:
 
 
 def _prior_serves(options: AddOptions) -> bool:
-    """Whether a prior travels with the preset, if there is one, that is one for this model."""
+    """Return whether sitegen ships a prior for the preset that fits the options."""
     if options.preset is None:
         return False
     card = preset(options.preset)
@@ -228,7 +227,7 @@ def _prior_serves(options: AddOptions) -> bool:
 
 
 def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
-    """What was settled without the author's word; `side` is that of the images, where they tell."""
+    """Return notes on assumed defaults; `side` is that of the images if they have a common one."""
     lines = []
     if options.data is not None and side != card.image_size:
         own = f"are {side}×{side} pixels" if side else "are not squares of one size"
@@ -247,13 +246,13 @@ def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
 
 
 def with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | None) -> AddOptions:
-    """The options for a model that has its `own` card, which leaves open at most its images.
+    """Return the options for a model that has its `own` card, completed by its images if needed.
 
-    Raises ConfigError for what the card says already, and for images that nobody can be asked for.
+    Raises ConfigError for options that the card decides, and if images are missing and `ask` is.
     """
     if options.given():
         said = ", ".join(options.given())
-        raise ConfigError(f"{where}: this card says all of it; leave out {said}")
+        raise ConfigError(f"{where}: this card decides all of it; leave out {said}")
     if options.subject:
         line = f"subject = {quoted(options.subject)}"
         raise ConfigError(f"{where}: write {line} into this card, above its tables, not --subject")
@@ -283,7 +282,7 @@ def _blur(card: ModelCard) -> BlurRange:
 
 
 def _from_file(options: AddOptions, found: CheckpointInfo, kind: str) -> ModelCard:
-    """The card of a network that was read off its file; `options` are complete but for heads."""
+    """Return the card of a network read from its file; `options` are complete except for heads."""
     assert found.architecture is not None
     values: Any = options
     common: dict[str, Any] = {
@@ -313,7 +312,7 @@ def _from_file(options: AddOptions, found: CheckpointInfo, kind: str) -> ModelCa
         variance="fixed_small" if found.learned_variance else "fixed_large",
         rescale_timesteps=values.levels != KNOWN_STEPS,
     )
-    unet = replace(unet, use_new_attention_order=False)  # as programs of the time have it
+    unet = replace(unet, use_new_attention_order=False)  # as in programs of that time
     return ModelCard(**common, kind="ddpm", unet=unet, diffusion=diffusion)
 
 
@@ -324,7 +323,7 @@ def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
         lines.append("attention heads: 1; --heads N if it was trained with others")
     if card.diffusion.rescale_timesteps:
         lines.append(
-            f"timesteps are told to the network as if there were {KNOWN_STEPS}; where it was "
-            "trained otherwise, set rescale_timesteps in the card to false"
+            f"timesteps are scaled to {KNOWN_STEPS} for the network; if it was trained otherwise, "
+            "set rescale_timesteps in the card to false"
         )
     return [*lines, f'variance in sampling: "{card.diffusion.variance}", which the card can change']

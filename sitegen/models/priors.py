@@ -8,24 +8,27 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, read_text, write_atomic
 from sitegen.generative.card.card import CARD_NAME, ModelCard, read_card
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png, read_images
-from sitegen.generative.data.prior import PRIOR_NAME, Prior, draw_places, make_prior
-
-COUNT = 1000
-"""How many training images a bank keeps, which is as many starts as there are."""
+from sitegen.generative.data.prior import (
+    PRIOR_IMAGES,
+    PRIOR_NAME,
+    Prior,
+    draw_places,
+    make_prior,
+)
 
 
 def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
-    """A prior of training images, and the first of them as the model sees it, a PNG; read once.
+    """Make a prior of training images, and a PNG of the first of them as the model sees it.
 
-    `data` are a folder of pictures, or MNIST-format files. Of pictures no more are read than a bank
-    keeps, and the first. Raises RefusedError when no usable images are there, or they do not fit
-    the card.
+    `data` is a folder of pictures, or MNIST-format files. `PRIOR_IMAGES` of the images are used, or
+    all if there are fewer; of a folder only these and the first are read. Raises RefusedError when
+    no usable images are there, or they do not fit the card.
     """
     more = 0  # images at the start that the bank does not keep
 
     def choose(many: int) -> list[int]:
         nonlocal more
-        drawn = draw_places(many, COUNT)
+        drawn = draw_places(many, PRIOR_IMAGES)
         more = int(0 not in drawn)
         return [0] * more + drawn
 
@@ -40,7 +43,7 @@ def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
             f"{data}: its images are {found} and do not fit the model, whose images are {wanted}; "
             "give the images that it was trained on"
         )
-    return make_prior(images[more:], card, COUNT, data.name), as_png(images[0])
+    return make_prior(images[more:], card, PRIOR_IMAGES, data.name), as_png(images[0])
 
 
 def add_prior(card_path: Path, data: Path) -> tuple[Path, int]:

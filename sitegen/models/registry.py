@@ -1,4 +1,4 @@
-"""The models of a site as files: their cards, weights and priors, without torch."""
+"""Registry of a site's models as files: their cards, weights and priors, without torch."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,18 +26,18 @@ from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint
 
 _LARGE = 1 << 30
-"""Bytes of a checkpoint that is looked at before it is read whole; no other part has more."""
+"""Bytes above which a checkpoint is inspected before it is hashed; other parts are never larger."""
 APPROXIMATE = "Approximate prior:"
-"""How a card's fault begins that says so."""
+"""Beginning of the fault in a card that reports an approximate prior."""
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's parts lie; `prior` and `example` are None when its card names none.
+    """Paths of a model's parts; `prior` and `example` are None if its card names none.
 
-    The digests are of the files as they were when first asked for; but the pinned digest of weights
-    is believed until they are loaded, or the source is `verified`. `remembered` is that of weights
-    which are not there and which the card does not pin, where the store knows it.
+    Digests are computed once, on first use. The pinned digest of weights is trusted until they are
+    loaded, unless the source is `verified`. `remembered` is the digest, known from the store, of
+    missing weights that the card does not pin.
     """
 
     name: str
@@ -51,18 +51,18 @@ class ModelSource:
 
     @property
     def available(self) -> bool:
-        """Whether the weights, and the prior that the card names, are there."""
-        return self.lacking is None
+        """True if the weights, and the prior that the card names, exist."""
+        return self.missing_file is None
 
     @property
-    def lacking(self) -> Path | None:
-        """The file, weights or prior, that is not there; None where the model is available."""
+    def missing_file(self) -> Path | None:
+        """Missing file, weights or prior; None if the model is available."""
         files = filter(None, (self.weights, self.prior))
         return next((file for file in files if not file.is_file()), None)
 
     @cached_property
     def weights_sha256(self) -> str:
-        """The digest of the weights; where the file is elsewhere, the pinned or remembered one."""
+        """Digest of the weights; the pinned or remembered one if the file is missing."""
         pin = self.card.weights.sha256 if self.card.weights else None
         known = pin or self.remembered
         if known and not self.weights.exists():
@@ -70,30 +70,30 @@ class ModelSource:
         with self._telling_what_to_do():
             size = regular_size(self.weights, "checkpoint")
             if size > _LARGE and self.card.recording is None:
-                read_contents(self.weights)  # what is no checkpoint is not read whole
+                read_contents(self.weights)  # rejects other large files before they are hashed
             if pin is None:
                 return checkpoint_digest(self.weights)
             return sha256(self.weights) if self.verified else pin
 
     @cached_property
     def prior_sha256(self) -> str | None:
-        """The digest of the prior, likewise."""
+        """Digest of the prior; the pinned one if the file is missing."""
         return _digest(self.prior, self.card.prior, "prior")
 
     @cached_property
     def example_sha256(self) -> str | None:
-        """The digest of the example, likewise."""
+        """Digest of the example; the pinned one if the file is missing."""
         return _digest(self.example, self.card.example, "example")
 
     def require_usable(self) -> None:
-        """Raise RefusedError, saying what to do, unless there is all that sampling takes."""
+        """Raise RefusedError, with what to do, unless all files for sampling exist."""
         with self._telling_what_to_do():
             regular_size(self.weights, "checkpoint")
         if self.prior is not None:
             regular_size(self.prior, "prior")
         if self.prior is not None or "prior" not in self.card.abilities:
             return
-        first = "" if self.card_path else f"take [models.{self.name}] out of site.toml, and "
+        first = "" if self.card_path else f"remove [models.{self.name}] from site.toml, and "
         raise RefusedError(
             f"the model {self.name} has no prior, so there is nothing to start from; {first}make "
             "one from a folder of training images, DIR, in the folder of site.toml with\n"
@@ -102,17 +102,17 @@ class ModelSource:
 
     @property
     def approximate(self) -> bool:
-        """Whether the starts are not made of the model's training images, as its card says."""
+        """True if, by its card, the prior is not made from the model's training images."""
         return is_approximate(self.card)
 
     @property
     def pinned(self) -> bool:
-        """Whether the card says the digest of the weights."""
+        """True if the card has the digest of the weights."""
         return self.card.weights is not None and self.card.weights.sha256 is not None
 
     @contextmanager
     def _telling_what_to_do(self) -> Iterator[None]:
-        """Add to the refusal of a checkpoint that is not there what can be done about it."""
+        """Add a hint to the error about a missing checkpoint."""
         try:
             yield
         except RefusedError as error:
@@ -120,16 +120,16 @@ class ModelSource:
                 raise
             guard = f'{{% if available("{self.name}") %}} … {{% endif %}}'
             raise RefusedError(
-                f"{error}\nput it there, or leave out of the page what needs {self.name}: {guard}"
+                f"{error}\nput it there, or make the page leave out {self.name}: {guard}"
             ) from None
 
 
 def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelSource:
-    """A model from a folder with `model.toml`, or from a checkpoint file and its card.
+    """Return the model in a folder with `model.toml`, or of a checkpoint file and its card.
 
-    Without `card_path`, the `model.toml` beside a checkpoint is its card if it names that file, and
-    what diffusers or IHDM-spectral saved needs none.
-    Raises RefusedError when there is no card or the card names no weights.
+    Without `card_path`, the card is the `model.toml` in the folder of a checkpoint if it names that
+    file. Models saved by diffusers or IHDM-spectral need no card. Raises RefusedError if there is
+    no card, or if it names no weights.
     """
     uncarded = path.exists() and card_path in (None, path / CARD_NAME)
     if uncarded and (found := foreign_model(path)):
@@ -150,15 +150,15 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
 
 
 def preset_source(name: str, path: Path, configuration: str) -> ModelSource:
-    """A checkpoint that has a published configuration, with the prior that travels with that."""
+    """Return a checkpoint of a published configuration, with the shipped prior for it."""
     return ModelSource(name, preset(configuration), _dropped(path), preset_prior(configuration))
 
 
 def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
-    """The model that a command line names: a name in `config`, a shipped one, or a path.
+    """Return the model named on the command line: by a name in `config`, a shipped one, or a path.
 
-    `card` is used instead of the model's own. What looks like a path is taken for one at once.
-    Raises RefusedError when there is none of that name, with the names that there are.
+    `card` replaces the model's own. Paths with a folder, and existing files, take precedence.
+    Raises RefusedError, with the known names, if there is no such model.
     """
     path = Path(name)
     if path.is_file() or path.name != name:
@@ -178,7 +178,7 @@ def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
 
 
 def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:
-    """Where the model lies that is called `path`; anything else is left as it is.
+    """Return the folder or file of the model named `path`; other paths are returned unchanged.
 
     A name is that of a model in `config` or of a shipped one.
     """
@@ -189,13 +189,13 @@ def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:
 
 
 def site_models(site: Site) -> Mapping[str, ModelSource]:
-    """The models that `site.toml` names, by name, but for those whose card is not there."""
-    there = ((name, entry) for name, entry in site.models.items() if not entry.absent)
+    """Return the models of `site.toml` by name, except those whose card is missing."""
+    there = ((name, entry) for name, entry in site.models.items() if not entry.missing_file)
     return {name: _entry_source(name, entry) for name, entry in there}
 
 
 def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:
-    """A model of `site.toml`; `card` is used instead of its own."""
+    """Return a model of `site.toml`; `card` replaces its own."""
     if card is None and entry.preset is not None:
         return preset_source(name, entry.path, entry.preset)
     path = entry.path if entry.preset is None else _dropped(entry.path)
@@ -203,9 +203,9 @@ def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> Mod
 
 
 def _dropped(path: Path) -> Path:
-    """The checkpoint that was dropped at a path, or into a folder there; else the path itself.
+    """Return the checkpoint at a path, or the only one in a folder of that name; else the path.
 
-    Such a folder is called as the path, perhaps without its ending; RefusedError if several are in.
+    The folder may lack the path's suffix. Raises RefusedError if it contains several checkpoints.
     """
     if path.is_file():
         return path
@@ -214,56 +214,56 @@ def _dropped(path: Path) -> Path:
 
 
 def known_models(config: Path = Path("site.toml")) -> set[str]:
-    """The names of the models of `config` and of those that travel with sitegen."""
+    """Return the names of the models of `config` and of the shipped ones."""
     return {*_configured(config), *shipped_models()}
 
 
 def _configured(config: Path) -> Mapping[str, ModelEntry]:
-    """The site's models, by name; none where there is no site."""
+    """Return the site's models by name; empty if there is no site."""
     return load_site(config).models if config.exists() else {}
 
 
 def _card_beside(path: Path) -> Path:
-    """The card in the folder of a checkpoint; RefusedError unless it names this file."""
+    """Return the card in a checkpoint's folder. Raises RefusedError unless it names this file."""
     if card_beside(path) is not None:
         return path.parent / CARD_NAME
     fits = inspect_checkpoint(path).presets
-    start = f"; it fits the preset {' and '.join(fits)}, whose card is a start" if fits else ""
+    start = f"; it fits the preset {' and '.join(fits)}; begin with that card" if fits else ""
     raise RefusedError(
-        f"{path}: a checkpoint does not say its image size, levels or blur, so it needs its model "
+        f"{path}: a checkpoint does not record its image size, levels or blur, so it needs a model "
         f"card; name it with --card{start}"
     )
 
 
 def _digest(path: Path | None, named: FileRef | None, what: str) -> str | None:
-    """The digest of a file, which is read once; where it is elsewhere, the pinned one."""
+    """Return the digest of a file; the pinned one if the file is missing."""
     if path is None:
         return None
     if named is not None and named.sha256 and not path.exists():
         return named.sha256
     if (size := regular_size(path, what)) > _LARGE:
         raise RefusedError(
-            f"{path}: this {what} has {size / 1e9:.1f} GB, and one has 1.1 GB at most; give the "
+            f"{path}: this {what} has {size / 1e9:.1f} GB, above the limit of 1.1 GB; give the "
             "right file"
         )
     return sha256(path)
 
 
 def preset_prior(name: str) -> Path:
-    """The prior that travels with a preset: a checkpoint holds no starts.
+    """Return the shipped prior of a preset, since a checkpoint contains no initial states.
 
-    MNIST's are made of its training images; the others are approximate, drawn from a model of
-    natural images (`bench/priors.py`), which their cards name as a fault.
+    MNIST's is made from its training images. The others are approximate, drawn from a model of
+    natural images (`bench/priors.py`), which their cards list as a fault.
     """
     return resource("presets") / f"{name}.safetensors"
 
 
 def is_approximate(card: ModelCard) -> bool:
-    """Whether the card says that its prior is not made of its training images."""
+    """Return whether, by its card, a prior is not made from the training images."""
     return any(fault.startswith(APPROXIMATE) for fault in card.known_faults)
 
 
 def measured(card: ModelCard) -> ModelCard:
-    """The card as it is when its prior has been made of training images."""
+    """Return the card for a prior that is made from training images."""
     faults = (fault for fault in card.known_faults if not fault.startswith(APPROXIMATE))
     return replace(card, known_faults=tuple(faults))

@@ -1,4 +1,4 @@
-"""The bridge from the command line to the trainer: what is typed becomes a card and a run."""
+"""Front end of training: turns options of the command line into a card and a run."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -27,15 +27,15 @@ from sitegen.models.new_card import SUBJECT, Ask
 from sitegen.models.registry import find_model
 
 FEW_IMAGES = 1000
-"""With fewer than that, a warning: a model knows them by heart."""
+"""Number of images below which a warning is printed: the model could memorize them."""
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the command line says; None is what the preset, the data or our small model has.
+    """Options of `sitegen train`; None means the value of the preset, the data or the small model.
 
     subject: what the images show, in the plural
-    recipe: what it says of the fields of `TrainingOptions`
+    recipe: values of fields of `TrainingOptions`
     """
 
     data: Path
@@ -66,17 +66,17 @@ class TrainingReporter(Reporter, Protocol):
     def training(
         self, title: str, first: int, steps: int
     ) -> AbstractContextManager[Callable[[Progress], None]]:
-        """Show a run that goes from step `first` to `steps`; the block calls what it is given."""
+        """Show a run from step `first` to `steps`; the block calls the yielded function."""
 
 
 def train_model(
     name: str, wanted: TrainOptions, report: TrainingReporter, ask: Ask | None = None
 ) -> None:
-    """Train the model that the command line asks for, or go on with it, and tell about it.
+    """Train the requested model, or resume its training, and report progress.
 
-    `ask` is asked what the images show, where that is not said; None where nobody can be.
-    Returns when the model is written. Raises SystemExit (130, 143 or 129) after a signal, once
-    the state is saved, and the errors of `opened` and `go_on` in
+    `ask` is asked what the images show if `subject` is not given; None if nobody can be asked.
+    Returns when the model is written. After a signal, saves the state and raises SystemExit (130,
+    143 or 129). Raises the errors of `opened` and `go_on` in
     `sitegen.generative.training.recipe`.
     """
     if fault := slug_fault(name):
@@ -87,12 +87,12 @@ def train_model(
     report.note(f"reading the images in {shown(wanted.data)}")
     card, training = prepare(name, wanted)
     if len(training.images) < FEW_IMAGES:
-        report.warn(f"only {len(training.images)} images: the model may know them by heart")
+        report.warn(f"only {len(training.images)} images: the model may memorize them")
     with stop_on_signals() as stop, recipe.opened(card, training) as run:
         if (done := recipe.finished_card(run)) is not None:
             report.note(
                 f"{name} is finished: the model in {training.folder} has seen "
-                f"{done.training['images_seen']:,} images; give a larger --images to go on"
+                f"{done.training['images_seen']:,} images; give a larger --images to continue"
             )
             return
         for line in _beginning(name, run, training):
@@ -110,12 +110,12 @@ def train_model(
                 last = progress
                 show(progress)
 
-            measuring = partial(report.rendering, f"{name}: what it leaves unknown")
+            measuring = partial(report.rendering, f"{name}: estimating its residual variance")
             written = recipe.go_on(run, tell, stop.asked, measuring)
         if written is None:
             click.echo(
                 f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
-                f"{training.folder}: the same command goes on from there",
+                f"{training.folder}; run the same command to continue",
                 err=True,
             )
             raise SystemExit(128 + (stop.signal or 0))
@@ -123,23 +123,23 @@ def train_model(
         report.note(line)
     if last is not None and (baseline := _baseline(run)) and last.loss >= 1:
         report.warn(
-            f"the last loss, {last.loss:.3g}, is no better than 1, which {baseline}: samples will "
-            "be blurs; give more --images to go on"
+            f"the last loss, {last.loss:.3g}, is no better than 1, that of {baseline}: samples "
+            "will be blurry; give more --images to continue"
         )
 
 
 def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
-    """Read the images and settle everything that the options leave open.
+    """Read the images and fill in all options that were left open.
 
-    Raises ConfigError for options that cannot be, RefusedError for data that cannot be used,
-    PlatformError for a device that is not there.
+    Raises ConfigError for invalid options, RefusedError for unusable data, PlatformError for a
+    device that is not available.
     """
     for option in ("blur_sigma_max", "parameterization"):
         if wanted.kind == "ddpm" and getattr(wanted, option) is not None:
             raise ConfigError(f"--{option.replace('_', '-')}: a DDPM has none; leave it out")
     base = _preset(wanted)
     kind = wanted.parameterization or (base.parameterization if base else "preconditioned")
-    kind = "difference" if wanted.kind == "ddpm" else kind  # as which it draws the levels
+    kind = "difference" if wanted.kind == "ddpm" else kind  # whose distribution of levels it uses
     options = training_options(wanted, kind)
     device = resolve_device(wanted.device)
     require_device(device)
@@ -149,7 +149,7 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     _, channels, size, _ = images.shape
     levels, sigma_max = wanted.levels or DEFAULT_LEVELS, wanted.blur_sigma_max
     source = find_model(wanted.init, None, Path("site.toml")) if wanted.init is not None else None
-    alone = source is not None and not source.card.bands  # as the model to begin from is
+    alone = source is not None and not source.card.bands  # one network, as the initial weights
     several = wanted.networks == "cascade" or (wanted.networks is None and not alone)
     card = base or recipe.small_card(size, channels, levels, sigma_max, kind, cascade=several)
     if wanted.networks == "cascade" and not (card.bands or _light(wanted, card)):
@@ -173,7 +173,7 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
 
 
 def _light(wanted: TrainOptions, card: ModelCard) -> bool:
-    """Whether a DDPM is asked for that has the network of a cascade's finest levels."""
+    """Return whether to train a DDPM with the network of a cascade's finest levels."""
     cascade = wanted.networks == "cascade" and wanted.preset is None
     return wanted.kind == "ddpm" and cascade and card.image_size % 4 == 0
 
@@ -183,21 +183,21 @@ def _folder(name: str, wanted: TrainOptions) -> Path:
 
 
 def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOptions:
-    """The options of the run; "difference" draws all levels alike, as published, unless told."""
+    """Return the options of the run; "difference" draws levels uniformly unless given."""
     given = {key: value for key, value in wanted.recipe.items() if value is not None}
     published = {"level_focus": 0.0} if parameterization == "difference" else {}
     return TrainingOptions(**(published | given))
 
 
 def training_precision(precision: str, device: str) -> Precision:
-    """Turn "auto" into bfloat16 where the processor or GPU computes in it fast, else float32."""
+    """Turn "auto" into bfloat16 if the CPU or GPU is fast with it, else float32."""
     if precision != "auto" or device == "cpu":
         return resolve_precision(precision, device, units=VECTOR_UNITS)
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
 
 def _preset(wanted: TrainOptions) -> ModelCard | None:
-    """The preset's card without its notes, which are about the published weights."""
+    """Return the preset's card without its notes, which describe the published weights."""
     if wanted.preset is None:
         return None
     card = replace(preset(wanted.preset), training={}, quality={}, known_faults=())
@@ -218,20 +218,20 @@ def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
         f"{card.levels} levels, {'DDPM' if card.kind == 'ddpm' else card.parameterization}"
     )
     if run.step:
-        yield f"going on after step {run.step:,} of {options.steps:,}, in {training.folder}"
+        yield f"continuing after step {run.step:,} of {options.steps:,}, in {training.folder}"
     yield (
         f"training on {training.device} in {training.precision}, {options.steps:,} steps of "
         f"{options.batch_size} images; Ctrl-C saves the state"
     )
     if baseline := _baseline(run):
-        yield f"a loss of 1 is what {baseline}"
+        yield f"a loss of 1 is the loss of {baseline}"
 
 
 def _baseline(run: Run) -> str | None:
-    """What reaches a loss of 1; None where losses are in no such units."""
+    """Return what has a loss of 1; None if losses are not in such units."""
     if run.model.card.kind == "ddpm":
-        return "a network reaches that sees no noise"
-    return None if run.model.statistics is None else "a linear filter reaches"
+        return "a network that cannot see noise"
+    return None if run.model.statistics is None else "a linear filter"
 
 
 def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:
@@ -242,4 +242,4 @@ def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:
         f"{duration(card.training['seconds_last_session'])}"
     )
     yield f"{folder}: {sum(sizes.values()) / 1e6:.2f} MB ({parts})"
-    yield f"see it: sitegen sample {folder} --count 36 --output {folder}/samples"
+    yield f"to see samples: sitegen sample {folder} --count 36 --output {folder}/samples"

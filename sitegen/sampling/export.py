@@ -24,8 +24,8 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import (
     flush_folder,
     platform_errors,
+    remove_stale_temporaries,
     require_writable,
-    sweep,
     temporary_file,
     temporary_folder,
     write_atomic,
@@ -151,7 +151,7 @@ def writing_npz(
     same bytes. Raises PlatformError, naming `path`, when the disk is full or cannot be written.
     """
     require_writable(path.parent, path)
-    sweep(path.parent)
+    remove_stale_temporaries(path.parent)
     with temporary_folder(path.parent) as folder:
         with platform_errors(path):
             arrays = {name: _mapped(folder / name, shape) for name, shape in shapes.items()}
@@ -268,19 +268,29 @@ def _pictures(folder: Path, request: Request) -> _Keep:
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Array:
-    """A file as an array of 0, whose room on the disk is taken.
+    """Map a new file as an array of 0, with its space on the disk allocated.
 
-    Without that, a disk that fills up would end the process when a page of it is written.
+    Otherwise a disk that fills up would end the process when a page of the file is written.
     """
     array: Array = npy.open_memmap(path, "w+", np.float32, shape)
     size = path.stat().st_size
     with path.open("r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                raise
+        if not _allocated(file.fileno(), size):
             file.seek(size - array.nbytes)
             for start in range(0, array.nbytes, 1 << 20):
                 file.write(bytes(min(1 << 20, array.nbytes - start)))
     return array
+
+
+def _allocated(handle: int, size: int) -> bool:
+    """Allocate space for an open file; False where the system or its file system cannot."""
+    allocate = getattr(os, "posix_fallocate", None)  # macOS has none
+    if allocate is None:
+        return False
+    try:
+        allocate(handle, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        return False
+    return True

@@ -308,9 +308,9 @@ def _of_pictures(
 
 
 def _require_pictures(mean: Tensor, noise: NoiseSource | None) -> None:
-    """TargetError for means (N, C, H, W) with a channel far from images, or all of flat colours.
+    """Raise TargetError for means (N, C, H, W) with a channel far from images, or all flat.
 
-    `noise` tells which samples these are.
+    A single flat image may be what the model has learned. `noise` tells which samples these are.
     """
     channels = mean.flatten(2)
     (low, high), middle = channels.aminmax(dim=2), channels.mean(2)
@@ -320,7 +320,7 @@ def _require_pictures(mean: Tensor, noise: NoiseSource | None) -> None:
         where = f" in channel {channel + 1} of {mean.shape[1]}" if mean.shape[1] > 1 else ""
         average = f"{middle[sample, channel]:.3g} on average{where}"
         fault = f"{sample_at(noise, sample)} is {average}, and pixels belong in [0, 1]"
-    elif bool(((low >= 1) | (high <= 0) | (low == high)).all()):
+    elif len(mean) > 1 and bool(((low >= 1) | (high <= 0) | (low == high)).all()):
         flat = ", ".join(f"{value:.3g}" for value in low[0].clamp(0, 1).tolist())
         of = "one value" if mean.shape[1] == 1 else "one value in each channel"
         fault = f"{sample_at(noise, 0)} and all others are of {of}, {flat}"

@@ -1,13 +1,14 @@
 """Trajectories that several figures of a build show: computed for the first, kept for the others.
 
 Only what is the same to the last bit is shared, all samples with their noise, so that no picture
-depends on which other figures a build makes. It lies in a spool, so that memory does not grow with
-the levels. What does not fit into `MOST_BYTES` is computed anew.
+depends on which other figures a build makes. They are kept in a spool, so that memory does not grow
+with the levels. A trajectory that does not fit into `MOST_BYTES` is computed again.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
@@ -27,49 +28,85 @@ Begin = Callable[[Selection], Iterator[Visible]]
 
 
 class Sharing:
-    """What figures have asked for, and what is kept until all who asked have seen it."""
+    """Trajectories that figures have asked for, kept until all that asked have seen them."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._left = most_bytes
         self._asking: Counter[Hashable] = Counter()
-        self._kept: dict[Hashable, _Kept] = {}
-        self._guard = threading.Lock()
+        self._kept: dict[Hashable, tuple[_Kept, int]] = {}
+        self._guard = threading.RLock()  # a request may be deleted while another has it
 
     def asked(self, key: Hashable, size: int, begin: Begin) -> Begin:
-        """What `begin` gives, for one more who asks for it.
+        """Return what gives the levels that `begin` gives, and count one request more.
 
-        key: what is equal for equal trajectories
+        The request counts until its levels are taken. One that is never begun, as that of a
+        cancelled figure, counts until it is deleted.
+
+        key: equal for equal trajectories
         size: the bytes of all states and means
         """
-        self._asking[key] += 1
-        return partial(self._seen, key, size, begin)
-
-    def _seen(self, key: Hashable, size: int, begin: Begin, keep: Selection) -> Iterator[Visible]:
         with self._guard:
-            self._asking[key] -= 1
+            self._asking[key] += 1
+        return _Request(self, key, size, begin)
+
+    def seen(
+        self, key: Hashable, size: int, begin: Begin, keep: Selection, ended: Callable[[], object]
+    ) -> Iterator[Visible]:
+        """Give the levels: those that are kept, or new ones, which are kept if others ask."""
+        with self._guard:
             known = self._kept.get(key)
-            kept = keep != "final"  # predicted images are not among what is kept
-            known = known if kept else None
-            keeping = kept and known is None and self._asking[key] > 0 and size <= self._left
+            if known is None or keep == "final":  # predicted images are not among what is kept
+                ended()
+            if keep == "final":
+                known = None
+            keeping = keep != "final" and known is None and self._asking[key] > 0
+            keeping = keeping and size <= self._left
             if keeping:
                 self._left -= size
         if known is not None:
-            yield from _picked(known.levels(), keep)
-            self._drop(key, size)
-        elif not keeping:
-            yield from begin(keep)
-            self._drop(key, size)
+            try:
+                yield from _picked(known[0].levels(), keep)
+            finally:
+                ended()
+        elif keeping:
+            yield from self._noted(key, size, begin, keep)
         else:
-            made = _Kept()
-            yield from _picked(made.noted(begin("steps")), keep)
-            self._kept[key] = made
-            self._drop(key, size)
+            yield from begin(keep)
 
-    def _drop(self, key: Hashable, size: int) -> None:
-        """Keep a trajectory no longer when nobody is left to see it."""
+    def ended(self, key: Hashable) -> None:
+        """Count one request less, and drop a trajectory that nobody asks for any more."""
         with self._guard:
-            if not self._asking[key] and self._kept.pop(key, None) is not None:
+            self._asking[key] -= 1
+            if self._asking[key] <= 0:
+                del self._asking[key]
+                _, size = self._kept.pop(key, (None, 0))
                 self._left += size
+
+    def _noted(self, key: Hashable, size: int, begin: Begin, keep: Selection) -> Iterator[Visible]:
+        """Give the levels; keep them if they are taken to the end and still asked for."""
+        made, kept = _Kept(), False
+        try:
+            yield from _picked(made.noted(begin("steps")), keep)
+            with self._guard:
+                kept = self._asking[key] > 0 and key not in self._kept
+                if kept:
+                    self._kept[key] = made, size
+        finally:
+            if not kept:
+                with self._guard:
+                    self._left += size
+
+
+class _Request:
+    """A figure's request for a trajectory, which is counted as long as it may be begun."""
+
+    def __init__(self, sharing: Sharing, key: Hashable, size: int, begin: Begin) -> None:
+        self._seen = partial(sharing.seen, key, size, begin)
+        self._ended = weakref.finalize(self, sharing.ended, key)
+
+    def __call__(self, keep: Selection) -> Iterator[Visible]:
+        """Give the levels."""
+        return self._seen(keep, self._ended)
 
 
 @dataclass(frozen=True)

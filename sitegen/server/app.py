@@ -16,15 +16,14 @@ import logging
 import mimetypes
 import os
 import re
-import resource as limits
 import secrets
 import socket
 import threading
-import time
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from hashlib import sha256
 from html import escape, unescape
-from typing import Any
 from urllib.parse import quote
 
 import uvicorn
@@ -42,10 +41,10 @@ from starlette.responses import (
 )
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.types import Receive, Scope, Send
 
 from sitegen.builder.output import CopiedFile, open_path
+from sitegen.core import bounded
 from sitegen.core.errors import PlatformError
 from sitegen.core.installed import resource
 from sitegen.core.signals import Stop
@@ -58,10 +57,8 @@ TICK_S = 0.1
 GRACE_S = 1.0
 """How long rendering may take to leave off when the server stops."""
 
-PATIENCE_S = 10.0
-"""How long a client may be silent before its request, or take nothing of the answer."""
-
-_AT_ONCE = 32  # clients that are let in before one is asked to go
+_CONNECTIONS = 500
+"""Connections or requests at once; further ones get 503. An open page keeps one."""
 
 BEAT_S = 15.0
 """How often an open page is sent a sign of life, so that the server notices when it has gone."""
@@ -80,10 +77,19 @@ _HEADERS = {
 PREFIX = "/_sitegen/"
 """Where the preview's own addresses begin; a built site has no such folder."""
 
+_CLIENT = (resource("client") / "reload.js").read_text(encoding="utf-8")
+"""The script of the preview, which is part of each page: a page whose server stops right after
+it has sent the page can still wait for the next server."""
+
+_CLIENT_SOURCE = f"'sha256-{b64encode(sha256(_CLIENT.encode()).digest()).decode()}'"
+
 _PLAIN_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    f"default-src 'none'; script-src {_CLIENT_SOURCE}; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'"
 )
+_OWN_SOURCES = {"script-src": _CLIENT_SOURCE, "style-src": "'self'", "connect-src": "'self'"}
+"""The source that the preview needs in each directive of a policy."""
+
 _POLICY = re.compile(
     r"(<meta\s+http-equiv=\"Content-Security-Policy\"\s+content=\")([^\"]*)(\")", re.IGNORECASE
 )
@@ -114,8 +120,7 @@ def plain_page(title: str, words: str, version: str) -> str:
 def _tags(data: str) -> str:
     """The style and the script, which reads `data`."""
     return (
-        f'<link rel="stylesheet" href="{PREFIX}preview.css">\n'
-        f'<script src="{PREFIX}reload.js" {data} defer></script>\n'
+        f'<link rel="stylesheet" href="{PREFIX}preview.css">\n<script {data}>{_CLIENT}</script>\n'
     )
 
 
@@ -123,11 +128,12 @@ def _widened(content: str) -> str:
     """A policy, as an attribute has it, that allows the preview's script, style and events."""
     split = (rule.split() for rule in unescape(content).split(";"))
     rules = {words[0].lower(): words[1:] for words in split if words}
-    for name in ("script-src", "style-src", "connect-src"):
+    for name, own in _OWN_SOURCES.items():
         sources = rules.get(name, rules.get("default-src"))
-        if sources is not None:
-            allowed = [each for each in sources if each not in ("'none'", "'self'")]
-            rules[name] = [*allowed, "'self'"]
+        inline = name == "script-src" and "'unsafe-inline'" in (sources or ())
+        if sources is not None and not inline:  # which a hash would turn off
+            allowed = [each for each in sources if each not in ("'none'", own)]
+            rules[name] = [*allowed, own]
     return escape("; ".join(" ".join([name, *sources]) for name, sources in rules.items()))
 
 
@@ -147,7 +153,7 @@ class Server:
             Route("/{uri:path}", self._page),
         ]
         hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-        return Starlette(routes=routes, middleware=[Middleware(_Versions), hosts])
+        return Starlette(routes=routes, middleware=[hosts])
 
     async def _page(self, request: Request) -> Response:
         """A file of the site, or what is to be said instead."""
@@ -221,21 +227,6 @@ class Server:
         return f"{self._session}-{state.version}"
 
 
-class _Versions:
-    """Answers 505 to a request that names another HTTP than 1.x (RFC 9110, 15.6.6)."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Go on with what is known, and end the connection after all else."""
-        answer = self._app
-        if scope["http_version"].partition(".")[0] != "1":
-            words = "This server speaks HTTP/1.1."
-            answer = PlainTextResponse(words, 505, {"Connection": "close"})
-        await answer(scope, receive, send)
-
-
 class OpenFile(FileResponse):
     """Sends an open file, whatever its name leads to meanwhile, and closes it."""
 
@@ -245,14 +236,9 @@ class OpenFile(FileResponse):
         super().__init__(path, status, media_type=kind, stat_result=about)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as for any file; a range in units that nobody knows is none (RFC 9110, 14.2)."""
-        known = [
-            (name, value)
-            for name, value in scope["headers"]
-            if name != b"range" or value.partition(b"=")[0].strip().lower() == b"bytes"
-        ]
+        """Answer as for any file, and close it."""
         try:
-            await super().__call__({**scope, "headers": known}, receive, send)
+            await super().__call__(scope, receive, send)
         finally:
             os.close(self._handle)
 
@@ -296,11 +282,12 @@ def serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
 
 async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     closing = asyncio.Event()
-    asyncio.get_running_loop().set_exception_handler(_passing)
     config = uvicorn.Config(
         Server(preview, closing).app(),
-        http=_Connection,
-        backlog=_AT_ONCE,
+        http="h11",
+        limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=5,
+        h11_max_incomplete_event_size=16 * 1024,
         lifespan="off",
         ws="none",
         log_config=None,
@@ -317,70 +304,14 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     ]
     while not stop.asked() and not any(task.done() for task in tasks):
         await asyncio.sleep(TICK_S)
-    preview.close()  # rendering leaves off while the server does
+    preview.close()  # rendering stops while the server does
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # who is cut off is no news
     closing.set()
     running.should_exit = True
+    while not all(task.done() for task in tasks):
+        bounded.stop()  # a page that is being rendered would be waited for
+        await asyncio.wait(tasks, timeout=TICK_S)
     await asyncio.gather(*tasks)
-
-
-def _passing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say nothing of a client that cannot be let in at the moment; it waits and is let in later."""
-    error = context.get("exception")
-    if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
-        loop.default_exception_handler(context)
-
-
-class _Connection(H11Protocol):
-    """A connection that ends where its client asks for nothing, or takes nothing of the answer."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Let the client in; where there are too many, one that was there before goes.
-
-        That is one that asks for nothing, if there is any, and of several the one who was quiet, or
-        has been answered, for the longest.
-        """
-        super().connection_made(transport)
-        self.since, self._left = time.monotonic(), 0
-        everyone: set[Any] = self.connections
-        others = [one for one in everyone if one is not self and not one.transport.is_closing()]
-        if len(others) >= _most_connections():
-            min(others, key=lambda each: (each.asked, each.since)).transport.abort()
-        self.loop.call_later(PATIENCE_S, self._look)
-
-    @property
-    def asked(self) -> bool:
-        """Whether a request is being answered."""
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def on_response_complete(self) -> None:
-        """From now on the client may ask again."""
-        self.since = time.monotonic()
-        super().on_response_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP; what was being answered to its beginning is not any more."""
-        if self.cycle is not None:
-            self.cycle.disconnected = True
-        super().send_400_response(msg)
-
-    def _look(self) -> None:
-        """Drop a client that has not moved since the last look."""
-        if self.transport.is_closing():
-            return
-        left = self.transport.get_write_buffer_size()
-        silent = not self.asked and time.monotonic() - self.since >= PATIENCE_S
-        if silent or (left and left == self._left):
-            self.transport.abort()
-            return
-        self._left = left
-        self.loop.call_later(PATIENCE_S, self._look)
-
-
-def _most_connections() -> int:
-    """How many clients there may be: each takes a descriptor, and its file two while it is sent."""
-    most = limits.getrlimit(limits.RLIMIT_NOFILE)[0]
-    return max(8, (most - 2 * _AT_ONCE) // 3) if most > 0 else 1000
 
 
 class _Uvicorn(uvicorn.Server):

@@ -26,17 +26,17 @@ from sitegen.builder.output import (
     read_folder,
     require_ours,
     require_room,
-    rescue,
 )
 from sitegen.builder.pipeline import locked, remove_leftovers
-from sitegen.builder.placing import place
+from sitegen.builder.placing import place, preserve_foreign_files
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.prune import tidy
 from sitegen.builder.works import Work
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
+from sitegen.core import bounded
 from sitegen.core.errors import LockedError, SitegenError
-from sitegen.core.files import digest, is_aside, put_back
+from sitegen.core.files import digest, has_backup, restore_backup
 from sitegen.core.progress import Advance, Reporter
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
@@ -110,9 +110,9 @@ def last_built(config: Path) -> Tree | None:
     with contextlib.suppress(SitegenError):
         site = load_site(config)
         output = site.output
-        if is_aside(output):
+        if has_backup(output):
             with locked(site):
-                put_back(output)
+                restore_backup(output)
     with contextlib.suppress(OSError, SitegenError):
         output = Path(os.path.realpath(output))
         if is_built(output):
@@ -126,6 +126,8 @@ def last_built(config: Path) -> Tree | None:
     return None
 
 
+LOCK_S = 0.1
+"""Seconds to wait for the lock before stopping the page that is being rendered."""
 PATIENCE_S = 1.0
 """How long to wait before another sitegen that is at work here is asked again."""
 
@@ -178,14 +180,16 @@ class Preview:
             else:
                 self._render(context, planned)
             if self._next(self.context or context) is None:
-                self._rendering.rest()
-        self._rendering.rest()
+                self._rendering.shutdown()
+        self._rendering.shutdown()
 
     def close(self) -> None:
-        """Make `run` return, at the next frame where it renders."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        """Make `run` return, and stop what is being rendered."""
+        self._closed = True
+        while not self._changed.acquire(timeout=LOCK_S):
+            bounded.stop()  # a page, which is rendered with the lock held
+        self._changed.notify_all()
+        self._changed.release()
         self._rendering.stop()
 
     def leave(self) -> None:
@@ -288,10 +292,10 @@ class Preview:
         with self._showing_errors("placing"):
             try:
                 with locked(context.site):
-                    put_back(context.output)
+                    restore_backup(context.output)
                     require_room(context.output)
                     tree = context.tree(self._records)
-                    for line in rescue(context.output, context.site, tree):
+                    for line in preserve_foreign_files(context.output, context.site, tree):
                         self.report.warn(line)
                     place(tree, context.output, context.site)
                     if told := tidy(Work(context, self._records), changed=True):

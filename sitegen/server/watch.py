@@ -1,13 +1,14 @@
 """Following the author: whatever decides the site is read again when it changes.
 
 Only the folders that hold such files are watched, none of them deeply, and only those files count.
-So neither the built folder nor the store can set off a build. A watch stays with a folder that is
-moved away, so when another one takes its name, as after a change of branch, it is begun anew.
+Neither the built folder nor the store can therefore start a build. A watch follows a folder that is
+moved away. When a folder goes or comes, or another one takes its name, as after a change of branch
+or of the site's own place, the watch is started again.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterable
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 from watchfiles import awatch
@@ -87,29 +88,44 @@ class Sources:
         """Where a checkpoint or model is awaited: at its path, or in a folder of its name."""
         context = self._preview.context
         models = context.site.models.values() if context else ()
-        paths = [entry.path.absolute() for entry in models if entry.preset or entry.absent]
+        paths = [entry.path.absolute() for entry in models if entry.preset or entry.missing_file]
         return {place for path in paths for place in (path, path.with_suffix(""))}
+
+
+Identities = frozenset[tuple[Path, int, int]]
+"""Folders with their device and inode numbers."""
+
+
+def identities(folders: Iterable[Path]) -> Identities:
+    """The folders that are there."""
+    found = set()
+    for folder in folders:
+        with suppress(OSError):
+            about = folder.stat()
+            found.add((folder, about.st_dev, about.st_ino))
+    return frozenset(found)
 
 
 async def watch(sources: Sources, refresh: Callable[[], None], closing: asyncio.Event) -> None:
     """Call `refresh`, in a thread, whenever such a file has changed, until `closing`."""
     while not closing.is_set():
-        try:
-            await _follow(sources, sources.folders(), refresh, closing)
-        except FileNotFoundError:  # a folder went away just now
-            await asyncio.sleep(LOOK_MS / 1000)
+        with suppress(FileNotFoundError):  # a folder went away just now
+            if found := identities(sources.folders()):
+                await _follow(sources, found, refresh, closing)
+        await asyncio.sleep(LOOK_MS / 1000)
 
 
 async def _follow(
     sources: Sources,
-    folders: frozenset[Path],
+    watched: Identities,
     refresh: Callable[[], None],
     closing: asyncio.Event,
 ) -> None:
     """Watch these folders until others count, or have taken their names.
 
-    The first look is for what changed before this watch stood.
+    The first refresh is for changes before this watch began.
     """
+    folders = frozenset(path for path, *_ in watched)
     changes = awatch(
         *sorted(folders),
         watch_filter=lambda _, path: Path(path) in folders or sources.decide(Path(path)),
@@ -123,10 +139,10 @@ async def _follow(
     first = True
     async with aclosing(changes):
         async for found in changes:
-            changed = {Path(path) for _, path in found}
-            if folders & changed:
+            if folders & {Path(path) for _, path in found} or identities(folders) != watched:
+                await asyncio.to_thread(refresh)
                 return
-            if changed or first:
+            if found or first:
                 await asyncio.to_thread(refresh)
                 if sources.folders() != folders:
                     return

@@ -12,18 +12,19 @@ const PATIENCE = 30000; // milliseconds in which something more of a file has to
 const fetched = new Map();
 const damaged = new Set(); // what did not serve, so that no cache may keep it
 
-function bring(address) {
+function bring(address, tell) {
   if (!fetched.has(address)) {
     const cache = damaged.has(address) ? "reload" : "default";
-    const coming = download(address, cache);
+    const coming = download(address, cache, tell);
     fetched.set(address, coming);
     coming.catch(() => fetched.delete(address)); // the next press tries again
   }
   return fetched.get(address);
 }
 
-/* A file as a blob; rejects where the host has it not, or falls silent. */
-async function download(address, cache) {
+/* A file as a blob; rejects where the host has it not, or falls silent. Each tenth that has come is
+   told in percent, where the host sends the length. */
+async function download(address, cache, tell = () => {}) {
   const ending = new AbortController();
   let timer;
   const wait = () => {
@@ -35,10 +36,15 @@ async function download(address, cache) {
     const answer = await fetch(address, { cache, signal: ending.signal });
     if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
     const parts = [];
+    const whole = !answer.headers.get("Content-Encoding") && answer.headers.get("Content-Length");
+    let [come, told] = [0, 0];
     for (const reader = answer.body.getReader(); ; wait()) {
       const { value, done } = await reader.read();
       if (done) return new Blob(parts);
       parts.push(value);
+      come += value.length;
+      const tenths = Math.floor((10 * come) / whole);
+      if (whole > 0 && tenths > told) tell(10 * (told = tenths));
     }
   } finally {
     clearTimeout(timer);
@@ -61,11 +67,13 @@ export class Crew {
     Object.assign(this, { hear, lost });
   }
 
-  /* The model's properties once its first worker has it; rejects where that does not come. */
-  async open({ model, weights }) {
+  /* The model's properties once its first worker has it; rejects where that does not come. `tell`
+     is called with the percentage of the weights that has come. */
+  async open({ model, weights }, tell) {
     const files = { wasm: new URL("kernels.wasm", import.meta.url).href, model, weights };
     const names = Object.keys(files);
-    const blobs = await Promise.all(names.map((name) => bring(files[name])));
+    const blobs = await Promise.all(names.map((name) =>
+      bring(files[name], name === "weights" ? tell : undefined)));
     this.files = Object.fromEntries(names.map((name, place) => [name, blobs[place]]));
     return this.#hire().catch((fault) => {
       for (const address of Object.values(files)) {

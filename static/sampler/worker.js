@@ -17,6 +17,7 @@
 import { interpolated, Kernels, normals, Purpose, Sampler } from "./sampler.js";
 
 const COARSE = 10; // steps of what is drawn while a slider moves
+const [MOST_PIXELS, MOST_LEVELS] = [1024, 10000]; // of a side; of a model
 const DIVERGED = 1000; // no state is beyond it, as for sitegen; pixels belong in [0, 1]
 
 let kernels, sampler, prior;
@@ -43,12 +44,29 @@ async function load({ wasm, model, weights }) {
   const { sha256 = "" } = description;
   const found = await digest(numbers);
   if (sha256 && found && found !== sha256) throw new Error("the weights are not those of the model");
+  validate(description);
   sampler = new Sampler(kernels, description, numbers);
   prior = means(description, numbers);
   const { image_size: size, channels, visited, sigmas, parameterization } = description;
   const predicts = parameterization === "preconditioned";
   const known = { range: range(), hues: channels === 3 ? hues() : [] };
   postMessage({ ready: { size, channels, visited, sigmas, predicts, ...known } });
+}
+
+/* Throw where the description of a model is not one that sitegen writes. */
+function validate({ image_size: size, channels, levels, visited, sigmas }) {
+  const whole = (value, least, most) => Number.isInteger(value) && least <= value && value <= most;
+  const falls = (level, at) => whole(level, 0, levels) && (at === 0 || level < visited[at - 1]);
+  const scale = (sigma) => Number.isFinite(sigma) && sigma >= 0;
+  const right = {
+    image_size: whole(size, 1, MOST_PIXELS),
+    channels: channels === 1 || channels === 3,
+    levels: whole(levels, 1, MOST_LEVELS),
+    visited: visited?.length > 1 && visited.every?.(falls) && visited.at(-1) === 0,
+    sigmas: sigmas?.length === levels + 1 && sigmas.every?.(scale),
+  };
+  for (const [name, holds] of Object.entries(right))
+    if (!holds) throw new Error(`the model's ${name} is damaged`);
 }
 
 /* In hexadecimal digits; nothing where the page is not served securely, and the browser has none. */

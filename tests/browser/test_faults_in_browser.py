@@ -143,6 +143,7 @@ def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
     expect(slider).to_have_attribute("aria-valuetext", spoken(LEVELS))
     assert words_of(page.locator("#viewer")).startswith(f"k = {LEVELS} ")
     assert abs(page.evaluate(LARGE) - shade(0)) < 5
+    expect(page.locator("#viewer .trouble")).to_contain_text("sends clips only whole")
     page.close()
 
 

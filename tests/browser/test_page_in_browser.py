@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.serving import serving
 from sitegen.deploy.check import PublishTarget, check_folder
@@ -26,7 +26,7 @@ PAGES = ("index.html", "second/index.html")
 
 @pytest.mark.parametrize("place", ["file", "http"])
 def test_nothing_goes_wrong(browser: Browser, sample_site: SampleSite, place: str) -> None:
-    """No message on the console, no request that fails, none to elsewhere, and no clip at once."""
+    """No message on the console, no request that fails, none to elsewhere, and no GIF."""
     start = sample_site.address if place == "http" else f"{sample_site.folder.as_uri()}/"
     page = browser.new_page(viewport={"width": 1280, "height": 500})
     troubles, asked = watch(page)
@@ -34,7 +34,7 @@ def test_nothing_goes_wrong(browser: Browser, sample_site: SampleSite, place: st
         page.goto(start + uri)
         page.wait_for_load_state("networkidle")
         if uri == "index.html":
-            assert not [url for url in asked if url.endswith((".mp4", ".gif"))]
+            assert not [url for url in asked if url.endswith(".gif")]
         page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
         until(page, "[...document.images].every(image => image.naturalWidth > 0)")
     assert troubles == []
@@ -83,23 +83,22 @@ def test_no_layout_shift(look: Look, width: int) -> None:
         assert page.evaluate(SHIFTS) == 0
 
 
-@pytest.mark.parametrize(("width", "accent"), [(320, ""), (1280, ""), (1280, "#00ffcc")])
-def test_contrast_of_the_banner(
-    browser: Browser, sample_site: SampleSite, tmp_path: Path, width: int, accent: str
+@pytest.mark.parametrize("accent", ["", "#00ffcc"])
+def test_contrast_of_buttons(
+    browser: Browser, sample_site: SampleSite, tmp_path: Path, accent: str
 ) -> None:
-    """White words have WCAG's contrast even where the samples and the accent are glaring."""
+    """White words have WCAG's contrast even where the accent is glaring."""
     output = shutil.copytree(sample_site.folder, tmp_path / "sub")
     for sheet in output.glob("assets/style-*.css") if accent else ():
         sheet.write_text(sheet.read_text() + f":root {{ --accent: {accent}; }}")
-    for backdrop in output.glob("assets/backdrop-*.webp"):
-        Image.new("RGB", (288, 288), "white").save(backdrop, "WEBP")
-    page = browser.new_page(viewport={"width": width, "height": 800})
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{output.as_uri()}/index.html")
-    page.locator(".banner-text > *").evaluate_all(
+    page.locator(".button > *").evaluate_all(
         "all => all.forEach(element => { element.style.visibility = 'hidden' })"
     )
-    shot = Image.open(io.BytesIO(page.locator(".banner-text").screenshot())).convert("RGB")
-    values = np.asarray(shot.crop((3, 3, shot.width - 3, shot.height - 3))) / 255
+    shot = Image.open(io.BytesIO(page.locator(".button").first.screenshot())).convert("RGB")
+    middle = shot.height // 2
+    values = np.asarray(shot.crop((middle, 3, shot.width - middle, shot.height - 3))) / 255
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     luminance = float((linear @ [0.2126, 0.7152, 0.0722]).max())
     assert 1.05 / (luminance + 0.05) >= 4.5
@@ -174,7 +173,7 @@ def test_slider_in_forced_colours(look: Look, scheme: Any) -> None:
 @pytest.mark.parametrize("way", ["setting", "style"])
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_type_of_twice_the_size(look: Look, width: int, way: str) -> None:
-    """Nothing leaves the screen, no word of the banner is cut, and icons grow along."""
+    """Nothing leaves the screen, no word of the title is cut, and icons grow along."""
     with look(width=width, height=800) as page:
         if way == "setting":
             sizes = {"fontSizes": {"standard": 32, "fixed": 26}}
@@ -183,7 +182,8 @@ def test_type_of_twice_the_size(look: Look, width: int, way: str) -> None:
             page.evaluate("document.documentElement.style.fontSize = '200%'")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(
-            "[...document.querySelectorAll('.banner-text, .banner-text *, .readout span')]"
+            "[...document.querySelectorAll("
+            "'.banner > :is(h1, p, ul), .banner > :is(p, ul) *, .readout span')]"
             ".every(e => { const box = e.getBoundingClientRect();"
             " return box.left >= 0 && box.right <= innerWidth })"
         )
@@ -216,17 +216,15 @@ def test_what_stands_in_line(calm: Page) -> None:
     """Rules, tables, readouts, code and digits keep to the lines that the eye draws."""
     calm.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
     left, right = words(calm, "main > p")[:2]
-    rule = box_of(calm.locator("footer"))
-    assert rule["x"] == pytest.approx(left, abs=1)
-    assert rule["x"] + rule["width"] >= right
-    assert sum(words(calm, ".numbers table")[:2]) == pytest.approx(1280, abs=2)
-    assert words(calm, ".result")[2] > words(calm, "#chart .downloads")[3] + 20
+    for name in ("#chart .view", "#trajectories .view", "main h2", ".numbers table"):
+        assert box_of(calm.locator(name).first)["x"] == pytest.approx(left, abs=1), name
+    assert box_of(calm.locator("#chart figcaption"))["x"] > right  # in the gutter
     code = box_of(calm.locator(".bibtex .scroll"))
     assert words(calm, ".bibtex code")[1] < code["x"] + code["width"] - 15
     frame = box_of(calm.locator("#trajectories .scrubber"))
     level, sigma = (words(calm, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2))
-    assert sigma[1] == pytest.approx(frame["x"] + frame["width"], abs=1)
-    assert 5 < sigma[0] - level[1] < 20
+    assert sigma[1] <= frame["x"] + frame["width"] + 1
+    assert 5 < sigma[0] - level[1] < 40
     assert box_of(calm.locator("#interpolation .panels"))["width"] <= 1  # the clip has them in it
     family = calm.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
     assert (family[:5], family[-5:]) == ("math,", "serif")
@@ -240,27 +238,15 @@ FILL = """list => {
 
 
 def test_menu_of_many_pages(look: Look) -> None:
-    """A dozen pages take one line of a phone, the one that is open in sight, and two of a desk."""
-    with look("second/", width=390) as page:
-        page.locator(".menu ul").evaluate(FILL)
-        menu = page.locator(".menu")
-        assert box_of(menu)["height"] < 60
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        here = box_of(menu.locator("[aria-current]"))
-        assert 0 <= here["x"] <= 390 - here["width"]
+    """Where there is room, all pages stand in a side bar, which scrolls by itself."""
+    with look("second/", width=1100) as page:
         for _ in range(6):
-            page.keyboard.press("Tab")
-        assert 0 <= box_of(menu.locator("a:focus"))["x"] < here["x"]
-        page.set_viewport_size({"width": 1280, "height": 800})
-        assert box_of(menu)["height"] < 90
-
-
-UNFOLDING = """list => {
-    const details = document.createElement('details');
-    details.append(document.createElement('summary'), list.cloneNode(true));
-    details.firstElementChild.textContent = 'Pages: ' + 'A title that is long '.repeat(5);
-    list.replaceWith(details);
-}"""
+            page.locator(".menu ul").evaluate(FILL)
+        expect(page.locator(".menu .fold")).to_be_hidden()
+        menu, text = box_of(page.locator(".menu")), box_of(page.locator("main > p").first)
+        assert menu["x"] + menu["width"] < text["x"]
+        assert menu["height"] <= 800
+        assert page.locator(".menu a").count() > 50
 
 
 def test_menu_that_unfolds(look: Look) -> None:
@@ -268,9 +254,10 @@ def test_menu_that_unfolds(look: Look) -> None:
     with look("second/", width=390) as page:
         for _ in range(3):
             page.locator(".menu ul").evaluate(FILL)
-        page.locator(".menu ul").evaluate(UNFOLDING)
+        fold = page.locator(".menu .fold")
+        fold.evaluate("fold => fold.append('A title that is long '.repeat(5))")
         assert box_of(page.locator(".menu"))["height"] < 60
-        page.locator(".menu summary").press("Enter")
+        fold.press("Enter")
         links = page.locator(".menu a")
         boxes = [box_of(links.nth(number)) for number in range(links.count())]
         assert len(boxes) > 30
@@ -282,7 +269,7 @@ def test_menu_that_unfolds(look: Look) -> None:
 COVERED = """() => {
     const over = document.querySelector('.motion').getBoundingClientRect();
     return [...document.querySelectorAll('main *, nav *, footer *, header *')]
-        .filter(e => !e.closest('.motion, .scroll > *')).filter(e => {
+        .filter(e => !e.closest('.corner, .scroll > *')).filter(e => {
             const box = e.getBoundingClientRect();
             return box.width && box.left < over.right && over.left < box.right
                 && box.top < over.bottom && over.top < box.bottom;
@@ -328,11 +315,11 @@ def test_on_paper(look: Look, scheme: Any, wish: str) -> None:
         )
         assert colours[0] == ["rgb(29, 33, 48)", "rgb(255, 255, 255)"]
         assert colours[1:] == [["rgb(29, 33, 48)", "rgba(0, 0, 0, 0)"]] * 2
-        for name in (".numbers", ".origin", ".scrubber", ".motion", ".downloads", ".scheme"):
+        for name in (".service", ".origin", ".scrubber", ".motion", ".downloads", ".scheme"):
             assert not page.locator(name).first.is_visible(), name
         breaks = "e => getComputedStyle(e).breakInside"
         assert page.locator("#hierarchy").evaluate(breaks) == "auto"  # words fill the page below
-        assert page.locator("#hierarchy .frame").evaluate(breaks) == "avoid"
+        assert page.locator("#hierarchy .view").evaluate(breaks) == "avoid"
         stage = page.locator("#hierarchy .stage")
         assert pixels(stage)[2, 2].min() > 240
         assert stage.evaluate("e => e.getBoundingClientRect().height") < 260
@@ -387,19 +374,19 @@ COLOURS = [RECIPE[1] if RECIPE else "", ":root { --accent: #ffd400; }"]
 def test_axe_finds_nothing_in_own_colours(
     browser: Browser, sample_site: SampleSite, axe: str, tmp_path: Path, scheme: Any, colours: str
 ) -> None:
-    """One accent, dark or glaring, can be read by day and by night, and it colours the banner."""
+    """One accent, dark or glaring, can be read by day and by night, and it colours the buttons."""
     site = shutil.copytree(sample_site.folder, tmp_path / "site" / "sub")
     calm: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
-    banners = []
+    buttons = []
     for own in ("", colours):
         for sheet in (site / "assets").glob("style-*.css"):
             sheet.write_text(sheet.read_text(encoding="utf-8") + own, encoding="utf-8")
         with serving(site) as address, opened(browser, address, **calm) as page:
             page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
             assert violations(page, axe) == []
-            veil = "e => getComputedStyle(e, '::before').backgroundImage"
-            banners.append(page.locator(".banner").evaluate(veil))
-    assert banners[0] != banners[1]
+            colour = "e => getComputedStyle(e).backgroundColor"
+            buttons.append(page.locator(".button").first.evaluate(colour))
+    assert buttons[0] != buttons[1]
 
 
 def test_html_validate_finds_nothing(sample_site: SampleSite) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -12,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from bench.serving import PagesHandler, serving
-from tests.support.browsing import opened, until
+from tests.support.browsing import opened, until, watch
+from tests.support.builders import decode
 from tests.support.drawing import level, site_that_draws, wait
 from tests.support.tinymodel import on_one_thread
 
@@ -74,10 +76,19 @@ def test_a_model_that_does_not_come(browser: Browser, built: Path, tmp_path: Pat
         page.close()
 
 
+def tampered(**values: Any) -> Callable[[bytes], bytes]:
+    """Return what changes values of a model's description."""
+    return lambda data: json.dumps(json.loads(data) | values).encode()
+
+
 PARTS: dict[str, tuple[str, Callable[[bytes], bytes] | None]] = {
     "weights that are cut": ("media/*.bin", lambda data: data[: len(data) // 2]),
     "weights with other bits": ("media/*.bin", lambda data: data[:5000] + bytes(99) + data[5099:]),
     "a description that is cut": ("media/*.json", lambda data: data[: len(data) // 2]),
+    "levels that rise": ("media/*.json", tampered(visited=[5, 50, 0])),
+    "no levels": ("media/*.json", tampered(visited=None)),
+    "blur scales in words": ("media/*.json", tampered(sigmas="none")),
+    "a side of a billion": ("media/*.json", tampered(image_size=10**9)),
     "no engine": ("assets/**/kernels.wasm", None),
     "an engine that is cut": ("assets/**/kernels.wasm", lambda data: data[: len(data) // 2]),
     "a damaged engine": ("assets/**/kernels.wasm", lambda data: data[:9000] + bytes(9000)),
@@ -100,7 +111,9 @@ def test_parts_of_a_model_that_are_missing_or_damaged(
         file.unlink()
     else:
         file.write_bytes(damage(whole))
+    uncaught: list[str] = []
     with serving(site) as served, contextlib.closing(browser.new_page()) as page:
+        page.on("pageerror", lambda error: uncaught.append(str(error)))
         page.goto(served)
         for _ in range(2):
             page.locator(".sampler-new").click()
@@ -111,6 +124,31 @@ def test_parts_of_a_model_that_are_missing_or_damaged(
         page.locator(".sampler-new").click()
         wait(page)
         expect(page.locator(".sampler-trouble")).to_be_hidden()
+        assert uncaught == []
+
+
+LINKS = {
+    "1,000 branches": f"1.0{'-1.1' * 1000}",
+    "20,000 branches": f"1.0{'-1.1' * 20000}",
+    "1,000 falling branches": "1.0" + "".join(f"-{level}.1" for level in range(1000, 0, -1)),
+    "branches that rise": "1.0-5.1-6.1",
+    "a branch above the model": "1.0-900.1",
+    "a branch at level 0": "1.0-5.1-0.1",
+    "words": "picture",
+}
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize("link", LINKS)
+def test_links_to_no_picture(browser: Browser, address: str, link: str) -> None:
+    """A link to a picture that cannot be is refused in words, and the next press draws."""
+    with opened(browser, f"{address}#figure=own&picture={LINKS[link]}&level=0") as page:
+        words = "The link names no picture that this model can draw."
+        expect(page.locator(".sampler-told")).to_have_text(words)
+        page.evaluate("location.hash = location.hash + '&again=1'")
+        expect(page.locator(".sampler-told")).to_have_text(words)
+        page.locator(".sampler-new").click()
+        wait(page)
 
 
 @pytest.mark.fault(36)
@@ -138,6 +176,48 @@ def test_weights_whose_sending_breaks_off(
         page.locator(".sampler-new").click()
         wait(page)
         expect(page.locator(".sampler-trouble")).to_be_hidden()
+
+
+@pytest.mark.fault(36)
+def test_host_that_forbids_wasm(browser: Browser, address: str) -> None:
+    """Where the host's policy forbids WebAssembly, that is said, and nothing is fetched for it."""
+    with contextlib.closing(browser.new_page()) as page:
+        asked = watch(page)[1]
+
+        def forbid(route: Route) -> None:
+            answer = route.fetch()
+            policy = {"Content-Security-Policy": "script-src 'self'"}
+            route.fulfill(response=answer, headers={**answer.headers, **policy})
+
+        page.route("**/sub/", forbid)
+        page.goto(address)
+        expect(page.locator(".sampler-why")).to_have_text(re.compile("forbids WebAssembly"))
+        expect(page.locator(".sampler-new")).not_to_be_visible()
+        assert not [url for url in asked if url.endswith((".bin", ".wasm"))]
+
+
+def test_progress_of_a_slow_model(
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a model is fetched, its share in percent is said."""
+    send, seen = PagesHandler.copyfile, threading.Event()
+
+    def in_halves(self: PagesHandler, source: Any, outputfile: Any) -> None:
+        if self.path.endswith(".bin"):
+            data = source.read()
+            outputfile.write(data[: (len(data) * 55) // 100])
+            seen.wait(60)
+            source = io.BytesIO(data[(len(data) * 55) // 100 :])
+        send(self, source, outputfile)
+
+    monkeypatch.setattr(PagesHandler, "copyfile", in_halves)
+    with contextlib.closing(browser.new_page()) as page:
+        page.goto(address)
+        page.locator(".sampler-new").click()
+        told = page.locator(".sampler-told")
+        expect(told).to_have_text("The model is being fetched: 50 %.")
+        seen.set()
+        wait(page)
 
 
 HASTE = (
@@ -204,3 +284,15 @@ def test_states_that_are_none(browser: Browser, built: Path, tmp_path: Path) -> 
         assert "on the way to level 99:" in page.locator(".sampler-told").inner_text()
         assert level(page) == 100
         assert page.locator(".sampler-new").inner_text() == "New sample"
+
+
+def test_film_without_h264(browser: Browser, address: str, tmp_path: Path) -> None:
+    """Without an encoder of H.264 the button names the other format, and the film is whole."""
+    with opened(browser, address, "delete window.VideoEncoder") as page:
+        page.locator(".sampler-new").click()
+        wait(page)
+        levels = page.evaluate("Number(document.querySelector('.sampler-slider').max)") + 1
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save film (WebM)").click()
+        download.value.save_as(tmp_path / "film.webm")
+        assert len(decode(tmp_path / "film.webm")) >= 70 / 75 * (levels + 24)

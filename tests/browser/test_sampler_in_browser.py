@@ -46,6 +46,7 @@ TWO = """
 SEED = 7
 HUES = ("red", "amber", "lime", "green", "cyan", "blue", "violet", "pink")
 DRAWING = ("Four more", "Other details from here", "Grow a tree")
+REST = 24  # frames for which a film stays at its end
 SAVING = ("Save PNG", "Save film", "Copy link")
 BEGUN = "Number(document.querySelector('.sampler-readout b').textContent) > 0"
 WHY = "document.querySelector('.sampler-why').checkVisibility()"
@@ -324,9 +325,11 @@ def test_saved_picture(browser: Browser, address: str, tmp_path: Path) -> None:
         with page.expect_download() as download:
             page.locator(".sampler-film").click()
             page.locator(".sampler-shelf input").first.check()
-        assert download.value.suggested_filename == f"mnist-{SEED}.1.webm"
-        download.value.save_as(tmp_path / "film.webm")
-        film = decode(tmp_path / "film.webm")[:, 9::18, 9::18, 0]
+        assert download.value.suggested_filename == f"mnist-{SEED}.1.mp4"
+        download.value.save_as(tmp_path / "film.mp4")
+        film = decode(tmp_path / "film.mp4")[:, 9::18, 9::18, 0]
+        levels = page.evaluate("Number(document.querySelector('.sampler-slider').max)") + 1
+        assert len(film) == levels + REST
         assert decibels(film[-1], last) > 30
         assert decibels(film[-3], film[-1]) > 35
         assert decibels(film[0], last) < 15
@@ -406,6 +409,7 @@ def test_data_are_saved(browser: Browser, address: str) -> None:
     """Where they are dear, a link waits for the press, which then opens its picture."""
     dear = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } })"
     with opened(browser, f"{address}#figure=own&picture={SEED}.1", before=dear) as page:
+        expect(page.locator(".sampler-told")).to_contain_text("Press the button to fetch the model")
         page.wait_for_timeout(500)
         names = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
         assert not [name for name in names if name.endswith((".bin", ".wasm", "worker.js"))]

@@ -1,6 +1,9 @@
 """`sitegen serve` in Chromium: pages are edited, broken and mended, and the browser follows."""
 
+import re
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -85,6 +88,44 @@ def test_server_that_comes_back(config: Path, page: Page) -> None:
     with running(config, port=port):
         expect(page.get_by_text("Other words.")).to_be_visible()
         page.goto("about:blank")
+
+
+def test_server_that_stops_while_a_page_loads(config: Path, browser: Browser) -> None:
+    """A page that was sent without its other files, by a server that then stops, finds the next."""
+    page = browser.new_page()
+    write_page(config, INDEX)
+    with running(config) as server:
+        server.wait_until_settled()
+        page.route(re.compile("[.](js|css|webp|svg|mp4)$"), lambda route: route.abort())
+        page.goto(server.address)
+        expect(page.get_by_text("Words.")).to_be_visible()
+        port = server.port
+    page.unroute_all()
+    write_page(config, INDEX.replace("Words.", "Other words."))
+    with running(config, port=port):
+        expect(page.get_by_text("Other words.")).to_be_visible(timeout=20_000)
+        page.close()
+
+
+def test_another_program_at_the_port(config: Path, browser: Browser) -> None:
+    """A page that another program answers meanwhile still finds the next server."""
+    page = browser.new_page()
+    write_page(config, INDEX)
+    with running(config) as server:
+        server.wait_until_settled()
+        page.goto(server.address)
+        expect(page.get_by_text("Words.")).to_be_visible()
+        page.wait_for_load_state("load")
+        port = server.port
+    with HTTPServer(("127.0.0.1", port), BaseHTTPRequestHandler) as other:  # answers with 501
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        with page.expect_response("**/_sitegen/events"):
+            pass
+        other.shutdown()
+    write_page(config, INDEX.replace("Words.", "Other words."))
+    with running(config, port=port):
+        expect(page.get_by_text("Other words.")).to_be_visible(timeout=20_000)
+        page.close()
 
 
 def test_clip_appears_when_it_is_rendered(config: Path, page: Page) -> None:

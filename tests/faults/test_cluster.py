@@ -279,6 +279,36 @@ def test_unfit_workers_are_refused_and_others_go_on(
         assert re.search(f"warning: worker {address} is not used: {said}", told)
 
 
+ODD = {
+    clusters.answers_nothing: "gave NoneType, not steps of a shard",
+    clusters.not_a_number: "gave numbers that are not those of a shard",
+    clusters.brighter: "computes other pictures than this machine",
+    clusters.key_error: "failed: KeyError: 20",
+    clusters.recursing: "failed: RecursionError: maximum recursion depth exceeded",
+}
+
+
+@pytest.mark.fault(37)
+@pytest.mark.parametrize("spoil", ODD, ids=lambda spoil: spoil.__name__)
+def test_odd_answers(
+    author: Author,
+    local: Mapping[str, bytes],
+    spoil: clusters.Spoil,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker that gives nothing, no numbers, other pictures or an exception is used no more."""
+    monkeypatch.setattr(clients, "PATIENCE_S", 2.0)
+    with clusters.cluster(0) as odd:
+        address = odd.join(spoil)
+        words = f"no worker at .* fits:\ntcp://.* {re.escape(ODD[spoil])}"
+        refused(author, RefusedError, words, odd.address)
+        odd.join()
+        author.build(odd.address)
+    assert author.made() == local
+    told = "\n".join(author.report.lines)
+    assert f"warning: worker {address} is not used: {ODD[spoil]}" in told
+
+
 @pytest.mark.fault(37)
 def test_no_worker_fits_or_there_is_none(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no worker can be used, the build ends in words, soon."""
@@ -372,7 +402,7 @@ def test_ctrl_c_leaves_the_cluster_clean(author: Author, three: Processes) -> No
         os.kill(process.pid, signal.SIGINT)
         process.join(20)
         assert (process.exitcode, time.monotonic() - started < 10) == (130, True)
-        assert output.read_text().splitlines()[-1] == "interrupted; what was finished is kept"
+        assert output.read_text().splitlines()[-1] == "interrupted; finished work is kept"
     finally:
         process.kill()
     with Client(three.address, set_as_default=False) as client:

@@ -86,7 +86,7 @@ def test_interrupted_between_two_renames(
     with pytest.raises(KeyboardInterrupt):
         files.exchange(tmp_path / "new", tmp_path / "site")
     assert (tmp_path / "site/a").read_text() == stays
-    files.put_back(tmp_path / "site")
+    files.restore_backup(tmp_path / "site")
     assert (tmp_path / "site/a").read_text() == stays
 
 

@@ -3,14 +3,14 @@
 Each begins with something good, and changes it at random: characters, lines, whole values.
 """
 
-import io
+import gzip
 import json
 import os
 import re
 import struct
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,18 @@ from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import SitegenError
 from sitegen.generative.card.card import read_card
-from sitegen.generative.checkpoints import apart
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+from sitegen.generative.data.images import read_images
 from sitegen.media.manifest import Manifest, record_from_json
 from sitegen.media.mp4 import clip_faults, mp4_size
 from tests.support.builders import CARD, SITE, box, fake_mp4, write_site
+from tests.support.datafiles import (
+    array_file,
+    batches,
+    mnist_file,
+    read_all_arrays,
+    require_images,
+)
 from tests.support.fabricated import ENTRY, FULL, PAGE
 from tests.support.making import published, save, small_card
 from tests.support.publishing import Paper
@@ -170,21 +177,6 @@ def test_any_manifest(value: Any, data: st.DataObject) -> None:
 
 
 @pytest.fixture(scope="module")
-def read_here() -> Iterator[None]:
-    """Read a `.pth` by the code that another process runs, in this one: nothing else is quicker."""
-
-    def run(_path: Path, request: bytes, _bounds: object) -> Iterator[tuple[int, bytearray]]:
-        written = io.BytesIO()
-        apart.answer(request, written.write)
-        written.seek(0)
-        return apart.frames(written)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apart, "run", run)
-        yield
-
-
-@pytest.fixture(scope="module")
 def pth(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The entries of a checkpoint as the published code writes it."""
     path = save(published(small_card()), tmp_path_factory.mktemp("pth") / "a.pth")
@@ -195,9 +187,7 @@ def pth(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.mark.fault(34)
 @SETTINGS
 @given(data=st.data())
-def test_any_pickle(
-    read_here: None, folder: Path, pth: dict[str, bytes], data: st.DataObject
-) -> None:
+def test_any_pickle(folder: Path, pth: dict[str, bytes], data: st.DataObject) -> None:
     """Whatever a `.pth` holds, its sums being right, it is read, or refused in words."""
     path, changed = folder / "a.pth", dict(pth)
     name = next(name for name in pth if name.endswith("data.pkl"))
@@ -211,9 +201,7 @@ def test_any_pickle(
 @pytest.mark.fault(34)
 @SETTINGS
 @given(data=st.data())
-def test_any_archive(
-    read_here: None, folder: Path, pth: dict[str, bytes], data: st.DataObject
-) -> None:
+def test_any_archive(folder: Path, pth: dict[str, bytes], data: st.DataObject) -> None:
     """Whatever bytes a `.pth` has, it is read, or refused in words."""
     path = folder / "b.pth"
     small = {name: content for name, content in pth.items() if len(content) < 3000}
@@ -222,6 +210,45 @@ def test_any_archive(
             file.writestr(each, content)
     path.write_bytes(data.draw(mutated_bytes(path.read_bytes())))
     ends_well(lambda: inspect_checkpoint(path))
+
+
+CIFAR, MNIST = "cifar-100-python/train", "train-images-idx3-ubyte"
+
+
+@pytest.mark.fault(9, 34)
+@SETTINGS
+@given(data=st.sampled_from(batches()).flatmap(mutated_bytes))
+def test_any_batch(folder: Path, data: bytes) -> None:
+    """Whatever bytes a batch of CIFAR has, it is read as images of bytes, or refused in words."""
+    path = folder / "data" / CIFAR
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    ends_well(lambda: require_images(read_images(path.parents[1])))
+
+
+@pytest.mark.fault(9, 34)
+@SETTINGS
+@given(data=st.sampled_from([mnist_file(), gzip.compress(mnist_file(), mtime=0)]), more=st.data())
+def test_any_idx(folder: Path, data: bytes, more: st.DataObject) -> None:
+    """Whatever bytes a file in MNIST's format has, gzipped or not, it is read, or refused."""
+    path = folder / MNIST
+    changed = more.draw(mutated_bytes(data))
+    path.write_bytes(gzip.compress(changed) if more.draw(st.booleans()) else changed)
+    ends_well(lambda: require_images(read_images(path)))
+
+
+@pytest.mark.fault(9, 34)
+@SETTINGS
+@given(data=st.data())
+def test_any_arrays(folder: Path, data: st.DataObject) -> None:
+    """Whatever bytes an `.npz` has, or an array in it, the arrays are read, or refused in words."""
+    path = folder / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("run.json", "{}")
+        file.writestr("a.npy", data.draw(st.just(array_file()) | mutated_bytes(array_file())))
+    if data.draw(st.booleans()):
+        path.write_bytes(data.draw(mutated_bytes(path.read_bytes())))
+    ends_well(lambda: read_all_arrays(path))
 
 
 @pytest.fixture(scope="module")

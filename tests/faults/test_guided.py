@@ -12,7 +12,10 @@ from tests.support.builders import environment
 from tests.support.sweeping import LOG, counted
 
 SECONDS = 60
-KINDS = ("config", "page", "card", "manifest", "record", "pickle", "safetensors", "clip")
+KINDS = (
+    *("config", "page", "card", "manifest", "record", "clip"),
+    *("pickle", "safetensors", "batch", "idx", "array"),
+)
 LIMITS = ("-timeout=10", "-rss_limit_mb=3000", "-print_final_stats=1")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sitegen.models.add import Added, add_model
+from sitegen.models.add import AddResult, add_model
 from sitegen.models.new_card import AddOptions
 from sitegen.models.registry import ModelSource, find_model
 from tests.support.making import published, save, small_card
@@ -70,7 +70,7 @@ def draw(folder: Path, size: int = 8, channels: int = 3, count: int = 6) -> Path
     return folder
 
 
-def add(name: str = "birds", ask: Any = None, **options: Any) -> Added:
+def add(name: str = "birds", ask: Any = None, **options: Any) -> AddResult:
     """Add the checkpoint of the birds, or another one, to the site in the working folder."""
     return add_model(CONFIG, name, AddOptions(**{"checkpoint": CHECKPOINT, **options}), ask)
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -87,17 +88,21 @@ class FakeRenderer:
 
     fail: the id of a figure that breaks down at its third frame
     pause: seconds before each frame
+    deaf: whether it ignores SIGTERM in its process
     """
 
     fail: str | None = None
     pause: float = 0.0
     jobs: list[str] = field(default_factory=list)
+    deaf: bool = False
 
     def __call__(
         self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
     ) -> "FakeRenderer":
         """Stand in for the class of the real renderer as well."""
         self.sources = sources
+        if self.deaf:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return self
 
     def render_job(self, figure: Figure) -> RenderJob:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -72,6 +72,56 @@ def slowly() -> None:
         return whole(*arguments)
 
     module.take_steps = take_steps  # type: ignore[assignment]
+
+
+def answers_nothing() -> None:
+    """Let this worker answer None."""
+    import sitegen.cluster.worker as module
+
+    module.take_steps = lambda *_: None  # type: ignore[assignment]
+
+
+def _changed(change: Callable[[Any], Any]) -> None:
+    import sitegen.cluster.worker as module
+
+    whole = module.take_steps
+
+    def take_steps(*arguments: Any) -> module.ShardBlock:
+        block = whole(*arguments)
+        seen = [(level, tuple(map(change, kept))) for level, kept in block.seen]
+        return replace(block, state=change(block.state), seen=tuple(seen))
+
+    module.take_steps = take_steps  # type: ignore[assignment]
+
+
+def not_a_number() -> None:
+    """Let this worker's pixels be NaN."""
+    _changed(lambda pixels: pixels * float("nan"))
+
+
+def brighter() -> None:
+    """Let this worker's pixels be off by 0.2."""
+    _changed(lambda pixels: pixels + 0.2)
+
+
+def key_error() -> None:
+    """Let this worker's code raise a KeyError."""
+    import sitegen.cluster.worker as module
+
+    def held_by(*_: Any) -> Any:
+        return dict[int, Any]()[20]
+
+    module.held_by = held_by  # type: ignore[assignment]
+
+
+def recursing() -> None:
+    """Let this worker's code call itself for ever."""
+    import sitegen.cluster.worker as module
+
+    def held_by(*_: Any) -> Any:
+        return held_by()
+
+    module.held_by = held_by  # type: ignore[assignment]
 
 
 def forgetful() -> None:

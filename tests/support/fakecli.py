@@ -2,14 +2,15 @@
 
 FAKE_PAUSE is the time before each frame in seconds, FAKE_FAIL the figure that breaks down, and
 FAKE_BLOCK names modules, with spaces between, that cannot be imported. With FAKE_DEAF, the process
-that renders for `serve` hears no SIGTERM.
+that renders for `serve` ignores SIGTERM. FAKE_LIMIT is the time for a page in seconds.
 """
 
 import os
-import signal
 import sys
 
-RENDER = "--render-for-serve"
+from sitegen.core import bounded
+
+bounded.SECONDS = float(os.environ.get("FAKE_LIMIT", bounded.SECONDS))  # in each process
 
 
 def main() -> None:
@@ -19,17 +20,11 @@ def main() -> None:
     from sitegen.__main__ import main as run
     from sitegen.cli import console
     from sitegen.cli import options as shared
-    from sitegen.server import rendering
     from tests.support.builders import FakeRenderer
 
-    renderer = FakeRenderer(os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0")))
-    shared.figure_renderer = renderer
-    rendering.COMMAND[:] = ["-m", "tests.support.fakecli", RENDER]
-    if sys.argv[1:2] == [RENDER]:
-        if os.environ.get("FAKE_DEAF"):
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        rendering.main(renderer)
-    console.PATIENCE_S = 600.0  # a machine that is busy says nothing besides
+    fail, pause = os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0"))
+    shared.figure_renderer = FakeRenderer(fail, pause, deaf=bool(os.environ.get("FAKE_DEAF")))
+    console.NOTICE_AFTER_S = 600.0  # a machine that is busy says nothing besides
     run()
 
 

@@ -6,40 +6,39 @@ An exception that is none of ours ends the process with another code than 0, as 
 memory. FOLDER, which is empty, gets the good input to begin with, and what was found.
 """
 
-import io
 import json
 import struct
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["sitegen"]):
+    import sitegen.generative.untrusted.arrays  # noqa: F401  # which tests.support imports, too
     from sitegen.config.loader import load_site
     from sitegen.content.pages import read_pages
     from sitegen.core.errors import SitegenError
     from sitegen.generative.card.card import read_card
-    from sitegen.generative.checkpoints import apart
     from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+    from sitegen.generative.data.images import read_images
     from sitegen.media.manifest import Manifest, record_from_json
     from sitegen.media.mp4 import clip_faults, mp4_size
 
 from tests.support.builders import CARD, SITE, box, fake_mp4, write_site
+from tests.support.datafiles import (
+    array_file,
+    batches,
+    mnist_file,
+    read_all_arrays,
+    require_images,
+)
 from tests.support.fabricated import ENTRY, FULL, PAGE
 from tests.support.making import published, save, small_card
 from tests.support.tinymodel import write_model
 
 Target = tuple[bytes, Callable[[bytes], object]]
-
-
-def _here(_path: Path, request: bytes, _bounds: object) -> Iterator[tuple[int, bytearray]]:
-    """Read a `.pth` in this process, where its lines are watched."""
-    written = io.BytesIO()
-    apart.answer(request, written.write)
-    written.seek(0)
-    return apart.frames(written)
 
 
 def _file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
@@ -72,7 +71,6 @@ def _record(_folder: Path) -> Target:
 
 
 def _pickle(folder: Path) -> Target:
-    apart.run = _here  # type: ignore[assignment]
     with zipfile.ZipFile(save(published(small_card()), folder / "good.pth")) as file:
         entries = {name: file.read(name) for name in file.namelist()}
     name = next(name for name in entries if name.endswith("data.pkl"))
@@ -98,6 +96,21 @@ def _safetensors(folder: Path) -> Target:
     return weights[8 : 8 + size], read
 
 
+def _batch(folder: Path) -> Target:
+    path = folder / "cifar-100-python/train"
+    path.parent.mkdir()
+    return batches()[0], _file(path, lambda _: require_images(read_images(folder)))
+
+
+def _idx(folder: Path) -> Target:
+    path = folder / "train-images-idx3-ubyte"
+    return mnist_file(), _file(path, lambda _: require_images(read_images(path)))
+
+
+def _array(folder: Path) -> Target:
+    return array_file(), _file(folder / "a.npy", read_all_arrays)
+
+
 def _clip(folder: Path) -> Target:
     read = _file(folder / "a.mp4", clip_faults)
     good = fake_mp4(64, 48, bytes(16)) + box(b"free", bytes(8))
@@ -112,6 +125,9 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "record": _record,
     "pickle": _pickle,
     "safetensors": _safetensors,
+    "batch": _batch,
+    "idx": _idx,
+    "array": _array,
     "clip": _clip,
 }
 

@@ -13,7 +13,7 @@ from sitegen.builder.context import BuildOptions
 from sitegen.core.signals import Stop
 from sitegen.server.app import listening, serve
 from sitegen.server.preview import Preview
-from sitegen.server.rendering import RenderedHere
+from sitegen.server.rendering import InProcessRenderer
 from tests.support.builders import CPU, FakeRenderer
 from tests.support.reporters import Silent
 
@@ -76,7 +76,7 @@ class Running:
 def running(config: Path, renderer: FakeRenderer | None = None, port: int = 0) -> Iterator[Running]:
     """Serve the site of `config` for the block, at a free port if none is named."""
     renderer, report, stop = renderer or FakeRenderer(), Silent(), Stop()
-    preview = Preview(config, BuildOptions(CPU), RenderedHere(renderer), report)
+    preview = Preview(config, BuildOptions(CPU), InProcessRenderer(renderer), report)
     with listening(port) as listener:
         port = listener.getsockname()[1]
         preview.refresh()

@@ -182,16 +182,17 @@ def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Pag
     """The paper's own pages and one more, with a figure of every shape instead of their own."""
     config = (ROOT / "site.toml").read_text(encoding="utf-8")
     index = (ROOT / "pages" / "index.md").read_text(encoding="utf-8")
+    index = re.sub(r"\{\{ ref\(.*?\) \}\}", "A figure", index)
     config = re.sub("^base_url = .*\n", "", config, flags=re.MULTILINE)
     config = (f'base_url = "{base_url}"\n' if base_url else "") + config
     path = write_site(folder, config, index + MORE)
     (folder / "pages" / "second.md").write_text(SECOND, encoding="utf-8")
     front, second = read_pages(load_site(path), lambda name: False)
     words = tuple(part for part in front.body if isinstance(part, Markup))
-    figures = tuple(figure(kind) for kind in renders()[1])
+    figures = tuple(figure(kind, number=n) for n, kind in enumerate(renders()[1], 1))
     pairs = zip(figures, [Markup("")] * len(figures), strict=True)
     body = (words[0], *(part for pair in pairs for part in pair), *words[1:])
-    more = tuple(figure("single", f"single-{number}") for number in range(MANY))
+    more = tuple(figure("single", f"single-{n}", number=n + 1) for n in range(MANY))
     row = Row(1, "Two side by side.")
     more = (*more[:-2], *(dataclasses.replace(each, row=row) for each in more[-2:]))
     return path, (
@@ -200,9 +201,10 @@ def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Pag
     )
 
 
-def figure(kind: str, id: str | None = None) -> Figure:
+def figure(kind: str, id: str | None = None, number: int = 1) -> Figure:
     """A figure call that stands for that shape, whatever calls there are."""
-    return Figure(kind, id or kind, Trajectories("mnist"), "", None, SourceLocation("index.md", 1))
+    place, spec = SourceLocation("index.md", 1), Trajectories("mnist")
+    return Figure(kind, id or kind, spec, "", None, place, number=number)
 
 
 def build_sample(folder: Path, base_url: str | None = None) -> Path:

@@ -212,7 +212,7 @@ def test_begins_with_weights_of_such_a_network() -> None:
     begun.begin_from(first.net.state_dict())
     for name, value in first.net.state_dict().items():
         assert torch.equal(begun.net.state_dict()[name], value)
-    with pytest.raises(RefusedError, match="are of another network"):
+    with pytest.raises(RefusedError, match="are for another network"):
         begun.begin_from(random_unet(preconditioned()).state_dict())
 
 

@@ -1,15 +1,14 @@
 """What keeps this tier quick: a test here starts no process: no browser, encoder or git."""
 
-import io
 import os
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 
-from sitegen.generative.checkpoints import apart
+from sitegen.core import bounded
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +24,11 @@ def _no_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _read_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read a `.pth` in this process, by the code that another one runs; without its limits."""
+def _render_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Render pages in this process, without limits."""
 
-    def run(_path: Path, request: bytes, _bounds: object) -> Iterator[tuple[int, bytearray]]:
-        written = io.BytesIO()
-        apart.answer(request, written.write)
-        written.seek(0)
-        return apart.frames(written)
+    def call(_limited: object, function: Callable[..., Any], *args: object, **_: object) -> Any:
+        return function(*args)
 
-    monkeypatch.setattr(apart, "run", run)
+    nothing = SimpleNamespace(call=call, stop=lambda: None, close=lambda: None)
+    monkeypatch.setattr(bounded, "_worker", nothing)

@@ -1,4 +1,4 @@
-"""The commands: their options, their help, and the call of what does the work.
+"""Commands: their options, their help, and the call of the function that does the work.
 
-What is slow to import is imported inside a command, so that help is quick.
+Modules that are slow to import are imported inside a command, so that --help is quick.
 """

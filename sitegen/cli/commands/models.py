@@ -1,4 +1,4 @@
-"""`sitegen add`, `inspect`, `sample` and `train`: what is done with models."""
+"""`sitegen add`, `inspect`, `sample` and `train`: commands for models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sitegen.cli.options import (
     model_names,
     row_options,
     sample_compute_options,
-    talk_options,
+    verbosity_options,
 )
 from sitegen.core.source import plain
 from sitegen.generative.card.limits import DEFAULT_LEVELS, LARGEST_BLUR, LARGEST_COUNT, MOST_LEVELS
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from sitegen.core.compute import ComputeTarget
-    from sitegen.models.new_card import Ask, Question
+    from sitegen.models.new_card import Question
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import Sampler
 
@@ -45,17 +45,17 @@ _COUNT = IntegerRange(1)
 _SUBJECT: Row = ("subject", str, 'What its images show, in the plural: "cartoon faces".')
 
 _ADD: tuple[Row, ...] = (
-    ("checkpoint", PATH, "Its file, or its folder; none for a model that travels with sitegen."),
-    ("data", PATH, "Its training images, which tell their size and what sampling starts from."),
-    ("kind", KIND, "What it is, where the file does not tell."),
+    ("checkpoint", PATH, "Its file or folder; omit it for a model that sitegen ships with."),
+    ("data", PATH, "Its training images, from which size and initial states are taken."),
+    ("kind", KIND, "Its kind, if the file does not determine it."),
     ("preset", str, "The published configuration that it was trained with."),
-    ("image-size", _SIDE, "Pixels a side; of other images the middle square is scaled."),
-    ("levels", _LEVELS, "K, how many levels it was trained with."),
+    ("image-size", _SIDE, "Pixels per side; the middle square of other images is scaled."),
+    ("levels", _LEVELS, "K, the number of levels it was trained with."),
     ("blur-sigma-min", _BLUR, "Blur of level 1 in pixels."),
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels."),
     ("heads", IntegerRange(1, LARGEST_COUNT), "Attention heads, if not 1."),
-    ("training-noise-std", _NOISE, "The noise that it was trained with."),
-    ("sampling-noise-std", _NOISE, "The noise of sampling.  [default: in proportion to that]"),
+    ("training-noise-std", _NOISE, "Noise that it was trained with."),
+    ("sampling-noise-std", _NOISE, "Noise of sampling.  [default: proportional to the above]"),
     ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
     _SUBJECT,
 )
@@ -69,12 +69,12 @@ _ADD: tuple[Row, ...] = (
 def add(name: str, config: Path, recording: Path | None, **options: Any) -> None:
     """Add a checkpoint to site.toml as the model NAME, and show how pages can call it.
 
-    The network is read off the checkpoint, in which nothing is executed. What neither the file nor
-    the training images tell is asked for on a terminal; elsewhere the options must say it. A model
-    that is there already and has no prior gets one of the images. Without a checkpoint, the model
-    of that name which travels with sitegen is added. With --recording the model is a file of
-    sitegen.record, an .npy of (T, N, C, H, W), an .npz of `sample --trajectory`, or a folder with
-    PNGs for each step.
+    The network is read off the checkpoint; nothing in it is executed. Values that are neither in
+    the file nor in the training images are asked for on a terminal; elsewhere, give them as
+    options. An existing model without a prior gets one from the images. Without a checkpoint, the
+    model of that name that sitegen ships with is added.
+    With --recording the model is a file of sitegen.record, an .npy of (T, N, C, H, W), an .npz of
+    `sample --trajectory`, or a folder with PNGs for each step.
 
     \b
     Examples:
@@ -92,16 +92,15 @@ def add(name: str, config: Path, recording: Path | None, **options: Any) -> None
     if recording is not None:
         if others := [key for key, value in options.items() if value and key != "subject"]:
             raise click.UsageError(f"--recording excludes --{others[0].replace('_', '-')}.")
-        with Console().patience(f"reading {recording}"):
+        with Console().slow_operation_notice(f"reading {recording}"):
             added = add_recording(config, name, recording, options["subject"] or "")
     elif any(value is not None for value in options.values()):
         if options["checkpoint"] is None:
             raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
         if options["data"] is not None:
-            click.echo(f"reading the images in {options['data']}")  # of many only their headers
-        somebody = _somebody()
-        with Console().patience("reading the checkpoint and the images") as asking:
-            questions = None if somebody is None else asking(somebody)
+            click.echo(f"reading the images in {options['data']}")  # only headers, if many
+        with Console().slow_operation_notice("reading the checkpoint and the images") as asking:
+            questions = asking(ask) if _is_interactive() else None
             added = add_model(config, name, AddOptions(**options), questions)
     else:
         added = add_shipped(config, name)
@@ -109,19 +108,19 @@ def add(name: str, config: Path, recording: Path | None, **options: Any) -> None
         click.echo(plain(line))
 
 
-def _somebody() -> Ask | None:
-    """What asks the user; None where nobody sits at a terminal."""
-    return ask if sys.stdin.isatty() and sys.stdout.isatty() else None
+def _is_interactive() -> bool:
+    """Return whether input and output are a terminal, so that questions can be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def ask(question: Question) -> Any:
-    """Ask on the terminal, again until the answer is one; a path must be there."""
+    """Prompt on the terminal until the answer is valid; a path must exist."""
     (kind,) = (kind for name, kind, _ in _ADD if name.replace("-", "_") == question.field)
     kind = click.Path(exists=True, path_type=Path) if kind is PATH else kind
     try:
         return click.prompt(question.words, default=question.offer, type=kind)
     except (click.Abort, SystemExit):
-        click.echo()  # what is said now begins a line
+        click.echo()  # so that the next message begins a line
         raise
 
 
@@ -129,10 +128,10 @@ def ask(question: Question) -> Any:
 @click.argument("checkpoint", type=PATH, shell_complete=model_names)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(checkpoint: Path, as_json: bool) -> None:
-    """Show what CHECKPOINT is: format, step, parameters, averaged weights, architecture.
+    """Show a CHECKPOINT's format, step, parameters, averaged weights and architecture.
 
-    It is a file, a folder, or the name of a model of the site or of a shipped one. Nothing in the
-    file is executed.
+    CHECKPOINT is a file, a folder, or the name of a model of the site or of a shipped one. Nothing
+    in the file is executed.
 
     \b
     Examples:
@@ -143,7 +142,7 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     from sitegen.generative.checkpoints.inspection import inspect_checkpoint
     from sitegen.models.registry import named_folder
 
-    with Console().patience(f"reading {checkpoint}"):
+    with Console().slow_operation_notice(f"reading {checkpoint}"):
         found = inspect_checkpoint(named_folder(checkpoint))
     click.echo(plain(found.to_json() if as_json else found.to_text()))
     if found.problems:
@@ -151,23 +150,23 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
 
 
 _SAMPLE: tuple[Row, ...] = (
-    ("data", PATH, "Training images to start from, where the model has no prior."),
-    ("sampling-noise-std", NumberRange(0, 1), "The noise of each step; the card's if not given."),
+    ("data", PATH, "Training images to start from, if the model has no prior."),
+    ("sampling-noise-std", NumberRange(0, 1), "Noise of each step.  [default: the card's]"),
 )
 
 
 @click.command()
 @click.argument("model", shell_complete=model_names)
-@click.option("--count", type=_COUNT, default=36, show_default=True, help="How many.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Their seed.")
-@click.option("--output", type=PATH, help="A file in .npz, or a folder for PNGs.")
-@click.option("--sheet", type=PATH, help="A PNG that shows all, numbered, to choose from.")
+@click.option("--count", type=_COUNT, default=36, show_default=True, help="Number of samples.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the samples.")
+@click.option("--output", type=PATH, help="An .npz file, or a folder for PNGs.")
+@click.option("--sheet", type=PATH, help="A PNG of all samples, numbered, to choose from.")
 @click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
 @click.option("--card", type=PATH, help="The card of a checkpoint file.")
 @row_options(_SAMPLE, {})
 @sample_compute_options
 @config_option
-@talk_options
+@verbosity_options
 def sample(
     model: str,
     output: Path | None,
@@ -181,11 +180,10 @@ def sample(
 ) -> None:
     """Draw samples from MODEL: a name in site.toml, a shipped model, a folder or a checkpoint.
 
-    The same seed gives the same samples, up to rounding of the arithmetic, however many are asked
-    for. An .npz file holds float32 arrays (N, C, H, W): final and initial, with --trajectory also
-    states, means and levels. Pixels are in [0, 1], not clipped, also of a DDPM, whose initial
-    states are its noise. A sheet is there to choose from: figures show the samples of the numbers
-    that they are given.
+    The same seed gives the same samples, up to rounding, whatever the count. An .npz file holds
+    float32 arrays (N, C, H, W): final and initial, with --trajectory also states, means and levels.
+    Pixels are in [0, 1] but not clipped. The initial states of a DDPM are its noise. Use a sheet to
+    choose samples: figures accept the numbers on it.
 
     \b
     Examples:
@@ -203,9 +201,11 @@ def sample(
     targets, wanted, report = Targets(output, sheet), Request(**request), console()
     check_targets(targets, wanted)
     if config_was_named():
-        load_site(config)  # it must be there, whether it is needed or not
+        load_site(config)  # a config named explicitly must be valid, even if it is not needed
     source = find_model(model, card, config)
-    with report.patience(f"reading the model {source.name}" + (f" and {data}" if data else "")):
+    with report.slow_operation_notice(
+        f"reading the model {source.name}" + (f" and {data}" if data else "")
+    ):
         sampler = _sampler(source, data, compute_target(device, precision))
     draw_samples(sampler, wanted, targets, report)
     many = "one sample" if wanted.count == 1 else f"{wanted.count} samples"
@@ -213,7 +213,7 @@ def sample(
     report.note(f"{many} of {source.name} in {places}")
     if sheet is not None:
         chosen = f"seed={wanted.seed}, samples=(…), chosen_from={wanted.count}"
-        report.note(f'show those you choose: {{{{ trajectories("{source.name}", {chosen}) }}}}')
+        report.note(f'show your choice with: {{{{ trajectories("{source.name}", {chosen}) }}}}')
 
 
 def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarget) -> Sampler:
@@ -238,49 +238,49 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
 _TRAIN: tuple[Row, ...] = (
     ("data", PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
     ("output", PATH, "The model's folder.  [default: runs/NAME]"),
-    ("kind", KIND, "A model that undoes heat dissipation, or one that takes noise away."),
-    ("image-size", _SIDE, "Crop each image to its middle square, of N pixels a side."),
-    ("levels", _LEVELS, f"K, the steps from flat to sharp.  [default: {DEFAULT_LEVELS}]"),
+    ("kind", KIND, "A model of heat dissipation (ihdm), or one of noise (ddpm)."),
+    ("image-size", _SIDE, "Crop each image to its middle square, of N pixels per side."),
+    ("levels", _LEVELS, f"K, the number of steps from flat to sharp.  [default: {DEFAULT_LEVELS}]"),
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels.  [default: 5/7 of the side]"),
-    ("preset", str, "A published network instead of our small one."),
+    ("preset", str, "A published network instead of sitegen's small one."),
     (
         "parameterization",
         click.Choice(["difference", "preconditioned"]),
-        "What the network answers.  [default: preconditioned; a preset's own]",
+        "Output of the network.  [default: preconditioned; a preset's own]",
     ),
     (
         "networks",
         click.Choice(["cascade", "one"]),
         "One for each band of levels, or one for all; a DDPM has one: that of a cascade's finest "
-        "levels, or a large one.  [default: a cascade where it can be; a DDPM: one]",
+        "levels, or a large one.  [default: a cascade if possible; for a DDPM, one]",
     ),
     _SUBJECT,
     ("init", str, "A model of the same network whose weights to start from."),
-    ("device", str, "Where to train: auto, cpu, cuda or cuda:N."),
-    ("precision", PRECISION, "What the network computes in; auto is bfloat16 where that is fast."),
+    ("device", str, "The device to train on: auto, cpu, cuda or cuda:N."),
+    ("precision", PRECISION, "The network's arithmetic; auto is bfloat16 where that is fast."),
 )
 _RECIPE = {
-    "images": "How many images to see, each again and again.",
-    "batch_size": "Images a step.",
+    "images": "Images to train on in total, counting repetitions.",
+    "batch_size": "Images per step.",
     "learning_rate": "The highest learning rate.",
     "optimizer": "Adam, or Muon for most matrices and Adam for the rest.",
-    "muon_learning_rate": "The highest learning rate of what Muon trains.",
-    "warmup_steps": "Steps that the learning rate takes to rise.",
-    "decay_share": "Share of the steps, the last, in which it falls to 0.",
-    "ema_decay": "Of the averaged weights, a step.",
+    "muon_learning_rate": "The highest learning rate of the parameters that Muon trains.",
+    "warmup_steps": "Steps in which the learning rate rises.",
+    "decay_share": "Share of the steps, at the end, in which the learning rate falls to 0.",
+    "ema_decay": "Decay of the averaged weights per step.",
     "gradient_clip": "The largest norm of a gradient.",
     "level_focus": "How much more often some levels are drawn.  [default: {}; as published, 0]",
-    "focus_centre": "Where those levels lie, as a share of K.",
-    "seed": "Decides the first weights, and what is drawn in each step.",
+    "focus_centre": "Position of those levels, as a share of K.",
+    "seed": "Seed of the initial weights and of the draws of each step.",
 }
-"""The fields of `TrainingOptions` that are options, which also says what they may be."""
+"""The fields of `TrainingOptions` that are options, with their help; types come from there."""
 
 
 class _Train(click.Command):
-    """Has the options of the recipe only when it is called: what says them is slow to import."""
+    """Command that adds the recipe's options when called, since their types import slowly."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """All of them, those of the recipe before --device."""
+        """Return all parameters, with those of the recipe before --device."""
         if len(self.params) <= len(_TRAIN) + 3:  # NAME, --verbose and --quiet
             from sitegen.core.diagnostics import fields_of
             from sitegen.generative.training.options import TrainingOptions
@@ -309,12 +309,12 @@ def _range(field: FieldInfo) -> click.ParamType[Any]:
 @click.command(cls=_Train)
 @click.argument("name")
 @row_options(_TRAIN, {"kind": "ihdm", "device": "auto", "precision": "auto"}, "data")
-@talk_options
+@verbosity_options
 def train(name: str, **options: Any) -> None:
-    """Train a model on images, and write its weights, prior and card into a folder of that NAME.
+    """Train a model on images, and write its weights, prior and card into a folder called NAME.
 
-    Killed or stopped by Ctrl-C, the same command goes on where the last saved state was. A finished
-    run goes on when it is asked for more --images.
+    After a kill or Ctrl-C, the same command continues from the last saved state. A finished run
+    continues if --images is larger.
 
     \b
     Examples:
@@ -323,10 +323,11 @@ def train(name: str, **options: Any) -> None:
       sitegen train mnist --data .data/mnist --preset mnist-small --output runs/published
       sitegen train mnist-ddpm --kind ddpm --data .data/mnist
     """
-    # Torch's optimizers bring in its compiler, which nothing here uses, and that brings in Triton,
-    # which ends with twenty lines of what it has leaked. Without it, all else is as it was.
+    # Torch's optimizers import its compiler, which is not used here and imports Triton. Triton
+    # prints twenty lines about leaks at exit. Blocking the import has no other effect.
     sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
     from sitegen.models.training import TrainOptions, train_model
 
     recipe = {key: options.pop(key) for key in _RECIPE}
-    train_model(name, TrainOptions(**options, recipe=recipe), console(), _somebody())
+    questions = ask if _is_interactive() else None
+    train_model(name, TrainOptions(**options, recipe=recipe), console(), questions)

@@ -1,4 +1,4 @@
-"""`sitegen schema` and `sitegen completion`: what editors and shells want to know."""
+"""`sitegen schema` and `sitegen completion`: output for editors and shells."""
 
 import click
 
@@ -6,9 +6,9 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command()
-@click.option("--reference", is_flag=True, help="Print a page of reference in Markdown instead.")
+@click.option("--reference", is_flag=True, help="Print a reference page in Markdown instead.")
 def schema(reference: bool) -> None:
-    """Print the JSON Schema of site.toml, by which editors complete and check it.
+    """Print the JSON Schema of site.toml, with which editors complete and check it.
 
     Name the printed file in the first line of site.toml: #:schema ./site.schema.json
 
@@ -31,9 +31,9 @@ def schema(reference: bool) -> None:
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print what makes SHELL complete the commands and options of sitegen.
+    """Print the script that makes SHELL complete the commands and options of sitegen.
 
-    For good, put the first line into ~/.bashrc, the second into ~/.zshrc, or run the third once.
+    To keep it, add the first line to ~/.bashrc, the second to ~/.zshrc, or run the third once.
 
     \b
     Examples:

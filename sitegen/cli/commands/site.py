@@ -1,5 +1,6 @@
-"""What is done with a site: it is begun, built, served, checked, published and cleaned."""
+"""Commands for sites: new, build, serve, check, publish, export and clean."""
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from sitegen.cli.options import (
     console,
     figure_names,
     row_options,
-    talk_options,
+    verbosity_options,
 )
 from sitegen.core.source import plain
 
@@ -29,13 +30,13 @@ _figures_option = partial(click.option, multiple=True, shell_complete=figure_nam
 
 @click.command()
 @click.argument("name", metavar="DIR", type=click.Path())
-@talk_options
+@verbosity_options
 def new(name: str) -> None:
-    """Write a small site into DIR that builds at once, with a model that travels with sitegen.
+    """Write a small site into DIR that builds at once, with a model that sitegen ships with.
 
-    It has a site.toml with every key in it, a page that shows each figure call, and a workflow
-    that publishes it on GitHub Pages. A file that is there already is never overwritten, so DIR
-    may be a clone of a new repository, with its README, license and .gitignore.
+    It has a site.toml with every key, a page that shows each kind of figure, and a workflow that
+    publishes it on GitHub Pages. Existing files are never overwritten, so DIR may be a clone of a
+    new repository, with its README, license and .gitignore.
 
     \b
     Examples:
@@ -47,7 +48,7 @@ def new(name: str) -> None:
     from sitegen.core.errors import ConfigError
 
     if not name.strip():
-        raise ConfigError('DIR is empty; name a folder, or "." for this one')
+        raise ConfigError('DIR is empty; name a folder, or "." for the current one')
     folder, report = Path(name), console()
     written = new_site(folder, new_page_sections())
     for path in written:
@@ -57,20 +58,20 @@ def new(name: str) -> None:
     report.note("\nNext:")
     if folder.resolve() != Path.cwd():
         report.note(f"  cd {shlex.quote(str(folder))}")
-    report.note("  sitegen serve    look at it while you edit site.toml and pages/index.md")
+    report.note("  sitegen serve    preview it while you edit site.toml and pages/index.md")
     report.note("  sitegen build    make the site in build/")
-    report.note(f"To publish: push it to GitHub; {WORKFLOW} says what to set there.")
+    report.note(f"To publish: push it to GitHub; {WORKFLOW} explains the settings there.")
 
 
 def _to_do(folder: Path, written: Sequence[str]) -> Iterator[str]:
-    """What is left to the author: rules for git where there were others, and the workflow."""
+    """Yield the author's remaining tasks: rules for an existing .gitignore, and the workflow."""
     from sitegen.config.scaffold import IGNORED, WORKFLOW, ignored, own_requirement
 
     if IGNORED not in written:
-        yield f"\n{folder / IGNORED} was there and stays as it is; add these lines to it:"
+        yield f"\n{folder / IGNORED} exists and was not changed; add these lines to it:"
         yield from (f"  {line}" for line in ignored())
     if own_requirement() is None:
-        yield f"\nBefore you push, write into {folder / WORKFLOW} where GitHub gets sitegen:"
+        yield f"\nBefore you push, write into {folder / WORKFLOW} where GitHub gets sitegen from:"
         yield '  SITEGEN: "sitegen-diffusion @ git+https://github.com/OWNER/sitegen@COMMIT"'
         yield "Until then the workflow stops with a message that names the line."
 
@@ -79,13 +80,13 @@ def _to_do(folder: Path, written: Sequence[str]) -> Iterator[str]:
 @config_option
 @_output_option
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
-@talk_options
+@verbosity_options
 def check(config: Path, output: Path | None, strict: bool) -> None:
-    """Look the built folder over as GitHub Pages will serve it. Nothing is fetched or changed.
+    """Check the built folder as GitHub Pages will serve it. Nothing is fetched or changed.
 
-    Errors are links, anchors and files that lead nowhere (upper and lower case count), clips that
-    browsers do not play, what has no text alternative, and what GitHub refuses. Warnings are what
-    is heavy, comes from another server, or was written by `sitegen new`. Links to elsewhere are
+    Errors are broken links, anchors and files (names are case-sensitive), clips that browsers do
+    not play, missing text alternatives, and files that GitHub rejects. Warnings are large pages,
+    resources from other servers, and placeholders of `sitegen new`. Links to other sites are
     listed, not followed.
 
     \b
@@ -98,7 +99,7 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
 
     site, folder = built_site(config, output)
     report = console()
-    with report.patience(f"looking at every file of {folder}"):
+    with report.slow_operation_notice(f"checking every file of {folder}"):
         findings = check_site(site, folder)
     for problem in findings.problems():
         click.echo(plain(problem))
@@ -111,24 +112,25 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
 @config_option
 @_output_option
 @click.option("--remote", default="origin", show_default=True, help="The git remote to push to.")
-@click.option("--branch", default="gh-pages", show_default=True, help="The branch to put it on.")
+@click.option("--branch", default="gh-pages", show_default=True, help="The branch to write.")
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Also replace what was not published from this clone, or be the first branch of all.",
+    help="Also replace a branch that was not published from this clone, or create the first one.",
 )
 @click.option("--strict", is_flag=True, help="Refuse on a warning of `sitegen check`.")
-@click.option("--placeholders", is_flag=True, help="Publish the words of `sitegen new` as well.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@talk_options
+@click.option("--stale", is_flag=True, help="Publish a folder that is older than its sources.")
+@click.option("--placeholders", is_flag=True, help="Publish placeholders of `sitegen new` as well.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@verbosity_options
 def publish(config: Path, output: Path | None, **options: Any) -> None:
-    """Put the built site on a branch that GitHub Pages serves, after `sitegen check`.
+    """Push the built site to a branch that GitHub Pages serves, after `sitegen check`.
 
-    A warning tells where the folder is older than its sources; a file in it that sitegen did not
-    write is refused, and so are words of `sitegen new` that wait for yours.
+    Refuses a folder that is older than its sources, a file in it that sitegen did not write, and
+    placeholders of `sitegen new` in its pages.
 
-    The branch then holds one commit: the built folder, .nojekyll, and CNAME where site.toml names a
-    domain. Your files, your index and your branches are left alone.
+    The branch then holds one commit: the built folder, .nojekyll, and CNAME if site.toml names a
+    domain. Your files, your index and your other branches are not changed.
 
     \b
     Examples:
@@ -140,26 +142,26 @@ def publish(config: Path, output: Path | None, **options: Any) -> None:
     from sitegen.deploy.publish import PublishOptions, publish
 
     site, report = load_site(config), console()
-    with report.patience("looking at every file of the built folder"):
+    with report.slow_operation_notice("checking every file of the built folder"):
         result = publish(site, output or site.output, PublishOptions(**options), report)
     for line in result.lines():
         report.note(line)
 
 
 class Levels(click.ParamType[tuple[int, ...]]):
-    """Levels with commas between."""
+    """Levels, separated by commas."""
 
     name = "levels"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
-        """The levels. Raises click.BadParameter for what is none."""
+        """Return the levels. Raises click.BadParameter for anything else."""
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in value.split(",")]
         if not all(part.isascii() and part.isdigit() for part in parts):
-            self.fail(f"{value!r} is no list of levels, as in 100,50,0.", param, ctx)
+            self.fail(f"{value!r} is not a list of levels, as in 100,50,0.", param, ctx)
         return tuple(map(int, parts))
 
 
@@ -171,21 +173,21 @@ class Levels(click.ParamType[tuple[int, ...]]):
     "formats",
     multiple=True,
     type=click.Choice(["png", "pdf", "svg", "gif", "mp4", "strip-png", "strip-pdf"]),
-    help="What to write, all that a figure has if not given; repeatable.",
+    help="What to write; repeatable.  [default: all that a figure has]",
 )
 @click.option(
     "--levels", type=Levels(), default=(), metavar="K,K,…", help="The levels that strips show."
 )
-@click.option("--fps", type=options.NumberRange(1, 50), help="Frames a second of GIFs.")
+@click.option("--fps", type=options.NumberRange(1, 50), help="Frames per second of GIFs.")
 @click.option("--output", type=PATH, help="A folder, or a file in .zip.  [default: exports]")
-@talk_options
+@verbosity_options
 def export(config: Path, **wished: Any) -> None:
-    """Write figures as files for slides and papers, with a README that says what each is.
+    """Write figures as files for slides and papers, with a README that describes each.
 
-    Nothing is sampled: the figures must have been built. Stills and strips are PNG and PDF, without
-    loss, GIFs are at least 480 pixels wide where that weighs no more than 5 MB, and drawings become
-    PNG and PDF by the Chromium or Chrome of this machine. Without FIGURE, all are written. Under a
-    roof of several papers, each has a folder for its files, and its figures are PAPER/FIGURE.
+    Nothing is sampled: the figures must have been built. Stills and strips are lossless PNG and
+    PDF. GIFs are at least 480 pixels wide unless they would exceed 5 MB. Drawings are converted to
+    PNG and PDF by the Chromium or Chrome of this machine. Without FIGURE, all are written. In a
+    collection of papers, each has a folder for its files, and its figures are PAPER/FIGURE.
 
     \b
     Examples:
@@ -197,24 +199,24 @@ def export(config: Path, **wished: Any) -> None:
     from sitegen.builder.export import ExportOptions, export
 
     report = console()
-    with report.patience("writing the files"):
+    with report.slow_operation_notice("writing the files"):
         output, names = export(config, ExportOptions(**wished))
     for name in names:
         report.note(f"{name} in {output}")
 
 
 class Days(click.ParamType[float]):
-    """A time in days, as in 30, 30d, 2w or 12h."""
+    """Time in days, as in 30, 30d, 2w or 12h."""
 
     name = "DAYS"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """The days. Raises click.BadParameter for what is none."""
+        """Return the days. Raises click.BadParameter for anything else."""
         found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) ?(h|d|w)?", str(value).strip())
         if found is None:
-            self.fail(f"{value!r} is no time, as in 30d, 2w or 12h.", param, ctx)
+            self.fail(f"{value!r} is not a time, as in 30d, 2w or 12h.", param, ctx)
         return float(found[1]) * {"h": 1 / 24, "d": 1, "w": 7}[found[2] or "d"]
 
 
@@ -226,15 +228,15 @@ class Days(click.ParamType[float]):
     "--older-than",
     "days",
     type=Days(),
-    help="Remove only clips in cache_dir that no page has needed for so long, as in 30d or 2w.",
+    help="Remove only clips in cache_dir that no page has needed for this time, as in 30d or 2w.",
 )
-@talk_options
+@verbosity_options
 def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
-    """Remove what sitegen made: the built folder, and what interrupted runs have left.
+    """Remove files that sitegen made: the built folder, and remains of interrupted runs.
 
     Clips stay in the store, so that the next build renders nothing, unless --store is given. With
-    --unused those go that no page asks for any more, with --older-than those of them that were of
-    no use for some days, and the built folder stays.
+    --unused, only clips that no page uses are removed; with --older-than, only those of them that
+    were not used for some days. Both keep the built folder.
 
     \b
     Examples:
@@ -243,8 +245,7 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
       sitegen clean --older-than 30d
       sitegen clean --store
     """
-    from sitegen.builder.output import clean
-    from sitegen.builder.prune import clean_old, clean_unused
+    from sitegen.builder.prune import clean, clean_old, clean_unused
     from sitegen.config.loader import load_papers, load_site
 
     if store + unused + (days is not None) > 1:
@@ -253,51 +254,59 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
         )
     if unused or days is not None:
         report = console()
-        with report.patience("looking at every clip of the store"):
+        with report.slow_operation_notice("reading every clip of the store"):
             report.note(clean_unused(config) if days is None else clean_old(config, days))
         return
     site = load_site(config)
     papers = load_papers(site)
-    removed = [f"removed {path}" for each in (site, *papers) for path in clean(each, store=store)]
-    for line in removed or ["there was nothing to remove"]:
+    lines = [line for each in (site, *papers) for line in clean(each, store=store)]
+    for line in lines or ["there was nothing to remove"]:
         console().note(line)
 
 
 EVERY = "*"
-"""What --refilm without a figure stands for; no figure is called so."""
+"""Value of --rerender without a figure; no figure has this name."""
 
 
 @click.command()
 @config_option
-@click.option("--output", type=PATH, help="The folder to build in.")
+@click.option("--output", type=PATH, help="The folder to build into.")
 @compute_options
 @_figures_option("--only", metavar="FIGURE", help="Render only this figure; repeatable.")
 @_figures_option(
-    "--refilm",
+    "--rerender",
     is_flag=False,
     flag_value=EVERY,
     metavar="[FIGURE]",
-    help="Make the clips again, or only that of this figure; repeatable.",
+    help="Render all figures again, even if they are in the store, or only this one; repeatable.",
+)
+@_figures_option(
+    "--refilm", is_flag=False, flag_value=EVERY, hidden=True, help="Former name of --rerender."
 )
 @click.option("--offline", is_flag=True, help="Render nothing; fail if a clip is not in the store.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
-@click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be rendered, and render nothing.")
 @row_options(
     [
-        ("jobs", options.IntegerRange(1), "How many processes to render with, or figures."),
+        ("jobs", options.IntegerRange(1), "The number of processes or figures to render at once."),
         ("distributed", str, "The dask scheduler whose workers sample: its address or file."),
     ],
     {"jobs": 1},
 )
-@talk_options
+@verbosity_options
 def build(
-    config: Path, device: str, precision: str, refilm: tuple[str, ...], **wished: Any
+    config: Path,
+    device: str,
+    precision: str,
+    rerender: tuple[str, ...],
+    refilm: tuple[str, ...],
+    **wished: Any,
 ) -> None:
-    """Render the figures that pages ask for, lay the pages out, and put the site in its folder.
+    """Render the figures that pages call, lay out the pages, and put the site into its folder.
 
-    A clip that was made before is used again, whatever device, precision and versions it was made
-    with; --refilm makes it again, and --verbose tells where here is another. A build that would
-    change nothing touches nothing.
+    Clips in the store are reused, whatever device, precision and versions they were rendered with.
+    --rerender renders them again, and --verbose lists those rendered with other settings. A build
+    without changes writes nothing.
 
     \b
     Examples:
@@ -305,19 +314,21 @@ def build(
       sitegen build --config paper/site.toml --output /tmp/site
       sitegen build --dry-run
       sitegen build --only mnist-trajectories --device cuda
-      sitegen build --refilm mnist-trajectories --precision float32
+      sitegen build --rerender mnist-trajectories --precision float32
       sitegen build --jobs 4
       sitegen build --distributed tcp://10.0.0.7:8786
     """
     from sitegen.builder.context import BuildOptions
     from sitegen.builder.pipeline import build
 
-    again = None if not refilm else () if EVERY in refilm else refilm
+    named = (*rerender, *refilm)  # --refilm is the old name
+    again = None if not named else () if EVERY in named else named
     asked = device, precision
-    wished["distributed"] = options.cluster_address(wished["distributed"], wished["jobs"])
-    wanted = BuildOptions(compute_target(*asked), refilm=again, asked=asked, **wished)
+    options.require_scheduler_address(wished["distributed"])
+    wished["default_scheduler"] = options.default_scheduler(wished["jobs"])
+    wanted = BuildOptions(compute_target(*asked), rerender=again, asked=asked, **wished)
     report = console()
-    with report.patience("reading the pages and the clips in the store"):
+    with report.slow_operation_notice("reading the pages and the clips in the store"):
         summary = build(config, wanted, options.figure_renderer, report)
     for line in summary.lines():
         report.note(line)
@@ -330,23 +341,24 @@ def build(
         (
             "port",
             options.IntegerRange(0, 65535),
-            "Where to listen on this machine; 0 takes any free port.",
+            "The port to listen on; 0 for any free one.",
         )
     ],
     {"port": 8000},
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
-@click.option("--offline", is_flag=True, help="Render nothing; show what there is.")
+@click.option("--offline", is_flag=True, help="Render nothing; show only existing clips.")
 @compute_options
-@talk_options
+@verbosity_options
 def serve(
     config: Path, port: int, open_browser: bool, offline: bool, device: str, precision: str
 ) -> None:
     """Show the site in the browser while you work on it, and reload when it changes.
 
-    Words are there at once; clips are rendered in the background, and the old ones stay until the
-    new ones are ready. A mistake is shown in the page, with file and line. Only this machine can
-    look at it. When all is rendered, the output folder is as after `sitegen build`. Ctrl-C stops.
+    Changes of text show immediately. Clips are rendered in the background, and old ones stay until
+    the new ones are ready. Errors are shown in the page, with file and line. Only this machine can
+    connect. Once all clips are rendered, the output folder is as after `sitegen build`. Stop with
+    Ctrl-C.
 
     \b
     Examples:
@@ -360,23 +372,25 @@ def serve(
     from sitegen.core.signals import stop_on_signals
     from sitegen.server.app import HOST, listening, serve
     from sitegen.server.preview import Preview
-    from sitegen.server.rendering import RenderedApart
+    from sitegen.server.rendering import SubprocessRenderer
 
     if not config.is_file():
-        load_site(config)  # says what is wrong
+        load_site(config)  # raises the error
     if papers := paper_names(config.absolute().parent):
         paper = config.parent / SITES / papers[0] / "site.toml"
         raise ConfigError(
-            f"{config}: is the roof of {len(papers)} papers, and one at a time is shown; name it, "
-            f"as in `sitegen serve --config {shlex.quote(str(paper))}`"
+            f"{config}: is a collection of {len(papers)} papers; only one can be previewed; name "
+            f"it, as in `sitegen serve --config {shlex.quote(str(paper))}`"
         )
     wanted = BuildOptions(compute_target(device, precision), offline=offline)
     report = console()
-    preview = Preview(config, wanted, RenderedApart(config, wanted), report)
-    with stop_on_signals() as stop, listening(port) as listener:
+    rendering = SubprocessRenderer(config, wanted, options.figure_renderer)
+    preview = Preview(config, wanted, rendering, report)
+    with listening(port) as listener, contextlib.ExitStack() as serving:
         preview.refresh()
+        stop = serving.enter_context(stop_on_signals())
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
-        tell = report.note if port else click.echo  # else nobody could know the port
+        tell = report.note if port else click.echo  # print a free port even with --quiet
         tell(f"serving {config.absolute().parent} at {address} (Ctrl-C stops)")
         if open_browser:
             click.launch(address)

@@ -26,8 +26,9 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
+from sitegen.figures.constants import COLOURS, FILM, STILLS
 from sitegen.figures.values import sequence, whole
-from sitegen.figures.views import Clip, Node, chosen_samples, clip_view
+from sitegen.figures.views import Clip, Node, chosen_samples, clip_view, opening_of
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 from sitegen.generative.card.recording import RecordingConfig
@@ -42,10 +43,11 @@ _LEAVES = f"{', '.join(map(str, LEAVES[:-1]))} or {LEAVES[-1]}"
 class Hierarchy(ChosenSpec):
     """A tree that grows out of one flat state: what is decided above a split, its leaves share."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", leaves=8'
     counts: ClassVar[str] = "leaves"
     needs: ClassVar[tuple[Ability, ...]] = ("tree",)
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, f"{__name__}.look")
 
     splits: tuple[StrictInt, ...] | None = Field(
         default=None, description="The levels at which every branch splits in two, flattest first."
@@ -93,7 +95,7 @@ class Hierarchy(ChosenSpec):
             raise ValueError(f"should be {wanted}, which the splits make")
         return leaves
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Splits that the model has no level for."""
         levels, steps = cards[0].levels, cards[0].steps
         if self.splits and (flattest := self.splits[0]) > levels:
@@ -196,13 +198,15 @@ def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
     """The nodes with their arrows, and with the frames and levels of the way down to each."""
     frames = record.files["mp4"].frames or 1
     levels = record.levels if len(record.levels) == frames else ()
+    opening = opening_of(levels)
     found: dict[tuple[int, int], Node] = {}
     for node in nodes:  # parents come before their children
         above = found.get((node.depth - 1, node.index // 2))
         column = min(other.x for other in nodes if other.depth == node.depth)
-        first = sum(level > node.from_level for level in levels)
-        last = sum(level >= node.to_level for level in levels) - 1 if levels else frames - 1
-        last = max(first, last)
+        first = opening + sum(level > node.from_level for level in levels)
+        still = levels[opening:] if node.to_level else levels
+        last = opening * bool(node.to_level) + sum(level >= node.to_level for level in still) - 1
+        last = max(first, last) if levels else frames - 1
         shown = (*(above.shown if above else ()), (levels[first], levels[last])) if levels else ()
         timed = replace(node, first=first, last=last, shown=shown)
         found[node.depth, node.index] = replace(timed, arrow=_arrow(above, node, column))

@@ -3,7 +3,7 @@
 Level by level, from the flattest to the sharpest, each node shows the picture of its branch as it
 forms. Before the branch splits two arrows grow out of it; its children appear where they end, and
 it keeps its last picture. So every level is seen in full on the way to each leaf. Pictures
-are enlarged by a whole number, and never resampled.
+are enlarged by a whole number.
 
 Nodes are counted by depth and index: the root is (0, 0), and node (d, i) splits into the nodes
 (d + 1, 2i) and (d + 1, 2i + 1), in the order of the branches of `ihdm.process.noise.branching`.
@@ -20,12 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from sitegen.media.frames import Colour, Frame, upscale
-
-_GUTTER = 0.8  # least room between two generations, in pictures
-_STAGGER = 0.3  # room between the two columns of leaves, in pictures
-_OUTLINE = 1  # pixels
-_GROWTH = 0.35  # share of a branch's levels, the last ones, in which its arrows grow
+from sitegen.figures.hierarchy import look
+from sitegen.media.frames import Colour, Frame, enlarge
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,7 @@ class Layout:
     side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the arrows, 0 to 255 each
     width: of the canvas in pixels; it becomes wider if the images need it, and even
+    smooth: whether pictures are enlarged smoothly
     """
 
     steps: int
@@ -46,6 +43,7 @@ class Layout:
     background: Colour
     ink: Colour
     width: int = 1280
+    smooth: bool = False
 
     @property
     def depth(self) -> int:
@@ -78,7 +76,7 @@ class Layout:
     @property
     def framed(self) -> int:
         """Height and width in pixels of a picture with its outline."""
-        return self.picture + 2 * _OUTLINE
+        return self.picture + 2 * look.OUTLINE
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -121,18 +119,18 @@ class Layout:
             return 0.0
         begin = (self.steps, *(split - 1 for split in self.splits))[generation]
         end = self.splits[generation]
-        span = max(1, round(_GROWTH * (begin - end)))
+        span = max(1, round(look.GROWTH * (begin - end)))
         t = min(1.0, max(0.0, (end + span - level) / span))
         return t * t * (3 - 2 * t)  # slow at both ends
 
     @property
     def _pictures_wide(self) -> float:
         """The least width without margins, in pictures."""
-        return self.depth * (1 + _GUTTER) + 2 + _STAGGER
+        return self.depth * (1 + look.GUTTER) + 2 + look.STAGGER
 
     @property
     def _margin(self) -> int:
-        return _even(max(16, self.width // 40))
+        return look.MARGIN
 
     @cached_property
     def _pitch(self) -> int:
@@ -141,7 +139,7 @@ class Layout:
 
     @property
     def _stagger(self) -> int:
-        return _even(ceil((1 + _STAGGER) * self.picture))
+        return _even(ceil((1 + look.STAGGER) * self.picture))
 
     @cached_property
     def _step(self) -> int:
@@ -182,10 +180,11 @@ def tree_frames(
 
 
 def _draw_node(canvas: Frame, layout: Layout, place: tuple[int, int], picture: Frame) -> None:
-    top, left = (edge - _OUTLINE for edge in place)
+    top, left = (edge - look.OUTLINE for edge in place)
     framed = canvas[top : top + layout.framed, left : left + layout.framed]
     framed[:] = layout.outline
-    framed[_OUTLINE:-_OUTLINE, _OUTLINE:-_OUTLINE] = upscale(picture, layout.factor)
+    inside = slice(look.OUTLINE, -look.OUTLINE)
+    framed[inside, inside] = enlarge(picture, layout.factor, smooth=layout.smooth)
 
 
 def _draw_forks(canvas: Frame, layout: Layout, depth: int, progress: float) -> None:
@@ -198,7 +197,7 @@ def _draw_forks(canvas: Frame, layout: Layout, depth: int, progress: float) -> N
     height, width = ink.shape
     for index in range(2**depth):
         top, left = layout.place(depth, index)
-        y, x = top + layout.picture // 2 - above, left + layout.picture + _OUTLINE
+        y, x = top + layout.picture // 2 - above, left + layout.picture + look.OUTLINE
         canvas[y : y + height, x : x + width] = patch
 
 
@@ -208,9 +207,9 @@ def _fork(layout: Layout, depth: int, progress: float) -> tuple[Ink, int]:
     The second value says how far it reaches above the row of the node's middle.
     """
     top, left = layout.place(depth, 0)
-    start = left + layout.picture + _OUTLINE
+    start = left + layout.picture + look.OUTLINE
     children = [layout.place(depth + 1, index) for index in (0, 1)]
-    columns = [child_left - start - _OUTLINE for _, child_left in children]
+    columns = [child_left - start - look.OUTLINE for _, child_left in children]
     above = top - children[0][0] + overhang(layout.stroke)
     middle = above + layout.picture % 2 / 2
     curves = [
@@ -227,14 +226,10 @@ def _even(value: int) -> int:
 Points = NDArray[np.float64]
 Ink = NDArray[np.uint8]
 
-_SUPERSAMPLE = 4
-_POINTS = 48
-_HEAD, _HALF_HEAD = 4.4, 1.8  # length, and half the breadth, in strokes
-
 
 def overhang(stroke: float) -> int:
     """How many pixels an arrow may reach beyond the line that it is drawn along."""
-    return int(np.ceil(_HALF_HEAD * stroke)) + 1
+    return int(np.ceil(look.HALF_HEAD * stroke)) + 1
 
 
 def swing(start: tuple[float, float], bend: float, end: tuple[float, float]) -> Points:
@@ -243,7 +238,7 @@ def swing(start: tuple[float, float], bend: float, end: tuple[float, float]) -> 
     Needs start x < bend and start x < end x; the S takes all of the way if `bend` is beyond.
     """
     bend = min(bend, end[0])
-    t = np.linspace(0, 1, _POINTS)
+    t = np.linspace(0, 1, look.POINTS)
     x = start[0] + (bend - start[0]) * (1.5 * t * (1 - t) + t**3)
     y = start[1] + (end[1] - start[1]) * t * t * (3 - 2 * t)
     points = np.stack([x, y], axis=1)
@@ -260,12 +255,12 @@ def draw_arrows(
         grow side by side, so that the longest is the last to arrive
     """
     height, width = size
-    image = Image.new("L", (width * _SUPERSAMPLE, height * _SUPERSAMPLE))
+    image = Image.new("L", (width * look.SUPERSAMPLE, height * look.SUPERSAMPLE))
     draw = ImageDraw.Draw(image)
     reach = progress * max((float(_lengths(curve)[-1]) for curve in curves), default=0.0)
     for curve in curves:
         _draw_arrow(draw, curve, reach, stroke)
-    return np.asarray(image.reduce(_SUPERSAMPLE))
+    return np.asarray(image.reduce(look.SUPERSAMPLE))
 
 
 def mix(below: Colour | Frame, above: Colour | Frame, alpha: int | Ink) -> Frame:
@@ -282,14 +277,14 @@ def _draw_arrow(draw: ImageDraw.ImageDraw, curve: Points, reach: float, stroke: 
     """Draw an arrow, up to `reach` pixels of it, with a small head while it is short."""
     lengths = _lengths(curve)
     reach = min(reach, float(lengths[-1]))
-    head = min(_HEAD * stroke, reach)
+    head = min(look.HEAD * stroke, reach)
     if head <= 0:
         return
     tip, base = _along(curve, lengths, np.array([reach, reach - head]))
     ahead = (tip - base) / max(float(np.hypot(*(tip - base))), 1e-9)
-    aside = np.array([-ahead[1], ahead[0]]) * head * _HALF_HEAD / _HEAD
-    line = _along(curve, lengths, np.linspace(0, reach - 0.8 * head, 2 * _POINTS))
-    width = round(stroke * _SUPERSAMPLE)
+    aside = np.array([-ahead[1], ahead[0]]) * head * look.HALF_HEAD / look.HEAD
+    line = _along(curve, lengths, np.linspace(0, reach - 0.8 * head, 2 * look.POINTS))
+    width = round(stroke * look.SUPERSAMPLE)
     draw.line(_corners(line), fill=255, width=width, joint="curve")
     draw.polygon(_corners(np.stack([tip, base + aside, base - aside])), fill=255)
 
@@ -305,4 +300,4 @@ def _along(curve: Points, lengths: NDArray[np.float64], at: NDArray[np.float64])
 
 def _corners(points: Points) -> list[tuple[float, float]]:
     """Corners in the coordinates of Pillow, whose whole numbers are middles of pixels."""
-    return [(x, y) for x, y in (points * _SUPERSAMPLE - 0.5).tolist()]
+    return [(x, y) for x, y in (points * look.SUPERSAMPLE - 0.5).tolist()]

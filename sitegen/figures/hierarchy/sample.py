@@ -11,19 +11,16 @@ import numpy as np
 
 from sitegen.core.spool import Place, Spool
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import DARK, LIGHT, clip_spec, displayed, made_with, noise_std_of
-from sitegen.figures.hierarchy import Hierarchy
+from sitegen.figures.clips import clip_spec, displayed, made_with, noise_std_of
+from sitegen.figures.hierarchy import Hierarchy, look
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.look.colours import DARK, LIGHT
 from sitegen.sampling.provider import ModelProvider
 
 if TYPE_CHECKING:
     from sitegen.sampling.models import Sampler
-
-_SECONDS = 8.0  # that the tree takes to grow
-_SLOWEST, _FASTEST = 24.0, 60.0  # frames a second
-_AT_FIRST, _IN_THE_END = 0.75, 2.0  # seconds that the root and the whole tree are held
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
@@ -34,21 +31,23 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     noise_std = noise_std_of(spec, card)
     splits, visited = spec.splits_of(card), card.visited_levels
     left = dict(zip(visited, range(card.steps, -1, -1), strict=True))
-    layout = Layout(card.steps, tuple(left[at] for at in splits), card.image_size, paper, ink)
+    levels_left = tuple(left[at] for at in splits)
+    layout = Layout(card.steps, levels_left, card.image_size, paper, ink, look.WIDTH)
+    layout = replace(layout, smooth=not spec.pixelated)
     frames_a_level, fps = pace(card.steps, spec.fps)
-    begin, end = round(_AT_FIRST * fps), round(_IN_THE_END * fps)
-    times = [(visited[0], begin), *((level, frames_a_level) for level in visited), (0, end)]
+    begin = round(look.AT_FIRST * fps)
+    times = [(visited[0], begin), *((level, frames_a_level) for level in visited)]
     dark = replace(layout, background=DARK[0], ink=DARK[1])
     wanted = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
     variants, clips = wanted[spec.background], {}
     replay = Replay(_pictures(sampler, spec, splits, noise_std), len(variants))
     for variant, drawn in variants.items():
-        frames = _hold(tree_frames(drawn, replay.again(), frames_a_level, begin), end)
+        frames = tree_frames(drawn, replay.again(), frames_a_level, begin)
         shown = clip_spec(layout.side, fps, 1, drawn.background)
         clips[variant] = ClipSource(shown, frames, sampled=False)
     told = {"splits": splits, "factor": layout.factor, "nodes": nodes(layout, visited)}
     return RenderJob(
-        levels=tuple(chain.from_iterable(starmap(repeat, times))),
+        levels=shown.levels(tuple(chain.from_iterable(starmap(repeat, times)))),
         parameters=made_with(figure, noise_std, fps=fps, **told),
         steps=card.steps + 1,
         work=replay.kept(),
@@ -71,9 +70,9 @@ def nodes(layout: Layout, visited: Sequence[int]) -> list[dict[str, Any]]:
 
 def pace(steps: int, fps: float | None) -> tuple[int, float]:
     """Frames a level, and frames a second, at which a tree grows in about eight seconds."""
-    frames_a_level = max(1, round(_SECONDS * _SLOWEST / (steps + 1)))
-    wanted = round((steps + 1) * frames_a_level / _SECONDS)
-    return frames_a_level, fps or min(_FASTEST, max(_SLOWEST, float(wanted)))
+    frames_a_level = max(1, round(look.SECONDS * look.SLOWEST / (steps + 1)))
+    wanted = round((steps + 1) * frames_a_level / look.SECONDS)
+    return frames_a_level, fps or min(look.FASTEST, max(look.SLOWEST, float(wanted)))
 
 
 def _pictures(
@@ -83,13 +82,6 @@ def _pictures(
     trajectory = sampler.tree(spec.seed, splits, spec.samples, noise_std)
     for done, seen in enumerate(displayed(trajectory, spec.show)):
         yield sampler.card.steps - done, to_uint8(seen)
-
-
-def _hold(frames: Iterable[Frame], end: int) -> Iterator[Frame]:
-    """The same frames, with the last for so many more."""
-    for last in frames:
-        yield last
-    yield from repeat(last, end)
 
 
 class Replay:

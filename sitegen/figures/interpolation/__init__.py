@@ -25,6 +25,7 @@ from sitegen.figures.base import (
     sampler_in,
 )
 from sitegen.figures.chosen import ChosenFrom, choice, require_choice
+from sitegen.figures.constants import COLOURS, FILM, LABELS, STILLS
 from sitegen.figures.values import sequence, whole
 from sitegen.figures.views import Clip, clip_view
 from sitegen.generative.card.card import ModelCard
@@ -42,8 +43,10 @@ Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 class Interpolation(ComparedSpec):
     """Paths from one sample to another and back; a DDPM that is named has its own beside them."""
 
+    recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", points=110, hold=10'
     needs: ClassVar[tuple[Ability, ...]] = ("paths",)
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, f"{__name__}.look")
 
     samples: tuple[Sample, ...] = Field(
         default=FIRST,
@@ -128,7 +131,8 @@ def path_view(media: Media, page: str) -> Clip:
     panels = tuple(str(each) for each in sequence(noted.get("panels")))
     points, hold = whole(noted, "points"), whole(noted, "hold")
     if points >= 2 and 2 * (points + hold) == clip.steps.last + 1:
-        clip = replace(clip, steps=replace(clip.steps, points=points, hold=hold))
+        steps = replace(clip.steps, levels="", values="", level="", value="", opening=0)
+        clip = replace(clip, steps=replace(steps, points=points, hold=hold))
     return replace(clip, panels=panels)
 
 

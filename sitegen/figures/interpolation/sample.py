@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -10,26 +11,20 @@ from numpy.typing import NDArray
 
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import (
-    BACKGROUND,
-    INK,
     clip_spec,
     even_levels,
     made_with,
     noise_std_of,
     strips,
 )
-from sitegen.figures.interpolation import Interpolation
+from sitegen.figures.interpolation import Interpolation, look
 from sitegen.figures.paths import walk, ways_down
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.labels import Panels, strip
+from sitegen.media.look.colours import DARK, LIGHT
 from sitegen.sampling.provider import ModelProvider
 from sitegen.sampling.trajectory import Paths
-
-LABELS = {"DDPM": "Full DDPM latent"}
-"""The names of panels that are called otherwise than the ways to sample."""
-
-_IN_A_STRIP = 10
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
@@ -37,8 +32,8 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     spec = cast(Interpolation, figure.spec)
     card = models.sampler(spec.model).card
     ways = ways_down(models, spec, Paths(spec.seed, spec.pairs, spec.points), spec.ddim_steps)
-    labels = tuple(LABELS.get(name, name) for name in ways)
-    panels = Panels(labels, len(spec.pairs), card.image_size, BACKGROUND, INK)
+    labels, smooth = tuple(ways), not spec.pixelated
+    panels = Panels(labels, len(spec.pairs), card.image_size, *LIGHT, smooth=smooth)
     fps = spec.fps or 30.0
     found: dict[str, Frame] = {}
 
@@ -47,11 +42,19 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
     shown = turns(spec.points, spec.hold)
     told = {"fps": fps, "panels": labels, "factor": panels.factor}
-    frames = (panels.draw([way[point :: spec.points] for way in found.values()]) for point in shown)
+
+    def frames(drawn: Panels) -> Iterator[Frame]:
+        return (drawn.draw([way[at :: spec.points] for way in found.values()]) for at in shown)
+
+    def clip(paper: Colour, ink: Colour) -> ClipSource:
+        drawn = replace(panels, background=paper, ink=ink)
+        encoded = clip_spec(card.image_size, fps, 1, paper, opening=0, ending=0)
+        return ClipSource(encoded, frames(drawn), sampled=False)
+
     return RenderJob(
         levels=(0,) * len(shown),
         parameters=made_with(figure, noise_std_of(spec, card), **told),
-        clips={"": ClipSource(clip_spec(card.image_size, fps), frames, sampled=False)},
+        clips={"": clip(*LIGHT), "dark": clip(*DARK)},
         steps=sum(steps for _, steps in ways.values()),
         work=walk(ways, ended),
         stills=strips(lambda *colours: _strip(found, spec, *colours)),
@@ -66,10 +69,10 @@ def turns(points: int, hold: int) -> list[int]:
 
 def _strip(found: Mapping[str, Frame], spec: Interpolation, paper: Colour, ink: Colour) -> Frame:
     """Some points of every path, evenly spaced, a row for each way to sample."""
-    chosen = even_levels(range(spec.points - 1, -1, -1), min(_IN_A_STRIP, spec.points))
+    chosen = even_levels(range(spec.points - 1, -1, -1), min(look.IN_A_STRIP, spec.points))
     rows = [
         (name, [images[start + point] for point in chosen])
         for start in range(0, len(spec.pairs) * spec.points, spec.points)
         for name, images in found.items()
     ]
-    return strip(rows, paper, ink)
+    return strip(rows, paper, ink, smooth=not spec.pixelated)

@@ -24,6 +24,7 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
+from sitegen.figures.constants import DRAWINGS
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 
@@ -43,10 +44,11 @@ OwnPicture = Annotated[str, AfterValidator(_in_site)]
 class Process(ChosenSpec):
     """The forward process on a real image above the inverse process, level by level."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", image="FILE.png"'
     counts: ClassVar[str] = ""
     needs: ClassVar[tuple[Ability, ...]] = ("blur",)
+    constants: ClassVar[tuple[str, ...]] = (DRAWINGS, f"{__name__}.look")
 
     image: Annotated[
         OwnPicture | None,
@@ -74,7 +76,7 @@ class Process(ChosenSpec):
         """Without a picture of the author's."""
         return self.image is None
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """More columns than there are levels."""
         levels = len(cards[0].visited_levels)
         if self.columns > levels:

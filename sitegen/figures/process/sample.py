@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import sha256
+from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import even_levels, made_with, noise_std_of
 from sitegen.figures.process import Process
 from sitegen.figures.process.drawing import WIDE, narrow_sheet, process_drawing
 from sitegen.figures.svg import Drawing, Sheet, stills
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.data.images import read_picture
+from sitegen.generative.data.images import read_picture, scaled
 from sitegen.generative.process.heat import dissipate
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8
@@ -32,10 +32,10 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     spec = cast(Process, figure.spec)
     sampler = models.sampler(spec.model)
     card, device = sampler.card, sampler.model.device
-    file = figure.root / spec.image if spec.image else _example(models.source(spec.model))
+    image = _own(figure, card) if spec.image else _example(models.source(spec.model))
     levels = even_levels(card.visited_levels, spec.columns)
     sigmas = torch.tensor([card.schedule[level] for level in levels], dtype=torch.float64)
-    forward = dissipate(read_image(file, card).expand(len(levels), -1, -1, -1), sigmas)
+    forward = dissipate(image.expand(len(levels), -1, -1, -1), sigmas)
     noise_std = noise_std_of(spec, card)
     noise = independent(spec.seed, spec.numbers, card.shape, device)
     trajectory = sampler.run(forward[-1:].float().to(device), noise, noise_std)
@@ -49,7 +49,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
     def draw(sheet: Sheet) -> Drawing:
         rows = list(to_uint8(forward.numpy())), [seen[level] for level in levels]
-        return process_drawing(*rows, levels, figure.alt or spec.describe(card), sheet)
+        return process_drawing(*rows, levels, sheet, pixelated=spec.pixelated)
 
     rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
     columns = ["Level", "Blur scale, pixels"]
@@ -64,19 +64,21 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     )
 
 
-def read_image(file: Path, card: ModelCard) -> Tensor:
-    """A picture as an image (1, C, H, W) float64 of a card's model, in [0, 1].
+def read_image(file: Path, card: ModelCard, data: bytes) -> Tensor:
+    """Return a picture as an image (1, C, H, W) float64 of a card's model, in [0, 1].
 
-    A larger square is scaled down, colour becomes grey where the model has none, and the other way
-    round. Raises RefusedError for what cannot be read, is no square or is too small.
+    data: the content of `file`, which is read once, so that what is drawn is what was hashed
+
+    A larger square is scaled down. Colour becomes grey where the model has none, and the other way
+    round. Raises RefusedError for a picture that cannot be read, is not a square or is too small.
     """
-    pixels = read_picture(file)
+    pixels = read_picture(file, data=data)
     height, width = pixels.shape[:2]
     if height != width or height < card.image_size:
         raise RefusedError(
             f"{file}: is {width}×{height} pixels; give a square of at least {card.image_size}"
         )
-    pixels = read_picture(file, card.image_size)
+    pixels = scaled(pixels, card.image_size)
     if pixels.ndim == 3 and card.channels == 1:
         # Rec. 601, as Pillow turns colour into grey.
         pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
@@ -85,11 +87,20 @@ def read_image(file: Path, card: ModelCard) -> Tensor:
     return image.expand(card.shape)[None]
 
 
-def _example(source: ModelSource) -> Path:
-    """The picture that the model's card names, as it was when the figure was planned."""
+def _own(figure: Figure, card: ModelCard) -> Tensor:
+    """Return the author's picture as an image."""
+    image = cast(Process, figure.spec).image
+    assert image is not None
+    return read_image(figure.root / image, card, figure.read("image"))
+
+
+def _example(source: ModelSource) -> Tensor:
+    """Return the picture that the model's card names, with the digest that the key holds."""
     assert source.example is not None  # or the plan has refused the figure
+    with platform_errors(source.example, "read"):
+        data = read_file(source.example)
     known = source.card.example.sha256 if source.card.example else None
-    found = sha256(source.example)
+    found = digest_bytes(data)
     if found != source.example_sha256 or known not in (None, found):
         raise RefusedError(f"{source.example}: is not the example that its card means (SHA-256)")
-    return source.example
+    return read_image(source.example, source.card, data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo
@@ -19,6 +19,7 @@ from sitegen.figures.base import (
     counted,
     sampler_in,
 )
+from sitegen.figures.constants import COLOURS, STILLS
 from sitegen.figures.views import live_view
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
@@ -54,8 +55,9 @@ def _several(names: Any) -> Any:
 class PageSampler(ChosenSpec):
     """A button that draws new samples in the visitor's browser, beneath a poster of some."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     one_shape: ClassVar[bool] = False
+    constants: ClassVar[tuple[str, ...]] = (STILLS, COLOURS)
 
     count: StrictInt = Field(default=9, ge=1, le=64, description="How many samples the poster has.")
     seed: Seed = 0
@@ -84,7 +86,7 @@ class PageSampler(ChosenSpec):
         """A sampler for browsers, of each of them."""
         return tuple(("browser",) for _ in self.models)
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler does not have, or that are too heavy for it."""
         from sitegen.generative.checkpoints.browser import at_least, lacking
 
@@ -110,9 +112,24 @@ class PageSampler(ChosenSpec):
             if fault := too_heavy(source.name, exported.size, exported.gflop):
                 yield fault
 
+    def with_words(
+        self, parameters: Mapping[str, Any], cards: Sequence[ModelCard]
+    ) -> Mapping[str, Any]:
+        """Return the parameters with what each model draws and what its poster shows."""
+        names = (self.display_name, *self.also)
+        words = [
+            {"subject": card.subject, "shows": counted(self.count, name, card.subject)}
+            for name, card in zip(names, cards, strict=True)
+        ]
+        noted = parameters.get("choices")
+        if not isinstance(noted, list) or len(noted) != len(words):
+            return parameters
+        choices = [{**each, **more} for each, more in zip(noted, words, strict=True)]
+        return {**parameters, "choices": choices}
+
     def describe(self, card: ModelCard) -> str:
         """Say what the first poster shows."""
-        many = counted(self.count, self.known_as, card.subject, self.label)
+        many = counted(self.count, self.display_name, card.subject, self.label)
         return f"{many}, drawn when this page was made"
 
 

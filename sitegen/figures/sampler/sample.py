@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
-from sitegen.figures.base import Figure, counted
-from sitegen.figures.clips import BACKGROUND, displayed, made_with
+from sitegen.figures.base import Figure
+from sitegen.figures.clips import displayed, made_with
 from sitegen.figures.sampler import PageSampler, too_heavy
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser
 from sitegen.media.encoder import write_still
-from sitegen.media.frames import grid, scale_factor, to_uint8, upscale
+from sitegen.media.frames import enlarge, grid, scale_factor, to_uint8
 from sitegen.media.jobs import RenderJob
+from sitegen.media.look.colours import BACKGROUND
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.provider import ModelProvider
 
@@ -74,15 +75,12 @@ class _Drawn:
 
     @property
     def told(self) -> dict[str, Any]:
-        """What the page says of it, and where the samples of its poster stand."""
-        known_as = self.spec.known_as if self.name == self.spec.model else self.name
+        """Return numbers about it for the page, and the layout of the samples on its poster."""
         return {
             "gflop": float(f"{self.exported.gflop:.3g}"),
             "columns": self._columns,
             "width": self.card.image_size,
             "channels": self.card.channels,
-            "subject": self.card.subject,
-            "shows": counted(self.spec.count, known_as, self.card.subject),
         }
 
     @property
@@ -112,7 +110,9 @@ class _Drawn:
 
     def _poster(self, name: str, folder: Path) -> MediaFile:
         sheet = grid(to_uint8(self.last[0]), self._columns, BACKGROUND)
-        return write_still(upscale(sheet, scale_factor(*sheet.shape[1::-1])), folder / name)
+        factor = scale_factor(*sheet.shape[1::-1])
+        large = enlarge(sheet, factor, smooth=not self.spec.pixelated)
+        return write_still(large, folder / name)
 
 
 def refuse_heavy(name: str, model: BrowserModel) -> None:

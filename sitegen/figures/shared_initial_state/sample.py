@@ -12,7 +12,7 @@ from sitegen.sampling.provider import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """Samples with noise of their own that all begin from the initial state of the first."""
+    """Return samples with noise of their own, all from the initial state of the first of them."""
     spec = cast(SharedInitialState, figure.spec)
     sampler = models.sampler(spec.model)
     card = sampler.card

@@ -24,6 +24,7 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
+from sitegen.figures.constants import COLOURS, FILM, LABELS, STILLS
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 
@@ -39,11 +40,12 @@ WORDS = {
 class SharedNoise(ChosenSpec):
     """The same noises from different initial states, which differ in brightness or colour."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", count=5, rows=3'
     distinct_states: ClassVar[bool] = True
     counts: ClassVar[str] = "rows"
     needs: ClassVar[tuple[Ability, ...]] = ("random", "prior")
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS)
 
     count: StrictInt = Field(default=5, ge=2, le=100, description="How many initial states.")
     rows: StrictInt = Field(
@@ -74,14 +76,14 @@ class SharedNoise(ChosenSpec):
         """What the initial states differ in."""
         return self.vary or ("colour" if card.channels == 3 else "brightness")
 
-    def misfits(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Colour of a model that makes grey images."""
         if self.vary in ("colour", "hue") and cards[0].channels == 1:
             yield f'vary = "{self.vary}": the model {self.model} makes grey images'
 
     def describe(self, card: ModelCard) -> str:
         """Say what is shared, and what is not."""
-        many = counted(self.count, self.known_as, card.subject, self.label)
+        many = counted(self.count, self.display_name, card.subject, self.label)
         many = f"{self.rows} rows of {many}" if self.rows > 1 else many
         squares = "flat grey squares" if card.channels == 1 else "flat squares"
         each = "those of a row share" if self.rows > 1 else "all share"

@@ -48,7 +48,9 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         (len(every), spec.count),
         seen(),
         known={"vary": vary},
-        stills=strips(lambda *colours: _strip(u_K.numpy(), last[0], *colours)),
+        stills=strips(
+            lambda *colours: _strip(u_K.numpy(), last[0], *colours, smooth=not spec.pixelated)
+        ),
         results=lambda: measured(u_K.numpy(), last[0], vary),
     )
 
@@ -108,11 +110,11 @@ def _noise(spec: SharedNoise, sampler: Sampler) -> Joined:
     return Joined(tuple(rows))
 
 
-def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour) -> Frame:
+def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour, *, smooth: bool) -> Frame:
     """The initial states above what became of them with each noise."""
     rows = [("u_K", to_uint8(u_K))]
     rows += [("u_0", to_uint8(row)) for row in u_0.reshape(-1, *u_K.shape)]
-    return strip([(name, list(pictures)) for name, pictures in rows], paper, ink)
+    return strip([(name, list(pictures)) for name, pictures in rows], paper, ink, smooth=smooth)
 
 
 def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sitegen.figures.base import (
     points_faults,
     sampler_in,
 )
+from sitegen.figures.constants import DRAWINGS
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 from sitegen.generative.card.recording import RecordingConfig
@@ -31,9 +32,10 @@ from sitegen.generative.card.recording import RecordingConfig
 class Smoothness(ComparedSpec):
     """How even interpolations are: the largest step over the mean step, and how long the way is."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", pairs=16'
     needs: ClassVar[tuple[Ability, ...]] = ("paths",)
+    constants: ClassVar[tuple[str, ...]] = (DRAWINGS, f"{__name__}.look")
 
     pairs: StrictInt = Field(default=16, ge=2, le=1000, description="How many pairs of samples.")
     points: StrictInt = Field(

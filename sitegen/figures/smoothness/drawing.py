@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from sitegen.figures.smoothness import look
 from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, median_interval
 from sitegen.figures.svg import (
     CHART,
@@ -21,36 +22,17 @@ from sitegen.figures.svg import (
     path,
     written,
 )
-
-_LEFT, _RIGHT = 66.0, 16.0
-_ROW, _HEAD, _FOOT, _LINE = 44.0, 34.0, 52.0, 17.0
-_STYLE = """\
-.model-0 { fill: #08519c; stroke: #08519c; }
-.model-1 { fill: #c2401c; stroke: #c2401c; }
-.model-2 { fill: #8a6100; stroke: #8a6100; }
-circle.dot { stroke: none; fill-opacity: 0.45; }
-path.bar { fill: none; }
-"""
-_DARK = """\
-.model-0 { fill: #8cc4ff; stroke: #8cc4ff; }
-.model-1 { fill: #ff9a7a; stroke: #ff9a7a; }
-.model-2 { fill: #e6bb53; stroke: #e6bb53; }
-"""
-_KEY = "a dot is a pair; ◆ median, 95 % interval"
-PEAK, TORTUOSITY = "Largest step / mean step", "Length of the way / distance of the ends"
-_BEST = {PEAK: "1 is perfectly even", TORTUOSITY: "1 is the straight way"}
+from sitegen.media.typeface import BOLD
 
 
-def smoothness_drawing(
-    found: Mapping[str, Evenness], description: str, sheet: Sheet = CHART
-) -> Drawing:
+def smoothness_drawing(found: Mapping[str, Evenness], sheet: Sheet = CHART) -> Drawing:
     """Two panels, one above the other: the peaks, and the tortuosities."""
-    height = _HEAD + _ROW * len(found) + _FOOT + (_LINE if sheet.narrow else 0)
+    height = look.HEAD + look.ROW * len(found) + look.FOOT + (look.LINE if sheet.narrow else 0)
     peaks = {name: each.peak for name, each in found.items()}
     ways = {name: each.tortuosity for name, each in found.items()}
-    body = group(_panel(PEAK, peaks, sheet), _panel(TORTUOSITY, ways, sheet, height))
+    body = group(_panel(look.PEAK, peaks, sheet), _panel(look.TORTUOSITY, ways, sheet, height))
     title = "How even interpolations are"
-    return Drawing(sheet.width, 2 * height, sheet.shown, title, description, body, _STYLE, _DARK)
+    return Drawing(sheet.width, 2 * height, sheet.shown, title, body, look.STYLE, look.DARK)
 
 
 def smoothness_results(found: Mapping[str, Evenness]) -> dict[str, Any]:
@@ -118,9 +100,8 @@ def _medians(found: Mapping[str, Evenness]) -> dict[str, Any]:
     peaks, ways = _differences(found, "peak"), _differences(found, "tortuosity")
     rows += [[f"{_own(found)} − {name}", str(peaks[name]), str(ways[name])] for name in peaks]
     return {
-        "caption": "Medians over the pairs with 95 % bootstrap intervals; steps are root mean "
-        "square differences of pixels, and differences are taken pair by pair",
-        "columns": ["Of", PEAK, TORTUOSITY],
+        "caption": "Medians over the pairs, with 95 % bootstrap intervals",
+        "columns": ["Of", look.PEAK, look.TORTUOSITY],
         "rows": rows,
     }
 
@@ -138,20 +119,20 @@ def _shapes(found: Mapping[str, Evenness]) -> dict[str, Any]:
 def _panel(title: str, values: Mapping[str, Floats], sheet: Sheet, top: float = 0.0) -> Markup:
     high = max(float(each.max()) for each in values.values())
     axis = Axis(title, 0.95, max(1.05 * high, 1.5), even_ticks(1.0, max(1.05 * high, 1.5)))
-    first, last = top + _HEAD, top + _HEAD + _ROW * len(values)
-    left = max(_LEFT, 16 + 8.2 * max(map(len, values)))  # room for the names
-    ends = left, sheet.width - _RIGHT
-    start, size = (8.0, 13.5) if sheet.narrow else (_LEFT, 15.0)
-    parts = [label(start, top + 22, title, size=size, anchor="start", font_weight="bold")]
+    first, last = top + look.HEAD, top + look.HEAD + look.ROW * len(values)
+    left = max(look.LEFT, 16 + 8.2 * max(map(len, values)))  # room for the names
+    ends = left, sheet.width - look.RIGHT
+    start, size = (8.0, 13.5) if sheet.narrow else (look.LEFT, 15.0)
+    parts = [label(start, top + 22, title, size=size, anchor="start", font_weight=BOLD)]
     for value, words in axis.ticks:
         x = _across(axis, value, ends)
         parts.append(path(f"M{written(x)} {written(first)}V{written(last)}", class_="grid"))
         parts.append(label(x, last + 18, words, size=13, class_="soft"))
     for number, (name, each) in enumerate(values.items()):
-        parts.append(_row(axis, name, each, ends, first + _ROW * (number + 0.5), number))
-    lines = [_BEST[title], _KEY] if sheet.narrow else [f"{_BEST[title]}; {_KEY}"]
+        parts.append(_row(axis, name, each, ends, first + look.ROW * (number + 0.5), number))
+    lines = [look.BEST[title], look.KEY] if sheet.narrow else [f"{look.BEST[title]}; {look.KEY}"]
     for line, words in enumerate(lines):
-        place = start, last + 36 + _LINE * line
+        place = start, last + 36 + look.LINE * line
         parts.append(label(*place, words, size=13, anchor="start", class_="soft"))
     return group(*parts)
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from sitegen.figures.smoothness import look
 
-RESAMPLES = 10_000
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def evenness(paths: NDArray[np.floating]) -> Evenness:
 def median_interval(values: Floats, seed: int = 0) -> Interval:
     """The median of `values` (N,) with its bootstrap interval; the same seed gives the same one."""
     generator = np.random.default_rng(seed)
-    chosen = generator.integers(0, len(values), (RESAMPLES, len(values)))
+    chosen = generator.integers(0, len(values), (look.RESAMPLES, len(values)))
     medians = np.median(values[chosen], axis=1)
     low, high = np.percentile(medians, [2.5, 97.5])
     return Interval(float(np.median(values)), float(low), float(high))

@@ -31,7 +31,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         found[name] = evenness(images.reshape(spec.pairs, spec.points, -1))
 
     def draw(sheet: Sheet) -> Drawing:
-        return smoothness_drawing(found, figure.alt or spec.describe(card), sheet)
+        return smoothness_drawing(found, sheet)
 
     return RenderJob(
         levels=(),

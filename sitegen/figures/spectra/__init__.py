@@ -11,6 +11,7 @@ from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.figures.base import RULES, ComparedSpec, FigureKind, NoiseStd, Seed, Show, sampler_in
+from sitegen.figures.constants import DRAWINGS
 from sitegen.generative.card.card import ModelCard
 
 
@@ -18,7 +19,8 @@ from sitegen.generative.card.card import ModelCard
 class Spectra(ComparedSpec):
     """Radially averaged power spectra of the states along the generation."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
+    constants: ClassVar[tuple[str, ...]] = (DRAWINGS, f"{__name__}.look")
 
     count: StrictInt = Field(
         default=32, ge=1, le=10_000, description="How many samples a spectrum is the mean of."

@@ -9,16 +9,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from sitegen.figures.spectra import look
 from sitegen.figures.svg import CHART, Axis, Drawing, Panel, Sheet, decades, group, label, path
-
-_PANEL = 324.0  # how high
-_LINE = 20.0  # of the legend
-_NARROW = 38  # letters that a line of it has room for on a phone
-_LOWEST = 1e-9
-_HEAT, _NOISE = ("#69abdb", "#08306b"), ("#ee8a6c", "#7f0000")
-_HEAT_DARK, _NOISE_DARK = ("#2d6794", "#b3dcff"), ("#93402c", "#ffc3b0")
-_DOTS = "1 3"
-_TOLD = (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 32.0, 64.0, 128.0)
 
 
 @dataclass(frozen=True)
@@ -47,24 +39,24 @@ class Curves:
     name: str = "IHDM"
 
 
-def spectra_drawing(curves: Curves, description: str, sheet: Sheet = CHART) -> Drawing:
+def spectra_drawing(curves: Curves, sheet: Sheet = CHART) -> Drawing:
     """The chart, with the legend above it."""
     legend, top = _legend(curves, sheet)
-    panel = Panel(66, top, sheet.width - 66 - 14, _PANEL, _across(curves), _up(curves))
+    panel = Panel(66, top, sheet.width - 66 - 14, look.PANEL, _across(curves), _up(curves))
     body = group(panel.axes(), *_lines(panel, curves), legend)
     title = "Radially averaged power spectra along the generation"
-    light = _shades(curves, _HEAT, _NOISE)
-    light += ".data { stroke: #000; }\n.floor { stroke: #565c70; }\n"
-    dark = _shades(curves, _HEAT_DARK, _NOISE_DARK)
-    dark += ".data { stroke: #fff; }\n.floor { stroke: #a3aac0; }\n"
-    size = sheet.width, top + _PANEL + 54, sheet.shown
-    return Drawing(*size, title, description, body, light, dark)
+    light = _shades(curves, look.HEAT, look.NOISE)
+    light += look.STYLE
+    dark = _shades(curves, look.HEAT_DARK, look.NOISE_DARK)
+    dark += look.DARK_STYLE
+    size = sheet.width, top + look.PANEL + 54, sheet.shown
+    return Drawing(*size, title, body, light, dark)
 
 
 def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
     """The numbers as results: what they show in a sentence, and the power at some frequencies."""
     last = curves.frequencies[-1]
-    told = [*(f for f in _TOLD if f < last), last]
+    told = [*(f for f in look.TOLD if f < last), last]
     rings = [curves.frequencies.index(f) for f in told]
     rows = [[curves.name, each.level, *_some(each.power, rings)] for each in curves.heat]
     rows += [["DDPM", each.level, *_some(each.power, rings)] for each in curves.noise]
@@ -93,7 +85,8 @@ def _summary(curves: Curves) -> str:
 
 def _distance(power: Sequence[float], data: Sequence[float]) -> float:
     """In decades, over all rings but the first."""
-    ratio = np.log10(np.maximum(power[1:], _LOWEST)) - np.log10(np.maximum(data[1:], _LOWEST))
+    found, wanted = (np.log10(np.maximum(each[1:], look.LOWEST)) for each in (power, data))
+    ratio = found - wanted
     return float(np.sqrt(np.mean(ratio**2)))
 
 
@@ -117,7 +110,7 @@ def _up(curves: Curves) -> Axis:
     """Whole decades, from the least power of sharp images, or the floor, to the highest curve."""
     sharp = [curves.heat[-1].power, *([curves.data] if curves.data else [])]
     low = min(min(power[1:]) for power in sharp)
-    low = max(min(low, curves.floor / 3 or low), _LOWEST)
+    low = max(min(low, curves.floor / 3 or low), look.LOWEST)
     everything = [*(each.power for each in (*curves.heat, *curves.noise)), *sharp]
     high = max(max(power[1:]) for power in everything)
     return decades("Power", low, max(high, 10 * low))
@@ -127,14 +120,14 @@ def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
     places = curves.frequencies[1:]
     for kind, all_levels in (("noise", curves.noise), ("heat", curves.heat)):
         for number, each in enumerate(all_levels):
-            look = {"class_": f"{kind}-{number}", "stroke_width": 2.0}
-            look["stroke_dasharray"] = "6 3" if kind == "noise" else None
-            yield panel.curve(places, each.power[1:], **look)
+            dashes = look.DASHES if kind == "noise" else None
+            stroke = {"class_": f"{kind}-{number}", "stroke_width": 2.0, "stroke_dasharray": dashes}
+            yield panel.curve(places, each.power[1:], **stroke)
     if curves.data:
         yield panel.curve(places, curves.data[1:], class_="data", stroke_width=3.2)
     if curves.floor:
         ends = (places[0], places[-1])
-        yield panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=_DOTS)
+        yield panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=look.DOTS)
 
 
 def _legend(curves: Curves, sheet: Sheet) -> tuple[Markup, float]:
@@ -147,13 +140,13 @@ def _legend(curves: Curves, sheet: Sheet) -> tuple[Markup, float]:
     for kind, words in entries:
         x = 8 if sheet.narrow else 66
         if kind == "floor" and curves.data and not sheet.narrow:
-            x, y = 250, y - _LINE  # beside the data
+            x, y = 250, y - look.LINE  # beside the data
         count = len(curves.heat if kind == "heat" else curves.noise)
         parts.append(_sample(kind, count, x, y - 4.5))
-        long = sheet.narrow and len(words) > _NARROW
+        long = sheet.narrow and len(words) > look.NARROW
         for line in words.replace(", ", ",\n").splitlines() if long else [words]:
             parts.append(label(x + 60, y, line, size=14, anchor="start"))
-            y += _LINE
+            y += look.LINE
     return group(*parts), y - 4 if sheet.narrow else 74.0
 
 
@@ -161,7 +154,7 @@ def _sample(kind: str, count: int, x: int, y: float) -> Markup:
     if kind == "data":
         return path(f"M{x} {y}h52", class_="data", stroke_width=3.2)
     if kind == "floor":
-        return path(f"M{x} {y}h52", class_="floor", stroke_dasharray=_DOTS, stroke_width=2)
+        return path(f"M{x} {y}h52", class_="floor", stroke_dasharray=look.DOTS, stroke_width=2)
     width, gap = 52 / count, 1.0 if kind == "noise" else 0.0
     lines = [f"M{x + n * width:.2f} {y}h{width - gap:.2f}" for n in range(count)]
     return group(*(path(d, class_=f"{kind}-{n}", stroke_width=4) for n, d in enumerate(lines)))

@@ -56,7 +56,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         )
 
     def draw(sheet: Sheet) -> Drawing:
-        return spectra_drawing(curves(), figure.alt or spec.describe(card), sheet)
+        return spectra_drawing(curves(), sheet)
 
     return RenderJob(
         levels=(),

@@ -21,7 +21,7 @@ class Trajectories(Grid):
 
     def describe(self, card: ModelCard) -> str:
         """Say how many samples form, out of what, and over how many steps."""
-        many = counted(self.count, self.known_as, card.subject, self.label)
+        many = counted(self.count, self.display_name, card.subject, self.label)
         return f"{many} forming out of {card.process.start(card, self.count)} over {steps(card)}"
 
 

@@ -1,4 +1,4 @@
-"""The card of a model (`model.toml`): defaults as δ, networks, schedule and presets.
+"""Model cards (`model.toml`): defaults such as δ, network configurations, schedule and presets.
 
-It knows no torch, and nothing else of `ihdm`.
+It imports neither torch nor other parts of `generative`.
 """

@@ -1,7 +1,7 @@
-"""The card of a model: everything that must be known to build and sample it, but its weights.
+"""Model cards: all that is needed to build and sample a model, except its weights.
 
-A card is a frozen `ModelCard`, written as `model.toml` beside the weights. This module does not
-need torch.
+A card is a frozen `ModelCard`, stored as `model.toml` in the folder of the weights. This module
+does not need torch.
 """
 
 from __future__ import annotations
@@ -24,18 +24,6 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, is_folder, read_text
 from sitegen.core.installed import resource
 from sitegen.core.source import KeyPath, parse_toml, toml_lines
-from sitegen.generative.card.checked import (
-    PART,
-    Count,
-    Flag,
-    Level,
-    Misfits,
-    Number,
-    Word,
-    checked,
-    must,
-    read_tables,
-)
 from sitegen.generative.card.kinds import KINDS, Ability, LevelAxis, ProcessKind
 from sitegen.generative.card.limits import LARGEST_BLUR
 from sitegen.generative.card.networks import (
@@ -43,22 +31,34 @@ from sitegen.generative.card.networks import (
     CoarseConfig,
     DiffusersUNet,
     UNetConfig,
-    halving_misfits,
+    halving_incompatibilities,
 )
 from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.card.validation import (
+    PART,
+    Count,
+    Flag,
+    Incompatibilities,
+    Level,
+    Number,
+    Word,
+    checked,
+    must,
+    read_tables,
+)
 
 CARD_NAME = "model.toml"
 TRAINING_NOISE_STD = 0.01
-"""The noise that the published models were trained with, and ours are unless told otherwise."""
+"""Training noise σ of the published models, and the default of sitegen's."""
 NOISE_RATIO = 1.25
-"""Sampling noise over training noise, δ over σ, where nothing is said: as published."""
+"""Default ratio of sampling noise to training noise, δ/σ, as published."""
 
 _NOTES = ("training", "quality", "known_faults", "example", "subject")
 _HEAT = (
     *("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization"),
     *("coarse", "bands"),
 )
-"""What only a model that blurs has."""
+"""Fields that only heat dissipation models have."""
 
 Parameterization = Literal["difference", "preconditioned"]
 _Pixels = Annotated[Number, Field(gt=0, le=LARGEST_BLUR)]
@@ -67,21 +67,21 @@ _Beta = Annotated[Number | None, Field(gt=0, lt=1)]
 
 
 def sampling_noise(training_noise_std: float) -> float:
-    """The δ of a model that was trained with a noise σ and does not say its own."""
+    """Return the default δ of a model trained with noise σ."""
     return round(NOISE_RATIO * training_noise_std, 9)
 
 
 @checked("blur")
 @dataclass(frozen=True, config=PART)
 class BlurRange:
-    """Blur scales, in pixels, of level 1 and level K; those between are evenly spaced in log."""
+    """Blur scales, in pixels, of levels 1 and K; those in between are evenly spaced in log."""
 
     sigma_min: _Pixels
     sigma_max: _Pixels
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
-        """The range goes up."""
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+        """Yield a range that does not increase."""
         low, high = values.get("sigma_min"), values.get("sigma_max")
         if low is not None and high is not None and low > high:
             yield "sigma_max", f"must be at least sigma_min, {low}"
@@ -93,8 +93,8 @@ class BlurSchedule:
     """Blur scales σ_B,k in pixels of levels k = 0 (sharp) … K (flattest).
 
     `sigmas[0]` is 0 and the rest strictly increases; `sigmas[k]` is the standard deviation of the
-    Gaussian that the heat equation has applied at level k (Rissanen et al. 2023, §3). A card
-    calls them `schedule`.
+    Gaussian that the heat equation has applied at level k (Rissanen et al. 2023, §3). Cards call
+    the field `schedule`.
 
     Raises ConfigError for a schedule that is not finite, does not start at 0 or does not increase.
     """
@@ -102,25 +102,25 @@ class BlurSchedule:
     sigmas: tuple[Number, ...] = Field(validation_alias="schedule")
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
-        """Level 0 is sharp, and each level is flatter than the one below."""
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+        """Yield schedules that do not start at 0 or do not strictly increase."""
         name = "schedule" if "schedule" in values else "sigmas"
         sigmas: Sequence[float] | None = values.get(name)
         if sigmas is None:
             return
         if len(sigmas) < 2:
-            yield name, "needs level 0 and at least one level more"
+            yield name, "needs level 0 and at least one more level"
         elif sigmas[0] != 0:
-            yield name, "level 0 is the sharp image, so 0"
+            yield name, "level 0 is the sharp image, so must be 0"
         for level, (below, here) in enumerate(pairwise(sigmas), 1):
             if not here > below:
-                words = f"level {level} has {here}, not more than the {below} below it; blur scales"
+                words = f"level {level} has {here}, which is not above {below}; blur scales"
                 yield name, f"{words} must increase from 0 to the flattest level"
                 return
 
     @classmethod
     def log_spaced(cls, levels: int, sigma_min: float, sigma_max: float) -> BlurSchedule:
-        """σ_B,0 = 0, then `levels` values in geometric steps from `sigma_min` to `sigma_max`."""
+        """Return σ_B,0 = 0 and `levels` values in geometric steps, sigma_min to sigma_max."""
         if levels < 1:
             raise ConfigError(f"levels must be at least 1, not {levels}")
         if not 0 < sigma_min < math.inf or not sigma_min <= sigma_max < math.inf:
@@ -157,7 +157,7 @@ _Digest = Annotated[Word, must("64 hexadecimal digits in lower case", _HEX.fullm
 @checked("file of a card")
 @dataclass(frozen=True, config=PART)
 class FileRef:
-    """A file that belongs to a card: its path from the card's folder, and its digest if pinned."""
+    """File of a card: its path from the card's folder, and its digest if pinned."""
 
     file: _Inside = Field(description="the path from the card's folder")
     sha256: _Digest | None = None
@@ -166,15 +166,17 @@ class FileRef:
 @checked("diffusion")
 @dataclass(frozen=True, config=PART)
 class DiffusionConfig:
-    """How a DDPM adds noise, and how it is sampled unless told otherwise.
+    """Noise process of a DDPM, and its default sampling.
 
-    `beta_schedule` is "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
-    2021), which has neither. `variance` is "fixed_small" (the posterior's) or "fixed_large" (β);
-    `clip_sample` keeps predicted images in [-1, 1]. `rescale_timesteps` says that the network knows
-    timesteps as if there were 1000 of them, as improved-diffusion trains it unless told.
-    `prediction_type` is what it answers: "epsilon", the noise, unless it is "v_prediction".
+    beta_schedule: "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
+        2021), which has neither
+    variance: "fixed_small", the posterior's, or "fixed_large", β
+    clip_sample: whether predicted images are clipped to [-1, 1]
+    rescale_timesteps: whether the network's timesteps are scaled to a total of 1000, which is
+        the default of improved-diffusion's training
+    prediction_type: the network's output: "epsilon", the noise (default), or "v_prediction"
 
-    Raises ConfigError that names every value that is wrong.
+    Raises ConfigError that names every invalid value.
     """
 
     beta_schedule: Literal["linear", "cosine"] = Field(description='"linear" or "cosine"')
@@ -186,8 +188,8 @@ class DiffusionConfig:
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
-        """Only the linear schedule has ends, and they rise."""
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+        """Yield ends that the schedule lacks or does not have, and ends that fall."""
         ends = {key: values[key] for key in ("beta_start", "beta_end") if key in values}
         schedule = values.get("beta_schedule")
         for key, value in ends.items():
@@ -201,7 +203,7 @@ class DiffusionConfig:
 
 
 def _unet(value: object) -> object:
-    """The network of diffusers in a table that has its configuration."""
+    """Return diffusers' network if the table holds its configuration, else the value."""
     if isinstance(value, Mapping) and "diffusers" in value:
         return DiffusersUNet.of_json(value)
     return value
@@ -213,7 +215,7 @@ def _form(blur: object) -> str:
 
 
 def _blur(value: object) -> object:
-    """One form of the two."""
+    """Reject a blur given both as a range and as a schedule."""
     if isinstance(value, Mapping) and "schedule" in value and {"sigma_min", "sigma_max"} & {*value}:
         raise ValueError("give sigma_min and sigma_max or a schedule, not both")
     return value
@@ -236,23 +238,23 @@ _Subject = Annotated[
 @checked("sampling")
 @dataclass(frozen=True, config=PART)
 class SamplingConfig:
-    """How a model is sampled: the `levels` that are visited, from K down; 0 follows.
+    """Sampling of a model: `levels` to visit, from K down, without the final 0.
 
-    All are, unless there are any. With `variance` = "estimated" what the model leaves unknown of
-    the sharp image, which the weights tell, is added to the variance of the noise
-    (`process/dissipation.py`). With `forward` = "markov" the noise of a state stays in the next as
-    far as heat leaves it, and less is drawn; as published, each state has noise of its own.
-    `guidance` takes what the network adds to the linear estimate that much farther, or below 0 less
-    far (`model.py`); a cascade may have one for each band, the finest first. Of a DDPM the card may
-    say `levels`, and none of the others.
+    levels: all levels if not given; a DDPM has no other field
+    variance: "estimated" adds the model's residual uncertainty about the sharp image, stored in the
+        weights, to the variance of the noise (`sitegen.generative.process`)
+    forward: "markov" keeps the part of a state's noise that survives the heat equation, and draws
+        only the rest; by default, as published, each state has independent noise
+    guidance: scales the network's deviation from the linear estimate by 1 + guidance; negative
+        values reduce it. A cascade may have one value for each band, the finest first.
 
-    Raises ConfigError that names every value that is wrong.
+    Raises ConfigError that names every invalid value.
     """
 
     levels: Annotated[
         tuple[Level, ...] | None,
         must(
-            "a list of levels that fall, from the flattest one on, without 0",
+            "a list of decreasing levels, from the flattest one on, without 0",
             lambda v: (
                 v is None or (len(v) > 0 and all(above > below for above, below in pairwise(v)))
             ),
@@ -269,8 +271,8 @@ class SamplingConfig:
     ] = None
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
-        """What is not drawn anew can only be told where it is known how much is unknown."""
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+        """Yield a Markov chain without the estimated variance that it needs."""
         if values.get("forward") == "markov" and values.get("variance") != "estimated":
             yield "forward", '"markov" needs variance = "estimated"'
 
@@ -278,18 +280,18 @@ class SamplingConfig:
 @checked("card")
 @dataclass(frozen=True, config=PART)
 class ModelCard:
-    """A model without its weights.
+    """Complete description of a model without its weights.
 
     Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
     `diffusion` and no blur, prior, noise levels or parameterization. A model has one `unet`, or it
-    is a cascade: `bands` of levels, from level 1 up, each with its network; `coarse` is an older
-    way to write a second band. `sampling` says which levels are visited: all, unless it does.
-    Cascades, and jumps of heat, need the parameterization "preconditioned". A recording has a
-    `recording` and no network; its `weights` are the recorded file. `training` and
-    `quality` are free notes. `example` is a picture of the kind that the model makes; `subject`
-    says what those are, in the plural ("handwritten digits").
+    is a cascade: `bands` of levels, from level 1 up, each with its network. `coarse` is an older
+    way to write a second band. `sampling` lists the levels to visit; the default is all. Cascades
+    and skipped levels need the parameterization "preconditioned". A recording has a `recording` and
+    no network; its `weights` are the recorded file. `training` and `quality` are free notes.
+    `example` is a picture of the kind that the model generates; `subject` names the subject of its
+    images, in the plural ("handwritten digits").
 
-    Raises ConfigError that names every value that is wrong.
+    Raises ConfigError that names every invalid value.
     """
 
     image_size: Count = Field(description="the side of its images, in pixels")
@@ -319,15 +321,15 @@ class ModelCard:
     recording: RecordingConfig | None = None
 
     origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
-    """The file that the card was read from, and the lines of its keys, where it was read."""
+    """File that the card was read from, and the lines of its keys, if it was read from one."""
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
-        """What one kind of model has and another has not, and sizes that depend on each other."""
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+        """Yield fields that the kind of model does not have or needs, and sizes that do not fit."""
         if values.get("recording") is not None and values.get("kind", "") != "recording":
             yield "recording", 'only a card of kind "recording" has that; leave it out'
         if values.get("kind") == "recording":
-            yield from _recording_misfits(values)
+            yield from _recording_incompatibilities(values)
             return
         if values.get("kind") == "ddpm":
             for key in _HEAT:
@@ -339,15 +341,15 @@ class ModelCard:
                 if _of(values.get("sampling"), key) is not None:
                     yield ("sampling", key), "a DDPM has none; leave it out"
         elif "kind" in values:
-            yield from _heat_misfits(values)
+            yield from _heat_incompatibilities(values)
         visited, levels = _of(values.get("sampling"), "levels"), values.get("levels")
         if visited and levels and visited[0] != levels:
             yield ("sampling", "levels"), f"must begin with K, {levels}"
-        yield from _network_misfits(values)
+        yield from _network_incompatibilities(values)
 
-    @property
+    @cached_property
     def schedule(self) -> BlurSchedule:
-        """σ_B of the levels 0 … K. Raises ConfigError for a model that does not blur."""
+        """Blur scales σ_B of levels 0 … K. Raises ConfigError for a model that does not blur."""
         if isinstance(self.blur, BlurRange):
             return BlurSchedule.log_spaced(self.levels, self.blur.sigma_min, self.blur.sigma_max)
         if self.blur is None:
@@ -376,12 +378,12 @@ class ModelCard:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
+        """Shape (C, H, W) of one image."""
         return (self.channels, self.image_size, self.image_size)
 
     @cached_property
     def networks(self) -> tuple[Band, ...]:
-        """The bands of levels with their networks, from level 1 up; one where there is one."""
+        """Bands of levels with their networks, from level 1 up; a single network is one band."""
         if self.bands or self.recording is not None:
             return self.bands
         coarse = () if self.coarse is None else (self.coarse.band,)
@@ -389,53 +391,53 @@ class ModelCard:
 
     @property
     def finest(self) -> UNetConfig:
-        """The U-Net of level 1."""
+        """U-Net of level 1."""
         found = self.networks[0].unet
         assert found is not None
         return found
 
     @cached_property
     def visited_levels(self) -> tuple[int, ...]:
-        """The levels that a sample goes through, from K to 0."""
+        """Levels that a sample visits, from K to 0."""
         chosen = self.sampling.levels if self.sampling else None
         return tuple(range(self.levels, -1, -1)) if chosen is None else (*chosen, 0)
 
     @property
     def estimates_variance(self) -> bool:
-        """Whether the weights say how much variance the model leaves."""
+        """True if the weights hold an estimate of the variance that the model leaves."""
         return self.sampling is not None and self.sampling.variance == "estimated"
 
     @property
     def keeps_noise(self) -> bool:
-        """Whether the forward process is a Markov chain, whose noise stays from level to level."""
+        """True if the forward process is a Markov chain, which keeps noise between levels."""
         return self.sampling is not None and self.sampling.forward == "markov"
 
     @property
     def guidance(self) -> tuple[float, ...]:
-        """How much farther than each network says sampling goes; 0 unless the card has it."""
+        """Guidance of each band's network; 0 unless the card sets it."""
         given = self.sampling.guidance if self.sampling else None
         return given if isinstance(given, tuple) else (given or 0.0,) * len(self.networks)
 
     @property
     def steps(self) -> int:
-        """How many steps a sample takes."""
+        """Number of steps of a sample."""
         return len(self.visited_levels) - 1
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what decides samples: neither file names nor notes count, nor the example."""
+        """SHA-256 of all values that affect samples: not file names, notes or the example."""
         values = {key: value for key, value in plain(self).items() if key not in _NOTES}
         for key in ("weights", "prior"):
             values[key] = values.get(key, {}).get("sha256")
         return hashlib.sha256(canonical_json(values).encode()).hexdigest()
 
     def place(self, *key: str | int) -> str:
-        """Where the card says something: `FILE:LINE: KEY`; the key alone where it was not read."""
+        """Return the location of a key as `FILE:LINE: KEY`; only the key if it was not read."""
         return str(placed(*self.origin, key, ""))
 
     @classmethod
     def from_toml(cls, text: str, where: str = CARD_NAME) -> ModelCard:
-        """Read a card; ConfigError tells all that is wrong, with `where` and the line."""
+        """Parse a card. Raises ConfigError with all problems, each with `where` and the line."""
         tables = parse_toml(text, where)
         blur, unet = tables.get("blur"), tables.get("unet")
         inner: dict[KeyPath, Any] = {
@@ -449,7 +451,7 @@ class ModelCard:
         bands = tables.get("bands")
         for number in range(len(bands) if isinstance(bands, list) else 0):
             inner |= {("bands", number): Band, ("bands", number, "unet"): UNetConfig}
-        words = f"is missing beside training_noise_std; {NOISE_RATIO} times that is a good value"
+        words = f"is required with training_noise_std; {NOISE_RATIO} times that is a good value"
         more = {"sampling_noise_std": words}
         alone = "training_noise_std" in tables and "sampling_noise_std" not in tables
         card = read_tables(cls, tables, inner, text, where, more if alone else {})
@@ -457,7 +459,7 @@ class ModelCard:
         return card
 
     def to_toml(self) -> str:
-        """The card as TOML; `from_toml` gives an equal card back."""
+        """Return the card as TOML; `from_toml` reads an equal card from it."""
         import tomlkit
 
         document = tomlkit.document()
@@ -492,11 +494,11 @@ def _place_in_toml(value: Any) -> int:
 
 
 def _of(part: object, key: str) -> Any:
-    """A value of a part, or of the table that it is to be made of; None if it is not there."""
+    """Return a value of a part, or of the table for it; None if it is missing."""
     return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
 
 
-def _recording_misfits(values: Mapping[str, Any]) -> Misfits:
+def _recording_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
     for key in (*_HEAT, "unet", "diffusion", "sampling"):
         if values.get(key) not in (None, _DEFAULTS[key]):
             yield key, "a recording has none; leave it out"
@@ -508,7 +510,7 @@ def _recording_misfits(values: Mapping[str, Any]) -> Misfits:
         yield ("recording", "values"), words
 
 
-def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
+def _heat_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
     blur, levels = values.get("blur", ...), values.get("levels")
     if blur is None:
         yield "blur", "is missing: the blur of the levels, sigma_min and sigma_max"
@@ -517,10 +519,10 @@ def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
         yield "blur", "sigma_max must be above sigma_min"
     sigmas = _of(blur, "sigmas") or _of(blur, "schedule")
     if sigmas and levels and len(sigmas) != levels + 1:
-        words = f"its schedule has {len(sigmas)} values; level 0 and {levels} levels make"
+        words = f"its schedule has {len(sigmas)} values; level 0 and {levels} levels need"
         yield "blur", f"{words} {levels + 1}"
     if values.get("diffusion") is not None:
-        yield "diffusion", 'only a card of kind "ddpm" has that; leave it out'
+        yield "diffusion", 'only for a card of kind "ddpm"; leave it out'
     if isinstance(values.get("unet"), DiffusersUNet) or _of(values.get("unet"), "diffusers"):
         yield "unet", 'diffusers: only for a card of kind "ddpm"'
     linear = values.get("parameterization") == "difference"
@@ -529,18 +531,18 @@ def _heat_misfits(values: Mapping[str, Any]) -> Misfits:
             yield key, 'only for the parameterization "preconditioned"; leave it out'
 
 
-def _network_misfits(values: Mapping[str, Any]) -> Misfits:
-    """There is a `[unet]` or `[[bands]]`, and each network fits the images and the levels."""
+def _network_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    """Yield a missing or second network, and networks that do not fit the images or levels."""
     unet, bands, coarse = (values.get(key) for key in ("unet", "bands", "coarse"))
     size, levels = values.get("image_size"), values.get("levels")
     if {"unet", "bands"} <= values.keys() and unet is None and not bands:
         yield "unet", "is missing: the network, a table; or a cascade, as [[bands]]"
     for key, value in (("unet", unet), ("coarse", coarse)):
         if bands and value is not None:
-            yield key, "stands beside [[bands]], which list all networks; leave it out"
+            yield key, "is not allowed with [[bands]], which list all networks; leave it out"
     sharp = [unet, *(_of(band, "unet") for band in bands or () if _of(band, "side") is None)]
     for network in sharp:
-        yield from halving_misfits("image_size", size, network)
+        yield from halving_incompatibilities("image_size", size, network)
     tables: list[tuple[KeyPath, Any]] = [(("coarse",), coarse)]
     tables += [(("bands", number), band) for number, band in enumerate(bands or ())]
     for path, table in tables:
@@ -553,18 +555,18 @@ def _network_misfits(values: Mapping[str, Any]) -> Misfits:
     if isinstance(guidance, list | tuple) and len(guidance) != networks:
         words = f"has {len(guidance)} numbers; must be one, or one for each of the {networks} bands"
         yield ("sampling", "guidance"), words
-    yield from _band_misfits(bands or (), size)
+    yield from _band_incompatibilities(bands or (), size)
 
 
-def _band_misfits(bands: Sequence[Any], size: int | None) -> Misfits:
-    """The first begins at level 1 and has a U-Net for whole images; the others lie above it."""
+def _band_incompatibilities(bands: Sequence[Any], size: int | None) -> Incompatibilities:
+    """Yield bands out of order, and a first band without a U-Net for whole images."""
     before = 0
     for number, band in enumerate(bands):
         lowest = _of(band, "lowest_level")
         if lowest is not None and number == 0 and lowest != 1:
             yield ("bands", 0, "lowest_level"), "must be 1: the first band has the finest levels"
         elif lowest is not None and lowest <= before:
-            words = f"must be above that of the band before, {before}"
+            words = f"must be above that of the previous band, {before}"
             yield ("bands", number, "lowest_level"), words
         before = lowest or before
     if bands and _of(bands[0], "cosines") is not None:
@@ -574,9 +576,9 @@ def _band_misfits(bands: Sequence[Any], size: int | None) -> Misfits:
 
 
 def read_card(path: Path | str) -> ModelCard:
-    """Read a card from a `model.toml`, or from a folder that holds one.
+    """Read a card from a `model.toml`, or from a folder that contains one.
 
-    Raises RefusedError if the file cannot be read, ConfigError if it says what cannot be.
+    Raises RefusedError if the file cannot be read, ConfigError if its content is invalid.
     """
     file = Path(path)
     file = file / CARD_NAME if is_folder(file) else file
@@ -584,7 +586,7 @@ def read_card(path: Path | str) -> ModelCard:
 
 
 def card_beside(weights: Path) -> ModelCard | None:
-    """The card in the folder of a file, if there is one and it names the file as its weights."""
+    """Return the card in the folder of a file if it names the file as its weights, else None."""
     if not (weights.parent / CARD_NAME).is_file():
         return None
     card = read_card(weights.parent)
@@ -592,12 +594,12 @@ def card_beside(weights: Path) -> ModelCard | None:
 
 
 def presets() -> tuple[str, ...]:
-    """The names of the published configurations, sorted."""
+    """Return the names of the published configurations, sorted."""
     return tuple(sorted(path.stem for path in resource("presets").glob("*.toml")))
 
 
 def preset(name: str) -> ModelCard:
-    """The card, without weights, of a published configuration. ConfigError if there is none."""
+    """Return the card of a published configuration. Raises ConfigError if there is none."""
     if name not in presets():
         raise ConfigError(f"presets: {name}: unknown preset{known_words(name, presets())}")
     file = resource("presets") / f"{name}.toml"
@@ -605,7 +607,7 @@ def preset(name: str) -> ModelCard:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses as tables without their None; tuples as lists."""
+    """Return dataclasses as tables without their None values, and tuples as lists."""
     if isinstance(value, DiffusersUNet):
         return {"diffusers": value.config}
     if isinstance(value, BlurSchedule):

@@ -1,13 +1,13 @@
-"""Ranges and defaults that the command line tells, too; it must not wait for pydantic."""
+"""Ranges and defaults that the command line shows, too; they must not depend on pydantic."""
 
 MOST_LEVELS = 100_000
-"""The highest K of a model."""
+"""Largest K of a model."""
 
 DEFAULT_LEVELS = 100
-"""The K of our small models, unless told."""
+"""Default K of the models that sitegen trains."""
 
 LARGEST_COUNT = 4096
-"""Of pixels a side, channels, heads and the like."""
+"""Largest number of pixels per side, channels, heads and similar counts."""
 
 LARGEST_BLUR = 1e6
-"""Pixels."""
+"""Largest blur scale in pixels."""

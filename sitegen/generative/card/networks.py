@@ -1,4 +1,4 @@
-"""The networks of a model: their hyperparameters as frozen dataclasses; no torch."""
+"""Hyperparameters of a model's networks, as frozen dataclasses; without torch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import ConfigError
-from sitegen.generative.card.checked import PART, Count, Flag, Level, Misfits, Number, checked, must
 from sitegen.generative.card.limits import LARGEST_COUNT
+from sitegen.generative.card.validation import (
+    PART,
+    Count,
+    Flag,
+    Incompatibilities,
+    Level,
+    Number,
+    checked,
+    must,
+)
 
 GROUPS = 32
-"""Of norms, as published."""
+"""Groups of the norms, as published."""
 _CLASS = ("_class_name",)
 _SMALL = Field(ge=1, le=64)
 _Multiplier = Annotated[int, Strict(), _SMALL]
@@ -40,14 +49,14 @@ _HeadChannels = Annotated[
 @checked("U-Net")
 @dataclass(frozen=True, config=PART)
 class UNetConfig:
-    """The U-Net's hyperparameters, under their published names.
+    """Hyperparameters of the U-Net, under their published names.
 
-    Two are not in the published code. `norm_groups` is the number of groups that the norms divide
-    channels into, 32 unless given. A light network needs fewer: a group of one channel loses its
-    mean, and with 32 channels there would be no other. `patch_size` p makes the network work on
-    patches of p × p pixels as channels (pixel unshuffle), at 1/p of the resolution.
+    Two are additions. `norm_groups` is the number of groups into which the norms divide channels,
+    by default 32; a narrow network needs fewer, because a group of one channel loses its mean.
+    `patch_size` p makes the network work on patches of p × p pixels as channels (pixel unshuffle),
+    at 1/p of the resolution.
 
-    Raises ConfigError that names every value that is wrong.
+    Raises ConfigError that names every invalid value.
     """
 
     model_channels: Count = Field(description="the width that channel_mult multiplies")
@@ -65,8 +74,8 @@ class UNetConfig:
     patch_size: Annotated[int, Strict(), Field(ge=1, le=16)] | None = None
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
-        """Groups of norms divide widths, attention stands at levels that there are, heads fit."""
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+        """Yield widths that groups or heads do not divide, and levels that do not exist."""
         if not {"model_channels", "channel_mult"} <= values.keys():
             return
         widths = [values["model_channels"] * factor for factor in values["channel_mult"]]
@@ -86,33 +95,33 @@ class UNetConfig:
 
     @property
     def groups(self) -> int:
-        """How many groups its norms have."""
+        """Number of groups of its norms."""
         return self.norm_groups or GROUPS
 
     @property
     def patch(self) -> int:
-        """Pixels a side of the patches that the first convolution takes as channels."""
+        """Pixels per side of the patches that the first convolution takes as channels."""
         return self.patch_size or 1
 
     def heads(self, channels: int) -> int:
-        """How many attention heads a block of `channels` has."""
+        """Return the number of attention heads of a block of `channels`."""
         fixed = self.num_head_channels
         return self.num_heads if fixed == -1 else channels // fixed
 
 
 @dataclasses.dataclass(frozen=True)
 class DiffusersUNet(UNetConfig):
-    """The network of a model that diffusers saved: `config` is that of its UNet2DModel, as JSON.
+    """Network of a model saved by diffusers: `config` is that of its UNet2DModel, as JSON.
 
-    What a `UNetConfig` says besides is told by it, `model_channels` being the widest that all
-    widths are a multiple of. What it must be is for diffusers to say.
+    The inherited fields are derived from it; `model_channels` is the greatest common divisor of the
+    widths. Diffusers itself validates the configuration.
     """
 
     config: str = ""
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> DiffusersUNet:
-        """The network of a configuration. ConfigError if that has no widths and blocks."""
+        """Read a configuration. Raises ConfigError if it has no widths and blocks."""
         given = config.get("block_out_channels")
         widths = tuple(given) if isinstance(given, list | tuple) else ()
         numbers = (config.get("layers_per_block", 2), *widths)
@@ -127,10 +136,10 @@ class DiffusersUNet(UNetConfig):
 
     @classmethod
     def of_json(cls, table: Mapping[str, Any]) -> DiffusersUNet:
-        """The network of a card's table. ValueError unless it is a configuration and no more."""
+        """Read a card's table. Raises ValueError unless it is a configuration and no more."""
         beside = sorted(table.keys() - {"diffusers"})
         if beside:
-            raise ValueError(f"leave {', '.join(beside)} out beside diffusers")
+            raise ValueError(f"leave {', '.join(beside)} out; diffusers is the only key allowed")
         try:
             values = json.loads(table["diffusers"])
             return cls.of(values)
@@ -141,7 +150,7 @@ class DiffusersUNet(UNetConfig):
             ) from None
 
     def values(self) -> dict[str, Any]:
-        """The configuration by name."""
+        """Return the configuration as a dict."""
         values: dict[str, Any] = json.loads(self.config)
         return values
 
@@ -149,12 +158,12 @@ class DiffusersUNet(UNetConfig):
 @checked("MLP over cosines")
 @dataclass(frozen=True, config=PART)
 class CosineConfig:
-    """The network of a band of coarse levels, which sees cosines and no pixels (`cosines.py`).
+    """MLP of a band of coarse levels, which works on cosines instead of pixels (`cosines.py`).
 
-    `width` and `blocks` are the size of its MLP, `features` the number of its random frequencies,
-    `level_features` that of the frequencies which tell it the level.
+    `width` and `blocks` are the size of the MLP, `features` the number of its random frequencies,
+    `level_features` the number of frequencies that encode the level.
 
-    Raises ConfigError that names every value that is wrong.
+    Raises ConfigError that names every invalid value.
     """
 
     width: Count
@@ -166,12 +175,12 @@ class CosineConfig:
 @checked("band")
 @dataclass(frozen=True, config=PART)
 class Band:
-    """A band of a cascade's levels, from `lowest_level` up to the next band, and its network.
+    """Band of a cascade's levels, from `lowest_level` up to the next band, and its network.
 
-    The network is a `unet`, or an MLP over `cosines`. It sees and answers the lowest `side` ×
-    `side` cosines of each channel, a U-Net as an image of `side` pixels; without `side` all.
+    The network is a `unet`, or an MLP over `cosines`. Its input and output are the lowest `side` ×
+    `side` cosines of each channel, for a U-Net as an image of `side` pixels; by default all.
 
-    Raises ConfigError that names every value that is wrong.
+    Raises ConfigError that names every invalid value.
     """
 
     lowest_level: Level
@@ -180,16 +189,16 @@ class Band:
     cosines: CosineConfig | None = None
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
-        """There is one network, and images of `side` pixels can be halved as often as it does."""
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+        """Yield a band without exactly one network, and a side that its U-Net cannot halve."""
         networks = [values.get(key, ...) for key in ("unet", "cosines")]
         if ... not in networks and networks.count(None) != 1:
             yield "unet", "a band has one network: a table unet, or a table cosines"
-        yield from halving_misfits("side", values.get("side"), values.get("unet"))
+        yield from halving_incompatibilities("side", values.get("side"), values.get("unet"))
 
 
-def halving_misfits(key: str, size: int | None, unet: object) -> Misfits:
-    """What is wrong with images of `size` pixels, told under `key`, for a U-Net or its table."""
+def halving_incompatibilities(key: str, size: int | None, unet: object) -> Incompatibilities:
+    """Yield, under `key`, an image size in pixels that a U-Net, or its table, cannot halve."""
     table = unet if isinstance(unet, Mapping) else getattr(unet, "__dict__", {})
     halvings = len(table.get("channel_mult") or (0,)) - 1
     divisor = 2**halvings * (table.get("patch_size") or 1)
@@ -203,9 +212,9 @@ def halving_misfits(key: str, size: int | None, unet: object) -> Misfits:
 @checked("coarse")
 @dataclass(frozen=True, config=PART)
 class CoarseConfig:
-    """The band of coarse levels of a card with a `[unet]`: `lowest_level`, `side`, and the MLP.
+    """Band of coarse levels of a card with a `[unet]`: `lowest_level`, `side`, and the MLP.
 
-    Raises ConfigError that names every value that is wrong.
+    Raises ConfigError that names every invalid value.
     """
 
     lowest_level: Level
@@ -217,6 +226,6 @@ class CoarseConfig:
 
     @property
     def band(self) -> Band:
-        """The same as a band of a cascade."""
+        """The equivalent band of a cascade."""
         network = CosineConfig(self.width, self.blocks, self.features, self.level_features)
         return Band(self.lowest_level, self.side, cosines=network)

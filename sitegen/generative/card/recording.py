@@ -8,8 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
-from sitegen.generative.card.checked import PART, Flag, Misfits, Number, Word, checked, must
 from sitegen.generative.card.limits import MOST_LEVELS
+from sitegen.generative.card.validation import (
+    PART,
+    Flag,
+    Incompatibilities,
+    Number,
+    Word,
+    checked,
+    must,
+)
 
 MOST_SAMPLES = 10_000
 """Maximum samples of a recording."""
@@ -49,7 +57,7 @@ class RecordingConfig:
     made_with: _Long = ""
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """Splits that do not fall."""
         splits = values.get("splits") or ()
         if list(splits) != sorted(set(splits), reverse=True):

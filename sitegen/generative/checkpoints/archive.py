@@ -7,26 +7,23 @@ that a large file is unpickled once and read whole once, however many of them as
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import sitegen.generative.checkpoints.apart as apart
 import sitegen.generative.checkpoints.weights as ours
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import once_a_file, sha256, sniff
+from sitegen.core.files import cached_by_stat, sha256, sniff
 from sitegen.generative.checkpoints.pickles import StoredTensor
-from sitegen.generative.checkpoints.zips import Published
+from sitegen.generative.checkpoints.zips import Numbers as Numbers
+from sitegen.generative.checkpoints.zips import Published, open_archive
 
 Contents = Published | ours.Header
 """What a file holds, its numbers aside."""
 Stored = StoredTensor | ours.Entry
 """A tensor of a file that has not been read."""
-Numbers = dict[Any, bytearray]
-"""The bytes of stored tensors, little-endian; to be filled in where they are empty."""
 HEAD = ("out.2.weight", "out.2.bias")
 """The last convolution. Where it has twice the channels, the others are of a learned variance."""
 
 
-_format = once_a_file(sniff)
+_format = cached_by_stat(sniff)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,29 +39,31 @@ class Scan:
     broken: frozenset[Stored]
 
 
-@once_a_file
+@cached_by_stat
 def read_contents(path: Path) -> Contents:
-    """The names, shapes and notes of a checkpoint; none of its numbers is read or checked.
+    """Read the names, shapes and notes of a checkpoint; none of its numbers is read or checked.
 
-    Raises RefusedError for a file that is missing, unsafe or no checkpoint, PlatformError where it
-    cannot be read now.
+    Raises RefusedError for a file that is missing, unsafe or not a checkpoint.
     """
-    return ours.read_header(path) if _format(path) == "safetensors" else apart.contents(path)
+    if _format(path) == "safetensors":
+        return ours.read_header(path)
+    with open_archive(path) as archive:
+        return archive.contents()
 
 
-@once_a_file
+@cached_by_stat
 def scan(path: Path, numbers: Numbers | None = None) -> Scan:
     """Read a checkpoint whole, in one pass: its digest, its checksums, its numbers.
 
-    The `numbers` that are wanted of it are kept on the way; nothing is where it was read before.
-    Raises as `read_contents` does, and RefusedError for a file that is damaged.
+    The `numbers` that are wanted are kept on the way; nothing is filled in if the file was read
+    before. Raises as `read_contents` does, and RefusedError for a file that is damaged.
     """
     kept = {} if numbers is None else numbers
-    if _format(path) == "safetensors":
-        header = read_contents(path)
-        assert isinstance(header, ours.Header)
-        return Scan(header, path.stat().st_size, *ours.scan(path, header, kept))
-    return Scan(*apart.scan(path, kept))
+    contents, size = read_contents(path), path.stat().st_size
+    if isinstance(contents, ours.Header):
+        return Scan(contents, size, *ours.scan(path, contents, kept))
+    with open_archive(path) as archive:
+        return Scan(contents, size, *archive.scan(contents, kept))
 
 
 def read_numbers(path: Path, numbers: Numbers) -> None:
@@ -73,7 +72,8 @@ def read_numbers(path: Path, numbers: Numbers) -> None:
     if wanted and isinstance(wanted[0], ours.Entry):
         numbers |= {entry: ours.read_numbers(path, entry) for entry in wanted}
     elif wanted:
-        apart.numbers(path, numbers)
+        with open_archive(path) as archive:
+            archive.read(numbers)
 
 
 def checkpoint_digest(path: Path) -> str:

@@ -1,5 +1,13 @@
 """The types of floats in checkpoints, and whether numbers of them are finite."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 FLOATS = {
     **dict.fromkeys(("Double", "F64"), "float64"),
     **dict.fromkeys(("Float", "F32"), "float32"),
@@ -28,15 +36,20 @@ _KINDS = {
 """What numbers consist of, complex ones of two, also of types that no network is stored in."""
 
 
-def is_finite(dtype: str, data: bytes | memoryview) -> bool:
-    """Whether numbers of a type, as PyTorch or safetensors calls it, hold no infinity and no NaN.
+def not_finite(dtype: str, data: bytes | memoryview) -> NDArray[np.int64]:
+    """Return the places of infinities and NaN among numbers of a type of PyTorch or safetensors.
 
-    Whole numbers count as finite, and so do types that we do not know.
+    Whole numbers count as finite, and so do types that are not known.
     """
     import numpy as np
 
     if dtype not in _KINDS:
-        return True
+        return np.zeros(0, np.int64)
     kind, mask = _EXPONENTS[_KINDS[dtype]]
     numbers = np.frombuffer(data, kind)
-    return not bool((numbers & numbers.dtype.type(mask) == mask).any())
+    return np.flatnonzero(numbers & numbers.dtype.type(mask) == mask)
+
+
+def is_finite(dtype: str, data: bytes | memoryview) -> bool:
+    """Return whether numbers of a type of PyTorch or safetensors hold no infinity and no NaN."""
+    return not len(not_finite(dtype, data))

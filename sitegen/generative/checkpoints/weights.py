@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import canonical_json, digest_bytes, without_twins, write_atomic
+from sitegen.core.files import canonical_json, digest_bytes, reject_duplicate_keys, write_atomic
 from sitegen.generative.card.card import ModelCard, plain
 from sitegen.generative.checkpoints.floats import is_finite
 from sitegen.generative.checkpoints.limits import DIMENSIONS, HEADER_BYTES, PART_BYTES
@@ -85,7 +85,7 @@ def read_header(path: Path) -> Header:
             raise ValueError(f"its header claims {length} bytes")
         with safe_open(path, framework="numpy"):  # offsets, overlaps, holes, sizes
             pass
-        tables = json.loads(file.read(length), object_pairs_hook=without_twins)
+        tables = json.loads(file.read(length), object_pairs_hook=reject_duplicate_keys)
         metadata = tables.pop("__metadata__", {})
         entries = {}
         for name, table in sorted(tables.items(), key=lambda pair: pair[1]["data_offsets"]):

@@ -1,62 +1,49 @@
 """The published checkpoints and their relatives: zip files of `torch.save`, read without torch.
 
-The pickle is read as data (`pickles.py`), the zip's checksums are verified, and tensors are read
-one by one, only those that are asked for. Three layouts are known. "published": `model`, `ema` and
-`step` of the paper's own code. "state dict": nothing but named tensors, as improved-diffusion and
-guided-diffusion save them. "spectral": `ema_state_dict`, `schedule` and `step` of IHDM-spectral.
-
-What a file holds is read in a process of its own (`apart.py`), which imports no more than this.
+The pickle is read as data (`pickles.py`), the zip's checksums are verified, and tensors are read in
+parts, kept only if they are asked for. Memory does not grow with the file. Three layouts are known.
+"published": `model`, `ema` and `step` of the paper's own code. "state dict": nothing but named
+tensors, as improved-diffusion and guided-diffusion save them. "spectral": `ema_state_dict`,
+`schedule` and `step` of IHDM-spectral.
 """
 
 import contextlib
 import hashlib
 import io
+import itertools
 import struct
 import zipfile
-import zlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.generative.checkpoints.floats import is_finite
+from sitegen.generative.checkpoints.floats import FLOATS, not_finite
 from sitegen.generative.checkpoints.limits import (
-    DIRECTORY_BYTES,
     NAME_LENGTH,
+    PART_BYTES,
     PICKLE_BYTES,
+    SCHEDULE_NUMBERS,
     UNPACKED,
     UNPACKED_BYTES,
 )
-from sitegen.generative.checkpoints.pickles import (
-    ForbiddenError,
-    PickleError,
-    Storage,
-    StoredTensor,
-    read_pickle,
-)
+from sitegen.generative.checkpoints.pickles import DTYPES, Storage, StoredTensor, read_pickle
+from sitegen.generative.untrusted.pickles import ForbiddenError, PickleError
+from sitegen.generative.untrusted.zips import ZIP_DAMAGE, open_zip
 
 if TYPE_CHECKING:
     from sitegen.generative.card.card import BlurSchedule
 
 ArchiveLayout = Literal["published", "state dict", "spectral"]
 
-Take = Callable[[StoredTensor, memoryview], None]
-"""What is done with a tensor and its numbers, little-endian, in the order that they lie in."""
+Numbers = dict[Any, bytearray]
+"""The bytes of stored tensors, little-endian; empty where they are wanted and not read yet."""
 
 _CHUNK = 1 << 20
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    RuntimeError,  # an entry is encrypted, or packed in an odd way
-    EOFError,
-    OSError,
-    ValueError,
-    OverflowError,
-    KeyError,
-)
+_WORD_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -83,10 +70,9 @@ class Published:
 
     @cached_property
     def schedule(self) -> "BlurSchedule | None":
-        """The blur that lies in the file. Raises ConfigError or OverflowError if it can be none."""
-        from sitegen.generative.card.card import (
-            BlurSchedule,
-        )  # whoever only reads has no need of cards
+        """Return the blur in the file. Raises ConfigError or OverflowError if it is not valid."""
+        # Imported here, since reading a file does not need cards.
+        from sitegen.generative.card.card import BlurSchedule
 
         return None if self.sigmas is None else BlurSchedule(self.sigmas)
 
@@ -100,14 +86,14 @@ class Published:
 
 
 class _HashedFile(io.FileIO):
-    """A file that is hashed on the way, once that is begun, while it is read from start to end."""
+    """A file that is hashed, once that is begun, while it is read from start to end."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._sum, self._hashed, self._begun = hashlib.sha256(), 0, False
 
     def begin(self) -> None:
-        """Hash what is read from now on, and what is skipped."""
+        """Hash everything that is read or skipped from now on."""
         self._begun = True
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -129,7 +115,7 @@ class _HashedFile(io.FileIO):
         self._hashed += len(data)
 
     def digest(self) -> str:
-        """SHA-256 of the file, once the rest of it is read."""
+        """Return the SHA-256 of the file, after reading the rest of it."""
         self.seek(self._hashed)
         while self.read(_CHUNK):
             pass
@@ -143,19 +129,24 @@ class Archive:
         self.path = path
         self._file, self._zip = file, zipped
         self._root = _check_entries(path, zipped)
-        order = self._entry("byteorder") or b"little"
+        order = self._small("byteorder", _WORD_BYTES) or b"little"
         if order.strip() != b"little":
             raise RefusedError(f"{path}: written on a big-endian machine, which is not supported")
 
-    def _entry(self, name: str) -> bytes | None:
-        full = f"{self._root}{name}"
+    def _small(self, name: str, most: int) -> bytes | None:
+        """Read an entry of at most that size; None if there is none of that name."""
+        info = self._zip.NameToInfo.get(f"{self._root}{name}")
+        if info is None:
+            return None
+        if info.file_size > most:
+            raise _damaged(self.path, f"its {name} is far too long")
         with _damage(self.path):
-            return self._zip.read(full) if full in self._zip.NameToInfo else None
+            return self._zip.read(info)
 
     def contents(self) -> Published:
-        """What its pickle says that it holds; no tensor is read but that of a schedule."""
+        """Return what its pickle describes; no tensor is read but that of a schedule."""
         try:
-            value = read_pickle(self._entry("data.pkl") or b"")
+            value = read_pickle(self._small("data.pkl", PICKLE_BYTES) or b"")
         except ForbiddenError as error:
             raise RefusedError(f"{self.path}: refused as unsafe: {error}") from None
         except PickleError as error:
@@ -165,7 +156,7 @@ class Archive:
         if value and all(isinstance(item, StoredTensor) for item in value.values()):
             return Published("state dict", _named(self.path, value))
         if "ema_state_dict" in value and "schedule" in value:
-            return _spectral(self.path, value, self._floats)
+            return _spectral(self.path, value, self._floats).checked(self.path)
         if {"state", "param_groups"} <= value.keys():
             raise RefusedError(
                 f"{self.path}: the state of an optimizer, not a model; give the model*.pt or, "
@@ -173,51 +164,66 @@ class Archive:
             )
         return _published(self.path, value)
 
-    def scan(self, known: Published, take: Take) -> tuple[str, frozenset[StoredTensor]]:
+    def scan(self, known: Published, numbers: Numbers) -> tuple[str, frozenset[StoredTensor]]:
         """Read all of the file once, and check that every tensor is there, and every checksum.
 
-        Returns the SHA-256 of the file, and the tensors of it that hold numbers not finite; the
-        numbers of each are given to `take` on the way.
+        Returns the SHA-256 of the file and the tensors with numbers that are not finite. Fills in
+        the `numbers` that are wanted. Holds a part of a tensor at a time, beside those numbers.
         """
-        parts = defaultdict(list)
-        for tensor in known.tensors:
-            parts[self._find(tensor.storage).filename].append(tensor)
+        tensors = self._by_entry(known.tensors)
+        wanted = self._by_entry(tensor for tensor, data in numbers.items() if not data)
         self._file.begin()
         broken: set[StoredTensor] = set()
         for info in sorted(self._zip.infolist(), key=lambda info: info.header_offset):
-            data = self._checked(info, keep=info.filename in parts)
-            for tensor in parts[info.filename]:
-                take(tensor, _part(tensor, data))
-            broken |= _broken({*parts[info.filename]}, data)
+            checks = _checks(tensors.get(info.filename, ()))
+            takes = [_Kept.of(numbers, tensor) for tensor in wanted.get(info.filename, ())]
+            for start, part in self._parts(info):
+                for check in checks:
+                    check.take(start, part)
+                for take in takes:
+                    take.take(start, part)
+            broken.update(*(check.broken() for check in checks))
         with _damage(self.path):
             return self._file.digest(), frozenset(broken)
 
-    def _checked(self, info: zipfile.ZipInfo, *, keep: bool) -> bytes:
-        """Read an entry to its end, where its checksum is compared; b"" unless it is to `keep`."""
+    def read(self, numbers: Numbers) -> None:
+        """Fill in the numbers that are wanted; each entry is read once."""
+        wanted = self._by_entry(tensor for tensor, data in numbers.items() if not data)
+        for name, tensors in wanted.items():
+            takes = [_Kept.of(numbers, tensor) for tensor in tensors]
+            for start, part in self._parts(self._zip.NameToInfo[name]):
+                for each in takes:
+                    each.take(start, part)
+
+    def _by_entry(self, tensors: Iterable[StoredTensor]) -> dict[str, list[StoredTensor]]:
+        found = defaultdict(list)
+        for tensor in dict.fromkeys(tensors):
+            found[self._find(tensor.storage).filename].append(tensor)
+        return found
+
+    def _parts(self, info: zipfile.ZipInfo) -> Iterator[tuple[int, bytes]]:
+        """Read an entry part by part, each with its place; its checksum is compared at the end."""
+        start = 0
         try:
             with _damage(self.path), self._zip.open(info) as entry:
-                if keep:
-                    return entry.read()
-                while entry.read(_CHUNK):
-                    pass
-                return b""
+                while part := entry.read(PART_BYTES):
+                    yield start, part
+                    start += len(part)
         except RefusedError as error:
             if "Bad CRC-32" not in str(error):
                 raise
             why = f"the checksum of {info.filename[:100]} is wrong"
             raise _damaged(self.path, why) from None
 
-    def numbers(self, tensor: StoredTensor) -> memoryview:
-        """The bytes of a tensor's numbers, little-endian, in the order that they lie in."""
-        info = self._find(tensor.storage)
-        with _damage(self.path):
-            return _part(tensor, self._zip.read(info))
-
     def _floats(self, tensor: StoredTensor) -> tuple[float, ...]:
         code = {"Double": "d", "Float": "f"}.get(tensor.dtype)
         if code is None:
             raise RefusedError(f"{self.path}: its schedule holds {tensor.dtype}")
-        return struct.unpack(f"<{tensor.count}{code}", self.numbers(tensor))
+        if tensor.count > SCHEDULE_NUMBERS:
+            raise RefusedError(f"{self.path}: its schedule holds {tensor.count:,} numbers")
+        numbers: Numbers = {tensor: bytearray()}
+        self.read(numbers)
+        return struct.unpack(f"<{tensor.count}{code}", numbers[tensor])
 
     def _find(self, storage: Storage) -> zipfile.ZipInfo:
         name = f"{self._root}data/{storage.key}"
@@ -227,48 +233,81 @@ class Archive:
         return info
 
 
-def _broken(tensors: Collection[StoredTensor], data: bytes) -> set[StoredTensor]:
-    """Those of the tensors of one storage that hold numbers that are not finite."""
-    if all(is_finite(dtype, data) for dtype in {tensor.dtype for tensor in tensors}):
-        return set()  # looked at once, however many tensors share it
-    return {each for each in tensors if not is_finite(each.dtype, _part(each, data))}
+@dataclass(frozen=True)
+class _Kept:
+    """The bytes of a tensor that are kept while its storage is read."""
+
+    first: int
+    data: bytearray
+
+    @classmethod
+    def of(cls, numbers: Numbers, tensor: StoredTensor) -> "_Kept":
+        """Make room for a tensor among the numbers."""
+        first, end = _span(tensor)
+        numbers[tensor] = bytearray(end - first)
+        return cls(first, numbers[tensor])
+
+    def take(self, start: int, part: bytes) -> None:
+        """Copy what a part of the storage holds of the tensor."""
+        begin, end = max(self.first, start), min(self.first + len(self.data), start + len(part))
+        if begin < end:
+            view = memoryview(part)[begin - start : end - start]
+            self.data[begin - self.first : end - self.first] = view
 
 
-def _part(tensor: StoredTensor, data: bytes) -> memoryview:
-    """The numbers of a tensor in those of its storage."""
-    width = tensor.storage.bytes // max(tensor.storage.count, 1)
-    return memoryview(data)[tensor.offset * width : (tensor.offset + tensor.count) * width]
+class _Finiteness:
+    """Which tensors of one storage and type hold numbers that are not finite.
+
+    The numbers are looked at once, even if many tensors share them.
+    """
+
+    def __init__(self, dtype: str, tensors: Sequence[StoredTensor]) -> None:
+        import numpy as np
+
+        self._dtype, self._tensors = dtype, tensors
+        spans = np.array([_span(tensor) for tensor in tensors], np.int64).reshape(-1, 2)
+        self._first, self._end = spans.T // DTYPES[dtype]
+        self._broken = np.zeros(len(tensors), bool)
+
+    def take(self, start: int, part: bytes) -> None:
+        """Look at a part of the storage."""
+        import numpy as np
+
+        if not len(places := not_finite(self._dtype, part)):
+            return
+        places = places + start // DTYPES[self._dtype]
+        at = np.searchsorted(places, self._first)
+        found = at < len(places)
+        self._broken[found] |= places[at[found]] < self._end[found]
+
+    def broken(self) -> Iterator[StoredTensor]:
+        """Return the tensors with numbers that are not finite."""
+        return itertools.compress(self._tensors, self._broken)
+
+
+def _checks(tensors: Sequence[StoredTensor]) -> list[_Finiteness]:
+    return [
+        _Finiteness(dtype, [tensor for tensor in tensors if tensor.dtype == dtype])
+        for dtype in {tensor.dtype for tensor in tensors} & FLOATS.keys()
+    ]
+
+
+def _span(tensor: StoredTensor) -> tuple[int, int]:
+    """Return the bytes of a tensor in those of its storage: the first, and the end."""
+    width = DTYPES[tensor.dtype]
+    return tensor.offset * width, (tensor.offset + tensor.count) * width
 
 
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open a `.pth` file; nothing of what it holds is read yet."""
+    """Open a `.pth` file; no entry is read yet."""
     with _damage(path):
         file = _HashedFile(path)
     with file:
         with _damage(path):
-            if _directory_bytes(file) > DIRECTORY_BYTES:
-                raise ValueError("the zip holds far too many files")
-            zipped = zipfile.ZipFile(file)
-        yield Archive(path, file, zipped)
-
-
-def _directory_bytes(file: _HashedFile) -> int:
-    """How long the list of a zip's entries is, by the record that `zipfile` takes for its end.
-
-    That is the last 22 bytes where they are one without a comment, whatever they hold, else the
-    last that there is; a locator before it leads to a longer one, of 56 bytes.
-    """
-    start = max(0, file.seek(0, io.SEEK_END) - (1 << 17))
-    file.seek(start)
-    end = file.read(1 << 17)
-    file.seek(0)
-    at, last = end.rfind(b"PK\x05\x06"), max(0, len(end) - 22)
-    if end.startswith(b"PK\x05\x06", last) and end.endswith(b"\0\0"):
-        at = last
-    if end.startswith(b"PK\x06\x07", max(0, at - 20)) and at >= 76:
-        return int(struct.unpack_from("<Q", end, at - 36)[0])
-    return int(struct.unpack_from("<I", end, at + 12)[0]) if 0 <= at <= len(end) - 22 else 0
+            zipped = open_zip(file, UNPACKED * path.stat().st_size + UNPACKED_BYTES)
+        with zipped:
+            yield Archive(path, file, zipped)
 
 
 def _damaged(path: Path, why: object) -> RefusedError:
@@ -279,26 +318,15 @@ def _damaged(path: Path, why: object) -> RefusedError:
 def _damage(path: Path) -> Iterator[None]:
     try:
         yield
-    except _DAMAGE as error:
+    except ZIP_DAMAGE as error:
         raise _damaged(path, error) from None
 
 
 def _check_entries(path: Path, zipped: zipfile.ZipFile) -> str:
-    """The folder inside the zip that holds everything; odd zips are refused."""
-    infos = zipped.infolist()
-    twice = [name for name, count in Counter(info.filename for info in infos).items() if count > 1]
-    if twice:
-        raise _damaged(path, f"the zip holds {twice[0][:100]} twice")
-    if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in infos):
-        raise _damaged(path, "the zip is packed in a way that torch.save does not use")
-    most = UNPACKED * path.stat().st_size + UNPACKED_BYTES
-    if sum(info.file_size for info in infos) > most:
-        raise _damaged(path, "the zip would unpack to far more than its size")
-    pickles = [info for info in infos if info.filename.endswith("/data.pkl")]
+    """Return the folder inside the zip that holds everything; odd zips are refused."""
+    pickles = [info for info in zipped.infolist() if info.filename.endswith("/data.pkl")]
     if len(pickles) != 1 or pickles[0].filename.count("/") != 1:
         raise _damaged(path, f"a zip with {len(pickles)} data.pkl inside; torch.save writes one")
-    if pickles[0].file_size > PICKLE_BYTES:
-        raise _damaged(path, "its list of tensors is far too long")
     root = pickles[0].filename.removesuffix("data.pkl")
     if f"{root}constants.pkl" in zipped.NameToInfo:
         raise RefusedError(f"{path}: a TorchScript program, not a checkpoint; save a state dict")

@@ -1,9 +1,9 @@
 """Training images: a folder of pictures, MNIST-format files, or CIFAR's batches.
 
-Everything becomes one uint8 array (N, C, H, W), which is how these small sets are used.
+Everything becomes one uint8 array (N, C, H, W), which is how these small sets are used. The files
+may come from someone else: sizes are checked before memory is allocated, and no code is run.
 """
 
-import gzip
 import io
 import pickle
 import struct
@@ -12,16 +12,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import regular_size
+from sitegen.generative.data.datasets import Images, find_dataset
 
-Images = NDArray[np.uint8]
 RawImage = NDArray[np.uint8]
 Choice = Callable[[int], Sequence[int]]
 
@@ -32,16 +30,14 @@ SMALLEST = 4
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
 """All that is ever opened, whatever a file is called: other decoders may start a program."""
-IDX_UINT8 = 0x08
-_IDX_NAMES = tuple(f"train-images{dot}idx{axes}-ubyte" for axes in (3, 4) for dot in "-.")
-_CIFAR = {"cifar-10-batches-py": "data_batch_*", "cifar-100-python": "train"}
-_CIFAR_SHAPE = (3, 32, 32)
+LARGEST_PIXELS = 50_000_000
+"""Maximum pixels of a picture, which take about 500 MB while it is read."""
 DAMAGE = (
     *(ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError),
     *(RuntimeError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError),
     *(pickle.UnpicklingError, struct.error, zlib.error, zipfile.BadZipFile),
 )
-"""What a damaged picture, pickle or archive may end in."""
+"""Exceptions that reading a damaged picture or state of a training run may raise."""
 
 
 def read_images(
@@ -96,7 +92,7 @@ def image_side(path: Path) -> int | None:
 
     Of pictures only the headers are read. Raises RefusedError as `read_images` does.
     """
-    dataset = _dataset(path)
+    dataset = find_dataset(path)
     files = find_pictures(path) if dataset is None else []
     sizes = {dataset().shape[2:]} if dataset else {_picture_size(file) for file in files}
     if not sizes:
@@ -106,7 +102,7 @@ def image_side(path: Path) -> int | None:
 
 
 def _read(path: Path, image_size: int | None, choose: Choice | None) -> Images:
-    dataset = _dataset(path)
+    dataset = find_dataset(path)
     if dataset is None:
         return _read_pictures(path, image_size, choose)
     images = dataset()
@@ -156,123 +152,6 @@ def _stacked(pictures: list[RawImage]) -> Images:
     return np.stack(colour).transpose(0, 3, 1, 2)
 
 
-def _dataset(path: Path) -> Callable[[], Images] | None:
-    """What reads the data set that a file or folder is or holds; None if it holds none.
-
-    Known are MNIST-format training images, in the folder or as torchvision keeps them
-    (NAME/raw/), and CIFAR's batches. Raises RefusedError if there are several.
-    """
-    if not path.exists():
-        raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
-    if not path.is_dir():
-        return lambda: read_idx(path)
-    places = [path, *(path / name for name in _CIFAR)]
-    cifar = [place for place in places if place.name in _CIFAR and place.is_dir()]
-    idx = _find_idx(path)
-    found = [*idx, *cifar]
-    if len(found) > 1:
-        names = ", ".join(str(each.relative_to(path)) for each in found)
-        raise RefusedError(f"{path}: holds several data sets ({names}); name one of them")
-    if idx:
-        return lambda: read_idx(idx[0])
-    return (lambda: read_cifar(cifar[0])) if cifar else None
-
-
-def _find_idx(folder: Path) -> list[Path]:
-    places = [folder, folder / "raw", *sorted(folder.glob("*/raw"))]
-    found = []
-    for place in places:
-        files = [place / f"{name}{end}" for name in _IDX_NAMES for end in ("", ".gz")]
-        found += [file for file in files if file.is_file()][:1]
-    return found
-
-
-def read_idx(path: Path) -> Images:
-    """The images (N, C, H, W) of one MNIST-format file, gzipped or not.
-
-    The format is a header of big-endian integers (0, 0, type 8 for uint8, number of axes, the
-    lengths of the axes) and then the bytes. Grey images have three axes, images in colour a fourth
-    for their channels. Raises RefusedError for any other file.
-    """
-    regular_size(path, "file of images")
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except DAMAGE as error:
-        raise RefusedError(f"{path}: cannot be read: {error}") from error
-    count, height, width, channels = _idx_shape(path, data)
-    header = 4 * data[3] + 4
-    size = len(data) - header
-    if size != count * height * width * channels:
-        raise RefusedError(
-            f"{path}: holds {size} bytes of pixels, but its header says {count} images of "
-            f"{width}×{height}{' in colour' if channels == 3 else ''}; it was cut or damaged: "
-            "fetch it again"
-        )
-    pixels = np.frombuffer(data, np.uint8, offset=header)
-    return pixels.reshape(count, height, width, channels).transpose(0, 3, 1, 2).copy()
-
-
-def _idx_shape(path: Path, data: bytes) -> tuple[int, int, int, int]:
-    """The lengths of the axes: images, rows, columns, and channels, of which there may be one."""
-    axes = data[3] if data[:3] == bytes([0, 0, IDX_UINT8]) else 0
-    shape = struct.unpack_from(f">{axes}I", data, 4) if len(data) >= 4 * axes + 4 else ()
-    if axes == 3 and shape:
-        return (*shape, 1)
-    if axes != 4 or len(shape) != 4 or shape[3] not in (1, 3):
-        raise RefusedError(
-            f"{path}: not a file of images in the MNIST format (uint8, three axes or four); "
-            "give the file that ends in images-idx3-ubyte, or a folder of pictures"
-        )
-    return shape
-
-
-def read_cifar(folder: Path) -> Images:
-    """The training images (N, 3, 32, 32) in a folder of CIFAR's batches.
-
-    The batches are pickles; only arrays are taken from them and nothing is executed. Raises
-    RefusedError for a file that is anything else.
-    """
-    files = sorted(folder.glob(_CIFAR[folder.name]))
-    if not files:
-        raise RefusedError(f"{folder}: holds no {_CIFAR[folder.name]}; unpack the archive again")
-    return np.concatenate([_read_batch(file) for file in files])
-
-
-def _read_batch(path: Path) -> Images:
-    regular_size(path, "batch of images")
-    try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # these pickles were made by a NumPy of 2009
-            pixels = _ArraysOnly(file, encoding="bytes").load()[b"data"]
-        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-            raise TypeError("its data are no array of uint8")
-        return pixels.reshape(-1, *_CIFAR_SHAPE)
-    except DAMAGE as error:
-        raise RefusedError(f"{path}: not a batch of CIFAR, or damaged: {error}") from error
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads what NumPy arrays are made of, under the old names and the new, and nothing else."""
-
-    _modules = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
-    _names = ("ndarray", "dtype", "_reconstruct")
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The class that a pickle names. UnpicklingError if it is none of ours."""
-        if module not in self._modules or name not in self._names:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed")
-        return _reconstruct if name == "_reconstruct" else getattr(np, name)
-
-
-def _reconstruct(kind: type, shape: tuple[int, ...], _code: bytes) -> Images:
-    """An empty array, which the pickle then fills."""
-    if kind is not np.ndarray:
-        raise pickle.UnpicklingError("it makes something else than an array")
-    return np.ndarray(shape, np.uint8)
-
-
 def find_pictures(folder: Path) -> list[Path]:
     """The pictures in a folder and below, sorted; hidden files and folders do not count."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -291,22 +170,35 @@ def _picture_size(file: Path) -> tuple[int, int]:
         raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
 
 
-def read_picture(file: Path, image_size: int | None = None) -> RawImage:
-    """A picture, (H, W) when it has no colour, else (H, W, 3).
+def read_picture(file: Path, image_size: int | None = None, data: bytes | None = None) -> RawImage:
+    """Return a picture, (H, W) when it has no colour, else (H, W, 3).
 
-    With `image_size` its middle square is scaled to that side. Raises RefusedError for a file that
-    cannot be read, and for pixels that have no one meaning: transparent, or of 32 bits.
+    With `image_size` its middle square is scaled to that side. `data` is the content of the file,
+    if it was read before. Raises RefusedError for a file that cannot be read or has too many
+    pixels, and for pixels whose meaning is not certain: transparent ones, or of 32 bits.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd but readable files; what is not readable raises
-            with Image.open(file, formats=FORMATS) as opened:
-                picture = _eight_bits(ImageOps.exif_transpose(opened))
+            source = file if data is None else io.BytesIO(data)
+            with Image.open(source, formats=FORMATS) as opened:
+                _require_few_pixels(opened)
+                opened.load()
+                ImageOps.exif_transpose(opened, in_place=True)
+                picture = _eight_bits(opened)
     except DAMAGE as error:
         raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
     pixels = np.asarray(picture)
     grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
     return scaled(pixels[..., 0] if grey else pixels, image_size)
+
+
+def _require_few_pixels(picture: Image.Image) -> None:
+    if picture.width * picture.height > LARGEST_PIXELS:
+        raise ValueError(
+            f"it has {picture.width}×{picture.height} pixels, more than "
+            f"{LARGEST_PIXELS // 1_000_000} megapixels; scale it down first"
+        )
 
 
 def scaled(picture: RawImage, image_size: int | None) -> RawImage:
@@ -332,4 +224,5 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
     if alpha is not None and alpha.getextrema()[0] != 255:
         raise ValueError("it has transparent pixels; put it on a background first")
-    return picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
+    mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
+    return picture if picture.mode == mode else picture.convert(mode)

@@ -26,6 +26,11 @@ from sitegen.generative.process.heat import attenuation, cosine_basis, dct2, rin
 from sitegen.generative.process.noise import Purpose, generator, normal
 
 PRIOR_NAME = "prior.safetensors"
+PRIOR_IMAGES = 4000
+"""Maximum images that a bank is made of, in training and in `sitegen add`.
+
+The feature FID of samples of `models/faces` was 14.8 with 1,000 and 9.8 with one for each sample.
+"""
 TOLERANCE = 1e-5
 """How far a state that is rebuilt from the bank may be from the blurred image, at most."""
 

@@ -1,6 +1,6 @@
-"""What evaluates the networks while sampling, and how: chosen once for a loaded model.
+"""Engines that evaluate the networks during sampling; one is chosen when a model is loaded.
 
-On a CPU images go through a network a few at a time, each few on one thread, by ONNX Runtime where
-it can be; on a GPU as one captured graph. An engine is called as the network is, and answers the
-same to rounding. They know cards, networks and the model, and no file of it.
+On a CPU, images pass through a network in small chunks, each on one thread, by ONNX Runtime if
+possible; on a GPU, as one captured graph. An engine has the signature of the network and returns
+the same values up to rounding. Engines depend on cards, networks and the model, not on its files.
 """

@@ -1,6 +1,6 @@
-"""Networks on a GPU: the kernels of an evaluation are captured once and then replayed as one.
+"""CUDA graphs: the kernels of an evaluation are captured once, then replayed as one.
 
-Of a small network a GPU would otherwise wait most of the time for Python to ask for the next
+Without them, a GPU spends most of a small network's time waiting for Python to launch the next
 kernel.
 """
 
@@ -16,13 +16,13 @@ from torch import Tensor
 from sitegen.generative.process.model import Engine
 
 WARM_UPS = 3
-"""Evaluations before the capture: libraries choose their kernels in them."""
+"""Evaluations before the capture, in which libraries choose their kernels."""
 
 Replay = Callable[[Tensor, Tensor], Tensor]
 
 
 def capture(engine: Engine, x: Tensor, levels: Tensor) -> Replay:
-    """What computes `engine` again, for inputs of these shapes, on the device that they are on."""
+    """Capture `engine` for inputs of these shapes on their device; return a function to replay."""
     inputs = x.clone(), levels.clone()
     aside = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream(x.device))
@@ -44,10 +44,10 @@ def capture(engine: Engine, x: Tensor, levels: Tensor) -> Replay:
 
 
 class Captured:
-    """An engine that captures each number of images when it comes for the second time.
+    """Engine that captures each batch size when it occurs for the second time.
 
-    At most `most` are kept, since each holds the memory of an evaluation; others are computed as
-    they are. Threads may share it: on one device their work is one queue.
+    At most `most` graphs are kept, since each holds the memory of an evaluation; other sizes are
+    evaluated directly. Threads may share an engine: their work on a device is one queue.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Captured:
         self._lock = threading.Lock()
 
     def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
-        """As the engine."""
+        """Evaluate as the engine does."""
         shape = tuple(x.shape)
         with self._lock:
             replay = self._seen.get(shape)

@@ -1,4 +1,4 @@
-"""Which engine evaluates which network of a loaded model."""
+"""Choice of the engine for each network of a loaded model."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from sitegen.generative.process.model import CardModel, Engine
 
 PIXELS_IN_ONNX = (12 if CORES <= 2 else 6 if CORES <= 4 else 4) * 28 * 28
 PIXELS_IN_TORCH = 8 * 28 * 28
-"""How many pixels a chunk has at most; torch needs more of them to be worth its operator calls.
+"""Largest number of pixels in a chunk; torch needs more to be worth the calls of its operators.
 
-Of 40 images ONNX Runtime takes 12 at a time in 3 % less time a core than 4, but then only 4 cores
-have something to do; its last bits depend on neither, so the number of cores may decide.
+ONNX Runtime takes 3 % less time per core with 12 of 40 images at a time than with 4, but then only
+4 cores are busy. Its results do not depend on the chunk, so the number of cores may decide.
 """
 
 TENSORS = 24
-"""How many of a U-Net's widest tensors an evaluation holds at its peak; measured at 256 pixels."""
+"""Widest tensors of a U-Net that an evaluation holds at its peak, measured at 256 pixels."""
 MEMORY = Path("/proc/meminfo")
 
 
 def choose_engines(model: CardModel) -> None:
-    """Give a model that will only be sampled from the fastest engines that there are for it.
+    """Set the fastest available engines of a model that will only be sampled from.
 
-    The networks must stay where and as they are from now on: an engine may have its own copy.
+    Afterwards the networks must not change or move: an engine may have a copy of them.
     """
     for band, network in enumerate(model.networks):
         if not isinstance(network, CosineNet):
@@ -54,9 +54,9 @@ def _engine(model: CardModel, band: int) -> Engine:
 
 
 def cores_for(unet: UNetConfig | None, side: int, images: int) -> int:
-    """How many chunks may be computed at a time: one a core, as far as half the free memory goes.
+    """Return how many chunks to compute at a time: one per core within half the free memory.
 
-    `images` of `side` pixels are a chunk. Where the system does not tell its memory, all cores.
+    A chunk has `images` of `side` pixels. Returns all cores if the free memory is unknown.
     """
     try:
         found = re.search(r"MemAvailable: *(\d+) kB", MEMORY.read_text(encoding="utf-8"))
@@ -68,5 +68,5 @@ def cores_for(unet: UNetConfig | None, side: int, images: int) -> int:
 
 
 def bytes_of(unet: UNetConfig, side: int) -> int:
-    """About how much memory the evaluation of one image of `side` pixels takes at its peak."""
+    """Estimate the peak memory in bytes of evaluating one image of `side` pixels."""
     return TENSORS * 4 * unet.model_channels * unet.channel_mult[0] * side**2

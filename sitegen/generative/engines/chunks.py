@@ -1,8 +1,8 @@
-"""Networks on a CPU: a few images at a time, each few on one thread, as many as there are cores.
+"""Networks on a CPU: small chunks of images, each on one thread, as many at a time as cores.
 
-How images are divided follows from their number and size alone, and torch's last bits depend on
-how many threads share a computation. So pictures depend neither on the machine's number of cores
-nor on what else it computes.
+The chunks depend only on the number and size of the images. Torch's last bits depend on how many
+threads share a computation, here always one. Images therefore depend neither on the machine's
+number of cores nor on other work.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from sitegen.generative.process.model import Engine
 
 _T = TypeVar("_T")
 CORES = torch.get_num_threads()
-"""How many threads torch was given when this module was imported; `OMP_NUM_THREADS` decides it."""
+"""Threads of torch when this module was imported; `OMP_NUM_THREADS` determines it."""
 EVEN = 4
-"""Images are divided into a multiple of as many chunks, so that 2 or 4 cores end together."""
+"""Divisor of the number of chunks, so that 2 or 4 cores finish together."""
 
 
 def chunk_sizes(count: int, largest: int) -> list[int]:
-    """How many of `count` images each chunk has: as even as can be, `largest` at most."""
+    """Divide `count` images into chunks of at most `largest`, as even as possible."""
     chunks = min(count, EVEN * -(-count // (EVEN * largest)))
     return [count * (i + 1) // chunks - count * i // chunks for i in range(chunks)]
 
 
 @cache
 def workers(count: int) -> ThreadPoolExecutor:
-    """The threads of this process that evaluate chunks; each computes alone."""
+    """Return this process's pool of threads for chunks; each thread computes alone."""
     return ThreadPoolExecutor(count, "chunks", initializer=partial(torch.set_num_threads, 1))
 
 
 class Chunked:
-    """An engine that evaluates chunks of at most `largest` images at the same time.
+    """Engine that evaluates chunks of at most `largest` images in parallel.
 
-    `alone` computes on the thread that calls it. `together` computes the same on all cores, and is
-    used where there are too few chunks to keep them busy.
+    `alone` computes on the calling thread. `together` computes the same on all cores, and is used
+    if there are too few chunks to keep them busy.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Chunked:
         self.together = Halving(Verified(together, alone)) if together else None
 
     def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
-        """As the network: (N, C, H, W), levels (N,) → (N, C, H, W)."""
+        """Evaluate as the network: (N, C, H, W), levels (N,) → (N, C, H, W)."""
         sizes = chunk_sizes(len(x), self.largest)
         parts = torch.split(x, sizes), torch.split(levels, sizes)
         if self.together is not None and 2 * len(sizes) <= self.cores:
@@ -68,7 +68,7 @@ def _joined(parts: Iterator[Tensor]) -> Tensor:
 
 
 def _without_gradients(engine: Engine) -> Engine:
-    """The engine as it must be called in another thread, which torch asks anew for each."""
+    """Disable gradients in the thread of the call, since torch's setting is per thread."""
 
     def evaluate(x: Tensor, levels: Tensor) -> Tensor:
         with torch.no_grad():
@@ -79,10 +79,10 @@ def _without_gradients(engine: Engine) -> Engine:
 
 @dataclass
 class Verified:
-    """An engine on all cores, for as long as its answers have the bits of one core alone.
+    """Engine on all cores that is used only while its results are bit-identical to one core's.
 
-    The first answer for each number of images is computed by both, and where they differ, so are
-    all others by `alone`.
+    The first result for each batch size is computed by both. If they differ, `alone` computes all
+    further ones.
     """
 
     together: Engine
@@ -90,7 +90,7 @@ class Verified:
     same: dict[int, bool] = field(default_factory=dict)
 
     def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
-        """As `alone`."""
+        """Evaluate as `alone` does."""
         if len(x) not in self.same:
             answer = self.alone(x, levels)
             self.same[len(x)] = torch.equal(answer, self.together(x, levels))
@@ -99,14 +99,14 @@ class Verified:
 
 
 _lock = threading.Lock()
-_entered: list[int] = []  # how many threads torch had, once for each thread that is inside
+_entered: list[int] = []  # torch's number of threads, once for each thread inside
 
 
 @contextmanager
 def on_one_thread() -> Iterator[None]:
-    """Have torch compute on the calling thread alone; afterwards as before.
+    """Make torch compute on the calling thread only; restore its threads afterwards.
 
-    Several threads may be inside; what torch had before the first comes back with the last.
+    Several threads may be inside; the last one to leave restores the original number.
     """
     with _lock:
         _entered.append(_entered[0] if _entered else torch.get_num_threads())
@@ -121,10 +121,10 @@ def on_one_thread() -> Iterator[None]:
 
 
 def each_on_one_thread(steps: Iterable[_T]) -> Iterator[_T]:
-    """The same steps, each of them computed `on_one_thread`.
+    """Yield the steps, each computed `on_one_thread`.
 
-    Networks have their own threads, and what is computed between two of them is so little that a
-    second thread would be waited for longer than it helps, while others draw and encode.
+    Networks have their own threads. The work between them is so small that waiting for a second
+    thread costs more than it saves, while other threads draw and encode.
     """
     steps = iter(steps)
     while True:

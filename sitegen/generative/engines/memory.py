@@ -1,4 +1,4 @@
-"""What happens when memory runs out: fewer images at a time, and at one image plain words."""
+"""Handling of exhausted memory: smaller batches, and for a single image a clear error."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sitegen.generative.process.model import Engine
 
 @dataclass
 class Halving:
-    """An engine that takes fewer images at a time from when memory runs out on.
+    """Engine that halves its batches when memory is exhausted, and keeps the smaller size.
 
-    The exception of a single image that is too much goes on to the caller.
+    If a single image is too large, the exception is raised to the caller.
     """
 
     engine: Engine
     largest: int | None = None
 
     def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
-        """As the engine, on at most `largest` images at a time."""
+        """Evaluate as the engine does, at most `largest` images at a time."""
         most = self.largest or len(x)
         if len(x) > most:
             parts = zip(torch.split(x, most), torch.split(levels, most), strict=True)
@@ -35,7 +35,7 @@ class Halving:
         except (MemoryError, RuntimeError) as error:
             if len(x) == 1 or memory_full(error) is None:
                 raise
-        # Here the exception is gone, and with it what its traceback kept alive.
+        # Outside the handler, so that the exception's traceback no longer keeps tensors alive.
         if x.is_cuda:
             torch.cuda.empty_cache()
         self.largest = min((len(x) + 1) // 2, self.largest or len(x))
@@ -44,7 +44,7 @@ class Halving:
 
 @contextmanager
 def memory_errors(doing: str) -> Iterator[None]:
-    """Turn all ways to say that memory is full into a PlatformError, with what was wanted."""
+    """Turn every kind of out-of-memory error into a PlatformError with the size requested."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -52,5 +52,5 @@ def memory_errors(doing: str) -> Iterator[None]:
         if full is None:
             raise
         raise PlatformError(
-            f"{full} while {doing}; close other programs, or ask for fewer samples"
+            f"{full} while {doing}; close other programs, or request fewer samples"
         ) from error

@@ -1,10 +1,10 @@
-"""A U-Net as a graph of ONNX, written node by node from the layers of `networks/unet.py`.
+"""ONNX graphs of U-Nets, written node by node from the layers of `networks/unet.py`.
 
-Inputs are `x` (N, C, side, side) float32 and `level` (1,) or (N,) float32, output `answer`
+Inputs are `x` (N, C, side, side) float32 and `level` (1,) or (N,) float32; the output is `answer`
 (N, C, side, side). A level given once is embedded once, whatever N is.
 
-Weights stand beside the graph and not in it, so that none is copied and the two gigabytes that
-protobuf allows are no limit.
+Weights are stored outside the graph. They are not copied, and protobuf's limit of two gigabytes
+does not apply to them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from sitegen.generative.networks.unet import (
     level_frequencies,
 )
 
-OPSET, IR_VERSION = 17, 8  # old ones, which every ONNX Runtime of the last years reads
+OPSET, IR_VERSION = 17, 8  # old versions that all recent releases of ONNX Runtime read
 _SMALL = 64
-"""Constants of at most so many numbers, shapes above all, are written into the graph."""
+"""Largest number of values, mostly of shapes, in a constant that is stored in the graph."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A model of ONNX, serialized, and its weights by name."""
+    """Serialized ONNX model, and its weights by name."""
 
     model: bytes
     weights: dict[str, NDArray[Any]]
@@ -46,7 +46,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Value:
-    """What a node gives: its name, channels, and pixels a side."""
+    """Output of a node: its name, channels, and pixels per side."""
 
     name: str
     channels: int
@@ -55,26 +55,26 @@ class Value:
 
 @dataclass
 class Writer:
-    """Collects nodes and weights."""
+    """Collector of nodes and weights."""
 
     nodes: list[Any] = field(default_factory=list)
     small: list[Any] = field(default_factory=list)
     weights: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node with one output; its name."""
+        """Add a node with one output, and return the output's name."""
         name = f"{kind}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
     def split(self, value: str, parts: int, axis: int) -> list[str]:
-        """Equal parts of a value along an axis."""
+        """Split a value into equal parts along an axis, and return their names."""
         names = [f"Split_{len(self.nodes)}_{part}" for part in range(parts)]
         self.nodes.append(helper.make_node("Split", [value], names, axis=axis))
         return names
 
     def constant(self, values: Tensor | NDArray[Any] | list[int] | list[float]) -> str:
-        """Add a tensor; its name. Lists of int become int64, others float32."""
+        """Add a tensor and return its name. Lists of int become int64, others float32."""
         if isinstance(values, Tensor):
             numbers = values.detach().contiguous().numpy()
         else:
@@ -90,9 +90,9 @@ class Writer:
 
 
 def write_graph(unet: UNet, channels: int, side: int) -> Graph:
-    """The graph of a U-Net for images of `channels` × `side`².
+    """Return the graph of a U-Net for images of `channels` × `side`².
 
-    Raises TypeError for a layer that has no counterpart here.
+    Raises TypeError for a layer that is not supported.
     """
     writer = Writer()
     embedding = _level_embedding(writer, unet)
@@ -131,7 +131,7 @@ def _finished(writer: Writer, shape: tuple[int, int, int]) -> Graph:
 
 
 def _elsewhere(name: str, numbers: NDArray[Any]) -> Any:
-    """The place of a tensor whose numbers the session is given in memory."""
+    """Return a tensor without data, which the session receives in memory."""
     tensor = TensorProto(name=name, dims=numbers.shape)
     tensor.data_type = helper.np_dtype_to_tensor_dtype(numbers.dtype)
     tensor.data_location = TensorProto.EXTERNAL
@@ -140,7 +140,7 @@ def _elsewhere(name: str, numbers: NDArray[Any]) -> Any:
 
 
 def _level_embedding(writer: Writer, unet: UNet) -> str:
-    """SiLU of the embedding (L, 4 · width): every block that takes it wants that of it."""
+    """Return SiLU of the embedding (L, 4 · width), which every block with a level applies."""
     width = unet.config.model_channels
     column = writer.node("Unsqueeze", "level", writer.constant([1]))
     frequencies = level_frequencies(width)[None]
@@ -178,7 +178,7 @@ def _block(writer: Writer, layers: Iterable[nn.Module], value: Value, embedding:
 
 
 def _layer(writer: Writer, layer: nn.Module, value: Value) -> Value:
-    """A layer that takes images alone."""
+    """Add a layer whose only input is images."""
     if isinstance(layer, nn.Identity | nn.Dropout):
         return value
     if isinstance(layer, nn.SiLU):
@@ -194,7 +194,7 @@ def _layer(writer: Writer, layer: nn.Module, value: Value) -> Value:
         return _layer(writer, layer.conv, _doubled(writer, value))
     if isinstance(layer, Downsample):
         return _layer(writer, layer.op, value)
-    raise TypeError(f"no counterpart of {type(layer).__name__} in ONNX")
+    raise TypeError(f"{type(layer).__name__} is not supported in ONNX")
 
 
 def _convolution(
@@ -228,9 +228,9 @@ def _doubled(writer: Writer, value: Value) -> Value:
 
 
 def _unshuffled(writer: Writer, value: Value, patch: int) -> Value:
-    """Patches as channels, in the order of `pixel_unshuffle`: channel, row, column.
+    """Turn patches into channels in the order of `pixel_unshuffle`: channel, row, column.
 
-    ONNX' SpaceToDepth has the channel last.
+    The order of ONNX's SpaceToDepth has the channel last.
     """
     if patch == 1:
         return value
@@ -243,7 +243,7 @@ def _unshuffled(writer: Writer, value: Value, patch: int) -> Value:
 
 
 def _shuffled(writer: Writer, value: Value, patch: int) -> Value:
-    """Return channels as patches of pixels, the inverse of `_unshuffled`."""
+    """Turn channels into patches of pixels, the inverse of `_unshuffled`."""
     if patch == 1:
         return value
     name = writer.node("DepthToSpace", value.name, blocksize=patch, mode="CRD")
@@ -251,7 +251,7 @@ def _shuffled(writer: Writer, value: Value, patch: int) -> Value:
 
 
 def _norm(writer: Writer, layer: nn.GroupNorm, value: Value) -> Value:
-    """Groups as channels of an instance norm; where a group has one channel, that is all."""
+    """Add a group norm as an instance norm over groups, without a reshape if these are channels."""
     weight, bias, count = layer.weight, layer.bias, layer.num_groups
     if value.channels == count:
         both = writer.constant(weight), writer.constant(bias)

@@ -1,8 +1,8 @@
 """U-Nets in ONNX Runtime, in float32 on a CPU.
 
-Narrow networks and single images take about half of torch's time with it, wide networks and many
-images nine tenths (`bench/README.md`). Its last bits depend neither on the number of threads nor on
-how many images are computed at a time; torch's do on both.
+Compared with torch, it takes about half the time for narrow networks and single images, and nine
+tenths for wide networks and many images (`bench/README.md`). Unlike torch's, its results depend
+neither on the number of threads nor on the batch size, to the last bit.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from sitegen.core.installed import memory_full
 from sitegen.generative.networks.unet import UNet
 
 LARGEST = 400 << 20
-"""Bytes of weights. A session has a copy of them, and while it is made another."""
+"""Largest size of weights in bytes. A session copies them, and temporarily needs a second copy."""
 
 
 class OnnxEngine:
-    """A U-Net for images of `channels` × `side`², as two engines: `alone` and `together`.
+    """U-Net for images of `channels` × `side`², as two engines: `alone` and `together`.
 
     `alone` computes on the calling thread, `together` on `cores` threads.
     """
@@ -37,11 +37,11 @@ class OnnxEngine:
         self._making = threading.Lock()
 
     def alone(self, x: Tensor, levels: Tensor) -> Tensor:
-        """(N, C, H, W), levels (N,) → (N, C, H, W)."""
+        """Map (N, C, H, W) and levels (N,) to (N, C, H, W)."""
         return _answer(self._alone, x, levels)
 
     def together(self, x: Tensor, levels: Tensor) -> Tensor:
-        """The same on all cores; its session is made when it is first asked for."""
+        """Compute the same on all cores; the session is created on the first call."""
         with self._making:
             self._together = self._together or self._session(self._cores)
         return _answer(self._together, x, levels)
@@ -53,9 +53,9 @@ class OnnxEngine:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors are raised, and need not be printed
-        options.enable_cpu_mem_arena = False  # which would keep the most that was ever needed
-        # Threads that wait for each other in an evaluation do not go on doing so after it, and
-        # share its work in small parts, so that one which another program holds up delays less.
+        options.enable_cpu_mem_arena = False  # which would hold the peak memory forever
+        # Threads stop spinning after an evaluation. They share its work in small parts, so that a
+        # thread held up by another program causes less delay.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.add_session_config_entry("session.dynamic_block_base", "4")
         weights, providers = self._graph.weights, ["CPUExecutionProvider"]
@@ -67,7 +67,7 @@ class OnnxEngine:
 
 @contextmanager
 def _errors_of_memory() -> Iterator[None]:
-    """Of its errors, which are no RuntimeError of Python's, make one of those of full memory."""
+    """Turn out-of-memory errors of ONNX Runtime into RuntimeError, which they do not inherit."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     try:
@@ -79,7 +79,7 @@ def _errors_of_memory() -> Iterator[None]:
 
 
 def _answer(session: Any, x: Tensor, levels: Tensor) -> Tensor:
-    # Images at one level share its embedding; `expand` has given them one number to look at.
+    # Images at one level share its embedding; `expand` stores their level once, with stride 0.
     one = levels[:1] if len(levels) > 1 and levels.stride(0) == 0 else levels
     given = {"x": x.contiguous().numpy(), "level": one.float().numpy()}
     with _errors_of_memory():
@@ -88,9 +88,9 @@ def _answer(session: Any, x: Tensor, levels: Tensor) -> Tensor:
 
 
 def onnx_engine(unet: UNet, channels: int, side: int, cores: int) -> OnnxEngine | None:
-    """The engine of a U-Net; none where torch has to do.
+    """Return the engine of a U-Net, or None if torch must be used.
 
-    That is: ONNX Runtime is not installed, or knows no such graph, or the network has more than
+    None if ONNX Runtime is not installed or rejects the graph, or if the network has more than
     `LARGEST` bytes of weights.
     """
     if sum(weight.nbytes for weight in unet.parameters()) > LARGEST:

@@ -1,4 +1,4 @@
-"""The networks: the published U-Net, the small one for coarse levels, and those of diffusers.
+"""Networks: the published U-Net, the small MLP for coarse levels, and adapters for diffusers.
 
-They know their configurations in `card`, and torch.
+They depend on torch and on their configurations in `card`.
 """

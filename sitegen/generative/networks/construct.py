@@ -1,4 +1,4 @@
-"""The network of a band of levels, whatever its kind."""
+"""Construction of the network of a band of levels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sitegen.generative.networks.unet import UNet
 
 
 def new_network(band: Band, channels: int, image_size: int) -> nn.Module:
-    """The network of a band, with random weights, for images of `channels` × `image_size`²."""
+    """Return a band's network with random weights, for images of `channels` × `image_size`²."""
     if band.cosines is not None:
         return CosineNet(band.cosines, band.side or image_size, channels)
     assert band.unet is not None

@@ -1,13 +1,13 @@
-"""A network for the coarse levels of a heat dissipation model: it sees cosines, not pixels.
+"""MLP for the coarse levels of a heat dissipation model; it works on cosines, not pixels.
 
-From some level on the heat equation has left nothing of an image but its lowest cosines. There a
-network over those few numbers is hundreds of times cheaper than a U-Net over the pixels, and so
-can be trained on millions of images: the noise of the target asks for that many, since what can
-be learnt is a few hundredths of it.
+Above some level the heat equation has removed everything but the lowest cosines of an image. A
+network over these few numbers is hundreds of times cheaper than a U-Net over the pixels, so it can
+be trained on millions of images. It needs that many, because the learnable part of its noisy target
+is a few hundredths.
 
-It is a residual MLP over the standardised coefficients z = (u − A_k m) / √(A_k² S + σ²), which
-random Fourier features resolve finely (Tancik et al. 2020), and answers the r of the
-"preconditioned" parameterization (`model.py`), for the lowest cosines alone.
+The network is a residual MLP over the standardized coefficients z = (u − A_k m) / √(A_k² S + σ²).
+Random Fourier features resolve them finely (Tancik et al. 2020). Its output is the r of the
+"preconditioned" parameterization (`model.py`), for the lowest cosines only.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from sitegen.generative.card.networks import CosineConfig
 from sitegen.generative.networks.unet import zeroed
 
 FEATURE_SCALE = 0.5
-"""Standard deviation of the random frequencies, in radians a unit of z."""
+"""Standard deviation of the random frequencies, in radians per unit of z."""
 
 
 class CosineNet(nn.Module):
-    """z (N, C·side²), and levels (N,) as a share of K, to r (N, C·side²); 0 before it is trained.
+    """Map z (N, C·side²) and levels (N,), as a share of K, to r (N, C·side²); 0 if untrained.
 
-    Rows are the `side` × `side` lowest cosines of each channel, as `lowest` lays them out.
+    Rows are the `side` × `side` lowest cosines of each channel, in the order of `lowest`.
     """
 
     def __init__(self, config: CosineConfig, side: int, channels: int) -> None:
         super().__init__()
         self.config, self.side = config, side
         size, width = channels * side**2, config.width
-        # Never on the "meta" device, where random numbers bring torch's compiler in: seconds.
+        # Never on the "meta" device, where random numbers import torch's compiler, which is slow.
         frequencies = FEATURE_SCALE * torch.randn(size, config.features, device="cpu")
         self.register_buffer("frequencies", frequencies.half().float())  # as they are stored
         self.frequencies: Tensor
@@ -42,13 +42,13 @@ class CosineNet(nn.Module):
         self.leave = zeroed(nn.Linear(width, size))
 
     def forward(self, z: Tensor, place: Tensor) -> Tensor:
-        """Give r for z at the levels `place` · K."""
-        with torch.autocast(z.device.type, enabled=False):  # radians want more than 8 bits
+        """Return r for z at the levels `place` · K."""
+        with torch.autocast(z.device.type, enabled=False):  # radians need more than 8 bits
             phases = z @ self.frequencies
         return self.answer(z, phases, place)
 
     def answer(self, z: Tensor, phases: Tensor, place: Tensor) -> Tensor:
-        """Give r for z and the phases (N, features) of its random features, in radians."""
+        """Return r for z and the phases (N, features) of its random features, in radians."""
         hidden = self.enter(torch.cat([z, phases.sin(), phases.cos()], 1))
         level = level_features(place, self.config.level_features)
         for block in self.blocks:
@@ -73,12 +73,12 @@ class _Block(nn.Module):
 
 
 def level_features(place: Tensor, count: int) -> Tensor:
-    """Sines and cosines (N, 2·count) of `place` (N,), a share of K, at 1 to 100 radians."""
+    """Return sines and cosines (N, 2·count) of `place` (N,), a share of K, at 1 to 100 radians."""
     frequencies = torch.logspace(0, 2, count, device=place.device)
     phases = place[:, None] * frequencies
     return torch.cat([phases.sin(), phases.cos()], 1)
 
 
 def lowest(coefficients: Tensor, side: int) -> Tensor:
-    """The lowest `side` × `side` of coefficients (N, C, H, W) as rows (N, C·side²)."""
+    """Return the lowest `side` × `side` coefficients of (N, C, H, W) as rows (N, C·side²)."""
     return coefficients[..., :side, :side].flatten(1)

@@ -1,4 +1,4 @@
-"""Networks of diffusers, called like ours. Needs the extra `diffusers`."""
+"""Adapters that call networks of diffusers like sitegen's. They need the extra `diffusers`."""
 
 import inspect
 from collections.abc import Mapping
@@ -15,27 +15,27 @@ _OLD_NAMES = {
     ".value.": ".to_v.",
     ".proj_attn.": ".to_out.0.",
 }
-"""How attention's layers were called when the first DDPMs were saved, and how they are now."""
+"""Names of attention layers when the first DDPMs were saved, and their names today."""
 
 
 class DiffusersAdapter(nn.Module):
-    """A `UNet2DModel` as a function of (N, C, H, W) and timesteps (N,) → (N, C, H, W)."""
+    """Adapter of a `UNet2DModel`: (N, C, H, W) and timesteps (N,) → (N, C, H, W)."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
-        """The answer alone, without diffusers' record around it."""
+        """Return the output tensor without diffusers' wrapper."""
         answer: Tensor = self.network(x, timesteps, return_dict=False)[0]
         return answer
 
 
 def build(unet: DiffusersUNet) -> nn.Module:
-    """Diffusers' network of that configuration, untrained.
+    """Return diffusers' untrained network for a configuration.
 
-    Raises PlatformError where diffusers is not installed, RefusedError for a configuration that it
-    does not take.
+    Raises PlatformError if diffusers is not installed, RefusedError if it rejects the
+    configuration.
     """
     try:
         import diffusers
@@ -57,12 +57,12 @@ def build(unet: DiffusersUNet) -> nn.Module:
         ValueError,
     ) as error:
         why = " ".join(str(error).split())[:300]
-        raise RefusedError(f"diffusers makes no network of this configuration: {why}") from None
+        raise RefusedError(f"diffusers rejects this network's configuration: {why}") from None
     return network
 
 
 def renamed(names: Mapping[str, Any]) -> dict[str, str]:
-    """How each of a file's `names` is called in today's networks."""
+    """Return the names of today's networks for the `names` in a file."""
     found = {}
     for name in names:
         new = name

@@ -1,11 +1,11 @@
-"""The U-Net of the published models: same names, shapes and order of parameters.
+"""U-Net of the published models, with the same names, shapes and order of parameters.
 
-The architecture is that of Dhariwal and Nichol 2021 ("Diffusion Models Beat GANs"), with
-attention chosen by level instead of by resolution. The level of the process enters as a
-sinusoidal embedding.
+The architecture is that of Dhariwal and Nichol 2021 ("Diffusion Models Beat GANs"), with attention
+chosen by level instead of resolution. The level of the process enters as a sinusoidal embedding.
 
-Speed: bfloat16 convolutions want channels-last memory, and PyTorch's group norm is slow there, so
-`GroupNorm` computes channels-last activations, and their gradients, by per-channel sums of its own.
+Speed: bfloat16 convolutions need channels-last memory, but PyTorch's group norm is slow with it.
+`GroupNorm` therefore computes channels-last activations and their gradients by its own per-channel
+sums.
 """
 
 import math
@@ -22,25 +22,25 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm that is computed in float32, in the memory layout that it is given."""
+    """Group norm computed in float32, in the memory layout of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, …) → same shape, type and layout."""
+        """Map (N, C, …) to the same shape, type and layout."""
         if x.dim() != 4 or x.is_contiguous():
             return super().forward(x.float()).to(x.dtype)
-        normed: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.num_groups, self.eps)
+        normed: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.num_groups, self.eps)  # type: ignore[no-untyped-call, unused-ignore]
         return normed
 
 
 AT_A_TIME = 2**18
-"""Numbers that a processor takes at a time: what it copies to float32 has to stay in its cache."""
+"""Numbers to process at a time, so that their copy in float32 stays in the processor's cache."""
 
 
 class _ChannelsLast(torch.autograd.Function):
-    """Group norm of (N, C, H, W) in channels_last, whose gradients are had in few passes.
+    """Group norm of channels-last (N, C, H, W), with gradients in few passes over memory.
 
     With x̂ = (x − mean) / std of a group of n numbers and g = weight · ∂y, the gradient is
-    (g − Σg / n − x̂ Σ(g x̂) / n) / std, a sum of x and ∂y with three numbers a channel.
+    (g − Σg / n − x̂ Σ(g x̂) / n) / std, a sum of x and ∂y with three numbers per channel.
     """
 
     @staticmethod
@@ -85,31 +85,34 @@ class _ChannelsLast(torch.autograd.Function):
 
 
 def _parts(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Some of `x` (N, …) at a time, with the same of the others; on a GPU all at once."""
+    """Yield chunks of `x` (N, …) with the same chunks of the others; on a GPU all at once."""
     some = max(1, AT_A_TIME // x[0].numel()) if x.device.type == "cpu" else len(x)
     return zip(*(torch.split(each, some) for each in (x, *others)), strict=True)
 
 
 def _each(numbers: Tensor, x: Tensor) -> Tensor:
-    """One number for each channel of each of x (N, C, H, W)."""
+    """Reshape to one number for each channel of each of x (N, C, H, W)."""
     return numbers.reshape(*x.shape[:2], 1, 1)
 
 
 def level_embedding(level: Tensor, width: int) -> Tensor:
-    """Sinusoidal embedding (N, width) of levels (N,): cosines, then sines, period up to 10000."""
+    """Return the sinusoidal embedding (N, width) of levels (N,): cosines, then sines.
+
+    The longest period is 2π · 10000 levels.
+    """
     angle = level.float()[:, None] * level_frequencies(width, level.device)[None]
     embedding = torch.cat([angle.cos(), angle.sin()], dim=1)
     return F.pad(embedding, (0, width % 2))
 
 
 def level_frequencies(width: int, device: torch.device | str = "cpu") -> Tensor:
-    """The frequencies (width // 2,) of `level_embedding`, in radians a level."""
+    """Return the frequencies (width // 2,) of `level_embedding`, in radians per level."""
     half = width // 2
     return torch.exp(-math.log(10000) * torch.arange(half, device=device) / half)
 
 
 class Upsample(nn.Module):
-    """Twice the height and width by nearest neighbour, then a convolution if asked for."""
+    """Doubling of height and width by nearest neighbour, then an optional convolution."""
 
     def __init__(self, channels: int, *, learned: bool) -> None:
         super().__init__()
@@ -122,7 +125,7 @@ class Upsample(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the height and width by a strided convolution or by averaging."""
+    """Halving of height and width by a strided convolution or by averaging."""
 
     def __init__(self, channels: int, *, learned: bool) -> None:
         super().__init__()
@@ -137,7 +140,7 @@ class Downsample(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two convolutions around the level embedding, with a skip; it may resample on the way."""
+    """Two convolutions with the level embedding, and a skip connection; it may resample."""
 
     def __init__(
         self,
@@ -213,7 +216,7 @@ class AttentionBlock(nn.Module):
 
 
 class Block(nn.ModuleList):
-    """Layers in a row, handing the level embedding to those that want it."""
+    """Sequence of layers; passes the level embedding to those that take it."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(N, C, H, W), embedding → (N, C', H', W')."""
@@ -225,7 +228,7 @@ class Block(nn.ModuleList):
 class UNet(nn.Module):
     """f(u, k): (N, C, H, W) float32 and levels (N,) → (N, C, H, W), built from a `UNetConfig`.
 
-    The last convolutions start at zero, so an untrained network answers 0.
+    The last convolutions start at zero, so an untrained network returns 0.
     """
 
     def __init__(self, config: UNetConfig, channels: int) -> None:
@@ -271,7 +274,7 @@ class UNet(nn.Module):
 
 
 def _down_blocks(config: UNetConfig, channels: int) -> Iterator[tuple[Block, int]]:
-    """The blocks of the way down, each with the number of channels that it gives."""
+    """Yield the blocks of the way down, each with the number of its output channels."""
     width = config.model_channels * config.channel_mult[0]
     yield Block([nn.Conv2d(channels, width, 3, padding=1)]), width
     for level, multiplier in enumerate(config.channel_mult):
@@ -287,7 +290,7 @@ def _down_blocks(config: UNetConfig, channels: int) -> Iterator[tuple[Block, int
 
 
 def _up_blocks(config: UNetConfig, skips: list[int]) -> Iterator[Block]:
-    """The blocks of the way up; each takes the matching skip beside what comes from below."""
+    """Yield the blocks of the way up; each also takes the matching skip as input."""
     width = skips[-1]
     for level in reversed(range(len(config.channel_mult))):
         out = config.model_channels * config.channel_mult[level]
@@ -310,7 +313,7 @@ def _resampler(
 
 
 def zeroed(layer: Layer) -> Layer:
-    """A layer that answers 0 until it is trained."""
+    """Set the parameters of a layer to 0, so that its output is 0 until it is trained."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

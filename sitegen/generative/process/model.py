@@ -294,7 +294,7 @@ def linear_estimate(
 def require_device(device: str) -> None:
     """Raise ConfigError unless `device` is one, PlatformError unless torch can compute on it."""
     if not DEVICE.fullmatch(device):
-        raise ConfigError(f"device {device}: there is auto, cpu, cuda and cuda:N")
+        raise ConfigError(f"device {device}: should be auto, cpu, cuda or cuda:N")
     kind, _, index = device.partition(":")
     if kind == "cpu":
         return

@@ -1,4 +1,4 @@
 """Training: loss, optimizers, saved state, and the recipe that makes a model folder.
 
-It may know all of `ihdm`, and nothing of a site.
+It may import all of `generative`, and nothing of a site.
 """

@@ -1,4 +1,4 @@
-"""What a network is trained for: the statistics, the levels drawn, and the loss."""
+"""Training objective: statistics of the data, levels to draw, and the loss."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sitegen.generative.process.heat import Statistics, dct2, dissipate
 from sitegen.generative.process.model import Model, linear_estimate
 
 _FOCUS_WIDTH = 0.18
-"""The standard deviation of the focus on some levels, as a share of K."""
+"""Standard deviation of the focus on some levels, as a share of K."""
 
 
 def image_statistics(images: Tensor, chunk: int = 4096) -> Statistics:
-    """Mean and variance (C, H, W) of the cosine coefficients of uint8 images (N, C, H, W)."""
+    """Return mean and variance (C, H, W) of the cosine coefficients of uint8 (N, C, H, W)."""
     total = torch.zeros(images.shape[1:], dtype=torch.float64)
     square = torch.zeros_like(total)
     for start in range(0, len(images), chunk):
@@ -28,16 +28,16 @@ def image_statistics(images: Tensor, chunk: int = 4096) -> Statistics:
 
 
 def level_density(levels: int, focus: float, centre: float) -> Tensor:
-    """How often each level 1 … K is drawn, float64 (K,), up to a factor: 1 plus the focus.
+    """Return the unnormalized density of drawing each level 1 … K, float64 (K,).
 
-    `focus` is how much there is of it, `centre` where it lies, as a share of K.
+    It is 1 plus a bump of height `focus` at the level `centre` · K.
     """
     place = torch.arange(1, levels + 1, dtype=torch.float64) / levels
     return 1 + focus * torch.exp(-0.5 * ((place - centre) / _FOCUS_WIDTH) ** 2)
 
 
 def draw_levels(count: int, density: Tensor, generator: torch.Generator) -> Tensor:
-    """Levels (count,) of 1 … K that have a density, stratified: each batch covers all of them."""
+    """Draw levels (count,) of 1 … K from a density, stratified so that a batch covers it all."""
     highest, cumulative = int(density.nonzero().max()) + 1, density.cumsum(0)
     places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     drawn = torch.searchsorted(cumulative, places.double() * cumulative[-1], right=True) + 1
@@ -47,10 +47,11 @@ def draw_levels(count: int, density: Tensor, generator: torch.Generator) -> Tens
 def loss_per_image(
     model: Model | DiffusionModel, images: Tensor, levels: Tensor, noise: Tensor
 ) -> Tensor:
-    """What a model is trained to make small (N,), for each of `images` (N, C, H, W) in [0, 1].
+    """Return the loss (N,) of each of `images` (N, C, H, W), with values in [0, 1].
 
-    `levels` are k (N,), `noise` standard normal. For a DDPM the mean squared error of the noise
-    that it predicts (Ho et al. 2020, eq. 14), or of v; otherwise `heat_loss`.
+    `levels` are k (N,), `noise` is standard normal, of the images' shape. For a DDPM the loss is
+    the mean squared error of the predicted noise (Ho et al. 2020, eq. 14), or of v; otherwise it
+    is `heat_loss`.
     """
     if isinstance(model, Model):
         return heat_loss(model, images, levels, noise)
@@ -61,12 +62,12 @@ def loss_per_image(
 
 
 def heat_loss(model: Model, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
-    """Squared error (N,) of the predicted mean of u_{k−1}, summed over pixels.
+    """Return the squared error (N,) of the predicted mean of u_{k−1}, summed over pixels.
 
-    The arguments are those of `loss_per_image`. As published for the "difference"
-    parameterization. For "preconditioned" divided by Σ A_{k−1}² R_k, the error of the linear
-    estimate, so that every level counts the same; and summed over cosines, where the blur is a
-    factor and which a squared error does not tell from pixels, as they are orthonormal.
+    The arguments are those of `loss_per_image`. For "difference" the loss is as published. For
+    "preconditioned" it is divided by Σ A_{k−1}² R_k, the error of the linear estimate, so that all
+    levels have equal weight. It is then summed over cosines, where the blur is a factor; the
+    transform is orthonormal, so the squared error is the same.
     """
     card, statistics = model.card, model.statistics
     if statistics is None:

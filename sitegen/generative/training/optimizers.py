@@ -1,11 +1,13 @@
-"""What takes the steps of a run: Adam, or Muon for the matrices and Adam for the rest.
+"""Optimizers of a training run: Adam, or Muon for the matrices and Adam for the rest.
 
-Muon (Jordan et al. 2024) makes the step of a matrix orthogonal, and so moves all directions alike.
-Here it gets matrices and convolution kernels with at least 16 rows and columns, a kernel as the
-matrix (out, everything else), but not the first and the last convolution. Its steps are scaled to
-be as large as those of Adam, so that its learning rate is of the same kind. It is computed in what
-the device is quick in, equal shapes together: `torch.optim.Muon` iterates in bfloat16, one matrix
-at a time, which costs more than the network itself on a CPU without matrix units for bfloat16.
+Muon (Jordan et al. 2024) orthogonalizes the step of a matrix, so that all directions move equally.
+It is applied here to matrices and convolution kernels with at least 16 rows and columns, a kernel
+as the matrix (out, everything else), except the first and last convolution. Its steps are scaled to
+the size of Adam's, so that the learning rates are comparable.
+
+Matrices of equal shape are processed together, in a precision that is fast on the device.
+`torch.optim.Muon` iterates in bfloat16, one matrix at a time, which costs more than the network
+itself on a CPU without matrix units for bfloat16.
 """
 
 from __future__ import annotations
@@ -23,15 +25,15 @@ from sitegen.generative.training.options import TrainingOptions
 SMALLEST_SIDE = 16
 MOMENTUM = 0.95
 _ENDS = re.compile(r"(bands\.\d+\.)?(input_blocks\.0|out|enter|leave)\.")
-"""The first and the last layer of a network."""
+"""Matches the first and last layers of a network."""
 ITERATIONS = 5
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-"""The quintic of Jordan et al.: steep at 0, so that few iterations do."""
+"""Coefficients of the quintic of Jordan et al.; it is steep at 0, so few iterations suffice."""
 _SMALLEST_NORM = 1e-7
 
 
 class Optimizers:
-    """The optimizers of the named `parameters` of a U-Net; build it when they are in their place.
+    """Optimizers of the named `parameters` of the networks, once these are on their device.
 
     Both follow the schedule of the options, each with its own highest rate.
     """
@@ -41,7 +43,7 @@ class Optimizers:
         rest = [value for name, value in parameters.items() if name not in wanted]
         self._options = options
         self._adam = torch.optim.Adam(rest, options.learning_rate, fused=True)
-        # Each with the matrix that shares its numbers, in the order that they lie in.
+        # Each kernel with a matrix view that shares its memory.
         self._matrices = [
             (value, nn.Parameter(_flattened(value.data, value)))
             for name, value in parameters.items()
@@ -54,7 +56,7 @@ class Optimizers:
             self._muon = Muon(matrices, options.muon_learning_rate, MOMENTUM)
 
     def step(self, number: int) -> None:
-        """Move all parameters by their gradients, at the rates of step `number`."""
+        """Update all parameters from their gradients, at the rates of step `number`."""
         for group in self._adam.param_groups:
             group["lr"] = self._options.rate(number)
         self._adam.step()
@@ -66,19 +68,19 @@ class Optimizers:
             self._muon.step()
 
     def state(self) -> dict[str, Any]:
-        """What a run must save to go on, in tables by the name of each."""
+        """Return the state to save, in tables by optimizer."""
         muon = {} if self._muon is None else {"muon": self._muon.state_dict()}
         return {"optimizer": self._adam.state_dict(), **muon}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved `state`. Raises KeyError or ValueError if it does not fit."""
+        """Restore a saved `state`. Raises KeyError or ValueError if it does not fit."""
         self._adam.load_state_dict(state["optimizer"])
         if self._muon is not None:
             self._muon.load_state_dict(state["muon"])
 
 
 def muon_names(parameters: Mapping[str, Tensor]) -> frozenset[str]:
-    """The names of those parameters of networks that Muon gets."""
+    """Return the names of the parameters that Muon trains."""
     return frozenset(
         name
         for name, value in parameters.items()
@@ -89,16 +91,16 @@ def muon_names(parameters: Mapping[str, Tensor]) -> frozenset[str]:
 
 
 def _flattened(values: Tensor, like: Tensor) -> Tensor:
-    """`values` as a matrix (out, rest), its columns in the order of `like`'s memory."""
+    """Return `values` as a matrix (out, rest), with columns in the memory order of `like`."""
     return (values if like.is_contiguous() else values.movedim(1, -1)).flatten(1)
 
 
 class Muon:
-    """Moves matrices (rows, columns) by an orthogonal matrix near their averaged gradient.
+    """Muon for matrices (rows, columns), with Nesterov momentum and without weight decay.
 
-    The step is `learning_rate` · 0.2 √max(rows, columns) of it, as large as one of Adam (Liu et
-    al. 2025), with Nesterov's momentum and without weight decay. It saves what `torch.optim.Muon`
-    does and goes on from it.
+    A step is the orthogonal matrix near the averaged gradient, times `learning_rate` · 0.2
+    √max(rows, columns), which is as large as one of Adam (Liu et al. 2025). The saved state is that
+    of `torch.optim.Muon`.
     """
 
     def __init__(
@@ -110,7 +112,7 @@ class Muon:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move all by their gradients."""
+        """Update all matrices from their gradients."""
         updates = orthogonalized([self._update(place) for place in range(len(self.matrices))])
         for matrix, update in zip(self.matrices, updates, strict=True):
             matrix.add_(update, alpha=-self.learning_rate * 0.2 * max(matrix.shape) ** 0.5)
@@ -122,12 +124,12 @@ class Muon:
         return gradient.lerp(average, self.momentum)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged gradients, under the names of torch."""
+        """Return the averaged gradients, under the names of torch."""
         state = {place: {"momentum_buffer": each} for place, each in enumerate(self._averages)}
         return {"state": state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a saved state. Raises KeyError or ValueError if it does not fit."""
+        """Restore a saved state. Raises KeyError or ValueError if it does not fit."""
         averages = [saved["state"][place]["momentum_buffer"] for place in range(len(self.matrices))]
         for mine, other in zip(self._averages, averages, strict=True):
             if mine.shape != other.shape:
@@ -136,9 +138,9 @@ class Muon:
 
 
 def orthogonalized(matrices: list[Tensor]) -> list[Tensor]:
-    """Of each matrix U S Vᵀ nearly U Vᵀ, by the iteration of Newton and Schulz.
+    """Return approximately U Vᵀ for each matrix U S Vᵀ, by Newton-Schulz iteration.
 
-    The singular values of the answer are about 0.7 to 1.2 rather than 1.
+    The singular values of the results are about 0.7 to 1.2 instead of 1.
     """
     groups: dict[torch.Size, list[int]] = defaultdict(list)
     for place, matrix in enumerate(matrices):
@@ -157,7 +159,7 @@ def _wide(matrix: Tensor) -> Tensor:
 
 
 def _iterated(x: Tensor) -> Tensor:
-    """The iteration on matrices (N, rows, columns) with rows ≤ columns."""
+    """Iterate on matrices (N, rows, columns) with rows ≤ columns."""
     kept = x.dtype
     x = x.to(torch.bfloat16 if x.is_cuda else torch.float32)
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(_SMALLEST_NORM)

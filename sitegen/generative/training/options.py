@@ -1,4 +1,4 @@
-"""The options of a training run and the learning rate that they make; no torch."""
+"""Options of a training run, and the learning rates that follow from them; without torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
-from sitegen.generative.card.checked import PART, Misfits, Number, checked
+from sitegen.generative.card.validation import PART, Incompatibilities, Number, checked
 
 Whole = Annotated[int, Strict()]
 Rate = Annotated[Number, Field(gt=0)]
@@ -20,17 +20,21 @@ _MAY_CHANGE = ("images", "save_every_s")
 @checked("training options")
 @dataclass(frozen=True, config=PART)
 class TrainingOptions:
-    """What a run does beside its model card; recorded in the card as the recipe.
+    """Options of a training run besides its model card; the card records them as the recipe.
 
-    `images` counts the images seen, repetitions included. The learning rate rises over
-    `warmup_steps`, stays, and falls linearly to 0 over the last `decay_share` of the steps.
-    `optimizer` is "adam", or "muon" for most matrices and Adam for the rest (`optimizers.py`);
-    `muon_learning_rate` is for the former.
-    `gradient_clip` is the largest norm of a gradient. `level_focus` adds that much probability
-    density, relative to the uniform one, around the level `focus_centre` · K, by default in the
-    middle, where shape is decided; 0 is uniform as published.
+    images: images to train on, counting repetitions
+    warmup_steps, decay_share: the learning rate rises over the former, stays, and falls linearly
+        to 0 over the last `decay_share` of the steps
+    optimizer: "adam", or "muon" for most matrices and Adam for the rest (`optimizers.py`)
+    muon_learning_rate: the highest learning rate of the parameters that Muon trains
+    ema_decay: decay of the averaged weights per step
+    gradient_clip: the largest norm of a gradient
+    level_focus: additional probability density, relative to the uniform one, around the level
+        `focus_centre` · K, by default in the middle, where shape is decided; 0 is uniform, as
+        published
+    save_every_s: seconds between saves of the state
 
-    Raises ConfigError that names every value that is wrong.
+    Raises ConfigError that names every invalid value.
     """
 
     images: Annotated[Whole, Field(ge=1, le=10**12)] = 1_000_000
@@ -48,22 +52,22 @@ class TrainingOptions:
     save_every_s: Annotated[Number, Field(ge=0)] = 120.0
 
     @staticmethod
-    def misfits(values: Mapping[str, Any]) -> Misfits:
-        """There are images for one step at least."""
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+        """Yield `images` if they do not suffice for one step."""
         if values["images"] < values["batch_size"]:
-            yield "images", f"must be at least batch_size, {values['batch_size']}, to make one step"
+            yield "images", f"must be at least batch_size, {values['batch_size']}, for one step"
 
     @property
     def steps(self) -> int:
-        """How many optimizer steps the run takes."""
+        """Number of optimizer steps of the run."""
         return self.images // self.batch_size
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step, 0 … steps − 1."""
+        """Return the learning rate of a step, 0 … steps − 1."""
         return self.learning_rate * self._share_of_rate(step)
 
     def muon_rate(self, step: int) -> float:
-        """The same for what Muon trains."""
+        """Return the learning rate of the parameters that Muon trains."""
         return self.muon_learning_rate * self._share_of_rate(step)
 
     def _share_of_rate(self, step: int) -> float:
@@ -73,23 +77,23 @@ class TrainingOptions:
         return rise * fall
 
     def ema_share(self, step: int) -> float:
-        """How much of the averages stays at the end of a step, 0 …: less while they are young."""
+        """Return the decay of the averages in a step, 0 …; it is smaller in the first steps."""
         return min(self.ema_decay, (2 + step) / (11 + step))
 
     def conflicts(self, saved: Mapping[str, Any], step: int) -> list[str]:
-        """What makes these other options than those that a run was `saved` with at `step`.
+        """Describe how these options differ from those that a run was `saved` with at `step`.
 
-        The images may grow, and once the run has seen all of them they may be any number.
+        `images` may grow. After the run has finished it may have any value.
         """
         before = {**asdict(TrainingOptions()), **saved}
         found = [
-            f"{name} was {before[name]} and is {value} now"
+            f"{name} was {before[name]} and is now {value}"
             for name, value in asdict(self).items()
             if name not in _MAY_CHANGE and value != before[name]
         ]
         unfinished = step < before["images"] // before["batch_size"]
         if unfinished and self.images < before["images"]:
             found.append(
-                f"images was {before['images']} and is {self.images} now; it may only grow"
+                f"images was {before['images']} and is now {self.images}; it may only grow"
             )
         return found

@@ -1,4 +1,4 @@
-"""From images to a model folder: the card that a run starts from, and the files that it leaves."""
+"""Recipes: the card that a training run starts from, and the model folder that it writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.core.files import digest_bytes, platform_errors, sha256, sweep, write_atomic
+from sitegen.core.files import (
+    digest_bytes,
+    platform_errors,
+    remove_stale_temporaries,
+    sha256,
+    write_atomic,
+)
 from sitegen.core.installed import memory_full
 from sitegen.core.locks import lock
 from sitegen.generative.card.card import (
@@ -35,33 +41,32 @@ from sitegen.generative.checkpoints.inspection import Architecture
 from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, network_shapes, read_weights
 from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png, require_enough
-from sitegen.generative.data.prior import PRIOR_NAME, make_prior
+from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
 from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import STATE_NAME, InitialWeights, Progress, Run, Training
 
 Measuring = Callable[[int], AbstractContextManager[Callable[[], None]]]
-"""Shows a task of so many steps; the block calls what it is given after each."""
+"""Shows a task of the given number of steps; the block calls the yielded function after each."""
 
 LOCK_NAME = ".training.lock"
 ESTIMATED = SamplingConfig(variance="estimated")
-PRIOR_IMAGES = 4000
-"""Of 1,000, two thousand samples of shipped faces had an FID of 14.8, and of as many images 9.8."""
 LIGHT_GROUPS = 8
-"""Of the norms in light U-Nets: 32 leave one channel each, and take the colour of an image away."""
+"""Groups of the norms in light U-Nets; 32 leave one channel each, which loses an image's colour."""
 FINE_UNET = UNetConfig(32, (1, 2, 2), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
-"""The network of the finest levels of a cascade."""
+"""Network of the finest levels of a cascade."""
 PATCHED_UNET = UNetConfig(48, (1, 2), num_res_blocks=1, norm_groups=LIGHT_GROUPS, patch_size=2)
-"""The same for images of `PATCHED_FROM` pixels and more: it learned as fast at 0.58 of the cost."""
+"""Network of the finest levels for `PATCHED_FROM` pixels and more; it learns as fast at 0.58 of
+the cost."""
 PATCHED_FROM = 64
 MIDDLE_UNET = UNetConfig(32, (2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
 WIDE_MIDDLE_UNET = UNetConfig(32, (1, 2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
-"""The network of middle bands of 32 pixels and more, at 0.37 of the cost of `MIDDLE_UNET`."""
+"""Network of middle bands of 32 pixels and more, at 0.37 of the cost of `MIDDLE_UNET`."""
 COARSE_MLP = CosineConfig(448, 4, 128)
-"""Of the coarsest levels, where it is decided what an image shows: it costs next to no time."""
-_HALF_FROM = 2.0  # pixels of blur from which on half the resolution suffices
-_SMALLEST_SIDE = 14  # pixels of the images that a U-Net of a band sees
-_FEWEST_LEVELS = 50  # that can be divided into bands, and left out here and there
-_COSINES = 10  # a side, of those that the MLP of the coarsest band sees
+"""Network of the coarsest levels, which decide the content of an image; it costs almost nothing."""
+_HALF_FROM = 2.0  # pixels of blur from which half the resolution suffices
+_SMALLEST_SIDE = 14  # pixels per side of the smallest images for the U-Net of a band
+_FEWEST_LEVELS = 50  # of a card that is divided into bands and skips levels
+_COSINES = 10  # per side, for the MLP of the coarsest band
 _COSINES_FROM = 1.39  # pixels of blur, for images of as many pixels: exp(−(π · 1.39)² / 2) is 1e-4
 _FIRST_BETA, _LAST_BETA = 0.1, 13.0  # of K levels, times K
 _MIDDLE_SHARE, _FINE_SHARE = 0.67, 0.37  # of the levels of these bands that are visited
@@ -75,11 +80,11 @@ def small_card(
     parameterization: Parameterization = "preconditioned",
     cascade: bool = True,
 ) -> ModelCard:
-    """The card of our small models: some 4 M parameters for 28 × 28 images.
+    """Return the card of sitegen's small models: about 4 M parameters for 28 × 28 images.
 
-    The flattest level is blurred by 5/7 of the image's side unless told, as published for MNIST:
-    8 % of the lowest cosine is left. A preconditioned one is a `cascade` unless told or too small,
-    and its noise has the variance that is estimated when it has been trained.
+    The default blur of the flattest level is 5/7 of the image's side, as published for MNIST, which
+    leaves 8 % of the lowest cosine. A preconditioned model is a `cascade` if it is large enough,
+    and its noise has the variance that is estimated after training.
     """
     learnt = parameterization == "preconditioned"
     halvings = sum(image_size % size == 0 for size in (2, 4))
@@ -97,12 +102,12 @@ def small_card(
 
 
 def as_cascade(card: ModelCard) -> ModelCard:
-    """The same model as a cascade, where its images are large enough for one.
+    """Return the card as a cascade if its images are large enough, else unchanged.
 
-    Cosine i of n is damped by exp(−(πi/n)²σ_B²/2). At a blur of 2 pixels what half the resolution
-    cannot show is below a hundredth, less than the noise; at 4 pixels a quarter does, and so on;
-    and at last the `_COSINES` lowest cosines a side are all that is left. Only edges are left to
-    decide below, where every second or third level is enough.
+    Cosine i of n is damped by exp(−(πi/n)²σ_B²/2). At a blur of 2 pixels, the part that half the
+    resolution cannot represent is below a hundredth, less than the noise; at 4 pixels a quarter
+    suffices, and so on. In the end only the `_COSINES` lowest cosines per side remain. The finest
+    levels only decide edges, so that every second or third of them is enough.
     """
     size, sigmas = card.image_size, card.schedule.sigmas
     if size % 4 or size < 2 * _SMALLEST_SIDE or card.levels < _FEWEST_LEVELS:
@@ -135,18 +140,18 @@ def light_unet(image_size: int) -> UNetConfig:
 
 
 def _spread(first: int, end: int, share: float) -> list[int]:
-    """A share of the levels from `first` down to `end`, evenly spaced; that is not among them."""
+    """Return a share of the levels from `first` down to `end` (excluded), evenly spaced."""
     count = max(1, round(share * (first - end)))
     return [round(first - step * (first - end) / count) for step in range(count)]
 
 
 def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
-    """The card of a DDPM with the network and the levels of `card`.
+    """Return the card of a DDPM with the network and the levels of `card`.
 
     A `light` one has the network of the finest levels of a cascade, and predicts v. The schedule is
-    the cosine; of few levels, whose first step would take a twentieth of an image that cannot be
-    seen yet, which tints samples, β rises linearly, to where less than a thousandth of its power is
-    left, and v is predicted, too.
+    cosine. With few levels, its first step would remove a twentieth of an image that is still
+    invisible, which tints samples. β then rises linearly until less than a thousandth of the
+    image's power is left, and the network predicts v.
     """
     unet = light_unet(card.image_size) if light else card.finest
     levels = card.levels
@@ -159,15 +164,15 @@ def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
 
 
 def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:
-    """The `weights` file of the model `name` with the card `own`, to start a run of `card` from.
+    """Read the `weights` of the model `name` with the card `own`, to start a run of `card` from.
 
-    Raises RefusedError when the networks differ, or as `load_model` does.
+    Raises RefusedError if the networks differ, or as `load_model` does.
     """
-    alike = slice(1 if own.unet and card.unet else None)  # a coarse network is not trained on
+    alike = slice(1 if own.unet and card.unet else None)  # coarse networks are not reused
     if own.channels != card.channels or _undropped(own)[alike] != _undropped(card)[alike]:
         raise RefusedError(
-            f"{weights}: the weights of {name} are of another network than the one to train; "
-            f"that has {Architecture.of(card.channels, card.finest).text()}"
+            f"{weights}: the weights of {name} are for another network than the one to train, "
+            f"which has {Architecture.of(card.channels, card.finest).text()}"
         )
     known = network_shapes(card)
     found = {key: value for key, value in read_weights(weights, own).items() if key in known}
@@ -175,7 +180,7 @@ def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> Init
 
 
 def _undropped(card: ModelCard) -> tuple[Band, ...]:
-    """The bands of a card with networks that drop nothing, as their weights do not tell."""
+    """Return the bands of a card without dropout, which does not affect weights."""
     return tuple(
         replace(band, unet=replace(band.unet, dropout=0.0)) if band.unet else band
         for band in card.networks
@@ -184,10 +189,10 @@ def _undropped(card: ModelCard) -> tuple[Band, ...]:
 
 @contextmanager
 def opened(card: ModelCard, training: Training) -> Iterator[Run]:
-    """The run of a folder, nobody else's for the block: new, or as its last session left it.
+    """Open the run of a folder exclusively for the block: new, or as its last session left it.
 
-    Of a run that is finished nothing is touched, not even a lock. Raises RefusedError when the
-    folder holds another run, LockedError when another process is at it.
+    A finished run is not touched, not even by a lock. Raises RefusedError if the folder holds
+    another run, LockedError if another process has it open.
     """
     folder, shape = training.folder, training.images.shape[1:]
     if shape != card.shape:
@@ -197,8 +202,8 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     require_enough(training.images, training.source)
     if (folder / CARD_NAME).exists() and not (folder / STATE_NAME).exists():
         raise RefusedError(
-            f"{folder}: holds a model but no {STATE_NAME} to go on from; choose another folder, "
-            "or delete this one to train anew"
+            f"{folder}: has a model but no {STATE_NAME} to resume from; choose another folder, "
+            "or delete this one to start over"
         )
     run = Run(card, training)
     run.restore()
@@ -206,15 +211,15 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
         yield run
         return
     with lock(folder / LOCK_NAME):
-        sweep(folder)
-        run.restore()  # again, because another process may have been at it until now
+        remove_stale_temporaries(folder)
+        run.restore()  # again, since another process may have changed it before the lock
         yield run
 
 
 def finished_card(run: Run) -> ModelCard | None:
-    """The card on disk if the run has taken all its steps and the model in its folder is of them.
+    """Return the card on disk if the run is finished and its model is complete, else None.
 
-    Otherwise None, also where a file of that model is missing or damaged.
+    A model with a missing or damaged file is not complete.
     """
     if run.step < run.options.steps:
         return None
@@ -229,7 +234,7 @@ def finished_card(run: Run) -> ModelCard | None:
 
 
 class _Stopped(Exception):
-    """Somebody asked to stop when all steps were taken."""
+    """Request to stop that came after the last step."""
 
 
 def go_on(
@@ -238,11 +243,10 @@ def go_on(
     stop: Callable[[], bool] = lambda: False,
     measuring: Measuring = lambda steps: nullcontext(lambda: None),
 ) -> ModelCard | None:
-    """Take the steps that are left and write the model; None if `stop()` came first.
+    """Take the remaining steps and write the model; save the state and return None on `stop()`.
 
-    The state is saved then. `measuring` shows how what the model leaves unknown is measured, level
-    by level, before it is written. Raises TargetError when training diverges, PlatformError when
-    the disk or the memory fails.
+    `measuring` shows the progress, level by level, of estimating the residual variance at the end.
+    Raises TargetError if training diverges, PlatformError if the disk or memory is full.
     """
     started = time.monotonic()
     try:
@@ -255,13 +259,13 @@ def go_on(
         if (full := memory_full(error)) is None:
             raise
         raise PlatformError(
-            f"{full}: {run.training.device} has not enough to train this; use a smaller batch size"
+            f"{full}: not enough on {run.training.device} to train this; use a smaller batch size"
         ) from error
     return _write_model(run, residual, time.monotonic() - started)
 
 
 def _measured(run: Run, stop: Callable[[], bool], measuring: Measuring) -> dict[str, Tensor]:
-    """What a model whose variance is estimated leaves unknown; raises _Stopped if asked to."""
+    """Estimate the residual variance if the model needs it; raises _Stopped on request."""
     card = run.model.card
     if not card.estimates_variance:
         return {}
@@ -279,15 +283,15 @@ def _measured(run: Run, stop: Callable[[], bool], measuring: Measuring) -> dict[
 def _write_model(run: Run, residual: Mapping[str, Tensor], seconds: float) -> ModelCard:
     """Write the averaged weights, the prior, an example, and last the card that names them.
 
-    `residual` is what is written with the weights, `seconds` how long the last session took.
-    Raises PlatformError when the disk fails.
+    `residual` is stored with the weights, `seconds` is the duration of the last session. Raises
+    PlatformError if the disk fails.
     """
     training, card = run.training, run.model.card
     folder, prior, example = training.folder, None, None
     with platform_errors(folder):
         weights = {**run.weights(), **residual}
         weights_sha256 = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card)
-        if card.kind != "ddpm":  # that starts from noise
+        if card.kind != "ddpm":  # which starts from noise
             bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)
             prior = FileRef(PRIOR_NAME, bank.write(folder / PRIOR_NAME))
             picture = as_png(training.images[0])
@@ -300,14 +304,14 @@ def _write_model(run: Run, residual: Mapping[str, Tensor], seconds: float) -> Mo
 
 
 def model_sizes(folder: Path) -> dict[str, int]:
-    """Bytes of each file that a model consists of, by name."""
+    """Return the bytes of each file of a model, by name."""
     card = read_card(folder)
     names = (part.file for part in (*_parts(card), card.example) if part)
     return {name: (folder / name).stat().st_size for name in (*names, CARD_NAME)}
 
 
 def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
-    """The files that a model of this kind cannot do without."""
+    """Return the files that a model of this kind requires."""
     return (card.weights,) if card.kind == "ddpm" else (card.weights, card.prior)
 
 

@@ -1,4 +1,4 @@
-"""How much a trained model leaves unknown of sharp images: what the noise of sampling needs."""
+"""Residual variance of a trained model: its uncertainty about sharp images, used in sampling."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sitegen.generative.process.heat import dct2, idct2, ring_means, rings
 from sitegen.generative.process.model import Model, linear_estimate
 
 IMAGES = 256
-"""So many states of a level say what is left there,"""
+"""Images per level for estimating the residual variance."""
 MORE_IMAGES = 4096
-"""or so many where the network is an MLP over cosines, which takes no time."""
+"""Images per level if the network is an MLP over cosines, which is fast."""
 _CHUNK = 32
 
 
@@ -22,11 +22,12 @@ _CHUNK = 32
 def residual_shares(
     model: Model, images: Images, seed: int = 0, advance: Callable[[], None] = lambda: None
 ) -> Tensor:
-    """The share of R_k that a "preconditioned" model leaves of each level, as in `Statistics`.
+    """Return the share of R_k that a "preconditioned" model leaves at each level (`Statistics`).
 
-    From some of the uint8 `images` (N, C, H, W) with the noise of training: the covariances of the
-    errors of û_0 over the mean R_k of each ring, float32. Levels that are not visited have what the
-    next lower one has that is. `advance` is called after each of these; what it raises ends all.
+    Estimated from a sample of the uint8 `images` (N, C, H, W) with the noise of training, as the
+    covariances of the errors of û_0 over the mean R_k of each ring, float32. Levels that are not
+    visited get the value of the next visited level above. `advance` is called after each visited
+    level; an exception from it ends the estimate.
     """
     statistics, card = model.statistics, model.card
     assert statistics is not None
@@ -51,7 +52,7 @@ def residual_shares(
 
 
 def _shares(errors: Tensor, unknown: Tensor) -> Tensor:
-    """Covariances (rings, C, C) of errors (N, C, H, W) over the means of R_k (C, H, W)."""
+    """Return covariances (rings, C, C) of errors (N, C, H, W) over means of R_k (C, H, W)."""
     scale = torch.stack([ring_means(each) for each in unknown]).sqrt()  # (C, rings)
     rows = [
         torch.stack([ring_means(one * other) for other in errors.unbind(1)])

@@ -1,7 +1,7 @@
-"""The trainer: from images to weights, resumable after a kill, with averaged weights.
+"""Trainer: from images to weights, resumable after a kill, with averaged weights.
 
-Everything random of a step comes from (seed, step), so a resumed run makes the same weights as one
-that was never stopped.
+All randomness of a step comes from (seed, step), so a resumed run computes the same weights as an
+uninterrupted one.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ from sitegen.generative.training.options import TrainingOptions
 
 STATE_NAME = "training.pt"
 FIRST_SAVE_S = 10.0
-"""When a session saves first, so that an early kill costs little."""
+"""Seconds until the first save of a session, so that an early kill costs little."""
 LARGEST_WEIGHT = 60_000.0
-"""Weights are stored as float16, which ends at 65,504."""
+"""Largest weight; weights are stored as float16, which ends at 65,504."""
 REPORT_EVERY_S = 0.5
 COSINE_STATES = 8
-"""How many states an MLP over cosines sees for each image that the U-Nets see."""
+"""States that an MLP over cosines sees for each image that the U-Nets see."""
 _Tensor = TypeVar("_Tensor", bound=Tensor)
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Weights of a network to start from: the name of their model, their digest, and they."""
+    """Initial weights of a network, with the name and digest of their model."""
 
     name: str
     sha256: str
@@ -66,9 +66,9 @@ class InitialWeights:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What to train on, uint8 (N, C, H, W), and where; `source` is the data's name for the card.
+    """Training data, uint8 (N, C, H, W), and settings; `source` is the data's name in the card.
 
-    `folder` holds the state and the log. The first weights are those of `beginning`, or random.
+    `folder` holds the state and the log. The initial weights are `beginning`, or random.
     """
 
     images: Images
@@ -81,7 +81,7 @@ class Training:
 
 
 class Run:
-    """The state of a training run in memory and on disk."""
+    """State of a training run in memory and on disk."""
 
     def __init__(self, card: ModelCard, training: Training) -> None:
         options, device = training.options, training.device
@@ -114,12 +114,12 @@ class Run:
         self._shares = tuple(_shares(card, options))
 
     def weights(self) -> dict[str, Tensor]:
-        """What a trained model is made of: the averaged weights and the data's statistics."""
+        """Return the tensors of the trained model: averaged weights and the data's statistics."""
         statistics = self.model.statistics
         return {**self._all(), **self.ema, **(statistics.tensors() if statistics else {})}
 
     def averaged(self) -> Model:
-        """A model that blurs with its averaged weights, ready to answer."""
+        """Return a heat dissipation model with the averaged weights, ready for evaluation."""
         assert isinstance(self.model, Model)
         model = copy.deepcopy(self.model)
         weights = self._all() | self.ema
@@ -129,14 +129,14 @@ class Run:
         return model.eval().requires_grad_(False)
 
     def _all(self) -> dict[str, Tensor]:
-        """All that the networks hold, also what is not trained."""
+        """Return all tensors of the networks, including those that are not trained."""
         return _named(self.model.card, self.model, lambda each: each.state_dict().items())
 
     def save(self) -> None:
-        """Write the whole state, all or nothing. TargetError if it is not worth keeping."""
+        """Write the state atomically. Raises TargetError if training has diverged."""
         self._require_finite()
         if any(float(value.abs().max()) > LARGEST_WEIGHT for value in self.ema.values()):
-            raise self._diverged("a weight is beyond what a trained network has")
+            raise self._diverged("a weight is larger than in any trained network")
         state = {
             "step": self.step,
             "options": asdict(self.options),
@@ -152,9 +152,9 @@ class Run:
         write_state(self.state_path, state)
 
     def restore(self) -> bool:
-        """Continue from the saved state if there is one; tells whether there was.
+        """Restore the saved state; return False if there is none.
 
-        Raises RefusedError for a state that is damaged or belongs to another run.
+        Raises RefusedError if the state is damaged or belongs to another run.
         """
         state = read_state(self.state_path, self.model.device)
         if state is None:
@@ -172,7 +172,7 @@ class Run:
         return True
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
-        """Put weights into the networks. Raises RuntimeError if they do not fit."""
+        """Load weights into the networks. Raises RuntimeError if they do not fit."""
         for prefix, network in zip(prefixes(self.model.card), self.model.networks, strict=True):
             own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
             network.load_state_dict(own)
@@ -192,15 +192,15 @@ class Run:
         if state.get("data", self._data) != self._data:
             conflicts.append("it trains on other images")
         if state.get("beginning") != self._beginning:
-            conflicts.append("it began from other weights")
+            conflicts.append("it started from other weights")
         if conflicts:
             raise RefusedError(
-                f"{self.state_path}: belongs to another run: {'; '.join(conflicts)}. Ask for the "
-                "same to go on with it, choose another folder, or delete this one"
+                f"{self.state_path}: belongs to another run: {'; '.join(conflicts)}. Use the same "
+                "options to resume it, choose another folder, or delete this one"
             )
 
     def advance(self) -> Batch:
-        """One optimizer step; gives the levels (N,) and losses (N,) of its images."""
+        """Take one optimizer step; return the levels (N,) and losses (N,) of its images."""
         options = self.options
         seed = mixed_seed(options.seed, self.step)
         generator = torch.Generator().manual_seed(seed)
@@ -216,13 +216,13 @@ class Run:
         return levels, losses
 
     def _learn(self, share: Share, seed: int, generator: torch.Generator) -> Batch:
-        """The gradients of one network for its share of a step; gives its levels and losses."""
+        """Compute the gradients of one network for its share of a step, and return its batch."""
         chosen = torch.randint(len(self.images), (share.images,), generator=generator)
         levels = draw_levels(share.images, share.density, generator)
         images = self.images[chosen].float() / 255
         noise = torch.randn(images.shape, generator=generator)
         device = self.model.device
-        with _seeded(seed, device):  # dropout draws from the generator of the whole process
+        with _seeded(seed, device):  # dropout uses the global generator
             losses = loss_per_image(
                 self.model, images.to(device), levels.to(device), noise.to(device)
             )
@@ -235,10 +235,10 @@ class Run:
     def advance_to_end(
         self, report: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False
     ) -> bool:
-        """Take all steps that are left, saving now and then, and at the end.
+        """Take all remaining steps, saving periodically and at the end.
 
-        Tells whether it came to the end; it saves and leaves after a step when `stop()` is true.
-        Raises TargetError when the loss is lost, PlatformError when the disk fails.
+        Returns whether the run finished. If `stop()` is true after a step, saves and returns False.
+        Raises TargetError if training diverges, PlatformError if the disk fails.
         """
         self.log.cut(self.step)
         recent: deque[Batch] = deque(maxlen=LOG_EVERY)
@@ -259,7 +259,7 @@ class Run:
         return self.step >= self.options.steps
 
     def _progress(self, recent: Iterable[Batch], per_step: float) -> Progress:
-        """Where the run stands, at so many seconds a step."""
+        """Return the progress of the run, given the seconds per step."""
         loss = float(torch.cat([losses for _, losses in recent]).mean())
         steps, pace = self.options.steps, self.options.batch_size / max(per_step, 1e-9)
         return Progress(self.step, steps, loss, pace, (steps - self.step) * per_step)
@@ -270,20 +270,20 @@ class Run:
 
     def _diverged(self, how: str) -> TargetError:
         return TargetError(
-            f"training diverged before step {self.step}: {how}; begin anew in another folder with "
+            f"training diverged before step {self.step}: {how}; start over in another folder with "
             "a lower learning rate"
         )
 
 
 def _about(card: ModelCard) -> dict[str, Any]:
-    """What is told of a model that another was expected in the place of."""
+    """Return the values that identify a model in a message about a mismatch."""
     names = ("kind", "image_size", "channels", "levels", "parameterization")
     return {name: getattr(card, name) for name in names}
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one network learns in a step: of how many images, and how often each level is drawn.
+    """Share of a network in a step: its number of images, and the density of its levels.
 
     `density` (K,) float64 is 0 at the levels of other bands.
     """
@@ -294,9 +294,9 @@ class Share:
 
 
 def _shares(card: ModelCard, options: TrainingOptions) -> Iterator[Share]:
-    """A batch for the U-Nets, divided by how often their levels are drawn, and another for an MLP.
+    """Yield the shares: one batch divided among the U-Nets by density, and more for an MLP.
 
-    That takes a hundredth of a U-Net's time for a state, and its targets are noisier.
+    An MLP takes a hundredth of a U-Net's time per state, and its targets are noisier.
     """
     whole = level_density(card.levels, options.level_focus, options.focus_centre)
     levels = torch.arange(1, card.levels + 1)
@@ -316,19 +316,19 @@ def _named(
     model: Model | DiffusionModel,
     parts: Callable[[nn.Module], Iterable[tuple[str, _Tensor]]],
 ) -> dict[str, _Tensor]:
-    """Tensors of all networks under the names that they have in a file of weights."""
+    """Return tensors of all networks under their names in a file of weights."""
     pairs = zip(prefixes(card), model.networks, strict=True)
     return {prefix + name: value for prefix, net in pairs for name, value in parts(net)}
 
 
 def mixed_seed(*numbers: int) -> int:
-    """A seed out of numbers that may be of any size; torch on a CPU uses 32 bits of a seed."""
+    """Return a 32-bit seed from numbers of any size; torch on a CPU uses 32 bits."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's own generators for a block, and give them back as they were."""
+    """Seed torch's global generators for a block, and restore them afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
@@ -339,10 +339,10 @@ KEYS = frozenset({"step", "options", "card", "unet", "ema", "optimizer"})
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Put `state` in the place of `path` in one step, on the disk itself when this returns.
+    """Write a state atomically; it is durable on return.
 
-    Killed at any instant, it leaves the old state or the new one. Raises PlatformError, with the
-    old one in place, if the disk is full or unwritable.
+    A kill leaves the old state or the new one. Raises PlatformError, with the old one in place, if
+    the disk is full or not writable.
     """
     data = io.BytesIO()
     torch.save(dict(state), data)
@@ -350,9 +350,9 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state at `path`, its tensors on `device`; None if there is none.
+    """Return the state at `path`, with tensors on `device`; None if there is none.
 
-    Nothing in the file is executed. Raises RefusedError if it is damaged or no state of a run.
+    Nothing in the file is executed. Raises RefusedError if it is not an intact training state.
     """
     if not path.exists():
         return None
@@ -360,37 +360,37 @@ def read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
         if broken is not None:
-            raise ValueError(f"{broken} has another checksum than it was written with")
+            raise ValueError(f"{broken} does not match its checksum")
         state = torch.load(path, map_location=device, weights_only=True)
         if not isinstance(state, dict) or not state.keys() >= KEYS:
             raise ValueError("it lacks parts of a training state")
         if not isinstance(state["step"], int) or not isinstance(state["options"], dict):
-            raise ValueError("its step is no number, or its options no table")
+            raise ValueError("its step is not a number, or its options are not a table")
     except DAMAGE as error:
         raise damaged(path, error) from error
     return state
 
 
 def damaged(path: Path, why: object) -> RefusedError:
-    """The refusal of a state that cannot be used."""
+    """Return the error for a state that cannot be used."""
     reason = str(why).partition("\n")[0]
-    if isinstance(why, pickle.UnpicklingError):  # torch's words would advise to load it anyway
-        reason = "it holds what no training state holds"
+    if isinstance(why, pickle.UnpicklingError):  # torch's message advises loading it unsafely
+        reason = "it contains objects that no training state has"
     return RefusedError(
-        f"{path}: this training state is damaged ({reason}); delete it to start anew"
+        f"{path}: this training state is damaged ({reason}); delete it to start over"
     )
 
 
 LOG_NAME = "log.jsonl"
 LOG_EVERY = 50
-"""Steps between two lines."""
+"""Steps between two lines of the log."""
 
 Batch = tuple[Tensor, Tensor]
-"""The levels (N,) and the losses (N,) of the images of one step."""
+"""Levels (N,) and losses (N,) of the images of one step."""
 
 
 class TrainingLog:
-    """Lines `{"step", "loss", "by_level": {"1-10": loss, …}}` of a model with K = `levels`."""
+    """Log with lines `{"step", "loss", "by_level": {"1-10": loss, …}}`, for K = `levels`."""
 
     def __init__(self, path: Path, levels: int) -> None:
         self.path = path
@@ -398,7 +398,7 @@ class TrainingLog:
         self._bands = [(low + 1, high) for low, high in itertools.pairwise(edges) if high > low]
 
     def write(self, step: int, batches: Iterable[Batch]) -> None:
-        """Add the line of `step` with the mean loss of these batches."""
+        """Append the line of `step` with the mean loss of these batches."""
         parts = list(batches)
         levels = torch.cat([levels for levels, _ in parts])
         losses = torch.cat([losses for _, losses in parts]).cpu()
@@ -412,7 +412,7 @@ class TrainingLog:
             log.write(json.dumps(record) + "\n")
 
     def cut(self, step: int) -> None:
-        """Drop what a killed run wrote after the `step` that it goes on from."""
+        """Remove lines after `step`, left by a killed run that resumes there."""
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
             kept = [line for line in lines if _step(line) <= step]
@@ -424,7 +424,7 @@ def _rounded(losses: Tensor) -> float:
 
 
 def _step(line: str) -> float:
-    """The step of a line; infinite for a line that is not whole."""
+    """Return the step of a line; infinite for a truncated line."""
     try:
         record: Any = json.loads(line)
         return float(record["step"])
@@ -434,7 +434,7 @@ def _step(line: str) -> float:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands, for whoever shows it; speed and time left are those of this session.
+    """Progress of a run; speed and time left are those of this session.
 
     loss: the mean over the last steps, in the units of `loss_per_image`
     """
@@ -447,14 +447,14 @@ class Progress:
 
 
 class Timer:
-    """True at the first call after each `every_s` seconds, and once after `first_s`, if sooner."""
+    """Returns True on the first call after each `every_s` seconds, and once after `first_s`."""
 
     def __init__(self, every_s: float, first_s: float = math.inf) -> None:
         self._every_s = every_s
         self._last = time.monotonic() - max(every_s - first_s, 0)
 
     def __call__(self) -> bool:
-        """Whether it is time."""
+        """Return whether the time has passed."""
         now = time.monotonic()
         if now - self._last < self._every_s:
             return False

@@ -9,6 +9,7 @@
   let told = null;
   let pill = null;
   const PLACE = "sitegen-place";
+  const RETRY = 500; // milliseconds
 
   const make = (name, className, text = "") => {
     const element = document.createElement(name);
@@ -114,7 +115,15 @@
     } else if (!stream) {
       stream = new EventSource("/_sitegen/events");
       stream.addEventListener("message", (event) => update(JSON.parse(event.data)));
+      stream.addEventListener("error", retry);
     }
+  };
+
+  // A browser retries a lost connection, but not one that was answered by another program.
+  const retry = () => {
+    if (!stream || stream.readyState !== EventSource.CLOSED) return;
+    stream = null;
+    setTimeout(listen, RETRY);
   };
 
   document.addEventListener("keydown", (event) => {
@@ -125,8 +134,7 @@
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });
-  returnToPlace();
+  document.addEventListener("DOMContentLoaded", returnToPlace);
+  document.addEventListener("DOMContentLoaded", listen);
   window.addEventListener("load", arrive);
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", listen);
-  else listen();
 })();

@@ -32,7 +32,8 @@ def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", "-c", "core.autocrlf=true", str(built.root), "runner")
     runner = tmp_path / "runner"
     tracked = {path.name for path in (runner / ".sitegen").iterdir()}
-    assert tracked == {"asked", "objects", "records", "weights", ".gitattributes", ".gitignore"}
+    files = {".gitattributes", ".gitignore", ".sitegen-store"}
+    assert tracked == {"asked", "objects", "records", "weights"} | files
     assert (runner / ".sitegen/objects/00/a-drawing").read_bytes() == drawing.read_bytes()
     words = ("build", "--offline", "--strict")
     done = run_sitegen(runner, *words, FAKE_BLOCK=NOT_INSTALLED)

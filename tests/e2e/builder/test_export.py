@@ -196,6 +196,43 @@ def test_papers_under_a_roof(config: Path, tmp_path: Path) -> None:
     assert zipfile.ZipFile(archive).namelist() == ["a/way.mp4", README]
 
 
+def test_one_id_on_two_pages(config: Path) -> None:
+    """Figures that have one id on two pages are both written, each into the folder of its page."""
+    (config.parent / "pages/more.md").write_text(PAGE, encoding="utf-8")
+    text = (config.parent / "pages/index.md").read_text(encoding="utf-8")
+    _, names = export(config, ExportOptions(formats=("mp4",)))
+    pages = [f"{page}/{name}.mp4" for page in ("index", "more") for name in ("digits", "way")]
+    assert names == [*pages, README], text
+    assert export(config, ExportOptions(("more/way",), ("mp4",)))[1] == ["more/way.mp4", README]
+    with pytest.raises(ConfigError, match="figure, but there is index/way and more/way"):
+        export(config, ExportOptions(("way",)))
+
+
+@pytest.mark.fault(38)
+def test_a_second_export(config: Path) -> None:
+    """The README keeps what it says of other figures; files of others are never overwritten."""
+    for name in ("digits", "way", "digits"):
+        output, _ = export(config, ExportOptions((name,), ("mp4",)))
+    text = (output / README).read_text(encoding="utf-8")
+    assert [text.count(f"\n{name}: ") for name in ("digits", "way")] == [1, 1]
+    assert text.count("Media of “Digits”, exported by sitegen.") == 1
+    (output / "way.mp4").write_bytes(b"cut by hand")
+    (output / "digits.gif").write_bytes(b"mine")
+    for name, format_ in (("way", "mp4"), ("digits", "gif")):
+        with pytest.raises(ConfigError, match=rf"{name}\.{format_}: was not exported by sitegen"):
+            export(config, ExportOptions((name,), (format_,)))
+    assert (output / "way.mp4").read_bytes() == b"cut by hand"
+    assert (output / README).read_text(encoding="utf-8") == text
+    (output / README).write_text("mine")
+    with pytest.raises(ConfigError, match=r"README\.txt: was not written by sitegen"):
+        export(config, ExportOptions(("chart",), ("svg",)))
+    archive = output / "mine.zip"
+    archive.write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"mine\.zip: was not exported by sitegen"):
+        export(config, ExportOptions(("digits",), ("mp4",), output=archive))
+    assert (output / README).read_text() == "mine"
+
+
 def test_heavy_gif_is_enlarged_less(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a GIF would weigh too much, the next smaller whole number is taken, down to 1."""
     from sitegen.media import encoder

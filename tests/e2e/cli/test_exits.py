@@ -86,7 +86,7 @@ def test_signal_while_rendering(
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 128 + number
     lines = [line for line in errors.splitlines() if "steps" not in line]
-    assert lines == [f"{words}; what was finished is kept"]
+    assert lines == [f"{words}; finished work is kept"]
     assert traces(built.output) == before
     assert temporaries(built.root) == []
     assert not any(Path("/proc", child).exists() for child in ffmpeg)
@@ -211,7 +211,7 @@ main()
 def test_interrupted_while_starting(built: Builder, module: str) -> None:
     """Ctrl-C while Python still reads the program: one line, 130, and no traceback."""
     done = run_python("-c", IMPORTING, module, "", "build", "--config", str(built.config))
-    told = "interrupted; what was finished is kept\n"
+    told = "interrupted; finished work is kept\n"
     assert (done.returncode, done.stderr) == (130, told)
 
 
@@ -236,3 +236,24 @@ def test_what_is_not_installed(tmp_path: Path, modules: str, line: str, packages
     told = f"error: {names} {'are' if several else 'is'} not installed here, and this needs "
     told += f"{'them' if several else 'it'}: `pip install {packages}`\n"
     assert (done.returncode, done.stderr) == (PlatformError.exit_code, told)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams(tmp_path: Path, closed: str) -> None:
+    """With closed streams a command does its work, and no file gets what it prints."""
+    config = write_site(tmp_path / "site")
+    for words in ("build", "check", "build --verbose", "--version", "schema", "clean"):
+        named = "" if words.startswith("-") or words == "schema" else f" --config {config}"
+        line = f"exec {sys.executable} -m tests.support.fakecli {words}{named} {closed}"
+        done = subprocess.run(
+            ["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), (words, done)
+        if words == "build":
+            assert (config.parent / "build/index.html").read_text().startswith("<!DOCTYPE html>")
+            assert "warning" not in (config.parent / "build/media.json").read_text()
+    line = f"exec {sys.executable} -m sitegen inspect nowhere.pth {closed}"
+    done = subprocess.run(
+        ["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)

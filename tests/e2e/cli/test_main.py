@@ -117,19 +117,28 @@ def test_build(fake: Path, run: Run) -> None:
     assert "tiny-trajectories: in the store, key " in done.err
     assert "already up to date" in done.out
     done = run(*words, "-q", "-v")
-    assert (done.code, "contradict" in done.err) == (2, True)
+    assert (done.code, "exclude each other" in done.err) == (2, True)
 
 
-REFILMS = {("--refilm",): 2, ("--refilm", "second"): 1, ("--refilm", "second", "--refilm"): 2}
-
-
-def test_refilm(fake: Path, run: Run) -> None:
-    """Alone it means every figure, with names those, before other options as after them."""
+@pytest.mark.parametrize("name", ["--rerender", "--refilm"])
+def test_rerender(fake: Path, run: Run, name: str) -> None:
+    """Alone it means every figure, else those named; its hidden old name does the same."""
     write_page(fake, INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n')
     run("build", "--config", fake)
-    for words, count in REFILMS.items():
+    for words, count in {(name,): 2, (name, "second"): 1, (name, "second", name): 2}.items():
         done = run("build", *words, "--dry-run", "--config", fake)
         assert (done.out + done.err).count("would render") == count
+    assert "--refilm" not in run("build", "--help").out
+
+
+def test_the_command_under_a_figure(fake: Path, run: Run) -> None:
+    """The command that a page names for a figure renders that figure again."""
+    run("build", "--config", fake)
+    html = (fake.parent / "build/index.html").read_text()
+    ((words, name),) = re.findall(r"<code>sitegen (build --rerender (\S+)[^<]*)</code>", html)
+    done = run(*words.split(), "--config", fake)
+    assert f"rendering {name}: " in done.err
+    assert "1 rendered, 0 reused" in done.out
 
 
 def test_new(tmp_path: Path, run: Run) -> None:
@@ -139,14 +148,14 @@ def test_new(tmp_path: Path, run: Run) -> None:
     assert (done.code, done.err) == (0, "")
     told = (f"wrote {folder / 'site.toml'}", f"cd '{folder}'", "sitegen serve")
     assert all(words in done.out for words in (*told, 'SITEGEN: "sitegen-diffusion @ git+https://'))
-    assert ".gitignore was there" not in done.out
+    assert ".gitignore exists" not in done.out
     again = run("new", folder)
     assert again.code == 2
-    assert f"{folder / 'pages/index.md'}: is there already" in again.err
+    assert f"{folder / 'pages/index.md'}: exists already" in again.err
     clone.mkdir()
     (clone / ".gitignore").touch()
     cloned = run("new", clone)
-    assert ".gitignore was there and stays as it is; add these lines to it:\n" in cloned.out
+    assert ".gitignore exists and was not changed; add these lines to it:\n" in cloned.out
     assert "\n  training.pt\n" in cloned.out
 
 
@@ -171,7 +180,7 @@ WRITTEN = {"models", "pages", "site.toml"}
 MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no site": (["build", "--config", "nowhere.toml"], 2, "nowhere.toml"),
     "folder for a site": (["build", "--config", "."], 2, "."),
-    "bad device": (["build", "--device", "gpu"], 2, "there is auto, cpu, cuda and cuda:N"),
+    "bad device": (["build", "--device", "gpu"], 2, "should be auto, cpu, cuda or cuda:N"),
     "bad precision": (["build", "--precision", "half"], 2, "'half' is not one of"),
     "unknown figure": (["build", "--only", "tiny-trajectorie"], 2, "tiny-trajectories"),
     "the site's own folder": (["build", "--output", "."], 2, "choose"),

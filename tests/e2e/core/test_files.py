@@ -41,7 +41,7 @@ def test_kill_leaves_old_or_new(tmp_path: Path, call: int) -> None:
     path.write_bytes(b"old")
     assert run_python("-c", WRITE, str(call), str(path)).returncode == -signal.SIGKILL
     assert path.read_bytes() == (b"old" if call < 3 else b"new")
-    files.sweep(tmp_path)
+    files.remove_stale_temporaries(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
 
 

@@ -4,8 +4,10 @@ The remotes are bare repositories beside the site, with hooks that refuse, are s
 """
 
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,9 +18,9 @@ import pytest
 from sitegen.core.errors import LockedError, PlatformError, PublishError
 from sitegen.core.locks import lock
 from sitegen.deploy.git import public
-from tests.support.builders import Builder, environment, git, run_sitegen, write_site
+from tests.support.builders import Builder, children, environment, git, run_sitegen, write_site
 from tests.support.previewing import wait_for
-from tests.support.publishing import PAGES, Paper
+from tests.support.publishing import PAGES, SITE, Paper
 
 BLOCKED = "torch imageio_ffmpeg imageio PIL html5lib"
 
@@ -154,7 +156,7 @@ def test_first_branch_of_an_empty_remote(paper: Paper) -> None:
 
 
 def test_older_than_its_sources(paper: Paper) -> None:
-    """It goes out with a warning that says what to run; with strict it does not."""
+    """A stale folder is refused with what to run; with --stale it is published with a warning."""
     paper.publish()
     assert paper.warned() == []
     page, before = paper.root / "pages/index.md", paper.condition()
@@ -165,12 +167,44 @@ def test_older_than_its_sources(paper: Paper) -> None:
     }.items():
         page.write_text(text)
         before = paper.condition()
-        paper.publish()
+        assert told in paper.refused("or publish this with --stale")
+        paper.refused("or publish this with --stale", dry_run=True)
+        paper.publish(stale=True)
         (line,) = paper.warned()
         assert told in line
         assert paper.condition() == before
     assert "index.md:1" in line
-    paper.refused(r"--strict: .*run it first", strict=True)
+
+
+def test_placeholders_of_a_stale_folder(paper: Paper) -> None:
+    """Placeholders in the built files are found, though the sources have them no more."""
+    paper.rebuild("Write the abstract here: two sentences.", '[[authors]]\nname = "Your Name"\n')
+    paper.site.config.write_text(SITE.format('[[authors]]\nname = "Ann"\n'))
+    (paper.root / "pages/index.md").write_text("Words of our own.\n")
+    told = paper.refused("--placeholders publishes this", stale=True)
+    assert re.search(r'index\.html:\d+: "Your Name" is a placeholder', told)
+    assert re.search(r'index\.html:\d+: "Write the abstract here" is a', told)
+    assert paper.publish(stale=True, placeholders=True).changed
+    paper.site()
+    (paper.root / "pages/index.md").write_text("Write the abstract here.\n")
+    assert paper.publish(stale=True).changed
+
+
+@pytest.mark.fault(28)
+def test_a_remote_that_is_silent(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remote that accepts and says nothing is reported, and git is stopped after a limit."""
+    monkeypatch.setattr("sitegen.deploy.git.SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr("sitegen.deploy.git.LIMIT_SECONDS", 1.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        git(paper.root, "remote", "set-url", "origin", f"git://127.0.0.1:{port}/x.git")
+        before = paper.condition()
+        began = time.monotonic()
+        paper.refused("`git ls-remote` was silent for 2 s and was stopped; see whether the remote")
+        assert time.monotonic() - began < 30
+    assert any("`git ls-remote` has been silent for" in line for line in paper.report.lines)
+    assert paper.condition() == before
+    assert not children()
 
 
 def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
@@ -283,8 +317,8 @@ def test_check_comes_first(paper: Paper) -> None:
 def test_placeholders_go_out_only_if_told(paper: Paper) -> None:
     """What `sitegen new` wrote is refused with its line, and published where it was asked for."""
     paper.rebuild("Words.", '[[authors]]\nname = "Your Name"\n')
-    told = paper.refused("with --placeholders this goes out as it is")
-    assert 'site.toml:3: authors[0].name = "Your Name": is what `sitegen new` wrote' in told
+    told = paper.refused("--placeholders publishes this")
+    assert 'site.toml:3: authors[0].name = "Your Name": is a placeholder of `sitegen new`' in told
     assert paper.publish(placeholders=True).changed
 
 

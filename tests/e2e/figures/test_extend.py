@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sitegen.generative.card.card import read_card
 from tests.support.builders import run_python, write_site
 from tests.support.paths import ROOT
 from tests.support.tinymodel import write_model
@@ -66,6 +67,70 @@ def test_a_page_with_it_is_built(installed: Path, tmp_path: Path) -> None:
     assert re.search(r'<a href="media/tiny-strip-\w+\.webp" download[^>]*>WEBP</a>', html)
     assert "figures: 0 rendered, 1 reused" in run(installed, *build, folder=tmp_path)
     assert (tmp_path / "build/media.json").read_bytes() == manifest
+
+
+def test_every_shipped_model(installed: Path, tmp_path: Path) -> None:
+    """The manual's kind shows each model that travels with sitegen, also one that skips levels."""
+    names = sorted(path.parent.name for path in ROOT.glob("models/*/model.toml"))
+    calls = [f'{{{{ strip("{name}", levels=[100, 60, 40, 20, 0]) }}}}' for name in names]
+    config = write_site(tmp_path, "\n\n".join(["Words.", *calls]))
+    text = "".join(f'[models.{name}]\npath = "{ROOT / "models" / name}"\n' for name in names)
+    config.write_text(config.read_text().partition("[models")[0] + text)
+    run(installed, "-m", "sitegen", "build", "--device", "cpu", folder=tmp_path)
+    entries = json.loads((tmp_path / "build/media.json").read_bytes())["figures"]
+    assert [entry["models"][0]["name"] for entry in entries] == names
+    for entry in entries:
+        visited = read_card(ROOT / "models" / entry["models"][0]["name"] / "model.toml")
+        shown = entry["parameters"]["shown"]
+        assert {*shown} <= {*visited.visited_levels}
+        assert [at <= level for at, level in zip(shown, [100, 60, 40, 20, 0], strict=True)]
+
+
+FAULTS = {
+    "sample": ("    spec = figure.spec\n", "    spec = {}[20]\n"),
+    "work": (
+        "                kept[level] = ",
+        "                {}[20]\n                kept[level] = ",
+    ),
+    "still": ("        row = np.stack(", "        {}[20]\n        row = np.stack("),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_an_exception(installed: Path, tmp_path: Path, name: str) -> None:
+    """It is one line with page, line, figure and package; other figures go on."""
+    shutil.copytree(installed, tmp_path / "broken")
+    module = tmp_path / "broken/sitegen_strip/sample.py"
+    text = module.read_text(encoding="utf-8")
+    assert FAULTS[name][0] in text
+    module.write_text(text.replace(*FAULTS[name]), encoding="utf-8")
+    more = '\n{{ trajectories("tiny", count=1) }}\n'
+    write_model(write_site(tmp_path, CALL + more).parent / "models" / "tiny")
+    build = ("-m", "sitegen", "build", "--device", "cpu")
+    said = run(tmp_path / "broken", *build, folder=tmp_path, code=1)
+    fault = "error: pages/index.md:3: tiny-strip: strip of the package sitegen-strip failed"
+    assert [line for line in said.splitlines() if "error" in line] == [f"{fault}: KeyError: 20"]
+    assert "Traceback" not in said
+    more_said = run(tmp_path / "broken", *build, "--verbose", folder=tmp_path, code=1)
+    assert f"{fault}: KeyError: 20" in more_said
+    assert "Traceback (most recent call last)" in more_said
+    assert "sitegen_strip/sample.py" in more_said
+    if name != "sample":  # found before the first is rendered
+        assert "tiny-trajectories: in the store" in more_said
+
+
+def test_an_exception_in_a_check(installed: Path, tmp_path: Path) -> None:
+    """A validator of a plug-in that fails is one line with page and line."""
+    shutil.copytree(installed, tmp_path / "broken")
+    module = tmp_path / "broken/sitegen_strip/__init__.py"
+    text = module.read_text(encoding="utf-8")
+    module.write_text(text.replace("        return levels\n", "        return {}[20]\n"), "utf-8")
+    write_site(tmp_path, CALL)
+    said = run(tmp_path / "broken", "-m", "sitegen", "build", folder=tmp_path, code=1)
+    assert (
+        "error: pages/index.md:3: strip of the package sitegen-strip failed: KeyError: 20" in said
+    )
+    assert "Traceback" not in said
 
 
 def test_a_wrong_call_is_told(installed: Path, tmp_path: Path) -> None:

@@ -92,14 +92,16 @@ def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
     blocks = picture.reshape(8, 2, 8, 2, 3).mean((1, 3)) @ [0.299, 0.587, 0.114]
     assert np.abs(first[..., 0] - blocks).max() < 1.5
     Image.new("L", (8, 8), 51).save(tmp_path / "grey.png")
-    image = read_image(tmp_path / "grey.png", small_card(channels=3))
+    image = read_image(
+        tmp_path / "grey.png", small_card(channels=3), (tmp_path / "grey.png").read_bytes()
+    )
     assert image.shape == (1, 3, 8, 8)
     assert set(image.flatten().tolist()) == {0.2}
     for width, height in ((8, 9), (7, 7)):
         Image.new("L", (width, height)).save(tmp_path / "odd.png")
         words = rf"odd\.png: is {width}×{height} pixels; .* least 8"
         with pytest.raises(RefusedError, match=words):
-            read_image(tmp_path / "odd.png", small_card())
+            read_image(tmp_path / "odd.png", small_card(), (tmp_path / "odd.png").read_bytes())
 
 
 def test_damaged_example(tmp_path: Path) -> None:

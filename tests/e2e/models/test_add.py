@@ -132,7 +132,7 @@ def test_questions_left_by_a_key(key: str) -> None:
     before = tree_hash(Path())
     code, told = answered([key])
     lines = told.replace("\r\n", "\n").removeprefix(PATIENCE).splitlines()
-    assert (code, lines[1:]) == (130, ["interrupted; what was finished is kept"])
+    assert (code, lines[1:]) == (130, ["interrupted; finished work is kept"])
     assert tree_hash(Path()) == before
 
 

@@ -107,7 +107,7 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
         assert words in told
     shown = capsys.readouterr().err
     assert "dots: step 3 of 3, loss" in shown
-    assert "dots: what it leaves unknown: done in " in shown
+    assert "dots: estimating its residual variance: done in " in shown
     before = traces(folder)
     again = train(pictures)[-1]
     assert "dots is finished" in again
@@ -118,7 +118,7 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
         assert ("levels = 3 there and 4 here" in str(refused.value)) == ("levels" in change)
     assert traces(folder) == before
     more = train(pictures, images=20)
-    assert any(line.startswith("going on after step 3 of 5") for line in more)
+    assert any(line.startswith("continuing after step 3 of 5") for line in more)
     assert read_card(folder).training["images_seen"] == 20
 
 
@@ -137,7 +137,7 @@ def test_stopped_while_it_measures(pictures: Path) -> None:
     with patch.object(console, "rendering", measuring), pytest.raises(SystemExit) as left:
         train_model("dots", short(pictures), console)
     assert left.value.code == 130
-    assert done == [("dots: what it leaves unknown", 3)]
+    assert done == [("dots: estimating its residual variance", 3)]
     assert not (folder / "model.toml").exists()
     train(pictures)
     assert load_model(folder).card.training["images_seen"] == 12
@@ -147,7 +147,7 @@ def test_a_short_training_is_warned_of(pictures: Path) -> None:
     """Fewer steps than the warm-up, and a last loss that a linear filter reaches, say so."""
     told = "\n".join(train(pictures))
     assert "3 steps are fewer than the 300 in which the learning rate rises" in told
-    assert re.search(r"the last loss, \S+, is no better than 1, which a linear filter", told)
+    assert re.search(r"the last loss, \S+, is no better than 1, that of a linear filter", told)
     folder = pictures.parent / "long"
     with patch.object(Run, "advance", lambda run: low(run)):
         told = "\n".join(train(pictures, warmup_steps=2, output=folder))
@@ -206,8 +206,8 @@ def test_signals_save_first(
     assert not (pictures.parent / "run/model.toml").exists()
     told = capsys.readouterr().err
     assert "stopped after step 2 of 3" in told
-    assert "the same command goes on from there" in told
-    assert any(line.startswith("going on after step 2 of 3") for line in train(pictures))
+    assert "run the same command to continue" in told
+    assert any(line.startswith("continuing after step 2 of 3") for line in train(pictures))
 
 
 def test_process_killed_and_terminated(pictures: Path) -> None:
@@ -225,7 +225,7 @@ def test_process_killed_and_terminated(pictures: Path) -> None:
         assert process.returncode == code
         assert "Traceback" not in rest
         assert "leaked" not in rest  # as Triton says at its end
-        assert ("the same command goes on" in rest) == (number != signal.SIGKILL)
+        assert ("run the same command" in rest) == (number != signal.SIGKILL)
     assert torch.load(run / "training.pt")["step"] >= 1
 
 
@@ -323,7 +323,7 @@ def test_beginning(pictures: Path) -> None:
     assert made.beginning is not None
     assert {name[:8] for name in made.beginning.weights} == {"bands.0.", "bands.1.", "bands.2."}
     one = {**large, "networks": "one", "init": str(pictures.parent / "run")}
-    with pytest.raises(RefusedError, match="run are of another network"):
+    with pytest.raises(RefusedError, match="run are for another network"):
         prepare("dots", short(pictures, **one))
     assert len(load_model(pictures.parent / "run").networks) == 3
 
@@ -360,7 +360,7 @@ def test_ddpm(pictures: Path) -> None:
     options = {"kind": "ddpm", "optimizer": "muon", "output": folder}
     told = "\n".join(train(pictures, init=str(parent), **options))
     assert "3 levels, DDPM" in told
-    assert "sees no noise" in told
+    assert "cannot see noise" in told
     card = read_card(folder)
     assert isinstance(load_model(folder), DiffusionModel)
     assert not (folder / "prior.safetensors").exists()

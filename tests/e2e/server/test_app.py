@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,14 @@ import pytest
 from PIL import Image
 
 from sitegen.server.app import media_type
-from tests.support.builders import INDEX, environment, temporaries, write_page, write_site
+from tests.support.builders import (
+    INDEX,
+    children,
+    environment,
+    temporaries,
+    write_page,
+    write_site,
+)
 from tests.support.previewing import WAIT_S, Running, running, wait_for
 
 
@@ -60,8 +68,7 @@ def test_ranges(served: Running) -> None:
     beyond = served.ask(path, Range=f"bytes={len(whole)}-")
     assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{len(whole)}")
     head = served.ask(path, "HEAD")
-    odd = [served.ask(path, Range=asked) for asked in ("items=0-1", "none")]
-    for answer in (served.ask(path), head, *odd):
+    for answer in (served.ask(path), head):
         assert (answer.status, answer.headers["accept-ranges"]) == (200, "bytes")
         assert answer.headers["content-length"] == str(len(whole))
         assert answer.headers["content-type"] == "video/mp4"
@@ -222,8 +229,56 @@ def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pau
             process.send_signal(number)
             said, errors = process.communicate(timeout=8)
     assert (process.returncode, said) == (code, "")
-    assert errors == f"{words}; what was finished is kept\n"
+    assert errors == f"{words}; finished work is kept\n"
     assert temporaries(root) == []
+
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}\n{{ b }}{% endfor %}{% endfor %}"
+STUCK = "{{ 10**(10**9) }}"  # one operation, which no signal interrupts
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("endless", [ENDLESS, STUCK])
+def test_page_that_never_ends(tmp_path: Path, endless: str) -> None:
+    """The last good page stays, then the error names the page; a signal ends it within 2 s."""
+    root = write_site(tmp_path / "site").parent
+    config, page = root / "site.toml", root / "pages/index.md"
+    words, limit = page.read_text(), "4"
+    with serving("--config", config, "--port", "0", "-q", FAKE_LIMIT=limit) as process:
+        assert process.stdout is not None
+        address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
+        assert address is not None
+
+        def shown(path: str = "") -> str:
+            with urllib.request.urlopen(f"{address[0]}{path}", timeout=1) as answer:
+                return str(answer.read(2000), "utf-8")
+
+        wait_for(lambda: (root / "build/index.html").exists(), "settling")
+        page.write_text(f"# Title\n\n{endless}\n")
+        told = "pages/index.md:4: takes" if endless == ENDLESS else "pages/index.md: takes"
+        wait_for(lambda: told in events(address[0]) and "<title>" in shown(), "the error")
+        page.write_text(words)
+        wait_for(lambda: "takes" not in events(address[0]), "its end")
+        page.write_text(f"# Title\n\n{endless}\n\n")
+        wait_for(lambda: page_process_is_busy(process.pid), "rendering")
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+        assert time.monotonic() - started < 2
+    assert process.returncode == 143
+    assert errors.endswith("terminated; finished work is kept\n")
+
+
+def events(address: str) -> str:
+    """The first event of the preview: its state."""
+    with urllib.request.urlopen(f"{address}_sitegen/events", timeout=5) as answer:
+        return b"".join(answer.readline() for _ in range(2)).decode()
+
+
+def page_process_is_busy(pid: int) -> bool:
+    """Whether a child of `serve` computes."""
+    states = (Path(f"/proc/{child}/stat").read_text() for child in children(pid))
+    return any(state.rpartition(")")[2].split()[0] == "R" for state in states)
 
 
 @pytest.mark.fault(27)

@@ -1,13 +1,12 @@
-"""Figures are rendered in a process of their own: it is told what to do, and never outlives us."""
+"""Figures are rendered in a process of their own, which is reused and never outlives its parent."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +15,15 @@ import pytest
 from sitegen.builder.context import BuildContext, BuildOptions, prepare
 from sitegen.core.errors import PlatformError, TargetError
 from sitegen.core.progress import Advance
-from sitegen.server import rendering
-from sitegen.server.rendering import Dropped, RenderedApart
-from tests.support.builders import CPU, INDEX, children, environment, temporaries, write_page
-from tests.support.fakecli import RENDER
+from sitegen.server.rendering import Dropped, SubprocessRenderer
+from tests.support.builders import (
+    CPU,
+    INDEX,
+    FakeRenderer,
+    environment,
+    temporaries,
+    write_page,
+)
 from tests.support.paths import ROOT
 from tests.support.previewing import wait_for
 from tests.support.reporters import Silent
@@ -53,48 +57,51 @@ def context(config: Path) -> BuildContext:
     return prepare(config, BuildOptions(CPU))
 
 
+Make = Callable[[FakeRenderer], SubprocessRenderer]
+
+
 @pytest.fixture
-def apart(config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RenderedApart]:
-    """What renders its figures, with the fake renderer."""
-    monkeypatch.setattr(rendering, "COMMAND", ["-m", "tests.support.fakecli", RENDER])
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    before = {*children()}
-    apart = RenderedApart(config, BuildOptions(CPU))
-    yield apart
-    apart.rest()
-    assert {*children()} <= before
+def make(config: Path) -> Iterator[Make]:
+    """Makes what renders its figures; its process has ended after the test."""
+    made = list[SubprocessRenderer]()
+
+    def make(renderer: FakeRenderer) -> SubprocessRenderer:
+        made.append(SubprocessRenderer(config, BuildOptions(CPU), renderer))
+        return made[-1]
+
+    yield make
+    for apart in made:
+        pid = apart.pid
+        apart.shutdown()
+        assert pid is None or not Path(f"/proc/{pid}").exists()
 
 
-def process_of(apart: RenderedApart) -> "subprocess.Popen[str]":
-    """The process that it has."""
-    assert apart._process is not None
-    return apart._process
-
-
-def test_one_process_for_all_until_it_rests(
-    context: BuildContext, apart: RenderedApart, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The figures of a site come out of one process, dropped ones between them, with all steps."""
-    monkeypatch.setenv("FAKE_PAUSE", "0.5")  # so that it hears that a figure is dropped in time
+def test_one_process_for_all_until_it_rests(context: BuildContext, make: Make) -> None:
+    """One process renders all figures; one that is dropped ends it, and leaves no temporary."""
+    apart = make(FakeRenderer(pause=0.2))
     first, second = context.figures
     report = Steps()
     (record,) = apart(context, first, report).values()
     assert report.steps == len(record.levels) == 5
-    process = process_of(apart)
+    pid = apart.pid
+    apart(context, first, Steps())
+    assert apart.pid == pid
     with pytest.raises(Dropped):
         apart(context, second, Steps(drop=1))
+    assert apart.pid is None
     store = context.store()
     assert store.get(second.request_digest) is None
+    assert temporaries(context.site.root) == []
     apart(context, second, Steps())
     assert store.get(second.request_digest) is not None
-    assert process_of(apart) is process
-    apart.rest()
-    assert process.returncode is not None
+    apart.shutdown()
+    assert apart.pid is None
     assert temporaries(context.site.root) == []
 
 
-def test_another_site_by_now(context: BuildContext, apart: RenderedApart) -> None:
-    """What the pages do not ask for any more is no failure; a mistake in them is told."""
+def test_another_site_by_now(context: BuildContext, make: Make) -> None:
+    """A figure that the pages no longer have is no failure; a mistake in them is reported."""
+    apart = make(FakeRenderer())
     first, second = context.figures
     write_page(context.site.root / "site.toml", INDEX)
     with pytest.raises(Dropped):
@@ -105,15 +112,26 @@ def test_another_site_by_now(context: BuildContext, apart: RenderedApart) -> Non
         apart(context, second, Steps())
 
 
-def test_failures_have_words(
-    context: BuildContext, apart: RenderedApart, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A figure that fails, and a process that is killed: in words, and the next one goes well."""
+class Broken(FakeRenderer):
+    """A renderer with a bug, in an exception that cannot be pickled."""
+
+    def render_job(self, figure: object) -> None:  # type: ignore[override]
+        """Fail."""
+
+        class Local(Exception):
+            pass
+
+        raise Local("no such thing")
+
+
+def test_failures_have_words(context: BuildContext, make: Make) -> None:
+    """A figure that fails, a bug, and a process that is killed: in words; the next one works."""
     first, second = context.figures
-    monkeypatch.setenv("FAKE_FAIL", second.figure.id)
+    apart = make(FakeRenderer(fail=second.figure.id))
     with pytest.raises(TargetError, match=r"index\.md:\d+: second: the third frame went wrong"):
         apart(context, second, Steps())
-    monkeypatch.setenv("FAKE_FAIL", "")
+    with pytest.raises(TargetError, match="Local: no such thing"):
+        make(Broken())(context, second, Steps())
 
     class Killer(Steps):
         def detail(self, line: str) -> None:
@@ -121,22 +139,19 @@ def test_failures_have_words(
 
         @contextmanager
         def rendering(self, title: str, steps: int) -> Iterator[Advance]:
-            os.kill(process_of(apart).pid, signal.SIGKILL)
+            assert apart.pid is not None
+            os.kill(apart.pid, signal.SIGKILL)
             yield lambda: None
 
     with pytest.raises(PlatformError, match=r"was killed \(SIGKILL\), perhaps because memory is"):
         apart(context, first, Killer())
-    apart(context, second, Steps())
     apart(context, first, Steps())
 
 
-@pytest.mark.parametrize("deaf", ["", "yes"])
-def test_stopped_from_another_thread(
-    context: BuildContext, apart: RenderedApart, monkeypatch: pytest.MonkeyPatch, deaf: str
-) -> None:
-    """Deep in a frame that takes a minute, it leaves off at once, also if it hears no signal."""
-    monkeypatch.setenv("FAKE_PAUSE", "60")
-    monkeypatch.setenv("FAKE_DEAF", deaf)
+@pytest.mark.parametrize("deaf", [False, True])
+def test_stopped_from_another_thread(context: BuildContext, make: Make, deaf: bool) -> None:
+    """Deep in a frame that takes a minute, it stops at once, even if it ignores the signal."""
+    apart = make(FakeRenderer(pause=60, deaf=deaf))
     ended = list[BaseException]()
 
     def render() -> None:
@@ -156,23 +171,29 @@ def test_stopped_from_another_thread(
     assert deaf or temporaries(context.site.root) == []
 
 
-def test_it_does_not_outlive_who_asked(context: BuildContext, tmp_path: Path) -> None:
-    """Killed as a whole, the one who asked leaves no process behind that goes on."""
-    told: dict[str, object] = {"device": "cpu", "config": str(context.site.root / "site.toml")}
-    told |= {"precision": "float32", "offline": False}
-    ask = {"figure": context.figures[0].request_digest}
-    command = [sys.executable, "-m", "tests.support.fakecli", RENDER, json.dumps(told)]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env=environment(FAKE_PAUSE="60"),
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(ask) + "\n")
-        process.stdin.flush()
-        wait_for(lambda: list(context.site.root.rglob(".sitegen-tmp-*")), "rendering")
-        process.stdin.close()
-        assert process.wait(30) == 143
-    assert temporaries(context.site.root) == []
+PARENT = """
+import sys
+from pathlib import Path
+from sitegen.builder.context import BuildOptions, prepare
+from sitegen.server.rendering import SubprocessRenderer
+from tests.support.builders import CPU, FakeRenderer
+from tests.support.reporters import Silent
+
+if __name__ == "__main__":
+    config, options = Path(sys.argv[1]), BuildOptions(CPU)
+    context = prepare(config, options)
+    apart = SubprocessRenderer(config, options, FakeRenderer(pause=60))
+    apart(context, context.figures[0], Silent())
+"""
+
+
+def test_it_does_not_outlive_its_parent(context: BuildContext, tmp_path: Path) -> None:
+    """When the parent is killed, its process removes its temporaries and ends."""
+    program = tmp_path / "parent.py"
+    program.write_text(PARENT)
+    command = [sys.executable, str(program), str(context.site.root / "site.toml")]
+    root = context.site.root
+    with subprocess.Popen(command, env=environment(PYTHONPATH=str(ROOT))) as process:
+        wait_for(lambda: list(root.rglob(".sitegen-tmp-*")), "rendering")
+        process.kill()
+    wait_for(lambda: temporaries(root) == [], "its end")

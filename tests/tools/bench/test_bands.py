@@ -40,5 +40,5 @@ def test_command(
     assert lines[2].startswith("| real images |")
     assert lines[3].startswith("| samples from level ")
     noise = write_ddpm(tmp_path / "noise", image_size=28)
-    with pytest.raises(SystemExit, match="is no model of heat dissipation"):
+    with pytest.raises(SystemExit, match="is not a model of heat dissipation"):
         bands.main([str(noise), *places])

@@ -52,7 +52,7 @@ def test_data_and_their_digest(data_folder: Path, tmp_path: Path) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "cut": (lambda data: data[:-1], "holds 199 values where its header says 200"),
+    "cut": (lambda data: data[:-1], "has 199 values, but its header says 200"),
     "other format": (lambda data: b"PNG" + data[3:], "not an idx file"),
     "empty": (lambda _: b"", "not an idx file"),
 }
@@ -144,7 +144,7 @@ def test_faces_are_drawn_once(
     with pytest.raises(SystemExit, match=r"node draw\.mjs.*exit code 3"):
         fetch.draw_faces(folder)
     (npm / "bin" / "node").write_text("#!/bin/sh\n")
-    with pytest.raises(SystemExit, match="not the faces that everyone has: train-images"):
+    with pytest.raises(SystemExit, match="not the expected faces: train-images"):
         fetch.draw_faces(folder)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SystemExit, match="install node and npm"):

@@ -14,6 +14,7 @@ from sitegen.core.files import digest
 from sitegen.figures.base import Figure
 from sitegen.html import social_card
 from sitegen.media.jobs import RenderJob
+from sitegen.media.manifest import MediaFile
 from tests.support.builders import INDEX, Builder, traces, write_page, write_site
 from tests.support.fabricated import MP4, draw_poster, make_site
 
@@ -97,18 +98,17 @@ CARDED = 'title = "Generative Modelling"\nbase_url = "https://example.org/"\n'
 
 
 def test_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The card follows the title, the backdrop does not; what the store has is not drawn again."""
+    """The card follows the title; what the store has is not drawn again."""
     draw_poster(tmp_path / "poster.webp")
-    sha256 = digest(tmp_path / "poster.webp")
-    posters = {sha256: tmp_path / "poster.webp"}
+    path = tmp_path / "poster.webp"
+    poster = MediaFile("poster.webp", 1, digest(path), 8, 8)
     site, store = make_site(tmp_path, CARDED), Store(tmp_path / "store")
-    first = draw(site, posters, sha256, store)
-    other = draw(make_site(tmp_path, CARDED.replace("Gen", "Deg")), posters, sha256, store)
-    assert (first.card != other.card, first.backdrops == other.backdrops) == (True, True)
-    monkeypatch.delattr(social_card, "backdrop")
+    first = draw(site, poster, path, store)
+    other = draw(make_site(tmp_path, CARDED.replace("Gen", "Deg")), poster, path, store)
+    assert first.card != other.card
     monkeypatch.delattr(social_card, "card")
-    assert draw(site, posters, sha256, store) == first
-    assert len(first.files) == 2
+    assert draw(site, poster, path, store) == first
+    assert len(first.files) == 1
     for file in first.files:
         assert file.path.rpartition(".")[0].endswith(digest(store.object(file))[:8])
-    assert draw(make_site(tmp_path, 'title = "T"'), {}, None, store).files == ()
+    assert draw(make_site(tmp_path, 'title = "T"'), None, None, store).files == ()

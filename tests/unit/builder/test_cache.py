@@ -8,8 +8,8 @@ from unittest.mock import Mock
 import pytest
 
 from sitegen.builder.cache import ReadOnlyStore, Store
-from sitegen.core.errors import PlatformError, TargetError
-from sitegen.core.files import host_mark
+from sitegen.core.errors import ConfigError, PlatformError, TargetError
+from sitegen.core.files import host_id
 from tests.support.builders import traces
 from tests.support.records import CONTENT, KEY, make_record, sources
 
@@ -46,7 +46,8 @@ def test_what_was_put_is_got(filled: Filled, tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o444
     assert filled.warnings == []
     digests = [file.sha256 for file in filled.record.files.values()]
-    expected = {filled.root / "objects" / each[:2] / each for each in digests} | {filled.path}
+    expected = {filled.root / "objects" / each[:2] / each for each in digests}
+    expected |= {filled.path, filled.root / ".sitegen-store"}
     assert {each for each in filled.root.rglob("*") if each.is_file()} == expected
     before = traces(filled.root)
     filled.store.put(KEY, filled.record, filled.sources)
@@ -81,24 +82,18 @@ def test_damaged_record_is_a_miss(filled: Filled) -> None:
     for data in [b"[]", b"1", b"\xff", b"[" * 99999, b'{"sha256": 1}', b"{}", b"\0"]:
         filled.path.write_bytes(data)
         assert filled.store.get(KEY) is None
-        assert (filled.root / "quarantine" / filled.path.name).read_bytes() == data
-        assert not filled.path.exists()
+        assert filled.path.read_bytes() == data
 
 
 @pytest.mark.fault(7)
-@pytest.mark.parametrize("damage", ["bit", "cut", "longer", "empty", "folder"])
+@pytest.mark.parametrize("damage", ["bit", "cut", "longer", "empty"])
 def test_damaged_object_is_a_miss_and_is_mended(filled: Filled, damage: str) -> None:
-    """One bit, a missing end, more bytes: quarantine, a warning that names it, and put mends it."""
+    """One bit, a missing end, more bytes: a warning that names it, and put replaces it."""
     path, data = filled.store.object(filled.record.files["gif"]), CONTENT["gif"]
     path.unlink()
-    if damage == "folder":
-        path.mkdir()
-    else:
-        turned = data[:-1] + bytes([data[-1] ^ 1])
-        path.write_bytes({"bit": turned, "cut": data[:-1], "longer": data + b"x"}.get(damage, b""))
+    turned = data[:-1] + bytes([data[-1] ^ 1])
+    path.write_bytes({"bit": turned, "cut": data[:-1], "longer": data + b"x"}.get(damage, b""))
     assert filled.store.get(KEY) is None
-    assert not path.exists()
-    assert (filled.root / "quarantine" / path.name).exists()
     assert len(filled.warnings) == 1
     assert str(path) in filled.warnings[0]
     filled.store.put(KEY, filled.record, filled.sources)
@@ -106,6 +101,28 @@ def test_damaged_object_is_a_miss_and_is_mended(filled: Filled, damage: str) -> 
     path.unlink()
     assert filled.store.get(KEY) is None
     assert f"{path} is missing" in filled.warnings[1]
+
+
+@pytest.mark.parametrize("part", ["objects", "records"])
+def test_a_link_or_folder_in_the_store_is_not_replaced(
+    filled: Filled, tmp_path: Path, part: str
+) -> None:
+    """A link or folder under the name of an entry is named, and stays with what it leads to."""
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    path = filled.path if part == "records" else filled.store.object(filled.record.files["gif"])
+    path.unlink()
+    path.symlink_to(mine)
+    assert filled.store.get(KEY) is None
+    with pytest.raises(PlatformError, match=f"{path.name}: it is a symbolic link"):
+        filled.store.put(KEY, filled.record, filled.sources)
+    assert (path.is_symlink(), mine.read_text()) == (True, "mine")
+    path.unlink()
+    (path / "more").mkdir(parents=True)
+    assert filled.store.get(KEY) is None
+    with pytest.raises(PlatformError, match=path.name):
+        filled.store.put(KEY, filled.record, filled.sources)
+    assert (path / "more").is_dir()
 
 
 def test_source_that_is_not_what_the_record_says(
@@ -134,19 +151,19 @@ def test_source_that_is_not_what_the_record_says(
         with pytest.raises(PlatformError, match="No space left"):
             store.put(KEY, make_record(), paths)
     assert store.get(KEY) is None
-    assert list((tmp_path / "full" / "work").iterdir()) == []
+    assert list((tmp_path / "full").glob("*")) == []
     (tmp_path / "store").write_bytes(b"")
     store = Store(tmp_path / "store")
     assert store.get(KEY) is None
-    with pytest.raises(PlatformError, match="store"):
+    with pytest.raises(ConfigError, match="store: is not a folder"):
         store.put(KEY, make_record(), paths)
-    with pytest.raises(PlatformError, match="store"), store.workspace():
+    with pytest.raises(ConfigError, match="store: is not a folder"), store.workspace():
         pass
 
 
 def test_workspaces(filled: Filled) -> None:
     """A workspace lies in the store and goes away; a store that only reads changes nothing."""
-    left = filled.root / "work" / f".sitegen-tmp-{host_mark()}-999999999-1-abc"
+    left = filled.root / "work" / f".sitegen-tmp-{host_id()}-999999999-1-abc"
     left.mkdir(parents=True)
     with filled.store.workspace() as folder:
         assert filled.root in folder.parents

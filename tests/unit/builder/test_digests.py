@@ -48,7 +48,7 @@ def test_preset_without_its_checkpoint(built: Builder, monkeypatch: pytest.Monke
     before = built.site_hash()
     leave(built)
     done = built(offline=True, strict=True)
-    assert (done.reused, done.left_out) == (("cifar-trajectories",), ())
+    assert (done.reused, done.omitted) == (("cifar-trajectories",), ())
     assert built.site_hash() == before
     monkeypatch.setattr(context, "environment", lambda compute_target: {"device": "cuda"})
     assert built().reused
@@ -85,11 +85,11 @@ def test_notes_that_do_not_fit(built: Builder) -> None:
     note = path.read_text()
     for text in (note[:-9], f"[{note}]", "[" * 10_000, note.replace('"weights":"', '"weights":"x')):
         path.write_text(text)
-        assert built(offline=True).left_out
+        assert built(offline=True).omitted
     path.write_text(note)
-    assert not built(offline=True).left_out
+    assert not built(offline=True).omitted
     built.config.write_text(SITE.replace("cifar.pth", "longer.pth"))
-    (absent,) = built(offline=True).left_out
+    (absent,) = built(offline=True).omitted
     assert absent.startswith("cifar (")
     assert "video" not in (built.output / "index.html").read_text()
 

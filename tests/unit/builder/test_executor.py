@@ -14,7 +14,7 @@ from sitegen.builder.cache import Store
 from sitegen.builder.executor import Renderer, RenderExecutor, naming
 from sitegen.builder.plan import PlannedFigure
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.errors import LockedError, RefusedError, TargetError
+from sitegen.core.errors import LockedError, PlatformError, RefusedError, TargetError
 from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, write_still
@@ -145,23 +145,15 @@ def test_work_comes_before_frames_and_stills_after_them(tmp_path: Path) -> None:
 
 
 def test_what_was_finished_is_kept(tmp_path: Path) -> None:
-    """Figures before a failure are kept, no half clip is; others end, and the cause is told."""
+    """Figures before and after a failure are kept, no half clip is, and the cause is told."""
     store = Store(tmp_path)
     with pytest.raises(TargetError, match="figure-7: 2 frames for 3 levels"):
         executor(Counting(), tmp_path).render([planned(7)], 1)
     assert store.get(planned(7).request_digest) is None
     with pytest.raises(RefusedError, match=r"^index\.md:13: figure-13: broke down$"):
         executor(Counting(), tmp_path).render([planned(1), planned(13), planned(2)], 1)
-    assert store.get(planned(1).request_digest) is not None
-    assert store.get(planned(2).request_digest) is None
-    assert temporaries(tmp_path) == []
-    renderer = Counting(pause=0.2)
-    with pytest.raises(RefusedError, match="figure-13: broke down"):
-        executor(renderer, tmp_path / "more").render(
-            [planned(1), planned(13), planned(2), planned(3)], 2
-        )
-    assert renderer.frames.get("figure-1", 0) < 3
-    assert "figure-3" not in renderer.frames
+    for seed in (1, 2):
+        assert store.get(planned(seed).request_digest) is not None
     assert temporaries(tmp_path) == []
     for kind in [RefusedError, TargetError, LockedError]:
         with (
@@ -251,8 +243,56 @@ def test_what_was_sampled_is_finished_where_the_next_fails(tmp_path: Path) -> No
     with pytest.raises(RefusedError, match="figure-13: broke down"):
         executor(Both(), tmp_path).render([planned(1), planned(13), planned(2)], 1)
     assert Store(tmp_path).get(planned(1).request_digest) is not None
-    assert Store(tmp_path).get(planned(2).request_digest) is None
     assert temporaries(tmp_path) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_figure_that_fails_is_told(tmp_path: Path, workers: int) -> None:
+    """Those that fail are reported together, in page order, after the others are finished."""
+    figures = [planned(seed) for seed in (13, 1, 7, 2)]
+    with pytest.raises(RefusedError) as caught:
+        executor(Counting(), tmp_path).render(figures, workers)
+    first, second = str(caught.value).splitlines()
+    assert first == "index.md:13: figure-13: broke down"
+    assert second == "index.md:7: figure-7: 2 frames for 3 levels"
+    assert all(Store(tmp_path).get(planned(seed).request_digest) for seed in (1, 2))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_ends_the_build(tmp_path: Path, workers: int) -> None:
+    """What the machine lacks, other figures would lack, too; those under way stop."""
+
+    def encode(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
+        """Find no room."""
+        next(iter(frames))
+        raise PlatformError("no room")
+
+    renderer = Counting(pause=0.2)
+    made = RenderExecutor(renderer, Store(tmp_path), Silent(), HERE, encode)
+    with pytest.raises(PlatformError, match=r"figure-\d: no room$"):
+        made.render([planned(seed) for seed in range(1, 7)], workers)
+    assert "figure-6" not in renderer.frames
+    assert temporaries(tmp_path) == []
+
+
+def test_an_error_of_a_class_of_its_own(tmp_path: Path) -> None:
+    """A subclass of another package keeps its meaning, whatever its arguments are."""
+
+    class OwnError(RefusedError):
+        """Takes two arguments."""
+
+        def __init__(self, one: str, other: str) -> None:
+            super().__init__(f"{one} and {other}")
+
+    class Own(Counting):
+        """Raises it."""
+
+        def _frames(self, figure: Figure, spec: dict[str, int]) -> Iterator[Frame]:
+            yield np.zeros((8, 8, 3), np.uint8)
+            raise OwnError("this", "that")
+
+    with pytest.raises(RefusedError, match=r"^index\.md:1: figure-1: this and that$"):
+        executor(Own(), tmp_path).render([planned(1)], 1)
 
 
 def test_an_encoder_that_fails_ends_the_sampling(tmp_path: Path) -> None:
@@ -266,8 +306,8 @@ def test_an_encoder_that_fails_ends_the_sampling(tmp_path: Path) -> None:
 
     made = RenderExecutor(renderer, Store(tmp_path), Silent(), HERE, encode)
     with pytest.raises(TargetError, match=r"^index\.md:1: figure-1: no encoder$"):
-        made.render([planned(1), planned(2)], 1)
-    assert "figure-2" not in renderer.frames
+        made.render([planned(1)], 1)
+    assert renderer.frames.get("figure-1", 0) < 3
 
 
 def test_an_interruption_reaches_the_sampling(tmp_path: Path) -> None:

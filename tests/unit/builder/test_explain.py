@@ -19,7 +19,7 @@ def test_stores(built: Builder, tmp_path: Path) -> None:
     again = Builder(write_site(tmp_path / "another machine/deeper"))
     again()
     for each in (built, again):
-        for own in ("lock", "speeds.json", "used.json"):  # which git is told to pass by
+        for own in ("lock", "speeds.json"):  # which git is told to pass by
             (each.root / ".sitegen" / own).unlink()
     assert tree_hash(again.root / ".sitegen") == tree_hash(built.root / ".sitegen")
     for path in (built.root / ".sitegen").rglob("*.json"):

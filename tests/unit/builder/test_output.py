@@ -2,15 +2,16 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sitegen.builder.output import (
     CopiedFile,
     Tree,
-    clean,
     is_current,
     open_path,
     put_tree,
@@ -18,12 +19,22 @@ from sitegen.builder.output import (
     require_room,
     weight,
 )
+from sitegen.builder.placing import KEPT
+from sitegen.builder.prune import clean, clean_old, clean_unused
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, TargetError
-from sitegen.core.files import digest_bytes, host_mark
+from sitegen.core.files import digest_bytes, host_id
 from sitegen.core.locks import lock
 from sitegen.media.manifest import MediaFile
-from tests.support.builders import Builder, temporaries, traces, tree_hash, write_site
+from tests.support.builders import (
+    INDEX,
+    Builder,
+    temporaries,
+    traces,
+    tree_hash,
+    write_page,
+    write_site,
+)
 
 CLIP = b"moving pictures"
 MANIFEST = b'{"version": 1, "figures": []}'
@@ -251,30 +262,32 @@ def test_opened_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:
     assert copy.opened() is None
 
 
-DEAD = f".sitegen-tmp-{host_mark()}-99999999-1-0a"
+DEAD = f".sitegen-tmp-{host_id()}-99999999-1-0a"
 
 
 def test_clean(built: Builder, tmp_path: Path) -> None:
     """The built folder goes, the store when asked; nothing of others, nor during a build."""
     store = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
     removed = clean(load_site(built.config))
-    assert removed == [str(built.output)]
+    assert removed == [f"removed {built.output}"]
     assert {*os.listdir(built.root)} == {".sitegen", "models", "pages", "site.toml"}
     after = traces(built.root / ".sitegen/objects") | traces(built.root / ".sitegen/records")
     assert after == store
     assert built().rendered == ()
     built.output.rename(tmp_path / "elsewhere")
     built.output.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="nothing was removed"):  # nobody knows who wrote that
+        clean(load_site(built.config))
+    built.output.unlink()
+    shutil.rmtree(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    built.output.symlink_to(tmp_path / "elsewhere")
+    built()
     clean(load_site(built.config))
     assert built.output.is_symlink()
     assert not (tmp_path / "elsewhere").exists()
-    mine = built.root / ".sitegen/mine.txt"
-    mine.write_text("mine")
     clean(load_site(built.config), store=True)
-    assert {*os.listdir(mine.parent)} == {"lock", "mine.txt"}
-    mine.unlink()
-    clean(load_site(built.config), store=True)
-    assert not mine.parent.exists()
+    assert not (built.root / ".sitegen").exists()
     assert built().rendered == ("tiny-trajectories",)
     with lock(built.root / ".sitegen/lock"), pytest.raises(LockedError):
         clean(load_site(built.config))
@@ -290,37 +303,118 @@ def test_clean(built: Builder, tmp_path: Path) -> None:
     assert traces(site.root) == before
 
 
+@pytest.mark.fault(38)
 def test_files_of_others_in_the_built_folder(built: Builder) -> None:
-    """A build keeps them elsewhere and says so, `clean` removes nothing; what sitegen made goes."""
+    """A build keeps them outside the store, a link as a link; `clean` refuses until then."""
     own = {"notes.txt": "words", "media/plan.png": "mine", "hand/index.html": "<p>mine</p>"}
-    for name, text in {**own, "media/old-01234567.mp4": "old", ".DS_Store": "junk"}.items():
+    for name, text in {**own, ".DS_Store": "junk"}.items():
         (built.output / name).parent.mkdir(exist_ok=True)
         (built.output / name).write_text(text)
     (built.output / "circle").symlink_to("circle")
     before = traces(built.root)
-    with pytest.raises(ConfigError, match=r"build/notes\.txt: sitegen did not make this"):
+    with pytest.raises(ConfigError, match=rf"notes\.txt: was not.*\n.*{KEPT}/"):
         clean(load_site(built.config))
     assert traces(built.root) == before
     assert built().changed
-    told = [line for line in built.report.lines if "sitegen did not make this" in line]
-    assert [line.split(f"{built.output}/")[1].split(":")[0] for line in told] == sorted(own)
-    for name, text in own.items():
-        assert (built.root / ".sitegen/quarantine" / name).read_text() == text
+    told = [line for line in built.report.lines if "was not written by sitegen" in line]
+    names = [line.split(f"{built.output}/")[1].split(":")[0] for line in told]
+    assert names == sorted([*own, "circle"])
+    kept = built.root / KEPT / "1"
+    assert {name: (kept / name).read_text() for name in own} == own
+    assert os.readlink(kept / "circle") == "circle"
     assert not (built.output / "notes.txt").exists()
     assert not built().changed
-    assert clean(load_site(built.config)) == [str(built.output)]
+    assert clean(load_site(built.config)) == [f"removed {built.output}"]
+    assert not (kept / ".DS_Store").exists()
+
+
+@pytest.mark.fault(38)
+def test_rescued_files_stay(built: Builder) -> None:
+    """Two of one name, and a folder named as a file was, are numbered; no command removes them."""
+    for text in ("first", "second"):
+        (built.output / "notes").write_text(text)
+        assert built().changed
+    (built.output / "notes").mkdir()
+    (built.output / "notes/more.txt").write_text("third")
+    assert built().changed
+    clean_unused(built.config)
+    clean_old(built.config, 0)
+    clean(load_site(built.config), store=True)
+    assert not (built.root / ".sitegen").exists()
+    built()
+    kept = sorted((built.root / KEPT).rglob("*"))
+    assert [path.read_text() for path in kept if path.is_file()] == ["first", "second", "third"]
+
+
+@pytest.mark.fault(38)
+def test_a_page_that_was_edited_in_the_built_folder(built: Builder) -> None:
+    """An edit of a built page, or of its media, is reported and kept when the site is built."""
+    page = built.output / "index.html"
+    clip = next((built.output / "media").glob("*.mp4"))
+    page.write_text(page.read_text().replace("Words.", "Words by hand."))
+    clip.write_bytes(b"cut by hand")
+    with pytest.raises(ConfigError, match=r"build/index\.html: was not written by sitegen, or was"):
+        clean(load_site(built.config))
+    assert built().changed
+    assert any("build/index.html: was not written" in line for line in built.report.lines)
+    kept = built.root / KEPT / "1"
+    assert "Words by hand." in (kept / "index.html").read_text()
+    assert (kept / "media" / clip.name).read_bytes() == b"cut by hand"
+    write_page(built.config, "Other words.\n")
+    assert built().changed
+    assert not (built.root / KEPT / "2").exists()
+
+
+@pytest.mark.fault(4)
+def test_a_read_only_store_stops_no_build(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that may not be written serves a build that renders nothing."""
+    store = built.root / ".sitegen"
+    (store / "lock").unlink()
+    write_page(built.config, INDEX.replace("Words.", "Other words."))
+    before = traces(store)
+    access = os.access
+
+    def read_only(path: Path, mode: int) -> bool:
+        return access(path, mode) and not (mode & os.W_OK and Path(path) == store)
+
+    opened, replaced, utime = os.open, Path.replace, os.utime
+
+    def refuse(function: Callable[..., object], at: int = 0) -> Callable[..., object]:
+        def call(*words: Any, **more: Any) -> object:
+            if store in Path(words[at]).parents:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(words[at]))
+            return function(*words, **more)
+
+        return call
+
+    monkeypatch.setattr(os, "access", read_only)
+    monkeypatch.setattr(os, "utime", refuse(utime))
+    monkeypatch.setattr(Path, "replace", refuse(replaced, 1))
+
+    def read(path: Path, flags: int, *more: Any, **named: Any) -> object:
+        function = refuse(opened) if flags & os.O_CREAT else opened
+        return function(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", read)
+    assert built().changed
+    assert "Other words." in (built.output / "index.html").read_text()
+    shutil.rmtree(built.output)
+    assert built().changed
+    assert traces(store) == before
+    write_page(built.config, INDEX.replace("count=4", "count=9"))
+    built.refused(PlatformError, "Read-only file system")
 
 
 @pytest.mark.fault(1)
 def test_leftovers_of_the_dead_go(built: Builder) -> None:
     """What killed builds left beside the output and in the store; that of the living stays."""
-    living = f".sitegen-tmp-{host_mark()}-{os.getpid()}-0-0a"
+    living = f".sitegen-tmp-{host_id()}-{os.getpid()}-0-0a"
     folders = (built.root, built.root / ".sitegen", built.root / ".sitegen/work")
     for folder in folders:
         (folder / DEAD).mkdir()
         (folder / living).mkdir()
     removed = clean(load_site(built.config))
-    assert {Path(path).name for path in removed} == {DEAD, "build"}
+    assert {Path(line).name for line in removed} == {DEAD, "build"}
     for folder in folders:
         assert (folder / living).exists()
         assert not (folder / DEAD).exists()

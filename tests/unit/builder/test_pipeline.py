@@ -20,7 +20,7 @@ from sitegen.builder.placing import kept
 from sitegen.builder.plan import environment
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
-from sitegen.core.files import canonical_json, digest, digest_bytes, host_mark, temporary_path
+from sitegen.core.files import canonical_json, digest, digest_bytes, host_id, temporary_path
 from sitegen.core.locks import lock
 from tests.support.builders import (
     CARD,
@@ -167,7 +167,7 @@ def test_failing_figure_leaves_the_old_site(built: Builder, jobs: int) -> None:
     before = traces(built.root / ".sitegen/records")
     built.renderer.fail = "tiny-trajectories"
     with pytest.raises(TargetError, match="the third frame went wrong"):
-        built(refilm=())
+        built(rerender=())
     assert traces(built.root / ".sitegen/records") == before
     assert built().rendered == ()
 
@@ -254,7 +254,7 @@ def test_other_versions_render_nothing_again(built: Builder, dry_run: bool) -> N
     assert line == (
         f"tiny-trajectories: made with device cpu (here cuda), encoder {here['encoder']} (here "
         f"another), precision float32 (here bfloat16), torch {here['torch']} (here 1.0); "
-        "`sitegen build --refilm tiny-trajectories` makes it again"
+        "`sitegen build --rerender tiny-trajectories` renders it again"
     )
 
 
@@ -262,14 +262,14 @@ def test_other_versions_render_nothing_again(built: Builder, dry_run: bool) -> N
 @pytest.mark.parametrize(
     ("options", "rendered"),
     [
-        ({"refilm": ()}, ("tiny-trajectories", "second")),
-        ({"refilm": ("second",)}, ("second",)),
-        ({"refilm": (), "only": ("second",)}, ("second",)),
-        ({"refilm": ("second", "tiny-trajectories")}, ("tiny-trajectories", "second")),
+        ({"rerender": ()}, ("tiny-trajectories", "second")),
+        ({"rerender": ("second",)}, ("second",)),
+        ({"rerender": (), "only": ("second",)}, ("second",)),
+        ({"rerender": ("second", "tiny-trajectories")}, ("tiny-trajectories", "second")),
     ],
     ids=str,
 )
-def test_refilm(built: Builder, options: Mapping[str, Any], rendered: tuple[str, ...]) -> None:
+def test_rerender(built: Builder, options: Mapping[str, Any], rendered: tuple[str, ...]) -> None:
     """Every clip, or those that are named, is made again, once, and says with what."""
     write_page(built.config, TWO)
     built()
@@ -285,9 +285,9 @@ def test_refilm(built: Builder, options: Mapping[str, Any], rendered: tuple[str,
     ("options", "words"),
     [
         ({"only": ("tiny-trajectory",)}, "--only tiny-trajectory: .*tiny-trajectories"),
-        ({"refilm": ("tiny-trajectory",)}, "--refilm tiny-trajectory: .*tiny-trajectories"),
-        ({"refilm": ("second",), "only": ("tiny-trajectories",)}, "second: --only leaves it out"),
-        ({"refilm": (), "offline": True}, "--refilm makes clips again, and --offline"),
+        ({"rerender": ("tiny-trajectory",)}, "--rerender tiny-trajectory: .*tiny-trajectories"),
+        ({"rerender": ("second",), "only": ("tiny-trajectories",)}, "second: --only leaves it out"),
+        ({"rerender": (), "offline": True}, "--rerender and --offline exclude each other"),
     ],
     ids=str,
 )
@@ -338,7 +338,7 @@ def test_machine_without_torch(built: Builder, lack: Callable[[str], None]) -> N
     shutil.rmtree(built.output)
     assert built().changed
     with pytest.raises(PlatformError, match=r"cannot be made again\ntorch is not installed"):
-        built(refilm=())
+        built(rerender=())
     (built.root / "models/tiny/weights.safetensors").rename(built.root / "elsewhere")
     sha256 = digest(built.root / "elsewhere")
     pinned = CARD.replace('s.safetensors"', f's.safetensors"\nsha256 = "{sha256}"', 1)
@@ -378,7 +378,7 @@ def test_models_that_do_not_fit(site: Builder, tmp_path: Path) -> None:
     write_page(site.config, '{{ trajectories("cifar", count=9) }}\n')
     with pytest.raises(RefusedError, match=r"pages/index\.md:1: .*no such checkpoint") as lacking:
         site()
-    assert "put it there, or leave out of the page what needs cifar" in str(lacking.value)
+    assert "put it there, or make the page leave out cifar" in str(lacking.value)
 
 
 def test_models_that_no_page_calls(site: Builder) -> None:
@@ -444,7 +444,7 @@ def test_full_disk_is_found_before_sampling(
 @pytest.mark.parametrize("folder", [".", ".sitegen", ".sitegen/work", ".sitegen/records"])
 def test_warm_build_removes_what_the_dead_left(built: Builder, folder: str) -> None:
     """Wherever a killed build had something under way; what is alive stays."""
-    dead = built.root / folder / f".sitegen-tmp-{host_mark()}-999999999-1-abc"
+    dead = built.root / folder / f".sitegen-tmp-{host_id()}-999999999-1-abc"
     dead.mkdir()
     (dead / "clip.mp4").touch()
     live = temporary_path(built.root / folder)
@@ -476,3 +476,34 @@ def test_warnings_of_pages(site: Builder) -> None:
         assert [line for line in site.report.lines if "index.md:5" in line and "<center>" in line]
     with pytest.raises(TargetError, match=r"--strict: 1 warning\(s\)"):
         site(strict=True)
+
+
+@pytest.mark.parametrize(
+    ("written", "options", "address"),
+    [
+        ("tcp://10.0.0.7:8786", {"default_scheduler": "local", "jobs": 4}, "tcp://10.0.0.7:8786"),
+        ("local", {"distributed": "tcp://10.0.0.8:8786"}, "tcp://10.0.0.8:8786"),
+        (None, {"default_scheduler": "local", "jobs": 4}, "local"),
+        (None, {"jobs": 4}, None),
+    ],
+)
+def test_which_scheduler(
+    site: Builder,
+    monkeypatch: pytest.MonkeyPatch,
+    written: str | None,
+    options: Mapping[str, Any],
+    address: str | None,
+) -> None:
+    """The command line's scheduler comes first, then that of site.toml, then that of --jobs."""
+    asked: list[str] = []
+
+    def cluster(address: str, *_: object) -> dict[str, object]:
+        asked.append(address)
+        return {}
+
+    monkeypatch.setattr(building, "_render_in_cluster", cluster)
+    if written:
+        with site.config.open("a") as file:
+            file.write(f'\n[build]\ndistributed = "{written}"\n')
+    site(**options)
+    assert asked == ([address] if address else [])

@@ -59,7 +59,7 @@ def test_what_is_pixels(source: ModelSource, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in CARDS.items():
         changed = replace(source.card, **{name: value})
         keys.add(key(figure(), replace(source, card=changed)))
-    monkeypatch.setattr(Trajectories, "recipe", 2)
+    monkeypatch.setattr(Trajectories, "recipe", Trajectories.recipe + 1)
     keys.add(key(figure(), source))
     assert len(keys - {known}) == len(SPECS) + len(CARDS) + 1
     refs = {"weights": source.weights, "prior": source.prior}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.builder.output import clean, read_folder
-from sitegen.builder.prune import clean_unused
+from sitegen.builder.output import read_folder
+from sitegen.builder.prune import clean, clean_unused
 from sitegen.config.loader import load_papers, load_site
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.deploy.check import check_site
@@ -104,9 +104,10 @@ def test_what_check_and_clean_see(build: Builder) -> None:
     (error,) = check_site(site, build.output).errors
     assert "is not the file that birds/media.json tells of" in str(error)
     (build.output / "birds/mine.txt").write_text("mine")
-    with pytest.raises(ConfigError, match=r"birds/mine\.txt: sitegen did not make this"):
+    with pytest.raises(ConfigError, match=r"birds/mine\.txt: was not written by sitegen"):
         clean(site)
     (build.output / "birds/mine.txt").unlink()
+    build()
     clean(site)
     assert not build.output.exists()
 
@@ -119,7 +120,7 @@ def test_what_check_and_clean_see(build: Builder) -> None:
         ("sites/media/site.toml", 'title = "M"\n', r"sites/media: is a name sitegen uses itself"),
         ("sites/A b/site.toml", 'title = "M"\n', r"sites/A b: should be 1 to 64 of a-z"),
         ("sites/birds/site.toml", 'titel = "M"\n', r"sites/birds/site\.toml:1: titel: unknown"),
-        ("sites/birds/sites/x/site.toml", 'title = "M"\n', r"under a roof that is under another"),
+        ("sites/birds/sites/x/site.toml", 'title = "M"\n', r"is in a collection inside another"),
         (
             "site.toml",
             'title = "T"\npapers = ["brids"]\n',

@@ -10,7 +10,7 @@ import pytest
 
 from sitegen.builder.context import BuildOptions, prepare
 from sitegen.builder.plan import PlannedFigure
-from sitegen.builder.timings import FILE_NAME, Countdown, Speeds
+from sitegen.builder.timings import FILE_NAME, Eta, Speeds
 from sitegen.core.compute import ComputeTarget
 from tests.support.builders import CPU, INDEX, Builder, write_page, write_site
 
@@ -82,18 +82,18 @@ def test_first_estimates(tmp_path: Path) -> None:
 def test_countdown(figures: tuple[PlannedFigure, ...]) -> None:
     """It tells which figure of how many begins, and the time for all, mended by those done."""
     estimates = {each.request_digest: 60.0 for each in figures}
-    left = Countdown(figures, estimates, 1)
+    left = Eta(figures, estimates, 1)
     assert left.title(figures[1]) == "figure 2 of 4 (4 min left in all): tiny-trajectories-2"
     left.done(figures[0], 140.0)
     assert left.title(figures[1]) == "figure 2 of 4 (5 min left in all): tiny-trajectories-2"
     small = {each.request_digest: 0.1 if each == figures[0] else 60.0 for each in figures}
-    left = Countdown(figures, small, 1)
+    left = Eta(figures, small, 1)
     left.done(figures[0], 5.0)  # what it begins with, not what others take
     assert left.title(figures[1]) == "figure 2 of 4 (3 min left in all): tiny-trajectories-2"
-    left = Countdown(figures, {}, 1)
+    left = Eta(figures, {}, 1)
     left.done(figures[0], 1.0)
     assert left.title(figures[1]) == "figure 2 of 4: tiny-trajectories-2"
-    assert Countdown(figures[:1], {}, 1).title(figures[0]) == "rendering tiny-trajectories"
+    assert Eta(figures[:1], {}, 1).title(figures[0]) == "rendering tiny-trajectories"
 
 
 def test_what_is_apart(tmp_path: Path) -> None:

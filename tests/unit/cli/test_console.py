@@ -72,32 +72,32 @@ def test_silence_is_broken(
 ) -> None:
     """What takes long is said where nothing else is; not when quiet, nor into a question."""
     said = threading.Event()
-    monkeypatch.setattr("sitegen.cli.console.PATIENCE_S", 0.0)
+    monkeypatch.setattr("sitegen.cli.console.NOTICE_AFTER_S", 0.0)
 
     def say(line: str) -> None:
         click.echo(line)
         said.set()
 
     monkeypatch.setattr("sitegen.cli.console._say", say)
-    with Console().patience("reading"):
+    with Console().slow_operation_notice("reading"):
         assert said.wait(30)
     assert capsys.readouterr().out == "reading …\n"
-    monkeypatch.setattr("sitegen.cli.console.PATIENCE_S", 60.0)
+    monkeypatch.setattr("sitegen.cli.console.NOTICE_AFTER_S", 60.0)
     before = threading.active_count()
     console = Console()
-    with console.patience("reading") as asking:
+    with console.slow_operation_notice("reading") as asking:
         assert threading.active_count() == before + 1
 
         def ask(question: str) -> str:
-            waiting = console._silence
+            waiting = console._notice
             assert waiting is None
             return question.upper()
 
         assert asking(ask)("what") == "WHAT"
-        assert console._silence is not None
+        assert console._notice is not None
         console.note("something")
-        assert console._silence is None
-    with Console(quiet=True).patience("reading"):
+        assert console._notice is None
+    with Console(quiet=True).slow_operation_notice("reading"):
         assert capsys.readouterr().out == "something\n"
 
 
@@ -105,16 +105,16 @@ def test_silence_is_broken_where_nobody_reads(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Standard error that fails meanwhile makes no traceback: what is said next finds it out."""
-    monkeypatch.setattr("sitegen.cli.console.PATIENCE_S", 0.0)
+    monkeypatch.setattr("sitegen.cli.console.NOTICE_AFTER_S", 0.0)
 
     def say(line: str) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr("sitegen.cli.console._say", say)
     console = Console()
-    with console.patience("reading"):
-        assert console._silence is not None
-        console._silence.join(30)
+    with console.slow_operation_notice("reading"):
+        assert console._notice is not None
+        console._notice.join(30)
     assert capsys.readouterr() == ("", "")
 
 

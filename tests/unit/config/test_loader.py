@@ -81,7 +81,10 @@ MESSAGES = [
     ('titel = "x"\ntitle = "T"', 'site.toml:1: titel: unknown key, did you mean "title"?'),
     ('title = "T"\ntheme = "dark"', "site.toml:2: theme: there is one look; remove this key"),
     ("title = true", "site.toml:1: title = true: should be a valid string"),
-    ('title = "a\\u0000"', 'site.toml:1: title = "a\\u0000": should not hold the character U+0000'),
+    (
+        'title = "\\u0000"',
+        'site.toml:1: title = "\\u0000": should not contain the character U+0000',
+    ),
     (
         'title = "T"\n[[authors]]\nname = "A"\n[[authors]]\nurl = "javascript:alert(1)"',
         "site.toml:4: authors[1].name is missing: The author's name as printed.\n"
@@ -111,7 +114,7 @@ MESSAGES = [
     ('title = "T"\noutput = ".git"', 'site.toml:2: output = ".git": should not overlap with .git'),
     ("a = 1\nb = " + "1_" * 5000 + "1", "site.toml:2: a number has too many digits"),
     ('title = "T"\ntitle = "U"',
-     "site.toml:2: is not TOML: cannot overwrite a value; the key stands in this table already"),
+     "site.toml:2: is not TOML: cannot overwrite a value; the key is already in this table"),
     ("a = 1\n[x\n", "site.toml:2: is not TOML: expected ']' at the end of a table declaration"),
     ("a = " + "[" * 5000 + "]" * 5000, "site.toml: is nested too deeply"),
 ]  # fmt: skip
@@ -127,12 +130,12 @@ PLACES: list[tuple[str, list[str]]] = [
      ["2: models.m.path is missing", "3: models.m.pth: unknown key"]),
     ('title = "T"\n[models.m]\npath = 3', ["3: models.m.path = 3"]),
     ('title = "T"\n[models.m]\npath = "a\\nb"', ['3: models.m.path = "a\\nb"']),
-    ('title = "T"\n[models.m]\npath = "pages"', ["2: models.m: the folder holds no model.toml"]),
+    ('title = "T"\n[models.m]\npath = "pages"', ["2: models.m: the folder has no model.toml"]),
     ('title = "T"\n[models.m]\npath = "pages/index.md"', ["2: models.m: no model card"]),
     ('title = "T"\n[models.m]\npath = "x.pth"\npreset = "cifar10"\ncard = "pages/index.md"',
      ["2: models.m: give a card or a preset, not both"]),
     ('title = "T"\n[models.m]\npath = "models/mnist"\npreset = "cifar10"',
-     ["2: models.m: the folder has a model card of its own"]),
+     ["2: models.m: the folder has its own model card"]),
     ('title = "T"\nmenu = ["index"]', ['2: menu = ["index"]: should not name the front page']),
     ('title = "T"\nmenu = ["a", "a"]', ['2: menu = ["a", "a"]']),
     ('title = "T"\n[citation]\nkey = "a b"\nyear = 2023.0',
@@ -179,7 +182,7 @@ def test_short_messages(tmp_path: Path) -> None:
     assert len(message) < 200
     message = fault(tmp_path, "\n".join(f"k{number} = {number}" for number in range(2000)))
     assert message.count("unknown key") == 49
-    assert message.endswith("problems more")
+    assert message.endswith("more problems")
     text = 'title = "T"\r\n[models.a]\r\npath = "m"\r\n'
     found = with_model(text, "birds", ENTRY)
     assert found.startswith(text)
@@ -285,10 +288,13 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
     (tmp_path / "site.toml").write_text(text)
     site = load_site(tmp_path / "site.toml")
-    told = {name: str(fault).replace(f"{tmp_path}/", "") for name, fault in site.absent().items()}
+    told = {
+        name: str(fault).replace(f"{tmp_path}/", "")
+        for name, fault in site.missing_models().items()
+    }
     assert told == {
-        "a": "site.toml:3: models.a.path: is not there; looked for nowhere; where clips are only "
-        "rendered nowhere/model.toml is enough: add it to git",
+        "a": "site.toml:3: models.a.path: is not there; looked for nowhere; if clips are not "
+        "rendered here nowhere/model.toml is enough: add it to git",
         "b": 'site.toml:5: models.b.path: is not there; looked for page, did you mean "pages"?',
         "c": "site.toml:8: models.c.card: is not there; looked for no.toml",
     }

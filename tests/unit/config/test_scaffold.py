@@ -26,7 +26,16 @@ from sitegen.config.scaffold import (
     scaffold,
     version,
 )
-from sitegen.config.schema import Author, Building, Citation, Icon, Link, ModelEntry, Site
+from sitegen.config.schema import (
+    Affiliation,
+    Author,
+    Building,
+    Citation,
+    Icon,
+    Link,
+    ModelEntry,
+    Site,
+)
 from sitegen.content.embeds import EMBEDS
 from sitegen.content.pages import read_pages
 from sitegen.content.suggestions import new_page_sections
@@ -87,8 +96,15 @@ def test_config_has_every_key(new: Path) -> None:
         (new / "checkpoints" / name).touch()
     site = load_site(config)
     assert site.citation is not None
-    entries = [site, *site.authors, *site.links, site.citation, *site.models.values()]
-    for table in (Site, Author, Link, Citation, Building, ModelEntry):
+    entries = [
+        site,
+        *site.authors,
+        *site.affiliations,
+        *site.links,
+        site.citation,
+        *site.models.values(),
+    ]
+    for table in (Site, Author, Affiliation, Link, Citation, Building, ModelEntry):
         made = (entry for entry in [*entries, site.build] if isinstance(entry, table))
         assert set().union(*(each.model_fields_set for each in made)) == {*table.model_fields}
     assert "faces" in site.models
@@ -113,7 +129,7 @@ def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
     else:
         path.symlink_to("nowhere")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ConfigError, match=re.escape(f"{path}: is there already")):
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: exists already")):
         new_site(tmp_path, new_page_sections())
     assert sorted(tmp_path.rglob("*")) == before
     assert how != "file" or path.read_text() == "mine"

@@ -241,7 +241,7 @@ def test_players(url: str, address: str, link: str) -> None:
         ("https://example.org/x.mp4", "should be a video on YouTube or Vimeo, or a file in the"),
         (f"https://youtu.be.example.org/{ID}", "should be a video on YouTube or Vimeo"),
         (f"https://notyoutube.com/watch?v={ID}", "should be a video on YouTube or Vimeo"),
-        (f"https://youtu.be@example.org/{ID}", "should hold no user name or password"),
+        (f"https://youtu.be@example.org/{ID}", "should not contain a user name or password"),
     ],
 )
 def test_no_player(url: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import time
+import unicodedata
 from difflib import SequenceMatcher
 from pathlib import Path
 from unittest.mock import patch
@@ -50,7 +51,8 @@ def test_page(tmp_path: Path) -> None:
     page = read(tmp_path, 'A *b*.\n\n{{ trajectories("mnist", count=4, caption="C") }}\n\nD.\n')
     place = SourceLocation(str(tmp_path / "pages/index.md"), 3)
     spec = Trajectories("mnist", count=4)
-    figure = Figure("trajectories", "mnist-trajectories", spec, "C", None, place, tmp_path)
+    words = ("trajectories", "mnist-trajectories", spec, "C", None, place, tmp_path)
+    figure = Figure(*words, number=1)
     assert page.body == ("<p>A <em>b</em>.</p>\n", figure, "<p>D.</p>\n")
     assert all(isinstance(part, Markup | Figure) for part in page.body)
     assert (page.uri, page.title, page.figures) == ("index.html", "A title", (figure,))
@@ -365,7 +367,7 @@ def test_places_in_pages(tmp_path: Path, link: str, told: str | None) -> None:
         ("sub/deep.md", "is no page; make it .*/pages/deep.md"),
         ("x.MD", "is no page; make it .*/pages/x.md"),
         ("y.markdown", "is no page; make it .*/pages/y.md"),
-        ("About.md", 'the page\'s name "About" should be in small letters: about'),
+        ("About.md", 'the page\'s name "About" should be in lower case: about'),
         ("a b.md", 'the page\'s name "a b" should be 1 to 64 letters'),
         ("media.md", 'the page\'s name "media" is a name that sitegen uses itself'),
         ("con.md", 'the page\'s name "con" is a reserved name on Windows'),
@@ -448,3 +450,15 @@ def test_links_find_headings_by_their_names(tmp_path: Path) -> None:
     front, page = read_pages(load_site(config))
     assert re.findall(r'href="([^"]*)">[abc]<', html(page)) == ["#h-results", "#data"]
     assert 'href="more/index.html#h-results"' in html(front)
+
+
+def test_two_spellings_of_one_name(tmp_path: Path) -> None:
+    """Pages whose names differ by Unicode normalisation only are refused, and both are named."""
+    site = make_site(tmp_path, SITE, "Words.\n")
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, "café")
+        (tmp_path / f"pages/{name}.md").write_text(f"# {form}\n")
+    with pytest.raises(ConfigError, match=r"caf.*\.md: has the name of another page") as told:
+        read_pages(site)
+    assert "caf\\xe9.md" in str(told.value)
+    assert "cafe\\u0301.md" in str(told.value)

@@ -169,3 +169,12 @@ def test_where_a_mistake_begins(text: str, line: int, words: str) -> None:
     with pytest.raises(TemplateFault) as caught:
         run_template(text, {"x": 1})
     assert (caught.value.line, caught.value.reason[: len(words)]) == (line, words)
+
+
+def test_random_items_are_the_same_in_every_build() -> None:
+    """The filter `random` gives items of its own at each call, and the same in each run."""
+    text = "{% for _ in range(20) %}{{ [1, 2, 3, 4] | random }}{% endfor %}"
+    first = run_template(text, {})
+    assert [run_template(text, {}) for _ in range(3)] == [first] * 3
+    assert len(set(first)) == 4
+    assert "sequence was empty" in fault("{{ [] | random }}")[1]

@@ -13,7 +13,7 @@ def test_device_as_asked(tmp_path: Path) -> None:
     for device in ("cpu", "cuda", "cuda:0", "cuda:12"):
         assert resolve_device(device) == device
     for device in ("gpu", "cuda:", "cuda:x", "mps", "", "cpu:0", "cuda:1\n"):
-        with pytest.raises(ConfigError, match="there is auto, cpu, cuda and cuda:N"):
+        with pytest.raises(ConfigError, match="should be auto, cpu, cuda or cuda:N"):
             resolve_device(device)
     (tmp_path / NVIDIA[0]).parent.mkdir(parents=True)
     (tmp_path / NVIDIA[0]).touch()

@@ -83,7 +83,7 @@ def test_many_problems() -> None:
     problems = [Diagnostic("x", line, "y") for line in range(60, 0, -1)]
     error = config_error(problems)
     assert error.problems == tuple(problems)
-    assert str(error).splitlines()[-1] == "… and 10 problems more"
+    assert str(error).splitlines()[-1] == "… and 10 more problems"
     assert in_order([*problems, "z", *problems]) == ["z", *reversed(problems)]
     assert known_words("MNIST", ["mnist", "a"]) == ', did you mean "mnist"?'
     assert known_words("x", ["b", "a"]) == "; known: a, b"

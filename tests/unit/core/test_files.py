@@ -133,7 +133,7 @@ def test_what_is_written_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.fault(32)
 def test_a_host_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where descriptors are short nothing is left under a mark that nobody would know again."""
-    told = files.host_mark.__wrapped__
+    told = files.host_id.__wrapped__
 
     def failing(code: int) -> None:
         def fail(_path: Path, **_options: str) -> str:
@@ -153,7 +153,7 @@ def test_sweep_removes_only_what_dead_processes_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the dead left goes; what lives, a stranger's, and another host's for a week, stays."""
-    host, pid = files.host_mark(), os.getpid()
+    host, pid = files.host_id(), os.getpid()
     dead = f".sitegen-tmp-{host}-999999999-123-abc"
     (tmp_path / dead / "deep").mkdir(parents=True)
     (tmp_path / f"{dead}0").write_bytes(b"")
@@ -163,37 +163,37 @@ def test_sweep_removes_only_what_dead_processes_left(
     roots = f".sitegen-tmp-{host}-1-{files._started(1)}-0a"
     for name in (mine.name, roots, "kept", ".sitegen-tmp-notes"):
         (tmp_path / name).write_bytes(b"")
-    files.sweep(tmp_path)
+    files.remove_stale_temporaries(tmp_path)
     assert names(tmp_path) == {mine.name, roots, "kept", ".sitegen-tmp-notes"}
     (tmp_path / roots).unlink()
     files.temporary_path(tmp_path).mkdir()
-    files.sweep(tmp_path, leaving=True)
+    files.remove_stale_temporaries(tmp_path, leaving=True)
     assert names(tmp_path) == {"kept", ".sitegen-tmp-notes"}
     monkeypatch.setattr(os, "kill", Mock(side_effect=PermissionError))
     (tmp_path / roots).touch()
-    files.sweep(tmp_path)  # a process of somebody else's lives as well
+    files.remove_stale_temporaries(tmp_path)  # a process of somebody else's lives as well
     assert roots in names(tmp_path)
     for mark in ["", "0123abcd-"]:
         path = tmp_path / f".sitegen-tmp-{mark}999999999-1-abc"
         path.mkdir()
-        files.sweep(tmp_path, leaving=True)
+        files.remove_stale_temporaries(tmp_path, leaving=True)
         assert path.exists()
         old = time.time() - 8 * 24 * 3600
         (path / "deep").mkdir()
         (path / "deep/new").write_bytes(b"")
         for each in (path / "deep", path):
             os.utime(each, (old, old))
-        files.sweep(tmp_path)
+        files.remove_stale_temporaries(tmp_path)
         assert path.exists()
         os.utime(path / "deep/new", (old, old))
-        files.sweep(tmp_path)
+        files.remove_stale_temporaries(tmp_path)
         assert not path.exists()
 
 
 @pytest.mark.fault(6)
 def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
     """What is gone needs no sweeping; a lock is exclusive, names its holder, and is freed."""
-    files.sweep(tmp_path / "missing")
+    files.remove_stale_temporaries(tmp_path / "missing")
     assert files._age(tmp_path / "missing") == 0
     assert files._started(999_999_999) == "0"
     files._remove(tmp_path / "missing")
@@ -322,7 +322,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     for name in ("pipe", "link"):
         with pytest.raises(PlatformError, match="is a pipe, not a file"):
             files.write_atomic(tmp_path / name, b"new")
-        with pytest.raises(files.OddFileError):
+        with pytest.raises(files.NotRegularFileError):
             files.read_file(tmp_path / name)
     assert (tmp_path / "pipe").is_fifo()
     with pytest.raises(PlatformError, match="is a device"):

@@ -16,7 +16,7 @@ def test_installed(tmp_path: Path) -> None:
     (package / "_data" / "models").mkdir(parents=True)
     (tmp_path / "site-packages" / "models").mkdir()
     assert resource("models", package) == package / "_data" / "models"
-    with pytest.raises(PlatformError, match=r"folder models .* install it again"):
+    with pytest.raises(PlatformError, match=r"folder models .* reinstall sitegen"):
         resource("models", tmp_path / "sitegen")
     for name in get_args(Resource):
         inside = {"client": "sitegen/server/client", "presets": "sitegen/generative/card/presets"}

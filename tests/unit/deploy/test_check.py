@@ -217,7 +217,7 @@ def test_files_by_their_endings(tmp_path: Path) -> None:
     files = {"a.htm": page, "b.HTML": page, "c.png": "", "d.mp4": "no clip", "e.avi": ""}
     found = look(folder(tmp_path, "", {**files, "f.mp4": pointer, "g.webm": "webm"}))
     told = [(Path(each.file).name, each.text) for each in found.errors]
-    words = ("leads to nothing", "leads to nothing", "is empty", "cut short", "do not play")
+    words = ("leads to nothing", "leads to nothing", "is empty", "truncated", "do not play")
     assert "".join(name[0] for name, _ in told) == "abcdef"
     for (_, text), word in zip(told, (*words, "git lfs pull"), strict=True):
         assert word in text

@@ -120,7 +120,7 @@ def test_labels() -> None:
         drawn = chosen.spec.draws_label
         assert drawn is (kind in ("interpolation", "spectra", "smoothness"))
         assert spec_json(named) == spec_json(plain) | ({"label": "Ours"} if drawn else {})
-    assert call("mnist", label="A (v2), 10 % & more").spec.known_as == "A (v2), 10 % & more"
+    assert call("mnist", label="A (v2), 10 % & more").spec.display_name == "A (v2), 10 % & more"
     for label in ("", " ", "a_b", "Über", "x" * 25, "a\n", " a"):
         (fault,) = faults("mnist", kind="spectra", label=label)
         assert "should be 1 to 24 letters" in fault
@@ -268,10 +268,10 @@ def test_fewer_levels() -> None:
     grid = call("mnist", kind="trajectories", count=7).spec
     assert grid.evaluations([card]) == (7 * 6,)
     assert "over 6 steps" in grid.describe(card)
-    (told,) = call("mnist", kind="process", columns=8).spec.misfits([card])
+    (told,) = call("mnist", kind="process", columns=8).spec.incompatibilities([card])
     assert "has 7 levels to show" in told
     few = replace(card, sampling=SamplingConfig((100, 50)))
-    (told,) = call("mnist", kind="hierarchy", leaves=8).spec.misfits([few])
+    (told,) = call("mnist", kind="hierarchy", leaves=8).spec.incompatibilities([few])
     assert "has only 2 levels to split at" in told
 
 
@@ -375,7 +375,9 @@ def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:
     (tmp_path / "site" / "one.png").symlink_to(tmp_path / "one.png")
     with pytest.raises(ConfigError, match="is a link out of the site's folder"):
         planned(sources, tmp_path / "site", "process", "heat", image="one.png")
-    told = call("mnist", kind="hierarchy", leaves=16).spec.misfits([replace(GREY, levels=3)])
+    told = call("mnist", kind="hierarchy", leaves=16).spec.incompatibilities(
+        [replace(GREY, levels=3)]
+    )
     assert "leaves: the model mnist has only 3 levels to split at" in list(told)
     for kind in ["spectra", "smoothness"]:
         few: dict[str, Any] = {"ddim_steps": 5} if kind == "smoothness" else {}

@@ -65,7 +65,7 @@ def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None
     assert figure.spec.describe(small_card()) == "Two samples side by side, of the model a"
     assert figure.spec.evaluations([small_card(), small_card(levels=4)]) == (8, 4)
     assert (figure.spec.recipe, figure.spec.example, figure.spec.files) == (1, '"NAME"', ())
-    assert not list(figure.spec.misfits([small_card()]))
+    assert not list(figure.spec.incompatibilities([small_card()]))
     with pytest.raises(ConfigError, match='modle: unknown key, did you mean "model"'):
         make_figure("pair", ("a",), {"modle": "c"}, PLACE, {"a", "b"})
     mp4 = MediaFile("a.mp4", 9, "0" * 64, 4, 4, 3, 24.0)

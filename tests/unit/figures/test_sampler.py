@@ -30,10 +30,10 @@ def test_spec() -> None:
     card = replace(small_card(), subject="handwritten digits")
     assert spec == PageSampler("mnist", count=9, seed=0)
     assert spec.describe(card) == "9 handwritten digits, drawn when this page was made"
-    assert list(spec.misfits([card])) == []
+    assert list(spec.incompatibilities([card])) == []
     assert card.unet is not None
     odd = replace(card, unet=replace(card.unet, use_scale_shift_norm=True))
-    (fault,) = spec.misfits([odd])
+    (fault,) = spec.incompatibilities([odd])
     assert "mnist has use_scale_shift_norm" in fault
     with pytest.raises(ConfigError, match=r"pages/index\.md:3: sampler\(…\): count"):
         make_figure("sampler", ("mnist",), {"count": 0}, PLACE)
@@ -48,7 +48,7 @@ def heavy(size: int, flop: float) -> BrowserModel:
 def test_heavy_cards_are_refused(tmp_path: Path) -> None:
     """Before anything is read: a published model, by the least that it must take; not ours."""
     spec = make_figure("sampler", ("cifar",), {}, PLACE).spec
-    (fault,) = spec.misfits([preset("cifar10")])
+    (fault,) = spec.incompatibilities([preset("cifar10")])
     assert re.match(r"the model cifar is too heavy for a page: at least \d\d\.\d MB to ", fault)
     large = write_large(tmp_path / "large")
     ours = [ROOT / "models" / name for name in ("mnist", "faces", "fashion-mnist")]
@@ -60,7 +60,7 @@ def test_heavy_cards_are_refused(tmp_path: Path) -> None:
         assert 0.35 < size / exported.size < 1
         assert 0.75 < gflop / exported.gflop < 1
         spec = make_figure("sampler", (folder.name,), {}, PLACE).spec
-        assert bool(list(spec.misfits([source.card]))) == (folder == large)
+        assert bool(list(spec.incompatibilities([source.card]))) == (folder == large)
 
 
 def test_files_that_are_refused(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_several_models() -> None:
     card = small_card()
     assert card.unet is not None
     odd = replace(card, unet=replace(card.unet, use_scale_shift_norm=True))
-    (fault,) = spec.misfits([card, odd])
+    (fault,) = spec.incompatibilities([card, odd])
     assert "faces has use_scale_shift_norm" in fault
     for twice in ("mnist", ("faces", "faces")):
         with pytest.raises(ConfigError, match="name each model once"):
@@ -125,11 +125,11 @@ def view(gflop: Any, columns: Any = None, models: int = 1, **parameters: Any) ->
 
 
 def test_view() -> None:
-    """Links of its page, a poster whose pixels are squares, and the price in words."""
+    """Links of its page, a poster of one width, and the price in words."""
     shown = view(50.0, 3)
     (only,) = shown.choices
     assert (only.model, only.weights) == ("../media/a.json", "../media/a.bin")
-    assert (only.width, only.height, only.side, only.name) == (504, 336, 28, "mnist")
+    assert (only.width, only.height, only.side, only.name) == (352, 235, 28, "mnist")
     assert only.alt == "Alt"
     assert [file.label for file in shown.downloads] == ["Poster"]
     assert only.cost == (
@@ -161,4 +161,4 @@ def test_odd_records() -> None:
     """A record that lacks the numbers still has a page."""
     for shown in (view(None), view(None, choices="?"), view(None, choices=[1])):
         (only,) = shown.choices
-        assert (only.width, only.cost) == (336, "Fetches 4.1 MB.")
+        assert (only.width, only.cost) == (352, "Fetches 4.1 MB.")

@@ -106,7 +106,7 @@ def test_chart_of_named_models() -> None:
         assert f"{name} is more even than DDPM." in summary(found)
         medians = smoothness_results(found)["tables"][0]["rows"]
         assert [row[0] for row in medians] == [name, "DDPM", f"{name} − DDPM"]
-        root = ElementTree.fromstring(smoothness_drawing(found, "Words").text())
+        root = ElementTree.fromstring(smoothness_drawing(found).text())
         (label, _) = (e for e in root.iter(f"{SVG}text") if e.text == name)
         assert float(label.get("x", 0)) > 8 * len(name)
         dots = [float(e.get("cx", 0)) for e in root.iter(f"{SVG}circle")]
@@ -126,7 +126,7 @@ CURVES = Curves(
 
 def texts(curves: Curves) -> list[str]:
     """The words in the drawing."""
-    root = ElementTree.fromstring(spectra_drawing(curves, "Words").text())
+    root = ElementTree.fromstring(spectra_drawing(curves).text())
     return ["".join(e.itertext()) for e in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
@@ -149,14 +149,14 @@ def test_chart_of_spectra() -> None:
     assert "Ours 1.00, DDPM 0.00" in spectra_table(named, 7)["summary"]
     fewer = texts(replace(CURVES, noise=[], data=None, floor=0.0))
     assert not [word for word in fewer if "DDPM" in word or word in ("data", "sampling noise δ²")]
-    root = ElementTree.fromstring(spectra_drawing(CURVES, "Words").text())
+    root = ElementTree.fromstring(spectra_drawing(CURVES).text())
     long = [e for e in root.iter() if "clip-path" in e.attrib]
     dashes = {e.get("class"): e.get("stroke-dasharray") for e in long}
     assert dashes["heat-0"] is None
     assert dashes["noise-0"] == "6 3"
     assert dashes["data"] is None
     for data in [DATA, None]:
-        root = ElementTree.fromstring(spectra_drawing(replace(CURVES, data=data), "Words").text())
+        root = ElementTree.fromstring(spectra_drawing(replace(CURVES, data=data)).text())
         names = "{http://www.w3.org/2000/svg}"
         (frame,) = (e for e in root.iter(f"{names}rect") if e.get("class") == "frame")
         left, top, width, height = (float(frame.get(n, 0)) for n in ("x", "y", "width", "height"))
@@ -165,7 +165,7 @@ def test_chart_of_spectra() -> None:
         assert len(set(places)) == len(places)
     for floor in [0.0, 1e-4]:
         flat = Spectrum(0, [1.0, *[0.0] * 11])
-        drawing = spectra_drawing(Curves(FREQUENCIES, [flat, flat], [], None, floor), "Words")
+        drawing = spectra_drawing(Curves(FREQUENCIES, [flat, flat], [], None, floor))
         root = ElementTree.fromstring(drawing.text())
         assert not [e for e in root.iter() if "nan" in (e.get("d") or "") + (e.get("y") or "")]
         assert math.isfinite(drawing.height)
@@ -176,7 +176,7 @@ def test_rows_line_up(columns: int) -> None:
     """Each level has its pictures one above the other and its number over both, inside the band."""
     frames = [np.full((8, 8, 3), 10 * n, np.uint8) for n in range(columns)]
     levels = [round(n * 100 / (columns - 1)) for n in range(columns)]
-    drawing = process_drawing(frames, frames, levels, "Words")
+    drawing = process_drawing(frames, frames, levels)
     root = ElementTree.fromstring(drawing.text())
     places = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in root.iter(f"{SVG}image")]
     sizes = {e.get("width") for e in root.iter(f"{SVG}image")}
@@ -208,10 +208,10 @@ def test_charts_for_phones() -> None:
     frames = [np.full((8, 8, 3), 10 * n, np.uint8) for n in range(6)]
     levels = (0, 36, 56, 70, 85, 100)
     found = {"IHDM": measured(1.2), "DDPM": measured(1.9, -0.2)}
-    rows = (frames, frames, levels, "Words")
+    rows = (frames, frames, levels)
     for wide, narrow in [
-        (spectra_drawing(CURVES, "Words"), spectra_drawing(CURVES, "Words", NARROW_CHART)),
-        (smoothness_drawing(found, "Words"), smoothness_drawing(found, "Words", NARROW_CHART)),
+        (spectra_drawing(CURVES), spectra_drawing(CURVES, NARROW_CHART)),
+        (smoothness_drawing(found), smoothness_drawing(found, NARROW_CHART)),
         (process_drawing(*rows), process_drawing(*rows, NARROW)),
     ]:
         assert said(narrow) == said(wide)
@@ -223,11 +223,9 @@ def test_charts_for_phones() -> None:
     ends = [text for text in lines(process_drawing(*rows, NARROW)) if text.endswith("100")]
     assert ends == ["100"]
     long = replace(CURVES, name="A label of 24 characters")
-    broken = lines(spectra_drawing(long, "Words", NARROW_CHART))
+    broken = lines(spectra_drawing(long, NARROW_CHART))
     assert broken[-5:-3] == ["A label of 24 characters,", "levels 4 (faint) to 0"]
-    assert "A label of 24 characters, levels 4 (faint) to 0" in lines(
-        spectra_drawing(long, "Words")
-    )
+    assert "A label of 24 characters, levels 4 (faint) to 0" in lines(spectra_drawing(long))
 
 
 HOSTILE = "</title><script>alert(1)</script>&\"'\u2028"
@@ -235,7 +233,7 @@ HOSTILE = "</title><script>alert(1)</script>&\"'\u2028"
 
 def drawing(body: Markup, words: str = "Words") -> Drawing:
     """A small drawing."""
-    return Drawing(200.0, 100.0, 640, words, words, body)
+    return Drawing(200.0, 100.0, 640, words, body, description=words)
 
 
 def test_file(tmp_path: Path) -> None:
@@ -268,13 +266,13 @@ def test_file(tmp_path: Path) -> None:
         frame = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
         if channels == "grey":
             frame = np.repeat(frame[..., :1], 3, axis=2)
-        found = ElementTree.fromstring(picture(frame, 1, 2, 50))
+        found = ElementTree.fromstring(picture(frame, 1, 2, 50, pixelated=True))
         data = base64.b64decode((found.get("href") or "").removeprefix("data:image/png;base64,"))
         image = Image.open(io.BytesIO(data))
         assert image.mode == ("L" if channels == "grey" else "RGB")
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), frame)
         assert found.get("class") == "pixels"
-        assert "class" not in picture(np.zeros((65, 65, 3), np.uint8), 0, 0, 5)
+        assert "class" not in picture(np.zeros((9, 9, 3), np.uint8), 0, 0, 5)
 
 
 def test_numbers_and_axes() -> None:

@@ -19,7 +19,7 @@ from sitegen.figures.views import (
     scale,
     size,
 )
-from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
+from sitegen.media.manifest import Media, MediaAxis, MediaFile, ModelRef, Record
 
 
 def file(path: str, width: int, height: int, frames: int | None = None) -> MediaFile:
@@ -53,17 +53,15 @@ def clip(
 
 
 @pytest.mark.parametrize(
-    ("native", "factor", "width", "pixelated", "wide"),
-    [((168, 168), 2, 504, True, False), ((160, 160), 2, 480, True, False),
-     ((84, 28), 4, 504, True, False), ((576, 704), 1, 576, False, False),
-     ((1280, 700), 1, 1280, False, True), ((512, 256), 1, 512, False, False)],
+    ("native", "factor", "width", "wide"),
+    [((168, 168), 2, 640, False), ((28, 28), 16, 224, False), ((84, 28), 4, 672, True),
+     ((576, 704), 1, 589, False), ((1280, 700), 1, 928, True), ((512, 256), 1, 928, True)],
 )  # fmt: skip
-def test_size_keeps_pixels_square(
-    native: tuple[int, int], factor: int, width: int, pixelated: bool, wide: bool
-) -> None:
-    """Small clips are shown at a whole multiple of the model's pixels, large ones as they are."""
+def test_two_widths(native: tuple[int, int], factor: int, width: int, wide: bool) -> None:
+    """Clips are as wide as the text or wide, smaller where they are tall or of few pixels."""
     shown = clip(native=native, factor=factor)
-    assert (shown.width, shown.pixelated, shown.wide) == (width, pixelated, wide)
+    assert (shown.width, shown.pixelated, shown.wide) == (width, False, wide)
+    assert clip({"pixelated": True}).pixelated
     assert shown.height == round(width * native[1] / native[0])
     assert (shown.film_width, shown.film_height) == (native[0] * factor, native[1] * factor)
 
@@ -71,16 +69,18 @@ def test_size_keeps_pixels_square(
 def test_steps() -> None:
     """Levels, scales or points where they fit the frames; sizes and cells, or nothing."""
     steps = clip(sigmas=(20.04, 0.515, 0.0)).steps
-    assert (steps.levels, steps.sigmas) == ("2 1 0", "20.0 0.52 0")
-    assert (steps.level, steps.sigma, steps.last, steps.fps) == ("0", "0", 2, "24")
+    assert (steps.levels, steps.values) == ("2 1 0", "20.0 0.52 0")
+    assert (steps.level, steps.value, steps.last, steps.fps) == ("0", "0", 2, "24")
+    assert (steps.symbol, steps.unit, steps.opening) == ("σ_B", "px", 0)
     steps = clip().steps
-    assert (steps.levels, steps.sigmas, steps.sigma) == ("2 1 0", "", "")
+    assert (steps.levels, steps.values, steps.value, steps.symbol) == ("2 1 0", "", "", "")
+    assert clip(levels=(0, 0, 2, 1, 0), frames=5).steps.opening == 2
     assert clip(levels=(1, 0)).steps.levels == ""
     way = {"points": 5, "hold": 2, "panels": ["DDPM", "IHDM"]}
     finished: dict[str, Any] = {"levels": (0,) * 14, "sigmas": (0.0,) * 14}
     shown = clip(way, "interpolation", frames=14, **finished)
     assert (shown.steps.points, shown.steps.hold) == (5, 2)
-    assert (shown.steps.level, shown.steps.sigma) == ("0", "0")
+    assert (shown.steps.levels, shown.steps.level, shown.steps.value) == ("", "", "")
     assert shown.panels == ("DDPM", "IHDM")
     assert clip({**way, "hold": 3}, "interpolation", frames=14).steps.points == 0
     assert [*map(scale, (0.0, 0.5, 0.996, 5.14, 20.0))] == ["0", "0.50", "1.00", "5.1", "20.0"]
@@ -146,7 +146,7 @@ def test_dark_and_strip() -> None:
     origin = clip(noted).origin
     assert origin.models == (Maker("mnist", "1" * 64),)
     assert (origin.seed, origin.sampling_noise_std) == (7, "0.0125")
-    assert origin.command == "sitegen build --only a"
+    assert origin.command == "sitegen build --rerender a"
     assert origin.parameters == (
         ("Frames a second", "24"),
         ("Show", "state"),
@@ -154,7 +154,7 @@ def test_dark_and_strip() -> None:
         ("Weights", '{"a": 2, "b": 1}'),
     )
     half = clip({**noted, "precision": "bfloat16"}).origin
-    assert half.command == "sitegen build --only a --precision bfloat16"
+    assert half.command == "sitegen build --rerender a --precision bfloat16"
 
 
 def still(uri: str = "index.html", **results: Any) -> Still:
@@ -183,3 +183,13 @@ def test_still_with_numbers() -> None:
     assert [row[2] for row in table.rows] == ["1.25", "10\u2008\u2007\u2007", "–"]
     assert [row[4] for row in table.rows] == ["1 × 10⁻⁹", "0.1235", "1 × 10²⁰"]
     assert still().results is None
+
+
+def test_axis() -> None:
+    """Values are those of levels on the axis, unless they repeat the level; old manifests too."""
+    axis = MediaAxis("σ", "px", (0.0, 0.5, 20.0))
+    assert clip(axis=axis).steps.values == "20.0 0.50 0"
+    assert (clip(axis=axis).steps.symbol, clip(axis=axis).steps.unit) == ("σ", "px")
+    assert clip(axis=MediaAxis("t", "", (0.0, 1.0, 2.0))).steps.values == ""
+    assert clip(axis=MediaAxis("t", "", (0.0, 1.0))).steps.values == ""
+    assert clip(sigmas=(20.0, 0.5, 0.0)).steps.symbol == "σ_B"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from jinja2 import FileSystemLoader
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.content import sandbox
 from sitegen.html.compiled import CompiledTemplates
@@ -31,13 +32,13 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_kept_until_it_is_another(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is compiled once; again for another text, and for another sandbox of ours."""
     compiled = list[str]()
-    own = sandbox._Bounded._parse
+    own = ImmutableSandboxedEnvironment._parse
 
     def parse(self, source, *about):  # type: ignore[no-untyped-def]  # as the one it stands for
         compiled.append(source)
         return own(self, source, *about)
 
-    monkeypatch.setattr(sandbox._Bounded, "_parse", parse)
+    monkeypatch.setattr(ImmutableSandboxedEnvironment, "_parse", parse)
     assert [rendered(shipped, shipped) for _ in range(3)] == ["1"] * 3
     assert compiled == ["{{ 1 }}"]
     (shipped / "a").write_text("{{ 2 }}")

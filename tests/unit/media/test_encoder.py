@@ -14,6 +14,7 @@ from sitegen.core.errors import PlatformError
 from sitegen.media import encoder
 from sitegen.media.encoder import ClipSpec, crf_for, psnr, write_still
 from sitegen.media.ffmpeg import encoder_version, version_of
+from sitegen.media.look import film
 
 SPEC = ClipSpec(fps=24, crf=18, factor=4, background=(20, 30, 40))
 
@@ -57,7 +58,7 @@ def test_native_frames_keep_their_share(
     frames = [np.full((1, 1, 3), step, np.uint8) for step in range(count)]
     native = encoder._NativeFrames(folder, frames[0], stride)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder, "NATIVE_BYTES", 3 * room)
+        patch.setattr(film, "NATIVE_BYTES", 3 * room)
         assert [frame[0, 0, 0] for frame in native.keeping(frames)] == list(range(count))
     steps = [frame[0] for frame in native.evenly(len(native.kept))]
     assert len(list(folder.iterdir())) == len(steps) <= max(room, 2) + 1

@@ -61,7 +61,7 @@ def test_grid_geometry(images: Any, columns: int) -> None:
 
 def test_known_factors() -> None:
     """Known sizes, channels in order, 256 levels of every float; what cannot be is told."""
-    known = {168: 2, 28: 12, 32: 10, 64: 6, 128: 4, 319: 2, 320: 1, 640: 1, 9: 36}
+    known = {168: 4, 28: 18, 32: 16, 64: 8, 128: 4, 479: 2, 480: 1, 640: 1, 9: 54}
     assert {width: scale_factor(width, width) for width in known} == known
     image = np.zeros((2, 3, 4, 5), np.float32)
     image[1, 0, 2, 3] = 1
@@ -93,14 +93,14 @@ def test_known_factors() -> None:
 
 @given(st.integers(1, 2000), st.integers(1, 3000))
 def test_factor_reaches_its_range(width: int, height: int) -> None:
-    """1, or even and within 320 to 640 pixels of width, unless the clip would be too tall."""
+    """1, or even and within 480 to 960 pixels of width, unless the clip would be too tall."""
     factor = scale_factor(width, height)
     assert factor == 1 or factor % 2 == 0
-    if width >= 320:
+    if width >= 480:
         assert factor == 1
     elif height <= width:
-        assert 320 <= width * factor < 960
-        assert width < 160 or width * factor < 640
+        assert 480 <= width * factor < 1440
+        assert width < 240 or width * factor < 960
     assert factor == 1 or height * factor <= 1280
 
 

@@ -29,8 +29,8 @@ def test_labels() -> None:
     assert label_width("u", 30) < label_width("u_K", 30) < label_width("uK", 30)
     for side in [28, 32, 64, 128, 256]:
         layout = Panels(LABELS, 1, side, PAPER, INK)
-        assert all(label_width(each, layout.font) <= layout.picture + 24 for each in LABELS)
-        assert layout.font * 358 / layout.size[1] >= 11
+        assert all(label_width(each, layout.font_size) <= layout.picture + 16 for each in LABELS)
+        assert layout.font_size * 358 / layout.size[1] >= 7
     for words in ["IHDM", "Full DDPM latent"]:
         before = blank()
         frame = write_label(before, words, (100, 40), 20, INK)
@@ -86,15 +86,15 @@ LABELS = ("IHDM", "Full DDPM latent", "DDIM")
 
 @given(st.integers(1, 3), st.integers(1, 4), st.sampled_from([8, 28, 32, 64, 128, 256]))
 def test_places(count: int, rows: int, side: int) -> None:
-    """All even, inside the canvas, in order, with wide gaps between."""
+    """All even, inside the canvas, in order, from the left edge on."""
     layout = Panels(LABELS[:count], rows, side, PAPER, INK)
     height, width = layout.size
     places = [layout.place(panel, row) for panel in range(count) for row in range(rows)]
     for top, left in places:
         assert top % 2 == left % 2 == 0
-        assert 24 <= left <= width - layout.picture - 24
-        assert 24 <= top <= height - layout.picture - 24
-    assert layout.place(0, 0)[1] == 24
+        assert 0 <= left <= width - layout.picture
+        assert 16 <= top <= height - layout.picture
+    assert layout.place(0, 0)[1] == 0
     assert len(set(places)) == len(places)
     assert layout.factor == 1 or layout.factor % 2 == 0
-    assert width <= 24 + count * max(320, side + 24)
+    assert width <= count * max(320, side + 16)

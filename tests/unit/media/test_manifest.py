@@ -84,17 +84,6 @@ def test_what_is_written_comes_back_equal(record: Record, sigmas: tuple[float, .
     assert Manifest.from_json(manifest.to_json()).to_json() == manifest.to_json()
 
 
-def test_values_of_levels() -> None:
-    """A frame's value is that of its level on the axis, or what a manifest of 0.1.0 says."""
-    axis = MediaAxis("σ_B", "px", tuple(float(2 * level) for level in range(100)))
-    assert replace(MEDIA, axis=axis).values == tuple(2.0 * level for level in RECORD.levels)
-    assert replace(MEDIA, axis=MediaAxis("t")).values == ()
-    old = json.loads(Manifest((MEDIA,)).to_json())
-    old["figures"][0]["sigmas"] = [0.5 * level for level in RECORD.levels]
-    (read,) = Manifest.from_json(json.dumps(old)).figures
-    assert read.values == tuple(0.5 * level for level in RECORD.levels)
-
-
 def test_manifest_has_the_contracted_shape() -> None:
     """One flat entry a figure, with the fields of DESIGN, and others only where there are any."""
     value = json.loads(MANIFEST.to_json())

@@ -29,10 +29,10 @@ def test_size_is_the_first_track_s_that_has_one() -> None:
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
-        (b"", "is no MP4"),
-        (b"\0\0\0\7moov", "is no MP4"),
-        (box(b"moov", b""), "is no MP4"),
-        (box(b"mdat") + box(b"moov", box(b"trak")), "is no MP4"),
+        (b"", "is not an MP4"),
+        (b"\0\0\0\7moov", "is not an MP4"),
+        (box(b"moov", b""), "is not an MP4"),
+        (box(b"mdat") + box(b"moov", box(b"trak")), "is not an MP4"),
         (box(b"moov", box(b"trak", box(b"mdia", box(b"hdlr", bytes(8), b"text")))) + box(b"mdat"),
          "has no pictures"),
     ],

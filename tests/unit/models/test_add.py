@@ -410,7 +410,9 @@ def test_models_of_our_own(site: Path, what: str) -> None:
     assert done.files == ()
     assert tomllib.loads(CONFIG.read_text())["models"]["own"] == {"path": "runs/own"}
     assert tree_hash(site / "runs/own") == before
-    with pytest.raises(ConfigError, match="says all of it; leave out --levels, --training-noise"):
+    with pytest.raises(
+        ConfigError, match="decides all of it; leave out --levels, --training-noise"
+    ):
         add("other", checkpoint=Path(what), levels=3, training_noise_std=0.1)
     folder = Path("runs/own")  # without a prior it needs images, and gets a card of the site's own
     card = replace(card_of(folder), prior=None)
@@ -457,7 +459,7 @@ def test_ddpm(ddpm: ModelCard) -> None:
     assert any("fixed_small" in note for note in done.notes)
     with pytest.raises(ConfigError, match="--preset, --blur-sigma-max"):
         add("another", **DDPM, blur_sigma_max=20.0, preset="mnist")
-    with pytest.raises(ConfigError, match="--noise-schedule is of a DDPM"):
+    with pytest.raises(ConfigError, match="--noise-schedule is only for a DDPM"):
         add("another", **{**DDPM, "kind": "ihdm"})
 
 
@@ -505,5 +507,7 @@ def test_answers_are_kept(site: Path) -> None:
         add(ask=ask, data=DATA)
     again = str(caught.value).splitlines()[-1]
     assert "sigma_max" in str(caught.value).splitlines()[0]
-    assert again.startswith("what you answered, to be given again: --levels 8 --blur-sigma-min 0.5")
+    assert again.startswith(
+        "your answers, as options for the next try: --levels 8 --blur-sigma-min 0.5"
+    )
     assert again.endswith("--heads 1 --subject 'small birds'")

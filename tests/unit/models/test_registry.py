@@ -50,7 +50,7 @@ def test_folder(config: Path, tmp_path: Path) -> None:
     source.require_usable()
     for path in (source.prior, source.weights):  # where one is missing, it is named
         path.unlink()
-        assert (source.available, source.lacking) == (False, path)
+        assert (source.available, source.missing_file) == (False, path)
         with pytest.raises(RefusedError, match=f"{path}: there is no such"):
             source.require_usable()
     path = folder / "weights.safetensors"
@@ -76,7 +76,7 @@ def test_checkpoint_and_its_card(config: Path, reference: Path, tmp_path: Path) 
     assert (source.weights, source.prior) == (checkpoint, folder / "prior.safetensors")
     assert model_source("x", folder / "weights.safetensors").card_path == folder / "model.toml"
     (folder / "other.pth").write_bytes((reference / "tiny/checkpoint.pth").read_bytes())
-    with pytest.raises(RefusedError, match=r"other\.pth: a checkpoint does not say .*--card"):
+    with pytest.raises(RefusedError, match=r"other\.pth: a checkpoint does not record .*--card"):
         model_source("x", folder / "other.pth")
     assert model_source("tiny", folder).example is None
     assert model_source("tiny", folder).example_sha256 is None
@@ -103,7 +103,7 @@ def test_model_without_prior(config: Path) -> None:
     assert source.prior_sha256 is None
     with pytest.raises(RefusedError, match=rf"sitegen add tiny --checkpoint {source.weights} --d"):
         source.require_usable()
-    with pytest.raises(RefusedError, match=r"take \[models\.tiny\] out of site\.toml, and make"):
+    with pytest.raises(RefusedError, match=r"remove \[models\.tiny\] from site\.toml, and make"):
         replace(source, card_path=None).require_usable()
     card.write_text(
         'kind = "ddpm"\n'
@@ -169,11 +169,11 @@ def cifar(dropped: Path) -> ModelSource:
 def test_preset_without_its_checkpoint(dropped: Path) -> None:
     """Not there, it is told where to put it or how to leave it out; of two, none is meant."""
     source = cifar(dropped)
-    assert (source.available, source.lacking) == (False, dropped)
+    assert (source.available, source.missing_file) == (False, dropped)
     for use in (source.require_usable, lambda: source.weights_sha256):
         with pytest.raises(RefusedError, match="there is no such checkpoint") as caught:
             use()
-        assert "\nput it there, or leave out" in str(caught.value)
+        assert "\nput it there, or make the page leave out" in str(caught.value)
         assert '{% if available("cifar") %}' in str(caught.value)
     folder = dropped.with_suffix("")
     folder.mkdir(parents=True)

@@ -80,7 +80,7 @@ def test_no_memory(source: ModelSource) -> None:
     assert isinstance(engine, Chunked)
     engine.alone.engine = lambda x, levels: torch.empty(1 << 55)
     with pytest.raises(
-        PlatformError, match=rf"\({1 << 57} bytes were wanted\) while computing level 4"
+        PlatformError, match=rf"\({1 << 57} bytes requested\) while computing level 4"
     ):
         finals(sampler, 5)
 

@@ -82,3 +82,47 @@ def test_one_that_stops(source: Source) -> None:
     next(first("mean"))
     assert len(taken(second, "mean")) == len(LEVELS)
     assert len(source.begun) == 2
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_cancelled_figure(source: Source, steps: int) -> None:
+    """However far a figure came before it was cancelled, others find all room free again."""
+    sharing = Sharing(SIZE)
+    first, second = (sharing.asked("one", SIZE, source) for _ in range(2))
+    levels = first("mean")
+    for _ in range(steps):
+        next(levels)
+    levels.close()  # type: ignore[attr-defined]
+    del first, second
+    source.begun.clear()
+    for begin in [sharing.asked("another", SIZE, source) for _ in range(2)]:
+        taken(begin, "mean")
+    assert source.begun == ["steps"]
+
+
+def test_a_figure_that_is_cancelled_after_another_was_made(source: Source) -> None:
+    """What was kept for it is dropped with it."""
+    sharing = Sharing(SIZE)
+    first, second = (sharing.asked("one", SIZE, source) for _ in range(2))
+    taken(first, "mean")
+    del second
+    for begin in [sharing.asked("another", SIZE, source) for _ in range(2)]:
+        taken(begin, "mean")
+    assert source.begun == ["steps", "steps"]
+
+
+def test_two_that_keep_at_the_same_time(source: Source) -> None:
+    """Only one of them is kept, and the room of both is free again in the end."""
+    sharing = Sharing(2 * SIZE)
+    begins = [sharing.asked("one", SIZE, source) for _ in range(3)]
+    both = [begin("mean") for begin in begins[:2]]
+    for levels in zip(*both, strict=True):
+        assert len(levels) == 2
+    taken(begins[2], "mean")
+    source.begun.clear()
+    for keys in ("a", "b"), ("a", "b"):
+        del begins
+        begins = [sharing.asked(key, SIZE, source) for key in keys for _ in range(2)]
+        for begin in begins:
+            taken(begin, "mean")
+    assert source.begun == ["steps"] * 4

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from sitegen.figures.clips import BACKGROUND, INK
-from sitegen.figures.interpolation.sample import LABELS, turns
+from sitegen.figures.interpolation.look import LABELS
+from sitegen.figures.interpolation.sample import turns
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import Panels
+from sitegen.media.look.colours import BACKGROUND, INK
 from sitegen.sampling.models import load_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, frames, job

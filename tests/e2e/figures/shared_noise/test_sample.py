@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from sitegen.core.errors import ConfigError
-from sitegen.figures.clips import DARK, LIGHT
 from sitegen.figures.shared_noise.sample import measured, spread
 from sitegen.generative.data.prior import Prior
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import to_uint8
+from sitegen.media.look.colours import DARK, LIGHT
 from sitegen.sampling.models import Sampler
 from tests.support.tinyfigures import SIDE, Sources, job
 from tests.support.tinymodel import LEVELS

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
-from sitegen.core.files import digest, host_mark
+from sitegen.core.files import digest, host_id
 from sitegen.core.locks import lock
 from sitegen.generative.card.card import ModelCard, SamplingConfig, read_card
 from sitegen.generative.checkpoints.loading import load_model
@@ -149,7 +149,7 @@ def test_beginning_is_in_the_card(tmp_path: Path) -> None:
         preconditioned(channels=3),
         preconditioned(num_heads=2),
     ):
-        with pytest.raises(RefusedError, match="parent are of another network"):
+        with pytest.raises(RefusedError, match="parent are for another network"):
             recipe.beginning("parent", path, parent, other)
 
 
@@ -169,7 +169,7 @@ def test_cascade_folder_is_a_model(tmp_path: Path) -> None:
     assert run.weights().keys() == stored.keys()
     assert all(torch.equal(run.weights()[name], stored[name].float()) for name in run.ema)
     for other in (preconditioned(), replace(parent, bands=parent.bands[:2])):
-        with pytest.raises(RefusedError, match="parent are of another network"):
+        with pytest.raises(RefusedError, match="parent are for another network"):
             recipe.beginning("parent", path, parent, other)
 
 
@@ -189,7 +189,7 @@ def test_finished(tmp_path: Path) -> None:
     load_model(tmp_path)
     (tmp_path / "training.pt").unlink()  # now it is a model of another origin
     before = contents(tmp_path)
-    with pytest.raises(RefusedError, match=r"holds a model but no training\.pt"):
+    with pytest.raises(RefusedError, match=r"has a model but no training\.pt"):
         trained(preconditioned(), training(tmp_path, images=48))
     assert contents(tmp_path) == before
 
@@ -207,7 +207,7 @@ def test_killed_while_the_model_was_written(tmp_path: Path) -> None:
 
 def test_two_at_once(tmp_path: Path) -> None:
     """A folder has one run at a time; what a kill left half written is removed by the next one."""
-    remains = tmp_path / f".sitegen-tmp-{host_mark()}-999999999-1-abcdef"
+    remains = tmp_path / f".sitegen-tmp-{host_id()}-999999999-1-abcdef"
     remains.write_bytes(b"half a state")
     with lock(tmp_path / recipe.LOCK_NAME), pytest.raises(LockedError, match="process"):
         trained(preconditioned(), training(tmp_path))
@@ -243,7 +243,7 @@ def test_odd_images(tmp_path: Path) -> None:
 def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """A GPU or memory that is too small is the machine's failure, with what to do."""
     monkeypatch.setattr(Run, "advance", Mock(side_effect=error))
-    with pytest.raises(PlatformError, match=r"512 MiB were wanted.*smaller batch size"):
+    with pytest.raises(PlatformError, match=r"512 MiB requested.*smaller batch size"):
         trained(preconditioned(), training(tmp_path))
 
 

@@ -225,7 +225,7 @@ def test_begins_with_other_weights(tmp_path: Path) -> None:
     first.advance_to_end(SILENT, after(2))
     assert start(tmp_path, beginning=begun).restore()
     for other in (None, InitialWeights("parent", "b" * 64, weights)):
-        with pytest.raises(RefusedError, match="it began from other weights"):
+        with pytest.raises(RefusedError, match="it started from other weights"):
             start(tmp_path, beginning=other).restore()
 
 
@@ -238,7 +238,7 @@ def test_states_from_before(tmp_path: Path) -> None:
     del state["beginning"]
     torch.save(state, path)
     assert start(tmp_path).restore()
-    with pytest.raises(RefusedError, match="optimizer was adam and is muon now"):
+    with pytest.raises(RefusedError, match="optimizer was adam and is now muon"):
         start(tmp_path, replace(OPTIONS, optimizer="muon")).restore()
 
 

@@ -93,6 +93,7 @@ def test_presets() -> None:
     """Presets tell mended faults and δ, near names are offered; a DDPM has a card as well."""
     afhq, lsun = preset("afhq-64"), preset("lsun-church-128")
     assert afhq.schedule[200] == pytest.approx(32)
+    assert afhq.schedule is afhq.schedule  # computed once
     assert any("last entry to 0" in fault for fault in afhq.known_faults)
     assert lsun.training_noise_std == 0.01
     assert any("lacks sigma" in fault for fault in lsun.known_faults)
@@ -283,7 +284,7 @@ def _but(line: str, new: str) -> str:
 
 _BOTH = "[unet]\nnum_heads = 1\ndiffusers = '{}'\n"
 _WRONG = [
-    (_with("sampling_noise_std = 0.0125\n", ""), ": sampling_noise_std is missing beside"),
+    (_with("sampling_noise_std = 0.0125\n", ""), ": sampling_noise_std is required with"),
     (_with("28", "27"), ":2: image_size = 27"),
     (_with("100", '"100"'), ':4: levels = "100"'),
     (_with("= 100", "= true"), ":4: levels = true"),
@@ -296,7 +297,10 @@ _WRONG = [
     (_with("= 20", "= 0.5"), ":8: blur: sigma_max must be above sigma_min"),
     (_with("[blur]\n", "[blur]\nschedule = [0, 1]\n"), ":8: blur: give sigma_min and sigma_max or"),
     (_with(_RANGE, "schedule = [0, 1]"), ":8: blur: its schedule has 2 values"),
-    (_with(_RANGE, "schedule = [0, 1, 0]"), ":9: blur.schedule = [0, 1, 0]: level 2 has 0, not"),
+    (
+        _with(_RANGE, "schedule = [0, 1, 0]"),
+        ":9: blur.schedule = [0, 1, 0]: level 2 has 0, which is not",
+    ),
     (_with(_RANGE, 'schedule = [0, "x"]'), ':9: blur.schedule[1] = "x"'),
     (_with("= [2]", "= [2, 2]"), ":15: unet.attention_levels = [2, 2]"),
     (_with("[1, 2, 2]", "[]"), ":14: unet.channel_mult = []"),
@@ -317,13 +321,13 @@ _WRONG = [
     ("known_faults = [1]\n" + _CARD, ":1: known_faults[0] = 1"),
     ('kind = "ddpm"\n' + _CARD, ":9: blur: a DDPM has none"),
     ('kind = "ddpm"\n' + _CARD, ": diffusion is missing"),
-    (_CARD + "[diffusion]\n", ':16: diffusion: only a card of kind "ddpm"'),
+    (_CARD + "[diffusion]\n", ':16: diffusion: only for a card of kind "ddpm"'),
     (_CARD + _COARSE.format(3, 3), ':16: coarse: only for the parameterization "preconditioned"'),
     (_PLUS + _COARSE.format(200, 3), ":18: coarse.lowest_level = 200: must be at most levels, 100"),
     (_PLUS + _COARSE.format(3, 40), ":19: coarse.side = 40: must be at most image_size, 28"),
     (_PLUS + _COARSE.format(0, 3), ":18: coarse.lowest_level = 0"),
-    (_CASCADE + _PLUS[_PLUS.index("[unet]") :], ":30: unet: stands beside [[bands]]"),
-    (_CASCADE + _COARSE.format(3, 3), ":30: coarse: stands beside [[bands]]"),
+    (_CASCADE + _PLUS[_PLUS.index("[unet]") :], ":30: unet: is not allowed with [[bands]]"),
+    (_CASCADE + _COARSE.format(3, 3), ":30: coarse: is not allowed with [[bands]]"),
     (_BANDS, ": unet is missing: the network, a table; or a cascade, as [[bands]]"),
     (_but(_FINE, ""), ":15: bands[0].lowest_level = 56: must be 1"),
     (_but("= 56", "= 1"), ":21: bands[1].lowest_level = 1: must be above that of"),
@@ -349,7 +353,10 @@ _WRONG = [
     (_but("[100, 60", "[99, 60"), ":29: sampling.levels = [99, 60, 56, 20, 7]: must"),
     (_but("[100, 60", "[100, 50"), ":29: sampling.levels = [100, 50, 56, 20, 7]: should"),
     (_but("20, 7]", "20, 0]"), ":29: sampling.levels[4] = 0"),
-    (_but("[100, 60, 56, 20, 7]", "[]"), ":29: sampling.levels = []: should be a list of levels"),
+    (
+        _but("[100, 60, 56, 20, 7]", "[]"),
+        ":29: sampling.levels = []: should be a list of decreasing levels",
+    ),
     (_but("preconditioned", "difference"), ":14: bands: only for the parameterization"),
     (_but("preconditioned", "difference"), ":28: sampling: only for the parameterization"),
     (_DDPM + "[sampling]\nlevels = [99, 7]\n", ":16: sampling.levels = [99, 7]: must begin with K"),
@@ -368,7 +375,7 @@ _WRONG = [
     (_DDPM + f"variance = [0b1{'0' * 30_000}]", ":15: diffusion.variance = [a number of thousands"),
     (_DDPM + "clip_sample = 1", ":15: diffusion.clip_sample = 1"),
     (_DDPM + "prediction = 1", ":15: diffusion.prediction: unknown key"),
-    (_CARD[: _CARD.index("[unet]")] + _BOTH, ":12: unet: leave num_heads out beside diffusers"),
+    (_CARD[: _CARD.index("[unet]")] + _BOTH, ":12: unet: leave num_heads out; diffusers is"),
     (_CARD[: _CARD.index("[unet]")] + "[unet]\ndiffusers = '[]'", ":12: unet: diffusers should"),
     (_CARD[: _CARD.index("[unet]")] + "[unet]\ndiffusers = '{}'", ":12: unet: diffusers should"),
     ("levels = = 3", ":1: is not TOML"),
@@ -420,7 +427,7 @@ def test_cards_in_python() -> None:
     with pytest.raises(ConfigError, match="divisible by 4"):
         replace(preset("mnist"), image_size=30)
     for sigmas, rule in [
-        ((0.0,), "at least one level more"),
+        ((0.0,), "at least one more level"),
         ((0.5, 1.0), "level 0 is the sharp image"),
         ((0.0, 1.0, 1.0), "level 2 has 1.0"),
         ((0.0, 1.0, 2.0, 0.0), "level 3 has 0.0"),

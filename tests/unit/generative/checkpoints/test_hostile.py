@@ -22,7 +22,8 @@ import torch
 
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.loading import load_model
-from sitegen.generative.checkpoints.pickles import PickleError, read_pickle
+from sitegen.generative.checkpoints.pickles import read_pickle
+from sitegen.generative.untrusted.pickles import PickleError
 from tests.support.making import Call, entries_of, pickled, published, refused, save, zipped
 
 
@@ -117,7 +118,7 @@ def test_old_and_odd_checkpoints(card: ModelCard, tmp_path: Path, canary: Path) 
     ("data", "told"),
     [
         (b"", "ends early|exhausted|no end|makes no sense"),
-        (b"\x80\x02}", "makes no sense"),
+        (b"\x80\x02}", "no end"),
         (pickled(b"N", b"N", b"R"), "calls what cannot be called"),
         (pickled(b"}", b")", b"R"), "calls what cannot be called"),
         (pickled(b"ccollections\nOrderedDict\n", b"N", b"R"), "makes no sense"),
@@ -179,7 +180,7 @@ def test_zip_bombs(good: Path, card: ModelCard, tmp_path: Path) -> None:
     path = tmp_path / "bomb.pth"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a/data.pkl", b"\0" * (64 << 20))
-    refused(path, card, "unpack to far more than its size")
+    refused(path, card, r"unpack to far more than 1,\d+,\d+ bytes")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as file:
         file.writestr("a/data.pkl", entries_of(good)["good/data.pkl"])
     refused(path, card, "packed in a way")

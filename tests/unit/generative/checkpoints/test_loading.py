@@ -22,11 +22,12 @@ from sitegen.generative.card.card import (
 )
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import network_shapes, read_weights
-from sitegen.generative.checkpoints.pickles import PickleError, read_pickle
+from sitegen.generative.checkpoints.pickles import read_pickle
 from sitegen.generative.checkpoints.weights import save_weights
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
+from sitegen.generative.untrusted.pickles import PickleError
 from sitegen.ihdm import load_model
 from tests.support.making import (
     ARCHITECTURES,

@@ -303,7 +303,7 @@ def test_what_is_no_file(card: ModelCard, tmp_path: Path, good: Path) -> None:
     unloadable(tmp_path / "goof.pth", card, r"no such checkpoint; did you mean good\.pth")
     unloadable(tmp_path / "models" / "good.pth", card, "is not there either")
     unloadable(good / "below", card, "no such checkpoint")
-    unloadable(tmp_path / ("x" * 300), card, "cannot look at")
+    unloadable(tmp_path / ("x" * 300), card, "cannot access")
     (tmp_path / "model.toml").write_text(replace(card, weights=FileRef("gone")).to_toml())
     with pytest.raises(RefusedError, match="there is no such checkpoint"):
         load_model(tmp_path)

@@ -87,7 +87,7 @@ def test_four_axes(tmp_path: Path) -> None:
         (bytes((0, 0, 8, 3)) + b"\xff" * 12, "0 bytes"),
         (bytes((0, 0, 8, 3)) + struct.pack(">3I", 1 << 22, 1 << 21, 1 << 21), "0 bytes"),
         (gzip.compress(idx(random(5, 8, 8)), mtime=0)[:-9], "cannot be read"),
-        (gzip.compress(idx(random(5, 8, 8)), mtime=0)[:30] + bytes(400), "cannot be read"),
+        (gzip.compress(idx(random(5, 8, 8)), mtime=0)[:30] + bytes(400), "cannot be read|damaged"),
         (gzip.compress(b"", mtime=0)[:10] + b"\xff" * 50, "cannot be read"),
         (b"\x1f\x8b", "cannot be read"),
         (b"", "is empty"),
@@ -152,7 +152,7 @@ def test_cut_or_absent_cifar(tmp_path: Path) -> None:
         read_images(tmp_path)
     trap = tmp_path / "trap"
     cifar(tmp_path / "cifar-10-batches-py", "data_batch_1", {b"data": Call(os.mkdir, str(trap))})
-    with pytest.raises(RefusedError, match=r"data_batch_1: .*mkdir, which is not allowed"):
+    with pytest.raises(RefusedError, match=r"data_batch_1: .*mkdir, which no batch of CIFAR needs"):
         read_images(tmp_path)
     assert not trap.exists()
     for batch in [

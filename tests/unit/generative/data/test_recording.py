@@ -46,7 +46,7 @@ def test_states_of_samples(tree: Path) -> None:
     """A sample's states are those of its ancestors; a tree has each once; the mean is last."""
     recording = open_recording(tree)
     x = np.linspace(-1, 1, 4 * 16, dtype=np.float32).reshape(4, 1, 4, 4)
-    expected = [x[[0, 0]], x[[1, 0]], x[[1, 0]], x[[3, 0]] / 2]
+    expected: list[Any] = [x[[0, 0]], x[[1, 0]], x[[1, 0]], x[[3, 0]] / 2]
     for found, states in zip(recording.states("state", [3, 0]), expected, strict=True):
         np.testing.assert_allclose(found, (states + 1) / 2, atol=1e-6)
     assert [len(states) for states in recording.states("final")] == [1, 2, 2, 4]

@@ -176,14 +176,14 @@ def test_rates() -> None:
     more = TrainingOptions(**{**saved, "images": 2000, "save_every_s": 1.0})
     fewer = TrainingOptions(**{**saved, "images": 500})
     assert more.conflicts(saved, 5) == []
-    assert fewer.conflicts(saved, 99) == ["images was 1000 and is 500 now; it may only grow"]
+    assert fewer.conflicts(saved, 99) == ["images was 1000 and is now 500; it may only grow"]
     assert fewer.conflicts(saved, 100) == []
     saved = {key: value for key, value in asdict(SHORT).items() if key != "level_focus"}
     assert SHORT.conflicts(saved, 5) == []
     for name, value in _OTHER.items():
         saved = asdict(SHORT)
         changed = TrainingOptions(**{**saved, name: value})
-        assert changed.conflicts(saved, 5) == [f"{name} was {saved[name]} and is {value} now"]
+        assert changed.conflicts(saved, 5) == [f"{name} was {saved[name]} and is now {value}"]
 
 
 _WRONG: dict[str, tuple[Any, ...]] = {

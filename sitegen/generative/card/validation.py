@@ -1,7 +1,7 @@
-"""How the parts of a card are checked: each value by pydantic, and then how they fit together.
+"""Validation of the parts of a card: each value by pydantic, then how the values fit together.
 
-A part is a frozen dataclass of pydantic's, marked `@checked`. Its `misfits` tell what is wrong
-with values that are right one by one. All that is wrong is told at once, as one ConfigError.
+A part is a frozen dataclass of pydantic's, decorated with `@checked`. Its `incompatibilities`
+yield the problems of values that are valid one by one. All problems are raised as one ConfigError.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,16 +26,16 @@ from sitegen.core.validation import reject_if
 from sitegen.generative.card.limits import LARGEST_COUNT, MOST_LEVELS
 
 PART = ConfigDict(extra="forbid", populate_by_name=True)
-"""How pydantic makes a part."""
+"""Pydantic's configuration of a part."""
 
-Misfits = Iterator[tuple[str | KeyPath, str]]
-"""Keys of a table, or paths into it, and what is wrong with their values beside the others."""
+Incompatibilities = Iterator[tuple[str | KeyPath, str]]
+"""Keys of a table, or paths into it, each with the problem of its value in that table."""
 
 _T = TypeVar("_T")
 
 
 def must(words: str, holds: Callable[[Any], bool]) -> AfterValidator:
-    """Make the validator of a value for which `holds` is true; `words` say what it should be."""
+    """Return a validator that accepts values for which `holds` is true; `words` name those."""
     return reject_if(lambda value: None if holds(value) else f"should be {words}")
 
 
@@ -47,7 +47,7 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
 def checked(name: str) -> Callable[[type[_T]], type[_T]]:
-    """Let a part tell what is wrong as ConfigError, under a name, and check how its values fit."""
+    """Make a part raise ConfigError under a name, and check how its values fit together."""
 
     def wrap(part: type[_T]) -> type[_T]:
         made: Callable[..., None] = part.__init__
@@ -60,7 +60,9 @@ def checked(name: str) -> Callable[[type[_T]], type[_T]]:
                 known, items = fields_of(part), error.errors(include_url=False)
                 found = [f"{dotted(item['loc'])}{rule(item, known)}" for item in items]
             else:
-                found = [f"{dotted(path)}{words}" for path, words in _misfits(part, vars(self))]
+                found = [
+                    f"{dotted(path)}{words}" for path, words in _incompatibilities(part, vars(self))
+                ]
             if found:
                 raise config_error(f"{name}: {problem}" for problem in found)
 
@@ -78,11 +80,13 @@ def read_tables(
     where: str,
     more: Mapping[str, str],
 ) -> _T:
-    """Make a part of the tables of a TOML document, whose text messages call `where`.
+    """Create a part from the tables of a TOML document; messages name the document `where`.
 
-    `inner` maps the paths of inner tables to their parts, `more` keys to what is wrong with them
-    besides. Where a value is wrong the others are looked at all the same, as far as they tell
-    something.
+    inner: parts of inner tables, by path
+    more: further problems, by key
+
+    Values are checked for incompatibilities even if others are invalid, as far as possible. Raises
+    ConfigError with all problems.
     """
     lines, made, parts = toml_lines(text), None, {(): part, **inner}
     found: list[Diagnostic] = []
@@ -98,7 +102,7 @@ def read_tables(
     right = _right(tables, (), parts, wrong)
     for path, kind in parts.items():
         values = _at(right, path)
-        for key, words in _misfits(kind, values) if isinstance(values, Mapping) else ():
+        for key, words in _incompatibilities(kind, values) if isinstance(values, Mapping) else ():
             found.append(placed(where, lines, (*path, *key), words))
     if made is None or found:
         raise config_error(in_order(found))
@@ -106,7 +110,7 @@ def read_tables(
 
 
 def _right(value: Any, path: KeyPath, parts: Mapping[KeyPath, Any], wrong: set[KeyPath]) -> Any:
-    """What a table holds, and the defaults of the rest, but for what is wrong."""
+    """Return the valid values of a table, completed by defaults."""
     if isinstance(value, list):
         return [_right(item, (*path, at), parts, wrong) for at, item in enumerate(value)]
     if path not in parts or not isinstance(value, Mapping):
@@ -118,12 +122,12 @@ def _right(value: Any, path: KeyPath, parts: Mapping[KeyPath, Any], wrong: set[K
 
 
 def _is_table(value: object) -> bool:
-    """Whether a value is a table, or the part that was made of one."""
+    """Return whether a value is a table, or a part made from one."""
     return isinstance(value, Mapping) or is_dataclass(value)
 
 
 def _at(value: Any, path: KeyPath) -> Any:
-    """What is at a path into tables, lists and parts; None where there is nothing."""
+    """Return the value at a path into tables, lists and parts; None if there is none."""
     for key in path:
         if isinstance(value, Mapping):
             value = value.get(key)
@@ -134,8 +138,8 @@ def _at(value: Any, path: KeyPath) -> Any:
     return value
 
 
-def _misfits(part: Any, values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    for key, words in part.misfits(values) if hasattr(part, "misfits") else ():
+def _incompatibilities(part: Any, values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    for key, words in part.incompatibilities(values) if hasattr(part, "incompatibilities") else ():
         path = (key,) if isinstance(key, str) else key
         value = _at(values, path)
         plain = isinstance(value, str | int | float) or (

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sitegen.core.errors import RefusedError, SitegenError, TargetError
-from sitegen.core.handing import Handed
+from sitegen.core.prefetch import BackgroundIterator
 
 
 def test_items_arrive_in_order_and_few_are_ahead() -> None:
@@ -20,7 +20,7 @@ def test_items_arrive_in_order_and_few_are_ahead() -> None:
             made.append(number)
             yield number
 
-    handed = Handed(source(), ahead=2)
+    handed = BackgroundIterator(source(), ahead=2)
 
     def take() -> list[int]:
         taken = []
@@ -47,7 +47,7 @@ def test_what_goes_wrong(error: BaseException, told: type[SitegenError]) -> None
         yield 1
         raise error
 
-    handed = Handed(source())
+    handed = BackgroundIterator(source())
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(list, handed)
         if isinstance(error, SitegenError):
@@ -71,7 +71,7 @@ def test_one_that_leaves(taken: int, ahead: int) -> None:
             count += 1
             yield count
 
-    handed = Handed(source(), ahead)
+    handed = BackgroundIterator(source(), ahead)
     maker = threading.Thread(target=handed.make)
     maker.start()
     items = iter(handed)

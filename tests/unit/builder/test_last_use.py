@@ -3,13 +3,12 @@
 import os
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from sitegen.builder import uses
 from sitegen.builder.cache import Store
+from sitegen.builder.prune import clean_old
 from sitegen.cli.main import cli
 from sitegen.core.errors import LockedError
 from sitegen.core.locks import lock
@@ -29,7 +28,6 @@ def keys(site: Builder) -> set[str]:
 
 def limit(site: Builder, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Let the store have so many bytes."""
-    monkeypatch.setattr("sitegen.builder.uses.MEGABYTE", size)
     monkeypatch.setattr("sitegen.builder.prune.MEGABYTE", size)
     monkeypatch.setattr("sitegen.builder.pipeline.MEGABYTE", size)
     site.config.write_text(f"cache_limit = 1\n{SITE}")
@@ -82,7 +80,6 @@ def test_older_than(built: Builder) -> None:
     assert (told.exit_code, "unused for 30 days" in told.output) == (0, True)
     assert first < keys(built)
     long_ago = time.time() - 40 * 24 * 3600
-    (built.root / ".sitegen/used.json").unlink()
     for path in (built.root / ".sitegen/records").iterdir():
         os.utime(path, (long_ago, long_ago))
     output = traces(built.output)
@@ -98,18 +95,14 @@ def test_older_than(built: Builder) -> None:
         assert CliRunner().invoke(cli, [*words, *wrong.split()]).exit_code == 2, wrong
 
 
-def test_clocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that jumps back makes nothing older than what was used before."""
-    (tmp_path / "records").mkdir()
-    for key in ("a", "b"):
-        (tmp_path / f"records/{key}.json").write_text("{}")
-        os.utime(tmp_path / f"records/{key}.json", (0, 0))
-    known = uses.Uses(tmp_path)
-    for now, key in ((2_000.0, "a"), (1_000.0, "b")):
-        monkeypatch.setattr("time.time", partial(float, now))
-        known.note([key], changed=True)
-    last = known.last(["a", "b"])
-    assert last["b"] >= last["a"] == 2_000.0
-    for text in ("{", '{"a": "x", "b": NaN}', "[]", '{"a": 1e999}', f'{{"a": 1{"0" * 400}}}'):
-        (tmp_path / "used.json").write_text(text)
-        assert known.last(["a", "b"]) == {"a": 0.0, "b": 0.0}
+def test_clocks(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clip that was used while the clock was wrong is as old as its next look, not of no age."""
+    first, now = keys(built), time.time()
+    film(built, 1)
+    for key in first:
+        os.utime(built.root / f".sitegen/records/{key}.json", (now + 1e8, now + 1e8))
+    assert "nothing in" in clean_old(built.config, 30)
+    assert first < keys(built)
+    monkeypatch.setattr("time.time", partial(float, now + 31 * 24 * 3600))
+    assert "removed" in clean_old(built.config, 30)
+    assert not first & keys(built)

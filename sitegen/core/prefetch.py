@@ -1,7 +1,7 @@
-"""Handing over: what one thread makes and another takes, a few items ahead of it.
+"""Prefetching: one thread produces items, another consumes them, a few items behind.
 
-The one that makes them stays the thread that was asked, so that an interruption reaches it where
-the work is done.
+The producer is the thread that calls `make`, so that an interruption reaches it where the work is
+done.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sitegen.core.errors import SitegenError, TargetError
 
 T = TypeVar("T")
 AHEAD = 2
-"""How many items may wait to be taken."""
+"""Items that may be waiting for the consumer."""
 
 
-class Handed(Generic[T]):
-    """The items of `source`: made by whoever calls `make`, once, and taken by whoever iterates."""
+class BackgroundIterator(Generic[T]):
+    """Iterator over the items of `source`, which another thread produces by calling `make` once."""
 
     def __init__(self, source: Iterable[T], ahead: int = AHEAD) -> None:
         self._source = source
@@ -28,10 +28,10 @@ class Handed(Generic[T]):
         self._left = threading.Event()
 
     def make(self) -> bool:
-        """Make all items, or as many as are wanted; False where something went wrong with them.
+        """Produce all items, or until the consumer leaves; return False after an error.
 
-        A `SitegenError` is raised where they are taken; of anything else that is raised here it is
-        told there that all is stopped.
+        The consumer raises a `SitegenError` that `source` raised. For any other exception it raises
+        a TargetError that reports the interruption, and this method lets the exception pass.
         """
         end: SitegenError | None = TargetError("stopped, because the build was interrupted")
         try:
@@ -43,17 +43,17 @@ class Handed(Generic[T]):
             end = error
         finally:
             if end is not None:
-                self._drop()  # nobody needs them any more
+                self._drop()  # the consumer no longer needs them
             self._items.put((True, end))
         return end is None
 
     def leave(self) -> None:
-        """Want no more items."""
+        """Stop consuming: discard waiting items and let `make` return."""
         self._left.set()
         self._drop()
 
     def __iter__(self) -> Iterator[T]:
-        """The items, each when it is there."""
+        """Yield the items as they become available."""
         while True:
             ended, item = self._items.get()
             if not ended:

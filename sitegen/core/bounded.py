@@ -1,0 +1,128 @@
+"""Functions that run an author's templates, in a process with limits on time and memory.
+
+Pages and templates are the author's own code. One that never ends, or needs all memory, must not
+take the command down with it.
+"""
+
+import contextlib
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sitegen.core import worker
+from sitegen.core.errors import ConfigError, TargetError
+from sitegen.core.worker import Worker, WorkerEnded, send
+
+SECONDS = 20.0
+"""Seconds that one page may take."""
+MEMORY = 1 << 30
+"""Bytes that pages may take in addition to what their process has at its start."""
+_GRACE = 2.0
+"""Seconds that the worker has to report the line, before it is killed."""
+
+
+class TimeUp(Exception):
+    """A page takes longer than `SECONDS`."""
+
+
+def too_long() -> str:
+    """Describe a page that takes too long."""
+    return f"takes more than {SECONDS:g} s, and was stopped; a loop or a macro may never end"
+
+
+def too_large() -> str:
+    """Describe a page that takes too much memory."""
+    return f"needs more than {MEMORY >> 20:,} MiB of memory; make its values and loops smaller"
+
+
+_NO_PAGE = "the pages"
+_page = _NO_PAGE
+"""The page that is rendered, in the worker."""
+
+
+def begin_page(name: str) -> None:
+    """Note that the page `name` is rendered from here on; its time starts now."""
+    global _page
+    if send(name):
+        _page = name
+        _set_timer(SECONDS)
+
+
+def bounded(function: Callable[..., Any], *args: object) -> Any:
+    """Return what the function returns in the worker; it calls `begin_page` for each page.
+
+    Raises ConfigError that names the page, and the line where that is known, for a page that takes
+    too long or too much memory; TargetError after `stop`; else as `Worker.call`.
+    """
+    page = _NO_PAGE
+
+    def note(name: str) -> None:
+        nonlocal page
+        page = name
+
+    stopped = _stops
+    try:
+        return _worker.call(_limited, function, *args, receive=note, timeout=SECONDS + _GRACE)
+    except TimeoutError:
+        raise ConfigError(f"{page}: {too_long()}") from None
+    except WorkerEnded as error:
+        if stopped != _stops:
+            raise TargetError(f"{page}: rendering was stopped") from None
+        words = f"the process that rendered it {error.cause}; it may need less memory or nesting"
+        raise ConfigError(f"{page}: {words}") from None
+
+
+def stop() -> None:
+    """Stop what `bounded` is running, from any thread."""
+    global _stops
+    _stops += 1
+    _worker.stop()
+
+
+def close() -> None:
+    """End the worker, if there is one."""
+    _worker.close()
+
+
+def _limited(function: Callable[..., Any], *args: object) -> Any:
+    global _page
+    _page = _NO_PAGE
+    _set_timer(SECONDS)
+    try:
+        return function(*args)
+    except TimeUp:
+        raise ConfigError(f"{_page}: {too_long()}") from None
+    except MemoryError:
+        raise ConfigError(f"{_page}: {too_large()}") from None
+    finally:
+        _set_timer(0)
+
+
+def _set_timer(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _raise_time_up(_number: int, _frame: FrameType | None) -> None:
+    raise TimeUp
+
+
+def _set_limits() -> None:
+    """Let SIGALRM raise TimeUp, other signals end the process, and memory have a limit."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, _raise_time_up)
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + MEMORY
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        known = [each for each in (soft, hard) if each != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_AS, (min([limit, *known]), hard))
+
+
+_worker = Worker(_set_limits, lambda: worker.start_method())
+_stops = 0

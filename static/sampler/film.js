@@ -1,0 +1,142 @@
+/* Films as MP4 with H.264, which every player and slide program takes: WebCodecs encodes each picture
+   that it is given, and the box structure (ISO/IEC 14496-12 and -15) is written here. */
+
+const CODECS = ["avc1.42e01f", "avc1.42e033"]; // for small and large pictures; neither reorders frames
+const BITS = 4_000_000; // a second
+const KEYS = 24; // frames from one keyframe to the next
+
+/* How a browser encodes films of that size; nothing where it has no H.264. */
+async function encoding(width, height, fps) {
+  const avc = { format: "avc" };
+  for (const codec of window.VideoEncoder ? CODECS : []) {
+    const config = { codec, width, height, framerate: fps, bitrate: BITS, avc };
+    const { supported } = await VideoEncoder.isConfigSupported(config).catch(() => ({}));
+    if (supported) return config;
+  }
+}
+
+export const able = async (width, height, fps) => Boolean(await encoding(width, height, fps));
+
+/* A film as a blob. `canvas` shows one picture after the other: draw(n) puts it there. */
+export async function film(canvas, { count, fps, draw }) {
+  const { width, height } = canvas;
+  const samples = [];
+  let described, failed;
+  const encoder = new VideoEncoder({
+    error: (fault) => (failed = fault),
+    output(chunk, { decoderConfig } = {}) {
+      if (decoderConfig?.description) described = decoderConfig;
+      const data = new Uint8Array(chunk.byteLength);
+      chunk.copyTo(data);
+      samples.push({ data, key: chunk.type === "key", time: chunk.timestamp });
+    },
+  });
+  encoder.configure(await encoding(width, height, fps));
+  for (let n = 0; n < count && !failed; n++) {
+    draw(n);
+    const frame = new VideoFrame(canvas, { timestamp: Math.round((1e6 * n) / fps) });
+    encoder.encode(frame, { keyFrame: n % KEYS === 0 });
+    frame.close();
+    while (encoder.encodeQueueSize > 8) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await encoder.flush();
+  if (failed) throw failed;
+  encoder.close();
+  if (samples.length !== count || !described) throw new Error(`${samples.length} of ${count} frames`);
+  return new Blob(file(samples, described, { width, height, fps }), { type: "video/mp4" });
+}
+
+/* The same where there is no H.264: the browser records the canvas while it is played unseen. */
+export async function recorded(canvas, { count, fps, draw, type }) {
+  draw(0);
+  const stream = canvas.captureStream(0); // at a rate of its own, Firefox leaves frames out
+  const [track] = stream.getVideoTracks();
+  const recorder = new MediaRecorder(stream, { mimeType: type });
+  const parts = [];
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  const ended = new Promise((resolve) => (recorder.onstop = resolve));
+  recorder.start();
+  for (let n = 0; n < count; n++) {
+    draw(n);
+    (track.requestFrame ? track : stream).requestFrame();
+    await new Promise((resolve) => setTimeout(resolve, 1000 / fps));
+  }
+  recorder.stop();
+  await ended;
+  return new Blob(parts, { type });
+}
+
+const bytes = (count) => (value) =>
+  Uint8Array.from({ length: count }, (_, i) => Math.floor(value / 256 ** (count - 1 - i)) % 256);
+const [u16, u32] = [bytes(2), bytes(4)];
+const text = (words) => new TextEncoder().encode(words);
+const zeros = (count) => new Uint8Array(count);
+const joined = (parts) => {
+  const out = zeros(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+};
+
+/* A box of a name with its content; a full box has a version and flags, too. */
+function box(name, ...parts) {
+  const content = joined(parts);
+  return joined([u32(8 + content.length), text(name), content]);
+}
+const full = (name, flags, ...parts) => box(name, u32(flags), ...parts);
+
+const MATRIX = joined([1, 0, 0, 0, 1, 0, 0, 0, 0x4000].map((value) => u32(value * 0x10000)));
+const PRIMARIES = { bt709: 1, bt470bg: 5, smpte170m: 6 };
+const TRANSFERS = { bt709: 1, smpte170m: 6, "iec61966-2-1": 13 };
+const MATRICES = { rgb: 0, bt709: 1, bt470bg: 5, smpte170m: 6 };
+
+/* The parts of the file: its tables come first, so that a player may begin before all is there. */
+function file(samples, config, { width, height, fps }) {
+  const type = box("ftyp", text("isom"), u32(512), text("isomiso2avc1mp41"));
+  const length = samples.reduce((sum, { data }) => sum + data.length, 0);
+  const tables = (at) => movie(samples, config, { width, height, fps, at });
+  const start = type.length + tables(0).length + 8;
+  return [type, tables(start), u32(8 + length), text("mdat"), ...samples.map(({ data }) => data)];
+}
+
+/* The box "moov"; the first sample is at the byte `at` of the file. */
+function movie(samples, config, { width, height, fps, at }) {
+  const count = samples.length;
+  const keys = [...samples.keys()].filter((n) => samples[n].key);
+  const head = [u32(0), u32(0), u32(fps), u32(count)]; // when it was made; ticks a second; ticks
+  const tables = box("stbl",
+    full("stsd", 0, u32(1), entry(config, width, height)),
+    full("stts", 0, u32(1), u32(count), u32(1)),
+    full("stss", 0, u32(keys.length), ...keys.map((n) => u32(n + 1))),
+    full("stsc", 0, u32(1), u32(1), u32(count), u32(1)),
+    full("stsz", 0, u32(0), u32(count), ...samples.map(({ data }) => u32(data.length))),
+    full("stco", 0, u32(1), u32(at)));
+  const data = box("dinf", full("dref", 0, u32(1), full("url ", 1)));
+  return box("moov",
+    full("mvhd", 0, ...head, u32(0x10000), u16(0x100), zeros(10), MATRIX, zeros(24), u32(2)),
+    box("trak",
+      full("tkhd", 3, u32(0), u32(0), u32(1), u32(0), u32(count), zeros(16), MATRIX,
+        u32(width * 0x10000), u32(height * 0x10000)),
+      box("mdia",
+        full("mdhd", 0, ...head, u16(0x55c4), u16(0)), // of no language
+        full("hdlr", 0, u32(0), text("vide"), zeros(12), text("film\0")),
+        box("minf", full("vmhd", 1, zeros(8)), data, tables))));
+}
+
+/* How samples are decoded, and what their colours mean where the encoder says so. */
+function entry({ description, colorSpace }, width, height) {
+  const { primaries, transfer, matrix, fullRange } = colorSpace ?? {};
+  const known = [PRIMARIES[primaries], TRANSFERS[transfer], MATRICES[matrix]];
+  const colours = known.every((value) => value !== undefined)
+    ? [box("colr", text("nclx"), ...known.map(u16), new Uint8Array([fullRange ? 128 : 0]))]
+    : [];
+  const setup = ArrayBuffer.isView(description)
+    ? new Uint8Array(description.buffer, description.byteOffset, description.byteLength)
+    : new Uint8Array(description);
+  return box("avc1", zeros(6), u16(1), zeros(16), u16(width), u16(height),
+    u32(72 * 0x10000), u32(72 * 0x10000), u32(0), u16(1), zeros(32), u16(24), u16(0xffff),
+    box("avcC", setup), ...colours);
+}

@@ -1,0 +1,96 @@
+"""The page in Debian's Firefox."""
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.serving import serving
+from tests.conftest import SampleSite
+from tests.support.builders import decode
+from tests.support.drawing import site_that_draws
+from tests.support.firefox import Firefox, firefox
+from tests.support.stops import wrong_stops
+
+
+@pytest.fixture(scope="module")
+def fox() -> Iterator[Firefox]:
+    """One Firefox for all tests of this module, since it takes seconds to start."""
+    with firefox() as running:
+        yield running
+
+
+def test_level_in_words_in_firefox(fox: Firefox, sample_site: SampleSite) -> None:
+    """After every seek and every pause the level in words is the level of the picture."""
+    page = fox.open(sample_site.address)
+    assert wrong_stops(page.evaluate) == []
+    assert fox.messages == []
+
+
+def test_slider_in_firefox(fox: Firefox, sample_site: SampleSite) -> None:
+    """The thumb of a slider is one disc of 20 pixels, of one colour."""
+    page = fox.open(sample_site.address)
+    picture = Image.open(io.BytesIO(page.screenshot("#trajectories .slider"))).convert("RGB")
+    pixels = np.asarray(picture, dtype=int)
+    middle = len(pixels) // 2
+    column = pixels[:, -10]  # through the middle of the thumb, at the right end
+    same = np.abs(column - column[middle]).max(axis=1) < 12
+    assert np.abs(column[middle] - column[0]).max() > 60
+    assert 18 <= same.sum() <= 21
+    assert same[middle - 8 : middle + 8].all()
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a site with one sampler."""
+    with serving(site_that_draws(tmp_path_factory.mktemp("site"))) as address:
+        yield address
+
+
+DRAW = """(async () => {
+  const find = (name) => document.querySelector(`.sampler-${name}`);
+  const words = async (wanted) => {
+    for (let turn = 0; find("told").textContent !== wanted; turn++) {
+      if (turn > 2000) throw new Error(find("told").textContent);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+  };
+  find("new").click();
+  await words("The picture is done.");
+  const label = find("film").textContent;
+  find("film").click();
+  await words("The film is saved.");
+  return [Number(find("slider").max) + 1, label];
+})()"""
+
+
+@pytest.mark.parametrize("codec", ["h264", "none"])
+def test_saved_film_in_firefox(fox: Firefox, drawing: str, codec: str) -> None:
+    """A film has every level as MP4; without H.264 it is WebM, which the button says before."""
+    fox.open(f"{drawing}?codec={codec}")  # the query makes it a new page
+    if codec == "none":
+        fox.evaluate("delete window.VideoEncoder")
+    levels, label = fox.evaluate(DRAW)
+    suffix = "mp4" if codec == "h264" else "webm"
+    film = downloaded(fox.downloads, suffix)
+    count = len(decode(film))
+    assert label == ("Save film" if codec == "h264" else "Save film (WebM)")
+    if codec == "h264":
+        assert count == levels + 24  # it stays at its end for a second
+    assert count >= 0.93 * (levels + 24)
+    assert fox.messages == []
+
+
+def downloaded(folder: Path, suffix: str) -> Path:
+    """Wait for a download and return its file."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        files = [each for each in folder.glob(f"*.{suffix}") if each.stat().st_size]
+        if files and not [*folder.glob("*.part")]:
+            return files[0]
+        time.sleep(0.05)
+    pytest.fail(f"no {suffix} was saved in {folder}")

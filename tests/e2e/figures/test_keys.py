@@ -1,0 +1,250 @@
+"""Keys by perturbation: each constant, field and word changes the key, or leaves every byte."""
+
+import ast
+import shutil
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sitegen.builder.cache import Store
+from sitegen.builder.executor import RenderExecutor
+from sitegen.builder.plan import PlannedFigure, plan_figure
+from sitegen.builder.renderer import FigureRenderer
+from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.errors import RefusedError
+from sitegen.figures import constants
+from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.media import encoder
+from tests.support.builders import CPU
+from tests.support.paths import ROOT
+from tests.support.reporters import Silent
+from tests.support.tinyfigures import Sources
+
+KINDS: dict[str, dict[str, Any]] = {
+    "trajectories": {"count": 4},
+    "shared_initial_state": {"count": 3},
+    "hierarchy": {"leaves": 4},
+    "interpolation": {"points": 3, "hold": 1, "ddpm": "noise", "ddim_steps": 2},
+    "shared_noise": {"count": 2, "rows": 2},
+    "process": {"columns": 3},
+    "spectra": {"count": 2, "levels": 3, "ddpm": "noise"},
+    "smoothness": {"pairs": 2, "points": 3, "ddpm": "noise", "ddim_steps": 2},
+    "sampler": {"count": 2},
+}
+CHANGES: dict[str, Any] = {
+    "count": 5,
+    "columns": 1,
+    "seed": 1,
+    "show": "mean",
+    "sampling_noise_std": 0.5,
+    "fps": 12.0,
+    "samples": [3, 1],
+    "points": 5,
+    "hold": 2,
+    "rows": 3,
+    "pairs": 3,
+    "ddim_steps": 3,
+    "leaves": 2,
+    "splits": [3, 1],
+    "background": "dark",
+    "vary": "brightness",
+    "levels": 4,
+    "ddpm": None,
+    "also": ["cascade"],
+    "grow": True,
+    "model": "deep",
+    "image": "own.png",
+}
+"""Another value for each field that decides pixels."""
+OTHERS: dict[str, dict[str, Any]] = {
+    "process": {"columns": 4, "samples": [3], "model": "cascade"},
+}
+"""Values for kinds that do not take these."""
+
+MAKERS = [
+    *("media/encoder.py", "media/frames.py", "media/labels.py"),
+    *("figures/clips.py", "figures/paths.py", "figures/svg.py"),
+    *("figures/*/sample.py", "figures/*/drawing.py", "figures/*/measure.py"),
+]
+"""Modules that make the bytes of figures."""
+UNKEYED: dict[str, str] = {
+    "LARGE_GIF_BYTES": "exports alone are enlarged",
+    "_LARGE_GIF": "exports alone are enlarged",
+    "STALL_SECONDS": "time",
+    "T": "type",
+    "_LARGEST": "refuses",
+    "_GOOD_PSNR": "verifies",
+    "_GOOD_SHARE": "verifies",
+    "_WORDS_SHOWN": "words of an error",
+    "_WORDS_BYTES": "words of an error",
+    "_RUNNING": "state",
+    "_MACHINE": "errors",
+    "_LACKING": "words of an error",
+    "_SVG": "the namespace of SVG",
+    "_OUTSIDE": "verifies",
+    "WIDE": "made of the group's values",
+    "NARROW": "made of the group's values",
+    "CHART": "made of the group's values",
+    "NARROW_CHART": "made of the group's values",
+}
+"""Constants of these modules that no group holds, and why."""
+
+
+def planned(
+    sources: Sources, kind: str, root: Path = Path(), model: str = "tiny", **changes: Any
+) -> PlannedFigure:
+    """Plan a figure of a kind with its arguments, of which some are changed."""
+    arguments = KINDS[kind] | changes
+    if "samples" in changes and kind != "interpolation":
+        arguments.pop("count" if kind != "shared_noise" else "rows", None)
+        arguments.pop("leaves", None)
+    place = SourceLocation("index.md", 1)
+    return plan_figure(make_figure(kind, (model,), arguments, place, root=root), "i", sources)
+
+
+def rendered(planned: PlannedFigure, sources: Sources, folder: Path) -> dict[str, str]:
+    """Render a figure, and return the digests of its files."""
+    executor = RenderExecutor(FigureRenderer(sources, CPU), Store(folder), Silent(), {})
+    (record,) = executor.render([planned], 1).values()
+    return {name: file.sha256 for name, file in record.files.items()}
+
+
+def another(value: Any) -> Any:
+    """Return a value of the same type that differs."""
+    if isinstance(value, dict):
+        return {key: another(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return (another(value[0]), *value[1:])
+    return value + ("x" if isinstance(value, str) else 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_constant(sources: Sources, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed constant of a group that a kind uses changes the kind's key; others do not."""
+    known, used = planned(sources, kind).request_digest, figure_kinds()[kind].spec.constants
+    for group in constants.BASELINE:
+        assert constants.constants(group)
+        for name, value in constants.constants(group).items():
+            with monkeypatch.context() as patch:
+                patch.setattr(f"{group}.{name}", another(value))
+                changed = planned(sources, kind).request_digest != known
+            assert changed == (group in used), (group, name)
+
+
+def test_constants_of_the_baseline(sources: Sources) -> None:
+    """Today's constants are those of the baseline, so stores from before keep their keys."""
+    assert not constants.changed_constants(constants.BASELINE)
+    assert all("constants" not in planned(sources, kind).request_json for kind in KINDS)
+
+
+def test_no_constant_is_outside_of_the_groups() -> None:
+    """Modules that make files have no constant of their own but those that decide no byte."""
+    found = {
+        name
+        for pattern in MAKERS
+        for path in (ROOT / "sitegen").glob(pattern)
+        for name in _constants(path)
+    }
+    assert found == UNKEYED.keys()
+
+
+def _constants(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text("utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            for each in ast.walk(target) if target is not None else ():
+                if isinstance(each, ast.Name) and each.id.isupper():
+                    yield each.id
+
+
+def test_constants_that_are_not_keyed(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clip has the same bytes whatever those constants of the encoder are."""
+    figure = planned(sources, "trajectories")
+    before = rendered(figure, sources, tmp_path / "before")
+    for name, value in (("LARGE_GIF_BYTES", 1), ("_LARGE_GIF", 8), ("STALL_SECONDS", 99.0)):
+        monkeypatch.setattr(encoder, name, value)
+    for name, value in (("_GOOD_PSNR", 1.0), ("_GOOD_SHARE", 9.0), ("_LARGEST", 9999)):
+        monkeypatch.setattr(encoder, name, value)
+    assert rendered(figure, sources, tmp_path / "after") == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
+    """A changed field changes the key, but for those that are words."""
+    spec = figure_kinds()[kind].spec
+    (tmp_path / "own.png").write_bytes(b"a picture")
+    known = planned(sources, kind, tmp_path).request_digest
+    for name in (each.name for each in fields(spec)):
+        if name in ("label", "chosen_from"):
+            continue
+        value = (CHANGES | OTHERS.get(kind, {}))[name]
+        changed = planned(sources, kind, tmp_path, **{name: value})
+        assert changed.request_digest != known, name
+
+
+def test_a_shared_state_of_chosen_samples(sources: Sources) -> None:
+    """Figures that begin from another state than before have new keys, all others keep theirs."""
+    found = {
+        samples: planned(sources, "shared_initial_state", samples=list(samples)).request_json
+        for samples in ((0, 3), (3, 0))
+    }
+    assert '"recipe":1' in found[0, 3]
+    assert '"recipe":2' in found[3, 0]
+
+
+def test_own_picture(sources: Sources, tmp_path: Path) -> None:
+    """The content of an author's picture decides the key; its name does, too."""
+    keys = set()
+    for number in range(2):
+        (tmp_path / "own.png").write_bytes(bytes(number))
+        keys.add(planned(sources, "process", tmp_path, image="own.png").request_digest)
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_word(sources: Sources, kind: str, tmp_path: Path) -> None:
+    """Words of the author and of the card leave the key and every byte as they were."""
+    first = planned(sources, kind)
+    card = replace(sources["tiny"].card, subject="pears & <apples>", known_faults=("a fault",))
+    others = {**sources, "tiny": replace(sources["tiny"], card=card)}
+    words: dict[str, Any] = {"alt": "Other words.", "caption": "And more.", "id": "another"}
+    if not figure_kinds()[kind].spec.draws_label:
+        words["label"] = "Ours"
+    second = planned(others, kind, **words)
+    assert second.request_digest == first.request_digest
+    folders = (tmp_path / str(number) for number in count())
+    assert rendered(first, sources, next(folders)) == rendered(second, others, next(folders))
+
+
+def test_a_picture_that_changes_while_the_site_is_built(sources: Sources, tmp_path: Path) -> None:
+    """A figure is drawn of the very bytes of its key, or not at all."""
+    picture = sources["tiny"].example
+    assert picture is not None
+    shutil.copy(picture, tmp_path / "own.png")
+    figure = planned(sources, "process", tmp_path, image="own.png")
+    Image.new("L", (8, 8), 99).save(tmp_path / "own.png")
+    with pytest.raises(RefusedError, match=r"own\.png: changed while the site was built"):
+        rendered(figure, sources, tmp_path / "store")
+    assert Store(tmp_path / "store").keys("") == ()
+    shutil.copy(picture, tmp_path / "own.png")
+    assert rendered(figure, sources, tmp_path / "store")
+
+
+@cache
+def _drawn_label_kinds() -> list[str]:
+    return [name for name in KINDS if figure_kinds()[name].spec.draws_label]
+
+
+@pytest.mark.parametrize("kind", _drawn_label_kinds())
+def test_a_label_that_is_drawn(sources: Sources, kind: str) -> None:
+    """It is part of the key."""
+    keys = {planned(sources, kind, label=label).request_digest for label in ("A", "B")}
+    assert len(keys) == 2
