@@ -13,7 +13,7 @@ from PIL import EpsImagePlugin, Image
 from sitegen.content.embeds import read_photo
 from sitegen.core.errors import PlatformError, RefusedError, SitegenError
 from sitegen.generative.data.images import image_side, read_picture
-from sitegen.html.social_card import backdrop
+from sitegen.html.social_card import card
 from sitegen.media.encoder import enlarge_gif
 from sitegen.media.exports import read_frame
 
@@ -34,7 +34,7 @@ def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ValueError, match="no picture that browsers show"):
         read_photo(path)
     for of_a_store in (
-        backdrop,
+        lambda poster: card(poster, "Title", (), None),
         read_frame,
         lambda poster: enlarge_gif(poster, tmp_path / "x.gif"),
     ):
