@@ -604,6 +604,17 @@ function copying(box) {
   when(box.querySelector("button"), "click", () => copy(text.textContent, status, select));
 }
 
+/* Blocks of code get a button that copies them. */
+function coding(template) {
+  for (const scroll of document.querySelectorAll("main .scroll:has(> pre)")) {
+    if (scroll.closest(".bibtex, .framing")) continue;
+    const box = Object.assign(document.createElement("div"), { className: "coded" });
+    scroll.before(box);
+    box.append(scroll, template.content.cloneNode(true));
+    copying(box);
+  }
+}
+
 /* The line for a frame in another page has a whole address. */
 function framing(box) {
   const code = box.querySelector("code");
@@ -716,6 +727,7 @@ prepare("dialog.viewer", (dialog) => {
 prepare(".motion", motion);
 prepare(".bibtex", copying);
 prepare(".framing", framing);
+prepare("template.coding", coding);
 prepare("[data-player]", elsewhere);
 prepare(".link", linking);
 prepare(".service", toolbar);

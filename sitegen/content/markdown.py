@@ -163,7 +163,7 @@ def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> ParsedPag
 
 @cache
 def _parser() -> MarkdownIt:
-    options = {"html": False, "xhtmlOut": False}
+    options = {"html": False, "xhtmlOut": False, "highlight": highlighted}
     parser = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
     # `_Walk` refuses bad links, with the line that each stands in, instead of passing them by.
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
@@ -174,6 +174,25 @@ def _parser() -> MarkdownIt:
     parser.inline.ruler.at("math_inline", _inline_formula)
     parser.inline.ruler.at("html_inline", _tag)
     return parser
+
+
+def highlighted(code: str, language: str, _attributes: str = "") -> str:
+    """Return code as HTML with classes for its parts; "" for a language that is not known.
+
+    The language is the first word behind the fence, by any name that Pygments has for it.
+    """
+    if not language:
+        return ""
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
+    try:
+        lexer = get_lexer_by_name(language, stripnl=False)
+    except ClassNotFound:
+        return ""
+    return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
 
 
 def _inline_formula(state: StateInline, silent: bool) -> bool:

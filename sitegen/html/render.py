@@ -179,7 +179,7 @@ class _Book:
         """Return the teaser of a page, if it has one, and everything else in its order."""
         filled = [part for part in page.body if part or not isinstance(part, Markup)]
         views = {part.id: self._figure(page, part) for part in filled if isinstance(part, Figure)}
-        views = _with_hint(views, filled)
+        views = dict(_with_hint(views, filled))
         teaser, parts = None, list[Part]()
         for row, group in groupby(filled, lambda part: getattr(part, "row", None)):
             if row is not None:

@@ -13,9 +13,14 @@ from PIL import EpsImagePlugin, Image
 from sitegen.content.embeds import read_photo
 from sitegen.core.errors import PlatformError, RefusedError, SitegenError
 from sitegen.generative.data.images import image_side, read_picture
-from sitegen.html.social_card import backdrop
+from sitegen.html.social_card import card
 from sitegen.media.encoder import enlarge_gif
 from sitegen.media.exports import read_frame
+
+
+def _card(poster: Path) -> object:
+    return card(poster, "Title", (), None)
+
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
 
@@ -34,7 +39,7 @@ def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ValueError, match="no picture that browsers show"):
         read_photo(path)
     for of_a_store in (
-        backdrop,
+        _card,
         read_frame,
         lambda poster: enlarge_gif(poster, tmp_path / "x.gif"),
     ):
@@ -72,7 +77,7 @@ def _told(path: Path, data: bytes) -> int:
     """Read a picture in all ways that there are; how many refused it."""
     path.write_bytes(data or b"x")
     refused = 0
-    ways = ((read_picture, RefusedError), (read_photo, ValueError), (backdrop, SitegenError))
+    ways = ((read_picture, RefusedError), (read_photo, ValueError), (_card, SitegenError))
     for read, error in ways:
         try:
             read(path)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sitegen.generative.data.images import Images
+from sitegen.generative.data.datasets import Images
 from sitegen.generative.process.heat import dct2, idct2, ring_means, rings
 from sitegen.generative.process.model import Model, linear_estimate
 

@@ -31,7 +31,8 @@ from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import platform_errors, write_atomic
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.weights import prefixes
-from sitegen.generative.data.images import DAMAGE, Images
+from sitegen.generative.data.datasets import Images
+from sitegen.generative.data.images import DAMAGE
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.model import Model

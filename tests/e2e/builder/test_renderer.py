@@ -19,10 +19,11 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import digest
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import BACKGROUND, default_fps
+from sitegen.figures.clips import default_fps
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.process.model import Model, require_device
 from sitegen.media.frames import grid, to_uint8, upscale
+from sitegen.media.look.colours import BACKGROUND
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import models as samplers
 from sitegen.sampling.models import load_sampler

@@ -34,7 +34,7 @@ from sitegen.media.encoder import (
     verified_mp4,
 )
 from sitegen.media.ffmpeg import encoder_version, executable
-from sitegen.media.frames import Frame, pad_to_even, upscale
+from sitegen.media.frames import Frame, enlarge, pad_to_even, upscale
 from sitegen.media.look import film
 from sitegen.media.manifest import MediaFile
 from tests.support.builders import children, run_python
@@ -168,6 +168,31 @@ def test_pictures_stay_crisp_and_colours_exact(tmp_path: Path) -> None:
         assert sampled[board == 255].min() > 240
         assert sampled[board == 0].max() < 15
     assert np.abs(decoded[72, 8::16] - colours[4::8]).max() <= 2
+
+
+def test_opens_on_the_last_frame_and_holds_it(tmp_path: Path) -> None:
+    """A clip shows its last frame first and long in the end, in MP4 and GIF; its levels say so."""
+    spec = ClipSpec(10, 18, 2, BACKGROUND, smooth=True, opening=10, ending=20)
+    files = encode_clip(moving_frames(), spec, tmp_path)
+    decoded = decode(tmp_path / "clip.mp4", files["mp4"])
+    assert files["mp4"].frames == len(decoded) == COUNT + 30
+    last = pad_to_even(enlarge(picture(COUNT - 1), 2, smooth=True), BACKGROUND)
+    first = pad_to_even(enlarge(picture(0), 2, smooth=True), BACKGROUND)
+    for at, wanted in ((0, last), (9, last), (10, first), (COUNT + 9, last), (-1, last)):
+        assert likeness(decoded[at], wanted) > 28, at
+    packets = probe(tmp_path / "clip.mp4", "-show_entries", "packet=pts_time")["packets"]
+    times = sorted(float(packet["pts_time"]) for packet in packets)
+    assert np.diff(times) == pytest.approx(0.1, abs=1e-3)
+    levels = spec.levels(tuple(range(COUNT - 1, -1, -1)))
+    assert (len(levels), levels[:11], levels[-21:]) == (
+        COUNT + 30,
+        (*[0] * 10, COUNT - 1),
+        (0,) * 21,
+    )
+    gif = decode(tmp_path / "clip.gif", files["gif"])
+    assert likeness(gif[0], picture(COUNT - 1)) > 28
+    length = (files["gif"].frames or 0) / (files["gif"].fps or 1)
+    assert length == pytest.approx((COUNT + 30) / 10, rel=0.06)
 
 
 def test_gif_is_native_and_slow_enough(clip: Files, folder: Path) -> None:

@@ -118,8 +118,10 @@ def test_what_may_be_too_wide() -> None:
     scroll = '<div class="scroll" tabindex="0" role="group" aria-label="'
     assert text.startswith(f'{scroll}Table"><table>')
     assert text.endswith(
-        f'{scroll}Code"><pre><code class="language-py">a &lt; b\n</code></pre>\n</div>'
+        f'{scroll}Code"><pre><code class="language-py"><span class="n">a</span> '
+        '<span class="o">&lt;</span> <span class="n">b</span>\n</code></pre>\n</div>'
     )
+    assert '<code class="language-odd">a &lt; b\n</code>' in html("```odd\na < b\n```")
     text = "[a](about/) [b](index.html#x) [c](#h-a) [d](https://example.org/) <a@b.c>"
     wanted = "../about/index.html ../index.html#x #h-a https://example.org/ mailto:a@b.c"
     assert re.findall('href="([^"]*)"', html(text, "more/index.html")) == wanted.split()

@@ -100,6 +100,30 @@ def test_beside(tmp_path: Path) -> None:
     assert 'did you mean "beside"' in fault(tmp_path, f"{{{{ besides({one}) }}}}\n")
 
 
+def test_teaser_tabs_and_references(tmp_path: Path) -> None:
+    """The teaser is figure 1 wherever it is called; references say numbers."""
+    one, two = 'trajectories("mnist", seed=1)', 'spectra("mnist", id="power")'
+    text = f"See {{{{ ref('power') }}}}.\n\n{{{{ tabs({one}, {two}, names=['A', 'B']) }}}}\n\n"
+    page = read(tmp_path, f"{text}{{{{ teaser(trajectories('mnist', id='top-one')) }}}}\n")
+    assert [(each.id, each.number) for each in page.figures] == [
+        ("mnist-trajectories", 2), ("power", 3), ("top-one", 1)
+    ]  # fmt: skip
+    assert [figure.teaser for figure in page.figures] == [False, False, True]
+    assert page.figures[0].row == Row(1, "", ("A", "B"), tabs=True)
+    assert html(page).startswith('<p>See <a href="#power">Figure 3</a>.</p>')
+    for call, told in (
+        (f"tabs({one}, {two}, names=['A'])", "names = 1 words for 2 figures; give one each"),
+        (f"tabs({one})", "should be 2 to 6 figures, and is 1; write tabs("),
+        (f"teaser({one}, {two})", "should be one figure, and is 2; write teaser("),
+        ("teaser('x')", '"x" is no figure; write teaser('),
+    ):
+        found = fault(tmp_path, f"A.\n\n{{{{ {call} }}}}\n")
+        assert found.startswith(f"pages/index.md:3: {call.partition('(')[0]}(…): {told}"), found
+    twice = f"{{{{ teaser({one}) }}}}\n\n{{{{ teaser({two}) }}}}\n"
+    assert "the page has a teaser already" in fault(tmp_path, twice)
+    assert "leads to no heading and no figure" in fault(tmp_path, "{{ ref('nothing') }}\n")
+
+
 def test_no_figure_in_a_table(tmp_path: Path) -> None:
     """What stands in a cell is told at its line, with what puts figures or pictures there."""
     for call, told in (

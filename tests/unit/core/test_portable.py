@@ -54,7 +54,7 @@ def test_files_and_samples_without_linux(macos: None, tmp_path: Path) -> None:
     files.flush_tree(current)
     with files.temporary_file(tmp_path) as temporary:
         temporary.write_bytes(b"")
-        files.sweep(tmp_path)
+        files.remove_stale_temporaries(tmp_path)
         assert temporary.exists()
     with writing_npz(tmp_path / "x.npz", {"a": (3,)}, {}) as arrays:
         arrays["a"][:] = 2

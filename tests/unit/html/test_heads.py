@@ -5,11 +5,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from sitegen.content.pages import read_pages
+from sitegen.core.errors import ConfigError
 from sitegen.html import heads as module
 from sitegen.html import social_card
 from sitegen.html.heads import address, bibtex, head, paper, webmap
@@ -185,6 +187,33 @@ def test_card_shows_the_samples(tmp_path: Path) -> None:
         assert white.any() != (title == "数字")
         assert not white[:20].any()
         assert not white[-20:].any()
+
+
+def test_marks_of_authors(tmp_path: Path) -> None:
+    """Authors have the numbers of their places and a star for equal parts; logos have sizes."""
+    people = """[[authors]]
+name = "Ana"
+affiliations = ["A", "B"]
+equal = true
+[[authors]]
+name = "Bo"
+affiliation = "B"
+[[affiliations]]
+name = "B"
+url = "https://example.org/"
+logo = "b.png"
+"""
+    Image.new("RGB", (9, 6)).save(tmp_path / "b.png")
+    site = make_site(tmp_path, f'title = "T"\n{people}')
+    pages = read_pages(site)
+    told = paper(site, pages[0], pages)
+    assert [author.mark for author in told.authors] == ["1,2,*", "2"]
+    places = [(place.name, place.mark, place.uri) for place in told.affiliations]
+    assert places == [("A", "1", None), ("B", "2", "https://example.org/")]
+    assert (told.equal, told.logos[0].picture.width) == (True, 9)
+    assert told.logos[0].picture.uri in {file.uri for file in pages[0].files}
+    with pytest.raises(ConfigError, match=r'affiliations\[1\]\.logo = "c.png"'):
+        read_pages(make_site(tmp_path, f'title = "T"\n{people}'.replace("b.png", "c.png")))
 
 
 def test_buttons_find_headings_by_their_names(tmp_path: Path) -> None:

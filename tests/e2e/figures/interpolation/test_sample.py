@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from sitegen.figures.interpolation.look import LABELS
 from sitegen.figures.interpolation.sample import turns
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
@@ -26,7 +25,7 @@ def way(sources: Sources, **arguments: object) -> RenderJob:
     return job(sources, "interpolation", **given)
 
 
-def panels(rows: int, labels: tuple[str, ...] = ("IHDM", LABELS["DDPM"], "DDIM")) -> Panels:
+def panels(rows: int, labels: tuple[str, ...] = ("IHDM", "DDPM", "DDIM")) -> Panels:
     """Where things stand."""
     return Panels(labels, rows, SIDE, BACKGROUND, INK)
 
@@ -43,7 +42,7 @@ def cut(frame: Frame, layout: Panels, panel: int, row: int) -> Frame:
 def test_manifest(sources: Sources) -> None:
     """What the page needs to name panels and points, and the turns of the clip."""
     made = way(sources)
-    assert made.parameters["panels"] == ["IHDM", "Full DDPM latent", "DDIM"]
+    assert made.parameters["panels"] == ["IHDM", "DDPM", "DDIM"]
     assert (made.parameters["points"], made.parameters["hold"]) == (5, 2)
     assert (made.levels, made.steps) == ((0,) * 14, LEVELS + LEVELS + 3)
     assert made.clips[""].spec.factor == 1
