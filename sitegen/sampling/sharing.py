@@ -33,7 +33,7 @@ class Sharing:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._left = most_bytes
         self._asking: Counter[Hashable] = Counter()
-        self._kept: dict[Hashable, tuple[_Kept, int]] = {}
+        self._kept: dict[Hashable, tuple[_KeptTrajectory, int]] = {}
         self._guard = threading.RLock()  # a request may be deleted while another has it
 
     def asked(self, key: Hashable, size: int, begin: Begin) -> Begin:
@@ -84,7 +84,7 @@ class Sharing:
 
     def _noted(self, key: Hashable, size: int, begin: Begin, keep: Selection) -> Iterator[Visible]:
         """Give the levels; keep them if they are taken to the end and still asked for."""
-        made, kept = _Kept(), False
+        made, kept = _KeptTrajectory(), False
         try:
             yield from _picked(made.noted(begin("steps")), keep)
             with self._guard:
@@ -129,7 +129,7 @@ class _Lying:
         return numbers.view(self.shape).to(self.device)
 
 
-class _Kept:
+class _KeptTrajectory:
     """The states and means of all levels of a trajectory."""
 
     def __init__(self) -> None:
