@@ -249,10 +249,10 @@ def test_other_versions_render_nothing_again(built: Builder, dry_run: bool) -> N
     summary = building.build(built.config, options, built.renderer, report, FAKE_ENCODER)
     assert (summary.rendered, summary.reused) == ((), ("tiny-trajectories",))
     assert traces(built.output) == before
-    (line,) = (line for line in report.lines if "made with" in line)
+    (line,) = (line for line in report.lines if "rendered with" in line)
     here = environment(CPU)
     assert line == (
-        f"tiny-trajectories: made with device cpu (here cuda), encoder {here['encoder']} (here "
+        f"tiny-trajectories: rendered with device cpu (here cuda), encoder {here['encoder']} (here "
         f"another), precision float32 (here bfloat16), torch {here['torch']} (here 1.0); "
         "`sitegen build --rerender tiny-trajectories` renders it again"
     )
@@ -388,7 +388,7 @@ def test_models_that_no_page_calls(site: Builder) -> None:
     site()
     lines = site(offline=True, strict=True).lines()
     words = "missing, but not used by any page: gone (runs/gone/model.toml), bare (x.pth)"
-    assert [line.replace(f"{site.root}/", "") for line in lines if "no page" in line] == [words]
+    assert [line.replace(f"{site.root}/", "") for line in lines if "any page" in line] == [words]
     write_page(site.config, f'{INDEX}\n{{{{ trajectories("gone") }}}}\n')
     with pytest.raises(ConfigError, match=r"site\.toml:6: models\.gone\.path: is not there"):
         site()

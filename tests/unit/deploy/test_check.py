@@ -85,10 +85,13 @@ BODIES: dict[str, tuple[str, str | None]] = {
     "button of a picture": ('<input type="image" alt="x" src="no.png">', 'the file "no.png"'),
     "button without alt": ('<input type="image" src="media/dot.gif">', "the button has no text"),
     "other input": ('<input type="text">', None),
-    "style sheet in the page": ("<style>a { background: url(no.gif) }</style>", '"no.gif" leads'),
+    "style sheet in the page": (
+        "<style>a { background: url(no.gif) }</style>",
+        '"no.gif" is not in',
+    ),
     "style": ("<p style=\"background: url('no.gif')\">x</p>", 'the file "no.gif"'),
     "styles there": ('<style>a{b:url(media/dot.gif)}</style><p style="b: url(data.zip)">', None),
-    "paint": ('<svg aria-hidden="true"><path fill="url(#no)"/></svg>', "leads to no anchor"),
+    "paint": ('<svg aria-hidden="true"><path fill="url(#no)"/></svg>', "names an id"),
     "paint there": ('<svg aria-hidden="true"><g id="a"/><path fill="url(#a)"/></svg>', None),
     "refresh": ('<meta http-equiv="refresh" content="0;url=no.html">', 'the link "no.html"'),
     "refresh in quotes": ("<meta http-equiv=Refresh content=\"0; URL='no.html'\">", '"no.html"'),
@@ -96,8 +99,8 @@ BODIES: dict[str, tuple[str, str | None]] = {
     "form": ('<form action="no.html"></form>', 'the link "no.html"'),
     "form of the page": ('<form action=""><button>x</button></form>', None),
     "button of a form": ('<button formaction="no.html">x</button>', 'the link "no.html"'),
-    "local server": ('<a href="http://localhost:8000/">x</a>', "the machine of whoever reads it"),
-    "local number": ('<a href="//127.0.0.1/x">x</a>', "the machine of whoever reads it"),
+    "local server": ('<a href="http://localhost:8000/">x</a>', "leads to the reader's own machine"),
+    "local number": ('<a href="//127.0.0.1/x">x</a>', "leads to the reader's own machine"),
     "like a local server": ('<a href="https://localhost.org/">x</a>', None),
     "what is never closed": ('<p><button><a href="data.zip">', "the link has no text"),
 }
@@ -197,7 +200,7 @@ def test_links_from_the_root(tmp_path: Path) -> None:
     page = PAGE.format(body='<a href="data.zip">x</a>\n<a href="/paper/data.zip">x</a>')
     (problem,) = look(folder(tmp_path, "", {"404.html": page})).errors
     assert problem.line == LINE
-    assert "answers at every address" in problem.text
+    assert "is served at every address" in problem.text
     links = (f'<a href="http://name.github.io/paper/{name}">x</a>' for name in ("about/", "no"))
     found = look(folder(tmp_path / "http", "".join(links)))
     (error,), (warning,) = found.errors, found.warnings
@@ -252,7 +255,7 @@ def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
     css = "/* url(x) */\n@import 'b.css'; p { background: url(\"no.png\") url(../media/dot.gif) }"
     files = {"sitemap.xml": sitemap, "assets/a.css": css}
     found = look(folder(tmp_path, head, files))
-    told = [str(each).removeprefix(f"{tmp_path}/").split(" leads")[0] for each in found.errors]
+    told = [str(each).removeprefix(f"{tmp_path}/").split(" is not")[0] for each in found.errors]
     address = 'the address "https://name.github.io/paper'
     assert told == [
         *('assets/a.css:2: the file "b.css"', 'assets/a.css:2: the file "no.png"'),
@@ -268,7 +271,7 @@ def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
   "odd": [{"src": "\\x"}, {"src": 1}]
 }"""
     found = look(folder(tmp_path, "", {"media/x.webmanifest": text}))
-    told = [str(problem).split(" leads")[0] for problem in found.errors]
+    told = [str(problem).split(" is not")[0] for problem in found.errors]
     assert [line.removeprefix(f"{tmp_path}/media/x.webmanifest") for line in told] == [
         ':2: the file "../gone/"',
         ':5: the file "no.png"',

@@ -72,7 +72,7 @@ def test_spectral(form: Callable[[list[float]], Any], tmp_path: Path) -> None:
     info = inspect_checkpoint(path)
     assert (info.layout, info.step, info.schedule_levels) == ("spectral", 7000, 5)
     assert info.ema_tensors == info.tensors
-    assert "5 levels, inside of the file" in info.to_text()
+    assert "5 levels, in the file" in info.to_text()
 
 
 @pytest.mark.parametrize(
