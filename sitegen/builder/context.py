@@ -40,7 +40,7 @@ class BuildOptions:
 
     rerender: figures to render again even if they are in the store: empty = all, None = none
     distributed: scheduler address instead of the one in `site.toml`; "local" for a cluster of
-    `jobs` workers on this machine
+        `jobs` workers on this machine
     default_scheduler: scheduler address if neither `distributed` nor `site.toml` has one
     asked: requested device and precision, which each worker resolves itself
     """

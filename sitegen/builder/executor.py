@@ -107,7 +107,7 @@ class RenderExecutor:
         """Render every figure, `workers` at a time; return the records by request.
 
         estimates: called once the models are loaded; returns the seconds for each figure, by
-        request
+            request
 
         Raises the error of any model or call before the first figure is rendered. Later errors are
         collected and raised when all other figures are finished. Each message names the figure's

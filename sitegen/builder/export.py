@@ -54,7 +54,7 @@ class ExportOptions:
     """Settings from the command line.
 
     figures, formats: empty = all. A figure of a paper is `paper/figure`; with an id that several
-    pages have, it is `page/figure`
+        pages have, it is `page/figure`
     levels: levels of strips, in their order; empty = some evenly spaced ones
     fps: frame rate of GIFs; None = as in the store
     output: a folder, or a file name that ends in .zip; None = `exports` next to `site.toml`

@@ -65,7 +65,7 @@ def executor(cluster: Cluster, source: ModelSource, model: Any) -> Executor:
     """Send a model to the workers of a cluster, and return the executor that computes there.
 
     model: the same model in this process, which also computes one sample of each worker's first
-    block
+        block
     """
     held = cluster.hold(source)
 

@@ -285,7 +285,7 @@ def execute(
     """Run a command in a folder and return its output; it ends with this process.
 
     feed: writes its input. The command then runs in a session of its own, so that it can be stopped
-    together with its children, and it cannot prompt for a password.
+        together with its children, and it cannot prompt for a password.
     tell: called with a line after 20 s without output
     Raises PublishError, with the command stopped, after 5 minutes without output.
     """
@@ -413,8 +413,8 @@ def mend(repository: Repository, tracking: str, began: float) -> None:
     """Remove the leftovers of a killed publish: git's lock files and the temporary ref.
 
     tracking: the ref that git updates after a push; began: time in seconds when the last publish
-    began. A lock that other programs use too is removed only if it is younger. The caller holds the
-    lock against other publishes.
+        began. A lock that other programs use too is removed only if it is younger. The caller holds
+        the lock against other publishes.
     """
     ours = _below(repository.common, "refs/sitegen")
     shared = ("packed-refs.lock", f"{tracking}.lock", "reftable/tables.list.lock")

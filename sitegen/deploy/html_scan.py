@@ -14,9 +14,12 @@ from typing import Literal
 Role = Literal["link", "load", "play", "later", "address", "label"]
 """The purpose of a reference.
 
-link: followed by a reader; load: fetched with the page; play: a clip, fetched when it is played;
-later: another file, fetched on demand; address: an absolute address in metadata; label: the id of
-an element that names another
+link: followed by a reader
+load: fetched with the page
+play: a clip, fetched when it is played
+later: another file, fetched on demand
+address: an absolute address in metadata
+label: the id of an element that names another
 """
 
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img"}

@@ -78,7 +78,7 @@ def test_spectral(form: Callable[[list[float]], Any], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "config", "told"),
     [
-        (SIGMAS, None, "put its config.json beside it"),
+        (SIGMAS, None, "put its config.json next to it"),
         (SIGMAS, {"image_size": 8}, "lacks num_channels, model_channels, channel_mult"),
         (SIGMAS, [], "holds no table"),
         (SIGMAS, {**CONFIG, "image_size": "8"}, r"config\.json: card: image_size = "),
