@@ -167,7 +167,7 @@ _PAIRS, _FALL = "two different samples for each row, as in [0, 1]", "1 to 4 leve
      ("trajectories", "seed", (2**63, 1.5), "a whole number from 0"),
      ("trajectories", "sampling_noise_std", (-0.1, 1.5, float("inf"), "0.1"), "a number from 0"),
      ("trajectories", "fps", (0, 61, True), "a number from 1 to 60"),
-     ("trajectories", "show", (1, "noise"), 'should be "state" or "mean"'),
+     ("trajectories", "show", (1, "noise"), 'should be "state", "mean" or "final"'),
      ("trajectories", "caption", ("a\x00", "a" * 10_001), "should"),
      ("trajectories", "id", ("con",), "is a reserved name"),
      ("interpolation", "samples", ([1, 1], [0, 1, 2], []), _PAIRS),

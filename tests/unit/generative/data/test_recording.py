@@ -150,7 +150,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         open_recording(tmp_path / "other.npz")
     with zipfile.ZipFile(tmp_path / "json.npz", "w") as file:
         file.writestr("run.json", "[" * 100_000)
-    with pytest.raises(RefusedError, match=r"run\.json: is not JSON"):
+    with pytest.raises(RefusedError, match=r"run\.json: Invalid JSON"):
         open_recording(tmp_path / "json.npz")
     with record(tmp_path / "wide.npz") as rec:
         rec(0, np.zeros((1, 1, 4, 8)))
