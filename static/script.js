@@ -302,7 +302,7 @@ class Clip {
     clearTimeout(this.timer);
     if (on) {
       this.load();
-      if (this.aim >= this.end) video.currentTime = this.begun ? (this.opening + 0.5) / this.fps : 0;
+      if (this.aim >= this.end) video.currentTime = this.begun ? (this.opening + 0.1) / this.fps : 0;
       this.begun = true; // from then on it goes around without its opening
       video.play().catch(() => {
         if (this.running && video.paused) this.run(false);

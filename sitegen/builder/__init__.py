@@ -1,4 +1,4 @@
-"""The build: plan and keys, the cache (store), rendering what is missing, and the finished folder.
+"""The build: plan and keys, the store, rendering of missing figures, and the finished folder.
 
-It joins all stages below; commands call it.
+It uses all earlier stages; commands call it.
 """

@@ -1,7 +1,7 @@
-"""The site as a value: pages rendered, clips and the author's files, and the manifest.
+"""The site as a value: rendered pages, clips, the author's files and the manifest.
 
-What is drawn for it is kept in its store, so that drawing is needed only once; Pillow is imported
-only then, and a build that has everything needs no more than the store.
+Drawn pictures are kept in the store, so that each is drawn only once. Pillow is imported only to
+draw; a build that finds everything in the store does not need it.
 """
 
 import re
@@ -27,21 +27,21 @@ from sitegen.html.views import DrawnPictures
 from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
 
 DRAWING_RECIPE = 2
-"""Raised by hand when the code that draws changes its pixels."""
+"""Version of the drawing code; raise it by hand when its pixels change."""
 
-_OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files that figures of one model share
+_OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files shared by the figures of a model
 
 
 _ROOFS_OWN = frozenset({NOT_FOUND, "robots.txt", "sitemap.xml", ".nojekyll"})
-"""What a host asks for at the root of a site only."""
+"""Files that a host requests only at the root of a site."""
 
 
 @dataclass(frozen=True)
 class PaperSite:
-    """A site that stands under the roof of another.
+    """A paper of a collection.
 
-    tree: what its own built folder holds
-    find: where the files of its figures are
+    tree: content of its built folder
+    find: returns the path of a figure's file
     """
 
     site: Site
@@ -52,12 +52,14 @@ class PaperSite:
 
     @property
     def front(self) -> MediaFile | None:
-        """The poster that its card shows."""
+        """The poster on the paper's card."""
         return front_poster(self.pages, self.manifest)
 
 
 def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> Manifest:
-    """Every figure on its page. `records`, by request, has one for each."""
+    """Return the manifest: every figure on its page, with its record from `records` (by
+    request).
+    """
     return Manifest(tuple(_place(each, records[each.request_digest]) for each in figures))
 
 
@@ -69,9 +71,9 @@ def assemble(
     find: Callable[[MediaFile], Path] | None = None,
     papers: Sequence[PaperSite] = (),
 ) -> Tree:
-    """Everything that the built folder holds; `find` says where files are that no store has.
+    """Return the content of the built folder; `find` returns the paths of files outside the store.
 
-    papers: the sites that this one is the roof of, which lie in folders of their own
+    papers: the papers of this collection, each in a folder of its own
     """
     find, theme = find or store.object, site_theme(site)
     front = front_poster(pages, manifest)
@@ -100,25 +102,29 @@ def assemble(
 
 
 def _below(paper: PaperSite, roof: Tree) -> Tree:
-    """What a paper adds to the folder of its roof. Raises ConfigError where its place is taken."""
+    """Return a paper's files under its folder. Raises ConfigError if the collection uses that
+    name.
+    """
     place = paper.site.place
     if taken := [uri for uri in roof if uri == place or uri.startswith(f"{place}/")]:
-        raise ConfigError(f"{shown(paper.site.root)}: its place is taken by {taken[0]}; rename it")
+        raise ConfigError(
+            f"{shown(paper.site.root)}: {taken[0]} has the same path; rename the paper's folder"
+        )
     mine = {uri: content for uri, content in paper.tree.items() if uri not in _ROOFS_OWN}
     return {f"{place}/{uri}": content for uri, content in mine.items()}
 
 
 def _tile(paper: PaperSite, store: Store) -> MediaFile:
-    """The card of a paper, as the front page of its roof shows it."""
+    """Return the card of a paper for the front page of its collection."""
     front = paper.front
     known = (front.sha256, paper.find(front)) if front else (None, None)
     return _drawn(store, "tile.webp", *known, *_card_words(paper.site))
 
 
 def _place(planned: PlannedFigure, record: Record) -> Media:
-    """A record on its page: files get the figure's name and the start of their digest.
+    """Place a record on its page: files are named after the figure and their digest.
 
-    Those of a model keep the name that they have, so that a visitor fetches them once.
+    Files of a model keep their names, so that a visitor downloads them once.
     """
     figure = planned.figure
     stems = {
@@ -139,9 +145,10 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
 
 
 def draw(site: Site, front: MediaFile | None, path: Path | None, store: Store) -> DrawnPictures:
-    """Find or draw the pictures of a site, whose card shows the poster `front`, a file at `path`.
+    """Return the pictures of a site, drawn if the store lacks them.
 
-    Raises PlatformError where the store cannot be written.
+    `front` is the poster on the site's card, at `path`. Raises PlatformError if the store is not
+    writable.
     """
     if site.base_url is None:
         return DrawnPictures()
@@ -152,7 +159,7 @@ def draw(site: Site, front: MediaFile | None, path: Path | None, store: Store) -
 def drawn_keys(
     site: Site, pages: Iterable[Page], manifest: Manifest, papers: Sequence[PaperSite] = ()
 ) -> set[str]:
-    """The keys in the store of what is drawn for a site, and for the papers under its roof."""
+    """Return the store keys of a site's drawn pictures, including those of its papers."""
     front, keys = front_poster(tuple(pages), manifest), set[str]()
     for paper in papers:
         poster = paper.front
@@ -174,7 +181,9 @@ def _drawn_key(kind: str, sha256: str | None, *words: Any) -> str:
 def _drawn(
     store: Store, name: str, sha256: str | None, poster: Path | None, *words: Any
 ) -> MediaFile:
-    """The picture that a poster, by its sha256, and words decide: from the store, or drawn now."""
+    """Return the picture made from a poster (by its sha256) and `words`; draw it if it is not
+    stored.
+    """
     kind = Path(name).stem
     key = _drawn_key(kind, sha256, *words)
     record = store.get(key)

@@ -1,20 +1,20 @@
-"""The store: what was rendered, by the key of the figure, and never trusted unseen.
+"""The store: rendered files by the key of their figure, verified each time they are read.
 
-    objects/ab/<sha256>   the bytes of an encoded file, read-only, named by their content
-    records/<key>.json    what a figure's key stands for; written last
-    asked/<sha256>.json   what a key is the digest of, so named by it
-    weights/<name>.json   the digest of the weights that a model without a pinned one had last
-    work/                 temporary folders
-    built/<output>.json   what the last builds put into a folder
-    .sitegen-store        the marker without which nothing is removed (store_folder.py)
+objects/ab/<sha256>   an encoded file, read-only, named by its content
+records/<key>.json    the files and settings of a figure's key; written last
+asked/<sha256>.json   the request of a key, named by its digest
+weights/<name>.json   the last digest of weights that no card pins
+work/                 temporary folders
+built/<output>.json   files that the last builds put into an output folder
+.sitegen-store        the marker; nothing is removed without it (store_folder.py)
 
-Only `work` and `built` hold times, paths or the order of events, so that the store may be tracked
-by git and travel to a machine that renders nothing. The modification time of a record says when a
+Only `work` and `built` contain times, paths or the order of events. The rest can be tracked by git
+and copied to a machine that renders nothing. The modification time of a record is the time when a
 page last needed it.
 
-A record carries its own key and digest, and every object is read again before it counts: anything
-truncated, changed, swapped or missing is a miss and a warning, and the figure is rendered again,
-which replaces the damaged file.
+A record contains its own key and digest, and every object is read again before it is used. A file
+that is truncated, changed, swapped or missing counts as a miss: the store warns, the figure is
+rendered again, and the damaged file is replaced.
 """
 
 import contextlib
@@ -56,9 +56,9 @@ _KEY = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
 
 
 class Store:
-    """Records and their files below the folder `root`, which is made when something is kept.
+    """Records and their files in the folder `root`, which is created by the first write.
 
-    warn: called with one line for each record or object that was found damaged
+    warn: called with one line for each damaged record or object
     """
 
     def __init__(self, root: Path, warn: Callable[[str], None] = lambda line: None) -> None:
@@ -66,10 +66,11 @@ class Store:
         self._warn = warn
 
     def get(self, key: str) -> Record | None:
-        """The record of `key`; None if there is none, or it or one of its objects is damaged.
+        """Return the record of `key`; None if it is missing, or if it or one of its objects is
+        damaged.
 
-        Reads every object, and warns of what is damaged. Raises ValueError for a key that is no
-        key, PlatformError for what cannot be read now.
+        Reads every object, and warns about damage. Raises ValueError for an invalid key,
+        PlatformError for a file that cannot be read at present.
         """
         path = self._record_path(key)
         try:
@@ -84,15 +85,16 @@ class Store:
         return record if all(whole) else None
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """The keys that start with `prefix`, sorted; their records may still prove damaged."""
+        """Return the keys that start with `prefix`, sorted; their records may be damaged."""
         paths = (self._root / "records").glob(f"{prefix}*.json")
         return tuple(sorted(path.stem for path in paths if _KEY.fullmatch(path.stem)))
 
     def put(self, key: str, record: Record, sources: Mapping[str, Path]) -> None:
-        """Keep `record` under `key`, with a copy of the file `sources[name]` for each of its files.
+        """Store `record` under `key`, with a copy of the file `sources[name]` for each of its
+        files.
 
-        Raises ValueError if the names differ or `key` is no key, TargetError if a source is not
-        what the record says, PlatformError if the disk is full or unwritable. Whatever stops it,
+        Raises ValueError if the names differ or `key` is invalid, TargetError if a source does not
+        match the record, PlatformError if the disk is full or not writable. If it is interrupted,
         `get` finds the old record or the new one.
         """
         path = self._record_path(key)
@@ -105,9 +107,9 @@ class Store:
         write_own(path, _dump({**value, "sha256": digest_bytes(_dump(value))}))
 
     def remember(self, request_json: str) -> None:
-        """Keep what was asked for, so that a later build can tell what has changed since.
+        """Store a request, so that a later build can report what has changed since.
 
-        Comes before the record of it; tells git how to keep the store, too.
+        Call this before the record is stored. It also writes the store's rules for git.
         """
         claim(self._root)
         write_rules(self._root)
@@ -115,7 +117,7 @@ class Store:
         write_own(self._root / "asked" / f"{digest_bytes(data)}.json", data)
 
     def remembered(self) -> list[dict[str, Any]]:
-        """The objects that were asked for and are still as they were written, in order."""
+        """Return the stored requests that are undamaged, in order."""
         found = []
         for path in sorted((self._root / "asked").glob("*.json")):
             with contextlib.suppress(RefusedError, ValueError, RecursionError):
@@ -124,19 +126,19 @@ class Store:
         return [each for each in found if isinstance(each, dict)]
 
     def note_weights(self, name: str, note: str) -> None:
-        """Keep a note on the weights of a model, in the place of the one before."""
+        """Store a note on a model's weights, replacing the previous one."""
         claim(self._root)
         write_own(self._root / "weights" / f"{name}.json", note.encode())
 
     def weights_note(self, name: str) -> str | None:
-        """The note on the weights of a model; None if there is none that can be read."""
+        """Return the note on a model's weights; None if there is none or it cannot be read."""
         with contextlib.suppress(RefusedError, UnicodeDecodeError):
             data = self._read(self._root / "weights" / f"{name}.json")
             return None if data is None else data.decode("utf-8")
         return None
 
     def object(self, file: MediaFile) -> Path:
-        """Where the bytes of `file` lie. Read-only: copy it, never link it."""
+        """Return the path of `file`. It is read-only: copy it, never link to it."""
         return self._object(file.sha256)
 
     def _object(self, sha256: str) -> Path:
@@ -144,16 +146,16 @@ class Store:
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
-        """A new folder on the store's disk, gone at the end; what dead processes left goes too."""
+        """Create a temporary folder on the store's disk; also remove those of dead processes."""
         claim(self._root)
         self.remove_stale_temporaries()
         with temporary_folder(self._root / "work") as folder:
             yield folder
 
     def touch(self, keys: Collection[str], *, always: bool) -> None:
-        """Note that records are needed now: in their times, and unless `always` once a day.
+        """Set the last use of records to now; unless `always`, at most once a day.
 
-        A store that may not be written stays as it is.
+        Does nothing if the store is not writable.
         """
         now = time.time()
         for key in keys:
@@ -163,21 +165,22 @@ class Store:
                     os.utime(path, (now, now), follow_symlinks=False)
 
     def last_use(self) -> Mapping[str, float]:
-        """Return when each record was last needed, in seconds since 1970; at most now."""
+        """Return when each record was last needed, in seconds since 1970; never later than now."""
         now, times = time.time(), dict[str, float]()
         for key in self.keys(""):
             with contextlib.suppress(OSError):
                 path = self._record_path(key)
                 times[key] = path.lstat().st_mtime
-                if times[key] > now:  # a clock was wrong; from now on its age counts
+                if times[key] > now:  # a clock was wrong; count the age from now
                     os.utime(path, (now, now), follow_symlinks=False)
                     times[key] = now
         return times
 
     def digests_of(self, key: str) -> frozenset[str]:
-        """The sha256 of the files of a record, whether they are there or not; none if damaged.
+        """Return the sha256 of a record's files, missing ones included; none if it is damaged.
 
-        Raises PlatformError for a record that cannot be read now: nothing is known of its files.
+        Raises PlatformError if the record cannot be read at present, since its files are then
+        unknown.
         """
         try:
             data = self._read(self._record_path(key))
@@ -187,13 +190,13 @@ class Store:
         return frozenset(file.sha256 for file in files.values())
 
     def files_of(self, key: str) -> Mapping[Path, int]:
-        """The files that a record is of, itself and its objects, and how many bytes each has."""
+        """Return the files of a record (itself and its objects), with their sizes in bytes."""
         objects = (self._object(sha256) for sha256 in self.digests_of(key))
         paths = (self._record_path(key), self._root / "asked" / f"{key}.json", *objects)
         return {path: path.lstat().st_size for path in paths if path.is_file()}
 
     def size(self) -> int:
-        """How many bytes the records have, what was asked for, and the objects."""
+        """Return the total size of records, requests and objects in bytes."""
         folders = [self._root / "records", self._root / "asked"]
         with contextlib.suppress(FileNotFoundError), os.scandir(self._root / "objects") as parts:
             folders += [Path(entry.path) for entry in parts if entry.is_dir()]
@@ -204,10 +207,11 @@ class Store:
         return size
 
     def drop(self, keys: Collection[str]) -> int:
-        """Remove these records and the files that no other record needs; return the bytes removed.
+        """Remove records and the files that no other record needs; return the number of bytes
+        removed.
 
-        Raises ConfigError as `require_removable` does, PlatformError before anything is removed if
-        a record cannot be read, and for what cannot be removed.
+        Raises ConfigError as `require_removable` does, and PlatformError for files that cannot be
+        removed, or, before anything is removed, for a record that cannot be read.
         """
         require_removable(self._root)
         gone = dict[Path, int]()
@@ -219,7 +223,8 @@ class Store:
         return self._remove(gone.keys() & {*own_files(self._root).values()} - needed, records)
 
     def prune(self, keys: Collection[str], models: Collection[str]) -> tuple[int, int]:
-        """Remove all but the records of `keys`, what they need, and the notes on `models`.
+        """Remove all records but those of `keys`, all unneeded files, and all notes but those on
+        `models`.
 
         keys: of records, and of requests
         Returns the numbers of records and of bytes removed. Raises as `drop` does.
@@ -236,7 +241,9 @@ class Store:
         return len(records), self._remove(unused, records)
 
     def _remove(self, paths: Collection[Path], records: Collection[Path]) -> int:
-        """Remove files, and return their bytes; records go first, so that a kill breaks none."""
+        """Remove files and return their bytes; records go first, so that a kill leaves none
+        incomplete.
+        """
         size = 0
         for path in sorted(paths, key=lambda path: (path not in records, path)):
             with platform_errors(path, "remove"):
@@ -245,17 +252,19 @@ class Store:
         return size
 
     def remove_stale_temporaries(self, *, leaving: bool = False) -> None:
-        """Remove what processes that were killed left behind; `leaving`, this one's as well."""
+        """Remove temporaries of killed processes; with `leaving`, those of this process as well."""
         for name in ("asked", "built", "records", "weights", "work"):
             remove_stale_temporaries(self._root / name, leaving=leaving)
 
     def _record_path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
-            raise ValueError(f"{key!r} is no key: digits, small letters, '-' and '_'")
+            raise ValueError(f"{key!r} is not a key: digits, small letters, '-' and '_'")
         return self._root / "records" / f"{key}.json"
 
     def _read(self, path: Path) -> bytes | None:
-        """A file of the store; None where there is none. RefusedError for what is no file."""
+        """Return a file of the store; None if it is missing. Raises RefusedError for a
+        non-regular file.
+        """
         try:
             with errors_of_now(path):
                 return read_file(path)
@@ -276,14 +285,14 @@ class Store:
             else:
                 self._report_damage(path, "its content has changed")
         except FileNotFoundError:
-            self._warn(f"{path} is missing from the store; its clip is made again")
+            self._warn(f"{path} is missing from the store; its clip is rendered again")
         except OSError as error:
             self._report_damage(path, error.strerror or str(error))
         return False
 
     def _report_damage(self, path: Path, why: str) -> None:
-        """Warn of a damaged file, which stays until `put` replaces it."""
-        self._warn(f"{path} is damaged ({why}); its clip is made again")
+        """Warn about a damaged file, which stays until `put` replaces it."""
+        self._warn(f"{path} is damaged ({why}); its clip is rendered again")
 
     def _keep(self, file: MediaFile, source: Path) -> None:
         target = self.object(file)
@@ -305,21 +314,21 @@ class Store:
 
 
 class ReadOnlyStore(Store):
-    """A store that is only looked at: nothing in it is written, moved or removed."""
+    """A store that is only read: nothing in it is written, moved or removed."""
 
     def put(self, key: str, record: Record, sources: Mapping[str, Path]) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
-        """A new folder elsewhere, gone at the end."""
+        """Create a temporary folder outside the store."""
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
 
 
 @contextlib.contextmanager
 def errors_of_now(path: Path) -> Iterator[None]:
-    """What could not be read is not damaged: PlatformError, unless no such file is there."""
+    """Raise PlatformError for read errors other than a missing file, since they prove no damage."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, NotRegularFileError):
@@ -330,19 +339,19 @@ def errors_of_now(path: Path) -> Iterator[None]:
 
 
 def _unseal(data: bytes, key: str) -> Record:
-    """Read a record with its key and its digest. RefusedError if anything is not as it was put."""
+    """Read a record and verify its key and digest. Raises RefusedError if it was changed."""
     try:
         value = json.loads(data)
         seal = value.pop("sha256")
-        # The bytes without the seal are what was sealed, unless the file is of another hand.
+        # Removing the seal restores the sealed bytes, unless another program formatted the file.
         line = f'\n  "sha256": "{seal}",'.encode()
         whole = seal == digest_bytes(data.replace(line, b"", 1)) or seal == digest_bytes(
             _dump(value)
         )
         if not whole or value.pop("key") != key:
-            raise RefusedError("it is not the record that was written here")
+            raise RefusedError("not the record that was written here")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise RefusedError("it is cut short or not a record") from error
+        raise RefusedError("truncated, or not a record") from error
     return record_from_json(json.dumps(value))
 
 

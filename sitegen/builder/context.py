@@ -1,9 +1,8 @@
-"""What a build has before it: everything that the author wrote, read, and every figure keyed.
+"""The input of a build: everything that the author wrote, and every figure with its key.
 
-A card that pins its weights tells their digest without them. For others, presets above all, a build
-that has the weights leaves a note of it in the store, which a machine that only renders reads. The
-note counts for the path of `site.toml` that it was made for, so that a clip is never shown as that
-of other weights.
+A card that pins its weights gives their digest without the file. For other models, mainly presets,
+a build that has the weights leaves a note in the store, for machines that only render pages. The
+note is valid for one path in `site.toml`, so that a clip is never shown for other weights.
 """
 
 import contextlib
@@ -37,13 +36,13 @@ from sitegen.models.registry import ModelSource, site_models
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What the command line adds to `site.toml`.
+    """Settings from the command line, in addition to `site.toml`.
 
     rerender: figures to render again even if they are in the store: empty = all, None = none
-    distributed: the address of a scheduler, instead of that in `site.toml`; "local" for a cluster
-        of `jobs` workers on this machine
-    default_scheduler: the address where neither `distributed` nor `site.toml` has one
-    asked: device and precision as they were asked for, which workers see for themselves
+    distributed: scheduler address instead of the one in `site.toml`; "local" for a cluster of
+        `jobs` workers on this machine
+    default_scheduler: scheduler address if neither `distributed` nor `site.toml` has one
+    asked: requested device and precision, which each worker resolves itself
     """
 
     compute_target: ComputeTarget
@@ -60,14 +59,14 @@ class BuildOptions:
 
 
 Records = Mapping[str, Record]
-"""What there is of the figures, by request."""
+"""Stored records of figures, by request."""
 
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a build has read, and where it reads and writes.
+    """A build's input, and its folders.
 
-    environment: what clips would be made with here; empty where nothing can be rendered
+    environment: settings and versions for clips made here; empty if rendering is not possible
     """
 
     site: Site
@@ -79,16 +78,18 @@ class BuildContext:
     environment: Mapping[str, str]
 
     def store(self, warn: Callable[[str], None] = lambda line: None) -> Store:
-        """The store of the site; a rehearsal only looks at it."""
+        """Return the site's store; read-only with `dry_run`."""
         kind = ReadOnlyStore if self.options.dry_run else Store
         return kind(self.site.cache_dir, warn)
 
     def missing(self, records: Records) -> list[PlannedFigure]:
-        """The figures that there is no record of."""
+        """Return the figures without a record."""
         return [planned for planned in self.figures if planned.request_digest not in records]
 
     def to_render(self, records: Records) -> list[PlannedFigure]:
-        """What is missing or asked for again and not left out, one of those that are alike."""
+        """Return the selected figures that are missing or to be rendered again, without
+        duplicates.
+        """
         only, again = self.options.only, self.options.rerender
         chosen = {
             planned.request_digest: planned
@@ -100,35 +101,35 @@ class BuildContext:
         return list(chosen.values())
 
     def tree(self, records: Records, papers: Sequence[PaperSite] = ()) -> Tree:
-        """The whole site, when every figure has its record; with the papers under its roof."""
+        """Return the whole site, including its papers; every figure needs a record."""
         manifest = placed(self.figures, records)
         return assemble(self.site, self.pages, manifest, self.store(), papers=papers)
 
     def paper(self, records: Records) -> PaperSite:
-        """The whole site as one under a roof."""
+        """Return the whole site as a paper of a collection."""
         manifest, find = placed(self.figures, records), self.store().object
         return PaperSite(self.site, self.pages, manifest, self.tree(records), find)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is probably not as it should be in the pages and the author's theme."""
+        """Probable mistakes in the pages and in the author's theme."""
         found = [each for page in self.pages for each in page.warnings]
         return tuple(map(str, [*found, *site_theme(self.site).warnings]))
 
     @property
     def used(self) -> set[str]:
-        """The models that a figure shows."""
+        """Names of the models that figures show."""
         return {name for planned in self.figures for name in planned.figure.models}
 
     @property
     def used_sources(self) -> tuple[ModelSource, ...]:
-        """Where their parts lie."""
+        """Sources of the models that figures show."""
         return tuple(self.sources[name] for name in sorted(self.used))
 
     def omitted_models(self, *, waited: bool = True) -> tuple[str, ...]:
-        """The models that no figure can show, each with the file that it lacks.
+        """Return the models that no figure can show, each with its missing file.
 
-        waited: whether those that a page would show, or those that none asks for
+        waited: return models that a page refers to (True), or those that no page does (False)
         """
         able = self.used | usable(self.sources, self.store())
         entries, waits = self.site.models, {name for page in self.pages for name in page.waits}
@@ -142,18 +143,18 @@ class BuildContext:
 def prepare(config: Path, options: BuildOptions) -> BuildContext:
     """Read everything that the author wrote, and key every figure.
 
-    Raises ConfigError for mistakes of the author, RefusedError for models that cannot be used.
+    Raises ConfigError for mistakes of the author, RefusedError for unusable models.
     """
     return prepare_site(load_site(config), options)
 
 
 def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
-    """The same for a site whose `site.toml` was read."""
+    """Do the same as `prepare` for a loaded `site.toml`."""
     require_store(site.cache_dir)
     store = Store(site.cache_dir)
     sources = with_known_digests(site, store)
     pages = bounded(read_pages, site, usable(sources, store).__contains__)
-    # Links are followed now: the folder that is exchanged must be the real one.
+    # Resolve links now: the exchanged folder must be the real one.
     called = {name for page in pages for figure in page.figures for name in figure.models}
     if missing := [fault for name, fault in site.missing_models().items() if name in called]:
         raise config_error(missing)
@@ -161,7 +162,7 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
     figures = _plan(pages, sources)
-    # Weights that are to be rendered with are verified then, those of clips that are there now.
+    # Verify weights of existing clips now, and those needed for rendering when they are loaded.
     stored = {key[:64] for key in store.keys("")}
     shown_models = {
         name
@@ -182,17 +183,17 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
 
 
 def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
-    """Raise ConfigError for an output folder in the store or among the author's files.
+    """Raise ConfigError for an output folder that overlaps with the store or the author's files.
 
-    `own` are the folders of those that pages show or link to.
+    `own` are the folders of files that pages show or link to.
     """
     folders = [site.root / name for name in ("pages", SITES, "theme", "models", "pictures", KEPT)]
     folders += [site.cache_dir, *(entry.path for entry in site.models.values()), *own]
     for folder in (Path(os.path.realpath(each)) for each in folders):
         if output == folder or folder in output.parents or output in folder.parents:
             raise ConfigError(
-                f"{output}: overlaps with {shown(folder)}, which holds what the site is made of, "
-                "and would be replaced whole; choose another --output"
+                f"{output}: overlaps with {shown(folder)}, a source of the site, and a build "
+                "replaces the whole output folder; choose another --output"
             )
 
 
@@ -226,9 +227,9 @@ def _require_known(options: BuildOptions, known: list[str]) -> None:
 def found(
     figures: Iterable[PlannedFigure], store: Store, here: Mapping[str, str]
 ) -> dict[str, Record]:
-    """What the store has of the figures, by request, each read whole.
+    """Return the stored records of the figures, by request, each verified.
 
-    here: the environment, by which one of several clips that an older sitegen made is chosen
+    here: the environment, to choose among several clips that an older sitegen rendered
     """
     digests = dict.fromkeys(planned.request_digest for planned in figures)
     stored = {each: store.get(each) or _older(store, each, here) for each in digests}
@@ -236,7 +237,9 @@ def found(
 
 
 def _older(store: Store, request_digest: str, here: Mapping[str, str]) -> Record | None:
-    """A record of the time when keys told the environment: of this one, else the first."""
+    """Return a record of an older sitegen, with keys that include the environment; prefer
+    `here`.
+    """
     own = f"{request_digest}-{digest_bytes(canonical_json(here).encode())[:16]}"
     keys = sorted(store.keys(f"{request_digest}-"), key=lambda key: (key != own, key))
     return next((record for key in keys if (record := store.get(key)) is not None), None)
@@ -246,7 +249,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def with_known_digests(site: Site, store: Store) -> Mapping[str, ModelSource]:
-    """The models of the site, by name, with the digests of weights that only the store knows."""
+    """Return the site's models by name, with digests of unpinned weights from the store."""
     sources = site_models(site)
     return {
         name: replace(source, remembered=_noted(site, name, store))
@@ -257,7 +260,7 @@ def with_known_digests(site: Site, store: Store) -> Mapping[str, ModelSource]:
 
 
 def usable(sources: Mapping[str, ModelSource], store: Store) -> set[str]:
-    """The models that figures can show: those that are here, and those that the store has seen."""
+    """Return the models that figures can show: available ones, and those with stored clips."""
     here = {name for name, source in sources.items() if source.available}
     wanted = {name: _digests(source) for name, source in sources.items() if name not in here}
     if not any(wanted.values()):
@@ -267,7 +270,7 @@ def usable(sources: Mapping[str, ModelSource], store: Store) -> set[str]:
 
 
 def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
-    """What the store has still to know of weights that are here and in no card, by the model."""
+    """Return the notes to store on available weights without a pinned digest, by model."""
     store, notes = Store(site.cache_dir), {}
     for source in sources:
         if not source.pinned and source.weights.is_file():
@@ -279,7 +282,7 @@ def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
 
 
 def _noted(site: Site, name: str, store: Store) -> str | None:
-    """The digest in the note on a model, if that is about the same path."""
+    """Return the digest from the note on a model, if the note is for the same path."""
     with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError):
         note = json.loads(store.weights_note(name) or "")
         if note["path"] == _place(site, name) and _DIGEST.fullmatch(note["weights"]):
@@ -288,14 +291,14 @@ def _noted(site: Site, name: str, store: Store) -> str | None:
 
 
 def _place(site: Site, name: str) -> str:
-    """The path of a model, as a digest: the store names none."""
+    """Return a digest of a model's path; the store contains no paths."""
     path = site.models[name].path
     inside = path.relative_to(site.root) if path.is_relative_to(site.root) else path
     return digest_bytes(inside.as_posix().encode())
 
 
 def _digests(source: ModelSource) -> list[str | None] | None:
-    """What a request says of the model; None where a digest is not known."""
+    """Return a model's part of a request; None if a digest is unknown."""
     with contextlib.suppress(SitegenError):
         return [source.card.digest, source.weights_sha256, source.prior_sha256]
     return None

@@ -1,9 +1,9 @@
-"""Rendering: figures that the store lacks, one after the other or several at a time, into it.
+"""Rendering of missing figures into the store, one after the other or several at a time.
 
-While a figure is sampled, what was drawn of it is encoded, and the one before is finished. Each
-clip is kept as soon as it is done. A figure that fails does not stop the others. When the machine
-lacks something, or the user stops the build, the others stop at their next frame and leave nothing
-behind.
+While a figure is sampled, its finished frames are encoded, and the previous figure is completed.
+Each clip is stored as soon as it is done. A failed figure does not stop the others. If the machine
+lacks something, or the user stops the build, the others stop at their next frame and leave no
+files.
 """
 
 from __future__ import annotations
@@ -40,34 +40,34 @@ T = TypeVar("T")
 
 
 class Renderer(Protocol):
-    """What a build needs of what renders its figures."""
+    """The interface of a renderer that the build needs."""
 
     def render_job(self, figure: Figure) -> RenderJob:
-        """Prepare a figure to be rendered."""
+        """Prepare a figure for rendering."""
 
     def pace(self, model: str) -> float:
-        """Seconds that a model takes for one image at one level, measured now."""
+        """Return the seconds that a model takes per image and level, measured now."""
 
 
 RendererFactory = Callable[[Mapping[str, ModelSource], ComputeTarget], Renderer]
 
 
 def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
-    """`encoder.encode_clip`, which reads NumPy; laying out pages needs none."""
+    """Call `encoder.encode_clip`, imported here because building pages does not need NumPy."""
     from sitegen.media import encoder
 
     return encoder.encode_clip(frames, spec, folder)
 
 
 def preflight() -> None:
-    """`encoder.preflight`."""
+    """Call `encoder.preflight`."""
     from sitegen.media import encoder
 
     encoder.preflight()
 
 
 def stop_encoding() -> None:
-    """`encoder.stop_encoding`."""
+    """Call `encoder.stop_encoding`."""
     from sitegen.media import encoder
 
     encoder.stop_encoding()
@@ -75,7 +75,7 @@ def stop_encoding() -> None:
 
 @dataclass(frozen=True)
 class Encoder:
-    """What makes files of frames, as `encode_clip` does, and sees before that it can."""
+    """Functions that encode frames to files, check for an encoder in advance, and stop encoding."""
 
     encode: Callable[[Iterable[Frame], ClipSpec, Path], dict[str, MediaFile]] = encode_clip
     preflight: Callable[[], None] = preflight
@@ -85,9 +85,9 @@ class Encoder:
 class RenderExecutor:
     """Renders figures into the store.
 
-    environment: what the clips are made with, for their records
-    timed: told how many seconds each figure took
-    leave: called when nothing more is wanted of the renderer, also while others are at work
+    environment: settings and versions for the clips' records
+    timed: called with the seconds that each figure took
+    leave: called when the renderer is no longer needed, even if some figures are unfinished
     """
 
     renderer: Renderer
@@ -104,13 +104,14 @@ class RenderExecutor:
         workers: int,
         estimates: Callable[[], Mapping[str, float | None]] = dict,
     ) -> dict[str, Record]:
-        """Render every figure, `workers` at a time; the records by request.
+        """Render every figure, `workers` at a time; return the records by request.
 
-        estimates: tells the seconds that each takes, by request, when the models are loaded
+        estimates: called once the models are loaded; returns the seconds for each figure, by
+            request
 
-        Raises what is wrong with any of them, model or call, before the first is rendered; later,
-        when all others are finished, the errors of the figures that failed. Each message has the
-        figure's place on its page.
+        Raises the error of any model or call before the first figure is rendered. Later errors are
+        collected and raised when all other figures are finished. Each message names the figure's
+        line.
         """
         with ExitStack() as ending:
             ending.callback(self.leave)
@@ -145,9 +146,9 @@ class RenderExecutor:
     def _render_in_turn(
         self, figures: Sequence[PlannedFigure], jobs: dict[str, RenderJob], left: Eta
     ) -> dict[str, Record]:
-        """Sample one figure after the other, and finish the one before in the meantime.
+        """Sample one figure after the other, and complete the previous one at the same time.
 
-        Only the calling thread samples, where an interruption arrives.
+        Only the calling thread samples, because interruptions arrive there.
         """
         stop, ended, turns = threading.Event(), threading.Event(), _Turns()
         futures: dict[Future[Record], PlannedFigure] = {}
@@ -173,7 +174,7 @@ class RenderExecutor:
     def _results(self, futures: Mapping[Future[Record], PlannedFigure]) -> dict[str, Record]:
         """Return the records by request, once all figures have ended.
 
-        Raises the error that ends the build at once, otherwise those of all figures that failed.
+        Raises a fatal error at once, otherwise the errors of all figures that failed.
         """
         records: dict[str, Record] = {}
         faults: dict[str, SitegenError] = {}
@@ -223,7 +224,7 @@ class RenderExecutor:
         stop: threading.Event,
         begin: Callable[[], Callable[[], float]],
     ) -> Record:
-        """Make a figure's files and keep them; `begin` starts a watch that tells its seconds."""
+        """Render a figure and store its files; `begin` starts a stopwatch."""
         with naming(planned.figure), self.store.workspace() as folder:
             watch = begin()
             with self.report.rendering(left.title(planned), job.length) as advance:
@@ -247,7 +248,9 @@ class RenderExecutor:
     def _write_files(
         self, job: RenderJob, folder: Path, advance: Advance, stop: threading.Event
     ) -> dict[str, MediaFile]:
-        """Make all files of a job in `folder`, by name; a variant carries it in their names."""
+        """Make all files of a job in `folder`, and return them by name; variants add theirs to
+        the name.
+        """
         files: dict[str, MediaFile] = {}
         for _ in _counted(job.work, advance, stop):
             pass
@@ -266,20 +269,20 @@ class RenderExecutor:
 
 
 def _watch() -> Callable[[], float]:
-    """Start a watch, which tells the seconds since."""
+    """Start a stopwatch that returns seconds."""
     started = time.monotonic()
     return lambda: time.monotonic() - started
 
 
 @dataclass
 class _Turns:
-    """Watches of figures that end one after the other: each tells what it has added to all."""
+    """Stopwatches for overlapping figures: each returns the time that it added to the total."""
 
     _ended: float = 0.0
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self) -> Callable[[], float]:
-        """Start a watch: it tells the seconds since, or since another ended if that is later."""
+        """Start a stopwatch that returns the seconds since now or since another figure ended."""
         started = time.monotonic()
 
         def seconds() -> float:
@@ -291,15 +294,16 @@ class _Turns:
 
 
 def _nothing() -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 def _handed(
     job: RenderJob, stop: threading.Event
 ) -> tuple[RenderJob, list[BackgroundIterator[Any]]]:
-    """A job whose sampling is done elsewhere, and that sampling: of its work and its first clip.
+    """Return the job with its sampling in other threads, and the iterators that run there.
 
-    What other clips show was sampled for the first. A clip that is only drawn is not waited for.
+    Those are its work and its first clip; the other clips show states sampled for the first. A clip
+    that is only drawn does not need a thread.
     """
     work = BackgroundIterator(_counted(job.work, _nothing, stop))
     made: list[BackgroundIterator[Any]] = [work]
@@ -312,7 +316,7 @@ def _handed(
 
 
 def _guarded(kind: str, job: RenderJob) -> RenderJob:
-    """Return a job whose steps and frames raise a SitegenError for what a plug-in raises."""
+    """Return a job that raises a SitegenError for any exception of a plug-in's steps or frames."""
 
     def steps(source: Iterable[T]) -> Iterator[T]:
         with plug_in_errors(kind):
@@ -323,14 +327,14 @@ def _guarded(kind: str, job: RenderJob) -> RenderJob:
 
 
 def _ends_the_build(error: BaseException) -> bool:
-    """Whether no other figure can be made after an error: the machine's, or a bug."""
+    """Return whether an error affects all figures: a fault of the machine, or a bug."""
     return isinstance(error, PlatformError) or not isinstance(error, SitegenError)
 
 
 def _ended(
     handed: list[BackgroundIterator[Any]], ended: threading.Event, future: Future[Record]
 ) -> None:
-    """Ask for nothing more of a figure, and of those after it if the build cannot go on."""
+    """Stop the iterators of an ended figure, and the other figures after a fatal error."""
     error = future.exception()
     if error is not None and _ends_the_build(error):
         ended.set()
@@ -339,7 +343,7 @@ def _ended(
 
 
 def _counted(steps: Iterable[T], advance: Advance, stop: threading.Event) -> Iterator[T]:
-    """The steps, each told when it is done, until the build is stopped."""
+    """Yield the steps and count each as done, until the build is stopped."""
     for step in steps:
         if stop.is_set():
             raise TargetError("stopped, because the build ended or was interrupted")
@@ -349,7 +353,7 @@ def _counted(steps: Iterable[T], advance: Advance, stop: threading.Event) -> Ite
 
 @contextmanager
 def naming(figure: Figure) -> Iterator[None]:
-    """Give errors of the block the figure's place on its page; their class stays."""
+    """Prefix errors of the block with the figure's line; keep their class."""
     try:
         with plug_in_errors(figure.kind):
             yield
@@ -359,7 +363,7 @@ def naming(figure: Figure) -> Iterator[None]:
 
 
 def report_traceback(error: BaseException, report: Reporter) -> None:
-    """Report the traceback of the exception of a plug-in that an error is about, if it is."""
+    """Report the traceback of a plug-in's exception, if the error has one."""
     cause: BaseException | None = error
     while isinstance(cause, PlugInError):
         cause = cause.__cause__
@@ -369,7 +373,7 @@ def report_traceback(error: BaseException, report: Reporter) -> None:
 
 @contextmanager
 def tracebacks(report: Reporter) -> Iterator[None]:
-    """Report the tracebacks of plug-ins for errors that leave the block."""
+    """Report the tracebacks of plug-ins' exceptions when an error leaves the block."""
     try:
         yield
     except PlugInError as error:

@@ -1,8 +1,8 @@
-"""`sitegen export`: the figures of a site as files for slides and papers, out of the store.
+"""`sitegen export`: a site's figures as files for slides and papers, taken from the store.
 
-Nothing is sampled. README.txt in the same folder says what each file is, with its digest: a file
-that sitegen did not write there, or that was changed since, is never overwritten. If a folder has
-several papers, each is exported into a folder of its name.
+Nothing is sampled. README.txt in the same folder describes each file and gives its digest. A file
+that sitegen did not write there, or that was changed since, is never overwritten. The papers of a
+collection are exported into a folder each.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sitegen.media.frames import Frame
 
 FORMATS = ("png", "pdf", "svg", "gif", "mp4", "strip-png", "strip-pdf")
-"""What can be asked for; a figure has some of them."""
+"""Formats of exported files; each figure has some of them."""
 
 README = "README.txt"
 _WHAT = {
@@ -44,20 +44,20 @@ _WHAT = {
     "gif": "the clip for slides",
     "mp4": "the clip as on the page",
     "strip-png": "moments of the clip side by side",
-    "strip-pdf": "the same for a paper",
+    "strip-pdf": "moments of the clip side by side, for a paper",
 }
 _MOMENTS = 6
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the command line asks for.
+    """Settings from the command line.
 
-    figures, formats: all where there are none; a figure of a paper under a roof is `paper/figure`,
-        and one with an id that several pages have is `page/figure`
-    levels: those of strips, in their order; some that are evenly spaced where there are none
-    fps: frames a second of GIFs, None as in the store
-    output: a folder, or a file that ends in .zip; `exports` beside `site.toml` where it is None
+    figures, formats: empty = all. A figure of a paper is `paper/figure`; with an id that several
+        pages have, it is `page/figure`
+    levels: levels of strips, in their order; empty = some evenly spaced ones
+    fps: frame rate of GIFs; None = as in the store
+    output: a folder, or a file name that ends in .zip; None = `exports` next to `site.toml`
     """
 
     figures: tuple[str, ...] = ()
@@ -71,8 +71,8 @@ class ExportOptions:
 class _Chosen:
     """A figure to be exported.
 
-    name: that of its files, after the folders of its paper and, if need be, its page
-    place: the folder of its paper, with a slash; empty without one
+    name: name of its files, after the folders of its paper and, if needed, of its page
+    place: folder of its paper, with a slash; empty without one
     """
 
     name: str
@@ -83,10 +83,10 @@ class _Chosen:
 
 
 def export(config: Path, options: ExportOptions) -> tuple[Path, list[str]]:
-    """Write the files; return where, and their names.
+    """Write the files; return the output path and the files' names.
 
-    Raises ConfigError for a figure, format or level that is not there, TargetError for a figure
-    that has not been rendered.
+    Raises ConfigError for a missing figure, format or level, TargetError for a figure that has not
+    been rendered.
     """
     site, settings = load_site(config), BuildOptions(ComputeTarget("cpu", "float32"), offline=True)
     contexts = [prepare_site(each, settings) for each in (site, *load_papers(site))]
@@ -119,9 +119,9 @@ def export(config: Path, options: ExportOptions) -> tuple[Path, list[str]]:
 def _require_unchanged(
     output: Path, names: Sequence[str], work: Path, sections: Sequence[str]
 ) -> None:
-    """Raise ConfigError where a file to be written is there and is not one of an earlier export.
+    """Raise ConfigError if a file to be written exists and is not from an earlier export.
 
-    sections: what the README that is there says, with the digests of what was exported
+    sections: the existing README's sections, with the digests of exported files
     """
     known = {(found[1], found[2]) for each in sections for found in _FILE.finditer(each)}
     for name in names:
@@ -139,7 +139,7 @@ def _require_unchanged(
 
 
 def _require_own_archive(output: Path) -> None:
-    """Raise ConfigError where another file has the name of the archive."""
+    """Raise ConfigError if the archive's name belongs to another file."""
     if not os.path.lexists(output):
         return
     with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(output) as old:
@@ -153,7 +153,7 @@ _FILE = re.compile(r"^  (\S+): .*, SHA-256 ([0-9a-f]{64})$", re.MULTILINE)
 
 
 def _sections(readme: Path) -> list[str]:
-    """Return what the README of earlier exports says, figure by figure.
+    """Return the sections of the README of earlier exports, one per figure.
 
     Raises ConfigError for a README that sitegen did not write.
     """
@@ -183,7 +183,7 @@ def _require_outside(output: Path, ours: Sequence[Path]) -> None:
     for folder in ours:
         if output == folder or folder in output.parents:
             raise ConfigError(
-                f"{shown(output)}: lies in {shown(folder)}, which sitegen replaces; "
+                f"{shown(output)}: is inside {shown(folder)}, which sitegen replaces; "
                 "choose another --output"
             )
 
@@ -218,7 +218,7 @@ def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_C
 def _names(context: BuildContext) -> Mapping[str, PlannedFigure]:
     """Return the figures of a site by the names of their files.
 
-    That is the id, after the folder of its page where several pages have the id.
+    That is the id, with the folder of its page in front if several pages have the id.
     """
     count, place = Counter(each.figure.id for each in context.figures), _place(context)
     return {
@@ -237,7 +237,9 @@ def _page(planned: PlannedFigure) -> str:
 
 
 def _wanted(name: str, media: Media, options: ExportOptions) -> tuple[str, ...]:
-    """The formats of one figure; ConfigError where it is named and lacks what is asked for."""
+    """Return the formats of a figure. Raises ConfigError if a named figure lacks a requested
+    one.
+    """
     has = tuple(each for each in FORMATS if _has(media, each))
     wanted = tuple(each for each in has if each in (options.formats or has))
     lacking = [each for each in options.formats if each not in has]
@@ -263,7 +265,7 @@ def _has(media: Media, name: str) -> bool:
 
 
 def _export(chosen: _Chosen, options: ExportOptions, work: Path) -> dict[str, str]:
-    """Make the files of one figure in the folder `work`: what each is, by its name."""
+    """Write the files of a figure into the folder `work`; return their descriptions by name."""
     from sitegen.media.encoder import enlarge_gif
     from sitegen.media.exports import draw_files, read_frame, write_frame
 
@@ -301,7 +303,7 @@ def _ending(name: str) -> str:
 
 
 def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tuple[Frame, str]:
-    """The moments of a clip side by side, and which they are, in words."""
+    """Return moments of the clip side by side, and their levels in words."""
     from sitegen.media.encoder import frames_at
     from sitegen.media.exports import labelled_strip, read_frame
 
@@ -316,7 +318,7 @@ def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tup
     last = {level: number for number, level in enumerate(record.levels)}
     mp4 = record.files["mp4"]
     numbers = [last[level] for level in levels]
-    copy = work / ".clip.mp4"  # ffmpeg's words are written beside what it reads
+    copy = work / ".clip.mp4"  # ffmpeg writes its log next to its input
     copy.write_bytes(store.object(mp4).read_bytes())
     frames = frames_at(copy, numbers, mp4.width * mp4.height)
     moments = [(f"k = {level}", frames[last[level]]) for level in levels]
@@ -324,7 +326,7 @@ def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tup
 
 
 def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
-    """Say in the README what the files of a figure are; no line of it is empty."""
+    """Return the README's section on a figure's files, without empty lines."""
     media, record = figure.media, figure.media.record
     lines = [f"{figure.name}: {record.kind}, on the page {figure.place}{media.page}"]
     about = {"Seen:   ": media.alt, "Caption:": media.caption, "Chosen: ": media.choice}
@@ -337,7 +339,7 @@ def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
 
 
 def _pack(work: Path, names: Sequence[str], output: Path) -> None:
-    """One archive of the files; the same files are the same bytes."""
+    """Write an archive of the files; equal files give equal bytes."""
     partial = work / "all.zip"
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:

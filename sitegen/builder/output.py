@@ -1,7 +1,7 @@
-"""The built folder: compared with what it should hold, and replaced whole, in one step.
+"""The built folder: compared with its intended content, and replaced as a whole in one step.
 
-Nothing is ever changed inside it. What must be different is built beside it, and the two folders
-are exchanged, so that a reader sees the old site or the new one.
+Nothing inside it is changed. A new folder is built next to it, and the two are exchanged, so that a
+reader sees the old site or the new one.
 """
 
 import contextlib
@@ -32,18 +32,18 @@ from sitegen.core.source import shown
 from sitegen.core.urls import INDEX, MANIFEST
 from sitegen.media.manifest import MediaFile
 
-_FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask, so that a web server can read it
+_FOLDER_MODE, _FILE_MODE = 0o755, 0o644  # whatever the umask: web servers read it
 
 
 @dataclass(frozen=True)
 class CopiedFile:
-    """A file of the store or the author's to copy, and what it must be."""
+    """A file to copy from the store or the author's folder, with its expected digest."""
 
     source: Path
     file: MediaFile | OwnFile
 
     def read(self) -> bytes:
-        """The content. Raises TargetError if it is not what was promised."""
+        """Return the content. Raises TargetError if its digest is not the expected one."""
         with platform_errors(self.source, "read"):
             data = self.source.read_bytes()
         if digest_bytes(data) != self.file.sha256:
@@ -51,16 +51,16 @@ class CopiedFile:
         return data
 
     def opened(self) -> int | None:
-        """A descriptor of the file while it is what was promised: no link, and of that content.
+        """Return a descriptor of the file if it is regular and has the expected content, else None.
 
-        None otherwise. Whatever its name leads to later, this leads to what was looked at.
+        If the name is later given to another file, the descriptor still refers to the verified one.
         """
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             handle = os.open(self.source, flags)
         except OSError:
             return None
-        with contextlib.suppress(OSError):  # a clip is asked for in pieces, and read once
+        with contextlib.suppress(OSError):  # clips are requested in ranges, and read once
             if S_ISREG(os.fstat(handle).st_mode) and _digest(open_path(handle)) == self.file.sha256:
                 return handle
         os.close(handle)
@@ -71,16 +71,16 @@ _digest = cached_by_stat(digest)
 
 
 def open_path(handle: int) -> Path:
-    """A path by which the file of a descriptor can be opened once more."""
+    """Return a path that opens the file of a descriptor again."""
     return Path(f"/dev/fd/{handle}")
 
 
 Tree = Mapping[str, bytes | CopiedFile]
-"""What a built folder holds, by relative URI."""
+"""Content of a built folder, by relative URI."""
 
 
 def is_current(output: Path, tree: Tree) -> bool:
-    """Whether `output` has exactly the files and folders of `tree`. Reads only.
+    """Return whether `output` has exactly the files and folders of `tree`. Reads only.
 
     Raises PlatformError if something in it cannot be read.
     """
@@ -95,7 +95,7 @@ def is_current(output: Path, tree: Tree) -> bool:
 
 
 def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The URIs that are missing or other in `output`, and those of files that `tree` has not.
+    """Return the URIs that are missing or different in `output`, and those that `tree` lacks.
 
     Reads only. Raises PlatformError if something in it cannot be read.
     """
@@ -107,16 +107,16 @@ def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, .
 
 
 def _listed(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
-    """What lies below a folder, in the order of the paths; nothing where there is no folder."""
+    """Return the entries below a folder, sorted by path; an empty list if there is no folder."""
     found = below(folder) if folder.is_dir() else ()
     return sorted(found, key=lambda each: each[0].split("/"))
 
 
 def put_tree(tree: Tree, output: Path) -> None:
-    """Make `output` hold exactly `tree`, in one step, whatever it holds.
+    """Replace the content of `output` with `tree`, in one step.
 
-    What is the same there stays the very same file, with its time. Raises ConfigError as
-    `require_ours` does; PlatformError and TargetError with the old folder still in place.
+    Unchanged files are linked, and keep their time. Raises ConfigError as `require_ours` does,
+    PlatformError and TargetError with the old folder still in place.
     """
     require_ours(output)
     with platform_errors(output), temporary_folder(output.parent) as folder:
@@ -130,13 +130,13 @@ def put_tree(tree: Tree, output: Path) -> None:
 
 
 def weight(tree: Tree) -> int:
-    """How many bytes the files of `tree` have together."""
+    """Return the total size of the files of `tree` in bytes."""
     return sum(map(_size, tree.values()))
 
 
 @contextlib.contextmanager
 def alone(site: Site) -> Iterator[None]:
-    """Keep builds away for the block, where there have been any.
+    """Hold the build lock for the block, if there is a store.
 
     Raises LockedError, and ConfigError if the site's `cache_dir` is not a store.
     """
@@ -148,9 +148,9 @@ def alone(site: Site) -> Iterator[None]:
 
 
 def require_ours(output: Path) -> None:
-    """Raise ConfigError unless `output` is free, empty, or a folder that sitegen built.
+    """Raise ConfigError unless `output` is missing, empty, or a folder that sitegen built.
 
-    Such a folder is replaced whole, so one that holds a git repository is refused as well.
+    The folder is replaced as a whole, so a folder with a git repository is refused as well.
     """
     with platform_errors(output, "read"):
         if not output.exists():
@@ -160,37 +160,37 @@ def require_ours(output: Path) -> None:
         names = {path.name for path in output.iterdir()}
         if names and not _is_manifest(output / MANIFEST):
             raise ConfigError(
-                f"{output}: holds files, and no {MANIFEST} of sitegen's; "
-                "it would be replaced whole, so choose an empty or new folder"
+                f"{output}: holds files, and no {MANIFEST} of sitegen; a build "
+                "replaces the whole folder, so choose an empty or new one"
             )
         if ".git" in names:
             raise ConfigError(
-                f"{output}: holds a git repository, which would be lost, since this folder is "
-                "replaced whole; choose another --output"
+                f"{output}: holds a git repository, and a build replaces the whole folder; "
+                "choose another --output"
             )
 
 
 def is_built(output: Path) -> bool:
-    """Whether `output` is a folder that sitegen built, and no git repository."""
+    """Return whether `output` is a folder that sitegen built, without a git repository."""
     with platform_errors(output, "read"):
         return _is_manifest(output / MANIFEST) and not (output / ".git").exists()
 
 
 def require_room(output: Path) -> None:
-    """Raise, before anything is sampled, unless a new folder can take the place of `output`.
+    """Raise, before anything is sampled, unless a new folder can replace `output`.
 
-    Raises ConfigError as `require_ours` does, PlatformError where the disk refuses.
+    Raises ConfigError as `require_ours` does, PlatformError if the disk refuses.
     """
     require_ours(output)
     if os.path.ismount(output):
         raise PlatformError(
-            f"{output}: a file system is mounted here, and the folder must be replaced whole; "
+            f"{output}: a file system is mounted here, and a build replaces the whole folder; "
             "choose a folder inside it"
         )
     require_writable(output.parent, output)
     if output.exists() and not os.access(output, os.W_OK | os.X_OK):
         raise PlatformError(
-            f"cannot replace {output}: it belongs to somebody else or is read-only; "
+            f"cannot replace {output}: it belongs to another user or is read-only; "
             "give yourself permission to write there, or choose another folder"
         )
 
@@ -212,7 +212,7 @@ def _size(content: bytes | CopiedFile) -> int:
 
 
 def _require_parent(target: Path, made: set[Path]) -> None:
-    """Make the folders above a file that are not `made`."""
+    """Create the folders above a file that are not in `made`."""
     missing = list[Path]()
     while (parent := (missing[-1] if missing else target).parent) not in made:
         missing.append(parent)
@@ -223,9 +223,9 @@ def _require_parent(target: Path, made: set[Path]) -> None:
 
 
 def _linked(old: Path, target: Path, content: bytes | CopiedFile) -> bool:
-    """Give a file of the old folder that is as it should be its place in the new one as well.
+    """Link an unchanged file of the old folder into the new one, so that it is not written again.
 
-    So that nothing of it is written and flushed again; False where the disk has no links.
+    Returns False if the file differs or the disk has no links.
     """
     if not _same(old, content) or old.stat().st_mode & 0o7777 != _FILE_MODE:
         return False
@@ -242,8 +242,8 @@ def _write(target: Path, data: bytes) -> None:
 
 
 def _is_manifest(path: Path) -> bool:
-    """Whether the file is a manifest of sitegen's, of whatever version."""
-    if not path.is_file():  # a pipe would keep us waiting
+    """Return whether the file is a manifest of any version of sitegen."""
+    if not path.is_file():  # opening a pipe would block
         return False
     try:
         value = json.loads(path.read_bytes())
@@ -254,11 +254,11 @@ def _is_manifest(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class ServedFolder:
-    """What lies in a folder, by relative URI; the names are those that the folder itself tells.
+    """The content of a folder, by relative URI, with names as the folder spells them.
 
-    files: the size of each regular file in bytes
-    others: symbolic links, pipes and the like, each with what it is
-    seal: the SHA-256 of each file, where nothing else may be read from now on
+    files: size of each regular file in bytes
+    others: symbolic links, pipes and so on, each with a description
+    seal: SHA-256 of each file, if only unchanged files may be read from now on
     """
 
     root: Path
@@ -267,31 +267,34 @@ class ServedFolder:
     seal: Mapping[str, str] = field(default_factory=dict)
 
     def served(self, name: str) -> str | None:
-        """The file that answers for a path as GitHub Pages does: itself, its index, its .html."""
+        """Return the file that GitHub Pages serves for a path: itself, its index, or its .html."""
         choices = [name, posixpath.join(name, INDEX)]
         choices += [] if not name or name.endswith("/") else [f"{name}.html"]
         return next((each for each in choices if each in self.files), None)
 
     def read(self, name: str) -> bytes:
-        """The content of a file.
+        """Return the content of a file.
 
-        Raises PlatformError if it cannot be read, PublishError if it is not as it was sealed.
+        Raises PlatformError if it cannot be read, PublishError if it has changed since it was
+        sealed.
         """
         path = self.root / name
         with platform_errors(path, "read"):
             data = path.read_bytes()
         if self.seal.get(name) not in (None, digest_bytes(data)):
-            raise PublishError(f"{shown(path)}: has changed since it was looked at; try again")
+            raise PublishError(f"{shown(path)}: has changed since it was checked; try again")
         return data
 
     def sealed(self) -> "ServedFolder":
-        """The same, with what its files hold now. Raises PlatformError if one cannot be read."""
+        """Return this folder sealed with its current content. Raises PlatformError if
+        unreadable.
+        """
         with platform_errors(self.root, "read"):
             return replace(self, seal={name: _digest(self.root / name) for name in self.files})
 
 
 def read_folder(root: Path) -> ServedFolder:
-    """List a folder without following any link. Raises PlatformError if it cannot be read."""
+    """List a folder without following links. Raises PlatformError if it cannot be read."""
     files: dict[str, int] = {}
     others: dict[str, str] = {}
     with platform_errors(root, "read"):
@@ -301,5 +304,5 @@ def read_folder(root: Path) -> ServedFolder:
             elif entry.is_file():
                 files[name] = entry.stat().st_size
             elif not entry.is_dir():
-                others[name] = "no regular file"
+                others[name] = "not a regular file"
     return ServedFolder(root, dict(sorted(files.items())), dict(sorted(others.items())))

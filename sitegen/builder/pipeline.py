@@ -1,7 +1,7 @@
-"""The build: plan, render what is missing, lay out the pages, and exchange the folders.
+"""The build: plan, render missing figures, lay out the pages, and exchange the folders.
 
-Nothing is written into the site's folder until all of it is ready; then the two are exchanged in
-one step. A build that would change nothing touches nothing.
+Nothing is written into the site's folder until everything is ready; then old and new are exchanged
+in one step. A build without changes writes nothing.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ def build(
     report: Reporter,
     encoder: Encoder = X264,
 ) -> Summary:
-    """Build the site of `config`, or with `dry_run` tell what would be rendered.
+    """Build the site of `config`; with `dry_run`, report which figures would be rendered.
 
-    Raises ConfigError for mistakes of the author, RefusedError for models that cannot be used,
-    TargetError for figures that cannot be made, PlatformError for what the machine lacks,
-    LockedError while another build is at work here. Whatever is raised, the old site stays.
+    Raises ConfigError for mistakes of the author, RefusedError for unusable models, TargetError for
+    figures that cannot be rendered, PlatformError if the machine lacks something, LockedError while
+    another build runs here. After any error the old site is still in place.
     """
     with tracebacks(report):
         return _build(config, options, renderer, report, encoder)
@@ -110,7 +110,7 @@ def _build(
 
 
 def _tell(work: Work, report: Reporter) -> None:
-    """Warn of what is probably wrong, and tell the figures."""
+    """Report warnings and the list of figures."""
     context = work.context
     for warning in context.warnings:
         report.warn(warning)
@@ -120,10 +120,10 @@ def _tell(work: Work, report: Reporter) -> None:
 
 
 def _bring_up(work: Work, renderer: RendererFactory, report: Reporter, encoder: Encoder) -> None:
-    """Render what a site lacks; its lock is held."""
+    """Render the missing figures of a site; requires its lock."""
     context, records = work.context, work.records
     require_writable(context.site.cache_dir)
-    # Another build may have rendered some of it before this one had the lock.
+    # Another build may have rendered some of them before this one had the lock.
     records |= found(work.missing, context.store(), context.environment)
     made = render_missing(context, records, renderer, report, encoder)
     records |= made
@@ -131,7 +131,7 @@ def _bring_up(work: Work, renderer: RendererFactory, report: Reporter, encoder: 
 
 
 def _restore_backup(site: Site, options: BuildOptions) -> None:
-    """Give a site that a killed build has left aside its name back, whatever stops this one."""
+    """Rename the backup of a site that a killed build left, even if this build fails later."""
     output = options.output or site.output
     if has_backup(output) and not options.dry_run:
         with locked(site):
@@ -147,11 +147,11 @@ def _tell_figures(context: BuildContext, records: Records, report: Reporter) -> 
         report.detail(f"{name}: {state}, key {planned.request_digest}")
         if record is not None and (other := other_environment(record, context.environment)):
             remedy = f"`sitegen build --rerender {name}` renders it again"
-            report.detail(f"{name}: made with {other}; {remedy}")
+            report.detail(f"{name}: rendered with {other}; {remedy}")
 
 
 def _ready(works: Sequence[Work]) -> Tree | None:
-    """The whole site, where it takes no more than what is there; None where something is to do."""
+    """Return the whole site if all figures are available; None if something must be rendered."""
     for work in works:
         context = work.context
         stale = work.missing or context.to_render(work.records)
@@ -161,7 +161,7 @@ def _ready(works: Sequence[Work]) -> Tree | None:
 
 
 def _unchanged(works: Sequence[Work], tree: Tree) -> Summary | None:
-    """Return the summary where the site is as it should be, and remove what killed builds left."""
+    """Return the summary if the site is up to date, and remove leftovers of killed builds."""
     roof = works[0].context
     if not is_placed(tree, roof.output, roof.site) or not is_noted(tree, roof.output, roof.site):
         return None
@@ -171,7 +171,7 @@ def _unchanged(works: Sequence[Work], tree: Tree) -> Summary | None:
 
 
 def _keep_small(work: Work, report: Reporter) -> None:
-    """Keep the store of a site that is as it should be below its limit, where it has one."""
+    """Reduce the store of an up-to-date site to its size limit, if it has one."""
     context = work.context
     limit, told = context.site.cache_limit, None
     if limit is None or context.store().size() <= limit * MEGABYTE:
@@ -184,9 +184,9 @@ def _keep_small(work: Work, report: Reporter) -> None:
 
 
 def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
-    """Remove what processes that were killed left of this site.
+    """Remove temporaries that killed processes left in this site.
 
-    leaving: this process is about to end in the middle of its work, and its own goes as well
+    leaving: also remove those of this process, which is about to exit
     """
     context.store().remove_stale_temporaries(leaving=leaving)
     for folder in (context.site.cache_dir, context.output.parent):
@@ -195,7 +195,7 @@ def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
 
 def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
     if options.strict and (count := report.warnings):
-        raise TargetError(f"--strict: {count} warning(s), see above; the site is as it was")
+        raise TargetError(f"--strict: {count} warning(s), see above; the site was not changed")
 
 
 def render_missing(
@@ -205,11 +205,11 @@ def render_missing(
     report: Reporter,
     encoder: Encoder = X264,
 ) -> Records:
-    """Render what the command line asks for of what is missing or old; the lock is held.
+    """Render the requested figures that are missing or outdated; requires the lock.
 
-    What the weights were is kept in mind for machines that have none.
+    Also notes the digests of the weights, for machines without them.
 
-    Raises as `build` does. What was finished before is kept.
+    Raises as `build` does. Figures that are already finished are kept.
     """
     for name, note in new_notes(context.site, context.used_sources).items():
         Store(context.site.cache_dir).note_weights(name, note)
@@ -239,7 +239,7 @@ def render_missing(
 
 
 FIGURES_AT_ONCE = 16
-"""How many figures a cluster may have at most, unless --jobs asks for more: each is drawn here."""
+"""Maximum number of figures in a cluster at a time without --jobs; this machine draws each."""
 
 
 def _render_in_cluster(
@@ -249,7 +249,9 @@ def _render_in_cluster(
     report: Reporter,
     encoder: Encoder,
 ) -> Records:
-    """Render with the workers of a cluster; their times tell nothing of this machine's."""
+    """Render with the workers of a cluster; their times are not used for this machine's
+    estimates.
+    """
     from sitegen.builder.renderer import cluster_renderer
 
     options = context.options
@@ -269,7 +271,7 @@ def _render_in_cluster(
 
 
 def _rehearse(work: Work, renderer: RendererFactory, report: Reporter) -> Summary:
-    """Tell what would be rendered, and how long that takes by what was measured here."""
+    """Report the figures to be rendered, with the time estimated from measurements here."""
     context, records = work.context, work.records
     wanted = context.to_render(records)
     estimates = _estimates(context, wanted, renderer)
@@ -290,7 +292,7 @@ def _rehearse(work: Work, renderer: RendererFactory, report: Reporter) -> Summar
 def _estimates(
     context: BuildContext, figures: Sequence[PlannedFigure], renderer: RendererFactory
 ) -> dict[str, float | None]:
-    """The seconds that each figure takes, by request: as such figures did, or by a trial now."""
+    """Return the estimated seconds for each figure, by request, from measurements or a trial."""
     speeds = Speeds(context.site.cache_dir, context.options.compute_target)
     estimates = {planned.request_digest: speeds.estimate(planned) for planned in figures}
     new = [planned for planned in figures if estimates[planned.request_digest] is None]
@@ -308,9 +310,9 @@ def _estimates(
 
 @contextmanager
 def locked(site: Site, *, reading: bool = False) -> Iterator[None]:
-    """Hold the site for the block; LockedError, naming the site, while another sitegen does.
+    """Hold the site's lock for the block. Raises LockedError with the site if another process does.
 
-    reading: all is in the store, so that one which may not be written needs no lock
+    reading: everything is in the store, so a read-only store needs no lock
     Raises ConfigError if the site's `cache_dir` is not a store.
     """
     store = site.cache_dir
@@ -326,7 +328,7 @@ def locked(site: Site, *, reading: bool = False) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a build did; `changed` is False when the site was already as it should be."""
+    """The result of a build; `changed` is False if the site was already up to date."""
 
     output: Path
     rendered: tuple[str, ...]
@@ -340,27 +342,27 @@ class Summary:
     approximate: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """The summary as the command line prints it."""
+        """Return the summary as the command line prints it."""
         lack = f", {len(self.missing)} missing: {', '.join(self.missing)}" if self.missing else ""
         counts = f"{len(self.rendered)} rendered, {len(self.reused)} reused{lack}"
         about = {
-            "left out, because a file is not there": self.omitted,
-            "not there, and called by no page": self.uncalled,
+            "omitted, because a file is missing": self.omitted,
+            "missing, but not used by any page": self.uncalled,
             "starting from approximate flat images": self.approximate,
         }
         models = [f"{words}: {', '.join(names)}" for words, names in about.items() if names]
         told = [f"figures: {counts}", *models]
         if self.missing or self.rehearsed:
-            return [*told, f"{self.output}: left as it was"]
+            return [*told, f"{self.output}: not changed"]
         state = "written" if self.changed else "already up to date"
         page = (self.output / INDEX).as_uri()
-        return [*told, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"look at it: {page}"]
+        return [*told, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"open it: {page}"]
 
 
 def summarise(
     context: BuildContext, rendered: Collection[str], records: Records, size: int = 0
 ) -> Summary:
-    """What to tell at the end; `rendered` are requests, `size` is that of the site in bytes."""
+    """Return a site's summary; `rendered` are requests, `size` is the site's size in bytes."""
     place = f"{context.site.place}/" if context.site.place else ""
     kept = [(f"{place}{each.figure.id}", each.request_digest) for each in context.figures]
     kept = [(name, request) for name, request in kept if request in records]
@@ -378,13 +380,13 @@ def summarise(
 
 
 def _summary(works: Sequence[Work], size: int = 0) -> Summary:
-    """What to tell at the end of all."""
+    """Return the summary of a site and its papers."""
     found = [summarise(work.context, work.rendered, work.records) for work in works]
     return replace(_joined(found), bytes=size)
 
 
 def _joined(summaries: Sequence[Summary]) -> Summary:
-    """One of all: the figures and models of papers under a roof come after its own."""
+    """Join summaries: figures and models of papers follow those of the collection."""
     first, *others = summaries
     names = ("rendered", "reused", "missing", "omitted", "uncalled", "approximate")
     lists: dict[str, Any] = {
@@ -393,25 +395,25 @@ def _joined(summaries: Sequence[Summary]) -> Summary:
     return replace(first, **lists) if others else first
 
 
-_PARTS = ("card", "weights", "prior")  # of a model, in the order of a request
-_MOST = 4  # changes beyond which it is another figure
+_PARTS = ("card", "weights", "prior")  # parts of a model, in the order of a request
+_MOST = 4  # with more changes it counts as another figure
 
 
 def refuse_unrenderable(context: BuildContext, records: Records) -> None:
-    """Raise where nothing may or can be rendered, naming each figure and what has changed.
+    """Raise if missing figures may not or cannot be rendered; name each, and what has changed.
 
-    Raises TargetError with `offline`, PlatformError where torch or an encoder is not installed.
+    Raises TargetError with `offline`, PlatformError if torch or an encoder is not installed.
     """
     if not context.options.offline and context.environment:
         return
     known = context.store().remembered()
     lines = []
     for planned in context.to_render(records):
-        place, told = planned.figure.place, "cannot be made again"
+        place, told = planned.figure.place, "cannot be rendered again"
         if planned.request_digest not in records:
             told = f"is not in the store; {what_changed(planned, known)}"
         lines.append(f"{place.file}:{place.line}: {planned.figure.id} {told}")
-    bring = "; render it where sitegen can, and bring the cache_dir from there"
+    bring = "; render it on a machine with torch, and copy its cache_dir here"
     if context.options.offline:
         raise TargetError("\n".join([*lines, f"--offline renders nothing{bring}"]))
     try:
@@ -421,25 +423,27 @@ def refuse_unrenderable(context: BuildContext, records: Records) -> None:
 
 
 def what_changed(planned: PlannedFigure, known: Sequence[Mapping[str, Any]]) -> str:
-    """Say how the figure differs from what was rendered; `known` are the requests in the store."""
+    """Describe the changes of the figure since it was rendered; `known` are the store's
+    requests.
+    """
     kind, request = planned.figure.kind, json.loads(planned.request_json)
     specs = [(each, each.get("spec")) for each in known]
     alike = [each for each, spec in specs if isinstance(spec, dict) and spec.get("kind") == kind]
     if not alike:
-        return f"no figure of the kind {kind} is" if known else "the store is empty"
+        return f"the store has no figure of the kind {kind}" if known else "the store is empty"
     names = [model.name for model in planned.models]
     changes = min((list(_changes(each, request, names)) for each in alike), key=len)
     if not changes:
-        return "it was rendered, but its files are damaged or did not come with the store"
+        return "it was rendered, but its files are damaged or missing from the store"
     if len(changes) > _MOST:
-        return "nothing like it was rendered"
+        return "no similar figure was rendered"
     return f"since it was rendered, {', '.join(changes)}"
 
 
 def _changes(
     then: Mapping[str, Any], now: Mapping[str, Any], names: Sequence[str]
 ) -> Iterator[str]:
-    """What differs between two requests of one kind, in words."""
+    """Describe each difference between two requests of one kind."""
     old, new = then["spec"], now["spec"]
     for name in sorted({*old, *new}):
         yield from _went(name, old.get(name), new.get(name), quoted)
@@ -467,5 +471,5 @@ _short = itemgetter(slice(8))  # of a digest
 
 
 def _names(groups: Mapping[str, Any]) -> str:
-    """Name groups of constants that are not those of the baseline."""
+    """Name the groups of constants that differ from the baseline."""
     return f"other values of {' and '.join(groups)}"

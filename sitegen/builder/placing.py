@@ -1,13 +1,13 @@
-"""Putting a site in its place, and what of the one before stays there for its readers.
+"""Installation of the built site, with some files of the last build kept for its readers.
 
-A reader who has the page of the last build fetches what it names, a picture or the stylesheet, a
-moment later, perhaps when the next build is in place. Such files are named by their content. So
-those of the last build that the new one does not name stay for one build longer: not those that it
-had kept itself. They are no part of the site: nothing names them, `media.json` neither, and a
-build in an empty folder has none. The store knows which they are, for each folder.
+A reader who has opened a page of the last build may load its pictures or its stylesheet after the
+next build is installed. Such files are named by their content. Files of the last build that the new
+one does not name therefore stay for one more build, except those that were kept already. They are
+not part of the site: no page and no `media.json` names them, and a build into an empty folder has
+none. The store lists them for each folder.
 
-Files that sitegen did not write, or that were changed by hand, are copied out of the folder before
-it is replaced. The note of the last build tells them from others, by name and content.
+Files that sitegen did not write, or that were edited by hand, are copied out of the folder before
+it is replaced. The note of the last build identifies its own files by name and content.
 """
 
 import contextlib
@@ -39,24 +39,24 @@ from sitegen.core.source import shown
 from sitegen.core.urls import MANIFEST
 
 _BY_CONTENT = re.compile(r"([a-z0-9-]+/)?(assets|media)/[\w-]+-[0-9a-f]{8}(\.\w+|/[\w-]+\.\w+)")
-"""Files whose names, or that of their folder, tell their content."""
+"""Files that are named by their content, or are in a folder that is."""
 _NO_NOTE = (ValueError, RecursionError, TypeError, LookupError, AttributeError)
-"""What a file of JSON that is none of our notes ends in."""
+"""Exceptions from reading a JSON file that is not a valid note."""
 
 Digests = Mapping[str, str]
-"""The SHA-256 of files, by their URI."""
+"""SHA-256 of files, by their URI."""
 
 Files = frozenset[tuple[str, str]]
-"""URIs of files, each with the SHA-256 of what lies there; after a kill that may be one of two."""
+"""URIs and SHA-256 of files; after a kill a URI may have two."""
 
 
 @dataclass(frozen=True)
 class _Note:
-    """What sitegen has put into a folder, and what a kill may have left there instead.
+    """The files that sitegen put into a folder, including those of an interrupted build.
 
-    files: all of them, each with its SHA-256
-    kept: those of them that are of the build before
-    own: by the state of the folder, what is named by its content and of that build itself
+    files: all files, each with its SHA-256
+    kept: those of them that belong to the previous build
+    own: the build's own files that are named by their content, by the state of the folder
     """
 
     files: Files = frozenset()
@@ -64,16 +64,16 @@ class _Note:
     own: Mapping[str, Digests] = field(default_factory=dict)
 
     def data(self) -> bytes:
-        """The note as a file."""
+        """Return the note as a file."""
         value = {"files": sorted(self.files), "kept": self.kept, "own": self.own}
         return f"{json.dumps(value, sort_keys=True)}\n".encode()
 
 
 def place(tree: Tree, output: Path, site: Site) -> bool:
-    """Make `output` hold `tree` and what is kept of the last build; False where it does already.
+    """Install `tree` and the kept files in `output`; return False if they are there already.
 
-    Raises ConfigError for a folder that is not ours; PlatformError and TargetError with the old
-    folder still in place.
+    Raises ConfigError for a folder that sitegen did not build, PlatformError and TargetError with
+    the old folder still in place.
     """
     path, before = _path(site, output), _read(site, output)
     if is_placed(tree, output, site):
@@ -104,21 +104,21 @@ def is_noted(tree: Tree, output: Path, site: Site) -> bool:
 
 
 def _write(path: Path, note: _Note, site: Site) -> None:
-    """Keep a note; a store that may not be written has none. Raises PlatformError."""
+    """Write a note, unless the store is read-only. Raises PlatformError."""
     if os.access(site.cache_dir, os.W_OK) or not site.cache_dir.exists():
         write_own(path, note.data())
 
 
 def is_placed(tree: Tree, output: Path, site: Site) -> bool:
-    """Whether `output` holds `tree`, with nothing beside it but what is kept. Reads only."""
+    """Return whether `output` has exactly `tree` and the kept files. Reads only."""
     whole = {uri: _copied(output, uri, sha256) for uri, sha256 in kept(site, output).items()}
     return is_current(output, {**whole, **tree})
 
 
 def kept(site: Site, output: Path) -> Digests:
-    """What is in `output` of the build before the last one.
+    """Return the files in `output` that belong to the build before the last one.
 
-    After a kill that is told by the pages that are there: files that they name are theirs.
+    After a kill, the installed pages decide: the files that they name belong to their own build.
     """
     note = _read(site, output)
     own = _own(note, output) if len(note.own) > 1 else {}
@@ -127,21 +127,21 @@ def kept(site: Site, output: Path) -> Digests:
 
 
 def built(site: Site, output: Path) -> Files:
-    """What the last build put into `output`; nothing where that is not known."""
+    """Return the files that the last build put into `output`; empty if unknown."""
     return _read(site, output).files
 
 
 KEPT = "kept-from-build"
-"""The folder of a site for files that others put into the built folder; nothing removes them."""
+"""Folder of a site for files that others put into the built folder; no command removes them."""
 
 _SYSTEM_FILE = re.compile(r"(.*/)?(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)")
-"""Files that operating systems leave in any folder they show."""
+"""Files that operating systems create in any folder they show."""
 
 
 def foreign(output: Path, site: Site, tree: Tree = MappingProxyType({})) -> tuple[str, ...]:
-    """Return the URIs of files and links in a built folder that no build has written like that.
+    """Return the URIs of files and links in a built folder that no build has written in this form.
 
-    tree: what is about to be put there, which counts as written
+    tree: content to be installed next, which counts as written
     Reads only; raises PlatformError if something in it cannot be read.
     """
     with platform_errors(output, "read"):
@@ -161,10 +161,10 @@ def _is_foreign(name: str, entry: os.DirEntry[str], known: Files) -> bool:
 
 
 def preserve_foreign_files(output: Path, site: Site, tree: Tree) -> list[str]:
-    """Copy foreign files out of a folder that `tree` is about to replace; return a line for each.
+    """Copy foreign files out of a folder that `tree` will replace; return a line for each.
 
     They go into a new, numbered folder of the site, which no command removes; links stay links.
-    Raises PlatformError, with the built folder untouched, where the disk refuses.
+    Raises PlatformError, with the built folder unchanged, if the disk refuses.
     """
     names = foreign(output, site, tree) if output.is_dir() else ()
     if not names:
@@ -175,15 +175,15 @@ def preserve_foreign_files(output: Path, site: Site, tree: Tree) -> list[str]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(output / name, folder / name, follow_symlinks=False)
             lines.append(
-                f"{shown(output / name)}: was not written by sitegen, or was changed since; the "
-                f"folder is replaced whole, so this is kept as {shown(folder / name)}"
+                f"{shown(output / name)}: was not written by sitegen, or was changed since; a "
+                f"build replaces the whole folder, so it was copied to {shown(folder / name)}"
             )
         flush_tree(folder)
     return lines
 
 
 def _numbered(parent: Path) -> Path:
-    """Make a folder in `parent` with the first free number. Raises PlatformError."""
+    """Create a folder in `parent` with the first free number. Raises PlatformError."""
     with platform_errors(parent):
         parent.mkdir(exist_ok=True)
         for number in count(1):
@@ -194,7 +194,7 @@ def _numbered(parent: Path) -> Path:
 
 
 def _last(note: _Note, output: Path, tree: Tree) -> Digests:
-    """What the last build has in `output` that `tree` has not, and is as it was."""
+    """Return the last build's unchanged files in `output` that `tree` lacks."""
     if not note.own or not output.is_dir():
         return {}
     files = _files(output)
@@ -203,9 +203,9 @@ def _last(note: _Note, output: Path, tree: Tree) -> Digests:
 
 
 def _own(note: _Note, output: Path) -> Digests:
-    """What is in `output` and of the build itself whose pages are there."""
+    """Return the files in `output` that belong to the build of the installed pages."""
     files = _files(output)
-    placed = {uri for uri, _ in note.files}  # others are not ours, and do not make it another site
+    placed = {uri for uri, _ in note.files}  # foreign files do not change the state
     state = _state({uri: path.read_bytes for uri, path in files.items() if uri in placed})
     return {uri: sha256 for uri, sha256 in note.own.get(state, {}).items() if uri in files}
 
@@ -218,7 +218,7 @@ def _files(output: Path) -> Mapping[str, Path]:
 
 
 def _state(files: Mapping[str, Any]) -> str:
-    """A digest of the names in a folder, and of its pages and manifest."""
+    """Return a digest of the names in a folder, and of its pages and manifest."""
     told = sorted(files)
     for uri in sorted(files):
         if uri.endswith(".html") or uri == MANIFEST:
@@ -242,7 +242,7 @@ def _copied(output: Path, uri: str, sha256: str) -> CopiedFile:
 
 
 def _read(site: Site, output: Path) -> _Note:
-    """What is known of the builds before. PlatformError for what cannot be read now."""
+    """Return the note on earlier builds. Raises PlatformError if it cannot be read at present."""
     path = _path(site, output)
     with contextlib.suppress(OSError, *_NO_NOTE), errors_of_now(path):
         value = json.loads(read_file(path))
@@ -253,7 +253,7 @@ def _read(site: Site, output: Path) -> _Note:
 
 
 def _digests(value: Mapping[str, str]) -> Digests:
-    """Those of a note: whatever else it says, they are of files named by their content."""
+    """Return the entries of a note that name files by their content; ignore all others."""
     return {uri: str(sha256) for uri, sha256 in value.items() if _BY_CONTENT.fullmatch(uri)}
 
 

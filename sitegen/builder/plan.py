@@ -1,9 +1,9 @@
-"""The plan of a build: which figures it takes, and the key of each.
+"""The plan of a build: its figures, and the key of each.
 
 A key is the digest of everything that decides the bytes of a figure's files: the spec, the files
-that it names, the cards, the weights and priors, the constants that have changed (see
-figures/constants.py), and the recipe of the kind. The environment may change the last bits too. It
-is recorded with a clip and not keyed, so an upgrade or another machine renders nothing again.
+that it names, the cards, weights and priors, the changed constants (see figures/constants.py), and
+the recipe of the kind. The environment may change the last bits too. It is recorded with a clip but
+is not part of the key, so an upgrade or another machine renders nothing again.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,13 @@ from sitegen.models.registry import ModelSource
 class PlannedFigure:
     """A figure of a page with its key.
 
-    levels, axis: K of the figure's first model, and what a viewer reads of its levels
-    request_digest: the key, which is the digest of `request_json`, of all that decides the pixels
-    description: what is to be seen, in the author's words or in those of the spec
-    evaluations: how many images the network of each model sees
-    cards: those of the models
-    recording: that of the first model, where no model has a network
+    levels, axis: K of the figure's first model, and a viewer's information on its levels
+    request_digest: the key, the digest of `request_json`, which has everything that decides the
+        pixels
+    description: text alternative, by the author or from the spec
+    evaluations: number of images that the network of each model evaluates
+    cards: the models' cards
+    recording: recording of the first model, if no model has a network
     """
 
     figure: Figure
@@ -64,9 +65,9 @@ class PlannedFigure:
 def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:
     """Key a figure.
 
-    Hashes weights that no card pins, imports neither torch nor an encoder. Raises ConfigError for
+    Hashes weights that no card pins; imports neither torch nor an encoder. Raises ConfigError for
     models that do not fit the figure, RefusedError for weights or a prior that are missing or
-    cannot be read.
+    unreadable.
     """
     models = [sources[name] for name in figure.models]
     require_fit(figure, sources)
@@ -105,9 +106,9 @@ def _reference(model: ModelSource) -> ModelRef:
 
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
-    """Raise ConfigError, naming the models that would do, where the figure's are of a wrong kind.
+    """Raise ConfigError for models of a wrong kind, and name those of the right one.
 
-    Likewise where they make images of different sizes, or a card rules something else out.
+    Also raises it for models with different image sizes, or if a card excludes the figure.
     """
     spec, models = figure.spec, [sources[name] for name in figure.models]
     faults = []
@@ -125,7 +126,7 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
             faults.append(f"the models make images of different sizes: {one} and {other}")
     if spec.needs_example and first.example is None:
         faults.append(
-            f"image is missing: the card of {first.name} names no example; name a picture of yours"
+            f"image is missing: the card of {first.name} has no example; name one of your pictures"
         )
     show: Any = getattr(spec, "show", "state")
     if show != "state" and (fault := lacking(first.name, first.card, (show,))):
@@ -142,7 +143,7 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
 
 
 def _contents(figure: Figure) -> dict[str, str]:
-    """The digests of the author's files that the figure shows, by the field that names them."""
+    """Return the digests of the author's files that the figure shows, by field."""
     contents = {}
     for name in figure.spec.files:
         if (file := getattr(figure.spec, name)) is not None:
@@ -152,17 +153,17 @@ def _contents(figure: Figure) -> dict[str, str]:
 
 
 def environment(compute_target: ComputeTarget) -> Mapping[str, str]:
-    """What clips that are made here are made with: device class, precision and versions.
+    """Return the settings and versions for clips made here: device class, precision, packages.
 
-    Imports none of it. Raises PlatformError, saying what is missing, on a machine that can only
-    render pages.
+    Imports none of the packages. Raises PlatformError, with the missing package, on a machine that
+    can only render pages.
     """
     versions = {}
     for name in ("torch", "numpy", "onnxruntime"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            if name == "onnxruntime":  # without it torch does its part
+            if name == "onnxruntime":  # optional: torch replaces it
                 continue
             raise PlatformError(f"{name} is not installed here: `pip install {name}`") from None
     device = compute_target.device.partition(":")[0]
@@ -171,7 +172,7 @@ def environment(compute_target: ComputeTarget) -> Mapping[str, str]:
 
 
 def other_environment(record: Record, here: Mapping[str, str]) -> str:
-    """How a clip was made otherwise than it would be `here`, in words; empty where it was not."""
+    """Describe how a clip's settings differ from those `here`; empty if they do not."""
     return ", ".join(
         f"{name} {value} (here {here[name]})"
         for name, value in sorted(record.environment.items())

@@ -1,6 +1,6 @@
-"""Cleaning: the built folder, the store, or the part of the store that no page needs.
+"""Removal of the built folder, the store, or the unused part of the store.
 
-The last use of a record is the modification time of its file. What the pages need stays.
+The last use of a record is the modification time of its file. Records that pages need are kept.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _MOST = 5  # files that a message names
 
 
 def clean(site: Site, *, store: bool = False) -> list[str]:
-    """Remove the built folder and leftovers, with `store` the rendered clips; report each.
+    """Remove the built folder and leftovers, with `store` also the rendered clips; report each.
 
     Raises ConfigError, with nothing removed, for an output folder that sitegen did not build or
-    that has files of others, and for a `cache_dir` that is not a store or with `store` a link.
-    Raises LockedError during a build, PlatformError for what cannot be removed.
+    that has foreign files, and for a `cache_dir` that is not a store or, with `store`, is a link.
+    Raises LockedError during a build, PlatformError for files that cannot be removed.
     """
     output, folder = Path(os.path.realpath(site.output)), site.cache_dir
     require_ours(output)
@@ -75,10 +75,10 @@ def _inside(folder: Path) -> set[Path]:
 
 
 def clean_unused(config: Path) -> str:
-    """Remove it, and say how much that was.
+    """Remove the unused part of the store, and report its size.
 
-    Raises ConfigError, with nothing removed, where pages cannot be read, LockedError while a build
-    is at work, PlatformError for what cannot be removed.
+    Raises ConfigError, with nothing removed, if pages cannot be read, LockedError during a build,
+    PlatformError for files that cannot be removed.
     """
     site = load_site(config)
     count = size = before = 0
@@ -93,13 +93,13 @@ def clean_unused(config: Path) -> str:
             records, weight = store.prune(keys, work.context.site.models)
             count, size = count + records, size + weight
     if size == 0:
-        return f"nothing in {site.cache_dir} is unused: its {before} figures stand on pages"
+        return f"nothing in {site.cache_dir} is unused: pages show all of its {before} figures"
     gone = f"{count} record{'s' * (count != 1)}"
-    return f"removed what no page needs: {gone}, {size / 1e6:.1f} MB; {before} figures stay"
+    return f"removed {gone} that no page needs, {size / 1e6:.1f} MB; {before} figures stay"
 
 
 def clean_old(config: Path, days: float) -> str:
-    """Remove what no page needs and none has needed for so many days; say how much that was.
+    """Remove records that no page has needed for `days` days, and report their size.
 
     Raises as `clean_unused` does.
     """
@@ -115,13 +115,15 @@ def clean_old(config: Path, days: float) -> str:
     if not old:
         return f"nothing in {site.cache_dir} was unused for {days:g} days"
     gone = f"{len(old)} record{'s' * (len(old) != 1)}"
-    return f"removed what was unused for {days:g} days: {gone}, {size / 1e6:.1f} MB"
+    return f"removed {gone} unused for {days:g} days, {size / 1e6:.1f} MB"
 
 
 def tidy(work: Work, *, changed: bool) -> str | None:
-    """Note what a build has used, and keep the store below its limit; return a line to report.
+    """Note the use of a build's records, and keep the store below its limit; return a line to
+    report.
 
-    The lock is held where the site has a limit. Raises PlatformError for what cannot be removed.
+    Requires the lock if the site has a limit. Raises PlatformError for files that cannot be
+    removed.
     """
     site, limit = work.context.site, work.context.site.cache_limit
     store = Store(site.cache_dir)
@@ -136,19 +138,19 @@ def tidy(work: Work, *, changed: bool) -> str | None:
         return f"cache_limit: {error}"
     if size > limit * MEGABYTE:
         most = f"{size / MEGABYTE:.1f} MB, all of which its pages need"
-        return f"{site.cache_dir}: is beyond its cache_limit of {limit} MB: it has {most}"
+        return f"{site.cache_dir}: is larger than its cache_limit of {limit} MB: it has {most}"
     count = f"{len(gone)} record{'s' * (len(gone) != 1)}"
     told = f"{site.cache_dir}: {count} of no use now went, {freed / MEGABYTE:.1f} MB: cache_limit"
     return told if gone else None
 
 
 def note_use(context: BuildContext) -> None:
-    """Note that a site which has not changed was built, once a day."""
+    """Note the use of an unchanged site's records, at most once a day."""
     context.store().touch(_keys(context), always=False)
 
 
 def unused_since(store: Store, needed: Collection[str], days: float) -> list[str]:
-    """Return the records that no page needs, and that none has needed for `days`."""
+    """Return the records that no page needs or has needed for `days` days."""
     last, now = store.last_use(), time.time()
     return [key for key in last if key not in needed and now - last[key] >= days * DAY]
 
@@ -178,9 +180,9 @@ def _keys(context: BuildContext) -> set[str]:
 
 
 def _needed(work: Work, store: Store) -> set[str]:
-    """The keys of all figures of pages, of older clips where there are no others, and of drawings.
+    """Return the keys of all figures on pages, of older clips for missing ones, and of drawings.
 
-    Where a figure is missing it is not known what is drawn of it, and all drawings stay.
+    If a figure is missing, its drawings are unknown, and all drawings stay.
     """
     context, records = work.context, work.records
     keys = _keys(context)

@@ -1,7 +1,7 @@
-"""The bridge to the model: a figure becomes a job, whose frames are made as they are taken.
+"""Figures as jobs of a model; a job renders each frame when it is requested.
 
-States stream through it a level at a time, so memory does not grow with the number of levels; the
-network sees a few samples at a time, so it hardly grows with the number of samples either.
+Jobs hold the states of one level at a time, so memory does not grow with the number of levels. The
+network evaluates a few samples at a time, so memory hardly grows with their number either.
 """
 
 from collections.abc import Mapping
@@ -19,21 +19,23 @@ from sitegen.sampling.provider import ModelProvider
 
 
 class FigureRenderer(ModelProvider):
-    """Renders figures of the models that it is given, each loaded once, on one device."""
+    """Renders figures on one device; loads each model once."""
 
     def render_job(self, figure: Figure) -> RenderJob:
-        """Prepare a figure; its frames are made as they are taken.
+        """Prepare a figure; its frames are rendered when they are requested.
 
-        Raises RefusedError for weights or priors that are missing, damaged or do not fit.
+        Raises RefusedError for weights or priors that are missing, damaged or incompatible.
         """
         return _job(self, figure)
 
 
 class ClusterRenderer(ClusterModels):
-    """Renders figures whose samples are computed in a cluster."""
+    """Renders figures with samples from a cluster."""
 
     def render_job(self, figure: Figure) -> RenderJob:
-        """Prepare a figure. Raises as the other does, and what the cluster is refused for."""
+        """Prepare a figure. Raises as `FigureRenderer.render_job` does, and errors of the
+        cluster.
+        """
         return _job(self, figure)
 
 
@@ -48,10 +50,11 @@ def cluster_renderer(
     asked: tuple[str, str],
     jobs: int = 1,
 ) -> ClusterRenderer:
-    """A renderer with the cluster at an address; "local" starts one of `jobs` workers here.
+    """Return a renderer for the cluster at an address; "local" starts one of `jobs` workers here.
 
-    asked: the device and the precision as the command line has them
-    Raises PlatformError where nobody answers or dask is missing, RefusedError where no worker fits.
+    asked: device and precision from the command line
+    Raises PlatformError if nothing answers there or dask is missing, RefusedError if no worker is
+    compatible.
     """
     with ExitStack() as undo:
         own = start(jobs, asked[0]) if address == "local" else None

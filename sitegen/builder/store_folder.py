@@ -1,7 +1,7 @@
 """The folder of a store: recognised by a marker file, and never emptied through a link.
 
-Only files that sitegen wrote are removed from a store: regular files, each under a name that
-sitegen gives. Everything else in the folder stays.
+Only files that sitegen wrote are removed from a store: regular files with a name that sitegen
+gives. Everything else in the folder stays.
 """
 
 import contextlib
@@ -24,18 +24,18 @@ from sitegen.core.files import (
 from sitegen.core.source import shown
 
 MARKER = ".sitegen-store"
-"""The file by which a store is recognised."""
+"""Name of the file that marks a store."""
 
 LOCK_NAME = "lock"
-"""The file in a store that a running build has locked."""
+"""Name of the file that a running build locks in a store."""
 
 _MARKED = (
     b"sitegen store\n"
     b"sitegen keeps rendered clips in this folder. `sitegen clean --store` removes them.\n"
 )
 FOR_GIT = {
-    # Rules for authors who track the store with git: rendered files only, byte for byte.
-    # `used.json` and `quarantine` are of older versions.
+    # Rules for authors who track the store with git: rendered files only, byte for byte. Older
+    # versions wrote `used.json` and `quarantine`.
     ".gitignore": b"/lock\n/speeds.json\n/used.json\n/work/\n/built/\n/quarantine/\n"
     b".sitegen-tmp-*\n",
     ".gitattributes": b"* -text\n",
@@ -76,24 +76,23 @@ def claim(root: Path) -> None:
 
 
 def write_rules(root: Path) -> None:
-    """Write the files that tell git how to keep the store, unless they are there."""
+    """Write the store's rules for git, unless they exist."""
     for name, rules in FOR_GIT.items():
         if not os.path.lexists(root / name):
             write_own(root / name, rules)
 
 
 def write_own(path: Path, data: bytes) -> None:
-    """Make `data` the content of a file of the store. Raises PlatformError for a link."""
+    """Write `data` to a file of the store. Raises PlatformError for a link."""
     require_no_link(path)
     write_atomic(path, data)
 
 
 def require_no_link(path: Path) -> None:
-    """Raise PlatformError where a symbolic link has the name of a file of the store."""
+    """Raise PlatformError if a file of the store is a symbolic link."""
     if path.is_symlink():
         raise PlatformError(
-            f"cannot write {path}: it is a symbolic link, and sitegen follows none in its store; "
-            "remove it"
+            f"cannot write {path}: it is a symbolic link, which sitegen does not follow; remove it"
         )
 
 
@@ -128,10 +127,10 @@ def own_files(root: Path) -> Mapping[str, Path]:
 
 
 def empty(root: Path) -> list[Path]:
-    """Remove all that sitegen wrote into a store; return what was removed, for a message.
+    """Remove all files that sitegen wrote into a store; return the removed paths, for a message.
 
     The folder goes too if nothing else is in it. Raises as `require_removable` does, and
-    PlatformError for what cannot be removed.
+    PlatformError for files that cannot be removed.
     """
     require_removable(root)
     files, removed = own_files(root), list[Path]()
@@ -141,7 +140,7 @@ def empty(root: Path) -> list[Path]:
         with platform_errors(files[name], "remove"):
             files[name].unlink(missing_ok=True)
     for folder in [*(root / "objects").glob("??"), *(root / name for name in _FOLDERS)]:
-        with contextlib.suppress(OSError):  # not there, or not empty
+        with contextlib.suppress(OSError):  # missing, or not empty
             folder.rmdir()
     removed = sorted(path for path in before if not os.path.lexists(path))
     if root.is_dir() and not others(root):
@@ -154,7 +153,7 @@ def empty(root: Path) -> list[Path]:
 
 
 def others(root: Path) -> list[Path]:
-    """Return what is at the top of a store besides its marker, lock and rules."""
+    """Return the top-level entries of a store other than its marker, lock and rules."""
     with platform_errors(root, "read"):
         paths = sorted(root.iterdir()) if root.is_dir() else []
     return [path for path in paths if path.name not in (MARKER, LOCK_NAME) and not _is_rule(path)]
@@ -166,12 +165,12 @@ def _is_marked(root: Path) -> bool:
 
 
 def _is_rule(path: Path) -> bool:
-    """Return whether a file tells git how to keep a store, in words of sitegen."""
+    """Return whether a file has rules for git that sitegen wrote."""
     return path.name in FOR_GIT and _content(path) == FOR_GIT[path.name]
 
 
 def _has_proof(root: Path) -> bool:
-    """Return whether a folder has a file that only sitegen writes, as older stores have."""
+    """Return whether a folder has a file that only sitegen writes; older stores have no marker."""
     folders = ("records", "asked", "weights", "built")
     paths = (path for name in folders for path in sorted((root / name).glob("*.json")))
     return any(_is_proof(path.parent.name, path) for path in paths)
@@ -188,7 +187,9 @@ def _is_proof(folder: str, path: Path) -> bool:
 
 
 def _is_own(name: str, path: Path) -> bool:
-    """Return whether a file under a name of sitegen may be its own; any name may be a model's."""
+    """Return whether a file with a name that sitegen uses may be its own, since models are named
+    freely.
+    """
     return not name.startswith("weights/") or _is_note(_table(_content(path)))
 
 
@@ -197,7 +198,7 @@ def _is_note(value: Mapping[str, Any]) -> bool:
 
 
 def _is_vacant(root: Path) -> bool:
-    """Return whether a folder holds no file but a lock, rules for git, and temporary files."""
+    """Return whether a folder has no files but a lock, rules for git and temporary files."""
     for name, entry in below(root):
         if entry.is_dir(follow_symlinks=False) or any(map(is_temporary, name.split("/"))):
             continue
@@ -207,7 +208,9 @@ def _is_vacant(root: Path) -> bool:
 
 
 def _is_first(name: str, data: bytes | None) -> bool:
-    """Return whether a file is a lock or the speeds of a machine, which precede the marker."""
+    """Return whether a file is a lock or the measured speeds, which are written before the
+    marker.
+    """
     if name == "speeds.json":
         return {type(value) for value in _table(data).values()} == {list}
     return name == LOCK_NAME and _LOCKED.fullmatch(data or b"") is not None

@@ -1,8 +1,8 @@
-"""How long rendering takes: what was measured here tells what the next figure will take.
+"""Estimates of rendering time, from measurements on this machine.
 
-Each figure that is rendered leaves its time in `speeds.json` of the store, by its kind, the models,
-the device and the precision. An estimate scales the measured figure that is nearest in size. Before
-there is one, the pace of the networks is measured by a trial, and kept, and the pixels are counted.
+Each rendered figure adds its time to `speeds.json` in the store, by kind, models, device and
+precision. An estimate scales the measured figure that is nearest in size. Without a measurement,
+the speed of the networks is measured in a trial and kept, and the pixels are counted.
 """
 
 import contextlib
@@ -24,16 +24,18 @@ from sitegen.media.manifest import ModelRef
 
 FILE_NAME = "speeds.json"
 DRAWING_S = 0.03
-"""Seconds to draw, encode and verify a million pixels of frames, as on two cores of 2.6 GHz."""
+"""Seconds to draw, encode and verify a million pixels of frames, on two cores at 2.6 GHz."""
 AROUND_S = 3.0
-"""Seconds that a build takes there before its first sample and after its last."""
+"""Seconds that a build takes before its first sample and after its last, on the same machine."""
 _PACED = 1000
 _MOST = 10**15
-_KEPT = 8  # measurements of one kind and model on one device; the latest count
+_KEPT = 8  # latest measurements for each kind, model and device
 
 
 class Measured(BaseModel):
-    """One rendering: how many images the network saw, and the seconds from first frame to last."""
+    """One rendering: images evaluated by the network, and seconds from the first frame to the
+    last.
+    """
 
     evaluations: Annotated[int, Field(ge=1, le=_MOST)]
     seconds: Annotated[float, Field(ge=0, le=_MOST)]
@@ -45,7 +47,7 @@ _FILE = TypeAdapter(dict[str, list[Measured]])
 class Speeds:
     """The measurements of the store in `root`, for one compute target.
 
-    A file that cannot be read or written is no measurement, and never an error.
+    A file that cannot be read or written counts as empty, and never raises.
     """
 
     def __init__(self, root: Path, compute_target: ComputeTarget) -> None:
@@ -54,7 +56,7 @@ class Speeds:
         self._guard = threading.Lock()
 
     def note(self, planned: PlannedFigure, seconds: float) -> None:
-        """Keep how long a figure took."""
+        """Store the time that a figure took."""
         seen = _evaluations(planned)
         if not seen or not math.isfinite(seconds):
             return
@@ -65,7 +67,7 @@ class Speeds:
             self._write(known)
 
     def estimate(self, planned: PlannedFigure) -> float | None:
-        """About how many seconds a figure will take; None where its models were not measured."""
+        """Return the estimated seconds for a figure; None if its models were not measured."""
         seen = _evaluations(planned)
         known = self._read().get(self._key(planned), []) if seen else []
         if not known:
@@ -74,7 +76,7 @@ class Speeds:
         return nearest.seconds * seen / nearest.evaluations
 
     def pace(self, model: ModelRef, measure: Callable[[str], float]) -> float:
-        """Seconds that a model takes for one image at one level: kept, or measured now."""
+        """Return the seconds that a model takes per image and level: stored, or measured now."""
         key = f"pace {model.sha256[:16]} {self._target}"
         with self._guard:
             if not (known := self._read().get(key)):
@@ -96,7 +98,9 @@ class Speeds:
         return f"{planned.figure.kind} {models} {self._target}"
 
     def _read(self) -> dict[str, list[Measured]]:
-        """The file's measurements; none where it is missing, damaged or not ours."""
+        """Return the measurements from the file; none if it is missing, damaged or not from
+        sitegen.
+        """
         try:
             return _FILE.validate_json(read_file(self._path))
         except (OSError, ValueError):
@@ -106,10 +110,10 @@ class Speeds:
 def first_estimate(
     planned: PlannedFigure, pixels: int, pace: Callable[[ModelRef], float]
 ) -> float | None:
-    """About how many seconds a figure will take by the `pace` of its models, measured now.
+    """Return the estimated seconds for a figure from the `pace` of its models, measured now.
 
-    A pace is in seconds for one image at one level; `pixels` are those of all frames. None for a
-    figure that no network makes.
+    A pace is in seconds per image and level; `pixels` counts those of all frames. Returns None for
+    a figure without a network.
     """
     pairs = zip(planned.evaluations, planned.models, strict=True)
     drawing = pixels / 1e6 * DRAWING_S
@@ -117,9 +121,9 @@ def first_estimate(
 
 
 class Eta:
-    """Which figure of how many is at work, and how long all that are left will take.
+    """The number of the current figure, and the estimated time for all remaining ones.
 
-    estimates: the seconds that each takes, by request; they are mended by those that are done
+    estimates: seconds for each figure, by request; corrected by the figures that are finished
     """
 
     def __init__(
@@ -128,11 +132,11 @@ class Eta:
         self._numbers = {each.request_digest: at for at, each in enumerate(figures, 1)}
         self._left = {key: seconds for key, seconds in estimates.items() if seconds is not None}
         self._workers = workers
-        self._took = self._expected = sum(self._left.values()) / 4  # one small figure says little
+        self._took = self._expected = sum(self._left.values()) / 4  # a small figure says little
         self._guard = threading.Lock()
 
     def title(self, planned: PlannedFigure) -> str:
-        """What to call the rendering of a figure that begins now."""
+        """Return the title of a figure's progress line, at its start."""
         name, count = planned.figure.id, len(self._numbers)
         if count == 1:
             return f"rendering {name}"
@@ -143,7 +147,7 @@ class Eta:
         return f"figure {self._numbers[planned.request_digest]} of {count}{left}: {name}"
 
     def done(self, planned: PlannedFigure, seconds: float) -> None:
-        """A figure took so long."""
+        """Record the seconds that a figure took."""
         with self._guard:
             if expected := self._left.pop(planned.request_digest, 0.0):
                 self._took += seconds

@@ -1,4 +1,4 @@
-"""What a build has before it: a site, or one and the papers under its roof, and their figures."""
+"""The sites of a build: one site, or a collection with its papers, and their figures."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sitegen.media.manifest import Record
 
 @dataclass(frozen=True)
 class Work:
-    """What a build knows of one site.
+    """The state of one site during a build.
 
-    records: what there is of its figures; it grows
-    papers: the sites that this one is the roof of
-    rendered: the requests among them that this build has rendered
+    records: available figures; grows during the build
+    papers: the papers of this collection
+    rendered: the requests that this build has rendered
     """
 
     context: BuildContext
@@ -31,21 +31,21 @@ class Work:
 
     @property
     def missing(self) -> list[PlannedFigure]:
-        """The figures that there is nothing of."""
+        """Return the figures without a record."""
         return self.context.missing(self.records)
 
 
 def prepare_all(
     site: Site, options: BuildOptions, warn: Callable[[str], None] = lambda line: None
 ) -> tuple[Work, ...]:
-    """Read a site and what its store has, and then the papers under its roof, if it is one.
+    """Read a site, its stored records, and the papers of a collection.
 
-    `warn` is told of what is damaged in the stores. Raises as `build` does.
+    `warn` is called for damaged files in the stores. Raises as `build` does.
     """
     papers = load_papers(site)
     if papers and (options.only or options.rerender is not None):
         raise ConfigError(
-            "--only and --rerender are for one site, and here are several papers; name one with "
+            "--only and --rerender are for one site, and this is a collection; name a paper with "
             f"--config {shown(papers[0].root / 'site.toml')}"
         )
     below = replace(options, output=None)
@@ -59,6 +59,6 @@ def prepare_all(
 
 
 def whole(works: Sequence[Work]) -> Tree:
-    """The built folder of the first, with the papers under its roof."""
+    """Return the content of the collection's built folder, including its papers."""
     roof, *papers = works
     return roof.context.tree(roof.records, [work.context.paper(work.records) for work in papers])

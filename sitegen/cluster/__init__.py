@@ -1,4 +1,4 @@
-"""Sampling by the workers of a dask cluster: on many GPUs, on many machines, or in processes here.
+"""Sampling on the workers of a dask cluster: on several GPUs, machines or local processes.
 
-Only these modules import dask, and only when a build asks for a cluster.
+Only these modules import dask, and only for builds that use a cluster.
 """

@@ -1,8 +1,8 @@
-"""The build's side of a cluster: it connects, looks its workers over, and sends them shards.
+"""The build's side of a cluster: connect, check the workers, and send them shards.
 
-dask's scheduler says which worker takes which block of steps, and has those of a worker that died
-done again by another. What is added here is what dask cannot know: which workers fit, and that a
-checkpoint must be there first.
+dask's scheduler decides which worker computes which block of steps, and repeats the blocks of a
+worker that died. This module adds two things that dask does not know: which workers are compatible,
+and that a checkpoint must be on a worker first.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECT_S = 5.0
-"""How long a scheduler may take to answer."""
+"""Seconds to wait for a scheduler's first answer."""
 SETTLE_S = 20.0
-"""How long workers that are there may take to say what they are, while others are ready."""
+"""Seconds to wait for connected workers to report their versions, while others are ready."""
 PATIENCE_S = 60.0
-"""How long a build goes on without a worker, while new ones may come."""
+"""Seconds that a build continues without any worker, since new ones may join."""
 LOOK_S = 0.5
-"""How often it is looked who has come and who has gone."""
+"""Seconds between two checks for workers that joined or left."""
 SILENT_S = 30.0
-"""How long a scheduler that has answered before may be silent."""
+"""Seconds to wait for a scheduler that has answered before."""
 LEAVE_S = 3.0
-"""How long it may take to tell a scheduler that no more is wanted."""
+"""Seconds to wait while tasks are cancelled on the scheduler."""
 
 
 def connect(address: str) -> Client:
-    """A client of the scheduler at an address, or of the one that a scheduler file names.
+    """Connect to the scheduler at an address, or to the one named in a scheduler file.
 
-    Raises PlatformError where dask is not installed or nobody answers there, ConfigError for what
-    is no address.
+    Raises PlatformError if dask is not installed or nothing answers there, ConfigError for an
+    invalid address.
     """
     if (fault := scheduler_fault(address)) is not None:
         raise ConfigError(f"--distributed {address}: {fault}")
@@ -70,13 +70,13 @@ def connect(address: str) -> Client:
         with platform_errors_of(address):
             asyncio.run(_greet(at))
             return Client(at, timeout=CONNECT_S, set_as_default=False, name="sitegen")
-    except (ValueError, TypeError) as error:  # another protocol, or TLS that is not set up
+    except (ValueError, TypeError) as error:  # another protocol, or TLS without a configuration
         fault = f"{error}; write it as in tcp://10.0.0.7:8786"
         raise ConfigError(f"--distributed {address}: {fault}") from None
 
 
 async def _greet(address: str) -> None:
-    """See that dask answers: a client of its own would wait for ever for one who is silent."""
+    """Check that dask answers; a client of dask would wait forever for a silent server."""
     from distributed.comm import connect as connection
     from distributed.security import Security
 
@@ -86,7 +86,7 @@ async def _greet(address: str) -> None:
 
 
 def _address_in(file: Path) -> str:
-    """The address that a scheduler has written into its file, for which dask would wait."""
+    """Return the address in a scheduler file. dask would wait for the file to be complete."""
     with platform_errors(file, "read"):
         text = file.read_text(encoding="utf-8", errors="replace")
     with contextlib.suppress(ValueError, LookupError, TypeError):
@@ -94,25 +94,25 @@ def _address_in(file: Path) -> str:
         if isinstance(address, str) and scheduler_fault(address) is None:
             return address
     raise PlatformError(
-        f"{file}: is no scheduler file; `dask scheduler --scheduler-file {file}` writes one"
+        f"{file}: not a scheduler file; `dask scheduler --scheduler-file {file}` writes one"
     )
 
 
 @contextlib.contextmanager
 def platform_errors_of(address: str) -> Iterator[None]:
-    """Say in words that nobody answers at an address, or that it is no scheduler who does."""
+    """Report that nothing answers at an address, or that it is not a scheduler."""
     try:
         yield
-    except (OSError, MemoryError) as error:  # that of a length which somebody else never meant
+    except (OSError, MemoryError) as error:  # the other side's bytes were read as a length
         why = str(error).partition("\n")[0] or "no answer"
         raise PlatformError(
             f"no dask scheduler answers at {address} within {CONNECT_S:.0f} s ({why}); start one "
-            "(`dask scheduler`), or mend the address after --distributed"
+            "(`dask scheduler`), or correct the address after --distributed"
         ) from None
 
 
 def require_dask() -> None:
-    """Raise PlatformError, saying how to install it, where dask is not; keep it from talking."""
+    """Raise PlatformError, with how to install it, if dask is missing; silence its loggers."""
     try:
         import distributed  # noqa: F401
     except ModuleNotFoundError as error:
@@ -122,7 +122,7 @@ def require_dask() -> None:
             "dask.distributed is not installed here, and --distributed needs it: "
             "`pip install 'dask[distributed]'`"
         ) from None
-    for name in ("distributed", *_LOGGERS):  # what they tell is told in our words
+    for name in ("distributed", *_LOGGERS):  # sitegen reports these events itself
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", module=r"distributed\.")
 
@@ -134,12 +134,12 @@ _LOGGERS = tuple(
 
 
 class Lost(Exception):
-    """What was asked for is lost with the workers that had it, and must be asked for again."""
+    """The workers that had the requested blocks are gone; the blocks must be requested again."""
 
 
 @dataclass
 class _Worker:
-    """A worker as it was found: what it says that it is, and why it is refused, if it is."""
+    """A worker, its reported versions and device, and the reason if it is not used."""
 
     asked: Future
     identity: Mapping[str, str] | None = None
@@ -148,9 +148,9 @@ class _Worker:
 
 @dataclass
 class _Model:
-    """A checkpoint that workers have: `first` was sent it, the others had it from there.
+    """A checkpoint on the workers. This process sends it to `first`, the others copy it from there.
 
-    held: what they say to it
+    held: the workers' answers
     """
 
     checkpoint: Checkpoint
@@ -161,15 +161,15 @@ class _Model:
 
 
 class Cluster:
-    """The workers of a scheduler that this build may use, and what it has given them.
+    """The workers of a scheduler that this build may use, and the data that it sent to them.
 
-    device, precision: as the command line asks for them; "auto" is what the workers have
-    patience: how long to go on without a worker, in seconds
-    ending: what is closed after it
-    compared: the keys and workers whose first block was compared with a computation here
+    device, precision: the command line's choice; "auto" is decided by the workers' devices
+    patience: seconds to continue without a worker
+    ending: resources to close together with the cluster
+    compared: keys and workers that have passed the comparison with a computation here
 
-    Raises RefusedError when no worker fits, naming what is wrong with each; PlatformError when
-    there are none.
+    Raises RefusedError if no worker is compatible, with the reason for each; PlatformError if there
+    are none.
     """
 
     def __init__(
@@ -199,18 +199,18 @@ class Cluster:
 
     @property
     def compute_target(self) -> ComputeTarget:
-        """What all of it is computed on."""
+        """The device and precision of all computations in this cluster."""
         assert self._target is not None
         return self._target
 
     @property
     def size(self) -> int:
-        """How many workers fit."""
+        """Number of compatible workers."""
         return sum(each.identity is not None for each in self._workers.values())
 
     def close(self) -> None:
-        """Cancel what is asked for and not done, and leave nothing with the workers."""
-        self._leaving.set()  # so that nobody goes on asking, who may have the guard
+        """Cancel all pending tasks and remove this build's data from the workers."""
+        self._leaving.set()  # pending requests give up and release the lock
         with self._guard:
             if self._closed:
                 return
@@ -221,9 +221,10 @@ class Cluster:
             self.ending.close()
 
     def hold(self, source: ModelSource) -> str:
-        """Send the workers a model's checkpoint; the key, before an address, that it has there.
+        """Send a model's checkpoint to the workers; return its key there, a prefix of each worker's
+        own.
 
-        Two names of one checkpoint, with one card, are sent once.
+        Two names for one checkpoint with the same card are sent once.
         """
         digest, card = source.weights_sha256, source.card
         for held, known in self._models.items():
@@ -243,16 +244,18 @@ class Cluster:
         return prefix
 
     def _settled(self, model: _Model) -> bool:
-        """Whether every worker that fits has the checkpoint, so that all share the first shards."""
+        """Return whether all compatible workers have the checkpoint, so that all share the first
+        shards.
+        """
         self._look()
         with self._guard:
             fit = {a for a, worker in self._workers.items() if worker.identity is not None}
             return all(a in model.held and model.held[a].status == "finished" for a in fit)
 
     def workers(self, held: str) -> frozenset[str]:
-        """The workers that have a checkpoint under that key; waits until there is one.
+        """Return the workers that have the checkpoint of a key; wait until there is one.
 
-        Raises as the class does, and TargetError where the build is stopped.
+        Raises as the class does, and TargetError if the build is stopped.
         """
         since = time.monotonic()
         while not (able := self.able(held)):
@@ -261,7 +264,7 @@ class Cluster:
         return able
 
     def able(self, held: str) -> frozenset[str]:
-        """The workers that have it now."""
+        """Return the workers that have it now."""
         self._look()
         with self._guard:
             asked = self._models[held].held.items()
@@ -270,7 +273,7 @@ class Cluster:
             return frozenset(fit.intersection(done))
 
     def submit(self, name: str, workers: frozenset[str], *args: Any) -> Future:
-        """Have one of these workers call a function; `name` is seen where dask is watched."""
+        """Call a function on one of these workers; dask's dashboard shows `name`."""
         with self._telling_of_the_end():
             return self.client.submit(
                 *args,
@@ -280,9 +283,9 @@ class Cluster:
             )
 
     def result(self, held: str, future: Future, workers: frozenset[str]) -> ShardBlock:
-        """The block of a future that some workers may compute, with what they have under a key.
+        """Return the block of a future that some workers may compute with the checkpoint of a key.
 
-        Raises Lost when none of them is there any more; otherwise as its computation does.
+        Raises Lost if none of them is left; otherwise the error of the computation.
         """
         from distributed import KilledWorker
 
@@ -296,10 +299,10 @@ class Cluster:
                 name = self._models[held].checkpoint.name
                 raise PlatformError(
                     f"a shard of {name} has ended {error.allowed_failures + 1} workers one after "
-                    "the other; they may lack memory: see what they say, or ask for smaller figures"
+                    "the other; they may lack memory: read their logs, or request smaller figures"
                 ) from None
             except (CancelledError, OSError) as error:
-                if isinstance(error, OSError) and future.status == "error":  # its computation's
+                if isinstance(error, OSError) and future.status == "error":  # raised there
                     raise
                 self._require_open()
                 raise Lost from None
@@ -308,28 +311,28 @@ class Cluster:
                 raise Lost from None
             except SitegenError:
                 raise
-            except Exception as error:  # whatever the code of a worker may raise
+            except Exception as error:  # the code of a worker may raise anything
                 name = self._models[held].checkpoint.name
                 raise TargetError(
-                    f"a worker failed at a shard of {name}: {words_of(error)}"
+                    f"a worker failed to compute a shard of {name}: {words_of(error)}"
                 ) from None
             else:
                 if not isinstance(block, ShardBlock):
                     self._dismiss_source(
-                        future, f"gave {type(block).__name__}, not steps of a shard"
+                        future, f"sent {type(block).__name__} instead of a shard's steps"
                     )
                     raise Lost
                 self._count(block)
                 return block
 
     def forget(self, futures: Sequence[Future]) -> None:
-        """Nothing of these is wanted any more."""
+        """Cancel these futures."""
         if futures and not self._closed:
             with contextlib.suppress(OSError, RuntimeError, CancelledError):
                 _within(LEAVE_S, partial(self.client.cancel, list(futures), force=True))
 
     def _settle(self) -> ComputeTarget:
-        """Wait for what the workers say that they are, and choose what is computed on."""
+        """Wait for the workers' reports, and choose the device and precision."""
         since = time.monotonic()
         while True:
             self._look()
@@ -341,7 +344,7 @@ class Cluster:
             time.sleep(0.05)
 
     def _choose(self) -> ComputeTarget:
-        """The best device that a worker has; the others, which would draw other bits, are out."""
+        """Return the best device of any worker; workers with others would give different bits."""
         told = {address: w.identity for address, w in self._workers.items() if w.identity}
         kinds = {found["device"].partition(":")[0] for found in told.values()}
         device = next(found["device"] for found in told.values() if _is(found, max(kinds)))
@@ -353,7 +356,7 @@ class Cluster:
         return self._target
 
     def _look(self) -> None:
-        """See who has come and who has gone, and give the new ones what they need."""
+        """Update the list of workers, and send new ones what they need."""
         with self._guard:
             self._require_open()
             if time.monotonic() - self._looked < LOOK_S and self._idle():
@@ -372,12 +375,14 @@ class Cluster:
                 self._send(model)
 
     def _idle(self) -> bool:
-        """Whether nobody has answered since it was last looked."""
+        """Return whether no worker has answered since the last check."""
         waiting = (w for w in self._workers.values() if not (w.identity or w.refused))
         return not any(w.asked.done() for w in waiting)
 
     def _ask(self, address: str) -> Future:
-        """Have a worker say what it is, also if it has no sitegen, or another."""
+        """Request a worker's versions and device. Works without sitegen there, or with another
+        version.
+        """
 
         def ask(device: str, precision: str) -> dict[str, str]:
             from importlib import import_module
@@ -390,7 +395,7 @@ class Cluster:
         return self.submit("identity", frozenset({address}), ask, *self._wanted)
 
     def _judge(self, address: str, worker: _Worker) -> None:
-        """Take a worker that fits; warn of one that does not, and leave it alone."""
+        """Accept a compatible worker, or warn about an incompatible one and ignore it."""
         try:
             found: Mapping[str, str] = worker.identity or worker.asked.result(timeout=CONNECT_S)
         except CancelledError:
@@ -404,16 +409,16 @@ class Cluster:
             worker.identity, self._served = found, True
 
     def _fault(self, found: Mapping[str, str]) -> str:
-        """What does not fit about a worker; empty where nothing."""
+        """Describe why a worker is incompatible; empty if it is not."""
         other = [
-            f"{name} {found.get(name, 'none')}, and here it is {version}"
+            f"{name} {found.get(name, 'none')} instead of {version}"
             for name, version in self._versions.items()
             if found.get(name) != version
         ]
         if other:
-            return f"has {'; '.join(other)}: install the same there"
+            return f"has {'; '.join(other)}: install the same versions there"
         if self._target is not None and not _is(found, self._target.device.partition(":")[0]):
-            return f"computes on {found['device']}, and the others on {self._target.device}"
+            return f"computes on {found['device']}, the others on {self._target.device}"
         return ""
 
     def _refuse(self, address: str, fault: str) -> None:
@@ -422,14 +427,14 @@ class Cluster:
         self._report.warn(f"worker {address} is not used: {fault}")
 
     def dismiss(self, address: str, fault: str) -> None:
-        """Use a worker no more that has proved unfit."""
+        """Stop using a worker that has given a wrong result."""
         with self._guard:
             worker = self._workers.get(address)
             if worker is not None and not worker.refused:
                 self._refuse(address, fault)
 
     def _dismiss_source(self, future: Future, fault: str) -> None:
-        """Use the workers no more that have the result of a future."""
+        """Stop using the workers that hold the result of a future."""
         found = self._asked(partial(self.client.who_has, [future]), SILENT_S)
         for address in (each for addresses in found.values() for each in addresses):
             self.dismiss(address, fault)
@@ -440,11 +445,13 @@ class Cluster:
         for model in self._models.values():
             model.held.pop(address, None)
         if worker.identity is not None:
-            now = "is done by others" if self.size else "waits for another"
-            self._report.note(f"worker {address} went away; what it was at {now}")
+            now = "is repeated by others" if self.size else "waits for a new worker"
+            self._report.note(f"worker {address} went away; its work {now}")
 
     def _send(self, model: _Model) -> None:
-        """Send a checkpoint to the workers that lack it: to one from here, the others ask it."""
+        """Send a checkpoint to workers without it: to one from here, the others copy it from that
+        one.
+        """
         if self._target is None:
             return
         fit = {address for address, each in self._workers.items() if each.identity is not None}
@@ -471,7 +478,9 @@ class Cluster:
                 )
 
     def _see_arrivals(self, model: _Model, fit: set[str]) -> None:
-        """Refuse who cannot use what came; who had it from such a one is sent it again."""
+        """Reject workers that cannot load the checkpoint; resend it to those that copied it from
+        one.
+        """
         for address in sorted(fit & model.held.keys(), key=lambda each: each != model.first):
             future = model.held[address]
             if future.status == "error":
@@ -484,7 +493,7 @@ class Cluster:
                 del model.held[address]
 
     def _count(self, block: ShardBlock) -> None:
-        """Show what a worker has done."""
+        """Report a worker's finished steps."""
         with self._guard:
             if self._closed:
                 return
@@ -495,33 +504,33 @@ class Cluster:
                 self._advances[block.worker]()
 
     def _require_hope(self, seconds: float) -> None:
-        """Raise unless a worker may still come, or become ready."""
+        """Raise unless a worker may still join or become ready."""
         waiting = [a for a, w in self._workers.items() if not w.refused]
         refused = [f"{a} {w.refused}" for a, w in self._workers.items() if w.refused]
         if refused and not waiting and (not self._served or seconds > self._patience):
-            raise RefusedError("\n".join([f"no worker at {self.address} fits:", *refused]))
+            raise RefusedError("\n".join([f"no worker at {self.address} is compatible:", *refused]))
         if seconds > self._patience:
             words = "does not answer" if waiting else "has no worker"
             advice = f"start workers (`dask worker {self.address}`) and build again"
             if self._fled:
                 advice = (
-                    f"{self._fled} went away when asked what they are, as one with another dask "
-                    f"does (here it is {metadata.version('distributed')}): see what they have "
-                    f"said, then {advice}"
+                    f"{self._fled} left without reporting versions, as workers with another dask "
+                    f"do (here it is {metadata.version('distributed')}): read their logs, "
+                    f"then {advice}"
                 )
             raise PlatformError(
                 f"the cluster at {self.address} {words} for {seconds:.0f} s; {advice}"
             )
 
     def _asked(self, ask: Callable[[], T], seconds: float) -> T:
-        """What the scheduler answers, which dask would wait for as long as it is silent."""
+        """Return the scheduler's answer, with a timeout; dask has none."""
         try:
             return _within(seconds, ask, self._leaving)
         except TimeoutError:
             self._require_open()
             raise PlatformError(
-                f"the scheduler at {self.address} does not answer for {seconds:.0f} s; what was "
-                "finished is kept: see to it, and build again"
+                f"the scheduler at {self.address} does not answer for {seconds:.0f} s; finished "
+                "figures are kept: check the scheduler, and build again"
             ) from None
 
     def _require_open(self) -> None:
@@ -532,13 +541,13 @@ class Cluster:
 
     def _ended(self) -> SitegenError:
         return PlatformError(
-            f"the scheduler at {self.address} went away; finished work is kept: start it and "
+            f"the scheduler at {self.address} went away; finished figures are kept: start it and "
             "its workers, and build again"
         )
 
     @contextlib.contextmanager
     def _telling_of_the_end(self) -> Iterator[None]:
-        """Say in words that the scheduler is not there any more."""
+        """Report that the scheduler has gone away."""
         try:
             yield
         except (OSError, CancelledError, RuntimeError) as error:
@@ -549,9 +558,9 @@ class Cluster:
 
 
 def _within(seconds: float, ask: Callable[[], T], leave: threading.Event | None = None) -> T:
-    """What is asked for of a scheduler, in a thread of its own.
+    """Call a function in a thread, with a timeout.
 
-    Raises TimeoutError where that takes longer, or it is time to `leave`; otherwise as it does.
+    Raises TimeoutError after `seconds` or once `leave` is set; otherwise as the function does.
     """
     answer: concurrent.futures.Future[T] = concurrent.futures.Future()
 
@@ -582,9 +591,9 @@ _FAILURES = (
     ValueError,
     TypeError,
 )
-"""What asking a worker may end in that is no fault of ours."""
+"""Exceptions of a request to a worker that are not bugs in sitegen."""
 
 
 def _is(found: Mapping[str, str], kind: str) -> bool:
-    """Whether a worker computes on such a device."""
+    """Return whether a worker computes on this kind of device."""
     return found["device"].partition(":")[0] == kind

@@ -1,4 +1,4 @@
-"""Preload of local workers: ignore Ctrl-C, since the build stops its workers itself."""
+"""Preload for local workers: ignore Ctrl-C, because the build stops its workers itself."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""A cluster of this machine's own: some processes, each with its share of cores, or with a GPU."""
+"""A cluster of processes on this machine, each with its share of the cores, or with a GPU."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from sitegen.cluster.client import require_dask
 
 CLOSE_S = 5.0
-"""How long the scheduler may take to see that its workers are gone."""
+"""Seconds to wait until the scheduler has removed its workers."""
 
 
 def start(count: int, device: str, threads: int | None = None) -> Any:
-    """A scheduler and `count` workers on the loopback interface; `close()` ends them.
+    """Start a scheduler and `count` workers on the loopback interface; `close()` stops them.
 
-    Each has `threads`, or an equal share of the cores if that is not given. On GPUs each worker
-    sees one of them, in turn. Raises PlatformError where dask is missing.
+    Each worker has `threads` threads, by default an equal share of the cores. On GPUs each worker
+    sees one of them, in turn. Raises PlatformError if dask is missing.
     """
     require_dask()
     from distributed import Nanny, Scheduler, SpecCluster
@@ -37,24 +37,24 @@ def start(count: int, device: str, threads: int | None = None) -> Any:
 
 
 def end(cluster: Any) -> None:
-    """End the processes now: what they are at is not wanted, and nothing of theirs is kept."""
+    """Stop the processes at once; their current work is discarded."""
     for nanny in cluster.workers.values():
         nanny.auto_restart = False
         if nanny.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(nanny.pid, signal.SIGKILL)
-    with contextlib.suppress(OSError):  # time is out
+    with contextlib.suppress(OSError):  # timed out
         cluster.close(timeout=CLOSE_S)
 
 
 def environment(number: int, threads: int, gpus: list[str]) -> dict[str, str]:
-    """What a worker is told: how many threads it has, and which GPU is its own."""
+    """Return a worker's environment variables: its number of threads and its GPU."""
     own = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
     return {"OMP_NUM_THREADS": str(threads), **own}
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process may use, as the variable names them."""
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
         return visible.split(",")
     import torch

@@ -1,8 +1,9 @@
-"""Where the shards of a figure are computed in a cluster: block by block, each by any worker.
+"""Computation of a figure's shards in a cluster: block by block, each on any worker.
 
-A block is some steps of a shard. It begins where the one before ended, on the worker that has that
-state, so little travels; a few blocks are asked for ahead, so that workers need not wait for a
-build that draws and encodes. What the build has taken is forgotten there.
+A block is some consecutive steps of a shard. It starts from the end of the previous block, on the
+worker that holds that state, so little data is transferred. A few blocks are requested in advance,
+so that workers do not wait while the build draws and encodes. Workers release a block after the
+build has received it.
 """
 
 from __future__ import annotations
@@ -28,29 +29,29 @@ if TYPE_CHECKING:
     from sitegen.sampling.models import Sampler
 
 STEPS = 10
-"""How many steps a block has."""
+"""Steps per block."""
 AHEAD = 2
-"""How many blocks of a shard are asked for beyond the one that is waited for."""
+"""Number of blocks of a shard to request in advance."""
 TOLERANCE = 0.1
-"""Root mean square difference between a worker's numbers and those of this machine, at most.
+"""Largest root mean square difference between a worker's values and this machine's.
 
 After the first ten steps of the shipped models, bfloat16 and float32 differ by less than 0.001.
 """
 MOST_LOST = 20
-"""How often a shard's workers may be lost before it is given up."""
+"""Number of times that a shard may lose its workers before the build fails."""
 
 _HERE = ComputeTarget("cpu", "float32")
 
 
 class ClusterModels(ModelProvider):
-    """Models whose samples are computed in a cluster; here there is only what surrounds that."""
+    """Models with samples that are computed in a cluster; this process does the rest."""
 
     def __init__(self, sources: Any, cluster: Cluster) -> None:
         super().__init__(sources, _HERE)
         self.cluster, self.compute_target = cluster, cluster.compute_target
 
     def close(self) -> None:
-        """Leave the cluster as it was."""
+        """Close the cluster."""
         self.cluster.close()
 
     def _load_network(self, source: ModelSource) -> Sampler:
@@ -61,10 +62,10 @@ class ClusterModels(ModelProvider):
 
 
 def executor(cluster: Cluster, source: ModelSource, model: Any) -> Executor:
-    """Return what runs samples of a model in a cluster, whose workers are sent it now.
+    """Send a model to the workers of a cluster, and return the executor that computes there.
 
-    model: the same model in this process, with which a sample of each worker's first block is
-        computed here as well
+    model: the same model in this process, which also computes one sample of each worker's first
+        block
     """
     held = cluster.hold(source)
 
@@ -85,7 +86,7 @@ def executor(cluster: Cluster, source: ModelSource, model: Any) -> Executor:
 
 
 def _levels(blocks: Sequence[ShardBlock]) -> Iterator[Visible]:
-    """The levels of one block of every shard, all shards together."""
+    """Yield the levels of one block of every shard, with all shards together."""
     from sitegen.sampling.batches import joined
 
     for parts in zip(*(block.seen for block in blocks), strict=True):
@@ -94,7 +95,7 @@ def _levels(blocks: Sequence[ShardBlock]) -> Iterator[Visible]:
 
 
 def _alike(found: Numbers, wanted: Numbers) -> bool:
-    """Whether the first of some samples are those that are wanted."""
+    """Return whether the first samples of `found` match `wanted`."""
     if found.shape[1:] != wanted.shape[1:] or len(found) < len(wanted):
         return False
     return bool(np.sqrt(np.mean((found[: len(wanted)] - wanted) ** 2)) <= TOLERANCE)
@@ -103,12 +104,12 @@ def _alike(found: Numbers, wanted: Numbers) -> bool:
 def _tensor(numbers: Numbers) -> torch.Tensor:
     import torch
 
-    return torch.from_numpy(np.array(numbers))  # what came over the network cannot be written
+    return torch.from_numpy(np.array(numbers))  # arrays from the network are read-only
 
 
 @dataclass
 class _Work:
-    """A shard on its way: what is asked for of it, by block, and how far the build has it."""
+    """A shard in progress: its pending requests by block, and the state received so far."""
 
     cluster: Cluster
     source: ModelSource
@@ -121,7 +122,7 @@ class _Work:
     lost: int = 0
 
     def ask(self, block: int) -> None:
-        """Have this block computed, and some after it."""
+        """Request this block and some after it."""
         last = min(block + AHEAD, len(self.ends) - 2)
         wanted = [each for each in range(block, last + 1) if each not in self.asked]
         if not wanted:
@@ -145,7 +146,7 @@ class _Work:
             self.asked[each] = future, workers
 
     def take(self, block: int) -> ShardBlock:
-        """A block that was asked for, once it is there; the shard then is where that ended."""
+        """Wait for a requested block; the shard's state is then the end of that block."""
         while True:
             future, workers = self.asked[block]
             try:
@@ -162,15 +163,15 @@ class _Work:
             return found
 
     def _fault(self, found: ShardBlock, block: int) -> str:
-        """Describe what is wrong with a worker's block; empty where nothing is.
+        """Describe what is wrong with a worker's block; empty if nothing is.
 
-        The first block of each worker is compared with what this process computes for one sample,
-        up to `TOLERANCE`: enough to find one that computes something else, not one that lies.
+        The first block of each worker is compared with this process's result for one sample, up to
+        `TOLERANCE`. That detects a worker that computes something else, not a malicious one.
         """
         first, last = self.ends[block], self.ends[block + 1]
         arrays = [found.state, *(each for _, kept in found.seen for each in kept)]
         if len(found.seen) != last - first or not all(np.isfinite(each).all() for each in arrays):
-            return "gave numbers that are not those of a shard"
+            return "sent values that do not fit the shard"
         key = self.held, found.worker
         if key in self.cluster.compared:
             return ""
@@ -183,23 +184,23 @@ class _Work:
             wanted += [each.numpy() for each in sample.select(step, self.selection)]
         wanted = [state.numpy(), *wanted]
         if len(wanted) != len(arrays) or not all(map(_alike, arrays, wanted)):
-            return "computes other pictures than this machine"
+            return "computes different images than this machine"
         self.cluster.compared.add(key)
         return ""
 
     def _ask_again(self, block: int) -> None:
-        """All that was asked for is lost; what the build has of the shard is the new beginning."""
+        """Request the lost blocks again, from the last state that the build has received."""
         self.lost += 1
         if self.lost > MOST_LOST:
             raise PlatformError(
-                f"the workers that computed {self.source.name} were lost {self.lost} times; see "
-                "what they say, and build again"
+                f"the workers that computed {self.source.name} were lost {self.lost} times; read "
+                "their logs, and build again"
             )
         self.stop()
         self.ask(block)
 
     def stop(self) -> None:
-        """Nothing more is wanted."""
+        """Cancel all requests of this shard."""
         self.cluster.forget([future for future, _ in self.asked.values()])
         self.asked.clear()
 
@@ -209,6 +210,6 @@ class _All:
     works: Sequence[_Work]
 
     def close(self) -> None:
-        """Nothing more of any shard is wanted."""
+        """Cancel all requests of all shards."""
         for work in self.works:
             work.stop()

@@ -1,6 +1,6 @@
-"""What a worker of the cluster does: it says what it is, keeps a checkpoint, and takes steps.
+"""Functions that run on a worker: report versions, keep a checkpoint, and compute steps.
 
-These functions run in a worker's process. What they need of dask and torch they import there.
+They import dask and torch when they are called.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Numbers = NDArray[np.float32]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _VERSIONS = ("torch", "numpy", "onnxruntime")
-"""What decides the last bits of a picture."""
+"""Packages with versions that affect the last bits of an image."""
 _LOADING = threading.Lock()
 
 
 class Unfit(RefusedError):
-    """What is wrong with a worker, and where that is; others may be well."""
+    """A fault of one worker, with its address; other workers may be fine."""
 
     def __init__(self, worker: str, fault: str) -> None:
         super().__init__(worker, fault)
@@ -52,7 +52,7 @@ class Unfit(RefusedError):
 
 
 def versions() -> dict[str, str]:
-    """What must be the same wherever a figure's shards are computed."""
+    """Return the versions that must be equal on all machines that compute a figure's shards."""
     major, minor, _ = platform.python_version_tuple()
     found = {"sitegen": f"{_version(DISTRIBUTION)} (source {source_digest()[:8]})"}
     found |= {name: _version(name).partition("+")[0] for name in _VERSIONS}
@@ -67,7 +67,7 @@ def _version(package: str) -> str:
 
 
 def source_digest() -> str:
-    """The digest of sitegen's own code: a version in development changes without its number."""
+    """Return a digest of sitegen's code, which changes in development without a new version."""
     whole = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):
         whole.update(f"{path.relative_to(_PACKAGE).as_posix()}\0".encode())
@@ -76,16 +76,16 @@ def source_digest() -> str:
 
 
 def identity(device: str, precision: str) -> dict[str, str]:
-    """The versions of this process, and what it would compute on where that is asked for."""
+    """Return this process's versions, and the device and precision that it would use."""
     found = resolve_device(device)
     return {**versions(), "device": found, "precision": resolve_precision(precision, found)}
 
 
 @dataclass(eq=False)
 class Checkpoint:
-    """A model on its way to a worker, and there: `data` are the bytes of the file of its weights.
+    """A model that is sent to a worker; `data` is the content of its weights file.
 
-    It is loaded once, and that lasts as long as the object, which the worker has among its data.
+    The model is loaded once and kept as long as the object, which is part of the worker's data.
     """
 
     name: str
@@ -96,15 +96,15 @@ class Checkpoint:
     _loaded: dict[ComputeTarget, Any] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The bytes alone go to another process."""
+        """Pickle only the bytes."""
         return {**self.__dict__, "_loaded": {}}
 
     def __sizeof__(self) -> int:
-        """What dask counts on: the bytes, and as many of the loaded model."""
+        """Return the size for dask's accounting: the bytes, and as many for the loaded model."""
         return 2 * self.data.nbytes
 
     def require(self, sha256: str) -> None:
-        """Raise RefusedError unless these are the weights of that digest."""
+        """Raise RefusedError unless these weights have that digest."""
         if sha256 != self.sha256:
             raise RefusedError(
                 f"has another checkpoint under the name {self.name}: its SHA-256 begins with "
@@ -112,7 +112,7 @@ class Checkpoint:
             )
 
     def model(self, compute_target: ComputeTarget) -> Model | DiffusionModel:
-        """The model, loaded now or before. Raises as `load_network` does."""
+        """Return the model, loading it on first use. Raises as `load_network` does."""
         with _LOADING:
             if compute_target not in self._loaded:
                 self._loaded[compute_target] = self._load(compute_target)
@@ -134,9 +134,9 @@ class Checkpoint:
 
 @dataclass(frozen=True, eq=False)
 class ShardBlock:
-    """Some steps of a shard: the state that they reached, and what is wanted of their levels.
+    """Some steps of a shard: the state at their end, and the requested data of their levels.
 
-    seconds: what they took, on the worker of that address
+    seconds: computing time on the worker with that address
     """
 
     state: Numbers
@@ -146,7 +146,7 @@ class ShardBlock:
 
 
 def receive(checkpoint: Checkpoint, sha256: str, compute_target: ComputeTarget) -> Checkpoint:
-    """Load what came, and keep it. Raises RefusedError where it is not what was sent."""
+    """Load and keep a checkpoint. Raises RefusedError if it is not the one that was sent."""
     _use_all_threads()
     checkpoint.require(sha256)
     checkpoint.model(compute_target)
@@ -162,10 +162,10 @@ def take_steps(
     steps: tuple[int, int],
     selection: Selection,
 ) -> ShardBlock:
-    """Take the steps of a block, from `shard.initial` or from where another block ended.
+    """Compute the steps of a block, from `shard.initial` or from the end of another block.
 
-    held: the key, before the worker's address, under which it keeps the checkpoint
-    checkpoint: its name and digest; Unfit where the worker has none or another
+    held: key of the checkpoint on the workers, without the worker's address
+    checkpoint: its name and digest; raises Unfit if the worker has none or a different one
     """
     from distributed import get_worker
 
@@ -176,7 +176,7 @@ def take_steps(
         raise
     except Exception as error:
         fault = words_of(error)[:500]
-    raise Unfit(worker.address, f"failed: {fault}")  # without a context, which may be too deep
+    raise Unfit(worker.address, f"failed: {fault}")  # no context: it may be deep
 
 
 def _taken(
@@ -203,10 +203,10 @@ def _taken(
 def held_by(
     worker: str, data: Mapping[str, Any], held: str, wanted: Mapping[str, str]
 ) -> Checkpoint:
-    """The checkpoint among a worker's data. Raises Unfit where it is none or another."""
+    """Return the checkpoint from a worker's data. Raises Unfit if it is missing or different."""
     found = data.get(f"{held}{worker}")
     if not isinstance(found, Checkpoint):
-        raise Unfit(worker, f"has no checkpoint of {wanted['name']}, though it was sent one")
+        raise Unfit(worker, f"lost the checkpoint of {wanted['name']} that it received")
     try:
         found.require(wanted["sha256"])
     except RefusedError as error:
@@ -233,9 +233,9 @@ def _numbers(tensor: Tensor) -> Numbers:
 
 
 def _use_all_threads() -> None:
-    """Let torch have as many threads as the worker; dask tells it to have one.
+    """Let torch use all of the worker's threads; dask limits it to one.
 
-    Comes before the modules that ask how many there are. Pictures do not depend on it.
+    Call this before importing modules that read the number of threads. Images do not depend on it.
     """
     import torch
     from distributed import get_worker
@@ -244,9 +244,9 @@ def _use_all_threads() -> None:
 
 
 def words_of(error: BaseException) -> str:
-    """What a worker's failure says to a user."""
+    """Return a message for a worker's exception."""
     if isinstance(error, SitegenError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
-        return f"has no {error.name or 'sitegen'}; install sitegen there as it is here"
+        return f"has no {error.name or 'sitegen'}; install this version of sitegen there"
     return f"{type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
-"""A look at the built folder as GitHub Pages will serve it; nothing is fetched or changed.
+"""Checks of the built folder as GitHub Pages will serve it; nothing is downloaded or changed.
 
-What would not work there is an error; what works and had better be otherwise is a warning.
+A fault that breaks the site is an error; one that works but should be fixed is a warning.
 """
 
 import contextlib
@@ -31,9 +31,9 @@ from sitegen.media.manifest import Manifest
 from sitegen.media.mp4 import clip_faults
 
 _GENERATED = 'name="generator" content="sitegen"'
-_NOWHERE = "https://site.invalid"  # stands for the host, which nobody needs to know
+_NOWHERE = "https://site.invalid"  # placeholder for the host, which does not matter
 _THIS_MACHINE = re.compile(r"(.+\.)?localhost|127(\.\d+){1,3}|0\.0\.0\.0|::1", re.I)
-_UNKNOWN = "/-/"  # stands for the sub-path where nobody said which it is
+_UNKNOWN = "/-/"  # placeholder for the sub-path if base_url is missing
 _MP4 = {".mp4", ".m4v", ".mov"}
 _OTHER_CLIPS = {".avi", ".mkv", ".wmv", ".flv", ".mpg", ".mpeg", ".ogv"}
 _SHOWN = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".svg", ".ico", ".webm", ".html"}
@@ -42,16 +42,16 @@ _HOMES = r"(?:/(?:home|Users|root|tmp|private|mnt|scratch)/|[A-Za-z]:\\)"
 _STOP = r"[^\s\"'<>&)]*"
 
 Found = tuple[bool, str, str]
-"""Whether it is an error, the file, and what is wrong with it."""
+"""A fault: whether it is an error, the file, and the message."""
 
 
 def suffix(name: str) -> str:
-    """The ending of a file's name, in small letters."""
+    """Return the extension of a file name, in lower case."""
     return posixpath.splitext(name)[1].lower()
 
 
 def content_problems(folder: ServedFolder) -> Iterator[Found]:
-    """Find what is wrong with the files themselves. Raises PlatformError if one cannot be read."""
+    """Yield faults of the files themselves. Raises PlatformError if one cannot be read."""
     for name in folder.files:
         if _ODD_NAME.search(name):
             yield True, name, "has a character in its name that GitHub Pages refuses; rename it"
@@ -65,7 +65,7 @@ def _file_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
     with platform_errors(path, "read"):
         pointer = is_lfs_pointer(path)
     if pointer:
-        text = "is a pointer of Git LFS and not the file, and GitHub Pages would serve the pointer"
+        text = "is a Git LFS pointer instead of the file, and GitHub Pages would serve the pointer"
         yield True, name, f"{text}; run `git lfs pull` and build again"
     elif kind in _SHOWN and not folder.files[name]:
         yield True, name, "is empty; put the file there, or build again"
@@ -90,14 +90,14 @@ def _manifest_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
         if path not in folder.files:
             yield True, name, f"{quoted(path)} {missing(folder, path)}"
         elif digest_bytes(folder.read(path)) != file.sha256:
-            yield True, path, f"is not the file that {name} tells of; build again"
+            yield True, path, f"is not the file that {name} lists; build again"
 
 
 def local_paths(text: str, private: Sequence[Path], *, generic: bool) -> Iterator[tuple[int, str]]:
-    """Find paths of this machine in a text, each with its line.
+    """Yield paths of this machine in a text, each with its line.
 
     private: folders that no published text may name
-    generic: whether any path that looks like somebody's home counts; prose may speak of such
+    generic: whether any path that looks like a home folder counts; prose may mention such paths
     """
     names = [re.escape(str(path).rstrip("/")) + r"(?![\w.-])" for path in private]
     roots = "|".join([*([_HOMES] if generic else []), *names])
@@ -107,18 +107,18 @@ def local_paths(text: str, private: Sequence[Path], *, generic: bool) -> Iterato
 
 
 def _uris(pattern: str, plain: Callable[[str], str], text: str) -> Iterator[tuple[int, str]]:
-    """What a text refers to as the pattern's group 1, each with its line."""
+    """Yield the references in a text (the pattern's group 1), each with its line."""
     for found in re.finditer(pattern, text, re.S):
-        with contextlib.suppress(ValueError):  # an odd escape
+        with contextlib.suppress(ValueError):  # invalid escape
             yield text.count("\n", 0, found.start(1)) + 1, plain(found[1])
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an address leads: to a path of the site, outside, or nowhere.
+    """The target of an address: a path of the site, an external address, or a fault.
 
-    path: from the site's root, "" for the root itself; None where it leads outside
-    fault: why it cannot lead anywhere
+    path: from the site's root, "" for the root itself; None for an external address
+    fault: reason why the address is invalid
     """
 
     path: str | None
@@ -127,37 +127,39 @@ class Target:
 
 
 def _nowhere(parts: SplitResult) -> str | None:
-    """Why an address outside of the site leads nobody anywhere, or None."""
+    """Return the fault of an external address that works for no reader, or None."""
     if parts.scheme == "file":
         return "names a file of this machine; copy the file into the site"
     if parts.scheme == "javascript":
         return "is a script, which the pages do not run; link to a page"
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme in {"http", "https", ""} and _THIS_MACHINE.fullmatch(host):
-        return "leads to the machine of whoever reads it; name the address on the web, or a path"
+        return "leads to the reader's own machine; use a public address or a path"
     return None
 
 
 def missing(folder: ServedFolder, path: str) -> str:
-    """Say that nothing answers for a path of the site, and what is meant perhaps."""
+    """Return the fault of a path that the site does not have, with a suggestion."""
     meant = {_alike(path), _alike(posixpath.join(path, INDEX))}
     for like in (name for name in folder.files if _alike(name) in meant):
         return f"is spelled {quoted(like)} in the folder; upper and lower case count on a server"
-    return "leads to nothing in the folder; mend the address, or build again"
+    return "is not in the folder; correct the address, or build again"
 
 
 def _alike(name: str) -> str:
-    """The same for names that differ in case, or in how their letters are composed."""
+    """Return a form that is equal for names that differ in case or Unicode composition."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 PAGE_BUDGET_KB = 300
-"""Kilobytes that a page may fetch before somebody plays or opens something, unless told: about a
-second and a half of a slow phone's line."""
+"""Default budget in kilobytes for a page before a clip is played or a view opened: about 1.5 s
+on a slow phone connection.
+"""
 
 ALONE = re.compile(r"([a-z0-9-]+/)?media/embed/")
-"""Where the pages of figures alone lie, whose pictures are those of the pages; in a paper's folder
-where there are several."""
+"""Pages of standalone figures, which share the pictures of the other pages; a collection has
+some in each paper's folder.
+"""
 
 LARGE_FILE, LARGEST_FILE = 50 * 2**20, 100 * 2**20
 """Bytes above which GitHub warns about a file, and above which it refuses one."""
@@ -167,7 +169,7 @@ LARGEST_SITE = 10**9
 
 _MARKED_UP = {".html", ".htm", ".svg"}
 _TEXTS = _MARKED_UP | {".css", ".js", ".json", ".xml", ".txt", ".webmanifest"}
-_COMPRESSED = {".html", ".css", ".js", ".json", ".svg", ".xml", ".txt"}  # on the way to a browser
+_COMPRESSED = {".html", ".css", ".js", ".json", ".svg", ".xml", ".txt"}  # sent compressed
 _NEEDED = {
     INDEX: "it is the front page",
     ".nojekyll": "without it GitHub leaves out files whose names begin with _",
@@ -185,16 +187,16 @@ _TOLD: dict[Role, str] = {
     "address": "the address",
     "label": "the name of an element, by id",
 }
-_SMALLER = "encode it smaller, show fewer samples, or lay it elsewhere and link it"
+_SMALLER = "reduce its size, show fewer samples, or host it elsewhere and link to it"
 
 
 @dataclass(frozen=True)
 class PublishTarget:
-    """Where the site is published, and what must not stand in it.
+    """The address where the site is published, and the limits for its pages.
 
-    base_url: the address, as in site.toml; None where nobody said
-    budget_kb: what a page may weigh before somebody plays or opens something
-    private: folders of this machine that no page should name
+    base_url: the address in site.toml; None if it is not set
+    budget_kb: kilobytes that a page may fetch before a clip is played or a view opened
+    private: folders of this machine that no page may name
     """
 
     base_url: str | None = None
@@ -209,7 +211,7 @@ class PublishTarget:
         return f"/{urlsplit(self.base_url).path.strip('/')}/".replace("//", "/")
 
     def target(self, page: str, uri: str) -> Target:
-        """Where `uri` leads from the page that lies at `page` in the folder."""
+        """Return the target of `uri` on the page at `page` in the folder."""
         base = self.path or _UNKNOWN
         try:
             parts = urlsplit(uri.strip())
@@ -225,26 +227,26 @@ class PublishTarget:
         if f"{path}/" == base:
             path = base
         if not path.startswith(base):
-            neighbour = bool(parts.netloc)  # another site of the same host, written whole
+            neighbour = bool(parts.netloc)  # another site of the same host, with its full address
             return Target(None, fault=None if neighbour else self._outside())
         return Target(unquote(path[len(base) :]), unquote(parts.fragment))
 
     def is_unsafe(self, uri: str) -> bool:
-        """Whether it asks our own host, which knows better, for a page that is not encrypted."""
+        """Return whether the address requests a page of our host over http instead of https."""
         own, asked = urlsplit(self.base_url or ""), urlsplit(uri.strip())
         same = own.netloc.lower() == asked.netloc.lower()
         return same and (own.scheme, asked.scheme) == ("https", "http")
 
     def _outside(self) -> str:
         if self.path is not None:
-            return f"leads out of {self.path}, where the site is published; write it relative"
+            return f"leads out of {self.path}, where the site is published; make it relative"
         rooted = "works only where the site is at the root of its host"
-        return f"{rooted}; write it relative to the page, or set base_url in site.toml"
+        return f"{rooted}; make it relative to the page, or set base_url in site.toml"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a look at the folder found; `external` maps addresses to where they first stand."""
+    """The result of a check; `external` maps addresses to their first occurrence."""
 
     errors: tuple[Diagnostic, ...]
     warnings: tuple[Diagnostic, ...]
@@ -254,34 +256,34 @@ class Findings:
     bytes: int
 
     def notes(self) -> list[str]:
-        """What is no fault, a line each: links to elsewhere, and a summary."""
+        """Lines that are not faults: external links, and a summary."""
         lines = [f"  {uri}  ({where})" for uri, where in self.external.items()]
         if lines:
-            lines.insert(0, f"links to elsewhere, not followed: {len(lines)}")
+            lines.insert(0, f"external links, not followed: {len(lines)}")
         return [*lines, self.summary()]
 
     def problems(self) -> list[str]:
-        """What is wrong, a line each."""
+        """Errors and warnings, a line each."""
         errors = [f"error: {problem}" for problem in self.errors]
         return [*errors, *(f"warning: {problem}" for problem in self.warnings)]
 
     def summary(self) -> str:
-        """One line of numbers."""
+        """A line with the numbers of pages, files and bytes."""
         seen = f"{_many(self.pages, 'page')} and {_many(self.files, 'file')}"
         return f"checked {seen} of {self.bytes / 1e6:.1f} MB: {self.counts()}"
 
     def counts(self) -> str:
-        """How much is wrong."""
+        """The numbers of errors and warnings."""
         return f"{_many(len(self.errors), 'error')}, {_many(len(self.warnings), 'warning')}"
 
     def require_good(self, *, strict: bool) -> None:
-        """Raise TargetError if there are errors, or with `strict` warnings."""
+        """Raise TargetError if there are errors or, with `strict`, warnings."""
         if self.errors or (strict and self.warnings):
-            raise TargetError(f"the site is not fit to be published: {self.counts()}, see above")
+            raise TargetError(f"the site cannot be published: {self.counts()}, see above")
 
 
 def check_site(site: Site | None, root: Path) -> Findings:
-    """Look the built folder of a site over; without a site, its address is not known.
+    """Check the built folder of a site; without a site its address is unknown.
 
     Raises as `check_folder` does.
     """
@@ -296,7 +298,7 @@ def check_site(site: Site | None, root: Path) -> Findings:
 
 
 def _elsewhere(root: Path, base_url: str | None) -> Iterator[Diagnostic]:
-    """Say that the folder was built for another address than `site.toml` has now."""
+    """Warn if the folder was built for a different address than `site.toml` has now."""
     index = root / INDEX
     if base_url is None or not index.is_file():
         return
@@ -310,15 +312,15 @@ def _elsewhere(root: Path, base_url: str | None) -> Iterator[Diagnostic]:
 
 
 def check_folder(root: Path, place: PublishTarget | None = None) -> Findings:
-    """Look the folder over. Raises PlatformError for what cannot be read, TargetError for none."""
+    """Check a folder. Raises PlatformError if it is unreadable, TargetError if it is missing."""
     if not root.is_dir():
-        raise TargetError(f"{shown(root)}: there is no such folder; run `sitegen build` first")
+        raise TargetError(f"{shown(root)}: does not exist; run `sitegen build` first")
     return _Check(read_folder(root), place or PublishTarget()).run()
 
 
 @dataclass
 class _Check:
-    """One look at a folder; it collects what is found."""
+    """A single check of a folder; it collects faults."""
 
     folder: ServedFolder
     place: PublishTarget
@@ -328,12 +330,12 @@ class _Check:
 
     @cached_property
     def scans(self) -> dict[str, HtmlScan]:
-        """Pages and drawings, read."""
+        """Parsed pages and drawings."""
         names = [name for name in self.folder.files if suffix(name) in _MARKED_UP]
         return {name: scan(self._text(name)) for name in names}
 
     def run(self) -> Findings:
-        """Look at every file."""
+        """Check every file."""
         files = self.folder.files
         for name, what in self.folder.others.items():
             self._error(name, None, f"is {what}, which GitHub Pages refuses; copy the file instead")
@@ -369,7 +371,7 @@ class _Check:
         return self.folder.read(name).decode("utf-8", "replace")
 
     def _texts(self, name: str) -> None:
-        """Look for what a text file refers to, and for paths of this machine."""
+        """Check a text file's references, and search it for paths of this machine."""
         kind = suffix(name)
         if kind not in _TEXTS:
             return
@@ -381,20 +383,22 @@ class _Check:
             self._follow(name, Reference(uri, line, "address" if kind == ".xml" else "load", 0))
 
     def _page(self, name: str, page: HtmlScan) -> None:
-        """See that a page has what those need who cannot see it, and what it weighs."""
+        """Check a page's accessibility and size."""
         for line, text in page.nameless:
             self._error(name, line, text)
         for double in (each for each, count in page.ids.items() if count > 1):
-            self._warn(name, None, f"has the id {quoted(double)} more than once; links find one")
+            self._warn(
+                name, None, f"has the id {quoted(double)} more than once; links reach only one"
+            )
         if page.base:
-            text = f"has the base {quoted(page.base.uri)}, and its links lead elsewhere than "
-            self._error(name, page.base.line, f"{text}they say; remove it")
+            text = f"has the base {quoted(page.base.uri)}, so its links do not lead where "
+            self._error(name, page.base.line, f"{text}they should; remove it")
         if not page.language:
-            self._error(name, None, 'does not tell its language; write <html lang="en">')
+            self._error(name, None, 'has no language; write <html lang="en">')
         if not page.title:
-            self._error(name, None, "has no title; write one into its <title>")
+            self._error(name, None, "has no title; add a <title>")
         weight, budget = self._page_weight(name, page) / 1000, self.place.budget_kb
-        if weight > budget and not ALONE.match(name):  # its page is told
+        if weight > budget and not ALONE.match(name):  # counted in its page
             text = f"fetches {weight:.0f} kB before anything is played, more than its budget of "
             text += f"{budget} kB; use fewer or smaller pictures, or set page_budget"
             self._warn(name, None, text)
@@ -409,13 +413,13 @@ class _Check:
         if fault is not None:
             self._error(name, line, f"{what} {fault}")
         elif self.place.is_unsafe(uri):
-            text = f"{what} is not encrypted, and browsers warn of it or refuse it; write https://"
+            text = f"{what} is not encrypted, and browsers warn about it or block it; use https://"
             self._warn(name, line, text)
         elif target.path is None:
             self.external.setdefault(uri, f"{shown(self.folder.root / name)}:{line}")
             if reference.role in {"load", "play", "later"}:
-                text = f"{what} comes from another server, which may be slow, watch visitors or "
-                self._warn(name, line, f"{text}vanish; copy the file into the site")
+                text = f"{what} comes from another server, which may be slow, track visitors or "
+                self._warn(name, line, f"{text}disappear; copy the file into the site")
 
     def _fault(self, name: str, reference: Reference, target: Target) -> str | None:
         if target.path is None:
@@ -425,17 +429,18 @@ class _Check:
             return missing(self.folder, target.path)
         rooted = reference.uri.startswith(("/", "#")) or "://" in reference.uri
         if name == NOT_FOUND and not rooted:
-            return f"is relative, and {NOT_FOUND} answers at every address; write it whole"
+            return f"is relative, and {NOT_FOUND} is served at every address; make it absolute"
         fragment = target.fragment.partition(":~:")[0]
         known = fragment in {"", "top"} or fragment.startswith("svgView(")
         if found not in self.scans or known or fragment in self.scans[found].ids:
             return None
-        return f"leads to no anchor of {found}; give an element there this id, or mend the link"
+        return f"names an id that {found} does not have; add the id there, or correct the link"
 
     def _page_weight(self, page: str, found: HtmlScan) -> int:
-        """Bytes that a browser fetches to show it: text compressed, clips only if they start.
+        """Return the bytes that a browser fetches for a page: compressed text, and clips that
+        autoplay.
 
-        Of pictures in several sizes the heaviest counts, and what is fetched twice counts once.
+        Of pictures in several sizes the largest counts. A file that is fetched twice counts once.
         """
         groups, seen = Counter[int](), {page, None}
         for reference in found.references:
@@ -446,13 +451,13 @@ class _Check:
         return self._transferred(page) + groups.total()
 
     def _weight(self, name: str) -> int:
-        """What a file costs; a stylesheet brings what it names."""
+        """Return the bytes for a file; a stylesheet includes the files that it names."""
         uris = (uri for _, uri in css_uris(self._text(name))) if name.endswith(".css") else ()
         files = {name, *(self._file(name, uri) for uri in uris)}
         return sum(self._transferred(each) for each in files if each is not None)
 
     def _file(self, page: str, uri: str) -> str | None:
-        """The file of the site that answers for an address in a page."""
+        """Return the file that the site serves for an address on a page."""
         path = self.place.target(page, uri).path
         return None if path is None else self.folder.served(path)
 
@@ -463,7 +468,9 @@ class _Check:
 
 
 def size_problems(folder: ServedFolder) -> Iterator[tuple[bool, str, str]]:
-    """Find files and sites beyond GitHub's limits: whether it is an error, the file, the text."""
+    """Yield files and sites above GitHub's limits: whether it is an error, the file, the
+    message.
+    """
     for name, size in folder.files.items():
         if size > LARGEST_FILE:
             yield True, name, f"has {_mb(size)}, and GitHub refuses files above 100 MB; {_SMALLER}"
@@ -472,7 +479,7 @@ def size_problems(folder: ServedFolder) -> Iterator[tuple[bool, str, str]]:
     total = sum(folder.files.values())
     if total > LARGEST_SITE:
         text = f"the site has {_mb(total)}, and GitHub Pages refuses sites above 1 GB; "
-        yield True, "", text + "leave some clips out, or make them smaller"
+        yield True, "", text + "remove some clips, or make them smaller"
 
 
 def _order(problem: Diagnostic) -> tuple[str, int, str]:

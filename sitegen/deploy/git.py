@@ -1,4 +1,4 @@
-"""The author's git repository, through git itself; neither the index nor a file is ever touched."""
+"""The author's git repository, accessed through git; neither the index nor a file is changed."""
 
 import contextlib
 import hashlib
@@ -32,21 +32,21 @@ _START = re.compile(
     r"([\w+.-]+::)?((?P<scheme>https?|ssh|git|ftps?)(:[/\\]*|[/\\]{2,}))?[/\\]*", re.IGNORECASE
 )
 _COMMAND = re.compile(r"ext::", re.IGNORECASE)
-"""What an address begins with that is a command; any word of it may be secret."""
+"""Prefix of an address that is a command; any word of it may be secret."""
 _NO_PORT = re.compile(r"^([^/:\[@]+:)(?!\d*(/|['\"`,;.:)>\]]*$))[^/'\"]+")
 _PARAMETERS = re.compile(r"[?#;&](?=[^/]*=).+", re.DOTALL)
 _WORD = re.compile(r"[^\s'\"]+")
-_TOKEN = 20  # characters of a user's name that is none
+_TOKEN = 20  # minimum length of a user name that may be a token
 _MOST_LINES = 30
 _NO_WAITING = ("-c", "protocol.fd.allow=never")
-"""A remote of the kind `fd::3` is an open file, and git waits for ever until somebody writes."""
+"""Options against a remote such as `fd::3`, an open file on which git would wait forever."""
 Feed = Callable[[subprocess.Popen[bytes]], None]
 _PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended, and what it said."""
+    """The result of a command: its exit code and output."""
 
     code: int
     out: str
@@ -55,10 +55,10 @@ class Done:
 
 @dataclass(frozen=True)
 class Remote:
-    """A remote as it is now.
+    """The current state of a remote.
 
-    tip: the commit of the branch that was asked for; None if there is no such branch
-    main: the branch that a clone of it checks out; None if it is empty
+    tip: commit of the requested branch; None if there is no such branch
+    main: default branch of a clone; None if the remote is empty
     """
 
     name: str
@@ -68,10 +68,10 @@ class Remote:
 
 
 class Repository:
-    """The repository that the folder `root` lies in.
+    """The repository that contains the folder `root`.
 
-    tell: called with a line when git keeps silent for long
-    Raises PublishError if it lies in none, PlatformError if git is not installed.
+    tell: called with a line if git is silent for long
+    Raises PublishError without a repository, PlatformError if git is not installed.
     """
 
     def __init__(self, root: Path, tell: Callable[[str], None] = lambda line: None) -> None:
@@ -82,14 +82,16 @@ class Repository:
         if found.code:
             raise PublishError(
                 f"{root}: is not in a git repository ({found.words}); "
-                "make one with `git init` and name its remote with `git remote add origin URL`"
+                "create one with `git init` and add a remote with `git remote add origin URL`"
             )
         if len(places := found.out.splitlines()) != 2:
             raise _not_understood("rev-parse", found.out)
         self.common, self.own = map(Path, places)
 
     def run(self, *arguments: str, feed: Feed | None = None) -> Done:
-        """Run git, as `execute` does; it says nothing of what is secret in a remote's address."""
+        """Run git as `execute` does; secrets of the remote's address are removed from its
+        output.
+        """
         done = execute(["git", *_NO_WAITING, *arguments], self._root, feed, self._tell)
         words = done.words
         for secret in self._secrets:
@@ -97,19 +99,21 @@ class Repository:
         return replace(done, words=words)
 
     def ask(self, *arguments: str) -> str:
-        """What git answers. Raises PublishError with git's own words if it fails."""
+        """Return git's output. Raises PublishError with git's message if it fails."""
         done = self.run(*arguments)
         if done.code:
             raise PublishError(f"git {arguments[0]} failed: {done.words}")
         return done.out
 
     def commit(self, ref: str) -> str | None:
-        """The commit that a ref stands for."""
+        """Return the commit of a ref."""
         done = self.run("rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}")
         return done.out if done.code == 0 else None
 
     def holds(self, commit: str, folder: ServedFolder, site: Site) -> bool:
-        """Whether a commit has exactly the files of the built folder, and a CNAME for a domain."""
+        """Return whether a commit has exactly the files of the built folder, and a domain's
+        CNAME.
+        """
         listed = self.ask("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
         entries = [re.fullmatch(r"\S+ \S+ ([0-9a-f]+)\t(.+)", line, re.DOTALL) for line in listed]
         known = {entry[2]: entry[1] for entry in entries if entry}
@@ -125,23 +129,25 @@ class Repository:
         return True
 
     def checked_out(self) -> set[str]:
-        """The branches that somebody works on, here or in another work tree."""
+        """Return the branches that are checked out, here or in another work tree."""
         listed = self.ask("worktree", "list", "--porcelain")
         found = re.findall(r"^branch refs/heads/(.+)$", listed, re.MULTILINE)
         head = self.run("symbolic-ref", "--quiet", "HEAD")
         return {*found, head.out.removeprefix("refs/heads/")} - {""}
 
     def remote(self, name: str, branch: str) -> Remote:
-        """Ask a remote where its branch is. Raises PublishError for none, or if it is silent."""
+        """Request the state of a remote. Raises PublishError if it is missing or does not
+        answer.
+        """
         names = self.ask("remote").splitlines()
         if name not in names:
             known = f"there is {', '.join(names)}" if names else "there is none"
             told = masked(name)
             raise PublishError(
-                f"no remote is called {told}, {known}; add it with `git remote add {told} URL`, "
+                f"there is no remote {told}, {known}; add it with `git remote add {told} URL`, "
                 "or name another one with --remote"
             )
-        url = self.ask("remote", "get-url", "--push", name)  # of several the first
+        url = self.ask("remote", "get-url", "--push", name)  # the first of several
         if not url:
             raise _not_understood("remote get-url", url)
         self._secrets = self._secrets_of(name, url)
@@ -154,22 +160,24 @@ class Repository:
         return Remote(name, url, tip[1] if tip else None, main[1] if main else None)
 
     def _secrets_of(self, name: str, url: str) -> tuple[str, ...]:
-        """What is secret in any address of a remote, the longest first."""
+        """Return the secrets in all addresses of a remote, the longest first."""
         asked = (self.run("remote", "get-url", *push, "--all", name) for push in ([], ["--push"]))
         others = [line for done in asked for line in done.out.splitlines()]
         pieces = {secret for each in (url, *others) for secret in secrets_of(each)}
         return tuple(sorted(pieces, key=len, reverse=True))
 
     def has_branches(self, remote: Remote) -> bool:
-        """Whether there is any branch there; the remote has just answered."""
+        """Return whether the remote, which has just answered, has any branch."""
         return bool(self.ask("ls-remote", "--heads", self._place(remote.name, remote.url)))
 
     def _place(self, name: str, url: str) -> str:
-        """What git calls the place that is pushed to."""
+        """Return git's URL for pushing to the remote."""
         return name if url == self.ask("remote", "get-url", name) else url
 
     def file_there(self, remote: Remote, branch: str, name: str) -> str | None:
-        """A small text file on a branch of a remote, fetched into a repository that goes again."""
+        """Return a small text file from a branch of a remote, fetched into a temporary
+        repository.
+        """
         path = Path(self.ask("rev-parse", "--show-toplevel"), remote.url)
         url = str(path) if path.exists() else remote.url
         with tempfile.TemporaryDirectory() as scratch:
@@ -181,16 +189,16 @@ class Repository:
 
 
 def _not_understood(command: str, said: str) -> PublishError:
-    """What git answered is none of the answers that it gives."""
-    return PublishError(f"git {command} answered {public(said)!r}; see whether `git` works here")
+    """Return an error for output of git that sitegen cannot parse."""
+    return PublishError(f"git {command} answered {public(said)!r}; check whether `git` works here")
 
 
 def public(text: str) -> str:
-    """The text without the names, passwords and tokens in its addresses."""
+    """Return the text without names, passwords and tokens in addresses."""
 
     def bare(found: re.Match[str]) -> str:
         more = found["more"] or ""
-        if "@" in more:  # of a password perhaps, in which the question mark stands
+        if "@" in more:  # probably the question mark is part of a password
             return "…"
         place = _USER.sub("", found["place"], count=1)
         if place == found["place"]:
@@ -201,7 +209,7 @@ def public(text: str) -> str:
 
 
 def _cut(found: re.Match[str] | str) -> str:
-    """The first character of parameters for all of them, and what ends them where it is quoted."""
+    """Shorten parameters to their first character, and keep a quotation mark at their end."""
     more = found if isinstance(found, str) else found[0]
     end = re.search(r"['\"][:,.;)]*$", more)
     return f"{more[0]}…{end[0] if end else ''}"
@@ -213,10 +221,10 @@ def _without_user(word: str) -> str:
 
 
 def _odd_parts(url: str) -> tuple[str, str, str]:
-    """An address without `://` as its start, what may be secret in it, and the rest from its `@`.
+    """Split an address without `://` into its start, a possible secret, and the rest from its `@`.
 
-    That is what stands before the last `@`, where it has a colon or is of a known scheme; but not
-    the user and host of ssh.
+    The secret is the part before the last `@` if it has a colon or a known scheme, but not the user
+    and host of ssh.
     """
     start = _START.match(url)
     if start is None or "://" in url:
@@ -230,7 +238,7 @@ def _odd_parts(url: str) -> tuple[str, str, str]:
 
 
 def masked(url: str) -> str:
-    """An address, and nothing else, without what is secret in it, on one line."""
+    """Return a single address on one line, without its secrets."""
     if command := _COMMAND.match(url):
         return f"{command[0]}…"
     scheme, apart, rest = url.partition("://")
@@ -244,7 +252,9 @@ def masked(url: str) -> str:
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """What may be secret in an address, piece by piece, the longest first: git tells some alone."""
+    """Return possible secrets in an address and their parts, the longest first; git may print
+    parts.
+    """
     if command := _COMMAND.match(url):
         return _longest(re.split(r"[\s'\"=]+", url[command.end() :]))
     _, apart, rest = url.partition("://")
@@ -262,7 +272,7 @@ def secrets_of(url: str) -> tuple[str, ...]:
 
 
 def _longest(pieces: Iterable[str]) -> tuple[str, ...]:
-    """The pieces that are long enough to be secret, the longest first."""
+    """Return the pieces that are long enough to be secret, the longest first."""
     return tuple(sorted({each for each in pieces if len(each) > 2}, key=len, reverse=True))
 
 
@@ -274,14 +284,14 @@ def execute(
 ) -> Done:
     """Run a command in a folder and return its output; it ends with this process.
 
-    feed: writes its input. It is then in a session of its own, so that it and what it started can
-        be stopped together, and it cannot ask for a password.
+    feed: writes its input. The command then runs in a session of its own, so that it can be stopped
+        together with its children, and it cannot prompt for a password.
     tell: called with a line after 20 s without output
     Raises PublishError, with the command stopped, after 5 minutes without output.
     """
-    if odd := [word for word in command if "\0" in word]:  # which git itself said before
-        raise PublishError(f"git answered {public(odd[0])!r}; see whether `git` works here")
-    quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # where nobody answers
+    if odd := [word for word in command if "\0" in word]:  # from git's own output
+        raise PublishError(f"git answered {public(odd[0])!r}; check whether `git` works here")
+    quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # no user to prompt
     ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
         try:
@@ -290,12 +300,14 @@ def execute(
                 cwd=folder,
                 env={**quiet, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
-                stdout=out,  # no pipe, which would fill while we write
+                stdout=out,  # a pipe could fill up and block
                 stderr=error,
                 start_new_session=feed is not None,
             )
         except FileNotFoundError:
-            raise PlatformError(f"{command[0]} is not installed, or {folder} is gone") from None
+            raise PlatformError(
+                f"{command[0]} is not installed, or {folder} does not exist"
+            ) from None
         try:
             if feed:
                 feed(process)
@@ -319,7 +331,7 @@ def _wait(
     name: str,
     tell: Callable[[str], None],
 ) -> None:
-    """Wait for the end of a process. Raises PublishError once it was silent for too long."""
+    """Wait for a process to end. Raises PublishError after too long a silence."""
     if process.stdin is not None:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
@@ -333,8 +345,8 @@ def _wait(
         silent = time.monotonic() - since
         if silent > LIMIT_SECONDS:
             raise PublishError(
-                f"`{name}` was silent for {LIMIT_SECONDS:.0f} s and was stopped; see whether the "
-                "remote answers, and publish again"
+                f"`{name}` was silent for {LIMIT_SECONDS:.0f} s and was stopped; check "
+                "the remote, and publish again"
             )
         if silent > SILENCE_SECONDS and not told:
             told = True
@@ -342,13 +354,13 @@ def _wait(
 
 
 def _bare_words(command: Sequence[str]) -> Sequence[str]:
-    """Return the name of a command of git, without its options, which may have an address."""
+    """Return the name of a git command, without options, which may contain an address."""
     words = [word for word in command[1:] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word)]
     return [command[0], *words[:1]]
 
 
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:
-    """End a process, with all that it started where it has a session of its own."""
+    """Stop a process; with `apart`, also its children, which share its session."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM) if apart else process.terminate()
     try:
@@ -362,25 +374,25 @@ _NO_WORDS = re.compile(
     r"hint:|(remote: )?(Enumerating|Counting|Compressing|Writing|Receiving|Resolving|Unpacking) "
     r"(objects|deltas)|(remote: )?(Delta compression|Total \d)"
 )
-"""How lines of git begin that are hints or tell its progress."""
+"""Lines of git's output that are hints or progress."""
 
 
 def _without_hints(words: str) -> str:
-    """Return what git said, without hints, progress and passwords."""
+    """Return git's output without hints, progress and passwords."""
     lines = [line.rstrip() for line in words.splitlines()]
     kept = [line for line in lines if line and not _NO_WORDS.match(line)][-_MOST_LINES:]
     return public("\n".join(kept)).removeprefix("fatal: ")
 
 
 _STAGED = "refs/sitegen/unfinished-publish"
-"""The ref that a commit stands on while it is made, which is no branch; gone at the end."""
+"""Temporary ref for the commit to be published; it is not a branch, and is deleted at the end."""
 
 
 @contextlib.contextmanager
 def committed(repository: Repository, folder: ServedFolder, site: Site) -> Iterator[str]:
-    """The folder as a commit without parents, for the block; no ref to it stays.
+    """Commit the folder, without parents, for the block; no ref to the commit is kept.
 
-    Raises PublishError with git's words, or those of a hook of the author's.
+    Raises PublishError with the message of git or of one of the author's hooks.
     """
     try:
         yield _import(repository, folder, site)
@@ -389,20 +401,20 @@ def committed(repository: Repository, folder: ServedFolder, site: Site) -> Itera
 
 
 def drop_unfinished(repository: Repository) -> None:
-    """Remove the ref that a commit was made on, if there is one."""
+    """Delete the temporary ref, if it exists."""
     repository.run("update-ref", "-d", _STAGED)
 
 
 _STALE_SECONDS = 2.0
-"""How long git may hold a lock that we suspect a killed publish to have left."""
+"""Seconds to wait before a lock of git counts as left by a killed publish."""
 
 
 def mend(repository: Repository, tracking: str, began: float) -> None:
-    """Remove what a publish that was killed has left: locks of git's, and its ref.
+    """Remove the leftovers of a killed publish: git's lock files and the temporary ref.
 
-    tracking: the ref that git sets after a push; began: when the last publish did, in seconds. A
-    lock of what others write, too, goes only if it is younger. Whoever calls keeps other publishes
-    away.
+    tracking: the ref that git updates after a push; began: time in seconds when the last publish
+        began. A lock that other programs use too is removed only if it is younger. The caller holds
+        the lock against other publishes.
     """
     ours = _below(repository.common, "refs/sitegen")
     shared = ("packed-refs.lock", f"{tracking}.lock", "reftable/tables.list.lock")
@@ -410,7 +422,7 @@ def mend(repository: Repository, tracking: str, began: float) -> None:
     for name in (*ours, *shared):
         path = repository.common / name
         while path.exists() and time.monotonic() < until:
-            time.sleep(0.05)  # git that goes on by itself is done soon
+            time.sleep(0.05)  # a running git is done soon
         with contextlib.suppress(OSError):
             if name in ours or path.stat().st_mtime >= began:
                 path.unlink()
@@ -422,7 +434,7 @@ def _below(folder: Path, name: str) -> list[str]:
 
 
 def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
-    """Let ghp-import tell git the files, and see that all of them are in the commit."""
+    """Commit the files with ghp-import, and verify that the commit contains all of them."""
     who = _dated(repository.ask("var", "GIT_COMMITTER_IDENT"))
     message = f"Publish {site.title}".encode()
 
@@ -444,20 +456,20 @@ def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
     commit = repository.commit(_STAGED)
     if done.code or commit is None or not repository.holds(commit, folder, site):
         words = [line for line in done.words.splitlines() if not line.startswith(_REPORT)]
-        why = "\n".join(words) or "it does not say why"
+        why = "\n".join(words) or "it gave no reason"
         raise PublishError(f"git could not make a commit of {shown(folder.root)}: {why}")
     return commit
 
 
 def _dated(who: str) -> str:
-    """The committer at the time that SOURCE_DATE_EPOCH names, where it is set."""
+    """Return the committer with the time from SOURCE_DATE_EPOCH, if it is set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not epoch or "GIT_COMMITTER_DATE" in os.environ:
         return who
     if not re.fullmatch(r"[0-9]{1,12}", epoch):
         raise ConfigError(
-            f"SOURCE_DATE_EPOCH = {quoted(epoch)}: should be a time in whole seconds since 1970; "
-            "give one, or unset it"
+            f"SOURCE_DATE_EPOCH = {quoted(epoch)}: should be whole seconds since 1970; "
+            "correct it, or unset it"
         )
     return re.sub(r"> \d+ [+-]\d+$", f"> {epoch} +0000", who)
 
@@ -466,6 +478,6 @@ _REPORT = "fast-import: dumping crash report to "
 
 
 def _reports(repository: Repository) -> set[Path]:
-    """What git leaves among its files where it fails."""
+    """Return the crash reports that git leaves in its folder."""
     folders = {repository.own, repository.common}
     return {path for folder in folders for path in folder.glob("fast_import_crash_*")}

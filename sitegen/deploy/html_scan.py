@@ -1,6 +1,6 @@
-"""What a page of HTML refers to, which anchors it has, and what in it has no words.
+"""References, anchors and missing text alternatives of an HTML page.
 
-The page is read with Python's own parser, which forgives mistakes as browsers do and knows the
+The page is read with Python's own parser, which tolerates mistakes as browsers do and records the
 line of each tag.
 """
 
@@ -12,10 +12,13 @@ from html.parser import HTMLParser
 from typing import Literal
 
 Role = Literal["link", "load", "play", "later", "address", "label"]
-"""What a reference is for.
+"""The purpose of a reference.
 
-link: somebody follows it; load: fetched with the page; play: a clip, fetched when it is played;
-later: another file, fetched when it is asked for; address: told to machines as a whole address;
+link: followed by a reader
+load: fetched with the page
+play: a clip, fetched when it is played
+later: another file, fetched on demand
+address: an absolute address in metadata
 label: the id of an element that names another
 """
 
@@ -23,21 +26,21 @@ _VOID = {"area", "base", "br", "col", "embed", "hr", "img"}
 _VOID |= {"input", "link", "meta", "source", "track", "wbr"}
 _LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "manifest", "apple-touch-icon"}
 _PAINTS = ("style", "fill", "stroke", "filter", "mask", "clip-path")
-"""Attributes in which `url(…)` may stand."""
+"""Attributes that may contain `url(…)`."""
 
 _REFRESH = re.compile(r"""[\s\d.]*[;,]\s*(?:url\s*=\s*)?["']?(?P<uri>[^"']+)""", re.I)
 _ADDRESSES = {"og:image", "og:url", "og:video", "twitter:image"}
 _NEEDS_NAME = {
-    "video": "the clip has no words",
-    "audio": "the sound has no words",
+    "video": "the clip has no text",
+    "audio": "the sound has no text",
     "iframe": "the frame has no title",
     "object": "the object has no words",
-    "canvas": "the canvas has no words",
+    "canvas": "the canvas has no text",
     "embed": "the object has no words",
 }
 _LOADED: dict[str, Role] = {"src": "load", "data": "load"}
 _NAMED_BY_CONTENT = {"a": "the link", "button": "the button", "summary": "the summary"}
-_SAY = 'say what is to be seen in aria-label="…"'
+_SAY = 'describe it in aria-label="…"'
 
 
 _ATTRIBUTES: dict[str, dict[str, Role]] = {
@@ -49,14 +52,14 @@ _ATTRIBUTES: dict[str, dict[str, Role]] = {
     **dict.fromkeys(("img", "script", "iframe", "embed", "object", "source"), _LOADED),
     "track": {"src": "later"},
 }
-"""What the attributes of an element refer to, wherever it stands."""
+"""Reference attributes of each element."""
 
-_EVEN_EMPTY = {"href", "src", "data"}  # which then mean the page itself
+_EVEN_EMPTY = {"href", "src", "data"}  # if empty, they refer to the page itself
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Something that a page refers to.
+    """A reference in a page.
 
     group: references of one group are alternatives, of which a browser takes one
     """
@@ -69,10 +72,10 @@ class Reference:
 
 @dataclass
 class HtmlScan:
-    """What was found in a page; `ids` counts how often each is given.
+    """The references and elements of a page; `ids` counts each id.
 
-    nameless: what those who cannot see it are told nothing about: its line, and what to do
-    base: what the page says that its links begin with
+    nameless: elements without a text alternative: the line, and a message
+    base: the page's <base>
     """
 
     references: list[Reference] = field(default_factory=list)
@@ -84,7 +87,7 @@ class HtmlScan:
 
 
 def scan(html: str) -> HtmlScan:
-    """Read a page; whatever is in it, this gives what could be understood."""
+    """Parse a page. Never fails: invalid parts are ignored."""
     scanner = _Scanner()
     scanner.feed(html)
     scanner.close()
@@ -93,7 +96,7 @@ def scan(html: str) -> HtmlScan:
 
 @dataclass
 class _Open:
-    """An element that has not ended yet; `named` becomes true when something in it has words."""
+    """An open element; `named` becomes true when something in it has text."""
 
     tag: str
     line: int
@@ -111,7 +114,7 @@ class _Scanner(HTMLParser):
         self._count = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what the element refers to and whether it has words."""
+        """Record the element's references and text alternative."""
         self._count += 1
         values = {name: value or "" for name, value in reversed(attrs)}
         outer = self._open[-1] if self._open else None
@@ -127,13 +130,13 @@ class _Scanner(HTMLParser):
             self._open.append(element)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take `<path/>` as an element that ends at once; HTML's own do not, but SVG's do."""
+        """Close `<path/>` at once, as in SVG; HTML's own elements do not close like that."""
         self.handle_starttag(tag, attrs)
         if tag not in _VOID and any(each.tag == "svg" for each in self._open):
             self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Judge the element that ends, and those in it that were never closed."""
+        """Check the element that ends, and unclosed elements in it."""
         if all(each.tag != tag for each in self._open):
             return
         while self._open:
@@ -143,7 +146,7 @@ class _Scanner(HTMLParser):
                 return
 
     def handle_data(self, data: str) -> None:
-        """Words name everything that they stand in; a style sheet refers to files."""
+        """Mark all open elements as named by text; read the references of a stylesheet."""
         if self._open and self._open[-1].tag == "style":
             for line, uri in css_uris(data):
                 self._refer(uri, self.getpos()[0] + line - 1, "load")
@@ -151,7 +154,7 @@ class _Scanner(HTMLParser):
             self._name(data)
 
     def close(self) -> None:
-        """Judge what the page never closed."""
+        """Check elements that were never closed."""
         super().close()
         while self._open:
             self._judge(self._open.pop())
@@ -182,7 +185,7 @@ class _Scanner(HTMLParser):
             self.found.base = self.found.base or Reference(values["href"], element.line, "link", 0)
 
     def _refer(self, uri: str, line: int, role: Role, group: int | None = None) -> None:
-        """Note a reference, in a group of its own unless one is given."""
+        """Record a reference, in a new group unless one is given."""
         found = self.found.references
         found.append(Reference(uri, line, role, -len(found) - 1 if group is None else group))
 
@@ -193,24 +196,24 @@ class _Scanner(HTMLParser):
 
 
 def _nameless(element: _Open) -> str | None:
-    """Say what is missing, when the element has ended."""
+    """Return the message for an element without a text alternative, at its end."""
     tag, values = element.tag, element.attributes
     if values.get("role") in {"presentation", "none"}:
         return None
     if tag == "img" or (tag == "area" and "href" in values):
         if "alt" in values or element.named:
             return None
-        return 'the picture has no alt; say what is to be seen, or alt="" if it only decorates'
+        return 'the picture has no alt; describe it, or write alt="" if it is decorative'
     if element.named:
         return None
     if _is_picture_button(tag, values) and not values.get("alt", "").strip():
-        return 'the button has no words; write some into alt="…"'
+        return 'the button has no text; write it in alt="…"'
     if tag in _NEEDS_NAME:
         return f"{_NEEDS_NAME[tag]}; {_SAY}"
     if tag == "svg" or values.get("role") == "img":
-        return f'the drawing has no words; {_SAY}, or aria-hidden="true" if it only decorates'
+        return f'the drawing has no text; {_SAY}, or aria-hidden="true" if it is decorative'
     if tag in _NAMED_BY_CONTENT and (tag != "a" or "href" in values):
-        return f'{_NAMED_BY_CONTENT[tag]} has no words; write some, or aria-label="…"'
+        return f'{_NAMED_BY_CONTENT[tag]} has no text; add text or aria-label="…"'
     return None
 
 
@@ -221,7 +224,9 @@ def _is_picture_button(tag: str, values: Mapping[str, str]) -> bool:
 def _references(
     tag: str, values: Mapping[str, str], clip: Mapping[str, str] | None
 ) -> Iterator[tuple[str, Role]]:
-    """What the attributes of one element refer to; `clip` has those of the clip it belongs to."""
+    """Yield the references of an element; `clip` has the attributes of its video or audio
+    element.
+    """
     for name in ("aria-labelledby", "aria-describedby"):
         yield from ((f"#{name_of}", "label") for name_of in values.get(name, "").split())
     for name in _PAINTS:
@@ -263,7 +268,7 @@ def _of_meta(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
 
 
 def css_uris(text: str) -> Iterator[tuple[int, str]]:
-    """What a stylesheet refers to, each with its line."""
+    """Yield the references of a stylesheet, each with its line."""
     plain = re.sub(r"/\*.*?\*/", lambda found: re.sub(r"[^\n]", " ", found[0]), text, flags=re.S)
     pattern = r"""url\(\s*(["']?)(?P<uri>.*?)\1\s*\)|@import\s+(["'])(?P<sheet>.*?)\3"""
     for found in re.finditer(pattern, plain):

@@ -1,9 +1,9 @@
-"""Publishing: the built folder becomes the one commit of a branch that GitHub Pages serves.
+"""Publishing: the built folder becomes the single commit of a branch that GitHub Pages serves.
 
-The commit is made by ghp-import beside everything else in the repository: no file, no index and no
-branch of the author's is touched. A ref of our own remembers what was published, so that the work
-of others is never overwritten unseen: the push goes through only if the remote's branch still is
-what we have seen there.
+ghp-import makes the commit separately from the rest of the repository: no file, index or branch of
+the author is changed. A ref in `refs/sitegen` remembers the published commit, so that the work of
+others is never overwritten unnoticed: the push succeeds only if the remote's branch has not changed
+since it was read.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from sitegen.deploy.check import check_site
 from sitegen.deploy.git import Remote, Repository, committed, masked, mend
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
-"""Names that git allows and that would be taken for something else sooner or later."""
+"""Branch names that git allows but that are ambiguous, such as HEAD or a commit's digest."""
 
 _GITHUB = re.compile(r"(?:.*[@/])?github\.com(?::\d+)?[:/](?P<user>[^/]+)/(?P<name>[^/]+?)/?")
 _ALIAS = re.compile(r"^(ssh://)?([^/@]+@)?github\.com-[\w.-]+(?=[:/])")
-"""A host of ~/.ssh/config by the usual name, of somebody with two accounts."""
+"""A host alias of github.com in ~/.ssh/config, as used with two accounts."""
 
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """What the command line says: where to publish to, and how boldly.
+    """Settings from the command line: the destination, and checks to skip.
 
-    placeholders: whether words of `sitegen new` may be published
-    stale: whether a folder that is older than its sources may be published
+    placeholders: allow words of `sitegen new`
+    stale: allow a folder that is older than its sources
     """
 
     remote: str = "origin"
@@ -64,7 +64,7 @@ class PublishOptions:
 
 @dataclass(frozen=True)
 class PublishResult:
-    """What was done, or would be; `commit` is None in a rehearsal."""
+    """The result of a publish or its rehearsal; `commit` is None in a rehearsal."""
 
     remote: Remote
     branch: str
@@ -73,12 +73,12 @@ class PublishResult:
     address: str | None
 
     def lines(self) -> list[str]:
-        """The summary as the command line prints it."""
+        """Return the summary as the command line prints it."""
         where = f"{self.branch} of {self.remote.name} ({masked(self.remote.url)})"
         if self.commit is None:
             return [f"nothing was pushed to {where}", *self._visit("it would be at")]
         if not self.changed:
-            return [f"{where} holds this site already", *self._visit("it is at")]
+            return [f"{where} has this site already", *self._visit("it is at")]
         waiting = (
             "GitHub needs a minute or two. The first time, choose this branch and / (root) under "
             "Settings, Pages, Deploy from a branch."
@@ -90,27 +90,27 @@ class PublishResult:
         if self.address:
             return [f"{words} {self.address}"]
         return [
-            f"its address is not known, since {self.remote.name} is not on github.com; write it "
+            f"its address is unknown, since {self.remote.name} is not on github.com; write it "
             "into site.toml: base_url"
         ]
 
 
 def publish(site: Site, output: Path, options: PublishOptions, report: Reporter) -> PublishResult:
-    """Put the built folder on the branch, or with `dry_run` tell what would be done.
+    """Push the built folder to the branch; with `dry_run`, report what would be done.
 
-    Raises PublishError with nothing changed on the remote, PlatformError where git is missing,
-    LockedError while a build is at work.
+    Raises PublishError with nothing changed on the remote, PlatformError if git is missing,
+    LockedError during a build.
     """
     if not output.is_dir():
-        raise PublishError(f"{shown(output)}: there is no such folder; run `sitegen build` first")
+        raise PublishError(f"{shown(output)}: does not exist; run `sitegen build` first")
     if not is_built(output):
         raise PublishError(
             f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
-            "sitegen's, or a git repository in it); name the built one with --output"
+            "sitegen, or a git repository in it); name the built one with --output"
         )
     repository = Repository(site.root, report.note)
     with alone(site), lock(repository.common / "sitegen.lock"):
-        folder = read_folder(output).sealed()  # what comes from now on is not looked at, and stays
+        folder = read_folder(output).sealed()  # later changes are neither checked nor published
         fresh = _without_others(site, folder)
         _require_fresh(fresh, output, options, report)
         _check(site, folder, fresh, options, report)
@@ -133,9 +133,9 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
 
 
 def _mend(repository: Repository, options: PublishOptions) -> None:
-    """Remove what the last publish left if it was killed, and note when this one began.
+    """Remove leftovers of a killed publish, and note when this one began.
 
-    A rehearsal and a run that is stopped before it has mended leave the note as it is.
+    A rehearsal, and a run that is stopped before this cleanup, leave the note unchanged.
     """
     note = repository.common / "sitegen.began"
     began = note.stat().st_mtime if note.exists() else inf
@@ -145,7 +145,7 @@ def _mend(repository: Repository, options: PublishOptions) -> None:
 
 
 def pages_address(site: Site, url: str) -> str | None:
-    """Where the site can be visited: as `site.toml` says, or as GitHub derives it."""
+    """Return the site's URL, from `site.toml` or as GitHub derives it."""
     if site.domain:
         return f"https://{site.domain}/"
     if site.base_url:
@@ -159,22 +159,22 @@ def pages_address(site: Site, url: str) -> str | None:
 
 
 def _bare(url: str) -> str:
-    """The address as one of GitHub's, where it is one, without what says nothing."""
+    """Return the address in GitHub's usual form if it is one of GitHub, without redundant parts."""
     return _ALIAS.sub("git@github.com", url).removesuffix("/").removesuffix(".git")
 
 
 def _check(
     site: Site, folder: ServedFolder, fresh: Freshness, options: PublishOptions, report: Reporter
 ) -> None:
-    """Raise PublishError for words of `sitegen new` and for what `check_site` finds.
+    """Raise PublishError for words of `sitegen new` and for errors of `check_site`.
 
-    A fresh folder has those words where its sources have them, which are named by their lines. In
-    a stale one, its own files are searched.
+    In an up-to-date folder, such words are reported with the lines of its sources. In a stale one,
+    its own files are searched.
     """
     sources = (each for one in (site, *load_papers(site)) for each in placeholders(one))
     left = _placeholders(folder) if fresh.stale else [*sources]
     if left and not options.placeholders:
-        end = "nothing was published; --placeholders publishes this"
+        end = "nothing was published; add --placeholders to publish it anyway"
         raise PublishError("\n".join([*map(str, left), end]))
     findings = check_site(site, folder.root)
     for warning in findings.warnings:
@@ -187,19 +187,19 @@ def _check(
 
 
 def _without_others(site: Site, folder: ServedFolder) -> Freshness:
-    """How old the folder is. Raises PublishError where it has files that sitegen did not make."""
+    """Return the folder's freshness. Raises PublishError for files that sitegen did not make."""
     fresh = freshness(site, folder)
     if fresh.foreign:
         raise PublishError(
-            f"{shown(folder.root)}: holds what sitegen did not put there, or not so, and all could "
-            f"read it: {first_few(fresh.foreign)}; "
-            "`sitegen build` makes the folder anew without that"
+            f"{shown(folder.root)}: contains files that sitegen did not write, or that were "
+            f"changed since, and publishing would make them public: {first_few(fresh.foreign)}; "
+            "`sitegen build` moves them out of the folder"
         )
     return fresh
 
 
 def _placeholders(folder: ServedFolder) -> list[Diagnostic]:
-    """Return the words of `sitegen new` in the files that go out."""
+    """Return the words of `sitegen new` in the files to be published."""
     return [
         Diagnostic(shown(folder.root / name), line, text)
         for name in folder.files
@@ -211,9 +211,9 @@ def _placeholders(folder: ServedFolder) -> list[Diagnostic]:
 def _require_fresh(
     fresh: Freshness, output: Path, options: PublishOptions, report: Reporter
 ) -> None:
-    """Raise PublishError for a folder that is older than its sources; with `stale` warn of it."""
+    """Raise PublishError for a folder that is older than its sources; with `stale`, warn."""
     if fresh.stale:
-        what = f"{shown(output)}: is not what `sitegen build` would make now: "
+        what = f"{shown(output)}: differs from the output of `sitegen build`: "
         what += f"{first_few(fresh.stale)}; run it first"
         if not options.stale:
             raise PublishError(f"{what}, or publish this with --stale")
@@ -221,15 +221,17 @@ def _require_fresh(
 
 
 def _remote(repository: Repository, options: PublishOptions) -> Remote:
-    """The remote, if it and its branch may be published to."""
+    """Return the remote, if publishing to it and its branch is allowed."""
     branch = options.branch
     odd = repository.run("check-ref-format", f"refs/heads/{branch}").code
     if odd or _NO_BRANCH.fullmatch(branch):
-        raise PublishError(f"--branch {branch}: is no name of a branch; the usual one is gh-pages")
+        raise PublishError(
+            f"--branch {branch}: not a usable branch name; the usual one is gh-pages"
+        )
     if branch in repository.checked_out():
         raise PublishError(
-            f"{branch} is a branch that is being worked on here, and publishing would replace all "
-            "that is on it; name another one with --branch, or check out the one of your sources"
+            f"{branch} is checked out here, and publishing would replace all of its content; name "
+            "another branch with --branch, or check out the branch of your sources"
         )
     remote = repository.remote(options.remote, branch)
     if remote.tip in _ours(repository, options):
@@ -237,21 +239,21 @@ def _remote(repository: Repository, options: PublishOptions) -> Remote:
         if options.overwrite or there:
             return remote
         raise PublishError(
-            f"{masked(remote.url)} has no branch yet, and the first that comes becomes its main "
-            f"one: push your sources before (`git push {remote.name} HEAD`); if {branch} is to be "
-            "the main one, add --overwrite"
+            f"{masked(remote.url)} has no branch yet, and the first one becomes its main branch: "
+            f"push your sources first (`git push {remote.name} HEAD`); to make {branch} the "
+            "main branch, add --overwrite"
         )
     if remote.main == branch:
         raise PublishError(
             f"{branch} is the main branch of {masked(remote.url)}, and publishing would replace "
-            "all that is on it; name another one with --branch"
+            "all of its content; name another branch with --branch"
         )
     if not options.overwrite:
         raise PublishError(
             f"{branch} of {masked(remote.url)} is at {str(remote.tip)[:10]}, which was not "
-            "published from this clone: somebody else has pushed there, or you from another one. "
-            f"Look at it with `git fetch {remote.name} {branch}` and `git log FETCH_HEAD`; to put "
-            "this site in its place, add --overwrite"
+            "published from this clone: it was pushed by someone else, or from another clone. "
+            f"Look at it with `git fetch {remote.name} {branch}` and `git log FETCH_HEAD`; to "
+            "replace it with this site, add --overwrite"
         )
     return remote
 
@@ -259,26 +261,26 @@ def _remote(repository: Repository, options: PublishOptions) -> Remote:
 def _keep_domain(
     repository: Repository, remote: Remote, site: Site, options: PublishOptions
 ) -> None:
-    """Refuse to lose a domain that stands on the branch, where it was not us who put it there."""
+    """Refuse to delete a CNAME that sitegen did not write."""
     if site.domain is not None or remote.tip in _ours(repository, options):
         return
     domain = (repository.file_there(remote, options.branch, "CNAME") or "").strip()[:253]
     if domain:
         raise PublishError(
-            f"{options.branch} of {masked(remote.url)} has the domain {domain}, which GitHub would "
-            f'forget; write domain = "{domain}" into site.toml, or remove CNAME from that branch '
-            "if the domain is to go"
+            f"{options.branch} of {masked(remote.url)} has the domain {domain}, which this would "
+            f'remove; set domain = "{domain}" in site.toml to keep it, or delete CNAME from that '
+            "branch"
         )
 
 
 def _ours(repository: Repository, options: PublishOptions) -> set[str | None]:
-    """What the remote's branch may be without being somebody else's work."""
+    """Return the commits that the remote's branch may have without being the work of others."""
     states = ("published", "attempted")
     return {None, *(repository.commit(_ref(options, state)) for state in states)}
 
 
 def _ref(options: PublishOptions, state: str) -> str:
-    """Where we remember a commit: `published`, or `attempted` before its push has returned."""
+    """Return the ref for a commit that was `published`, or `attempted` before its push returned."""
     return f"refs/sitegen/{state}/{options.remote}/{options.branch}"
 
 
@@ -288,7 +290,7 @@ def _tell(
     count, size = len(folder.files), sum(folder.files.values())
     verb = "would put" if options.dry_run else "putting"
     place = f"{options.branch} of {masked(remote.url)}"
-    then = f"in the place of {remote.tip[:10]}" if remote.tip else "a new branch"
+    then = f"replacing {remote.tip[:10]}" if remote.tip else "a new branch"
     domain = f", with the domain {site.domain}" if site.domain else ""
     report.note(f"{verb} {count} files of {size / 1e6:.1f} MB on {place}, {then}{domain}")
 
@@ -304,15 +306,15 @@ def _push(repository: Repository, commit: str, remote: Remote, options: PublishO
     repository.ask("update-ref", _ref(options, "published"), commit)
 
 
-_MOST = 5  # files that a message names
+_MOST = 5  # maximum number of files in a message
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """How a built folder differs from what a build would make.
+    """The differences between a built folder and the output of a build.
 
-    stale: why it is not what a build would make, in words, one a file; empty if it is
-    foreign: the files in it that no build has made, under a name of sitegen's or another one
+    stale: differences in words, one per file; empty if there are none
+    foreign: files that no build has made
     """
 
     stale: tuple[str, ...] = ()
@@ -320,14 +322,14 @@ class Freshness:
 
 
 def freshness(site: Site, folder: ServedFolder) -> Freshness:
-    """Compare a sealed folder that sitegen built with its sources and the store.
+    """Compare a sealed, built folder with its sources and the store.
 
-    A file is a build's by what it holds, as a note in the store tells: its name is no proof.
+    A note in the store lists the files of a build with their digests; a name proves nothing.
     """
     output = folder.root
     device = resolve_device("auto")
     compute_target = ComputeTarget(device, resolve_precision("auto", device))
-    options = BuildOptions(compute_target, output, dry_run=True)  # which only looks at the store
+    options = BuildOptions(compute_target, output, dry_run=True)  # only reads the store
     ours = {*built(site, output), *(old := kept(site, output)).items()}
     tree: Tree | None = None
     try:
@@ -336,18 +338,18 @@ def freshness(site: Site, folder: ServedFolder) -> Freshness:
         words = [f"{name} is not rendered" for name in lacking]
         tree = None if words else whole(works)
     except SitegenError as error:
-        words = [f"that stops, {str(error).partition(chr(10))[0]}"]
+        words = [f"the build fails, {str(error).partition(chr(10))[0]}"]
     changed, others = differences(output, tree or {})
     there = [name for name in (*changed, *others) if name in folder.files or name in folder.others]
     foreign = tuple(name for name in there if (name, folder.seal.get(name, "")) not in ours)
     if tree is not None:
-        words = [f"{name} {'differs' if name in there else 'lacks'}" for name in changed]
-        gone = (name for name in others if name not in old)  # which is for the last page's readers
-        words += [f"{name} would go" for name in gone if name not in foreign]
+        words = [f"{name} {'differs' if name in there else 'is missing'}" for name in changed]
+        gone = (name for name in others if name not in old)  # kept for readers
+        words += [f"{name} would be removed" for name in gone if name not in foreign]
     return Freshness(tuple(words), foreign)
 
 
 def first_few(words: tuple[str, ...]) -> str:
-    """Write the first of them, and how many more there are."""
+    """Return the first words in a list, and the number of the others."""
     more = f" and {len(words) - _MOST} more" if len(words) > _MOST else ""
     return ", ".join(words[:_MOST]) + more

@@ -73,7 +73,7 @@ def wait_for_shade(page: Page, name: str, frame: int) -> None:
 
 def spoken(level: int) -> str:
     """What the slider says at a level."""
-    return f"level {level}, blur {scale(SIGMAS[level])} pixels"
+    return f"level {level}, σ B {scale(SIGMAS[level])} px"
 
 
 def words_of(place: Locator) -> str:
@@ -109,7 +109,8 @@ def test_scrubber_is_exact(calm: Page) -> None:
 def test_clips_play_while_in_view(moving: Page) -> None:
     """A clip is fetched when it is near, plays in view, starts anew, and rests out of view."""
     asked, button = watch(moving)[1], moving.locator("#trajectories .play")
-    assert moving.evaluate(PLAYING) == 0
+    moving.set_viewport_size({"width": 1280, "height": 450})
+    until(moving, f"{PLAYING} === 0")
     expect(button).to_have_attribute("aria-label", "Play, figure 1")
     moving.locator("#trajectories").scroll_into_view_if_needed()
     until(moving, f"{PLAYING} > 0")

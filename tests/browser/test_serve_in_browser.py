@@ -58,7 +58,7 @@ def test_mistake_and_its_mending(server: Running, config: Path, page: Page) -> N
     write_page(config, BROKEN)
     expect(overlay).to_contain_text('did you mean "count"?')
     expect(overlay.locator("code")).to_have_text(f"{config.parent}/pages/index.md:3")
-    expect(page.get_by_text("Words.")).to_be_attached()
+    expect(page.get_by_text("Words.", exact=True)).to_be_attached()
     expect(overlay.get_by_role("button")).to_be_focused()
     page.keyboard.press("Escape")
     expect(overlay).to_have_count(0)
@@ -82,7 +82,7 @@ def test_server_that_comes_back(config: Path, page: Page) -> None:
         write_page(config, BROKEN.replace("cuont", "coumt"))
         expect(page.get_by_text("coumt: unknown")).to_be_visible()
         write_page(config, INDEX)
-        expect(page.get_by_text("Words.")).to_be_visible()
+        expect(page.get_by_text("Words.", exact=True)).to_be_visible()
         port = server.port
     write_page(config, INDEX.replace("Words.", "Other words."))
     with running(config, port=port):
@@ -98,7 +98,7 @@ def test_server_that_stops_while_a_page_loads(config: Path, browser: Browser) ->
         server.wait_until_settled()
         page.route(re.compile("[.](js|css|webp|svg|mp4)$"), lambda route: route.abort())
         page.goto(server.address)
-        expect(page.get_by_text("Words.")).to_be_visible()
+        expect(page.get_by_text("Words.", exact=True)).to_be_visible()
         port = server.port
     page.unroute_all()
     write_page(config, INDEX.replace("Words.", "Other words."))
@@ -114,7 +114,7 @@ def test_another_program_at_the_port(config: Path, browser: Browser) -> None:
     with running(config) as server:
         server.wait_until_settled()
         page.goto(server.address)
-        expect(page.get_by_text("Words.")).to_be_visible()
+        expect(page.get_by_text("Words.", exact=True)).to_be_visible()
         page.wait_for_load_state("load")
         port = server.port
     with HTTPServer(("127.0.0.1", port), BaseHTTPRequestHandler) as other:  # answers with 501

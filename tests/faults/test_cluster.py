@@ -203,7 +203,7 @@ def test_any_number_of_workers_gives_the_same_bytes(
         assert author.made() == local
         told = "\n".join(author.report.lines)
         assert f"3 workers at {slow.address} (cpu, float32)" in told
-        assert f"worker {killed[0]} went away; what it was at is done by others" in told
+        assert f"worker {killed[0]} went away; its work is repeated by others" in told
         assert len(re.findall(r"^worker tcp://.*: \d+ steps$", told, re.MULTILINE)) >= 2
         author.forget()
         author.build(slow.address)
@@ -238,7 +238,7 @@ def test_only_worker_is_killed_and_another_comes(
         author.build(alone.address, Watched(lose_it, at=13))
         coming.join()
         assert author.made() == local
-        assert f"worker {only} went away; what it was at waits for another" in author.report.lines
+        assert f"worker {only} went away; its work waits for a new worker" in author.report.lines
 
 
 @pytest.mark.fault(37)
@@ -265,10 +265,10 @@ def test_unfit_workers_are_refused_and_others_go_on(
     Beside a single one that is well, so that of three shards one does go to the forgetful.
     """
     words = {
-        clusters.other_source: r"has sitegen .* \(source 01234567\), and here it is",
+        clusters.other_source: r"has sitegen .* \(source 01234567\) instead of",
         clusters.no_sitegen: "has no sitegen",
         clusters.damaged_weights: "has another checkpoint under the name tiny: its SHA-256",
-        clusters.forgetful: "has no checkpoint of tiny, though it was sent one",
+        clusters.forgetful: "lost the checkpoint of tiny that it received",
     }
     with clusters.cluster(1) as mixed:
         unfit = {mixed.join(spoil): said for spoil, said in words.items()}
@@ -280,9 +280,9 @@ def test_unfit_workers_are_refused_and_others_go_on(
 
 
 ODD = {
-    clusters.answers_nothing: "gave NoneType, not steps of a shard",
-    clusters.not_a_number: "gave numbers that are not those of a shard",
-    clusters.brighter: "computes other pictures than this machine",
+    clusters.answers_nothing: "sent NoneType instead of a shard's steps",
+    clusters.not_a_number: "sent values that do not fit the shard",
+    clusters.brighter: "computes different images than this machine",
     clusters.key_error: "failed: KeyError: 20",
     clusters.recursing: "failed: RecursionError: maximum recursion depth exceeded",
 }
@@ -300,7 +300,7 @@ def test_odd_answers(
     monkeypatch.setattr(clients, "PATIENCE_S", 2.0)
     with clusters.cluster(0) as odd:
         address = odd.join(spoil)
-        words = f"no worker at .* fits:\ntcp://.* {re.escape(ODD[spoil])}"
+        words = f"no worker at .* is compatible:\ntcp://.* {re.escape(ODD[spoil])}"
         refused(author, RefusedError, words, odd.address)
         odd.join()
         author.build(odd.address)
@@ -317,10 +317,15 @@ def test_no_worker_fits_or_there_is_none(author: Author, monkeypatch: pytest.Mon
         refused(author, PlatformError, "has no worker for 1 s; start workers", empty.address)
         monkeypatch.setattr(clients, "PATIENCE_S", 4.0)
         empty.join(clusters.at_its_end)
-        words = r"has no worker for 4 s; 1 went away when asked .* another dask does \(here it is "
+        words = r"has no worker for 4 s; 1 left without reporting .* another dask do \(here it is "
         refused(author, PlatformError, words, empty.address)
         empty.join(clusters.other_source)
-        refused(author, RefusedError, "no worker at .* fits:\ntcp://.* has sitegen", empty.address)
+        refused(
+            author,
+            RefusedError,
+            "no worker at .* is compatible:\ntcp://.* has sitegen",
+            empty.address,
+        )
 
 
 @pytest.mark.fault(37)
@@ -364,7 +369,7 @@ def test_nobody_answers(author: Author, monkeypatch: pytest.MonkeyPatch) -> None
     refused(author, PlatformError, "cannot read nowhere.json: No such file", "nowhere.json")
     (author.root / "other.json").write_text("[1]")
     other = str(author.root / "other.json")
-    refused(author, PlatformError, "other.json: is no scheduler file", other)
+    refused(author, PlatformError, "other.json: not a scheduler file", other)
     assert time.monotonic() - started < 10
     refused(author, ConfigError, "should be the address of a dask scheduler", "http://there")
 

@@ -40,14 +40,14 @@ def test_only_what_sitegen_made_is_published(paper: Paper, text: str) -> None:
         path = paper.site.output / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('<html lang="en"><title>x</title></html>')
-        paper.refused(f"holds what sitegen did not put there.*{name}")
+        paper.refused(f"contains files that sitegen did not write.*{name}")
         path.unlink()
     paper.publish(stale=True)
     assert paper.files() == paper.built()
     for note in (paper.root / ".sitegen/built").iterdir():
         note.write_text("damaged")
     if text in (SOURCES["broken"], SOURCES["not filmed"]):
-        paper.refused("did not put there.*`sitegen build` makes the folder anew")
+        paper.refused("did not write.*`sitegen build` moves them out of the folder")
 
 
 LOCKS = (
@@ -92,7 +92,7 @@ def test_nothing_is_mended_beyond_the_repository(paper: Paper) -> None:
     (paper.root / ".git/refs/remotes").mkdir(parents=True, exist_ok=True)
     theirs = paper.root / "poetry.lock"
     theirs.touch()
-    paper.refused("no remote is called", remote="../../..", branch="poetry")
+    paper.refused("there is no remote", remote="../../..", branch="poetry")
     assert theirs.exists()
 
 
@@ -180,7 +180,7 @@ def test_a_remote_that_is_an_open_file_is_not_waited_for(paper: Paper) -> None:
 def test_no_odd_credential_is_printed(paper: Paper, url: str) -> None:
     """Nor where the address is none that anybody should have, and as the name of a remote."""
     git(paper.root, "remote", "set-url", "origin", url.replace("host", "127.0.0.1:9", 1))
-    told = paper.refused("does not answer") + paper.refused("no remote is called", remote=url)
+    told = paper.refused("does not answer") + paper.refused("there is no remote", remote=url)
     assert "s3" not in told
     assert "cret" not in told
 
@@ -240,7 +240,7 @@ def test_files_that_change_while_it_publishes(
         return asked(repository, name, branch)
 
     monkeypatch.setattr(Repository, "remote", remote)
-    paper.refused(r"index\.html: has changed since it was looked at")
+    paper.refused(r"index\.html: has changed since it was checked")
     assert paper.tip() == ""
 
 

@@ -84,6 +84,6 @@ def _right(id: str, stop: int | None, brightness: int, words: str) -> bool:
     level, sigma = LEVELS - frame, scale(SIGMAS[LEVELS - frame])
     told = {
         "single": f"k = {level}",
-        "interpolation": f"point {frame + 1} of {POINTS} k = 0 σB = 0 px",
+        "interpolation": f"point {frame + 1} of {POINTS}",
     }
     return words == told.get(id, f"k = {level} σB = {sigma} px")

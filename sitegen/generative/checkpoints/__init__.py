@@ -1,4 +1,4 @@
-"""Checkpoints of all kinds, read as data and never executed; what is wrong with a bad one.
+"""Checkpoints of all kinds, read as data and never executed, with clear errors for bad ones.
 
-They know cards, networks and models; telling what a file is needs no torch, loading it does.
+Inspecting a file needs no torch; loading it does.
 """

@@ -1,7 +1,7 @@
-"""What is in a checkpoint's file, looked at once and remembered until the file changes; no torch.
+"""Cached scans of checkpoint files, valid until a file changes; no torch.
 
-Telling what a model is, checking that it fits its card and loading it all go through `scan`, so
-that a large file is unpickled once and read whole once, however many of them ask.
+Inspecting a model, checking that it fits its card and loading it all use `scan`, so that a large
+file is unpickled and read as a whole only once.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,13 @@ from sitegen.generative.checkpoints.zips import Numbers as Numbers
 from sitegen.generative.checkpoints.zips import Published, open_archive
 
 Contents = Published | ours.Header
-"""What a file holds, its numbers aside."""
+"""Content of a file without its numbers."""
 Stored = StoredTensor | ours.Entry
-"""A tensor of a file that has not been read."""
+"""A stored tensor that has not been read."""
 HEAD = ("out.2.weight", "out.2.bias")
-"""The last convolution. Where it has twice the channels, the others are of a learned variance."""
+"""Tensors of the last convolution. If it has twice the channels, the second half is a learned
+variance.
+"""
 
 
 _format = cached_by_stat(sniff)
@@ -28,9 +30,9 @@ _format = cached_by_stat(sniff)
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """A file that has been read whole: what it holds, its size and digest.
+    """The result of reading a whole file: its content, size and digest.
 
-    `broken` are those of its tensors with numbers that are not finite.
+    `broken` are the tensors with numbers that are not finite.
     """
 
     contents: Contents
@@ -41,7 +43,7 @@ class Scan:
 
 @cached_by_stat
 def read_contents(path: Path) -> Contents:
-    """Read the names, shapes and notes of a checkpoint; none of its numbers is read or checked.
+    """Read the names, shapes and notes of a checkpoint, without reading or checking its numbers.
 
     Raises RefusedError for a file that is missing, unsafe or not a checkpoint.
     """
@@ -53,10 +55,10 @@ def read_contents(path: Path) -> Contents:
 
 @cached_by_stat
 def scan(path: Path, numbers: Numbers | None = None) -> Scan:
-    """Read a checkpoint whole, in one pass: its digest, its checksums, its numbers.
+    """Read a whole checkpoint in one pass: its digest, its checksums and its numbers.
 
-    The `numbers` that are wanted are kept on the way; nothing is filled in if the file was read
-    before. Raises as `read_contents` does, and RefusedError for a file that is damaged.
+    Requested `numbers` are filled in on the way, unless the scan was cached. Raises as
+    `read_contents` does, and RefusedError for a damaged file.
     """
     kept = {} if numbers is None else numbers
     contents, size = read_contents(path), path.stat().st_size
@@ -67,7 +69,7 @@ def scan(path: Path, numbers: Numbers | None = None) -> Scan:
 
 
 def read_numbers(path: Path, numbers: Numbers) -> None:
-    """Fill in the numbers, of one checkpoint, that are still wanted."""
+    """Fill in the requested numbers of a checkpoint that are still empty."""
     wanted = [stored for stored, data in numbers.items() if not data]
     if wanted and isinstance(wanted[0], ours.Entry):
         numbers |= {entry: ours.read_numbers(path, entry) for entry in wanted}
@@ -77,9 +79,9 @@ def read_numbers(path: Path, numbers: Numbers) -> None:
 
 
 def checkpoint_digest(path: Path) -> str:
-    """SHA-256 of a checkpoint, read so that loading it needs not read it whole again.
+    """Return the SHA-256 of a checkpoint; the scan is cached for loading it.
 
-    Also of a file that is none. Raises RefusedError if it cannot be read.
+    Also works for a file that is not a checkpoint. Raises RefusedError if it cannot be read.
     """
     try:
         return scan(path).sha256
@@ -88,6 +90,6 @@ def checkpoint_digest(path: Path) -> str:
 
 
 def has_learned_variance(shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Whether a U-Net with weights of these shapes answers with two numbers for each of a pixel."""
+    """Return whether a U-Net with these shapes has two outputs per channel: noise and variance."""
     first, last = (shapes.get(name, ()) for name in ("input_blocks.0.0.weight", HEAD[0]))
     return len(first) == 4 and len(last) == 4 and last[0] == 2 * first[1]

@@ -1,4 +1,4 @@
-"""How much arithmetic a network takes, told from the shapes of its weights; no torch."""
+"""Number of operations of a network, from the shapes of its weights; no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PLACE = re.compile(r"(input_blocks|middle_block|output_blocks|out)\.(\d+)\.")
 
 
 def unet_flop(shapes: Mapping[str, tuple[int, ...]], unet: UNetConfig, side: int) -> int:
-    """Multiplications and additions for one image of `side` pixels, of products alone.
+    """Return the multiplications and additions of matrix products for one image of `side` pixels.
 
     `shapes` are those of the U-Net's tensors under their published names.
     """
@@ -20,9 +20,9 @@ def unet_flop(shapes: Mapping[str, tuple[int, ...]], unet: UNetConfig, side: int
 
 
 def convolutions(unet: UNetConfig, side: int) -> Iterator[tuple[int, int]]:
-    """The weights of each residual block of a U-Net, and the pixels a side that it sees.
+    """Yield the number of weights of each residual block of a U-Net, and its side in pixels.
 
-    What else a U-Net has, attention for one, a card tells less simply, and it is far less.
+    Other layers, such as attention, are hard to derive from a card and take far less.
     """
     side //= unet.patch
     width = unet.model_channels * unet.channel_mult[0]
@@ -43,17 +43,17 @@ def convolutions(unet: UNetConfig, side: int) -> Iterator[tuple[int, int]]:
 
 
 def _block(width: int, out: int) -> int:
-    """Two convolutions of 3 × 3, and one of 1 × 1 where the number of channels changes."""
+    """Return the weights of two 3 × 3 convolutions, and a 1 × 1 one if the channels change."""
     return 9 * (width + out) * out + (width * out if width != out else 0)
 
 
 def linear_flop(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """The same of a network that has nothing but linear layers."""
+    """Return the multiplications and additions of a network that has only linear layers."""
     return sum(2 * prod(shape) for shape in shapes.values() if len(shape) > 1)
 
 
 def _flop(name: str, shape: tuple[int, ...], unet: UNetConfig, side: int) -> int:
-    if len(shape) == 2:  # of the level's embedding, once an image
+    if len(shape) == 2:  # the level's embedding, once per image
         return 2 * prod(shape)
     pixels = (side // unet.patch >> _level(name, unet)) ** 2
     attention = 4 * pixels**2 * shape[1] if name.endswith(".qkv.weight") else 0
@@ -61,7 +61,7 @@ def _flop(name: str, shape: tuple[int, ...], unet: UNetConfig, side: int) -> int
 
 
 def _level(name: str, unet: UNetConfig) -> int:
-    """How often images have been halved where a layer answers."""
+    """Return the number of halvings of the image before a layer."""
     place = _PLACE.match(name)
     last, blocks = len(unet.channel_mult) - 1, unet.num_res_blocks + 1
     if place is None or place[1] == "out":

@@ -1,16 +1,16 @@
-"""A model as a browser samples it: a description, which becomes JSON, and the bytes beside it.
+"""Export of a model for sampling in a browser: a description in JSON, and a file of bytes.
 
-What reads them is `static/sampler/sampler.js`, whose networks know less than ours: what they lack
-is refused here. No torch.
+They are read by `static/sampler/sampler.js`, which supports fewer kinds of networks. Models that it
+does not support are refused here. No torch.
 
-The description holds what the card says of sampling. `visited` are the levels that a sample goes
-through, from K to 0; `forward` is "markov" where noise stays between them, `guidance` is there
-where the card has it, a number or one for each band. `bands` are its networks, from level 1 up,
-each with its `lowest_level`, the `side` of the images or cosines that it sees, the `prefix` of its
-tensors' names, and the `flop` of one answer. A network is a `unet`, with the card's table and what
-its images are centred and scaled by (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors`
-are named as in our weights, each with its type, its shape and where it begins; the statistics and
-the prior are always float32. `sha256` is that of the bytes.
+The description has the card's values for sampling. `visited` are the levels of a sample, from K to
+0; `forward` is "markov" if noise stays between them; `guidance` is the card's value, if any, a
+number or one for each band. `bands` are the networks, from level 1 up, each with its
+`lowest_level`, the `side` of its images or cosines, the `prefix` of its tensors' names, and the
+`flop` of one evaluation. A network is a `unet`, with the card's table and the mean and scale of its
+images (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors` have the names of our weights
+files, each with its type, its shape and its offset; the statistics and the prior are always
+float32. `sha256` is the digest of the bytes.
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ Precision: TypeAlias = Literal["float16", "float32"]
 
 @dataclass(frozen=True)
 class BrowserModel:
-    """A model for the browser: its description, and the tensors that this names."""
+    """A model for the browser: its description, and the tensors that this lists."""
 
     description: Mapping[str, Any]
     data: bytes
 
     def to_json(self) -> str:
-        """The description, the same text for the same model."""
+        """Return the description as JSON; the same model gives the same text."""
         return json.dumps(self.description, sort_keys=True, separators=(",", ":"))
 
     @property
     def size(self) -> int:
-        """What a visitor fetches, in bytes."""
+        """Bytes that a visitor downloads."""
         return len(self.data) + len(self.to_json())
 
     @property
     def gflop(self) -> float:
-        """What a sample takes, in 10⁹ multiplications and additions of its networks."""
+        """Multiplications and additions of the networks for a sample, in 10⁹."""
         bands, visited = self.description["bands"], self.description["visited"]
         answering = ([b for b in bands if b["lowest_level"] <= k][-1] for k in visited[:-1])
         return float(sum(band["flop"] for band in answering)) / 1e9
@@ -76,9 +76,9 @@ class BrowserModel:
 
 @dataclass(frozen=True)
 class _Band:
-    """Levels from `lowest_level` up, and the network that answers there: a U-Net or an MLP.
+    """Levels from `lowest_level` up, and their network: a U-Net or an MLP.
 
-    It sees `side` pixels or cosines a side; the names of its tensors begin with `prefix`.
+    Its input has `side` pixels or cosines per side; the names of its tensors start with `prefix`.
     """
 
     lowest_level: int
@@ -88,11 +88,11 @@ class _Band:
     cosines: Mapping[str, int] | None = None
 
     def owns(self, name: str) -> bool:
-        """Whether a tensor of this name is one of its network's."""
+        """Return whether a tensor of this name belongs to the network."""
         return name.startswith(self.prefix) if self.prefix else is_of_unet(name)
 
     def shapes(self, tensors: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
-        """Those of its network's tensors, under their names in it."""
+        """Return the shapes of the network's tensors, by their names without the prefix."""
         own = {name: tensor.shape for name, tensor in tensors.items() if self.owns(name)}
         return {name.removeprefix(self.prefix): shape for name, shape in own.items()}
 
@@ -100,13 +100,13 @@ class _Band:
 def export_for_browser(
     card: ModelCard, weights: Path, prior: Path, precision: Precision = "float16"
 ) -> BrowserModel:
-    """A model with its prior, from its files of safetensors; `precision` is what weights are in
-    that are no bytes.
+    """Export a model and its prior from safetensors files. `precision` is the type of all weights
+    that are not stored as bytes.
 
-    Raises RefusedError for a model whose networks a browser's sampler does not have, weights that
-    are not safetensors or too large for float16, and files that are missing or damaged.
+    Raises RefusedError for a model with networks that the browser's sampler does not support, for
+    weights that are not safetensors or too large for float16, and for missing or damaged files.
     """
-    import numpy as np  # here: whoever asks what a card lacks has no need of it
+    import numpy as np  # imported here, since checking a card does not need it
 
     _refuse_unknown(card, weights)
     bands = _bands(card)
@@ -158,7 +158,7 @@ def _bands(card: ModelCard) -> list[_Band]:
 
 
 def _described(card: ModelCard, band: _Band, tensors: Mapping[str, Array]) -> dict[str, Any]:
-    """A band as the description has it."""
+    """Return a band's part of the description."""
     keys = ("lowest_level", "side", "prefix")
     description: dict[str, Any] = {key: getattr(band, key) for key in keys}
     if band.unet is None:
@@ -171,7 +171,9 @@ def _described(card: ModelCard, band: _Band, tensors: Mapping[str, Array]) -> di
 
 
 def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tuple[float, float]:
-    """Mean and standard deviation of a pixel of images of `side` pixels, as `Statistics` has it."""
+    """Return mean and standard deviation of a pixel of images of `side` pixels, like
+    `Statistics`.
+    """
     if card.parameterization != "preconditioned":
         return 0.0, 1.0
     whole = (tensors[name].astype("float64") for name in STATISTICS)
@@ -182,7 +184,7 @@ def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tu
 
 
 def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
-    """The arrays of a file of safetensors, which is the one that the card means."""
+    """Read the arrays of a safetensors file, and check its digest against the card."""
     regular_size(path, "model's file")
     if sniff(path) != "safetensors":
         raise RefusedError(f"{path}: the sampler in a page needs safetensors, as training writes")
@@ -192,7 +194,7 @@ def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
 
 
 def _bank(card: ModelCard, path: Path) -> Array:
-    """The coefficients (count, C, low, low) of a prior."""
+    """Read the coefficients (count, C, low, low) of a prior."""
     bank = _read(path, card.prior).get("coefficients")
     if bank is None or bank.ndim != 4 or bank.shape[1] != card.channels:
         raise RefusedError(f"{path}: not the prior of images of {card.channels} channels")
@@ -200,18 +202,20 @@ def _bank(card: ModelCard, path: Path) -> Array:
 
 
 def lacking(card: ModelCard) -> list[str]:
-    """What a model has that the browser's networks have not, in words, as far as its card tells."""
+    """Return features of a model that the browser's networks lack, as far as its card shows
+    them.
+    """
     unets = [band.unet for band in card.networks if band.unet]
     known = {
         f'kind = "{card.kind}"': "browser" not in card.abilities,
         "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
         "resblock_updown": any(unet.resblock_updown for unet in unets),
         "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),
-        "a U-Net whose widths are no multiples of 8": any(
+        "a U-Net with widths that are not multiples of 8": any(
             unet.model_channels * factor % 8 for unet in unets for factor in unet.channel_mult
         ),
-        "attention heads whose channels are no multiple of 4": any(map(_odd_heads, unets)),
-        "an MLP whose width is no multiple of 4": any(
+        "attention heads with channels that are not a multiple of 4": any(map(_odd_heads, unets)),
+        "an MLP with a width that is not a multiple of 4": any(
             band.cosines.width % 4 for band in card.networks if band.cosines
         ),
     }
@@ -219,9 +223,9 @@ def lacking(card: ModelCard) -> list[str]:
 
 
 def at_least(card: ModelCard) -> tuple[int, float]:
-    """The least that a model takes in a browser, as its card tells: bytes, and GFLOP a sample.
+    """Return lower bounds for a model in a browser, from its card: bytes, and GFLOP per sample.
 
-    Of its U-Nets that is the convolutions of their blocks, which are nearly all.
+    For U-Nets they count the convolutions of residual blocks, which are nearly all of it.
     """
     size, flop = 0, 0
     for place, band in enumerate(card.networks):
@@ -231,17 +235,17 @@ def at_least(card: ModelCard) -> tuple[int, float]:
         top = higher[0].lowest_level if higher else card.levels + 1
         steps = sum(band.lowest_level <= level < top for level in card.visited_levels[:-1])
         for weights, side in convolutions(band.unet, band.side or card.image_size):
-            size += weights  # which may be bytes
+            size += weights  # could be stored as bytes
             flop += steps * 2 * weights * side**2
     return size, flop / 1e9
 
 
 def _refuse_unknown(card: ModelCard, weights: Path) -> None:
-    """RefusedError for what the browser's networks lack."""
+    """Raise RefusedError for features that the browser's networks lack."""
     if found := lacking(card):
         raise RefusedError(
-            f"{weights}: the sampler in a page does not have {', nor '.join(found)}; show this "
-            "model by its clips, or train one without"
+            f"{weights}: the sampler in a page does not have {', nor '.join(found)}; show "
+            "clips of this model, or train one without them"
         )
 
 
@@ -254,26 +258,26 @@ def _odd_heads(unet: UNetConfig) -> bool:
 def _refuse_unfit(
     card: ModelCard, bands: Sequence[_Band], tensors: Mapping[str, Array], path: Path
 ) -> None:
-    """RefusedError for weights that are not the card's."""
+    """Raise RefusedError for weights that do not fit the card."""
     for band in bands:
         if band.unet is None:
             continue
         looks, wanted = infer(band.shapes(tensors)), Architecture.of(card.channels, band.unet)
         if looks != wanted:
-            told = looks.text() if looks else "no U-Net that sitegen knows"
+            told = looks.text() if looks else "an unknown network"
             raise RefusedError(f"{path}: holds {told}; the card has {wanted.text()}")
     if card.parameterization == "preconditioned" and not {*STATISTICS} <= tensors.keys():
         raise RefusedError(f"{path}: has no statistics, which a preconditioned model needs")
     if card.estimates_variance and RESIDUAL not in tensors:
-        raise RefusedError(f"{path}: has no {RESIDUAL}, which its card speaks of")
+        raise RefusedError(f"{path}: has no {RESIDUAL}, which its card requires")
 
 
 def _stored(
     name: str, values: Array, bands: Sequence[_Band], precision: Precision | None
 ) -> dict[str, Array]:
-    """A tensor in the type and order to store it in, by name, with scales if that is bytes (None).
+    """Return a tensor as stored, by name, with its scales if `precision` is None (bytes).
 
-    It is infinite where a type cannot hold it.
+    Numbers that the type cannot hold become infinite.
     """
     if name in (*STATISTICS, RESIDUAL):
         return {name: values}
@@ -290,14 +294,14 @@ def _stored(
 
 
 def _new_order(values: Array, unet: UNetConfig) -> Array:
-    """The 3C rows of a qkv layer from (head, q|k|v, width) to (q|k|v, head, width)."""
+    """Reorder the 3C rows of a qkv layer from (head, q|k|v, width) to (q|k|v, head, width)."""
     heads = unet.heads(len(values) // 3)
     parts = values.reshape(heads, 3, -1, *values.shape[1:])
     return parts.swapaxes(0, 1).reshape(values.shape)
 
 
 def _packed(tensors: Mapping[str, Array]) -> tuple[dict[str, Any], bytes]:
-    """A table of tensors, and their numbers one after the other, little-endian."""
+    """Return a table of tensors, and their numbers in little-endian order."""
     table, data = {}, bytearray()
     for name, values in sorted(tensors.items()):
         data += bytes(-len(data) % _ALIGNMENT)

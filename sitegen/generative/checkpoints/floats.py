@@ -1,4 +1,4 @@
-"""The types of floats in checkpoints, and whether numbers of them are finite."""
+"""Float types in checkpoints, and tests for finite numbers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FLOATS = {
     **dict.fromkeys(("Half", "F16"), "float16"),
     **dict.fromkeys(("BFloat16", "BF16"), "bfloat16"),
 }
-"""Types of floats, as PyTorch's files and safetensors call them, and by their usual names."""
+"""Float types by their names in PyTorch's files, in safetensors and in general use."""
 NAMES = {**FLOATS, "I8": "int8"}
-"""The types of numbers that networks are stored in."""
+"""Number types of stored networks."""
 _EXPONENTS = {
     "float64": ("<u8", 0x7FF0 << 48),
     "float32": ("<u4", 0x7F80 << 16),
@@ -25,7 +25,7 @@ _EXPONENTS = {
     "float8_e5m2": ("<u1", 0x7C),
     "float8_e4m3": ("<u1", 0x7F),
 }
-"""The bits of each type of floats that are all set in infinities and NaN only."""
+"""Exponent bits of each float type; all of them are set only in infinities and NaN."""
 _KINDS = {
     **FLOATS,
     **dict.fromkeys(("C64", "ComplexFloat"), "float32"),
@@ -33,13 +33,15 @@ _KINDS = {
     **dict.fromkeys(("F8_E5M2", "Float8_e5m2"), "float8_e5m2"),
     **dict.fromkeys(("F8_E4M3", "Float8_e4m3fn"), "float8_e4m3"),
 }
-"""What numbers consist of, complex ones of two, also of types that no network is stored in."""
+"""Component types of all number types (complex ones have two), including types that no network
+has.
+"""
 
 
 def not_finite(dtype: str, data: bytes | memoryview) -> NDArray[np.int64]:
-    """Return the places of infinities and NaN among numbers of a type of PyTorch or safetensors.
+    """Return the positions of infinities and NaN among numbers of a PyTorch or safetensors type.
 
-    Whole numbers count as finite, and so do types that are not known.
+    Integers and unknown types count as finite.
     """
     import numpy as np
 
@@ -51,5 +53,5 @@ def not_finite(dtype: str, data: bytes | memoryview) -> NDArray[np.int64]:
 
 
 def is_finite(dtype: str, data: bytes | memoryview) -> bool:
-    """Return whether numbers of a type of PyTorch or safetensors hold no infinity and no NaN."""
+    """Return whether numbers of a PyTorch or safetensors type contain no infinity and no NaN."""
     return not len(not_finite(dtype, data))

@@ -1,6 +1,6 @@
-"""Models of other programs that tell all that a model card says; no torch.
+"""Models of other programs that contain everything needed for a model card; no torch.
 
-- IHDM-spectral: a `.pt` whose blur schedule lies inside, with a `config.json` beside it.
+- IHDM-spectral: a `.pt` with its blur schedule, and a `config.json` next to it.
 - diffusers: a folder with its configuration, its scheduler and its weights.
 """
 
@@ -29,12 +29,11 @@ CONFIG_NAME = "config.json"
 
 
 def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
-    """The weights file and the card of a model that another program saved.
+    """Return the weights file and the card of a model that another program saved.
 
-    None for other models, and where there is a card of ours: in the folder, or beside a file that
-    it names.
+    Returns None for other models, and for models with a card in the folder or next to the file.
 
-    Raises RefusedError or ConfigError for one that is damaged, unsafe or not supported.
+    Raises RefusedError or ConfigError for a model that is damaged, unsafe or not supported.
     """
     if is_folder(path):
         return diffusers_model(path)
@@ -43,11 +42,11 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
     contents = read_contents(path)
     if not isinstance(contents, Published) or contents.schedule is None:
         return None
-    place = path.with_name(CONFIG_NAME)  # K and the blur are those of the file itself
+    place = path.with_name(CONFIG_NAME)  # K and the blur come from the file itself
     if not place.exists():
         raise ConfigError(
-            f"{path}: an IHDM-spectral checkpoint says its blur, but not its network; put its "
-            f"{CONFIG_NAME} beside it, or give its model card"
+            f"{path}: an IHDM-spectral checkpoint has its blur, but not its network; put its "
+            f"{CONFIG_NAME} next to it, or give its model card"
         )
     try:
         return path, _spectral_card(_flat(read_json(place)), contents.schedule)
@@ -56,7 +55,7 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
 
 
 def has_foreign_config(path: Path) -> bool:
-    """Whether a model has a configuration of another program with it, so that no card is missed."""
+    """Return whether another program's configuration replaces the missing card."""
     places = (path, path / "unet") if is_folder(path) else (path.parent,)
     return any((place / CONFIG_NAME).is_file() for place in places)
 
@@ -80,7 +79,7 @@ def _spectral_card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCa
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of nested tables by their last name; what stands outermost counts."""
+    """Return the values of nested tables by their last name; outer values take precedence."""
     inner = [_flat(value) for value in table.values() if isinstance(value, dict)]
     own = {key: value for key, value in table.items() if not isinstance(value, dict)}
     return {key: value for part in (*reversed(inner), own) for key, value in part.items()}
@@ -100,14 +99,14 @@ _PLAIN = {
     "trained_betas": None,
     "clip_sample_range": 1.0,
 }
-"""Settings of a scheduler that we have in one form only."""
+"""Scheduler settings that are supported with one value only."""
 
 
 def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
-    """The weights file and the card of a DDPM that diffusers saved; None if `folder` is none.
+    """Return the weights file and the card of a DDPM saved by diffusers; None for other folders.
 
-    The card's file is named from `folder`. Raises RefusedError for a model of another kind, code
-    in place of a configuration, and weights that are no safetensors.
+    The card's file is named relative to `folder`. Raises RefusedError for a model of another kind,
+    for code in place of a configuration, and for weights that are not safetensors.
     """
     inner = folder / "unet"
     place = inner if (inner / CONFIG_NAME).is_file() else folder
@@ -122,7 +121,7 @@ def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
     schedulers = (folder / "scheduler" / SCHEDULER_NAME, folder / SCHEDULER_NAME)
     scheduler = next((path for path in schedulers if path.is_file()), None)
     if scheduler is None:
-        raise RefusedError(f"{folder}: has no {SCHEDULER_NAME}, which says how noise was added")
+        raise RefusedError(f"{folder}: has no {SCHEDULER_NAME}, which defines how noise was added")
     size, channels = (config[key] for key in ("sample_size", "in_channels"))
     levels, diffusion = _diffusion(scheduler)
     reference = FileRef(weights.relative_to(folder).as_posix(), checkpoint_digest(weights))
@@ -134,7 +133,9 @@ def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
 
 
 def _refuse_code(folder: Path, place: Path) -> None:
-    """Refuse what diffusers would run: modules in the folder, or classes that are not its own."""
+    """Refuse code that diffusers would run: modules in the folder, or classes that are not its
+    own.
+    """
     if code := sorted({*folder.glob("*.py"), *place.glob("*.py")}):
         raise RefusedError(
             f"{code[0]}: code in a model's folder is never run; if the model is a plain "
@@ -163,18 +164,16 @@ def _weights(place: Path) -> Path:
 
 
 def _unet(path: Path, config: Mapping[str, Any]) -> DiffusersUNet:
-    """The network of a configuration; RefusedError unless it is an unconditional U-Net of ours."""
+    """Return the network of a configuration. Raises RefusedError unless it is a supported U-Net."""
     wanted = {"_class_name": "UNet2DModel", "num_class_embeds": None, "class_embed_type": None}
     _require(path, config, wanted)
     if "auto_map" in config:
-        raise RefusedError(f"{path}: auto_map asks for code of others, which is never run")
+        raise RefusedError(f"{path}: auto_map names third-party code, which is never run")
     missing = [key for key in ("sample_size", "in_channels", "out_channels") if key not in config]
     if missing:
         raise RefusedError(f"{path}: lacks {', '.join(missing)}")
     if config["in_channels"] != config["out_channels"]:
-        raise RefusedError(
-            f"{path}: in_channels and out_channels differ; a DDPM answers with noise"
-        )
+        raise RefusedError(f"{path}: in_channels and out_channels differ; a DDPM's output is noise")
     try:
         return DiffusersUNet.of(config)
     except ConfigError as error:
@@ -182,7 +181,9 @@ def _unet(path: Path, config: Mapping[str, Any]) -> DiffusersUNet:
 
 
 def _diffusion(path: Path) -> tuple[int, DiffusionConfig]:
-    """K and the noise of a scheduler. RefusedError for one that is not DDPM's."""
+    """Return K and the noise of a scheduler. Raises RefusedError for other schedulers than
+    DDPM's.
+    """
     config = read_json(path)
     if config.get("_class_name", _SCHEDULERS[0]) not in _SCHEDULERS:
         raise RefusedError(f"{path}: {config['_class_name']}: known are {', '.join(_SCHEDULERS)}")

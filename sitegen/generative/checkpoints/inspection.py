@@ -1,7 +1,7 @@
-"""What can be told of a checkpoint without building its network; no torch.
+"""Inspection of checkpoints without building their networks; no torch.
 
-The dimensions of a U-Net show in the names and shapes of its weights. The number of heads, the
-order of attention's channels and the dropout leave no trace there.
+The dimensions of a U-Net follow from the names and shapes of its weights. The number of heads, the
+order of attention's channels and the dropout do not.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from sitegen.generative.checkpoints.weights import BANDS, COARSE, RESIDUAL, STAT
 from sitegen.generative.checkpoints.zips import Published
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
-"""How the names of checkpoints end."""
+"""File name extensions of checkpoints."""
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What `inspect_checkpoint` tells of a file.
+    """The result of `inspect_checkpoint`.
 
-    `parameters` counts the numbers of all networks; `ema_*` are None where there are no averages.
-    `architecture` is None when the names and shapes are not those of a U-Net that we know, and
-    `presets` are the published configurations that it fits. `layout` is an `ArchiveLayout`,
-    "weights" for safetensors, or "diffusers". `schedule_levels` is K where the blur schedule lies
-    in the file. `coarse` says that there is a network for coarse levels, too; `bands` how many
-    networks a cascade has. `card` is that of a model's folder, where it is known what a checkpoint
-    does not tell. `problems` say why no model can be made of it, whatever its card.
+    `parameters` counts the numbers of all networks; `ema_*` are None without averages.
+    `architecture` is None if the names and shapes are not those of a known U-Net; `presets` are the
+    published configurations that it fits. `layout` is an `ArchiveLayout`, "weights" for
+    safetensors, or "diffusers". `schedule_levels` is K if the file contains the blur schedule.
+    `coarse` is true if there is also a network for coarse levels; `bands` is the number of networks
+    of a cascade. `card` is the card in a model's folder, which has values that a checkpoint lacks.
+    `problems` are reasons why the file cannot be loaded with any card.
     """
 
     format: Format
@@ -73,23 +73,23 @@ class CheckpointInfo:
     problems: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """Everything as JSON."""
+        """Return everything as JSON."""
         return json.dumps(asdict(self), indent=2, default=str)
 
     def to_text(self) -> str:
-        """Everything in a few lines for people."""
+        """Return everything as a few lines of text."""
         ema = "no averaged weights"
         if self.layout == "state dict":
-            ema = "not told: one set of weights, averaged or not, as its name may say"
+            ema = "unknown: one set of weights, averaged or not; its name may say which"
         if self.ema_tensors is not None:
             ema = f"{self.ema_tensors} tensors, decay {self.ema_decay}, {self.ema_updates} updates"
-        looks = self.architecture.text() if self.architecture else "not a U-Net that sitegen knows"
+        looks = self.architecture.text() if self.architecture else "unknown"
         if self.bands:
             looks = f"a cascade of {self.bands} networks, which its card describes"
         pairs = {
             "file": self.file,
             "format": f"{self.format} ({self.layout}), {self.bytes:,} bytes",
-            "step": "not told" if self.step is None else f"{self.step:,}",
+            "step": "unknown" if self.step is None else f"{self.step:,}",
             "parameters": f"{self.parameters:,} ({', '.join(self.dtypes)}), {self.tensors} tensors",
             "ema": ema,
             "parameterization": self._parameterization(),
@@ -100,21 +100,21 @@ class CheckpointInfo:
         if self.learned_variance:
             pairs["kind"] = "a DDPM with a learned variance, which is not used"
         if self.schedule_levels is not None:
-            pairs["blur schedule"] = f"{self.schedule_levels} levels, inside of the file"
+            pairs["blur schedule"] = f"{self.schedule_levels} levels, in the file"
         return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
 
     def _parameterization(self) -> str:
         card = self.card
         if self.learned_variance or self.layout == "diffusers" or (card and card.kind == "ddpm"):
-            return "noise, as of a DDPM"
+            return "noise, as in a DDPM"
         if not self.preconditioned:
             told = card is not None or self.layout in ("published", "spectral")
-            return "difference" if told else "not told: difference, or noise if it is a DDPM"
+            return "difference" if told else "unknown: difference, or noise if it is a DDPM"
         return f"preconditioned{', with a network for coarse levels' if self.coarse else ''}"
 
 
 def _about(card: ModelCard) -> str:
-    """What a card knows that a checkpoint does not tell, in one line."""
+    """Return a line with the card's values that a checkpoint lacks."""
     size = f"{card.image_size}×{card.image_size} pixels, {card.levels} levels"
     if card.kind != "ihdm":
         return f"{card.kind}, {size}"
@@ -127,7 +127,7 @@ def _about(card: ModelCard) -> str:
 
 
 def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
-    """What is in a checkpoint, or in the weights of a model's folder; no network is built.
+    """Inspect a checkpoint, or the weights in a model's folder; no network is built.
 
     Raises RefusedError for a file that is missing, damaged or unsafe.
     """
@@ -179,7 +179,7 @@ def _inspected(file: Path) -> CheckpointInfo:
 
 
 def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:
-    """What is wrong with a checkpoint that can be read."""
+    """Yield the faults of a checkpoint that can be read."""
     count = sum(prod(tensor.shape) for tensor in tensors.values())
     if not count:
         yield "it holds no tensors" if not tensors else "its tensors hold no numbers"
@@ -192,19 +192,19 @@ def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:
     for name, dtype in list(odd.items())[:1]:
         more = f", and {len(odd) - 1} more are of such types" if len(odd) > 1 else ""
         yield f"{name[:100]} holds {dtype[:100]}, which no network can be loaded from{more}"
-    if count > found.bytes:  # a number has a byte at least
+    if count > found.bytes:  # a number has at least one byte
         yield f"it claims {count:,} parameters, which its {found.bytes:,} bytes cannot hold"
 
 
 def only_checkpoint(folder: Path) -> Path | None:
-    """The one checkpoint in a folder, by the endings that such files have; None if none is there.
+    """Return the single checkpoint in a folder, found by its extension; None if there is none.
 
     Raises RefusedError, with their names, if there are several.
     """
     try:
         files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
     except OSError as error:
-        raise RefusedError(f"{folder}: cannot look into it: {error.strerror}") from None
+        raise RefusedError(f"{folder}: cannot be listed: {error.strerror}") from None
     files = [path for path in files if not path.name.endswith("prior.safetensors")]
     found = sorted(path for path in files if path.is_file() and path.name[0] != ".")
     if len(found) > 1:
@@ -217,10 +217,10 @@ def only_checkpoint(folder: Path) -> Path | None:
 
 
 def weights_file(path: Path) -> Path:
-    """The weights that a model's folder means; a file means itself.
+    """Return the weights of a model's folder; a file is returned unchanged.
 
-    A folder without a card, or whose card names no weights, means the one checkpoint in it.
-    Raises RefusedError if there is none.
+    If a folder has no card, or its card names no weights, its single checkpoint is returned. Raises
+    RefusedError if there is none.
     """
     if not is_folder(path):
         return path
@@ -237,7 +237,7 @@ def weights_file(path: Path) -> Path:
 
 
 def _with_recipe(info: CheckpointInfo, card: ModelCard) -> CheckpointInfo:
-    """What the card of our own model tells about the run; its weights are the averages."""
+    """Add the card's facts about training to those of our own model, which has averaged weights."""
     info = replace(info, card=card)
     step = card.training.get("steps")
     options = card.training.get("options")
@@ -254,7 +254,7 @@ _SEEN = ("model_channels", "channel_mult", "num_res_blocks", "use_scale_shift_no
 
 @dataclass(frozen=True)
 class Architecture:
-    """A U-Net's dimensions. `resampling` is None for a network of one level, which has none."""
+    """The dimensions of a U-Net. `resampling` is None for a network with a single level."""
 
     channels: int
     model_channels: int
@@ -266,7 +266,7 @@ class Architecture:
 
     @classmethod
     def of(cls, channels: int, unet: UNetConfig) -> Architecture:
-        """The dimensions that a configuration gives."""
+        """Return the dimensions of a configuration."""
         learned: Resampling = "convolution" if unet.conv_resample else "pooling"
         resampling: Resampling = "residual" if unet.resblock_updown else learned
         return cls(
@@ -277,7 +277,7 @@ class Architecture:
         )
 
     def unet(self, heads: int = 1) -> UNetConfig:
-        """The configuration that has these dimensions, `heads` in each attention, no dropout.
+        """Return the configuration with these dimensions, `heads` per attention, and no dropout.
 
         Raises ConfigError for a number of heads that does not divide the channels.
         """
@@ -290,7 +290,7 @@ class Architecture:
         )
 
     def text(self) -> str:
-        """The dimensions in one line."""
+        """Return the dimensions as one line."""
         return (
             f"channels {self.channels}, model_channels {self.model_channels}, "
             f"channel_mult {list(self.channel_mult)}, num_res_blocks {self.num_res_blocks}, "
@@ -301,7 +301,7 @@ class Architecture:
 
 
 def infer(shapes: Shapes) -> Architecture | None:
-    """The dimensions of the U-Net that has weights of these names and shapes, else None."""
+    """Return the dimensions of the U-Net with weights of these names and shapes, else None."""
     try:
         return _infer(shapes)
     except (KeyError, ValueError, IndexError, ZeroDivisionError):
@@ -333,7 +333,7 @@ def _infer(shapes: Shapes) -> Architecture:
 
 
 def _resampling(shapes: Shapes, count: int) -> tuple[Resampling | None, int]:
-    """How the network changes size, and the number of residual blocks in each level."""
+    """Return how the network resamples, and the number of residual blocks in each level."""
     if downs := _matches(r"input_blocks\.(\d+)\.0\.op\.weight$", shapes):
         return "convolution", int(downs[0][1]) - 1
     if ups := _matches(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight$", shapes):
@@ -348,7 +348,7 @@ def _matches(pattern: str, shapes: Shapes) -> list[re.Match[str]]:
 
 
 def matching_presets(found: Architecture | None) -> tuple[str, ...]:
-    """The published configurations that have these dimensions; several may."""
+    """Return the published configurations with these dimensions; there may be several."""
     cards = ((name, preset(name)) for name in presets())
     return tuple(
         name for name, card in cards if found == Architecture.of(card.channels, card.finest)
@@ -356,7 +356,9 @@ def matching_presets(found: Architecture | None) -> tuple[str, ...]:
 
 
 def differences(found: Shapes, wanted: Shapes) -> list[str]:
-    """What `found` lacks, has in another shape, or has too much, in the network's order."""
+    """Return missing tensors, different shapes and extra tensors of `found`, in the network's
+    order.
+    """
     lines = []
     for name, shape in wanted.items():
         if name not in found:
@@ -367,7 +369,9 @@ def differences(found: Shapes, wanted: Shapes) -> list[str]:
 
 
 def mismatch(lines: Sequence[str], found: Shapes, card: ModelCard) -> str:
-    """The end of a message: the first five differences, and what the file looks like instead."""
+    """Return the end of a message: the first five differences, and what the file looks like
+    instead.
+    """
     more = f"\n  and {len(lines) - 5} more" if len(lines) > 5 else ""
     told = "".join(f"\n  {line}" for line in lines[:5])
     looks = infer(found)

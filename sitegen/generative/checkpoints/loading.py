@@ -1,8 +1,8 @@
-"""Checkpoints: from a file on disk to a `Model`, or a clear refusal.
+"""Loading of checkpoints: from a file on disk to a `Model`, or a clear error.
 
-Two formats, told apart by their first bytes and never by their names: the published `.pth`, and
-our safetensors. Whatever is wrong with a file raises RefusedError; nothing is loaded in part.
-`inspection.py` tells what a checkpoint is without torch.
+Two formats are distinguished by their first bytes, never by their names: the published `.pth`, and
+our safetensors. Any fault of a file raises RefusedError; nothing is loaded in part. `inspection.py`
+describes a checkpoint without torch.
 """
 
 from __future__ import annotations
@@ -84,16 +84,16 @@ def load_model(
     device: str = "cpu",
     precision: Precision = "float32",
 ) -> Model | DiffusionModel:
-    """A model ready to sample from, in evaluation mode, on `device`: a `DiffusionModel` for a card
-    of kind "ddpm", else a `Model`.
+    """Load a model for sampling, in evaluation mode, on `device`: a `DiffusionModel` for a card of
+    kind "ddpm", else a `Model`.
 
-    `path` is a checkpoint file, or a folder whose `model.toml` names one. `card` is a card or the
-    path of one; without it, the `model.toml` beside the weights is used if it names them. Averaged
-    weights (EMA) are used where the file has both. `precision` is what the network computes in.
+    `path` is a checkpoint file, or a folder with a `model.toml` that names one. `card` is a card or
+    its path; without it, the `model.toml` next to the weights is used if it names them. If the file
+    has averaged weights (EMA), they are used. `precision` is the network's number type.
 
     Raises RefusedError for a file that is missing, damaged, unsafe or does not fit the card;
-    ConfigError for a card, device or precision that cannot be; PlatformError for a device that
-    this machine lacks.
+    ConfigError for an invalid card, device or precision; PlatformError for a device that this
+    machine lacks.
     """
     if precision not in ("float32", "bfloat16"):
         raise ConfigError(f'precision "{precision}": must be "float32" or "bfloat16"')
@@ -103,7 +103,7 @@ def load_model(
 
 
 def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path, ModelCard]:
-    """The weights file and the card that `path` and `card` mean, as `load_model` describes."""
+    """Return the weights file and the card for `path` and `card`, as described in `load_model`."""
     known = card if isinstance(card, ModelCard) or card is None else read_card(card)
     found = foreign_model(path) if known is None and path.exists() else None
     if found is not None:
@@ -118,7 +118,7 @@ def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path
 
 
 def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
-    """All weights of the card's model by name, float32, on the CPU, checked.
+    """Return all verified weights of the card's model by name, as float32 on the CPU.
 
     Raises RefusedError as `load_model` does.
     """
@@ -133,7 +133,7 @@ def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
             weights[name] = flat.view(tensor.shape)
         else:
             weights[name] = flat.as_strided(tensor.shape, tensor.strides).contiguous()
-        if name in HEAD:  # the first channels; the others are of a learned variance
+        if name in HEAD:  # only the first half; the second is a learned variance
             weights[name] = weights[name][: wanted[name][0]]
     for name in weights_of(weights):
         scale = weights.pop(name + SCALE)
@@ -144,10 +144,11 @@ def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
 def check_weights(
     path: Path, card: ModelCard, numbers: Numbers | None = None
 ) -> Mapping[str, Stored]:
-    """The tensors of the card's model by name: there, whole, finite, and fitting.
+    """Check that all tensors of the card's model are present, undamaged, finite and of the right
+    shape; return them by name.
 
-    A file that was inspected before, and not touched since, is not opened again; of another one
-    their `numbers` are kept in the pass that verifies it. Raises RefusedError as `load_model` does.
+    A cached file is not opened again. For any other file, requested `numbers` are filled in by the
+    pass that verifies it. Raises RefusedError as `load_model` does.
     """
     contents = read_contents(path)
     stored: Mapping[str, Stored]
@@ -171,7 +172,7 @@ def check_weights(
 
 
 def network_shapes(card: ModelCard) -> Mapping[str, tuple[int, ...]]:
-    """Names and shapes of all the card's networks, in their order; no memory is taken for them."""
+    """Return names and shapes of all the card's networks, in order, without allocating weights."""
     return {
         prefix + name: shape
         for prefix, band in zip(prefixes(card), card.networks, strict=True)
@@ -187,7 +188,7 @@ def _shapes(band: Band, channels: int, image_size: int) -> Mapping[str, tuple[in
 
 
 def _check_published(path: Path, card: ModelCard, published: Published) -> dict[str, StoredTensor]:
-    """The tensors to sample with: the averages, named by their position, or a bare state dict."""
+    """Return the tensors for sampling: the averages, matched by position, or a bare state dict."""
     if card.parameterization != "difference":
         raise RefusedError(f"{path}: a .pth has no statistics; a preconditioned card needs them")
     _check_schedule(path, card, published.schedule)
@@ -199,7 +200,7 @@ def _check_published(path: Path, card: ModelCard, published: Published) -> dict[
 
 
 def _check_schedule(path: Path, card: ModelCard, own: BlurSchedule | None) -> None:
-    """A schedule inside of the file is the one that its weights were trained with."""
+    """Check that a schedule in the file is the card's, since the weights were trained with it."""
     if own is None:
         return
     told = card.schedule.sigmas
@@ -215,8 +216,8 @@ def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, Stor
     found = {name: tensor.shape for name, tensor in published.weights.items()}
     if "label_emb.weight" in found:
         raise RefusedError(
-            f"{path}: a class-conditional model, whose pictures depend on a class that sitegen "
-            "does not give; use an unconditional one"
+            f"{path}: a class-conditional model; its images depend on a class, which sitegen "
+            "does not provide; use an unconditional one"
         )
     if card.kind == "ddpm" and has_learned_variance(found):
         found |= {name: wanted[name] for name in HEAD if name in found and name in wanted}
@@ -230,8 +231,8 @@ def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, Stor
         )
     if list(found) != list(wanted):
         raise RefusedError(
-            f"{path}: its parameters stand in another order than the published ones, so the "
-            "averaged weights, a list without names, cannot be told apart"
+            f"{path}: its parameters are in a different order than the published ones, so the "
+            "averaged weights, a list without names, cannot be matched to names"
         )
     tensors = published.averages
     if len(tensors) != len(wanted):
@@ -244,7 +245,7 @@ def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, Stor
 
 
 def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]:
-    """The tensors of a file of safetensors, by the names that the network has for them."""
+    """Return the tensors of a safetensors file, by the names that the network uses."""
     entries, wanted = dict(header.entries), dict(network_shapes(card))
     if isinstance(card.finest, DiffusersUNet):
         now = renamed(entries)
@@ -275,7 +276,7 @@ def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]
 def _check_bands(
     path: Path, card: ModelCard, header: Header, shapes: Shapes, wanted: Shapes
 ) -> None:
-    """The networks for other bands of levels than the finest are those that the card describes."""
+    """Check that the networks for other bands than the finest are those that the card describes."""
     told = header.metadata.get(CASCADE)
     if told is not None and told != notes(card).get(CASCADE):
         raise RefusedError(f"{_difference(card, told)}, as {path} says")
@@ -292,17 +293,17 @@ def _check_bands(
         if lines:
             listed = "".join(f"\n  {line}" for line in lines[:5])
             raise RefusedError(f"{card.place(key)}: not the networks that {path} holds:{listed}")
-    lowest = header.metadata.get(LOWEST_LEVEL)  # older files do not say it
+    lowest = header.metadata.get(LOWEST_LEVEL)  # older files lack it
     if card.coarse and lowest not in (None, str(card.coarse.lowest_level)):
         place = card.place("coarse", "lowest_level")
         raise RefusedError(
-            f"{place} = {card.coarse.lowest_level}: the network in {path} answers from level "
-            f"{lowest} on; write lowest_level = {lowest}"
+            f"{place} = {card.coarse.lowest_level}: the network in {path} starts at level "
+            f"{lowest}; write lowest_level = {lowest}"
         )
 
 
 def _check_meaning(path: Path, card: ModelCard, header: Header) -> None:
-    """What shapes do not tell is as the file says, where it says it."""
+    """Check settings that shapes do not show against the file's notes, where it has them."""
     for key in MEANING:
         told, own = header.metadata.get(".".join(key)), meaning(card, key)
         if told not in (None, own):
@@ -315,7 +316,7 @@ def _value(text: str) -> str:
 
 
 def _difference(card: ModelCard, told: str) -> str:
-    """Where the bands of a card are not those that a file tells of, and what to write."""
+    """Describe how a card's bands differ from those of the file, and what to write."""
     theirs, ours = _bands(told), plain(card.bands)
     if len(theirs) != len(ours):
         return f"{card.place('bands')}: has {len(ours)} bands; must be the {len(theirs)}"
@@ -329,7 +330,7 @@ def _difference(card: ModelCard, told: str) -> str:
 
 
 def _bands(told: str) -> list[dict[str, Any]]:
-    """The bands that a file tells of; none where it tells nonsense."""
+    """Parse the bands from a file's notes; an empty list if they are invalid."""
     try:
         bands = json.loads(told)
     except (ValueError, RecursionError):
@@ -339,7 +340,7 @@ def _bands(told: str) -> list[dict[str, Any]]:
 
 
 def _parting(own: dict[str, Any], other: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any]:
-    """The first key that two tables differ in, and what each has there; None for nothing."""
+    """Return the first key in which two tables differ, and its values; None for a missing one."""
     key = next(key for key in sorted({*own, *other}) if own.get(key) != other.get(key))
     found, wanted = own.get(key), other.get(key)
     if isinstance(found, dict) and isinstance(wanted, dict):
@@ -391,7 +392,7 @@ def _statistics(card: ModelCard, weights: Mapping[str, Tensor]) -> Statistics | 
 
 
 def _is_covariance(shares: Tensor) -> bool:
-    """Whether shares (K, rings) or (K, rings, C, C) are what a model can leave unknown."""
+    """Return whether shares (K, rings) or (K, rings, C, C) are valid residual variances."""
     if shares.dim() == 2:
         return bool((shares >= 0).all())
     least = torch.linalg.eigvalsh(shares.double()).amin(-1)
@@ -405,6 +406,6 @@ def _no_card(path: Path) -> ConfigError:
         f"it fits the preset {' or '.join(fits)}" if fits else f"presets: {', '.join(presets())}"
     )
     return ConfigError(
-        f"{path}: a checkpoint does not say its image size, levels, blur or heads; give its card "
-        f"(a {CARD_NAME}) or a preset ({known})"
+        f"{path}: a checkpoint does not contain its image size, levels, blur or heads; give its "
+        f"card (a {CARD_NAME}) or a preset ({known})"
     )

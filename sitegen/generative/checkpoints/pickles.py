@@ -1,7 +1,7 @@
-"""The pickle inside a `.pth` file: what `torch.save` writes, as records.
+"""The pickle in a `.pth` file, as `torch.save` writes it, read as records.
 
-Tensors come out as descriptions of where their numbers are (`StoredTensor`), so that shapes and
-types can be checked before a byte of them is read. NumPy's scalars, which the published training
+Tensors become descriptions of the location of their numbers (`StoredTensor`), so that shapes and
+types can be checked before their data is read. NumPy's scalars, which the published training code
 leaves in the optimizer's state, become plain Python numbers.
 """
 
@@ -33,21 +33,21 @@ DTYPES: Mapping[str, int] = {
     "Byte": 1,
     "Bool": 1,
 }
-"""Torch's storage types and the bytes of one element of each."""
+"""Torch's storage types, with the bytes per element."""
 
 
 def read_pickle(data: bytes) -> object:
-    """Return the value that a pickle of `torch.save` holds, tensors as `StoredTensor`.
+    """Return the value of a pickle of `torch.save`, with tensors as `StoredTensor`.
 
-    Raises ForbiddenError for a global that is not allowed and PickleError for anything else that
-    is not understood. No code of the file, or named by it, is run.
+    Raises ForbiddenError for a global that is not allowed and PickleError for any other unsupported
+    content. No code in the file, or named by it, is run.
     """
     return read_any_pickle(data, _TORCH)
 
 
 @dataclass(frozen=True)
 class Storage:
-    """One block of numbers of the file: its type, its entry's name, and their count."""
+    """A block of numbers in the file: its type, its entry's name, and their count."""
 
     dtype: str
     key: str
@@ -55,15 +55,15 @@ class Storage:
 
     @property
     def bytes(self) -> int:
-        """Return its size."""
+        """Return the size in bytes."""
         return self.count * DTYPES[self.dtype]
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that has not been read: a part of a storage without gaps, and inside of it.
+    """A tensor that has not been read: a part of a storage without gaps.
 
-    `strides` are the distances between neighbours along each axis; None if row by row.
+    `strides` are the distances between neighbours along each axis; None for row-major order.
     """
 
     storage: Storage
@@ -73,12 +73,12 @@ class StoredTensor:
 
     @property
     def count(self) -> int:
-        """Return the count of its numbers."""
+        """Return the number of elements."""
         return prod(self.shape)
 
     @property
     def dtype(self) -> str:
-        """Return torch's name of their type."""
+        """Return torch's name of the element type."""
         return self.storage.dtype
 
 
@@ -90,23 +90,23 @@ def _storage(reference: object) -> Storage:
             if len(key) > NAME_LENGTH:
                 raise PickleError("the name of a storage is far too long")
             return Storage(STORAGES[name], key, count)
-    raise PickleError("the pickle inside refers to what is not a storage")
+    raise PickleError("the pickle inside refers to an object that is not a storage")
 
 
 def _ordered_dict(*items: object) -> dict[str | int, Any]:
     if items:
-        raise PickleError("an ordered dict is made from what torch.save does not write")
+        raise PickleError("an ordered dict has arguments that torch.save does not write")
     return {}
 
 
 def _tensor(storage: object, offset: object, shape: object, strides: object, *_: object) -> Any:
     """Return a tensor's record.
 
-    Strides that repeat or skip numbers are refused; other orders of the axes than the usual one are
-    accepted. A tensor that is larger than its storage is refused.
+    Strides that repeat or skip numbers are refused; unusual orders of the axes are accepted. A
+    tensor that is larger than its storage is refused.
     """
     if not isinstance(storage, Storage) or not _is_size((offset,)) or not _is_size(shape):
-        raise PickleError("a tensor is described by what is not a storage and numbers")
+        raise PickleError("a tensor is not described by a storage and numbers")
     assert isinstance(offset, int)
     assert isinstance(shape, tuple)
     if not isinstance(strides, tuple) or not _is_size(strides) or len(strides) != len(shape):
@@ -121,7 +121,7 @@ def _tensor(storage: object, offset: object, shape: object, strides: object, *_:
 
 
 def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Return whether each number has its own place and there are no gaps, in any order of axes."""
+    """Return whether all numbers are distinct and without gaps, in any order of axes."""
     step = 1
     for stride, size in sorted(zip(strides, shape, strict=True)):
         if size > 1 and stride != step:

@@ -1,8 +1,9 @@
-"""Weights of a byte each: whole numbers from -127 to 127, and a float32 scale for each row.
+"""Weights of one byte each: integers from -127 to 127, and a float32 scale for each row.
 
-A weight is its number times the scale of its row, the first axis: a row of a matrix, a kernel of a
-convolution. The largest of a row is ±127 scales, so rounding costs at most 1/254 of it. Both lie in
-a file under the name of the weights, the scales with `SCALE` at its end. Needs no torch.
+A weight is its integer times the scale of its row, the first axis: a row of a matrix, or a kernel
+of a convolution. The largest weight of a row is ±127 scales, so rounding changes a weight by at
+most 1/254 of it. The integers are stored under the name of the weights, the scales under that name
+with `SCALE` appended. Needs no torch.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCALE = ".scale"
-"""How the name of the scales goes on after that of their weights."""
+"""Suffix of the name of the scales."""
 INT8 = "I8"
-"""What safetensors calls the numbers."""
+"""Type of the integers in safetensors."""
 LARGEST = 127
 
 
 def quantised(values: NDArray[np.floating]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Numbers and scales (rows,) of weights (rows, …), which are finite.
+    """Return integers and scales (rows,) for finite weights (rows, …).
 
-    What was restored from some gives the same numbers again.
+    Restored weights give the same integers again.
     """
     import numpy as np
 
@@ -35,7 +36,7 @@ def quantised(values: NDArray[np.floating]) -> tuple[NDArray[np.int8], NDArray[n
 
 
 def restored(numbers: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The weights (rows, …) that numbers and scales (rows,) stand for."""
+    """Return the weights (rows, …) of integers and scales (rows,)."""
     import numpy as np
 
     rows = numbers.reshape(len(numbers), -1).astype(np.float32)
@@ -43,6 +44,6 @@ def restored(numbers: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[n
 
 
 def weights_of(names: Iterable[str]) -> set[str]:
-    """Which of the names are of weights that have scales among them."""
+    """Return the names of weights that have scales among the names."""
     known = set(names)
     return {name for name in known if name + SCALE in known}

@@ -1,4 +1,4 @@
-"""Our own weights files: safetensors, written the same byte for byte, checked before they are read.
+"""Our own weights files: safetensors, written reproducibly, and checked before they are read.
 
 Reading a header needs no torch.
 """
@@ -29,29 +29,29 @@ if TYPE_CHECKING:
 STATISTICS = ("statistics.mean", "statistics.variance")
 """Names of a preconditioned model's statistics, which are always stored as float32."""
 RESIDUAL = "statistics.residual"
-"""The name of what such a model leaves unknown, which is stored likewise where it was estimated."""
+"""Name of the optional residual variance of a preconditioned model, also stored as float32."""
 COARSE = "coarse."
-"""How the names of the second network begin, where a card writes it as `[coarse]`."""
+"""Prefix of the names of the second network, `[coarse]` in a card."""
 BANDS = "bands."
-"""How the names of a cascade's networks begin; the number of the band follows, and a dot."""
+"""Prefix of the names of a cascade's networks, followed by the number of the band and a dot."""
 LOWEST_LEVEL = "coarse.lowest_level"
-"""The note of a file that says from which level on the second network is to be asked."""
+"""File note with the lowest level of the second network."""
 MEANING = (("unet", "norm_groups"), ("unet", "patch_size"), ("diffusion", "prediction_type"))
-"""Keys of a card that say what weights mean and that their shapes do not tell; notes of a file."""
+"""Keys of a card that decide the meaning of weights but not their shapes; copied to file notes."""
 CASCADE = "bands"
-"""The note of a file that says which bands its networks are for, as canonical JSON."""
+"""File note with the bands of its networks, as canonical JSON."""
 
 _NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-"""How numpy reads what safetensors calls so; it has no bfloat16."""
+"""NumPy types of safetensors' types; NumPy has no bfloat16."""
 
 _DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of a file, not read yet. `dtype` is safetensors' name of it: F16, BF16, F32, …
+    """A tensor of a file that has not been read. `dtype` is safetensors' name: F16, BF16, F32, …
 
-    Its numbers lie row by row, from byte `start` to `end` of the file.
+    Its numbers are row-major, from byte `start` to `end` of the file.
     """
 
     name: str
@@ -64,19 +64,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Header:
-    """The tensors of a file by name, in the order of their numbers, and its free texts."""
+    """The tensors of a file by name, in the order of their numbers, and its notes."""
 
     entries: Mapping[str, Entry]
     metadata: Mapping[str, str]
 
 
 def is_of_unet(name: str) -> bool:
-    """Whether a tensor of this name is one of a U-Net's that is alone or has a coarse network."""
+    """Return whether a tensor belongs to a single U-Net or to the finer one of two."""
     return name not in (*STATISTICS, RESIDUAL) and not name.startswith((COARSE, BANDS))
 
 
 def read_header(path: Path) -> Header:
-    """What a safetensors file holds. Raises RefusedError if it is damaged or odd."""
+    """Read the header of a safetensors file. Raises RefusedError if it is damaged or unusual."""
     from safetensors import safe_open
 
     with _damage(path), path.open("rb") as file:
@@ -97,9 +97,9 @@ def read_header(path: Path) -> Header:
 
 
 def scan(path: Path, header: Header, numbers: dict[Any, bytearray]) -> tuple[str, frozenset[Entry]]:
-    """Read all of a file once: its SHA-256, and the tensors with numbers that are not finite.
+    """Read a whole file once; return its SHA-256, and the tensors with numbers that are not finite.
 
-    Fills in the `numbers` that are wanted.
+    Fills in the requested `numbers`.
     """
     found, broken = hashlib.sha256(), set()
     with _damage(path), path.open("rb") as file:
@@ -120,16 +120,16 @@ def scan(path: Path, header: Header, numbers: dict[Any, bytearray]) -> tuple[str
 
 
 def read_numbers(path: Path, entry: Entry) -> bytearray:
-    """The bytes of a tensor's numbers, little-endian."""
+    """Return the bytes of a tensor's numbers, little-endian."""
     with _damage(path), path.open("rb") as file:
         file.seek(entry.start)
         return bytearray(file.read(entry.end - entry.start))
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
-    """All tensors of a file by name, as float32, without torch; weights of a byte restored.
+    """Return all tensors of a file by name, as float32, with byte weights restored; no torch.
 
-    Raises RefusedError if the file is missing, damaged, or holds anything else.
+    Raises RefusedError if the file is missing, damaged, or has anything else.
     """
     import numpy as np
 
@@ -151,9 +151,9 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def scales_of(path: Path, entries: Mapping[str, Entry]) -> dict[str, str]:
-    """The weights of a byte each in a file of safetensors, and the names of their scales.
+    """Return the byte weights in a safetensors file, with the names of their scales.
 
-    Raises RefusedError where these do not fit.
+    Raises RefusedError if the scales do not fit.
     """
     found = {}
     for name, entry in entries.items():
@@ -175,10 +175,9 @@ def save_weights(
 ) -> str:
     """Write `tensors` by name, the statistics as float32 and the rest as `dtype`, a float type.
 
-    Those that `small` names become a byte a number (`quantised.py`). Which levels the networks of
-    a card with several are for is written along. The same tensors give the same bytes. Returns the
-    SHA-256 of the file. Raises RefusedError for a number that is not finite, or too large for
-    `dtype`.
+    Those named in `small` are stored as bytes (`quantised.py`). For a card with several networks,
+    the bands of levels are stored too. The same tensors give the same bytes. Returns the SHA-256 of
+    the file. Raises RefusedError for a number that is not finite, or too large for `dtype`.
     """
     import torch
     from safetensors.torch import save
@@ -198,7 +197,7 @@ def save_weights(
 
 
 def notes(card: ModelCard) -> dict[str, str]:
-    """What a file of weights says of a card: what decides the meaning of its numbers."""
+    """Return the file notes for a card: its settings that decide the meaning of the weights."""
     if card.bands:
         return {CASCADE: canonical_json(plain(card.bands))}
     found = {".".join(key): value for key in MEANING if (value := meaning(card, key))}
@@ -206,13 +205,13 @@ def notes(card: ModelCard) -> dict[str, str]:
 
 
 def meaning(card: ModelCard, key: tuple[str, str]) -> str | None:
-    """What a card says at a key of `MEANING`; None where it has no such table, or leaves it out."""
+    """Return a card's value for a key of `MEANING`; None if it has no such table or value."""
     value = getattr(getattr(card, key[0]), key[1], None)
     return None if value is None else str(value)
 
 
 def prefixes(card: ModelCard) -> tuple[str, ...]:
-    """How the names of the tensors of each of the card's networks begin."""
+    """Return the prefix of the tensors' names for each of the card's networks."""
     if card.bands:
         return tuple(f"{BANDS}{number}." for number in range(len(card.bands)))
     return ("", COARSE)[: len(card.networks)]

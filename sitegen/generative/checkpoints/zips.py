@@ -1,8 +1,8 @@
-"""The published checkpoints and their relatives: zip files of `torch.save`, read without torch.
+"""The published checkpoints and related ones: zip files of `torch.save`, read without torch.
 
 The pickle is read as data (`pickles.py`), the zip's checksums are verified, and tensors are read in
-parts, kept only if they are asked for. Memory does not grow with the file. Three layouts are known.
-"published": `model`, `ema` and `step` of the paper's own code. "state dict": nothing but named
+parts, which are kept only on request. Memory does not grow with the file. Three layouts are
+supported. "published": `model`, `ema` and `step` of the paper's own code. "state dict": only named
 tensors, as improved-diffusion and guided-diffusion save them. "spectral": `ema_state_dict`,
 `schedule` and `step` of IHDM-spectral.
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 ArchiveLayout = Literal["published", "state dict", "spectral"]
 
 Numbers = dict[Any, bytearray]
-"""The bytes of stored tensors, little-endian; empty where they are wanted and not read yet."""
+"""Bytes of stored tensors, little-endian; an empty value is a request to read them."""
 
 _CHUNK = 1 << 20
 _WORD_BYTES = 64
@@ -48,11 +48,11 @@ _WORD_BYTES = 64
 
 @dataclass(frozen=True)
 class Published:
-    """What a checkpoint holds: the weights by name (without `module.`), and their averages.
+    """The content of a checkpoint: the weights by name (without `module.`), and their averages.
 
-    Only of the layout "published" the averages stand apart, an unnamed list in the order of the
-    parameters, with the `decay` and number of `updates` of the average; of "spectral" they are the
-    weights, and `sigmas` is the blur that lies in the file.
+    Only in the layout "published" are the averages separate: an unnamed list in the order of the
+    parameters, with the `decay` and number of `updates` of the average. In "spectral" the weights
+    are averages, and `sigmas` is the blur in the file.
     """
 
     layout: ArchiveLayout
@@ -65,7 +65,7 @@ class Published:
 
     @property
     def tensors(self) -> tuple[StoredTensor, ...]:
-        """All that a model could be made of."""
+        """All tensors that a model could use."""
         return *self.weights.values(), *(self.averages or ())
 
     @cached_property
@@ -77,7 +77,7 @@ class Published:
         return None if self.sigmas is None else BlurSchedule(self.sigmas)
 
     def checked(self, path: Path) -> Self:
-        """The same, if its schedule can be one; RefusedError, naming `path`, if not."""
+        """Return self if the schedule is valid. Raises RefusedError, with `path`, if not."""
         try:
             _ = self.schedule
         except (ConfigError, OverflowError) as error:
@@ -86,7 +86,7 @@ class Published:
 
 
 class _HashedFile(io.FileIO):
-    """A file that is hashed, once that is begun, while it is read from start to end."""
+    """A file that is hashed, once `begin` is called, while it is read from start to end."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -97,7 +97,7 @@ class _HashedFile(io.FileIO):
         self._begun = True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as any file does."""
+        """Read like any file."""
         start = self.tell()
         if self._begun and self._hashed < start:
             self.seek(self._hashed)
@@ -134,7 +134,7 @@ class Archive:
             raise RefusedError(f"{path}: written on a big-endian machine, which is not supported")
 
     def _small(self, name: str, most: int) -> bytes | None:
-        """Read an entry of at most that size; None if there is none of that name."""
+        """Return an entry of at most `most` bytes; None if there is no such entry."""
         info = self._zip.NameToInfo.get(f"{self._root}{name}")
         if info is None:
             return None
@@ -144,7 +144,7 @@ class Archive:
             return self._zip.read(info)
 
     def contents(self) -> Published:
-        """Return what its pickle describes; no tensor is read but that of a schedule."""
+        """Return the content of the pickle; no tensor is read except a schedule's."""
         try:
             value = read_pickle(self._small("data.pkl", PICKLE_BYTES) or b"")
         except ForbiddenError as error:
@@ -160,15 +160,15 @@ class Archive:
         if {"state", "param_groups"} <= value.keys():
             raise RefusedError(
                 f"{self.path}: the state of an optimizer, not a model; give the model*.pt or, "
-                "better, the ema_*.pt beside it"
+                "better, the ema_*.pt next to it"
             )
         return _published(self.path, value)
 
     def scan(self, known: Published, numbers: Numbers) -> tuple[str, frozenset[StoredTensor]]:
-        """Read all of the file once, and check that every tensor is there, and every checksum.
+        """Read the whole file once, and check that every tensor is present, and every checksum.
 
         Returns the SHA-256 of the file and the tensors with numbers that are not finite. Fills in
-        the `numbers` that are wanted. Holds a part of a tensor at a time, beside those numbers.
+        the requested `numbers`. Besides those, one part of a tensor is in memory at a time.
         """
         tensors = self._by_entry(known.tensors)
         wanted = self._by_entry(tensor for tensor, data in numbers.items() if not data)
@@ -187,7 +187,7 @@ class Archive:
             return self._file.digest(), frozenset(broken)
 
     def read(self, numbers: Numbers) -> None:
-        """Fill in the numbers that are wanted; each entry is read once."""
+        """Fill in the requested numbers; each entry is read once."""
         wanted = self._by_entry(tensor for tensor, data in numbers.items() if not data)
         for name, tensors in wanted.items():
             takes = [_Kept.of(numbers, tensor) for tensor in tensors]
@@ -202,7 +202,7 @@ class Archive:
         return found
 
     def _parts(self, info: zipfile.ZipInfo) -> Iterator[tuple[int, bytes]]:
-        """Read an entry part by part, each with its place; its checksum is compared at the end."""
+        """Yield an entry in parts, each with its offset, and check the checksum at the end."""
         start = 0
         try:
             with _damage(self.path), self._zip.open(info) as entry:
@@ -229,26 +229,26 @@ class Archive:
         name = f"{self._root}data/{storage.key}"
         info = self._zip.NameToInfo.get(name)
         if info is None or info.file_size != storage.bytes:
-            raise _damaged(self.path, f"{name[:100]} is missing or not of the size told")
+            raise _damaged(self.path, f"{name[:100]} is missing or has the wrong size")
         return info
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """The bytes of a tensor that are kept while its storage is read."""
+    """The bytes of a tensor, collected while its storage is read."""
 
     first: int
     data: bytearray
 
     @classmethod
     def of(cls, numbers: Numbers, tensor: StoredTensor) -> "_Kept":
-        """Make room for a tensor among the numbers."""
+        """Allocate memory for a tensor among the numbers."""
         first, end = _span(tensor)
         numbers[tensor] = bytearray(end - first)
         return cls(first, numbers[tensor])
 
     def take(self, start: int, part: bytes) -> None:
-        """Copy what a part of the storage holds of the tensor."""
+        """Copy the tensor's part of a part of the storage."""
         begin, end = max(self.first, start), min(self.first + len(self.data), start + len(part))
         if begin < end:
             view = memoryview(part)[begin - start : end - start]
@@ -256,9 +256,9 @@ class _Kept:
 
 
 class _Finiteness:
-    """Which tensors of one storage and type hold numbers that are not finite.
+    """Finds tensors of one storage and type with numbers that are not finite.
 
-    The numbers are looked at once, even if many tensors share them.
+    Numbers are checked once, even if many tensors share them.
     """
 
     def __init__(self, dtype: str, tensors: Sequence[StoredTensor]) -> None:
@@ -270,7 +270,7 @@ class _Finiteness:
         self._broken = np.zeros(len(tensors), bool)
 
     def take(self, start: int, part: bytes) -> None:
-        """Look at a part of the storage."""
+        """Check a part of the storage."""
         import numpy as np
 
         if not len(places := not_finite(self._dtype, part)):
@@ -293,7 +293,7 @@ def _checks(tensors: Sequence[StoredTensor]) -> list[_Finiteness]:
 
 
 def _span(tensor: StoredTensor) -> tuple[int, int]:
-    """Return the bytes of a tensor in those of its storage: the first, and the end."""
+    """Return the range of a tensor's bytes in its storage."""
     width = DTYPES[tensor.dtype]
     return tensor.offset * width, (tensor.offset + tensor.count) * width
 
@@ -323,7 +323,7 @@ def _damage(path: Path) -> Iterator[None]:
 
 
 def _check_entries(path: Path, zipped: zipfile.ZipFile) -> str:
-    """Return the folder inside the zip that holds everything; odd zips are refused."""
+    """Return the top folder in the zip. Raises RefusedError for unusual zips."""
     pickles = [info for info in zipped.infolist() if info.filename.endswith("/data.pkl")]
     if len(pickles) != 1 or pickles[0].filename.count("/") != 1:
         raise _damaged(path, f"a zip with {len(pickles)} data.pkl inside; torch.save writes one")
@@ -363,7 +363,7 @@ def _step(value: Mapping[Any, Any]) -> int | None:
 
 
 def _named(path: Path, weights: Mapping[Any, Any]) -> dict[str, StoredTensor]:
-    """The state dict, without the prefix that DataParallel puts before every name."""
+    """Return the state dict, without the prefix that DataParallel adds to names."""
     for name, tensor in weights.items():
         if not isinstance(name, str) or not isinstance(tensor, StoredTensor):
             raise RefusedError(
@@ -380,7 +380,7 @@ def _averages(path: Path, ema: object) -> dict[str, Any]:
     if not isinstance(ema, dict) or not isinstance(tensors, list | tuple):
         raise RefusedError(f"{path}: its ema has no list shadow_params, as published ones have")
     if not all(isinstance(tensor, StoredTensor) for tensor in tensors):
-        raise RefusedError(f"{path}: its ema.shadow_params holds what is not a tensor")
+        raise RefusedError(f"{path}: its ema.shadow_params has an item that is not a tensor")
     decay, updates = ema.get("decay"), ema.get("num_updates")
     if isinstance(decay, int | float) and not 0 <= decay <= 1:
         raise RefusedError(f"{path}: the decay of its ema is not from 0 to 1")

@@ -1,4 +1,4 @@
 """Training images, data sets, and the prior of flat states that sampling starts from.
 
-They know cards and the heat equation, and no network.
+These modules use cards and the heat equation, but no network.
 """

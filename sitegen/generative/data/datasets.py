@@ -101,7 +101,7 @@ def read_idx(path: Path) -> Images:
 
 
 def _read_idx(path: Path, file: IO[bytes], size: int | None, most: int) -> Images:
-    """Read the images from an open file of `size` bytes, None where that is not known.
+    """Read the images from an open file of `size` bytes (None if unknown).
 
     No more than `most` bytes are unpacked.
     """
@@ -117,7 +117,7 @@ def _read_idx(path: Path, file: IO[bytes], size: int | None, most: int) -> Image
     while filled < wanted and (piece := file.read(min(_PIECE, wanted - filled))):
         pixels[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
         filled += len(piece)
-    if file.read(1):  # the end, where the checksum of a gzipped file is verified
+    if file.read(1):  # at the end, a gzipped file's checksum is verified
         raise _wrong_length(path, f"more than {wanted}", shape)
     if filled < wanted:
         raise _wrong_length(path, f"{filled}", shape)
@@ -180,7 +180,7 @@ def _read_batch(path: Path) -> Images:
 
 
 def _pixels(array: object) -> Images:
-    """Return the images of an array that a pickle describes. PickleError unless they are that."""
+    """Return the images of an array in a pickle. Raises PickleError for any other array."""
     if not isinstance(array, NumpyArray):
         raise PickleError("its data are not an array")
     if not isinstance(array.dtype, NumpyType) or array.dtype.code != "u1":
@@ -194,5 +194,5 @@ def _pixels(array: object) -> Images:
     if not isinstance(data, bytes | memoryview) or len(data) % width or not len(data):
         raise PickleError(f"its data are not rows of {width} bytes")
     if array.is_fortran is not False or array.shape != (len(data) // width, width):
-        raise PickleError("its data have another shape than images of 32×32 pixels in colour")
+        raise PickleError("its data do not have the shape of colour images of 32×32 pixels")
     return np.frombuffer(data, np.uint8).reshape(-1, *_CIFAR_SHAPE)

@@ -24,12 +24,12 @@ RawImage = NDArray[np.uint8]
 Choice = Callable[[int], Sequence[int]]
 
 EXAMPLE_NAME = "example.png"
-"""A picture of the data, beside the card that names it."""
+"""File name of an example image, stored next to its card."""
 SMALLEST = 4
-"""Pixels a side that an image must have."""
+"""Minimum side of an image in pixels."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
-"""All that is ever opened, whatever a file is called: other decoders may start a program."""
+"""Supported formats; decoders of other formats may start a program."""
 LARGEST_PIXELS = 50_000_000
 """Maximum pixels of a picture, which take about 500 MB while it is read."""
 DAMAGE = (
@@ -46,15 +46,15 @@ def read_images(
     channels: int | None = None,
     choose: Choice | None = None,
 ) -> Images:
-    """Images (N, C, H, W) uint8, N at least 1 and H = W, from a file or folder.
+    """Return images (N, C, H, W) uint8, with N at least 1 and H = W, from a file or folder.
 
-    `path` is an MNIST-format file, a folder that holds `train-images-idx3-ubyte` (also gzipped) or
-    CIFAR's batches as torchvision keeps them, or a folder of square pictures, searched below, too.
-    `image_size` scales images of another size (their middle square). Images have one channel when
-    none has colour; `channels` = 3 makes grey images colour ones. Only those images are taken, and
-    of a folder of pictures read, whose places `choose` gives, told how many there are.
+    `path` is an MNIST-format file, a folder with `train-images-idx3-ubyte` (or its .gz) or CIFAR's
+    batches as torchvision keeps them, or a folder of square pictures, searched recursively.
+    `image_size` scales the middle square of images of another size. Images have one channel if none
+    has colour; `channels` = 3 converts grey images to colour. `choose` is called with the number of
+    images and returns the indices of those to use; only these pictures of a folder are read.
 
-    Raises RefusedError when nothing usable is there, or an image does not fit the others.
+    Raises RefusedError if nothing usable is there, or an image does not fit the others.
     """
     images = _read(path, image_size, choose)
     count, own, height, width = images.shape
@@ -70,7 +70,7 @@ def read_images(
 
 
 def require_enough(images: Images, where: Path | str) -> None:
-    """Refuse images (N, C, H, W) that nothing can be learnt from: one alone, or tiny ones."""
+    """Raise RefusedError for images (N, C, H, W) that are too few or too small for training."""
     count, side = len(images), images.shape[-1]
     if count < 2:
         raise RefusedError(f"{where}: holds one image; a model learns from hundreds at least")
@@ -81,16 +81,17 @@ def require_enough(images: Images, where: Path | str) -> None:
 
 
 def as_png(image: RawImage) -> bytes:
-    """One image (C, H, W), uint8 with 1 or 3 channels, as the bytes of a PNG."""
+    """Return an image (C, H, W), uint8 with 1 or 3 channels, as PNG."""
     file = io.BytesIO()
     Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(file, "PNG")
     return file.getvalue()
 
 
 def image_side(path: Path) -> int | None:
-    """The side in pixels of the images in a file or folder; None unless all are squares of one.
+    """Return the side in pixels of the images in a file or folder; None unless all are equal
+    squares.
 
-    Of pictures only the headers are read. Raises RefusedError as `read_images` does.
+    Only the headers of pictures are read. Raises RefusedError as `read_images` does.
     """
     dataset = find_dataset(path)
     files = find_pictures(path) if dataset is None else []
@@ -129,7 +130,7 @@ def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) 
             other = "" if height != width else f", the first image {width}×{height}"
             raise RefusedError(
                 f"{file}: is {size} pixels{other}; use squares of one "
-                "size, or say to which size to scale their middle squares (--image-size)"
+                "size, or scale their middle squares with --image-size"
             )
     return _stacked(pictures)
 
@@ -142,7 +143,7 @@ def _nothing(folder: Path) -> RefusedError:
 
 
 def _stacked(pictures: list[RawImage]) -> Images:
-    """Pictures (H, W) or (H, W, 3) of one size as (N, C, H, W); C is 1 where all are grey."""
+    """Stack pictures (H, W) or (H, W, 3) of one size to (N, C, H, W); C is 1 if all are grey."""
     if all(picture.ndim == 2 for picture in pictures):
         return np.stack(pictures)[:, None]
     colour = [
@@ -153,14 +154,14 @@ def _stacked(pictures: list[RawImage]) -> Images:
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and below, sorted; hidden files and folders do not count."""
+    """Return the pictures in a folder and below, sorted, without hidden files and folders."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     files = [path for path in found if path.is_file()]
     return sorted(path for path in files if "/." not in f"/{path.relative_to(folder).as_posix()}")
 
 
 def _picture_size(file: Path) -> tuple[int, int]:
-    """Height and width of a picture as it is stored, from its header alone."""
+    """Return height and width of a picture as stored, from its header."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -179,7 +180,7 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd but readable files; what is not readable raises
+            warnings.simplefilter("ignore")  # unusual but readable files; unreadable ones raise
             source = file if data is None else io.BytesIO(data)
             with Image.open(source, formats=FORMATS) as opened:
                 _require_few_pixels(opened)
@@ -202,20 +203,20 @@ def _require_few_pixels(picture: Image.Image) -> None:
 
 
 def scaled(picture: RawImage, image_size: int | None) -> RawImage:
-    """The middle square of a picture at another size; the picture itself without `image_size`."""
+    """Return the middle square of a picture, scaled; the whole picture without `image_size`."""
     height, width = picture.shape[:2]
     if image_size is None or (height, width) == (image_size, image_size):
         return picture
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = Image.fromarray(picture[top : top + side, left : left + side])
-    # Whole blocks are averaged exactly; other sizes take a filter that is good both ways.
+    # Average whole blocks exactly; use a general filter for other ratios.
     method = Image.Resampling.BICUBIC if side % image_size else Image.Resampling.BOX
     return np.asarray(square.resize((image_size, image_size), method))
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """The picture in mode L or RGB."""
+    """Return the picture in mode L or RGB."""
     if picture.mode.startswith("I;16"):
         sixteen = np.asarray(picture).astype(np.uint32)
         return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8))

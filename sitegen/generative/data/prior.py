@@ -1,8 +1,8 @@
-"""The prior p(u_K): blurred training images, kept in a small bank so that no data are needed.
+"""The prior p(u_K): blurred training images, stored as a small bank to make data unnecessary.
 
-At the flattest level only the lowest cosines are left of an image, so the bank keeps a few
-coefficients of each. The file, `prior.safetensors`, holds them as float32 (count, C, low, low), and
-in its header what the images were, sharp: the mean power in each ring of their spectrum.
+At the flattest level only the lowest cosines of an image remain, so the bank keeps a few
+coefficients of each. The file, `prior.safetensors`, has them as float32 (count, C, low, low). Its
+header has the mean power in each ring of the sharp images' spectrum.
 """
 
 import json
@@ -27,25 +27,24 @@ from sitegen.generative.process.noise import Purpose, generator, normal
 
 PRIOR_NAME = "prior.safetensors"
 PRIOR_IMAGES = 4000
-"""Maximum images that a bank is made of, in training and in `sitegen add`.
+"""Maximum number of images in a bank, in training and in `sitegen add`.
 
 The feature FID of samples of `models/faces` was 14.8 with 1,000 and 9.8 with one for each sample.
 """
 TOLERANCE = 1e-5
-"""How far a state that is rebuilt from the bank may be from the blurred image, at most."""
+"""Maximum difference between a state rebuilt from the bank and the blurred image."""
 
 _COEFFICIENTS = "coefficients"
 _CHUNK = 256
-_LARGEST = 1e300  # an integer may be no float
+_LARGEST = 1e300  # an integer may exceed all floats
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
     """A bank of flat states u_K: their low cosine coefficients (count, C, low, low), float32.
 
-    `sigma` is the blur in pixels that they have seen, `data` the name of what they were made of;
-    `power` is the mean power of each ring of `heat.py` before the blur, empty where the bank
-    was made without it.
+    `sigma` is their blur in pixels, `data` the name of their source; `power` is the mean power of
+    each ring of `heat.py` before the blur, empty for banks made without it.
     """
 
     coefficients: Tensor
@@ -59,25 +58,25 @@ class Prior:
 
     @property
     def is_grey(self) -> bool:
-        """Whether the states have three channels that are all the same."""
+        """Return whether the states have three identical channels."""
         first = self.coefficients[:, :1]
         return self.coefficients.shape[1] == 3 and bool((self.coefficients == first).all())
 
     def states(self, indices: Sequence[int]) -> Tensor:
-        """The states (N, C, H, W) float32 at these places of the bank."""
+        """Return the states (N, C, H, W) float32 at these indices of the bank."""
         low = self.coefficients.shape[-1]
         basis = cosine_basis(self.image_size, torch.float32, torch.device("cpu"))[:low]
         return basis.T @ self.coefficients[list(indices)] @ basis
 
     def choose(self, seed: int, samples: Sequence[int]) -> list[int]:
-        """Where in the bank each sample starts from: it depends on seed and sample only."""
+        """Return the bank index of each sample's start; it depends on seed and sample only."""
         draws = (generator(seed, Purpose.INITIAL_STATE, sample) for sample in samples)
         return [int(draw.integers(len(self))) for draw in draws]
 
     def initial_states(self, seed: int, samples: Sequence[int], prior_noise: float = 0.0) -> Tensor:
-        """u_K (N, C, H, W) float32 of some samples, counted from 0.
+        """Return u_K (N, C, H, W) float32 of the given samples, counted from 0.
 
-        `prior_noise` is the standard deviation of noise added to them, none unless asked for.
+        `prior_noise` is the standard deviation of added noise.
         """
         states = self.states(self.choose(seed, samples))
         if prior_noise == 0:
@@ -90,7 +89,7 @@ class Prior:
         about: dict[str, Any] = {"power": list(self.power)} if self.power else {}
         about |= {name: getattr(self, name) for name in ("image_size", "sigma", "data")}
         text = json.dumps({"count": len(self), **about}, sort_keys=True)
-        # One key only: safetensors writes several in an order that changes.
+        # Use a single key: safetensors writes several in a changing order.
         write_atomic(path, save({_COEFFICIENTS: self.coefficients.contiguous()}, {"prior": text}))
         return sha256(path)
 
@@ -98,12 +97,12 @@ class Prior:
 def make_prior(
     images: NDArray[np.uint8], card: ModelCard, count: int, data: str = "", seed: int = 0
 ) -> Prior:
-    """A bank of `count` of the `images` (N, C, H, W) uint8, dissipated to the card's level K.
+    """Make a bank of `count` of the `images` (N, C, H, W) uint8, dissipated to the card's level K.
 
-    Takes all images if there are fewer. Which ones depends on `seed` alone. Where the noise of a
-    state stays in the next, the flattest has some, too, in the cosines that are kept: a network
-    that knows only noisy states makes too little of what is rare out of others. Raises
-    RefusedError for images of another shape than the card's, or none.
+    Takes all images if there are fewer. The choice depends on `seed` alone. If the noise of a state
+    stays in the next, noise is also added to the kept cosines of the flattest: a network that was
+    trained on noisy states makes fewer rare samples from clean ones. Raises RefusedError for images
+    of another shape than the card's, or an empty array.
     """
     if images.ndim != 4 or tuple(images.shape[1:]) != card.shape or not len(images):
         raise RefusedError(f"images of shape {images.shape} do not fit the card's {card.shape}")
@@ -121,13 +120,13 @@ def make_prior(
     if card.keeps_noise:
         noise = normal(seed, Purpose.PRIOR_NOISE, chosen, 0, tuple(few.shape[1:]))
         few += card.training_noise_std * noise
-    # To six digits, so that the bank is the same bytes on every machine.
+    # Round to six digits, so that the bank has the same bytes on every machine.
     rounded = tuple(float(f"{value:.6g}") for value in (power / len(chosen)).tolist())
     return Prior(few, card.image_size, sigma, data, rounded)
 
 
 def draw_places(images: int, count: int, seed: int = 0) -> list[int]:
-    """Which of so many images a bank of `count` is made of, rising: all where there are fewer."""
+    """Return the indices, in ascending order, of the images in a bank of `count`; at most all."""
     draw = generator(seed, Purpose.INITIAL_STATE)
     return sorted(draw.permutation(images)[:count].tolist())
 
@@ -154,18 +153,18 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
 
 
 def _power(path: Path, about: dict[str, Any]) -> tuple[float, ...]:
-    """The power that a bank's header tells; none in one that was made before there was any."""
+    """Return the power from a bank's header; empty for banks made without it."""
     power = about.get("power", [])
     good = isinstance(power, list) and len(power) in (0, rings(int(about["image_size"])))
     if not good or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
-        raise RefusedError(f"{path}: not a prior: the power of its images is none")
+        raise RefusedError(f"{path}: not a prior: the power of its images is invalid")
     return tuple(map(float, power))
 
 
 def _how_many(coefficients: Tensor) -> int:
-    """How many cosines a side are enough, so that no pixel is off by more than `TOLERANCE`.
+    """Return the number of cosines per side for which no pixel is off by more than `TOLERANCE`.
 
-    A pixel is off by at most the sum of the sizes of the coefficients left out, times 2/side.
+    A pixel is off by at most the sum of the sizes of the omitted coefficients, times 2/side.
     """
     side = coefficients.shape[-1]
     sizes = coefficients.double().abs()
@@ -176,18 +175,20 @@ def _how_many(coefficients: Tensor) -> int:
 
 
 def _about(path: Path, header: Header, card: ModelCard) -> dict[str, Any]:
-    """What the bank's header says of it, checked against the card."""
+    """Return the bank's header, checked against the card."""
     entry = header.entries.get(_COEFFICIENTS)
     try:
         about = json.loads(header.metadata["prior"])
         sigma, size = float(about["sigma"]), int(about["image_size"])
     except (KeyError, ValueError, TypeError, RecursionError, OverflowError):
-        raise RefusedError(f"{path}: not a prior: it does not say what it was made for") from None
+        raise RefusedError(f"{path}: not a prior: it has no header with its settings") from None
     if entry is None or len(header.entries) != 1 or entry.dtype != "F32" or len(entry.shape) != 4:
         raise RefusedError(f"{path}: not a prior: it must hold coefficients (count, C, n, n)")
     count, channels, rows, columns = entry.shape
     if count < 1 or not 1 <= rows == columns <= size:
-        raise RefusedError(f"{path}: not a prior: its coefficients have an odd shape {entry.shape}")
+        raise RefusedError(
+            f"{path}: not a prior: its coefficients have an unexpected shape {entry.shape}"
+        )
     wanted = card.schedule[card.levels]
     if (size, channels) != (card.image_size, card.channels) or not isfinite(sigma):
         raise RefusedError(

@@ -1,5 +1,5 @@
-"""Bounded readers for files from other people: zip directories, NumPy arrays, pickles, gzip.
+"""Bounded readers for untrusted files: zip directories, NumPy arrays, pickles, gzip.
 
 Every reader checks sizes before it allocates memory, accepts numbers only, and runs no code of the
-file. Checkpoints, datasets and recordings are read with these; each raises RefusedError.
+file. They read checkpoints, data sets and recordings; each raises RefusedError.
 """

@@ -175,7 +175,8 @@ class ArrayFile:
 
 @contextlib.contextmanager
 def open_arrays(path: Path, bounds: ArrayBounds | None = None) -> Iterator[ArrayFile]:
-    """Open a `.npy` or `.npz`, told apart by its first bytes, and check the headers of its arrays.
+    """Open a `.npy` or `.npz` and check the headers of its arrays; the first bytes decide the
+    format.
 
     Raises RefusedError for a file that is missing, damaged, too large or not of these formats.
     """
@@ -209,7 +210,7 @@ def damage(path: Path) -> Iterator[None]:
 
 
 def _info(name: str, stream: IO[bytes], size: int, bounds: ArrayBounds) -> ArrayInfo:
-    """Read the header of an array in a member of `size` bytes. ValueError if it is wrong."""
+    """Read the header of an array in a member of `size` bytes. Raises ValueError if it is wrong."""
     name = name.removesuffix(SUFFIX)[:100] or "its array"
     start = stream.read(8)
     if start[:6] != NPY or start[6:] not in (b"\1\0", b"\2\0", b"\3\0"):
@@ -223,7 +224,7 @@ def _info(name: str, stream: IO[bytes], size: int, bounds: ArrayBounds) -> Array
     if match is None:
         if "'O'" in text or "|O" in text:
             raise ValueError(f"{name} holds Python objects, which may run code; save {_NUMBERS}")
-        raise ValueError(f"{name} has a header that is not understood; save {_NUMBERS}")
+        raise ValueError(f"{name} has an unsupported header; save {_NUMBERS}")
     axes = re.findall(r"\d+", match["shape"])
     if len(axes) > bounds.axes or any(len(axis) > 18 for axis in axes):
         raise ValueError(f"{name} has an absurd shape")

@@ -1,10 +1,10 @@
-"""Reading a pickle as data, without Python's `pickle`.
+"""Reading of a pickle as data, without Python's `pickle`.
 
 A `.pth` and a batch of CIFAR use few of pickle's instructions: dicts, lists, numbers, texts, bytes,
-and calls of a handful of constructors. `read_pickle` knows these instructions and no others. A call
-never reaches a function that the file names: the name is looked up in the `Vocabulary` of the
-caller, whose functions build inert records. Memory and time grow with the length of the pickle
-only: bytes stay where they are in it, and no record is copied, hashed or printed whole.
+and calls of a handful of constructors. `read_pickle` supports only these. A call never reaches a
+function named in the file: the name is looked up in the caller's `Vocabulary`, with functions that
+build inert records. Memory and time grow only with the length of the pickle: bytes are not copied
+out of it, and no record is copied, hashed or printed as a whole.
 """
 
 import struct
@@ -15,15 +15,15 @@ from typing import Any
 NAME_LENGTH = 1_000
 """Maximum characters in the name of a function, a tensor, or a storage."""
 _ARGUMENTS = 16
-"""Maximum arguments of a call; the constructors that are known take up to six."""
+"""Maximum arguments of a call; the supported constructors take up to six."""
 _LARGEST_KEY = 1 << 60
-"""Bound on numbers that are keys of dicts: larger ones can be chosen so that all hashes collide."""
+"""Bound on numeric keys of dicts: larger ones can be chosen so that all hashes collide."""
 _SHORT = 255
-"""Bytes up to which a text that stands for bytes is encoded at once."""
+"""Maximum bytes of an encoded text that is decoded to bytes at once."""
 
 
 class PickleError(ValueError):
-    """The bytes are not a pickle that this reader understands."""
+    """The bytes are not a pickle that this reader supports."""
 
 
 class ForbiddenError(PickleError):
@@ -35,13 +35,13 @@ class Vocabulary:
     """Names that a pickle may use, and its maximum sizes.
 
     writer: the program that writes such pickles, for messages
-    kind: such a file, for messages
-    calls: functions by the name that the pickle has for them
-    names: what may be named, but not called
-    persistent: makes a record of a persistent id; None where there are none
-    bytes: of the pickle
-    operations: instructions, which also limits the memo
-    nesting: lists, dicts and tuples that are begun inside each other
+    kind: the kind of file, for messages
+    calls: functions by their name in the pickle
+    names: globals that may be named, but not called
+    persistent: makes a record of a persistent id; None if these are not allowed
+    bytes: length of the pickle
+    operations: number of instructions, which also limits the memo
+    nesting: depth of unfinished lists, dicts and tuples
     """
 
     writer: str
@@ -71,7 +71,7 @@ class NumpyType:
 
 @dataclass(eq=False)
 class NumpyArray:
-    """An array of NumPy as the pickle describes it; nothing of it is checked."""
+    """A NumPy array as the pickle describes it, unchecked."""
 
     shape: object = None
     dtype: object = None
@@ -81,7 +81,7 @@ class NumpyArray:
 
 @dataclass(frozen=True)
 class EncodedText:
-    """Bytes that are written as a text of Latin-1, as Python 3 does for old protocols."""
+    """Bytes written as a Latin-1 text, as Python 3 does for old protocols."""
 
     text: str
 
@@ -117,10 +117,10 @@ class _Machine:
 
 
 def read_pickle(data: bytes, words: Vocabulary) -> object:
-    """Return the value that a pickle holds, in plain Python values and records.
+    """Return the value of a pickle, in plain Python values and records.
 
-    Raises ForbiddenError for a global that is not allowed and PickleError for anything else that
-    is not understood. No code of the file, or named by it, is run.
+    Raises ForbiddenError for a global that is not allowed and PickleError for any other unsupported
+    content. No code in the file, or named by it, is run.
     """
     if len(data) > words.bytes:
         raise PickleError(f"the pickle inside is longer than {words.bytes >> 20} MiB")
@@ -149,7 +149,7 @@ def _run(machine: _Machine) -> object:
 
 
 def _unknown(code: int, words: Vocabulary) -> PickleError:
-    import pickletools  # which only messages need
+    import pickletools  # only needed for messages
 
     names = {opcode.code: opcode.name for opcode in pickletools.opcodes}
     name = names.get(chr(code), f"instruction {code}")
@@ -189,7 +189,7 @@ def _protocol(machine: _Machine, argument: int) -> None:
 def _stack_global(machine: _Machine, _argument: None) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     if not isinstance(name, str) or not isinstance(module, str):
-        raise PickleError("the pickle inside names a global by what is not a text")
+        raise PickleError("the pickle inside names a global by a value that is not text")
     _push_name(machine, f"{module[:NAME_LENGTH]}.{name[:NAME_LENGTH]}")
 
 
@@ -197,7 +197,7 @@ def _push_name(machine: _Machine, name: str) -> None:
     words = machine.words
     if name not in words.calls and name not in words.names:
         raise ForbiddenError(
-            f"it asks for {name[:100]}, which no {words.kind} needs; nothing of it was run"
+            f"it names {name[:100]}, which no {words.kind} needs; nothing of it was run"
         )
     machine.stack.append(Name(name))
 
@@ -205,7 +205,7 @@ def _push_name(machine: _Machine, name: str) -> None:
 def _reduce(machine: _Machine, _argument: None) -> None:
     arguments, called = machine.stack.pop(), machine.stack.pop()
     if not isinstance(called, Name) or called.name not in machine.words.calls:
-        raise PickleError("the pickle inside calls what cannot be called")
+        raise PickleError("the pickle inside calls a value that is not callable")
     if type(arguments) is not tuple or len(arguments) > _ARGUMENTS:
         raise PickleError(f"the pickle inside makes no sense (the arguments of {called.name})")
     machine.stack.append(machine.words.calls[called.name](*arguments))
@@ -222,8 +222,8 @@ def _build(machine: _Machine, _argument: None) -> None:
         if type(state) is not tuple or state[1] not in ("<", ">", "|", "="):
             raise PickleError("the pickle inside has a type of NumPy with an odd byte order")
         target.order = ">" if state[1] == ">" else "<"
-    elif not isinstance(target, dict):  # state dicts carry version numbers of modules: not needed
-        raise PickleError("the pickle inside sets the state of what has none")
+    elif not isinstance(target, dict):  # module version numbers in a state dict are not needed
+        raise PickleError("the pickle inside sets the state of a value without one")
 
 
 def _persistent(machine: _Machine, _argument: None) -> None:
@@ -237,13 +237,15 @@ def _set_items(machine: _Machine, items: list[Any]) -> None:
     for key, value in zip(items[::2], items[1::2], strict=True):
         good = isinstance(key, str | bytes) or (isinstance(key, int) and abs(key) < _LARGEST_KEY)
         if type(target) is not dict or not good:
-            raise PickleError("the pickle inside fills what is not a dict, or under odd keys")
+            raise PickleError(
+                "the pickle inside fills a value that is not a dict, or uses odd keys"
+            )
         target[key] = value
 
 
 def _extend(machine: _Machine, items: list[Any]) -> None:
     if type(machine.stack[-1]) is not list:
-        raise PickleError("the pickle inside appends to what is not a list")
+        raise PickleError("the pickle inside appends to a value that is not a list")
     machine.stack[-1].extend(items)
 
 
@@ -279,7 +281,7 @@ _Act = Callable[[_Machine, Any], None]
 _STOP = ord(".")
 _INSTRUCTIONS: Mapping[int, tuple[_Read, _Act]] = {
     0x80: (_u1, _protocol),
-    0x95: (_u8, lambda *_: None),  # FRAME: its length does not matter, since all is in memory
+    0x95: (_u8, lambda *_: None),  # FRAME: its length does not matter in memory
     ord("N"): (None, lambda machine, _: _push(machine, None)),
     0x88: (None, lambda machine, _: _push(machine, True)),
     0x89: (None, lambda machine, _: _push(machine, False)),
@@ -294,7 +296,7 @@ _INSTRUCTIONS: Mapping[int, tuple[_Read, _Act]] = {
     ord("X"): (_text(_u4), _push),
     0x8C: (_text(_u1), _push),
     0x8D: (_text(_u8), _push),
-    ord("U"): (_text(_u1, "latin1"), _push),  # strings of Python 2
+    ord("U"): (_text(_u1, "latin1"), _push),  # Python 2 strings
     ord("T"): (_view(_i4), _push),
     ord("C"): (lambda machine: bytes(machine.take(_u1(machine))), _push),
     ord("B"): (_view(_u4), _push),
@@ -325,7 +327,7 @@ _INSTRUCTIONS: Mapping[int, tuple[_Read, _Act]] = {
 def _encode(text: str, encoding: str = "latin1") -> bytes | EncodedText:
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise PickleError("a text is encoded in an odd way")
-    # A long one is encoded where it is used: a pickle may name one text many times.
+    # A long text is encoded where it is used, since a pickle may name one many times.
     return text.encode("latin1") if len(text) <= _SHORT else EncodedText(text)
 
 
@@ -364,6 +366,6 @@ NUMPY_CALLS: Mapping[str, Callable[..., object]] = {
         )
     },
 }
-"""Constructors of NumPy's types, numbers and arrays, in the names of NumPy 1 and 2."""
+"""Constructors of NumPy's types, numbers and arrays, by their names in NumPy 1 and 2."""
 NUMPY_NAMES = frozenset({"numpy.ndarray"})
 """Types that may be named, but not called."""

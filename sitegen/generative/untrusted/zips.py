@@ -1,4 +1,4 @@
-"""Opening a zip file from someone else: a bounded directory, and no member of an unusual kind."""
+"""Opening of an untrusted zip file: a bounded directory, and no member of an unusual kind."""
 
 import io
 import struct
@@ -27,7 +27,7 @@ def open_zip(file: IO[bytes], unpacked_bytes: int) -> zipfile.ZipFile:
     """Open a zip with unique, stored or deflated members of at most `unpacked_bytes` in total.
 
     The size of the directory is checked before `zipfile` reads it. Raises one of `ZIP_DAMAGE`,
-    ValueError for a zip that is refused.
+    ValueError for a refused zip.
     """
     if _directory_bytes(file) > DIRECTORY_BYTES:
         raise ValueError("the zip holds far too many files")
@@ -39,7 +39,7 @@ def open_zip(file: IO[bytes], unpacked_bytes: int) -> zipfile.ZipFile:
     if any(
         each.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for each in members
     ):
-        raise ValueError("the zip is packed in a way that is neither stored nor deflated")
+        raise ValueError("the zip has a member that is neither stored nor deflated")
     if sum(member.file_size for member in members) > unpacked_bytes:
         raise ValueError(f"the zip would unpack to far more than {unpacked_bytes:,} bytes")
     return zipped

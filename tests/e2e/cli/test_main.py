@@ -108,7 +108,7 @@ def test_build(fake: Path, run: Run) -> None:
     told = "rendering tiny-trajectories: "
     assert re.fullmatch(rf"{told}5 steps\n{told}done in \d s\n", done.err)
     assert "1 rendered, 0 reused" in done.out
-    assert f"look at it: {(output / 'index.html').as_uri()}" in done.out
+    assert f"open it: {(output / 'index.html').as_uri()}" in done.out
     assert (output / "index.html").is_file()
     assert not (fake.parent / "build").exists()
     assert run(*words, "--quiet") == (0, "", "")

@@ -42,7 +42,7 @@ def test_one_commit_with_the_built_folder(paper: Paper, monkeypatch: pytest.Monk
     assert refs == [*known, *ours, "refs/stash"]
     again = paper.publish()
     assert (again.changed, paper.tip()) == (False, done.commit)
-    assert "holds this site already" in again.lines()[0]
+    assert "has this site already" in again.lines()[0]
     assert not any("putting" in line for line in paper.report.lines)
     paper.rebuild("Other words.")
     with monkeypatch.context() as patch:
@@ -77,19 +77,19 @@ def test_dry_run_changes_nothing(paper: Paper) -> None:
     assert paper.everything() == before
     paper.publish()
     before = paper.everything()
-    assert "holds this site already" in paper.publish(dry_run=True).lines()[0]
+    assert "has this site already" in paper.publish(dry_run=True).lines()[0]
     assert not any("would put" in line for line in paper.report.lines)
     assert paper.everything() == before
     paper.rebuild("Other words.")
     assert paper.publish(dry_run=True).lines()[0].startswith("nothing was pushed")
-    paper.refused("no remote is called fork, there is origin", dry_run=True, remote="fork")
+    paper.refused("there is no remote fork, there is origin", dry_run=True, remote="fork")
 
 
 @pytest.mark.fault(28)
 def test_work_of_others_is_not_overwritten(paper: Paper) -> None:
     """A branch that was there before, or moved since we published, stays, until --overwrite."""
     paper.push_of_somebody()
-    paper.refused("somebody else has pushed there, or you from another")
+    paper.refused("it was pushed by someone else, or from another")
     git(paper.bare, "update-ref", "-d", PAGES)
     paper.publish()
     theirs = paper.push_of_somebody()
@@ -124,16 +124,14 @@ def test_branches_that_are_refused(paper: Paper) -> None:
     before = paper.tip("refs/heads/main")
     git(paper.root, "worktree", "add", "--quiet", "-b", "side", "../side")
     for branch in ("main", "side"):
-        paper.refused(
-            f"^{branch} is a branch that is being worked on", branch=branch, overwrite=True
-        )
+        paper.refused(f"^{branch} is checked out here", branch=branch, overwrite=True)
     done = run_sitegen(paper.root, "publish", "--branch", "main")
     assert done.returncode == 6
-    assert done.stderr.startswith("error: main is a branch that is being worked on")
+    assert done.stderr.startswith("error: main is checked out here")
     git(paper.root, "checkout", "--quiet", "-b", "work")
     paper.refused("is the main branch of", branch="main", overwrite=True)
     for branch in (*ODD, "0" * 40):  # before git could take it for something else
-        paper.refused("is no name of a branch", branch=branch, dry_run=True)
+        paper.refused("not a usable branch name", branch=branch, dry_run=True)
     assert (paper.tip("refs/heads/main"), paper.tip("refs/heads/side")) == (before, "")
 
 
@@ -161,9 +159,9 @@ def test_older_than_its_sources(paper: Paper) -> None:
     assert paper.warned() == []
     page, before = paper.root / "pages/index.md", paper.condition()
     for text, told in {
-        "Other words.\n": "would make now: index.html differs; run it first",
+        "Other words.\n": "the output of `sitegen build`: index.html differs; run it first",
         '{{ trajectories("tiny", count=4) }}\n': "tiny-trajectories is not rendered",
-        "{{ nothing }}\n": "that stops, ",
+        "{{ nothing }}\n": "the build fails, ",
     }.items():
         page.write_text(text)
         before = paper.condition()
@@ -200,7 +198,7 @@ def test_a_remote_that_is_silent(paper: Paper, monkeypatch: pytest.MonkeyPatch) 
         git(paper.root, "remote", "set-url", "origin", f"git://127.0.0.1:{port}/x.git")
         before = paper.condition()
         began = time.monotonic()
-        paper.refused("`git ls-remote` was silent for 2 s and was stopped; see whether the remote")
+        paper.refused("`git ls-remote` was silent for 2 s and was stopped; check the remote")
         assert time.monotonic() - began < 30
     assert any("`git ls-remote` has been silent for" in line for line in paper.report.lines)
     assert paper.condition() == before
@@ -296,7 +294,7 @@ def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     git(paper.root, "remote", "remove", "origin")
     paper.refused("there is none; add it with `git remote add origin URL")
     (paper.root / ".git").rename(paper.root.parent / "away")
-    paper.refused("make one with `git init`")
+    paper.refused("create one with `git init`")
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(paper.root))
         with pytest.raises(PlatformError, match="git is not installed"):
@@ -306,8 +304,8 @@ def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_check_comes_first(paper: Paper) -> None:
     """Errors refuse, with their places; warnings refuse with strict only."""
     paper.rebuild("Words, [more](http://localhost/).")
-    told = paper.refused("not fit to be published: 1 error")
-    assert '"http://localhost/" leads to the machine' in told
+    told = paper.refused("cannot be published: 1 error")
+    assert '"http://localhost/" leads to the reader\'s own machine' in told
     paper.rebuild('{{ trajectories("tiny", count=4) }}', "page_budget = 10\n")
     paper.refused("0 errors, 1 warning", strict=True)
     assert any("fetches" in line for line in paper.report.lines)
@@ -336,7 +334,7 @@ def test_check(paper: Paper) -> None:
     assert "checked 2 pages" in out  # with 404.html
     code, _, error = check("--strict")
     assert code == 1
-    assert error.startswith("error: the site is not fit to be published: 0 errors, 1 warn")
+    assert error.startswith("error: the site cannot be published: 0 errors, 1 warn")
     (paper.site.output / "x.html").write_text('<a href="nothing">')
     paper.site.config.unlink()
     assert check("--output", "build")[0] == 1

@@ -30,7 +30,7 @@ def test_stores(built: Builder, tmp_path: Path) -> None:
     clip.chmod(0o644)
     clip.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
     shutil.rmtree(built.output)
-    built.refused(TargetError, "its files are damaged or did not come with the store", offline=True)
+    built.refused(TargetError, "its files are damaged or missing from the store", offline=True)
     assert any("`git lfs pull` brings its clip" in line for line in built.report.lines)
     clip.write_bytes(whole)
     assert built(offline=True).changed
@@ -41,11 +41,11 @@ def test_stores(built: Builder, tmp_path: Path) -> None:
     Store(built.root / ".sitegen").remember(canonical_json({**value, "recipe": recipe + 1}))
     built.refused(TargetError, f"recipe for it went from {recipe + 1} to {recipe}", offline=True)
     write_page(built.config, CALL.format('count=9, seed=5, fps=9.0, show="mean"'))
-    built.refused(TargetError, "nothing like it was rendered", offline=True)
+    built.refused(TargetError, "no similar figure was rendered", offline=True)
     shutil.rmtree(built.root / ".sitegen")
     built.refused(TargetError, "the store is empty", offline=True)
     Store(built.root / ".sitegen").remember('{"spec":{"kind":"other"}}')
-    built.refused(TargetError, "no figure of the kind trajectories is", offline=True)
+    built.refused(TargetError, "the store has no figure of the kind trajectories", offline=True)
     write_page(built.config, CALL.format("count=4, seed=7, fps=30.0"))
     built()
     write_page(built.config, CALL.format("count=4, seed=8, fps=30.0"))
@@ -61,7 +61,7 @@ def test_stores(built: Builder, tmp_path: Path) -> None:
     for text in ("[]", "nonsense", '{"spec":3}', "[" * 10_000):
         store.remember(text)
     write_page(built.config, CALL.format("count=9"))
-    built.refused(TargetError, "no figure of the kind trajectories is", offline=True)
+    built.refused(TargetError, "the store has no figure of the kind trajectories", offline=True)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_the_author_changed(built: Builder, call: str, words: str) -> None:
     first, last = str(told.value).splitlines()
     assert first.startswith(f"{built.root}/pages/index.md:3: tiny-trajectories is not in the store")
     assert words in first
-    assert "bring the cache_dir" in last
+    assert "copy its cache_dir" in last
 
 
 @pytest.mark.parametrize("part", ["weights", "prior"])

@@ -199,7 +199,7 @@ def test_only_and_offline(site: Builder) -> None:
     write_page(site.config, TWO)
     summary = site(only=("second",))
     assert (summary.rendered, summary.missing) == (("second",), ("tiny-trajectories",))
-    assert "left as it was" in summary.lines()[1]
+    assert "not changed" in summary.lines()[1]
     assert not site.output.exists()
     assert site().rendered == ("tiny-trajectories",)
     shutil.rmtree(site.output)
@@ -249,10 +249,10 @@ def test_other_versions_render_nothing_again(built: Builder, dry_run: bool) -> N
     summary = building.build(built.config, options, built.renderer, report, FAKE_ENCODER)
     assert (summary.rendered, summary.reused) == ((), ("tiny-trajectories",))
     assert traces(built.output) == before
-    (line,) = (line for line in report.lines if "made with" in line)
+    (line,) = (line for line in report.lines if "rendered with" in line)
     here = environment(CPU)
     assert line == (
-        f"tiny-trajectories: made with device cpu (here cuda), encoder {here['encoder']} (here "
+        f"tiny-trajectories: rendered with device cpu (here cuda), encoder {here['encoder']} (here "
         f"another), precision float32 (here bfloat16), torch {here['torch']} (here 1.0); "
         "`sitegen build --rerender tiny-trajectories` renders it again"
     )
@@ -328,7 +328,7 @@ def test_output_among_the_sources(site: Builder, folder: str) -> None:
     (site.root / "figs" / "notes.txt").write_text("Notes")
     write_page(site.config, f"{INDEX}\n[Notes](figs/notes.txt)\n")
     before = traces(site.root)
-    site.refused(ConfigError, r"holds what the site is made of", output=site.root / folder)
+    site.refused(ConfigError, r"a source of the site", output=site.root / folder)
     assert traces(site.root) == before
 
 
@@ -337,7 +337,7 @@ def test_machine_without_torch(built: Builder, lack: Callable[[str], None]) -> N
     lack("torch")
     shutil.rmtree(built.output)
     assert built().changed
-    with pytest.raises(PlatformError, match=r"cannot be made again\ntorch is not installed"):
+    with pytest.raises(PlatformError, match=r"cannot be rendered again\ntorch is not installed"):
         built(rerender=())
     (built.root / "models/tiny/weights.safetensors").rename(built.root / "elsewhere")
     sha256 = digest(built.root / "elsewhere")
@@ -364,7 +364,7 @@ def test_models_that_do_not_fit(site: Builder, tmp_path: Path) -> None:
     assert site.renderer.jobs == []
     site = Builder(write_site(tmp_path / "site", GUARDED, WAITING))
     checkpoint = site.root / "checkpoints/cifar.pth"
-    assert site().lines()[1] == f"left out, because a file is not there: cifar ({checkpoint})"
+    assert site().lines()[1] == f"omitted, because a file is missing: cifar ({checkpoint})"
     page = site.output / "index.html"
     assert "CIFAR-10" not in page.read_text()
     site.refused(TargetError, r"--strict: models of site\.toml are not there: cifar", strict=True)
@@ -387,8 +387,8 @@ def test_models_that_no_page_calls(site: Builder) -> None:
     site.config.write_text(SITE + entries)
     site()
     lines = site(offline=True, strict=True).lines()
-    words = "not there, and called by no page: gone (runs/gone/model.toml), bare (x.pth)"
-    assert [line.replace(f"{site.root}/", "") for line in lines if "no page" in line] == [words]
+    words = "missing, but not used by any page: gone (runs/gone/model.toml), bare (x.pth)"
+    assert [line.replace(f"{site.root}/", "") for line in lines if "any page" in line] == [words]
     write_page(site.config, f'{INDEX}\n{{{{ trajectories("gone") }}}}\n')
     with pytest.raises(ConfigError, match=r"site\.toml:6: models\.gone\.path: is not there"):
         site()

@@ -102,7 +102,7 @@ def test_what_check_and_clean_see(build: Builder) -> None:
     assert "sites/birds/site.toml:2" in str(warning)
     next(build.output.glob("birds/media/*.webp")).write_bytes(b"RIFF")
     (error,) = check_site(site, build.output).errors
-    assert "is not the file that birds/media.json tells of" in str(error)
+    assert "is not the file that birds/media.json lists" in str(error)
     (build.output / "birds/mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"birds/mine\.txt: was not written by sitegen"):
         clean(site)
@@ -116,7 +116,11 @@ def test_what_check_and_clean_see(build: Builder) -> None:
     ("name", "text", "told"),
     [
         ("pages/birds.md", "# Birds\n", r"sites/birds: has the name of a page; rename the folder"),
-        ("birds/list.txt", "words", r"sites/birds: its place is taken by birds/list\.txt"),
+        (
+            "birds/list.txt",
+            "words",
+            r"sites/birds: birds/list\.txt has the same path; rename the paper's folder",
+        ),
         ("sites/media/site.toml", 'title = "M"\n', r"sites/media: is a name sitegen uses itself"),
         ("sites/A b/site.toml", 'title = "M"\n', r"sites/A b: should be 1 to 64 of a-z"),
         ("sites/birds/site.toml", 'titel = "M"\n', r"sites/birds/site\.toml:1: titel: unknown"),

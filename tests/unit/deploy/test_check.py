@@ -41,16 +41,22 @@ BODIES: dict[str, tuple[str, str | None]] = {
     "piece of text": ('<a href="about/#:~:text=word">x</a>', None),
     "mail": ('<a href="mailto:a@example.org">x</a>', None),
     "within the page": ('<img alt="" src="data:image/gif;base64,R0lGODlhAQABAAAAADs=">', None),
-    "nothing there": ('<a href="nothing.html">x</a>', 'link "nothing.html" leads to nothing'),
-    "folder without index": ('<a href="media/">x</a>', "leads to nothing"),
+    "nothing there": ('<a href="nothing.html">x</a>', 'link "nothing.html" is not in the folder'),
+    "folder without index": ('<a href="media/">x</a>', "is not in the folder"),
     "case": ('<img alt="" src="Media/Dot.gif">', 'is spelled "media/dot.gif" in the folder'),
-    "anchor that is not": ('<a href="#there">x</a>', "leads to no anchor of index.html"),
-    "anchor elsewhere": ('<a href="about/#there">x</a>', "leads to no anchor of about/index.html"),
+    "anchor that is not": ('<a href="#there">x</a>', "names an id that index.html does not have"),
+    "anchor elsewhere": (
+        '<a href="about/#there">x</a>',
+        "names an id that about/index.html does not have",
+    ),
     "root of the host": ('<a href="/data.zip">x</a>', "leads out of /paper/"),
     "over the root": ('<a href="../data.zip">x</a>', "leads out of /paper/"),
     "another of our sites": ('<a href="https://name.github.io/other/">x</a>', None),
     "home of our host": ('<a href="https://name.github.io/">x</a>', None),
-    "own and missing": ('<a href="https://name.github.io/paper/x.zip">x</a>', "leads to nothing"),
+    "own and missing": (
+        '<a href="https://name.github.io/paper/x.zip">x</a>',
+        "is not in the folder",
+    ),
     "file of this machine": ('<a href="file:///data/x.zip">x</a>', "names a file of this machine"),
     "script": ('<a href="javascript:alert(1)">x</a>', "is a script"),
     "no address": ('<a href="http://[">x</a>', "is not an address"),
@@ -61,15 +67,15 @@ BODIES: dict[str, tuple[str, str | None]] = {
     "label": ('<video aria-labelledby="nobody"></video>', "the name of an element, by id"),
     "no alt": ('<img src="media/dot.gif">', "the picture has no alt"),
     "decoration": ('<img src="media/dot.gif" alt="">', None),
-    "clip without words": ("<video><p>words</p></video>", "the clip has no words"),
+    "clip without words": ("<video><p>words</p></video>", "the clip has no text"),
     "clip with words": ('<video aria-label="digits"></video>', None),
     "frame without title": ("<iframe></iframe>", "the frame has no title"),
     "link without words": ('<a href="data.zip"><img alt="" src="media/dot.gif"></a>', "the link"),
     "link with a picture": ('<a href="data.zip"><img alt="a" src="media/dot.gif"></a>', None),
     "link that is named": ('<a href="data.zip" aria-label="x"><svg aria-hidden="true"/></a>', None),
-    "button without words": ("<button> </button>", "the button has no words"),
+    "button without words": ("<button> </button>", "the button has no text"),
     "hidden button": ('<div aria-hidden="true"><button></button></div>', None),
-    "drawing without words": ('<svg role="img"><path d="M0 0"/></svg>', "the drawing has no words"),
+    "drawing without words": ('<svg role="img"><path d="M0 0"/></svg>', "the drawing has no text"),
     "drawing with a title": ("<svg><title>spectra</title><path/></svg>", None),
     "drawing that decorates": ('<svg aria-hidden="true"><title>x</title></svg>', None),
     "words after a drawing": ('<button><svg aria-hidden="true"><path/></svg> Play</button>', None),
@@ -77,12 +83,15 @@ BODIES: dict[str, tuple[str, str | None]] = {
     "subtitles": ('<video aria-label="x"><track src="no.vtt"></video>', 'the file "no.vtt"'),
     "subtitles there": ('<video aria-label="x"><track src="data.zip"></video>', None),
     "button of a picture": ('<input type="image" alt="x" src="no.png">', 'the file "no.png"'),
-    "button without alt": ('<input type="image" src="media/dot.gif">', "the button has no words"),
+    "button without alt": ('<input type="image" src="media/dot.gif">', "the button has no text"),
     "other input": ('<input type="text">', None),
-    "style sheet in the page": ("<style>a { background: url(no.gif) }</style>", '"no.gif" leads'),
+    "style sheet in the page": (
+        "<style>a { background: url(no.gif) }</style>",
+        '"no.gif" is not in',
+    ),
     "style": ("<p style=\"background: url('no.gif')\">x</p>", 'the file "no.gif"'),
     "styles there": ('<style>a{b:url(media/dot.gif)}</style><p style="b: url(data.zip)">', None),
-    "paint": ('<svg aria-hidden="true"><path fill="url(#no)"/></svg>', "leads to no anchor"),
+    "paint": ('<svg aria-hidden="true"><path fill="url(#no)"/></svg>', "names an id"),
     "paint there": ('<svg aria-hidden="true"><g id="a"/><path fill="url(#a)"/></svg>', None),
     "refresh": ('<meta http-equiv="refresh" content="0;url=no.html">', 'the link "no.html"'),
     "refresh in quotes": ("<meta http-equiv=Refresh content=\"0; URL='no.html'\">", '"no.html"'),
@@ -90,10 +99,10 @@ BODIES: dict[str, tuple[str, str | None]] = {
     "form": ('<form action="no.html"></form>', 'the link "no.html"'),
     "form of the page": ('<form action=""><button>x</button></form>', None),
     "button of a form": ('<button formaction="no.html">x</button>', 'the link "no.html"'),
-    "local server": ('<a href="http://localhost:8000/">x</a>', "the machine of whoever reads it"),
-    "local number": ('<a href="//127.0.0.1/x">x</a>', "the machine of whoever reads it"),
+    "local server": ('<a href="http://localhost:8000/">x</a>', "leads to the reader's own machine"),
+    "local number": ('<a href="//127.0.0.1/x">x</a>', "leads to the reader's own machine"),
     "like a local server": ('<a href="https://localhost.org/">x</a>', None),
-    "what is never closed": ('<p><button><a href="data.zip">', "the link has no words"),
+    "what is never closed": ('<p><button><a href="data.zip">', "the link has no text"),
 }
 
 
@@ -161,7 +170,7 @@ def test_server_agrees(tmp_path: Path) -> None:
     poster.write_bytes(poster.read_bytes()[:-1] + b"x")
     texts = "\n".join(map(str, look(site.output).errors))
     assert "is spelled" in texts
-    assert f"{poster.name}: is not the file that media.json tells of" in texts
+    assert f"{poster.name}: is not the file that media.json lists" in texts
     (site.output / "media.json").write_text("{}")
     assert "media.json: is damaged" in "\n".join(map(str, look(site.output).errors))
     tmp_path = tmp_path / "more"
@@ -191,11 +200,11 @@ def test_links_from_the_root(tmp_path: Path) -> None:
     page = PAGE.format(body='<a href="data.zip">x</a>\n<a href="/paper/data.zip">x</a>')
     (problem,) = look(folder(tmp_path, "", {"404.html": page})).errors
     assert problem.line == LINE
-    assert "answers at every address" in problem.text
+    assert "is served at every address" in problem.text
     links = (f'<a href="http://name.github.io/paper/{name}">x</a>' for name in ("about/", "no"))
     found = look(folder(tmp_path / "http", "".join(links)))
     (error,), (warning,) = found.errors, found.warnings
-    assert 'paper/no" leads to nothing' in error.text
+    assert 'paper/no" is not in the folder' in error.text
     assert 'paper/about/" is not encrypted' in warning.text
     tmp_path = tmp_path / "more"
     body = '<a href="https://arxiv.org/abs/1">x</a><a href="https://arxiv.org/abs/1">x</a>'
@@ -217,7 +226,7 @@ def test_files_by_their_endings(tmp_path: Path) -> None:
     files = {"a.htm": page, "b.HTML": page, "c.png": "", "d.mp4": "no clip", "e.avi": ""}
     found = look(folder(tmp_path, "", {**files, "f.mp4": pointer, "g.webm": "webm"}))
     told = [(Path(each.file).name, each.text) for each in found.errors]
-    words = ("leads to nothing", "leads to nothing", "is empty", "truncated", "do not play")
+    words = ("is not in the folder", "is not in the folder", "is empty", "truncated", "do not play")
     assert "".join(name[0] for name, _ in told) == "abcdef"
     for (_, text), word in zip(told, (*words, "git lfs pull"), strict=True):
         assert word in text
@@ -246,7 +255,7 @@ def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
     css = "/* url(x) */\n@import 'b.css'; p { background: url(\"no.png\") url(../media/dot.gif) }"
     files = {"sitemap.xml": sitemap, "assets/a.css": css}
     found = look(folder(tmp_path, head, files))
-    told = [str(each).removeprefix(f"{tmp_path}/").split(" leads")[0] for each in found.errors]
+    told = [str(each).removeprefix(f"{tmp_path}/").split(" is not")[0] for each in found.errors]
     address = 'the address "https://name.github.io/paper'
     assert told == [
         *('assets/a.css:2: the file "b.css"', 'assets/a.css:2: the file "no.png"'),
@@ -262,7 +271,7 @@ def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
   "odd": [{"src": "\\x"}, {"src": 1}]
 }"""
     found = look(folder(tmp_path, "", {"media/x.webmanifest": text}))
-    told = [str(problem).split(" leads")[0] for problem in found.errors]
+    told = [str(problem).split(" is not")[0] for problem in found.errors]
     assert [line.removeprefix(f"{tmp_path}/media/x.webmanifest") for line in told] == [
         ':2: the file "../gone/"',
         ':5: the file "no.png"',
@@ -343,12 +352,12 @@ def test_links_and_odd_files(tmp_path: Path) -> None:
     found = [str(problem).removeprefix(f"{root}/") for problem in look(root).errors]
     assert [each.split(":")[0] for each in found] == ["loop", "odd", "out.html", "pipe"]
     assert "symbolic link" in found[0]
-    assert "no regular file" in found[3]
+    assert "not a regular file" in found[3]
     root = folder(tmp_path, "<p id=x><p id=x>", {"bare.html": "<p>words</p>"})
     (root / ".nojekyll").unlink()
     lacking = look(root)
     texts = "\n".join(map(str, lacking.errors))
-    for words in (".nojekyll: is missing", "bare.html: does not tell its language", "has no title"):
+    for words in (".nojekyll: is missing", "bare.html: has no language", "has no title"):
         assert words in texts
     assert 'the id "x" more than once' in lacking.warnings[0].text
     (root / "index.html").unlink()

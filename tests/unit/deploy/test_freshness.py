@@ -36,8 +36,8 @@ def test_freshness(tmp_path: Path) -> None:
     (tmp_path / "pages/more.md").unlink()
     write_page(site.config, "Words.\n")
     found = freshness(load_site(site.config), read_folder(site.output).sealed())
-    assert {"index.html differs", "more/index.html would go"} <= set(found.stale)
-    assert any(re.fullmatch(r"media/.*\.mp4 would go", words) for words in found.stale)
+    assert {"index.html differs", "more/index.html would be removed"} <= set(found.stale)
+    assert any(re.fullmatch(r"media/.*\.mp4 would be removed", words) for words in found.stale)
     assert found.foreign == ()
     assert re.search(r" and \d+ more$", first_few(found.stale))
     for url in ADDRESSES:

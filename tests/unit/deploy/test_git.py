@@ -11,7 +11,9 @@ from sitegen.deploy.git import execute, masked, public, secrets_of
 @pytest.mark.fault(34)
 def test_a_name_that_no_program_takes(tmp_path: Path) -> None:
     """A NUL in what git told, and would be asked about, is told as git's mistake."""
-    with pytest.raises(PublishError, match=r"git answered 'a\\x00b'; see whether `git` works here"):
+    with pytest.raises(
+        PublishError, match=r"git answered 'a\\x00b'; check whether `git` works here"
+    ):
         execute(["git", "ls-remote", "a\0b"], tmp_path)
 
 

@@ -212,7 +212,7 @@ logo = "b.png"
     assert places == [("A", "1", None), ("B", "2", "https://example.org/")]
     assert (told.equal, told.logos[0].picture.width) == (True, 9)
     assert told.logos[0].picture.uri in {file.uri for file in pages[0].files}
-    with pytest.raises(ConfigError, match=r'affiliations\[1\]\.logo = "c.png"'):
+    with pytest.raises(ConfigError, match=r'affiliations\[0\]\.logo = "c.png"'):
         read_pages(make_site(tmp_path, f'title = "T"\n{people}'.replace("b.png", "c.png")))
 
 

@@ -143,12 +143,12 @@ def test_old_order_of_attention_becomes_the_new(tmp_path: Path) -> None:
         ({"use_scale_shift_norm": True}, "use_scale_shift_norm"),
         (
             {"model_channels": 12, "norm_groups": 4},
-            "a U-Net whose widths are no multiples of 8",
+            "a U-Net with widths that are not multiples of 8",
         ),
-        ({"num_heads": 16}, "attention heads whose channels are no multiple of 4"),
+        ({"num_heads": 16}, "attention heads with channels that are not a multiple of 4"),
         (
             {"parameterization": "preconditioned", "coarse": CoarseConfig(2, 3, 30, 1, 4)},
-            "an MLP whose width is no multiple of 4",
+            "an MLP with a width that is not a multiple of 4",
         ),
     ],
 )
@@ -158,8 +158,8 @@ def test_networks_that_the_page_lacks(options: dict[str, Any], told: str, tmp_pa
     with pytest.raises(RefusedError) as caught:
         exported(folder)
     assert str(caught.value) == (
-        f"{folder / WEIGHTS_NAME}: the sampler in a page does not have {told}; show this model by "
-        "its clips, or train one without"
+        f"{folder / WEIGHTS_NAME}: the sampler in a page does not have {told}; show clips of "
+        "this model, or train one without them"
     )
 
 

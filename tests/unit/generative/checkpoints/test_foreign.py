@@ -72,13 +72,13 @@ def test_spectral(form: Callable[[list[float]], Any], tmp_path: Path) -> None:
     info = inspect_checkpoint(path)
     assert (info.layout, info.step, info.schedule_levels) == ("spectral", 7000, 5)
     assert info.ema_tensors == info.tensors
-    assert "5 levels, inside of the file" in info.to_text()
+    assert "5 levels, in the file" in info.to_text()
 
 
 @pytest.mark.parametrize(
     ("values", "config", "told"),
     [
-        (SIGMAS, None, "put its config.json beside it"),
+        (SIGMAS, None, "put its config.json next to it"),
         (SIGMAS, {"image_size": 8}, "lacks num_channels, model_channels, channel_mult"),
         (SIGMAS, [], "holds no table"),
         (SIGMAS, {**CONFIG, "image_size": "8"}, r"config\.json: card: image_size = "),

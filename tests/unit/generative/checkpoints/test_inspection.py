@@ -77,7 +77,7 @@ def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> 
     assert "parameterization  difference\n" in inspect_checkpoint(tiny).to_text()
     ddpm = replace(tiny_card, kind="ddpm", blur=None, diffusion=DiffusionConfig("cosine"))
     convert(tiny, ddpm, tmp_path)
-    assert "parameterization  noise, as of a DDPM" in inspect_checkpoint(tmp_path).to_text()
+    assert "parameterization  noise, as in a DDPM" in inspect_checkpoint(tmp_path).to_text()
     (tmp_path / "model.toml").unlink()
     assert "parameterization  not told" in inspect_checkpoint(tmp_path).to_text()
 

@@ -113,7 +113,7 @@ def test_wrong_architecture(good: Path, tmp_path: Path) -> None:
         (averaged(lambda t: t.int()), "holds Int, not floats"),
         (averaged(lambda t: t * torch.nan), "numbers that are not finite"),
         (averaged(lambda t: t / 0), "numbers that are not finite"),
-        (averaged(lambda t: t.to_sparse()), "refused as unsafe: it asks for .*sparse"),
+        (averaged(lambda t: t.to_sparse()), "refused as unsafe: it names .*sparse"),
         (averaged(lambda t: torch.zeros(0)), "ema: these weights do not fit"),
         (
             averaged(lambda t: t.T.contiguous()),

@@ -46,18 +46,18 @@ ROW = b"K\1M\x00\x0c\x86"
 CRAFTED = {
     "objects in a buffer of bytes": (
         NDARRAY + b"(K\1\x85" + OBJECTS + BUFFER + b"tRq\0K\0Ns",
-        "calls what cannot be called",
+        "calls a value that is not callable",
     ),
     "8 GB of objects": (
         NDARRAY + b"(J" + struct.pack("<i", 10**9) + b"\x85" + OBJECTS + b"tR",
-        "calls what cannot be called",
+        "calls a value that is not callable",
     ),
     "8 GB of bytes": (
         NDARRAY + b"(\x8a\x05" + (8 << 30).to_bytes(5, "little") + b"\x85" + BYTES + b"tR",
-        "calls what cannot be called",
+        "calls a value that is not callable",
     ),
     "objects in the state": (state(ROW, OBJECTS, text(bytes(3072))), "not an array of uint8"),
-    "setting an item": (RECONSTRUCT + b"K\0Ns", "what is not a dict"),
+    "setting an item": (RECONSTRUCT + b"K\0Ns", "a value that is not a dict"),
     "a state twice": (
         state(ROW, BYTES, text(bytes(3072))) + b"(K\1K\2M\x00\x0c\x86" + BYTES + b"\x89U\0tb",
         "rows of 3072 bytes",
