@@ -338,7 +338,7 @@ _MORE = {"ddpm": "noise", "ddim_steps": 11}
         ("spectra", "heat", {"ddpm": "large"}, "heat 1 × 16 × 16 and large 1 × 32 × 32"),
         ("smoothness", "heat", _MORE, "ddim_steps = 11: the model noise has 10 levels"),
         ("process", "shows", {"columns": 6}, "columns = 6: the model shows has 5 levels"),
-        ("process", "heat", {"columns": 2}, "image is missing: the card of heat names no example"),
+        ("process", "heat", {"columns": 2}, "image is missing: the card of heat has no example"),
         ("shared_noise", "heat", {"vary": "colour"}, "the model heat makes grey images"),
         ("hierarchy", "heat", {"splits": [9, 4]}, "the model heat has 4 levels, and none is 9"),
         ("hierarchy", "heat", {"leaves": 16, "splits": [5, 4, 3, 2]}, "and none is 5"),
