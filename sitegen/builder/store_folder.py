@@ -61,7 +61,9 @@ def require_store(root: Path) -> None:
     with platform_errors(root, "read"):
         if root.exists() and not root.is_dir():
             raise ConfigError(f"{shown(root)}: is not a folder; choose another cache_dir")
-        if root.is_dir() and not (_is_marked(root) or _has_proof(root) or _is_vacant(root)):
+        if not root.is_dir() or _is_marked(root) or _has_proof(root) or _is_vacant(root):
+            return
+        if not _is_marked(root):  # another thread may have made it a store since
             raise ConfigError(
                 f"{shown(root)}: holds files and is not a store of sitegen (it has no {MARKER}); "
                 "choose an empty or new folder as cache_dir"

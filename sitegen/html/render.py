@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from markupsafe import Markup
 
 from sitegen.config.schema import Site
-from sitegen.content.calls import Shown
 from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
 from sitegen.core.bounded import begin_page
@@ -178,13 +177,13 @@ class _Book:
     def _parts(self, page: Page) -> tuple[Clip | Still | LiveModel | None, tuple[Part, ...]]:
         """Return the teaser of a page, if it has one, and everything else in its order."""
         filled = [part for part in page.body if part or not isinstance(part, Markup)]
-        views = {part.id: self._figure(page, part) for part in filled if isinstance(part, Figure)}
-        views = dict(_with_hint(views, filled))
+        figures = [part for part in filled if isinstance(part, Figure)]
+        views = _with_hint({each.id: self._figure(page, each) for each in figures}, figures)
         teaser, parts = None, list[Part]()
         for row, group in groupby(filled, lambda part: getattr(part, "row", None)):
             if row is not None:
-                figures = [views[part.id] for part in group if isinstance(part, Figure)]
-                parts.append(row_view(tuple(figures), row))
+                shown = (views[part.id] for part in group if isinstance(part, Figure))
+                parts.append(row_view(tuple(shown), row))
                 continue
             for part in group:
                 if isinstance(part, Markup):
@@ -211,10 +210,9 @@ def _alone(part: Part) -> Sequence[Part]:
 
 
 def _with_hint(
-    views: Mapping[str, Clip | Still | LiveModel], parts: Iterable[Markup | Shown]
+    views: Mapping[str, Clip | Still | LiveModel], figures: Iterable[Figure]
 ) -> Mapping[str, Clip | Still | LiveModel]:
     """Let the first clip of a page with samples say that they can be opened."""
-    figures = [part for part in parts if isinstance(part, Figure)]
     for figure in sorted(figures, key=lambda each: each.number):
         view = views[figure.id]
         if isinstance(view, Clip) and (view.cells or view.nodes):

@@ -291,8 +291,7 @@ def _gif(native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
         # at most 15 per second, each for a whole number of hundredths of a second
         pause = max(round(100 * seconds / count), math.ceil(100 / film.GIF_FPS))
         still: list[Frame | bytes] = [native.last] * opening
-        once = (itertools.chain(still, native.evenly(kept)) for _ in range(2))
-        twice = itertools.chain.from_iterable(once)
+        twice = itertools.chain(still, native.evenly(kept), still, native.evenly(kept))
         file = _paletted(twice, count, (width, height), pause, path)
         if file.bytes <= film.GIF_BYTES or kept == 1:
             return file

@@ -45,7 +45,7 @@ TWO = """
 """
 SEED = 7
 HUES = ("red", "amber", "lime", "green", "cyan", "blue", "violet", "pink")
-DRAWING = ("Four more", "Other details from here", "Grow a tree")
+DRAWING = ("Four more", "Other details", "Grow a tree")
 REST = 24  # frames for which a film stays at its end
 SAVING = ("Save PNG", "Save film", "Copy link")
 BEGUN = "Number(document.querySelector('.sampler-readout b').textContent) > 0"
@@ -168,7 +168,7 @@ def test_pictures_are_those_of_sitegen(
         assert decibels(seen(page), wanted[1]) >= 35
         assert decibels(seen(page), wanted[0]) < 20
         told = page.locator(".sampler-about").inner_text()
-        assert told.startswith(f"Number 1 of seed {SEED}. It took ")
+        assert told.startswith(f"Sample 1 of seed {SEED}. It took ")
         assert f"sitegen sample mnist --seed {SEED} --count 2" in told
         scrub(page, 70)
         own = level(page)
@@ -205,7 +205,7 @@ def test_other_details(browser: Browser, address: str) -> None:
     """What was above the level stays, the rest is another, and its link opens the very same."""
     with drawn(browser, address, f"#figure=own&picture={SEED}.0") as page:
         first = seen(page)
-        assert page.locator(".sampler-details").get_attribute("aria-disabled") == "true"
+        assert page.locator(".sampler-details").get_attribute("aria-disabled") == "false"
         scrub(page, 20)
         shared = seen(page)
         press(page, ".sampler-details")
@@ -218,8 +218,11 @@ def test_other_details(browser: Browser, address: str) -> None:
         assert page.locator(".sampler-shelf input").count() == 3
         assert link(page)["picture"] == f"{SEED}.0-80.2"
         assert not np.array_equal(seen(page), other)
-        names = page.locator(".sampler-shelf span").all_inner_texts()
-        assert names == ["Number 0", "Number 0, other 1 from 80", "Number 0, other 2 from 80"]
+        names = page.locator(".sampler-shelf span").all_text_contents()
+        assert names == [
+            "Sample 0",
+            *(f"Sample 0, other details {n}, from level 80 on" for n in (1, 2)),
+        ]
         page.locator(".sampler-shelf input").first.check()
         assert np.array_equal(seen(page), first)
         page.locator(".sampler-shelf input").first.press("ArrowRight")
@@ -232,6 +235,7 @@ def test_another_brightness(browser: Browser, address: str) -> None:
     """The flat start is brighter, and so is the picture, whose shape its noise keeps."""
     with drawn(browser, address, f"#figure=own&picture={SEED}.0") as page:
         before = seen(page).astype(float)
+        show_tab(page, 1)
         start = page.locator(".sampler-start")
         least, most = (float(start.get_attribute(name) or "") for name in ("min", "max"))
         assert 0 < least < float(start.input_value()) < most < 1
@@ -240,6 +244,11 @@ def test_another_brightness(browser: Browser, address: str) -> None:
         after = seen(page).astype(float)
         assert after.mean() > before.mean() + 2
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.7
+
+
+def show_tab(page: Page, number: int) -> None:
+    """Show the pictures drawn so far, 0, the start, 1, or what mixes two pictures, 2."""
+    page.locator(".sampler .tab-list input").nth(number).check()
 
 
 def wait_for_kept(page: Page, count: int) -> None:
@@ -254,6 +263,7 @@ def test_from_one_to_another(browser: Browser, address: str, wanted: NDArray[np.
         page.evaluate(f"location.hash = '#figure=own&picture={SEED}.1'")
         wait_for_kept(page, 2)
         for count, (share, end) in enumerate([("0", 0), ("1", 1), ("0.4", None)], 3):
+            show_tab(page, 2)
             page.locator(".sampler-share").fill(share)
             wait_for_kept(page, count)
             if end is not None:
@@ -284,6 +294,7 @@ def test_colour(browser: Browser, tmp_path: Path) -> None:
         with drawn(browser, served, fragment) as page:
             assert decibels(coloured(page, 8), picture) >= 35
             assert not page.locator(".sampler-shows").is_visible()
+            show_tab(page, 1)
             assert page.locator(".sampler-colour").inner_text().startswith("Colour of")
             page.locator(".sampler-start").fill("#ff3300")
             wait_for_kept(page, 2)
@@ -346,10 +357,17 @@ def test_by_keyboard_alone(browser: Browser, address: str) -> None:
         assert 0 < level(page) < 100
         assert page.evaluate("document.activeElement.textContent") == "New sample"
         names = []
-        for _ in range(7):
+        for _ in range(4):
             page.keyboard.press("ArrowRight")
             names.append(page.evaluate("document.activeElement.textContent"))
-        assert names == [*DRAWING, *SAVING, "New sample"]
+        assert names == [*DRAWING, "New sample"]
+        page.keyboard.press("Shift+Tab")
+        names = []
+        for _ in range(3):
+            names.append(page.evaluate("document.activeElement.textContent"))
+            page.keyboard.press("ArrowRight")
+        assert names == [*SAVING]
+        page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.type") == "range"
         page.keyboard.press("Shift+Tab")
@@ -360,7 +378,7 @@ def test_by_keyboard_alone(browser: Browser, address: str) -> None:
 def test_stopped_before_the_model_has_come(browser: Browser, built: Path) -> None:
     """Escape says so, and shows no controls of a picture that is not there; a press draws one."""
     controls = (
-        "document.querySelector('.sampler-colour').checkVisibility({visibilityProperty: true})"
+        "document.querySelector('.sampler-shows').checkVisibility({visibilityProperty: true})"
     )
     with serving(built) as served, opened(browser, served) as page:
         with page.expect_event("worker"):
@@ -476,7 +494,7 @@ def walk(page: Page) -> None:
     assert level.inner_text() == "0"
     assert page.locator("#tree [role=treeitem][aria-selected=true]").count() == 1
     focused = page.evaluate("document.activeElement.ariaLabel")
-    assert focused == "Number 0, other 4 from 4, level 0"
+    assert focused == "Sample 0, other details 4, from level 4 on, level 0"
     page.keyboard.press("ArrowLeft")
     assert level.inner_text() == "4"
     page.keyboard.press("End")

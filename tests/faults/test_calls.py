@@ -170,7 +170,7 @@ def test_publish_with_a_fault_at_a_system_call(paper: Paper, tmp_path: Path, fau
             assert git(paper.bare, "rev-parse", f"{PAGES}^{{tree}}") == new
             assert own(paper) == before, (call, ended)
     counted(
-        f"publish with {fault.replace('=', ' ')} at a system call of ours or git's", len(chosen)
+        f"publish with {fault.replace('=', ' ')} at a system call of sitegen or git", len(chosen)
     )
 
 

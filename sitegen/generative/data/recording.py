@@ -1,8 +1,8 @@
-"""Recordings of samplers (`sitegen/record.py`), read as data from someone else; needs no torch.
+"""Recordings of samplers (`sitegen/record.py`), read as untrusted data; no torch.
 
-`describe` checks a whole file and returns what a model card says of it. `Recording` reads a step at
-a time, so that memory does not grow with the length of the file. Steps are counted from the start,
-levels from the end: step i of T is level T − 1 − i.
+`describe` checks a whole file and returns its description for a model card. `Recording` reads a
+step at a time, so that memory does not grow with the length of the file. Steps are counted from the
+start, levels from the end: step i of T is level T − 1 − i.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Images = NDArray[np.float32]
 Part = Literal["state", "mean", "final"]
 
 MOST_RUN_BYTES = 32 << 20
-"""Maximum bytes of run.json; 1,000 steps of 100 samples that split at each take 1 MB."""
+"""Maximum bytes of run.json; 1,000 steps of 100 samples that split at each step take 1 MB."""
 _RUN = "run.json"
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Text = Annotated[str, Field(max_length=200)]
@@ -61,7 +61,7 @@ class _Run(BaseModel):
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording whose description was checked; its arrays are read when they are wanted."""
+    """A recording with a checked description; its arrays are read on demand."""
 
     path: Path
     run: _Run
@@ -79,7 +79,7 @@ class Recording:
 
     @cached_property
     def rows(self) -> tuple[NDArray[np.int64], ...]:
-        """For each step the index, among its samples, that each finished sample came from."""
+        """For each step, the index of the sample that each finished sample descends from."""
         found = [np.arange(self.run.steps[-1].count)]
         for step in reversed(self.run.steps[1:]):
             above = found[-1] if step.parents is None else np.array(step.parents)[found[-1]]
@@ -88,7 +88,7 @@ class Recording:
 
     @property
     def splits(self) -> tuple[int, ...]:
-        """The levels at which every sample splits in two, if the recording is such a tree."""
+        """Levels at which every sample splits in two; empty unless the recording is such a tree."""
         steps, found = self.run.steps, []
         if steps[0].count != 1:
             return ()
@@ -101,7 +101,7 @@ class Recording:
         return tuple(found)
 
     def config(self) -> RecordingConfig:
-        """Return what a model card says of the recording."""
+        """Return the description of the recording for a model card."""
         run, inner = self.run, self.run.steps[1:-1]
         parts: tuple[Literal["mean", "final"], ...] = ("mean", "final")
         has = (part for part in parts if all(part in step.has for step in inner))
@@ -120,10 +120,11 @@ class Recording:
         )
 
     def states(self, show: Part, samples: Sequence[int] | None = None) -> Iterator[Images]:
-        """Yield what is shown of each step in [0, 1] pixel units, a row for each sample.
+        """Yield the requested part of each step in [0, 1] pixel units, a row for each sample.
 
         samples: indices of finished samples; None for each distinct state of a step once
-        A step without what is shown gives its state; the last gives its mean where it has one.
+
+        A step without that part yields its state; the last step yields its mean if it has one.
         """
         with open_arrays(self.path) as file:
             for at, step in enumerate(self.run.steps):
@@ -133,7 +134,7 @@ class Recording:
                 yield images if samples is None else images[self.rows[at][list(samples)]]
 
     def check(self) -> None:
-        """Read all arrays. Raises RefusedError, naming the member, for one that does not fit."""
+        """Read all arrays. Raises RefusedError with the name of an array that does not fit."""
         with open_arrays(self.path) as file:
             for at, step in enumerate(self.run.steps):
                 for part in step.has:
@@ -167,7 +168,7 @@ class Recording:
 
 
 def open_recording(path: Path) -> Recording:
-    """Read the description of a recording. Raises RefusedError with what is wrong in it."""
+    """Read and check the description of a recording. Raises RefusedError for a wrong one."""
     with open_arrays(path, ArrayBounds(block_bytes=MOST_RUN_BYTES)) as file:
         if _RUN not in file.others:
             raise RefusedError(f"{path}: has no {_RUN}, so it is not a recording of sitegen.record")
@@ -182,7 +183,7 @@ def open_recording(path: Path) -> Recording:
 
 
 def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
-    """Return the card of a recording. Raises RefusedError for one that cannot be shown."""
+    """Return the card of a recording. Raises RefusedError if it cannot be displayed."""
     channels, height, width = recording.shape
     if height != width:
         raise RefusedError(
@@ -200,7 +201,7 @@ def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
 
 
 def _fault(run: _Run) -> str:
-    """Return what is wrong with values that are right one by one; empty if nothing is."""
+    """Describe the first contradiction between the values of a run; empty if there is none."""
     low, high = run.range
     if not low < high:
         return f"range is {low} to {high}, and must rise"
@@ -223,7 +224,7 @@ def _fault(run: _Run) -> str:
 
 
 def _first(error: Any) -> str:
-    """Return the first thing that is wrong, on one line."""
+    """Return the first fault, on one line."""
     if not isinstance(error, ValidationError):
         return "is not JSON that can be read"
     first = error.errors(include_url=False)[0]

@@ -79,7 +79,7 @@ def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> 
     convert(tiny, ddpm, tmp_path)
     assert "parameterization  noise, as in a DDPM" in inspect_checkpoint(tmp_path).to_text()
     (tmp_path / "model.toml").unlink()
-    assert "parameterization  not told" in inspect_checkpoint(tmp_path).to_text()
+    assert "parameterization  unknown" in inspect_checkpoint(tmp_path).to_text()
 
 
 def test_folder_with_one_checkpoint(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:

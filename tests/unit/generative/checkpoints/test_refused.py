@@ -56,8 +56,8 @@ def test_huge_tensors(card: ModelCard, tmp_path: Path, good: Path) -> None:
     tensor += b"FloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQK\x00"
     for count, told in (
         (b"\x8a\x06" + (10**12).to_bytes(6, "little"), "larger than its storage"),
-        (b"\x8a\x20" + (2**250).to_bytes(32, "little"), "not a storage and numbers"),
-        (b"J\xff\xff\xff\xff", "not a storage and numbers"),
+        (b"\x8a\x20" + (2**250).to_bytes(32, "little"), "not described by a storage and numbers"),
+        (b"J\xff\xff\xff\xff", "not described by a storage and numbers"),
     ):
         data = pickled(b"}X\x05\x00\x00\x00model}X\x01\x00\x00\x00w", tensor)
         data = data[:-1] + count + b"\x85K\x01\x85\x89NtR" + b"ss."
@@ -133,7 +133,7 @@ def test_wrong_architecture(good: Path, tmp_path: Path) -> None:
         ),
         (
             lambda value: value.update(model=dict(reversed(value["model"].items()))),
-            "stand in another order",
+            "in a different order",
         ),
         (lambda value: value.pop("ema"), "has no averaged weights"),
         (lambda value: value.update(ema=None), "has no averaged weights"),

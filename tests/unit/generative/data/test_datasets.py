@@ -64,7 +64,7 @@ CRAFTED = {
     ),
     "shape beyond the bytes": (
         state(b"J\xff\xff\xff\x7fM\x00\x0c\x86", BYTES, text(bytes(3072))),
-        "another shape",
+        "do not have the shape",
     ),
     "negative length": (b"T\xff\xff\xff\xff", "ends early"),
     "length beyond the file": (b"\x8e" + b"\xff" * 7 + b"\x7f", "ends early"),
