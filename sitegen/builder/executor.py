@@ -233,7 +233,7 @@ class RenderExecutor:
                 models=planned.models,
                 seed=int(job.parameters.get("seed", 0)),
                 parameters=job.parameters,
-                levels=job.levels,
+                levels=job.shown_levels,
                 files=files,
                 results=job.results(),
                 environment=self.environment,
@@ -257,7 +257,7 @@ class RenderExecutor:
             inside = folder / variant
             inside.mkdir(exist_ok=True)
             made = self.encode(_counted(clip.frames, advance, stop), clip.spec, inside)
-            if made["mp4"].frames != len(job.levels):
+            if made["mp4"].frames != len(clip.spec.levels(job.levels)):
                 raise TargetError(f"{made['mp4'].frames} frames for {len(job.levels)} levels")
             for name, file in made.items():
                 ending = f"-{variant}" if variant else ""

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sitegen.figures.interpolation.look import LABELS
 from sitegen.figures.interpolation.sample import turns
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import Panels
-from sitegen.media.look.colours import BACKGROUND, INK
+from sitegen.media.look.colours import LIGHT
 from sitegen.sampling.models import load_ddpm_sampler, load_heat_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, frames, job
@@ -22,13 +21,14 @@ from tests.support.tinymodel import LEVELS
 
 def way(sources: Sources, **arguments: object) -> RenderJob:
     """Prepare an interpolation beside a DDPM."""
-    given: dict[str, Any] = {"ddpm": "noise", "points": 5, "hold": 2, "ddim_steps": 3, **arguments}
+    given: dict[str, Any] = {"ddpm": "noise", "points": 5, "hold": 2, "ddim_steps": 3}
+    given |= {"pixelated": True, **arguments}
     return job(sources, "interpolation", **given)
 
 
-def panels(rows: int, labels: tuple[str, ...] = ("IHDM", LABELS["DDPM"], "DDIM")) -> Panels:
+def panels(rows: int, labels: tuple[str, ...] = ("IHDM", "DDPM", "DDIM")) -> Panels:
     """Where things stand."""
-    return Panels(labels, rows, SIDE, BACKGROUND, INK)
+    return Panels(labels, rows, SIDE, *LIGHT)
 
 
 def cut(frame: Frame, layout: Panels, panel: int, row: int) -> Frame:
@@ -43,7 +43,7 @@ def cut(frame: Frame, layout: Panels, panel: int, row: int) -> Frame:
 def test_manifest(sources: Sources) -> None:
     """What the page needs to name panels and points, and the turns of the clip."""
     made = way(sources)
-    assert made.parameters["panels"] == ["IHDM", "Full DDPM latent", "DDIM"]
+    assert made.parameters["panels"] == ["IHDM", "DDPM", "DDIM"]
     assert (made.parameters["points"], made.parameters["hold"]) == (5, 2)
     assert (made.levels, made.steps) == ((0,) * 14, LEVELS + LEVELS + 3)
     assert made.clips[""].spec.factor == 1
