@@ -256,7 +256,7 @@ What sitegen promises when something goes wrong, and how each promise is tested 
 `make docs` writes this page. The last column is the number of tests of a fault. A mark lists them,
 here for fault 9:
 
-```sh
+```text
 git grep -n "fault(.*\\b9\\b" tests
 ```
 
