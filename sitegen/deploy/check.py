@@ -68,7 +68,7 @@ def _file_problems(folder: ServedFolder, name: str) -> Iterator[Found]:
         text = "is a Git LFS pointer instead of the file, and GitHub Pages would serve the pointer"
         yield True, name, f"{text}; run `git lfs pull` and build again"
     elif kind in _SHOWN and not folder.files[name]:
-        yield True, name, "is empty; put the file there, or build again"
+        yield True, name, "is empty; replace it, or build again"
     elif kind in _MP4:
         with platform_errors(path, "read"):
             yield from ((True, name, fault) for fault in clip_faults(path))
@@ -172,7 +172,7 @@ _TEXTS = _MARKED_UP | {".css", ".js", ".json", ".xml", ".txt", ".webmanifest"}
 _COMPRESSED = {".html", ".css", ".js", ".json", ".svg", ".xml", ".txt"}  # sent compressed
 _NEEDED = {
     INDEX: "it is the front page",
-    ".nojekyll": "without it GitHub leaves out files whose names begin with _",
+    ".nojekyll": "without it GitHub omits files with names that start with _",
 }
 _READERS: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
     ".css": css_uris,

@@ -409,7 +409,7 @@ _STALE_SECONDS = 2.0
 """Seconds to wait before a lock of git counts as left by a killed publish."""
 
 
-def mend(repository: Repository, tracking: str, began: float) -> None:
+def remove_leftovers(repository: Repository, tracking: str, began: float) -> None:
     """Remove the leftovers of a killed publish: git's lock files and the temporary ref.
 
     tracking: the ref that git updates after a push; began: time in seconds when the last publish

@@ -35,7 +35,7 @@ from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.deploy.check import check_site
-from sitegen.deploy.git import Remote, Repository, committed, masked, mend
+from sitegen.deploy.git import Remote, Repository, committed, masked
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
 """Branch names that git allows but that are ambiguous, such as HEAD or a commit's digest."""
@@ -116,7 +116,7 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         _check(site, folder, fresh, options, report)
         remote = _remote(repository, options)
         if not options.dry_run:
-            _mend(repository, options)
+            _prepare(repository, options)
         _keep_domain(repository, remote, site, options)
         address = pages_address(site, remote.url)
         ours = remote.tip if remote.tip in _ours(repository, options) else None
@@ -124,7 +124,7 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
             if not options.dry_run:
                 repository.ask("update-ref", _ref(options, "published"), ours)
             return PublishResult(remote, options.branch, ours, False, address)
-        _tell(folder, remote, site, options, report)
+        _report(folder, remote, site, options, report)
         if options.dry_run:
             return PublishResult(remote, options.branch, None, False, address)
         with committed(repository, folder, site) as commit:
@@ -132,14 +132,14 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         return PublishResult(remote, options.branch, commit, True, address)
 
 
-def _mend(repository: Repository, options: PublishOptions) -> None:
+def _prepare(repository: Repository, options: PublishOptions) -> None:
     """Remove leftovers of a killed publish, and note when this one began.
 
     A rehearsal, and a run that is stopped before this cleanup, leave the note unchanged.
     """
     note = repository.common / "sitegen.began"
     began = note.stat().st_mtime if note.exists() else inf
-    mend(repository, f"refs/remotes/{options.remote}/{options.branch}", began)
+    remove_leftovers(repository, f"refs/remotes/{options.remote}/{options.branch}", began)
     with platform_errors(note):
         note.touch()
 
@@ -284,15 +284,15 @@ def _ref(options: PublishOptions, state: str) -> str:
     return f"refs/sitegen/{state}/{options.remote}/{options.branch}"
 
 
-def _tell(
+def _report(
     folder: ServedFolder, remote: Remote, site: Site, options: PublishOptions, report: Reporter
 ) -> None:
     count, size = len(folder.files), sum(folder.files.values())
-    verb = "would put" if options.dry_run else "putting"
+    verb = "would publish" if options.dry_run else "publishing"
     place = f"{options.branch} of {masked(remote.url)}"
     then = f"replacing {remote.tip[:10]}" if remote.tip else "a new branch"
     domain = f", with the domain {site.domain}" if site.domain else ""
-    report.note(f"{verb} {count} files of {size / 1e6:.1f} MB on {place}, {then}{domain}")
+    report.note(f"{verb} {count} files of {size / 1e6:.1f} MB to {place}, {then}{domain}")
 
 
 def _push(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> None:

@@ -134,8 +134,8 @@ def _wrong_length(path: Path, held: str, shape: tuple[int, ...]) -> RefusedError
     count, height, width, channels = shape
     return RefusedError(
         f"{path}: holds {held} bytes of pixels, but its header says {count} images of "
-        f"{width}×{height}{' in colour' if channels == 3 else ''}; it was cut or damaged: "
-        "fetch it again"
+        f"{width}×{height}{' in colour' if channels == 3 else ''}; truncated or damaged; "
+        "download it again"
     )
 
 

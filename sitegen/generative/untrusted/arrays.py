@@ -258,4 +258,4 @@ def _numbers(stream: IO[bytes], info: ArrayInfo, count: int) -> Array:
 def _require_end(stream: IO[bytes]) -> None:
     """Read to the end, where a zip's checksum is verified."""
     if stream.read(1):
-        raise ValueError("it goes on after its last number")
+        raise ValueError("it continues after its last number")

@@ -196,9 +196,7 @@ def _stack_global(machine: _Machine, _argument: None) -> None:
 def _push_name(machine: _Machine, name: str) -> None:
     words = machine.words
     if name not in words.calls and name not in words.names:
-        raise ForbiddenError(
-            f"it names {name[:100]}, which no {words.kind} needs; nothing of it was run"
-        )
+        raise ForbiddenError(f"it names {name[:100]}, which no {words.kind} needs; no code was run")
     machine.stack.append(Name(name))
 
 

@@ -43,7 +43,7 @@ def test_one_commit_with_the_built_folder(paper: Paper, monkeypatch: pytest.Monk
     again = paper.publish()
     assert (again.changed, paper.tip()) == (False, done.commit)
     assert "has this site already" in again.lines()[0]
-    assert not any("putting" in line for line in paper.report.lines)
+    assert not any("publishing " in line for line in paper.report.lines)
     paper.rebuild("Other words.")
     with monkeypatch.context() as patch:
         for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
@@ -72,13 +72,13 @@ def test_dry_run_changes_nothing(paper: Paper) -> None:
     """It says what would be put where, or that it is there; neither repository is touched."""
     before = paper.everything()
     done = paper.publish(dry_run=True)
-    assert any(line.startswith("would put ") for line in paper.report.lines)
+    assert any(line.startswith("would publish ") for line in paper.report.lines)
     assert done.lines()[0].startswith("nothing was pushed")
     assert paper.everything() == before
     paper.publish()
     before = paper.everything()
     assert "has this site already" in paper.publish(dry_run=True).lines()[0]
-    assert not any("would put" in line for line in paper.report.lines)
+    assert not any("would publish" in line for line in paper.report.lines)
     assert paper.everything() == before
     paper.rebuild("Other words.")
     assert paper.publish(dry_run=True).lines()[0].startswith("nothing was pushed")
