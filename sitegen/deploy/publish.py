@@ -35,7 +35,7 @@ from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.deploy.check import check_site
-from sitegen.deploy.git import Remote, Repository, committed, masked
+from sitegen.deploy.git import Remote, Repository, committed, masked, remove_leftovers
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
 """Branch names that git allows but that are ambiguous, such as HEAD or a commit's digest."""
