@@ -207,7 +207,7 @@ def test_a_name_proves_nothing(paper: Paper) -> None:
         clip["sha256"], digest_bytes(b"s3cret")
     )
     manifest.write_text(forged)
-    paper.refused(f"did not put there, or not so.*: {MANIFEST}, media/id_rsa;")
+    paper.refused(f"did not write, or that were changed since.*: {MANIFEST}, media/id_rsa;")
     key.unlink()
     manifest.write_text(before)
     paper.rebuild("Words.")  # the clip stays for the readers of the last page
@@ -219,7 +219,7 @@ def test_a_name_proves_nothing(paper: Paper) -> None:
         (paper.root / "pages/index.md").write_text(text)
         folder = read_folder(paper.site.output).sealed()
         assert {*freshness(load_site(paper.site.config), folder).foreign} == names
-    paper.refused("did not put there, or not so")
+    paper.refused("did not write, or that were changed since")
     for name, data in whole.items():
         (paper.site.output / name).write_bytes(data)
     assert clip["path"] in paper.built()

@@ -179,7 +179,7 @@ def test_placeholders_of_a_stale_folder(paper: Paper) -> None:
     paper.rebuild("Write the abstract here: two sentences.", '[[authors]]\nname = "Your Name"\n')
     paper.site.config.write_text(SITE.format('[[authors]]\nname = "Ann"\n'))
     (paper.root / "pages/index.md").write_text("Words of our own.\n")
-    told = paper.refused("--placeholders publishes this", stale=True)
+    told = paper.refused("add --placeholders to publish it anyway", stale=True)
     assert re.search(r'index\.html:\d+: "Your Name" is a placeholder', told)
     assert re.search(r'index\.html:\d+: "Write the abstract here" is a', told)
     assert paper.publish(stale=True, placeholders=True).changed
@@ -209,7 +209,7 @@ def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
     """What others put there, a repository, a build at work, no folder: each is refused."""
     output = paper.site.output
     (output / "secret.txt").write_text("mine")
-    words = r"did not put there.*: secret\.txt; `sitegen build`"
+    words = r"did not write.*: secret\.txt; `sitegen build`"
     paper.refused(words, dry_run=True)
     (paper.root / "pages/index.md").write_text("Other words.\n")
     paper.refused(words)
@@ -315,7 +315,7 @@ def test_check_comes_first(paper: Paper) -> None:
 def test_placeholders_go_out_only_if_told(paper: Paper) -> None:
     """What `sitegen new` wrote is refused with its line, and published where it was asked for."""
     paper.rebuild("Words.", '[[authors]]\nname = "Your Name"\n')
-    told = paper.refused("--placeholders publishes this")
+    told = paper.refused("add --placeholders to publish it anyway")
     assert 'site.toml:3: authors[0].name = "Your Name": is a placeholder of `sitegen new`' in told
     assert paper.publish(placeholders=True).changed
 
