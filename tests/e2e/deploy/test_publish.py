@@ -56,7 +56,7 @@ def test_one_commit_with_the_built_folder(paper: Paper, monkeypatch: pytest.Monk
 def test_domain_of_the_site(paper: Paper) -> None:
     """CNAME comes from site.toml each time, and one that GitHub's settings wrote is not lost."""
     paper.push_of_somebody("CNAME")
-    paper.refused(r'write domain = "old\.example\.org" into', overwrite=True)
+    paper.refused(r'set domain = "old\.example\.org" in', overwrite=True)
     git(paper.bare, "update-ref", "-d", PAGES)
     for dry_run in (True, False):
         assert any("not on github.com" in line for line in paper.publish(dry_run=dry_run).lines())
