@@ -90,7 +90,7 @@ def _drawn(
         for page, number in at_work:
             page.evaluate(f"location.hash = '#figure={figure}&picture={seed}.{number}'")
         for page, number in at_work:
-            words = f"Number {number} of seed {seed}. It took "
+            words = f"Sample {number} of seed {seed}. It took "
             page.wait_for_function(DRAWN, arg=[figure, words], timeout=PATIENCE)
             drawn.append((_seen(page, figure, last=True), _seen(page, figure, last=False)))
     return drawn

@@ -93,7 +93,7 @@
       event.preventDefault();
       all[(ways[event.key] + all.length) % all.length].focus();
     });
-    go(shown()[0] ?? bar);
+    go(shown()[0] ?? bar.querySelector("button"));
   }
 
   class Sampler {

@@ -232,7 +232,7 @@ class RenderExecutor:
             record = Record(
                 kind=planned.figure.kind,
                 models=planned.models,
-                levels=job.levels,
+                levels=job.shown_levels,
                 files=files,
                 results=job.results(),
                 **planned.provenance(job.parameters, self.environment),
@@ -258,7 +258,7 @@ class RenderExecutor:
             inside = folder / variant
             inside.mkdir(exist_ok=True)
             made = self.encode(_counted(clip.frames, advance, stop), clip.spec, inside)
-            if made["mp4"].frames != len(job.levels):
+            if made["mp4"].frames != len(clip.spec.levels(job.levels)):
                 raise TargetError(f"{made['mp4'].frames} frames for {len(job.levels)} levels")
             for name, file in made.items():
                 ending = f"-{variant}" if variant else ""

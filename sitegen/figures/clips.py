@@ -94,7 +94,7 @@ def grid_job(
     noise_std = noise_std_of(figure.spec, card)
     known = {"fps": fps, "cells": cells, **more.pop("known", {})}
     return RenderJob(
-        levels=spec.levels(card.visited_levels),
+        levels=card.visited_levels,
         parameters=made_with(figure, noise_std, **known),
         clips={"": ClipSource(spec, pictures)},
         **more,

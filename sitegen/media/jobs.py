@@ -30,7 +30,7 @@ class ClipSource:
 class RenderJob:
     """Figure ready to be rendered.
 
-    levels: the level that each frame of a clip shows; empty for a still figure
+    levels: the level of each frame of a clip that is drawn; empty for a still figure
     parameters: all parameters of the figure, for the manifest
     steps, work: number of computation steps before the first frame, and an iterator that does one
         step at a time
@@ -50,5 +50,10 @@ class RenderJob:
     @property
     def length(self) -> int:
         """Number of progress steps: frames of all clips, plus the steps of `work`."""
-        held = sum(clip.spec.opening + clip.spec.ending for clip in self.clips.values())
-        return len(self.levels) * len(self.clips) - held + self.steps
+        return len(self.levels) * len(self.clips) + self.steps
+
+    @property
+    def shown_levels(self) -> tuple[int, ...]:
+        """Level of each frame of the clip, with those that hold its last one."""
+        clip = next(iter(self.clips.values()), None)
+        return clip.spec.levels(self.levels) if clip else self.levels

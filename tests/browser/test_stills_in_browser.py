@@ -68,7 +68,7 @@ def pictures(browser: Browser, address: str, scheme: Any, width: int) -> list[ND
         for image in images.all():
             # On a narrow page the last are far below, where they are fetched once one comes near.
             image.scroll_into_view_if_needed()
-            wanted = 640 if width > 600 else 440  # which was drawn for phones
+            wanted = 540 if width > 600 else 440  # which was drawn for phones
             assert image.evaluate("e => e.decode().then(() => e.naturalWidth)") == wanted
             assert box_of(image)["width"] == min(wanted, width - 40)
             assert image.evaluate(FITS)

@@ -43,6 +43,7 @@ def job(
 ) -> RenderJob:
     """Prepare a figure of a model."""
     place = SourceLocation("index.md", 1)
+    arguments = {"pixelated": True, **arguments}  # so that pictures can be cut out of frames
     figure = make_figure(kind, (model,), arguments, place, set(sources), root)
     return FigureRenderer(sources, CPU).render_job(figure)
 

@@ -47,7 +47,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         clips[variant] = ClipSource(shown, frames, sampled=False)
     told = {"splits": splits, "factor": layout.factor, "nodes": nodes(layout, visited)}
     return RenderJob(
-        levels=shown.levels(tuple(chain.from_iterable(starmap(repeat, times)))),
+        levels=tuple(chain.from_iterable(starmap(repeat, times))),
         parameters=made_with(figure, noise_std, fps=fps, **told),
         steps=card.steps + 1,
         work=replay.kept(),

@@ -12,7 +12,7 @@ from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import Panels
-from sitegen.media.look.colours import BACKGROUND, INK
+from sitegen.media.look.colours import LIGHT
 from sitegen.sampling.models import load_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, frames, job
@@ -21,13 +21,14 @@ from tests.support.tinymodel import LEVELS
 
 def way(sources: Sources, **arguments: object) -> RenderJob:
     """Prepare an interpolation beside a DDPM."""
-    given: dict[str, Any] = {"ddpm": "noise", "points": 5, "hold": 2, "ddim_steps": 3, **arguments}
+    given: dict[str, Any] = {"ddpm": "noise", "points": 5, "hold": 2, "ddim_steps": 3}
+    given |= {"pixelated": True, **arguments}
     return job(sources, "interpolation", **given)
 
 
 def panels(rows: int, labels: tuple[str, ...] = ("IHDM", "DDPM", "DDIM")) -> Panels:
     """Where things stand."""
-    return Panels(labels, rows, SIDE, BACKGROUND, INK)
+    return Panels(labels, rows, SIDE, *LIGHT)
 
 
 def cut(frame: Frame, layout: Panels, panel: int, row: int) -> Frame:
