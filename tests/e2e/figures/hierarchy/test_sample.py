@@ -118,7 +118,7 @@ def test_light_and_dark_are_one_grown(
 
 
 def test_time(both: tuple[RenderJob, dict[str, list[Frame]]]) -> None:
-    """The root is held, all levels take their turn, and the encoder holds the whole tree for two seconds."""
+    """The root is held, all levels take their turn, and encoding holds the whole tree."""
     made, clips = both
     fps = made.clips[""].spec.fps
     assert all(above - below in (0, 1) for above, below in pairwise(made.levels))
