@@ -89,7 +89,7 @@ def test_signal_while_rendering(
     assert lines == [f"{words}; finished work is kept"]
     assert traces(built.output) == before
     assert temporaries(built.root) == []
-    assert not any(Path("/proc", child).exists() for child in ffmpeg)
+    settle(lambda: not any(Path("/proc", child).exists() for child in ffmpeg))
 
 
 @pytest.mark.fault(1, 6)
