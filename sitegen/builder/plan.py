@@ -76,7 +76,7 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
     request_json = canonical_json(
         {
             "spec": {**spec_json(figure), **figure.contents},
-            "recipe": figure.spec.revision,
+            "recipe": figure.spec.recipe,
             "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
             **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
             **({"constants": constants} if constants else {}),

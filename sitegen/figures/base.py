@@ -176,14 +176,6 @@ class FigureSpec:
         return frozenset(unused if self.label and self.draws_label else {"label", *unused})
 
     @property
-    def revision(self) -> int:
-        """The recipe of this figure, which is part of its key.
-
-        It is that of the kind, unless a change of code reaches the pixels of some figures only.
-        """
-        return self.recipe
-
-    @property
     def choice(self) -> str:
         """Say that the samples were chosen, and from how many; empty where they were not."""
         return ""

@@ -21,11 +21,6 @@ class SharedInitialState(Grid):
     example: ClassVar[str] = '"NAME", count=96, columns=9, show="mean"'
     needs: ClassVar[tuple[Ability, ...]] = ("fan",)
 
-    @property
-    def revision(self) -> int:
-        """Samples that were chosen begin from the first of them since 2; before, from sample 0."""
-        return self.recipe if self.numbers[0] == 0 else 2
-
     def describe(self, card: ModelCard) -> str:
         """Say how many samples grow out of the one state, and over how many steps."""
         many = counted(self.count, self.display_name, card.subject, self.label)

@@ -146,7 +146,7 @@ def test_without_a_browser(config: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(exports, "BROWSERS", ("no-such-browser",))
     assert export(config, ExportOptions(("chart",), ("svg",)))[1] == ["chart.svg", README]
     shutil.rmtree(config.parent / "exports")
-    with pytest.raises(PlatformError, match="install Chromium, or ask for --format svg"):
+    with pytest.raises(PlatformError, match="install Chromium, or use --format svg"):
         export(config, ExportOptions())
     assert list((config.parent / "exports").iterdir()) == []
 

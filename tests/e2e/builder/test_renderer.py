@@ -47,7 +47,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
 
 
 def test_first_and_last_frame_of_a_built_clip(tmp_path: Path) -> None:
-    """Through page and encoder, first come the initial states, last the final means."""
+    """Through page and encoder, final means come first and last, and after 1 s the states u_K."""
     config = write_site(tmp_path, '{{ trajectories("tiny", count=4) }}\n')
     write_model(tmp_path / "models" / "tiny")
     build(config, BuildOptions(CPU), FigureRenderer, Silent())
@@ -56,11 +56,12 @@ def test_first_and_last_frame_of_a_built_clip(tmp_path: Path) -> None:
         path = tmp_path / "build" / file["path"]
         assert (path.stat().st_size, digest(path)) == (file["bytes"], file["sha256"])
     frames = decode(tmp_path / "build" / entry["files"]["mp4"]["path"])
-    assert len(frames) == len(entry["levels"]) == LEVELS + 1
+    assert len(frames) == len(entry["levels"]) == 24 + LEVELS + 1 + 48
     sampler = load_sampler(model_source("tiny", tmp_path / "models/tiny"), CPU)
     trajectory = sampler.begin(0, range(4), None)
     *_, last = trajectory.steps
-    for frame, images in ((frames[0], trajectory.u_K), (frames[-1], last.mean)):
+    for at, images in ((0, last.mean), (24, trajectory.u_K), (-1, last.mean)):
+        frame = frames[at]
         sheet = grid(to_uint8(images.numpy()), 2, BACKGROUND)
         wanted = upscale(sheet, frame.shape[0] // sheet.shape[0])
         assert np.abs(frame.astype(int) - wanted).mean() < 4

@@ -28,6 +28,7 @@ from tests.support.builders import (
     write_page,
     write_site,
 )
+from tests.support.previewing import wait_for
 
 SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
 
@@ -89,7 +90,7 @@ def test_signal_while_rendering(
     assert lines == [f"{words}; finished work is kept"]
     assert traces(built.output) == before
     assert temporaries(built.root) == []
-    settle(lambda: not any(Path("/proc", child).exists() for child in ffmpeg))
+    wait_for(lambda: not any(Path("/proc", child).exists() for child in ffmpeg), "their end")
 
 
 @pytest.mark.fault(1, 6)

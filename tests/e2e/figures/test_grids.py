@@ -96,7 +96,7 @@ def test_chosen_samples_are_those_of_the_seed(sources: Sources, sampler: Sampler
     *_, same = shared.clips[""].frames
     rows = job(sources, "shared_noise", samples=numbers, count=2, seed=2)
     states = rows.clips[""].frames
-    tree = job(sources, "hierarchy", samples=[7, 2], seed=2, show="mean", background="light")
+    tree = job(sources, "hierarchy", samples=[7, 2], seed=2, show="mean", pixelated=True)
     assert tree.parameters["samples"] == [7, 2]
     for at, number in enumerate(numbers):
         own = to_uint8(trajectory(sampler, number, 2, first=number)[-1])[0].astype(int)
