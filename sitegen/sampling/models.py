@@ -117,8 +117,8 @@ class Sampler:
         return self._trajectory(lambda: start, len(start), noise, noise_std, equal)
 
     def fan(self, seed: int, samples: Sequence[int], noise_std: float | None = None) -> Trajectory:
-        """Return samples with noise of their own that all start from the state of sample 0."""
-        start = self.start(seed, [0]).expand(len(samples), *self.process.shape)
+        """Return samples with noise of their own that all start from the state of the first."""
+        start = self.start(seed, samples[:1]).expand(len(samples), *self.process.shape)
         return self.run(start, self.noise(seed, samples), noise_std)
 
     def tree(

@@ -48,7 +48,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
 
 def test_first_and_last_frame_of_a_built_clip(tmp_path: Path) -> None:
     """Through page and encoder, final means come first and last, and after 1 s the states u_K."""
-    config = write_site(tmp_path, '{{ trajectories("tiny", count=4) }}\n')
+    config = write_site(tmp_path, '{{ trajectories("tiny", count=4, pixelated=true) }}\n')
     write_model(tmp_path / "models" / "tiny")
     build(config, BuildOptions(CPU), FigureRenderer, Silent())
     entry = json.loads((tmp_path / "build/media.json").read_text())["figures"][0]

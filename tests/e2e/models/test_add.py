@@ -122,7 +122,7 @@ def test_questions_on_a_terminal() -> None:
     code, told = answered(keys, "--data", str(DATA))  # K twice, blurs, noises, heads, subject
     assert (code, keys) == (0, []), told
     assert "'eight' is not a valid integer." in told
-    assert "not a number" in told
+    assert "NaN is not allowed" in told
     assert read_card(Path("models/birds")).blur == small_card().blur
 
 
