@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from sitegen.generative.card.card import ModelCard
 from sitegen.generative.data.datasets import Images
 from sitegen.generative.process.heat import dct2, idct2, ring_means, rings
 from sitegen.generative.process.model import Model, linear_estimate
@@ -16,6 +18,16 @@ IMAGES = 256
 MORE_IMAGES = 4096
 """Images per level if the network is an MLP over cosines, which is fast."""
 _CHUNK = 32
+
+
+def evaluations(card: ModelCard) -> int:
+    """Return how many images U-Nets evaluate in `residual_shares`; 0 if it is not needed."""
+    if not card.estimates_variance:
+        return 0
+    lowest = [band.lowest_level for band in card.networks]
+    levels = [level for level in card.visited_levels if level > 0]
+    bands = [card.networks[bisect_right(lowest, level) - 1] for level in levels]
+    return IMAGES * sum(band.cosines is None for band in bands)
 
 
 @torch.no_grad()

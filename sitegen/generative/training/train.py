@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 import numpy as np
@@ -44,6 +45,7 @@ from sitegen.generative.training.loss import (
 )
 from sitegen.generative.training.optimizers import Optimizers
 from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.residual import evaluations
 
 STATE_NAME = "training.pt"
 FIRST_SAVE_S = 10.0
@@ -51,6 +53,9 @@ FIRST_SAVE_S = 10.0
 LARGEST_WEIGHT = 60_000.0
 """Largest weight; weights are stored as float16, which ends at 65,504."""
 REPORT_EVERY_S = 0.5
+TIMED_STEPS, FEWEST_TIMED = 50, 5
+"""Most and fewest recent steps whose median duration gives the time left: single steps on a busy
+machine may take a hundred times as long."""
 COSINE_STATES = 8
 """States that an MLP over cosines sees for each image that the U-Nets see."""
 _Tensor = TypeVar("_Tensor", bound=Tensor)
@@ -243,27 +248,35 @@ class Run:
         """
         self.log.cut(self.step)
         recent: deque[Batch] = deque(maxlen=LOG_EVERY)
-        first, started = self.step, time.monotonic()
+        durations: deque[float] = deque(maxlen=TIMED_STEPS)
         save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
         report_due = Timer(REPORT_EVERY_S)
         while self.step < self.options.steps and not stop():
+            started = time.monotonic()
             recent.append(self.advance())
+            durations.append(time.monotonic() - started)
             at_end = self.step == self.options.steps
             if at_end or self.step % LOG_EVERY == 0:
                 self.log.write(self.step, recent)
-            if at_end or report_due():
+            if at_end or (len(durations) >= FEWEST_TIMED and report_due()):
                 self._require_finite()
-                report(self._progress(recent, (time.monotonic() - started) / (self.step - first)))
+                report(self._progress(recent, median(durations)))
             if not at_end and save_due():
                 self.save()
         self.save()
         return self.step >= self.options.steps
 
     def _progress(self, recent: Iterable[Batch], per_step: float) -> Progress:
-        """Return the progress of the run, given the seconds per step."""
+        """Return the progress of the run, given the seconds per step.
+
+        The time left includes the estimate of the residual variance after the last step. One
+        evaluation of a network takes about a third of its part in a training step.
+        """
         loss = float(torch.cat([losses for _, losses in recent]).mean())
-        steps, pace = self.options.steps, self.options.batch_size / max(per_step, 1e-9)
-        return Progress(self.step, steps, loss, pace, (steps - self.step) * per_step)
+        steps, batch = self.options.steps, self.options.batch_size
+        last_phase = evaluations(self.model.card) * per_step / (3 * batch)
+        left = (steps - self.step) * per_step + last_phase
+        return Progress(self.step, steps, loss, batch / max(per_step, 1e-9), left)
 
     def _require_finite(self) -> None:
         if not bool(self._finite):
