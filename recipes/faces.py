@@ -4,9 +4,11 @@
     python -m recipes.faces --data .data --output runs/faces
 
 One network a band of levels. A round trains every band, beginning with the weights of the round
-before. Each run is saved every two minutes and continues where it was stopped, so that the same
-command resumes. `--band` trains one band of the round only: start one process a core, and at the
-end the command without `--band`, which joins the networks and estimates the variance.
+before; the first begins with those in `--begin`, a folder of NAME.safetensors such as
+recipes/begun/faces, if it has them. Each run is saved every two minutes and continues where it was
+stopped, so that the same command resumes. `--band` trains one band of the round only: start one
+process a core, and at the end the command without `--band`, which joins the networks and estimates
+the variance. `--save` writes the weights of a run that is not finished, to begin with elsewhere.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recipes.cascade import matrices, spread_over_bands, write_networks
@@ -53,7 +56,7 @@ BANDS = (
 VISITS = (11, 10, 12, 21, 15)
 """Levels of each band that sampling visits."""
 GUIDANCE = (0.1, 0.1, 0.1, 0.0, 0.0)
-STATISTICS_NAME = "statistics.pt"
+STATISTICS_NAME, SAVED = "statistics.pt", ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -136,10 +139,31 @@ def train_band(
         run = BandRun(band, model.card, loss, options)
         run.see_along(axes, shares)
     if first is not None:
-        run.begin_from(read_net(first)[1].state_dict())
+        run.begin_from(saved_weights(first) if first.suffix == SAVED else averaged(first))
     started = time.process_time()
     run.to_the_end(path)
     log.info("%s: %.0f s of the processor in this session", path, time.process_time() - started)
+
+
+def averaged(run: Path) -> dict[str, Tensor]:
+    """Return the averaged weights of a run."""
+    weights: dict[str, Tensor] = read_net(run)[1].state_dict()
+    return weights
+
+
+def saved_weights(path: Path) -> dict[str, Tensor]:
+    """Read what `save_weights_of` wrote, as float32."""
+    return {name: value.float() for name, value in load_file(path).items()}
+
+
+def save_weights_of(runs: Mapping[str, Path], folder: Path) -> None:
+    """Write the averaged weights of each run as NAME.safetensors, float16, to begin with later."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, run in runs.items():
+        if run.is_file():
+            weights = {key: value.half().contiguous() for key, value in averaged(run).items()}
+            save_file(weights, folder / f"{name}{SAVED}")
+            log.info("%s: %s", folder / f"{name}{SAVED}", read_recipe(run)["states_seen"])
 
 
 def join(model: Model, runs: Sequence[Path], images: Tensor, output: Path) -> ModelCard:
@@ -164,16 +188,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/faces"))
     parser.add_argument("--rounds", type=int, default=len(ROUNDS), help="rounds to train")
     parser.add_argument("--band", choices=NAMES, help="train this band only, and do not join")
+    parser.add_argument("--begin", type=Path, help="folder with weights to begin the first round")
+    parser.add_argument(
+        "--save", type=Path, help="write the weights so far there, and train nothing"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tiny", action="store_true", help="one round of a few steps, to try it")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(options.threads)
+    if options.save is not None:
+        first = options.output / "round-1"
+        save_weights_of({name: first / f"{name}.pt" for name in NAMES}, options.save)
+        return
     rounds = (TINY,) if options.tiny else ROUNDS[: options.rounds]
     model = base_model(options.data, options.output, rounds[0].data)
     more = options.data / ("faces" if options.tiny else "more-faces")
     images = mapped_images(more, rounds[0].data)
     runs: Mapping[str, Path] = {}
+    if options.begin is not None:
+        begun = {name: options.begin / f"{name}{SAVED}" for name in NAMES}
+        runs = {name: path for name, path in begun.items() if path.is_file()}
     for number, amounts in enumerate(rounds):
         before, folder = runs, options.output / f"round-{number + 1}"
         runs = {name: folder / f"{name}.pt" for name in NAMES}

@@ -12,7 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from recipes import cascade, distil_cosines, distil_unet, train_band, train_cosines, variance
+from recipes import (
+    cascade,
+    distil_cosines,
+    distil_unet,
+    faces,
+    train_band,
+    train_cosines,
+    variance,
+)
 from recipes.cosines import LowCosines, draw_states, low_cosines, principal_axes
 from recipes.distil_cosines import Lessons, distillation_loss
 from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
@@ -478,3 +486,26 @@ def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert 0.005 < float(added.std()) < 0.02  # made anew, of as many, with the noise of training
     with pytest.raises(SystemExit, match="is the model itself"):
         call(monkeypatch, variance, tmp_path / "out", data=data, output=tmp_path / "out")
+
+
+def test_faces_from_an_empty_folder(tmp_path: Path) -> None:
+    """The recipe of models/faces ends in a model that samples; saved weights begin another run."""
+    drawn = tmp_path / "data" / "faces"
+    drawn.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), np.uint8)
+    header = b"\0\0\x08\x04" + np.array(pixels.shape, ">u4").tobytes()
+    (drawn / "train-images-idx4-ubyte").write_bytes(header + pixels.tobytes())
+    data, output, begun = ("--data", str(tmp_path / "data")), tmp_path / "run", tmp_path / "begun"
+    faces.main([*data, "--output", str(output), "--tiny"])
+    model = load_model(output)
+    assert model.card.shape == (3, 64, 64)
+    assert model.card.estimates_variance
+    assert len(read_prior(output / "prior.safetensors", model.card)) == 24
+    with torch.inference_mode():
+        assert model(torch.rand(1, 3, 64, 64), 20).isfinite().all()
+    faces.main([*data, "--output", str(output), "--save", str(begun)])
+    assert {path.stem for path in begun.iterdir()} == {*faces.NAMES}
+    again = ("--output", str(tmp_path / "again"), "--tiny", "--band", "layout")
+    faces.main([*data, *again, "--begin", str(begun)])
+    assert (tmp_path / "again/round-1/layout.pt").is_file()
+    assert not (tmp_path / "again/model.toml").exists()
