@@ -312,6 +312,9 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
         bounded.stop()  # a page that is being rendered would be waited for
         await asyncio.wait(tasks, timeout=TICK_S)
     await asyncio.gather(*tasks)
+    for connection in list(running.server_state.connections):
+        connection.transport.abort()  # accepted while the server closed, so nothing reads from it
+    await asyncio.sleep(0)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -29,4 +29,4 @@ def test_frames_have_room(browser: Browser, sample_site: SampleSite) -> None:
         page.close()
         if size[0] > room["width"] or size[1] > room["height"]:
             small.append((address.rpartition("media/")[2], room, size))
-    assert small == []
+    assert small == [], "\n".join(map(str, small))
