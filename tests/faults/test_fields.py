@@ -39,6 +39,7 @@ OTHER: dict[str, Any] = {
     "Site.menu": ["zoo", "more"],
     "Site.menu_names": {"zoo": "Animals"},
     "Site.authors": [{"name": "Ben"}],
+    "Site.affiliations": [{"name": "Lab", "url": "https://example.org/lab"}],
     "Site.links": [{"label": "Code", "url": "https://example.org/code"}],
     "Site.models": {"tiny": {"path": "models/other"}},
     "Site.citation": {"key": "ann", "year": 2025},
@@ -47,6 +48,8 @@ OTHER: dict[str, Any] = {
     "Author.name": "Ben",
     "Author.url": "https://example.org/ben",
     "Author.affiliation": "A university",
+    "Author.affiliations": ["A university", "A laboratory"],
+    "Author.equal": True,
     "Link.label": "Code",
     "Link.url": "https://example.org/code",
     "Link.icon": "code",
@@ -61,6 +64,7 @@ OTHER: dict[str, Any] = {
 """Another value for each key."""
 BESIDE: dict[str, dict[str, Any]] = {
     "Site.domain": {"base_url": None},
+    "Site.affiliations": {"authors": [{"name": "Ann", "affiliations": ["Lab"]}]},
     "Citation.type": {"booktitle": "Proceedings"},
     "Citation.booktitle": {"type": "inproceedings", "booktitle": "Others"},
     "Citation.journal": {"type": "article", "journal": "Others"},
@@ -75,10 +79,10 @@ WITHOUT_EFFECT = {
     "Site.page_budget": "only `sitegen check` reads it: tests/unit/deploy/test_check.py",
     "Site.cache_dir": "where clips are kept decides nothing of the site",
     "Site.cache_limit": "it bounds the store, and keeps what a page needs: "
-    "tests/unit/build/test_uses.py",
+    "tests/unit/builder/test_last_use.py",
     "Site.build": "where figures are rendered decides nothing of them",
     "Building.distributed": "likewise: tests/faults/test_cluster.py",
-    "Site.papers": "only a site with others below it has them: tests/unit/build/test_roof.py",
+    "Site.papers": "only a site with others below it has them: tests/unit/builder/test_roof.py",
     "ModelEntry.preset": "it stands for a card, and is tried in tests/unit/models/test_registry.py",
 }
 """Keys that change no byte of the site, and why."""
@@ -100,6 +104,8 @@ def toml(value: Any) -> str:
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
@@ -173,6 +179,7 @@ CHOICES: dict[str, list[str]] = {
     "chosen_from": ["50"],
     "also": [],
     "grow": ["True"],
+    "pixelated": ["True"],
 }
 """Other values for what has no default that tells them."""
 WORDS_ALONE = {"label", "chosen_from", "grow"}
