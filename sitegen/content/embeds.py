@@ -79,9 +79,7 @@ def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # about repaired data, and about the size, checked below
+            warnings.simplefilter("ignore")  # repaired data, and the size, which is checked below
             with pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
                 if math.prod(image.size) > _LARGEST:
                     raise pillow.DecompressionBombError
