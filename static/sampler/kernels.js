@@ -92,7 +92,7 @@ export class Weights {
     return wide;
   }
 
-  /* A copy of a tensor's numbers as a JavaScript array. */
+  /* A copy of a tensor's numbers for use in JavaScript. */
   numbers(name) {
     return this.kernels.floats(this.read(name), product(this.shape(name))).slice();
   }
