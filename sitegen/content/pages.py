@@ -250,7 +250,7 @@ def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:
 
 
 def _no_text(text: str, source: str) -> tuple[int, str] | None:
-    """Find output of a template that no author would write: return its line and an error."""
+    """Find output of a template that is not an author's text; return its position and an error."""
     if (odd := odd_character(text)) is not None:
         return odd[0], f"what stands here holds the character {odd[1]}; leave it out"
     if (thing := _THING.search(text)) is not None and thing[0] not in source:

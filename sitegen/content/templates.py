@@ -76,7 +76,7 @@ def _written(_context: EvalContext, value: object) -> Markup:
 
 
 class _Text(str):
-    """A text that its author has escaped; the text itself is unchanged until Markdown needs it."""
+    """A text that its author has escaped; it is escaped for Markdown once, when it is output."""
 
     def __html__(self) -> str:
         """Return the text escaped for Markdown."""

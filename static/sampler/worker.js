@@ -69,7 +69,7 @@ function validate({ image_size: size, channels, levels, visited, sigmas }) {
     if (!holds) throw new Error(`the model's ${name} is damaged`);
 }
 
-/* The digest in hexadecimal; undefined on insecure pages, where browsers provide none. */
+/* The digest in hexadecimal; empty on insecure pages, where browsers provide none. */
 async function digest(bytes) {
   const found = new Uint8Array((await crypto.subtle?.digest("SHA-256", bytes)) ?? []);
   return [...found].map((byte) => byte.toString(16).padStart(2, "0")).join("");
