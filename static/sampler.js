@@ -1,19 +1,18 @@
-/* What a page does around a model that draws in it: the model, its engine and what else only a
-   visitor who draws needs are fetched once the button is pressed or a link to a picture was
-   followed. Pictures are the values that static/sampler/worker.js tells of. All words come from the
-   page. */
+/* The page's side of a live model. The model and its engine are fetched when the button is pressed
+   or a link to a picture is opened. static/sampler/worker.js documents the picture values. All texts
+   come from the page. */
 "use strict";
 
 {
   const WORKER = new URL(document.currentScript.dataset.worker, document.baseURI).href;
-  const [FEWEST, MOST] = [4, 24]; // pictures that are kept, by how many numbers fit into memory
+  const [FEWEST, MOST] = [4, 24]; // limits of the number of stored pictures, depending on memory
   const NUMBERS = 2 ** 25;
-  const [SEVERAL, LEAVES] = [4, 8]; // samples of one press, and of a tree
-  const [BRANCHES, LONGEST] = [64, 2000]; // of a picture in a link; characters of it
-  const SAVED = 512; // pixels of a picture that is saved, about
-  const [FPS, REST] = [24, 24]; // of a film, and for how many frames its last picture stays
+  const [SEVERAL, LEAVES] = [4, 8]; // number of samples for one press, and in a tree
+  const [BRANCHES, LONGEST] = [64, 2000]; // maximum branches, and characters, of a picture in a link
+  const SAVED = 512; // approximate size of a saved picture in pixels
+  const [FPS, REST] = [24, 24]; // of a film; frames for which its last picture stays
   const FILMS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
-  const HALF = 0.6; // of the levels, where about half of a picture is decided
+  const HALF = 0.6; // share of the levels at which about half of a picture is decided
   const SIMD = [
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253,
     15, 253, 98, 11,
@@ -23,15 +22,15 @@
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
   const scale = (sigma) => (sigma === 0 ? "0" : sigma < 1 ? sigma.toFixed(2) : sigma.toFixed(1));
 
-  /* A picture as text, for links: 48213.0 is number 0 of the seed 48213; -40.1 is a branch, its
-     first, from level 40 down; ~0.2 is the mean of its start; and two with a share are between. */
+  /* A picture as text, for links: 48213.0 is number 0 of the seed 48213; -40.1 is its first branch
+     from level 40 down; ~0.2 is the mean of its start; two with a share are an interpolation. */
   function written({ seed, number, branches = [], mean, between, share }) {
     if (between) return [...between.map(written), share].join("_");
     const ways = branches.map((branch) => `-${branch.level}.${branch.number}`).join("");
     return `${seed}.${number}${ways}${mean ? `~${mean.join(",")}` : ""}`;
   }
 
-  /* The picture that a text says, or nothing. The text is from a link, which anybody may write. */
+  /* Parse the text of a picture, or return nothing. The text is from a link and is not trusted. */
   function read(text) {
     if (text.length > LONGEST) return;
     const parts = text.split("_");
@@ -56,15 +55,15 @@
     return { seed: whole[1], number: Number(whole[2]), branches, ...(mean && { mean }) };
   }
 
-  /* Whether the starts that a picture says, if any, are those of a model of so many channels. */
+  /* Check that the picture's start means, if any, fit the number of channels of the model. */
   const fits = ({ between, mean }, channels) =>
     between ? between.every((each) => fits(each, channels)) : !mean || mean.length === channels;
 
-  /* Whether the branches of a picture part at levels that a model has. */
+  /* Check that the branches of a picture begin at levels of the model. */
   const reachable = ({ between, branches = [] }, top) =>
     between ? between.every((each) => reachable(each, top)) : !(branches[0]?.level > top);
 
-  /* Why nothing can be drawn here; empty where something can. */
+  /* The reason why sampling is not possible here; empty if it is. */
   function hindrance() {
     if (location.protocol === "file:") return "file";
     const able = typeof WebAssembly === "object" && typeof Worker === "function";
@@ -73,11 +72,11 @@
       new WebAssembly.Module(new Uint8Array(SIMD));
       return "";
     } catch {
-      return "policy"; // of the host
+      return "policy"; // the host's policy
     }
   }
 
-  /* Buttons side by side: one is reached by Tab, the others by the arrows. */
+  /* A group of buttons: Tab reaches one, the arrow keys reach the others. */
   function toolbar(bar) {
     const shown = () => [...bar.querySelectorAll("button")].filter((button) => !button.hidden);
     const go = (to) => {
@@ -97,7 +96,7 @@
   }
 
   class Sampler {
-    /* One of the models of a figure, in its box. */
+    /* One of the models of a figure, with its element. */
     constructor(figure, box) {
       const find = (name) => box.querySelector(`.sampler-${name}`);
       Object.assign(this, { figure, box, words: box.dataset });
@@ -110,8 +109,8 @@
       this.canvas = box.querySelector("canvas");
       this.poster = box.querySelector("img");
       this.pictures = [];
-      this.running = new Map(); // those that are being drawn or wait for that, by their jobs
-      this.number = 0; // of the next sample
+      this.running = new Map(); // active and waiting pictures, by job
+      this.number = 0; // number of the next sample
       this.seed = String(crypto.getRandomValues(new Uint32Array(1))[0] % 1000000);
       this.jobs = 0;
       this.listen();
@@ -148,7 +147,7 @@
       observer.observe(this.box);
     }
 
-    /* A link to a picture of this figure opens it; where data are dear, after a press. */
+    /* Open the picture of a link; in data-saving mode, only after a press. */
     follow() {
       const asked = new URLSearchParams(location.hash.slice(1));
       if (asked.get("figure") !== this.figure.id) return;
@@ -167,7 +166,7 @@
       else this.tell(this.words.waiting);
     }
 
-    /* The next sample or samples, or the one that a link asks for; or the next tree. */
+    /* Draw the next sample or samples, the picture of a link, or the next tree. */
     sample(count = 1) {
       const { wanted } = this;
       if (wanted) {
@@ -181,8 +180,8 @@
       this.draw(Array.from({ length: count }, next));
     }
 
-    /* Draw the rest again with other noise: from the level that is seen, or, from a finished
-       picture, where about half of it was decided. */
+    /* Resample with new noise: from the visible level or, for a finished picture, from the level
+       at which about half of it was decided. */
     redo() {
       const { picture, at } = this;
       if (this.idle(this.details)) return;
@@ -192,15 +191,15 @@
       this.draw([grafted(picture, level, this.unused(picture))]);
     }
 
-    /* The first number that no branch of a sample has. */
+    /* The first unused branch number of a sample. */
     unused({ seed, number }) {
       const kin = this.pictures.filter((each) => each.seed === seed && each.number === number);
       const taken = kin.flatMap(({ branches = [] }) => branches.map((branch) => branch.number));
       return Math.max(0, ...taken) + 1;
     }
 
-    /* Grow a tree out of the start of a picture: every branch parts in two at K, 2K/3 and 4K/9, or
-       the next level below that is visited; so do those of the figure `hierarchy`. */
+    /* Grow a tree from the start of a picture: every branch splits in two at K, 2K/3 and 4K/9, or
+       at the next visited level below, as in the figure `hierarchy`. */
     async branch(picture) {
       this.halt();
       const asked = (this.asked = {});
@@ -232,7 +231,7 @@
       this.draw([fresh({ ...said(this.picture), mean })]);
     }
 
-    /* Between the two that are chosen: few levels while the slider is dragged. */
+    /* Interpolate between the two selected pictures, in few levels while the slider is dragged. */
     mix(coarse) {
       const [one, other] = [this.one, this.other].map((list) => this.pictures[list.value]);
       if (!one || !other || (coarse && (!this.model.predicts || calm.matches))) return;
@@ -240,12 +239,12 @@
       const percent = Math.round(100 * picture.share);
       this.share.setAttribute("aria-valuetext", fill(this.share.dataset.text, { percent }));
       if (!coarse) return this.draw([fresh(picture)]);
-      if (this.rough && this.drawing) this.later = picture; // the newest, when that one is done
+      if (this.rough && this.drawing) this.later = picture; // draw the newest when the current one is done
       else this.draw([fresh(picture)], { coarse: true });
     }
 
-    /* Draw pictures in the place of what is being drawn. coarse: in few levels, and not kept;
-       level: where the slider is to stand in the end; seen: which of them is seen large. */
+    /* Cancel current drawing and draw pictures. coarse: use few levels and do not store them;
+       level: the final position of the slider; seen: the picture to show large. */
     async draw(pictures, { coarse = false, level = 0, seen = pictures[0] } = {}) {
       this.halt();
       if (!pictures.length) return this.choose(seen);
@@ -276,7 +275,7 @@
       if (!coarse) this.choose(seen);
     }
 
-    /* Make the crew come; whether it did. */
+    /* Start the workers; return whether they started. */
     async come() {
       if (!this.coming || !this.model) this.tell(this.words.fetching);
       this.coming ??= this.load();
@@ -323,7 +322,7 @@
       this.busy(false);
     }
 
-    /* What the press brings has its room at once, so that nothing moves later. */
+    /* Reserve space for the controls when the button is pressed, to prevent layout shifts. */
     unfold(on) {
       this.cost.hidden = on;
       this.box.classList.toggle("begun", on);
@@ -335,7 +334,7 @@
       this.more.classList.toggle("coming", !this.model);
     }
 
-    /* The controls of a model that has come. */
+    /* Show the controls of a loaded model. */
     furnish() {
       const { channels, size, range, predicts } = this.model;
       this.shows.hidden = !predicts;
@@ -344,7 +343,7 @@
       else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
     }
 
-    /* Films are MP4 where the browser writes H.264. The button says where they are not. */
+    /* Films are MP4 if the browser can encode H.264. Otherwise, the button names the format. */
     async offerFilms({ able, film, recorded }) {
       const side = 2 * Math.max(SAVED / 2, this.model.size);
       const mp4 = await able(side, side, FPS);
@@ -355,7 +354,7 @@
       this.film.title = this.film.querySelector("span").textContent = words;
     }
 
-    /* Buttons for colours around the circle, as the model's own starts have them. */
+    /* Buttons for hues around the colour circle, taken from the model's initial states. */
     offerHues() {
       const names = this.hues.dataset.names.split(" ");
       this.hues.replaceChildren();
@@ -373,7 +372,7 @@
       toolbar(this.hues);
     }
 
-    /* A level has come, or there will be none any more. */
+    /* Handle a new level, or the end of a picture. */
     hear({ id, level, state, sharp, ended, seconds }) {
       const picture = this.running.get(id);
       if (!picture) return;
@@ -417,7 +416,7 @@
       return this.running.size > 0 || Boolean(this.asked);
     }
 
-    /* A visitor's wish: what was begun ends with the level that it is at. */
+    /* Stop at the visitor's request: pictures end at the level that they have reached. */
     stop() {
       if (!this.drawing) return;
       this.asked = undefined;
@@ -431,7 +430,7 @@
       this.busy(false);
     }
 
-    /* Make room for something else: nothing more is heard of what is being drawn. */
+    /* Cancel all drawing; later messages about it are ignored. */
     halt() {
       this.asked = this.strayed = undefined;
       const waiting = new Set(this.crew?.stop());
@@ -442,7 +441,7 @@
         else this.sketch(picture);
     }
 
-    /* Nothing is drawn while nobody sees it. */
+    /* Pause drawing while the figure is not visible. */
     pause() {
       this.crew?.pause(Boolean(this.away || document.hidden));
     }
@@ -456,14 +455,14 @@
       return button.getAttribute("aria-disabled") === "true";
     }
 
-    /* How many pictures fit into memory. */
+    /* The number of pictures that fit into memory. */
     most() {
       const { visited, channels, size } = this.model;
       const fit = Math.floor(NUMBERS / (2 * visited.length * channels * size ** 2));
       return clamp(fit, FEWEST, MOST);
     }
 
-    /* Pictures join those that are kept, the oldest of which go. */
+    /* Store pictures and remove the oldest ones. */
     add(pictures) {
       const make = (tag, values) => Object.assign(document.createElement(tag), values);
       for (const picture of pictures) {
@@ -481,7 +480,7 @@
       this.count();
     }
 
-    /* A picture that was never begun is kept no longer. */
+    /* Remove a picture that was never begun. */
     drop(picture) {
       picture.label?.remove();
       this.pictures = this.pictures.filter((each) => each !== picture);
@@ -496,7 +495,7 @@
       this.plant();
     }
 
-    /* The tree of the sample that is seen, where it has branches. */
+    /* Show the tree of the visible sample, if it has branches. */
     plant() {
       const { picture, view, tree } = this;
       const { seed, number, mean, between } = picture ?? {};
@@ -509,7 +508,7 @@
       view.show(pictures, picture && fill(tree.dataset.text, { name: this.name(root) }));
     }
 
-    /* A branch stands behind what it and others grew from. */
+    /* Place a branch after its parent and its siblings. */
     hang({ parent, label }) {
       let last = parent?.label;
       if (!last?.isConnected) return this.shelf.append(label);
@@ -518,12 +517,12 @@
       label.classList.add("sampler-branch");
     }
 
-    /* How far a picture has come, small. */
+    /* A thumbnail of a picture in its current state. */
     sketch({ thumb, states }) {
       if (thumb && states.length) show(thumb, states.at(-1), this.model);
     }
 
-    /* The lists of "from one to another": pictures that are not between others themselves. */
+    /* The lists of "from one to another": all pictures that are not interpolations. */
     offer() {
       const fit = this.pictures.filter((each) => !each.between);
       this.between.hidden = fit.length < 2;
@@ -572,7 +571,7 @@
     paint() {
       const { picture, at, canvas, model } = this;
       if (!picture?.levels.length) return;
-      const newest = at === picture.levels.length - 1; // whose prediction is still to come
+      const newest = at === picture.levels.length - 1; // its prediction is not available yet
       const sharp = this.predicted && picture.levels[at] && picture.sharps[newest ? at - 1 : at];
       show(canvas, sharp || picture.states[at], model);
       canvas.hidden = false;
@@ -580,7 +579,7 @@
       this.update();
     }
 
-    /* Words and controls say what is seen. */
+    /* Update texts and controls for the visible picture. */
     update() {
       const { picture, at, model, drawing } = this;
       const level = picture?.levels[at];
@@ -603,7 +602,7 @@
       this.about.textContent = this.origin(picture);
     }
 
-    /* Where a picture comes from, how long it took, and how sitegen draws the same. */
+    /* The origin of a picture, the time it took, and the command that draws the same. */
     origin({ seed, number, branches, mean, between, seconds }) {
       const { seeded, took, command } = this.words;
       const told = between ? [] : [fill(seeded, { number, seed })];
@@ -613,7 +612,7 @@
       return told.join(" ");
     }
 
-    /* The control of the flat start shows that of the picture. */
+    /* Set the control of the flat start to the value of the picture. */
     mean(state) {
       const plane = this.model.size ** 2;
       const means = Array.from({ length: this.model.channels }, (_, c) =>
@@ -621,7 +620,7 @@
       this.start.value = means.length > 1 ? hex(means) : means[0].toFixed(3);
     }
 
-    /* The picture that is seen, as a PNG. */
+    /* Save the visible picture as a PNG. */
     keep() {
       if (this.idle(this.save)) return;
       const { picture, at } = this;
@@ -629,14 +628,14 @@
       enlarged(this.canvas).canvas.toBlob((blob) => this.hand(picture, blob, ending));
     }
 
-    /* The whole way, as a film. */
+    /* Save all levels as a film. */
     async record() {
       if (this.idle(this.film)) return;
       const { picture, films: type, model, words } = this;
       const states = [...picture.states, ...Array(REST).fill(picture.states.at(-1))];
       const small = document.createElement("canvas");
       show(small, states[0], model);
-      const pen = enlarged(small, 2); // H.264 wants even sizes
+      const pen = enlarged(small, 2); // H.264 requires even sizes
       const draw = (n) => {
         show(small, states[n], model);
         pen.drawImage(small, 0, 0, pen.canvas.width, pen.canvas.height);
@@ -661,7 +660,7 @@
       setTimeout(() => URL.revokeObjectURL(address), 10000);
     }
 
-    /* The link to what is seen goes into the address bar, and where that may be, is copied. */
+    /* Put the link to the visible picture into the address bar and, if permitted, copy it. */
     async address() {
       if (this.idle(this.link)) return;
       const { picture, at } = this;
@@ -683,14 +682,14 @@
     }
   }
 
-  /* Shares of red, green and blue as CSS and <input type="color"> write them. */
+  /* Convert red, green and blue in [0, 1] to the format of CSS and <input type="color">. */
   function hex(colour) {
     const two = (value) => Math.round(255 * clamp(value, 0, 1)).toString(16).padStart(2, "0");
     return `#${colour.map(two).join("")}`;
   }
 
-  /* A larger canvas with the same picture, each pixel a square of a multiple of `step` pixels; what
-     it is drawn with. */
+  /* Create a larger canvas for the same picture, each pixel a square of a multiple of `step`
+     pixels; return its context. */
   function enlarged(canvas, step = 1) {
     const factor = Math.max(1, Math.floor(SAVED / step / canvas.width)) * step;
     const large = document.createElement("canvas");
@@ -701,18 +700,18 @@
     return pen;
   }
 
-  /* A picture of which nothing was drawn yet. */
+  /* A new picture without levels. */
   const fresh = (wanted) => ({ ...said(wanted), levels: [], states: [], sharps: [] });
 
-  /* One that leaves another at a level, with the noise of branch `number` from there on. */
+  /* A branch of a picture from a level on, with the noise of branch `number`. */
   function grafted(parent, level, number) {
     const above = parent.branches.filter((branch) => branch.level > level);
     const branches = [...above, { level, number }];
     return { ...fresh({ ...said(parent), branches }), parent, fork: level };
   }
 
-  /* From where a picture is drawn: null for its beginning, nothing as long as that is unknown. It
-     shares what its parent has gone through before. */
+  /* The state to draw a picture from: null for its beginning, undefined while it is unknown. A
+     branch shares the earlier levels of its parent. */
   function start(picture) {
     const { parent, fork } = picture;
     if (!parent) return null;
@@ -724,7 +723,7 @@
     return { level: fork, state: parent.states[at] };
   }
 
-  /* Let the box of one model be seen. */
+  /* Show the element of one model. */
   function select(figure, model) {
     for (const box of figure.querySelectorAll(".sampler"))
       box.hidden = box.dataset.label !== model;
@@ -735,12 +734,12 @@
   const below = (picture, root) =>
     picture && (picture.parent === root || below(picture.parent, root));
 
-  /* What a picture says of its randomness, without what was drawn. */
+  /* The random parameters of a picture, without its states. */
   function said({ seed, number, branches, mean, between, share }) {
     return between ? { between, share } : { seed, number, branches, ...(mean && { mean }) };
   }
 
-  /* Draw channels × rows × columns in [0, 1], clipped and rounded as sitegen does. */
+  /* Draw channels × rows × columns in [0, 1], clipped and rounded as in sitegen. */
   function show(canvas, planes, { size, channels }) {
     const plane = size ** 2;
     const image = new ImageData(size, size);

@@ -1,7 +1,7 @@
-/* Light or dark: as the system is, until the visitor has chosen. This script runs before anything
-   is seen, so that no page shows the other colours first. All hangs on the colour scheme of the
-   root: the stylesheet's colours, drawings, and the browser's own controls. Pictures and clips with
-   a file for dark pages say in a condition when it is shown. */
+/* Light or dark colours: the system's, until the visitor chooses. This script runs before the first
+   paint, so that no page flashes in the other colours. The colour scheme of the root element decides
+   the stylesheet's colours, drawings, and the browser's own controls. Pictures and clips with a file
+   for dark pages select it with a media condition. */
 "use strict";
 
 {
@@ -9,10 +9,10 @@
   const CONDITION = /\(prefers-color-scheme:\s*(light|dark)\)/g;
   const root = document.documentElement;
   const meta = document.querySelector('meta[name="color-scheme"]');
-  let scheme = ""; // "light" or "dark"; none while the system decides
+  let scheme = ""; // "light" or "dark"; empty for the system's
 
-  /* The typeface is fetched early, so that it is there when words are first drawn. A page that is
-     opened from a disk may not fetch it in this way. */
+  /* Preload the font, so that it is available for the first paint. A page that is opened from a
+     disk cannot preload it. */
   if (location.protocol !== "file:")
     for (const href of Object.values(document.currentScript.dataset)) {
       const link = { rel: "preload", as: "font", type: "font/woff2", crossOrigin: "", href };
@@ -23,7 +23,7 @@
     try {
       return localStorage[KEY] ?? "";
     } catch {
-      return scheme; // some browsers keep nothing for files, or in a frame
+      return scheme; // some browsers have no storage for files, or in a frame
     }
   };
 
@@ -31,10 +31,10 @@
     try {
       if (value) localStorage[KEY] = value;
       else delete localStorage[KEY];
-    } catch {} // it holds for this page
+    } catch {} // the choice applies to this page only
   };
 
-  /* Let a file be taken that is for pages as this one is, whatever the system is. */
+  /* Select the files for this page's scheme, independent of the system's. */
   function fit(source) {
     source.dataset.media ??= source.media;
     const told = (all, which) => (which === scheme ? "(min-width: 0)" : "(max-width: 0)");
@@ -59,7 +59,7 @@
   if (CSS.supports("color", "light-dark(red, oklch(from red l c h))")) {
     choose(kept());
     const fresh = new MutationObserver(() => scheme && sources().forEach(fit));
-    fresh.observe(root, { childList: true, subtree: true }); // files are taken as the page is read
+    fresh.observe(root, { childList: true, subtree: true }); // files are selected while the page is parsed
     document.addEventListener("DOMContentLoaded", () => {
       fresh.disconnect();
       for (const box of document.querySelectorAll(".scheme")) {
@@ -72,7 +72,7 @@
         box.classList.add("live");
       }
     });
-    addEventListener("storage", follow); // chosen in another window, or by the page around a frame
-    addEventListener("pageshow", follow); // or on another page, and the visitor came back
+    addEventListener("storage", follow); // changed in another window, or by the embedding page
+    addEventListener("pageshow", follow); // or on another page before the visitor returned
   }
 }

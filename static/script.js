@@ -1,11 +1,11 @@
-/* What the page does beyond HTML. Without this script every clip still plays by the browser's own
-   controls, and links lead where they say. All words come from the page. */
+/* The page's script. Without it, clips still play with the browser's own controls, and links work.
+   All texts come from the page. */
 "use strict";
 
-const AT_ONCE = 4; // clips that play at the same time
-const REST = 1500; // milliseconds that the finished samples stay in sight
-const PATIENCE = 30000; // milliseconds that a clip has to begin
-const APART = 0.12; // seconds that clips side by side may be apart
+const AT_ONCE = 4; // maximum number of clips that play at the same time
+const REST = 1500; // milliseconds for which the finished samples stay visible
+const PATIENCE = 30000; // milliseconds within which a clip must begin
+const APART = 0.12; // maximum offset in seconds of clips side by side
 const KEY = "sitegen-motion";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const clips = [];
@@ -16,7 +16,7 @@ const when = (thing, events, task, early) =>
   list(events).forEach((event) => thing.addEventListener(event, task, early));
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 
-/* The visitor's wish, after it was changed; some browsers keep nothing for files. */
+/* The visitor's stored preference; some browsers have no storage for file: pages. */
 function wish(value) {
   try {
     if (value) localStorage[KEY] = value;
@@ -26,14 +26,14 @@ function wish(value) {
   }
 }
 
-/* Where a key leads, if it is one of these. */
+/* The target of a navigation key, if it is one. */
 function lead(event, ways) {
   if (event.ctrlKey || event.altKey || event.metaKey || !(event.key in ways)) return;
   event.preventDefault();
   return ways[event.key];
 }
 
-/* Set things up. Only what is ready is shown, and what goes wrong loses its own function only. */
+/* Run a setup step. Elements are shown once they work; a failed step does not affect others. */
 function prepare(selector, setUp) {
   for (const element of document.querySelectorAll(selector)) {
     try {
@@ -45,7 +45,7 @@ function prepare(selector, setUp) {
   }
 }
 
-/* Whether clips may play by themselves. */
+/* Whether clips may play automatically. */
 const may = () => !calm.matches && wish() !== "stopped" && !navigator.connection?.saveData;
 let moving = may();
 
@@ -61,7 +61,7 @@ class Controls {
     when(this.slider, "input", () => clip.scrub(clip.stops[this.slider.value]));
   }
 
-  /* The slider stands where it was put, at once; the words are of the frame that is seen. */
+  /* The slider moves immediately; the text describes the visible frame. */
   update() {
     const { clip, button, slider } = this;
     const { aim, shown } = clip.walked ? { aim: clip.last, shown: clip.last } : clip;
@@ -94,16 +94,16 @@ class Clip {
     this.sigmas = list(data.sigmas);
     this.whole = [{ first: 0, last: this.last }];
     this.follow(this.whole);
-    this.shown = this.last; // the frame that is seen; the poster is the last one
-    this.aim = this.last; // the frame that is wanted
-    this.ratio = 0; // how much of it is in view
+    this.shown = this.last; // the visible frame; the poster is the last one
+    this.aim = this.last; // the requested frame
+    this.ratio = 0; // visible share
     this.held = false; // the visitor stopped this one
     this.asked = false; // the visitor started this one
-    this.walked = false; // the visitor walks in its tree
+    this.walked = false; // the visitor navigates its tree
     this.running = false;
-    this.lost = false; // its file did not come
-    this.fixed = false; // its host sends no parts of it, so that it cannot be scrubbed
-    this.partners = []; // clips that stand beside it and follow
+    this.lost = false; // its file could not be loaded
+    this.fixed = false; // its host has no range requests, so it cannot be scrubbed
+    this.partners = []; // adjacent clips that follow this one
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
     when(video, "ended", () => this.rest());
     when(video, "seeked loadedmetadata", () => this.arrive());
@@ -117,8 +117,8 @@ class Clip {
     for (const each of this.controls) each.update();
   }
 
-  /* Look at all, or at a branch of a tree. The slider has one stop for each level or point of it:
-     the last frame of that. */
+  /* View everything, or a branch of a tree. The slider has one stop for each level or point, at
+     its last frame. */
   follow(line) {
     this.line = line;
     const level = (frame) => (this.points ? frame : (this.levels[frame] ?? frame));
@@ -131,14 +131,14 @@ class Clip {
     return this.line.at(-1).last;
   }
 
-  /* What is seen of the line at a frame. */
+  /* The part of the line that is visible at a frame. */
   part(frame) {
     if (frame < this.opening) return this.line.at(-1);
     return this.line.findLast((part) => part.first <= frame) ?? this.line[0];
   }
 
-  /* The frame whose picture is seen: a clip opens on the finished pictures; one of a tree stays as
-     it was at its own last frame, and an interpolation goes there and back. */
+  /* The frame whose picture is shown: a clip opens on the finished pictures, a branch of a tree
+     stays at its own last frame, and an interpolation plays forward and back. */
   own(frame) {
     const back = 2 * this.points + this.hold - 1 - frame;
     if (this.points) return clamp(Math.min(frame, back), 0, this.points - 1);
@@ -149,7 +149,7 @@ class Clip {
     return this.stops.findIndex((stop) => stop >= this.own(frame));
   }
 
-  /* What an address keeps of it: what is seen large, and where the visitor stopped. */
+  /* The state for an address: the enlarged sample, and the frame where the visitor stopped. */
   get place() {
     const large = viewer.clip === this ? viewer.place : {};
     if (!this.held || this.aim >= this.end) return large;
@@ -158,7 +158,7 @@ class Clip {
     return { ...large, ...(this.levels.length ? { level: this.levels[at] } : { frame: at + 1 }) };
   }
 
-  /* Go where an address leads: to the sample or branch, and to the nearest level that it has. */
+  /* Restore the state of an address: the sample or branch, at the nearest available level. */
   visit({ sample, branch, level, point, frame }) {
     if (sample ?? branch) this.enlarge?.(sample ?? branch);
     const told = Number(level ?? point ?? frame);
@@ -185,7 +185,7 @@ class Clip {
     this.waiting = setTimeout(late, PATIENCE);
   }
 
-  /* Night has come, or gone: a clip with two files takes the other one. */
+  /* The colour scheme has changed: a clip with two files switches to the other one. */
   choose() {
     const { video } = this;
     if (!video.querySelector("source[media]")) return;
@@ -195,18 +195,18 @@ class Clip {
     schedule();
   }
 
-  /* The clip does not come: go back to what is seen, and say so. The next press tries again. */
+  /* Loading failed: return to the visible frame and report it. The next press tries again. */
   lose(event) {
-    if (event.target.nextElementSibling?.localName === "source") return; // there is another file
+    if (event.target.nextElementSibling?.localName === "source") return; // another file follows
     this.run(false);
     this.video.preload = "none";
-    if (this.video.networkState === HTMLMediaElement.NETWORK_LOADING) this.video.load(); // no more
+    if (this.video.networkState === HTMLMediaElement.NETWORK_LOADING) this.video.load(); // stop loading
     Object.assign(this, { lost: true, held: true, asked: false, aim: this.shown });
     this.update();
   }
 
-  /* Show the words of every frame that is presented. Its time is the frame's start while a clip
-     plays, and in some browsers the time that was sought after a jump. */
+  /* Update the text for every presented frame. Its time is the frame's start while a clip plays;
+     after a seek, some browsers give the requested time. */
   watch() {
     const { video } = this;
     if (!video.requestVideoFrameCallback) {
@@ -234,7 +234,7 @@ class Clip {
     if (this.running && !this.video.paused && this.shown > this.end) this.rest();
   }
 
-  /* Stop, and go to a frame. Its middle is aimed at, so that rounding cannot miss it. */
+  /* Stop, and go to a frame. Seek to its middle, so that rounding cannot miss it. */
   scrub(frame) {
     this.held = true;
     this.asked = false;
@@ -246,7 +246,7 @@ class Clip {
     for (const other of this.partners) other.scrub(this.same(other));
   }
 
-  /* The frame of another clip that shows the same level, or is as far on its way. */
+  /* The frame of another clip at the same level, or at the same share of its length. */
   same(other) {
     const level = this.levels[this.aim];
     const alike = this.levels[this.opening] === other.levels[other.opening];
@@ -254,13 +254,13 @@ class Clip {
     return other.stops.find((stop) => Number(other.levels[stop]) <= level) ?? other.last;
   }
 
-  /* One jump at a time: while one is under way, the newest aim waits for its end. */
+  /* One seek at a time: during a seek, only the latest request waits for its end. */
   arrive() {
     const { video } = this;
     if (!this.held || video.seeking || video.readyState < 1) return;
     const here = clamp(this.frameAt(video.currentTime), 0, this.last);
     const done = this.aimed === this.aim;
-    if (done) this.fixed = here !== this.aim; // the host knows no ranges
+    if (done) this.fixed = here !== this.aim; // the host does not support range requests
     if (done) this.aimed = this.aim = here;
     if (this.aimed !== undefined) this.show(here);
     if (done) return;
@@ -268,7 +268,7 @@ class Clip {
     video.currentTime = (this.aim + 0.5) / this.fps;
   }
 
-  /* While the visitor walks in a tree, its poster covers the clip: there the tree is whole. */
+  /* While the visitor navigates a tree, the poster covers the clip, as it shows the whole tree. */
   walk(on) {
     this.walked = on;
     this.stage.classList.toggle("walked", on);
@@ -277,14 +277,14 @@ class Clip {
   }
 
   toggle() {
-    if (this.running) return this.scrub(this.shown); // what is seen is what is said, to the frame
+    if (this.running) return this.scrub(this.shown); // the text matches the visible frame exactly
     for (const clip of [this, ...this.partners]) {
       Object.assign(clip, { held: false, asked: true });
       clip.walk(false);
     }
   }
 
-  /* Clips that stand beside each other and last as long keep in step. */
+  /* Keep adjacent clips of the same length in sync. */
   lead() {
     for (const { running, last, fps, video } of this.partners) {
       const behind = Math.abs(video.currentTime - this.video.currentTime);
@@ -303,7 +303,7 @@ class Clip {
     if (on) {
       this.load();
       if (this.aim >= this.end) video.currentTime = this.begun ? (this.opening + 0.1) / this.fps : 0;
-      this.begun = true; // from then on it goes around without its opening
+      this.begun = true; // later loops skip the opening
       video.play().catch(() => {
         if (this.running && video.paused) this.run(false);
       });
@@ -322,7 +322,7 @@ class Clip {
   }
 }
 
-/* Who plays: what the visitor started, then what is most in view. */
+/* Select the clips to play: those that the visitor started, then the most visible ones. */
 function schedule() {
   const wanted = clips.filter((clip) => {
     const here = viewer.clip ? viewer.clip === clip : clip.ratio > 0;
@@ -350,7 +350,7 @@ function observe() {
   when(document, "visibilitychange", schedule);
 }
 
-/* One button for all motion, whose state is remembered; a wish for calm comes first. */
+/* One button for all motion, whose state is stored; prefers-reduced-motion has priority. */
 let tell = () => {};
 function motion(button) {
   let kept = wish();
@@ -371,7 +371,7 @@ function motion(button) {
     kept = wish();
   });
   when(calm, "change", () => set(may()));
-  /* Pressed in another window, or on another page, and the visitor came back. */
+  /* Follow changes in another window, or on another page before the visitor returned. */
   when(window, "storage pageshow", () => {
     if (wish() === kept) return;
     kept = wish();
@@ -380,14 +380,14 @@ function motion(button) {
   tell();
 }
 
-/* Put an element over a part of the clip; x, y, width and height are in pixels of the clip. */
+/* Place an element over a part of the clip; x, y, width and height are in pixels of the clip. */
 function place(element, clip, { x, y, width, height }) {
   const across = (part) => `${(100 * part) / clip.width}%`;
   const down = (part) => `${(100 * part) / clip.height}%`;
   Object.assign(element.style, { left: across(x), top: down(y), width: across(width), height: down(height) });
 }
 
-/* Samples in a grid: one button, the lens, lies over the one that it opens. */
+/* Samples in a grid: a single button is placed over the sample that it opens. */
 function grid(clip) {
   const { stage, video } = clip;
   const [columns, count, width, height] = numbers(video.dataset.cells);
@@ -417,7 +417,7 @@ function grid(clip) {
   });
   when(stage, "pointerleave", () => stage.classList.remove("pointed"));
   when(stage, "click", (event) => {
-    const index = event.detail ? under(event) : at; // a click of the keyboard has no place
+    const index = event.detail ? under(event) : at; // a click by keyboard has no position
     if (index < 0) return;
     move(index);
     lens.focus({ preventScroll: true });
@@ -436,7 +436,7 @@ function grid(clip) {
   move(0);
 }
 
-/* A tree: every picture is a button, and shows its branch. */
+/* A tree: every picture is a button that shows its branch. */
 function tree(clip) {
   const { stage } = clip;
   const nodes = Array.from(stage.querySelectorAll(".node"), (button) => {
@@ -445,7 +445,7 @@ function tree(clip) {
   });
   const find = (depth, index) => nodes.find((n) => n.depth === depth && n.index === index);
   for (const node of nodes) node.line = [...(find(node.depth - 1, node.index >> 1)?.line ?? []), node];
-  const holes = stage.querySelectorAll(".veil g"); // one a node: its picture and the arrow to it
+  const holes = stage.querySelectorAll(".veil g"); // one per node: its picture and the arrow to it
   const mark = (node) => {
     if (node) clip.walk(true);
     nodes.forEach((other, number) => {
@@ -510,7 +510,7 @@ const viewer = {
     when(dialog, "click", (event) => event.target === dialog && dialog.close());
     when(dialog, "close", () => this.closed());
     when(dialog, "keydown", (event) => {
-      if (event.target === this.controls.slider) return; // it has the same keys
+      if (event.target === this.controls.slider) return; // it uses the same keys
       const way = lead(event, { ArrowLeft: -1, ArrowRight: 1 });
       if (way) this.turn(way);
     });
@@ -532,7 +532,7 @@ const viewer = {
     this.title.focus();
   },
 
-  /* A sample has the whole clip; a picture of a tree has its branch, and opens as it ends. */
+  /* A sample has the whole clip; a picture of a tree has its branch, and opens at its end. */
   turn(way) {
     const { clip, boxes, canvas, title } = this;
     const count = boxes.length;
@@ -548,13 +548,13 @@ const viewer = {
     clip.show(clip.shown);
   },
 
-  /* What an address keeps of it. */
+  /* The state for an address. */
   get place() {
     const { depth, index } = this.boxes[this.at];
     return depth === undefined ? { sample: this.at + 1 } : { branch: `${depth}.${index + 1}` };
   },
 
-  /* The clip is drawn, or the poster until it is there; if that is missing, the clip is fetched. */
+  /* Draw the clip, or the poster until the clip is loaded; without a poster, load the clip. */
   paint(clip) {
     if (clip !== this.clip) return;
     const { canvas, pen } = this;
@@ -582,7 +582,7 @@ const viewer = {
   },
 };
 
-/* Copy a text, in the old way of browsers where the new one is not allowed, and say so. */
+/* Copy a text and confirm it, with the old API if the new one is not allowed. */
 async function copy(text, status, oldWay) {
   status.textContent = "";
   let copied = true;
@@ -604,7 +604,7 @@ function copying(box) {
   when(box.querySelector("button"), "click", () => copy(text.textContent, status, select));
 }
 
-/* Blocks of code get a button that copies them. */
+/* Add a copy button to blocks of code. */
 function coding(template) {
   for (const scroll of document.querySelectorAll("main .scroll:has(> pre)")) {
     if (scroll.closest(".bibtex, .framing")) continue;
@@ -615,7 +615,7 @@ function coding(template) {
   }
 }
 
-/* The line for a frame in another page has a whole address. */
+/* Put the absolute address into the embed code. */
 function framing(box) {
   const code = box.querySelector("code");
   const { src } = box.dataset;
@@ -623,8 +623,8 @@ function framing(box) {
   copying(box);
 }
 
-/* The link of a figure leads to what is seen of it. The fragment names the figure, so that it is
-   found without this script, too, and the query says the rest. */
+/* Link to the current state of a figure. The fragment is the figure's id, which works without this
+   script, and the query has the rest. */
 function linking(link) {
   const status = (link.closest(".share") ?? link.closest("dialog")).querySelector("[role=status]");
   const { hash } = link;
@@ -642,12 +642,12 @@ function linking(link) {
     address();
     try {
       history.replaceState(null, "", link.href);
-    } catch {} // a browser that keeps the address of a file
+    } catch {} // some browsers cannot change the address of a file
     copy(link.href, status, () => false);
   });
 }
 
-/* The line below a figure: Tab comes to one of its controls, the arrows to the others. */
+/* The line below a figure: Tab reaches one of its controls, the arrow keys reach the others. */
 function toolbar(bar) {
   const all = [...bar.children].filter((each) => each.matches("button, a"));
   const go = (to) => all.forEach((each) => (each.tabIndex = each === to ? 0 : -1));
@@ -662,12 +662,12 @@ function toolbar(bar) {
   go(all[0]);
 }
 
-/* Contents that were unfolded over the page fold when one of their links is followed. */
+/* Close the contents over the page when one of their links is followed. */
 function folding(box) {
   when(box, "click", ({ target }) => target.closest("a") && box.hidePopover?.());
 }
 
-/* Show the tab of the figure that the address names. */
+/* Show the tab of the figure in the address. */
 function uncover() {
   const tab = document.getElementById(location.hash.slice(1))?.closest(".tab");
   if (!tab) return;
@@ -676,7 +676,7 @@ function uncover() {
   document.getElementById(location.hash.slice(1)).scrollIntoView();
 }
 
-/* Go where the address leads. */
+/* Restore the state of the address. */
 function arrival() {
   if (new URLSearchParams(location.search).has("bare")) document.body.classList.add("bare");
   uncover();
@@ -684,7 +684,7 @@ function arrival() {
   if (clip && location.search) clip.visit(Object.fromEntries(new URLSearchParams(location.search)));
 }
 
-/* A video of another host: its player comes when the button is pressed. */
+/* A video on another host: its player is loaded when the button is pressed. */
 function elsewhere(screen) {
   const link = screen.querySelector("a");
   const button = Object.assign(document.createElement("button"), { type: "button", className: link.className });
@@ -694,7 +694,7 @@ function elsewhere(screen) {
     const player = Object.assign(document.createElement("iframe"), {
       title: screen.dataset.title,
       allow: "autoplay; fullscreen; picture-in-picture; encrypted-media",
-      referrerPolicy: "strict-origin-when-cross-origin", // YouTube plays to no unknown page
+      referrerPolicy: "strict-origin-when-cross-origin", // YouTube requires a referrer
       src: screen.dataset.player,
     });
     button.replaceWith(player);
@@ -710,7 +710,7 @@ prepare(".clip-figure", (figure) => {
   clip.video.controls = clip.video.loop = false;
   clips.push(clip);
 });
-/* Clips side by side: the first one leads, and one button and one slider are for all. */
+/* Clips side by side: the first one leads, and all share one button and one slider. */
 function together(row) {
   const [first, ...others] = clips.filter(({ figure }) => row.contains(figure));
   first.controls.push(new Controls(row.querySelector(".row-scrubber"), first));
@@ -722,7 +722,7 @@ function together(row) {
 prepare(".row.together", together);
 prepare("dialog.viewer", (dialog) => {
   viewer.setUp(dialog);
-  when(window, "hashchange", () => dialog.close()); // the address has gone elsewhere
+  when(window, "hashchange", () => dialog.close()); // the address has changed
 });
 prepare(".motion", motion);
 prepare(".bibtex", copying);
@@ -740,7 +740,7 @@ arrival();
 observe();
 when(window, "load", () => {
   for (const told of document.querySelectorAll(".sampler:not(.live) .sampler-why:not(.told)")) {
-    told.textContent = told.dataset.lost; // its script did not come
+    told.textContent = told.dataset.lost; // its script could not be loaded
     told.classList.add("told");
   }
 });

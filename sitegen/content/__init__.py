@@ -1,5 +1,5 @@
-"""Pages in Markdown become documents, with the figures that they ask for, each with its place.
+"""Parsing of Markdown pages into documents, with the figures that they call, in order.
 
-It may know the config, the site's models and what figures may be asked for; it renders and samples
+This package may import the config, the site's models and the figure kinds. It renders and samples
 nothing.
 """

@@ -1,4 +1,4 @@
-"""The calls of a page: what its template asks for, noted in order, and slots left in the text."""
+"""The figure calls of a page, recorded in order; each leaves a placeholder slot in the text."""
 
 import re
 import secrets
@@ -31,12 +31,12 @@ _IN_A_TABLE = {
     'beside(trajectories("one"), trajectories("other")) puts two to four side by side',
     False: "a table has no place for a call; a picture in it is ![what is to be seen](FILE)",
 }
-"""What to do instead, for figures and for pictures and videos."""
+"""Advice for calls inside a table, for figures and for pictures and videos."""
 _UNDER_A_HEAD = re.compile(r"^ {0,3}(?=[^\n]*\|)[|:\s-]*-[|:\s-]*$", re.MULTILINE)
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
 BESIDE, TABS, TEASER = "beside", "tabs", "teaser"
-"""The functions of a page that show figures side by side, one at a time, and under the title."""
+"""Page functions that show figures side by side, one at a time, or under the title."""
 
 
 @validated(frozen=True, config=RULES)
@@ -49,7 +49,7 @@ class _Beside:
 
 @validated(frozen=True, config=RULES)
 class _Tabs:
-    """Arguments of figures that are shown one at a time."""
+    """Arguments of a group that shows one figure at a time."""
 
     caption: Caption = Field(default="", description="The words under the figures.")
     names: tuple[Text, ...] = Field(
@@ -72,23 +72,23 @@ _SIZES = {
     TABS: (2, 6, _TWO.format(TABS)),
     TEASER: (1, 1, 'teaser(trajectories("one"))'),
 }
-"""The least and the most figures of a group, and how it is written."""
+"""Minimum and maximum number of figures in a group, and the syntax of its call."""
 
 
 def _plain_id(text: str) -> str:
-    """Return an id without the marks that would end a link of Markdown."""
+    """Return an id without the characters that would end a Markdown link."""
     return re.sub(r"[<>\n\\]", "", text)
 
 
 Shown: TypeAlias = Figure | Embed
-"""What a page shows in a place of its own."""
+"""Page content that is shown as a block."""
 
 
 class Calls:
-    """The calls of one page, in the order in which its template made them; None for wrong ones.
+    """The calls of one page, in the order in which its template made them; None for invalid ones.
 
-    `faults` tell what is wrong with those. `waits` are the models that the page asked for and
-    that are not available, so that it may say more than it shows.
+    `faults` are the errors of the invalid calls. `waits` are the models that the page asked for
+    and that are not available; the page may have more content once they are.
     """
 
     def __init__(self, file: str, site: Site, folder: SiteFolder) -> None:
@@ -105,31 +105,31 @@ class Calls:
         self.ref = re.compile(rf"{self.mark}r(\d+)x")
 
     def functions(self) -> dict[str, Callable[..., Markup]]:
-        """The functions that a page can call, one a kind."""
+        """Return the functions that a page can call, one for each kind."""
         functions = {kind: self._function(kind) for kind in (*figure_kinds(), *EMBEDS)}
         return {**functions, **{kind: self._group(kind) for kind in _GROUPS}, "ref": self._ref}
 
     def asking(self, available: Callable[[str], bool]) -> Callable[[str], bool]:
-        """The function `available` of a page, which knows the models of the site only."""
+        """Return the page function `available`, which accepts only models of the site."""
 
         def ask(name: object) -> bool:
             if not isinstance(name, str) or name not in self.site.models:
                 word = str(name) if isinstance(name, str | Undefined) else quoted(name)
                 fault = no_such_model(word, self.site.models)
                 self._tell(f"available({quoted(name)}): {fault}")
-                return True  # what waits for it is read for its own faults
+                return True  # the section that needs the model is still checked for errors
             there = available(name)
             self.waits |= set() if there else {name}
             return there
 
-        ask.__name__ = ask.__qualname__ = "available"  # as messages call it
+        ask.__name__ = ask.__qualname__ = "available"  # the name used in messages
         return ask
 
     def _function(self, kind: str) -> Callable[..., Markup]:
         def call(*args: object, **kwargs: object) -> Markup:
             for value in (*args, *kwargs.values()):
                 if isinstance(value, Undefined):
-                    str(value)  # raises, and names what is undefined
+                    str(value)  # raises if undefined, with the name
             place = SourceLocation(self.file, calling_line())
             made: Shown | None = None
             try:
@@ -142,20 +142,21 @@ class Calls:
                 self.faults += error.problems or [error]
             return self._slot(made)
 
-        call.__name__ = call.__qualname__ = kind  # as messages call it
+        call.__name__ = call.__qualname__ = kind  # the name used in messages
         return call
 
     def _group(self, kind: str) -> Callable[..., Markup]:
-        """Return the function that shows figures of other calls in one place.
+        """Return the function that groups the figures of other calls.
 
-        It gets their slots, each a paragraph of its own, and returns them in the same form.
+        The function takes the slots of these figures and returns them, each as a separate
+        paragraph.
         """
 
         def call(*slots: object, **kwargs: object) -> Markup:
             place = SourceLocation(self.file, calling_line())
             for value in (*slots, *kwargs.values()):
                 if isinstance(value, Undefined):
-                    str(value)  # raises, and names what is undefined
+                    str(value)  # raises if undefined, with the name
             try:
                 (said,) = checked_call(kind, [_GROUPS[kind]], (), kwargs, {}, place)
             except ConfigError as error:
@@ -174,13 +175,13 @@ class Calls:
                     self.made[number] = replace(made, row=row)
             return Markup("\n\n").join(each for each in slots if isinstance(each, Markup))
 
-        call.__name__ = call.__qualname__ = kind  # as messages call it
+        call.__name__ = call.__qualname__ = kind  # the name used in messages
         return call
 
     def _group_faults(
         self, kind: str, slots: Sequence[object], names: Sequence[str]
     ) -> Iterator[str]:
-        """Name what is wrong with the figures that a group is given."""
+        """Yield the errors in the arguments of a group."""
         least, most, form = _SIZES[kind]
         strange = False
         for slot in slots:
@@ -199,14 +200,14 @@ class Calls:
             yield "teaser(…): the page has a teaser already; a page has one"
 
     def _ref(self, id: object) -> Markup:
-        """Return a link to a figure of the page, which reads "Figure 3"."""
+        """Return a link to a figure of the page, with a text such as "Figure 3"."""
         if isinstance(id, Undefined):
-            str(id)  # raises, and names what is undefined
+            str(id)  # raises if undefined, with the name
         self.refs.append(str(id))
         return Markup(f"[{self.mark}r{len(self.refs) - 1}x](<#{_plain_id(str(id))}>)")
 
     def unknown(self, fault: str) -> Markup:
-        """Note a call of what there is not, as one that is wrong."""
+        """Record a call of an undefined function as an error."""
         self._tell(fault)
         return self._slot(None)
 
@@ -218,7 +219,7 @@ class Calls:
         return Markup(f"{self.mark}{len(self.made) - 1}x")
 
     def strays(self, text: str, parts: Sequence[Markup | int]) -> Iterator[Diagnostic]:
-        """Name the figures that are not shown exactly once, in a paragraph of their own."""
+        """Yield an error for each figure that is not shown once, as a separate paragraph."""
         printed = Counter(int(found[1]) for found in self.slot.finditer(text))
         for number, figure in enumerate(self.made):
             if figure is None:
@@ -232,7 +233,7 @@ class Calls:
                 yield _fault(figure, _IN_A_TABLE[isinstance(figure, Figure)] if inside else own)
 
     def bad_ids(self) -> Iterator[Diagnostic]:
-        """Name the ids that authors gave twice, or that the page itself uses."""
+        """Yield an error for each id that is used twice or reserved by the page."""
         seen: set[str] = set()
         for figure in (each for each in self.made if each is not None):
             if figure.id and (figure.id in seen or _FIXED_ID.fullmatch(figure.id)):
@@ -240,9 +241,9 @@ class Calls:
             seen.add(figure.id)
 
     def body(self, parts: Sequence[Markup | int]) -> tuple[Markup | Shown, ...]:
-        """What stands on the page, in order; what the calls made has an id, wrong ones are gone.
+        """Return the page's content in order, without invalid calls; every figure has an id.
 
-        Where the author gave none it is made up: `mnist-trajectories`, `mnist-trajectories-2`, …
+        Figures without an id get a generated one: `mnist-trajectories`, `mnist-trajectories-2`, …
         """
         found = (self.made[part] if isinstance(part, int) else part for part in parts)
         body = [part for part in found if part is not None]
@@ -264,7 +265,7 @@ class Calls:
 
 
 def _numbers(parts: Sequence[Shown]) -> dict[str, int]:
-    """Return the numbers of what has one, from 1, by id: the teaser first, and no videos."""
+    """Return figure numbers by id, from 1. The teaser is first; videos have no number."""
     teaser = [part for part in parts if isinstance(part, Figure) and part.teaser]
     others = [part for part in parts if part not in teaser]
     counted = [p for p in (*teaser, *others) if isinstance(p, Figure) or p.numbered]
@@ -272,7 +273,7 @@ def _numbers(parts: Sequence[Shown]) -> dict[str, int]:
 
 
 def _tables(text: str) -> str:
-    """The blocks of a text that have a line as under the head of a table."""
+    """Return the blocks of a text that contain the delimiter row of a table."""
     blocks = re.split(r"\n\s*\n", text)
     return "\n".join(block for block in blocks if _UNDER_A_HEAD.search(block))
 

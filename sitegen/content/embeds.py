@@ -1,9 +1,10 @@
-"""What a page shows beside its figures: pictures and videos that the author brings along.
+"""Pictures and videos that the author adds to a page.
 
-`{{ image("pictures/setup.png", alt="…") }}` and `{{ video("https://youtu.be/…") }}` are called as
-figures are, but nothing is sampled for them, and media.json does not list them. Files are read and
-measured, so that a page can keep their place. YouTube has a player at an address that sets no
-cookie before it plays; Vimeo's takes `dnt=1`, do not track. Both play at once: a click loads them.
+`{{ image("pictures/setup.png", alt="…") }}` and `{{ video("https://youtu.be/…") }}` are called like
+figures, but nothing is sampled for them, and media.json does not list them. Files are read for
+their size, so that a page can reserve space for them. YouTube's player is embedded from an address
+that sets no cookie before playback; Vimeo's accepts `dnt=1` (do not track). Both players are
+loaded by a click and start immediately.
 """
 
 import io
@@ -33,27 +34,27 @@ from sitegen.media.svg import svg_size
 _SUFFIXES = {
     "PNG": ".png",
     "JPEG": ".jpg",
-    "MPO": ".jpg",  # a JPEG of a phone with a second one behind it, which browsers pass over
+    "MPO": ".jpg",  # a phone's JPEG with a second image appended, which browsers ignore
     "WEBP": ".webp",
     "GIF": ".gif",
     "AVIF": ".avif",
 }
-_FORMATS = [name for name in _SUFFIXES if name != "MPO"]  # it is opened as JPEG
+_FORMATS = [name for name in _SUFFIXES if name != "MPO"]  # MPO is opened as JPEG
 _XML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(<\?xml|<!--|<!DOCTYPE\s+svg|<svg)", re.IGNORECASE)
 _ORIENTATION = 0x0112
-_TURNED = frozenset({5, 6, 7, 8})  # orientations of EXIF that lay a picture on its side
+_TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 _DAMAGE = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
     *(struct.error, SyntaxError, TypeError, ValueError),
 )
-"""What Pillow ends in where a picture is damaged."""
-_LARGEST = 80_000_000  # pixels; some browsers show nothing of larger ones
+"""Exceptions that Pillow raises for damaged pictures."""
+_LARGEST = 80_000_000  # pixels; some browsers do not display larger pictures
 _TOO_LARGE = f"has more than {_LARGEST // 1_000_000} million pixels; make it smaller"
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture to be copied; width and height in pixels, as a browser shows it."""
+    """A picture to copy; width and height in pixels, as displayed by a browser."""
 
     file: OwnFile
     width: int
@@ -62,10 +63,10 @@ class Photo:
 
 @cached_by_stat
 def read_photo(path: Path) -> Photo:
-    """Read a picture of the author's; ValueError says why a page cannot show it.
+    """Read one of the author's pictures; raise ValueError if a page cannot show it.
 
-    It is decoded whole, so that a damaged one is found here and not by a reader, and once, however
-    often pages are read.
+    The picture is decoded completely, so that damage is found here and not by a reader. The result
+    is cached between readings of the pages.
     """
     data = read_own(path)
     suffix, size = (".svg", svg_size(data)) if _XML.match(data) else _measure(data)
@@ -73,17 +74,17 @@ def read_photo(path: Path) -> Photo:
 
 
 def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
-    from PIL import Image as pillow  # a page without pictures does without
+    from PIL import Image as pillow  # not needed for pages without pictures
     from PIL import UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what Pillow mends, and of the size, told below
+            warnings.simplefilter("ignore")  # repaired data, and the size, which is checked below
             with pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
                 if math.prod(image.size) > _LARGEST:
                     raise pillow.DecompressionBombError
                 image.load()
-                # Browsers turn a picture as its EXIF says, except WebP.
+                # Browsers apply the EXIF orientation, except for WebP.
                 turned = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _TURNED
                 size = image.size[::-1] if turned else image.size
                 return _SUFFIXES[str(image.format)], size
@@ -107,7 +108,7 @@ _VIMEO_PATH = re.compile(r"/(?:[\w-]+/)*?(?:video/)?(\d{1,12})(?:/([0-9a-f]{4,32
 
 @dataclass(frozen=True)
 class Player:
-    """A video of another host: what it is called, its player's origin and address, its page."""
+    """A video on another host: its title, the origin and address of its player, and its page."""
 
     name: str
     origin: str
@@ -116,16 +117,16 @@ class Player:
 
 
 def find_player(url: str) -> Player:
-    """Find the player for the address of a video, with the time to start at.
+    """Return the player for the address of a video, with its start time.
 
-    Raises ValueError, saying what is wrong with the address.
+    Raises ValueError for an address that is not supported.
     """
     fault = web_url_fault(url)
     if fault is not None:
         raise ValueError(fault)
     parts = urlsplit(url)
     host = re.sub(r"^(www|m|music)\.", "", (parts.hostname or "").lower())
-    # Vimeo writes the time behind the #, YouTube into the query
+    # Vimeo puts the time in the fragment, YouTube in the query
     given = dict(parse_qsl(parts.fragment) + parse_qsl(parts.query))
     if host in {"youtube.com", "youtube-nocookie.com", "youtu.be"}:
         return _youtube(parts.path, given, short=host == "youtu.be")
@@ -138,7 +139,7 @@ def find_player(url: str) -> Player:
 
 
 def _youtube(path: str, given: Mapping[str, str], *, short: bool) -> Player:
-    """/watch?v=ID, /shorts/ID, /live/ID, /embed/ID and /v/ID, `short` /ID; `t` or `start`."""
+    """Parse /watch?v=ID, /shorts/ID, /live/ID, /embed/ID, /v/ID, `short` /ID; `t` or `start`."""
     found = re.fullmatch(r"/(?:shorts|live|embed|v)/([^/]+)/?", path)
     name = path.strip("/") if short else found[1] if found else ""
     if path.rstrip("/") == "/watch" and not short:
@@ -153,7 +154,7 @@ def _youtube(path: str, given: Mapping[str, str], *, short: bool) -> Player:
 
 
 def _vimeo(path: str, given: Mapping[str, str]) -> Player:
-    """vimeo.com/NUMBER, below channels too, and with /HASH or ?h=HASH where it is unlisted."""
+    """Parse vimeo.com/NUMBER, also below channels; /HASH or ?h=HASH marks an unlisted video."""
     found = _VIMEO_PATH.fullmatch(path)
     secret = (found[2] if found else None) or given.get("h", "")
     if found is None or not re.fullmatch(r"[0-9a-f]*", secret):
@@ -166,7 +167,7 @@ def _vimeo(path: str, given: Mapping[str, str]) -> Player:
 
 
 def _seconds(text: str) -> int:
-    """A time such as 90, 90s or 1h2m3s in seconds; 0 for none."""
+    """Return a time such as 90, 90s or 1h2m3s in seconds; 0 if empty or invalid."""
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(f"starts at {text[:20]!r}; write seconds as in t=90, or t=1m30s")
@@ -181,7 +182,7 @@ _LEFT_OUT = "is no MP4 or WebM video, which is what browsers play; encode it as 
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video to be copied: its type for browsers, width and height in pixels."""
+    """A video to copy: its MIME type, and its width and height in pixels."""
 
     file: OwnFile
     type: str
@@ -191,7 +192,7 @@ class VideoFile:
 
 @cached_by_stat
 def read_video(path: Path) -> VideoFile:
-    """Read a video of the author's; ValueError says why a page cannot show it."""
+    """Read one of the author's videos; raise ValueError if a page cannot show it."""
     data = read_own(path)
     if data[4:8] == b"ftyp":
         suffix, size = ".mp4", mp4_size(data)
@@ -220,22 +221,22 @@ def _webm_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _elements(data: bytes, kind: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The bounds of the content of the elements of a kind in `data[start:end]`."""
+    """Yield the content bounds of the elements of one kind in `data[start:end]`."""
     while start < end:
         name, at = _number(data, start, marked=True)
         size, at = _number(data, at, marked=False)
         if name is None or size is None:
             return
-        stop = min(at + size, end)  # a size that was not known is the largest number there is
+        stop = min(at + size, end)  # an unknown size is encoded as the maximum
         if name == kind:
             yield at, stop
         start = stop
 
 
 def _number(data: bytes, at: int, marked: bool) -> tuple[int | None, int]:
-    """Read a number of 1 to 8 bytes, with its length marker for an id; None where there is none.
+    """Read a number of 1 to 8 bytes, including its length marker for an id; None if invalid.
 
-    The count of leading zero bits says how many bytes follow the first.
+    The number of leading zero bits is the number of bytes that follow the first.
     """
     first = data[at] if at < len(data) else 0
     length = 9 - first.bit_length()
@@ -249,7 +250,7 @@ _T = TypeVar("_T")
 
 
 def _read_by(read: Callable[[Path], _T], *, players: bool = False) -> PlainValidator:
-    """Make the validator that reads a file of the folder in pydantic's context, or is a player."""
+    """Return a validator that reads a file from the folder in the context, or finds a player."""
 
     def check(value: object, info: ValidationInfo) -> _T | Player:
         if not isinstance(value, str):
@@ -292,9 +293,9 @@ class VideoCall:
 
 @dataclass(frozen=True)
 class Embed:
-    """A picture or a video in a place of its own, as its call says; its id is "" until it has one.
+    """A picture or video that is shown as a block; its id is "" until one is assigned.
 
-    A video is one of another host, whose player comes with a click, or a file of the author's.
+    A video is on another host, with a player that is loaded by a click, or a file of the author.
     """
 
     kind: str
@@ -305,25 +306,25 @@ class Embed:
 
     @property
     def numbered(self) -> bool:
-        """Whether it counts among the figures of its page: a picture with a caption."""
+        """Return whether it is numbered like a figure, as pictures with a caption are."""
         return isinstance(self.call, ImageCall) and bool(self.call.caption)
 
     @property
     def files(self) -> tuple[OwnFile, ...]:
-        """What is copied for it."""
+        """Return the files to copy for it."""
         parts = vars(self.call).values()
         return tuple(part.file for part in parts if isinstance(part, VideoFile | Photo))
 
     @property
     def base(self) -> str:
-        """The id that it has if its author gives none, and if nothing else has it."""
+        """Return the default id, which is used if it is not taken."""
         if isinstance(self.call, VideoCall):
             return "video"
         return f"image-{PurePosixPath(self.call.file.file.uri).stem[:-9]}"  # without the digest
 
 
 EMBEDS: Mapping[str, type[Any]] = MappingProxyType({"image": ImageCall, "video": VideoCall})
-"""What a call takes, by its name."""
+"""Argument classes of the calls, by name."""
 
 
 def make_embed(
@@ -333,6 +334,6 @@ def make_embed(
     place: SourceLocation,
     folder: SiteFolder,
 ) -> Embed:
-    """Check a call and read its files; ConfigError tells everything that is wrong with it."""
+    """Check a call and read its files; raise ConfigError with every error found."""
     (call,) = checked_call(kind, [EMBEDS[kind]], args, kwargs, {"folder": folder}, place)
     return Embed(kind, call, call.id or "", place)

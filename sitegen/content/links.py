@@ -1,4 +1,4 @@
-"""What the links and pictures of pages lead to: other pages, places in them, the author's files."""
+"""Targets of the links and pictures of pages: other pages, anchors and the author's files."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -13,17 +13,17 @@ from sitegen.core.source import KeyPath, page_name, page_sources, read_text, req
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, file_at, is_whole
 
 THEMED = r"fn(ref)?\d.*|citation|contents?|pages|top|viewer.*"
-"""What the theme and footnotes use for ids."""
+"""Pattern of the ids that the theme and footnotes use."""
 
 _FOLDERS = re.compile(r"(media|assets)/.*")
 _ID = re.compile(r"""\bid=["']([^"'{}]+)["']""")
 
 
 class PageFiles:
-    """The author's files as one page asks for them; it remembers which.
+    """The author's files as requested by one page; it records which ones were requested.
 
-    `uris` are the paths of all pages in the built folder, `made` those of what sitegen makes there
-    besides.
+    `uris` are the paths of all pages in the built folder, `made` those of the other files that
+    sitegen writes there.
     """
 
     def __init__(self, folder: SiteFolder, uris: Collection[str], made: Collection[str]) -> None:
@@ -33,20 +33,20 @@ class PageFiles:
         self.used: dict[str, OwnFile] = {}
 
     def anew(self) -> "PageFiles":
-        """The same for another page, which has asked for none yet."""
+        """Return a copy for another page, with no requests recorded."""
         return PageFiles(self.folder, self.uris, self.made)
 
     def picture(self, src: str) -> Photo:
-        """Read the picture that stands in the Markdown; ValueError says what is wrong with it."""
+        """Read a picture that the Markdown refers to; raise ValueError if it cannot be shown."""
         photo = read_photo(self.folder.find(unquote(src)))
         self.used[photo.file.uri] = photo.file
         return photo
 
     def link(self, url: str) -> None:
-        """See that what a link inside the site leads to will be there.
+        """Check that the target of a link inside the site will exist.
 
-        A page is, and what sitegen makes, and a file of the author's is copied to the same path.
-        ValueError says what is wrong with others, and with a file that lies where sitegen writes.
+        Pages and files that sitegen writes exist; a file of the author is copied to the same path.
+        Raises ValueError for other targets, and for a file at a path that sitegen writes to.
         """
         target = file_at(unquote(re.split(r"[?#]", url)[0]))
         if target in self.uris or target in self.used:
@@ -73,19 +73,19 @@ class PageFiles:
 
 
 def page_files(site: Site) -> PageFiles:
-    """What a page of the site may show and link to."""
+    """Return the files that pages of the site may show and link to."""
     made = {MANIFEST, NOT_FOUND, "robots.txt", *(["sitemap.xml"] if site.base_url else [])}
     uris = {page_uri(each) for each in page_sources(site.root / "pages")}
     return PageFiles(SiteFolder(site.root, (site.output, site.cache_dir)), uris, made)
 
 
 def page_uri(source: Path) -> str:
-    """The path in the built folder that a page has by its name: a folder of its own."""
+    """Return the path of a page in the built folder: a folder with the name of the page."""
     return file_at("" if source.stem == "index" else f"{page_name(source)}/")
 
 
 def site_links(site: Site) -> Mapping[KeyPath, str]:
-    """The links of `site.toml` inside the site, by their keys; they stand on the front page."""
+    """Return the internal links in `site.toml`, by key; the front page shows them."""
     urls = {("authors", at, "url"): author.url for at, author in enumerate(site.authors)}
     urls |= {("affiliations", at, "url"): place.url for at, place in enumerate(site.affiliations)}
     urls |= {("links", at, "url"): link.url for at, link in enumerate(site.links)}
@@ -93,9 +93,9 @@ def site_links(site: Site) -> Mapping[KeyPath, str]:
 
 
 def place_fault(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str | None:
-    """Say that a link of the page at `uri` leads to a place that its target has not, or None.
+    """Return an error if a link of the page at `uri` has an anchor that its target lacks.
 
-    `ids` are those of every page whose ids are known.
+    `ids` are the ids of every page for which they are known. Returns None for a valid link.
     """
     whole, _, rest = url.partition("#")
     path, place = unquote(whole.partition("?")[0]), unquote(rest.partition(":~:")[0])
@@ -103,13 +103,13 @@ def place_fault(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str |
     known = ids.get(target)
     if known is None or not place or place in known or re.fullmatch(THEMED, place):
         return None
-    own = "" if place.startswith("h-") else "h-"  # a heading is found by its words alone
+    own = "" if place.startswith("h-") else "h-"  # headings can be linked without the prefix
     hint = known_words(f"#{place}", {f"#{name.removeprefix(own)}" for name in known})
     return f"leads to no heading and no figure of {'this' if target == uri else 'that'} page{hint}"
 
 
 def at_heading(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str:
-    """A link to a place: where nothing is called `results`, to the heading `h-results`."""
+    """Return the link; `#results` becomes `#h-results` if only the heading has this name."""
     whole, _, place = url.partition("#")
     heading = f"{whole}#h-{place}"
     wrong = place_fault(uri, url, ids) and not place_fault(uri, heading, ids)
@@ -117,9 +117,9 @@ def at_heading(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str:
 
 
 def themed_ids(root: Path) -> frozenset[str]:
-    """The ids that stand in the templates of the author's own theme, which counts for every page.
+    """Return the ids in the templates of the author's theme, which every page may contain.
 
-    Raises ConfigError for a template that cannot be read, or is a link out of the site.
+    Raises ConfigError for a template that cannot be read or is a link to outside the site.
     """
     paths = sorted((root / "theme" / "templates").glob("[!.]*.html"))
     for path in paths:

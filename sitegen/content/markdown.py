@@ -1,7 +1,8 @@
-"""Markdown to HTML parts, with the figures' places left open between them.
+"""Conversion of Markdown to parts of HTML, with slots for the figures between them.
 
-CommonMark with tables, footnotes, strikethrough and formulas between dollars, which become MathML
-that cannot carry anything else; raw HTML is text, and told.
+Supports CommonMark with tables, footnotes, strikethrough and formulas between dollar signs.
+Formulas become MathML that is restricted to an allowlist; raw HTML is shown as text, with a
+warning.
 """
 
 import html
@@ -36,7 +37,7 @@ _ATTRIBUTES = re.compile(
     "|separator|stretchy|symmetric|voffset|width"
 )
 _FAILURES = (AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
-"""What the converter runs into where a formula makes no sense."""
+"""Exceptions that the converter raises for invalid formulas."""
 _MOST_BRACES = 100
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 
@@ -46,10 +47,10 @@ class MathsError(ValueError):
 
 
 def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
-    """Turn a formula into a `<math>` element that also carries its LaTeX; MathsError if it fails.
+    """Convert a formula to a `<math>` element with its LaTeX source; raise MathsError on failure.
 
-    Elements and attributes outside MathML's own, such as the links and styles that LaTeX commands
-    can ask for, are refused.
+    Elements and attributes that are not part of MathML, such as the links and styles that LaTeX
+    commands can create, are rejected.
     """
     if not latex.strip() or odd_character(latex):
         raise MathsError("it is empty" if not latex.strip() else "it holds an odd character")
@@ -71,7 +72,7 @@ def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
 
 
 def _markup(element: Element) -> str:
-    """Write an element that is on the list, with everything in it escaped."""
+    """Return an allowed element as markup, with its content escaped."""
     tag = element.tag
     if not _ELEMENTS.fullmatch(tag):
         raise MathsError(f"<{tag}> is not allowed in a formula")
@@ -89,8 +90,8 @@ def _markup(element: Element) -> str:
 
 
 _TAG = re.compile(f"{HTML_TAG_RE.pattern}|<!--")
-_LONGEST_TAG = 2000  # characters in which it ends, or each of thousands would look on to the end
-_MOST_TAGS = 1000  # that an author is told of
+_LONGEST_TAG = 2000  # characters, so that thousands of unclosed tags do not each scan to the end
+_MOST_TAGS = 1000  # maximum number of tags reported
 _SHOWN = "is shown to readers as it stands, since pages hold no raw HTML;"
 _INSTEAD = {
     "iframe": 'write {{ video("https://youtu.be/…") }} for a video, else a link',
@@ -105,7 +106,7 @@ _FORMULA = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])+)(?<!\s)\$(?!\d)", re.DOTALL
 
 @dataclass(frozen=True)
 class Noted:
-    """What is wrong in a line, or a link to a place in a page; lines count from 1."""
+    """An error in a line, or a link to an anchor of a page; lines count from 1."""
 
     line: int
     text: str
@@ -122,7 +123,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class ParsedPage:
-    """A page's text: HTML and, between, the numbers of the slots that stood there."""
+    """A page's text: parts of HTML, and the numbers of the slots between them."""
 
     title: str | None
     parts: tuple[Markup | int, ...]
@@ -133,22 +134,25 @@ class ParsedPage:
 
 
 class Files(Protocol):
-    """What the author brings along; its methods raise ValueError for what cannot be shown."""
+    """The author's files; the methods raise ValueError for files that cannot be shown."""
 
     def picture(self, src: str) -> Photo:
-        """Find the picture that Markdown names, percent-encoded as in a link."""
+        """Return the picture at an address in Markdown, which is percent-encoded as in a link."""
 
     def link(self, url: str) -> None:
-        """See that the page or file is there that a link inside the site leads to."""
+        """Check that the target page or file of an internal link exists."""
 
 
 def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> ParsedPage:
-    """Turn Markdown into HTML for the page at `uri`, a path from the site's root.
+    """Convert Markdown to HTML for the page at `uri`, a path from the site's root.
 
-    A paragraph that is nothing but a match of `slot` becomes the number in the pattern's group 1.
-    A heading of level 1 at the beginning is the title and leaves the text. Links are made relative
-    to the page; headings get ids that begin with `h-`, and those without links lead to themselves;
-    pictures get their size. `files` knows what links and pictures lead to.
+    - A paragraph that consists of a match of `slot` becomes the number in the pattern's group 1.
+    - A heading of level 1 at the beginning is the title and is removed from the text.
+    - Links are made relative to the page.
+    - Headings get ids that begin with `h-`; headings without links become links to themselves.
+    - Pictures get their size.
+
+    `files` resolves the targets of links and pictures.
     """
     env: dict[str, Any] = {}
     tokens = _parser().parse(text, env)
@@ -165,7 +169,7 @@ def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> ParsedPag
 def _parser() -> MarkdownIt:
     options = {"html": False, "xhtmlOut": False, "highlight": highlighted}
     parser = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
-    # `_Walk` refuses bad links, with the line that each stands in, instead of passing them by.
+    # `_Walk` rejects invalid links with their line; the parser would show them as text.
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
     parser.use(footnote_plugin)
     rules: dict[str, Any] = parser.renderer.rules  # type: ignore[attr-defined]
@@ -177,9 +181,9 @@ def _parser() -> MarkdownIt:
 
 
 def highlighted(code: str, language: str, _attributes: str = "") -> str:
-    """Return code as HTML with classes for its parts; "" for a language that is not known.
+    """Return code as HTML with classes for highlighting; "" for an unknown language.
 
-    The language is the first word behind the fence, by any name that Pygments has for it.
+    The language is the first word after the fence, with any of its names in Pygments.
     """
     if not language:
         return ""
@@ -196,7 +200,7 @@ def highlighted(code: str, language: str, _attributes: str = "") -> str:
 
 
 def _inline_formula(state: StateInline, silent: bool) -> bool:
-    """Read a formula between dollars as pandoc does, so that prices stay prices."""
+    """Parse a formula between dollar signs by pandoc's rules, which do not match prices."""
     found = _FORMULA.match(state.src, state.pos)
     if found is None:
         return False
@@ -207,7 +211,7 @@ def _inline_formula(state: StateInline, silent: bool) -> bool:
 
 
 def _tag(state: StateInline, silent: bool) -> bool:
-    """Read a tag of HTML, which `_tags_as_text` makes text of."""
+    """Parse an HTML tag, which `_tags_as_text` converts to text."""
     found = _TAG.match(state.src, state.pos, state.pos + _LONGEST_TAG)
     if found is None or state.env.setdefault("tags", 0) >= _MOST_TAGS:
         return False
@@ -219,7 +223,7 @@ def _tag(state: StateInline, silent: bool) -> bool:
 
 
 def _tags_as_text(tokens: Sequence[Token], line: int = 1) -> Iterator[Noted]:
-    """Make text of tags, and note where a reader would see one; those that close are not told."""
+    """Convert tags to text and yield a note for each one, except for closing tags."""
     for token in tokens:
         line = token.map[0] + 1 if token.map else line
         yield from _tags_as_text(token.children or (), line)
@@ -234,7 +238,7 @@ def _tags_as_text(tokens: Sequence[Token], line: int = 1) -> Iterator[Noted]:
 
 
 def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator[Markup | int]:
-    """Cut the tokens at the paragraphs that are slots, and render what lies between."""
+    """Split the tokens at the paragraphs that are slots, and render the parts between them."""
     parser, start = _parser(), 0
     for at, token in enumerate(tokens):
         found = slot.fullmatch(token.content) if token.type == "inline" else None
@@ -250,9 +254,9 @@ _PARAGRAPH = ["paragraph_open", "paragraph_close"]
 
 
 def free_name(base: str, taken: set[str], numbers: dict[str, int] | None = None) -> str:
-    """The first of `base`, `base-2`, `base-3`, … that is not taken, and from now on is.
+    """Return the first free name of `base`, `base-2`, `base-3`, … and add it to `taken`.
 
-    numbers: where to go on from, by base, so that thousands of one base take no longer than others
+    numbers: the last number used for each base, which avoids a search for thousands of one base
     """
     known = {} if numbers is None else numbers
     number = known.get(base, 1)
@@ -264,12 +268,12 @@ def free_name(base: str, taken: set[str], numbers: dict[str, int] | None = None)
 
 
 def _plain(inline: Token) -> str:
-    """The text of an inline token without its markup."""
+    """Return the text of an inline token without its markup."""
     return "".join(child.content or " " * (child.tag == "br") for child in inline.children or ())
 
 
 NEAR_TOP = 10
-"""Pictures up to this line of a page are loaded at once, later ones when they come into sight."""
+"""Last line of a page up to which pictures are loaded eagerly; later ones are loaded lazily."""
 
 _LINKS = ("link_open", "footnote_ref")
 _NO_ALT = (
@@ -286,7 +290,7 @@ def _raw(html: str) -> Token:
 
 @dataclass
 class _Walk:
-    """One walk over the tokens that mends them and notes what is wrong."""
+    """A walk over the tokens that rewrites them and records errors."""
 
     uri: str
     files: Files
@@ -300,7 +304,7 @@ class _Walk:
     line: int = 1
 
     def run(self, tokens: Sequence[Token]) -> None:
-        """Walk over all tokens; `kept` and `faults` are then complete."""
+        """Process all tokens, which completes `kept` and `faults`."""
         for at, token in enumerate(tokens):
             self.line = token.map[0] + 1 if token.map else self.line
             if token.type == "heading_open":
@@ -313,7 +317,7 @@ class _Walk:
         self.faults.append(Noted(self.line, text))
 
     def _heading(self, token: Token, inline: Token) -> None:
-        """Give the heading an id and a link to itself, and see that no level is left out."""
+        """Give the heading an id and a link to itself, and check that no level is skipped."""
         level, text = int(token.tag[1:]), _plain(inline)
         if level == 1:
             self._fault("a heading of level 1 is the page's title and comes first; write ##")
@@ -331,7 +335,7 @@ class _Walk:
             inline.children = [start, *children, Token("link_close", "a", -1)]
 
     def _block(self, token: Token) -> list[Token]:
-        """Make of a block what is kept of it: what may be too wide scrolls by itself."""
+        """Return the tokens that replace a block; blocks that may be too wide get a scroll box."""
         match token.type:
             case "table_open":
                 return [_raw(_SCROLL.format("Table")), token]
@@ -343,7 +347,7 @@ class _Walk:
                 maths = self._formula(token.content, "block")
                 return [_raw(_SCROLL.format("Formula") + maths + "</div>\n")]
             case "th_open" | "td_open":
-                style = str(token.attrs.pop("style", ""))  # the pages allow no style attributes
+                style = str(token.attrs.pop("style", ""))  # pages do not allow style attributes
                 token.attrs |= {"class": style.replace("text-align:", "align-")} if style else {}
             case "footnote_anchor":
                 again = f":{token.meta['subId']}" if token.meta["subId"] > 0 else ""
@@ -360,7 +364,7 @@ class _Walk:
             token.attrs["href"] = self._link(str(token.attrs["href"]))
 
     def _link(self, url: str) -> str:
-        """Write a link as it works from this page; note what is wrong with it."""
+        """Return a link relative to this page, and record its errors."""
         if "#" in url and not is_whole(url):
             self.anchors.append(Noted(self.line, url))
         if url.startswith("#"):
@@ -376,7 +380,7 @@ class _Walk:
         return relative(url, self.uri)
 
     def _picture(self, token: Token) -> None:
-        """Give a picture the address and the size of the author's file."""
+        """Set the address and the size of a picture from the author's file."""
         src = str(token.attrs["src"])
         if not _plain(token).strip():
             self._fault(f"the picture {quoted(src)}: {_NO_ALT}")

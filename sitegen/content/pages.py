@@ -1,10 +1,10 @@
-"""Pages: Markdown with figure calls becomes text with the figures' places left open in it.
+"""Reading of pages: Markdown with figure calls becomes HTML with slots for the figures.
 
 `pages/index.md` is the front page, `pages/NAME.md` becomes `NAME/index.html`. A page needs no
-front matter: its title is its first heading when that is of level 1, else the site's. A figure
-call such as `{{ trajectories("mnist", count=36, caption="…") }}` stands in a paragraph of its own,
-and so do `{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/…") }}`.
-`{% if available("cifar10") %}` … `{% endif %}` keeps what needs a model that may not be there.
+front matter: its title is its first heading if that is of level 1, else the site's. A figure call
+such as `{{ trajectories("mnist", count=36, caption="…") }}` is a separate paragraph, and so are
+`{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/…") }}`.
+`{% if available("cifar10") %}` … `{% endif %}` encloses text for a model that may be missing.
 """
 
 import difflib
@@ -45,18 +45,20 @@ from sitegen.core.source import (
 from sitegen.core.urls import INDEX, page_fault, relative
 from sitegen.figures.base import Figure
 
-_OURS = frozenset({"assets", "index", "media"})  # what the build folder has at its root
+_OURS = frozenset(
+    {"assets", "index", "media"}
+)  # names that sitegen uses at the root of the build folder
 _THING = re.compile(r"(<function [\w\\]+| at 0x[0-9a-f]{6,})\\?>")
-"""The end of a Python object that is printed as text: with the name of a function or an address."""
+"""End of the text of a Python object: the name of a function, or a memory address."""
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page to be rendered at `uri`; its body is safe HTML and what stands between, in order.
+    """A page to render at `uri`; its body is safe HTML and figures, in order.
 
-    `files` are the author's own that the page shows or links to, `warnings` what is probably not as
-    it should be in its text, `waits` the models without which some of it is left out.
+    `files` are the author's files that the page shows or links to. `warnings` are probable mistakes
+    in its text. `waits` are the missing models that some of its text needs.
     """
 
     uri: str
@@ -72,21 +74,21 @@ class Page:
 
     @property
     def ids(self) -> frozenset[str]:
-        """The ids of its headings and of what it shows."""
+        """Return the ids of its headings and figures."""
         shown = (part.id for part in self.body if not isinstance(part, Markup))
         return frozenset((*shown, *(heading.id for heading in self.headings)))
 
 
 def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tuple[Page, ...]:
-    """Read every page of the site, the front page first; ConfigError tells all that is wrong.
+    """Read every page of the site, the front page first; raise ConfigError with all errors.
 
-    `available` says whether a model can be sampled; without it, every model of the site can. What
-    waits for a model that is not there must be right, too.
+    `available` returns whether a model can be sampled; by default, every model of the site can.
+    Text that needs a missing model is checked too.
     """
     available = available or site.models.__contains__
     readings, whole, files = list[_Read](), list[_Read](), page_files(site)
-    # A page that hides something is read twice, as neither reading follows from the other: there is
-    # `else`, and in Markdown a line that is gone changes what stands around it.
+    # A page that hides text is read twice, since neither reading implies the other: a template may
+    # have `else`, and in Markdown a removed line changes the meaning of the lines around it.
     for source in _in_order(site.root / "pages", site):
         begin_page(shown(source))
         readings.append(_read(source, site, files.anew(), available))
@@ -115,7 +117,7 @@ def _misled(page: Page, ids: Mapping[str, Collection[str]]) -> Iterator[Diagnost
 
 
 def _with_headings(page: Page, ids: Mapping[str, Collection[str]]) -> Page:
-    """The page with links that lead to headings also where their names were shortened."""
+    """Return the page with links to headings completed where the prefix was left out."""
     links = {anchor.text: at_heading(page.uri, anchor.text, ids) for anchor in page.anchors}
     body = page.body
     for old, new in links.items():
@@ -131,7 +133,7 @@ def _with_headings(page: Page, ids: Mapping[str, Collection[str]]) -> Page:
 def _misled_by_config(
     site: Site, files: PageFiles, ids: Mapping[str, Collection[str]]
 ) -> Iterator[Diagnostic]:
-    """Name the links of `site.toml` inside the site that lead nowhere."""
+    """Yield an error for each internal link in `site.toml` that has no target."""
     for key, url in site_links(site).items():
         try:
             fault = place_fault(INDEX, at_heading(INDEX, url, ids), ids)
@@ -162,7 +164,7 @@ def _in_order(folder: Path, site: Site) -> list[Path]:
 
 
 def _twin(path: Path, other: Path) -> str:
-    """Say that two pages have one name, and how their bytes tell them apart."""
+    """Return an error for two pages with the same name, with the bytes in which they differ."""
     names = (ascii(each.name)[1:-1] for each in (path, other))
     return (
         f"has the name of another page, written with other characters ({' and '.join(names)}); "
@@ -171,7 +173,7 @@ def _twin(path: Path, other: Path) -> str:
 
 
 def _misplaced(folder: Path) -> Iterator[Diagnostic]:
-    """Name what looks like a page and would never be one."""
+    """Yield an error for each file that looks like a page but is not read as one."""
     for path in sorted(folder.rglob("[!.]*")):
         inside = path.relative_to(folder)
         if any(part.startswith(".") for part in inside.parts) or not path.is_file():
@@ -184,11 +186,11 @@ def _misplaced(folder: Path) -> Iterator[Diagnostic]:
 
 @dataclass(frozen=True)
 class _Read:
-    """What reading a page came to.
+    """The result of reading a page.
 
-    page: None where its text could not be read to the end
-    complete: whether all of its calls are right, so that its ids are known
-    hides: whether it may say more when more models are available
+    page: None if the text could not be read to the end
+    complete: whether all calls are valid, so that all ids are known
+    hides: whether the page may have more text when more models are available
     """
 
     page: Page | None
@@ -198,13 +200,13 @@ class _Read:
 
 
 def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], bool]) -> _Read:
-    """Read one page; it asks `available` whether a model of the site can be sampled."""
+    """Read one page; `available` returns whether a model of the site can be sampled."""
     calls = Calls(shown(path), site, files.folder)
     try:
         uri = _uri(path)
         require_inside(path, site.root)
         source = read_text(path)
-        public = site.model_dump(exclude={"cache_dir", "models", "output"})  # words, no paths
+        public = site.model_dump(exclude={"cache_dir", "models", "output"})  # texts, but no paths
         names = {"available": calls.asking(available), "site": public, **calls.functions()}
         text = run_template(source, names, calls.unknown)
     except ConfigError as error:
@@ -223,7 +225,7 @@ def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], b
     problems += [
         Diagnostic(calls.file, line[fault.line - 1], fault.text)
         for fault in document.faults
-        if calls.mark not in fault.text  # a figure where a link belongs, which is told already
+        if calls.mark not in fault.text  # a figure in place of a link, which is reported already
     ]
     body = calls.body(document.parts)
     embeds = (part for part in body if isinstance(part, Embed))
@@ -243,12 +245,12 @@ def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], b
 
 
 def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:
-    """The files, each once, by their paths in the built folder."""
+    """Return the files without duplicates, sorted by their paths in the built folder."""
     return tuple(sorted(set(files), key=lambda file: file.uri))
 
 
 def _no_text(text: str, source: str) -> tuple[int, str] | None:
-    """Find what a filled template holds that no page may, and where: it is no text of an author."""
+    """Find output of a template that is not an author's text; return its position and an error."""
     if (odd := odd_character(text)) is not None:
         return odd[0], f"what stands here holds the character {odd[1]}; leave it out"
     if (thing := _THING.search(text)) is not None and thing[0] not in source:
@@ -258,7 +260,7 @@ def _no_text(text: str, source: str) -> tuple[int, str] | None:
 
 
 def _lines(text: str, source: str) -> Sequence[int]:
-    """The line of a page, from 1, that each line of its filled template came from."""
+    """Return, for each line of the rendered template, its line in the page, from 1."""
     found, nearest = list[int](), 1
     matcher = difflib.SequenceMatcher(None, text.split("\n"), source.split("\n"))
     for block in matcher.get_matching_blocks():
@@ -269,7 +271,7 @@ def _lines(text: str, source: str) -> Sequence[int]:
 
 
 def _uri(path: Path) -> str:
-    """Where a page goes; ConfigError for a name that no folder of a site can have."""
+    """Return the path of a built page; raise ConfigError for a name that a folder cannot have."""
     fault = (
         "is a name that sitegen uses itself" if path.stem in _OURS else page_fault(page_name(path))
     )

@@ -1,7 +1,7 @@
-"""The sandbox of Jinja, in which the templates of pages and themes run.
+"""The Jinja sandbox in which the templates of pages and themes run.
 
-They are the author's own code. The sandbox keeps them from changing what they are given; the limits
-on time and memory are those of their process (`sitegen.core.bounded`).
+Templates are the author's own code. The sandbox prevents them from modifying their input; the
+limits on time and memory are those of their process (`sitegen.core.bounded`).
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 
 
 class TemplateFunction:
-    """A function of templates. As text it has its name and no address, which differs each time."""
+    """A function for templates. Its text is its name, without an address that would vary."""
 
     def __init__(self, function: Callable[..., Any], name: str = "") -> None:
         self._function = function
@@ -29,7 +29,7 @@ class TemplateFunction:
 def sandbox(
     kind: type[ImmutableSandboxedEnvironment] = ImmutableSandboxedEnvironment, **options: Any
 ) -> ImmutableSandboxedEnvironment:
-    """Return an environment that escapes what it prints and has `range` as its only global."""
+    """Return an environment that escapes its output and has `range` as its only global."""
     environment = kind(
         autoescape=True,
         undefined=StrictUndefined,

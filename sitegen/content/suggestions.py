@@ -1,4 +1,4 @@
-"""Which calls show a model that was added: what its author may paste into a page."""
+"""Suggested calls for a model that was added, which its author can paste into a page."""
 
 import inspect
 import re
@@ -18,7 +18,7 @@ from sitegen.models.registry import ModelSource, site_models
 
 _PICTURE = ', image="FILE.png"'
 LARGE = 64
-"""Of larger images than this, in pixels, a grid shows only four."""
+"""Largest image size in pixels for a full grid; a grid shows only four larger images."""
 
 
 def figure_calls(
@@ -28,10 +28,10 @@ def figure_calls(
     states: int | None = None,
     source: ModelSource | None = None,
 ) -> list[str]:
-    """Calls, one a kind of figure, that show the model: what its author may paste into a page.
+    """Return calls that show the model, one for each kind of figure, to paste into a page.
 
-    states: how many initial states its prior has, where that is known
-    source: its files, where they are there to be looked into
+    states: the number of initial states of its prior, if known
+    source: its files, if they can be read
     """
     calls = []
     for kind, spec in ((name, kind.spec) for name, kind in figure_kinds().items()):
@@ -50,7 +50,7 @@ def figure_calls(
 def _serves(
     card: ModelCard, call: str, kind: str, name: str, root: Path, source: ModelSource | None
 ) -> bool:
-    """Whether this model alone is enough for the call."""
+    """Return whether the call needs only this model."""
     made: list[FigureSpec] = []
 
     def make(*args: object, **kwargs: object) -> str:
@@ -70,7 +70,7 @@ def _serves(
 
 
 def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
-    """Calls that show a DDPM beside a model of the site, or one to come."""
+    """Return calls that compare a DDPM with a model of the site, or with one yet to be added."""
     sources = site_models(load_site(config))
     others = {n: each.card for n, each in sources.items() if each.card.shape == card.shape}
     fits = [n for n, each in others.items() if "ddim" not in each.abilities]
@@ -83,33 +83,33 @@ def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
 
 
 def _for_git(added: AddResult) -> str:
-    """Which files a clone needs that renders nothing: the weights are not among them."""
+    """List the files that a clone needs if it renders nothing; the weights are not needed."""
     site = load_site(added.config)
     source = site_models(site)[added.name]
     own = [path for path in (source.card_path,) if path and path.is_relative_to(site.root)]
     if added.files and added.entered:
         own = [added.files[-1].parent]
     elif source.card_path is None and not site.models[added.name].preset:
-        own = [source.weights.parent]  # as another program saved it
+        own = [source.weights.parent]  # as saved by another program
     files = [shown(path) for path in (added.config, *own, site.cache_dir)]
     hint = " (`git add -f` what .gitignore keeps out)" if own and not added.files else ""
     return f"into git, so that a clone builds without the weights: {', '.join(files)}{hint}"
 
 
 MODEL = "faces"
-"""The model that travels with sitegen, which the pages of a new site call."""
+"""The model that is included with sitegen and used by the pages of a new site."""
 
 FEW = {"count": 12, "rows": 2, "pairs": 2, "points": 24}
-"""Samples in a figure of a new site, whose page must be light; examples may have more."""
+"""Maximum number of samples in a figure of a new site, which limits the page's size."""
 
 
 def new_page_sections() -> tuple[str, ...]:
-    """What the page of a new site says of each kind of figure, with its call."""
+    """Return a section on each kind of figure, with its call, for the page of a new site."""
     return tuple(map(_section, figure_kinds()))
 
 
 def _section(kind: str) -> str:
-    """What a page says of a kind, and its call; only shown, where the call needs a file."""
+    """Return the section on a kind; a call that needs a file is shown but not run."""
     arguments = _small(figure_kinds()[kind].spec.example).replace("NAME", MODEL)
     call = f"{{{{ {kind}({arguments}) }}}}"
     if "FILE" in arguments:
@@ -120,7 +120,7 @@ def _section(kind: str) -> str:
 
 
 def _small(example: str) -> str:
-    """The arguments of an example, without a file that may be left out, and with few samples."""
+    """Return the arguments of an example with few samples and without optional files."""
     arguments = re.sub(r', \w+="FILE[^"]*"', "", example)
     for name, most in FEW.items():
         found = re.search(rf"\b{name}=(\d+)", arguments)
@@ -130,7 +130,7 @@ def _small(example: str) -> str:
 
 
 def added_lines(added: AddResult) -> list[str]:
-    """What to tell of a model that was added, and of the calls that show it."""
+    """Return the lines to print about a model that was added and the calls that show it."""
     channels, size, _ = added.card.shape
     colour = "colour" if channels == 3 else "grey"
     about = f"{size}×{size} pixels, {colour}, {added.card.levels} levels"

@@ -1,8 +1,8 @@
 """The template pass over a page: `{{ … }}` and `{% … %}` in its Markdown, run in a sandbox.
 
-What an expression yields is data: every mark that Markdown knows is escaped in it, also where the
-author has it escaped; `|safe`, a macro and `{% set x %}` … `{% endset %}` yield Markdown. Text
-between `{% raw %}` and `{% endraw %}` is left alone, which is how a page shows a figure call.
+The value of an expression is data: all Markdown punctuation in it is escaped, also after the filter
+`escape`. `|safe`, a macro and `{% set x %}` … `{% endset %}` yield Markdown. Text between
+`{% raw %}` and `{% endraw %}` is not changed, so that a page can show the source of a figure call.
 """
 
 import re
@@ -38,20 +38,20 @@ FAILURES = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError),
     *(RecursionError, TimeUp, TypeError, ValueError),
 )
-"""Exceptions of an author's expressions, in addition to those of Jinja and of sitegen."""
+"""Exceptions that an author's expressions may raise besides those of Jinja and sitegen."""
 LIMITS = MemoryError, TimeUp
-"""Exceptions of a page that takes too much memory or time."""
-_DEEP = 100  # calls in a template beyond which it is the template that calls itself
-_UNKNOWN = "a call of the unknown"  # among the names of a template, which cannot say it
-_GENERATOR = "a random generator"  # likewise
-_FILE = "<template>"  # the name that Jinja gives to a template made from a string
+"""Exceptions for a page that exceeds its memory or time limit."""
+_DEEP = 100  # nested calls above which a template is assumed to call itself
+_UNKNOWN = "a call of the unknown"  # a key among the names of a template that no template can use
+_GENERATOR = "a random generator"  # a key of the same kind
+_FILE = "<template>"  # Jinja's name for a template made from a string
 _MARKS = re.compile(r"([!-/:-@\[-`{-~])")
 _TYPE = "type the plain one, without full width and curls"
 _RAW = "; to show braces themselves, write {% raw %} before and {% endraw %} after them"
 
 
 class TemplateFault(Exception):
-    """A template that cannot be run: the line, counted from 1, and the reason."""
+    """An error in a template: the line, counted from 1, and the reason."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -60,14 +60,14 @@ class TemplateFault(Exception):
 
 
 def as_markdown(value: object) -> Markup:
-    """Write a value so that Markdown shows it as the one line of text that it is."""
+    """Escape a value so that Markdown shows it as one line of text."""
     if isinstance(value, Markup):
         return value
     text = "" if value is None else " ".join(str(value).split())
     return Markup(_MARKS.sub(r"\\\1", text))
 
 
-@pass_eval_context  # so that constants are not taken for the text around them
+@pass_eval_context  # prevents Jinja from treating constants as template text
 def _written(_context: EvalContext, value: object) -> Markup:
     if callable(value) and not isinstance(value, Undefined):
         name = getattr(value, "__name__", "it").strip("_")
@@ -76,10 +76,10 @@ def _written(_context: EvalContext, value: object) -> Markup:
 
 
 class _Text(str):
-    """A text that its author has escaped: as it is, and without a mark once it is in Markdown."""
+    """A text that its author has escaped; it is escaped for Markdown once, when it is output."""
 
     def __html__(self) -> str:
-        """What stands for it in Markdown."""
+        """Return the text escaped for Markdown."""
         return as_markdown(self)
 
 
@@ -92,7 +92,7 @@ def _forced(value: object) -> _Text:
 
 
 def _told(function: Callable[..., object]) -> Callable[..., str]:
-    """A filter whose markup is none of Markdown: what it makes is text, as any other value."""
+    """Wrap a filter that returns HTML, so that its result is treated as text."""
 
     @wraps(function)
     def call(*args: object, **kwargs: object) -> str:
@@ -103,7 +103,7 @@ def _told(function: Callable[..., object]) -> Callable[..., str]:
 
 @pass_context
 def seeded_choice(context: Context, items: Sequence[Any]) -> Any:
-    """The filter `random`: return an item of a sequence, the same ones in every build."""
+    """Return an item of a sequence, with the same choices in every build (filter `random`)."""
     if not items:
         return context.environment.undefined("No random item, sequence was empty.")
     return context.vars.setdefault(_GENERATOR, Random(0)).choice(items)
@@ -116,11 +116,11 @@ _FILTERS = {
     "forceescape": _forced,
     **{name: _told(DEFAULT_FILTERS[name]) for name in ("tojson", "urlize", "xmlattr")},
 }
-"""Filters that differ from those of Jinja: `random`, and those that make HTML of a text there."""
+"""Replacements for Jinja filters: `random`, and the filters that return HTML."""
 
 
 class _Pages(ImmutableSandboxedEnvironment):
-    """The sandbox of pages. It reports calls of undefined names, and uses the answers."""
+    """The sandbox of pages. It reports calls of undefined names to a handler."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -131,7 +131,7 @@ class _Pages(ImmutableSandboxedEnvironment):
         if tell is None or not isinstance(__obj, Undefined):
             return super().call(__context, __obj, *args, **kwargs)
         try:
-            return str(__obj)  # raises, and names what is undefined
+            return str(__obj)  # raises if undefined, with the name
         except TemplateError as error:
             return tell(error)
 
@@ -144,7 +144,7 @@ def _for_pages() -> ImmutableSandboxedEnvironment:
 def run_template(
     text: str, names: Mapping[str, object], unknown: Callable[[str], Markup] | None = None
 ) -> str:
-    """Run the template with the names given; raise TemplateFault with the line and the reason.
+    """Run the template with the given names; raise TemplateFault with the line and the reason.
 
     unknown: called with a message for each call of an undefined name; returns what to show instead
     """
@@ -158,7 +158,7 @@ def run_template(
         return _for_pages().from_string(text).render({**_functions(names), **more})
     except TemplateSyntaxError as error:
         raise _syntax_fault(error, text) from error
-    except SyntaxError as error:  # of the Python that Jinja makes of it
+    except SyntaxError as error:  # in the Python code that Jinja generates
         raise TemplateFault(_repeated(error, text), _reason_of_python(error)) from error
     except (TemplateError, *FAILURES) as error:
         ours = isinstance(error, FAILURES) and not isinstance(error, LIMITS)
@@ -175,7 +175,7 @@ def _functions(names: Mapping[str, object]) -> dict[str, object]:
 
 
 def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:
-    """What is wrong with a template, where it begins to be."""
+    """Return the fault for a syntax error, at the line where the error begins."""
     message = error.message or ""
     odd = re.search(r"""unexpected char (["'])(.)\1""", message)
     if odd and (plain := PLAIN.get(odd[2])):
@@ -192,12 +192,12 @@ def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:
 
 
 def _reason_of_python(error: SyntaxError) -> str:
-    """What is wrong with a template that Jinja takes, and Python does not."""
+    """Return the reason why Python rejects the code of a template that Jinja accepts."""
     return f"{error.msg}; say it once" if "repeated" in error.msg else f"{error.msg}{_RAW}"
 
 
 def _repeated(error: SyntaxError, text: str) -> int:
-    """The line where an argument of a call is named for the second time; else 1."""
+    """Return the line where a call repeats a keyword argument, or 1."""
     name = error.msg.rpartition(": ")[2]
     for call in re.finditer(r"\{[{%].*?[%}]\}", text, re.DOTALL):
         places = [found.start() for found in re.finditer(rf"\b{re.escape(name)}\s*=", call[0])]
@@ -207,7 +207,7 @@ def _repeated(error: SyntaxError, text: str) -> int:
 
 
 def _opened(name: str, text: str) -> int | None:
-    """The line of the last block of that name which nothing closes."""
+    """Return the line of the last unclosed block of this name."""
     raw = re.compile(r"\{% *raw *%\}.*?\{% *endraw *%\}", re.DOTALL)
     bare = raw.sub(lambda found: "\n" * found[0].count("\n"), text)
     opened: list[int] = []
@@ -220,9 +220,9 @@ def _opened(name: str, text: str) -> int | None:
 
 
 def _in_a_function(trace: TracebackType | None, names: Mapping[str, object]) -> bool:
-    """Whether an error comes from inside one of the functions that the page was given.
+    """Return whether an error was raised inside one of the functions passed to the page.
 
-    It does not where a template called itself until one of them was a call too many.
+    Returns False if a template called itself until a call of such a function hit the limit.
     """
     codes = {getattr(getattr(value, "func", value), "__code__", None) for value in names.values()}
     found = [frame.f_code for frame, _ in walk_tb(trace)]
@@ -231,7 +231,7 @@ def _in_a_function(trace: TracebackType | None, names: Mapping[str, object]) -> 
 
 
 def calling_line() -> int:
-    """The line of the template that called the function which asks."""
+    """Return the template line from which the current function was called."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename != _FILE:
         frame = frame.f_back
@@ -240,7 +240,7 @@ def calling_line() -> int:
 
 
 def _line(trace: TracebackType | None) -> int:
-    """The innermost line of the template in a traceback, which Jinja has put in its terms."""
+    """Return the innermost template line in a traceback that Jinja has rewritten."""
     lines = [line for frame, line in walk_tb(trace) if frame.f_code.co_filename == _FILE]
     return lines[-1] if lines else 1
 
@@ -257,7 +257,7 @@ def reason_of(error: Exception) -> str:
 
 
 def _hint(message: str, names: Mapping[str, object]) -> str:
-    """Name what the author may have meant by an undefined name or attribute."""
+    """Return a suggestion for an undefined name or attribute."""
     name = re.match(r"'(.*)' is undefined", message)
     if name is not None:
         return close_match(name[1], [*names, "range"]) or _RAW

@@ -1,5 +1,5 @@
-"""Documents and the manifest become the text of the pages: captions, heads, theme, social card.
+"""Rendering of documents and the manifest to HTML pages: captions, heads, theme, social card.
 
-Their look is in `templates/` and `static/`. It writes no file, and knows neither models nor the
-store.
+Templates are in `templates/`, styles and scripts in `static/`. This package writes no pages and
+imports neither models nor the store.
 """

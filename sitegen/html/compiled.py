@@ -1,8 +1,8 @@
-"""The code of the shipped templates, kept beside them as Python keeps that of its modules.
+"""A bytecode cache for the shipped templates, in their folder, like Python's for its modules.
 
-Compiling them takes a quarter of a build that changes nothing. What is kept is of this Jinja, of
-our sandbox and of the template as it is now; who may write there may change the program, too. An
-author's templates are compiled anew each time.
+Compiling them takes a quarter of the time of a build that changes nothing. The cache key covers the
+version of Jinja, sitegen's sandbox and the content of the template. A user who can write to the
+cache can also change the program. An author's templates are compiled in each build.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ from sitegen.core.files import digest_bytes
 
 
 class CompiledTemplates(BytecodeCache):
-    """What Jinja asks for the code of a template; `shipped` is the folder of those that are ours.
+    """Jinja's bytecode cache for the shipped templates, which are in the folder `shipped`.
 
-    A folder that cannot be written, or is not to be (`PYTHONDONTWRITEBYTECODE`), stays as it is.
+    Nothing is written if the folder is read-only or `PYTHONDONTWRITEBYTECODE` is set.
     """
 
     def __init__(self, shipped: Path) -> None:
@@ -31,19 +31,19 @@ class CompiledTemplates(BytecodeCache):
         self._made_by = digest_bytes(repr(made_by).encode())[:8]
 
     def get_cache_key(self, name: str, filename: str | None = None) -> str:
-        """The name of the file that has its code; empty for a template that is not ours."""
+        """Return the name of the cache file; empty for a template that is not shipped."""
         if filename is None or Path(filename).parent != self._shipped:
             return ""
         return f"{name.replace('/', '-')}.{self._made_by}"
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        """Give the bucket what is kept for it."""
+        """Load the cached code into the bucket."""
         if bucket.key:
             with contextlib.suppress(OSError), self._path(bucket).open("rb") as file:
                 bucket.load_bytecode(file)
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep what is in the bucket."""
+        """Write the bucket's code to the cache."""
         if not bucket.key or sys.dont_write_bytecode:
             return
         path = self._path(bucket)

@@ -1,4 +1,4 @@
-"""What a page and the site say of themselves: head, title, BibTeX, and the files for robots."""
+"""Metadata of pages and of the site: head, title, BibTeX, and the files for robots."""
 
 import re
 import textwrap
@@ -33,24 +33,24 @@ POLICY = (
     "default-src 'none'; img-src 'self'; media-src 'self'; font-src 'self'; style-src 'self'; "
     "script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
-"""What a page may load: files of its own site. Nothing connects; Lighthouse asks for robots.txt."""
+"""The policy of a page: only files of its own site. Lighthouse connects to fetch robots.txt."""
 
 SAMPLER_POLICY = POLICY.replace(
     "script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'"
 )
-"""The same for a page with a model that draws in it: compiled code, in a worker."""
+"""The policy of a page with a live model, which also allows WebAssembly and a worker."""
 
 _COMMANDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_LONGEST = 70  # characters of a title that search engines and tabs show
-_PREVIEW = 160  # and of a description
+_LONGEST = 70  # characters of a title that search engines and tabs display
+_PREVIEW = 160  # characters of a description that link previews display
 
 
 def head(
     site: Site, page: Page, theme: Theme, card: MediaFile | None, *, samples: bool = False
 ) -> Head:
-    """The head of a page; addresses only where the site says where it is published.
+    """Return the head of a page, with absolute addresses if the site's address is configured.
 
-    samples: whether a model draws in it
+    samples: whether the page has a live model
     """
     names = {name: relative(asset.uri, page.uri) for name, asset in theme.assets.items()}
     title = f"{page.title} – {site.title}"
@@ -83,7 +83,7 @@ def head(
 
 
 def _first_words(page: Page) -> str | None:
-    """What a page begins with, as far as previews show it, for a site that describes itself not."""
+    """Return the beginning of a page as a description for a site that has none."""
     prose = "".join(part for part in page.body if isinstance(part, Markup))
     prose = re.sub(r"<annotation\b.*?</annotation>", "", prose, flags=re.DOTALL)  # TeX of formulas
     for found in re.finditer(r"<p>(.*?)</p>", prose, re.DOTALL):
@@ -93,7 +93,7 @@ def _first_words(page: Page) -> str | None:
 
 
 def address(site: Site, uri: str) -> str | None:
-    """The whole address of something in the site; a folder's is that of its `index.html`."""
+    """Return the absolute address of a file in the site; `index.html` becomes its folder."""
     if site.base_url is None:
         return None
     path = quote(uri.removesuffix(INDEX), safe="/%?#=&+,;:@!$'()*~")
@@ -101,12 +101,12 @@ def address(site: Site, uri: str) -> str | None:
 
 
 def base_address(base_url: str) -> str:
-    """The address of the front page, which ends with a slash."""
+    """Return the address of the front page, which ends with a slash."""
     return f"{base_url.rstrip('/')}/"
 
 
 def _citation(site: Site) -> Iterator[tuple[str, str]]:
-    """The elements by which search engines of papers know one (Highwire Press's names)."""
+    """Yield the metadata elements for academic search engines (Highwire Press tags)."""
     if site.citation is None:
         return
     told = [("title", site.title)]
@@ -129,7 +129,7 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
 
 
 def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> Paper:
-    """Authors with their marks, affiliations, venue and buttons; `pages` are those of the site."""
+    """Return authors with their marks, affiliations, venue and buttons; `pages` are the site's."""
     themed = themed_ids(site.root)
     ids = {each.uri: each.ids | themed for each in pages}
 
@@ -169,7 +169,7 @@ def _logos(site: Site, uri: str) -> Iterator[Logo]:
 
 
 def bibtex(site: Site) -> str | None:
-    """Write the entry that `[citation]` asks for, or None where the site has no such table."""
+    """Return the BibTeX entry for the table `[citation]`, or None if the site has none."""
     citation = site.citation
     if citation is None:
         return None
@@ -190,9 +190,9 @@ def _latex(text: str) -> str:
 
 
 def webmap(site: Site, uris: Iterable[str]) -> dict[str, str]:
-    """The files for search engines, by path; the pages are `uris`, paths from the site's root.
+    """Return the files for search engines, by path; `uris` are the pages' paths from the root.
 
-    A sitemap holds whole addresses only, so there is none where `base_url` is not known.
+    A sitemap needs absolute addresses, so there is none without `base_url`.
     """
     robots = "User-agent: *\nAllow: /\n"
     if site.base_url is None:

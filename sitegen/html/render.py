@@ -1,7 +1,7 @@
-"""Pages and a manifest to HTML text. Nothing is written here, and the model is not known here.
+"""Rendering of pages and a manifest to HTML text, without writing files or loading models.
 
-Templates are code and are trusted; everything that they are given is data and is escaped, except
-the `Markup` of a page's body, which `sitegen.content.markdown` has made safe.
+Templates are trusted code. The values passed to them are data and are escaped, except the `Markup`
+of a page's body, which `sitegen.content.markdown` has made safe.
 """
 
 import re
@@ -44,7 +44,7 @@ from sitegen.html.views import (
 )
 from sitegen.media.manifest import Manifest, Media, MediaFile
 
-_LONG = 4  # sections from which on a page has a table of contents
+_LONG = 4  # minimum number of sections for a table of contents
 
 
 def render_site(
@@ -55,12 +55,12 @@ def render_site(
     drawn: DrawnPictures | None = None,
     papers: Sequence[Site] = (),
 ) -> dict[str, str]:
-    """Render every page: its path in the build folder to its HTML text.
+    """Render every page; return the HTML text by path in the build folder.
 
-    `papers` are those under this roof, whose cards were drawn.
+    `papers` are the papers of this collection, whose cards were drawn.
 
-    Raises TargetError when a figure of a page is not in the manifest, ConfigError where a template
-    of the author's goes wrong.
+    Raises TargetError if a figure of a page is not in the manifest, and ConfigError if one of the
+    author's templates fails.
     """
     theme = theme or site_theme(site)
     media = {(each.page, each.id): each for each in manifest.figures}
@@ -78,9 +78,9 @@ def render_site(
 
 
 def front_poster(pages: Sequence[Page], manifest: Manifest) -> MediaFile | None:
-    """Return the poster that stands for a site: of the teaser, the front page or any other page.
+    """Return a poster to represent the site: of the teaser, the front page or another page.
 
-    It is a picture in pixels, so drawings are left out.
+    Only raster images qualify, not vector drawings.
     """
     teasers = {(page.uri, each.id) for page in pages for each in page.figures if each.teaser}
     found = [(media, poster) for media in manifest.figures if (poster := front_picture(media))]
@@ -94,7 +94,7 @@ def front_poster(pages: Sequence[Page], manifest: Manifest) -> MediaFile | None:
 
 @dataclass(frozen=True)
 class _Book:
-    """All pages with all media; it makes the view of each page."""
+    """All pages with all media, from which the view of each page is created."""
 
     site: Site
     pages: Sequence[Page]
@@ -104,7 +104,7 @@ class _Book:
     papers: Sequence[Site] = ()
 
     def view(self, page: Page) -> PageView:
-        """Everything that the template shows of a page."""
+        """Return the template's view of a page."""
         front = page.uri == INDEX
         teaser, parts = self._parts(page)
         parts = (*parts, *(self._shelf() if front else ()))
@@ -135,7 +135,7 @@ class _Book:
         )
 
     def alone(self, media: Media) -> AloneView | None:
-        """Everything that the template shows of a figure alone; None for one that is not."""
+        """Return the view of a standalone figure; None for a figure without a standalone page."""
         uri = alone_uri(media)
         part, assets = figure_view(media, uri), self.theme.assets
         if isinstance(part, LiveModel) or not part.alone:
@@ -157,7 +157,7 @@ class _Book:
         )
 
     def _shelf(self) -> Iterator[Shelf]:
-        """The papers under this roof, if there are any."""
+        """Yield the papers of the collection, if there are any."""
         entries = []
         for one in self.papers:
             tile = self.drawn.tiles[one.place]
@@ -175,7 +175,7 @@ class _Book:
             yield Shelf(tuple(entries))
 
     def _parts(self, page: Page) -> tuple[Clip | Still | LiveModel | None, tuple[Part, ...]]:
-        """Return the teaser of a page, if it has one, and everything else in its order."""
+        """Return the teaser of a page, if it has one, and the other parts in order."""
         filled = [part for part in page.body if part or not isinstance(part, Markup)]
         figures = [part for part in filled if isinstance(part, Figure)]
         views = _with_hint({each.id: self._figure(page, each) for each in figures}, figures)
@@ -212,7 +212,7 @@ def _alone(part: Part) -> Sequence[Part]:
 def _with_hint(
     views: Mapping[str, Clip | Still | LiveModel], figures: Iterable[Figure]
 ) -> Mapping[str, Clip | Still | LiveModel]:
-    """Let the first clip of a page with samples say that they can be opened."""
+    """Add a hint to the first clip of a page that has samples which can be opened."""
     for figure in sorted(figures, key=lambda each: each.number):
         view = views[figure.id]
         if isinstance(view, Clip) and (view.cells or view.nodes):
@@ -221,7 +221,7 @@ def _with_hint(
 
 
 def contents(headings: Sequence[Heading]) -> tuple[Section, ...]:
-    """The table of contents, two levels deep; empty where a page has few sections."""
+    """Return the table of contents, two levels deep; empty if a page has few sections."""
     found: list[tuple[Heading, list[Section]]] = []
     for heading in headings:
         if heading.level == 2:
@@ -233,10 +233,10 @@ def contents(headings: Sequence[Heading]) -> tuple[Section, ...]:
 
 
 def _missing(site: Site, theme: Theme) -> MissingView:
-    """The page for wrong addresses: shown at any depth, so its links begin at the host's root.
+    """Return the 404 page. It is shown at any depth, so its links begin at the host's root.
 
-    Where neither address nor domain is known, nor is where the site begins: then the page has no
-    links, and carries its style, which its policy allows by the digest.
+    If neither an address nor a domain is configured, the site's root path is unknown. The page
+    then has no links, and an inline style that its policy allows by digest.
     """
     root = "/" if site.domain else None
     if site.base_url:
@@ -247,7 +247,7 @@ def _missing(site: Site, theme: Theme) -> MissingView:
         )
         return MissingView(site.language, site.title, POLICY, icon, scheme, stylesheet, root, None)
     style = "\n".join(theme.assets[STYLESHEET].data.decode().splitlines()).replace("</", r"<\/")
-    style = re.sub(r"@font-face\s*\{[^}]*\}\n*", "", style)  # they have no address either
+    style = re.sub(r"@font-face\s*\{[^}]*\}\n*", "", style)  # fonts have no address either
     digest = b64encode(sha256(style.encode()).digest()).decode()
     policy = POLICY.replace("style-src 'self'", f"style-src 'sha256-{digest}'")
     return MissingView(site.language, site.title, policy, None, None, None, None, Markup(style))

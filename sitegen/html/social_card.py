@@ -1,7 +1,7 @@
-"""Pictures made of a figure's poster: the cards of a page's links.
+"""Social cards: pictures made from a figure's poster for link previews.
 
-A card is what is shown where somebody shares the address: 1200×630 pixels, the model's own samples
-and, beside them, the title and the authors as far as the theme's typeface can write them.
+Services show the card when a user shares the site's address. It has 1200×630 pixels: the model's
+samples with the title and the authors next to them, as far as the theme's font has the characters.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,10 +15,10 @@ from sitegen.media.exports import read_picture
 from sitegen.media.manifest import MediaFile
 
 CARD_SIZE = (1200, 630)
-"""Pixels of a card, which every service that shows previews accepts."""
+"""Size of a card in pixels, which every service with link previews accepts."""
 
 TILE_SIZE = (600, 315)
-"""Pixels of a card on a page."""
+"""Size of a card on a page, in pixels."""
 
 _INK, _SOFT, _BASE, _DEEP = (255, 255, 255), (205, 212, 238), (51, 66, 121), (24, 31, 61)
 _MARGIN, _SAMPLES = 56, 518
@@ -26,7 +26,7 @@ _FONT = ImageFont.FreeTypeFont
 
 
 def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | None) -> Image.Image:
-    """The card of a site; without a poster it holds the words alone."""
+    """Return the card of a site; without a poster it has only text."""
     picture = Image.new("RGB", CARD_SIZE)
     pen = ImageDraw.Draw(picture)
     for y in range(picture.height):
@@ -44,20 +44,20 @@ def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | N
 
 
 def tile(poster: Path | None, title: str, authors: Iterable[str], venue: str | None) -> Image.Image:
-    """The card at half its size, for a page that shows the cards of several sites."""
+    """Return the card at half size, for a page with the cards of several sites."""
     return card(poster, title, authors, venue).resize(TILE_SIZE, Image.Resampling.LANCZOS)
 
 
 def save(picture: Image.Image, path: Path) -> MediaFile:
-    """Write a drawn picture as PNG or WebP, by the name of the file, and describe it."""
+    """Write a picture as PNG or WebP, depending on the file name, and return its description."""
     with platform_errors(path):
-        picture.save(path, compress_level=9, quality=50, method=4)  # of PNG, and two of WebP
+        picture.save(path, compress_level=9, quality=50, method=4)  # first for PNG, then WebP
         size = path.stat().st_size
     return MediaFile(path.name, size, digest(path), picture.width, picture.height)
 
 
 def _fitted(poster: Image.Image) -> Image.Image:
-    """Return the middle of a poster as a square of 518 pixels."""
+    """Return the centre of a poster as a square of 518 pixels."""
     side = min(poster.size)
     left, top = (poster.width - side) // 2, (poster.height - side) // 2
     square = poster.crop((left, top, left + side, top + side))
@@ -65,7 +65,7 @@ def _fitted(poster: Image.Image) -> Image.Image:
 
 
 def _write(picture: Image.Image, room: int, title: str, authors: str, venue: str) -> None:
-    """Write the words that the font has, as large as they fit into `room` pixels."""
+    """Write the texts that the font supports, as large as they fit into `room` pixels."""
     blocks = [
         (_lines(title, room, sizes=(60, 54, 48, 42, 36, 30), most=5), _INK, 1.18, 0),
         (_lines(authors, room, sizes=(28, 24), most=3), _SOFT, 1.3, 34),
@@ -82,9 +82,9 @@ def _write(picture: Image.Image, room: int, title: str, authors: str, venue: str
 
 
 def _lines(text: str, room: int, sizes: tuple[int, ...], most: int) -> tuple[_FONT, list[str]]:
-    """Break a text into lines at the largest of the sizes at which it fits; none if it cannot."""
+    """Break a text into lines at the largest size that fits; return no lines if none does."""
     font = _font(sizes[-1])
-    box = bytes(font.getmask("\uffff"))  # what the font lacks it draws as one same box
+    box = bytes(font.getmask("\uffff"))  # the glyph for missing characters
     if any(bytes(font.getmask(mark)) == box for mark in set(text) if not mark.isspace()):
         return font, []
     for size in sizes:

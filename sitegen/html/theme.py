@@ -1,14 +1,14 @@
 """The theme: templates, stylesheet, script and icon, each of which an author can override.
 
-Beside `site.toml` an author may keep
+Overrides are in the folder of `site.toml`:
 
-    theme/templates/NAME.html   instead of the template of that name; the original can be extended
-                                and imported as `sitegen/NAME.html`
-    theme/static/NAME           instead of the file of that name in `static/`, or in addition to
-                                it; stylesheets name such a file as url("NAME")
-    theme/colours.css           rules that follow those of the stylesheet, in the same file
+    theme/templates/NAME.html   replaces the template of that name; it can extend or import the
+                                original as `sitegen/NAME.html`
+    theme/static/NAME           replaces the file of that name in `static/`, or is an additional
+                                file; stylesheets refer to such a file as url("NAME")
+    theme/colours.css           rules that are appended to the stylesheet
 
-Templates run in Jinja's sandbox: they see the views that they are given and nothing of Python.
+Templates run in Jinja's sandbox: they can access the views passed to them, but not Python.
 """
 
 import re
@@ -40,20 +40,20 @@ from sitegen.core.source import read_text, require_inside, shown
 from sitegen.html.compiled import CompiledTemplates
 
 FOLDER = "theme"
-"""Where an author's own theme lies, beside `site.toml`."""
+"""Name of the folder with the author's theme, next to `site.toml`."""
 
 STYLESHEET, SCRIPT, SCHEME, ICON = "style.css", "script.js", "scheme.js", "icon.svg"
 SAMPLER_STYLE, SAMPLER_SCRIPT = "sampler.css", "sampler.js"
-"""What only pages have whose models draw in them."""
+"""Files that only pages with live models load."""
 ENGINE, WORKER = "sampler", "worker.js"
-"""The folder of `static/` with what draws, and the file of it that a page starts."""
+"""The folder of `static/` with the sampling engine, and the worker script in it."""
 _COLOURS = "colours.css"
 _OWN_NIGHT = (
     "prefers-color-scheme does not follow a visitor who chooses light or dark; write "
     "light-dark(LIGHT, DARK) in the place of a colour"
 )
 FONTS = ("text-400.woff2", "text-600.woff2")
-"""The two weights of the typeface of pages, drawings and clips."""
+"""Font files of the two weights used in pages, drawings and clips."""
 _FILE = re.compile(rb"""url\(\s*["']?([A-Za-z0-9][\w.-]*)["']?\s*\)""")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 _ATTRIBUTE = re.compile(
@@ -72,16 +72,16 @@ class Asset:
 
 @dataclass(frozen=True)
 class Theme:
-    """The shipped theme, and what lies in the author's folder `own` instead of its parts."""
+    """The shipped theme with the overrides in the author's folder `own`."""
 
     own: Path
 
     @cached_property
     def assets(self) -> Mapping[str, Asset]:
-        """The files of the theme by name, the author's in the place of ours.
+        """Return the files of the theme by name; the author's replace the shipped ones.
 
-        Raises ConfigError for a name that could not be a link, PlatformError for a file that
-        cannot be read.
+        Raises ConfigError for a name that cannot be used in a link, and PlatformError for a file
+        that cannot be read.
         """
         _refuse_links(self.own)
         for path in _files(self.own):
@@ -106,7 +106,7 @@ class Theme:
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """What is probably not as it should be in the author's stylesheets."""
+        """Return warnings about probable mistakes in the author's stylesheets."""
         own = [path for path in _files(self.own / "static") if path.suffix == ".css"]
         return tuple(
             Diagnostic(shown(path), number, _OWN_NIGHT)
@@ -117,7 +117,7 @@ class Theme:
 
     @cached_property
     def engine(self) -> Mapping[str, Asset]:
-        """What draws in a page, by name; its folder is named after all that is in it.
+        """Return the engine's files by name; their folder name has the digest of all files.
 
         Raises PlatformError for a file that cannot be read.
         """
@@ -130,7 +130,7 @@ class Theme:
         return {name: Asset(f"{folder}/{name}", data) for name, data in found.items()}
 
     def files(self, *, samples: bool) -> Mapping[str, bytes]:
-        """What of it a site ships, by path; `samples` says whether a model draws in a page."""
+        """Return the files to publish, by path; `samples` is true if a page has a live model."""
         left_out = () if samples else (SAMPLER_STYLE, SAMPLER_SCRIPT)
         kept = [asset for name, asset in self.assets.items() if name not in left_out]
         kept += self.engine.values() if samples else ()
@@ -138,13 +138,13 @@ class Theme:
 
     @cached_property
     def _templates(self) -> Path:
-        """The folder of the author's templates, once it is looked over."""
+        """Check and return the folder of the author's templates."""
         _refuse_links(self.own)
         _refuse_misspelt(self.own / "templates")
         return self.own / "templates"
 
     def render(self, name: str, **values: Any) -> str:
-        """The text of a template; ConfigError tells where one of the author's goes wrong."""
+        """Render a template; raise ConfigError with the line if one of the author's fails."""
         folder = self._templates
         environment = _environment(folder if folder.is_dir() else None)
         try:
@@ -162,7 +162,7 @@ def _asset(name: str, data: bytes) -> Asset:
 
 
 def _with_links(sheet: bytes, assets: Mapping[str, Asset]) -> bytes:
-    """Return a stylesheet in which `url(NAME)` names files of the theme as they are published."""
+    """Return a stylesheet in which each `url(NAME)` has the published name of the file."""
 
     def link(found: re.Match[bytes]) -> bytes:
         asset = assets.get(found[1].decode())
@@ -172,12 +172,12 @@ def _with_links(sheet: bytes, assets: Mapping[str, Asset]) -> bytes:
 
 
 def site_theme(site: Site) -> Theme:
-    """The theme of a site."""
+    """Return the theme of a site."""
     return Theme(site.root / FOLDER)
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files in a folder, without hidden ones; none where there is no folder."""
+    """Return the visible files in a folder; empty if the folder is missing."""
     with platform_errors(folder, "read"):
         found = sorted(folder.iterdir()) if folder.is_dir() else []
         return [path for path in found if path.is_file() and not path.name.startswith(".")]
@@ -190,7 +190,7 @@ def _refuse_links(own: Path) -> None:
 
 
 def _refuse_misspelt(folder: Path) -> None:
-    """ConfigError for a template that nothing asks for and whose name is nearly one of ours."""
+    """Raise ConfigError for an unused template with a name similar to a shipped one."""
     known = {path.name for path in _files(resource("templates"))}
     own = _files(folder)
     for path in own:
@@ -214,10 +214,11 @@ def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
 
 
 def _place(error: Exception, folder: Path) -> str | None:
-    """Where in the author's templates an error comes from, as file:line, or None where it is ours.
+    """Return where in the author's templates an error occurred, as file:line, or None.
 
-    That is the innermost line of theirs that it came through, if no Python of ours was at work
-    behind it; or a file of theirs that lacks what one of ours asks of it.
+    The location is the innermost line of the author's templates in the traceback, unless sitegen's
+    Python code was called from there. It can also be a template of the author that lacks a macro
+    which a shipped template imports. None means that the error is in sitegen.
     """
     if isinstance(error, TemplateSyntaxError):
         inside = error.filename is not None and folder in Path(error.filename).parents

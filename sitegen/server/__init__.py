@@ -1,4 +1,4 @@
-"""`sitegen serve`: the preview on this machine, which watches, builds and reloads.
+"""`sitegen serve`: the local preview, which watches, builds and reloads.
 
-It may know all that a build knows, and nothing of publishing.
+This package may import everything that a build imports, but not the publishing code.
 """

@@ -1,10 +1,11 @@
-"""The preview's server: the site on 127.0.0.1, with ranges for clips, reloaded when it changes.
+"""The preview's server: the site on 127.0.0.1, with range requests and automatic reload.
 
-Pages come out of the preview's state, clips out of the store: a path is looked up in the list of
-what a build would write, so nothing else can be reached, whatever links lie about. A request must
-name this host, which keeps away pages of others that point their own name at 127.0.0.1. A script
-that reloads is put into the answer only, and a page's Content-Security-Policy widened just so far
-that it may run and listen to its own server.
+- Pages are served from the preview's state, clips from the store. A path is looked up in the list
+  of files that a build would write, so that no other file can be reached, not even through links.
+- A request must name this host, which prevents DNS rebinding: access by another site's pages, if
+  its name resolves to 127.0.0.1.
+- The reload script is added to the response only. The page's Content-Security-Policy is extended
+  just enough to run the script and let it connect to its own server.
 """
 
 import asyncio
@@ -55,17 +56,17 @@ from sitegen.server.watch import Sources, watch
 HOST = "127.0.0.1"
 TICK_S = 0.1
 GRACE_S = 1.0
-"""How long rendering may take to leave off when the server stops."""
+"""Seconds to wait for rendering to stop when the server stops."""
 
 _CONNECTIONS = 500
-"""Connections or requests at once; further ones get 503. An open page keeps one."""
+"""Maximum number of concurrent connections or requests; others get 503. An open page uses one."""
 
 BEAT_S = 15.0
-"""How often an open page is sent a sign of life, so that the server notices when it has gone."""
+"""Seconds between keep-alive events to an open page, which detect closed connections."""
 
-_TYPES = mimetypes.MimeTypes()  # Python's own table, the same on every machine
-_TYPES.add_type("text/javascript", ".js")  # which Python 3.11 has by an older name,
-mimetypes.add_type("text/javascript", ".js")  # also where starlette looks for our script
+_TYPES = mimetypes.MimeTypes()  # Python's built-in table, the same on every machine
+_TYPES.add_type("text/javascript", ".js")  # Python 3.11 has an outdated type,
+mimetypes.add_type("text/javascript", ".js")  # also in the table that starlette uses
 
 _HEADERS = {
     "cache-control": "no-store",
@@ -75,11 +76,11 @@ _HEADERS = {
 }
 
 PREFIX = "/_sitegen/"
-"""Where the preview's own addresses begin; a built site has no such folder."""
+"""Prefix of the preview's own addresses; a built site has no such folder."""
 
 _CLIENT = (resource("client") / "reload.js").read_text(encoding="utf-8")
-"""The script of the preview, which is part of each page: a page whose server stops right after
-it has sent the page can still wait for the next server."""
+"""The script of the preview, which is inlined in each page: a page whose server stops right after
+sending it can still wait for the next server."""
 
 _CLIENT_SOURCE = f"'sha256-{b64encode(sha256(_CLIENT.encode()).digest()).decode()}'"
 
@@ -88,7 +89,7 @@ _PLAIN_POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 _OWN_SOURCES = {"script-src": _CLIENT_SOURCE, "style-src": "'self'", "connect-src": "'self'"}
-"""The source that the preview needs in each directive of a policy."""
+"""Sources that the preview adds to a policy, by directive."""
 
 _POLICY = re.compile(
     r"(<meta\s+http-equiv=\"Content-Security-Policy\"\s+content=\")([^\"]*)(\")", re.IGNORECASE
@@ -96,7 +97,7 @@ _POLICY = re.compile(
 
 
 def with_client(html: str, uri: str, version: str) -> str:
-    """The page `uri` with the script and style of the preview; `version` the state's."""
+    """Return the page `uri` with the preview's script and style; `version` is the state's."""
     tags = _tags(f'data-uri="{escape(uri)}" data-version="{escape(version)}"')
     widened = _POLICY.sub(lambda found: found[1] + _widened(found[2]) + found[3], html)
     head, end, rest = widened.partition("</head>")
@@ -104,7 +105,7 @@ def with_client(html: str, uri: str, version: str) -> str:
 
 
 def plain_page(title: str, words: str, version: str) -> str:
-    """A page that tells something instead of one of the site, and reloads when there is one."""
+    """Return a page with a message, which reloads when there is a page of the site to show."""
     items = "".join(f"<li>{escape(line)}</li>\n" for line in words.splitlines())
     tags = _tags(f'data-plain data-version="{escape(version)}"')
     return (
@@ -118,27 +119,27 @@ def plain_page(title: str, words: str, version: str) -> str:
 
 
 def _tags(data: str) -> str:
-    """The style and the script, which reads `data`."""
+    """Return the elements for the style and for the script, which reads `data`."""
     return (
         f'<link rel="stylesheet" href="{PREFIX}preview.css">\n<script {data}>{_CLIENT}</script>\n'
     )
 
 
 def _widened(content: str) -> str:
-    """A policy, as an attribute has it, that allows the preview's script, style and events."""
+    """Return a policy, escaped as in an attribute, that allows the preview's script and events."""
     split = (rule.split() for rule in unescape(content).split(";"))
     rules = {words[0].lower(): words[1:] for words in split if words}
     for name, own in _OWN_SOURCES.items():
         sources = rules.get(name, rules.get("default-src"))
         inline = name == "script-src" and "'unsafe-inline'" in (sources or ())
-        if sources is not None and not inline:  # which a hash would turn off
+        if sources is not None and not inline:  # a hash would disable 'unsafe-inline'
             allowed = [each for each in sources if each not in ("'none'", own)]
             rules[name] = [*allowed, own]
     return escape("; ".join(" ".join([name, *sources]) for name, sources in rules.items()))
 
 
 class Server:
-    """Answers requests out of a preview's state; its event streams end when `closing` is set."""
+    """Answers requests from a preview's state; its event streams end when `closing` is set."""
 
     def __init__(self, preview: Preview, closing: asyncio.Event) -> None:
         self._preview = preview
@@ -146,7 +147,7 @@ class Server:
         self._session = secrets.token_hex(4)
 
     def app(self) -> Starlette:
-        """The application, for requests that name this host."""
+        """Return the application, which accepts only requests that name this host."""
         routes = [
             Route(f"{PREFIX}events", self._events),
             Mount(PREFIX, StaticFiles(directory=resource("client"))),
@@ -156,7 +157,7 @@ class Server:
         return Starlette(routes=routes, middleware=[hosts])
 
     async def _page(self, request: Request) -> Response:
-        """A file of the site, or what is to be said instead."""
+        """Return a file of the site, or a page with a message."""
         state = self._preview.state
         if state.tree is None:
             return self._plain(state, state.error or "The first build is under way.")
@@ -183,7 +184,7 @@ class Server:
         return Response(content, status, media_type=kind)
 
     def _opened(self, uri: str, content: CopiedFile) -> int | None:
-        """A descriptor of the file, or of its copy in the built folder where it is another now."""
+        """Open the file, or its copy in the built folder if the file has changed since."""
         handle, context = content.opened(), self._preview.context
         if handle is None and context is not None:
             return replace(content, source=context.output / uri).opened()
@@ -202,7 +203,7 @@ class Server:
         return StreamingResponse(self._stream(), media_type="text/event-stream")
 
     async def _stream(self) -> AsyncIterator[str]:
-        """The state in words at once, and again whenever it has changed."""
+        """Yield the state as an event, at once and after each change."""
         said, quiet = "", 0.0
         while not self._closing.is_set():
             words = self._state_json()
@@ -228,7 +229,7 @@ class Server:
 
 
 class OpenFile(FileResponse):
-    """Sends an open file, whatever its name leads to meanwhile, and closes it."""
+    """Sends an open file, even if its path has been replaced, and closes it."""
 
     def __init__(self, handle: int, status: int, kind: str) -> None:
         self._handle = handle
@@ -236,7 +237,7 @@ class OpenFile(FileResponse):
         super().__init__(path, status, media_type=kind, stat_result=about)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as for any file, and close it."""
+        """Send the response, and close the file."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -244,12 +245,12 @@ class OpenFile(FileResponse):
 
 
 def media_type(uri: str) -> str:
-    """The type of a file by its name, the same on every machine for what a site has."""
+    """Return the MIME type of a file by its name, the same on every machine for a site's files."""
     return _TYPES.guess_type(uri, strict=False)[0] or "application/octet-stream"
 
 
 def listening(port: int) -> socket.socket:
-    """A socket at 127.0.0.1 and `port`, or at a free port for 0. PlatformError if it is taken."""
+    """Open a socket at 127.0.0.1 and `port`, or a free port for 0; PlatformError if taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -266,7 +267,7 @@ def listening(port: int) -> socket.socket:
 
 
 def serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
-    """Answer at the socket, follow the author's changes and render, until `stop` is asked for."""
+    """Serve at the socket, watch the author's files and render, until `stop` is requested."""
     thread = threading.Thread(target=preview.run, name="rendering", daemon=True)
     thread.start()
     try:
@@ -275,9 +276,9 @@ def serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
         preview.close()
         thread.join(GRACE_S)
         if thread.is_alive():
-            # It is deep in a computation. Python cannot end while one runs, but the process can.
+            # A computation is running. Python cannot exit before it ends, but the process can.
             atexit.register(os._exit, 128 + (stop.signal or 0))
-            atexit.register(preview.leave)  # the last comes first
+            atexit.register(preview.leave)  # handlers run in reverse order
 
 
 async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
@@ -305,17 +306,17 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     while not stop.asked() and not any(task.done() for task in tasks):
         await asyncio.sleep(TICK_S)
     preview.close()  # rendering stops while the server does
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # who is cut off is no news
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # ignore aborted connections
     closing.set()
     running.should_exit = True
     while not all(task.done() for task in tasks):
-        bounded.stop()  # a page that is being rendered would be waited for
+        bounded.stop()  # otherwise the page that is being rendered would delay the exit
         await asyncio.wait(tasks, timeout=TICK_S)
     await asyncio.gather(*tasks)
     for connection in list(running.server_state.connections):
-        connection.transport.abort()  # accepted while the server closed, so nothing reads from it
+        connection.transport.abort()  # accepted while the server closed, so no task reads from it
     await asyncio.sleep(0)
 
 
 class _Uvicorn(uvicorn.Server):
-    capture_signals = contextlib.nullcontext  # type: ignore[assignment]  # signals are ours
+    capture_signals = contextlib.nullcontext  # type: ignore[assignment]  # sitegen handles signals

@@ -1,8 +1,9 @@
-"""The site while its author works on it, with or without all of its clips.
+"""The preview of a site while its author works on it, even before all clips are rendered.
 
-The words are rendered at once. A figure that changed keeps its last clip, and a new one a place
-holder, until the clip is there; rendering is a thread of its own, and drops what is not wanted any
-more. When nothing is missing, the built folder is put in place, as `sitegen build` would.
+Pages are rendered immediately. Until its new clip is rendered, a changed figure keeps its last clip
+and a new figure has a placeholder. Clips are rendered in a separate thread, which cancels the ones
+that are no longer needed. When no clip is missing, the built folder is installed, as by
+`sitegen build`.
 """
 
 import contextlib
@@ -45,20 +46,19 @@ from sitegen.media.manifest import Manifest, Record
 from sitegen.server.rendering import Dropped, Rendering, words
 
 FigureRef = tuple[str, str]
-"""Where a figure stands: the uri of its page, and its id."""
+"""Location of a figure: the uri of its page, and its id."""
 
 
 @dataclass(frozen=True)
 class PreviewState:
-    """What there is to be seen; a new one replaces the old whenever something changes.
+    """The visible state of the preview; it is immutable and replaced after each change.
 
-    version: counts the trees
-    tree: what is served; None until a build has worked
-    before: what the last tree with other files that are named by their content had in such, for its
-        readers
-    error: what is wrong with what the author wrote, or with a figure
-    outdated, awaited: figures that show an old clip, and those that have none yet
-    progress: what is being done, in words
+    version: number of the tree, which increases with each new tree
+    tree: the files to serve; None until a build has succeeded
+    before: content-named files of the previous tree, for pages that are still open
+    error: errors in the author's files or in a figure
+    outdated, awaited: figures that show an old clip, and figures that have no clip yet
+    progress: description of the work in progress
     """
 
     version: int = 0
@@ -79,7 +79,7 @@ _AWAITED = Markup(
 
 
 def without(page: Page, awaited: Collection[FigureRef]) -> Page:
-    """The page with words in the places of the figures that have no clip yet."""
+    """Return the page with placeholders for the figures that have no clip yet."""
     body = tuple(
         _AWAITED.format(id=part.id, what=part.caption or part.id)
         if isinstance(part, Figure) and (page.uri, part.id) in awaited
@@ -91,7 +91,7 @@ def without(page: Page, awaited: Collection[FigureRef]) -> Page:
 
 
 def built_records(output: Path) -> Mapping[FigureRef, Record]:
-    """The records of the folder that was built last; none where there is none, or it is damaged."""
+    """Return the records of the built folder; empty if it is missing or damaged."""
     try:
         if not is_built(output):
             return {}
@@ -102,9 +102,9 @@ def built_records(output: Path) -> Mapping[FigureRef, Record]:
 
 
 def last_built(config: Path) -> Tree | None:
-    """What lies in the built folder of the site of `config`, if sitegen built it.
+    """Return the content of the built folder of the site of `config`, if sitegen built it.
 
-    Where `site.toml` itself is broken, that is the usual folder.
+    If `site.toml` is invalid, the default folder is used.
     """
     output = config.absolute().parent / "build"
     with contextlib.suppress(SitegenError):
@@ -129,17 +129,17 @@ def last_built(config: Path) -> Tree | None:
 LOCK_S = 0.1
 """Seconds to wait for the lock before stopping the page that is being rendered."""
 PATIENCE_S = 1.0
-"""How long to wait before another sitegen that is at work here is asked again."""
+"""Seconds before retrying while another sitegen process works on this site."""
 
 
 class Preview:
-    """Keeps a state of the site of `config`: `refresh` after each change, `run` in a thread.
+    """A live preview of a site: call `refresh` after each change, and `run` in a thread.
 
     config: the path of its `site.toml`
-    state: what is to be seen now; read it whenever you like
-    context: what was read last without a mistake
-    reads: how often everything was read
-    settled: whether all is rendered, and the built folder is as after a build
+    state: the current state, which can be read at any time
+    context: the last context that was read without errors
+    reads: number of times that the site was read
+    settled: whether everything is rendered and the built folder is up to date
     """
 
     def __init__(
@@ -155,12 +155,12 @@ class Preview:
         self._records: dict[str, Record] = {}
         self._last: dict[FigureRef, Record] = {}
         self._warned: tuple[str, ...] = ()
-        self._errors: dict[str, str] = {}  # by the request that failed, or what else did
+        self._errors: dict[str, str] = {}  # by the request or the operation that failed
         self.settled = self._closed = False
         self._changed = threading.Condition(threading.RLock())
 
     def refresh(self) -> None:
-        """Read everything again and show it; a mistake is shown with the last good page."""
+        """Read the site again and show it; errors are shown with the last valid page."""
         started, before = time.monotonic(), self.state
         self.reads += 1
         with self._showing_errors("reading"):
@@ -173,7 +173,7 @@ class Preview:
                 self.report.note(f"rendered in {time.monotonic() - started:.2f} s")
 
     def run(self) -> None:
-        """Render what is missing, and put what is whole in place, until closed."""
+        """Render missing clips and install complete sites, until closed."""
         while (context := self._await_work()) is not None:
             if (planned := self._next(context)) is None:
                 self._settle(context)
@@ -184,31 +184,31 @@ class Preview:
         self._rendering.shutdown()
 
     def close(self) -> None:
-        """Make `run` return, and stop what is being rendered."""
+        """Make `run` return, and stop the rendering in progress."""
         self._closed = True
         while not self._changed.acquire(timeout=LOCK_S):
-            bounded.stop()  # a page, which is rendered with the lock held
+            bounded.stop()  # rendering of pages, which holds the lock
         self._changed.notify_all()
         self._changed.release()
         self._rendering.stop()
 
     def leave(self) -> None:
-        """Remove what the thread has begun, where it cannot be waited for."""
+        """Remove unfinished output of the thread, if its end cannot be awaited."""
         if self.context is not None:
             remove_leftovers(self.context, leaving=True)
 
     def wants(self, planned: PlannedFigure) -> bool:
-        """Whether the figure is still asked for."""
+        """Return whether the figure is still needed."""
         figures = () if self.context is None or self._closed else self.context.figures
         return any(each.request_digest == planned.request_digest for each in figures)
 
     def progressed(self, progress: str | None) -> None:
-        """Show how far the work is."""
+        """Show the progress of the work."""
         with self._changed:
             self.state = replace(self.state, progress=progress)
 
     def _begin(self, context: BuildContext) -> None:
-        """Make `context` the one that is shown, with the records that there are for it."""
+        """Show `context` with the records that are available for it."""
         if not self._last:
             self._last.update(built_records(context.output))
         store = context.store(self.report.warn)
@@ -223,7 +223,7 @@ class Preview:
         self._changed.notify_all()
 
     def _show(self) -> None:
-        """Render the pages with the records that there are, and old ones for those that lack."""
+        """Render the pages with the available records, and with old ones for missing records."""
         context = self.context
         assert context is not None
         clips = [(planned, self._clip(context, planned)) for planned in context.figures]
@@ -247,9 +247,9 @@ class Preview:
         )
 
     def _clip(self, context: BuildContext, planned: PlannedFigure) -> Record | None:
-        """The clip that the figure asks for, or the last that it showed.
+        """Return the record of the figure's clip, or of the clip that it showed last.
 
-        That must be of its kind, and show no level that the model has no more.
+        The last clip must be of the same kind, with no level that the model no longer has.
         """
         old = self._last.get(_figure_ref(planned))
         if planned.request_digest in self._records or old is None:
@@ -258,7 +258,7 @@ class Preview:
         return old if fits and _there(old, context.store()) else None
 
     def _await_work(self) -> BuildContext | None:
-        """Wait until there is something to render or to put in place; None when closed."""
+        """Wait until there is something to render or to install; return None when closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._has_work(self.context))
             return None if self._closed else self.context
@@ -269,12 +269,12 @@ class Preview:
         return not self.settled and not context.missing(self._records)
 
     def _next(self, context: BuildContext) -> PlannedFigure | None:
-        """The first figure to render that has not failed since the last change."""
+        """Return the first figure to render that has not failed since the last change."""
         missing = context.missing(self._records)
         return next((each for each in missing if each.request_digest not in self._errors), None)
 
     def _render(self, context: BuildContext, planned: PlannedFigure) -> None:
-        """Render one figure and show it; one that fails is left until something changes."""
+        """Render one figure and show it; a failed figure is retried after the next change."""
         with self._showing_errors(planned.request_digest), contextlib.suppress(Dropped):
             try:
                 with locked(context.site):
@@ -288,7 +288,7 @@ class Preview:
         self.progressed(None)
 
     def _settle(self, context: BuildContext) -> None:
-        """Put the whole site in the place of the built folder."""
+        """Replace the built folder by the complete site."""
         with self._showing_errors("placing"):
             try:
                 with locked(context.site):
@@ -314,22 +314,22 @@ class Preview:
 
     @contextlib.contextmanager
     def _showing_errors(self, doing: str) -> Iterator[None]:
-        """Show what goes wrong in the block, before the last good page, until something changes."""
+        """Show errors of the block over the last valid page, until the next change."""
         with contextlib.ExitStack() as block:
             block.push(lambda _kind, error, _trace: self._show_error(doing, error))
             yield
 
     def _show_error(self, doing: str, error: BaseException | None) -> bool:
-        """Show an error beside what there is; False for what is none, and goes on its way."""
+        """Show an error with the current page; return False for exceptions to re-raise."""
         if not isinstance(error, Exception):
             return False
         if self._closed:
-            return True  # it was cut off, which is no news
+            return True  # interrupted by closing
         if not isinstance(error, SitegenError):
             self.report.detail("".join(traceback.format_exception(error)))
         text = words(error, self.config.absolute().parent)
         with self._changed:
-            if self._errors.get(doing) != text:  # it has been told where nothing has changed
+            if self._errors.get(doing) != text:  # an unchanged error is reported once
                 self.report.warn(text)
             self._errors[doing] = text
             tree = last_built(self.config) if self.state.tree is None else self.state.tree
@@ -340,7 +340,7 @@ class Preview:
 
 
 class _Watched:
-    """A reporter that shows progress in the page, and drops what is not wanted any more."""
+    """A reporter that shows progress in the page and cancels figures that are not needed."""
 
     def __init__(self, preview: Preview, planned: PlannedFigure) -> None:
         self._preview, self._planned, self._report = preview, planned, preview.report
@@ -369,5 +369,5 @@ def _figure_ref(planned: PlannedFigure) -> FigureRef:
 
 
 def _there(record: Record, store: Store) -> bool:
-    """Whether the files are in the store; a quick look, since they were read whole once."""
+    """Return whether the files are in the store; only a quick check, as they were verified once."""
     return all(store.object(file).is_file() for file in record.files.values())

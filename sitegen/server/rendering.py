@@ -1,7 +1,7 @@
-"""Figures are rendered in a process of their own, which ends when there is nothing to render.
+"""Rendering of figures in a separate process, which ends when there is nothing to render.
 
 The preview therefore holds no model and no torch except while it renders. A figure that is no
-longer wanted ends the process, and so does the end of the preview.
+longer needed ends the process, and so does the end of the preview.
 """
 
 import contextlib
@@ -29,24 +29,24 @@ class Rendering(Protocol):
     """Renders figures into the store of a site."""
 
     def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
-        """Render one figure; the lock of the site is held. Stop when `report` raises Dropped.
+        """Render one figure while holding the lock of the site; stop when `report` raises Dropped.
 
-        Raises as `render_missing` does.
+        Raises the exceptions of `render_missing`.
         """
 
     def stop(self) -> None:
-        """Stop soon and for good, from any thread."""
+        """Stop soon and permanently; can be called from any thread."""
 
     def shutdown(self) -> None:
-        """Release models and processes; nothing is being rendered."""
+        """Release models and processes, while no figure is being rendered."""
 
 
 class Dropped(Exception):
-    """The figure that is being rendered is no longer wanted."""
+    """Raised when the figure that is being rendered is no longer needed."""
 
 
 class InProcessRenderer:
-    """Renders in this process, and keeps the models that it has loaded."""
+    """Renders in this process, and keeps loaded models."""
 
     def __init__(self, renderer: RendererFactory) -> None:
         self._renderer = _KeptRenderer(renderer)
@@ -58,14 +58,14 @@ class InProcessRenderer:
         return render_missing(alone, {}, self._renderer, report)
 
     def stop(self) -> None:
-        """Do nothing: the report raises Dropped at the next frame."""
+        """Do nothing; the report raises Dropped at the next frame."""
 
     def shutdown(self) -> None:
         """Keep the models."""
 
 
 class SubprocessRenderer:
-    """Renders in a process for the site of `config`."""
+    """Renders in a subprocess for the site of `config`."""
 
     def __init__(self, config: Path, options: BuildOptions, renderer: RendererFactory) -> None:
         self._site = config.absolute(), options, renderer
@@ -74,11 +74,11 @@ class SubprocessRenderer:
 
     @property
     def pid(self) -> int | None:
-        """The process, if there is one."""
+        """Return the id of the process, if there is one."""
         return self._worker.pid
 
     def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
-        """Render a figure, and find it in the store."""
+        """Render a figure, and return its record from the store."""
         digest, record = planned.request_digest, None
         with contextlib.ExitStack() as bars:
             if self._stopped:
@@ -134,7 +134,7 @@ class _Received:
 
 
 class _KeptRenderer:
-    """Makes a renderer, and keeps it with its loaded models while their files stay the same."""
+    """Creates a renderer, and keeps it with its models while their files are unchanged."""
 
     def __init__(self, make: RendererFactory) -> None:
         self._make = make
@@ -154,7 +154,7 @@ class _KeptRenderer:
 
 
 class _SendingReporter:
-    """A reporter that sends what it reports to the parent."""
+    """A reporter that sends its reports to the parent."""
 
     warnings, quiet = 0, False
 
@@ -178,9 +178,9 @@ def _send(what: str, value: object) -> None:
 
 
 _known: dict[str, tuple[BuildContext, PlannedFigure]] = {}
-"""In the worker: the figures of the site by request, as they were last read."""
+"""Figures of the site by request, as last read; used in the worker."""
 _renderer: list[InProcessRenderer] = []
-"""In the worker: what renders, once there is something to render."""
+"""The renderer, once there is something to render; used in the worker."""
 
 
 def _render(config: Path, options: BuildOptions, make: RendererFactory, digest: str) -> bool:
@@ -208,7 +208,7 @@ def _raise_in_words(root: Path, _kind: object, error: BaseException | None, _tra
 
 
 def words(error: Exception, root: Path) -> str:
-    """Describe an error: for one that is not a SitegenError, with its last line below `root`."""
+    """Describe an error; other than for a SitegenError, include its last line below `root`."""
     if isinstance(error, SitegenError | UnexpectedError):
         return str(error)
     if (told := not_installed(error) or memory_full(error)) is not None:

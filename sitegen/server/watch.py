@@ -1,9 +1,9 @@
-"""Following the author: whatever decides the site is read again when it changes.
+"""Watching of the author's files, so that the site is read again when one of them changes.
 
-Only the folders that hold such files are watched, none of them deeply, and only those files count.
-Neither the built folder nor the store can therefore start a build. A watch follows a folder that is
-moved away. When a folder goes or comes, or another one takes its name, as after a change of branch
-or of the site's own place, the watch is started again.
+Only the folders that contain source files are watched, without their subfolders, and only changes
+of source files count. Neither the built folder nor the store can therefore start a build. A watch
+follows a folder that is moved away. When a folder is added, removed or replaced, for example when
+the branch changes or the site is moved, the watch is restarted.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from sitegen.html.theme import FOLDER
 from sitegen.server.preview import Preview
 
 DEBOUNCE_MS, STEP_MS = 400, 40
-"""A change is told after one step without another one, or when the debounce is over."""
+"""Milliseconds: changes are reported after a step without changes, at latest after the debounce."""
 
 LOOK_MS = 100
-"""By then a watch that was begun notices what changes, or is asked whether it shall go on."""
+"""Milliseconds until a new watch detects changes, and between checks whether it should stop."""
 
 
 class Sources:
-    """The files that a site is made from, by what was read last and what is wrong now."""
+    """The source files of a site, according to the last reading and the current errors."""
 
     def __init__(self, preview: Preview) -> None:
         self._preview = preview
@@ -33,7 +33,7 @@ class Sources:
         self._root = self._config.parent
 
     def folders(self) -> frozenset[Path]:
-        """The folders that such files lie in, as far as they are there."""
+        """Return the existing folders that contain source files."""
         theme = self._root / FOLDER
         found = {self._root, self._root / "pages", theme, *theme.rglob("*"), *self._ways()}
         if self._preview.state.error:
@@ -42,9 +42,9 @@ class Sources:
         return frozenset(path for path in found if path.is_dir())
 
     def decide(self, path: Path) -> bool:
-        """Whether a change of that file or folder can change the site.
+        """Return whether a change of this file or folder can change the site.
 
-        While something is wrong, all that is not hidden may mend it: a picture that was missing.
+        While there is an error, any visible file may resolve it, such as a missing picture.
         """
         if path == self._config or path in self._ways():
             return True
@@ -58,20 +58,20 @@ class Sources:
         return parts == ("pages",) or page or parts[:1] == (FOLDER,) or wrong
 
     def _may_matter(self, path: Path) -> bool:
-        """Whether it is no hidden file, no editor's copy, and nothing that sitegen writes."""
+        """Return whether it is not hidden, not an editor's backup and not written by sitegen."""
         context = self._preview.context
         ours = (context.output, context.site.output, context.site.cache_dir) if context else ()
         hidden = any(part.startswith(".") for part in path.relative_to(self._root).parts)
         return not hidden and not path.name.endswith("~") and path not in ours
 
     def _ways(self) -> set[Path]:
-        """The named files, there or not, and the folders between the site's own and them."""
+        """Return the named files, even if missing, and the folders that lead to them."""
         named = self._named() | self._dropped_at()
         inside = {way for path in named for way in path.parents if way.is_relative_to(self._root)}
         return named | inside | {path.parent for path in named}
 
     def _named(self) -> set[Path]:
-        """The files of the models, and the author's files on the pages."""
+        """Return the files of the models, and the author's files on the pages."""
         context = self._preview.context
         if context is None:
             return set()
@@ -85,7 +85,7 @@ class Sources:
         return {path.absolute() for path in files}
 
     def _dropped_at(self) -> set[Path]:
-        """Where a checkpoint or model is awaited: at its path, or in a folder of its name."""
+        """Return the paths at which a checkpoint or model may appear: its path, or a folder."""
         context = self._preview.context
         models = context.site.models.values() if context else ()
         paths = [entry.path.absolute() for entry in models if entry.preset or entry.missing_file]
@@ -97,7 +97,7 @@ Identities = frozenset[tuple[Path, int, int]]
 
 
 def identities(folders: Iterable[Path]) -> Identities:
-    """The folders that are there."""
+    """Return the existing folders with their identities."""
     found = set()
     for folder in folders:
         with suppress(OSError):
@@ -107,9 +107,9 @@ def identities(folders: Iterable[Path]) -> Identities:
 
 
 async def watch(sources: Sources, refresh: Callable[[], None], closing: asyncio.Event) -> None:
-    """Call `refresh`, in a thread, whenever such a file has changed, until `closing`."""
+    """Call `refresh` in a thread after each change of a source file, until `closing`."""
     while not closing.is_set():
-        with suppress(FileNotFoundError):  # a folder went away just now
+        with suppress(FileNotFoundError):  # a folder was just removed
             if found := identities(sources.folders()):
                 await _follow(sources, found, refresh, closing)
         await asyncio.sleep(LOOK_MS / 1000)
@@ -121,9 +121,9 @@ async def _follow(
     refresh: Callable[[], None],
     closing: asyncio.Event,
 ) -> None:
-    """Watch these folders until others count, or have taken their names.
+    """Watch these folders until the set of folders changes or one of them is replaced.
 
-    The first refresh is for changes before this watch began.
+    The first refresh covers changes from before the watch began.
     """
     folders = frozenset(path for path, *_ in watched)
     changes = awatch(

@@ -1,16 +1,15 @@
-/* Workers that draw the pictures of one model: the first when one is asked for, more where several
-   wait and the device has cores for them. One thread each.
+/* A worker pool for the pictures of one model. The first worker starts with the first request, more
+   start if several tasks wait and the device has enough cores. Each has one thread.
 
-   A task is { id, picture, coarse, start }, as static/sampler/worker.js draws it; start() tells from
-   where: null for the beginning, a level and the state there, or nothing as long as that is not
-   known. */
+   A task is { id, picture, coarse, start } for static/sampler/worker.js; start() returns the state to
+   draw from: null for the beginning, a level and its state, or undefined while it is unknown. */
 
-const [MOST, MOST_OF_PHONES] = [4, 2]; // some 45 MB each for the models that we ship
-const PATIENCE = 30000; // milliseconds in which something more of a file has to come
+const [MOST, MOST_OF_PHONES] = [4, 2]; // about 45 MB each for the shipped models
+const PATIENCE = 30000; // milliseconds to wait for more data of a file
 
-/* What was fetched, by its address, so that figures and workers share it. */
+/* Fetched files by address, shared by figures and workers. */
 const fetched = new Map();
-const damaged = new Set(); // what did not serve, so that no cache may keep it
+const damaged = new Set(); // files that were invalid, to bypass the cache
 
 function bring(address, tell) {
   if (!fetched.has(address)) {
@@ -22,8 +21,8 @@ function bring(address, tell) {
   return fetched.get(address);
 }
 
-/* A file as a blob; rejects where the host has it not, or falls silent. Each tenth that has come is
-   told in percent, where the host sends the length. */
+/* Download a file as a blob; reject if it is missing or the transfer stalls. Progress is reported
+   in percent for each tenth, if the host sends the length. */
 async function download(address, cache, tell = () => {}) {
   const ending = new AbortController();
   let timer;
@@ -51,7 +50,7 @@ async function download(address, cache, tell = () => {}) {
   }
 }
 
-/* How many pictures can be drawn at once without harm to anything else. */
+/* The number of workers that leaves the device responsive. */
 export function room() {
   const phone = matchMedia("(pointer: coarse)").matches || navigator.deviceMemory <= 2;
   return Math.min(navigator.hardwareConcurrency || 1, phone ? MOST_OF_PHONES : MOST);
@@ -59,16 +58,16 @@ export function room() {
 
 export class Crew {
   #queue = [];
-  #hands = []; // each a worker, whether it is ready, and the id of what it draws
+  #hands = []; // each with its worker, a ready flag and the id of its task
   #limit = room();
 
-  /* hear: is told what workers tell of pictures; lost: that none can be had. */
+  /* hear: callback for messages about pictures; lost: callback if no worker can run. */
   constructor(hear, lost) {
     Object.assign(this, { hear, lost });
   }
 
-  /* The model's properties once its first worker has it; rejects where that does not come. `tell`
-     is called with the percentage of the weights that has come. */
+  /* Return the model's properties once the first worker has loaded it; reject if loading fails.
+     `tell` is called with the percentage of the weights that was received. */
   async open({ model, weights }, tell) {
     const files = { wasm: new URL("kernels.wasm", import.meta.url).href, model, weights };
     const names = Object.keys(files);
@@ -77,7 +76,7 @@ export class Crew {
     this.files = Object.fromEntries(names.map((name, place) => [name, blobs[place]]));
     return this.#hire().catch((fault) => {
       for (const address of Object.values(files)) {
-        fetched.delete(address); // one of them is not what it should be
+        fetched.delete(address); // one of the files is invalid
         damaged.add(address);
       }
       throw fault;
@@ -89,7 +88,7 @@ export class Crew {
     this.#assign();
   }
 
-  /* End all that is drawn, and forget what waits; the ids of that. */
+  /* Stop all drawing and remove waiting tasks; return their ids. */
   stop() {
     const waiting = this.#queue.map(({ id }) => id);
     this.#queue = [];
@@ -97,7 +96,7 @@ export class Crew {
     return waiting;
   }
 
-  /* While nobody looks, nothing is drawn, and workers that have nothing to do are let go. */
+  /* While the figure is not visible, pause drawing and terminate idle workers. */
   pause(on) {
     this.paused = on;
     this.#tell({ pause: on });
@@ -130,7 +129,7 @@ export class Crew {
       const fail = (fault) => {
         if (hand.ready) return this.lost(fault);
         this.#dismiss(hand);
-        this.#limit = Math.max(1, this.#hands.length); // it has no room for more, it seems
+        this.#limit = Math.max(1, this.#hands.length); // the device probably has no memory for more
         reject(fault);
       };
       worker.onerror = fail;
@@ -152,7 +151,7 @@ export class Crew {
     this.#assign();
   }
 
-  /* Give what can begin to who is idle, and hire where that is not enough. */
+  /* Assign ready tasks to idle workers, and start more workers if needed. */
   #assign() {
     let hiring = this.#hands.filter(({ ready }) => !ready).length;
     for (const task of [...this.#queue]) {

@@ -1,11 +1,11 @@
-/* Films as MP4 with H.264, which every player and slide program takes: WebCodecs encodes each picture
-   that it is given, and the box structure (ISO/IEC 14496-12 and -15) is written here. */
+/* Films as MP4 with H.264, which all players and presentation programs support. WebCodecs encodes the
+   pictures, and this module writes the box structure (ISO/IEC 14496-12 and -15). */
 
 const CODECS = ["avc1.42e01f", "avc1.42e033"]; // for small and large pictures; neither reorders frames
-const BITS = 4_000_000; // a second
+const BITS = 4_000_000; // bits per second
 const KEYS = 24; // frames from one keyframe to the next
 
-/* How a browser encodes films of that size; nothing where it has no H.264. */
+/* Return an encoder configuration for films of this size; undefined without H.264. */
 async function encoding(width, height, fps) {
   const avc = { format: "avc" };
   for (const codec of window.VideoEncoder ? CODECS : []) {
@@ -17,7 +17,7 @@ async function encoding(width, height, fps) {
 
 export const able = async (width, height, fps) => Boolean(await encoding(width, height, fps));
 
-/* A film as a blob. `canvas` shows one picture after the other: draw(n) puts it there. */
+/* Create a film as a blob. draw(n) draws picture n on `canvas`. */
 export async function film(canvas, { count, fps, draw }) {
   const { width, height } = canvas;
   const samples = [];
@@ -46,10 +46,10 @@ export async function film(canvas, { count, fps, draw }) {
   return new Blob(file(samples, described, { width, height, fps }), { type: "video/mp4" });
 }
 
-/* The same where there is no H.264: the browser records the canvas while it is played unseen. */
+/* Create a film without H.264: record the canvas during hidden playback. */
 export async function recorded(canvas, { count, fps, draw, type }) {
   draw(0);
-  const stream = canvas.captureStream(0); // at a rate of its own, Firefox leaves frames out
+  const stream = canvas.captureStream(0); // with an automatic rate, Firefox drops frames
   const [track] = stream.getVideoTracks();
   const recorder = new MediaRecorder(stream, { mimeType: type });
   const parts = [];
@@ -81,7 +81,7 @@ const joined = (parts) => {
   return out;
 };
 
-/* A box of a name with its content; a full box has a version and flags, too. */
+/* Create a box from its name and content; a full box also has a version and flags. */
 function box(name, ...parts) {
   const content = joined(parts);
   return joined([u32(8 + content.length), text(name), content]);
@@ -93,7 +93,7 @@ const PRIMARIES = { bt709: 1, bt470bg: 5, smpte170m: 6 };
 const TRANSFERS = { bt709: 1, smpte170m: 6, "iec61966-2-1": 13 };
 const MATRICES = { rgb: 0, bt709: 1, bt470bg: 5, smpte170m: 6 };
 
-/* The parts of the file: its tables come first, so that a player may begin before all is there. */
+/* The parts of the file. Its tables come first, so that playback can begin during download. */
 function file(samples, config, { width, height, fps }) {
   const type = box("ftyp", text("isom"), u32(512), text("isomiso2avc1mp41"));
   const length = samples.reduce((sum, { data }) => sum + data.length, 0);
@@ -106,7 +106,7 @@ function file(samples, config, { width, height, fps }) {
 function movie(samples, config, { width, height, fps, at }) {
   const count = samples.length;
   const keys = [...samples.keys()].filter((n) => samples[n].key);
-  const head = [u32(0), u32(0), u32(fps), u32(count)]; // when it was made; ticks a second; ticks
+  const head = [u32(0), u32(0), u32(fps), u32(count)]; // creation and modification time; ticks per second; duration
   const tables = box("stbl",
     full("stsd", 0, u32(1), entry(config, width, height)),
     full("stts", 0, u32(1), u32(count), u32(1)),
@@ -121,12 +121,12 @@ function movie(samples, config, { width, height, fps, at }) {
       full("tkhd", 3, u32(0), u32(0), u32(1), u32(0), u32(count), zeros(16), MATRIX,
         u32(width * 0x10000), u32(height * 0x10000)),
       box("mdia",
-        full("mdhd", 0, ...head, u16(0x55c4), u16(0)), // of no language
+        full("mdhd", 0, ...head, u16(0x55c4), u16(0)), // undetermined language
         full("hdlr", 0, u32(0), text("vide"), zeros(12), text("film\0")),
         box("minf", full("vmhd", 1, zeros(8)), data, tables))));
 }
 
-/* How samples are decoded, and what their colours mean where the encoder says so. */
+/* The decoder configuration, with the colour space if the encoder reports it. */
 function entry({ description, colorSpace }, width, height) {
   const { primaries, transfer, matrix, fullRange } = colorSpace ?? {};
   const known = [PRIMARIES[primaries], TRANSFERS[transfer], MATRICES[matrix]];

@@ -1,14 +1,14 @@
-/* The kernels of engine/kernels.c, and the memory that they share with us.
+/* The kernels of engine/kernels.c, and the memory shared with them.
 
-   Memory is only ever reserved, never given back: a sampler reserves all that it needs when it is
-   made. Addresses are in bytes, counts in numbers of four bytes. */
+   Memory is never freed: a sampler reserves everything that it needs when it is created. Addresses
+   are in bytes, counts in numbers of four bytes. */
 
 const PAGE = 65536;
 
 export class Kernels {
   #rooms = new Map();
 
-  /* From the bytes of kernels.wasm, or from its compiled module. */
+  /* Load from the bytes of kernels.wasm, or from its compiled module. */
   static async load(source) {
     const made = await WebAssembly.instantiate(source);
     return new Kernels((made.instance ?? made).exports);
@@ -20,7 +20,7 @@ export class Kernels {
     this.end = exports.__heap_base.value;
   }
 
-  /* The address of room for so many numbers, all 0. */
+  /* Reserve memory for `count` zeros and return its address. */
   reserve(count) {
     const address = Math.ceil(this.end / 16) * 16;
     this.end = address + 4 * count;
@@ -29,13 +29,13 @@ export class Kernels {
     return address;
   }
 
-  /* Room that all who name it share, made for the first of them. */
+  /* Named memory, reserved by its first user and shared by all others. */
   room(name, count) {
     if (!this.#rooms.has(name)) this.#rooms.set(name, this.reserve(count));
     return this.#rooms.get(name);
   }
 
-  /* The numbers at an address, as they are until more is reserved. */
+  /* A view of the numbers at an address, valid until more memory is reserved. */
   floats(address, count) {
     return new Float32Array(this.memory.buffer, address, count);
   }
@@ -48,7 +48,7 @@ export class Kernels {
     this.floats(address, numbers.length).set(numbers);
   }
 
-  /* Reserve room for numbers, and write them there. */
+  /* Reserve memory for numbers, and write them. */
   keep(numbers) {
     const address = this.reserve(numbers.length);
     this.write(address, numbers);
@@ -56,9 +56,9 @@ export class Kernels {
   }
 }
 
-/* The tensors of a model, float16, float32 or bytes with a scale a row, packed as the kernels want them. */
+/* The tensors of a model: float16, float32, or bytes with a scale per row, packed for the kernels. */
 export class Weights {
-  /* `tensors` names each: its type, shape and offset in `data`, an ArrayBuffer. */
+  /* `tensors` has the type, shape and offset of each tensor in `data`, an ArrayBuffer. */
   constructor(kernels, tensors, data) {
     Object.assign(this, { kernels, tensors, data });
     const largest = Math.max(...Object.values(tensors).map(({ shape }) => product(shape)));
@@ -72,7 +72,7 @@ export class Weights {
     return tensor.shape;
   }
 
-  /* The address of a tensor as float32, until the next one is read. */
+  /* The address of a tensor as float32, valid until the next one is read. */
   read(name) {
     const { kernels, raw, wide } = this;
     const count = product(this.shape(name));
@@ -92,12 +92,12 @@ export class Weights {
     return wide;
   }
 
-  /* A copy of a tensor's numbers, for us. */
+  /* A copy of a tensor's numbers for use in JavaScript. */
   numbers(name) {
     return this.kernels.floats(this.read(name), product(this.shape(name))).slice();
   }
 
-  /* A bias or the like, filled up with zeros to whole panels. */
+  /* A vector such as a bias, padded with zeros to whole panels. */
   vector(name) {
     const numbers = this.numbers(name);
     const kept = this.kernels.reserve(panels(numbers.length));
@@ -105,7 +105,7 @@ export class Weights {
     return kept;
   }
 
-  /* (columns, depth), as linear layers and 1×1 convolutions have it. */
+  /* (columns, depth), the layout of linear layers and 1×1 convolutions. */
   linear(name) {
     const [columns, depth] = this.shape(name);
     return this.#packed(name, panels(columns) * depth, (out, from) =>
@@ -140,5 +140,5 @@ export class Weights {
 
 export const product = (numbers) => numbers.reduce((all, number) => all * number, 1);
 
-/* So many columns, filled up to whole panels. */
+/* The number of columns, rounded up to whole panels. */
 export const panels = (columns) => Math.ceil(columns / 8) * 8;

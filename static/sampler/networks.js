@@ -1,16 +1,16 @@
-/* The networks of a model, planned once and run at any level: a list of calls of kernels, whose
-   addresses are fixed. They mirror sitegen/generative/networks/unet.py and coarse.py. */
+/* The networks of a model, planned once and run at any level. A plan is a list of kernel calls with
+   fixed addresses. The networks mirror sitegen/generative/networks/unet.py and coarse.py. */
 
 import { panels } from "./kernels.js";
 
 const FEW_TILES = 9; // of four by four pixels
-const GROUPS = 32; // of norms, as published
+const GROUPS = 32; // of norms, as in the published models
 
-/* Calls of kernels, one after the other, with the weights that they need. */
+/* A sequence of kernel calls with their weights. */
 class Plan {
   #steps = [];
 
-  /* The tensors of the network are named `prefix` and on. */
+  /* The names of the network's tensors begin with `prefix`. */
   constructor(kernels, weights, prefix) {
     Object.assign(this, { kernels, weights, prefix });
   }
@@ -28,7 +28,7 @@ class Plan {
     return [`${this.prefix}${name}.weight`, `${this.prefix}${name}.bias`];
   }
 
-  /* A linear layer, or a 1×1 convolution of so many pixels: `rows`. */
+  /* A linear layer, or a 1×1 convolution of `rows` pixels. */
   linear(out, from, name, { rows = 1, onto = 0 } = {}) {
     const [weight, bias] = this.names(name);
     const [columns, depth] = this.weights.shape(weight);
@@ -37,7 +37,7 @@ class Plan {
   }
 }
 
-/* Patches of pixels as channels, as torch's pixel_unshuffle orders them: channel, row, column. */
+/* Patches of pixels as channels, in the order of torch's pixel_unshuffle: channel, row, column. */
 class Patches {
   constructor(kernels, size, channels, patch) {
     Object.assign(this, { kernels, patch });
@@ -85,7 +85,7 @@ export class UNet extends Plan {
     this.#plan(this.patches.side, this.patches.channels);
   }
 
-  /* From `input` at a level to `output`. */
+  /* Compute `output` from `input` at a level. */
   run(level) {
     const width = this.config.model_channels;
     const half = Math.floor(width / 2);
@@ -107,7 +107,7 @@ export class UNet extends Plan {
     this.linear(middle, this.level, "time_embed.0");
     this.call("silu", middle, middle, 4 * width);
     this.linear(end, middle, "time_embed.2");
-    this.call("silu", end, end, 4 * width); // which every block begins with
+    this.call("silu", end, end, 4 * width); // the first operation of every block
     this.embedding = end;
   }
 
@@ -165,8 +165,8 @@ export class UNet extends Plan {
     return out;
   }
 
-  /* Attention over the pixels, added to `x` where it lies. The channels of qkv are those of q, of
-     k and of v, each the heads in turn: an export brings them into that order. */
+  /* Attention over the pixels, added to `x` in place. The channels of qkv are those of q, k and v,
+     each in the order of the heads; the export arranges them so. */
   #attention(x, name) {
     const { size, channels } = x;
     const rows = size * size;
@@ -227,8 +227,8 @@ export class UNet extends Plan {
     return out;
   }
 
-  /* A 3×3 convolution of what a frame holds; for few tiles, 36 matrices would cost more to read
-     than they save. */
+  /* A 3×3 convolution of a framed image; for few tiles, reading 36 matrices would cost more than
+     it saves. */
   #convolve(frame, out, name, { stride = 1, onto = 0 } = {}) {
     const { size, channels: columns } = out;
     const [weight, bias] = this.names(name);
@@ -256,13 +256,13 @@ export class UNet extends Plan {
     return { at: this.kernels.reserve(size * size * channels), size, channels };
   }
 
-  /* An image that is used up before the next of its purpose and shape is made. */
+  /* A temporary image, reused by the next one with the same purpose and shape. */
   #passing(purpose, size, channels) {
     const name = `${purpose} ${size} ${channels}`;
     return { at: this.kernels.room(name, size * size * channels), size, channels };
   }
 
-  /* What a 3×3 convolution reads: zeros around, as far as tiles of four pixels reach. */
+  /* The input of a 3×3 convolution, padded with zeros to whole tiles of four pixels. */
   #frame(size, channels) {
     const side = Math.ceil(size / 4) * 4 + 2;
     const row = side * channels;
@@ -301,7 +301,7 @@ export class CosineNet extends Plan {
     this.linear(this.output, normed, "leave");
   }
 
-  /* `place` is the level as a share of K. */
+  /* `place` is the level divided by K. */
   run(place) {
     const { size, features, levelFeatures } = this;
     this.kernels.run.multiply(this.phases, features, this.input, size, 1, this.frequencies, size,

@@ -1,19 +1,19 @@
 /* The random numbers of sitegen/generative/process/noise.py: those of (seed, purpose, sample, level), by
    Philox and the ziggurat method (Marsaglia and Tsang 2000) as numpy's generator uses them for
-   float32. They are the same to the last bit, unless a browser's logarithm is another than ours in
-   a draw from the tail, one in four thousand. */
+   float32. They are identical to the last bit, except if a browser's logarithm differs in a draw
+   from the tail, which is one in four thousand. */
 
 export const Purpose = { STEP: 0, INITIAL_STATE: 1, PRIOR_NOISE: 2, BRANCH: 3 };
 
-const BLOCKS = 128; // of eight words each, made at a time
+const BLOCKS = 128; // generated at a time, of eight words each
 const LAYERS = 256;
 const TAIL = 3.6541528853610088; // where the lowest layer ends and the tail begins
 const AREA = 0.00492867323399; // of each layer
-const STEPS = 2 ** 23; // a float32 number has so many places in a layer
+const STEPS = 2 ** 23; // float32 positions in a layer
 
 const { fround } = Math;
 
-/* Where layers end: |x| = place · width, below `inside` for certain; `height` is the density. */
+/* Ends of the layers: |x| = place · width, certainly below `inside`; `height` is the density. */
 function ziggurat() {
   const [width, height] = [new Float32Array(LAYERS), new Float32Array(LAYERS)];
   const inside = new Uint32Array(LAYERS);
@@ -55,12 +55,12 @@ class Words {
     return this.words[this.words.length - this.left--];
   }
 
-  /* Evenly from 0 to below 1. */
+  /* A uniform number in [0, 1). */
   fraction() {
     return (this.next() >>> 8) / 2 ** 24;
   }
 
-  /* A whole number from 0 to below `count`, each as likely as the others (Lemire 2019). */
+  /* A uniform integer in [0, count) (Lemire 2019). */
   below(count) {
     const least = 2 ** 32 % count;
     for (;;) {
@@ -94,7 +94,7 @@ class Words {
   }
 }
 
-/* So many standard normal numbers. `seed` is a BigInt where a Number cannot hold it. */
+/* Standard normal numbers. `seed` is a BigInt if a Number cannot represent it. */
 export function normals(kernels, seed, purpose, sample, level, count) {
   const words = new Words(kernels, seed, purpose, sample, level);
   return Float32Array.from({ length: count }, () => words.normal());
@@ -104,14 +104,14 @@ export function normals(kernels, seed, purpose, sample, level, count) {
    π/2, and standard normal between. */
 export function interpolated(first, second, angle) {
   const [cosine, sine] = [Math.cos(angle), Math.sin(angle)].map(fround);
-  const near = Math.abs(cosine) > 1e-15 ? cosine : 0; // what π/2 leaves
+  const near = Math.abs(cosine) > 1e-15 ? cosine : 0; // rounding error at π/2
   return (level) => {
     const other = second(level);
     return first(level).map((value, i) => fround(near * value) + fround(sine * other[i]));
   };
 }
 
-/* Where in a bank of `count` initial states a sample starts from. */
+/* The index of a sample's start in a bank of `count` initial states. */
 export function chosenState(kernels, seed, sample, count) {
   return new Words(kernels, seed, Purpose.INITIAL_STATE, sample, 0).below(count);
 }

@@ -1,4 +1,4 @@
-/* Draws samples of a model: sitegen/generative/process/model.py and reverse.py in a browser.
+/* Sampling of a model: sitegen/generative/process/model.py and reverse.py in a browser.
 
      const kernels = await Kernels.load(bytesOfKernelsWasm);
      const sampler = new Sampler(kernels, description, weights);
@@ -7,8 +7,8 @@
 
    `description` is the JSON that sitegen exports and `weights` the ArrayBuffer beside it
    (sitegen/generative/checkpoints/browser.py). A state is a Float32Array of channels × rows × columns in
-   [0, 1] pixel units, unclipped. Nothing here is asynchronous: a worker that wants to hear of
-   anything, a wish to stop, say, awaits a task between two steps. */
+   [0, 1] pixel units, unclipped. The code is synchronous: a worker that must receive messages, such
+   as a stop request, awaits a task between two steps. */
 
 import { panels, Weights } from "./kernels.js";
 import { CosineNet, UNet } from "./networks.js";
@@ -48,7 +48,7 @@ export class Sampler {
     this.#prior = { count, low, numbers: weights.numbers(PRIOR) };
   }
 
-  /* u_K of sample number `sample` of a seed, as `sitegen sample` draws it. */
+  /* u_K of sample number `sample` of a seed, the same as in `sitegen sample`. */
   initialState(seed, sample) {
     const { count, low, numbers } = this.#prior;
     const { image_size: size, channels } = this.description;
@@ -57,17 +57,17 @@ export class Sampler {
     return this.#planes.inverse(resized(own, channels, low, size));
   }
 
-  /* Its noise: standard normal numbers for the level that a step leaves. */
+  /* The noise of a sample: standard normal numbers for the level at which a step begins. */
   noise(seed, sample) {
     const { image_size: size, channels } = this.description;
     return (level) =>
       normals(this.#kernels, seed, Purpose.STEP, sample, level, channels * size ** 2);
   }
 
-  /* The steps down from a state at level `from`, one after the other: the `level` that is reached,
-     the `mean` that the model gives for it, the noisy `state`, and `sharp`, the û_0 that it
-     predicts (null where it predicts none). The picture is the last mean. `visited` are other
-     levels to go through than the model's, fewer say. */
+  /* Yield the steps down from a state at level `from`: the `level` reached, the `mean` that the
+     model gives for it, the noisy `state`, and `sharp`, the predicted û_0 (null without a
+     prediction). The picture is the last mean. `visited` replaces the model's levels, for example
+     by fewer ones. */
   *descend(state, noise, { from, noiseStd, visited = this.description.visited } = {}) {
     const delta = Math.fround(noiseStd ?? this.description.sampling_noise_std);
     const start = visited.indexOf(from ?? visited[0]);
@@ -118,9 +118,9 @@ export class Sampler {
     return { mean: this.#planes.inverse(mean), sharp: this.#planes.inverse(sharp) };
   }
 
-  /* The noise of δ, and of what the model leaves unknown of each cosine where that is known, in
-     colour with its covariance over channels: sitegen/generative/process/reverse.py. Less of both where
-     noise stays. */
+  /* The noise of δ and, if known, of the residual variance of each cosine, for colour images with
+     its covariance over channels: sitegen/generative/process/reverse.py. Both are reduced if noise
+     is kept. */
   #scaled(fresh, level, below, delta) {
     const { variance, residual } = this.#statistics ?? {};
     if (!residual) return fresh.map((value) => delta * value);
@@ -150,12 +150,12 @@ export class Sampler {
     return this.#planes.inverse(scaled);
   }
 
-  /* A_k: what level k leaves of each cosine. */
+  /* A_k: the factor that remains of each cosine at level k. */
   #left(level) {
     return this.#decayed(this.description.sigmas[level] ** 2 / 2);
   }
 
-  /* ρ: what stays of the noise of each cosine where the forward process is a Markov chain. */
+  /* ρ: the share of each cosine's noise that is kept if the forward process is a Markov chain. */
   #stays(level, below) {
     const { sigmas, forward, image_size: size } = this.description;
     if (forward !== "markov" || !below) return new Float32Array(size ** 2);
@@ -171,7 +171,7 @@ export class Sampler {
   }
 }
 
-/* The rows of the lower triangular L with L Lᵀ = M, of which `entry` gives numbers (Cholesky). */
+/* The rows of the lower triangular L with L Lᵀ = M (Cholesky); `entry` returns entries of M. */
 function root(count, entry) {
   const rows = [];
   for (let a = 0; a < count; a++) {
@@ -184,7 +184,7 @@ function root(count, entry) {
   return rows;
 }
 
-/* A U-Net and the images that it sees, of `side` pixels. */
+/* A U-Net on images of `side` pixels. */
 class PixelBand {
   constructor(kernels, weights, band, { image_size: size, channels }) {
     const { side, prefix, lowest_level, pixel_mean: mean, pixel_std: std } = band;
@@ -193,7 +193,7 @@ class PixelBand {
     Object.assign(this, { kernels, size, channels, side, lowest_level, mean, std });
   }
 
-  /* What it answers to an image, which is an image, too. */
+  /* The network's output for an image, which is also an image. */
   seen(image, level) {
     const { kernels, unet, channels, side } = this;
     kernels.write(unet.input, interleaved(image, channels, side));
@@ -201,7 +201,7 @@ class PixelBand {
     return separated(kernels.floats(unet.output, image.length), channels, side);
   }
 
-  /* The cosines of r: of the lowest alone where the images have fewer pixels than the model's. */
+  /* The cosines of r: only the lowest if the images have fewer pixels than the model's. */
   answer(estimate, z, level) {
     const { size, side, channels, planes, mean, std } = this;
     const image = planes.inverse(resized(estimate, channels, size, side));
@@ -271,7 +271,7 @@ class CosineTransform {
   }
 }
 
-/* Planes of `from` × `from` cosines as planes of `to` × `to`: the lowest, or filled up with 0. */
+/* Resize planes of `from` × `from` cosines to `to` × `to`: keep the lowest, or pad with 0. */
 function resized(planes, channels, from, to) {
   if (from === to) return planes;
   const side = Math.min(from, to);
@@ -284,7 +284,7 @@ function resized(planes, channels, from, to) {
   return out;
 }
 
-/* Channels that lie apart as pixels that lie together, and back. */
+/* Convert planar channels to interleaved pixels, and back. */
 const interleaved = (planes, channels, side) =>
   planes.map((_, i) => planes[(i % channels) * side ** 2 + Math.floor(i / channels)]);
 const separated = (pixels, channels, side) =>

@@ -1,14 +1,14 @@
-/* The tree of a sample: where its branches part, and what they become. A node is a picture and a
-   level of it. The arrows walk it, as a tree's do: to the right is the first branch, to the left
-   what it grew from, up and down the next node in turn. */
+/* The tree of a sample with its branches. A node is a picture and one of its levels. The arrow keys
+   navigate it as a tree widget: right to the first branch, left to the parent, up and down to the
+   previous and next node. */
 
-/* The tree of pictures of one sample, nothing where it has no branches; leaves end where their
-   pictures do. */
+/* The tree of the pictures of one sample, or undefined without branches; leaves end with their
+   pictures. */
 export function grown(pictures) {
   return pictures.some(({ branches }) => branches.length) ? parting(pictures, 0) : undefined;
 }
 
-/* What becomes of pictures whose first `depth` branches are the same. */
+/* The subtree of pictures whose first `depth` branches are the same. */
 function parting(pictures, depth) {
   const own = pictures.find(({ branches }) => branches.length === depth);
   const others = pictures.filter(({ branches }) => branches.length > depth);
@@ -16,7 +16,7 @@ function parting(pictures, depth) {
   return chain(own, others, levels.sort((one, other) => other - one), depth);
 }
 
-/* One branch from its first parting on: `own` is the picture that goes down without another. */
+/* One branch from its first split on: `own` is the picture that continues without branching. */
 function chain(own, others, levels, depth) {
   if (!levels.length) return { picture: own, level: undefined, children: [] };
   const [level, ...rest] = levels;
@@ -43,8 +43,8 @@ const WAYS = {
 export class TreeView {
   #nodes = [];
 
-  /* box: what it is drawn in; open: is told a picture and a level, which a visitor wants to see;
-     draw: shows a state on a canvas; said: the words for a picture and a level. */
+  /* box: the container element; open: callback for the picture and level that a visitor selects;
+     draw: draws a state on a canvas; said: the text for a picture and a level. */
   constructor(box, { open, draw, said }) {
     Object.assign(this, { box, open, draw, said });
     box.addEventListener("click", ({ target }) => {
@@ -61,7 +61,7 @@ export class TreeView {
     });
   }
 
-  /* Draw the tree of these pictures; name: of what it is a tree. */
+  /* Draw the tree of these pictures; name: the label of the tree. */
   show(pictures, name) {
     const root = grown(pictures);
     const focused = this.#at(document.activeElement);
@@ -78,7 +78,7 @@ export class TreeView {
     if (again) again.item.focus();
   }
 
-  /* A picture has come further: draw those of its nodes that it has reached. */
+  /* Draw the nodes that a picture has reached. */
   refresh(picture) {
     for (const node of this.#nodes) {
       if (node.picture !== picture) continue;
@@ -91,7 +91,7 @@ export class TreeView {
     }
   }
 
-  /* Mark what is seen large: the node of a picture and level, where there is one. */
+  /* Mark the enlarged node, by picture and level, if there is one. */
   mark(picture, level) {
     for (const node of this.#nodes) {
       const own = node.level ?? node.picture.levels.at(-1);
@@ -110,7 +110,7 @@ export class TreeView {
     if (node.seen) this.open(node.picture, node.level ?? node.picture.levels.at(-1));
   }
 
-  /* The one node that Tab comes to. */
+  /* Set the node that Tab reaches. */
   #reach(to) {
     for (const node of this.#nodes) node.item.tabIndex = node === to ? 0 : -1;
   }

@@ -1,24 +1,24 @@
-/* Draws pictures for a page, in a worker: what it is told and what it tells are messages.
+/* A worker that draws pictures for a page. It receives and sends these messages:
 
      { load: { wasm, model, weights } }
                                     the engine and a model's files, as blobs; answered by { ready }
      { draw: id, picture, from, coarse }
-                                    answered by a message a level: { id, level, state, sharp }, then
+                                    answered by one message per level: { id, level, state, sharp }, then
                                     { id, ended: "done", seconds }, or { id, ended: "stopped" }, or
-                                    { id, ended: "strayed", level } before a state that is none
+                                    { id, ended: "strayed", level } before an invalid state
      { stop: true }  { pause: true or false }
 
-   A picture is a value that says all of its randomness: `seed` and `number` as of `sitegen sample`;
-   `branches`, each the `level` from which down its noise is another, by its own `number`; and the
-   `mean` of its flat start in each channel, where that is not as it was drawn. Or it is `between` two
-   such pictures, `share` of the way. `from` is a level of it and the state there, where that is known;
-   `coarse` takes few levels. The state at level 0 is the last mean. */
+   A picture is a value with all random parameters: `seed` and `number` as in `sitegen sample`;
+   `branches`, each with a `number` and the `level` from which down its noise differs; and the `mean`
+   of its flat start in each channel, if it was changed. An interpolation is `between` two such
+   pictures, with a `share`. `from` is a level and the state there, if known; `coarse` uses few levels.
+   The state at level 0 is the last mean. */
 
 import { interpolated, Kernels, normals, Purpose, Sampler } from "./sampler.js";
 
-const COARSE = 10; // steps of what is drawn while a slider moves
-const [MOST_PIXELS, MOST_LEVELS] = [1024, 10000]; // of a side; of a model
-const DIVERGED = 1000; // no state is beyond it, as for sitegen; pixels belong in [0, 1]
+const COARSE = 10; // steps while a slider moves
+const [MOST_PIXELS, MOST_LEVELS] = [1024, 10000]; // limits: pixels per side, levels of a model
+const DIVERGED = 1000; // limit of valid states, as in sitegen; pixels are in [0, 1]
 
 let kernels, sampler, prior;
 let current = 0;
@@ -53,7 +53,7 @@ async function load({ wasm, model, weights }) {
   postMessage({ ready: { size, channels, visited, sigmas, predicts, ...known } });
 }
 
-/* Throw where the description of a model is not one that sitegen writes. */
+/* Throw an error if the description of a model was not written by sitegen. */
 function validate({ image_size: size, channels, levels, visited, sigmas }) {
   const whole = (value, least, most) => Number.isInteger(value) && least <= value && value <= most;
   const falls = (level, at) => whole(level, 0, levels) && (at === 0 || level < visited[at - 1]);
@@ -69,13 +69,13 @@ function validate({ image_size: size, channels, levels, visited, sigmas }) {
     if (!holds) throw new Error(`the model's ${name} is damaged`);
 }
 
-/* In hexadecimal digits; nothing where the page is not served securely, and the browser has none. */
+/* The digest in hexadecimal; empty on insecure pages, where browsers provide none. */
 async function digest(bytes) {
   const found = new Uint8Array((await crypto.subtle?.digest("SHA-256", bytes)) ?? []);
   return [...found].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/* The mean of each channel of every initial state in the bank. */
+/* The channel means of every initial state in the bank. */
 function means({ tensors, image_size: size }, data) {
   const { shape, offset } = tensors["prior.coefficients"];
   const [count, channels, low] = shape;
@@ -86,8 +86,8 @@ function means({ tensors, image_size: size }, data) {
 
 const range = () => [Math.min(...prior.flat()), Math.max(...prior.flat())];
 
-/* The most colourful mean that the bank has in each eighth of the circle of colours, from red on;
-   nothing where it has none. */
+/* The most saturated mean of the bank in each eighth of the colour circle, from red on; undefined
+   for an eighth without one. */
 function hues() {
   const found = Array(8);
   for (const [i, red] of prior[0].entries()) {
@@ -124,9 +124,9 @@ async function draw({ draw: id, picture, from, coarse }) {
   postMessage({ id, ended: "done", seconds });
 }
 
-const sound = (value) => Math.abs(value) <= DIVERGED; // which no NaN is
+const sound = (value) => Math.abs(value) <= DIVERGED; // false for NaN
 
-/* Let a message come in. */
+/* Let the event loop deliver a message. */
 const turn = () =>
   new Promise((resolve) => {
     channel.port1.onmessage = resolve;

@@ -1,5 +1,5 @@
-// What `sitegen serve` adds to a page: it listens to the server, reloads when there is a new
-// site, and shows what is wrong and what is being rendered. Nothing of it is in the built folder.
+// The script that `sitegen serve` adds to a page. It listens to the server, reloads when the site
+// changes, and shows errors and the rendering progress. It is not in the built folder.
 "use strict";
 
 (() => {
@@ -18,7 +18,7 @@
     return element;
   };
 
-  // "pages/index.md:5: what is wrong" becomes the place and the words; other lines are words.
+  // "pages/index.md:5: message" becomes a location and a message; other lines are messages.
   const problem = (line) => {
     const item = make("li", "");
     const found = /^(\S[^:]*:\d+): (.*)$/.exec(line);
@@ -73,7 +73,7 @@
     }
   };
 
-  // A browser's own memory of the place forgets what was scrolled just before the reload.
+  // The browser's scroll restoration misses scrolling just before the reload.
   const reload = () => {
     const arriving = document.readyState !== "complete" && sessionStorage.getItem(PLACE);
     if (!arriving) sessionStorage.setItem(PLACE, JSON.stringify([page.uri, scrollX, scrollY]));
@@ -107,7 +107,7 @@
     mark(state.outdated[page.uri] || []);
   };
 
-  // A tab that nobody sees gives its connection back: a browser has only six for one server.
+  // A hidden tab closes its connection, since browsers allow only six for each server.
   const listen = () => {
     if (document.hidden) {
       if (stream) stream.close();
@@ -119,7 +119,7 @@
     }
   };
 
-  // A browser retries a lost connection, but not one that was answered by another program.
+  // A browser retries a lost connection, but not after a response from another program.
   const retry = () => {
     if (!stream || stream.readyState !== EventSource.CLOSED) return;
     stream = null;
