@@ -1,16 +1,18 @@
 """The reverse processes of denoising diffusion: ancestral sampling (DDPM), and DDIM.
 
-- DDPM (Ho et al. 2020, eq. 7): mean = (√ᾱ_{k−1} β_k x̂_0 + √(1 − β_k) (1 − ᾱ_{k−1}) x_k) /
-  (1 − ᾱ_k); the variance is "fixed_small", (1 − ᾱ_{k−1}) / (1 − ᾱ_k) β_k, or "fixed_large", β_k.
-- DDIM (Song et al. 2021, eq. 12 and 16), from level k to any lower level j:
-  mean = √ᾱ_j x̂_0 + √(1 − ᾱ_j − σ²) ε with σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j).
+- DDPM (Ho et al. 2020, eq. 7): mean = (√ᾱ_{k−1} β_k x̂_0 + √(1 − β_k) (1 − ᾱ_{k−1}) x_k) / (1 −
+  ᾱ_k); the variance is "fixed_small", (1 − ᾱ_{k−1}) / (1 − ᾱ_k) β_k, or "fixed_large", β_k.
+- DDIM (Song et al. 2021, eq. 12 and 16), from level k to any lower level j: mean = √ᾱ_j x̂_0 + √(1
+  − ᾱ_j − σ²) ε with σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j).
 
-The model predicts ε, and x̂_0 = (x_k − √(1 − ᾱ_k) ε) / √ᾱ_k is clipped to [-1, 1] where the card
-says `clip_sample` (`ddpm.py`). Both are diffusers' schedulers step by step, with ᾱ in float64 where
-those have float32. Their DDIM starts at a timestep below the last one unless told
-(`timestep_spacing="leading"`); ours always starts at level K, as with "trailing". Where the number
-of steps does not divide K, each of ours goes to the level that the next one starts from; theirs go
-⌊K / steps⌋ down, which may miss it.
+The model predicts ε, and x̂_0 = (x_k − √(1 − ᾱ_k) ε) / √ᾱ_k is clipped to [-1, 1] if the card sets
+`clip_sample` (`ddpm.py`). Both follow the schedulers of diffusers step by step, with ᾱ in float64
+instead of float32.
+
+Two details of DDIM differ from diffusers. Its default (`timestep_spacing="leading"`) starts at a
+timestep below the last one; this module always starts at level K, as with "trailing". If the number
+of steps does not divide K, each step here ends at the level from which the next one starts; in
+diffusers a step goes ⌊K / steps⌋ levels down, which may miss that level.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ SMALLEST_VARIANCE = 1e-20
 
 @dataclass(frozen=True)
 class Diffusion(GenerativeProcess):
-    """What DDPM and DDIM have in common. `clip` is the card's unless given."""
+    """Base class of DDPM and DDIM. `clip` defaults to the card's setting."""
 
     clip: bool | None = None
 
@@ -119,7 +121,7 @@ class Implicit(Diffusion):
 
     @property
     def random(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn."""
+        """Return whether noise is drawn."""
         return self.eta > 0
 
     @property

@@ -1,20 +1,20 @@
 """The reverse of heat dissipation (Rissanen et al. 2023).
 
-The model gives the mean of u_{k−1}; δ is the noise. One that predicts û_0 may jump, to the mean
-A_j û_0 of u_j at any lower level j. Noise of δ alone loses what û_0, a mean, does not vary by; a δ
-above σ makes up for it, too little where levels are coarse or left out, too much where they are
-fine. Where the variance V_k of u_0 given u_k was estimated from images, the noise of each cosine
-has the variance δ² + A_j² V_k with δ = σ, as u_j has: the optimal reverse variance of Bao et al.
-2022 ("Analytic-DPM"), by frequency. In colour it is a covariance of the channels: what is not known
-of an image is mostly known to be of one hue.
+The model gives the mean of u_{k−1}; δ is the noise. A model that predicts û_0 may jump, to the mean
+A_j û_0 of u_j at any lower level j. Since û_0 is a mean, noise of δ alone loses the variation
+around it. A δ above σ compensates for this: too little where levels are coarse or skipped, too much
+where they are fine. If the variance V_k of u_0 given u_k was estimated from images, the noise of
+each cosine has the variance δ² + A_j² V_k with δ = σ, which is the variance of u_j. This is the
+optimal reverse variance of Bao et al. 2022 ("Analytic-DPM"), by frequency. For colour images it is
+a covariance of the channels, because the unknown part of an image is mostly of one hue.
 
-As published the noises of u_k and u_j are independent. The same network serves any other joint law
-with the same u_k, as that of a DDIM does: where the noise is added on the way, the forward process
-is a Markov chain (Hoogeboom and Salimans 2023, "Blurring Diffusion Models"), and what u_k is away
-from A_k u_0 stays, by the factor ρ = A_k / A_j of each cosine. Then the mean is
-A_j û_0 + ρ (u_k − A_k û_0) and the variance δ² (1 − ρ²) + (A_j − ρ A_k)² V_k. As levels get finer
-that tends to the exact reverse of the chain, whatever u_0 may be, since V_k, for which it is taken
-as Gaussian, counts less and less. u_0 is without noise, so ρ = 0 in the last step.
+As published, the noises of u_k and u_j are independent. The same network serves any other joint law
+with the same u_k, as in DDIM. If the noise is added along the way, the forward process is a Markov
+chain (Hoogeboom and Salimans 2023, "Blurring Diffusion Models"), and the difference of u_k from A_k
+u_0 remains, scaled by the factor ρ = A_k / A_j of each cosine. Then the mean is A_j û_0 + ρ (u_k −
+A_k û_0) and the variance δ² (1 − ρ²) + (A_j − ρ A_k)² V_k. As levels get finer, this tends to the
+exact reverse of the chain for any u_0: the Gaussian approximation behind V_k counts less and less.
+u_0 has no noise, so ρ = 0 in the last step.
 """
 
 from __future__ import annotations

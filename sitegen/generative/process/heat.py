@@ -53,14 +53,14 @@ def laplacian_eigenvalues(height: int, width: int) -> Tensor:
 
 
 def attenuation(sigma_b: Tensor, height: int, width: int) -> Tensor:
-    """What is left, exp(Λt), float64 (N, H, W), of each cosine after a blur of σ_B (N,) pixels."""
+    """Return each cosine's factor exp(Λt), float64 (N, H, W), after a blur of σ_B (N,) pixels."""
     time = sigma_b.to(torch.float64) ** 2 / 2
     eigenvalues = laplacian_eigenvalues(height, width).to(sigma_b.device)
     return torch.exp(-eigenvalues * time[:, None, None])
 
 
 def retained(sigma_k: float, sigma_j: float, size: int) -> Tensor:
-    """What is left, float64 (H, W), of each cosine of level j at the blurrier level k: A_k / A_j.
+    """Return the factor A_k / A_j, float64 (H, W), of each cosine from level j to blurrier level k.
 
     Blurs are in pixels of images of `size` a side, with `sigma_k` the larger.
     """
@@ -119,7 +119,7 @@ def ring_of(size: int) -> Tensor:
 
 
 def rings(size: int) -> int:
-    """How many rings there are for images of `size` pixels a side."""
+    """Return the number of rings for images of `size` pixels a side."""
     return int(ring_of(size).max()) + 1
 
 
@@ -137,9 +137,9 @@ def ring_means(power: Tensor) -> Tensor:
 
 
 def channel_factor(covariance: Tensor) -> Tensor:
-    """The lower triangular L (C, C, H, W) with L Lᵀ the `covariance` (C, C, H, W) of each cosine.
+    """Return the lower triangular L (C, C, H, W) with L Lᵀ = `covariance` (C, C, H, W) per cosine.
 
-    Computed in float64. Raises torch.linalg.LinAlgError for what is no covariance.
+    Computed in float64. Raises torch.linalg.LinAlgError if `covariance` is not a covariance.
     """
     matrices = covariance.double().permute(2, 3, 0, 1)
     factor: Tensor = torch.linalg.cholesky(matrices)
