@@ -197,7 +197,7 @@ class _Answers:
         return self._sides.get(data)
 
     def _get(self, question: Question) -> None:
-        """Ask for a field unless it is set; note it as missing if nobody can be asked."""
+        """Ask for a field unless it is set; note it as missing in a non-interactive session."""
         if getattr(self.options, question.field) is not None:
             return
         if self._ask is None:

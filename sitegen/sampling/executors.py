@@ -24,9 +24,9 @@ from sitegen.generative.process.model import CardModel
 from sitegen.sampling.batches import SampleBatch, Selection, Visible, joined
 
 PIXELS_AT_ONCE = 40 * 28 * 28
-"""How many pixels a model sees at a time; its engines may take fewer of them at a time."""
+"""Pixels that a model processes at a time; its engines may process fewer."""
 FEWEST = 8
-"""How many images it sees however large they are, so that several cores have their share."""
+"""Minimum number of images at a time, however large, so that several cores have work."""
 
 
 def run_here(shards: Sequence[SampleBatch], selection: Selection) -> Iterator[Visible]:
@@ -71,7 +71,7 @@ class ChunkedModel:
         return card
 
     def noise_std(self, level: int, below: int, delta: float) -> float | Tensor:
-        """As the model says, where it knows; else `delta`."""
+        """Return the model's noise standard deviation if it knows one; else `delta`."""
         known = isinstance(self.model, KnowsVariance)
         found: float | Tensor = self.model.noise_std(level, below, delta) if known else delta
         return found
@@ -83,9 +83,10 @@ class ChunkedModel:
 
 
 def seconds_an_image(model: CardModel) -> float:
-    """What the networks take for one image at one level, on average over the levels.
+    """Return the networks' seconds per image at one level, averaged over the levels.
 
-    Measured with as many images as rendering has at a time, or if they are large one a core.
+    Measured with as many images as rendering processes at a time; with one per core if they are
+    large.
     """
     left, lowest = (
         model.card.visited_levels[:-1],

@@ -1,6 +1,6 @@
-"""Samples as arrays or pictures, for whoever wants to do more with them than look.
+"""Export of samples as arrays or pictures, for further processing.
 
-Some are drawn at a time and written at once, so memory does not grow with how many are asked for.
+Samples are drawn and written in batches, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Targets:
-    """Where samples go: an .npz file or a folder for PNGs, a contact sheet, or both."""
+    """Targets of exported samples: an .npz file or a folder for PNGs, a contact sheet, or both."""
 
     output: Path | None = None
     sheet: Path | None = None
@@ -222,7 +222,7 @@ def _kept(
 
 @contextmanager
 def _no_empty_folders(folder: Path) -> Iterator[None]:
-    """Where the block fails, remove the folders that it made, as far as nothing is in them."""
+    """Remove the folders that the block created if it fails and they are empty."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         yield

@@ -1,4 +1,4 @@
-"""A recording in the place of a model: figures get from it what was recorded. Needs no torch."""
+"""A recording in place of a model: figures use the recorded states. Needs no torch."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class RecordedTrajectory:
         return self.recording.levels
 
     def seen(self, show: Shown) -> Iterator[tuple[int, Images]]:
-        """Yield each level from the first to 0, and what is shown of it (N, C, H, W)."""
+        """Yield each level from the first to 0, with its displayed images (N, C, H, W)."""
         states = self.recording.states(show, self.samples)
         yield from zip(range(self.first, -1, -1), states, strict=True)
 

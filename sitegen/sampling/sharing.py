@@ -1,8 +1,8 @@
 """Trajectories that several figures of a build show: computed for the first, kept for the others.
 
-Only what is the same to the last bit is shared, all samples with their noise, so that no picture
-depends on which other figures a build makes. They are kept in a spool, so that memory does not grow
-with the levels. A trajectory that does not fit into `MOST_BYTES` is computed again.
+Only bit-identical trajectories are shared, all samples with their noise, so that no picture depends
+on which other figures a build makes. They are kept in a spool, so that memory does not grow with
+the levels. A trajectory that does not fit into `MOST_BYTES` is computed again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sitegen.core.spool import Place, Spool
 from sitegen.sampling.batches import Selection, Visible, select
 
 MOST_BYTES = 256 << 20
-"""How much of all trajectories may be kept at a time, on the disk but for a part."""
+"""Maximum bytes of all trajectories kept at a time, most of them on disk."""
 
 Begin = Callable[[Selection], Iterator[Visible]]
 
@@ -55,7 +55,7 @@ class Sharing:
         """Give the levels: those that are kept, or new ones, which are kept if others ask."""
         with self._guard:
             known = self._kept.get(key)
-            if known is None or keep == "final":  # predicted images are not among what is kept
+            if known is None or keep == "final":  # predicted images are not kept
                 ended()
             if keep == "final":
                 known = None
@@ -74,7 +74,7 @@ class Sharing:
             yield from begin(keep)
 
     def ended(self, key: Hashable) -> None:
-        """Count one request less, and drop a trajectory that nobody asks for any more."""
+        """Decrease the number of pending requests; drop the trajectory after the last one."""
         with self._guard:
             self._asking[key] -= 1
             if self._asking[key] <= 0:
@@ -137,13 +137,13 @@ class _KeptTrajectory:
         self._levels: list[tuple[int, list[_Lying]]] = []
 
     def noted(self, levels: Iterator[Visible]) -> Iterator[Visible]:
-        """The same levels, each kept as it passes."""
+        """Yield the levels unchanged, and keep each one."""
         for level, both in levels:
             self._levels.append((level, [_Lying.put(self._spool, each) for each in both]))
             yield level, both
 
     def levels(self) -> Iterator[Visible]:
-        """All that was kept, once more."""
+        """Yield all kept levels."""
         for level, both in self._levels:
             yield level, tuple(each.taken(self._spool) for each in both)
 

@@ -222,7 +222,7 @@ class Model(CardModel):
         return self._sharp(dct2(u), levels, levels[:1], guided=False)
 
     def sharp_of(self, cosines: Tensor, levels: Tensor) -> Tensor:
-        """Return the cosines of û_0 (N, C, H, W) given those of u_k, each at its own level k (N,)."""
+        """Return the cosines of û_0 (N, C, H, W) given those of u_k, each at its own level (N,)."""
         return self._sharp(cosines, levels, levels, guided=False)
 
     def _sharp(self, cosines: Tensor, levels: Tensor, one: Tensor, guided: bool) -> Tensor:
