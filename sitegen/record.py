@@ -48,15 +48,15 @@ class record:
     range: the numbers for black and white
     layout: axes of the arrays that are recorded; the file always has (N, C, H, W)
     dtype: numbers in the file. "float16" is exact to 0.0005 in [-1, 1]. "uint8" takes half the
-      space and has 256 values, from black to white. "float32" takes twice the space
+        space and has 256 values, from black to white. "float32" takes twice the space
     every: record every n-th step; the first and the last are always recorded
     rows: number of samples to record, or their indices
     side: pixels a side; larger images are averaged over squares of pixels
     decode: function that turns recorded arrays into images, such as the decoder of a latent model
     scale: factor for the states of a value. `scale=lambda sigma: 1 / (1 + sigma**2) ** 0.5` makes
-      states of σ = 80 fit into the range
+        states of σ = 80 fit into the range
     positions: places from 0 to 1 along an interpolation. The samples are then points of paths:
-      their number is a multiple of that of the positions, and one path follows the other
+        their number is a multiple of that of the positions, and one path follows the other
     seed, made_with: seed and program, to be shown with the figures
 
     Raises ValueError for arguments and arrays that do not fit, and OSError if the file cannot be

@@ -1,4 +1,4 @@
-"""What all kinds of figures share: their base, and the arguments that several of them take."""
+"""The base of all kinds of figures, and the arguments that several kinds take."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sitegen.sampling.provider import ModelProvider
 
 OTHER_LABELS = ("DDPM", "DDIM", "Full DDPM latent", "data")
-"""What stands beside the method in pictures and tables."""
+"""Names of the other methods in pictures and tables; a model's label must not be one of them."""
 
 RULES = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -108,16 +108,19 @@ Fps = Annotated[StrictFloat | None, Field(ge=1, le=60, description="Frames a sec
 
 @validated(frozen=True, config=RULES)
 class FigureSpec:
-    """What every kind answers about itself; all its fields decide pixels.
+    """Base class of a kind's arguments; all its fields decide pixels.
 
-    A kind adds its fields; whatever else it can say has a default here. `recipe` is raised by hand
-    when the code that renders a kind changes its pixels. `example` are the arguments, as in a call,
-    that show the kind at its best with a model named NAME. `distinct_states` says that `count` may
-    not be more than there are initial states. `draws_label` says that the label stands in the
-    picture; otherwise it is in words alone, and decides no pixel. `one_shape` says that all of its
-    models must make images of one size and number of channels. `needs` is what the process of the
-    model must have, of `ABILITIES`. `constants` are the groups of constants that decide the bytes
-    of its files, which are part of the key (figures/constants.py).
+    A kind adds its fields and overrides the defaults below where needed.
+
+    recipe: raised by hand when the code that renders a kind changes its pixels
+    example: arguments, as in a call, that show the kind at its best with a model named NAME
+    distinct_states: whether `count` may not exceed the number of initial states
+    draws_label: whether the label is drawn in the picture; if not, it is only in the text, and
+        decides no pixel
+    one_shape: whether all models must make images of one size and number of channels
+    needs: abilities, of `ABILITIES`, that the process of the model must have
+    constants: groups of constants that decide the bytes of the kind's files, which are part of the
+        key (figures/constants.py)
     """
 
     recipe: ClassVar[int] = 1
@@ -138,7 +141,7 @@ class FigureSpec:
 
     @property
     def display_name(self) -> str:
-        """What words about the figure call its model: the label, or the model's name."""
+        """Name of the model in text about the figure: the label, or the model's name."""
         return self.label or self.model
 
     def named(self, card: ModelCard) -> str:
@@ -148,16 +151,16 @@ class FigureSpec:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The names of the models that the figure needs: its model, and its `ddpm` if it has one.
+        """Names of the models that the figure needs: its model, and its `ddpm` if it has one.
 
-        They stand in the order of their parts in the figure.
+        They are in the order of their parts in the figure.
         """
         baseline = getattr(self, "ddpm", None)
         return (self.model,) if baseline is None else (self.model, baseline)
 
     @property
     def needs_of_models(self) -> tuple[tuple[Ability, ...], ...]:
-        """What the process of each of `models` must have: after the first come the baselines."""
+        """Abilities required of the process of each of `models`; baselines follow the first."""
         return (self.needs, *(("ddim",) for _ in self.models[1:]))
 
     @property
@@ -167,10 +170,10 @@ class FigureSpec:
 
     @property
     def unkeyed(self) -> frozenset[str]:
-        """The fields that decide no pixel as they stand, and are left out of the key.
+        """Fields that decide no pixel at their current values, and are left out of the key.
 
-        What a kind gained later is among them while it is not used, so that what was rendered
-        before stays what it is.
+        They include fields that were added to a kind later and are unused, so that figures rendered
+        before that keep their keys.
         """
         unused = set() if self.pixelated else {"pixelated"}
         return frozenset(unused if self.label and self.draws_label else {"label", *unused})
@@ -182,11 +185,11 @@ class FigureSpec:
 
     @property
     def needs_example(self) -> bool:
-        """Whether the figure shows the picture that the card of its first model names."""
+        """Return whether the figure shows the picture named in the card of its first model."""
         return False
 
     def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """What in the call the cards of `models` rule out, each fault in words of its own."""
+        """Yield a message for each argument of the call that conflicts with the models' `cards`."""
         yield from ()
 
     @classmethod
@@ -199,7 +202,7 @@ class FigureSpec:
         )
 
     def recorded_faults(self, recording: RecordingConfig) -> Iterator[str]:
-        """What in the call a recording does not have, each fault in words of its own."""
+        """Yield a message for each argument of the call that the recording cannot provide."""
         numbers = getattr(self, "numbers", range(self.images))
         if max(numbers) >= recording.count:
             wanted = (
@@ -208,14 +211,15 @@ class FigureSpec:
             yield f"{wanted}: the recording {self.model} has {recording.count} samples"
 
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
-        """What in the files of `models` rules the call out, which rendering it would tell as well.
+        """Yield the reasons, found in the files of `models`, why the call cannot be rendered.
 
-        Reads them, so it is asked only before a call is suggested.
+        Rendering reports them as well. This reads the files, so it runs only before a call is
+        suggested.
         """
         yield from ()
 
     def describe(self, card: ModelCard) -> str:
-        """Say in one sentence what is to be seen, for those who cannot see it; no full stop.
+        """Describe the figure in one sentence without a full stop, for readers who cannot see it.
 
         `card` is the first model's. The default is the first line of the kind's docstring.
         """
@@ -233,15 +237,15 @@ class FigureSpec:
 
     @property
     def images(self) -> int:
-        """How many samples of each model are on their way at once: `count`, or one."""
+        """Number of samples of each model that are computed together: `count`, or one."""
         return int(getattr(self, "count", 1))
 
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
-        """Count the images that the networks of each of `models` see, to tell how long it takes."""
+        """Count the images that the networks of each of `models` process, to estimate the time."""
         return tuple(self.images * card.steps for card in cards)
 
     def pixels(self, card: ModelCard) -> int:
-        """About how many pixels all frames have that are drawn and encoded, to tell how long."""
+        """Estimate the number of pixels of all frames to draw and encode, to estimate the time."""
         return 0
 
 
@@ -274,7 +278,7 @@ class ComparedSpec(FigureSpec):
                 yield f"ddim_steps = {self._ddim_steps}: {has}"
 
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
-        """Those of the model, and those of the DDPM, whose steps as DDIM come in addition."""
+        """Count the images of the model, and those of the DDPM including its steps as DDIM."""
         first, *others = (card.steps for card in cards)
         return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
 
@@ -395,12 +399,12 @@ class Grid(ChosenSpec):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many samples there are, and how many in a row."""
+        """The number of samples, and the number in a row."""
         assert self.columns is not None  # it is filled in
         return self.count, self.columns
 
     def pixels(self, card: ModelCard) -> int:
-        """Those of the grid at every level."""
+        """Return the number of pixels of the grid at all levels."""
         count, columns = self.shape
         return grid_pixels(card, columns, -(-count // columns))
 
@@ -422,13 +426,13 @@ Sampler = Callable[["ModelProvider", "Figure"], "RenderJob"]
 
 @dataclass(frozen=True)
 class FigureKind:
-    """A kind of figure: all that sitegen knows of it.
+    """A kind of figure, with everything that sitegen needs to render and show it.
 
-    name: what pages call; in media.json it is the `kind` of an entry
-    spec: what a page may ask for; needs no torch
+    name: name of the function that pages call; in media.json the `kind` of an entry
+    spec: arguments of a call; needs no torch
     sample: makes a figure ready to be rendered; imports its sampler, and torch, when it is called
-    view: what a page shows of its media, None for a clip or a still as it is; the second argument
-        is the page's path in the site
+    view: returns the view of its media on a page, None for a plain clip or still; the second
+        argument is the page's path in the site
     """
 
     name: str

@@ -41,7 +41,7 @@ def ways_down(models: ModelProvider, spec: ComparedSpec, paths: Paths, ddim_step
 
 
 def walk(ways: Ways, ended: Callable[[str, NDArray[np.float32]], None]) -> Iterator[None]:
-    """Go every step of all ways in turn; `ended` is told the finished images of each.
+    """Run every step of all ways in turn; call `ended` with the finished images of each.
 
     They are (paths · points, C, H, W), unclipped.
     """

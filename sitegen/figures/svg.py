@@ -92,10 +92,10 @@ class Drawing:
     """A whole picture.
 
     width, height: of the drawing, in its own units
-    shown: how wide the picture is where nothing narrows it, in CSS pixels
-    title, description: for readers who open the file by itself; figures of a site leave the
+    shown: width of the picture if nothing narrows it, in CSS pixels
+    title, description: for readers who open the file on its own; figures of a site leave the
         description to the page, so that the words of an author decide no byte of a file
-    style, dark_style: what it needs beside `drawings.STYLE` and `drawings.DARK_STYLE`
+    style, dark_style: styles in addition to `drawings.STYLE` and `drawings.DARK_STYLE`
     """
 
     width: float
@@ -135,7 +135,7 @@ class Drawing:
 
     @property
     def shown_height(self) -> int:
-        """How high the picture is at the width `shown`."""
+        """Height of the picture at the width `shown`."""
         return round(self.shown * self.height / self.width)
 
     def write(self, folder: Path, name: str = "image") -> MediaFile:
@@ -155,10 +155,10 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a picture is drawn on.
+    """The sheet that a picture is drawn on.
 
-    width: in units of the drawing; one is about a CSS pixel where the picture fills its column
-    shown: how wide the picture is where nothing narrows it, in CSS pixels
+    width: in units of the drawing; one is about a CSS pixel if the picture fills its column
+    shown: width of the picture if nothing narrows it, in CSS pixels
     narrow: whether it is for the column of a phone
     """
 
@@ -173,7 +173,7 @@ CHART, NARROW_CHART = Sheet(*drawings.CHARTS[0]), Sheet(*drawings.CHARTS[1], nar
 def stills(
     draw: Callable[[Sheet], Drawing], wide: Sheet = CHART, narrow: Sheet | None = NARROW_CHART
 ) -> dict[str, Callable[[Path], MediaFile]]:
-    """The stills of a picture: as it is, and for narrow pages where there is a sheet for them."""
+    """Return the stills of a picture: a wide one, and a narrow one if it has a narrow sheet."""
 
     def write(name: str, sheet: Sheet, folder: Path) -> MediaFile:
         return draw(sheet).write(folder, name)
@@ -193,7 +193,7 @@ class Axis:
     logarithmic: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value stands, 0 at `low` and 1 at `high`; outside of these, but not far off."""
+        """Return a value's position, 0 at `low` and 1 at `high`, limited to ± `drawings.FAR`."""
         if not self.logarithmic:
             share = (value - self.low) / (self.high - self.low)
         elif value > 0:
@@ -249,7 +249,7 @@ class Panel:
         )
 
     def curve(self, xs: Sequence[float], ys: Sequence[float], **attributes: object) -> Markup:
-        """A line through the points; what is outside of the panel is not seen."""
+        """Return a line through the points, clipped to the panel."""
         points = (self.at(x, y) for x, y in zip(xs, ys, strict=True))
         line = "M" + "L".join(f"{written(x)} {written(y)}" for x, y in points)
         return path(line, fill="none", clip_path=f"url(#{drawings.PANEL_ID})", **attributes)

@@ -1,4 +1,4 @@
-"""What a record notes, read with patience and put into words: numbers, lists, tables."""
+"""Lenient readers of the values in a record, and their text: numbers, lists, tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def whole(values: Mapping[str, JSON], name: str) -> int:
 
 
 def results_of(record: Record) -> Results | None:
-    """What a figure has measured, for its page; None where that is nothing."""
+    """Return the measurements of a figure for its page; None if there are none."""
     noted = record.results
     if not noted:
         return None

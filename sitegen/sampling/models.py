@@ -333,7 +333,10 @@ def _require_pictures(mean: Tensor, noise: NoiseSource | None) -> None:
 
 
 def _refuse_change(path: Path, found: str, known: str | None) -> None:
-    """Raise RefusedError if the file read is not the one in the figure's key."""
+    """Raise RefusedError if the digest of the file read is not the one in the figure's key.
+
+    Digests are cached: an unmodified file is not read again.
+    """
     if found != known:
         raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
 

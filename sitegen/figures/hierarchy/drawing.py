@@ -26,10 +26,10 @@ from sitegen.media.frames import Colour, Frame, enlarge
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything stands: a column for each generation, and two for the leaves.
+    """The layout of the tree: a column for each generation, and two for the leaves.
 
-    steps: how many the tree takes, K where every level is visited; a place on the way down is told
-        by how many steps are left, which is called its level here
+    steps: number of steps of the tree, K if every level is visited; the number of steps left is
+        called the level here
     splits: levels, falling, each from K to 1, at which every branch splits in two; 1 to 4 of them
     side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the arrows, 0 to 255 each
@@ -47,12 +47,12 @@ class Layout:
 
     @property
     def depth(self) -> int:
-        """How many splits lie between the root and a leaf."""
+        """Number of splits between the root and a leaf."""
         return len(self.splits)
 
     @property
     def leaves(self) -> int:
-        """How many leaves there are: 2^depth."""
+        """Number of leaves: 2^depth."""
         return int(2**self.depth)
 
     def generation(self, level: int) -> int:
@@ -60,7 +60,7 @@ class Layout:
         return sum(split > level for split in self.splits)
 
     def alive(self, level: int) -> int:
-        """How many distinct pictures there are at `level`: 1 down to the first split."""
+        """Return the number of distinct pictures at `level`: 1 down to the first split."""
         return int(2 ** self.generation(level))
 
     @cached_property
@@ -98,21 +98,21 @@ class Layout:
 
     @property
     def stroke(self) -> float:
-        """How thick arrows are, in pixels."""
+        """Width of arrows in pixels."""
         return max(2.0, self.picture / 44)
 
     @property
     def outline(self) -> Colour:
-        """The colour of the thin line around a picture, which tells dark ones from a dark page."""
+        """Colour of the thin line that separates dark pictures from a dark page."""
         red, green, blue = mix(self.background, self.ink, 48).tolist()
         return red, green, blue
 
     def grown(self, level: float) -> float:
-        """How much there is at `level` of the arrows out of the living branches, from 0 to 1.
+        """Return the visible fraction at `level` of the arrows out of the living branches, 0 to 1.
 
-        They grow while a branch goes down its last levels, and are whole at the very last one, so
-        that its children stand where they end from their first level on. A level between two whole
-        ones belongs to the lower, on the way to it.
+        Arrows grow during the last levels of a branch, and are complete at the very last one. The
+        children are therefore at the ends of the arrows from their first level on. A fractional
+        level belongs to the integer level below it, on the way to that level.
         """
         generation = self.generation(floor(level))
         if generation == self.depth:
@@ -158,11 +158,11 @@ def tree_frames(
 ) -> Iterator[Frame]:
     """Draw the tree as it grows: frames (H, W, 3) of `layout.size` for each of the levels K … 0.
 
-    Each has so many frames, and the first `held` more, in which arrows grow on.
+    A level has `frames_a_level` frames, and the first one `held` more, in which arrows grow on.
 
     `states` gives (level, pictures) for these levels in turn, with the distinct pictures alive
     there, uint8 (layout.alive(level), side, side, 3), as Branching and `reverse_process` order
-    them. Frames are new arrays; no picture is kept but on the canvas.
+    them. Frames are new arrays; pictures are kept only on the canvas.
     """
     canvas = np.full((*layout.size, 3), layout.background, np.uint8)
     drawn = (0, 0.0)
@@ -228,7 +228,7 @@ Ink = NDArray[np.uint8]
 
 
 def overhang(stroke: float) -> int:
-    """How many pixels an arrow may reach beyond the line that it is drawn along."""
+    """Return the maximum number of pixels by which an arrow extends beyond its line."""
     return int(np.ceil(look.HALF_HEAD * stroke)) + 1
 
 
@@ -290,7 +290,7 @@ def _draw_arrow(draw: ImageDraw.ImageDraw, curve: Points, reach: float, stroke: 
 
 
 def _lengths(curve: Points) -> NDArray[np.float64]:
-    """How far each point of a curve is from its start, along it."""
+    """Return the distance of each point of a curve from its start, along the curve."""
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(curve, axis=0).T))])
 
 

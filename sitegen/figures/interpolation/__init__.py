@@ -1,6 +1,6 @@
-"""The kind `interpolation`: from one sample to another and back, beside DDPM and DDIM.
+"""The kind `interpolation`: from one sample to another and back, in rows with DDPM and DDIM.
 
-What may be asked, and what the page shows of it, stands here and knows no torch; `sample` makes it.
+The arguments and the view are here and need no torch; `sample` computes the paths.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Interpolation(ComparedSpec):
 
     @property
     def choice(self) -> str:
-        """Say that the samples were chosen, and from how many; the first two are no choice."""
+        """Return a sentence that the samples were chosen; the first two do not count as chosen."""
         return choice(None if self.samples == FIRST else self.samples, self.chosen_from)
 
     @property
@@ -126,7 +126,7 @@ class Interpolation(ComparedSpec):
 
 
 def path_view(media: Media, page: str) -> Clip:
-    """The clip; where it goes there and back, the scrubber walks its points and tells them, too."""
+    """Return the clip's view; if it goes there and back, the scrubber shows its points."""
     noted, clip = media.record.parameters, clip_view(media, page)
     panels = tuple(str(each) for each in sequence(noted.get("panels")))
     points, hold = whole(noted, "points"), whole(noted, "hold")

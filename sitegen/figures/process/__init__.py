@@ -1,6 +1,6 @@
 """The kind `process`: heat melts an image above, a model makes a new one below.
 
-What may be asked stands here and knows no torch; `sample` computes both rows, `drawing` draws them.
+The arguments are here and need no torch; `sample` computes both rows, `drawing` draws them.
 """
 
 from __future__ import annotations

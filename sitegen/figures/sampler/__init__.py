@@ -1,4 +1,4 @@
-"""The kind `sampler`: the model itself in the page, which draws for whoever presses a button."""
+"""The kind `sampler`: the model itself in the page, which samples when a button is pressed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
 
 MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
-"""What a visitor can be asked to fetch, and to wait for: some seconds a sample."""
+"""Limits of download size in bytes and computation per sample in GFLOP, which takes some seconds.
+"""
 
 
 def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
-    """Say, with the numbers, that no visitor would wait for a model; empty for a light one.
+    """Return a message that a model is too heavy for a page, with its size; else an empty string.
 
-    least: what stands before numbers that are but the least
+    least: prefix of numbers that are lower bounds
     """
     if size <= MOST_BYTES and gflop <= MOST_GFLOP:
         return ""

@@ -1,6 +1,6 @@
 """The kind `shared_initial_state`: many samples that begin from one flat state.
 
-What may be asked stands here and knows no torch; `sample` makes it.
+The arguments are here and need no torch; `sample` computes the figure.
 """
 
 from __future__ import annotations

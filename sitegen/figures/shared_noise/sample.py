@@ -1,4 +1,4 @@
-"""The same noises from different initial states: what stays of an image, and what changes."""
+"""Samples of identical noises from different initial states, and measures of both effects."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
 
 def spread(prior: Prior, count: int, vary: str) -> list[int]:
-    """Where in the bank `count` states lie that differ as much as the prior does.
+    """Return the indices in the bank of `count` states that differ as much as the prior does.
 
-    They stand in order of their mean brightness, or of their mean colour along the axis on which
-    that differs most, each in the middle of an equal share of the bank. Where colours vary, each
-    is the one of its share whose brightness is the most usual, so that nothing else stands out.
-    Hues go around, see `around`. Raises ConfigError where the bank has fewer states.
+    They are in order of their mean brightness, or of their mean colour along its axis of largest
+    variation, each in the middle of an equal share of the bank. If colours vary, each is the state
+    of its share with the most typical brightness, so that only the colour differs. Hues follow a
+    circle, see `around`. Raises ConfigError if the bank has fewer states.
     """
     if count > len(prior):
         raise ConfigError(f"count = {count}: the prior of the model has only {len(prior)} states")
@@ -104,7 +104,7 @@ def around(colours: NDArray[np.float64], count: int) -> list[int]:
 
 
 def _noise(spec: SharedNoise, sampler: Sampler) -> Joined:
-    """The noise of a sample of the seed for each row, shared by all that stand in it."""
+    """Return the noise of one of the seed's samples per row, shared by all images of the row."""
     shape, device = sampler.card.shape, sampler.model.device
     rows = (shared(spec.seed, spec.count, shape, device, row) for row in spec.numbers)
     return Joined(tuple(rows))
@@ -118,9 +118,9 @@ def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour, *, smooth: bool
 
 
 def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
-    """How much of u_K (N, C, H, W) and of the noises is in u_0 (rows · N, C, H, W), in numbers.
+    """Measure how much of u_K (N, C, H, W) and of the noises is in u_0 (rows · N, C, H, W).
 
-    Likeness is the correlation of two images whose mean colours have been taken off.
+    Likeness is the correlation of two images after subtracting their mean colours.
     """
     finals = u_0.reshape(-1, *u_K.shape).astype(np.float64)
     means, found = u_K.mean((2, 3), dtype=np.float64), finals.mean((3, 4))

@@ -1,8 +1,8 @@
 """Spectra: how the states of a generation fill in, or come out of noise, frequency by frequency.
 
-A state of IHDM is measured as it is. A state of a DDPM, x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε, is divided
-by √ᾱ_k first, so that the image in it keeps its contrast and the noise sinks: over all frequencies
-alike from a floor of (1 − ᾱ_k)/ᾱ_k. Both are in [0, 1] pixel units, unclipped.
+A state of IHDM is measured without scaling. A state of a DDPM, x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε, is
+divided by √ᾱ_k first, so that the image in it keeps its contrast. The noise then sinks over all
+frequencies alike, from a floor of (1 − ᾱ_k)/ᾱ_k. Both are in [0, 1] pixel units, unclipped.
 """
 
 from __future__ import annotations

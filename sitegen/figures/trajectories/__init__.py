@@ -1,6 +1,6 @@
 """The kind `trajectories`: independent samples in a grid, from flat to sharp.
 
-What may be asked stands here and knows no torch; `sample` makes it.
+The arguments are here and need no torch; `sample` computes the figure.
 """
 
 from __future__ import annotations

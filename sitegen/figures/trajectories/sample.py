@@ -1,4 +1,4 @@
-"""How independent samples are drawn, in a grid."""
+"""Sampling of a grid of independent samples."""
 
 from __future__ import annotations
 
