@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FORMAT = "sitegen recording"
 VERSION = 1
 LARGEST_MEMBER = (1 << 32) - (1 << 16)
-"""Bytes of the largest array; a larger one would need another zip format."""
+"""Maximum bytes of an array; a larger one would need another zip format."""
 _UTF8, _DATE = 0x800, 0x21  # flags and date of a member: the name is UTF-8; 1 January 1980
 _LIMIT_16, _LIMIT_32 = (1 << 16) - 1, (1 << 32) - 1  # in their place zip has fields of 64 bits
 
@@ -323,7 +323,7 @@ def _entry(name: str, data: bytes, offset: int) -> bytes:
 
 
 def _directory(entries: Sequence[bytes], start: int) -> bytes:
-    """Return the directory of an archive, and what says where it starts."""
+    """Return the directory of an archive, and the record that locates it."""
     body, count = b"".join(entries), len(entries)
     wide = b""
     if start + len(body) >= _LIMIT_32 or count >= _LIMIT_16:
@@ -351,7 +351,7 @@ def _encoded(run: Mapping[str, Any]) -> bytes:
 
 
 def _numbers(given: Any) -> NDArray[Any]:
-    """Return an array of any library as a NumPy array of float32, or float64 where it is one."""
+    """Return an array of any library as a NumPy array, float64 if it is float64, else float32."""
     import numpy as np
 
     if hasattr(given, "detach"):  # torch, where the array may be on a GPU and of bfloat16

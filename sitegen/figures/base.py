@@ -59,7 +59,7 @@ def _known_model(name: str, info: ValidationInfo) -> str:
 
 
 def no_such_model(name: str, models: Collection[str]) -> str:
-    """Say that `site.toml` has no such model, and what would help: one that travels, or is near."""
+    """Return the error that `site.toml` lacks a model, with a hint: a shipped or similar one."""
     shipped = shipped_models()
     if name in shipped:
         lines = f'[models.{name}] and path = "models/{name}"'
@@ -145,7 +145,7 @@ class FigureSpec:
         return self.label or self.model
 
     def named(self, card: ModelCard) -> str:
-        """The model in a sentence: by its label, or by what its card says it shows, or its name."""
+        """Return a name of the model for a sentence: its label, its card's subject, or its name."""
         shows = card.subject and not self.label
         return f"the model of {card.subject}" if shows else f"the model {self.display_name}"
 
@@ -180,7 +180,7 @@ class FigureSpec:
 
     @property
     def choice(self) -> str:
-        """Say that the samples were chosen, and from how many; empty where they were not."""
+        """Sentence that the samples were chosen, and from how many; empty if they were not."""
         return ""
 
     @property
@@ -251,9 +251,9 @@ class FigureSpec:
 
 @validated(frozen=True, config=RULES)
 class ComparedSpec(FigureSpec):
-    """A kind that shows a model beside a DDPM of the same data, where one is named.
+    """A kind that compares a model with a DDPM of the same data, if one is named.
 
-    With a field `ddim_steps` the DDPM is sampled twice, as such and as DDIM in that many steps.
+    With a field `ddim_steps` the DDPM is sampled twice: as DDPM, and as DDIM in that many steps.
     """
 
     draws_label: ClassVar[bool] = True
@@ -292,9 +292,9 @@ def grid_pixels(card: ModelCard, columns: int, rows: int) -> int:
 
 
 def counted(count: int, model: str, subject: str, label: str | None = None) -> str:
-    """Say how many samples there are, and of what: "36 handwritten digits", where that is known.
+    """Return the number of samples and their subject: "36 handwritten digits", if that is known.
 
-    label: what the method is called, if it is, which then stands behind them
+    label: name of the method, if it has one, which is then appended
     """
     if subject and count > 1:
         return f"{count} {subject} ({label})" if label else f"{count} {subject}"
@@ -316,7 +316,7 @@ def points_faults(
 
 
 def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
-    """Say what the process of a model lacks that a figure needs; empty where it has all."""
+    """Return a message on the abilities that a model lacks for a figure; empty if none."""
     missing = " and ".join(ABILITIES[each] for each in needs if each not in card.abilities)
     return missing and f'needs {missing}, which the model {name} of kind "{card.kind}" lacks'
 
@@ -330,7 +330,7 @@ def steps(card: ModelCard) -> str:
 class ChosenSpec(FigureSpec):
     """A kind whose samples an author may choose by their numbers.
 
-    `counts` is the field that says how many there are, which choosing fills in.
+    `counts` is the field with the number of samples, which is filled in from the choice.
     """
 
     counts: ClassVar[str] = "count"
@@ -341,7 +341,7 @@ class ChosenSpec(FigureSpec):
     @prepare(mode="before")
     @classmethod
     def _count_chosen(cls, given: ArgsKwargs) -> ArgsKwargs:
-        """Fill in how many samples there are, where they are chosen."""
+        """Fill in the number of samples if they are chosen."""
         values = dict(given.kwargs or {})
         samples = values.get("samples")
         if cls.counts and isinstance(samples, list | tuple):
@@ -363,13 +363,13 @@ class ChosenSpec(FigureSpec):
 
     @property
     def unkeyed(self) -> frozenset[str]:
-        """From how many they were chosen, too, and the numbers where they are the first."""
+        """Unkeyed fields, with `chosen_from`, and with the numbers if they are the first ones."""
         more = {"chosen_from", "samples"} if self.samples is None else {"chosen_from"}
         return super().unkeyed | more
 
     @property
     def choice(self) -> str:
-        """Say that the samples were chosen, and from how many; empty where they were not."""
+        """Sentence that the samples were chosen, and from how many; empty if they were not."""
         return choice(self.samples, self.chosen_from)
 
     @property
@@ -469,12 +469,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that a page asks for; an empty id means that the page chooses one.
+    """A figure that a page calls; an empty id means that the page chooses one.
 
-    `root` is the folder of the site, where the files that the spec names are found; `contents` are
-    the digests of these files in its key, by field. `row` is the group of figures that it belongs
-    to. `teaser` says that it is shown under the title. `number` is that of the figure on its page,
-    from 1.
+    root: folder of the site, which contains the files that the spec names
+    contents: digests of these files in its key, by field
+    row: group of figures that it belongs to
+    teaser: whether it is shown under the title
+    number: number of the figure on its page, from 1
     """
 
     kind: str
@@ -514,9 +515,9 @@ class Figure:
 
 
 def spec_json(figure: Figure) -> dict[str, Any]:
-    """List everything in the figure that decides its pixels; no caption, alt or id.
+    """List everything in the figure that decides its pixels: no caption, alt or id.
 
-    A label is listed where it is drawn, so that a figure without one is keyed as ever.
+    A label is listed only if it is drawn, so that the key of a figure without one does not change.
     """
     values = dataclasses.asdict(figure.spec)
     kept = {name: value for name, value in values.items() if name not in figure.spec.unkeyed}

@@ -28,7 +28,7 @@ def noise_std_of(spec: FigureSpec, card: ModelCard) -> float | None:
 
 
 def made_with(figure: Figure, noise_std: float | None, **more: Any) -> dict[str, Any]:
-    """Everything that a figure was made with, for the manifest: its spec, δ, and what else."""
+    """Return the settings of a figure for the manifest: its spec, δ, and any others."""
     values = {**spec_json(figure), "sampling_noise_std": noise_std, **more}
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 

@@ -35,7 +35,7 @@ _OURS = (
 
 @cache
 def figure_kinds() -> Mapping[str, FigureKind]:
-    """Every kind by its name: ours, then those of other packages by name.
+    """Return every kind by its name: the built-in ones, then those of other packages by name.
 
     Raises ConfigError, naming the package, for one that cannot be loaded or whose name is taken.
     """

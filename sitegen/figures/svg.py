@@ -139,9 +139,9 @@ class Drawing:
         return round(self.shown * self.height / self.width)
 
     def write(self, folder: Path, name: str = "image") -> MediaFile:
-        """Write NAME.svg, and read it again: well-formed, of that size, complete in itself.
+        """Write NAME.svg, and check the result: well-formed, of the right size, self-contained.
 
-        Raises TargetError where it is not, PlatformError if it cannot be written.
+        Raises TargetError if the check fails, PlatformError if the file cannot be written.
         """
         file = folder / f"{name}.svg"
         with platform_errors(file):
@@ -221,7 +221,7 @@ def power_of_ten(exponent: int) -> str:
 
 
 def even_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """About five round numbers from `low` to `high`."""
+    """Return about five round numbers from `low` to `high`."""
     raw = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * times for times in (1, 2, 5, 10) if unit * times >= raw)

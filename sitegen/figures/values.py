@@ -34,7 +34,7 @@ class Results:
 
 
 def whole(values: Mapping[str, JSON], name: str) -> int:
-    """The whole number of that name, 0 where there is none."""
+    """Return the integer of that name, 0 if there is none."""
     value = values.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
@@ -86,7 +86,7 @@ def raised(number: int) -> str:
 
 
 def sequence(value: JSON) -> Sequence[JSON]:
-    """A list of a record, empty where it is none."""
+    """Return a list of a record, or an empty list for any other value."""
     return value if isinstance(value, list | tuple) else ()
 
 

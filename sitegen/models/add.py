@@ -123,7 +123,7 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
 
 
 def _grey_notes(prior: "Prior") -> tuple[str, ...]:
-    """That a model of colour images begins from grey ones, if it does."""
+    """Return a note if a model of colour images begins from grey ones."""
     if not prior.is_grey:
         return ()
     words = "so its flat states are grey; if it was trained on others, give those"
@@ -219,10 +219,10 @@ def _written(path: Path, site: Site) -> str:
 def _carry_out(
     site: Site, config: Path, name: str, plan: _Plan
 ) -> "tuple[tuple[Path, ...], Prior | None]":
-    """Write the model's folder, if it needs one, and the site's table; the files, and its prior.
+    """Write the model's folder, if it needs one, and the site's table; return files and prior.
 
-    The card pins the weights, so that a machine without them knows which they are. Weights and
-    prior must fit the card as sampling will have them; RefusedError if they do not.
+    The card pins the weights by digest, so that a machine without them can identify them. Raises
+    RefusedError if weights or prior do not fit the card that sampling will use.
     """
     from sitegen.generative.checkpoints.loading import check_weights
     from sitegen.generative.data.prior import PRIOR_NAME, read_prior
@@ -268,7 +268,7 @@ def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
 
 
 def _known(checkpoint: Path) -> tuple[Path, ModelCard] | None:
-    """The card of a model that has one, ours or another program's, and where that stands."""
+    """Return the path and the card of a model that has one, from sitegen or another program."""
     own = checkpoint / CARD_NAME
     if own.is_file():
         return own, read_card(own)

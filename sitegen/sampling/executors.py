@@ -50,7 +50,7 @@ def chunk(shape: tuple[int, ...]) -> int:
 
 
 def _needed(card: ModelCard) -> str:
-    """Say what memory one image needs; empty where that is not known of the networks."""
+    """Return text on the memory that one image needs; empty if it is unknown for the networks."""
     whole = card.image_size
     found = [bytes_of(band.unet, band.side or whole) for band in card.networks if band.unet]
     return f" (an image of {whole} pixels needs about {max(found) / 1e6:.3g} MB)" if found else ""
@@ -77,7 +77,7 @@ class ChunkedModel:
         return found
 
     def __call__(self, u: Tensor, *levels: int | None) -> Tensor:
-        """Evaluate the model; the arguments are those of its own."""
+        """Evaluate the model with its own arguments."""
         with memory_errors(f"computing level {levels[0]}{self.needed}"), on_one_thread():
             return torch.cat([self.model(part, *levels) for part in torch.split(u, self.size)])
 

@@ -51,7 +51,7 @@ _FILES = frozenset(
 
 @dataclass(frozen=True)
 class Request:
-    """Which samples: numbers 0 … count − 1 of a seed; the card's δ unless one is given."""
+    """The requested samples: numbers 0 … count − 1 of a seed; δ defaults to the card's."""
 
     count: int
     seed: int = 0

@@ -57,7 +57,7 @@ Trained models end within 0.1; untrained ones, in tests and in the recorded refe
 Single pixels of untrained models reach -14, so single pixels are not checked.
 """
 KEPT = 512 << 20
-"""Bytes of freed memory that may lie unused before they are handed back."""
+"""Bytes of freed memory that the process may keep before returning them to the system."""
 
 _HEAD = re.compile(r"(^|\.)(out\.2|conv_out)\.weight$")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)

@@ -67,13 +67,13 @@ class RecordedSampler:
         return spectrum
 
     def data_spectrum(self) -> list[float] | None:
-        """Return None: a recording says nothing of the data."""
+        """Return None: a recording has no statistics of the data."""
         return None
 
 
 @dataclass(frozen=True)
 class RecordedTrajectory:
-    """Recorded samples on their way; None for each distinct state of a tree once."""
+    """Recorded samples at all levels; `samples` is None for a tree: each distinct state once."""
 
     recording: Recording
     samples: tuple[int, ...] | None
@@ -98,7 +98,7 @@ class RecordedTrajectory:
 def load_recorded(source: ModelSource) -> RecordedSampler:
     """Open the recording of a model.
 
-    Raises RefusedError where it is missing, damaged, or not the file that its card describes.
+    Raises RefusedError if it is missing, damaged, or not the file that its card describes.
     """
     source.require_usable()
     recording = open_recording(source.weights)

@@ -52,7 +52,7 @@ class Sharing:
     def seen(
         self, key: Hashable, size: int, begin: Begin, keep: Selection, ended: Callable[[], object]
     ) -> Iterator[Visible]:
-        """Give the levels: those that are kept, or new ones, which are kept if others ask."""
+        """Yield the kept levels, or new ones, which are kept if other requests are pending."""
         with self._guard:
             known = self._kept.get(key)
             if known is None or keep == "final":  # predicted images are not kept
@@ -83,7 +83,7 @@ class Sharing:
                 self._left += size
 
     def _noted(self, key: Hashable, size: int, begin: Begin, keep: Selection) -> Iterator[Visible]:
-        """Give the levels; keep them if they are taken to the end and still asked for."""
+        """Yield the levels; keep them if they are consumed to the end and still requested."""
         made, kept = _KeptTrajectory(), False
         try:
             yield from _picked(made.noted(begin("steps")), keep)
@@ -105,7 +105,7 @@ class _Request:
         self._ended = weakref.finalize(self, sharing.ended, key)
 
     def __call__(self, keep: Selection) -> Iterator[Visible]:
-        """Give the levels."""
+        """Yield the levels."""
         return self._seen(keep, self._ended)
 
 

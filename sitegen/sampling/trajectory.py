@@ -29,7 +29,7 @@ class Paths:
 
 
 class LevelStream(Protocol):
-    """Samples on their way from the first level to 0, computed or recorded."""
+    """Samples at all levels from the first to 0, computed or recorded."""
 
     @property
     def first(self) -> int:

@@ -117,7 +117,7 @@ class Hierarchy(ChosenSpec):
             yield "splits and samples: those of a recorded tree are known; leave them out"
 
     def describe(self, card: ModelCard) -> str:
-        """Say how the tree grows, and out of what."""
+        """Describe how the tree grows, and from which state."""
         assert self.leaves is not None
         *first, last = (str(2**depth) for depth in range(1, self.leaves.bit_length()))
         branches = f"{', '.join(first)} and then {last}" if first else last
@@ -145,9 +145,9 @@ class Hierarchy(ChosenSpec):
         return frames * layout.size[0] * layout.size[1] * (2 if self.background == "both" else 1)
 
     def splits_of(self, card: ModelCard) -> tuple[int, ...]:
-        """The levels at which the tree of a model splits: those that it visits, and no two alike.
+        """Return the levels at which the tree of a model splits: distinct levels that it visits.
 
-        A level that is asked for and not visited gives way to the next one below, where there is.
+        A requested level that is not visited is replaced by the next lower one, if there is one.
         """
         if card.recording is not None:
             return card.recording.splits
@@ -214,10 +214,10 @@ def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
 
 
 def _arrow(parent: Node | None, node: Node, column: int) -> str:
-    """The way of the arrow that leads to a node, as a path of SVG; nothing leads to the root.
+    """Return the arrow that leads to a node, as an SVG path; no arrow leads to the root.
 
-    It bends as far as the `column` where the first of the node's generation begin, and goes
-    straight on to those that stand behind.
+    It bends until the `column` where the first nodes of the generation begin, and continues
+    straight to nodes further right.
     """
     if parent is None:
         return ""

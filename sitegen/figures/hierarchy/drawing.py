@@ -86,10 +86,10 @@ class Layout:
         return _even(height), _even(max(self.width, wanted))
 
     def place(self, depth: int, index: int) -> tuple[int, int]:
-        """Top and left edge of a node's picture in pixels, both even.
+        """Return the top and left edge of a node's picture in pixels, both even.
 
-        A parent stands halfway between its children, whose odd ones are the second column if they
-        are leaves.
+        A parent is halfway between its children. If the children are leaves, the odd ones form the
+        second column.
         """
         span = 2 ** (self.depth - depth)  # leaves below the node
         top = self._margin + (2 * index * span + span - 1) * self._pitch // 2
@@ -134,7 +134,7 @@ class Layout:
 
     @cached_property
     def _pitch(self) -> int:
-        """From one leaf down to the next: between two of a column an arrow passes."""
+        """Vertical distance of adjacent leaves; an arrow fits between two leaves of a column."""
         return 4 * ceil((self.picture + max(12, 0.22 * self.picture)) / 8)
 
     @property
@@ -143,7 +143,7 @@ class Layout:
 
     @cached_property
     def _step(self) -> int:
-        """From one generation to the next: what the width leaves for it."""
+        """Horizontal distance of adjacent generations, computed from the width."""
         room = self.size[1] - 2 * self._margin - self._stagger - self.picture
         return room // self.depth // 2 * 2
 
@@ -202,9 +202,9 @@ def _draw_forks(canvas: Frame, layout: Layout, depth: int, progress: float) -> N
 
 
 def _fork(layout: Layout, depth: int, progress: float) -> tuple[Ink, int]:
-    """The ink (h, w) of the two arrows out of a node of that depth, in the room up to its children.
+    """Return the ink (h, w) of the two arrows from a node of that depth to its children.
 
-    The second value says how far it reaches above the row of the node's middle.
+    The second value is the number of pixels by which it extends above the row of the node's middle.
     """
     top, left = layout.place(depth, 0)
     start = left + layout.picture + look.OUTLINE

@@ -82,7 +82,7 @@ class Interpolation(ComparedSpec):
 
     @property
     def unkeyed(self) -> frozenset[str]:
-        """From how many the samples were chosen, too."""
+        """Unkeyed fields, with `chosen_from`."""
         return super().unkeyed | {"chosen_from"}
 
     @property
@@ -97,7 +97,7 @@ class Interpolation(ComparedSpec):
 
     @property
     def images(self) -> int:
-        """Every point of every row."""
+        """Number of points of all rows."""
         return self.points * len(self.pairs)
 
     def pixels(self, card: ModelCard) -> int:
@@ -115,7 +115,7 @@ class Interpolation(ComparedSpec):
         return points_faults(self, self.points, self.pairs, recording)
 
     def describe(self, card: ModelCard) -> str:
-        """Say what changes into what, in which panels."""
+        """Describe the samples at the ends, and the panels."""
         rows = len(self.pairs)
         many = f"{rows} samples change into others" if rows > 1 else "a sample changes into another"
         where = f"With {self.named(card)} {many} and back"

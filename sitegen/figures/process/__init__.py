@@ -73,7 +73,7 @@ class Process(ChosenSpec):
 
     @property
     def needs_example(self) -> bool:
-        """Without a picture of the author's."""
+        """Return whether the author named no picture."""
         return self.image is None
 
     def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
@@ -83,7 +83,7 @@ class Process(ChosenSpec):
             yield f"columns = {self.columns}: the model {self.model} has {levels} levels to show"
 
     def describe(self, card: ModelCard) -> str:
-        """Say what the two rows show."""
+        """Describe the two rows."""
         return (
             f"Two rows of {self.columns} pictures. The upper one, from left to right, is the "
             "forward process: heat dissipation, ∂u/∂t = Δu, blurs an image until it is flat. The "

@@ -105,5 +105,5 @@ def _flow(width: float, upper: float, lower: float) -> Markup:
 
 
 def _level(level: int, told: Sequence[int]) -> str:
-    """The first column, and the last where there is room, say what the numbers are."""
+    """Return a column's label: "level 3" for the levels in `told`, "3" for others."""
     return f"level {level}" if level in told else str(level)

@@ -28,7 +28,7 @@ from sitegen.sampling.provider import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """Both rows; the inverse process starts from the flat image that the forward one leaves."""
+    """Return the job of both rows; the inverse process starts from the forward one's flat image."""
     spec = cast(Process, figure.spec)
     sampler = models.sampler(spec.model)
     card, device = sampler.card, sampler.model.device

@@ -129,7 +129,7 @@ class PageSampler(ChosenSpec):
         return {**parameters, "choices": choices}
 
     def describe(self, card: ModelCard) -> str:
-        """Say what the first poster shows."""
+        """Describe the first poster."""
         many = counted(self.count, self.display_name, card.subject, self.label)
         return f"{many}, drawn when this page was made"
 

@@ -65,7 +65,7 @@ class SharedNoise(ChosenSpec):
 
     @property
     def images(self) -> int:
-        """Every state with every noise."""
+        """Number of pairs of a state and a noise."""
         return self.count * self.rows
 
     def pixels(self, card: ModelCard) -> int:
@@ -77,7 +77,7 @@ class SharedNoise(ChosenSpec):
         return self.vary or ("colour" if card.channels == 3 else "brightness")
 
     def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """Colour of a model that makes grey images."""
+        """Yield a message if colours should vary and the model makes grey images."""
         if self.vary in ("colour", "hue") and cards[0].channels == 1:
             yield f'vary = "{self.vary}": the model {self.model} makes grey images'
 

@@ -81,11 +81,11 @@ def spread(prior: Prior, count: int, vary: str) -> list[int]:
 
 
 def around(colours: NDArray[np.float64], count: int) -> list[int]:
-    """Which of the `colours` (N, 3) are nearest to `count` points around the colour circle.
+    """Return the indices of those `colours` (N, 3) nearest to `count` points of a colour circle.
 
-    The circle lies around the mean colour, as far from it as half of the colours are, and all of it
-    is as bright as they usually are. It begins at red and goes on to yellow, green and blue; no
-    colour is taken twice. So all are real flat colours of the data.
+    The centre of the circle is the mean colour, its radius the median distance of the colours from
+    it, and its brightness their median. It begins at red and continues to yellow, green and blue.
+    Each colour is used only once, so all results are real flat colours of the data.
     """
     brightness = colours.mean(1)
     hues = colours - brightness[:, None]

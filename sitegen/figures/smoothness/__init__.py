@@ -47,7 +47,7 @@ class Smoothness(ComparedSpec):
 
     @property
     def images(self) -> int:
-        """Every point of every pair."""
+        """Number of points of all pairs."""
         return self.points * self.pairs
 
     @classmethod

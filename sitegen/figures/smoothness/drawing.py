@@ -41,7 +41,7 @@ def smoothness_results(found: Mapping[str, Evenness]) -> dict[str, Any]:
 
 
 def summary(found: Mapping[str, Evenness]) -> str:
-    """Both measures with their intervals, and what follows from the paired differences."""
+    """Return both measures with their intervals, and conclusions from paired differences."""
     pairs, steps = found[_own(found)].steps.shape
     sentences = [
         f"In these {pairs} pairs, of {steps + 1} images each, the largest step over the mean step "

@@ -27,7 +27,7 @@ Powers = dict[int, list[float]]
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """The spectra of a model's states, of a DDPM's, and of the data where they are known."""
+    """Return the job of the spectra of a model, of a DDPM, and of the data if they are known."""
     spec = cast(Spectra, figure.spec)
     sampler = models.sampler(spec.model)
     baseline = models.sampler(spec.ddpm) if spec.ddpm else None

@@ -20,7 +20,7 @@ class Trajectories(Grid):
     example: ClassVar[str] = '"NAME", count=36'
 
     def describe(self, card: ModelCard) -> str:
-        """Say how many samples form, out of what, and over how many steps."""
+        """Describe the number of samples, their initial states and the number of steps."""
         many = counted(self.count, self.display_name, card.subject, self.label)
         return f"{many} forming out of {card.process.start(card, self.count)} over {steps(card)}"
 

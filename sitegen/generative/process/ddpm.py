@@ -91,11 +91,12 @@ class DiffusionModel(CardModel):
         return diffusion_of(self.card).prediction_type == "v_prediction"
 
     def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
-        """ε in x_k.
+        """Return ε in x_k.
 
         `x` (N, C, H, W) float32, images in [-1, 1] with their noise; `level` k from 1 to K, an int
-        or integers (N,); the network is given the timestep k − 1, in units of K / 1000 levels where
-        the card says `rescale_timesteps`. Returns (N, C, H, W) float32.
+        or integers (N,). The network gets the timestep k − 1, in units of K / 1000 levels if the
+        card sets `rescale_timesteps`. Returns (N, C, H, W) float32.
+
         Raises ValueError for states of another shape or type, and for levels outside of 1 … K.
         """
         answer = self.answer(x, level)
@@ -113,7 +114,7 @@ class DiffusionModel(CardModel):
 
 
 def to_pixels(x: Tensor) -> Tensor:
-    """From [-1, 1] to [0, 1]; nothing is clipped."""
+    """Map images from [-1, 1] to [0, 1] without clipping."""
     return (x + 1) / 2
 
 

@@ -10,11 +10,11 @@ a covariance of the channels, because the unknown part of an image is mostly of 
 
 As published, the noises of u_k and u_j are independent. The same network serves any other joint law
 with the same u_k, as in DDIM. If the noise is added along the way, the forward process is a Markov
-chain (Hoogeboom and Salimans 2023, "Blurring Diffusion Models"), and the difference of u_k from A_k
-u_0 remains, scaled by the factor ρ = A_k / A_j of each cosine. Then the mean is A_j û_0 + ρ (u_k −
-A_k û_0) and the variance δ² (1 − ρ²) + (A_j − ρ A_k)² V_k. As levels get finer, this tends to the
-exact reverse of the chain for any u_0: the Gaussian approximation behind V_k counts less and less.
-u_0 has no noise, so ρ = 0 in the last step.
+chain (Hoogeboom and Salimans 2023, "Blurring Diffusion Models"). The difference of u_k from
+A_k u_0 then remains, scaled by the factor ρ = A_k / A_j of each cosine. Then the mean is
+A_j û_0 + ρ (u_k − A_k û_0) and the variance δ² (1 − ρ²) + (A_j − ρ A_k)² V_k. As levels get finer,
+this tends to the exact reverse of the chain for any u_0: the Gaussian approximation behind V_k
+counts less and less. u_0 has no noise, so ρ = 0 in the last step.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Denoiser(Protocol):
 
 @runtime_checkable
 class KnowsVariance(Protocol):
-    """A model that says how noisy the next state is."""
+    """A model that provides the noise of the next state."""
 
     def noise_std(self, level: int, below: int, delta: float, /) -> float | Tensor:
         """A number, or one for each cosine (C, H, W), or a matrix for each (C, C, H, W)."""

@@ -32,7 +32,7 @@ def cosine_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def dct2(images: Tensor) -> Tensor:
-    """Orthonormal two-dimensional DCT-II over the last two axes of (…, H, W)."""
+    """Return the orthonormal two-dimensional DCT-II over the last two axes of (…, H, W)."""
     rows = cosine_basis(images.shape[-2], images.dtype, images.device)
     columns = cosine_basis(images.shape[-1], images.dtype, images.device)
     return rows @ images @ columns.T

@@ -50,11 +50,11 @@ Engine = Callable[[Tensor, Tensor], Tensor]
 
 
 class CardModel(nn.Module):
-    """Networks with their card, one a band of levels: what every kind of model has.
+    """Base class of all models: networks with their card, one per band of levels.
 
-    `precision` says what U-Nets compute in, and in training MLPs as well; states and the arithmetic
-    around networks stay float32.
-    `engines` evaluate U-Nets in torch's place, by band; there are none unless they are chosen.
+    `precision` is the number format of U-Nets, and in training of MLPs as well; states and the
+    arithmetic around networks stay float32. `engines` evaluate U-Nets in place of torch, by band;
+    there are none unless they are chosen.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class CardModel(nn.Module):
 
 
 class Model(CardModel):
-    """A model that undoes heat dissipation; the only thing that a sampler needs to know."""
+    """A model that reverses heat dissipation; the only interface that a sampler needs."""
 
     def __init__(
         self,
@@ -214,9 +214,9 @@ class Model(CardModel):
         return idct2(left * self._sharp(dct2(u), levels, one, guided=not self.training))
 
     def sharp(self, u: Tensor, level: int) -> Tensor:
-        """The cosines (N, C, H, W) of û_0 without guidance; the arguments are those of `forward`.
+        """Return the cosines (N, C, H, W) of û_0 without guidance.
 
-        Only a preconditioned model knows them.
+        The arguments are those of `forward`. Only a preconditioned model has these cosines.
         """
         levels = self.levels_of(u, level).expand(len(u))
         return self._sharp(dct2(u), levels, levels[:1], guided=False)

@@ -100,7 +100,7 @@ class Divisible(Moving, Protocol):
 
 @dataclass(frozen=True)
 class Independent:
-    """Noise of its own for each of the `samples`; `shape` is (C, H, W)."""
+    """Independent noise for each of the `samples`; `shape` is (C, H, W)."""
 
     seed: int
     samples: tuple[int, ...]
@@ -128,14 +128,14 @@ class Independent:
 def independent(
     seed: int, samples: Sequence[int], shape: Shape, device: Device = "cpu"
 ) -> Independent:
-    """Noise of its own for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
+    """Return independent noise for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
     return Independent(seed, tuple(samples), shape, device)
 
 
 def sample_at(noise: NoiseSource | None, place: int, first: int = 0) -> str:
-    """Which sample is at a place, in words: its number, where each has noise of its own.
+    """Describe the sample at an index: by its number, if samples have independent noise.
 
-    `first` is the place, among all samples, of the first that the noise is for.
+    `first` is the index, among all samples, of the first one that the noise is for.
     """
     if isinstance(noise, Independent):
         return f"sample {noise.samples[place]} of seed {noise.seed}"
@@ -299,14 +299,14 @@ def on_device(source: NoiseSource, device: Device) -> NoiseSource:
 class Branching:
     """Noise of a tree: shared along each branch, split in two at each of the levels `splits`.
 
-    A split at level s parts what follows u_s: steps that leave level s or below have a noise for
-    each child. The source gives one noise for each branch that there is below `level`, so that
+    A split at level s separates the states after u_s: steps that leave level s or below have a
+    noise for each child. The source gives one noise for each branch below `level`, so that
     `reverse_process` from a single u_K computes every distinct state once. Branches are in the
     order of their leaves: branch b splits into 2b and 2b + 1.
 
     With `samples`, one for each leaf, a branch has the noise that `independent` gives to the sample
-    of its first leaf. So the first leaf is that sample itself, if it begins where that does, and
-    each other leaf goes the way of its own sample from its last split on.
+    of its first leaf. The first leaf is therefore that sample itself, if both begin from one state.
+    Each other leaf follows its own sample from its last split on.
     """
 
     seed: int

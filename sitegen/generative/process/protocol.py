@@ -65,7 +65,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of a process: its steps from `first` on and before `last`, counted from 0.
+    """A part of a process: its steps from `first` on and before `last`, counted from 0.
 
     The initial state is then the one from which the first of these steps starts. `sample` is the
     index of the first sample among all.
@@ -126,7 +126,7 @@ class GenerativeProcess:
 
     @property
     def device(self) -> torch.device | None:
-        """The device of the network, where it is known."""
+        """The device of the network, if known."""
         return getattr(self.model, "device", None)
 
     @property
