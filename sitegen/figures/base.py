@@ -73,7 +73,7 @@ def no_such_model(name: str, models: Collection[str]) -> str:
 
 ModelName = Annotated[Slug, AfterValidator(_known_model)]
 Model = Annotated[ModelName, Field(description="The name of the model in site.toml.")]
-_LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # what the font of pictures can write
+_LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # characters in the font of pictures
 
 
 def _label_fault(label: str) -> str | None:
@@ -261,7 +261,7 @@ class ComparedSpec(FigureSpec):
     ddpm: Baseline = None
 
     def drawn_label(self, card: ModelCard) -> str:
-        """Return what the picture calls the method of the model."""
+        """Return the name of the model's method in the picture."""
         return self.label or card.process.label
 
     @property
@@ -285,7 +285,7 @@ class ComparedSpec(FigureSpec):
 
 def grid_pixels(card: ModelCard, columns: int, rows: int) -> int:
     """The pixels of a clip that shows a grid of samples at every level."""
-    from sitegen.media.frames import scale_factor  # and NumPy, which laying out pages needs not
+    from sitegen.media.frames import scale_factor  # imports NumPy, which page layout does not need
 
     width, height = columns * card.image_size, rows * card.image_size
     return (card.steps + 1) * width * height * scale_factor(width, height) ** 2
@@ -510,7 +510,7 @@ class Figure:
 
     @property
     def base(self) -> str:
-        """The id that it has if its author gives none, and if nothing else has it."""
+        """The default id of a figure, used if its author gives none and no other figure has it."""
         return f"{'-'.join(self.models)[:40]}-{self.kind.replace('_', '-')}"
 
 

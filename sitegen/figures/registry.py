@@ -103,7 +103,7 @@ def _broken(entry: EntryPoint, why: str) -> ConfigError:
 
 
 def figure_view(media: Media, page: str) -> Clip | Still | LiveModel:
-    """Return what the page at `page`, a path from the site's root, shows of a figure."""
+    """Return the view of a figure for the page at `page`, a path from the site's root."""
     kind = figure_kinds().get(media.record.kind)
     plain = clip_view if "mp4" in media.record.files else still_view
     with plug_in_errors(media.record.kind, f"{page}: {media.id}: "):

@@ -1,7 +1,7 @@
-"""SVG pictures that need nothing outside themselves, on light pages and on dark ones, and charts.
+"""Self-contained SVG pictures and charts, for light and dark pages.
 
-A picture in an `<img>` has no part in the page's style sheet, so it carries its own, whose colours
-follow the reader's preference. Texts use fonts that every system has. The same values are the same
+A picture in an `<img>` cannot use the page's style sheet, so it carries its own, whose colours
+follow the reader's preference. Texts use fonts that every system has. Equal values give equal
 bytes.
 """
 
@@ -50,7 +50,7 @@ def element(name: str, *content: object, **attributes: object) -> Markup:
 
 
 def group(*content: object) -> Markup:
-    """Some elements one after the other."""
+    """Return elements joined in order."""
     return Markup().join(escape(each) for each in content)
 
 
@@ -76,7 +76,7 @@ def path(points: str, **attributes: object) -> Markup:
 
 
 def picture(frame: Frame, x: float, y: float, size: float, *, pixelated: bool = False) -> Markup:
-    """A square picture (H, W, 3), its pixels inside the drawing; as squares on request."""
+    """Return a square picture (H, W, 3), embedded as PNG; `pixelated` keeps its pixels square."""
     from PIL import Image
 
     grey = bool((frame == frame[..., :1]).all())

@@ -1,8 +1,8 @@
 """`sitegen add`: a checkpoint becomes a model of the site.
 
-Nothing is written before the checkpoint has been read and fits. Card and prior are made aside and
-moved into `models/NAME` at once; `site.toml` is changed last, and if that fails they go again. The
-checkpoint is read once, the images are read once.
+The checkpoint is read and checked before anything is written. Card and prior are made in a
+temporary folder and moved into `models/NAME` at once. `site.toml` is changed last; if that fails,
+they are removed. The checkpoint and the images are each read once.
 """
 
 import contextlib

@@ -62,7 +62,7 @@ class SampleBatch:
         return replace(self, initial=self.initial.to(device), noise=noise)
 
     def run(self, first: int = 0, last: int | None = None) -> Iterator[Step]:
-        """Take the steps from `first` on and before `last`; `initial` is where that one starts."""
+        """Run the steps from `first` on and before `last`; `initial` is the state before them."""
         return run(self.process, self.initial, self.noise, Part(first, last, self.sample))
 
     def select(self, step: Step, selection: Selection) -> tuple[Tensor, ...]:

@@ -106,7 +106,7 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
 
 
 def check_targets(targets: Targets, request: Request, side: int | None = None) -> None:
-    """Raise ConfigError unless samples can go there, as many of `side` pixels; costs nothing."""
+    """Raise ConfigError unless the targets fit the number of samples and `side`; costs nothing."""
     if targets.output is not None:
         check_output(targets.output)
     elif request.trajectory:
@@ -195,7 +195,7 @@ def _sheet(sheet: Path | None, request: Request, name: str) -> Iterator[_Keep]:
 
 
 def _nothing(chosen: range, level: int, state: Array, mean: Array | None) -> None:
-    """Keep nothing of a step."""
+    """Discard a step."""
 
 
 @contextmanager

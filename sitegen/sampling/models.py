@@ -1,6 +1,6 @@
 """Models of the site, loaded on a device, and the trajectories of their samples.
 
-With what imports it one of the few modules that need torch.
+This module and those that import it are among the few that need torch.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Sampler:
         return states.to(self.process.device or states.device)
 
     def noise(self, seed: int, samples: Sequence[int]) -> NoiseSource | None:
-        """Return the noise that belongs to some samples; None where nothing is drawn on the way."""
+        """Return the noise of some samples; None if the process draws none."""
         if not self.process.random:
             return None
         return independent(seed, samples, self.process.shape, self.process.device or "cpu")
@@ -232,7 +232,7 @@ class Trajectory:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ModelProvider":  # its place in 0.1, which figures of other packages may import
+    if name == "ModelProvider":  # other packages may import it from its location in 0.1
         return import_module("sitegen.sampling.provider").ModelProvider
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -246,8 +246,8 @@ def load_sampler(
 ) -> Sampler:
     """Load a model with its own prior, or with the one given; `engines` as in `load_network`.
 
-    Raises RefusedError when there is nothing to start from, or a file is missing, damaged or
-    changes while it is read; PlatformError for a device that is not there.
+    Raises RefusedError if there is no prior to start from, or a file is missing, damaged or changes
+    while it is read. Raises PlatformError for a device that does not exist.
     """
     model = load_network(source, compute_target, engines=engines)
     if prior is None:
@@ -297,7 +297,7 @@ def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> Joined:
 def _of_pictures(
     name: str, noise: NoiseSource | None, levels: Iterator[Visible]
 ) -> Iterator[Visible]:
-    """Yield the levels. Raises TargetError, with model and sample, where they end in no picture."""
+    """Yield the levels. Raises TargetError, with model and sample, if results are not images."""
     try:
         for level, kept in levels:
             if level == 0:

@@ -28,7 +28,7 @@ Begin = Callable[[Selection], Iterator[Visible]]
 
 
 class Sharing:
-    """Trajectories that figures have asked for, kept until all that asked have seen them."""
+    """Trajectories that figures requested, kept until all of these figures have used them."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._left = most_bytes
@@ -37,9 +37,9 @@ class Sharing:
         self._guard = threading.RLock()  # a request may be deleted while another has it
 
     def asked(self, key: Hashable, size: int, begin: Begin) -> Begin:
-        """Return what gives the levels that `begin` gives, and count one request more.
+        """Return a function that yields the levels of `begin`, and count one more request.
 
-        The request counts until its levels are taken. One that is never begun, as that of a
+        The request counts until its levels are consumed. One that is never begun, such as that of a
         cancelled figure, counts until it is deleted.
 
         key: equal for equal trajectories

@@ -1,12 +1,12 @@
 """The growing tree of a hierarchy: pictures that split in two, joined by curved arrows.
 
 Level by level, from the flattest to the sharpest, each node shows the picture of its branch as it
-forms. Before the branch splits two arrows grow out of it; its children appear where they end, and
-it keeps its last picture. So every level is seen in full on the way to each leaf. Pictures
-are enlarged by a whole number.
+forms. Before the branch splits, two arrows grow out of it. Its children appear at the ends of the
+arrows, and the node keeps its last picture. Every level is therefore visible on the path to each
+leaf. Pictures are enlarged by a whole number.
 
-Nodes are counted by depth and index: the root is (0, 0), and node (d, i) splits into the nodes
-(d + 1, 2i) and (d + 1, 2i + 1), in the order of the branches of `ihdm.process.noise.branching`.
+Nodes are counted by depth and index: the root is (0, 0), and node (d, i) splits into the nodes (d +
+1, 2i) and (d + 1, 2i + 1), in the order of the branches of `ihdm.process.noise.branching`.
 """
 
 from __future__ import annotations
@@ -250,9 +250,9 @@ def draw_arrows(
 ) -> Ink:
     """Draw an arrow along each curve: smooth ink of `size` (h, w), 0 to 255.
 
-    stroke: how thick the line is, in pixels
-    progress: how far the arrows have come, from 0, nothing, to 1; the head goes in front, and they
-        grow side by side, so that the longest is the last to arrive
+    stroke: width of the line in pixels
+    progress: drawn fraction of the arrows, from 0 to 1, each with its head at the end; they grow at
+        equal speed, so that the longest is complete last
     """
     height, width = size
     image = Image.new("L", (width * look.SUPERSAMPLE, height * look.SUPERSAMPLE))

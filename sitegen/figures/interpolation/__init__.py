@@ -34,7 +34,7 @@ from sitegen.generative.card.recording import RecordingConfig
 from sitegen.media.manifest import Media
 
 FIRST = (0, 1)
-"""The samples that a path leads from and to, where none are chosen."""
+"""Default samples at the ends of a path."""
 
 Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 

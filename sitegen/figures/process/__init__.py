@@ -30,7 +30,7 @@ from sitegen.generative.card.kinds import Ability
 
 
 def _in_site(name: str, info: ValidationInfo) -> str:
-    """Refuse what names no file in the folder of the site, which is pydantic's context."""
+    """Reject a name that is not a file in the folder of the site, which is pydantic's context."""
     root = (info.context or {}).get("root")
     if root is not None:
         SiteFolder(Path(root)).find(name)

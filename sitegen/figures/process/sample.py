@@ -1,4 +1,4 @@
-"""The process: heat melts a real image, and from where that ends a model makes a new one."""
+"""The process: heat melts a real image, and a model makes a new one from the result."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class PageSampler(ChosenSpec):
     def with_words(
         self, parameters: Mapping[str, Any], cards: Sequence[ModelCard]
     ) -> Mapping[str, Any]:
-        """Return the parameters with what each model draws and what its poster shows."""
+        """Return the parameters with the subject of each model and of its poster."""
         names = (self.display_name, *self.also)
         words = [
             {"subject": card.subject, "shows": counted(self.count, name, card.subject)}

@@ -111,7 +111,7 @@ def _noise(spec: SharedNoise, sampler: Sampler) -> Joined:
 
 
 def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour, *, smooth: bool) -> Frame:
-    """The initial states above what became of them with each noise."""
+    """Return the initial states above the samples made from them with each noise."""
     rows = [("u_K", to_uint8(u_K))]
     rows += [("u_0", to_uint8(row)) for row in u_0.reshape(-1, *u_K.shape)]
     return strip([(name, list(pictures)) for name, pictures in rows], paper, ink, smooth=smooth)
@@ -140,7 +140,7 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
 
 
 def _table(means: NDArray[np.float64], found: NDArray[np.float64], vary: str) -> dict[str, Any]:
-    """The mean colours of initial states (N, C) and of what became of them (rows, N, C)."""
+    """Return the mean colours of initial states (N, C) and of their samples (rows, N, C)."""
     columns, ends = ["Initial state", "Finished images"], found.mean(0)
     if vary == "hue":
         names = ("red", "green", "blue")
@@ -163,6 +163,6 @@ def _slope(means: NDArray[np.float64], found: NDArray[np.float64]) -> float:
 
 
 def _likeness(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """The correlation of two images without their means; 0 where one of them is flat."""
+    """Return the correlation of two images without their means; 0 if one of them is flat."""
     sizes = float(np.linalg.norm(one) * np.linalg.norm(other))
     return float((one * other).sum() / sizes) if sizes > 0 else 0.0

@@ -54,7 +54,7 @@ def spectra_drawing(curves: Curves, sheet: Sheet = CHART) -> Drawing:
 
 
 def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
-    """The numbers as results: what they show in a sentence, and the power at some frequencies."""
+    """Return the numbers as results: a sentence, and the power at some frequencies."""
     last = curves.frequencies[-1]
     told = [*(f for f in look.TOLD if f < last), last]
     rings = [curves.frequencies.index(f) for f in told]

@@ -78,10 +78,10 @@ def _watch(
 
 
 def _sinking(baseline: Sampler, powers: Powers, count: int) -> list[Spectrum]:
-    """Some levels of a DDPM whose floors of noise are evenly spaced, the highest first.
+    """Return levels of a DDPM whose floors of noise are evenly spaced, the highest first.
 
-    They begin where the noise is some times what the finished images have in any ring, for above
-    that there is nothing but noise to be seen; the last is the finished images themselves.
+    They begin where the noise is three times the finished images' largest power of a ring, because
+    only noise is visible above that. The last level is the finished images themselves.
     """
     import torch
 

@@ -61,7 +61,7 @@ class DiffusionSchedule:
         return kept * images + added * noise
 
     def velocity(self, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
-        """The v of what `diffuse` gives for the same arguments."""
+        """Return the v of the states that `diffuse` returns for these arguments."""
         kept, added = self.shares(levels, images)
         return kept * noise - added * images
 

@@ -1,9 +1,9 @@
 """The reverse processes of denoising diffusion: ancestral sampling (DDPM), and DDIM.
 
-- DDPM (Ho et al. 2020, eq. 7): mean = (√ᾱ_{k−1} β_k x̂_0 + √(1 − β_k) (1 − ᾱ_{k−1}) x_k) / (1 −
-  ᾱ_k); the variance is "fixed_small", (1 − ᾱ_{k−1}) / (1 − ᾱ_k) β_k, or "fixed_large", β_k.
-- DDIM (Song et al. 2021, eq. 12 and 16), from level k to any lower level j: mean = √ᾱ_j x̂_0 + √(1
-  − ᾱ_j − σ²) ε with σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j).
+- DDPM (Ho et al. 2020, eq. 7): mean = (√ᾱ_{k−1} β_k x̂_0 + √(1 − β_k) (1 − ᾱ_{k−1}) x_k) /
+  (1 − ᾱ_k); the variance is "fixed_small", (1 − ᾱ_{k−1}) / (1 − ᾱ_k) β_k, or "fixed_large", β_k.
+- DDIM (Song et al. 2021, eq. 12 and 16), from level k to any lower level j:
+  mean = √ᾱ_j x̂_0 + √(1 − ᾱ_j − σ²) ε with σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j).
 
 The model predicts ε, and x̂_0 = (x_k − √(1 − ᾱ_k) ε) / √ᾱ_k is clipped to [-1, 1] if the card sets
 `clip_sample` (`ddpm.py`). Both follow the schedulers of diffusers step by step, with ᾱ in float64
@@ -96,7 +96,7 @@ class Diffusion(GenerativeProcess):
 
 @dataclass(frozen=True)
 class Ancestral(Diffusion):
-    """Ancestral sampling. `variance` is "fixed_small" or "fixed_large", the card's unless given."""
+    """Ancestral sampling. `variance` is "fixed_small" or "fixed_large", by default the card's."""
 
     variance: str | None = None
 
@@ -149,14 +149,15 @@ def ddpm_process(
     clip: bool | None = None,
     part: Part = WHOLE,
 ) -> Iterator[Step]:
-    """Go down from `x_K` (N, C, H, W) at level K by ancestral sampling; yield a step for each level
-    that the card visits below it: K of them unless it says otherwise.
+    """Run ancestral sampling from `x_K` (N, C, H, W) at level K; yield a step per visited level.
 
-    A step from k to j is that of a chain with β = 1 − ᾱ_k/ᾱ_j there (Nichol and Dhariwal 2021,
-    section 4). `noise` is called as in `reverse_process`, for levels K … 1, and may split states as
-    there; it is not used at the last step, whose state is its mean. `variance` ("fixed_small" or
-    "fixed_large") and `clip` are the card's unless given; `part` is as there. Raises as `run` does,
-    and ValueError for words that do not fit.
+    The card selects the levels below K that are visited: all K of them by default. A step from k to
+    j is that of a chain with β = 1 − ᾱ_k/ᾱ_j there (Nichol and Dhariwal 2021, section 4).
+
+    `noise` is called as in `reverse_process`, for levels K … 1, and may also split states. It is
+    not used at the last step, whose state is its mean. `variance` ("fixed_small" or "fixed_large")
+    and `clip` default to the card's; `part` is that of `reverse_process`. Raises as `run` does, and
+    ValueError for invalid words.
     """
     diffusion_of(model.card)
     if variance not in (None, "fixed_small", "fixed_large"):
@@ -174,11 +175,11 @@ def ddim_process(
     clip: bool | None = None,
     part: Part = WHOLE,
 ) -> Iterator[Step]:
-    """Go down from `x_K` (N, C, H, W) at level K in `steps` steps, 1 … K, and yield them.
+    """Run DDIM from `x_K` (N, C, H, W) at level K in `steps` steps, 1 … K, and yield them.
 
     The levels are those of `ddim_levels`. `eta` is 0 for the deterministic process, 1 for one as
-    random as DDPM; above 0, `noise` is called with the level that a step leaves. `clip` is the
-    card's unless given, and `part` as there. Raises as `ddpm_process` does.
+    random as DDPM; above 0, `noise` is called with the level that a step leaves. `clip` defaults to
+    the card's, and `part` is that of `reverse_process`. Raises as `ddpm_process` does.
     """
     diffusion_of(model.card)
     if not 0 <= eta <= 1 or (eta > 0 and noise is None):

@@ -47,7 +47,8 @@ from sitegen.generative.process.protocol import (
 class Denoiser(Protocol):
     """A model as its process calls it: (u_k, level k) → the mean of u_{k−1}, or a DDPM's ε.
 
-    Where its card visits fewer levels, it is called with the level j that follows, for its mean.
+    If its card skips levels, it is called with the next visited level j as well, for the mean of
+    u_j.
     """
 
     @property
@@ -131,13 +132,14 @@ def reverse_process(
     begin: int | None = None,
     part: Part = WHOLE,
 ) -> Iterator[Step]:
-    """Go down from `u_K` (N, C, H, W) at level K, and yield a step for each level that the card
-    visits below it, the last at level 0: K of them unless it says otherwise. With `begin`, one of
-    the levels that are visited, the states are of that level instead.
+    """Run the reverse process from `u_K` (N, C, H, W) at level K; yield a step per visited level.
 
-    `noise(level)` is called for the levels that are left as `run` says. `sampling_noise_std` is δ,
-    the card's if not given; a model that knows more noise than that adds it. `part` selects some
-    of the steps. Raises as `run` does.
+    The card selects the levels below K that are visited, all K of them by default; the last is 0.
+    With `begin`, one of the visited levels, the given states are of that level instead.
+
+    `noise(level)` is called for the levels that steps leave, as `run` documents.
+    `sampling_noise_std` is δ and defaults to the card's; a model with an estimated variance adds
+    it. `part` selects some of the steps. Raises as `run` does.
     """
     process = HeatDissipation(model, noise_std=sampling_noise_std, begin=begin)
     return run(process, u_K, noise, part)

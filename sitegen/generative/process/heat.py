@@ -86,9 +86,9 @@ def dissipate(images: Tensor, sigma_b: float | Tensor) -> Tensor:
 class Statistics:
     """Mean and variance (C, H, W) of the training images' cosine coefficients.
 
-    `residual` (K, rings) is known where it was estimated: the share of the variance R_k, of what a
-    linear estimate leaves unknown of a sharp image, that the model leaves, for the levels 1 … K.
-    Of images in colour it is (K, rings, C, C), the covariance of the channels in units of √R_k.
+    `residual` (K, rings) is set if it was estimated, for the levels 1 … K. A linear estimate leaves
+    a variance R_k of the sharp image unknown; `residual` is the share of it that the model leaves.
+    For images in colour it is (K, rings, C, C), the covariance of the channels in units of √R_k.
     """
 
     mean: Tensor

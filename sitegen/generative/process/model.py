@@ -89,7 +89,7 @@ class CardModel(nn.Module):
         return next(self.networks.parameters()).device
 
     def levels_of(self, states: Tensor, level: int | Tensor) -> Tensor:
-        """`level` as a tensor (1,) or (N,), once it and `states` (N, C, H, W) are what they must.
+        """Return `level` as a tensor (1,) or (N,), after checking it and `states` (N, C, H, W).
 
         Raises ValueError for states of another shape or type, and levels outside of 1 … K.
         """
@@ -112,7 +112,7 @@ class CardModel(nn.Module):
         return levels
 
     def network(self, x: Tensor, levels: Tensor, band: int = 0) -> Tensor:
-        """The raw answer of a band's U-Net, float32, by its engine where it has one."""
+        """Return the raw output of a band's U-Net, float32, from its engine if it has one."""
         engine = self.engines.get(band)
         return engine(x, levels) if engine else self.computed(x, levels, band)
 

@@ -266,9 +266,10 @@ class Joined:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some samples' part of a source of which nothing is known; all of it is drawn for them.
+    """The noise of some samples of an arbitrary source, which draws the noise of all samples.
 
-    `count` is the number of all samples. Where each of them has several branches, so has each here.
+    `count` is the number of all samples. If each of them has several branches, they are kept
+    together.
     """
 
     source: NoiseSource

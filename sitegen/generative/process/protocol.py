@@ -111,7 +111,7 @@ class GenerativeProcess:
     largest: ClassVar[float] = 1.0
     """Largest absolute value that a state may be expected to have."""
     hint: ClassVar[str] = "pixels belong in [0, 1]. Check that the card fits the weights"
-    """End of the message about a state that has nothing to do with images."""
+    """End of the error message about a state that cannot come from images."""
 
     @property
     def card(self) -> ModelCard:
