@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FORMAT = "sitegen recording"
 VERSION = 1
 LARGEST_MEMBER = (1 << 32) - (1 << 16)
-"""Bytes of the largest array; a larger one would need another zip format."""
+"""Maximum bytes of an array; a larger one would need another zip format."""
 _UTF8, _DATE = 0x800, 0x21  # flags and date of a member: the name is UTF-8; 1 January 1980
 _LIMIT_16, _LIMIT_32 = (1 << 16) - 1, (1 << 32) - 1  # in their place zip has fields of 64 bits
 
@@ -52,14 +52,14 @@ class record:
     every: record every n-th step; the first and the last are always recorded
     rows: number of samples to record, or their indices
     side: pixels a side; larger images are averaged over squares of pixels
-    decode: function that makes images of what is recorded, such as the decoder of a latent model
+    decode: function that turns recorded arrays into images, such as the decoder of a latent model
     scale: factor for the states of a value. `scale=lambda sigma: 1 / (1 + sigma**2) ** 0.5` makes
         states of σ = 80 fit into the range
     positions: places from 0 to 1 along an interpolation. The samples are then points of paths:
         their number is a multiple of that of the positions, and one path follows the other
     seed, made_with: seed and program, to be shown with the figures
 
-    Raises ValueError for arguments and arrays that do not fit, and OSError where the file cannot be
+    Raises ValueError for arguments and arrays that do not fit, and OSError if the file cannot be
     written.
     """
 
@@ -323,7 +323,7 @@ def _entry(name: str, data: bytes, offset: int) -> bytes:
 
 
 def _directory(entries: Sequence[bytes], start: int) -> bytes:
-    """Return the directory of an archive, and what says where it starts."""
+    """Return the directory of an archive, and the record that locates it."""
     body, count = b"".join(entries), len(entries)
     wide = b""
     if start + len(body) >= _LIMIT_32 or count >= _LIMIT_16:
@@ -351,7 +351,7 @@ def _encoded(run: Mapping[str, Any]) -> bytes:
 
 
 def _numbers(given: Any) -> NDArray[Any]:
-    """Return an array of any library as a NumPy array of float32, or float64 where it is one."""
+    """Return an array of any library as a NumPy array, float64 if it is float64, else float32."""
     import numpy as np
 
     if hasattr(given, "detach"):  # torch, where the array may be on a GPU and of bfloat16

@@ -1,6 +1,6 @@
-"""What a page may ask for: a folder a kind, with what may be asked, how it is sampled and drawn.
+"""Figures that a page can call: one folder per kind, with its arguments, sampling and drawing.
 
-`registry` lists the kinds; the other modules are what several of them share. What a page may ask
-for needs no torch; `clips`, `paths` and each `sample` do. They may know models, sampling and media,
-and no page.
+`registry` lists the kinds; the other modules are shared by several kinds. Checking a call needs no
+torch; `clips`, `paths` and each `sample` do. They may import models, sampling and media, but not
+pages.
 """

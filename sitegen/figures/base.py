@@ -1,4 +1,4 @@
-"""What all kinds of figures share: their base, and the arguments that several of them take."""
+"""The base of all kinds of figures, and the arguments that several kinds take."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sitegen.sampling.provider import ModelProvider
 
 OTHER_LABELS = ("DDPM", "DDIM", "Full DDPM latent", "data")
-"""What stands beside the method in pictures and tables."""
+"""Names of the other methods in pictures and tables; a model's label must not be one of them."""
 
 RULES = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -59,7 +59,7 @@ def _known_model(name: str, info: ValidationInfo) -> str:
 
 
 def no_such_model(name: str, models: Collection[str]) -> str:
-    """Say that `site.toml` has no such model, and what would help: one that travels, or is near."""
+    """Return the error that `site.toml` lacks a model, with a hint: a shipped or similar one."""
     shipped = shipped_models()
     if name in shipped:
         lines = f'[models.{name}] and path = "models/{name}"'
@@ -73,7 +73,7 @@ def no_such_model(name: str, models: Collection[str]) -> str:
 
 ModelName = Annotated[Slug, AfterValidator(_known_model)]
 Model = Annotated[ModelName, Field(description="The name of the model in site.toml.")]
-_LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # what the font of pictures can write
+_LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # characters in the font of pictures
 
 
 def _label_fault(label: str) -> str | None:
@@ -108,16 +108,19 @@ Fps = Annotated[StrictFloat | None, Field(ge=1, le=60, description="Frames a sec
 
 @validated(frozen=True, config=RULES)
 class FigureSpec:
-    """What every kind answers about itself; all its fields decide pixels.
+    """Base class of a kind's arguments; all its fields decide pixels.
 
-    A kind adds its fields; whatever else it can say has a default here. `recipe` is raised by hand
-    when the code that renders a kind changes its pixels. `example` are the arguments, as in a call,
-    that show the kind at its best with a model named NAME. `distinct_states` says that `count` may
-    not be more than there are initial states. `draws_label` says that the label stands in the
-    picture; otherwise it is in words alone, and decides no pixel. `one_shape` says that all of its
-    models must make images of one size and number of channels. `needs` is what the process of the
-    model must have, of `ABILITIES`. `constants` are the groups of constants that decide the bytes
-    of its files, which are part of the key (figures/constants.py).
+    A kind adds its fields and overrides the defaults below where needed.
+
+    recipe: raised by hand when the code that renders a kind changes its pixels
+    example: arguments, as in a call, that show the kind at its best with a model named NAME
+    distinct_states: whether `count` may not exceed the number of initial states
+    draws_label: whether the label is drawn in the picture; if not, it is only in the text, and
+        decides no pixel
+    one_shape: whether all models must make images of one size and number of channels
+    needs: abilities, of `ABILITIES`, that the process of the model must have
+    constants: groups of constants that decide the bytes of the kind's files, which are part of the
+        key (figures/constants.py)
     """
 
     recipe: ClassVar[int] = 1
@@ -138,26 +141,26 @@ class FigureSpec:
 
     @property
     def display_name(self) -> str:
-        """What words about the figure call its model: the label, or the model's name."""
+        """Name of the model in text about the figure: the label, or the model's name."""
         return self.label or self.model
 
     def named(self, card: ModelCard) -> str:
-        """The model in a sentence: by its label, or by what its card says it shows, or its name."""
+        """Return a name of the model for a sentence: its label, its card's subject, or its name."""
         shows = card.subject and not self.label
         return f"the model of {card.subject}" if shows else f"the model {self.display_name}"
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The names of the models that the figure needs: its model, and its `ddpm` if it has one.
+        """Names of the models that the figure needs: its model, and its `ddpm` if it has one.
 
-        They stand in the order of their parts in the figure.
+        They are in the order of their parts in the figure.
         """
         baseline = getattr(self, "ddpm", None)
         return (self.model,) if baseline is None else (self.model, baseline)
 
     @property
     def needs_of_models(self) -> tuple[tuple[Ability, ...], ...]:
-        """What the process of each of `models` must have: after the first come the baselines."""
+        """Abilities required of the process of each of `models`; baselines follow the first."""
         return (self.needs, *(("ddim",) for _ in self.models[1:]))
 
     @property
@@ -167,26 +170,26 @@ class FigureSpec:
 
     @property
     def unkeyed(self) -> frozenset[str]:
-        """The fields that decide no pixel as they stand, and are left out of the key.
+        """Fields that decide no pixel at their current values, and are left out of the key.
 
-        What a kind gained later is among them while it is not used, so that what was rendered
-        before stays what it is.
+        They include fields that were added to a kind later and are unused, so that figures rendered
+        before that keep their keys.
         """
         unused = set() if self.pixelated else {"pixelated"}
         return frozenset(unused if self.label and self.draws_label else {"label", *unused})
 
     @property
     def choice(self) -> str:
-        """Say that the samples were chosen, and from how many; empty where they were not."""
+        """Sentence that the samples were chosen, and from how many; empty if they were not."""
         return ""
 
     @property
     def needs_example(self) -> bool:
-        """Whether the figure shows the picture that the card of its first model names."""
+        """Return whether the figure shows the picture named in the card of its first model."""
         return False
 
     def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """What in the call the cards of `models` rule out, each fault in words of its own."""
+        """Yield a message for each argument of the call that conflicts with the models' `cards`."""
         yield from ()
 
     @classmethod
@@ -199,7 +202,7 @@ class FigureSpec:
         )
 
     def recorded_faults(self, recording: RecordingConfig) -> Iterator[str]:
-        """What in the call a recording does not have, each fault in words of its own."""
+        """Yield a message for each argument of the call that the recording cannot provide."""
         numbers = getattr(self, "numbers", range(self.images))
         if max(numbers) >= recording.count:
             wanted = (
@@ -208,14 +211,15 @@ class FigureSpec:
             yield f"{wanted}: the recording {self.model} has {recording.count} samples"
 
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
-        """What in the files of `models` rules the call out, which rendering it would tell as well.
+        """Yield the reasons, found in the files of `models`, why the call cannot be rendered.
 
-        Reads them, so it is asked only before a call is suggested.
+        Rendering reports them as well. This reads the files, so it runs only before a call is
+        suggested.
         """
         yield from ()
 
     def describe(self, card: ModelCard) -> str:
-        """Say in one sentence what is to be seen, for those who cannot see it; no full stop.
+        """Describe the figure in one sentence without a full stop, for readers who cannot see it.
 
         `card` is the first model's. The default is the first line of the kind's docstring.
         """
@@ -233,23 +237,23 @@ class FigureSpec:
 
     @property
     def images(self) -> int:
-        """How many samples of each model are on their way at once: `count`, or one."""
+        """Number of samples of each model that are computed together: `count`, or one."""
         return int(getattr(self, "count", 1))
 
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
-        """Count the images that the networks of each of `models` see, to tell how long it takes."""
+        """Count the images that the networks of each of `models` process, to estimate the time."""
         return tuple(self.images * card.steps for card in cards)
 
     def pixels(self, card: ModelCard) -> int:
-        """About how many pixels all frames have that are drawn and encoded, to tell how long."""
+        """Estimate the number of pixels of all frames to draw and encode, to estimate the time."""
         return 0
 
 
 @validated(frozen=True, config=RULES)
 class ComparedSpec(FigureSpec):
-    """A kind that shows a model beside a DDPM of the same data, where one is named.
+    """A kind that compares a model with a DDPM of the same data, if one is named.
 
-    With a field `ddim_steps` the DDPM is sampled twice, as such and as DDIM in that many steps.
+    With a field `ddim_steps` the DDPM is sampled twice: as DDPM, and as DDIM in that many steps.
     """
 
     draws_label: ClassVar[bool] = True
@@ -257,7 +261,7 @@ class ComparedSpec(FigureSpec):
     ddpm: Baseline = None
 
     def drawn_label(self, card: ModelCard) -> str:
-        """Return what the picture calls the method of the model."""
+        """Return the name of the model's method in the picture."""
         return self.label or card.process.label
 
     @property
@@ -274,23 +278,23 @@ class ComparedSpec(FigureSpec):
                 yield f"ddim_steps = {self._ddim_steps}: {has}"
 
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
-        """Those of the model, and those of the DDPM, whose steps as DDIM come in addition."""
+        """Count the images of the model, and those of the DDPM including its steps as DDIM."""
         first, *others = (card.steps for card in cards)
         return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
 
 
 def grid_pixels(card: ModelCard, columns: int, rows: int) -> int:
     """The pixels of a clip that shows a grid of samples at every level."""
-    from sitegen.media.frames import scale_factor  # and NumPy, which laying out pages needs not
+    from sitegen.media.frames import scale_factor  # imports NumPy, which page layout does not need
 
     width, height = columns * card.image_size, rows * card.image_size
     return (card.steps + 1) * width * height * scale_factor(width, height) ** 2
 
 
 def counted(count: int, model: str, subject: str, label: str | None = None) -> str:
-    """Say how many samples there are, and of what: "36 handwritten digits", where that is known.
+    """Return the number of samples and their subject: "36 handwritten digits", if that is known.
 
-    label: what the method is called, if it is, which then stands behind them
+    label: name of the method, if it has one, which is then appended
     """
     if subject and count > 1:
         return f"{count} {subject} ({label})" if label else f"{count} {subject}"
@@ -312,7 +316,7 @@ def points_faults(
 
 
 def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
-    """Say what the process of a model lacks that a figure needs; empty where it has all."""
+    """Return a message on the abilities that a model lacks for a figure; empty if none."""
     missing = " and ".join(ABILITIES[each] for each in needs if each not in card.abilities)
     return missing and f'needs {missing}, which the model {name} of kind "{card.kind}" lacks'
 
@@ -326,7 +330,7 @@ def steps(card: ModelCard) -> str:
 class ChosenSpec(FigureSpec):
     """A kind whose samples an author may choose by their numbers.
 
-    `counts` is the field that says how many there are, which choosing fills in.
+    `counts` is the field with the number of samples, which is filled in from the choice.
     """
 
     counts: ClassVar[str] = "count"
@@ -337,7 +341,7 @@ class ChosenSpec(FigureSpec):
     @prepare(mode="before")
     @classmethod
     def _count_chosen(cls, given: ArgsKwargs) -> ArgsKwargs:
-        """Fill in how many samples there are, where they are chosen."""
+        """Fill in the number of samples if they are chosen."""
         values = dict(given.kwargs or {})
         samples = values.get("samples")
         if cls.counts and isinstance(samples, list | tuple):
@@ -359,13 +363,13 @@ class ChosenSpec(FigureSpec):
 
     @property
     def unkeyed(self) -> frozenset[str]:
-        """From how many they were chosen, too, and the numbers where they are the first."""
+        """Unkeyed fields, with `chosen_from`, and with the numbers if they are the first ones."""
         more = {"chosen_from", "samples"} if self.samples is None else {"chosen_from"}
         return super().unkeyed | more
 
     @property
     def choice(self) -> str:
-        """Say that the samples were chosen, and from how many; empty where they were not."""
+        """Sentence that the samples were chosen, and from how many; empty if they were not."""
         return choice(self.samples, self.chosen_from)
 
     @property
@@ -395,12 +399,12 @@ class Grid(ChosenSpec):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many samples there are, and how many in a row."""
+        """The number of samples, and the number in a row."""
         assert self.columns is not None  # it is filled in
         return self.count, self.columns
 
     def pixels(self, card: ModelCard) -> int:
-        """Those of the grid at every level."""
+        """Return the number of pixels of the grid at all levels."""
         count, columns = self.shape
         return grid_pixels(card, columns, -(-count // columns))
 
@@ -422,13 +426,13 @@ Sampler = Callable[["ModelProvider", "Figure"], "RenderJob"]
 
 @dataclass(frozen=True)
 class FigureKind:
-    """A kind of figure: all that sitegen knows of it.
+    """A kind of figure, with everything that sitegen needs to render and show it.
 
-    name: what pages call; in media.json it is the `kind` of an entry
-    spec: what a page may ask for; needs no torch
+    name: name of the function that pages call; in media.json the `kind` of an entry
+    spec: arguments of a call; needs no torch
     sample: makes a figure ready to be rendered; imports its sampler, and torch, when it is called
-    view: what a page shows of its media, None for a clip or a still as it is; the second argument
-        is the page's path in the site
+    view: returns the view of its media on a page, None for a plain clip or still; the second
+        argument is the page's path in the site
     """
 
     name: str
@@ -465,12 +469,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that a page asks for; an empty id means that the page chooses one.
+    """A figure that a page calls; an empty id means that the page chooses one.
 
-    `root` is the folder of the site, where the files that the spec names are found; `contents` are
-    the digests of these files in its key, by field. `row` is the group of figures that it belongs
-    to. `teaser` says that it is shown under the title. `number` is that of the figure on its page,
-    from 1.
+    root: folder of the site, which contains the files that the spec names
+    contents: digests of these files in its key, by field
+    row: group of figures that it belongs to
+    teaser: whether it is shown under the title
+    number: number of the figure on its page, from 1
     """
 
     kind: str
@@ -505,14 +510,14 @@ class Figure:
 
     @property
     def base(self) -> str:
-        """The id that it has if its author gives none, and if nothing else has it."""
+        """The default id of a figure, used if its author gives none and no other figure has it."""
         return f"{'-'.join(self.models)[:40]}-{self.kind.replace('_', '-')}"
 
 
 def spec_json(figure: Figure) -> dict[str, Any]:
-    """List everything in the figure that decides its pixels; no caption, alt or id.
+    """List everything in the figure that decides its pixels: no caption, alt or id.
 
-    A label is listed where it is drawn, so that a figure without one is keyed as ever.
+    A label is listed only if it is drawn, so that the key of a figure without one does not change.
     """
     values = dataclasses.asdict(figure.spec)
     kept = {name: value for name, value in values.items() if name not in figure.spec.unkeyed}

@@ -1,6 +1,7 @@
-"""Samples that an author chose by their numbers, and from how many: arguments of a call, and words.
+"""Arguments and text for samples that an author chose by number, and for the number to choose from.
 
-No author shows the first thirty-six. Whoever chooses says so, and the page says it to its reader.
+Authors do not show the first thirty-six samples. An author who chooses declares it in the call, and
+the page states it to the reader.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ LARGEST = 2**31 - 1
 
 
 def _numbers_fault(samples: tuple[int, ...] | None) -> str | None:
-    """What is wrong with the numbers of chosen samples."""
+    """Return the error in the numbers of chosen samples, if any."""
     if samples is None:
         return None
     if not 1 <= len(samples) <= MOST:
@@ -48,9 +49,9 @@ ChosenFrom = Annotated[
 
 
 def require_choice(chosen_from: int | None, info: ValidationInfo) -> int | None:
-    """A validator of `chosen_from`, which follows `samples`: ValueError unless all are among them.
+    """Validate `chosen_from`, which follows `samples`: ValueError unless all are among them.
 
-    So many samples have the numbers 0 … chosen_from - 1.
+    The numbers of `chosen_from` samples are 0 … chosen_from - 1.
     """
     if chosen_from is None or "samples" not in info.data:  # the samples themselves are at fault
         return chosen_from
@@ -66,7 +67,7 @@ def require_choice(chosen_from: int | None, info: ValidationInfo) -> int | None:
 
 
 def choice(samples: Sequence[int] | None, chosen_from: int | None) -> str:
-    """Tell a reader that samples were chosen, and from how many; empty where none were."""
+    """Return a sentence that the samples were chosen, and from how many; empty if they were not."""
     if samples is None:
         return ""
     one = len(samples) == 1

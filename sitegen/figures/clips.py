@@ -1,4 +1,4 @@
-"""What the samplers of several kinds share: what is seen of a level, and how a clip is encoded."""
+"""Shared functions of the samplers of several kinds: displayed images and encoded clips."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def noise_std_of(spec: FigureSpec, card: ModelCard) -> float | None:
 
 
 def made_with(figure: Figure, noise_std: float | None, **more: Any) -> dict[str, Any]:
-    """Everything that a figure was made with, for the manifest: its spec, δ, and what else."""
+    """Return the settings of a figure for the manifest: its spec, δ, and any others."""
     values = {**spec_json(figure), "sampling_noise_std": noise_std, **more}
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 
 def displayed(trajectory: LevelStream, show: Shown) -> Iterator[NDArray[np.float32]]:
-    """Yield what is shown of each level K … 0 (N, C, H, W); the last is always the mean."""
+    """Yield the displayed images (N, C, H, W) of each level K … 0; the last are always means."""
     return (images for _, images in trajectory.seen(show))
 
 
@@ -79,10 +79,10 @@ def grid_job(
     frames: Iterable[NDArray[np.float32]],
     **more: Any,
 ) -> RenderJob:
-    """The clip of samples in a grid on their way down, with all that stands beside it.
+    """Return the job of a clip of samples in a grid during generation, with its metadata.
 
-    place: how many samples there are, and how many in a row
-    frames: what is seen of each level that is visited, from K to 0, (N, C, H, W)
+    place: number of samples, and number in a row
+    frames: displayed images of each visited level, from K to 0, (N, C, H, W)
     """
     (count, columns), size = place, card.image_size
     rows = -(-count // columns)

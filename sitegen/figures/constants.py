@@ -1,8 +1,8 @@
-"""Constants as part of a figure's key: the groups that its kind names, where a value has changed.
+"""Constants as part of a figure's key: the groups that its kind names, if a value has changed.
 
-A group is a module that holds nothing but constants. Groups became part of the key after figures
-had been stored, so a key leaves out a group whose values are those of the baseline: figures that
-were stored before keep their keys, and so do all that no changed value reaches.
+A group is a module that contains only constants. Groups became part of the key after figures had
+been stored. A key therefore leaves out a group whose values are those of the baseline, and stored
+figures keep their keys until a value that affects them changes.
 """
 
 from __future__ import annotations

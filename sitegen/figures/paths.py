@@ -1,11 +1,11 @@
-"""Paths of samples from one to another: points between two latents, and the way down of each.
+"""Paths of samples from one to another: points between two latents, and the generation of each.
 
-A path's ends are two plain samples: their initial states and noises are the very numbers that
-`trajectories` uses for them. Between them
+A path's ends are two plain samples: their initial states and noises are the numbers that
+`trajectories` uses for them. Between the ends
 
 - IHDM goes straight between the two u_K, and along a great circle in the noise of every level;
 - the full latent of a DDPM goes along great circles in x_K and in the noise of every level;
-- DDIM, which draws no noise on its way, goes along a great circle in x_K alone.
+- DDIM, which draws no noise during generation, goes along a great circle in x_K alone.
 
 Trajectories hold all paths at once, (paths · points, C, H, W), path after path.
 """
@@ -24,7 +24,7 @@ from sitegen.sampling.provider import ModelProvider
 from sitegen.sampling.trajectory import LevelStream, Paths
 
 Ways = dict[str, tuple[Callable[[], LevelStream], int]]
-"""By the name of each way to sample: what begins it, and how many steps it takes."""
+"""Sampling methods by name, each with the function that begins it and its number of steps."""
 
 
 def ways_down(models: ModelProvider, spec: ComparedSpec, paths: Paths, ddim_steps: int) -> Ways:
@@ -41,7 +41,7 @@ def ways_down(models: ModelProvider, spec: ComparedSpec, paths: Paths, ddim_step
 
 
 def walk(ways: Ways, ended: Callable[[str, NDArray[np.float32]], None]) -> Iterator[None]:
-    """Go every step of all ways in turn; `ended` is told the finished images of each.
+    """Run every step of all ways in turn; call `ended` with the finished images of each.
 
     They are (paths · points, C, H, W), unclipped.
     """

@@ -1,7 +1,7 @@
-"""The kinds of figures that a page can call: ours, and those of other packages.
+"""The kinds of figures that a page can call: built-in ones, and those of other packages.
 
-Each of ours is the `KIND` of the folder of its name. A package adds one by an entry point of the
-group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
+Each built-in kind is the `KIND` of the folder of its name. A package adds one by an entry point of
+the group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OURS = (
 
 @cache
 def figure_kinds() -> Mapping[str, FigureKind]:
-    """Every kind by its name: ours, then those of other packages by name.
+    """Return every kind by its name: the built-in ones, then those of other packages by name.
 
     Raises ConfigError, naming the package, for one that cannot be loaded or whose name is taken.
     """
@@ -87,7 +87,7 @@ _FAULTS = (
 
 
 def _load(entry: EntryPoint) -> FigureKind:
-    """The kind that an entry point names; whatever goes wrong in it is told as the package's."""
+    """Return the kind that an entry point names; errors are reported as the package's."""
     try:
         kind = entry.load()
     except _FAULTS as error:
@@ -103,7 +103,7 @@ def _broken(entry: EntryPoint, why: str) -> ConfigError:
 
 
 def figure_view(media: Media, page: str) -> Clip | Still | LiveModel:
-    """Return what the page at `page`, a path from the site's root, shows of a figure."""
+    """Return the view of a figure for the page at `page`, a path from the site's root."""
     kind = figure_kinds().get(media.record.kind)
     plain = clip_view if "mp4" in media.record.files else still_view
     with plug_in_errors(media.record.kind, f"{page}: {media.id}: "):
@@ -112,7 +112,7 @@ def figure_view(media: Media, page: str) -> Clip | Still | LiveModel:
 
 @validated(frozen=True, config=RULES)
 class _Words:
-    """What every figure call may say beside its spec."""
+    """Arguments that every figure call accepts in addition to its spec."""
 
     caption: Caption = Field(default="", description="The words under the figure.")
     alt: Text | None = Field(default=None, description="What is to be seen, in words.")
@@ -127,9 +127,9 @@ def make_figure(
     models: Collection[str] | None = None,
     root: Path = Path(),
 ) -> Figure:
-    """Check a figure call; ConfigError tells everything that is wrong with it at once.
+    """Check a figure call, and raise one ConfigError for all of its errors.
 
-    `models` are the names of the site's models, where they are known; `root` is the site's folder.
+    `models` are the names of the site's models, if known; `root` is the site's folder.
     """
     kinds = [figure_kinds()[kind].spec, _Words]
     known = {"models": models, "root": root}

@@ -1,7 +1,7 @@
-"""SVG pictures that need nothing outside themselves, on light pages and on dark ones, and charts.
+"""Self-contained SVG pictures and charts, for light and dark pages.
 
-A picture in an `<img>` has no part in the page's style sheet, so it carries its own, whose colours
-follow the reader's preference. Texts use fonts that every system has. The same values are the same
+A picture in an `<img>` cannot use the page's style sheet, so it carries its own, whose colours
+follow the reader's preference. Texts use fonts that every system has. Equal values give equal
 bytes.
 """
 
@@ -50,7 +50,7 @@ def element(name: str, *content: object, **attributes: object) -> Markup:
 
 
 def group(*content: object) -> Markup:
-    """Some elements one after the other."""
+    """Return elements joined in order."""
     return Markup().join(escape(each) for each in content)
 
 
@@ -76,7 +76,7 @@ def path(points: str, **attributes: object) -> Markup:
 
 
 def picture(frame: Frame, x: float, y: float, size: float, *, pixelated: bool = False) -> Markup:
-    """A square picture (H, W, 3), its pixels inside the drawing; as squares on request."""
+    """Return a square picture (H, W, 3), embedded as PNG; `pixelated` keeps its pixels square."""
     from PIL import Image
 
     grey = bool((frame == frame[..., :1]).all())
@@ -92,10 +92,10 @@ class Drawing:
     """A whole picture.
 
     width, height: of the drawing, in its own units
-    shown: how wide the picture is where nothing narrows it, in CSS pixels
-    title, description: for readers who open the file by itself; figures of a site leave the
+    shown: width of the picture if nothing narrows it, in CSS pixels
+    title, description: for readers who open the file on its own; figures of a site leave the
         description to the page, so that the words of an author decide no byte of a file
-    style, dark_style: what it needs beside `drawings.STYLE` and `drawings.DARK_STYLE`
+    style, dark_style: styles in addition to `drawings.STYLE` and `drawings.DARK_STYLE`
     """
 
     width: float
@@ -135,13 +135,13 @@ class Drawing:
 
     @property
     def shown_height(self) -> int:
-        """How high the picture is at the width `shown`."""
+        """Height of the picture at the width `shown`."""
         return round(self.shown * self.height / self.width)
 
     def write(self, folder: Path, name: str = "image") -> MediaFile:
-        """Write NAME.svg, and read it again: well-formed, of that size, complete in itself.
+        """Write NAME.svg, and check the result: well-formed, of the right size, self-contained.
 
-        Raises TargetError where it is not, PlatformError if it cannot be written.
+        Raises TargetError if the check fails, PlatformError if the file cannot be written.
         """
         file = folder / f"{name}.svg"
         with platform_errors(file):
@@ -155,10 +155,10 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a picture is drawn on.
+    """The sheet that a picture is drawn on.
 
-    width: in units of the drawing; one is about a CSS pixel where the picture fills its column
-    shown: how wide the picture is where nothing narrows it, in CSS pixels
+    width: in units of the drawing; one is about a CSS pixel if the picture fills its column
+    shown: width of the picture if nothing narrows it, in CSS pixels
     narrow: whether it is for the column of a phone
     """
 
@@ -173,7 +173,7 @@ CHART, NARROW_CHART = Sheet(*drawings.CHARTS[0]), Sheet(*drawings.CHARTS[1], nar
 def stills(
     draw: Callable[[Sheet], Drawing], wide: Sheet = CHART, narrow: Sheet | None = NARROW_CHART
 ) -> dict[str, Callable[[Path], MediaFile]]:
-    """The stills of a picture: as it is, and for narrow pages where there is a sheet for them."""
+    """Return the stills of a picture: a wide one, and a narrow one if it has a narrow sheet."""
 
     def write(name: str, sheet: Sheet, folder: Path) -> MediaFile:
         return draw(sheet).write(folder, name)
@@ -193,7 +193,7 @@ class Axis:
     logarithmic: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value stands, 0 at `low` and 1 at `high`; outside of these, but not far off."""
+        """Return a value's position, 0 at `low` and 1 at `high`, limited to ± `drawings.FAR`."""
         if not self.logarithmic:
             share = (value - self.low) / (self.high - self.low)
         elif value > 0:
@@ -221,7 +221,7 @@ def power_of_ten(exponent: int) -> str:
 
 
 def even_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """About five round numbers from `low` to `high`."""
+    """Return about five round numbers from `low` to `high`."""
     raw = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * times for times in (1, 2, 5, 10) if unit * times >= raw)
@@ -249,7 +249,7 @@ class Panel:
         )
 
     def curve(self, xs: Sequence[float], ys: Sequence[float], **attributes: object) -> Markup:
-        """A line through the points; what is outside of the panel is not seen."""
+        """Return a line through the points, clipped to the panel."""
         points = (self.at(x, y) for x, y in zip(xs, ys, strict=True))
         line = "M" + "L".join(f"{written(x)} {written(y)}" for x, y in points)
         return path(line, fill="none", clip_path=f"url(#{drawings.PANEL_ID})", **attributes)

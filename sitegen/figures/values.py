@@ -1,4 +1,4 @@
-"""What a record notes, read with patience and put into words: numbers, lists, tables."""
+"""Lenient readers of the values in a record, and their text: numbers, lists, tables."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Results:
 
 
 def whole(values: Mapping[str, JSON], name: str) -> int:
-    """The whole number of that name, 0 where there is none."""
+    """Return the integer of that name, 0 if there is none."""
     value = values.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def results_of(record: Record) -> Results | None:
-    """What a figure has measured, for its page; None where that is nothing."""
+    """Return the measurements of a figure for its page; None if there are none."""
     noted = record.results
     if not noted:
         return None
@@ -86,7 +86,7 @@ def raised(number: int) -> str:
 
 
 def sequence(value: JSON) -> Sequence[JSON]:
-    """A list of a record, empty where it is none."""
+    """Return a list of a record, or an empty list for any other value."""
     return value if isinstance(value, list | tuple) else ()
 
 

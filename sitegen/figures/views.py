@@ -1,8 +1,8 @@
-"""What a page shows of a figure: the values that templates are given, and how media become them.
+"""Views of figures: the values that templates get, and their construction from media.
 
-What rendering noted in a record's `parameters` about places in the picture, as the `cells` of a
-grid in native pixels, is read here and in the views of the kinds. Whatever of it is missing or odd
-only leaves its control out.
+Rendering notes places in the picture in a record's `parameters`, such as the `cells` of a grid in
+native pixels. They are read here and in the views of the kinds. A missing or malformed note only
+omits its control.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ _PLAIN = {"trajectories"}  # kinds whose cells are samples of the seed, noise an
 _NUMBERED = {*_PLAIN, "shared_initial_state"}  # kinds whose cells are or have samples 0, 1, 2, …
 _BY_ROWS = {"shared_noise"}  # kinds whose rows do
 _LAYOUT = {"also", "cells", "choices", "grow", "nodes", "panels"}  # what says where, not how made
-_TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # told on lines of their own
+_TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # shown on separate lines
 _LABELS = {
     "mp4": "MP4",
     "mp4-dark": "MP4, dark",
@@ -276,7 +276,7 @@ _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is 
 
 
 def front_picture(media: Media) -> MediaFile | None:
-    """The picture that stands for a figure: its poster, or itself where it is in pixels."""
+    """Return the picture that represents a figure: its poster, or its own raster image."""
     files = media.record.files
     still = files.get("image")
     if "poster" in files or still is None or still.path.endswith(".svg"):
@@ -285,12 +285,12 @@ def front_picture(media: Media) -> MediaFile | None:
 
 
 def alone_uri(media: Media) -> str:
-    """Where in the built folder the page of a figure alone lies."""
+    """Return the path, in the built folder, of the page that shows only this figure."""
     return f"media/embed/{media.page.removesuffix(INDEX)}{media.id}/{INDEX}"
 
 
 def still_view(media: Media, page: str) -> Still:
-    """What the page at `page`, a path from the site's root, shows of a figure that stands still."""
+    """Return the view of a still for the page at `page`, a path from the site's root."""
     picture = _picture(media.record.files, "image", page)
     assert picture is not None
     return Still(
@@ -309,7 +309,7 @@ def still_view(media: Media, page: str) -> Still:
 
 
 def clip_view(media: Media, page: str) -> Clip:
-    """The same of a clip: its scrubber tells levels, and cells of a grid can be opened."""
+    """Return the view of a clip, whose scrubber shows levels and whose grid cells can be opened."""
     record = media.record
     mp4 = record.files["mp4"]
     cells, factor = _cells(record)
@@ -355,7 +355,7 @@ def _clip_width(mp4: MediaFile, native: int) -> int:
 
 
 def live_view(media: Media, page: str) -> LiveModel:
-    """The same of models that draw in the page, from files "model", "weights-2" and the like."""
+    """Return the view of models that draw in the page, from files such as "model", "weights-2"."""
     record = media.record
     grow = record.parameters.get("grow") is True
     noted = [
@@ -408,7 +408,7 @@ def _choice(
 
 
 def _cost(size: int, gflop: JSON, grow: bool) -> str:
-    """What a model of so many bytes costs a visitor: these and the engine's, and seconds."""
+    """Return a sentence on the download, `size` bytes and the engine's, and the time to sample."""
     engine = sum(path.stat().st_size for path in (resource("static") / "sampler").iterdir())
     words = f"Fetches {megabytes(engine + size)}"
     if not isinstance(gflop, int | float):
@@ -448,7 +448,7 @@ def size(file: MediaFile) -> str:
 
 
 def megabytes(count: int) -> str:
-    """Write so many bytes for a reader: in kB below 1 MB."""
+    """Format a number of bytes for a reader: in kB below 1 MB."""
     return f"{max(1, round(count / 1e3))} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
 
 

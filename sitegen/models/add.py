@@ -1,8 +1,8 @@
 """`sitegen add`: a checkpoint becomes a model of the site.
 
-Nothing is written before the checkpoint has been read and fits. Card and prior are made aside and
-moved into `models/NAME` at once; `site.toml` is changed last, and if that fails they go again. The
-checkpoint is read once, the images are read once.
+The checkpoint is read and checked before anything is written. Card and prior are made in a
+temporary folder and moved into `models/NAME` at once. `site.toml` is changed last; if that fails,
+they are removed. The checkpoint and the images are each read once.
 """
 
 import contextlib
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AddResult:
-    """What was done: the model's card, the files that were written, and what to tell of it.
+    """Result of adding a model: its card, the files written, and notes to print.
 
     entered: whether the model is new in `site.toml`
-    states: how many initial states its prior has; None for a model without one
+    states: number of initial states of its prior; None for a model without one
     """
 
     name: str
@@ -61,9 +61,9 @@ class AddResult:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be added: the model, the file of its weights, and its table in `site.toml`.
+    """The model to add, the file of its weights, and its table in `site.toml`.
 
-    `prior` is the prior that it has, `data` the images that one is to be made of.
+    `prior` is the prior that it has, `data` the images to make one from.
     """
 
     card: ModelCard
@@ -76,11 +76,12 @@ class _Plan:
 def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> AddResult:
     """Add a checkpoint to the site of `config` under a name.
 
-    A model that is there already, of that very checkpoint, and has no prior gets one of the images.
-    `ask` is asked for what is missing; None where nobody can be. Raises ConfigError for a name
-    that is taken, for what is missing and for values that cannot be, RefusedError for a file that
-    is unsafe, damaged or does not fit, PlatformError if the disk fails. Whatever is raised, the
-    site is as it was.
+    If a model of that name has the same checkpoint and no prior, a prior is made from the images.
+    `ask` prompts for missing fields; None if the session is not interactive.
+
+    Raises ConfigError for a name that is taken, for missing fields and for impossible values.
+    Raises RefusedError for a file that is unsafe, damaged or does not fit, and PlatformError if the
+    disk fails. On any error the site is left unchanged.
     """
     text = require_config(config)
     site = parse_site(text, config)
@@ -103,7 +104,7 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     if known := _known(options.checkpoint):
         where, card = known
         options = with_images(options, card, where, ask)
-        if options.data is None:  # it says all of itself, and `site.toml` names just that
+        if options.data is None:  # the card is complete, and `site.toml` names only it
             start = where.parent / card.prior.file if card.prior else None
             path = where.parent if where.name == CARD_NAME else options.checkpoint
             entry = {"path": _written(path, site)}
@@ -122,7 +123,7 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
 
 
 def _grey_notes(prior: "Prior") -> tuple[str, ...]:
-    """That a model of colour images begins from grey ones, if it does."""
+    """Return a note if a model of colour images begins from grey ones."""
     if not prior.is_grey:
         return ()
     words = "so its flat states are grey; if it was trained on others, give those"
@@ -130,9 +131,9 @@ def _grey_notes(prior: "Prior") -> tuple[str, ...]:
 
 
 def add_recording(config: Path, name: str, file: Path, subject: str = "") -> AddResult:
-    """Add a recording to the site of `config` under a name; no torch is imported.
+    """Add a recording to the site of `config` under a name; torch is not imported.
 
-    What is not a recording of `sitegen.record` is written as one into the model's folder. Raises as
+    Other formats than that of `sitegen.record` are converted into the model's folder. Raises as
     `add_model` does.
     """
     from sitegen.generative.data.recording import open_recording, recorded_card
@@ -218,10 +219,10 @@ def _written(path: Path, site: Site) -> str:
 def _carry_out(
     site: Site, config: Path, name: str, plan: _Plan
 ) -> "tuple[tuple[Path, ...], Prior | None]":
-    """Write the model's folder, if it needs one, and the site's table; the files, and its prior.
+    """Write the model's folder, if it needs one, and the site's table; return files and prior.
 
-    The card pins the weights, so that a machine without them knows which they are. Weights and
-    prior must fit the card as sampling will have them; RefusedError if they do not.
+    The card pins the weights by digest, so that a machine without them can identify them. Raises
+    RefusedError if weights or prior do not fit the card that sampling will use.
     """
     from sitegen.generative.checkpoints.loading import check_weights
     from sitegen.generative.data.prior import PRIOR_NAME, read_prior
@@ -259,7 +260,7 @@ def _carry_out(
 
 
 def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
-    """Add the table to `site.toml` as it is now, once it is known to be right."""
+    """Add the table to the current `site.toml`, after checking that the result is valid."""
     text = config.read_bytes().decode()
     changed = with_model(text, name, entry)
     parse_site(changed, config)
@@ -267,7 +268,7 @@ def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
 
 
 def _known(checkpoint: Path) -> tuple[Path, ModelCard] | None:
-    """The card of a model that has one, ours or another program's, and where that stands."""
+    """Return the path and the card of a model that has one, from sitegen or another program."""
     own = checkpoint / CARD_NAME
     if own.is_file():
         return own, read_card(own)
@@ -281,11 +282,11 @@ def _known(checkpoint: Path) -> tuple[Path, ModelCard] | None:
 def model_folder(
     folder: Path, write: Callable[[Path], None], wanted: Callable[[], bool]
 ) -> Iterator[tuple[Path, ...]]:
-    """What `write` puts into a folder, in `folder` for the block; the paths, the card's last.
+    """Move the files made by `write` into `folder`; yield their paths, the card's last.
 
-    They stay if the block ends well, or if they are `wanted` all the same; otherwise there is what
-    was there before. Raises ConfigError if other files of these names are there, PlatformError if
-    the disk fails.
+    The files stay if the block succeeds or if they are `wanted` even on failure. In any other case
+    the previous content is restored. Raises ConfigError if other files of these names exist,
+    PlatformError if the disk fails.
     """
     remove_stale_temporaries(folder.parent)
     made = [path for path in (folder, folder.parent) if not path.exists()]
@@ -294,7 +295,7 @@ def model_folder(
         with temporary_folder(folder.parent) as aside:
             stage = aside / folder.name
             write(stage)
-            # the card last, without which the others are no model
+            # the card last: the other files are not a model without it
             parts = sorted(stage.iterdir(), key=lambda path: (path.name == CARD_NAME, path.name))
             files = {path: folder / path.name for path in parts}
             made[:0] = [new for path, new in files.items() if not _is_there(path, new)]
@@ -311,7 +312,10 @@ def model_folder(
 
 
 def _is_there(path: Path, target: Path) -> bool:
-    """Whether `target` is what lies at `path`, and not missing; ConfigError if it is another."""
+    """Return whether `target` exists with the content of `path`.
+
+    Raises ConfigError if it has other content.
+    """
     if not target.exists():
         return False
     if target.is_dir() or target.read_bytes() != path.read_bytes():

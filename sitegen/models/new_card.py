@@ -40,7 +40,7 @@ class AddOptions:
     """Options of `sitegen add` for a checkpoint; None if not given.
 
     Sizes are in pixels, noise levels in [0, 1] pixel units. `kind` is "ihdm" or "ddpm";
-    `noise_schedule` is a DDPM's. `subject` says what the images show, in the plural.
+    `noise_schedule` is a DDPM's. `subject` is the content of the images, in the plural.
     """
 
     checkpoint: Path
@@ -197,7 +197,7 @@ class _Answers:
         return self._sides.get(data)
 
     def _get(self, question: Question) -> None:
-        """Ask for a field unless it is set; note it as missing if nobody can be asked."""
+        """Ask for a field unless it is set; note it as missing in a non-interactive session."""
         if getattr(self.options, question.field) is not None:
             return
         if self._ask is None:

@@ -47,15 +47,15 @@ def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
 
 
 def add_prior(card_path: Path, data: Path) -> tuple[Path, int]:
-    """Make a prior from training images, write it beside a model's card, and name it in there.
+    """Make a prior from training images, write it next to a model's card, and name it there.
 
-    Likewise an example of them, where the card has none. The card's comments stay. Returns the path
-    of the prior and how many states it has. Raises RefusedError as `prior_and_example` does,
+    Also write an example image if the card has none. Comments in the card are kept. Returns the
+    path of the prior and its number of states. Raises RefusedError as `prior_and_example` does,
     PlatformError if the folder cannot be written.
     """
     card = read_card(card_path)
     prior, example = prior_and_example(card, data)
-    own = card_path.name == CARD_NAME  # cards of several models may lie in one folder
+    own = card_path.name == CARD_NAME  # a folder may hold the cards of several models
     stem = "" if own else f"{card_path.stem}-"
     path = card_path.with_name(f"{stem}{PRIOR_NAME}")
     document = tomlkit.parse(read_text(card_path, "model card"))

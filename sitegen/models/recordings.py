@@ -36,9 +36,9 @@ def is_recording(path: Path) -> bool:
 
 
 def write_recording(source: Path, target: Path) -> tuple[str, ...]:
-    """Write what `source` holds as a recording, and return notes on what was assumed.
+    """Convert `source` to a recording, and return notes on the assumptions made.
 
-    Raises RefusedError, naming the file, for what cannot be read or does not fit.
+    Raises RefusedError, naming the file, for data that cannot be read or does not fit.
     """
     try:
         if source.is_dir():

@@ -158,7 +158,7 @@ def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
     """Return the model named on the command line: by a name in `config`, a shipped one, or a path.
 
     `card` replaces the model's own. Paths with a folder, and existing files, take precedence.
-    Raises RefusedError, with the known names, if there is no such model.
+    Raises RefusedError, with the known names, if the model does not exist.
     """
     path = Path(name)
     if path.is_file() or path.name != name:
@@ -219,7 +219,7 @@ def known_models(config: Path = Path("site.toml")) -> set[str]:
 
 
 def _configured(config: Path) -> Mapping[str, ModelEntry]:
-    """Return the site's models by name; empty if there is no site."""
+    """Return the site's models by name; empty without a site."""
     return load_site(config).models if config.exists() else {}
 
 

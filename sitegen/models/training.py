@@ -77,9 +77,9 @@ def train_model(
 ) -> None:
     """Train the requested model, or resume its training, and report progress.
 
-    `ask` is asked what the images show if `subject` is not given; None if nobody can be asked.
-    Returns when the model is written. After a signal, saves the state and raises SystemExit (130,
-    143 or 129). Raises the errors of `opened` and `go_on` in
+    `ask` prompts for the subject of the images if `subject` is not given; None if the session is
+    not interactive. Returns when the model is written. After a signal, saves the state and raises
+    SystemExit (130, 143 or 129). Raises the errors of `opened` and `go_on` in
     `sitegen.generative.training.recipe`.
     """
     if fault := slug_fault(name):
@@ -231,7 +231,7 @@ def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
 
 
 def _baseline(run: Run) -> str | None:
-    """Return what has a loss of 1; None if losses are not in such units."""
+    """Return the predictor whose loss is 1, in words; None if losses are not in such units."""
     if run.model.card.kind == "ddpm":
         return "a network that cannot see noise"
     return None if run.model.statistics is None else "a linear filter"

@@ -1,5 +1,6 @@
-"""A model of the site, loaded on a device, and what is drawn from it; what `sitegen sample` writes.
+"""Models of the site loaded on a device, their samples, and the output of `sitegen sample`.
 
-It may know core, the model, media and the site's models. Outside `ihdm`, torch is imported here, in
-what the samplers of several kinds of figures share, in their `sample`, and to train.
+It may import core, the model, media and the site's models. Outside `ihdm`, torch is imported only
+here, in the modules shared by the samplers of several kinds of figures, in their `sample`, and to
+train.
 """

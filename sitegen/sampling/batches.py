@@ -1,8 +1,8 @@
-"""What is to be sampled, as data that can be divided into shards and sent to another process.
+"""Sampling work as data that can be divided into shards and sent to another process.
 
-A shard has as many samples as a network sees at a time. Wherever the shards of a figure are
-computed, here one step after the other or by the workers of a cluster, each is a batch of its own.
-So no bit of a picture depends on where that was.
+A shard has as many samples as a network processes at a time. The shards of a figure run here, one
+step after the other, or in the workers of a cluster. In both cases each shard is a batch of its
+own, so no bit of a picture depends on where it was computed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SampleBatch:
         return replace(self, initial=self.initial.to(device), noise=noise)
 
     def run(self, first: int = 0, last: int | None = None) -> Iterator[Step]:
-        """Take the steps from `first` on and before `last`; `initial` is where that one starts."""
+        """Run the steps from `first` on and before `last`; `initial` is the state before them."""
         return run(self.process, self.initial, self.noise, Part(first, last, self.sample))
 
     def select(self, step: Step, selection: Selection) -> tuple[Tensor, ...]:
@@ -76,7 +76,7 @@ class SampleBatch:
 
 
 def select(level: int, both: tuple[Tensor, ...], selection: Selection) -> tuple[Tensor, ...]:
-    """Return what is selected of the state and the mean of a level."""
+    """Return the selected arrays of the state and the mean of a level."""
     state, mean = both
     if selection == "steps":
         return both

@@ -24,9 +24,9 @@ from sitegen.generative.process.model import CardModel
 from sitegen.sampling.batches import SampleBatch, Selection, Visible, joined
 
 PIXELS_AT_ONCE = 40 * 28 * 28
-"""How many pixels a model sees at a time; its engines may take fewer of them at a time."""
+"""Pixels that a model processes at a time; its engines may process fewer."""
 FEWEST = 8
-"""How many images it sees however large they are, so that several cores have their share."""
+"""Minimum number of images at a time, however large, so that several cores have work."""
 
 
 def run_here(shards: Sequence[SampleBatch], selection: Selection) -> Iterator[Visible]:
@@ -50,7 +50,7 @@ def chunk(shape: tuple[int, ...]) -> int:
 
 
 def _needed(card: ModelCard) -> str:
-    """Say what memory one image needs; empty where that is not known of the networks."""
+    """Return text on the memory that one image needs; empty if it is unknown for the networks."""
     whole = card.image_size
     found = [bytes_of(band.unet, band.side or whole) for band in card.networks if band.unet]
     return f" (an image of {whole} pixels needs about {max(found) / 1e6:.3g} MB)" if found else ""
@@ -71,21 +71,22 @@ class ChunkedModel:
         return card
 
     def noise_std(self, level: int, below: int, delta: float) -> float | Tensor:
-        """As the model says, where it knows; else `delta`."""
+        """Return the model's noise standard deviation if it knows one; else `delta`."""
         known = isinstance(self.model, KnowsVariance)
         found: float | Tensor = self.model.noise_std(level, below, delta) if known else delta
         return found
 
     def __call__(self, u: Tensor, *levels: int | None) -> Tensor:
-        """Evaluate the model; the arguments are those of its own."""
+        """Evaluate the model with its own arguments."""
         with memory_errors(f"computing level {levels[0]}{self.needed}"), on_one_thread():
             return torch.cat([self.model(part, *levels) for part in torch.split(u, self.size)])
 
 
 def seconds_an_image(model: CardModel) -> float:
-    """What the networks take for one image at one level, on average over the levels.
+    """Return the networks' seconds per image at one level, averaged over the levels.
 
-    Measured with as many images as rendering has at a time, or if they are large one a core.
+    Measured with as many images as rendering processes at a time; with one per core if they are
+    large.
     """
     left, lowest = (
         model.card.visited_levels[:-1],

@@ -1,6 +1,6 @@
-"""Samples as arrays or pictures, for whoever wants to do more with them than look.
+"""Export of samples as arrays or pictures, for further processing.
 
-Some are drawn at a time and written at once, so memory does not grow with how many are asked for.
+Samples are drawn and written in batches, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _FILES = frozenset(
 
 @dataclass(frozen=True)
 class Request:
-    """Which samples: numbers 0 … count − 1 of a seed; the card's δ unless one is given."""
+    """The requested samples: numbers 0 … count − 1 of a seed; δ defaults to the card's."""
 
     count: int
     seed: int = 0
@@ -61,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Targets:
-    """Where samples go: an .npz file or a folder for PNGs, a contact sheet, or both."""
+    """Targets of exported samples: an .npz file or a folder for PNGs, a contact sheet, or both."""
 
     output: Path | None = None
     sheet: Path | None = None
@@ -106,7 +106,7 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
 
 
 def check_targets(targets: Targets, request: Request, side: int | None = None) -> None:
-    """Raise ConfigError unless samples can go there, as many of `side` pixels; costs nothing."""
+    """Raise ConfigError unless the targets fit the number of samples and `side`; costs nothing."""
     if targets.output is not None:
         check_output(targets.output)
     elif request.trajectory:
@@ -195,7 +195,7 @@ def _sheet(sheet: Path | None, request: Request, name: str) -> Iterator[_Keep]:
 
 
 def _nothing(chosen: range, level: int, state: Array, mean: Array | None) -> None:
-    """Keep nothing of a step."""
+    """Discard a step."""
 
 
 @contextmanager
@@ -222,7 +222,7 @@ def _kept(
 
 @contextmanager
 def _no_empty_folders(folder: Path) -> Iterator[None]:
-    """Where the block fails, remove the folders that it made, as far as nothing is in them."""
+    """Remove the folders that the block created if it fails and they are empty."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         yield

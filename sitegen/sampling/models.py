@@ -1,6 +1,6 @@
 """Models of the site, loaded on a device, and the trajectories of their samples.
 
-With what imports it one of the few modules that need torch.
+This module and those that import it are among the few that need torch.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ from sitegen.sampling.sharing import Sharing
 from sitegen.sampling.trajectory import Images, Paths, Shown
 
 FAR = 3.0
-"""How far outside of [0, 1] a channel that is there on average has nothing to do with images.
+"""Distance from [0, 1] beyond which the mean of a channel cannot come from images.
 
-Trained models end within 0.1; untrained ones, of tests and of the recorded reference, within 2.4.
-Single pixels of those lie as far outside as -14, so nothing is asked of them.
+Trained models end within 0.1; untrained ones, in tests and in the recorded reference, within 2.4.
+Single pixels of untrained models reach -14, so single pixels are not checked.
 """
 KEPT = 512 << 20
-"""Bytes of freed memory that may lie unused before they are handed back."""
+"""Bytes of freed memory that the process may keep before returning them to the system."""
 
 _HEAD = re.compile(r"(^|\.)(out\.2|conv_out)\.weight$")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-_LARGEST_BLOCK = 32 << 20  # as far as the C library goes by itself
+_LARGEST_BLOCK = 32 << 20  # the maximum of the C library's dynamic threshold
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Sampler:
         return states.to(self.process.device or states.device)
 
     def noise(self, seed: int, samples: Sequence[int]) -> NoiseSource | None:
-        """Return the noise that belongs to some samples; None where nothing is drawn on the way."""
+        """Return the noise of some samples; None if the process draws none."""
         if not self.process.random:
             return None
         return independent(seed, samples, self.process.shape, self.process.device or "cpu")
@@ -218,9 +218,9 @@ class Trajectory:
         return (Step(level, state, mean) for level, (state, mean) in self.begin("steps"))
 
     def seen(self, show: Shown) -> Iterator[tuple[int, Images]]:
-        """Yield each level from the first to 0, and what is shown of it (N, C, H, W).
+        """Yield each level from the first to 0, with its displayed images (N, C, H, W).
 
-        That is the state, its mean or the predicted image; last it is always the mean.
+        These are the states, their means or the predicted images; at level 0 always the means.
         """
         yield self.first, self.u_K.cpu().numpy()
         for level, (images,) in self.begin(show):
@@ -232,7 +232,7 @@ class Trajectory:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ModelProvider":  # its place in 0.1, which figures of other packages may import
+    if name == "ModelProvider":  # other packages may import it from its location in 0.1
         return import_module("sitegen.sampling.provider").ModelProvider
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -246,8 +246,8 @@ def load_sampler(
 ) -> Sampler:
     """Load a model with its own prior, or with the one given; `engines` as in `load_network`.
 
-    Raises RefusedError when there is nothing to start from, or a file is missing, damaged or
-    changes while it is read; PlatformError for a device that is not there.
+    Raises RefusedError if there is no prior to start from, or a file is missing, damaged or changes
+    while it is read. Raises PlatformError for a device that does not exist.
     """
     model = load_network(source, compute_target, engines=engines)
     if prior is None:
@@ -297,7 +297,7 @@ def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> Joined:
 def _of_pictures(
     name: str, noise: NoiseSource | None, levels: Iterator[Visible]
 ) -> Iterator[Visible]:
-    """Yield the levels. Raises TargetError, with model and sample, where they end in no picture."""
+    """Yield the levels. Raises TargetError, with model and sample, if results are not images."""
     try:
         for level, kept in levels:
             if level == 0:
@@ -310,7 +310,7 @@ def _of_pictures(
 def _require_pictures(mean: Tensor, noise: NoiseSource | None) -> None:
     """Raise TargetError for means (N, C, H, W) with a channel far from images, or all flat.
 
-    A single flat image may be what the model has learned. `noise` tells which samples these are.
+    A single flat image may be what the model has learned. `noise` identifies the samples.
     """
     channels = mean.flatten(2)
     (low, high), middle = channels.aminmax(dim=2), channels.mean(2)
@@ -333,7 +333,10 @@ def _require_pictures(mean: Tensor, noise: NoiseSource | None) -> None:
 
 
 def _refuse_change(path: Path, found: str, known: str | None) -> None:
-    """What was read must be what the figure's key says; untouched, it is not read again."""
+    """Raise RefusedError if the digest of the file read is not the one in the figure's key.
+
+    Digests are cached: an unmodified file is not read again.
+    """
     if found != known:
         raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
 
@@ -341,10 +344,10 @@ def _refuse_change(path: Path, found: str, known: str | None) -> None:
 def keep_freed_memory() -> bool:
     """Keep up to `KEPT` bytes of freed memory for the next use, for as long as the process runs.
 
-    A network's activations are freed and asked for again all the time. The C library hands such
-    memory back to the system after each use, and the system clears every page of it before the
-    next: about a tenth of the time that sampling takes. Returns whether it could be told to wait;
-    there is no such thing outside of the GNU C library.
+    A network's activations are freed and allocated again all the time. By default the C library
+    returns such memory to the system after each use, and the system clears every page before the
+    next use: about a tenth of the time of sampling. Returns whether the setting was accepted; only
+    the GNU C library has it.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

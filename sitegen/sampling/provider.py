@@ -1,4 +1,4 @@
-"""Where figures get their models from. Torch is imported when a network is first needed."""
+"""The provider of models for figures. Torch is imported when a network is first needed."""
 
 from __future__ import annotations
 

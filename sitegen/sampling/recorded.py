@@ -1,4 +1,4 @@
-"""A recording in the place of a model: figures get from it what was recorded. Needs no torch."""
+"""A recording in place of a model: figures use the recorded states. Needs no torch."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ class RecordedSampler:
         return spectrum
 
     def data_spectrum(self) -> list[float] | None:
-        """Return None: a recording says nothing of the data."""
+        """Return None: a recording has no statistics of the data."""
         return None
 
 
 @dataclass(frozen=True)
 class RecordedTrajectory:
-    """Recorded samples on their way; None for each distinct state of a tree once."""
+    """Recorded samples at all levels; `samples` is None for a tree: each distinct state once."""
 
     recording: Recording
     samples: tuple[int, ...] | None
@@ -84,7 +84,7 @@ class RecordedTrajectory:
         return self.recording.levels
 
     def seen(self, show: Shown) -> Iterator[tuple[int, Images]]:
-        """Yield each level from the first to 0, and what is shown of it (N, C, H, W)."""
+        """Yield each level from the first to 0, with its displayed images (N, C, H, W)."""
         states = self.recording.states(show, self.samples)
         yield from zip(range(self.first, -1, -1), states, strict=True)
 
@@ -98,7 +98,7 @@ class RecordedTrajectory:
 def load_recorded(source: ModelSource) -> RecordedSampler:
     """Open the recording of a model.
 
-    Raises RefusedError where it is missing, damaged, or not the file that its card describes.
+    Raises RefusedError if it is missing, damaged, or not the file that its card describes.
     """
     source.require_usable()
     recording = open_recording(source.weights)

@@ -1,8 +1,8 @@
 """Trajectories that several figures of a build show: computed for the first, kept for the others.
 
-Only what is the same to the last bit is shared, all samples with their noise, so that no picture
-depends on which other figures a build makes. They are kept in a spool, so that memory does not grow
-with the levels. A trajectory that does not fit into `MOST_BYTES` is computed again.
+Only bit-identical trajectories are shared, all samples with their noise, so that no picture depends
+on which other figures a build makes. They are kept in a spool, so that memory does not grow with
+the levels. A trajectory that does not fit into `MOST_BYTES` is computed again.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from sitegen.core.spool import Place, Spool
 from sitegen.sampling.batches import Selection, Visible, select
 
 MOST_BYTES = 256 << 20
-"""How much of all trajectories may be kept at a time, on the disk but for a part."""
+"""Maximum bytes of all trajectories kept at a time, most of them on disk."""
 
 Begin = Callable[[Selection], Iterator[Visible]]
 
 
 class Sharing:
-    """Trajectories that figures have asked for, kept until all that asked have seen them."""
+    """Trajectories that figures requested, kept until all of these figures have used them."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._left = most_bytes
@@ -37,9 +37,9 @@ class Sharing:
         self._guard = threading.RLock()  # a request may be deleted while another has it
 
     def asked(self, key: Hashable, size: int, begin: Begin) -> Begin:
-        """Return what gives the levels that `begin` gives, and count one request more.
+        """Return a function that yields the levels of `begin`, and count one more request.
 
-        The request counts until its levels are taken. One that is never begun, as that of a
+        The request counts until its levels are consumed. One that is never begun, such as that of a
         cancelled figure, counts until it is deleted.
 
         key: equal for equal trajectories
@@ -52,10 +52,10 @@ class Sharing:
     def seen(
         self, key: Hashable, size: int, begin: Begin, keep: Selection, ended: Callable[[], object]
     ) -> Iterator[Visible]:
-        """Give the levels: those that are kept, or new ones, which are kept if others ask."""
+        """Yield the kept levels, or new ones, which are kept if other requests are pending."""
         with self._guard:
             known = self._kept.get(key)
-            if known is None or keep == "final":  # predicted images are not among what is kept
+            if known is None or keep == "final":  # predicted images are not kept
                 ended()
             if keep == "final":
                 known = None
@@ -74,7 +74,7 @@ class Sharing:
             yield from begin(keep)
 
     def ended(self, key: Hashable) -> None:
-        """Count one request less, and drop a trajectory that nobody asks for any more."""
+        """Decrease the number of pending requests; drop the trajectory after the last one."""
         with self._guard:
             self._asking[key] -= 1
             if self._asking[key] <= 0:
@@ -83,7 +83,7 @@ class Sharing:
                 self._left += size
 
     def _noted(self, key: Hashable, size: int, begin: Begin, keep: Selection) -> Iterator[Visible]:
-        """Give the levels; keep them if they are taken to the end and still asked for."""
+        """Yield the levels; keep them if they are consumed to the end and still requested."""
         made, kept = _KeptTrajectory(), False
         try:
             yield from _picked(made.noted(begin("steps")), keep)
@@ -105,7 +105,7 @@ class _Request:
         self._ended = weakref.finalize(self, sharing.ended, key)
 
     def __call__(self, keep: Selection) -> Iterator[Visible]:
-        """Give the levels."""
+        """Yield the levels."""
         return self._seen(keep, self._ended)
 
 
@@ -137,13 +137,13 @@ class _KeptTrajectory:
         self._levels: list[tuple[int, list[_Lying]]] = []
 
     def noted(self, levels: Iterator[Visible]) -> Iterator[Visible]:
-        """The same levels, each kept as it passes."""
+        """Yield the levels unchanged, and keep each one."""
         for level, both in levels:
             self._levels.append((level, [_Lying.put(self._spool, each) for each in both]))
             yield level, both
 
     def levels(self) -> Iterator[Visible]:
-        """All that was kept, once more."""
+        """Yield all kept levels."""
         for level, both in self._levels:
             yield level, tuple(each.taken(self._spool) for each in both)
 

@@ -1,4 +1,4 @@
-"""What figures sample: which samples, and what is shown of each level. Needs no torch."""
+"""The samples that figures show, and the displayed images of each level. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Images = NDArray[np.float32]
 Shown = Literal["state", "mean", "final"]
-"""What a figure shows of a level: the state, its mean, or the image predicted from it."""
+"""Displayed images of a level: the states, their means, or the images predicted from them."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Paths:
 
 
 class LevelStream(Protocol):
-    """Samples on their way from the first level to 0, computed or recorded."""
+    """Samples at all levels from the first to 0, computed or recorded."""
 
     @property
     def first(self) -> int:
         """The level of the initial states."""
 
     def seen(self, show: Shown) -> Iterator[tuple[int, Images]]:
-        """Yield each level from the first to 0, and what is shown of it (N, C, H, W)."""
+        """Yield each level from the first to 0, with its displayed images (N, C, H, W)."""
 
     def ends(self) -> Iterator[Images | None]:
         """Yield None for each step but the last, and then the finished images (N, C, H, W)."""

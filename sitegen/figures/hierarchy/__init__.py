@@ -1,7 +1,7 @@
-"""The kind `hierarchy`: a tree that grows out of one flat state, and where it splits.
+"""The kind `hierarchy`: a tree that grows out of one flat state, and the levels at which it splits.
 
-What may be asked, and what the page shows of it, stands here and knows no torch; `sample` lets the
-tree grow, as `drawing` lays it out.
+The arguments and the view are here and need no torch; `sample` computes the tree, in the layout of
+`drawing`.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Hierarchy(ChosenSpec):
             yield "splits and samples: those of a recorded tree are known; leave them out"
 
     def describe(self, card: ModelCard) -> str:
-        """Say how the tree grows, and out of what."""
+        """Describe how the tree grows, and from which state."""
         assert self.leaves is not None
         *first, last = (str(2**depth) for depth in range(1, self.leaves.bit_length()))
         branches = f"{', '.join(first)} and then {last}" if first else last
@@ -136,7 +136,7 @@ class Hierarchy(ChosenSpec):
         return (sum(2 ** sum(split > level for split in splits) for level in left),)
 
     def pixels(self, card: ModelCard) -> int:
-        """Those of the canvases, over eight seconds of growing and some of rest."""
+        """Return the number of pixels of the canvases, over eight seconds of growth and a pause."""
         from sitegen.figures.hierarchy.drawing import Layout  # Pillow is not needed before
 
         grey, splits = (0, 0, 0), range(card.steps, card.steps - len(self.splits_of(card)), -1)
@@ -145,9 +145,9 @@ class Hierarchy(ChosenSpec):
         return frames * layout.size[0] * layout.size[1] * (2 if self.background == "both" else 1)
 
     def splits_of(self, card: ModelCard) -> tuple[int, ...]:
-        """The levels at which the tree of a model splits: those that it visits, and no two alike.
+        """Return the levels at which the tree of a model splits: distinct levels that it visits.
 
-        A level that is asked for and not visited gives way to the next one below, where there is.
+        A requested level that is not visited is replaced by the next lower one, if there is one.
         """
         if card.recording is not None:
             return card.recording.splits
@@ -161,15 +161,15 @@ class Hierarchy(ChosenSpec):
 
 
 def default_splits(levels: int, leaves: int = DEFAULT_LEAVES) -> tuple[int, ...]:
-    """The levels, flattest first, at which a tree splits to end in `leaves`: K, 2K/3, 4K/9, …
+    """Return the levels, flattest first, of the splits that end in `leaves`: K, 2K/3, 4K/9, …
 
     At K nothing is decided: the root is the flat state itself. Blur is spaced evenly in logarithms,
     so on MNIST (0.5 to 20 pixels) the next ones are at 6 and 2.5 pixels. At 2K/3 the children are
-    patches of light that lean one way or the other, and can still become different digits; at 4K/9
-    strokes begin to show, and the leaves differ in what is left. Splits at K/2 and K/4 come late:
-    shapes are settled by then, and the leaves of a branch hardly differ.
+    patches of light that lean one way or the other, and can still become different digits. At 4K/9
+    strokes begin to show, and the leaves differ in the remaining detail. Splits at K/2 and K/4 come
+    late: shapes are settled by then, and the leaves of a branch hardly differ.
 
-    Each split has a level of its own where there are as many levels as splits.
+    Each split has a level of its own if there are as many levels as splits.
     """
     splits = [levels]
     for done in range(1, leaves.bit_length() - 1):
@@ -214,10 +214,10 @@ def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
 
 
 def _arrow(parent: Node | None, node: Node, column: int) -> str:
-    """The way of the arrow that leads to a node, as a path of SVG; nothing leads to the root.
+    """Return the arrow that leads to a node, as an SVG path; no arrow leads to the root.
 
-    It bends as far as the `column` where the first of the node's generation begin, and goes
-    straight on to those that stand behind.
+    It bends until the `column` where the first nodes of the generation begin, and continues
+    straight to nodes further right.
     """
     if parent is None:
         return ""

@@ -1,12 +1,12 @@
 """The growing tree of a hierarchy: pictures that split in two, joined by curved arrows.
 
 Level by level, from the flattest to the sharpest, each node shows the picture of its branch as it
-forms. Before the branch splits two arrows grow out of it; its children appear where they end, and
-it keeps its last picture. So every level is seen in full on the way to each leaf. Pictures
-are enlarged by a whole number.
+forms. Before the branch splits, two arrows grow out of it. Its children appear at the ends of the
+arrows, and the node keeps its last picture. Every level is therefore visible on the path to each
+leaf. Pictures are enlarged by a whole number.
 
-Nodes are counted by depth and index: the root is (0, 0), and node (d, i) splits into the nodes
-(d + 1, 2i) and (d + 1, 2i + 1), in the order of the branches of `ihdm.process.noise.branching`.
+Nodes are counted by depth and index: the root is (0, 0), and node (d, i) splits into the nodes (d +
+1, 2i) and (d + 1, 2i + 1), in the order of the branches of `ihdm.process.noise.branching`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from sitegen.media.frames import Colour, Frame, enlarge
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything stands: a column for each generation, and two for the leaves.
+    """The layout of the tree: a column for each generation, and two for the leaves.
 
-    steps: how many the tree takes, K where every level is visited; a place on the way down is told
-        by how many steps are left, which is called its level here
+    steps: number of steps of the tree, K if every level is visited; the number of steps left is
+        called the level here
     splits: levels, falling, each from K to 1, at which every branch splits in two; 1 to 4 of them
     side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the arrows, 0 to 255 each
@@ -47,12 +47,12 @@ class Layout:
 
     @property
     def depth(self) -> int:
-        """How many splits lie between the root and a leaf."""
+        """Number of splits between the root and a leaf."""
         return len(self.splits)
 
     @property
     def leaves(self) -> int:
-        """How many leaves there are: 2^depth."""
+        """Number of leaves: 2^depth."""
         return int(2**self.depth)
 
     def generation(self, level: int) -> int:
@@ -60,7 +60,7 @@ class Layout:
         return sum(split > level for split in self.splits)
 
     def alive(self, level: int) -> int:
-        """How many distinct pictures there are at `level`: 1 down to the first split."""
+        """Return the number of distinct pictures at `level`: 1 down to the first split."""
         return int(2 ** self.generation(level))
 
     @cached_property
@@ -86,10 +86,10 @@ class Layout:
         return _even(height), _even(max(self.width, wanted))
 
     def place(self, depth: int, index: int) -> tuple[int, int]:
-        """Top and left edge of a node's picture in pixels, both even.
+        """Return the top and left edge of a node's picture in pixels, both even.
 
-        A parent stands halfway between its children, whose odd ones are the second column if they
-        are leaves.
+        A parent is halfway between its children. If the children are leaves, the odd ones form the
+        second column.
         """
         span = 2 ** (self.depth - depth)  # leaves below the node
         top = self._margin + (2 * index * span + span - 1) * self._pitch // 2
@@ -98,21 +98,21 @@ class Layout:
 
     @property
     def stroke(self) -> float:
-        """How thick arrows are, in pixels."""
+        """Width of arrows in pixels."""
         return max(2.0, self.picture / 44)
 
     @property
     def outline(self) -> Colour:
-        """The colour of the thin line around a picture, which tells dark ones from a dark page."""
+        """Colour of the thin line that separates dark pictures from a dark page."""
         red, green, blue = mix(self.background, self.ink, 48).tolist()
         return red, green, blue
 
     def grown(self, level: float) -> float:
-        """How much there is at `level` of the arrows out of the living branches, from 0 to 1.
+        """Return the visible fraction at `level` of the arrows out of the living branches, 0 to 1.
 
-        They grow while a branch goes down its last levels, and are whole at the very last one, so
-        that its children stand where they end from their first level on. A level between two whole
-        ones belongs to the lower, on the way to it.
+        Arrows grow during the last levels of a branch, and are complete at the very last one. The
+        children are therefore at the ends of the arrows from their first level on. A fractional
+        level belongs to the integer level below it, on the way to that level.
         """
         generation = self.generation(floor(level))
         if generation == self.depth:
@@ -134,7 +134,7 @@ class Layout:
 
     @cached_property
     def _pitch(self) -> int:
-        """From one leaf down to the next: between two of a column an arrow passes."""
+        """Vertical distance of adjacent leaves; an arrow fits between two leaves of a column."""
         return 4 * ceil((self.picture + max(12, 0.22 * self.picture)) / 8)
 
     @property
@@ -143,7 +143,7 @@ class Layout:
 
     @cached_property
     def _step(self) -> int:
-        """From one generation to the next: what the width leaves for it."""
+        """Horizontal distance of adjacent generations, computed from the width."""
         room = self.size[1] - 2 * self._margin - self._stagger - self.picture
         return room // self.depth // 2 * 2
 
@@ -158,11 +158,11 @@ def tree_frames(
 ) -> Iterator[Frame]:
     """Draw the tree as it grows: frames (H, W, 3) of `layout.size` for each of the levels K … 0.
 
-    Each has so many frames, and the first `held` more, in which arrows grow on.
+    A level has `frames_a_level` frames, and the first one `held` more, in which arrows grow on.
 
     `states` gives (level, pictures) for these levels in turn, with the distinct pictures alive
     there, uint8 (layout.alive(level), side, side, 3), as Branching and `reverse_process` order
-    them. Frames are new arrays; no picture is kept but on the canvas.
+    them. Frames are new arrays; pictures are kept only on the canvas.
     """
     canvas = np.full((*layout.size, 3), layout.background, np.uint8)
     drawn = (0, 0.0)
@@ -202,9 +202,9 @@ def _draw_forks(canvas: Frame, layout: Layout, depth: int, progress: float) -> N
 
 
 def _fork(layout: Layout, depth: int, progress: float) -> tuple[Ink, int]:
-    """The ink (h, w) of the two arrows out of a node of that depth, in the room up to its children.
+    """Return the ink (h, w) of the two arrows from a node of that depth to its children.
 
-    The second value says how far it reaches above the row of the node's middle.
+    The second value is the number of pixels by which it extends above the row of the node's middle.
     """
     top, left = layout.place(depth, 0)
     start = left + layout.picture + look.OUTLINE
@@ -228,7 +228,7 @@ Ink = NDArray[np.uint8]
 
 
 def overhang(stroke: float) -> int:
-    """How many pixels an arrow may reach beyond the line that it is drawn along."""
+    """Return the maximum number of pixels by which an arrow extends beyond its line."""
     return int(np.ceil(look.HALF_HEAD * stroke)) + 1
 
 
@@ -250,9 +250,9 @@ def draw_arrows(
 ) -> Ink:
     """Draw an arrow along each curve: smooth ink of `size` (h, w), 0 to 255.
 
-    stroke: how thick the line is, in pixels
-    progress: how far the arrows have come, from 0, nothing, to 1; the head goes in front, and they
-        grow side by side, so that the longest is the last to arrive
+    stroke: width of the line in pixels
+    progress: drawn fraction of the arrows, from 0 to 1, each with its head at the end; they grow at
+        equal speed, so that the longest is complete last
     """
     height, width = size
     image = Image.new("L", (width * look.SUPERSAMPLE, height * look.SUPERSAMPLE))
@@ -290,7 +290,7 @@ def _draw_arrow(draw: ImageDraw.ImageDraw, curve: Points, reach: float, stroke: 
 
 
 def _lengths(curve: Points) -> NDArray[np.float64]:
-    """How far each point of a curve is from its start, along it."""
+    """Return the distance of each point of a curve from its start, along the curve."""
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(curve, axis=0).T))])
 
 

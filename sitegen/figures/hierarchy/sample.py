@@ -56,7 +56,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
 
 def nodes(layout: Layout, visited: Sequence[int]) -> list[dict[str, Any]]:
-    """Where the pictures stand in the clip, in pixels, and the levels that each goes through."""
+    """Return the position of each picture in the clip, in pixels, and its range of levels."""
     spans = [layout.steps, *(split - 1 for split in layout.splits)], [*layout.splits, 0]
     found = []
     for depth, (first, last) in enumerate(zip(*spans, strict=True)):
@@ -78,16 +78,16 @@ def pace(steps: int, fps: float | None) -> tuple[int, float]:
 def _pictures(
     sampler: Sampler, spec: Hierarchy, splits: tuple[int, ...], noise_std: float | None
 ) -> Iterator[tuple[int, Frame]]:
-    """How many steps are left, K … 0, and the distinct pictures alive there."""
+    """Yield the number of steps left, K … 0, and the distinct pictures alive there."""
     trajectory = sampler.tree(spec.seed, splits, spec.samples, noise_std)
     for done, seen in enumerate(displayed(trajectory, spec.show)):
         yield sampler.card.steps - done, to_uint8(seen)
 
 
 class Replay:
-    """A stream of (level, uint8 pictures (N, H, W, 3)), kept once and shown so many `times`.
+    """A stream of (level, uint8 pictures (N, H, W, 3)), stored once and replayed `times` times.
 
-    What it keeps is gone after the last time, or with the object.
+    The stored pictures are deleted after the last replay, or with the object.
     """
 
     def __init__(self, source: Iterable[tuple[int, Frame]], times: int) -> None:
@@ -96,14 +96,14 @@ class Replay:
         self.spool = Spool()
 
     def kept(self) -> Iterator[None]:
-        """Take the stream, a level a turn. Raises PlatformError where there is no room for it."""
+        """Store the stream, one level per iteration. Raises PlatformError if storage runs out."""
         for level, pictures in self._source:
             place = self.spool.add(np.ascontiguousarray(pictures).data)
             self._index.append((level, pictures.shape, place))
             yield
 
     def again(self) -> Iterator[tuple[int, Frame]]:
-        """All that was kept; after the last time it is forgotten."""
+        """Yield all that was stored; it is deleted after the last replay."""
         for level, shape, place in self._index:
             yield level, np.frombuffer(self.spool.read(place), np.uint8).reshape(shape)
         self._left -= 1

@@ -1,6 +1,6 @@
-"""The kind `interpolation`: from one sample to another and back, beside DDPM and DDIM.
+"""The kind `interpolation`: from one sample to another and back, in rows with DDPM and DDIM.
 
-What may be asked, and what the page shows of it, stands here and knows no torch; `sample` makes it.
+The arguments and the view are here and need no torch; `sample` computes the paths.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sitegen.generative.card.recording import RecordingConfig
 from sitegen.media.manifest import Media
 
 FIRST = (0, 1)
-"""The samples that a path leads from and to, where none are chosen."""
+"""Default samples at the ends of a path."""
 
 Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 
@@ -82,12 +82,12 @@ class Interpolation(ComparedSpec):
 
     @property
     def unkeyed(self) -> frozenset[str]:
-        """From how many the samples were chosen, too."""
+        """Unkeyed fields, with `chosen_from`."""
         return super().unkeyed | {"chosen_from"}
 
     @property
     def choice(self) -> str:
-        """Say that the samples were chosen, and from how many; the first two are no choice."""
+        """Return a sentence that the samples were chosen; the first two do not count as chosen."""
         return choice(None if self.samples == FIRST else self.samples, self.chosen_from)
 
     @property
@@ -97,7 +97,7 @@ class Interpolation(ComparedSpec):
 
     @property
     def images(self) -> int:
-        """Every point of every row."""
+        """Number of points of all rows."""
         return self.points * len(self.pairs)
 
     def pixels(self, card: ModelCard) -> int:
@@ -115,7 +115,7 @@ class Interpolation(ComparedSpec):
         return points_faults(self, self.points, self.pairs, recording)
 
     def describe(self, card: ModelCard) -> str:
-        """Say what changes into what, in which panels."""
+        """Describe the samples at the ends, and the panels."""
         rows = len(self.pairs)
         many = f"{rows} samples change into others" if rows > 1 else "a sample changes into another"
         where = f"With {self.named(card)} {many} and back"
@@ -126,7 +126,7 @@ class Interpolation(ComparedSpec):
 
 
 def path_view(media: Media, page: str) -> Clip:
-    """The clip; where it goes there and back, the scrubber walks its points and tells them, too."""
+    """Return the clip's view; if it goes there and back, the scrubber shows its points."""
     noted, clip = media.record.parameters, clip_view(media, page)
     panels = tuple(str(each) for each in sequence(noted.get("panels")))
     points, hold = whole(noted, "points"), whole(noted, "hold")

@@ -28,7 +28,7 @@ from sitegen.sampling.trajectory import Paths
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """All points of all panels first, then the frames that show them in turn."""
+    """Compute all points of all panels first, then the frames that show them in turn."""
     spec = cast(Interpolation, figure.spec)
     card = models.sampler(spec.model).card
     ways = ways_down(models, spec, Paths(spec.seed, spec.pairs, spec.points), spec.ddim_steps)
@@ -68,7 +68,7 @@ def turns(points: int, hold: int) -> list[int]:
 
 
 def _strip(found: Mapping[str, Frame], spec: Interpolation, paper: Colour, ink: Colour) -> Frame:
-    """Some points of every path, evenly spaced, a row for each way to sample."""
+    """Return evenly spaced points of every path, a row for each sampling method."""
     chosen = even_levels(range(spec.points - 1, -1, -1), min(look.IN_A_STRIP, spec.points))
     rows = [
         (name, [images[start + point] for point in chosen])

@@ -1,6 +1,6 @@
 """The kind `process`: heat melts an image above, a model makes a new one below.
 
-What may be asked stands here and knows no torch; `sample` computes both rows, `drawing` draws them.
+The arguments are here and need no torch; `sample` computes both rows, `drawing` draws them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sitegen.generative.card.kinds import Ability
 
 
 def _in_site(name: str, info: ValidationInfo) -> str:
-    """Refuse what names no file in the folder of the site, which is pydantic's context."""
+    """Reject a name that is not a file in the folder of the site, which is pydantic's context."""
     root = (info.context or {}).get("root")
     if root is not None:
         SiteFolder(Path(root)).find(name)
@@ -73,7 +73,7 @@ class Process(ChosenSpec):
 
     @property
     def needs_example(self) -> bool:
-        """Without a picture of the author's."""
+        """Return whether the author named no picture."""
         return self.image is None
 
     def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
@@ -83,7 +83,7 @@ class Process(ChosenSpec):
             yield f"columns = {self.columns}: the model {self.model} has {levels} levels to show"
 
     def describe(self, card: ModelCard) -> str:
-        """Say what the two rows show."""
+        """Describe the two rows."""
         return (
             f"Two rows of {self.columns} pictures. The upper one, from left to right, is the "
             "forward process: heat dissipation, ∂u/∂t = Δu, blurs an image until it is flat. The "

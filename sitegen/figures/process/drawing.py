@@ -15,7 +15,7 @@ WIDE, NARROW = Sheet(*look.WIDTHS[0]), Sheet(*look.WIDTHS[1], narrow=True)
 
 
 def narrow_sheet(columns: int) -> Sheet | None:
-    """What so many columns are drawn on for narrow pages; none where they would be too small."""
+    """Return the sheet for narrow pages; None if the columns would be too small."""
     return NARROW if columns <= look.NARROW_MANY else None
 
 
@@ -71,7 +71,7 @@ def _heading(size: float) -> Markup:
 
 
 def _narrow_heading(size: float) -> Markup:
-    """The same in two lines."""
+    """The heading of a narrow sheet, in two lines."""
     lines = enumerate(look.FORWARD.replace(": ", ":\n").splitlines())
     tops = ((28 + look.SECOND_LINE * at, line) for at, line in lines)
     words = (_bold(look.LEFT, y, line, "start", size) for y, line in tops)
@@ -105,5 +105,5 @@ def _flow(width: float, upper: float, lower: float) -> Markup:
 
 
 def _level(level: int, told: Sequence[int]) -> str:
-    """The first column, and the last where there is room, say what the numbers are."""
+    """Return a column's label: "level 3" for the levels in `told`, "3" for others."""
     return f"level {level}" if level in told else str(level)

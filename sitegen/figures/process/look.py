@@ -8,7 +8,7 @@ LARGEST_TILE = 190.0
 TITLE, NARROW_TITLE, SMALL = 20.0, 20.0, 17.0
 """Sizes of texts."""
 MANY, NARROW_MANY = 8, 6
-"""Columns above which there is no room for words, or for a narrow sheet."""
+"""Maximum numbers of columns for all labels, and for a narrow sheet."""
 SECOND_LINE = 24.0
 """Height of the second line of a narrow sheet's heading."""
 UPPER_BAND, ROWS = 62.0, 96.0

@@ -1,4 +1,4 @@
-"""The process: heat melts a real image, and from where that ends a model makes a new one."""
+"""The process: heat melts a real image, and a model makes a new one from the result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sitegen.sampling.provider import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """Both rows; the inverse process starts from the flat image that the forward one leaves."""
+    """Return the job of both rows; the inverse process starts from the forward one's flat image."""
     spec = cast(Process, figure.spec)
     sampler = models.sampler(spec.model)
     card, device = sampler.card, sampler.model.device
@@ -67,9 +67,9 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 def read_image(file: Path, card: ModelCard, data: bytes) -> Tensor:
     """Return a picture as an image (1, C, H, W) float64 of a card's model, in [0, 1].
 
-    data: the content of `file`, which is read once, so that what is drawn is what was hashed
+    data: the content of `file`, read only once, so that the drawn data is the hashed data
 
-    A larger square is scaled down. Colour becomes grey where the model has none, and the other way
+    A larger square is scaled down. Colour becomes grey if the model has none, and the other way
     round. Raises RefusedError for a picture that cannot be read, is not a square or is too small.
     """
     pixels = read_picture(file, data=data)

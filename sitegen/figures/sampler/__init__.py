@@ -1,4 +1,4 @@
-"""The kind `sampler`: the model itself in the page, which draws for whoever presses a button."""
+"""The kind `sampler`: the model itself in the page, which samples when a button is pressed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
 
 MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
-"""What a visitor can be asked to fetch, and to wait for: some seconds a sample."""
+"""Limits of download size in bytes and computation per sample in GFLOP, which takes some seconds.
+"""
 
 
 def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
-    """Say, with the numbers, that no visitor would wait for a model; empty for a light one.
+    """Return a message that a model is too heavy for a page, with its size; else an empty string.
 
-    least: what stands before numbers that are but the least
+    least: prefix of numbers that are lower bounds
     """
     if size <= MOST_BYTES and gflop <= MOST_GFLOP:
         return ""
@@ -115,7 +116,7 @@ class PageSampler(ChosenSpec):
     def with_words(
         self, parameters: Mapping[str, Any], cards: Sequence[ModelCard]
     ) -> Mapping[str, Any]:
-        """Return the parameters with what each model draws and what its poster shows."""
+        """Return the parameters with the subject of each model and of its poster."""
         names = (self.display_name, *self.also)
         words = [
             {"subject": card.subject, "shows": counted(self.count, name, card.subject)}
@@ -128,7 +129,7 @@ class PageSampler(ChosenSpec):
         return {**parameters, "choices": choices}
 
     def describe(self, card: ModelCard) -> str:
-        """Say what the first poster shows."""
+        """Describe the first poster."""
         many = counted(self.count, self.display_name, card.subject, self.label)
         return f"{many}, drawn when this page was made"
 

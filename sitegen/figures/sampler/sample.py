@@ -1,4 +1,4 @@
-"""How a page gets a model: its files for the browser, and a poster that the real sampler draws."""
+"""Export of a model to a page: its files for the browser, and a poster of real samples."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class _Drawn:
             yield
 
     def files(self, ending: str) -> dict[str, Callable[[Path], MediaFile]]:
-        """What writes its files into a folder, by the names that a record gives them."""
+        """Return functions that write its files into a folder, by the names used in a record."""
         texts = {
             f"model{ending}": (f"{self.name}-model.json", self.exported.to_json().encode()),
             f"weights{ending}": (f"{self.name}-weights.bin", self.exported.data),

@@ -1,6 +1,6 @@
 """The kind `shared_initial_state`: many samples that begin from one flat state.
 
-What may be asked stands here and knows no torch; `sample` makes it.
+The arguments are here and need no torch; `sample` computes the figure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class SharedInitialState(Grid):
     needs: ClassVar[tuple[Ability, ...]] = ("fan",)
 
     def describe(self, card: ModelCard) -> str:
-        """Say how many samples grow out of the one state, and over how many steps."""
+        """Describe the number of samples, their initial state and the number of steps."""
         many = counted(self.count, self.display_name, card.subject, self.label)
         start = card.process.start(card, 1).removeprefix("a ")
         return f"{many} forming out of one and the same {start} over {steps(card)}"

@@ -1,4 +1,4 @@
-"""How samples are drawn that all begin from one flat state, in a grid."""
+"""Sampling of a grid whose samples all begin from one flat state."""
 
 from __future__ import annotations
 

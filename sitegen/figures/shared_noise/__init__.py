@@ -1,6 +1,6 @@
-"""The kind `shared_noise`: the same noises from different initial states.
+"""The kind `shared_noise`: identical noises from different initial states.
 
-What may be asked stands here and knows no torch; `sample` makes and measures it.
+The arguments are here and need no torch; `sample` computes and measures the figure.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WORDS = {
     "colour": "colour",
     "hue": "colours all around the colour circle",
 }
-"""What initial states differ in, in words."""
+"""Properties in which initial states differ, in words."""
 
 
 @validated(frozen=True, config=RULES)
@@ -65,24 +65,24 @@ class SharedNoise(ChosenSpec):
 
     @property
     def images(self) -> int:
-        """Every state with every noise."""
+        """Number of pairs of a state and a noise."""
         return self.count * self.rows
 
     def pixels(self, card: ModelCard) -> int:
-        """Those of the grid at every level."""
+        """Return the number of pixels of the grid at all levels."""
         return grid_pixels(card, self.count, self.rows)
 
     def varied(self, card: ModelCard) -> str:
-        """What the initial states differ in."""
+        """Return the property in which the initial states differ."""
         return self.vary or ("colour" if card.channels == 3 else "brightness")
 
     def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """Colour of a model that makes grey images."""
+        """Yield a message if colours should vary and the model makes grey images."""
         if self.vary in ("colour", "hue") and cards[0].channels == 1:
             yield f'vary = "{self.vary}": the model {self.model} makes grey images'
 
     def describe(self, card: ModelCard) -> str:
-        """Say what is shared, and what is not."""
+        """Describe the shared and the varied parts."""
         many = counted(self.count, self.display_name, card.subject, self.label)
         many = f"{self.rows} rows of {many}" if self.rows > 1 else many
         squares = "flat grey squares" if card.channels == 1 else "flat squares"

@@ -1,4 +1,4 @@
-"""The same noises from different initial states: what stays of an image, and what changes."""
+"""Samples of identical noises from different initial states, and measures of both effects."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
 
 def spread(prior: Prior, count: int, vary: str) -> list[int]:
-    """Where in the bank `count` states lie that differ as much as the prior does.
+    """Return the indices in the bank of `count` states that differ as much as the prior does.
 
-    They stand in order of their mean brightness, or of their mean colour along the axis on which
-    that differs most, each in the middle of an equal share of the bank. Where colours vary, each
-    is the one of its share whose brightness is the most usual, so that nothing else stands out.
-    Hues go around, see `around`. Raises ConfigError where the bank has fewer states.
+    They are in order of their mean brightness, or of their mean colour along its axis of largest
+    variation, each in the middle of an equal share of the bank. If colours vary, each is the state
+    of its share with the most typical brightness, so that only the colour differs. Hues follow a
+    circle, see `around`. Raises ConfigError if the bank has fewer states.
     """
     if count > len(prior):
         raise ConfigError(f"count = {count}: the prior of the model has only {len(prior)} states")
@@ -81,11 +81,11 @@ def spread(prior: Prior, count: int, vary: str) -> list[int]:
 
 
 def around(colours: NDArray[np.float64], count: int) -> list[int]:
-    """Which of the `colours` (N, 3) are nearest to `count` points around the colour circle.
+    """Return the indices of those `colours` (N, 3) nearest to `count` points of a colour circle.
 
-    The circle lies around the mean colour, as far from it as half of the colours are, and all of it
-    is as bright as they usually are. It begins at red and goes on to yellow, green and blue; no
-    colour is taken twice. So all are real flat colours of the data.
+    The centre of the circle is the mean colour, its radius the median distance of the colours from
+    it, and its brightness their median. It begins at red and continues to yellow, green and blue.
+    Each colour is used only once, so all results are real flat colours of the data.
     """
     brightness = colours.mean(1)
     hues = colours - brightness[:, None]
@@ -104,23 +104,23 @@ def around(colours: NDArray[np.float64], count: int) -> list[int]:
 
 
 def _noise(spec: SharedNoise, sampler: Sampler) -> Joined:
-    """The noise of a sample of the seed for each row, shared by all that stand in it."""
+    """Return the noise of one of the seed's samples per row, shared by all images of the row."""
     shape, device = sampler.card.shape, sampler.model.device
     rows = (shared(spec.seed, spec.count, shape, device, row) for row in spec.numbers)
     return Joined(tuple(rows))
 
 
 def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour, *, smooth: bool) -> Frame:
-    """The initial states above what became of them with each noise."""
+    """Return the initial states above the samples made from them with each noise."""
     rows = [("u_K", to_uint8(u_K))]
     rows += [("u_0", to_uint8(row)) for row in u_0.reshape(-1, *u_K.shape)]
     return strip([(name, list(pictures)) for name, pictures in rows], paper, ink, smooth=smooth)
 
 
 def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
-    """How much of u_K (N, C, H, W) and of the noises is in u_0 (rows · N, C, H, W), in numbers.
+    """Measure how much of u_K (N, C, H, W) and of the noises is in u_0 (rows · N, C, H, W).
 
-    Likeness is the correlation of two images whose mean colours have been taken off.
+    Likeness is the correlation of two images after subtracting their mean colours.
     """
     finals = u_0.reshape(-1, *u_K.shape).astype(np.float64)
     means, found = u_K.mean((2, 3), dtype=np.float64), finals.mean((3, 4))
@@ -140,7 +140,7 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
 
 
 def _table(means: NDArray[np.float64], found: NDArray[np.float64], vary: str) -> dict[str, Any]:
-    """The mean colours of initial states (N, C) and of what became of them (rows, N, C)."""
+    """Return the mean colours of initial states (N, C) and of their samples (rows, N, C)."""
     columns, ends = ["Initial state", "Finished images"], found.mean(0)
     if vary == "hue":
         names = ("red", "green", "blue")
@@ -163,6 +163,6 @@ def _slope(means: NDArray[np.float64], found: NDArray[np.float64]) -> float:
 
 
 def _likeness(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """The correlation of two images without their means; 0 where one of them is flat."""
+    """Return the correlation of two images without their means; 0 if one of them is flat."""
     sizes = float(np.linalg.norm(one) * np.linalg.norm(other))
     return float((one * other).sum() / sizes) if sizes > 0 else 0.0

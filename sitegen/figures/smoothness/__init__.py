@@ -1,7 +1,7 @@
 """The kind `smoothness`: how even interpolations are, measured and drawn.
 
-What may be asked stands here and knows no torch; `sample` makes the paths, `measure` and `drawing`
-see arrays alone.
+The arguments are here and need no torch; `sample` makes the paths, `measure` and `drawing` use only
+arrays.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Smoothness(ComparedSpec):
 
     @property
     def images(self) -> int:
-        """Every point of every pair."""
+        """Number of points of all pairs."""
         return self.points * self.pairs
 
     @classmethod
@@ -62,7 +62,7 @@ class Smoothness(ComparedSpec):
         return points_faults(self, self.points, pairs, recording)
 
     def describe(self, card: ModelCard) -> str:
-        """Say what is drawn."""
+        """Describe the plotted quantities."""
         others = " and with its DDPM and DDIM baselines" if self.ddpm else ""
         return (
             f"How even interpolations between {self.pairs} pairs of samples are, with "

@@ -36,12 +36,12 @@ def smoothness_drawing(found: Mapping[str, Evenness], sheet: Sheet = CHART) -> D
 
 
 def smoothness_results(found: Mapping[str, Evenness]) -> dict[str, Any]:
-    """What was measured, whichever way it falls, in a sentence and two tables."""
+    """Return the measurements as a sentence and two tables, whichever method they favour."""
     return {"summary": summary(found), "tables": [_medians(found), _shapes(found)]}
 
 
 def summary(found: Mapping[str, Evenness]) -> str:
-    """Both measures with their intervals, and what follows from the paired differences."""
+    """Return both measures with their intervals, and conclusions from paired differences."""
     pairs, steps = found[_own(found)].steps.shape
     sentences = [
         f"In these {pairs} pairs, of {steps + 1} images each, the largest step over the mean step "
@@ -60,9 +60,9 @@ def _medians_of(found: Mapping[str, Evenness], measure: str) -> str:
 
 
 def _verdict(found: Mapping[str, Evenness], measure: str, words: tuple[str, str]) -> Iterator[str]:
-    """What the differences of the model and the others say, in one sentence if there are any.
+    """Yield one sentence on the differences of the model and the others, if there are any.
 
-    `words` are for what is smaller and for what is larger.
+    `words` are for smaller and for larger values.
     """
     smaller, larger = words
     parts: dict[str, list[str]] = {}

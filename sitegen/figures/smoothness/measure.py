@@ -1,15 +1,15 @@
-"""How even a path of images is, and how sure that can be said of a few paths.
+"""Measures of how even a path of images is, with their uncertainty for a few paths.
 
 A path of n images has n − 1 steps, each as large as the root mean square difference of the pixels
-of two neighbours. Its peak is the largest step over the mean step, 1 where all steps are equal. Its
+of two neighbours. Its peak is the largest step over the mean step, 1 if all steps are equal. Its
 tortuosity is the sum of the steps over the distance of the ends, 1 for a straight line. The
 perceptual path length of Karras et al. 2019 is the same idea for infinitely small steps.
 
-A straight blend of two images has 1 and 1 and shows nothing but two ghosts, so neither number says
-whether what lies between the ends are good images.
+A straight blend of two images scores 1 in both and shows nothing but two ghosts. Neither number
+therefore says whether the images between the ends are good.
 
-Intervals are of the percentile bootstrap over paths (Efron and Tibshirani 1993, ch. 13): of the
-medians of resampled paths the middle 95 % are told. Differences are taken within each pair first.
+Intervals are of the percentile bootstrap over paths (Efron and Tibshirani 1993, ch. 13): the middle
+95 % of the medians of resampled paths. Differences are taken within each pair first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Evenness:
-    """What is measured of each path: `peak` and `tortuosity` (paths,), `steps` (paths, n − 1)."""
+    """Measurements of each path: `peak` and `tortuosity` (paths,), `steps` (paths, n − 1)."""
 
     peak: Floats
     tortuosity: Floats
@@ -75,5 +75,5 @@ def _rms(differences: Floats) -> Floats:
 
 
 def _nonzero(values: Floats) -> Floats:
-    """The same with 0 as the smallest number that can be divided by."""
+    """Return the values with a lower limit that is safe to divide by."""
     return np.maximum(values, 1e-12)

@@ -1,4 +1,4 @@
-"""Smoothness: how even the interpolations of a model are, beside those of a DDPM and a DDIM."""
+"""Smoothness: how even the interpolations of a model are, compared with DDPM and DDIM."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The kind `spectra`: power over frequency along the generation.
 
-What may be asked stands here and knows no torch; `sample` measures, `drawing` sees numbers.
+The arguments are here and need no torch; `sample` measures, `drawing` uses only numbers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Spectra(ComparedSpec):
     sampling_noise_std: NoiseStd = None
 
     def describe(self, card: ModelCard) -> str:
-        """Say what is drawn over what."""
+        """Describe the plotted quantities and their axes."""
         other = f", those of the DDPM {self.ddpm}, dashed," if self.ddpm else ""
         floor = (
             ", and, dotted, the sampling noise δ²"

@@ -23,12 +23,12 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class Curves:
-    """All that is drawn: powers by ring, in the order of the generation.
+    """Data of the plot: powers by ring, in the order of the generation.
 
     frequencies: of the rings, in cycles an image; ring 0, the images' mean, is not drawn
-    data: of the data, None where it is not known
-    floor: δ², what the sampling noise adds to every ring of a state; 0 where it is not shown
-    name: what the method of `heat` is called
+    data: of the data, None if it is unknown
+    floor: δ², the power that sampling noise adds to every ring of a state; 0 if it is not shown
+    name: label of the method of `heat`
     """
 
     frequencies: Sequence[float]
@@ -54,7 +54,7 @@ def spectra_drawing(curves: Curves, sheet: Sheet = CHART) -> Drawing:
 
 
 def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
-    """The numbers as results: what they show in a sentence, and the power at some frequencies."""
+    """Return the numbers as results: a sentence, and the power at some frequencies."""
     last = curves.frequencies[-1]
     told = [*(f for f in look.TOLD if f < last), last]
     rings = [curves.frequencies.index(f) for f in told]

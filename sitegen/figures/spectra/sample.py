@@ -1,8 +1,8 @@
 """Spectra: how the states of a generation fill in, or come out of noise, frequency by frequency.
 
-A state of IHDM is measured as it is. A state of a DDPM, x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε, is divided
-by √ᾱ_k first, so that the image in it keeps its contrast and the noise sinks: over all frequencies
-alike from a floor of (1 − ᾱ_k)/ᾱ_k. Both are in [0, 1] pixel units, unclipped.
+A state of IHDM is measured without scaling. A state of a DDPM, x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε, is
+divided by √ᾱ_k first, so that the image in it keeps its contrast. The noise then sinks over all
+frequencies alike, from a floor of (1 − ᾱ_k)/ᾱ_k. Both are in [0, 1] pixel units, unclipped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Powers = dict[int, list[float]]
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """The spectra of a model's states, of a DDPM's, and of the data where they are known."""
+    """Return the job of the spectra of a model, of a DDPM, and of the data if they are known."""
     spec = cast(Spectra, figure.spec)
     sampler = models.sampler(spec.model)
     baseline = models.sampler(spec.ddpm) if spec.ddpm else None
@@ -78,10 +78,10 @@ def _watch(
 
 
 def _sinking(baseline: Sampler, powers: Powers, count: int) -> list[Spectrum]:
-    """Some levels of a DDPM whose floors of noise are evenly spaced, the highest first.
+    """Return levels of a DDPM whose floors of noise are evenly spaced, the highest first.
 
-    They begin where the noise is some times what the finished images have in any ring, for above
-    that there is nothing but noise to be seen; the last is the finished images themselves.
+    They begin where the noise is three times the finished images' largest power of a ring, because
+    only noise is visible above that. The last level is the finished images themselves.
     """
     import torch
 

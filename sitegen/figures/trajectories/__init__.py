@@ -1,6 +1,6 @@
 """The kind `trajectories`: independent samples in a grid, from flat to sharp.
 
-What may be asked stands here and knows no torch; `sample` makes it.
+The arguments are here and need no torch; `sample` computes the figure.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Trajectories(Grid):
     example: ClassVar[str] = '"NAME", count=36'
 
     def describe(self, card: ModelCard) -> str:
-        """Say how many samples form, out of what, and over how many steps."""
+        """Describe the number of samples, their initial states and the number of steps."""
         many = counted(self.count, self.display_name, card.subject, self.label)
         return f"{many} forming out of {card.process.start(card, self.count)} over {steps(card)}"
 

@@ -1,4 +1,4 @@
-"""How independent samples are drawn, in a grid."""
+"""Sampling of a grid of independent samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sitegen.sampling.provider import ModelProvider
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """Samples that have nothing in common."""
+    """Return the job of independent samples."""
     spec = cast(Trajectories, figure.spec)
     sampler = models.sampler(spec.model)
     card = sampler.card

@@ -1,4 +1,4 @@
 """The mathematics: heat, noise, the model, and the reverse processes of IHDM, DDPM and DDIM.
 
-They know cards and networks, and no file.
+These modules use cards and networks, but no files.
 """

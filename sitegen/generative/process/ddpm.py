@@ -24,22 +24,22 @@ from sitegen.generative.process.model import CardModel
 from sitegen.generative.process.noise import Purpose, Shape, normal
 
 LARGEST_BETA = 0.999
-"""Where the cosine schedule stops, so that its last step is not a division by 0."""
+"""Upper limit of β in the cosine schedule, which keeps the last step from dividing by 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class DiffusionSchedule:
-    """How much noise each level has; `betas` (K,) float64 are β of the levels 1 … K."""
+    """The noise schedule: `betas` (K,) float64 are β of the levels 1 … K."""
 
     betas: Tensor
 
     @classmethod
     def of(cls, card: ModelCard) -> DiffusionSchedule:
-        """The schedule of a card. Raises ConfigError for a model that is no DDPM.
+        """Return the schedule of a card. Raises ConfigError if the model is not a DDPM.
 
-        "linear": β in equal steps (Ho et al. 2020). "cosine": ᾱ_k = f(k/K) / f(0), f(t) =
-        cos²(π/2 (t + 0.008) / 1.008), β at most 0.999 (Nichol and Dhariwal 2021, eq. 17;
-        "squaredcos_cap_v2" of diffusers).
+        "linear": β in equal steps (Ho et al. 2020). "cosine": ᾱ_k = f(k/K) / f(0), f(t) = cos²(π/2
+        (t + 0.008) / 1.008), β at most 0.999 (Nichol and Dhariwal 2021, eq. 17; "squaredcos_cap_v2"
+        of diffusers).
         """
         config, levels = diffusion_of(card), card.levels
         if config.beta_start is not None and config.beta_end is not None:
@@ -61,7 +61,7 @@ class DiffusionSchedule:
         return kept * images + added * noise
 
     def velocity(self, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
-        """The v of what `diffuse` gives for the same arguments."""
+        """Return the v of the states that `diffuse` returns for these arguments."""
         kept, added = self.shares(levels, images)
         return kept * noise - added * images
 
@@ -72,7 +72,7 @@ class DiffusionSchedule:
 
 
 def diffusion_of(card: ModelCard) -> DiffusionConfig:
-    """The `[diffusion]` of a card. Raises ConfigError for a model that is no DDPM."""
+    """Return the `[diffusion]` table of a card. Raises ConfigError if the model is not a DDPM."""
     if card.diffusion is None:
         raise ConfigError(f'a card of kind "{card.kind}" has no [diffusion]; a DDPM is needed')
     return card.diffusion
@@ -87,15 +87,16 @@ class DiffusionModel(CardModel):
 
     @property
     def predicts_velocity(self) -> bool:
-        """Whether its network answers v in place of ε."""
+        """Return whether the network predicts v instead of ε."""
         return diffusion_of(self.card).prediction_type == "v_prediction"
 
     def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
-        """ε in x_k.
+        """Return ε in x_k.
 
         `x` (N, C, H, W) float32, images in [-1, 1] with their noise; `level` k from 1 to K, an int
-        or integers (N,); the network is given the timestep k − 1, in units of K / 1000 levels where
-        the card says `rescale_timesteps`. Returns (N, C, H, W) float32.
+        or integers (N,). The network gets the timestep k − 1, in units of K / 1000 levels if the
+        card sets `rescale_timesteps`. Returns (N, C, H, W) float32.
+
         Raises ValueError for states of another shape or type, and for levels outside of 1 … K.
         """
         answer = self.answer(x, level)
@@ -105,7 +106,7 @@ class DiffusionModel(CardModel):
         return kept * answer + added * x
 
     def answer(self, x: Tensor, level: int | Tensor) -> Tensor:
-        """What the network itself says of x_k, ε or v; all else as in `forward`."""
+        """Return the network's raw output for x_k, ε or v; arguments are those of `forward`."""
         timesteps = self.levels_of(x, level) - 1
         if diffusion_of(self.card).rescale_timesteps:
             timesteps = timesteps * (1000 / self.card.levels)
@@ -113,7 +114,7 @@ class DiffusionModel(CardModel):
 
 
 def to_pixels(x: Tensor) -> Tensor:
-    """From [-1, 1] to [0, 1]; nothing is clipped."""
+    """Map images from [-1, 1] to [0, 1] without clipping."""
     return (x + 1) / 2
 
 

@@ -5,12 +5,14 @@
 - DDIM (Song et al. 2021, eq. 12 and 16), from level k to any lower level j:
   mean = √ᾱ_j x̂_0 + √(1 − ᾱ_j − σ²) ε with σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j).
 
-The model predicts ε, and x̂_0 = (x_k − √(1 − ᾱ_k) ε) / √ᾱ_k is clipped to [-1, 1] where the card
-says `clip_sample` (`ddpm.py`). Both are diffusers' schedulers step by step, with ᾱ in float64 where
-those have float32. Their DDIM starts at a timestep below the last one unless told
-(`timestep_spacing="leading"`); ours always starts at level K, as with "trailing". Where the number
-of steps does not divide K, each of ours goes to the level that the next one starts from; theirs go
-⌊K / steps⌋ down, which may miss it.
+The model predicts ε, and x̂_0 = (x_k − √(1 − ᾱ_k) ε) / √ᾱ_k is clipped to [-1, 1] if the card sets
+`clip_sample` (`ddpm.py`). Both follow the schedulers of diffusers step by step, with ᾱ in float64
+instead of float32.
+
+Two details of DDIM differ from diffusers. Its default (`timestep_spacing="leading"`) starts at a
+timestep below the last one; this module always starts at level K, as with "trailing". If the number
+of steps does not divide K, each step here ends at the level from which the next one starts; in
+diffusers a step goes ⌊K / steps⌋ levels down, which may miss that level.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ SMALLEST_VARIANCE = 1e-20
 
 @dataclass(frozen=True)
 class Diffusion(GenerativeProcess):
-    """What DDPM and DDIM have in common. `clip` is the card's unless given."""
+    """Base class of DDPM and DDIM. `clip` defaults to the card's setting."""
 
     clip: bool | None = None
 
@@ -94,7 +96,7 @@ class Diffusion(GenerativeProcess):
 
 @dataclass(frozen=True)
 class Ancestral(Diffusion):
-    """Ancestral sampling. `variance` is "fixed_small" or "fixed_large", the card's unless given."""
+    """Ancestral sampling. `variance` is "fixed_small" or "fixed_large", by default the card's."""
 
     variance: str | None = None
 
@@ -119,7 +121,7 @@ class Implicit(Diffusion):
 
     @property
     def random(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn."""
+        """Return whether noise is drawn."""
         return self.eta > 0
 
     @property
@@ -147,14 +149,15 @@ def ddpm_process(
     clip: bool | None = None,
     part: Part = WHOLE,
 ) -> Iterator[Step]:
-    """Go down from `x_K` (N, C, H, W) at level K by ancestral sampling; yield a step for each level
-    that the card visits below it: K of them unless it says otherwise.
+    """Run ancestral sampling from `x_K` (N, C, H, W) at level K; yield a step per visited level.
 
-    A step from k to j is that of a chain with β = 1 − ᾱ_k/ᾱ_j there (Nichol and Dhariwal 2021,
-    section 4). `noise` is called as in `reverse_process`, for levels K … 1, and may split states as
-    there; it is not used at the last step, whose state is its mean. `variance` ("fixed_small" or
-    "fixed_large") and `clip` are the card's unless given; `part` is as there. Raises as `run` does,
-    and ValueError for words that do not fit.
+    The card selects the levels below K that are visited: all K of them by default. A step from k to
+    j is that of a chain with β = 1 − ᾱ_k/ᾱ_j there (Nichol and Dhariwal 2021, section 4).
+
+    `noise` is called as in `reverse_process`, for levels K … 1, and may also split states. It is
+    not used at the last step, whose state is its mean. `variance` ("fixed_small" or "fixed_large")
+    and `clip` default to the card's; `part` is that of `reverse_process`. Raises as `run` does, and
+    ValueError for invalid words.
     """
     diffusion_of(model.card)
     if variance not in (None, "fixed_small", "fixed_large"):
@@ -172,11 +175,11 @@ def ddim_process(
     clip: bool | None = None,
     part: Part = WHOLE,
 ) -> Iterator[Step]:
-    """Go down from `x_K` (N, C, H, W) at level K in `steps` steps, 1 … K, and yield them.
+    """Run DDIM from `x_K` (N, C, H, W) at level K in `steps` steps, 1 … K, and yield them.
 
     The levels are those of `ddim_levels`. `eta` is 0 for the deterministic process, 1 for one as
-    random as DDPM; above 0, `noise` is called with the level that a step leaves. `clip` is the
-    card's unless given, and `part` as there. Raises as `ddpm_process` does.
+    random as DDPM; above 0, `noise` is called with the level that a step leaves. `clip` defaults to
+    the card's, and `part` is that of `reverse_process`. Raises as `ddpm_process` does.
     """
     diffusion_of(model.card)
     if not 0 <= eta <= 1 or (eta > 0 and noise is None):

@@ -1,20 +1,20 @@
 """The reverse of heat dissipation (Rissanen et al. 2023).
 
-The model gives the mean of u_{k−1}; δ is the noise. One that predicts û_0 may jump, to the mean
-A_j û_0 of u_j at any lower level j. Noise of δ alone loses what û_0, a mean, does not vary by; a δ
-above σ makes up for it, too little where levels are coarse or left out, too much where they are
-fine. Where the variance V_k of u_0 given u_k was estimated from images, the noise of each cosine
-has the variance δ² + A_j² V_k with δ = σ, as u_j has: the optimal reverse variance of Bao et al.
-2022 ("Analytic-DPM"), by frequency. In colour it is a covariance of the channels: what is not known
-of an image is mostly known to be of one hue.
+The model gives the mean of u_{k−1}; δ is the noise. A model that predicts û_0 may jump, to the mean
+A_j û_0 of u_j at any lower level j. Since û_0 is a mean, noise of δ alone loses the variation
+around it. A δ above σ compensates for this: too little where levels are coarse or skipped, too much
+where they are fine. If the variance V_k of u_0 given u_k was estimated from images, the noise of
+each cosine has the variance δ² + A_j² V_k with δ = σ, which is the variance of u_j. This is the
+optimal reverse variance of Bao et al. 2022 ("Analytic-DPM"), by frequency. For colour images it is
+a covariance of the channels, because the unknown part of an image is mostly of one hue.
 
-As published the noises of u_k and u_j are independent. The same network serves any other joint law
-with the same u_k, as that of a DDIM does: where the noise is added on the way, the forward process
-is a Markov chain (Hoogeboom and Salimans 2023, "Blurring Diffusion Models"), and what u_k is away
-from A_k u_0 stays, by the factor ρ = A_k / A_j of each cosine. Then the mean is
-A_j û_0 + ρ (u_k − A_k û_0) and the variance δ² (1 − ρ²) + (A_j − ρ A_k)² V_k. As levels get finer
-that tends to the exact reverse of the chain, whatever u_0 may be, since V_k, for which it is taken
-as Gaussian, counts less and less. u_0 is without noise, so ρ = 0 in the last step.
+As published, the noises of u_k and u_j are independent. The same network serves any other joint law
+with the same u_k, as in DDIM. If the noise is added along the way, the forward process is a Markov
+chain (Hoogeboom and Salimans 2023, "Blurring Diffusion Models"). The difference of u_k from
+A_k u_0 then remains, scaled by the factor ρ = A_k / A_j of each cosine. Then the mean is
+A_j û_0 + ρ (u_k − A_k û_0) and the variance δ² (1 − ρ²) + (A_j − ρ A_k)² V_k. As levels get finer,
+this tends to the exact reverse of the chain for any u_0: the Gaussian approximation behind V_k
+counts less and less. u_0 has no noise, so ρ = 0 in the last step.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ from sitegen.generative.process.protocol import (
 class Denoiser(Protocol):
     """A model as its process calls it: (u_k, level k) → the mean of u_{k−1}, or a DDPM's ε.
 
-    Where its card visits fewer levels, it is called with the level j that follows, for its mean.
+    If its card skips levels, it is called with the next visited level j as well, for the mean of
+    u_j.
     """
 
     @property
@@ -60,7 +61,7 @@ class Denoiser(Protocol):
 
 @runtime_checkable
 class KnowsVariance(Protocol):
-    """A model that says how noisy the next state is."""
+    """A model that provides the noise of the next state."""
 
     def noise_std(self, level: int, below: int, delta: float, /) -> float | Tensor:
         """A number, or one for each cosine (C, H, W), or a matrix for each (C, C, H, W)."""
@@ -131,13 +132,14 @@ def reverse_process(
     begin: int | None = None,
     part: Part = WHOLE,
 ) -> Iterator[Step]:
-    """Go down from `u_K` (N, C, H, W) at level K, and yield a step for each level that the card
-    visits below it, the last at level 0: K of them unless it says otherwise. With `begin`, one of
-    the levels that are visited, the states are of that level instead.
+    """Run the reverse process from `u_K` (N, C, H, W) at level K; yield a step per visited level.
 
-    `noise(level)` is called for the levels that are left as `run` says. `sampling_noise_std` is δ,
-    the card's if not given; a model that knows more noise than that adds it. `part` selects some
-    of the steps. Raises as `run` does.
+    The card selects the levels below K that are visited, all K of them by default; the last is 0.
+    With `begin`, one of the visited levels, the given states are of that level instead.
+
+    `noise(level)` is called for the levels that steps leave, as `run` documents.
+    `sampling_noise_std` is δ and defaults to the card's; a model with an estimated variance adds
+    it. `part` selects some of the steps. Raises as `run` does.
     """
     process = HeatDissipation(model, noise_std=sampling_noise_std, begin=begin)
     return run(process, u_K, noise, part)

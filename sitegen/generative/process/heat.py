@@ -32,7 +32,7 @@ def cosine_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def dct2(images: Tensor) -> Tensor:
-    """Orthonormal two-dimensional DCT-II over the last two axes of (…, H, W)."""
+    """Return the orthonormal two-dimensional DCT-II over the last two axes of (…, H, W)."""
     rows = cosine_basis(images.shape[-2], images.dtype, images.device)
     columns = cosine_basis(images.shape[-1], images.dtype, images.device)
     return rows @ images @ columns.T
@@ -53,14 +53,14 @@ def laplacian_eigenvalues(height: int, width: int) -> Tensor:
 
 
 def attenuation(sigma_b: Tensor, height: int, width: int) -> Tensor:
-    """What is left, exp(Λt), float64 (N, H, W), of each cosine after a blur of σ_B (N,) pixels."""
+    """Return each cosine's factor exp(Λt), float64 (N, H, W), after a blur of σ_B (N,) pixels."""
     time = sigma_b.to(torch.float64) ** 2 / 2
     eigenvalues = laplacian_eigenvalues(height, width).to(sigma_b.device)
     return torch.exp(-eigenvalues * time[:, None, None])
 
 
 def retained(sigma_k: float, sigma_j: float, size: int) -> Tensor:
-    """What is left, float64 (H, W), of each cosine of level j at the blurrier level k: A_k / A_j.
+    """Return the factor A_k / A_j, float64 (H, W), of each cosine from level j to blurrier level k.
 
     Blurs are in pixels of images of `size` a side, with `sigma_k` the larger.
     """
@@ -86,9 +86,9 @@ def dissipate(images: Tensor, sigma_b: float | Tensor) -> Tensor:
 class Statistics:
     """Mean and variance (C, H, W) of the training images' cosine coefficients.
 
-    `residual` (K, rings) is known where it was estimated: the share of the variance R_k, of what a
-    linear estimate leaves unknown of a sharp image, that the model leaves, for the levels 1 … K.
-    Of images in colour it is (K, rings, C, C), the covariance of the channels in units of √R_k.
+    `residual` (K, rings) is set if it was estimated, for the levels 1 … K. A linear estimate leaves
+    a variance R_k of the sharp image unknown; `residual` is the share of it that the model leaves.
+    For images in colour it is (K, rings, C, C), the covariance of the channels in units of √R_k.
     """
 
     mean: Tensor
@@ -119,7 +119,7 @@ def ring_of(size: int) -> Tensor:
 
 
 def rings(size: int) -> int:
-    """How many rings there are for images of `size` pixels a side."""
+    """Return the number of rings for images of `size` pixels a side."""
     return int(ring_of(size).max()) + 1
 
 
@@ -137,9 +137,9 @@ def ring_means(power: Tensor) -> Tensor:
 
 
 def channel_factor(covariance: Tensor) -> Tensor:
-    """The lower triangular L (C, C, H, W) with L Lᵀ the `covariance` (C, C, H, W) of each cosine.
+    """Return the lower triangular L (C, C, H, W) with L Lᵀ = `covariance` (C, C, H, W) per cosine.
 
-    Computed in float64. Raises torch.linalg.LinAlgError for what is no covariance.
+    Computed in float64. Raises torch.linalg.LinAlgError if `covariance` is not a covariance.
     """
     matrices = covariance.double().permute(2, 3, 0, 1)
     factor: Tensor = torch.linalg.cholesky(matrices)

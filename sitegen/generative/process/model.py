@@ -1,22 +1,24 @@
-"""A trained model as one callable, (u_k, level k) → the mean of u_{k−1}, and what it runs on.
+"""A trained model as one callable, (u_k, level k) → the mean of u_{k−1}, and the engine it runs on.
 
 Two parameterizations of the network's answer:
 
 - "difference", as published: mean = u + f(u, k).
-- "preconditioned": what is linear is done in closed form, the network does the rest. In the
-  cosine basis let m and S be mean and variance of the data's coefficients, A_k what level k leaves
-  of them and σ the training noise. The linear estimate of the sharp image is
-  x̂_0 = m + G_k (u_k − A_k m) with G_k = A_k S / (A_k² S + σ²), and leaves the variance
-  R_k = S σ² / (A_k² S + σ²) unknown. The network sees x̂_0 standardised and answers r; then
-  û_0 = x̂_0 + √R_k r coefficient by coefficient and mean = A_{k−1} û_0, exact because the heat
-  equation is linear. It is the preconditioning of Karras et al. 2022 with one factor a frequency.
-  A model may be a cascade: bands of levels, each with a network that sees and answers the lowest
-  cosines alone, as an image of fewer pixels or as they are (`cosines.py`). And since û_0 is
-  known, it may jump: the mean of u_j is A_j û_0 for any level j < k.
-  With a guidance w, sampling takes û_0 = x̂_0 + (1 + w) √R_k r: away from a worse model's answer, as
-  in Karras et al. 2024 ("Guiding a Diffusion Model with a Bad Version of Itself"), where the worse
-  model is the linear estimate. It costs nothing, and restores what a small network smooths away.
-  Below 0 it takes back what a network adds too much for images that it has not learned from.
+- "preconditioned": the linear part is computed in closed form, the network does the rest. In the
+  cosine basis let m and S be mean and variance of the data's coefficients, A_k the factor of level
+  k and σ the training noise. The linear estimate of the sharp image is x̂_0 = m + G_k (u_k − A_k m)
+  with G_k = A_k S / (A_k² S + σ²), and leaves the variance R_k = S σ² / (A_k² S + σ²) unknown. The
+  network gets x̂_0 standardised and answers r; then û_0 = x̂_0 + √R_k r coefficient by coefficient
+  and mean = A_{k−1} û_0, exact because the heat equation is linear. It is the preconditioning of
+  Karras et al. 2022 with one factor a frequency.
+
+A preconditioned model may be a cascade: bands of levels, each with a network that gets and predicts
+only the lowest cosines, as a smaller image or as coefficients (`cosines.py`). Since û_0 is known,
+the model may jump: the mean of u_j is A_j û_0 for any level j < k.
+
+With a guidance w, sampling takes û_0 = x̂_0 + (1 + w) √R_k r: away from a worse model's answer, as
+in Karras et al. 2024 ("Guiding a Diffusion Model with a Bad Version of Itself"), where the worse
+model is the linear estimate. It costs no time, and restores detail that a small network smooths
+away. A w below 0 reduces detail that a network wrongly adds to images unlike its training data.
 """
 
 from __future__ import annotations
@@ -42,17 +44,17 @@ from sitegen.generative.process.heat import (
 )
 
 SMALLEST_VARIANCE = 1e-12
-"""Of noise that is drawn: where all is kept, a covariance still has a root."""
+"""Smallest variance of drawn noise; it keeps a covariance positive definite at a factor of 1."""
 Engine = Callable[[Tensor, Tensor], Tensor]
 """Evaluates a network: (N, C, side, side), levels (N,) → (N, C, side, side), all float32."""
 
 
 class CardModel(nn.Module):
-    """Networks with their card, one a band of levels: what every kind of model has.
+    """Base class of all models: networks with their card, one per band of levels.
 
-    `precision` says what U-Nets compute in, and in training MLPs as well; states and the arithmetic
-    around networks stay float32.
-    `engines` evaluate U-Nets in torch's place, by band; there are none unless they are chosen.
+    `precision` is the number format of U-Nets, and in training of MLPs as well; states and the
+    arithmetic around networks stay float32. `engines` evaluate U-Nets in place of torch, by band;
+    there are none unless they are chosen.
     """
 
     def __init__(
@@ -78,16 +80,16 @@ class CardModel(nn.Module):
 
     @property
     def statistics(self) -> Statistics | None:
-        """Of a preconditioned model, where its weights lie."""
+        """Statistics of a preconditioned model, on the device of its weights; else None."""
         return None
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """The device of the weights."""
         return next(self.networks.parameters()).device
 
     def levels_of(self, states: Tensor, level: int | Tensor) -> Tensor:
-        """`level` as a tensor (1,) or (N,), once it and `states` (N, C, H, W) are what they must.
+        """Return `level` as a tensor (1,) or (N,), after checking it and `states` (N, C, H, W).
 
         Raises ValueError for states of another shape or type, and levels outside of 1 … K.
         """
@@ -110,12 +112,12 @@ class CardModel(nn.Module):
         return levels
 
     def network(self, x: Tensor, levels: Tensor, band: int = 0) -> Tensor:
-        """The raw answer of a band's U-Net, float32, by its engine where it has one."""
+        """Return the raw output of a band's U-Net, float32, from its engine if it has one."""
         engine = self.engines.get(band)
         return engine(x, levels) if engine else self.computed(x, levels, band)
 
     def computed(self, x: Tensor, levels: Tensor, band: int = 0) -> Tensor:
-        """The same by torch, computed in the model's precision."""
+        """Evaluate the network with torch, in the model's precision."""
         unet = self.networks[band]
         if self.precision == "float32":
             answer: Tensor = unet(x, levels)
@@ -127,7 +129,7 @@ class CardModel(nn.Module):
 
 
 class Model(CardModel):
-    """A model that undoes heat dissipation; the only thing that a sampler needs to know."""
+    """A model that reverses heat dissipation; the only interface that a sampler needs."""
 
     def __init__(
         self,
@@ -156,7 +158,7 @@ class Model(CardModel):
 
     @property
     def statistics(self) -> Statistics | None:
-        """Of a preconditioned model, where its weights lie."""
+        """Statistics of a preconditioned model, on the device of its weights; else None."""
         if self.card.parameterization != "preconditioned":
             return None
         residual = getattr(self, "statistics_residual", None)
@@ -212,15 +214,15 @@ class Model(CardModel):
         return idct2(left * self._sharp(dct2(u), levels, one, guided=not self.training))
 
     def sharp(self, u: Tensor, level: int) -> Tensor:
-        """The cosines (N, C, H, W) of û_0 without guidance; the arguments are those of `forward`.
+        """Return the cosines (N, C, H, W) of û_0 without guidance.
 
-        Only a preconditioned model knows them.
+        The arguments are those of `forward`. Only a preconditioned model has these cosines.
         """
         levels = self.levels_of(u, level).expand(len(u))
         return self._sharp(dct2(u), levels, levels[:1], guided=False)
 
     def sharp_of(self, cosines: Tensor, levels: Tensor) -> Tensor:
-        """The same (N, C, H, W) given the `cosines` of u_k, each at a level k of its own (N,)."""
+        """Return the cosines of û_0 (N, C, H, W) given those of u_k, each at its own level (N,)."""
         return self._sharp(cosines, levels, levels, guided=False)
 
     def _sharp(self, cosines: Tensor, levels: Tensor, one: Tensor, guided: bool) -> Tensor:
@@ -277,7 +279,7 @@ class Model(CardModel):
 
 
 def shrunken(estimate: Tensor, side: int, mean: float, std: float) -> Tensor:
-    """What a U-Net of a band sees of the cosines x̂_0: an image of `side` pixels, standardised."""
+    """Return a band's U-Net input for the cosines x̂_0: standardised, `side` pixels a side."""
     image = idct2(estimate[..., :side, :side]) * (side / estimate.shape[-1])
     return (image - mean) / std
 

@@ -1,11 +1,11 @@
-"""Where the randomness of a sample comes from.
+"""Noise sources: the random numbers of samples.
 
-A sample's noise belongs to the sample: the numbers of (seed, purpose, sample, level) come from a
-counter-based generator (Philox of Salmon et al. 2011) on the CPU, in float32. They depend neither
-on the other samples asked for, nor on their order, nor on batches or devices.
+Noise belongs to a sample: the numbers of (seed, purpose, sample, level) come from a counter-based
+generator (Philox of Salmon et al. 2011) on the CPU, in float32. They do not depend on the other
+samples requested, their order, batches or devices.
 
-A noise source is called with the level that a step leaves, k = K … 1, and gives standard normal
-numbers (N, C, H, W). A process that needs several draws a step calls it with their number, too.
+A noise source is called with the level that a step leaves, k = K … 1, and returns standard normal
+numbers (N, C, H, W). A process that needs several draws per step also passes the draw's number.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Device = torch.device | str
 
 LAST_SEED = 2**63 - 1
 _NOTHING = 1e-15
-"""What the cosine of π/2 is below in floating point."""
+"""Upper bound of the floating-point value of cos(π/2), which is treated as 0."""
 
 
 class Purpose(IntEnum):
-    """What random numbers are drawn for; different purposes never share any."""
+    """Purposes of random numbers; different purposes never share any."""
 
     STEP = 0
     INITIAL_STATE = 1
@@ -84,7 +84,7 @@ class Moving(Protocol):
         """The noise (N, C, H, W) of the step that leaves `level`."""
 
     def on(self, device: Device) -> Self:
-        """The same on a device."""
+        """Return this noise on a device."""
 
 
 @runtime_checkable
@@ -92,7 +92,7 @@ class Divisible(Moving, Protocol):
     """Noise of samples that can be had for some of them alone."""
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Return the number of samples."""
 
     def rows(self, first: int, last: int) -> Self:
         """The noise of the samples from the place `first` on and before the place `last`."""
@@ -100,7 +100,7 @@ class Divisible(Moving, Protocol):
 
 @dataclass(frozen=True)
 class Independent:
-    """Noise of its own for each of the `samples`; `shape` is (C, H, W)."""
+    """Independent noise for each of the `samples`; `shape` is (C, H, W)."""
 
     seed: int
     samples: tuple[int, ...]
@@ -108,7 +108,7 @@ class Independent:
     device: Device = "cpu"
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Return the number of samples."""
         return len(self.samples)
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
@@ -121,21 +121,21 @@ class Independent:
         return replace(self, samples=self.samples[first:last])
 
     def on(self, device: Device) -> Independent:
-        """The same on a device."""
+        """Return this noise on a device."""
         return replace(self, device=device)
 
 
 def independent(
     seed: int, samples: Sequence[int], shape: Shape, device: Device = "cpu"
 ) -> Independent:
-    """Noise of its own for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
+    """Return independent noise for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
     return Independent(seed, tuple(samples), shape, device)
 
 
 def sample_at(noise: NoiseSource | None, place: int, first: int = 0) -> str:
-    """Which sample is at a place, in words: its number, where each has noise of its own.
+    """Describe the sample at an index: by its number, if samples have independent noise.
 
-    `first` is the place, among all samples, of the first that the noise is for.
+    `first` is the index, among all samples, of the first one that the noise is for.
     """
     if isinstance(noise, Independent):
         return f"sample {noise.samples[place]} of seed {noise.seed}"
@@ -150,7 +150,7 @@ class Shared:
     count: int
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Return the number of samples."""
         return self.count
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
@@ -158,11 +158,11 @@ class Shared:
         return self.one(level, draw).expand(self.count, *self.one.shape)
 
     def rows(self, first: int, last: int) -> Shared:
-        """The same for fewer."""
+        """Return this noise for a range of the samples."""
         return replace(self, count=last - first)
 
     def on(self, device: Device) -> Shared:
-        """The same on a device."""
+        """Return this noise on a device."""
         return replace(self, one=self.one.on(device))
 
 
@@ -213,7 +213,7 @@ class Interpolated:
     last: int
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Return the number of samples."""
         return self.last - self.first
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
@@ -227,7 +227,7 @@ class Interpolated:
         return replace(self, first=self.first + first, last=self.first + last)
 
     def on(self, device: Device) -> Interpolated:
-        """The same on a device."""
+        """Return this noise on a device."""
         return replace(self, one=self.one.on(device), other=self.other.on(device))
 
 
@@ -243,7 +243,7 @@ class Joined:
     sources: tuple[Divisible, ...]
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Return the number of samples."""
         return sum(map(len, self.sources))
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
@@ -260,15 +260,16 @@ class Joined:
         return Joined(tuple(found))
 
     def on(self, device: Device) -> Joined:
-        """The same on a device."""
+        """Return this noise on a device."""
         return Joined(tuple(source.on(device) for source in self.sources))
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some samples' part of a source of which nothing is known; all of it is drawn for them.
+    """The noise of some samples of an arbitrary source, which draws the noise of all samples.
 
-    `count` is the number of all samples. Where each of them has several branches, so has each here.
+    `count` is the number of all samples. If each of them has several branches, they are kept
+    together.
     """
 
     source: NoiseSource
@@ -291,7 +292,7 @@ def rows_of(source: NoiseSource, count: int, first: int, last: int) -> NoiseSour
 
 
 def on_device(source: NoiseSource, device: Device) -> NoiseSource:
-    """The same noise, drawn for a device where the source knows how."""
+    """Return the noise on a device; unchanged if the source does not support devices."""
     return source.on(device) if isinstance(source, Moving) else source
 
 
@@ -299,14 +300,14 @@ def on_device(source: NoiseSource, device: Device) -> NoiseSource:
 class Branching:
     """Noise of a tree: shared along each branch, split in two at each of the levels `splits`.
 
-    A split at level s parts what follows u_s: steps that leave level s or below have a noise for
-    each child. The source gives one noise for each branch that there is below `level`, so that
+    A split at level s separates the states after u_s: steps that leave level s or below have a
+    noise for each child. The source gives one noise for each branch below `level`, so that
     `reverse_process` from a single u_K computes every distinct state once. Branches are in the
     order of their leaves: branch b splits into 2b and 2b + 1.
 
     With `samples`, one for each leaf, a branch has the noise that `independent` gives to the sample
-    of its first leaf. So the first leaf is that sample itself, if it begins where that does, and
-    each other leaf goes the way of its own sample from its last split on.
+    of its first leaf. The first leaf is therefore that sample itself, if both begin from one state.
+    Each other leaf follows its own sample from its last split on.
     """
 
     seed: int
@@ -323,11 +324,11 @@ class Branching:
             raise ValueError(f"{len(self.samples)} samples for {1 << len(self.splits)} leaves")
 
     def on(self, device: Device) -> Branching:
-        """The same on a device."""
+        """Return this noise on a device."""
         return replace(self, device=device)
 
     def branches(self, level: int) -> int:
-        """How many branches go down from `level`: twice as many for each split at or above it."""
+        """Return the number of branches below `level`: it doubles at each split at or above it."""
         return 1 << sum(split >= level for split in self.splits)
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:

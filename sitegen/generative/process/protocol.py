@@ -1,13 +1,13 @@
-"""What a generative process is, and the loop that runs one.
+"""The interface of a generative process, and the loop that runs one.
 
-A process goes down transitions, each from a level k to a lower one. A transition maps a state and
-standard normal draws to the next state. `run` takes them one after the other, for every process:
+A process is a sequence of transitions, each from a level k to a lower one. A transition maps a
+state and standard normal draws to the next state. `run` executes them in order, for every process:
 heat dissipation (`dissipation.py`), DDPM and DDIM (`diffusion.py`), flows (`flow.py`). To add a
 process, write its transitions.
 
 All randomness is standard normal and belongs to a sample: `draw(n)` gives the n-th draw of a
-transition. In a tree (`noise.Branching`) a draw has m rows for each state: then each state splits
-into m that are adjacent, which `split` and `add_noise` do.
+transition. In a tree (`noise.Branching`) a draw has m rows for each state. Each state then splits
+into m adjacent ones, which `split` and `add_noise` do.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Transition:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What a step has reached: `level` falls from below K to 0; the rest is as in `Moved`."""
+    """Result of a step: `level` falls from below K to 0; the other fields are those of `Moved`."""
 
     level: int
     state: Tensor
@@ -65,7 +65,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of a process: its steps from `first` on and before `last`, counted from 0.
+    """A part of a process: its steps from `first` on and before `last`, counted from 0.
 
     The initial state is then the one from which the first of these steps starts. `sample` is the
     index of the first sample among all.
@@ -107,11 +107,11 @@ class GenerativeProcess:
     starts: Starts | None = field(default=None, compare=False, repr=False, kw_only=True)
 
     random: ClassVar[bool] = True
-    """Whether transitions draw anything."""
+    """True if transitions draw noise."""
     largest: ClassVar[float] = 1.0
     """Largest absolute value that a state may be expected to have."""
     hint: ClassVar[str] = "pixels belong in [0, 1]. Check that the card fits the weights"
-    """End of the message about a state that has nothing to do with images."""
+    """End of the error message about a state that cannot come from images."""
 
     @property
     def card(self) -> ModelCard:
@@ -126,7 +126,7 @@ class GenerativeProcess:
 
     @property
     def device(self) -> torch.device | None:
-        """The device of the network, where it is known."""
+        """The device of the network, if known."""
         return getattr(self.model, "device", None)
 
     @property
@@ -193,7 +193,7 @@ def _draws(noise: NoiseSource | None, level: int) -> Draw:
 def split(states: Tensor, draw: Tensor) -> Tensor:
     """Return states repeated for each branch of a tree that `draw` has numbers for.
 
-    Raises ValueError where their number is no multiple of that of the states.
+    Raises ValueError if the number of draws is not a multiple of the number of states.
     """
     branches, rest = divmod(len(draw), len(states))
     if rest or not branches:
