@@ -109,15 +109,25 @@ class RenderExecutor:
         estimates: called once the models are loaded; returns the seconds for each figure, by
             request
 
-        Raises the error of any model or call before the first figure is rendered. Later errors are
-        collected and raised when all other figures are finished. Each message names the figure's
-        line.
+        Raises the error of any model or call before the first figure is rendered. Errors of
+        plug-ins, and later errors, are collected and raised when all other figures are finished.
+        Each message names the figure's line.
         """
         with ExitStack() as ending:
             ending.callback(self.leave)
-            jobs = self._prepared(figures)
+            jobs, faults = self._prepared(figures)
+            if not all(isinstance(fault, PlugInError) for fault in faults):
+                self._raise_all(faults)
             left = Eta(figures, estimates() if len(figures) > 1 else {}, workers)
-            return self._render_all(figures, workers, jobs, left)
+            ready = [each for each in figures if each.request_digest in jobs]
+            try:
+                records = self._render_all(ready, workers, jobs, left)
+            except SitegenError as error:
+                if _ends_the_build(error):
+                    raise
+                faults.append(error)
+            self._raise_all(faults)
+            return records
 
     def _render_all(
         self,
@@ -195,8 +205,10 @@ class RenderExecutor:
         )
         return records
 
-    def _prepared(self, figures: Sequence[PlannedFigure]) -> dict[str, RenderJob]:
-        """Return the jobs by request: the models are loaded, nothing is sampled yet."""
+    def _prepared(
+        self, figures: Sequence[PlannedFigure]
+    ) -> tuple[dict[str, RenderJob], list[SitegenError]]:
+        """Return the jobs by request, with models loaded and nothing sampled, and the errors."""
         jobs: dict[str, RenderJob] = {}
         faults: list[SitegenError] = []
         for planned in figures:
@@ -206,8 +218,7 @@ class RenderExecutor:
                 jobs[planned.request_digest] = _guarded(planned.figure.kind, job)
             except SitegenError as error:
                 faults.append(error)
-        self._raise_all(faults)
-        return jobs
+        return jobs, faults
 
     def _raise_all(self, faults: Sequence[SitegenError]) -> None:
         """Raise one error with the messages of all, if there are any; report tracebacks."""
