@@ -269,8 +269,9 @@ class RenderExecutor:
             inside = folder / variant
             inside.mkdir(exist_ok=True)
             made = self.encode(_counted(clip.frames, advance, stop), clip.spec, inside)
-            if made["mp4"].frames != len(clip.spec.levels(job.levels)):
-                raise TargetError(f"{made['mp4'].frames} frames for {len(job.levels)} levels")
+            wanted = len(clip.spec.levels(job.levels))
+            if made["mp4"].frames != wanted:
+                raise TargetError(f"{made['mp4'].frames} frames for {wanted} levels")
             for name, file in made.items():
                 ending = f"-{variant}" if variant else ""
                 path = folder / f"{Path(file.path).stem}{ending}{Path(file.path).suffix}"

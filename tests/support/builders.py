@@ -178,7 +178,7 @@ def fake_encode(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
         return MediaFile(name, len(data), hashlib.sha256(data).hexdigest(), *about)
 
     return {
-        "mp4": made("clip.mp4", wide, high, count, spec.fps),
+        "mp4": made("clip.mp4", wide, high, spec.opening + count + spec.ending, spec.fps),
         "gif": made("clip.gif", width, height, count, 15.0),
         "poster": made("clip.webp", wide, high),
     }
