@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sitegen.core import bounded
 from tests.support.builders import environment
 
 CHANGING = [
@@ -178,6 +179,7 @@ def _serve(kind: str) -> None:
         job = json.loads(line)
         if job["warm"]:
             _warm(kind, job)
+            bounded.close()  # a child cannot use the process that renders pages here
             continue
         pid = os.fork()
         if pid == 0:
