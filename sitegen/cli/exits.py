@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from sitegen.core.errors import PlatformError, SitegenError
+from sitegen.core.errors import PlatformError, SitegenError, describe_os_error
 from sitegen.core.installed import memory_full, not_installed, not_loaded
 from sitegen.core.signals import HUNG_UP, INTERRUPTED, SIGNALS, TERMINATED, catch_signals
 from sitegen.core.source import plain
@@ -110,8 +110,7 @@ def _exit_code(error: BaseException) -> int | None:
     elif (lacking := not_loaded(error)) is not None:
         told = lacking
     elif isinstance(error, OSError):  # raised where no better message exists
-        place = f"{error.filename}: " if error.filename else ""
-        told = f"{place}{error.strerror or error}; check the file and the disk"
+        told = describe_os_error(error)
     return None if told is None else _say(f"error: {told}", PlatformError.exit_code)
 
 

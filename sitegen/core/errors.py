@@ -74,3 +74,9 @@ def error_class(error: SitegenError) -> type[SitegenError]:
 def with_message(error: SitegenError, message: str) -> SitegenError:
     """Return an error of the same class of this module with another message."""
     return error_class(error)(message)
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return the message for an error of the system that was raised where none is better."""
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}; check the file and the disk"

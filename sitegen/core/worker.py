@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sitegen.core import errors
-from sitegen.core.errors import ConfigError, PlatformError, SitegenError
+from sitegen.core.errors import ConfigError, PlatformError, SitegenError, describe_os_error
 from sitegen.core.installed import memory_full, not_installed
 
 TERMINATE_SECONDS = 0.8
@@ -245,6 +245,8 @@ def _failure(error: Exception) -> _Failure:
         return _Failure(error.exit_code, str(error), plain)
     if (words := not_installed(error) or memory_full(error)) is not None:
         return _Failure(PlatformError.exit_code, words)
+    if isinstance(error, OSError):
+        return _Failure(PlatformError.exit_code, describe_os_error(error))
     trace = "".join(traceback.format_exception(error))
     return _Failure(None, f"{type(error).__name__}: {error}", trace=trace)
 
