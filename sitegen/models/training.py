@@ -320,7 +320,7 @@ def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOpt
 
 def training_precision(precision: str, device: str) -> Precision:
     """Turn "auto" into bfloat16 if the CPU or GPU is fast with it, else float32."""
-    if precision != "auto" or device == "cpu":
+    if precision != "auto" or not device.startswith("cuda"):
         return resolve_precision(precision, device, units=VECTOR_UNITS)
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
