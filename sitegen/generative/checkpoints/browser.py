@@ -233,19 +233,14 @@ def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
 
     least: prefix of numbers that are lower bounds
     """
-    over = [
-        f"{least}{have:.1f} {unit}, {have / most:.1f} times the limit of {most:.0f}"
-        for have, most, unit in (
-            (size / 1e6, MOST_BYTES / 1e6, "MB to fetch"),
-            (gflop, MOST_GFLOP, "GFLOP a sample"),
-        )
-        if have > most
-    ]
-    if not over:
+    times = max(size / MOST_BYTES, gflop / MOST_GFLOP)
+    if times <= 1:
         return ""
     return (
-        f"the model {name} is too heavy for a page: {', and '.join(over)}; show it by a clip, as "
-        f'in {{{{ trajectories("{name}") }}}}, or train one whose coarse levels have a smaller '
+        f"the model {name} is too heavy for a page: {least}{size / 1e6:.1f} MB to fetch, where "
+        f"{MOST_BYTES / 1e6:.0f} MB is the most, and {least}{gflop:.1f} GFLOP a sample, where "
+        f"{MOST_GFLOP:.0f} is the most, which is {times:.3g} times the limit; show it by a clip, "
+        f'as in {{{{ trajectories("{name}") }}}}, or train one whose coarse levels have a smaller '
         "network"
     )
 
