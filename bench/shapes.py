@@ -182,8 +182,10 @@ def main() -> None:
     real, labels = _examples(1000, 2)
     found = recognized(net, real)
     shown = labels != NONE
-    print(f"of pictures that it has not seen: {float((found == labels)[shown].double().mean()):.3f}"
-          f" of shapes recognized, {float((found != NONE)[~shown].double().mean()):.3f} of others")
+    print(
+        f"of pictures that it has not seen: {float((found == labels)[shown].double().mean()):.3f}"
+        f" of shapes recognized, {float((found != NONE)[~shown].double().mean()):.3f} of others"
+    )
     samples = torch.from_numpy(np.load(arguments.path)["final"])
     found = recognized(net, samples)
     counts = torch.bincount(found, minlength=NONE + 1).tolist()
