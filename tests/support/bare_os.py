@@ -6,6 +6,7 @@ python -m pytest -p tests.support.bare_os tests/unit/core
 import os
 import signal
 import sys
+import tempfile
 
 LINUX = (
     *("posix_fallocate", "posix_fadvise", "sched_getaffinity", "sched_setaffinity", "getrandom"),
@@ -15,9 +16,10 @@ LINUX = (
 """Names that `os` has on Linux and not on macOS."""
 
 
-def pytest_configure() -> None:
-    """Remove them, unless sitegen was imported before."""
+def pytest_load_initial_conftests() -> None:
+    """Remove them before a conftest imports sitegen."""
     assert not any(name.partition(".")[0] == "sitegen" for name in sys.modules)
+    vars(tempfile)["_O_TMPFILE_WORKS"] = False  # it looked before
     for name in LINUX:
         if hasattr(os, name):
             delattr(os, name)
