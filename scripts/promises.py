@@ -203,7 +203,7 @@ FAULTS = {
     ),
     32: Fault(
         "Two hosts with one disk",
-        "Temporary files of another host are kept for a week; the kernel provides the lock.",
+        "Temporary files of another host are kept; the kernel provides the lock.",
         "Temporary files of dead processes, of other programs and of other hosts",
         "NFS, which needs a second kernel. The error of a file system without locks is raised "
         "instead.",

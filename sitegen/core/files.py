@@ -19,7 +19,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -27,9 +27,8 @@ from sitegen.core.errors import PlatformError, RefusedError
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _TEMPORARY = re.compile(
-    r"\.sitegen-tmp-((?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]+"
+    r"\.sitegen-tmp-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]+"
 )
-_WEEK = 7 * 24 * 3600.0  # seconds
 _REMEDIES = {
     errno.ENOSPC: "free some disk space and run sitegen again",
     errno.EDQUOT: "the disk quota is used up: free some space and run sitegen again",
@@ -195,22 +194,9 @@ def _backup_of(current: Path) -> Path:
     return current.parent / f".sitegen-aside-{current.name}"
 
 
-@cache
 def host_id() -> str:
-    """Return eight hexadecimal digits that identify this host, its boot and its PID namespace.
-
-    Raises PlatformError if they cannot be read. A guess would make the temporaries of this process
-    look like those of another host.
-    """
-    parts = [socket.gethostname()]
-    try:
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass  # not Linux, or /proc is hidden
-    except OSError as error:
-        raise PlatformError(f"{error.filename}: cannot be read: {error.strerror}") from error
-    return digest_bytes("\n".join(parts).encode())[:8]
+    """Return eight hexadecimal digits for this host's name."""
+    return digest_bytes(socket.gethostname().encode())[:8]
 
 
 def is_temporary(name: str) -> bool:
@@ -247,11 +233,7 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
 
 
 def remove_stale_temporaries(folder: Path, *, leaving: bool = False) -> None:
-    """Remove the temporaries in `folder` (not deeper) of processes that are no longer alive.
-
-    Processes of other hosts that share the disk cannot be seen, so their temporaries are removed a
-    week after the last change. The same holds for temporaries from before the last boot, and for
-    those of older versions of sitegen, whose names contain no host.
+    """Remove the temporaries in `folder` (not deeper) of dead processes of this host.
 
     leaving: also remove the temporaries of this process, which is about to end. Each is renamed
         first, so that a thread still writing to it cannot put a half-removed one into place.
@@ -259,13 +241,12 @@ def remove_stale_temporaries(folder: Path, *, leaving: bool = False) -> None:
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
             made = _TEMPORARY.fullmatch(path.name)
-            if made is None:
+            if made is None or made["host"] != host_id():
                 continue
-            ours, pid = made["host"] == host_id(), int(made["pid"])
-            if leaving and ours and pid == os.getpid():
+            if leaving and int(made["pid"]) == os.getpid():
                 with contextlib.suppress(OSError):  # just finished
                     _remove(path.rename(temporary_path(folder)))
-            elif not alive(pid, made["start"]) if ours else _age(path) > _WEEK:
+            elif not _alive(int(made["pid"]), made["start"]):
                 _remove(path)
 
 
@@ -369,7 +350,7 @@ def _started(pid: int) -> str:
         return "0"
 
 
-def alive(pid: int, started: str) -> bool:
+def _alive(pid: int, started: str) -> bool:
     """Return whether the process with this PID and start time is still running."""
     try:
         os.kill(pid, 0)
@@ -378,14 +359,6 @@ def alive(pid: int, started: str) -> bool:
     except PermissionError:
         pass
     return started == "0" or _started(pid) in ("0", started)
-
-
-def _age(path: Path) -> float:
-    """Return the seconds since a file, or anything below a folder, changed; 0 if unknown."""
-    try:
-        return time.time() - max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
-    except OSError:
-        return 0.0
 
 
 def _remove(path: Path) -> None:
