@@ -22,25 +22,32 @@ from sitegen.core.errors import TargetError
 from sitegen.core.source import page_name, shown
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, relative
 from sitegen.figures.base import Figure
-from sitegen.figures.registry import figure_view
-from sitegen.figures.views import Clip, LiveModel, Picture, Still, alone_uri, front_picture
+from sitegen.html.figure_views import (
+    alone_uri,
+    embed_view,
+    figure_view,
+    front_picture,
+    row_view,
+)
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, SCHEME, SCRIPT, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
     AloneView,
     Beside,
+    Clip,
     DrawnPictures,
+    FigureView,
+    LiveModel,
     MenuEntry,
     MissingView,
     PageView,
     PaperEntry,
     Part,
+    Picture,
     Prose,
     Section,
     Shelf,
     Tabs,
-    embed_view,
-    row_view,
 )
 from sitegen.media.manifest import Manifest, Media, MediaFile
 
@@ -174,7 +181,7 @@ class _Book:
         if entries:
             yield Shelf(tuple(entries))
 
-    def _parts(self, page: Page) -> tuple[Clip | Still | LiveModel | None, tuple[Part, ...]]:
+    def _parts(self, page: Page) -> tuple[FigureView | None, tuple[Part, ...]]:
         """Return the teaser of a page, if it has one, and the other parts in order."""
         filled = [part for part in page.body if part or not isinstance(part, Markup)]
         figures = [part for part in filled if isinstance(part, Figure)]
@@ -196,7 +203,7 @@ class _Book:
                     parts.append(views[part.id])
         return teaser, tuple(parts)
 
-    def _figure(self, page: Page, figure: Figure) -> Clip | Still | LiveModel:
+    def _figure(self, page: Page, figure: Figure) -> FigureView:
         media = self.media.get((page.uri, figure.id))
         if media is None:
             place = f"{figure.place.file}:{figure.place.line}"
@@ -210,8 +217,8 @@ def _alone(part: Part) -> Sequence[Part]:
 
 
 def _with_hint(
-    views: Mapping[str, Clip | Still | LiveModel], figures: Iterable[Figure]
-) -> Mapping[str, Clip | Still | LiveModel]:
+    views: Mapping[str, FigureView], figures: Iterable[Figure]
+) -> Mapping[str, FigureView]:
     """Add a hint to the first clip of a page that has samples which can be opened."""
     for figure in sorted(figures, key=lambda each: each.number):
         view = views[figure.id]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from sitegen.figures.views import scale
+from sitegen.html.figure_views import scale
 from tests.conftest import SampleSite
 from tests.support.browsing import box_of, opened, until, watch
 from tests.support.sample_site import (

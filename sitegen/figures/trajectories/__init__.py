@@ -18,6 +18,7 @@ class Trajectories(Grid):
     """Independent samples in a grid, from their flat initial states to the finished images."""
 
     example: ClassVar[str] = '"NAME", count=36'
+    plain_samples: ClassVar[bool] = True
 
     def describe(self, card: ModelCard) -> str:
         """Describe the number of samples, their initial states and the number of steps."""

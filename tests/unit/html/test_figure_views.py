@@ -7,18 +7,8 @@ import pytest
 
 from sitegen.figures.hierarchy.drawing import Layout
 from sitegen.figures.hierarchy.sample import nodes
-from sitegen.figures.registry import figure_view
-from sitegen.figures.views import (
-    Cells,
-    Clip,
-    Maker,
-    Node,
-    Picture,
-    Still,
-    front_picture,
-    scale,
-    size,
-)
+from sitegen.html.figure_views import figure_view, front_picture, scale, size
+from sitegen.html.views import Cells, Clip, Maker, Node, Picture, Still
 from sitegen.media.manifest import Media, MediaAxis, MediaFile, ModelRef, Record
 
 

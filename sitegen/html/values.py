@@ -4,33 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 
+from sitegen.core.progress import raised
+from sitegen.html.views import Results, Table
 from sitegen.media.manifest import JSON, Record
 
 _DIGIT_BLANK, _POINT_BLANK = "\u2007", "\u2008"  # as wide as a digit, and as a point
-
-
-@dataclass(frozen=True)
-class Table:
-    """Numbers that a figure shows, as words; the first column names the row.
-
-    numeric: the columns, from 0, that hold numbers alone, which align on the point when set right
-    """
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Results:
-    """What a figure measured."""
-
-    summary: str
-    tables: tuple[Table, ...]
 
 
 def whole(values: Mapping[str, JSON], name: str) -> int:
@@ -78,11 +58,6 @@ def align_decimals(words: Sequence[str]) -> list[str]:
         else word
         for word, (_, point, after) in zip(words, parts, strict=True)
     ]
-
-
-def raised(number: int) -> str:
-    """Write a number as an exponent."""
-    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def sequence(value: JSON) -> Sequence[JSON]:
