@@ -149,7 +149,7 @@ def _alike(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-ALONE = re.compile(r"([a-z0-9-]+/)?media/embed/")
+STANDALONE = re.compile(r"([a-z0-9-]+/)?media/embed/")
 """Pages of standalone figures; a collection has some in each paper's folder."""
 
 LARGE_FILE, LARGEST_FILE = 50 * 2**20, 100 * 2**20
@@ -346,7 +346,7 @@ class _Check:
             tuple(sorted(self.errors, key=_order)),
             tuple(sorted(self.warnings, key=_order)),
             dict(sorted(self.external.items())),
-            sum(not ALONE.match(name) for name in pages),
+            sum(not STANDALONE.match(name) for name in pages),
             len(files),
             sum(files.values()),
         )

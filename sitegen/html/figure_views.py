@@ -17,25 +17,24 @@ from sitegen.figures.base import FigureSpec, Row
 from sitegen.figures.registry import figure_kinds, plug_in_errors
 from sitegen.html.values import format_value, results_of, sequence, whole
 from sitegen.html.views import (
-    Beside,
     Cells,
     Clip,
     Download,
+    FigureRow,
     FigureView,
+    Image,
     LiveModel,
-    Maker,
     ModelChoice,
     Node,
     Origin,
     OwnVideo,
     Part,
-    Photograph,
     Picture,
-    Screen,
     Steps,
     Still,
     Tab,
     Tabs,
+    VideoEmbed,
 )
 from sitegen.media.manifest import JSON, Media, MediaFile, Record
 
@@ -83,7 +82,7 @@ def front_picture(media: Media) -> MediaFile | None:
     return still
 
 
-def alone_uri(media: Media) -> str:
+def standalone_uri(media: Media) -> str:
     """Return the path, in the built folder, of the page that shows only this figure."""
     return f"media/embed/{media.page.removesuffix(INDEX)}{media.id}/{INDEX}"
 
@@ -101,7 +100,7 @@ def still_view(media: Media, page: str) -> Still:
         downloads=_downloads(media, page),
         results=results_of(media.record),
         origin=_origin(media),
-        alone=relative(alone_uri(media), page),
+        standalone=relative(standalone_uri(media), page),
         choice=media.choice,
         narrow=_picture(media.record.files, "narrow", page),
     )
@@ -124,8 +123,8 @@ def clip_view(media: Media, page: str) -> Clip:
         caption=media.caption,
         width=width,
         height=max(1, round(width * mp4.height / mp4.width)),
-        film_width=mp4.width,
-        film_height=mp4.height,
+        video_width=mp4.width,
+        video_height=mp4.height,
         pixelated=record.parameters.get("pixelated") is True,
         wide=width > _COLUMN,
         poster=poster,
@@ -141,7 +140,7 @@ def clip_view(media: Media, page: str) -> Clip:
         origin=_origin(media),
         samples=_samples(record, cells),
         plain=_spec(record).plain_samples or any(m.what == "recording" for m in record.models),
-        alone=relative(alone_uri(media), page),
+        standalone=relative(standalone_uri(media), page),
         choice=media.choice,
     )
 
@@ -351,7 +350,7 @@ def _origin(media: Media) -> Origin:
         if name not in silent and value is not None
     }
     return Origin(
-        models=tuple(Maker(model.name, model.sha256, model.what) for model in record.models),
+        models=record.models,
         seed=record.seed,
         sampling_noise_std=None if noise is None else format_value(noise),
         command=f"sitegen build --rerender {media.id}{told_precision}",
@@ -402,7 +401,7 @@ def _arrow(parent: Node | None, node: Node, column: int) -> str:
     return f"M{start},{y0:g}C{middle:g},{y0:g} {middle:g},{y1:g} {column},{y1:g}H{node.x}"
 
 
-def row_view(parts: tuple[FigureView, ...], row: Row) -> Beside | Tabs:
+def row_view(parts: tuple[FigureView, ...], row: Row) -> FigureRow | Tabs:
     """Return the view of figures in one place: of a row, one scrubber moves clips over levels."""
     if row.tabs:
         names = row.names or tuple(_tab_name(part) for part in parts)
@@ -411,7 +410,7 @@ def row_view(parts: tuple[FigureView, ...], row: Row) -> Beside | Tabs:
     clips = [part for part in parts if isinstance(part, Clip)]
     levels = all(clip.steps.levels and not clip.steps.points for clip in clips)
     together = len(clips) == len(parts) and levels
-    return Beside(parts, row.caption, clips[0].steps if together else None)
+    return FigureRow(parts, row.caption, clips[0].steps if together else None)
 
 
 def _tab_name(part: FigureView) -> str:
@@ -427,11 +426,11 @@ def embed_view(thing: Embed, uri: str) -> Part:
             height = max(1, round(picture.height * width / picture.width))
             picture = Picture(picture.uri, width, height)
         lazy = thing.place.line > NEAR_TOP
-        return Photograph(thing.id, call.alt, call.caption, picture, lazy, thing.number)
+        return Image(thing.id, call.alt, call.caption, picture, lazy, thing.number)
     poster, video = photo_view(call.poster, uri) if call.poster else None, call.url
     words = (thing.id, call.title, call.caption)
     if isinstance(video, Player):
-        return Screen(*words, video.name, video.address, video.link, poster)
+        return VideoEmbed(*words, video.name, video.address, video.link, poster)
     size, address = (video.width, video.height), relative(video.file.uri, uri)
     return OwnVideo(*words, address, video.type, *size, poster.uri if poster else None)
 

@@ -60,6 +60,20 @@ _ATTRIBUTE = re.compile(
     r"'sitegen\.[a-z.]*\.?(?P<what>\w+) object' has no attribute '(?P<name>\w+)'"
 )
 _EXPORT = re.compile(r"the template '(?P<file>[^']+)' .*does not export the requested name")
+_NEW_NAMES = {
+    "told.html": "copy_status.html",
+    "drawer.html": "sampler_panel.html",
+    "origin.html": "provenance.html",
+    "colophon.html": "footer.html",
+    "embedding.html": "embed_code.html",
+    "screen.html": "video_embed.html",
+    "alone.html": "standalone.html",
+    "alone": "standalone",
+    "roof": "collection",
+    "film_width": "video_width",
+    "film_height": "video_height",
+}
+"""Templates, and fields of their values, that have another name since version 0.2."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +208,8 @@ def _refuse_misspelt(folder: Path) -> None:
     known = {path.name for path in _files(resource("templates"))}
     own = _files(folder)
     for path in own:
+        if new := _NEW_NAMES.get(path.name):
+            raise ConfigError(f"{shown(path)}: the template, with its macro, is now called {new}")
         hint = close_match(path.name, known)
         others = (other for other in own if other != path)
         if path.name in known or not hint or any(path.name in read_text(o) for o in others):
@@ -238,8 +254,11 @@ def _place(error: Exception, folder: Path) -> str | None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TemplateNotFound):
-        return f'there is no template "{error.name}"'
+        new = _NEW_NAMES.get(str(error.name).removeprefix("sitegen/"))
+        return f'there is no template "{error.name}"' + (f"; it is now {new}" if new else "")
     lacking = _ATTRIBUTE.fullmatch(str(error))
     if lacking is not None:
-        return f'{lacking["what"]} has no "{lacking["name"]}"; its fields are in the manual, views'
+        new = _NEW_NAMES.get(lacking["name"])
+        hint = f'it is now "{new}"' if new else "its fields are in the manual, views"
+        return f'{lacking["what"]} has no "{lacking["name"]}"; {hint}'
     return reason_of(error)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from sitegen.media.manifest import MediaFile
+from sitegen.media.manifest import MediaFile, ModelRef
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,13 @@ class Download:
 
 
 @dataclass(frozen=True)
-class Maker:
-    """A model that a figure was made with, and the sha256 of its file; `what` says of which."""
-
-    name: str
-    sha256: str
-    what: str = "checkpoint"
-
-
-@dataclass(frozen=True)
 class Origin:
-    """How a figure was made: with what, from which seed, and the command that makes it again."""
+    """How a figure was made, and the command that makes it again.
 
-    models: tuple[Maker, ...]
+    models: each with its `name`, and `what` has the `sha256`: a checkpoint or a recording
+    """
+
+    models: tuple[ModelRef, ...]
     seed: int | None
     sampling_noise_std: str | None
     command: str
@@ -76,7 +70,7 @@ class Still:
     """A figure that does not move.
 
     narrow: the same drawn for the column of a phone
-    alone: a link to the page of it alone
+    standalone: a link to the page of only this figure
     number: which figure of its page it is, from 1
     choice: that its samples were chosen, and from how many; empty where they were not
     """
@@ -91,7 +85,7 @@ class Still:
     downloads: tuple[Download, ...]
     results: Results | None
     origin: Origin
-    alone: str = ""
+    standalone: str = ""
     number: int = 0
     choice: str = ""
     narrow: Picture | None = None
@@ -164,14 +158,14 @@ class Node:
 class Clip:
     """A figure that moves.
 
-    width, height: at which it is shown, in CSS pixels; film_width, film_height: its own
+    width, height: at which it is shown, in CSS pixels; video_width, video_height: its own
     pixelated: whether its pixels stay squares where it is enlarged
     dark: the clip for dark pages, if it has one
     strip: some of its moments side by side
     panels: the names of the parts that stand side by side in it
     samples: the number of the sample that each cell of a grid shows; empty where that is not known
     plain: whether a cell is that very sample, and not another state with its noise
-    alone: a link to the page of it alone
+    standalone: a link to the page of only this figure
     number: which figure of its page it is, from 1
     choice: that its samples were chosen, and from how many; empty where they were not
     hint: whether it says that its pictures can be opened; once a page
@@ -185,8 +179,8 @@ class Clip:
     caption: str
     width: int
     height: int
-    film_width: int
-    film_height: int
+    video_width: int
+    video_height: int
     pixelated: bool
     wide: bool
     poster: Picture
@@ -202,7 +196,7 @@ class Clip:
     origin: Origin
     samples: tuple[int, ...] = ()
     plain: bool = False
-    alone: str = ""
+    standalone: str = ""
     number: int = 0
     choice: str = ""
     hint: bool = False
@@ -257,7 +251,7 @@ class LiveModel:
     downloads: tuple[Download, ...]
     results: Results | None
     origin: Origin
-    alone: str = ""  # it has no page of its own
+    standalone: str = ""  # it has no page of its own
     number: int = 0
     choice: str = ""
 
@@ -294,14 +288,14 @@ class Prose:
 
 
 @dataclass(frozen=True)
-class Photograph:
+class Image:
     """A picture of the author's.
 
     lazy: whether it can wait until it comes into sight
     number: which figure of its page it is, from 1; 0 for one without a caption
     """
 
-    shape: ClassVar[str] = "photograph"
+    shape: ClassVar[str] = "image"
 
     id: str
     alt: str
@@ -312,7 +306,7 @@ class Photograph:
 
 
 @dataclass(frozen=True)
-class Screen:
+class VideoEmbed:
     """A video of another host: the page loads its `player` when a reader asks for it.
 
     host: what the host is called
@@ -375,7 +369,7 @@ class Tabs:
 
 
 @dataclass(frozen=True)
-class Beside:
+class FigureRow:
     """Figures side by side.
 
     parts: the figures, clips or stills
@@ -391,7 +385,7 @@ class Beside:
 
 @dataclass(frozen=True)
 class PaperEntry:
-    """A paper under the roof, as the front page shows it.
+    """A paper under the collection, as the front page shows it.
 
     authors: their names, with commas
     picture: its card
@@ -406,15 +400,15 @@ class PaperEntry:
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """The papers under a roof."""
+class PaperList:
+    """The papers under a collection."""
 
     shape: ClassVar[str] = "papers"
 
     papers: tuple[PaperEntry, ...]
 
 
-Part = Prose | FigureView | Beside | Tabs | Photograph | Screen | OwnVideo | Shelf
+Part = Prose | FigureView | FigureRow | Tabs | Image | VideoEmbed | OwnVideo | PaperList
 """What stands on a page, each in a place of its own."""
 
 
@@ -430,7 +424,7 @@ class PageView:
     moving: whether it has clips
     viewer: whether it has samples that open large
     manifest: a link to `media.json`
-    roof: a link to the front page of all papers, where the site is one of several
+    collection: a link to the front page of all papers, where the site is one of several
     """
 
     language: str
@@ -447,11 +441,11 @@ class PageView:
     viewer: bool
     bibtex: str | None
     manifest: str | None
-    roof: str | None
+    collection: str | None
 
 
 @dataclass(frozen=True)
-class AloneView:
+class StandaloneView:
     """The page of one figure alone, for a frame in a page of others.
 
     title: of the site
@@ -582,7 +576,7 @@ class DrawnPictures:
     """Drawn pictures at their places in the built folder.
 
     card: what previews of a link show; None where the site does not say where it is published
-    tiles: the cards of papers under this roof, by their places
+    tiles: the cards of papers under this collection, by their places
     """
 
     card: MediaFile | None = None

@@ -29,7 +29,7 @@ class Rendering(Protocol):
     """Renders figures into the store of a site."""
 
     def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
-        """Render one figure while holding the lock of the site; stop when `report` raises Dropped.
+        """Render one figure, with the lock of the site; stop when `report` raises Cancelled.
 
         Raises the exceptions of `render_missing`.
         """
@@ -41,7 +41,7 @@ class Rendering(Protocol):
         """Release models and processes, while no figure is being rendered."""
 
 
-class Dropped(Exception):
+class Cancelled(Exception):
     """Raised when the figure that is being rendered is no longer needed."""
 
 
@@ -58,7 +58,7 @@ class InProcessRenderer:
         return render_missing(alone, {}, self._renderer, report)
 
     def stop(self) -> None:
-        """Do nothing; the report raises Dropped at the next frame."""
+        """Do nothing; the report raises Cancelled at the next frame."""
 
     def shutdown(self) -> None:
         """Keep the models."""
@@ -90,7 +90,7 @@ class SubprocessRenderer:
             except WorkerEnded as error:
                 raise _stopped() if self._stopped else _ended(error) from None
         if record is None:  # the site has changed
-            raise Dropped
+            raise Cancelled
         return {digest: record}
 
     def stop(self) -> None:

@@ -46,7 +46,7 @@ def test_sample_and_branch_are_kept(calm: Page, look: Look) -> None:
     """What is seen large opens large, at its level; its seed and chosen number stand there."""
     told = f"Chosen from {CHOSEN_FROM} samples."
     expect(calm.locator("#trajectories figcaption .choice")).to_have_text(told)
-    calm.locator("#trajectories .lens").press("End")
+    calm.locator("#trajectories .cell-button").press("End")
     calm.keyboard.press("Enter")
     dialog = calm.locator("#viewer")
     expect(dialog.locator(".seed")).to_have_text(

@@ -224,8 +224,8 @@ def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pau
         port = int(address[1])
         with connected(port, EVENTS, f"Host: 127.0.0.1:{port}", "") as wire:
             wire.recv(100)
-            awaited = "build/index.html" if pause == "0" else ".sitegen/work/*"
-            wait_for(lambda: list(root.glob(awaited)), "rendering")
+            pending = "build/index.html" if pause == "0" else ".sitegen/work/*"
+            wait_for(lambda: list(root.glob(pending)), "rendering")
             process.send_signal(number)
             said, errors = process.communicate(timeout=8)
     assert (process.returncode, said) == (code, "")

@@ -110,9 +110,9 @@ def test_own_theme(tmp_path: Path) -> None:
     assert after.partition("<footer>")[0] == before.partition("<footer>")[0]
     tmp_path = tmp_path / "more"
     (write(tmp_path, "templates/x", "").parent / ".#page.html").symlink_to("user@machine.1:2")
-    text = """{% from "sitegen/colophon.html" import colophon as theirs %}
-{% macro colophon(manifest) %}<p>By us.</p>{{ theirs(manifest) }}{% endmacro %}"""
-    write(tmp_path, "templates/colophon.html", text)
+    text = """{% from "sitegen/footer.html" import footer as theirs %}
+{% macro footer(manifest) %}<p>By us.</p>{{ theirs(manifest) }}{% endmacro %}"""
+    write(tmp_path, "templates/footer.html", text)
     assert "<p>By us.</p><p>Made with sitegen." in page(tmp_path)
     tmp_path = tmp_path / "rest"
     write(tmp_path, "templates/page.html", "{{ page.title }}")
@@ -162,11 +162,11 @@ def test_odd_names(tmp_path: Path, name: str, told: str) -> None:
      ("{{ page.title.__class__ }}", r"page\.html:1: .*unsafe"),
      ('{% from "icon.html" import icon %}\n{{ icon(1, 2) }}', r"page\.html:2: .*argument"),
      ("{{ 1 / 0 }}", r"page\.html:1: division by zero"),
-     ("", r"theme/templates/colophon\.html: .*'colophon'")],
+     ("", r"theme/templates/footer\.html: .*'footer'")],
 )  # fmt: skip
 def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: str) -> None:
     """What is wrong in an author's template has file and line, and reaches no Python."""
-    write(tmp_path, "templates/page.html" if text else "templates/colophon.html", text)
+    write(tmp_path, "templates/page.html" if text else "templates/footer.html", text)
     with pytest.raises(ConfigError, match=message):
         page(tmp_path)
 
@@ -175,7 +175,7 @@ def test_our_own_faults_are_not_told_as_the_authors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What goes wrong in our own templates and Python is a bug, whatever the theme holds."""
-    write(tmp_path, "templates/colophon.html", "x")
+    write(tmp_path, "templates/footer.html", "x")
     with pytest.raises(UndefinedError):
         Theme(tmp_path / "theme").render("404.html", page=None)
     write(tmp_path, "templates/page.html", "{{ page.title }}")
