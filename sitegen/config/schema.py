@@ -313,10 +313,6 @@ class Building(TomlTable):
     )
 
 
-GONE: Mapping[KeyPath, str] = {("theme",): "there is one look; remove this key"}
-"""Keys that earlier versions had, with what to do about each."""
-
-
 class Site(TomlTable):
     """All of `site.toml`."""
 

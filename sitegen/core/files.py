@@ -17,7 +17,10 @@ import secrets
 import shutil
 import socket
 import stat
+import tempfile
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
@@ -510,3 +513,41 @@ def _nearest(path: Path) -> str:
 
 def _reason(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+IN_MEMORY = 64_000_000
+"""Bytes kept in memory; beyond this limit all data is moved to the file."""
+
+Place = tuple[int, int]
+"""Offset and length of stored bytes."""
+
+
+class Spool:
+    """Thread-safe temporary store of bytes: in memory up to a limit, then in an unnamed file.
+
+    It can be read until it is closed or collected. Nothing is left however the process ends.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._end, self._guard = 0, threading.Lock()
+        self.close = weakref.finalize(self, self._file.close)
+
+    def add(self, data: bytes | memoryview) -> Place:
+        """Store bytes and return their place. Raises PlatformError if the disk is full."""
+        with self._guard, platform_errors(_folder()):
+            self._file.seek(self._end)
+            place = self._end, self._file.write(data)
+            self._end += place[1]
+        return place
+
+    def read(self, place: Place) -> bytes:
+        """Return the bytes stored at a place. Raises PlatformError if the disk fails."""
+        start, count = place
+        with self._guard, platform_errors(_folder(), "read"):
+            self._file.seek(start)
+            return self._file.read(count)
+
+
+def _folder() -> Path:
+    return Path(tempfile.gettempdir())

@@ -22,8 +22,13 @@ def lock(path: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    options = {"fallback_to_soft": False, "preserve_lock_file": True}
-    held = FileLock(path, timeout=_PATIENCE_S, on_acquired=_sign, **options)
+    held = FileLock(
+        path,
+        timeout=_PATIENCE_S,
+        fallback_to_soft=False,
+        preserve_lock_file=True,
+        on_acquired=_sign,
+    )
     with platform_errors(path, "lock"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -57,15 +57,9 @@ class _Failure:
     trace: str = ""
 
 
-def _read_only(values: dict[Any, Any]) -> "MappingProxyType[Any, Any]":
-    return MappingProxyType(values)
-
-
-def _reduce_proxy(proxy: "MappingProxyType[Any, Any]") -> tuple[Any, ...]:
-    return _read_only, (dict(proxy),)
-
-
-ForkingPickler.register(MappingProxyType, _reduce_proxy)  # a read-only dict, which has no pickle
+ForkingPickler.register(  # a read-only dict, which has no pickle
+    MappingProxyType, lambda proxy: (MappingProxyType, (dict(proxy),))
+)
 
 
 def start_method() -> str:
@@ -223,12 +217,17 @@ def _work(pipe: "Connection[Any, Any]", other: "Connection[Any, Any]", setup: An
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             function, args = pipe.recv()
-            try:
+            with contextlib.ExitStack() as call:
+                call.push(lambda _kind, error, _trace: _answered(pipe, error))
                 pipe.send(("result", function(*args)))
-            except ConnectionError:
-                return
-            except Exception as error:
-                pipe.send(("error", _failure(error)))
+
+
+def _answered(pipe: "Connection[Any, Any]", error: BaseException | None) -> bool:
+    """Send an exception of a call, unless it ends this process."""
+    if not isinstance(error, Exception) or isinstance(error, ConnectionError):
+        return False
+    pipe.send(("error", _failure(error)))
+    return True
 
 
 def _end_with_parent() -> None:

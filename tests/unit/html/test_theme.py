@@ -1,6 +1,7 @@
 """Themes: what an author puts beside `site.toml` takes the place of what is shipped, safely."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from jinja2 import Environment, UndefinedError, nodes
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError
 from sitegen.core.installed import resource
+from sitegen.html import theme as theme_module
 from sitegen.html.render import render_site
 from sitegen.html.theme import FONTS, Theme
 from tests.support.fabricated import make_site, manifest_for
@@ -197,3 +199,34 @@ def macros() -> dict[str, str]:
             names = ", ".join(argument.name for argument in macro.args)
             found[path.name] = f"{macro.name}({names})"
     return found
+
+
+def test_compiled_templates_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their code is kept beside them, made again where it is damaged, and not where it cannot be."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    (shipped / "a").write_text("{{ 1 }}")
+    monkeypatch.setattr(theme_module, "resource", lambda name: shipped)
+
+    def rendered() -> str:
+        theme_module._environment.cache_clear()
+        return theme_module._environment(None).get_template("a").render()
+
+    assert rendered() == "1"
+    (kept,) = (shipped / "__pycache__").iterdir()
+    before = kept.read_bytes()
+    for damage in (b"", b"j2", bytes(200)):
+        kept.write_bytes(damage)
+        assert rendered() == "1"
+        assert kept.read_bytes() == before
+    (shipped / "a").write_text("{{ 2 }}")
+    assert rendered() == "2"
+    kept.unlink()
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert rendered() == "2"
+    assert not list((shipped / "__pycache__").iterdir())
+    (shipped / "__pycache__").rmdir()
+    (shipped / "__pycache__").write_bytes(b"")
+    assert rendered() == "2"
+    theme_module._environment.cache_clear()
