@@ -20,7 +20,6 @@ from multiprocessing.util import Finalize
 from types import MappingProxyType
 from typing import Any
 
-from sitegen.core import errors
 from sitegen.core.errors import ConfigError, PlatformError, SitegenError, describe_os_error
 from sitegen.core.installed import memory_full, not_installed
 
@@ -255,12 +254,11 @@ def _exception(failure: _Failure) -> Exception:
         unexpected = UnexpectedError(failure.message)
         unexpected.add_note(failure.trace)
         return unexpected
-    kinds = {kind.exit_code: kind for kind in vars(errors).values() if _is_kind(kind)}
-    error: SitegenError = kinds[failure.exit_code](failure.message)
+    own = (
+        kind for kind in SitegenError.__subclasses__() if kind.__module__ == SitegenError.__module__
+    )
+    kinds = {kind.exit_code: kind for kind in own}
+    error = kinds[failure.exit_code](failure.message)
     if isinstance(error, ConfigError):
         error.problems = failure.problems
     return error
-
-
-def _is_kind(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, SitegenError) and value is not SitegenError

@@ -130,7 +130,7 @@ class Repository:
         url = self.ask("remote", "get-url", "--push", name)  # the first of several
         if not url:
             raise _not_understood("remote get-url", url)
-        place = self._place(name, url)
+        place = self.place(name, url)
         answer = self.run("ls-remote", "--symref", place, "HEAD", f"refs/heads/{branch}")
         if answer.code:
             raise PublishError(f"{masked(url)} does not answer: {answer.words}")
@@ -138,11 +138,7 @@ class Repository:
         main = re.search(r"^ref: refs/heads/(.+)\tHEAD$", answer.out, re.MULTILINE)
         return Remote(name, url, tip[1] if tip else None, main[1] if main else None)
 
-    def has_branches(self, remote: Remote) -> bool:
-        """Return whether the remote, which has just answered, has any branch."""
-        return bool(self.ask("ls-remote", "--heads", self._place(remote.name, remote.url)))
-
-    def _place(self, name: str, url: str) -> str:
+    def place(self, name: str, url: str) -> str:
         """Return git's URL for pushing to the remote."""
         return name if url == self.ask("remote", "get-url", name) else url
 
@@ -203,7 +199,8 @@ def execute(
         try:
             if feed:
                 feed(process)
-            _wait(process, (out, error), " ".join(_bare_words(command)), tell)
+            names = (word for word in command[1:] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word))
+            _wait(process, (out, error), f"{command[0]} {next(names, '')}".strip(), tell)
         finally:
             if process.returncode is None:
                 _stop(process, apart=feed is not None)
@@ -243,12 +240,6 @@ def _wait(
         if silent > SILENCE_SECONDS and not told:
             told = True
             tell(f"`{name}` has been silent for {silent:.0f} s; Ctrl-C stops it")
-
-
-def _bare_words(command: Sequence[str]) -> Sequence[str]:
-    """Return the name of a git command, without options, which may contain an address."""
-    words = [word for word in command[1:] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word)]
-    return [command[0], *words[:1]]
 
 
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:

@@ -31,8 +31,8 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
-from sitegen.figures.chosen import ChosenFrom, Samples, choice, require_choice
 from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, STILLS
+from sitegen.figures.selection import ChosenFrom, Samples, require_choice, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
 from sitegen.generative.card.recording import RecordingConfig
@@ -373,7 +373,7 @@ class ChosenSpec(FigureSpec):
     @property
     def choice(self) -> str:
         """Sentence that the samples were chosen, and from how many; empty if they were not."""
-        return choice(self.samples, self.chosen_from)
+        return selection_note(self.samples, self.chosen_from)
 
     @property
     def numbers(self) -> tuple[int, ...]:

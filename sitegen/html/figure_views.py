@@ -404,17 +404,15 @@ def _arrow(parent: Node | None, node: Node, column: int) -> str:
 def row_view(parts: tuple[FigureView, ...], row: Row) -> FigureRow | Tabs:
     """Return the view of figures in one place: of a row, one scrubber moves clips over levels."""
     if row.tabs:
-        names = row.names or tuple(_tab_name(part) for part in parts)
+        models = [part.origin.models for part in parts]
+        own = (made[0].name if made else p.id for made, p in zip(models, parts, strict=True))
+        names = row.names or tuple(own)
         tabs = tuple(Tab(*each) for each in zip(names, parts, strict=True))
         return Tabs(f"tabs-{row.number}", tabs, row.caption)
     clips = [part for part in parts if isinstance(part, Clip)]
     levels = all(clip.steps.levels and not clip.steps.points for clip in clips)
     together = len(clips) == len(parts) and levels
     return FigureRow(parts, row.caption, clips[0].steps if together else None)
-
-
-def _tab_name(part: FigureView) -> str:
-    return part.origin.models[0].name if part.origin.models else part.id
 
 
 def embed_view(thing: Embed, uri: str) -> Part:

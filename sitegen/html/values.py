@@ -31,7 +31,8 @@ def results_of(record: Record) -> Results | None:
 def _table(noted: Mapping[str, JSON]) -> Table:
     rows = [sequence(row) for row in sequence(noted.get("rows"))]
     columns = list(zip_longest(*rows))
-    numeric = tuple(at for at, column in enumerate(columns) if all(map(_is_number, column)))
+    numbers = (int, float, type(None))  # but not bool
+    numeric = tuple(at for at, each in enumerate(columns) if all(type(v) in numbers for v in each))
     words = [list(map(format_value, column)) for column in columns]
     words = [align_decimals(each) if at in numeric else each for at, each in enumerate(words)]
     return Table(
@@ -40,10 +41,6 @@ def _table(noted: Mapping[str, JSON]) -> Table:
         rows=tuple(zip(*words, strict=True)),
         numeric=numeric,
     )
-
-
-def _is_number(value: JSON) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def align_decimals(words: Sequence[str]) -> list[str]:

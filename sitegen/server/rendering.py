@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from sitegen.builder.context import BuildContext, BuildOptions, Records, prepare
 from sitegen.builder.executor import Renderer, RendererFactory
@@ -23,22 +23,6 @@ from sitegen.core.progress import Advance, Reporter
 from sitegen.core.signals import catch_signals
 from sitegen.core.worker import UnexpectedError, Worker, WorkerEnded, send
 from sitegen.models.registry import ModelSource
-
-
-class Rendering(Protocol):
-    """Renders figures into the store of a site."""
-
-    def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
-        """Render one figure, with the lock of the site; stop when `report` raises Cancelled.
-
-        Raises the exceptions of `render_missing`.
-        """
-
-    def stop(self) -> None:
-        """Stop soon and permanently; can be called from any thread."""
-
-    def shutdown(self) -> None:
-        """Release models and processes, while no figure is being rendered."""
 
 
 class Cancelled(Exception):
@@ -101,6 +85,10 @@ class SubprocessRenderer:
     def shutdown(self) -> None:
         """End the process, if there is one."""
         self._worker.close()
+
+
+Rendering: TypeAlias = InProcessRenderer | SubprocessRenderer
+"""Renders figures into the store of a site, with the lock of the site."""
 
 
 def _stopped() -> SitegenError:

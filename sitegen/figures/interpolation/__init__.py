@@ -23,8 +23,8 @@ from sitegen.figures.base import (
     points_faults,
     sampler_in,
 )
-from sitegen.figures.chosen import ChosenFrom, choice, require_choice
 from sitegen.figures.constants import COLOURS, FILM, LABELS, STILLS
+from sitegen.figures.selection import ChosenFrom, require_choice, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 from sitegen.generative.card.recording import RecordingConfig
@@ -84,7 +84,7 @@ class Interpolation(ComparedSpec):
     @property
     def choice(self) -> str:
         """Return a sentence that the samples were chosen; the first two do not count as chosen."""
-        return choice(None if self.samples == FIRST else self.samples, self.chosen_from)
+        return selection_note(None if self.samples == FIRST else self.samples, self.chosen_from)
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:

@@ -202,7 +202,7 @@ def macros() -> dict[str, str]:
 
 
 def test_compiled_templates_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their code is kept beside them, made again where it is damaged, and not where it cannot be."""
+    """Their code is kept beside them, made again if damaged, and not kept where it cannot be."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     shipped = tmp_path / "shipped"
     shipped.mkdir()
