@@ -454,6 +454,17 @@ def sampler_in(room: str) -> Sampler:
     return sample
 
 
+def grid_sampler(method: Literal["begin", "fan"]) -> Sampler:
+    """Return a function that samples a `Grid` by this method of the model's sampler."""
+
+    def sample(models: ModelProvider, figure: Figure) -> RenderJob:
+        from sitegen.figures.clips import sample_grid  # imports torch
+
+        return sample_grid(models, figure, method)
+
+    return sample
+
+
 @dataclass(frozen=True)
 class Row:
     """Figures of a page that are shown in one place.

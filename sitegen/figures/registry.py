@@ -1,6 +1,6 @@
 """The kinds of figures that a page can call: built-in ones, and those of other packages.
 
-Each built-in kind is the `KIND` of the folder of its name. A package adds one by an entry point of
+Each built-in kind is the `KIND` of the module of its name. A package adds one by an entry point of
 the group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
 """
 
