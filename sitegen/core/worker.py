@@ -56,8 +56,12 @@ class _Failure:
     trace: str = ""
 
 
+def _read_only(values: dict[Any, Any]) -> "MappingProxyType[Any, Any]":
+    return MappingProxyType(values)
+
+
 ForkingPickler.register(  # a read-only dict, which has no pickle
-    MappingProxyType, lambda proxy: (MappingProxyType, (dict(proxy),))
+    MappingProxyType, lambda proxy: (_read_only, (dict(proxy),))
 )
 
 
