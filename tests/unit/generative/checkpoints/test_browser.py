@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import FileRef, read_card
-from sitegen.generative.card.networks import CoarseConfig, UNetConfig
+from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.checkpoints.arithmetic import unet_flop
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser
 from sitegen.generative.checkpoints.weights import RESIDUAL, STATISTICS, read_arrays
@@ -147,7 +147,14 @@ def test_old_order_of_attention_becomes_the_new(tmp_path: Path) -> None:
         ),
         ({"num_heads": 16}, "attention heads with channels that are not a multiple of 4"),
         (
-            {"parameterization": "preconditioned", "coarse": CoarseConfig(2, 3, 30, 1, 4)},
+            {
+                "parameterization": "preconditioned",
+                "unet": None,
+                "bands": (
+                    Band(1, unet=small_card().unet),
+                    Band(2, 3, cosines=CosineConfig(30, 1, 4)),
+                ),
+            },
             "an MLP with a width that is not a multiple of 4",
         ),
     ],
