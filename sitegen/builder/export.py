@@ -200,7 +200,7 @@ def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_C
     for context, named in zip(contexts, names, strict=True):
         figures = {n: f for n, f in named.items() if not options.figures or n in options.figures}
         store = context.store()
-        records = found(list(figures.values()), store, context.environment)
+        records = found(figures.values(), store)
         missing += [n for n, figure in figures.items() if figure.request_digest not in records]
         if not missing:
             media, place = placed(figures.values(), records).figures, _place(context)
