@@ -248,7 +248,8 @@ class Cluster:
         del futures  # dask frees a result when no future refers to it
         seen = time.monotonic()
         while pending:
-            with contextlib.suppress(TimeoutError, CancelledError), self.client.as_current():
+            late = contextlib.suppress(TimeoutError, CancelledError)
+            with self._scheduler_errors(), late, self.client.as_current():
                 wait(list(pending.values()), timeout=LOOK_S, return_when="FIRST_COMPLETED")
             for at in [at for at, future in pending.items() if future.done()]:
                 yield at, self._result(name, pending.pop(at))
