@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError
-from sitegen.core.spool import Place, Spool
+from sitegen.core.files import Place, Spool
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.engines.choice import bytes_of
 from sitegen.generative.engines.chunks import CORES, each_on_one_thread
