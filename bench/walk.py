@@ -2,7 +2,7 @@
 
     python -m bench.walk
 
-`count` is followed from the call `trajectories("tiny", count=34)` in a page to the finished clip. A
+`count` is followed from the call `trajectories("tiny", count=31)` in a page to the finished clip. A
 function counts if one of its arguments carries that number: directly, as the length of a sequence
 or an array, or in an object, down to `DEPTH` attributes. `checkpoint` is the path of a file of
 weights, from `sitegen add` to loaded weights; a function counts if an argument carries that path.
@@ -11,6 +11,7 @@ weights, from `sitegen add` to loaded weights; a function counts if an argument 
 from __future__ import annotations
 
 import argparse
+import dis
 import json
 import os
 import shutil
@@ -20,13 +21,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = str(ROOT / "sitegen") + os.sep
-COUNT = 34
+COUNT = 31
 """A number that nothing else in such a site has by accident."""
 LIMITS = {"count": (22, 90, 0), "add": (18, 75, 1), "checkpoint": (14, 55, 1)}
 """Files and functions that each walk may pass, and how often it may open the file, at most."""
@@ -68,7 +70,9 @@ def _is_count(value: Any) -> bool:
         return value == COUNT
     if type(value).__name__ in ("Tensor", "ndarray"):
         return len(value.shape) > 0 and value.shape[0] == COUNT
-    return isinstance(value, range | tuple | list) and len(value) == COUNT
+    if isinstance(value, range | tuple | list) and len(value) == COUNT:
+        return not isinstance(value[0], str)  # words of a command
+    return False
 
 
 def _parts(value: Any) -> Iterator[Any]:
@@ -94,6 +98,12 @@ def carries_path(path: Path) -> Carries:
     return carries
 
 
+@cache
+def _beginning(code: CodeType) -> int:
+    """Return the offset of the first instruction of a function's body."""
+    return next(each.offset for each in dis.get_instructions(code) if each.opname == "RESUME")
+
+
 @contextmanager
 def traced(carries: Carries) -> Iterator[list[tuple[str, str]]]:
     """Record, in all threads, the functions of the package with an argument that `carries`."""
@@ -104,6 +114,8 @@ def traced(carries: Carries) -> Iterator[list[tuple[str, str]]]:
         code = frame.f_code
         if event != "call" or not code.co_filename.startswith(PACKAGE) or code.co_name[0] == "<":
             return
+        if frame.f_lasti > _beginning(code):
+            return  # a generator goes on; it was called before
         step = code.co_filename.removeprefix(PACKAGE), code.co_qualname
         if step in steps:
             return
