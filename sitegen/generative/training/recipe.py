@@ -342,7 +342,6 @@ def model_sizes(folder: Path) -> dict[str, int]:
 
 
 def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
-    """Return the files that a model of this kind requires."""
     return (card.weights,) if card.kind == "ddpm" else (card.weights, card.prior)
 
 

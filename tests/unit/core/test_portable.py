@@ -23,8 +23,6 @@ WINDOWS = {
     **dict.fromkeys(("geteuid", "getuid", "fchmod", "mkfifo", "fork", "setsid", "umask"), os),
 }
 """Names that Windows has not, and some that it has only in newer Pythons."""
-UNTRIED = {"locks.py"}
-"""Modules that do not run on Windows: `fcntl` is not there."""
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def macos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in LINUX:
         monkeypatch.delattr(os, name, raising=False)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
-    for module, name in ((compute, "CPUINFO"), (locks, "MOUNTS"), (choice, "MEMORY")):
+    for module, name in ((compute, "CPUINFO"), (choice, "MEMORY")):
         monkeypatch.setattr(module, name, tmp_path / "nowhere", raising=False)
     read = Path.read_text
 
@@ -95,7 +93,7 @@ def test_windows_names_are_asked_for() -> None:
         lines = path.read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines):
             named = re.findall(r"\b(?:os|signal)\.(\w+)", line.partition("#")[0])
-            if {*named} & WINDOWS.keys() and path.name not in UNTRIED:
+            if {*named} & WINDOWS.keys():
                 before = "".join(lines[max(number - 3, 0) : number + 1])
                 assert re.search(r'hasattr|os\.name == "nt"|daemon', before), (path, number + 1)
 
