@@ -64,8 +64,8 @@ def _obstacle(
 
     try:
         run_template(call, {kind: make})
-    except ConfigError:
-        return "it needs another model, too"
+    except ConfigError as error:  # as for a prior with a single state
+        return re.sub(r"^\S*:\d+: ", "", str(error).partition("\n")[0])
     (spec,) = made
     for needs in spec.needs_of_models:
         if found := lacking(name, card, needs):

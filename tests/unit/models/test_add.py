@@ -163,7 +163,7 @@ def test_images_of_several_sizes() -> None:
     for count in (1, 3, 6):
         done = add(f"n{count}", data=draw(Path(f"few{count}"), count=count), **TOLD)
         assert done.states == count
-        calls[count] = [line for line in added_lines(done) if "shared_noise" in line]
+        calls[count] = [line for line in added_lines(done) if "{{ shared_noise" in line]
     assert calls[1] == []
     assert "count=3" in calls[3][0]
     assert "count=5" in calls[6][0]
