@@ -3,9 +3,9 @@
     python -m bench.shapes draw .data/shapes
     python -m bench.shapes judge samples.npz
 
-`draw` writes 2,000 pictures of 32 × 32 pixels: a circle, square, triangle, star, cross or ring of
-any position, size, turn and colour on a background of another colour. `judge` trains a classifier
-of the six shapes and of pictures that show none of them (two shapes mixed, bent or blurred shapes,
+`draw` writes 2,000 pictures of 32 × 32 pixels: an upright circle, square, triangle or star of some
+place, size and colour on a background of another colour. `judge` trains a classifier of the four
+shapes and of pictures that show none of them (two shapes mixed, bent or blurred shapes,
 blobs), and prints the share of an .npz of `sitegen sample` that it is sure of.
 """
 
@@ -32,15 +32,14 @@ SURE = 0.9
 """Probability from which a shape counts as recognized."""
 EXAMPLES, EPOCHS, BATCH = 12_000, 8, 64
 _FINER = 8  # shapes are drawn this many times larger, then scaled down
-_CROSS = [(-1, 3), (1, 3), (1, 1), (3, 1), (3, -1), (1, -1), (1, -3), (-1, -3), (-1, -1), (-3, -1)]
 
 
 def _polygon(corners: int, inner: float | None = None) -> Points:
     """Return a regular polygon of radius 1, or a star with inner corners at radius `inner`."""
     many = corners if inner is None else 2 * corners
     radii = [1.0 if inner is None or not place % 2 else inner for place in range(many)]
-    turns = [2 * math.pi * place / many for place in range(many)]
-    return [(r * math.cos(t), r * math.sin(t)) for r, t in zip(radii, turns, strict=True)]
+    turns = [2 * math.pi * (place + (corners == 4) / 2) / many for place in range(many)]
+    return [(r * math.sin(t), -r * math.cos(t)) for r, t in zip(radii, turns, strict=True)]
 
 
 SHAPES: dict[str, Points] = {
@@ -48,8 +47,6 @@ SHAPES: dict[str, Points] = {
     "square": _polygon(4),
     "triangle": _polygon(3),
     "star": _polygon(5, 0.42),
-    "cross": [(x / 3.17, y / 3.17) for x, y in [*_CROSS, (-3, 1), (-1, 1)]],
-    "ring": _polygon(60),
 }
 NAMES = tuple(SHAPES)
 NONE = len(NAMES)
@@ -68,15 +65,10 @@ def mask(name: str, draws: Draws) -> Image.Image:
     """Return a shape in white on black, larger by the factor `_FINER`."""
     whole = SIDE * _FINER
     image = Image.new("L", (whole, whole))
-    radius = whole * draws.uniform(0.24, 0.4)
-    x, y = draws.uniform(radius, whole - radius, 2)
-    turn = draws.uniform(0, 2 * math.pi)
-    cos, sin = radius * math.cos(turn), radius * math.sin(turn)
-    points = [(x + a * cos - b * sin, y + a * sin + b * cos) for a, b in SHAPES[name]]
+    radius = whole * draws.uniform(0.28, 0.4)
+    x, y = whole * draws.uniform(0.4, 0.6, 2)
+    points = [(x + radius * a, y + radius * b) for a, b in SHAPES[name]]
     ImageDraw.Draw(image).polygon(points, fill=255)
-    if name == "ring":
-        hole = [(x + 0.55 * (a - x), y + 0.55 * (b - y)) for a, b in points]
-        ImageDraw.Draw(image).polygon(hole, fill=0)
     return image
 
 
@@ -125,7 +117,7 @@ def _blob(draws: Draws) -> Image.Image:
 
 
 def draw(folder: Path, count: int = COUNT, seed: int = 0) -> None:
-    """Write `count` pictures as PNGs, the six shapes in turn."""
+    """Write `count` pictures as PNGs, the four shapes in turn."""
     folder.mkdir(parents=True, exist_ok=True)
     draws = np.random.default_rng(seed)
     for number in range(count):

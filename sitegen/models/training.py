@@ -220,7 +220,8 @@ def _within(wanted: TrainOptions, started: float) -> tuple[TrainOptions, list[st
     `started` is the start of the command on the monotonic clock.
     """
     assert wanted.minutes is not None
-    unfit = [name for name in ("preset", "init") if getattr(wanted, name) is not None]
+    fixed = ("preset", "init", "networks", "parameterization")
+    unfit = [name for name in fixed if getattr(wanted, name) is not None]
     unfit += ["kind"] * (wanted.kind != "ihdm") + ["images"] * ("images" in wanted.recipe)
     if unfit:
         raise ConfigError(f"--minutes chooses all sizes; leave out --{unfit[0]}")
@@ -228,9 +229,8 @@ def _within(wanted: TrainOptions, started: float) -> tuple[TrainOptions, list[st
     require_device(device)
     precision = training_precision(wanted.precision, device)
     own = image_side(wanted.data)
-    sides = SIDES if own is None else [side for side in SIDES if side < own] or [own]
-    if wanted.image_size is not None or own in SIDES:
-        sides = [wanted.image_size or own, *(side for side in sides if wanted.image_size is None)]
+    sides = [side for side in SIDES if own is None or side <= own] or [own or SIDES[-1]]
+    sides = sides if wanted.image_size is None else [wanted.image_size]
     left = 60 * wanted.minutes - (time.monotonic() - started)
     given = {key: value for key, value in wanted.recipe.items() if value is not None}
     found = chosen_for(max(left, 1.0), sides, 3, device, precision, given)

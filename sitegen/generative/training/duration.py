@@ -23,9 +23,9 @@ SIDES = (64, 32)
 ENOUGH = 300_000
 """Images that a run must be able to see for a side above the smallest of `SIDES`."""
 CHOSEN: Mapping[str, Any] = {
-    "batch_size": 32,
+    "batch_size": 64,
     "optimizer": "muon",
-    "muon_learning_rate": 1.5e-3,
+    "muon_learning_rate": 2e-3,
     "decay_share": 0.4,
 }
 """Options that do not depend on the duration."""

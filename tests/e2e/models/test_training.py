@@ -274,7 +274,7 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
     train_model("dots", wanted, console)
     told = "\n".join(console.lines)
     assert re.search(
-        r"1 minutes on this machine: 7×7 pixels, 1 network, \d steps of 32 images", told
+        r"1 minutes on this machine: 7×7 pixels, 1 network, \d steps of 64 images", told
     )
     assert re.search(r"\(8 s a step, measured\); it ends at about \d\d:\d\d", told)
     assert "to expect from" in told
@@ -283,7 +283,7 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
         assert sheet.width > 100
     card = read_card(folder)
     assert card.training["options"]["optimizer"] == "muon"
-    assert card.training["options"]["batch_size"] == 32
+    assert card.training["options"]["batch_size"] == 64
     monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 1.0)
     again = Told()
     train_model("dots", wanted, again)
