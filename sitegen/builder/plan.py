@@ -115,7 +115,9 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     for model, needs in zip(models, spec.needs_of_models, strict=True):
         if fault := lacking(model.name, model.card, needs):
             fit = sorted(n for n, each in sources.items() if not lacking(n, each.card, needs))
-            faults.append(f"{fault}: {', '.join(fit) or 'the site has no model that has it'}")
+            remedy = spec.remedy(model.card) if model is models[0] else ""
+            others = ", ".join(fit) or "the site has no model that has it"
+            faults.append(f"{fault}: {remedy or others}")
     noise = getattr(spec, "sampling_noise_std", None)
     if noise is not None and (fault := lacking(models[0].name, models[0].card, ("noise_std",))):
         faults.append(f"sampling_noise_std = {noise:g}: {fault}; leave it out")

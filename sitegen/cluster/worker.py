@@ -28,8 +28,7 @@ from sitegen.generative.card.card import ModelCard
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sitegen.generative.process.ddpm import DiffusionModel
-    from sitegen.generative.process.model import Model
+    from sitegen.generative.process.model import CardModel
     from sitegen.sampling.batches import SampleBatch, Selection
 
 Numbers = NDArray[np.float32]
@@ -111,14 +110,14 @@ class Checkpoint:
                 f"{self.sha256[:8]}, and {sha256[:8]} is needed"
             )
 
-    def model(self, compute_target: ComputeTarget) -> Model | DiffusionModel:
+    def model(self, compute_target: ComputeTarget) -> CardModel:
         """Return the model, loading it on first use. Raises as `load_network` does."""
         with _LOADING:
             if compute_target not in self._loaded:
                 self._loaded[compute_target] = self._load(compute_target)
-            return cast("Model | DiffusionModel", self._loaded[compute_target])
+            return cast("CardModel", self._loaded[compute_target])
 
-    def _load(self, compute_target: ComputeTarget) -> Model | DiffusionModel:
+    def _load(self, compute_target: ComputeTarget) -> CardModel:
         found = hashlib.sha256(self.data.data).hexdigest()
         replace(self, sha256=found).require(self.sha256)
         from sitegen.models.registry import ModelSource

@@ -210,6 +210,17 @@ class FigureSpec:
             )
             yield f"{wanted}: the recording {self.model} has {recording.count} samples"
 
+    def remedy(self, card: ModelCard) -> str:
+        """Return what to do if the process of the first model lacks an ability; may be empty."""
+        return ""
+
+    def method(self, card: ModelCard) -> str:
+        """Return a sentence for the caption on how the samples were made; may be empty.
+
+        It tells readers of a departure from what the kind of figure usually shows.
+        """
+        return ""
+
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
         """Yield the reasons, found in the files of `models`, why the call cannot be rendered.
 
@@ -242,7 +253,7 @@ class FigureSpec:
 
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
         """Count the images that the networks of each of `models` process, to estimate the time."""
-        return tuple(self.images * card.steps for card in cards)
+        return tuple(self.images * network_steps(card) for card in cards)
 
     def pixels(self, card: ModelCard) -> int:
         """Estimate the number of pixels of all frames to draw and encode, to estimate the time."""
@@ -279,7 +290,7 @@ class ComparedSpec(FigureSpec):
 
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
         """Count the images of the model, and those of the DDPM including its steps as DDIM."""
-        first, *others = (card.steps for card in cards)
+        first, *others = (network_steps(card) for card in cards)
         return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
 
 
@@ -319,6 +330,11 @@ def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
     """Return a message on the abilities that a model lacks for a figure; empty if none."""
     missing = " and ".join(ABILITIES[each] for each in needs if each not in card.abilities)
     return missing and f'needs {missing}, which the model {name} of kind "{card.kind}" lacks'
+
+
+def network_steps(card: ModelCard) -> int:
+    """Return how often a sample evaluates the network."""
+    return card.steps * card.process.evaluations(card)
 
 
 def steps(card: ModelCard) -> str:

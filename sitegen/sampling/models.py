@@ -27,11 +27,10 @@ from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.engines.choice import choose_engines
 from sitegen.generative.engines.chunks import on_one_thread
 from sitegen.generative.engines.memory import memory_errors
-from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.diffusion import Implicit
 from sitegen.generative.process.heat import spectrum, spectrum_of
 from sitegen.generative.process.kinds import process_of
-from sitegen.generative.process.model import Model, require_device
+from sitegen.generative.process.model import CardModel, require_device
 from sitegen.generative.process.noise import (
     Branching,
     Device,
@@ -47,6 +46,7 @@ from sitegen.generative.process.protocol import GenerativeProcess, Step
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.batches import Executor, SampleBatch, Selection, Visible, bytes_of_all
 from sitegen.sampling.executors import chunk, run_here, seconds_an_image
+from sitegen.sampling.renoised import renoised_tree
 from sitegen.sampling.sharing import Sharing
 from sitegen.sampling.trajectory import Images, Paths, Shown
 
@@ -121,6 +121,16 @@ class Sampler:
         start = self.start(seed, samples[:1]).expand(len(samples), *self.process.shape)
         return self.run(start, self.noise(seed, samples), noise_std)
 
+    def around(self, seed: int, samples: Sequence[int], angle: float) -> Trajectory:
+        """Return samples that start at an `angle` in radians to the state z of the first.
+
+        The others start from cos(angle) z + sin(angle) z_i, where z_i is their own state.
+        """
+        states = self.start(seed, samples)
+        angles = torch.full((len(states), 1, 1, 1), angle).to(states)
+        angles[0] = 0
+        return self.run(angles.cos() * states[:1] + angles.sin() * states, None)
+
     def tree(
         self,
         seed: int,
@@ -132,9 +142,29 @@ class Sampler:
 
         samples: one for each leaf, if they are chosen
         """
+        if not self.process.random:
+            return self._renoised(seed, splits, samples)
         shape, device = self.process.shape, self.process.device or "cpu"
         noise = Branching(seed, splits, shape, device, samples)
         return self.run(self.start(seed, samples[:1] if samples else [0]), noise, noise_std)
+
+    def _renoised(
+        self, seed: int, splits: tuple[int, ...], samples: tuple[int, ...] | None
+    ) -> Trajectory:
+        """Return a tree whose branches are noised anew at each split."""
+        process, first = self.process, self.process.levels[0]
+        start = self.start(seed, samples[:1] if samples else [0])
+
+        def finish(part: GenerativeProcess, states: Tensor) -> Tensor:
+            ends = [kept for _, kept in self.executor([SampleBatch(part, states, None)], "last")]
+            return ends[-1][0]
+
+        def begin(selection: Selection) -> Iterator[Visible]:
+            tree = renoised_tree(process, start, seed, splits, samples, finish)
+            shards = [SampleBatch(tree, start, None)]
+            yield from _of_pictures(self.name, None, self.executor(shards, selection))
+
+        return Trajectory(first, lambda: process.pixels(start, first), begin)
 
     def paths(self, paths: Paths, noise_std: float | None = None) -> Trajectory:
         """Return paths through everything random of the process, a path after the other.
@@ -261,7 +291,7 @@ def load_sampler(
 
 def load_network(
     source: ModelSource, compute_target: ComputeTarget, *, engines: bool = True
-) -> Model | DiffusionModel:
+) -> CardModel:
     """Load the network of a model, with the fastest engines for it unless others will evaluate it.
 
     Raises RefusedError for weights that are missing or damaged, change while they are read or were
@@ -270,7 +300,7 @@ def load_network(
     require_device(compute_target.device)
     known = source.weights_sha256
     with memory_errors(f"loading {source.name}"):
-        model: Model | DiffusionModel = load_model(
+        model: CardModel = load_model(
             source.weights, source.card, compute_target.device, compute_target.precision
         )
         if engines:

@@ -16,5 +16,8 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     spec = cast(SharedInitialState, figure.spec)
     sampler = models.sampler(spec.model)
     card = sampler.card
-    trajectory = sampler.fan(spec.seed, spec.numbers, noise_std_of(spec, card))
+    if spec.around is not None:
+        trajectory = sampler.around(spec.seed, spec.numbers, spec.around)
+    else:
+        trajectory = sampler.fan(spec.seed, spec.numbers, noise_std_of(spec, card))
     return grid_job(figure, card, spec.shape, displayed(trajectory, spec.show))
