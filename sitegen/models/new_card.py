@@ -23,7 +23,7 @@ from sitegen.generative.card.card import (
     preset,
     sampling_noise,
 )
-from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.checkpoints.inspection import UNKNOWN_NETWORK, CheckpointInfo
 from sitegen.generative.data.images import image_side
 from sitegen.models.registry import is_approximate, measured
@@ -31,9 +31,6 @@ from sitegen.models.registry import is_approximate, measured
 HEADS = 1
 KNOWN_STEPS = 1000
 """Timesteps that a network is trained for if they are rescaled, whatever the number of levels."""
-
-FLOW_STEPS = 50
-"""Default number of steps of a flow, whose network is for any time."""
 
 HEADS_FAULT = (
     "The number of attention heads leaves no trace in a checkpoint; it was taken to be 1, as in "

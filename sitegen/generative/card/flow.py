@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sitegen.generative.card.card import ModelCard
     from sitegen.generative.card.diffusion import DiffusionConfig
 
+FLOW_STEPS = 50
+"""Default number of steps of a flow, whose network is for any time."""
 LARGEST_BETA = 0.999
 """Upper limit of β in the cosine schedule, which keeps the last step from dividing by 0."""
 
