@@ -9,7 +9,7 @@ is not part of the key, so an upgrade or another machine renders nothing again.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, PlatformError
@@ -53,11 +53,13 @@ class PlannedFigure:
         self, parameters: Mapping[str, Any], environment: Mapping[str, str]
     ) -> dict[str, Any]:
         """Return seed, parameters and environment for the record; a recording has its own."""
+        drawn = {key: environment[key] for key in ("numpy", "encoder") if key in environment}
         if self.recording is None:
             seed = int(parameters.get("seed", 0))
-            return {"seed": seed, "parameters": parameters, "environment": environment}
+            network = any("network" in card.abilities for card in self.cards)
+            used = environment if network else drawn
+            return {"seed": seed, "parameters": parameters, "environment": used}
         own = {key: value for key, value in parameters.items() if key != "seed"}
-        drawn = {key: environment[key] for key in ("numpy", "encoder") if key in environment}
         made = {"recorded_with": self.recording.made_with} if self.recording.made_with else {}
         return {"seed": self.recording.seed, "parameters": own, "environment": drawn | made}
 
@@ -101,8 +103,12 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
 
 
 def _reference(model: ModelSource) -> ModelRef:
-    recorded = model.card.recording is not None
-    return ModelRef(model.name, model.weights_sha256, "recording" if recorded else "checkpoint")
+    what: Literal["checkpoint", "recording", "sampler"] = "checkpoint"
+    if model.card.recording is not None:
+        what = "recording"
+    elif model.sampler is not None:
+        what = "sampler"
+    return ModelRef(model.name, model.weights_sha256, what)
 
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:

@@ -68,7 +68,7 @@ class ModelRef:
 
     name: str
     sha256: _Digest
-    what: Literal["checkpoint", "recording"] = "checkpoint"
+    what: Literal["checkpoint", "recording", "sampler"] = "checkpoint"
 
 
 @dataclass(frozen=True, config=_STRICT)

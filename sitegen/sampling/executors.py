@@ -32,7 +32,8 @@ FEWEST = 8
 def run_here(shards: Sequence[SampleBatch], selection: Selection) -> Iterator[Visible]:
     """Run shards in this process, all of them step by step."""
     process = shards[0].process
-    process = replace(process, model=in_chunks(process.model))
+    if isinstance(process.model, CardModel):
+        process = replace(process, model=in_chunks(process.model))
     runs = zip(*(replace(shard, process=process).run() for shard in shards), strict=True)
     for steps in each_on_one_thread(runs):
         outputs = [shard.select(step, selection) for shard, step in zip(shards, steps, strict=True)]

@@ -29,6 +29,7 @@ from sitegen.generative.engines.chunks import on_one_thread
 from sitegen.generative.engines.memory import memory_errors
 from sitegen.generative.process.diffusion import Implicit
 from sitegen.generative.process.heat import spectrum, spectrum_of
+from sitegen.generative.process.hosted import HostedModel
 from sitegen.generative.process.kinds import process_of
 from sitegen.generative.process.model import CardModel, require_device
 from sitegen.generative.process.noise import (
@@ -43,6 +44,7 @@ from sitegen.generative.process.noise import (
     sample_at,
 )
 from sitegen.generative.process.protocol import GenerativeProcess, Step
+from sitegen.models.hosted import Host, is_current
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.batches import Executor, SampleBatch, Selection, Visible, bytes_of_all
 from sitegen.sampling.executors import chunk, run_here, seconds_an_image
@@ -185,7 +187,7 @@ class Sampler:
 
     def pace(self) -> float:
         """Return the seconds that the network takes for one image at one level, measured now."""
-        return seconds_an_image(self.model)
+        return seconds_an_image(self.model) if isinstance(self.model, CardModel) else 0.0
 
     def spectrum(self, images: Images) -> list[float]:
         """Return the mean spectrum of images (N, C, H, H)."""
@@ -287,6 +289,18 @@ def load_sampler(
             _refuse_change(source.prior, sha256(source.prior), source.prior_sha256)
     starts = None if prior is None else prior.initial_states
     return Sampler(process_of(model, starts), source.name, prior)
+
+
+def load_hosted(source: ModelSource) -> Sampler:
+    """Return an author's sampler, whose process starts with its first call.
+
+    Raises RefusedError if its file has changed since it was planned.
+    """
+    assert source.sampler is not None
+    if not is_current(source.sampler, source.card):
+        raise RefusedError(f"{source.weights}: changed while the site was built; build again")
+    model = HostedModel(source.card, Host(source.sampler, source.name))
+    return Sampler(process_of(model), source.name)
 
 
 def load_network(

@@ -42,11 +42,18 @@ class ModelProvider:
         return self.sampler(name).pace()
 
     def close(self) -> None:
-        """Release what the provider holds; no more models will be requested."""
+        """End the processes of authors' samplers; no more models will be requested."""
+        for sampler in self._samplers.values():
+            if sampler.card.sampler is not None:
+                sampler.model.host.close()
 
     def _load(self, source: ModelSource) -> Sampler:
         if "network" in source.card.abilities:
             return self._load_network(source)
+        if source.sampler is not None:
+            from sitegen.sampling.models import load_hosted
+
+            return load_hosted(source)
         from sitegen.sampling.recorded import load_recorded
 
         return cast("Sampler", load_recorded(source))

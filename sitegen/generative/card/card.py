@@ -37,6 +37,7 @@ from sitegen.generative.card.networks import (
     halving_incompatibilities,
 )
 from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.card.sampler import SamplerConfig
 from sitegen.generative.card.validation import (
     PART,
     Count,
@@ -241,6 +242,7 @@ class ModelCard:
     sampling: SamplingConfig | None = None
     recording: RecordingConfig | None = None
     flow: FlowConfig | None = None
+    sampler: SamplerConfig | None = None
 
     origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
     """File that the card was read from, and the lines of its keys, if it was read from one."""
@@ -303,7 +305,7 @@ class ModelCard:
     @cached_property
     def networks(self) -> tuple[Band, ...]:
         """Bands of levels with their networks, from level 1 up; a single network is one band."""
-        if self.bands or self.recording is not None:
+        if self.bands or "network" not in self.abilities:
             return self.bands
         coarse = () if self.coarse is None else (self.coarse.band,)
         return (Band(1, unet=self.unet), *coarse)
@@ -367,6 +369,7 @@ class ModelCard:
             ("sampling",): SamplingConfig,
             ("recording",): RecordingConfig,
             ("flow",): FlowConfig,
+            ("sampler",): SamplerConfig,
         }
         bands = tables.get("bands")
         for number in range(len(bands) if isinstance(bands, list) else 0):
@@ -461,6 +464,16 @@ def _recording_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities
         yield ("recording", "values"), words
 
 
+def _sampler_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _foreign_to(values, (*_HEAT, "unet", "sampling"), "sampler")
+    if (sampler := values.get("sampler", ...)) is None:
+        yield "sampler", "is missing: what the sampler can do, which it says itself"
+    axis, levels = _of(sampler, "values"), values.get("levels")
+    if axis and levels and len(axis) != levels + 1:
+        words = f"has {len(axis)} values; level 0 and {levels} levels make {levels + 1}"
+        yield ("sampler", "values"), words
+
+
 def _heat_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
     blur, levels = values.get("blur", ...), values.get("levels")
     if blur is None:
@@ -529,10 +542,12 @@ _BY_KIND = {
     "ddpm": _diffusion_incompatibilities,
     "flow": _flow_incompatibilities,
     "recording": _recording_incompatibilities,
+    "sampler": _sampler_incompatibilities,
 }
-_WITHOUT_NETWORK = ("recording",)
+_WITHOUT_NETWORK = ("recording", "sampler")
 _OWNED: dict[str, tuple[tuple[str, ...], str]] = {
     "recording": (("recording",), 'only a card of kind "recording" has that; leave it out'),
+    "sampler": (("sampler",), 'only a card of kind "sampler" has that; leave it out'),
     "diffusion": (("ddpm", "flow"), 'only for a card of kind "ddpm" or "flow"; leave it out'),
     "flow": (("flow",), 'only for a card of kind "flow"; leave it out'),
 }

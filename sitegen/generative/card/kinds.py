@@ -89,6 +89,23 @@ def _timesteps(card: ModelCard) -> LevelAxis:
     return LevelAxis("t", "", tuple(float(level) for level in range(card.levels + 1)))
 
 
+def _sampler(card: ModelCard) -> frozenset[Ability]:
+    facts = card.sampler
+    there: dict[Ability, bool] = {
+        "random": facts.random,
+        "fan": facts.random,
+        "final": facts.predicts,
+        "tree": facts.random or facts.corrupts,
+        "around": facts.gaussian and not facts.random,
+        "paths": True,
+    }
+    return frozenset(name for name, found in there.items() if found)
+
+
+def _sampler_axis(card: ModelCard) -> LevelAxis:
+    return LevelAxis(card.sampler.symbol, card.sampler.unit, card.sampler.values)
+
+
 _RANDOM: frozenset[Ability] = frozenset({"network", "random", "mean", "tree", "fan", "paths"})
 _FINAL: frozenset[Ability] = frozenset({"final"})
 _HEAT = _RANDOM | frozenset[Ability]({"prior", "blur", "noise_std", "browser"})
@@ -141,6 +158,7 @@ KINDS: dict[str, ProcessKind] = {
         _times,
         lambda card: card.flow.evaluations if card.flow else 1,
     ),
+    "sampler": ProcessKind("Sampler", _sampler, lambda card, _: card.sampler.start, _sampler_axis),
     "recording": ProcessKind("Recorded", _recorded, _recorded_start, _recorded_axis),
 }
 """The kinds of processes, by the `kind` of a card."""

@@ -195,7 +195,8 @@ def _flow(path: Path) -> tuple[int, dict[str, Any]]:
     """
     config, steps = read_json(path), FLOW_STEPS
     _require(path, config, {key: False for key in _FLOW_PLAIN if config.get(key) is not None})
-    trained, shift = config.get("num_train_timesteps", 1000), config.get("shift", 1.0)
+    trained: float = config.get("num_train_timesteps", 1000)
+    shift: float = config.get("shift", 1.0)
 
     def shifted(time: float) -> float:
         return shift * time / (1 + (shift - 1) * time)

@@ -14,6 +14,7 @@ from sitegen.generative.process.diffusion import Ancestral
 from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.flow import Flow, FlowModel
 from sitegen.generative.process.heat import Statistics
+from sitegen.generative.process.hosted import Hosted
 from sitegen.generative.process.model import CardModel, Model
 from sitegen.generative.process.protocol import GenerativeProcess, Starts
 
@@ -21,6 +22,7 @@ PROCESSES: dict[str, type[GenerativeProcess]] = {
     "ihdm": HeatDissipation,
     "ddpm": Ancestral,
     "flow": Flow,
+    "sampler": Hosted,
 }
 _SINGLE: dict[str, type[DiffusionModel | FlowModel]] = {"ddpm": DiffusionModel, "flow": FlowModel}
 """Models with one U-Net, and without statistics of the data."""
