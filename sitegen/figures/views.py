@@ -205,6 +205,8 @@ class ModelChoice:
     colour: whether they have colours
     model, weights: the files that a browser fetches once the button is pressed
     cost: what that is, and how long it takes to draw, in words
+    symbol: of the axis of a model that starts from noise; empty for a start from flat colour
+    command: whether `sitegen sample` draws the same
     """
 
     name: str
@@ -219,6 +221,8 @@ class ModelChoice:
     weights: str
     cost: str
     pixelated: bool = False
+    symbol: str = ""
+    command: bool = True
 
 
 @dataclass(frozen=True)
@@ -404,6 +408,8 @@ def _choice(
         weights=relative(own[1].path, page),
         cost=_cost(sum(file.bytes for file in own), noted.get("gflop"), grow),
         pixelated=media.record.parameters.get("pixelated") is True,
+        symbol=str(noted.get("symbol") or ""),
+        command=noted.get("command") is not False,
     )
 
 

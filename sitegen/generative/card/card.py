@@ -27,7 +27,7 @@ from sitegen.core.source import KeyPath, parse_toml, toml_lines
 from sitegen.generative.card.diffusion import DiffusionConfig as DiffusionConfig
 from sitegen.generative.card.diffusion import SamplingConfig as SamplingConfig
 from sitegen.generative.card.flow import FlowConfig, flow_times
-from sitegen.generative.card.kinds import KINDS, Ability, LevelAxis, ProcessKind
+from sitegen.generative.card.kinds import KINDS, Ability, Kind, LevelAxis, ProcessKind
 from sitegen.generative.card.limits import LARGEST_BLUR
 from sitegen.generative.card.networks import (
     Band,
@@ -225,7 +225,7 @@ class ModelCard:
         None, description="the network, a table"
     )
     blur: _Blur | None = None
-    kind: Annotated[Word, must(f"one of {', '.join(KINDS)}", KINDS.__contains__)] = "ihdm"
+    kind: Kind = "ihdm"
     training_noise_std: _Noise = TRAINING_NOISE_STD
     sampling_noise_std: _Noise = sampling_noise(TRAINING_NOISE_STD)
     parameterization: Parameterization = "difference"

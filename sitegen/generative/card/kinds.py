@@ -109,8 +109,8 @@ def _sampler_axis(card: ModelCard) -> LevelAxis:
 _RANDOM: frozenset[Ability] = frozenset({"network", "random", "mean", "tree", "fan", "paths"})
 _FINAL: frozenset[Ability] = frozenset({"final"})
 _HEAT = _RANDOM | frozenset[Ability]({"prior", "blur", "noise_std", "browser"})
-_DIFFUSION = _RANDOM | _FINAL | frozenset[Ability]({"ddim"})
-_FLOW: frozenset[Ability] = frozenset({"network", "final", "tree", "around", "paths"})
+_DIFFUSION = _RANDOM | _FINAL | frozenset[Ability]({"ddim", "browser"})
+_FLOW: frozenset[Ability] = frozenset({"network", "final", "tree", "around", "paths", "browser"})
 
 
 def _times(card: ModelCard) -> LevelAxis:
@@ -148,7 +148,8 @@ def _recorded_axis(card: ModelCard) -> LevelAxis:
     return LevelAxis(recording.symbol, recording.unit, recording.values)
 
 
-KINDS: dict[str, ProcessKind] = {
+Kind = Literal["ihdm", "ddpm", "flow", "sampler", "recording"]
+KINDS: dict[Kind, ProcessKind] = {
     "ihdm": ProcessKind("IHDM", _heat, _flat, _blur),
     "ddpm": ProcessKind("DDPM", lambda _: _DIFFUSION, _noise, _timesteps),
     "flow": ProcessKind(

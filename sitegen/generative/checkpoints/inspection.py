@@ -114,7 +114,7 @@ class CheckpointInfo:
 
     def _parameterization(self) -> str:
         card = self.card
-        if self.layout == "torchcfm" or (card and card.flow):
+        if self.layout == "torchcfm" or (card and "around" in card.abilities):
             return "velocity, as in a flow"
         if self.learned_variance or self.layout == "diffusers" or (card and card.diffusion):
             return "noise, as in a DDPM"
