@@ -84,21 +84,22 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
             **({"constants": constants} if constants else {}),
         }
     )
-    first, cards = models[0].card, [model.card for model in models]
+    cards = [model.card for model in models]
+    first: Any = cards[0] if cards else None  # which figures without a model do not use
     networks = ["network" in card.abilities for card in cards]
     evaluations = figure.spec.evaluations(cards)
     return PlannedFigure(
         figure,
         page,
         tuple(map(_reference, models)),
-        first.levels,
+        first.levels if first else 0,
         digest_bytes(request_json.encode()),
         request_json,
-        first.axis,
+        first.axis if first else None,
         figure.alt or figure.spec.describe(first),
         tuple(seen if has else 0 for seen, has in zip(evaluations, networks, strict=True)),
         tuple(cards),
-        None if any(networks) else first.recording,
+        None if any(networks) or not first else first.recording,
     )
 
 
@@ -124,6 +125,8 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
             remedy = spec.remedy(model.card) if model is models[0] else ""
             others = ", ".join(fit) or "the site has no model that has it"
             faults.append(f"{fault}: {remedy or others}")
+    if not models:
+        return
     noise = getattr(spec, "sampling_noise_std", None)
     if noise is not None and (fault := lacking(models[0].name, models[0].card, ("noise_std",))):
         faults.append(f"sampling_noise_std = {noise:g}: {fault}; leave it out")

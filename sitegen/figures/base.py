@@ -161,7 +161,7 @@ class FigureSpec:
     @property
     def needs_of_models(self) -> tuple[tuple[Ability, ...], ...]:
         """Abilities required of the process of each of `models`; baselines follow the first."""
-        return (self.needs, *(("ddim",) for _ in self.models[1:]))
+        return (self.needs, *(("ddim",) for _ in self.models[1:]))[: len(self.models)]
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -258,6 +258,24 @@ class FigureSpec:
     def pixels(self, card: ModelCard) -> int:
         """Estimate the number of pixels of all frames to draw and encode, to estimate the time."""
         return 0
+
+
+@validated(frozen=True, config=RULES)
+class ModelFreeSpec(FigureSpec):
+    """A kind that shows no model: what it draws, its arguments and its files decide."""
+
+    example: ClassVar[str] = ""
+
+    model: Literal[""] = Field(default="", description="Nothing: there is no model.", init=False)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """No models."""
+        return ()
+
+    def describe(self, card: ModelCard | None) -> str:
+        """Return the first line of the kind's docstring."""
+        return (type(self).__doc__ or type(self).__name__).splitlines()[0].rstrip(".")
 
 
 @validated(frozen=True, config=RULES)
@@ -527,7 +545,7 @@ class Figure:
     @property
     def base(self) -> str:
         """The default id of a figure, used if its author gives none and no other figure has it."""
-        return f"{'-'.join(self.models)[:40]}-{self.kind.replace('_', '-')}"
+        return f"{'-'.join(self.models)[:40]}-{self.kind.replace('_', '-')}".lstrip("-")
 
 
 def spec_json(figure: Figure) -> dict[str, Any]:

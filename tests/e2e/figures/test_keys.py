@@ -21,10 +21,12 @@ from sitegen.core.errors import RefusedError
 from sitegen.figures import constants
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.media import encoder
+from sitegen.models.registry import model_source
 from tests.support.builders import CPU
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent
 from tests.support.tinyfigures import Sources
+from tests.support.tinymodel import write_flow
 
 KINDS: dict[str, dict[str, Any]] = {
     "trajectories": {"count": 4},
@@ -57,6 +59,7 @@ CHANGES: dict[str, Any] = {
     "levels": 4,
     "ddpm": None,
     "also": ["cascade"],
+    "around": 0.5,
     "grow": True,
     "model": "deep",
     "image": "own.png",
@@ -184,13 +187,18 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
     """A changed field changes the key, but for those that are words."""
     spec = figure_kinds()[kind].spec
     (tmp_path / "own.png").write_bytes(b"a picture")
-    known = planned(sources, kind, tmp_path).request_digest
+    everything = {**sources, "flow": model_source("flow", write_flow(tmp_path / "flow"))}
     for name in (each.name for each in fields(spec)):
         if name in ("label", "chosen_from"):
             continue
+        model = "flow" if name == "around" else "tiny"
         value = (CHANGES | OTHERS.get(kind, {}))[name]
-        changed = planned(sources, kind, tmp_path, **{name: value})
-        assert changed.request_digest != known, name
+        changed = planned(everything, kind, tmp_path, model, **{name: value})
+        if name == "around":  # without it, the flow is refused
+            other = planned(everything, kind, tmp_path, model, around=1.0)
+        else:
+            other = planned(everything, kind, tmp_path)
+        assert changed.request_digest != other.request_digest, name
 
 
 def test_own_picture(sources: Sources, tmp_path: Path) -> None:

@@ -117,6 +117,30 @@ def test_figures_of_a_sampler(site: Path) -> None:
     assert imports(site) == made
 
 
+def test_sampler_of_a_package(site: Path) -> None:
+    """An entry point of an installed package names the class; another name has a suggestion."""
+    package, about = site / "packages/theirs", site / "packages/theirs-1.0.dist-info"
+    for folder in (package, about):
+        folder.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "data.py").write_text("SHARPNESS = 1.5\n")
+    own = FLOW.replace('float(Path("weights.txt").read_text())', "SHARPNESS").replace(
+        "import numpy as np", "import numpy as np\nfrom .data import SHARPNESS"
+    )
+    (package / "flow.py").write_text(own.replace('    uses = ["weights.txt"]\n', ""))
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[sitegen.processes]\nblobs = theirs.flow:Sampler\n")
+    config = site / "site.toml"
+    config.write_text(config.read_text().replace("flow.py:Sampler", "sitegen.processes:blobs"))
+    page(site, CALLS[0])
+    packages = {"PYTHONPATH": str(site / "packages")}
+    done = run_python("-m", "sitegen", "build", folder=site, **packages)
+    assert done.returncode == 0, done.stderr
+    config.write_text(config.read_text().replace("processes:blobs", "processes:blob"))
+    done = run_python("-m", "sitegen", "build", folder=site, **packages)
+    assert "no package has the process blob" in done.stderr
+
+
 def test_a_changed_file_makes_new_figures(site: Path) -> None:
     """The key has the digests of the module and of the files that it uses."""
     page(site, CALLS[0])
