@@ -349,10 +349,6 @@ class Building(TomlTable):
     )
 
 
-GONE: Mapping[KeyPath, str] = {("theme",): "there is one look; remove this key"}
-"""Keys that earlier versions had, with what to do about each."""
-
-
 class Site(TomlTable):
     """All of `site.toml`."""
 
@@ -384,7 +380,7 @@ class Site(TomlTable):
         "collection of papers; the others follow by name.",
     )
     page_budget: StrictInt = Field(
-        300, ge=1, le=1_000_000, description="The kB that a page may load before a clip is played."
+        300, ge=1, le=1_000_000, description="Without effect, and to be removed."
     )
     authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
     affiliations: tuple[Affiliation, ...] = Field(

@@ -5,9 +5,7 @@ In a block of `stop_on_signals` it sets a flag instead, which the computation po
 """
 
 import contextlib
-import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,46 +22,21 @@ GRACE_SECONDS = 2.0
 files can be removed."""
 
 
-AGAIN_SECONDS = 0.02
-"""Seconds before re-sending a signal whose exception Python discarded."""
-
-
-class _Left(SystemExit):
-    """Exit requested by a signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.number = number
-
-
 def catch_signals() -> None:
     """Make SIGINT, SIGTERM and SIGHUP raise SystemExit with their exit code in the main thread.
 
-    Signals that this process was started to ignore, for instance by nohup, stay ignored. Python
-    only reports an exception raised in one of its own callbacks (of a weak reference, for instance,
-    during imports) to `sys.unraisablehook`. In that case the signal is sent again.
+    Signals that this process was started to ignore, for instance by nohup, stay ignored.
     """
-    deaf_until, told = 0.0, sys.unraisablehook
+    deaf_until = 0.0
 
     def leave(number: int, _frame: FrameType | None) -> None:
         nonlocal deaf_until
         if (now := time.monotonic()) >= deaf_until:
             deaf_until = now + GRACE_SECONDS
-            raise _Left(number)
-
-    def lost(what: "sys.UnraisableHookArgs") -> None:
-        nonlocal deaf_until
-        if not isinstance(what.exc_value, _Left):
-            told(what)
-            return
-        deaf_until = 0.0
-        again = threading.Timer(AGAIN_SECONDS, os.kill, [os.getpid(), what.exc_value.number])
-        again.daemon = True
-        again.start()
+            raise SystemExit(128 + number)
 
     for number in _heard():
         signal.signal(number, leave)
-    sys.unraisablehook = lost
 
 
 def _heard() -> dict[int, Any]:

@@ -235,7 +235,11 @@ def _remote(repository: Repository, options: PublishOptions) -> Remote:
         )
     remote = repository.remote(options.remote, branch)
     if remote.tip in _ours(repository, options):
-        there = remote.main or remote.tip or repository.has_branches(remote)
+        there = (
+            remote.main
+            or remote.tip
+            or repository.ask("ls-remote", "--heads", repository.place(remote.name, remote.url))
+        )
         if options.overwrite or there:
             return remote
         raise PublishError(

@@ -31,14 +31,13 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
-from sitegen.figures.chosen import ChosenFrom, Samples, choice, require_choice
 from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, STILLS
+from sitegen.figures.selection import ChosenFrom, Samples, require_choice, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
 from sitegen.generative.card.recording import RecordingConfig
 
 if TYPE_CHECKING:
-    from sitegen.figures.views import Clip, LiveModel, Still
     from sitegen.media.jobs import RenderJob
     from sitegen.media.manifest import Media
     from sitegen.models.registry import ModelSource
@@ -117,6 +116,8 @@ class FigureSpec:
     distinct_states: whether `count` may not exceed the number of initial states
     draws_label: whether the label is drawn in the picture; if not, it is only in the text, and
         decides no pixel
+    cell_numbers: whether each cell of a grid, or each row of cells, has the number of a sample
+    plain_samples: whether a cell is that very sample, and not another state with its noise
     one_shape: whether all models must make images of one size and number of channels
     needs: abilities, of `ABILITIES`, that the process of the model must have
     constants: groups of constants that decide the bytes of the kind's files, which are part of the
@@ -127,6 +128,8 @@ class FigureSpec:
     example: ClassVar[str] = '"NAME"'
     distinct_states: ClassVar[bool] = False
     draws_label: ClassVar[bool] = False
+    cell_numbers: ClassVar[Literal["", "cells", "rows"]] = ""
+    plain_samples: ClassVar[bool] = False
     one_shape: ClassVar[bool] = True
     needs: ClassVar[tuple[Ability, ...]] = ()
     constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, DRAWINGS)
@@ -404,7 +407,7 @@ class ChosenSpec(FigureSpec):
     @property
     def choice(self) -> str:
         """Sentence that the samples were chosen, and from how many; empty if they were not."""
-        return choice(self.samples, self.chosen_from)
+        return selection_note(self.samples, self.chosen_from)
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -417,6 +420,7 @@ class Grid(ChosenSpec):
     """Samples in rows, from their flat initial states to the finished images."""
 
     recipe: ClassVar[int] = 2
+    cell_numbers: ClassVar[Literal["", "cells", "rows"]] = "cells"
     constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS)
 
     count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
@@ -465,14 +469,13 @@ class FigureKind:
     name: name of the function that pages call; in media.json the `kind` of an entry
     spec: arguments of a call; needs no torch
     sample: makes a figure ready to be rendered; imports its sampler, and torch, when it is called
-    view: returns the view of its media on a page, None for a plain clip or still; the second
-        argument is the page's path in the site
+    view: replaces the view that `html` makes of its media; of the media and the page's path
     """
 
     name: str
     spec: type[FigureSpec]
     sample: Sampler
-    view: Callable[[Media, str], Clip | Still | LiveModel] | None = None
+    view: Callable[[Media, str], Any] | None = None
 
 
 def sampler_in(room: str) -> Sampler:
@@ -481,6 +484,17 @@ def sampler_in(room: str) -> Sampler:
     def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         job: RenderJob = import_module(f"{room}.sample").sample(models, figure)
         return job
+
+    return sample
+
+
+def grid_sampler(method: Literal["begin", "fan"]) -> Sampler:
+    """Return a function that samples a `Grid` by this method of the model's sampler."""
+
+    def sample(models: ModelProvider, figure: Figure) -> RenderJob:
+        from sitegen.figures.clips import sample_grid  # imports torch
+
+        return sample_grid(models, figure, method)
 
     return sample
 

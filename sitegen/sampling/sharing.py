@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sitegen.core.spool import Place, Spool
+from sitegen.core.files import Place, Spool
 from sitegen.sampling.batches import Selection, Visible, select
 
 MOST_BYTES = 256 << 20

@@ -5,7 +5,7 @@
      { draw: id, picture, from, coarse }
                                     answered by one message per level: { id, level, state, sharp }, then
                                     { id, ended: "done", seconds }, or { id, ended: "stopped" }, or
-                                    { id, ended: "strayed", level } before an invalid state
+                                    { id, ended: "diverged", level } before an invalid state
      { stop: true }  { pause: true or false }
 
    A picture is a value with all random parameters: `seed` and `number` as in `sitegen sample`;
@@ -122,7 +122,7 @@ async function draw({ draw: id, picture, from, coarse }) {
     seconds += (performance.now() - begun) / 1000;
     if (done) break;
     const { level, state, mean, sharp } = step;
-    if (!state.every(sound)) return postMessage({ id, ended: "strayed", level });
+    if (!state.every(sound)) return postMessage({ id, ended: "diverged", level });
     postMessage({ id, level, state: level ? state : mean, sharp });
     await turn();
     while (paused && current === id) await new Promise((resolve) => (wake = resolve));

@@ -76,7 +76,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 """What must be said beside such a value, before and after."""
 WITHOUT_EFFECT = {
-    "Site.page_budget": "only `sitegen check` reads it: tests/unit/deploy/test_check.py",
+    "Site.page_budget": "it has no effect any more, and `sitegen check` says so",
     "Site.cache_dir": "where clips are kept decides nothing of the site",
     "Site.cache_limit": "it bounds the store, and keeps what a page needs: "
     "tests/unit/builder/test_last_use.py",

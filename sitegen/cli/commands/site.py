@@ -85,9 +85,8 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
     """Check the built folder as GitHub Pages will serve it. Nothing is fetched or changed.
 
     Errors are broken links, anchors and files (names are case-sensitive), clips that browsers do
-    not play, missing text alternatives, and files that GitHub rejects. Warnings are large pages,
-    resources from other servers, and placeholders of `sitegen new`. Links to other sites are
-    listed, not followed.
+    not play, and files that GitHub rejects. Warnings are resources from other servers, and
+    placeholders of `sitegen new`. Links to other sites are listed, not followed.
 
     \b
     Examples:

@@ -1,13 +1,11 @@
 """The kind `hierarchy`: a tree that grows out of one flat state, and the levels at which it splits.
 
-The arguments and the view are here and need no torch; `sample` computes the tree, in the layout of
-`drawing`.
+The arguments are here and need no torch; `sample` computes the tree, in the layout of `drawing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -27,12 +25,9 @@ from sitegen.figures.base import (
     steps,
 )
 from sitegen.figures.constants import COLOURS, FILM, STILLS
-from sitegen.figures.values import sequence, whole
-from sitegen.figures.views import Clip, Node, chosen_samples, clip_view, opening_of
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 from sitegen.generative.card.recording import RecordingConfig
-from sitegen.media.manifest import Media, Record
 
 LEAVES = (2, 4, 8, 16)
 DEFAULT_LEAVES = 8
@@ -210,53 +205,4 @@ def renoised_splits(levels: int, leaves: int = DEFAULT_LEAVES) -> tuple[int, ...
     )
 
 
-def tree_view(media: Media, page: str) -> Clip:
-    """The clip, whose nodes are read from where rendering noted them, in pixels of the clip."""
-    nodes = list(_nodes(media.record))
-    return replace(clip_view(media, page), nodes=tuple(_joined(nodes, media.record)))
-
-
-def _nodes(record: Record) -> Iterator[Node]:
-    names = ("depth", "index", "x", "y", "size", "from_level", "to_level")
-    chosen = chosen_samples(record)
-    for noted in sequence(record.parameters.get("nodes")):
-        if isinstance(noted, Mapping) and all(name in noted for name in names):
-            depth, index, x, y, size, start, end = (whole(noted, name) for name in names)
-            leaf = 2**depth == len(chosen) and index < len(chosen)
-            number = chosen[index] if leaf else None
-            yield Node(depth, index, x, y, size, start, end, sample=number)
-
-
-def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
-    """The nodes with their arrows, and with the frames and levels of the way down to each."""
-    frames = record.files["mp4"].frames or 1
-    levels = record.levels if len(record.levels) == frames else ()
-    opening = opening_of(levels)
-    found: dict[tuple[int, int], Node] = {}
-    for node in nodes:  # parents come before their children
-        above = found.get((node.depth - 1, node.index // 2))
-        column = min(other.x for other in nodes if other.depth == node.depth)
-        first = opening + sum(level > node.from_level for level in levels)
-        still = levels[opening:] if node.to_level else levels
-        last = opening * bool(node.to_level) + sum(level >= node.to_level for level in still) - 1
-        last = max(first, last) if levels else frames - 1
-        shown = (*(above.shown if above else ()), (levels[first], levels[last])) if levels else ()
-        timed = replace(node, first=first, last=last, shown=shown)
-        found[node.depth, node.index] = replace(timed, arrow=_arrow(above, node, column))
-    yield from found.values()
-
-
-def _arrow(parent: Node | None, node: Node, column: int) -> str:
-    """Return the arrow that leads to a node, as an SVG path; no arrow leads to the root.
-
-    It bends until the `column` where the first nodes of the generation begin, and continues
-    straight to nodes further right.
-    """
-    if parent is None:
-        return ""
-    start, middle = parent.x + parent.size, (parent.x + parent.size + column) / 2
-    y0, y1 = parent.y + parent.size / 2, node.y + node.size / 2
-    return f"M{start},{y0:g}C{middle:g},{y0:g} {middle:g},{y1:g} {column},{y1:g}H{node.x}"
-
-
-KIND = FigureKind("hierarchy", Hierarchy, sampler_in(__name__), tree_view)
+KIND = FigureKind("hierarchy", Hierarchy, sampler_in(__name__))

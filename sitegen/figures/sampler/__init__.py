@@ -20,7 +20,6 @@ from sitegen.figures.base import (
     sampler_in,
 )
 from sitegen.figures.constants import COLOURS, STILLS
-from sitegen.figures.views import live_view
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 
@@ -141,4 +140,4 @@ class PageSampler(ChosenSpec):
         return f"{many}, drawn when this page was made"
 
 
-KIND = FigureKind("sampler", PageSampler, sampler_in(__name__), live_view)
+KIND = FigureKind("sampler", PageSampler, sampler_in(__name__))

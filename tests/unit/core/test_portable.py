@@ -26,7 +26,7 @@ def macos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in LINUX:
         monkeypatch.delattr(os, name, raising=False)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
-    for module, name in ((compute, "CPUINFO"), (locks, "MOUNTS"), (choice, "MEMORY")):
+    for module, name in ((compute, "CPUINFO"), (choice, "MEMORY")):
         monkeypatch.setattr(module, name, tmp_path / "nowhere", raising=False)
     read = Path.read_text
 

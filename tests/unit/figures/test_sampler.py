@@ -9,12 +9,13 @@ import pytest
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.figures.registry import figure_view, make_figure
+from sitegen.figures.registry import make_figure
 from sitegen.figures.sampler import PageSampler
 from sitegen.figures.sampler.sample import refuse_heavy
-from sitegen.figures.views import LiveModel, front_picture
 from sitegen.generative.card.card import preset
 from sitegen.generative.checkpoints.browser import BrowserModel, at_least, export_for_browser
+from sitegen.html.figure_views import figure_view, front_picture
+from sitegen.html.views import LiveModel
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 from sitegen.models.registry import model_source
 from tests.support.making import small_card

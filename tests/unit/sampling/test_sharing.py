@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 import torch
 
-from sitegen.core import spool
+from sitegen.core import files as spool
 from sitegen.sampling.batches import Selection, Visible
 from sitegen.sampling.sharing import Begin, Sharing
 

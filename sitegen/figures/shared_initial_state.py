@@ -1,7 +1,4 @@
-"""The kind `shared_initial_state`: many samples that begin from one flat state.
-
-The arguments are here and need no torch; `sample` computes the figure.
-"""
+"""The kind `shared_initial_state`: many samples that begin from one flat state."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field, StrictFloat
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import RULES, FigureKind, Grid, counted, sampler_in, steps
+from sitegen.figures.base import RULES, FigureKind, Grid, counted, grid_sampler, steps
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 
@@ -68,4 +65,4 @@ class SharedInitialState(Grid):
         return f"{many} forming out of one and the same {start} over {steps(card)}"
 
 
-KIND = FigureKind("shared_initial_state", SharedInitialState, sampler_in(__name__))
+KIND = FigureKind("shared_initial_state", SharedInitialState, grid_sampler("fan"))

@@ -1,263 +1,47 @@
-"""Views of figures: the values that templates get, and their construction from media.
+"""Views of figures, made from their media, and of the author's own pictures and videos.
 
 Rendering notes places in the picture in a record's `parameters`, such as the `cells` of a grid in
-native pixels. They are read here and in the views of the kinds. A missing or malformed note only
-omits its control.
+native pixels. A missing or malformed note only omits its control.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
+from sitegen.content.markdown import NEAR_TOP
 from sitegen.core.installed import resource
 from sitegen.core.urls import INDEX, relative
-from sitegen.figures.values import Results, format_value, results_of, sequence, whole
+from sitegen.figures.base import FigureSpec, Row
+from sitegen.figures.registry import figure_kinds, plug_in_errors
+from sitegen.html.values import format_value, results_of, sequence, whole
+from sitegen.html.views import (
+    Cells,
+    Clip,
+    Download,
+    FigureRow,
+    FigureView,
+    Image,
+    LiveModel,
+    ModelChoice,
+    Node,
+    Origin,
+    OwnVideo,
+    Part,
+    Picture,
+    Steps,
+    Still,
+    Tab,
+    Tabs,
+    VideoEmbed,
+)
 from sitegen.media.manifest import JSON, Media, MediaFile, Record
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A still picture and its size in pixels; `dark` is shown on dark pages instead."""
-
-    uri: str
-    width: int
-    height: int
-    dark: str | None = None
-
-
-@dataclass(frozen=True)
-class Download:
-    """A file to save, with its size in words."""
-
-    label: str
-    uri: str
-    size: str
-
-
-@dataclass(frozen=True)
-class Maker:
-    """A model that a figure was made with, and the sha256 of its file; `what` says of which."""
-
-    name: str
-    sha256: str
-    what: str = "checkpoint"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """How a figure was made: with what, from which seed, and the command that makes it again."""
-
-    models: tuple[Maker, ...]
-    seed: int | None
-    sampling_noise_std: str | None
-    command: str
-    parameters: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Still:
-    """A figure that does not move.
-
-    narrow: the same drawn for the column of a phone
-    alone: a link to the page of it alone
-    number: which figure of its page it is, from 1
-    choice: that its samples were chosen, and from how many; empty where they were not
-    """
-
-    shape: ClassVar[str] = "still"
-
-    id: str
-    alt: str
-    caption: str
-    picture: Picture
-    wide: bool
-    downloads: tuple[Download, ...]
-    results: Results | None
-    origin: Origin
-    alone: str = ""
-    number: int = 0
-    choice: str = ""
-    narrow: Picture | None = None
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The words of a clip's scrubber for each frame; texts hold one word a frame.
-
-    fps: frames a second
-    last: the number of the last frame
-    opening: the frames before the first step, which show the finished pictures
-    levels: k of each frame; may be empty
-    values: the value of each frame on the axis of the process; may be empty
-    symbol, unit: of these values, as in σ_B and px
-    level, value: those of the last frame, which the poster shows
-    points, hold: of an interpolation: the points on its way, and the frames for which the clip
-        rests at either end; 0 for other clips
-    """
-
-    fps: str
-    last: int
-    levels: str
-    values: str
-    level: str
-    value: str
-    symbol: str = ""
-    unit: str = ""
-    points: int = 0
-    hold: int = 0
-    opening: int = 0
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Where the samples of a grid stand, in pixels of the clip; the last row is centred."""
-
-    columns: int
-    count: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Node:
-    """A picture of a tree: its place in the tree, and in the clip in pixels.
-
-    first, last: the frames between which it forms
-    shown: the levels at these frames, of each picture on the way from the root to this one; empty
-        where frames have no levels
-    arrow: the way of the arrow that leads to it, as a path of SVG
-    sample: the number of the sample whose noise a leaf has, where that was chosen
-    """
-
-    depth: int
-    index: int
-    x: int
-    y: int
-    size: int
-    from_level: int
-    to_level: int
-    first: int = 0
-    last: int = 0
-    shown: tuple[tuple[int, int], ...] = ()
-    arrow: str = ""
-    sample: int | None = None
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A figure that moves.
-
-    width, height: at which it is shown, in CSS pixels; film_width, film_height: its own
-    pixelated: whether its pixels stay squares where it is enlarged
-    dark: the clip for dark pages, if it has one
-    strip: some of its moments side by side
-    panels: the names of the parts that stand side by side in it
-    samples: the number of the sample that each cell of a grid shows; empty where that is not known
-    plain: whether a cell is that very sample, and not another state with its noise
-    alone: a link to the page of it alone
-    number: which figure of its page it is, from 1
-    choice: that its samples were chosen, and from how many; empty where they were not
-    hint: whether it says that its pictures can be opened; once a page
-    """
-
-    shape: ClassVar[str] = "clip"
-
-    id: str
-    kind: str
-    alt: str
-    caption: str
-    width: int
-    height: int
-    film_width: int
-    film_height: int
-    pixelated: bool
-    wide: bool
-    poster: Picture
-    mp4: str
-    dark: str | None
-    strip: Picture | None
-    downloads: tuple[Download, ...]
-    steps: Steps
-    cells: Cells | None
-    nodes: tuple[Node, ...]
-    panels: tuple[str, ...]
-    results: Results | None
-    origin: Origin
-    samples: tuple[int, ...] = ()
-    plain: bool = False
-    alone: str = ""
-    number: int = 0
-    choice: str = ""
-    hint: bool = False
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """A model that a visitor can let draw, and the poster that is seen before.
-
-    subject: what it draws, in words
-    alt: what the poster shows
-    width, height: of the poster, in CSS pixels
-    side: pixels of a side of its pictures
-    pixelated: whether their pixels stay squares where they are enlarged
-    colour: whether they have colours
-    model, weights: the files that a browser fetches once the button is pressed
-    cost: what that is, and how long it takes to draw, in words
-    symbol: of the axis of a model that starts from noise; empty for a start from flat colour
-    command: whether `sitegen sample` draws the same
-    """
-
-    name: str
-    subject: str
-    alt: str
-    width: int
-    height: int
-    poster: Picture
-    side: int
-    colour: bool
-    model: str
-    weights: str
-    cost: str
-    pixelated: bool = False
-    symbol: str = ""
-    command: bool = True
-
-
-@dataclass(frozen=True)
-class LiveModel:
-    """Models that draw in the page, once a button is pressed; until then a poster is seen.
-
-    choices: the models; where there are several, a visitor chooses, and the first is there before
-    grow: whether the button grows a tree
-    number: which figure of its page it is, from 1
-    choice: that the samples of the poster were chosen, and from how many
-    """
-
-    shape: ClassVar[str] = "sampler"
-
-    id: str
-    alt: str
-    caption: str
-    wide: bool
-    choices: tuple[ModelChoice, ...]
-    grow: bool
-    downloads: tuple[Download, ...]
-    results: Results | None
-    origin: Origin
-    alone: str = ""  # it has no page of its own
-    number: int = 0
-    choice: str = ""
-
 
 _COLUMN, _WIDE, _TALL = 640, 928, 720  # CSS pixels: of the text, of wide figures, of a height
 _LANDSCAPE = 1.4  # width over height from which a clip is wide
 _ENLARGED = 8  # times that pictures are enlarged at most
 _COMFORTABLE = 352  # CSS pixels: posters of samplers are shown at most this wide
-_PLAIN = {"trajectories"}  # kinds whose cells are samples of the seed, noise and state
-_NUMBERED = {*_PLAIN, "shared_initial_state"}  # kinds whose cells are or have samples 0, 1, 2, …
-_BY_ROWS = {"shared_noise"}  # kinds whose rows do
 _LAYOUT = {"also", "cells", "choices", "grow", "nodes", "panels"}  # what says where, not how made
 _TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # shown on separate lines
 _LABELS = {
@@ -279,6 +63,16 @@ _LEAVES = 8  # of a tree that is grown in a page
 _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
 
 
+def figure_view(media: Media, page: str) -> FigureView:
+    """Return the view of a figure for the page at `page`, a path from the site's root."""
+    kind = figure_kinds().get(media.record.kind)
+    files = media.record.files
+    plain = live_view if "weights" in files else clip_view if "mp4" in files else still_view
+    with plug_in_errors(media.record.kind, f"{page}: {media.id}: "):
+        view: FigureView = ((kind and kind.view) or plain)(media, page)
+        return view
+
+
 def front_picture(media: Media) -> MediaFile | None:
     """Return the picture that represents a figure: its poster, or its own raster image."""
     files = media.record.files
@@ -288,7 +82,7 @@ def front_picture(media: Media) -> MediaFile | None:
     return still
 
 
-def alone_uri(media: Media) -> str:
+def standalone_uri(media: Media) -> str:
     """Return the path, in the built folder, of the page that shows only this figure."""
     return f"media/embed/{media.page.removesuffix(INDEX)}{media.id}/{INDEX}"
 
@@ -306,7 +100,7 @@ def still_view(media: Media, page: str) -> Still:
         downloads=_downloads(media, page),
         results=results_of(media.record),
         origin=_origin(media),
-        alone=relative(alone_uri(media), page),
+        standalone=relative(standalone_uri(media), page),
         choice=media.choice,
         narrow=_picture(media.record.files, "narrow", page),
     )
@@ -329,8 +123,8 @@ def clip_view(media: Media, page: str) -> Clip:
         caption=media.caption,
         width=width,
         height=max(1, round(width * mp4.height / mp4.width)),
-        film_width=mp4.width,
-        film_height=mp4.height,
+        video_width=mp4.width,
+        video_height=mp4.height,
         pixelated=record.parameters.get("pixelated") is True,
         wide=width > _COLUMN,
         poster=poster,
@@ -340,13 +134,13 @@ def clip_view(media: Media, page: str) -> Clip:
         downloads=_downloads(media, page),
         steps=_steps(media),
         cells=cells,
-        nodes=(),
-        panels=(),
+        nodes=tuple(_joined(list(_nodes(record)), record)),
+        panels=tuple(map(str, sequence(record.parameters.get("panels")))),
         results=results_of(record),
         origin=_origin(media),
         samples=_samples(record, cells),
-        plain=record.kind in _PLAIN or any(each.what == "recording" for each in record.models),
-        alone=relative(alone_uri(media), page),
+        plain=_spec(record).plain_samples or any(m.what == "recording" for m in record.models),
+        standalone=relative(standalone_uri(media), page),
         choice=media.choice,
     )
 
@@ -465,6 +259,10 @@ def _steps(media: Media) -> Steps:
     levels = record.levels if len(record.levels) == frames else ()
     symbol, unit, values = axis_of(media)
     said = [scale(values[level]) for level in levels] if values else []
+    points, hold = whole(record.parameters, "points"), whole(record.parameters, "hold")
+    if points >= 2 and 2 * (points + hold) == frames:  # of a path that goes there and back
+        fps = f"{mp4.fps or 24.0:g}"
+        return Steps(fps, frames - 1, symbol=symbol, unit=unit, points=points, hold=hold)
     return Steps(
         fps=f"{mp4.fps or 24.0:g}",
         last=frames - 1,
@@ -504,6 +302,11 @@ def scale(sigma: float) -> str:
     return "0" if sigma == 0 else f"{sigma:.2f}" if sigma < 1 else f"{sigma:.1f}"
 
 
+def _spec(record: Record) -> type[FigureSpec]:
+    kind = figure_kinds().get(record.kind)
+    return kind.spec if kind else FigureSpec
+
+
 def _cells(record: Record) -> tuple[Cells | None, int]:
     """The cells of a grid in pixels of the clip, and how often it enlarges each of the model's."""
     noted = record.parameters.get("cells")
@@ -527,12 +330,13 @@ def _samples(record: Record, cells: Cells | None) -> tuple[int, ...]:
     chosen = chosen_samples(record)
     if cells is None:
         return ()
-    if record.kind in _BY_ROWS:
+    numbered = _spec(record).cell_numbers
+    if numbered == "rows":
         rows = -(-cells.count // cells.columns)
         chosen = chosen or tuple(range(rows))
         cut = chosen if len(chosen) == rows else ()
         return tuple(each for each in cut for _ in range(cells.columns))
-    known = chosen or tuple(range(cells.count if record.kind in _NUMBERED else 0))
+    known = chosen or tuple(range(cells.count if numbered == "cells" else 0))
     return known if len(known) == cells.count else ()
 
 
@@ -548,9 +352,97 @@ def _origin(media: Media) -> Origin:
         if name not in silent and value is not None
     }
     return Origin(
-        models=tuple(Maker(model.name, model.sha256, model.what) for model in record.models),
+        models=record.models,
         seed=record.seed,
         sampling_noise_std=None if noise is None else format_value(noise),
         command=f"sitegen build --rerender {media.id}{told_precision}",
         parameters=tuple(told.items()),
     )
+
+
+def _nodes(record: Record) -> Iterator[Node]:
+    names = ("depth", "index", "x", "y", "size", "from_level", "to_level")
+    chosen = chosen_samples(record)
+    for noted in sequence(record.parameters.get("nodes")):
+        if isinstance(noted, Mapping) and all(name in noted for name in names):
+            depth, index, x, y, size, start, end = (whole(noted, name) for name in names)
+            leaf = 2**depth == len(chosen) and index < len(chosen)
+            number = chosen[index] if leaf else None
+            yield Node(depth, index, x, y, size, start, end, sample=number)
+
+
+def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
+    """The nodes with their arrows, and with the frames and levels of the way down to each."""
+    frames = record.files["mp4"].frames or 1
+    levels = record.levels if len(record.levels) == frames else ()
+    opening = opening_of(levels)
+    found: dict[tuple[int, int], Node] = {}
+    for node in nodes:  # parents come before their children
+        above = found.get((node.depth - 1, node.index // 2))
+        column = min(other.x for other in nodes if other.depth == node.depth)
+        first = opening + sum(level > node.from_level for level in levels)
+        still = levels[opening:] if node.to_level else levels
+        last = opening * bool(node.to_level) + sum(level >= node.to_level for level in still) - 1
+        last = max(first, last) if levels else frames - 1
+        shown = (*(above.shown if above else ()), (levels[first], levels[last])) if levels else ()
+        timed = replace(node, first=first, last=last, shown=shown)
+        found[node.depth, node.index] = replace(timed, arrow=_arrow(above, node, column))
+    yield from found.values()
+
+
+def _arrow(parent: Node | None, node: Node, column: int) -> str:
+    """Return the arrow that leads to a node, as an SVG path; no arrow leads to the root.
+
+    It bends until the `column` where the first nodes of the generation begin, and continues
+    straight to nodes further right.
+    """
+    if parent is None:
+        return ""
+    start, middle = parent.x + parent.size, (parent.x + parent.size + column) / 2
+    y0, y1 = parent.y + parent.size / 2, node.y + node.size / 2
+    return f"M{start},{y0:g}C{middle:g},{y0:g} {middle:g},{y1:g} {column},{y1:g}H{node.x}"
+
+
+def row_view(parts: tuple[FigureView, ...], row: Row) -> FigureRow | Tabs:
+    """Return the view of figures in one place: of a row, one scrubber moves clips over levels."""
+    if row.tabs:
+        models = [part.origin.models for part in parts]
+        own = (made[0].name if made else p.id for made, p in zip(models, parts, strict=True))
+        names = row.names or tuple(own)
+        tabs = tuple(Tab(*each) for each in zip(names, parts, strict=True))
+        return Tabs(f"tabs-{row.number}", tabs, row.caption)
+    clips = [part for part in parts if isinstance(part, Clip)]
+    levels = all(clip.steps.levels and not clip.steps.points for clip in clips)
+    together = len(clips) == len(parts) and levels
+    return FigureRow(parts, row.caption, clips[0].steps if together else None)
+
+
+def embed_view(thing: Embed, uri: str) -> Part:
+    """Return the view of a picture or a video on the page at `uri`."""
+    call = thing.call
+    if isinstance(call, ImageCall):
+        picture, width = photo_view(call.file, uri), call.width
+        if width is not None:
+            height = max(1, round(picture.height * width / picture.width))
+            picture = Picture(picture.uri, width, height)
+        lazy = thing.place.line > NEAR_TOP
+        return Image(thing.id, call.alt, call.caption, picture, lazy, thing.number)
+    poster, video = photo_view(call.poster, uri) if call.poster else None, call.url
+    words = (thing.id, call.title, call.caption)
+    if isinstance(video, Player):
+        return VideoEmbed(*words, video.name, video.address, video.link, poster)
+    size, address = (video.width, video.height), relative(video.file.uri, uri)
+    return OwnVideo(*words, address, video.type, *size, poster.uri if poster else None)
+
+
+def frames_policy(parts: Iterable[object]) -> str:
+    """What a page adds to its Content-Security-Policy: frames of the hosts of its videos."""
+    calls = (part.call for part in parts if isinstance(part, Embed))
+    players = (call.url for call in calls if isinstance(call, VideoCall))
+    origins = {player.origin for player in players if isinstance(player, Player)}
+    return f"; frame-src {' '.join(sorted(origins))}" if origins else ""
+
+
+def photo_view(photo: Photo, uri: str) -> Picture:
+    """Return the view of one of the author's pictures on the page at `uri`."""
+    return Picture(relative(photo.file.uri, uri), photo.width, photo.height)

@@ -1,7 +1,4 @@
-"""The kind `trajectories`: independent samples in a grid, from flat to sharp.
-
-The arguments are here and need no torch; `sample` computes the figure.
-"""
+"""The kind `trajectories`: independent samples in a grid, from flat to sharp."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import RULES, FigureKind, Grid, counted, sampler_in, steps
+from sitegen.figures.base import RULES, FigureKind, Grid, counted, grid_sampler, steps
 from sitegen.generative.card.card import ModelCard
 
 
@@ -18,6 +15,7 @@ class Trajectories(Grid):
     """Independent samples in a grid, from their flat initial states to the finished images."""
 
     example: ClassVar[str] = '"NAME", count=36'
+    plain_samples: ClassVar[bool] = True
 
     def describe(self, card: ModelCard) -> str:
         """Describe the number of samples, their initial states and the number of steps."""
@@ -25,4 +23,4 @@ class Trajectories(Grid):
         return f"{many} forming out of {card.process.start(card, self.count)} over {steps(card)}"
 
 
-KIND = FigureKind("trajectories", Trajectories, sampler_in(__name__))
+KIND = FigureKind("trajectories", Trajectories, grid_sampler("begin"))

@@ -14,7 +14,7 @@ from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.process.noise import Branching, independent
 from tests.unit.figures.test_calls import call, faults
-from tests.unit.figures.test_views import clip
+from tests.unit.html.test_figure_views import clip
 
 CHOOSING = ("trajectories", "shared_initial_state", "hierarchy", "shared_noise", "process")
 

@@ -66,7 +66,7 @@ def require_choice(chosen_from: int | None, info: ValidationInfo) -> int | None:
     return chosen_from
 
 
-def choice(samples: Sequence[int] | None, chosen_from: int | None) -> str:
+def selection_note(samples: Sequence[int] | None, chosen_from: int | None) -> str:
     """Return a sentence that the samples were chosen, and from how many; empty if they were not."""
     if samples is None:
         return ""

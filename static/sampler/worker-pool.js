@@ -56,9 +56,9 @@ export function room() {
   return Math.min(navigator.hardwareConcurrency || 1, phone ? MOST_OF_PHONES : MOST);
 }
 
-export class Crew {
+export class WorkerPool {
   #queue = [];
-  #hands = []; // each with its worker, a ready flag and the id of its task
+  #workers = []; // each with its worker, a ready flag and the id of its task
   #limit = room();
 
   /* hear: callback for messages about pictures; lost: callback if no worker can run. */
@@ -74,7 +74,7 @@ export class Crew {
     const blobs = await Promise.all(names.map((name) =>
       bring(files[name], name === "weights" ? tell : undefined)));
     this.files = Object.fromEntries(names.map((name, place) => [name, blobs[place]]));
-    return this.#hire().catch((fault) => {
+    return this.#spawn().catch((fault) => {
       for (const address of Object.values(files)) {
         fetched.delete(address); // one of the files is invalid
         damaged.add(address);
@@ -101,42 +101,42 @@ export class Crew {
     this.paused = on;
     this.#tell({ pause: on });
     if (!on) return this.#assign();
-    for (const hand of this.#hands.slice(1)) if (!hand.id) this.#dismiss(hand);
+    for (const member of this.#workers.slice(1)) if (!member.id) this.#terminate(member);
   }
 
   close() {
-    for (const hand of [...this.#hands]) this.#dismiss(hand);
+    for (const member of [...this.#workers]) this.#terminate(member);
   }
 
   get size() {
-    return this.#hands.length;
+    return this.#workers.length;
   }
 
   #tell(message) {
-    for (const { worker } of this.#hands) worker.postMessage(message);
+    for (const { worker } of this.#workers) worker.postMessage(message);
   }
 
-  #dismiss(hand) {
-    hand.worker.terminate();
-    this.#hands.splice(this.#hands.indexOf(hand), 1);
+  #terminate(member) {
+    member.worker.terminate();
+    this.#workers.splice(this.#workers.indexOf(member), 1);
   }
 
-  #hire() {
+  #spawn() {
     const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-    const hand = { worker, ready: false, id: undefined };
-    this.#hands.push(hand);
+    const member = { worker, ready: false, id: undefined };
+    this.#workers.push(member);
     return new Promise((resolve, reject) => {
       const fail = (fault) => {
-        if (hand.ready) return this.lost(fault);
-        this.#dismiss(hand);
-        this.#limit = Math.max(1, this.#hands.length); // the device probably has no memory for more
+        if (member.ready) return this.lost(fault);
+        this.#terminate(member);
+        this.#limit = Math.max(1, this.#workers.length); // the device probably has no memory for more
         reject(fault);
       };
       worker.onerror = fail;
       worker.onmessage = ({ data }) => {
         if (data.failed) return fail(data.failed);
-        if (!data.ready) return this.#report(hand, data);
-        hand.ready = true;
+        if (!data.ready) return this.#report(member, data);
+        member.ready = true;
         if (this.paused) worker.postMessage({ pause: true });
         resolve(data.ready);
         this.#assign();
@@ -145,26 +145,26 @@ export class Crew {
     });
   }
 
-  #report(hand, data) {
-    if (data.ended) hand.id = undefined;
+  #report(member, data) {
+    if (data.ended) member.id = undefined;
     this.hear(data);
     this.#assign();
   }
 
   /* Assign ready tasks to idle workers, and start more workers if needed. */
   #assign() {
-    let hiring = this.#hands.filter(({ ready }) => !ready).length;
+    let starting = this.#workers.filter(({ ready }) => !ready).length;
     for (const task of [...this.#queue]) {
       const from = task.start();
       if (from === undefined) continue;
-      const hand = this.#hands.find(({ ready, id }) => ready && !id);
-      if (hand) {
+      const member = this.#workers.find(({ ready, id }) => ready && !id);
+      if (member) {
         this.#queue.splice(this.#queue.indexOf(task), 1);
         const { id, picture, coarse } = task;
-        hand.id = id;
-        hand.worker.postMessage({ draw: id, picture, from: from ?? undefined, coarse });
-      } else if (hiring > 0) hiring--;
-      else if (this.#hands.length < this.#limit && !this.paused) this.#hire().catch(() => {});
+        member.id = id;
+        member.worker.postMessage({ draw: id, picture, from: from ?? undefined, coarse });
+      } else if (starting > 0) starting--;
+      else if (this.#workers.length < this.#limit && !this.paused) this.#spawn().catch(() => {});
       else return;
     }
   }

@@ -7,18 +7,8 @@ import pytest
 
 from sitegen.figures.hierarchy.drawing import Layout
 from sitegen.figures.hierarchy.sample import nodes
-from sitegen.figures.registry import figure_view
-from sitegen.figures.views import (
-    Cells,
-    Clip,
-    Maker,
-    Node,
-    Picture,
-    Still,
-    front_picture,
-    scale,
-    size,
-)
+from sitegen.html.figure_views import figure_view, front_picture, scale, size
+from sitegen.html.views import Cells, Clip, Node, Picture, Still
 from sitegen.media.manifest import Media, MediaAxis, MediaFile, ModelRef, Record
 
 
@@ -63,7 +53,7 @@ def test_two_widths(native: tuple[int, int], factor: int, width: int, wide: bool
     assert (shown.width, shown.pixelated, shown.wide) == (width, False, wide)
     assert clip({"pixelated": True}).pixelated
     assert shown.height == round(width * native[1] / native[0])
-    assert (shown.film_width, shown.film_height) == (native[0] * factor, native[1] * factor)
+    assert (shown.video_width, shown.video_height) == (native[0] * factor, native[1] * factor)
 
 
 def test_steps() -> None:
@@ -144,7 +134,7 @@ def test_dark_and_strip() -> None:
         "weights": {"b": 1, "a": 2}
     }  # fmt: skip
     origin = clip(noted).origin
-    assert origin.models == (Maker("mnist", "1" * 64),)
+    assert origin.models == (ModelRef("mnist", "1" * 64),)
     assert (origin.seed, origin.sampling_noise_std) == (7, "0.0125")
     assert origin.command == "sitegen build --rerender a"
     assert origin.parameters == (

@@ -4,33 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 
+from sitegen.core.progress import raised
+from sitegen.html.views import Results, Table
 from sitegen.media.manifest import JSON, Record
 
 _DIGIT_BLANK, _POINT_BLANK = "\u2007", "\u2008"  # as wide as a digit, and as a point
-
-
-@dataclass(frozen=True)
-class Table:
-    """Numbers that a figure shows, as words; the first column names the row.
-
-    numeric: the columns, from 0, that hold numbers alone, which align on the point when set right
-    """
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Results:
-    """What a figure measured."""
-
-    summary: str
-    tables: tuple[Table, ...]
 
 
 def whole(values: Mapping[str, JSON], name: str) -> int:
@@ -51,7 +31,8 @@ def results_of(record: Record) -> Results | None:
 def _table(noted: Mapping[str, JSON]) -> Table:
     rows = [sequence(row) for row in sequence(noted.get("rows"))]
     columns = list(zip_longest(*rows))
-    numeric = tuple(at for at, column in enumerate(columns) if all(map(_is_number, column)))
+    numbers = (int, float, type(None))  # but not bool
+    numeric = tuple(at for at, each in enumerate(columns) if all(type(v) in numbers for v in each))
     words = [list(map(format_value, column)) for column in columns]
     words = [align_decimals(each) if at in numeric else each for at, each in enumerate(words)]
     return Table(
@@ -60,10 +41,6 @@ def _table(noted: Mapping[str, JSON]) -> Table:
         rows=tuple(zip(*words, strict=True)),
         numeric=numeric,
     )
-
-
-def _is_number(value: JSON) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def align_decimals(words: Sequence[str]) -> list[str]:
@@ -78,11 +55,6 @@ def align_decimals(words: Sequence[str]) -> list[str]:
         else word
         for word, (_, point, after) in zip(words, parts, strict=True)
     ]
-
-
-def raised(number: int) -> str:
-    """Write a number as an exponent."""
-    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def sequence(value: JSON) -> Sequence[JSON]:
