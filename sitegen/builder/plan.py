@@ -56,8 +56,9 @@ class PlannedFigure:
         drawn = {key: environment[key] for key in ("numpy", "encoder") if key in environment}
         if self.recording is None:
             seed = int(parameters.get("seed", 0))
-            network = any("network" in card.abilities for card in self.cards)
-            used = environment if network else drawn
+            networks = ["network" in card.abilities for card in self.cards]
+            bare = not self.models or (networks and not any(networks))
+            used = drawn if bare else environment
             return {"seed": seed, "parameters": parameters, "environment": used}
         own = {key: value for key, value in parameters.items() if key != "seed"}
         made = {"recorded_with": self.recording.made_with} if self.recording.made_with else {}

@@ -191,13 +191,10 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
     for name in (each.name for each in fields(spec)):
         if name in ("label", "chosen_from"):
             continue
-        model = "flow" if name == "around" else "tiny"
         value = (CHANGES | OTHERS.get(kind, {}))[name]
-        changed = planned(everything, kind, tmp_path, model, **{name: value})
-        if name == "around":  # without it, the flow is refused
-            other = planned(everything, kind, tmp_path, model, around=1.0)
-        else:
-            other = planned(everything, kind, tmp_path)
+        base: dict[str, Any] = {"model": "flow", "around": 1.0} if name == "around" else {}
+        other = planned(everything, kind, tmp_path, **base)
+        changed = planned(everything, kind, tmp_path, **{**base, name: value})
         assert changed.request_digest != other.request_digest, name
 
 
