@@ -230,8 +230,8 @@ FAULTS = {
         "Browsers without scripts or storage; missing, stalled and truncated downloads",
     ),
     37: Fault(
-        "Cluster workers that are killed, slow, or of another version or checkpoint; a "
-        "missing scheduler",
+        "Cluster workers that are killed, slow, failing, or of another version; a missing "
+        "scheduler",
         "The same bytes, or exit code 3 or 4 with a message; no partial files, nothing left "
         "on the workers.",
         "Clusters with killed, stopped and incompatible workers and schedulers",

@@ -115,7 +115,6 @@ def _below(paper: PaperSite, roof: Tree) -> Tree:
 
 
 def _tile(paper: PaperSite, store: Store) -> MediaFile:
-    """Return the card of a paper for the front page of its collection."""
     front = paper.front
     known = (front.sha256, paper.find(front)) if front else (None, None)
     return _drawn(store, "tile.webp", *known, *_card_words(paper.site))

@@ -9,16 +9,14 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from sitegen.builder.assembly import PaperSite, assemble, placed
 from sitegen.builder.cache import ReadOnlyStore, Store
 from sitegen.builder.executor import naming
-from sitegen.builder.output import Tree
-from sitegen.builder.placing import KEPT
+from sitegen.builder.install import KEPT
 from sitegen.builder.plan import PlannedFigure, environment, plan_figure
 from sitegen.builder.store_folder import require_store
 from sitegen.config.loader import load_site
@@ -85,34 +83,6 @@ class BuildContext:
         kind = ReadOnlyStore if self.options.dry_run else Store
         return kind(self.site.cache_dir, warn)
 
-    def missing(self, records: Records) -> list[PlannedFigure]:
-        """Return the figures without a record."""
-        return [planned for planned in self.figures if planned.request_digest not in records]
-
-    def to_render(self, records: Records) -> list[PlannedFigure]:
-        """Return the selected figures that are missing or to be rendered again, without
-        duplicates.
-        """
-        only, again = self.options.only, self.options.rerender
-        chosen = {
-            planned.request_digest: planned
-            for planned in self.figures
-            if not only or planned.figure.id in only
-            if planned.request_digest not in records
-            or (again is not None and (not again or planned.figure.id in again))
-        }
-        return list(chosen.values())
-
-    def tree(self, records: Records, papers: Sequence[PaperSite] = ()) -> Tree:
-        """Return the whole site, including its papers; every figure needs a record."""
-        manifest = placed(self.figures, records)
-        return assemble(self.site, self.pages, manifest, self.store(), papers=papers)
-
-    def paper(self, records: Records) -> PaperSite:
-        """Return the whole site as a paper of a collection."""
-        manifest, find = placed(self.figures, records), self.store().object
-        return PaperSite(self.site, self.pages, manifest, self.tree(records), find)
-
     @property
     def warnings(self) -> tuple[str, ...]:
         """Probable mistakes in the pages and in the author's theme."""
@@ -167,7 +137,7 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     _require_apart(output, site, {*shown_files} - {site.root})
     figures = _plan(pages, sources, broken)
     # Verify weights of existing clips now, and those needed for rendering when they are loaded.
-    stored = {key[:64] for key in store.keys("")}
+    stored = {*store.keys("")}
     shown_models = {
         name
         for planned in figures
@@ -235,25 +205,10 @@ def _require_known(options: BuildOptions, known: list[str]) -> None:
         raise ConfigError("--rerender and --offline exclude each other; give one of them")
 
 
-def found(
-    figures: Iterable[PlannedFigure], store: Store, here: Mapping[str, str]
-) -> dict[str, Record]:
-    """Return the stored records of the figures, by request, each verified.
-
-    here: the environment, to choose among several clips that an older sitegen rendered
-    """
-    digests = dict.fromkeys(planned.request_digest for planned in figures)
-    stored = {each: store.get(each) or _older(store, each, here) for each in digests}
+def found(figures: Iterable[PlannedFigure], store: Store) -> dict[str, Record]:
+    """Return the stored records of the figures, by request, each verified."""
+    stored = {each: store.get(each) for each in {each.request_digest: None for each in figures}}
     return {each: record for each, record in stored.items() if record is not None}
-
-
-def _older(store: Store, request_digest: str, here: Mapping[str, str]) -> Record | None:
-    """Return a record of an older sitegen, with keys that include the environment; prefer
-    `here`.
-    """
-    own = f"{request_digest}-{digest_bytes(canonical_json(here).encode())[:16]}"
-    keys = sorted(store.keys(f"{request_digest}-"), key=lambda key: (key != own, key))
-    return next((record for key in keys if (record := store.get(key)) is not None), None)
 
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -316,7 +271,6 @@ def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
 
 
 def _noted(site: Site, name: str, store: Store) -> str | None:
-    """Return the digest from the note on a model, if the note is for the same path."""
     with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError):
         note = json.loads(store.weights_note(name) or "")
         if note["path"] == _place(site, name) and _DIGEST.fullmatch(note["weights"]):
@@ -332,7 +286,6 @@ def _place(site: Site, name: str) -> str:
 
 
 def _digests(source: ModelSource) -> list[str | None] | None:
-    """Return a model's part of a request; None if a digest is unknown."""
     with contextlib.suppress(SitegenError):
         return [source.card.digest, source.weights_sha256, source.prior_sha256]
     return None

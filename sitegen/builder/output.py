@@ -107,7 +107,6 @@ def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, .
 
 
 def _listed(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return the entries below a folder, sorted by path; an empty list if there is no folder."""
     found = below(folder) if folder.is_dir() else ()
     return sorted(found, key=lambda each: each[0].split("/"))
 
@@ -212,7 +211,6 @@ def _size(content: bytes | CopiedFile) -> int:
 
 
 def _require_parent(target: Path, made: set[Path]) -> None:
-    """Create the folders above a file that are not in `made`."""
     missing = list[Path]()
     while (parent := (missing[-1] if missing else target).parent) not in made:
         missing.append(parent)
@@ -242,7 +240,6 @@ def _write(target: Path, data: bytes) -> None:
 
 
 def _is_manifest(path: Path) -> bool:
-    """Return whether the file is a manifest of any version of sitegen."""
     if not path.is_file():  # opening a pipe would block
         return False
     try:

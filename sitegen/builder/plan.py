@@ -49,6 +49,16 @@ class PlannedFigure:
     cards: tuple[ModelCard, ...] = ()
     recording: RecordingConfig | None = None
 
+    @property
+    def cost(self) -> int:
+        """Number of images that networks evaluate."""
+        return sum(self.evaluations) if self.models else 0
+
+    @property
+    def work(self) -> str:
+        """The kind and the models, which decide the time of an evaluation."""
+        return f"{self.figure.kind} {'+'.join(model.sha256[:16] for model in self.models)}"
+
     def provenance(
         self, parameters: Mapping[str, Any], environment: Mapping[str, str]
     ) -> dict[str, Any]:

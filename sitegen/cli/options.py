@@ -193,6 +193,6 @@ def default_scheduler(jobs: int) -> str | None:
 
 def figure_renderer(sources: Any, compute_target: ComputeTarget) -> Any:
     """Return a renderer; imports torch, so it is called only if something is to be rendered."""
-    from sitegen.builder.renderer import FigureRenderer
+    from sitegen.builder.executor import FigureRenderer
 
     return FigureRenderer(sources, compute_target)

@@ -419,6 +419,11 @@ def sniff(path: Path) -> Format:
             start = file.read(10)
     except OSError as error:
         raise RefusedError(f"{path}: cannot be read: {error.strerror}") from None
+    return format_of(path, start, size)
+
+
+def format_of(path: Path, start: bytes, size: int) -> Format:
+    """Return the format of a checkpoint of `size` bytes by its first 10, as `sniff` does."""
     if start.startswith(b"PK\x03\x04"):
         return "pth"
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:

@@ -492,9 +492,9 @@ def grid_sampler(method: Literal["begin", "fan"]) -> Sampler:
     """Return a function that samples a `Grid` by this method of the model's sampler."""
 
     def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-        from sitegen.figures.clips import sample_grid  # imports torch
-
-        return sample_grid(models, figure, method)
+        clips = import_module("sitegen.figures.clips")  # which imports torch
+        job: RenderJob = clips.sample_grid(models, figure, method)
+        return job
 
     return sample
 

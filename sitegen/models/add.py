@@ -123,7 +123,6 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
 
 
 def _grey_notes(prior: "Prior") -> tuple[str, ...]:
-    """Return a note if a model of colour images begins from grey ones."""
     if not prior.is_grey:
         return ()
     words = "so its flat states are grey; if it was trained on others, give those"
@@ -187,7 +186,6 @@ def add_shipped(config: Path, name: str) -> AddResult:
 
 
 def _require_free(name: str, site: Site, text: str, config: Path) -> None:
-    """Refuse a name that a model cannot have, or that one of the site has."""
     if fault := slug_fault(name):
         raise ConfigError(f"the name {name[:80]} {fault}")
     if name in site.models:
@@ -260,7 +258,6 @@ def _carry_out(
 
 
 def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
-    """Add the table to the current `site.toml`, after checking that the result is valid."""
     text = config.read_bytes().decode()
     changed = with_model(text, name, entry)
     parse_site(changed, config)
@@ -327,7 +324,6 @@ def _is_there(path: Path, target: Path) -> bool:
 
 
 def _remove(paths: list[Path]) -> None:
-    """Remove files, and folders that are empty then."""
     for path in paths:
         with contextlib.suppress(OSError):
             if path.is_dir():

@@ -205,7 +205,6 @@ class _Answers:
 
 
 def _noise(options: AddOptions) -> float:
-    """Return the sampling noise: the author's, or the usual multiple of the training noise."""
     if options.sampling_noise_std is not None:
         return options.sampling_noise_std
     assert options.training_noise_std is not None
@@ -213,7 +212,6 @@ def _noise(options: AddOptions) -> float:
 
 
 def _prior_serves(options: AddOptions) -> bool:
-    """Return whether sitegen ships a prior for the preset that fits the options."""
     if options.preset is None:
         return False
     card = preset(options.preset)
@@ -223,7 +221,6 @@ def _prior_serves(options: AddOptions) -> bool:
 
 
 def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
-    """Return notes on assumed defaults; `side` is that of the images if they have a common one."""
     lines = []
     if options.data is not None and side != card.image_size:
         own = f"are {side}×{side} pixels" if side else "are not squares of one size"

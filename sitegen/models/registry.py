@@ -23,7 +23,7 @@ from sitegen.generative.card.card import (
     preset,
     read_card,
 )
-from sitegen.generative.checkpoints.archive import checkpoint_digest, read_contents
+from sitegen.generative.checkpoints.archive import checkpoint_digest, scan
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint
 from sitegen.models.hosted import SamplerFile, describe, is_current
@@ -75,7 +75,7 @@ class ModelSource:
         with self._telling_what_to_do():
             size = regular_size(self.weights, "checkpoint")
             if size > _LARGE and self.card.recording is None:
-                read_contents(self.weights)  # rejects other large files before they are hashed
+                scan(self.weights)  # rejects other large files before they are hashed
             if pin is None:
                 return checkpoint_digest(self.weights)
             return sha256(self.weights) if self.verified else pin
@@ -230,7 +230,6 @@ def sampler_file(entry: ModelEntry) -> SamplerFile:
 
 
 def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:
-    """Return a model of `site.toml`; `card` replaces its own."""
     if entry.sampler is not None:
         return sampler_source(name, entry)
     if card is None and entry.preset is not None:
@@ -256,7 +255,6 @@ def known_models(config: Path = Path("site.toml")) -> set[str]:
 
 
 def _configured(config: Path) -> Mapping[str, ModelEntry]:
-    """Return the site's models by name; empty without a site."""
     return load_site(config).models if config.exists() else {}
 
 
@@ -273,7 +271,6 @@ def _card_beside(path: Path) -> Path:
 
 
 def _digest(path: Path | None, named: FileRef | None, what: str) -> str | None:
-    """Return the digest of a file; the pinned one if the file is missing."""
     if path is None:
         return None
     if named is not None and named.sha256 and not path.exists():

@@ -238,7 +238,6 @@ def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
 
 
 def _baseline(run: Run) -> str | None:
-    """Return the predictor whose loss is 1, in words; None if losses are not in such units."""
     if run.model.card.diffusion is not None:
         return "a network that cannot see noise"
     return None if run.model.statistics is None else "a linear filter"

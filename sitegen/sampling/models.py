@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +45,16 @@ from sitegen.generative.process.noise import (
 from sitegen.generative.process.protocol import GenerativeProcess, Step
 from sitegen.models.hosted import Host, is_current
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.batches import Executor, SampleBatch, Selection, Visible, bytes_of_all
-from sitegen.sampling.executors import chunk, run_here, seconds_an_image
 from sitegen.sampling.renoised import renoised_tree
+from sitegen.sampling.run import (
+    Executor,
+    SampleBatch,
+    Selection,
+    Visible,
+    bytes_of_all,
+    run_here,
+    seconds_an_image,
+)
 from sitegen.sampling.sharing import Sharing
 from sitegen.sampling.trajectory import Images, Paths, Shown
 
@@ -215,7 +221,7 @@ class Sampler:
         process = self.process.with_noise_std(noise_std)
 
         def begin(selection: Selection) -> Iterator[Visible]:
-            shards = SampleBatch(process, states(), noise).shards(chunk(process.shape))
+            shards = SampleBatch(process, states(), noise).shards()
             yield from _of_pictures(self.name, noise, self.executor(shards, selection))
 
         wanted: Callable[[Selection], Iterator[Visible]] = begin
@@ -261,12 +267,6 @@ class Trajectory:
     def ends(self) -> Iterator[Images | None]:
         """Yield None for each step but the last, and then the finished images (N, C, H, W)."""
         return (kept[0].cpu().numpy() if kept else None for _, kept in self.begin("last"))
-
-
-def __getattr__(name: str) -> Any:
-    if name == "ModelProvider":  # other packages may import it from its location in 0.1
-        return import_module("sitegen.sampling.provider").ModelProvider
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_sampler(

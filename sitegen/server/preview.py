@@ -20,6 +20,7 @@ from markupsafe import Markup
 from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildContext, BuildOptions, found, prepare
+from sitegen.builder.install import install, preserve_foreign_files
 from sitegen.builder.output import (
     CopiedFile,
     Tree,
@@ -29,10 +30,9 @@ from sitegen.builder.output import (
     require_room,
 )
 from sitegen.builder.pipeline import locked, remove_leftovers
-from sitegen.builder.placing import place, preserve_foreign_files
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.prune import tidy
-from sitegen.builder.works import Work
+from sitegen.builder.state import SiteBuild
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core import bounded
@@ -213,7 +213,7 @@ class Preview:
             self._last.update(built_records(context.output))
         store = context.store(self.report.warn)
         self._records = {key: each for key, each in self._records.items() if _there(each, store)}
-        self._records |= found(context.missing(self._records), store, context.environment)
+        self._records |= found(SiteBuild(context, self._records).missing, store)
         for warning in context.warnings:
             if warning not in self._warned:
                 self.report.warn(warning)
@@ -229,7 +229,7 @@ class Preview:
         clips = [(planned, self._clip(context, planned)) for planned in context.figures]
         records = {planned.request_digest: record for planned, record in clips if record}
         shown = [planned for planned in context.figures if planned.request_digest in records]
-        pending = tuple(map(_figure_ref, context.missing(records)))
+        pending = tuple(map(_figure_ref, SiteBuild(context, records).missing))
         pages = tuple(without(page, pending) for page in context.pages)
         tree = assemble(context.site, pages, placed(shown, records), context.store())
         self._last |= {_figure_ref(planned): records[planned.request_digest] for planned in shown}
@@ -266,11 +266,11 @@ class Preview:
     def _has_work(self, context: BuildContext | None) -> bool:
         if context is None or self._next(context) is not None:
             return context is not None
-        return not self.settled and not context.missing(self._records)
+        return not self.settled and not SiteBuild(context, self._records).missing
 
     def _next(self, context: BuildContext) -> PlannedFigure | None:
         """Return the first figure to render that has not failed since the last change."""
-        missing = context.missing(self._records)
+        missing = SiteBuild(context, self._records).missing
         return next((each for each in missing if each.request_digest not in self._errors), None)
 
     def _render(self, context: BuildContext, planned: PlannedFigure) -> None:
@@ -294,11 +294,12 @@ class Preview:
                 with locked(context.site):
                     restore_backup(context.output)
                     require_room(context.output)
-                    tree = context.tree(self._records)
+                    ready = SiteBuild(context, self._records)
+                    tree = ready.tree()
                     for line in preserve_foreign_files(context.output, context.site, tree):
                         self.report.warn(line)
-                    place(tree, context.output, context.site)
-                    if told := tidy(Work(context, self._records), changed=True):
+                    install(tree, context.output, context.site)
+                    if told := tidy(ready, changed=True):
                         self.report.note(told)
             except LockedError as error:
                 self._wait_for_lock(error)

@@ -16,6 +16,7 @@ from sitegen.builder.context import BuildContext, BuildOptions, Records, prepare
 from sitegen.builder.executor import Renderer, RendererFactory
 from sitegen.builder.pipeline import render_missing
 from sitegen.builder.plan import PlannedFigure
+from sitegen.builder.state import SiteBuild
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.installed import memory_full, not_installed
@@ -39,7 +40,7 @@ class InProcessRenderer:
         """Render a figure."""
         options = replace(context.options, only=(), strict=False)
         alone = replace(context, figures=(planned,), options=options)
-        return render_missing(alone, {}, self._renderer, report)
+        return render_missing(SiteBuild(alone, {}), self._renderer, report)
 
     def stop(self) -> None:
         """Do nothing; the report raises Cancelled at the next frame."""

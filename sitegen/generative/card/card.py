@@ -7,12 +7,10 @@ does not need torch.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -24,14 +22,14 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, is_folder, read_text
 from sitegen.core.installed import resource
 from sitegen.core.source import KeyPath, parse_toml, toml_lines
+from sitegen.generative.card.blur import BlurRange as BlurRange
+from sitegen.generative.card.blur import BlurSchedule as BlurSchedule
 from sitegen.generative.card.diffusion import DiffusionConfig as DiffusionConfig
 from sitegen.generative.card.diffusion import SamplingConfig as SamplingConfig
 from sitegen.generative.card.flow import FlowConfig, flow_times
 from sitegen.generative.card.kinds import KINDS, Ability, Kind, LevelAxis, ProcessKind
-from sitegen.generative.card.limits import LARGEST_BLUR
 from sitegen.generative.card.networks import (
     Band,
-    CoarseConfig,
     DiffusersUNet,
     UNetConfig,
     halving_incompatibilities,
@@ -59,88 +57,17 @@ NOISE_RATIO = 1.25
 _NOTES = ("training", "quality", "known_faults", "example", "subject")
 _HEAT = (
     *("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization"),
-    *("coarse", "bands"),
+    "bands",
 )
 """Fields that only heat dissipation models have."""
 
 Parameterization = Literal["difference", "preconditioned"]
-_Pixels = Annotated[Number, Field(gt=0, le=LARGEST_BLUR)]
 _Noise = Annotated[Number, Field(gt=0)]
 
 
 def sampling_noise(training_noise_std: float) -> float:
     """Return the default δ of a model trained with noise σ."""
     return round(NOISE_RATIO * training_noise_std, 9)
-
-
-@checked("blur")
-@dataclass(frozen=True, config=PART)
-class BlurRange:
-    """Blur scales, in pixels, of levels 1 and K; those in between are evenly spaced in log."""
-
-    sigma_min: _Pixels
-    sigma_max: _Pixels
-
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-        """Yield a range that does not increase."""
-        low, high = values.get("sigma_min"), values.get("sigma_max")
-        if low is not None and high is not None and low > high:
-            yield "sigma_max", f"must be at least sigma_min, {low}"
-
-
-@checked("blur schedule")
-@dataclass(frozen=True, config=PART)
-class BlurSchedule:
-    """Blur scales σ_B,k in pixels of levels k = 0 (sharp) … K (flattest).
-
-    `sigmas[0]` is 0 and the rest strictly increases; `sigmas[k]` is the standard deviation of the
-    Gaussian that the heat equation has applied at level k (Rissanen et al. 2023, §3). Cards call
-    the field `schedule`.
-
-    Raises ConfigError for a schedule that is not finite, does not start at 0 or does not increase.
-    """
-
-    sigmas: tuple[Number, ...] = Field(validation_alias="schedule")
-
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-        """Yield schedules that do not start at 0 or do not strictly increase."""
-        name = "schedule" if "schedule" in values else "sigmas"
-        sigmas: Sequence[float] | None = values.get(name)
-        if sigmas is None:
-            return
-        if len(sigmas) < 2:
-            yield name, "needs level 0 and at least one more level"
-        elif sigmas[0] != 0:
-            yield name, "level 0 is the sharp image, so must be 0"
-        for level, (below, here) in enumerate(pairwise(sigmas), 1):
-            if not here > below:
-                words = f"level {level} has {here}, which is not above {below}; blur scales"
-                yield name, f"{words} must increase from 0 to the flattest level"
-                return
-
-    @classmethod
-    def log_spaced(cls, levels: int, sigma_min: float, sigma_max: float) -> BlurSchedule:
-        """Return σ_B,0 = 0 and `levels` values in geometric steps, sigma_min to sigma_max."""
-        if levels < 1:
-            raise ConfigError(f"levels must be at least 1, not {levels}")
-        if not 0 < sigma_min < math.inf or not sigma_min <= sigma_max < math.inf:
-            raise ConfigError(
-                "blur scales must be finite with 0 < sigma_min <= sigma_max, "
-                f"not {sigma_min} and {sigma_max}"
-            )
-        span = math.log(sigma_max / sigma_min)
-        steps = [i / (levels - 1) if levels > 1 else 1.0 for i in range(levels)]
-        return cls((0.0, *(sigma_min * math.exp(span * step) for step in steps)))
-
-    @cached_property
-    def levels(self) -> int:
-        """K, the number of steps from the flattest state to the sharp one."""
-        return len(self.sigmas) - 1
-
-    def __getitem__(self, level: int) -> float:
-        return self.sigmas[level]
 
 
 def _is_inside(path: str) -> bool:
@@ -166,7 +93,6 @@ class FileRef:
 
 
 def _unet(value: object) -> object:
-    """Return diffusers' network if the table holds its configuration, else the value."""
     if isinstance(value, Mapping) and "diffusers" in value:
         return DiffusersUNet.of_json(value)
     return value
@@ -178,7 +104,6 @@ def _form(blur: object) -> str:
 
 
 def _blur(value: object) -> object:
-    """Reject a blur given both as a range and as a schedule."""
     if isinstance(value, Mapping) and "schedule" in value and {"sigma_min", "sigma_max"} & {*value}:
         raise ValueError("give sigma_min and sigma_max or a schedule, not both")
     return value
@@ -205,13 +130,13 @@ class ModelCard:
 
     Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
     `diffusion` and no blur, prior, noise levels or parameterization. A model has one `unet`, or it
-    is a cascade: `bands` of levels, from level 1 up, each with its network. `coarse` is an older
-    way to write a second band. `sampling` lists the levels to visit; the default is all. Cascades
-    and skipped levels need the parameterization "preconditioned". A recording has a `recording` and
-    no network; its `weights` are the recorded file. A flow has a `flow`; with `diffusion` it is a
-    DDPM's network run as a flow. `training` and `quality` are free notes. `example` is a picture of
-    the kind that the model generates; `subject` names the subject of its images, in the plural
-    ("handwritten digits").
+    is a cascade: `bands` of levels, from level 1 up, each with its network. `sampling` lists the
+    levels to visit; the default is all. Cascades and skipped levels need the parameterization
+    "preconditioned". A recording has a `recording` and no network; its `weights` are the recorded
+    file. A flow has a `flow`; with `diffusion` it is a DDPM's network run as a flow. A `sampler` is
+    an author's class, which says itself what it is. `training` and `quality` are free notes.
+    `example` is a picture of the kind that the model generates; `subject` names the subject of its
+    images, in the plural ("handwritten digits").
 
     Raises ConfigError that names every invalid value.
     """
@@ -237,7 +162,6 @@ class ModelCard:
     known_faults: tuple[Word, ...] = ()
     subject: _Subject = ""
     diffusion: DiffusionConfig | None = None
-    coarse: CoarseConfig | None = None
     bands: tuple[Band, ...] = ()
     sampling: SamplingConfig | None = None
     recording: RecordingConfig | None = None
@@ -307,8 +231,7 @@ class ModelCard:
         """Bands of levels with their networks, from level 1 up; a single network is one band."""
         if self.bands or "network" not in self.abilities:
             return self.bands
-        coarse = () if self.coarse is None else (self.coarse.band,)
-        return (Band(1, unet=self.unet), *coarse)
+        return (Band(1, unet=self.unet),)
 
     @property
     def finest(self) -> UNetConfig:
@@ -365,7 +288,6 @@ class ModelCard:
             ("unet",): DiffusersUNet if _of(unet, "diffusers") else UNetConfig,
             ("blur",): BlurSchedule if _form(blur) == "<schedule>" else BlurRange,
             ("diffusion",): DiffusionConfig,
-            ("coarse",): CoarseConfig,
             ("sampling",): SamplingConfig,
             ("recording",): RecordingConfig,
             ("flow",): FlowConfig,
@@ -400,7 +322,6 @@ _DEFAULTS = {item.name: item.default for item in fields(ModelCard)}
 
 
 def _tables_last(value: Any) -> Any:
-    """Return the value with plain keys first, then lists of tables, then tables."""
     if isinstance(value, list):
         return [_tables_last(item) for item in value]
     if not isinstance(value, dict):
@@ -410,14 +331,12 @@ def _tables_last(value: Any) -> Any:
 
 
 def _place_in_toml(value: Any) -> int:
-    """Return 0 for a plain value, 1 for a list of tables, 2 for a table."""
     if isinstance(value, dict):
         return 2
     return int(isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value))
 
 
 def _of(part: object, key: str) -> Any:
-    """Return a value of a part, or of the table for it; None if it is missing."""
     return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
 
 
@@ -488,32 +407,28 @@ def _heat_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
     if isinstance(values.get("unet"), DiffusersUNet) or _of(values.get("unet"), "diffusers"):
         yield "unet", 'diffusers: only for a card of kind "ddpm"'
     linear = values.get("parameterization") == "difference"
-    for key in ("coarse", "bands", "sampling"):
+    for key in ("bands", "sampling"):
         if linear and values.get(key):
             yield key, 'only for the parameterization "preconditioned"; leave it out'
 
 
 def _network_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    """Yield a missing or second network, and networks that do not fit the images or levels."""
-    unet, bands, coarse = (values.get(key) for key in ("unet", "bands", "coarse"))
+    unet, bands = values.get("unet"), values.get("bands")
     size, levels = values.get("image_size"), values.get("levels")
     if {"unet", "bands"} <= values.keys() and unet is None and not bands:
         yield "unet", "is missing: the network, a table; or a cascade, as [[bands]]"
-    for key, value in (("unet", unet), ("coarse", coarse)):
-        if bands and value is not None:
-            yield key, "is not allowed with [[bands]], which list all networks; leave it out"
+    if bands and unet is not None:
+        yield "unet", "is not allowed with [[bands]], which list all networks; leave it out"
     sharp = [unet, *(_of(band, "unet") for band in bands or () if _of(band, "side") is None)]
     for network in sharp:
         yield from halving_incompatibilities("image_size", size, network)
-    tables: list[tuple[KeyPath, Any]] = [(("coarse",), coarse)]
-    tables += [(("bands", number), band) for number, band in enumerate(bands or ())]
-    for path, table in tables:
+    for number, band in enumerate(bands or ()):
         for key, limit, most in (("lowest_level", "levels", levels), ("side", "image_size", size)):
-            value = _of(table, key)
+            value = _of(band, key)
             if value is not None and most is not None and value > most:
-                yield (*path, key), f"must be at most {limit}, {most}"
+                yield ("bands", number, key), f"must be at most {limit}, {most}"
     guidance = _of(values.get("sampling"), "guidance")
-    networks = len(bands) if bands else 1 + (coarse is not None)
+    networks = len(bands or (unet,))
     if isinstance(guidance, list | tuple) and len(guidance) != networks:
         words = f"has {len(guidance)} numbers; must be one, or one for each of the {networks} bands"
         yield ("sampling", "guidance"), words

@@ -30,11 +30,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, regular_size, sha256, sniff
+from sitegen.core.files import digest_bytes, regular_size, sha256
 from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.diffusion import DiffusionConfig
 from sitegen.generative.card.flow import FlowConfig, alphas_bar
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
+from sitegen.generative.checkpoints.archive import scan
 from sitegen.generative.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
 from sitegen.generative.checkpoints.inspection import Architecture, infer
 from sitegen.generative.checkpoints.quantised import SCALE, quantised
@@ -47,6 +48,7 @@ from sitegen.generative.checkpoints.weights import (
     read_header,
     scales_of,
 )
+from sitegen.generative.checkpoints.zips import Published
 
 VERSION = 1
 PRIOR = "prior.coefficients"
@@ -219,7 +221,6 @@ def _bands(card: ModelCard) -> list[_Band]:
 
 
 def _described(card: ModelCard, band: _Band, tensors: Mapping[str, Array]) -> dict[str, Any]:
-    """Return a band's part of the description."""
     keys = ("lowest_level", "side", "prefix")
     description: dict[str, Any] = {key: getattr(band, key) for key in keys}
     if band.unet is None:
@@ -247,7 +248,7 @@ def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tu
 def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
     """Read the arrays of a safetensors file, and check its digest against the card."""
     regular_size(path, "model's file")
-    if sniff(path) != "safetensors":
+    if isinstance(scan(path).contents, Published):
         raise RefusedError(f"{path}: the sampler in a page needs safetensors, as training writes")
     if pinned is not None and pinned.sha256 not in (None, sha256(path)):
         raise RefusedError(f"{path}: damaged, or not the file that its card means (SHA-256)")
@@ -255,7 +256,6 @@ def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
 
 
 def _bank(card: ModelCard, path: Path) -> Array:
-    """Read the coefficients (count, C, low, low) of a prior."""
     bank = _read(path, card.prior).get("coefficients")
     if bank is None or bank.ndim != 4 or bank.shape[1] != card.channels:
         raise RefusedError(f"{path}: not the prior of images of {card.channels} channels")
@@ -306,7 +306,6 @@ def at_least(card: ModelCard) -> tuple[int, float]:
 
 
 def _refuse_unknown(card: ModelCard, weights: Path) -> None:
-    """Raise RefusedError for features that the browser's networks lack."""
     if found := lacking(card):
         raise RefusedError(
             f"{weights}: the sampler in a page does not have {', nor '.join(found)}; show "
@@ -323,7 +322,6 @@ def _odd_heads(unet: UNetConfig) -> bool:
 def _refuse_unfit(
     card: ModelCard, bands: Sequence[_Band], tensors: Mapping[str, Array], path: Path
 ) -> None:
-    """Raise RefusedError for weights that do not fit the card."""
     for band in bands:
         if band.unet is None:
             continue
@@ -366,7 +364,6 @@ def _new_order(values: Array, unet: UNetConfig) -> Array:
 
 
 def _packed(tensors: Mapping[str, Array]) -> tuple[dict[str, Any], bytes]:
-    """Return a table of tensors, and their numbers in little-endian order."""
     table, data = {}, bytearray()
     for name, values in sorted(tensors.items()):
         data += bytes(-len(data) % _ALIGNMENT)

@@ -23,7 +23,7 @@ from sitegen.generative.card.card import (
 )
 from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
-from sitegen.generative.checkpoints.archive import checkpoint_digest, read_contents
+from sitegen.generative.checkpoints.archive import checkpoint_digest, scan
 from sitegen.generative.checkpoints.zips import Published
 
 CONFIG_NAME = "config.json"
@@ -40,7 +40,7 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
         return diffusers_model(path)
     if card_beside(path) is not None:
         return None
-    contents = read_contents(path)
+    contents = scan(path).contents
     if not isinstance(contents, Published) or contents.schedule is None:
         return None
     place = path.with_name(CONFIG_NAME)  # K and the blur come from the file itself

@@ -87,11 +87,15 @@ class Published:
         return self
 
 
-class _HashedFile(io.FileIO):
-    """A file that is hashed, once `begin` is called, while it is read from start to end."""
+class HashedFile(io.FileIO):
+    """A file that is hashed, once `begin` is called, while it is read from start to end.
+
+    start: its first 10 bytes
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self.start = super().read(10)
         self._sum, self._hashed, self._begun = hashlib.sha256(), 0, False
 
     def begin(self) -> None:
@@ -127,7 +131,7 @@ class _HashedFile(io.FileIO):
 class Archive:
     """An open checkpoint. Every method raises RefusedError for a damaged file."""
 
-    def __init__(self, path: Path, file: _HashedFile, zipped: zipfile.ZipFile) -> None:
+    def __init__(self, path: Path, file: HashedFile, zipped: zipfile.ZipFile) -> None:
         self.path = path
         self._file, self._zip = file, zipped
         self._root = _check_entries(path, zipped)
@@ -136,7 +140,6 @@ class Archive:
             raise RefusedError(f"{path}: written on a big-endian machine, which is not supported")
 
     def _small(self, name: str, most: int) -> bytes | None:
-        """Return an entry of at most `most` bytes; None if there is no such entry."""
         info = self._zip.NameToInfo.get(f"{self._root}{name}")
         if info is None:
             return None
@@ -300,21 +303,25 @@ def _checks(tensors: Sequence[StoredTensor]) -> list[_Finiteness]:
 
 
 def _span(tensor: StoredTensor) -> tuple[int, int]:
-    """Return the range of a tensor's bytes in its storage."""
     width = DTYPES[tensor.dtype]
     return tensor.offset * width, (tensor.offset + tensor.count) * width
 
 
+def open_file(path: Path) -> HashedFile:
+    """Open a checkpoint. Raises RefusedError if it cannot be read."""
+    try:
+        return HashedFile(path)
+    except OSError as error:
+        raise RefusedError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 @contextlib.contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
-    """Open a `.pth` file; no entry is read yet."""
+def open_archive(path: Path, file: HashedFile) -> Iterator[Archive]:
+    """Open a `.pth` in an open file; no entry is read yet."""
     with _damage(path):
-        file = _HashedFile(path)
-    with file:
-        with _damage(path):
-            zipped = open_zip(file, UNPACKED * path.stat().st_size + UNPACKED_BYTES)
-        with zipped:
-            yield Archive(path, file, zipped)
+        zipped = open_zip(file, UNPACKED * path.stat().st_size + UNPACKED_BYTES)
+    with zipped:
+        yield Archive(path, file, zipped)
 
 
 def _damaged(path: Path, why: object) -> RefusedError:
@@ -384,7 +391,6 @@ def _step(value: Mapping[Any, Any]) -> int | None:
 
 
 def _named(path: Path, weights: Mapping[Any, Any]) -> dict[str, StoredTensor]:
-    """Return the state dict, without the prefix that DataParallel adds to names."""
     for name, tensor in weights.items():
         if not isinstance(name, str) or not isinstance(tensor, StoredTensor):
             raise RefusedError(

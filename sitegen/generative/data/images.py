@@ -161,7 +161,6 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def _picture_size(file: Path) -> tuple[int, int]:
-    """Return height and width of a picture as stored, from its header."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -216,7 +215,6 @@ def scaled(picture: RawImage, image_size: int | None) -> RawImage:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Return the picture in mode L or RGB."""
     if picture.mode.startswith("I;16"):
         sixteen = np.asarray(picture).astype(np.uint32)
         return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8))

@@ -330,7 +330,6 @@ def model_sizes(folder: Path) -> dict[str, int]:
 
 
 def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
-    """Return the files that a model of this kind requires."""
     return (card.weights, card.prior) if "prior" in card.abilities else (card.weights,)
 
 

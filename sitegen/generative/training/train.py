@@ -131,7 +131,6 @@ class Run:
         return model.eval().requires_grad_(False)
 
     def _all(self) -> dict[str, Tensor]:
-        """Return all tensors of the networks, including those that are not trained."""
         return _named(self.model.card, self.model, lambda each: each.state_dict().items())
 
     def save(self) -> None:
@@ -174,7 +173,6 @@ class Run:
         return True
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
-        """Load weights into the networks. Raises RuntimeError if they do not fit."""
         for prefix, network in zip(prefixes(self.model.card), self.model.networks, strict=True):
             own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
             network.load_state_dict(own)
@@ -286,7 +284,6 @@ class Run:
 
 
 def _about(card: ModelCard) -> dict[str, Any]:
-    """Return the values that identify a model in a message about a mismatch."""
     names = ("kind", "image_size", "channels", "levels", "parameterization")
     return {name: getattr(card, name) for name in names}
 
@@ -326,7 +323,6 @@ def _named(
     model: CardModel,
     parts: Callable[[nn.Module], Iterable[tuple[str, _Tensor]]],
 ) -> dict[str, _Tensor]:
-    """Return tensors of all networks under their names in a file of weights."""
     pairs = zip(prefixes(card), model.networks, strict=True)
     return {prefix + name: value for prefix, net in pairs for name, value in parts(net)}
 
@@ -338,7 +334,6 @@ def mixed_seed(*numbers: int) -> int:
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators for a block, and restore them afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
@@ -434,7 +429,6 @@ def _rounded(losses: Tensor) -> float:
 
 
 def _step(line: str) -> float:
-    """Return the step of a line; infinite for a truncated line."""
     try:
         record: Any = json.loads(line)
         return float(record["step"])

@@ -13,9 +13,8 @@ import pytest
 from PIL import Image
 
 from sitegen.builder.cache import Store
-from sitegen.builder.executor import RenderExecutor
+from sitegen.builder.executor import FigureRenderer, RenderExecutor
 from sitegen.builder.plan import PlannedFigure, plan_figure
-from sitegen.builder.renderer import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import RefusedError
 from sitegen.figures import constants

@@ -18,7 +18,7 @@ from sitegen.html.figure_views import figure_view, front_picture
 from sitegen.html.views import LiveModel
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 from sitegen.models.registry import model_source
-from tests.support.making import small_card
+from tests.support.making import published, save, small_card
 from tests.support.paths import ROOT
 from tests.support.tinymodel import write_large
 
@@ -69,9 +69,9 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
     spec = make_figure("sampler", ("mnist",), {}, PLACE).spec
     known = model_source("mnist", ROOT / "models/mnist")
     assert not list(spec.file_faults([known]))
-    (tmp_path / "a.pth").write_bytes(b"PK\x03\x04")
+    checkpoint = save(published(small_card()), tmp_path / "a.pth")
     for changed, words in (
-        (replace(known, weights=tmp_path / "a.pth"), "needs safetensors"),
+        (replace(known, weights=checkpoint), "needs safetensors"),
         (replace(known, prior=None), "has no prior"),
         (model_source("x", write_large(tmp_path / "large")), "x is too heavy .* 78.5 GFLOP"),
     ):

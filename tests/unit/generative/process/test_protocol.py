@@ -24,7 +24,6 @@ from sitegen.generative.process.protocol import (
     Draw,
     GenerativeProcess,
     Moved,
-    Part,
     Step,
     Transition,
     run,
@@ -133,16 +132,6 @@ def test_a_sample_does_not_know_the_others(process: GenerativeProcess) -> None:
     assert near(alone.mean[0], together.mean[1])
     assert near(turned.mean.flip(0), together.mean)
     assert float((together.mean[0] - together.mean[1]).abs().max()) > 1e-3
-
-
-def test_parts_make_the_whole(process: GenerativeProcess) -> None:
-    """Steps that are taken in two parts, as by workers, have the bits of all at once."""
-    whole = steps(process)
-    noise = independent(SEED, SAMPLES, process.shape) if process.random else None
-    first = list(run(process, process.start(SEED, SAMPLES), noise, Part(0, 2)))
-    rest = list(run(process, first[-1].state, noise, Part(2, None)))
-    for one, other in zip([*first, *rest], whole, strict=True):
-        assert torch.equal(one.state, other.state)
 
 
 def test_a_tree_splits_where_it_should(process: GenerativeProcess) -> None:
