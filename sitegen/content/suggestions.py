@@ -62,7 +62,9 @@ def _serves(
     except ConfigError:
         return False
     (spec,) = made
-    fits = not any(lacking(name, card, needs) for needs in spec.needs_of_models)
+    fits = bool(spec.models) and not any(
+        lacking(name, card, needs) for needs in spec.needs_of_models
+    )
     fits = fits and not list(spec.incompatibilities([card]))
     fits = fits and not (card.recording and list(spec.recorded_faults(card.recording)))
     fits = fits and (card.example is not None or not spec.needs_example)

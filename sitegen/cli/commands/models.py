@@ -238,7 +238,7 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
 _TRAIN: tuple[Row, ...] = (
     ("data", PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
     ("output", PATH, "The model's folder.  [default: runs/NAME]"),
-    ("kind", KIND, "A model of heat dissipation (ihdm), or one of noise (ddpm)."),
+    ("kind", KIND, "A model of heat dissipation (ihdm), or one of noise (ddpm, flow)."),
     ("image-size", _SIDE, "Crop each image to its middle square, of N pixels per side."),
     ("levels", _LEVELS, f"K, the number of steps from flat to sharp.  [default: {DEFAULT_LEVELS}]"),
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels.  [default: 5/7 of the side]"),

@@ -91,6 +91,8 @@ class PageSampler(ChosenSpec):
         from sitegen.generative.checkpoints.browser import at_least, lacking
 
         for name, card in zip(self.models, cards, strict=True):
+            if self.grow and not {"random", "prior"} <= card.abilities:
+                yield f"grow = true: the model {name} has no flat states from which trees grow"
             if fault := too_heavy(name, *at_least(card), "at least "):
                 yield fault
             for words in lacking(card):
@@ -101,7 +103,7 @@ class PageSampler(ChosenSpec):
         from sitegen.generative.checkpoints.browser import export_for_browser
 
         for source in sources:
-            if source.prior is None:
+            if source.prior is None and "prior" in source.card.abilities:
                 yield f"the model {source.name} has no prior"
                 continue
             try:
@@ -126,6 +128,11 @@ class PageSampler(ChosenSpec):
             return parameters
         choices = [{**each, **more} for each, more in zip(noted, words, strict=True)]
         return {**parameters, "choices": choices}
+
+    def method(self, card: ModelCard) -> str:
+        """Say how a DDPM is sampled, which is not its own way."""
+        steps = f"by DDIM without noise, in {card.steps} steps"
+        return f"The samples are drawn {steps}." if "ddim" in card.abilities else ""
 
     def describe(self, card: ModelCard) -> str:
         """Describe the first poster."""
