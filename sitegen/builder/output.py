@@ -55,7 +55,8 @@ class CopiedFile:
 
         If the name is later given to another file, the descriptor still refers to the verified one.
         """
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        names = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
+        flags = sum(getattr(os, name, 0) for name in names)  # O_RDONLY is 0
         try:
             handle = os.open(self.source, flags)
         except OSError:

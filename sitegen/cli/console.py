@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sitegen.core.progress import Advance, duration
+from sitegen.core.progress import Advance, left
 from sitegen.core.source import plain
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Console:
             with self._bar(title, steps, completed=first, told="") as (display, task):
 
                 def show(progress: Progress) -> None:
-                    told = f"{_measures(progress)}, {duration(progress.seconds_left)} left"
+                    told = f"{_measures(progress)}, {left(progress.seconds_left)}"
                     display.update(task, completed=progress.step, told=told)
 
                 yield show
@@ -255,8 +255,8 @@ def plain_training(
         now, step, steps = clock(), progress.step, progress.steps
         if step == steps or now - said >= LINE_EVERY_S:
             said = now
-            left = f", about {duration(progress.seconds_left)} left" if step < steps else ""
-            say(f"{title}: step {step:,} of {steps:,}, {_measures(progress)}{left}")
+            rest = f", about {left(progress.seconds_left)}" if step < steps else ""
+            say(f"{title}: step {step:,} of {steps:,}, {_measures(progress)}{rest}")
 
     return show
 

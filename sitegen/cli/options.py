@@ -99,7 +99,7 @@ figure_names = offers(_figures)
 _OFFERS = {
     "init": model_names,
     "preset": offers(_presets),
-    "device": offers(lambda: ("auto", "cpu", "cuda")),
+    "device": offers(lambda: ("auto", "cpu", "cuda", "mps")),
 }
 
 
@@ -119,7 +119,7 @@ def row_options(rows: Sequence[Row], defaults: Mapping[str, Any], *needed: str) 
 
 _FASTER = "The network's arithmetic; auto is the faster one on this processor."
 _COMPUTE: tuple[Row, ...] = (
-    ("device", str, "The device that the network runs on: auto, cpu, cuda or cuda:N."),
+    ("device", str, "The device that the network runs on: auto, cpu, cuda, cuda:N or mps."),
     ("precision", PRECISION, _FASTER),
 )
 compute_options = row_options(_COMPUTE, {"device": "auto", "precision": "auto"})

@@ -63,7 +63,7 @@ def end(cluster: Any) -> None:
         nanny.auto_restart = False
         if nanny.pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(nanny.pid, signal.SIGKILL)
+                os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     with contextlib.suppress(OSError):  # timed out
         cluster.close(timeout=CLOSE_S)
 

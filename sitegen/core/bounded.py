@@ -111,9 +111,11 @@ def _raise_time_up(_number: int, _frame: FrameType | None) -> None:
 
 def _set_limits() -> None:
     """Let SIGALRM raise TimeUp, other signals end the process, and memory have a limit."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGALRM, _raise_time_up)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, _raise_time_up)
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -141,7 +141,7 @@ def write_atomic(path: Path, data: bytes) -> bool:
                 file.write(data)
                 file.flush()
                 if mode is not None:
-                    os.fchmod(file.fileno(), mode)
+                    temporary.chmod(mode)
                 os.fsync(file.fileno())
             temporary.replace(target)
         flush_folder(target.parent)
@@ -263,6 +263,8 @@ def require_writable(folder: Path, wanted: Path | None = None) -> None:
 
 def flush_folder(folder: Path) -> None:
     """Make the names in `folder` durable. Raises OSError if the disk fails."""
+    if os.name == "nt":  # which opens no folders, and keeps names by itself
+        return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -354,7 +356,9 @@ def _started(pid: int) -> str:
 
 
 def _alive(pid: int, started: str) -> bool:
-    """Return whether the process with this PID and start time is still running."""
+    """Return whether the process with this PID and start time is still running, if known."""
+    if os.name == "nt":  # where signal 0 is Ctrl-C
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

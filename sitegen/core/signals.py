@@ -5,6 +5,7 @@ In a block of `stop_on_signals` it sets a flag instead, which the computation po
 """
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -15,11 +16,24 @@ from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
-HUNG_UP = 128 + signal.SIGHUP
-SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+_SIGHUP: int = getattr(signal, "SIGHUP", 1)
+HUNG_UP = 128 + _SIGHUP
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Signals that end a command; Windows has no SIGHUP."""
 GRACE_SECONDS = 2.0
 """Seconds after the first signal during which further signals are ignored, so that temporary
 files can be removed."""
+
+
+def end_group(pid: int, number: int) -> None:
+    """Send a signal to a process and its children, where they share a group; Windows has none.
+
+    Raises ProcessLookupError if they have ended.
+    """
+    if hasattr(os, "killpg"):
+        os.killpg(pid, number)
 
 
 def catch_signals() -> None:

@@ -20,6 +20,7 @@ from sitegen.builder.output import ServedFolder
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, PlatformError, PublishError
+from sitegen.core.signals import end_group
 from sitegen.core.source import shown
 
 _OF_ANOTHER_REPOSITORY = {
@@ -245,7 +246,9 @@ def _wait(
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:
     """Stop a process; with `apart`, also its children, which share its session."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM) if apart else process.terminate()
+        if apart:
+            end_group(process.pid, signal.SIGTERM)
+        process.terminate()
     try:
         process.wait(_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:

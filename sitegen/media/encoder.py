@@ -33,6 +33,7 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.files import digest, platform_errors, temporary_folder
+from sitegen.core.signals import end_group
 from sitegen.media.ffmpeg import GET_ENCODER, executable
 from sitegen.media.frames import Frame, enlarge, pad_to_even, upscale
 from sitegen.media.look import film, stills
@@ -462,7 +463,7 @@ class _Ffmpeg:
         self._stalled |= stalled
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                end_group(self._process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
             self._process.kill()
 
     def _close_pipes(self) -> None:

@@ -26,25 +26,6 @@ from sitegen.generative.card.kinds import Ability
 if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
 
-MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
-"""Limits of download size in bytes and computation per sample in GFLOP, which takes some seconds.
-"""
-
-
-def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
-    """Return a message that a model is too heavy for a page, with its size; else an empty string.
-
-    least: prefix of numbers that are lower bounds
-    """
-    if size <= MOST_BYTES and gflop <= MOST_GFLOP:
-        return ""
-    return (
-        f"the model {name} is too heavy for a page: {least}{size / 1e6:.1f} MB to fetch, where "
-        f"{MOST_BYTES / 1e6:.0f} MB is the most, and {least}{gflop:.1f} GFLOP a sample, where "
-        f"{MOST_GFLOP:.0f} is the most; show it by a clip, as in "
-        f'{{{{ trajectories("{name}") }}}}, or train one whose coarse levels have a smaller network'
-    )
-
 
 def _several(names: Any) -> Any:
     """One name as a tuple of one."""
@@ -88,19 +69,16 @@ class PageSampler(ChosenSpec):
 
     def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler does not have, or that are too heavy for it."""
-        from sitegen.generative.checkpoints.browser import at_least, lacking
+        from sitegen.generative.checkpoints.browser import page_faults
 
         for name, card in zip(self.models, cards, strict=True):
             if self.grow and not {"random", "prior"} <= card.abilities:
                 yield f"grow = true: the model {name} has no flat states from which trees grow"
-            if fault := too_heavy(name, *at_least(card), "at least "):
-                yield fault
-            for words in lacking(card):
-                yield f"the model {name} has {words}, which the sampler in a page does not have"
+            yield from page_faults(name, card)
 
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
         """Weights that a browser cannot read, or that are too heavy for it."""
-        from sitegen.generative.checkpoints.browser import export_for_browser
+        from sitegen.generative.checkpoints.browser import export_for_browser, too_heavy
 
         for source in sources:
             if source.prior is None and "prior" in source.card.abilities:

@@ -17,9 +17,9 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, made_with
-from sitegen.figures.sampler import PageSampler, too_heavy
+from sitegen.figures.sampler import PageSampler
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser
+from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser, too_heavy
 from sitegen.media.encoder import write_still
 from sitegen.media.frames import enlarge, grid, scale_factor, to_uint8
 from sitegen.media.jobs import RenderJob

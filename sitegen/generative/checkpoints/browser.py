@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -52,6 +52,9 @@ from sitegen.generative.checkpoints.zips import Published
 
 VERSION = 1
 PRIOR = "prior.coefficients"
+MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
+"""Limits of download size in bytes and computation per sample in GFLOP, which takes some seconds.
+"""
 _ALIGNMENT = 16
 _QKV = ".qkv."
 
@@ -249,7 +252,10 @@ def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
     """Read the arrays of a safetensors file, and check its digest against the card."""
     regular_size(path, "model's file")
     if isinstance(scan(path).contents, Published):
-        raise RefusedError(f"{path}: the sampler in a page needs safetensors, as training writes")
+        raise RefusedError(
+            f"{path}: the sampler in a page needs safetensors; `sitegen convert` or "
+            "`sitegen add --sampler` writes them from this file"
+        )
     if pinned is not None and pinned.sha256 not in (None, sha256(path)):
         raise RefusedError(f"{path}: damaged, or not the file that its card means (SHA-256)")
     return dict(read_arrays(path))
@@ -285,6 +291,31 @@ def lacking(card: ModelCard) -> list[str]:
         ),
     }
     return [words for words, lacks in known.items() if lacks]
+
+
+def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
+    """Return a message that a model is too heavy for a page, and by how much; else an empty string.
+
+    least: prefix of numbers that are lower bounds
+    """
+    times = max(size / MOST_BYTES, gflop / MOST_GFLOP)
+    if times <= 1:
+        return ""
+    return (
+        f"the model {name} is too heavy for a page: {least}{size / 1e6:.1f} MB to fetch, where "
+        f"{MOST_BYTES / 1e6:.0f} MB is the most, and {least}{gflop:.1f} GFLOP a sample, where "
+        f"{MOST_GFLOP:.0f} is the most, which is {times:.3g} times the limit; show it by a clip, "
+        f'as in {{{{ trajectories("{name}") }}}}, or train one whose coarse levels have a smaller '
+        "network"
+    )
+
+
+def page_faults(name: str, card: ModelCard) -> Iterator[str]:
+    """Yield why the sampler in a page cannot run a model, as far as its card shows."""
+    for words in lacking(card):
+        yield f"the model {name} has {words}, which the sampler in a page does not have"
+    if "browser" in card.abilities and (fault := too_heavy(name, *at_least(card), "at least ")):
+        yield fault
 
 
 def at_least(card: ModelCard) -> tuple[int, float]:

@@ -45,7 +45,7 @@ from sitegen.generative.training.loss import (
 )
 from sitegen.generative.training.optimizers import Optimizers
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.residual import evaluations
+from sitegen.generative.training.residual import IMAGES, evaluations, u_net_levels
 
 STATE_NAME = "training.pt"
 FIRST_SAVE_S = 10.0
@@ -56,6 +56,8 @@ REPORT_EVERY_S = 0.5
 TIMED_STEPS, FEWEST_TIMED = 50, 5
 """Most and fewest recent steps whose median duration gives the time left: single steps on a busy
 machine may take a hundred times as long."""
+DRAWN, DRAWN_MEASURED = 16, 16
+"""Samples on a sheet during training, and images per level for estimating the variance of these."""
 COSINE_STATES = 8
 """States that an MLP over cosines sees for each image that the U-Nets see."""
 _Tensor = TypeVar("_Tensor", bound=Tensor)
@@ -114,15 +116,24 @@ class Run:
         self._data = data.hexdigest()
         self._beginning = training.beginning.sha256 if training.beginning else None
         self._shares = tuple(_shares(card, options))
+        self.looks: Looks | None = None
+        self.measured = IMAGES  # per level, to estimate the residual variance at the end
+
+    def end_here(self) -> None:
+        """Make the next step the end of the run. Raises RefusedError before the first step."""
+        if not self.step:
+            raise RefusedError(f"{self.training.folder}: nothing was learned yet; train it first")
+        images = self.step * self.options.batch_size
+        self.options = replace(self.options, images=images)
+        self.training = replace(self.training, options=self.options)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the tensors of the trained model: averaged weights and the data's statistics."""
         statistics = self.model.statistics
         return {**self._all(), **self.ema, **(statistics.tensors() if statistics else {})}
 
-    def averaged(self) -> Model:
-        """Return a heat dissipation model with the averaged weights, ready for evaluation."""
-        assert isinstance(self.model, Model)
+    def averaged(self) -> CardModel:
+        """Return the model with the averaged weights, ready for evaluation."""
         model = copy.deepcopy(self.model)
         weights = self._all() | self.ema
         for prefix, network in zip(prefixes(model.card), model.networks, strict=True):
@@ -147,6 +158,7 @@ class Run:
             "unet": self._all(),
             "ema": self.ema,
             "beginning": self._beginning,
+            "toml": self.model.card.to_toml(),
             "subject": self.model.card.subject,
             **self.optimizers.state(),
         }
@@ -233,7 +245,9 @@ class Run:
         return levels, losses.detach()
 
     def advance_to_end(
-        self, report: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False
+        self,
+        report: Callable[[Progress], None],
+        stop: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Take all remaining steps, saving periodically and at the end.
 
@@ -245,6 +259,7 @@ class Run:
         durations: deque[float] = deque(maxlen=TIMED_STEPS)
         save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
         report_due = Timer(REPORT_EVERY_S)
+        look_due = Timer(self.looks.every_s if self.looks else math.inf)
         while self.step < self.options.steps and not stop():
             started = time.monotonic()
             recent.append(self.advance())
@@ -257,19 +272,24 @@ class Run:
                 report(self._progress(recent, median(durations)))
             if not at_end and save_due():
                 self.save()
+            if not at_end and self.looks and look_due():
+                self.looks.draw(self)
         self.save()
         return self.step >= self.options.steps
 
     def _progress(self, recent: Iterable[Batch], per_step: float) -> Progress:
         """Return the progress of the run, given the seconds per step.
 
-        The time left includes the estimate of the residual variance after the last step. One
-        evaluation of a network takes about a third of its part in a training step.
+        The time left includes sheets of samples, and the estimate of the residual variance after
+        the last step. One evaluation of a network takes about a third of its part in a step.
         """
         loss = float(torch.cat([losses for _, losses in recent]).mean())
         steps, batch = self.options.steps, self.options.batch_size
-        last_phase = evaluations(self.model.card) * per_step / (3 * batch)
-        left = (steps - self.step) * per_step + last_phase
+        left = (steps - self.step) * per_step
+        more = evaluations(self.model.card, self.measured) + (
+            self.looks.evaluated_in(left) if self.looks else 0
+        )
+        left += more * per_step / (3 * batch)
         return Progress(self.step, steps, loss, batch / max(per_step, 1e-9), left)
 
     def _require_finite(self) -> None:
@@ -448,6 +468,20 @@ class Progress:
     loss: float
     images_per_second: float
     seconds_left: float
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Sheets of samples that `draw` makes during a run of a card, every `every_s` seconds."""
+
+    card: ModelCard
+    every_s: float
+    draw: Callable[[Run], object] = lambda run: None
+
+    def evaluated_in(self, seconds: float) -> int:
+        """Return how many images U-Nets evaluate for the sheets of some seconds and the last."""
+        sheets = 1 + int(seconds / self.every_s)
+        return sheets * (DRAWN * u_net_levels(self.card) + evaluations(self.card, DRAWN_MEASURED))
 
 
 class Timer:

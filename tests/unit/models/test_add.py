@@ -31,7 +31,7 @@ from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
 from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models import add as adding
-from sitegen.models.add import add_model, add_shipped
+from sitegen.models.add import add_model, add_named
 from sitegen.models.new_card import AddOptions, Question
 from sitegen.models.registry import site_models
 from sitegen.sampling.models import load_sampler
@@ -163,7 +163,7 @@ def test_images_of_several_sizes() -> None:
     for count in (1, 3, 6):
         done = add(f"n{count}", data=draw(Path(f"few{count}"), count=count), **TOLD)
         assert done.states == count
-        calls[count] = [line for line in added_lines(done) if "shared_noise" in line]
+        calls[count] = [line for line in added_lines(done) if "{{ shared_noise" in line]
     assert calls[1] == []
     assert "count=3" in calls[3][0]
     assert "count=5" in calls[6][0]
@@ -479,15 +479,15 @@ def test_schedule_is_scaled(ddpm: ModelCard, levels: int, ends: tuple[float, flo
 def test_shipped_models_are_added_by_name(untouched: Callable[[], None]) -> None:
     """One that travels with sitegen needs no more than its name; the nearest is told of others."""
     with pytest.raises(ConfigError, match='travels with sitegen, did you mean "fashion-mnist"'):
-        add_shipped(CONFIG, "fashion-mnits")
+        add_named(CONFIG, "fashion-mnits")
     with pytest.raises(ConfigError, match=r"site\.toml:4: there is a model tiny already"):
-        add_shipped(CONFIG, "tiny")
+        add_named(CONFIG, "tiny")
     ours = Path("runs/mine")
     write_model(ours)
     hint = "site.toml, runs/mine/model.toml, .sitegen (`git add -f` what .gitignore keeps out)"
     assert any(line.endswith(hint) for line in added_lines(add("mine", checkpoint=ours)))
     CONFIG.write_text(SITE)
-    lines = added_lines(add_shipped(CONFIG, "fashion-mnist"))
+    lines = added_lines(add_named(CONFIG, "fashion-mnist"))
     untouched()
     assert '[models.fashion-mnist]\npath = "models/fashion-mnist"\n' in CONFIG.read_text()
     assert lines[1] == "added [models.fashion-mnist] to site.toml"
