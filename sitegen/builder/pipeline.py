@@ -25,7 +25,7 @@ from sitegen.builder.context import (
     new_notes,
 )
 from sitegen.builder.executor import Encoder, RendererFactory, RenderExecutor, naming, tracebacks
-from sitegen.builder.output import Tree, require_ours, require_room, weight
+from sitegen.builder.output import Tree, require_ours, require_present, require_room, weight
 from sitegen.builder.placing import is_noted, is_placed, place, preserve_foreign_files
 from sitegen.builder.plan import PlannedFigure, environment, other_environment
 from sitegen.builder.prune import MEGABYTE, note_use, tidy
@@ -38,6 +38,7 @@ from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import LockedError, PlatformError, TargetError
 from sitegen.core.files import (
     has_backup,
+    platform_errors,
     remove_stale_temporaries,
     require_writable,
     restore_backup,
@@ -313,12 +314,16 @@ def locked(site: Site, *, reading: bool = False) -> Iterator[None]:
     """Hold the site's lock for the block. Raises LockedError with the site if another process does.
 
     reading: everything is in the store, so a read-only store needs no lock
-    Raises ConfigError if the site's `cache_dir` is not a store.
+    Raises ConfigError if the site's `cache_dir` is not a store, PlatformError if the site's folder
+    is missing.
     """
     store = site.cache_dir
     with ExitStack() as held:
         try:
             if not (reading and store.is_dir() and not os.access(store, os.W_OK)):
+                require_present(site)
+                with platform_errors(store):
+                    store.parent.mkdir(parents=True, exist_ok=True)
                 claim(store)
                 held.enter_context(lock(store / LOCK_NAME))
         except LockedError as error:

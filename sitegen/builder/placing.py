@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sitegen.builder.cache import errors_of_now
-from sitegen.builder.output import CopiedFile, Tree, is_current, put_tree
+from sitegen.builder.output import CopiedFile, Tree, is_current, put_tree, require_present
 from sitegen.builder.store_folder import write_own
 from sitegen.config.schema import Site
 from sitegen.core.files import (
@@ -88,6 +88,7 @@ def place(tree: Tree, output: Path, site: Site) -> bool:
     note = _Note(frozenset((uri, _digest(whole[uri])) for uri in whole), last, own)
     both = _Note(note.files | before.files, {**before.kept, **last}, {**before.own, **own})
     _write(path, both, site)
+    require_present(site)
     put_tree(whole, output)
     _write(path, note, site)
     return True
