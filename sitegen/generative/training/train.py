@@ -36,7 +36,7 @@ from sitegen.generative.data.datasets import Images
 from sitegen.generative.data.images import DAMAGE
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.process.kinds import new_model
-from sitegen.generative.process.model import CardModel, Model
+from sitegen.generative.process.model import CardModel
 from sitegen.generative.training.loss import (
     draw_levels,
     image_statistics,
