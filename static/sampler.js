@@ -63,6 +63,10 @@
   const reachable = ({ between, branches = [] }, top) =>
     between ? between.every((each) => reachable(each, top)) : !(branches[0]?.level > top);
 
+  /* Check that a picture has no branches and the start of its number. */
+  const plain = ({ between, branches, mean }) =>
+    between ? between.every(plain) : !branches.length && !mean;
+
   /* The reason why sampling is not possible here; empty if it is. */
   function hindrance() {
     if (location.protocol === "file:") return "file";
@@ -106,6 +110,8 @@
         "hues", "between", "one", "other", "share",
       ]) this[name] = find(name);
       this.grows = box.classList.contains("sampler-grows");
+      this.noise = "noise" in box.dataset; // it starts from noise, and nothing is random after that
+      box.querySelectorAll(".tab-list label")[1].hidden = this.noise;
       this.canvas = box.querySelector("canvas");
       this.poster = box.querySelector("img");
       this.pictures = [];
@@ -155,7 +161,8 @@
       const meant = boxes.find((box) => box.dataset.label === asked.get("model")) ?? boxes[0];
       if (meant !== this.box) return;
       const picture = read(asked.get("picture") ?? "");
-      if (!picture || !fits(picture, this.start.type === "color" ? 3 : 1))
+      const able = picture && fits(picture, this.start.type === "color" ? 3 : 1);
+      if (!able || (this.noise && !plain(picture)))
         return this.tell(this.words.unreadable);
       const [state, predicted] = this.shows.querySelectorAll("input");
       (asked.get("shown") === "predicted" ? predicted : state).checked = true;
@@ -327,8 +334,10 @@
       this.cost.hidden = on;
       this.box.classList.toggle("begun", on);
       const { more, details, save, link } = this;
-      for (const each of [more, details, save, link]) each.hidden = !on;
-      for (const each of [this.several, this.grow]) each.hidden = !on || this.grows;
+      for (const each of [more, save, link]) each.hidden = !on;
+      details.hidden = !on || this.noise;
+      this.several.hidden = !on || this.grows;
+      this.grow.hidden = !on || this.grows || this.noise;
       this.films = FILMS.find((type) => window.MediaRecorder?.isTypeSupported(type));
       this.film.hidden = !on || !this.films;
       this.more.classList.toggle("coming", !this.model);

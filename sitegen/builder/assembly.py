@@ -139,7 +139,9 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
     alt = figure.alt or f"{planned.description}{measured}"
     axis = MediaAxis(**asdict(planned.axis)) if planned.axis else None
     parameters = figure.spec.with_words(record.parameters, planned.cards)
-    placed, words = replace(record, files=files, parameters=parameters), figure.spec.choice
+    placed = replace(record, files=files, parameters=parameters)
+    method = figure.spec.method(planned.cards[0]) if planned.cards else ""
+    words = " ".join(filter(None, (figure.spec.choice, method)))
     return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
 
 

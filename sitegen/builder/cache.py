@@ -30,6 +30,7 @@ from typing import Any
 
 from sitegen.builder.store_folder import (
     claim,
+    make_folder,
     own_files,
     require_no_link,
     require_removable,
@@ -149,6 +150,7 @@ class Store:
         """Create a temporary folder on the store's disk; also remove those of dead processes."""
         claim(self._root)
         self.remove_stale_temporaries()
+        make_folder(self._root / "work")
         with temporary_folder(self._root / "work") as folder:
             yield folder
 
@@ -286,8 +288,8 @@ class Store:
             if target.is_file() and digest(target) == file.sha256:
                 return
             require_no_link(target)
-            for folder in (self._root / "work", target.parent):
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self._root / "work", target.parent.parent, target.parent):
+                make_folder(folder)
             with temporary_file(self._root / "work") as temporary:
                 shutil.copyfile(source, temporary)
                 if digest(temporary) != file.sha256:

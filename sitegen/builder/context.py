@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from sitegen.builder.cache import ReadOnlyStore, Store
 from sitegen.builder.executor import naming
@@ -27,9 +28,11 @@ from sitegen.core.diagnostics import config_error, known_words
 from sitegen.core.errors import ConfigError, PlatformError, SitegenError
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
+from sitegen.generative.card.card import ModelCard
 from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Record
-from sitegen.models.registry import ModelSource, site_models
+from sitegen.models.hosted import is_current
+from sitegen.models.registry import ModelSource, sampler_file, sampler_source, site_models
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     """Do the same as `prepare` for a loaded `site.toml`."""
     require_store(site.cache_dir)
     store = Store(site.cache_dir)
-    sources = with_known_digests(site, store)
+    broken: dict[str, SitegenError] = {}
+    sources = with_known_digests(site, store, broken, offline=options.offline)
     pages = bounded(read_pages, site, usable(sources, store).__contains__)
     # Resolve links now: the exchanged folder must be the real one.
     called = {name for page in pages for figure in page.figures for name in figure.models}
@@ -131,7 +135,7 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     output = Path(os.path.realpath(options.output or site.output))
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
-    figures = _plan(pages, sources)
+    figures = _plan(pages, sources, broken)
     # Verify weights of existing clips now, and those needed for rendering when they are loaded.
     stored = {*store.keys("")}
     shown_models = {
@@ -167,11 +171,18 @@ def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
             )
 
 
-def _plan(pages: tuple[Page, ...], sources: Mapping[str, ModelSource]) -> tuple[PlannedFigure, ...]:
+def _plan(
+    pages: tuple[Page, ...],
+    sources: Mapping[str, ModelSource],
+    broken: Mapping[str, SitegenError] = MappingProxyType({}),
+) -> tuple[PlannedFigure, ...]:
+    """Key every figure; `broken` are samplers that could not be run, each with its error."""
     figures, faults = [], []
     for uri, figure in [(page.uri, figure) for page in pages for figure in page.figures]:
         try:
             with naming(figure):
+                if fault := next((broken[each] for each in figure.models if each in broken), None):
+                    raise fault
                 figures.append(plan_figure(figure, uri, sources))
         except ConfigError as error:
             faults.append(error)
@@ -203,15 +214,37 @@ def found(figures: Iterable[PlannedFigure], store: Store) -> dict[str, Record]:
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def with_known_digests(site: Site, store: Store) -> Mapping[str, ModelSource]:
-    """Return the site's models by name, with digests of unpinned weights from the store."""
-    sources = site_models(site)
+def with_known_digests(
+    site: Site, store: Store, broken: dict[str, SitegenError], *, offline: bool = False
+) -> Mapping[str, ModelSource]:
+    """Return the site's models by name, with digests of unpinned weights from the store.
+
+    The cards of samplers come from the store, too; one that is new or changed is run, unless
+    `offline`. Those that cannot be run are `broken`.
+    """
+    sources = {**site_models(site)}
+    for name, entry in site.models.items():
+        if entry.sampler is not None and not entry.missing_file:
+            try:
+                sources[name] = _sampler_source(site, name, store, offline=offline)
+            except SitegenError as error:
+                broken[name] = error
     return {
         name: replace(source, remembered=_noted(site, name, store))
         if not source.pinned and not source.weights.exists()
         else source
         for name, source in sources.items()
     }
+
+
+def _sampler_source(site: Site, name: str, store: Store, *, offline: bool) -> ModelSource:
+    """Return an author's sampler, by its note in the store or by running it."""
+    card, entry = None, site.models[name]
+    with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError, ConfigError):
+        card = ModelCard.from_toml(json.loads(store.weights_note(name) or "")["card"])
+    if offline and not (card and is_current(sampler_file(entry), card)):
+        raise ConfigError(f"the sampler {name} is new or changed; build without --offline first")
+    return sampler_source(name, entry, card)
 
 
 def usable(sources: Mapping[str, ModelSource], store: Store) -> set[str]:
@@ -228,8 +261,9 @@ def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
     """Return the notes to store on available weights without a pinned digest, by model."""
     store, notes = Store(site.cache_dir), {}
     for source in sources:
-        if not source.pinned and source.weights.is_file():
+        if (source.sampler or not source.pinned) and source.weights.is_file():
             value = {"path": _place(site, source.name), "weights": source.weights_sha256}
+            value |= {"card": source.card.to_toml()} if source.sampler else {}
             note = canonical_json(value) + "\n"
             if store.weights_note(source.name) != note:
                 notes[source.name] = note

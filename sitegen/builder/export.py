@@ -323,7 +323,7 @@ def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tup
 def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
     media, record = figure.media, figure.media.record
     lines = [f"{figure.name}: {record.kind}, on the page {figure.place}{media.page}"]
-    about = {"Seen:   ": media.alt, "Caption:": media.caption, "Chosen: ": media.choice}
+    about = {"Seen:   ": media.alt, "Caption:": media.caption, "Samples:": media.choice}
     lines += [f"  {name} {' '.join(words.split())}" for name, words in about.items() if words]
     lines += [f"  Model:   {each.name}, SHA-256 {each.sha256}" for each in record.models]
     lines += [f"  Seed:    {record.seed}"]

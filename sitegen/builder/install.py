@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sitegen.builder.cache import errors_of_now
-from sitegen.builder.output import CopiedFile, Tree, is_current, put_tree
+from sitegen.builder.output import CopiedFile, Tree, is_current, put_tree, require_present
 from sitegen.builder.store_folder import write_own
 from sitegen.config.schema import Site
 from sitegen.core.files import below, digest, digest_bytes, flush_tree, platform_errors, read_file
@@ -39,6 +39,7 @@ def install(tree: Tree, output: Path, site: Site) -> bool:
             _write(files, output, site)
         return False
     _write(before | files, output, site)  # either folder is known after a kill
+    require_present(site)
     put_tree(tree, output)
     _write(files, output, site)
     return True

@@ -134,6 +134,14 @@ def weight(tree: Tree) -> int:
     return sum(map(_size, tree.values()))
 
 
+def require_present(site: Site) -> None:
+    """Raise PlatformError if the site's folder is missing, perhaps because it was moved."""
+    if not site.root.is_dir():
+        raise PlatformError(
+            f"{shown(site.root)}: the folder of the site is missing; if it was moved, move it back"
+        )
+
+
 @contextlib.contextmanager
 def alone(site: Site) -> Iterator[None]:
     """Hold the build lock for the block, if there is a store.

@@ -24,7 +24,7 @@ from sitegen.builder.executor import (
 )
 from sitegen.builder.explain import refuse_unrenderable
 from sitegen.builder.install import install, is_installed, preserve_foreign_files
-from sitegen.builder.output import require_ours, require_room, weight
+from sitegen.builder.output import require_ours, require_present, require_room, weight
 from sitegen.builder.plan import PlannedFigure, environment, other_environment
 from sitegen.builder.prune import MEGABYTE, note_use, tidy
 from sitegen.builder.state import SiteBuild, prepare_all
@@ -36,6 +36,7 @@ from sitegen.config.schema import Site
 from sitegen.core.errors import LockedError, TargetError
 from sitegen.core.files import (
     has_backup,
+    platform_errors,
     remove_stale_temporaries,
     require_writable,
     restore_backup,
@@ -279,12 +280,16 @@ def locked(site: Site, *, reading: bool = False) -> Iterator[None]:
     """Hold the site's lock for the block. Raises LockedError with the site if another process does.
 
     reading: everything is in the store, so a read-only store needs no lock
-    Raises ConfigError if the site's `cache_dir` is not a store.
+    Raises ConfigError if the site's `cache_dir` is not a store, PlatformError if the site's folder
+    is missing.
     """
     store = site.cache_dir
     with ExitStack() as held:
         try:
             if not (reading and store.is_dir() and not os.access(store, os.W_OK)):
+                require_present(site)
+                with platform_errors(store):
+                    store.parent.mkdir(parents=True, exist_ok=True)
                 claim(store)
                 held.enter_context(lock(store / LOCK_NAME))
         except LockedError as error:

@@ -85,9 +85,19 @@ def write_rules(root: Path) -> None:
 
 
 def write_own(path: Path, data: bytes) -> None:
-    """Write `data` to a file of the store. Raises PlatformError for a link."""
+    """Write `data` to a file of the store. Raises PlatformError for a link or a missing store."""
     require_no_link(path)
+    make_folder(path.parent)
     write_atomic(path, data)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of the store, but not its parents: the site may have been moved away.
+
+    Raises PlatformError.
+    """
+    with platform_errors(path):
+        path.mkdir(exist_ok=True)
 
 
 def require_no_link(path: Path) -> None:

@@ -25,7 +25,7 @@ Row = tuple[str, Any, str]
 """An option: its name, click's type of its value, and its help text."""
 
 PATH = click.Path(path_type=Path)
-KIND = click.Choice(["ihdm", "ddpm"])
+KIND = click.Choice(["ihdm", "ddpm", "flow"])
 PRECISION = click.Choice(["auto", "float32", "bfloat16"])
 
 

@@ -67,9 +67,11 @@ def _obstacle(
     except ConfigError as error:  # as for a prior with a single state
         return re.sub(r"^\S*:\d+: ", "", str(error).partition("\n")[0])
     (spec,) = made
+    if not spec.models:
+        return "it shows no model"
     for needs in spec.needs_of_models:
-        if found := lacking(name, card, needs):
-            return found
+        if missing := lacking(name, card, needs):
+            return missing
     found = list(spec.incompatibilities([card]))
     if card.recording:
         found += spec.recorded_faults(card.recording)

@@ -164,7 +164,7 @@ class FigureSpec:
     @property
     def needs_of_models(self) -> tuple[tuple[Ability, ...], ...]:
         """Abilities required of the process of each of `models`; baselines follow the first."""
-        return (self.needs, *(("ddim",) for _ in self.models[1:]))
+        return (self.needs, *(("ddim",) for _ in self.models[1:]))[: len(self.models)]
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -213,6 +213,17 @@ class FigureSpec:
             )
             yield f"{wanted}: the recording {self.model} has {recording.count} samples"
 
+    def remedy(self, card: ModelCard) -> str:
+        """Return what to do if the process of the first model lacks an ability; may be empty."""
+        return ""
+
+    def method(self, card: ModelCard) -> str:
+        """Return a sentence for the caption on how the samples were made; may be empty.
+
+        It tells readers of a departure from what the kind of figure usually shows.
+        """
+        return ""
+
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
         """Yield the reasons, found in the files of `models`, why the call cannot be rendered.
 
@@ -245,11 +256,29 @@ class FigureSpec:
 
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
         """Count the images that the networks of each of `models` process, to estimate the time."""
-        return tuple(self.images * card.steps for card in cards)
+        return tuple(self.images * network_steps(card) for card in cards)
 
     def pixels(self, card: ModelCard) -> int:
         """Estimate the number of pixels of all frames to draw and encode, to estimate the time."""
         return 0
+
+
+@validated(frozen=True, config=RULES)
+class ModelFreeSpec(FigureSpec):
+    """A kind that shows no model: what it draws, its arguments and its files decide."""
+
+    example: ClassVar[str] = ""
+
+    model: Literal[""] = Field(default="", description="Nothing: there is no model.", init=False)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """No models."""
+        return ()
+
+    def describe(self, card: ModelCard | None) -> str:
+        """Return the first line of the kind's docstring."""
+        return (type(self).__doc__ or type(self).__name__).splitlines()[0].rstrip(".")
 
 
 @validated(frozen=True, config=RULES)
@@ -282,7 +311,7 @@ class ComparedSpec(FigureSpec):
 
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
         """Count the images of the model, and those of the DDPM including its steps as DDIM."""
-        first, *others = (card.steps for card in cards)
+        first, *others = (network_steps(card) for card in cards)
         return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
 
 
@@ -322,6 +351,11 @@ def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
     """Return a message on the abilities that a model lacks for a figure; empty if none."""
     missing = " and ".join(ABILITIES[each] for each in needs if each not in card.abilities)
     return missing and f'needs {missing}, which the model {name} of kind "{card.kind}" lacks'
+
+
+def network_steps(card: ModelCard) -> int:
+    """Return how often a sample evaluates the network."""
+    return card.steps * card.process.evaluations(card)
 
 
 def steps(card: ModelCard) -> str:
@@ -525,7 +559,7 @@ class Figure:
     @property
     def base(self) -> str:
         """The default id of a figure, used if its author gives none and no other figure has it."""
-        return f"{'-'.join(self.models)[:40]}-{self.kind.replace('_', '-')}"
+        return f"{'-'.join(self.models)[:40]}-{self.kind.replace('_', '-')}".lstrip("-")
 
 
 def spec_json(figure: Figure) -> dict[str, Any]:

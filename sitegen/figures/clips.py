@@ -79,8 +79,12 @@ def sample_grid(
     """Return the job of a `Grid` whose samples a method of the sampler draws."""
     spec = cast(Grid, figure.spec)
     sampler = models.sampler(spec.model)
-    draw = sampler.begin if method == "begin" else sampler.fan
-    trajectory = draw(spec.seed, spec.numbers, noise_std_of(spec, sampler.card))
+    angle: float | None = getattr(spec, "around", None)
+    if angle is not None:
+        trajectory = sampler.around(spec.seed, spec.numbers, angle)
+    else:
+        draw = sampler.begin if method == "begin" else sampler.fan
+        trajectory = draw(spec.seed, spec.numbers, noise_std_of(spec, sampler.card))
     return grid_job(figure, sampler.card, spec.shape, displayed(trajectory, spec.show))
 
 

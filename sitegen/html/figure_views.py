@@ -202,6 +202,8 @@ def _choice(
         weights=relative(own[1].path, page),
         cost=_cost(sum(file.bytes for file in own), noted.get("gflop"), grow),
         pixelated=media.record.parameters.get("pixelated") is True,
+        symbol=str(noted.get("symbol") or ""),
+        command=noted.get("command") is not False,
     )
 
 

@@ -214,6 +214,8 @@ class ModelChoice:
     colour: whether they have colours
     model, weights: the files that a browser fetches once the button is pressed
     cost: what that is, and how long it takes to draw, in words
+    symbol: of the axis of a model that starts from noise; empty for a start from flat colour
+    command: whether `sitegen sample` draws the same
     """
 
     name: str
@@ -228,6 +230,8 @@ class ModelChoice:
     weights: str
     cost: str
     pixelated: bool = False
+    symbol: str = ""
+    command: bool = True
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 
 from sitegen.config.loader import load_site
-from sitegen.config.schema import ModelEntry, Site
+from sitegen.config.schema import PROCESSES, ModelEntry, Site
 from sitegen.core.diagnostics import known_words
-from sitegen.core.errors import RefusedError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import regular_size, sha256
 from sitegen.core.installed import resource, shipped_models
 from sitegen.generative.card.card import (
@@ -24,6 +26,7 @@ from sitegen.generative.card.card import (
 from sitegen.generative.checkpoints.archive import checkpoint_digest, scan
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint
+from sitegen.models.hosted import SamplerFile, describe, is_current
 
 _LARGE = 1 << 30
 """Bytes above which a checkpoint is inspected before it is hashed; other parts are never larger."""
@@ -37,7 +40,8 @@ class ModelSource:
 
     Digests are computed once, on first use. The pinned digest of weights is trusted until they are
     loaded, unless the source is `verified`. `remembered` is the digest, known from the store, of
-    missing weights that the card does not pin.
+    missing weights that the card does not pin. `sampler` is an author's class, whose file then
+    replaces weights.
     """
 
     name: str
@@ -47,6 +51,7 @@ class ModelSource:
     card_path: Path | None = None
     example: Path | None = None
     remembered: str | None = None
+    sampler: SamplerFile | None = None
     verified: bool = False
 
     @property
@@ -189,12 +194,44 @@ def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:
 
 
 def site_models(site: Site) -> Mapping[str, ModelSource]:
-    """Return the models of `site.toml` by name, except those whose card is missing."""
+    """Return the models of `site.toml` by name, except those whose card is missing.
+
+    Samplers of the author are left out, since only they themselves know their cards.
+    """
     there = ((name, entry) for name, entry in site.models.items() if not entry.missing_file)
-    return {name: _entry_source(name, entry) for name, entry in there}
+    return {name: _entry_source(name, entry) for name, entry in there if not entry.sampler}
+
+
+def sampler_source(name: str, entry: ModelEntry, card: ModelCard | None = None) -> ModelSource:
+    """Return the model of an author's sampler.
+
+    Its process is asked for its card unless `card` is that of its present files. Raises ConfigError
+    for an error in it, with file and line.
+    """
+    found = sampler_file(entry)
+    if card is None or not is_current(found, card):
+        card = describe(found, name)
+    return ModelSource(name, card, found.file, None, sampler=found)
+
+
+def sampler_file(entry: ModelEntry) -> SamplerFile:
+    """Return where an author's sampler is. Raises ConfigError if no package has it."""
+    assert entry.sampler is not None
+    path, name = entry.sampler
+    if path != PROCESSES:
+        return SamplerFile(entry.root / path, name, python=entry.python)
+    known = {each.name: each for each in entry_points(group=PROCESSES)}
+    if name not in known:
+        raise ConfigError(f"no package has the process {name}{known_words(name, known)}")
+    spec = find_spec(known[name].module)
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"the process {name}: there is no module {known[name].module}")
+    return SamplerFile(Path(spec.origin), known[name].attr, known[name].module, entry.python)
 
 
 def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:
+    if entry.sampler is not None:
+        return sampler_source(name, entry)
     if card is None and entry.preset is not None:
         return preset_source(name, entry.path, entry.preset)
     path = entry.path if entry.preset is None else _dropped(entry.path)

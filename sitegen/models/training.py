@@ -119,7 +119,7 @@ def train_model(
     if fault := slug_fault(name):
         raise ConfigError(f"the name {name[:80]} {fault}, as in site.toml")
     begun = (_folder(name, wanted) / STATE_NAME).exists()
-    if ask is not None and wanted.subject is None and wanted.kind == "ihdm" and not begun:
+    if ask is not None and wanted.subject is None and not _from_noise(wanted) and not begun:
         wanted = replace(wanted, subject=ask(SUBJECT))
     wanted = _resumed(name, wanted)
     if wanted.minutes is not None and wanted.card is None:
@@ -262,11 +262,12 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     device that is not available.
     """
     for option in ("blur_sigma_max", "parameterization"):
-        if wanted.kind == "ddpm" and getattr(wanted, option) is not None:
-            raise ConfigError(f"--{option.replace('_', '-')}: a DDPM has none; leave it out")
+        if _from_noise(wanted) and getattr(wanted, option) is not None:
+            none = f"the kind {wanted.kind} has none; leave it out"
+            raise ConfigError(f"--{option.replace('_', '-')}: {none}")
     base = wanted.card or _preset(wanted)
     kind = wanted.parameterization or (base.parameterization if base else "preconditioned")
-    kind = "difference" if wanted.kind == "ddpm" else kind  # whose distribution of levels it uses
+    kind = "difference" if _from_noise(wanted) else kind  # whose distribution of levels it uses
     options = training_options(wanted, kind)
     device = resolve_device(wanted.device)
     require_device(device)
@@ -283,8 +284,8 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     )
     if wanted.networks == "cascade" and not (card.bands or _light(wanted, card)):
         raise ConfigError(f"--networks cascade: {_NO_CASCADE}")
-    if wanted.kind == "ddpm" and wanted.card is None:
-        card = recipe.as_ddpm(card, _light(wanted, card))
+    if _from_noise(wanted) and wanted.card is None:
+        card = recipe.FROM_NOISE[wanted.kind](card, _light(wanted, card))
     card = replace(card, subject=wanted.subject or card.subject)
     start = None
     if source is not None:
@@ -302,9 +303,14 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
 
 
 def _light(wanted: TrainOptions, card: ModelCard) -> bool:
-    """Return whether to train a DDPM with the network of a cascade's finest levels."""
+    """Return whether to train the network of a cascade's finest levels for all levels."""
     cascade = wanted.networks == "cascade" and wanted.preset is None
-    return wanted.kind == "ddpm" and cascade and card.image_size % 4 == 0
+    return _from_noise(wanted) and cascade and card.image_size % 4 == 0
+
+
+def _from_noise(wanted: TrainOptions) -> bool:
+    """Return whether the model starts from noise, not from blurred images."""
+    return wanted.kind in recipe.FROM_NOISE
 
 
 def _folder(name: str, wanted: TrainOptions) -> Path:
@@ -341,10 +347,11 @@ def _preset(wanted: TrainOptions) -> ModelCard | None:
 def _beginning(name: str, run: Run) -> Iterator[str]:
     card, options, training = run.model.card, run.options, run.training
     parameters = sum(tensor.numel() for tensor in run.parameters.values())
+    method = card.parameterization if "blur" in card.abilities else card.process.label
     yield (
         f"{name}: {len(training.images):,} images of {card.image_size}×{card.image_size} in "
         f"{'grey' if card.channels == 1 else 'colour'}; {parameters:,} parameters, "
-        f"{card.levels} levels, {'DDPM' if card.kind == 'ddpm' else card.parameterization}"
+        f"{card.levels} levels, {method}"
     )
     if run.step:
         yield f"continuing after step {run.step:,} of {options.steps:,}, in {training.folder}"
@@ -358,7 +365,7 @@ def _beginning(name: str, run: Run) -> Iterator[str]:
 
 
 def _baseline(run: Run) -> str | None:
-    if run.model.card.kind == "ddpm":
+    if run.model.card.diffusion is not None:
         return "a network that cannot see noise"
     return None if run.model.statistics is None else "a linear filter"
 

@@ -53,6 +53,10 @@ class ModelProvider:
         return self.sampler(name).pace()
 
     def _load(self, source: ModelSource) -> Sampler:
+        if source.sampler is not None:
+            from sitegen.sampling.models import load_hosted
+
+            return load_hosted(source)
         if "network" not in source.card.abilities:
             from sitegen.sampling.recorded import load_recorded
 

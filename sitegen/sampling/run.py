@@ -106,7 +106,8 @@ Executor = Callable[[Sequence[SampleBatch], Selection], Iterator[Visible]]
 def run_here(shards: Sequence[SampleBatch], selection: Selection) -> Iterator[Visible]:
     """Run shards in this process, all of them step by step."""
     process = shards[0].process
-    process = replace(process, model=ChunkedModel(process.model))
+    if isinstance(process.model, CardModel):
+        process = replace(process, model=ChunkedModel(process.model))
     runs = [run(process, each.initial, each.noise, each.sample) for each in shards]
 
     def levels() -> Iterator[Visible]:

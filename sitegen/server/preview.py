@@ -135,7 +135,7 @@ PATIENCE_S = 1.0
 class Preview:
     """A live preview of a site: call `refresh` after each change, and `run` in a thread.
 
-    config: the path of its `site.toml`
+    config: the absolute path of its `site.toml`
     state: the current state, which can be read at any time
     context: the last context that was read without errors
     reads: number of times that the site was read
@@ -149,7 +149,7 @@ class Preview:
         self.context: BuildContext | None = None
         self.reads = 0
         self.report = report
-        self.config = config
+        self.config = config.absolute()  # the working folder may be moved
         self._options = options
         self._rendering = rendering
         self._records: dict[str, Record] = {}
@@ -328,7 +328,7 @@ class Preview:
             return True  # interrupted by closing
         if not isinstance(error, SitegenError):
             self.report.detail("".join(traceback.format_exception(error)))
-        text = words(error, self.config.absolute().parent)
+        text = words(error, self.config.parent)
         with self._changed:
             if self._errors.get(doing) != text:  # an unchanged error is reported once
                 self.report.warn(text)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import aclosing, suppress
 from pathlib import Path
+from stat import S_ISDIR
 
 from watchfiles import awatch
 
@@ -29,17 +30,20 @@ class Sources:
 
     def __init__(self, preview: Preview) -> None:
         self._preview = preview
-        self._config = preview.config.absolute()
+        self._config = preview.config
         self._root = self._config.parent
 
     def folders(self) -> frozenset[Path]:
-        """Return the existing folders that contain source files."""
+        """Return paths of the folders that contain source files, and of files; all may be missing.
+
+        Raises FileNotFoundError if the site's folder is missing and there is an error.
+        """
         theme = self._root / FOLDER
         found = {self._root, self._root / "pages", theme, *theme.rglob("*"), *self._ways()}
         if self._preview.state.error:
             beside = (*self._root.iterdir(), *(self._root / "pages").rglob("*"))
             found |= {path for path in beside if self._may_matter(path)}
-        return frozenset(path for path in found if path.is_dir())
+        return frozenset(found)
 
     def decide(self, path: Path) -> bool:
         """Return whether a change of this file or folder can change the site.
@@ -89,6 +93,7 @@ class Sources:
         context = self._preview.context
         models = context.site.models.values() if context else ()
         paths = [entry.path.absolute() for entry in models if entry.preset or entry.missing_file]
+        paths += [entry.root / entry.sampler[0] for entry in models if entry.sampler]
         return {place for path in paths for place in (path, path.with_suffix(""))}
 
 
@@ -96,13 +101,14 @@ Identities = frozenset[tuple[Path, int, int]]
 """Folders with their device and inode numbers."""
 
 
-def identities(folders: Iterable[Path]) -> Identities:
-    """Return the existing folders with their identities."""
+def identities(paths: Iterable[Path]) -> Identities:
+    """Return the folders among the paths with their identities; skip missing ones and files."""
     found = set()
-    for folder in folders:
+    for path in paths:
         with suppress(OSError):
-            about = folder.stat()
-            found.add((folder, about.st_dev, about.st_ino))
+            about = path.stat()
+            if S_ISDIR(about.st_mode):
+                found.add((path, about.st_dev, about.st_ino))
     return frozenset(found)
 
 
@@ -110,21 +116,23 @@ async def watch(sources: Sources, refresh: Callable[[], None], closing: asyncio.
     """Call `refresh` in a thread after each change of a source file, until `closing`."""
     while not closing.is_set():
         with suppress(FileNotFoundError):  # a folder was just removed
-            if found := identities(sources.folders()):
-                await _follow(sources, found, refresh, closing)
+            wanted = sources.folders()
+            if identities(wanted):
+                await _follow(sources, wanted, refresh, closing)
         await asyncio.sleep(LOOK_MS / 1000)
 
 
 async def _follow(
     sources: Sources,
-    watched: Identities,
+    wanted: frozenset[Path],
     refresh: Callable[[], None],
     closing: asyncio.Event,
 ) -> None:
-    """Watch these folders until the set of folders changes or one of them is replaced.
+    """Watch the folders in `wanted` until one is added, removed or replaced.
 
     The first refresh covers changes from before the watch began.
     """
+    watched = identities(wanted)
     folders = frozenset(path for path, *_ in watched)
     changes = awatch(
         *sorted(folders),
@@ -139,11 +147,12 @@ async def _follow(
     first = True
     async with aclosing(changes):
         async for found in changes:
-            if folders & {Path(path) for _, path in found} or identities(folders) != watched:
+            if folders & {Path(path) for _, path in found} or identities(wanted) != watched:
                 await asyncio.to_thread(refresh)
                 return
             if found or first:
                 await asyncio.to_thread(refresh)
-                if sources.folders() != folders:
+                wanted = sources.folders()
+                if {path for path, *_ in identities(wanted)} != folders:
                     return
             first = False

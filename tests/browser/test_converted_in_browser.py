@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Browser
+from sitegen.builder.renderer import FigureRenderer
 
 from bench.serving import serving
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
-from sitegen.builder.renderer import FigureRenderer
 from sitegen.media.frames import to_uint8
 from sitegen.models.add import add_model
 from sitegen.models.new_card import AddOptions

@@ -28,6 +28,7 @@ from sitegen.core.diagnostics import fields_of
 from sitegen.deploy.check import check_site
 from sitegen.figures.registry import figure_kinds
 from sitegen.generative.card.card import DiffusionConfig, FileRef, ModelCard, SamplingConfig
+from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.card.networks import UNetConfig
 from tests.support.builders import Builder, FakeRenderer, environment
 from tests.support.paths import ROOT
@@ -215,7 +216,7 @@ def test_every_key_of_a_card_is_explained() -> None:
     """The table of `checkpoints.md` has the keys that a card can have, and no others."""
     known = {"unet.diffusers"}
     tables = {"unet": UNetConfig, "diffusion": DiffusionConfig}
-    tables["sampling"] = SamplingConfig
+    tables |= {"sampling": SamplingConfig, "flow": FlowConfig}
     tables |= dict.fromkeys(("weights", "prior", "example"), FileRef)
     for name in fields_of(ModelCard):
         keys = [f"{name}.{key}" for key in fields_of(tables[name])] if name in tables else [name]

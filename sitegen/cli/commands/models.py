@@ -286,7 +286,7 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
 _TRAIN: tuple[Row, ...] = (
     ("data", PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
     ("output", PATH, "The model's folder.  [default: runs/NAME]"),
-    ("kind", KIND, "A model of heat dissipation (ihdm), or one of noise (ddpm)."),
+    ("kind", KIND, "A model of heat dissipation (ihdm), or one of noise (ddpm, flow)."),
     ("minutes", NumberRange(0, 100_000, min_open=True), "Choose size, networks and recipe for it."),
     ("image-size", _SIDE, "Crop each image to its middle square, of N pixels per side."),
     ("levels", _LEVELS, f"K, the number of steps from flat to sharp.  [default: {DEFAULT_LEVELS}]"),
@@ -361,7 +361,7 @@ def _range(field: FieldInfo) -> click.ParamType[Any]:
 @click.option("--finish", is_flag=True, help="Write the model from what a run learned so far.")
 @verbosity_options
 @click.pass_context
-def train(ctx: click.Context, name: str, **options: Any) -> None:
+def train(ctx: click.Context, /, name: str, **options: Any) -> None:
     """Train a model on images, and write its weights, prior and card into a folder called NAME.
 
     With --minutes, a few steps are measured first, and size, networks, learning rate and number of

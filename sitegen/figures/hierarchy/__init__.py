@@ -121,14 +121,22 @@ class Hierarchy(ChosenSpec):
             f"A tree of {self.named(card)} that grows from left to right over "
             f"{steps(card)}: one {start} splits into {branches} "
             f"{card.subject or 'pictures'}, which share their coarse shape as long as they share "
-            "their branch"
+            f"their branch{_SIBLINGS if _is_renoised(card) else ''}"
         )
 
+    def method(self, card: ModelCard) -> str:
+        """Say where branches come from if nothing is random on their way."""
+        return RENOISED if _is_renoised(card) else ""
+
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
-        """Each distinct state counts once: one until the first split, two until the second, …."""
-        splits = self.splits_of(cards[0])
-        left = cards[0].visited_levels[:-1]
-        return (sum(2 ** sum(split > level for split in splits) for level in left),)
+        """Each distinct state counts once: one until the first split, two until the second, ….
+
+        A branch that is noised anew has been finished before, so its states count twice.
+        """
+        splits, card = self.splits_of(cards[0]), cards[0]
+        left = card.visited_levels[:-1]
+        states = sum(2 ** sum(split > level for split in splits) for level in left)
+        return (states * card.process.evaluations(card) * (1 + _is_renoised(card)),)
 
     def pixels(self, card: ModelCard) -> int:
         """Return the number of pixels of the canvases, over eight seconds of growth and a pause."""
@@ -146,13 +154,28 @@ class Hierarchy(ChosenSpec):
         """
         if card.recording is not None:
             return card.recording.splits
-        wanted = self.splits or default_splits(card.levels, self.leaves or DEFAULT_LEAVES)
+        usual = renoised_splits if _is_renoised(card) else default_splits
+        wanted = self.splits or usual(card.levels, self.leaves or DEFAULT_LEAVES)
         visited, splits = card.visited_levels[:-1], list[int]()
         for number, split in enumerate(wanted):
             free = visited[visited.index(splits[-1]) + 1 :] if splits else visited
             free = free[: len(free) - (len(wanted) - number - 1)]  # the others need one each
             splits.append(next((level for level in free if level <= split), free[-1]))
         return tuple(splits)
+
+
+RENOISED = (
+    "Nothing is random after the start: at a split one branch continues, and the other begins from "
+    "the finished picture of the first with new noise of that level."
+)
+_SIBLINGS = (
+    "; at a split the second branch begins from the finished picture of the first, noised anew"
+)
+
+
+def _is_renoised(card: ModelCard) -> bool:
+    """Return whether branches are made by noise on finished pictures."""
+    return card.recording is None and "random" not in card.abilities
 
 
 def default_splits(levels: int, leaves: int = DEFAULT_LEAVES) -> tuple[int, ...]:
@@ -170,6 +193,16 @@ def default_splits(levels: int, leaves: int = DEFAULT_LEAVES) -> tuple[int, ...]
     for done in range(1, leaves.bit_length() - 1):
         splits.append(min(splits[-1] - 1, round(levels * (2 / 3) ** done)))
     return tuple(splits)
+
+
+def renoised_splits(levels: int, leaves: int = DEFAULT_LEAVES) -> tuple[int, ...]:
+    """Return the levels of the splits of a tree whose branches are noised anew: 0.8 K, 0.6 K, ….
+
+    At K a branch would have nothing of its sibling.
+    """
+    return tuple(
+        max(1, round(0.8 * 0.75**done * levels)) for done in range(leaves.bit_length() - 1)
+    )
 
 
 KIND = FigureKind("hierarchy", Hierarchy, sampler_in(__name__))

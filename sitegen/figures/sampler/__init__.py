@@ -72,6 +72,8 @@ class PageSampler(ChosenSpec):
         from sitegen.generative.checkpoints.browser import page_faults
 
         for name, card in zip(self.models, cards, strict=True):
+            if self.grow and not {"random", "prior"} <= card.abilities:
+                yield f"grow = true: the model {name} has no flat states from which trees grow"
             yield from page_faults(name, card)
 
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
@@ -79,7 +81,7 @@ class PageSampler(ChosenSpec):
         from sitegen.generative.checkpoints.browser import export_for_browser, too_heavy
 
         for source in sources:
-            if source.prior is None:
+            if source.prior is None and "prior" in source.card.abilities:
                 yield f"the model {source.name} has no prior"
                 continue
             try:
@@ -104,6 +106,11 @@ class PageSampler(ChosenSpec):
             return parameters
         choices = [{**each, **more} for each, more in zip(noted, words, strict=True)]
         return {**parameters, "choices": choices}
+
+    def method(self, card: ModelCard) -> str:
+        """Say how a DDPM is sampled, which is not its own way."""
+        steps = f"by DDIM without noise, in {card.steps} steps"
+        return f"The samples are drawn {steps}." if "ddim" in card.abilities else ""
 
     def describe(self, card: ModelCard) -> str:
         """Describe the first poster."""

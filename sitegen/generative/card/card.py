@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -25,7 +24,10 @@ from sitegen.core.installed import resource
 from sitegen.core.source import KeyPath, parse_toml, toml_lines
 from sitegen.generative.card.blur import BlurRange as BlurRange
 from sitegen.generative.card.blur import BlurSchedule as BlurSchedule
-from sitegen.generative.card.kinds import KINDS, Ability, LevelAxis, ProcessKind
+from sitegen.generative.card.diffusion import DiffusionConfig as DiffusionConfig
+from sitegen.generative.card.diffusion import SamplingConfig as SamplingConfig
+from sitegen.generative.card.flow import FlowConfig, flow_times
+from sitegen.generative.card.kinds import KINDS, Ability, Kind, LevelAxis, ProcessKind
 from sitegen.generative.card.networks import (
     Band,
     DiffusersUNet,
@@ -33,10 +35,10 @@ from sitegen.generative.card.networks import (
     halving_incompatibilities,
 )
 from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.card.sampler import SamplerConfig
 from sitegen.generative.card.validation import (
     PART,
     Count,
-    Flag,
     Incompatibilities,
     Level,
     Number,
@@ -61,7 +63,6 @@ _HEAT = (
 
 Parameterization = Literal["difference", "preconditioned"]
 _Noise = Annotated[Number, Field(gt=0)]
-_Beta = Annotated[Number | None, Field(gt=0, lt=1)]
 
 
 def sampling_noise(training_noise_std: float) -> float:
@@ -89,45 +90,6 @@ class FileRef:
 
     file: _Inside = Field(description="the path from the card's folder")
     sha256: _Digest | None = None
-
-
-@checked("diffusion")
-@dataclass(frozen=True, config=PART)
-class DiffusionConfig:
-    """Noise process of a DDPM, and its default sampling.
-
-    beta_schedule: "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
-        2021), which has neither
-    variance: "fixed_small", the posterior's, or "fixed_large", β
-    clip_sample: whether predicted images are clipped to [-1, 1]
-    rescale_timesteps: whether the network's timesteps are scaled to a total of 1000, which is
-        the default of improved-diffusion's training
-    prediction_type: the network's output: "epsilon", the noise (default), or "v_prediction"
-
-    Raises ConfigError that names every invalid value.
-    """
-
-    beta_schedule: Literal["linear", "cosine"] = Field(description='"linear" or "cosine"')
-    beta_start: _Beta = None
-    beta_end: _Beta = None
-    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
-    clip_sample: Flag = True
-    rescale_timesteps: Flag = False
-    prediction_type: Literal["epsilon", "v_prediction"] | None = None
-
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-        """Yield ends that the schedule lacks or does not have, and ends that fall."""
-        ends = {key: values[key] for key in ("beta_start", "beta_end") if key in values}
-        schedule = values.get("beta_schedule")
-        for key, value in ends.items():
-            if schedule == "linear" and value is None:
-                yield key, "is missing: the linear schedule needs it"
-            if schedule == "cosine" and value is not None:
-                yield key, "the cosine schedule has none"
-        low, high = ends.get("beta_start"), ends.get("beta_end")
-        if low is not None and high is not None and low > high:
-            yield "beta_end", f"must be at least beta_start, {low}"
 
 
 def _unet(value: object) -> object:
@@ -161,48 +123,6 @@ _Subject = Annotated[
 ]
 
 
-@checked("sampling")
-@dataclass(frozen=True, config=PART)
-class SamplingConfig:
-    """Sampling of a model: `levels` to visit, from K down, without the final 0.
-
-    levels: all levels if not given; a DDPM has no other field
-    variance: "estimated" adds the model's residual uncertainty about the sharp image, stored in the
-        weights, to the variance of the noise (`sitegen.generative.process`)
-    forward: "markov" keeps the part of a state's noise that survives the heat equation, and draws
-        only the rest; by default, as published, each state has independent noise
-    guidance: scales the network's deviation from the linear estimate by 1 + guidance; negative
-        values reduce it. A cascade may have one value for each band, the finest first.
-
-    Raises ConfigError that names every invalid value.
-    """
-
-    levels: Annotated[
-        tuple[Level, ...] | None,
-        must(
-            "a list of decreasing levels, from the flattest one on, without 0",
-            lambda v: (
-                v is None or (len(v) > 0 and all(above > below for above, below in pairwise(v)))
-            ),
-        ),
-    ] = None
-    variance: Literal["estimated"] | None = None
-    forward: Literal["markov"] | None = None
-    guidance: Annotated[
-        Number | tuple[Number, ...] | None,
-        must(
-            "a number from -0.5 to 1, or one for each band, the finest first",
-            lambda v: all(-0.5 <= each <= 1 for each in (v if isinstance(v, tuple) else (v or 0,))),
-        ),
-    ] = None
-
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-        """Yield a Markov chain without the estimated variance that it needs."""
-        if values.get("forward") == "markov" and values.get("variance") != "estimated":
-            yield "forward", '"markov" needs variance = "estimated"'
-
-
 @checked("card")
 @dataclass(frozen=True, config=PART)
 class ModelCard:
@@ -213,8 +133,10 @@ class ModelCard:
     is a cascade: `bands` of levels, from level 1 up, each with its network. `sampling` lists the
     levels to visit; the default is all. Cascades and skipped levels need the parameterization
     "preconditioned". A recording has a `recording` and no network; its `weights` are the recorded
-    file. `training` and `quality` are free notes. `example` is a picture of the kind that the model
-    generates; `subject` names the subject of its images, in the plural ("handwritten digits").
+    file. A flow has a `flow`; with `diffusion` it is a DDPM's network run as a flow. A `sampler` is
+    an author's class, which says itself what it is. `training` and `quality` are free notes.
+    `example` is a picture of the kind that the model generates; `subject` names the subject of its
+    images, in the plural ("handwritten digits").
 
     Raises ConfigError that names every invalid value.
     """
@@ -228,7 +150,7 @@ class ModelCard:
         None, description="the network, a table"
     )
     blur: _Blur | None = None
-    kind: Literal["ihdm", "ddpm", "recording"] = "ihdm"
+    kind: Kind = "ihdm"
     training_noise_std: _Noise = TRAINING_NOISE_STD
     sampling_noise_std: _Noise = sampling_noise(TRAINING_NOISE_STD)
     parameterization: Parameterization = "difference"
@@ -243,6 +165,8 @@ class ModelCard:
     bands: tuple[Band, ...] = ()
     sampling: SamplingConfig | None = None
     recording: RecordingConfig | None = None
+    flow: FlowConfig | None = None
+    sampler: SamplerConfig | None = None
 
     origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
     """File that the card was read from, and the lines of its keys, if it was read from one."""
@@ -250,26 +174,18 @@ class ModelCard:
     @staticmethod
     def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """Yield fields that the kind of model does not have or needs, and sizes that do not fit."""
-        if values.get("recording") is not None and values.get("kind", "") != "recording":
-            yield "recording", 'only a card of kind "recording" has that; leave it out'
-        if values.get("kind") == "recording":
-            yield from _recording_incompatibilities(values)
+        kind = values.get("kind")
+        if kind is None:
             return
-        if values.get("kind") == "ddpm":
-            for key in _HEAT:
-                if values.get(key) != _DEFAULTS[key]:
-                    yield key, "a DDPM has none; leave it out"
-            if values.get("diffusion", ...) is None:
-                yield "diffusion", "is missing: how noise was added"
-            for key in ("variance", "forward", "guidance"):
-                if _of(values.get("sampling"), key) is not None:
-                    yield ("sampling", key), "a DDPM has none; leave it out"
-        elif "kind" in values:
-            yield from _heat_incompatibilities(values)
-        visited, levels = _of(values.get("sampling"), "levels"), values.get("levels")
-        if visited and levels and visited[0] != levels:
-            yield ("sampling", "levels"), f"must begin with K, {levels}"
-        yield from _network_incompatibilities(values)
+        for key, (owner, words) in _OWNED.items():
+            if values.get(key) is not None and kind not in owner:
+                yield key, words
+        yield from _BY_KIND[kind](values)
+        if kind not in _WITHOUT_NETWORK:
+            visited, levels = _of(values.get("sampling"), "levels"), values.get("levels")
+            if visited and levels and visited[0] != levels:
+                yield ("sampling", "levels"), f"must begin with K, {levels}"
+            yield from _network_incompatibilities(values)
 
     @cached_property
     def schedule(self) -> BlurSchedule:
@@ -279,6 +195,11 @@ class ModelCard:
         if self.blur is None:
             raise ConfigError(f'a card of kind "{self.kind}" has no blur schedule')
         return self.blur
+
+    @cached_property
+    def flow_times(self) -> tuple[float, ...]:
+        """Times t of the levels 0 … K of a flow."""
+        return flow_times(self)
 
     @property
     def process(self) -> ProcessKind:
@@ -308,7 +229,7 @@ class ModelCard:
     @cached_property
     def networks(self) -> tuple[Band, ...]:
         """Bands of levels with their networks, from level 1 up; a single network is one band."""
-        if self.bands or self.recording is not None:
+        if self.bands or "network" not in self.abilities:
             return self.bands
         return (Band(1, unet=self.unet),)
 
@@ -369,6 +290,8 @@ class ModelCard:
             ("diffusion",): DiffusionConfig,
             ("sampling",): SamplingConfig,
             ("recording",): RecordingConfig,
+            ("flow",): FlowConfig,
+            ("sampler",): SamplerConfig,
         }
         bands = tables.get("bands")
         for number in range(len(bands) if isinstance(bands, list) else 0):
@@ -417,16 +340,57 @@ def _of(part: object, key: str) -> Any:
     return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
 
 
-def _recording_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    for key in (*_HEAT, "unet", "diffusion", "sampling"):
+def _foreign_to(values: Mapping[str, Any], keys: Sequence[str], kind: str) -> Incompatibilities:
+    """Yield the keys that a kind of model does not have."""
+    for key in keys:
         if values.get(key) not in (None, _DEFAULTS[key]):
-            yield key, "a recording has none; leave it out"
+            yield key, f"a {kind} has none; leave it out"
+
+
+def _without_heat(values: Mapping[str, Any], kind: str) -> Incompatibilities:
+    """Yield what only heat dissipation has."""
+    yield from _foreign_to(values, _HEAT, kind)
+    for key in ("variance", "forward", "guidance"):
+        if _of(values.get("sampling"), key) is not None:
+            yield ("sampling", key), f"a {kind} has none; leave it out"
+
+
+def _diffusion_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _without_heat(values, "DDPM")
+    if values.get("diffusion", ...) is None:
+        yield "diffusion", "is missing: how noise was added"
+
+
+def _flow_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _without_heat(values, "flow")
+    flow, levels = values.get("flow"), values.get("levels")
+    times = _of(flow, "times")
+    if times and levels and len(times) != levels + 1:
+        words = f"has {len(times)} values; {levels} steps have {levels + 1} states"
+        yield ("flow", "times"), words
+    for key, default in (("times", None), ("data_time", 1), ("time_scale", 1.0)):
+        if values.get("diffusion") is not None and _of(flow, key) not in (None, default):
+            yield ("flow", key), "follows from [diffusion]; leave it out"
+
+
+def _recording_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _foreign_to(values, (*_HEAT, "unet", "sampling"), "recording")
     if (recording := values.get("recording", ...)) is None:
         yield "recording", "is missing: what was recorded; `sitegen add NAME --recording FILE`"
     axis, levels = _of(recording, "values"), values.get("levels")
     if axis and levels and len(axis) != levels + 1:
         words = f"has {len(axis)} values; level 0 and {levels} levels make {levels + 1}"
         yield ("recording", "values"), words
+
+
+def _sampler_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _foreign_to(values, (*_HEAT, "unet", "sampling"), "sampler")
+    if (sampler := values.get("sampler", ...)) is None:
+        yield "sampler", "is missing: what the sampler can do, which it says itself"
+    axis, levels = _of(sampler, "values"), values.get("levels")
+    if axis and levels and len(axis) != levels + 1:
+        words = f"has {len(axis)} values; level 0 and {levels} levels make {levels + 1}"
+        yield ("sampler", "values"), words
 
 
 def _heat_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
@@ -440,8 +404,6 @@ def _heat_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
     if sigmas and levels and len(sigmas) != levels + 1:
         words = f"its schedule has {len(sigmas)} values; level 0 and {levels} levels need"
         yield "blur", f"{words} {levels + 1}"
-    if values.get("diffusion") is not None:
-        yield "diffusion", 'only for a card of kind "ddpm"; leave it out'
     if isinstance(values.get("unet"), DiffusersUNet) or _of(values.get("unet"), "diffusers"):
         yield "unet", 'diffusers: only for a card of kind "ddpm"'
     linear = values.get("parameterization") == "difference"
@@ -490,6 +452,23 @@ def _band_incompatibilities(bands: Sequence[Any], size: int | None) -> Incompati
         yield ("bands", 0, "side"), f"the first band must see all {size} pixels; leave it out"
 
 
+_BY_KIND = {
+    "ihdm": _heat_incompatibilities,
+    "ddpm": _diffusion_incompatibilities,
+    "flow": _flow_incompatibilities,
+    "recording": _recording_incompatibilities,
+    "sampler": _sampler_incompatibilities,
+}
+_WITHOUT_NETWORK = ("recording", "sampler")
+_OWNED: dict[str, tuple[tuple[str, ...], str]] = {
+    "recording": (("recording",), 'only a card of kind "recording" has that; leave it out'),
+    "sampler": (("sampler",), 'only a card of kind "sampler" has that; leave it out'),
+    "diffusion": (("ddpm", "flow"), 'only for a card of kind "ddpm" or "flow"; leave it out'),
+    "flow": (("flow",), 'only for a card of kind "flow"; leave it out'),
+}
+"""Tables of some kinds alone: the kinds, and the rule."""
+
+
 def read_card(path: Path | str) -> ModelCard:
     """Read a card from a `model.toml`, or from a folder that contains one.
 
@@ -532,7 +511,7 @@ def plain(value: Any) -> Any:
         found = {key: plain(item) for key, item in pairs if item is not None}
         if not isinstance(value, ModelCard):
             return found
-        unused = ("bands",) if value.kind == "ihdm" else (*_HEAT, "sampling")
+        unused = ("bands",) if "blur" in value.abilities else (*_HEAT, "sampling")
         return {
             k: v for k, v in found.items() if k not in unused or getattr(value, k) != _DEFAULTS[k]
         }

@@ -36,6 +36,13 @@ from sitegen.generative.checkpoints.zips import Published
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 """File name extensions of checkpoints."""
 
+AVERAGED = ("spectral", "torchcfm", "averaged")
+"""Layouts whose weights are averages."""
+UNKNOWN_NETWORK = (
+    "sitegen does not have this network; record its samples (`sitegen add NAME --recording FILE`) "
+    'or write a sampler file: the page "Your own method" of the manual'
+)
+
 
 @dataclass(frozen=True)
 class CheckpointInfo:
@@ -96,6 +103,8 @@ class CheckpointInfo:
             "fits presets": ", ".join(self.presets) or "none",
             "card": _about(self.card) if self.card else "none; sitegen add writes one",
         }
+        if self.architecture is None and not self.bands and self.layout != "diffusers":
+            pairs["next"] = UNKNOWN_NETWORK
         if self.learned_variance:
             pairs["kind"] = "a DDPM with a learned variance, which is not used"
         if self.schedule_levels is not None:
@@ -104,7 +113,9 @@ class CheckpointInfo:
 
     def _parameterization(self) -> str:
         card = self.card
-        if self.learned_variance or self.layout == "diffusers" or (card and card.kind == "ddpm"):
+        if self.layout == "torchcfm" or (card and "around" in card.abilities):
+            return "velocity, as in a flow"
+        if self.learned_variance or self.layout == "diffusers" or (card and card.diffusion):
             return "noise, as in a DDPM"
         if not self.preconditioned:
             told = card is not None or self.layout in ("published", "spectral")
@@ -114,7 +125,7 @@ class CheckpointInfo:
 
 def _about(card: ModelCard) -> str:
     size = f"{card.image_size}×{card.image_size} pixels, {card.levels} levels"
-    if card.kind != "ihdm":
+    if "blur" not in card.abilities:
         return f"{card.kind}, {size}"
     sigmas = card.schedule.sigmas
     blur = f"blur {sigmas[1]:g} to {sigmas[-1]:g} pixels"
@@ -172,7 +183,7 @@ def _inspected(file: Path) -> CheckpointInfo:
     if held.averages is not None:
         count = len(held.averages)
         return replace(info, ema_tensors=count, ema_decay=held.decay, ema_updates=held.updates)
-    return replace(info, ema_tensors=info.tensors) if held.layout == "spectral" else info
+    return replace(info, ema_tensors=info.tensors) if held.layout in AVERAGED else info
 
 
 def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:

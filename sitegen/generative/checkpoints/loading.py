@@ -67,10 +67,9 @@ from sitegen.generative.checkpoints.weights import (
 from sitegen.generative.checkpoints.zips import Published
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
-from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.heat import Statistics, rings
-from sitegen.generative.process.model import Model, require_device
+from sitegen.generative.process.kinds import new_model
+from sitegen.generative.process.model import CardModel, require_device
 
 WEIGHTS_NAME = "weights.safetensors"
 
@@ -80,9 +79,8 @@ def load_model(
     card: ModelCard | Path | str | None = None,
     device: str = "cpu",
     precision: Precision = "float32",
-) -> Model | DiffusionModel:
-    """Load a model for sampling, in evaluation mode, on `device`: a `DiffusionModel` for a card of
-    kind "ddpm", else a `Model`.
+) -> CardModel:
+    """Load a model for sampling, in evaluation mode, on `device`: the model of the card's kind.
 
     `path` is a checkpoint file, or a folder with a `model.toml` that names one. `card` is a card or
     its path; without it, the `model.toml` next to the weights is used if it names them. If the file
@@ -222,7 +220,7 @@ def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, Stor
             f"{path}: a class-conditional model; its images depend on a class, which sitegen "
             "does not provide; use an unconditional one"
         )
-    if card.kind == "ddpm" and has_learned_variance(found):
+    if card.diffusion and has_learned_variance(found):
         found |= {name: wanted[name] for name in HEAD if name in found and name in wanted}
     _check_shapes(path, found, wanted, card)
     if published.layout != "published":
@@ -347,23 +345,16 @@ def _check_shapes(
         raise RefusedError(f"{path}: {part}{mismatch(lines, found, card)}")
 
 
-def _assemble(
-    card: ModelCard, weights: Mapping[str, Tensor], precision: Precision
-) -> Model | DiffusionModel:
+def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precision) -> CardModel:
     networks = []
     for prefix, band in zip(prefixes(card), card.networks, strict=True):
         with torch.device("meta"):
             network = new_network(band, card.channels, card.image_size)
         own = {name: weights[prefix + name] for name in network.state_dict()}
         network.load_state_dict(own, strict=True, assign=True)
-        networks.append(network)
-    model: Model | DiffusionModel
-    if card.kind == "ddpm":
-        unet = networks[0]
-        own_unet = unet if isinstance(unet, UNet) else DiffusersAdapter(unet)
-        model = DiffusionModel(card, own_unet, precision)
-    else:
-        model = Model(card, networks, _statistics(card, weights), precision)
+        foreign = isinstance(band.unet, DiffusersUNet)
+        networks.append(DiffusersAdapter(network) if foreign else network)
+    model = new_model(card, networks, _statistics(card, weights), precision)
     return model.eval().requires_grad_(False)
 
 

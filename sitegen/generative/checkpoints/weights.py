@@ -32,7 +32,10 @@ RESIDUAL = "statistics.residual"
 """Name of the optional residual variance of a preconditioned model, also stored as float32."""
 BANDS = "bands."
 """Prefix of the names of a cascade's networks, followed by the number of the band and a dot."""
-MEANING = (("unet", "norm_groups"), ("unet", "patch_size"), ("diffusion", "prediction_type"))
+MEANING = (
+    *(("unet", "norm_groups"), ("unet", "patch_size"), ("diffusion", "prediction_type")),
+    *(("flow", "data_time"), ("flow", "time_scale")),
+)
 """Keys of a card that decide the meaning of weights but not their shapes; copied to file notes."""
 CASCADE = "bands"
 """File note with the bands of its networks, as canonical JSON."""

@@ -1,10 +1,12 @@
 """The published checkpoints and related ones: zip files of `torch.save`, read without torch.
 
 The pickle is read as data (`pickles.py`), the zip's checksums are verified, and tensors are read in
-parts, which are kept only on request. Memory does not grow with the file. Three layouts are
+parts, which are kept only on request. Memory does not grow with the file. Five layouts are
 supported. "published": `model`, `ema` and `step` of the paper's own code. "state dict": only named
 tensors, as improved-diffusion and guided-diffusion save them. "spectral": `ema_state_dict`,
-`schedule` and `step` of IHDM-spectral.
+`schedule` and `step` of IHDM-spectral. "torchcfm": `net_model`, `ema_model` and `step`. "averaged":
+`model` and `step`, with averages by name under `ema`, as cold diffusion and lucidrains' programs
+save them; the latter put `ema_model.` in front of names.
 """
 
 import contextlib
@@ -37,7 +39,7 @@ from sitegen.generative.untrusted.zips import ZIP_DAMAGE, open_zip
 if TYPE_CHECKING:
     from sitegen.generative.card.card import BlurSchedule
 
-ArchiveLayout = Literal["published", "state dict", "spectral"]
+ArchiveLayout = Literal["published", "state dict", "spectral", "torchcfm", "averaged"]
 
 Numbers = dict[Any, bytearray]
 """Bytes of stored tensors, little-endian; an empty value is a request to read them."""
@@ -51,8 +53,8 @@ class Published:
     """The content of a checkpoint: the weights by name (without `module.`), and their averages.
 
     Only in the layout "published" are the averages separate: an unnamed list in the order of the
-    parameters, with the `decay` and number of `updates` of the average. In "spectral" the weights
-    are averages, and `sigmas` is the blur in the file.
+    parameters, with the `decay` and number of `updates` of the average. In "spectral", "torchcfm"
+    and "averaged" the weights are averages. `sigmas` is the blur in a file of "spectral".
     """
 
     layout: ArchiveLayout
@@ -165,6 +167,11 @@ class Archive:
                 f"{self.path}: the state of an optimizer, not a model; give the model*.pt or, "
                 "better, the ema_*.pt next to it"
             )
+        if isinstance(value.get("net_model"), dict):
+            weights = value.get("ema_model") or value["net_model"]
+            return Published("torchcfm", _named(self.path, _table(weights)), _step(value))
+        if averages := _named_averages(value.get("ema")):
+            return Published("averaged", _named(self.path, averages), _step(value))
         return _published(self.path, value)
 
     def scan(self, known: Published, numbers: Numbers) -> tuple[str, frozenset[StoredTensor]]:
@@ -348,6 +355,20 @@ def _published(path: Path, value: dict[Any, Any]) -> Published:
         raise RefusedError(f"{path}: not a checkpoint of this kind: {why}")
     found = Published("published", _named(path, weights), _step(value))
     return found if value.get("ema") is None else replace(found, **_averages(path, value["ema"]))
+
+
+def _table(value: object) -> Mapping[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _named_averages(ema: object) -> dict[Any, Any]:
+    """Return averages that are stored by name; empty for others."""
+    table = {name: value for name, value in _table(ema).items() if isinstance(name, str)}
+    if not table or not all(isinstance(value, StoredTensor) for value in table.values()):
+        return {}
+    prefix = "ema_model."
+    inner = {name.removeprefix(prefix): v for name, v in table.items() if name.startswith(prefix)}
+    return inner or table
 
 
 def _spectral(

@@ -130,6 +130,10 @@ class GenerativeProcess:
         """Return initial states (points, C, H, W) on the path from one (C, H, W) to another."""
         raise NotImplementedError
 
+    def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
+        """Return states at a level of finished images, both (N, C, H, W) as states are."""
+        raise NotImplementedError
+
     def with_noise_std(self, noise_std: float | None) -> GenerativeProcess:
         """Return the process with another sampling noise δ, if it has one to choose."""
         return self

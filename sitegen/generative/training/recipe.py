@@ -35,6 +35,7 @@ from sitegen.generative.card.card import (
     read_card,
     sampling_noise,
 )
+from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.checkpoints.inspection import Architecture
@@ -177,6 +178,24 @@ def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
         diffusion = DiffusionConfig("linear", *ends, prediction_type="v_prediction")
     size = (card.image_size, card.channels, levels)
     return ModelCard(*size, unet, kind="ddpm", diffusion=diffusion)
+
+
+def as_flow(card: ModelCard, light: bool = False) -> ModelCard:
+    """Return the card of a flow with the network of `card`, sampled in as many steps.
+
+    A `light` one has the network of the finest levels of a cascade. Times reach the network times
+    1000, since its embedding is made for timesteps.
+    """
+    unet = light_unet(card.image_size) if light else card.finest
+    size = (card.image_size, card.channels, card.levels)
+    return ModelCard(*size, unet, kind="flow", flow=FlowConfig(time_scale=1000.0))
+
+
+FROM_NOISE: Mapping[str, Callable[[ModelCard, bool], ModelCard]] = {
+    "ddpm": as_ddpm,
+    "flow": as_flow,
+}
+"""Kinds of models that start from noise: each makes its card of one of heat dissipation."""
 
 
 def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:
@@ -326,7 +345,7 @@ def _write_model(run: Run, residual: Mapping[str, Tensor], seconds: float) -> Mo
     with platform_errors(folder):
         weights = {**run.weights(), **residual}
         weights_sha256 = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card)
-        if card.kind != "ddpm":  # which starts from noise
+        if "prior" in card.abilities:  # others start from noise
             bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)
             prior = FileRef(PRIOR_NAME, bank.write(folder / PRIOR_NAME))
             picture = as_png(training.images[0])
@@ -346,7 +365,7 @@ def model_sizes(folder: Path) -> dict[str, int]:
 
 
 def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
-    return (card.weights,) if card.kind == "ddpm" else (card.weights, card.prior)
+    return (card.weights, card.prior) if "prior" in card.abilities else (card.weights,)
 
 
 def _recipe(run: Run, seconds: float) -> dict[str, Any]:

@@ -35,8 +35,8 @@ from sitegen.generative.checkpoints.weights import prefixes
 from sitegen.generative.data.datasets import Images
 from sitegen.generative.data.images import DAMAGE
 from sitegen.generative.networks.construct import new_network
-from sitegen.generative.process.ddpm import DiffusionModel
-from sitegen.generative.process.model import Model
+from sitegen.generative.process.kinds import new_model
+from sitegen.generative.process.model import CardModel
 from sitegen.generative.training.loss import (
     draw_levels,
     image_statistics,
@@ -97,13 +97,9 @@ class Run:
         with _seeded(mixed_seed(options.seed), torch.device("cpu")):
             size = (card.channels, card.image_size)
             networks = [new_network(band, *size) for band in card.networks]
-        self.model: Model | DiffusionModel
-        if card.kind == "ddpm":
-            self.model = DiffusionModel(card, networks[0], training.precision)
-        else:
-            learnt = card.parameterization == "preconditioned"
-            statistics = image_statistics(images) if learnt else None
-            self.model = Model(card, networks, statistics, training.precision)
+        learnt = card.parameterization == "preconditioned"
+        statistics = image_statistics(images) if learnt else None
+        self.model = new_model(card, networks, statistics, training.precision)
         self.model.to(device).train()
         self.training, self.options, self.images = training, options, images
         self.state_path = training.folder / STATE_NAME
@@ -136,7 +132,7 @@ class Run:
         statistics = self.model.statistics
         return {**self._all(), **self.ema, **(statistics.tensors() if statistics else {})}
 
-    def averaged(self) -> Model | DiffusionModel:
+    def averaged(self) -> CardModel:
         """Return the model with the averaged weights, ready for evaluation."""
         model = copy.deepcopy(self.model)
         weights = self._all() | self.ema
@@ -344,7 +340,7 @@ def _shares(card: ModelCard, options: TrainingOptions) -> Iterator[Share]:
 
 def _named(
     card: ModelCard,
-    model: Model | DiffusionModel,
+    model: CardModel,
     parts: Callable[[nn.Module], Iterable[tuple[str, _Tensor]]],
 ) -> dict[str, _Tensor]:
     pairs = zip(prefixes(card), model.networks, strict=True)

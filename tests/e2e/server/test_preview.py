@@ -290,6 +290,59 @@ def test_site_that_is_moved_away_and_back(
         wait_for(lambda: "Third words." in server.page(), "the next change")
 
 
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_working_folder_that_is_moved_away_and_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """A preview inside the site's folder makes nothing where it was, and follows it back.
+
+    Its model is outside the site, in a folder that is watched all the time.
+    """
+    config = write_site(tmp_path / "paper")
+    (config.parent / "models").rename(tmp_path / "models")
+    config.write_text(f'title = "T"\n[models.tiny]\npath = "{tmp_path}/models/tiny"\n')
+    monkeypatch.chdir(config.parent)
+    with running(Path("site.toml")) as server:
+        wait_for(lambda: server.preview.reads == 2, "watching")
+        server.wait_until_settled()
+        for words in ("Other words.", "Third words."):
+            config.parent.rename(tmp_path / "away")
+            made = [config.parent.exists() or time.sleep(0.02) for _ in range(int(seconds * 50))]
+            (tmp_path / "away").rename(config.parent)
+            write_page(config, f"{words}\n")
+            assert not any(made)
+            wait_for(lambda words=words: words in server.page(), "the change")  # type: ignore[misc]
+
+
+def test_model_outside_the_site_that_is_moved_away_and_back(tmp_path: Path) -> None:
+    """The folder of a model, which no folder of the site is above, is noticed when it is back."""
+    config, models = write_site(tmp_path / "paper"), tmp_path / "models"
+    (config.parent / "models").rename(models)
+    config.write_text(f'title = "T"\n[models.tiny]\npath = "{models}/tiny"\n')
+    with running(config) as server:
+        wait_for(lambda: server.preview.reads == 2, "watching")
+        server.wait_until_settled()
+        models.rename(tmp_path / "away")
+        wait_for(lambda: server.preview.state.error, "an error")
+        time.sleep(1)  # it watches without the folder
+        (tmp_path / "away").rename(models)
+        wait_for(lambda: server.preview.state.error is None, "the end of the error")
+
+
+def test_folder_that_is_moved_away_during_a_build(config: Path) -> None:
+    """What is rendered and installed while the site is away is an error, and nothing is made."""
+    away = config.parent.parent / "away"
+    with running(config, FakeRenderer(pause=0.1)) as server:
+        wait_for(lambda: server.renderer.jobs, "rendering")
+        config.parent.rename(away)
+        wait_for(lambda: server.preview.state.error, "an error")
+        time.sleep(1)  # the five frames take half a second
+        assert not config.parent.exists()
+        away.rename(config.parent)
+        server.wait_until_settled()
+        assert server.preview.state.error is None
+
+
 def test_folder_of_somebody_else(config: Path) -> None:
     """A built folder that holds other things is left alone, and that is told."""
     (config.parent / "build").mkdir()

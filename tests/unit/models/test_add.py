@@ -459,7 +459,7 @@ def test_ddpm(ddpm: ModelCard) -> None:
     assert any("fixed_small" in note for note in done.notes)
     with pytest.raises(ConfigError, match="--preset, --blur-sigma-max"):
         add("another", **DDPM, blur_sigma_max=20.0, preset="mnist")
-    with pytest.raises(ConfigError, match="--noise-schedule is only for a DDPM"):
+    with pytest.raises(ConfigError, match="an IHDM has no --noise-schedule; leave it out"):
         add("another", **{**DDPM, "kind": "ihdm"})
 
 

@@ -14,7 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sitegen.core.errors import RefusedError
-from sitegen.generative.card.card import FileRef, read_card
+from sitegen.generative.card.card import FileRef, SamplingConfig, read_card
+from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.card.networks import CosineConfig, UNetConfig
 from sitegen.generative.checkpoints.arithmetic import unet_flop
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser
@@ -168,11 +169,15 @@ def test_mlp_that_the_page_lacks(tmp_path: Path) -> None:
         export_for_browser(replace(card, bands=(*card.bands[:-1], odd)), tmp_path, tmp_path)
 
 
-def test_ddpm_is_refused(tmp_path: Path) -> None:
-    """The sampler undoes heat dissipation, nothing else."""
+def test_solvers_of_a_ddpm_are_refused(tmp_path: Path) -> None:
+    """The sampler takes a DDPM's network along Euler steps at its own levels, nothing else."""
     folder = write_ddpm(tmp_path)
-    with pytest.raises(RefusedError, match='does not have kind = "ddpm"'):
-        exported(folder)
+    card = card_of(folder)
+    heun = replace(card, kind="flow", flow=FlowConfig("heun"))
+    few = replace(card, sampling=SamplingConfig(levels=(4, 2)))
+    for other, told in ((heun, "a solver other than Euler's"), (few, "a DDPM that skips levels")):
+        with pytest.raises(RefusedError, match=told):
+            export_for_browser(other, folder / WEIGHTS_NAME, None)
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:

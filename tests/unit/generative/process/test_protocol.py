@@ -11,10 +11,12 @@ from torch import Tensor
 
 from sitegen.core.errors import TargetError
 from sitegen.generative.card.card import DiffusionConfig, ModelCard
+from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.diffusion import Ancestral, Implicit
 from sitegen.generative.process.dissipation import HeatDissipation
+from sitegen.generative.process.flow import Flow, FlowModel
 from sitegen.generative.process.heat import dissipate
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import Branching, Purpose, generator, independent, normal
@@ -76,11 +78,20 @@ def diffusion() -> DiffusionModel:
     return DiffusionModel(card, random_unet(card))
 
 
+def flow(config: FlowConfig, noise: DiffusionConfig | None = None) -> FlowModel:
+    """A small flow with random weights."""
+    unet = UNetConfig(32, (1,), num_res_blocks=1)
+    card = ModelCard(8, 1, 10, unet, kind="flow", flow=config, diffusion=noise)
+    return FlowModel(card, random_unet(card))
+
+
 PROCESSES: dict[str, Callable[[], GenerativeProcess]] = {
     "heat": heat,
     "ddpm": lambda: Ancestral(diffusion()),
     "ddim": lambda: Implicit(diffusion(), steps=5),
     "ddim with noise": lambda: Implicit(diffusion(), steps=5, eta=0.5),
+    "flow": lambda: Flow(flow(FlowConfig("midpoint"))),
+    "flow of a ddpm": lambda: Flow(flow(FlowConfig(), DiffusionConfig("cosine"))),
     "plug-in": lambda: Churn(diffusion()),
 }
 
