@@ -57,7 +57,7 @@ def read_images(
     Raises RefusedError if nothing usable is there, or an image does not fit the others.
     """
     images = _read(path, image_size, choose)
-    count, own, height, width = images.shape
+    _, own, height, width = images.shape
     if channels is not None and channels != own:
         if own != 1:
             raise RefusedError(f"{path}: its images have colour; this model is for grey ones")
