@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ BUDGETS = {"unit": 500, "e2e": 1000, "browser": 800, "tools": 500, "faults": 600
 """Seconds of processors that each tier may take: about three times what it takes on a quiet
 machine of two cores. TEST_BUDGET multiplies them, and 0 is no limit."""
 
-_spent = Counter[str]()
+_spent: dict[str, float] = defaultdict(float)
 _last: list[float] = [sum(os.times()[:4])]
 
 # How long an example takes says nothing on a machine that others use, too.

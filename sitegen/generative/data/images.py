@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from sitegen.core.errors import RefusedError
-from sitegen.generative.data.datasets import Images, find_dataset
+from sitegen.generative.data.datasets import DATASET_BYTES, Images, find_dataset
 
 RawImage = NDArray[np.uint8]
 Choice = Callable[[int], Sequence[int]]
 
 EXAMPLE_NAME = "example.png"
 """File name of an example image, stored next to its card."""
-SMALLEST = 4
-"""Minimum side of an image in pixels."""
+SMALLEST, LARGEST = 4, 4096
+"""Minimum and maximum side of an image in pixels."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
 """Supported formats; decoders of other formats may start a program."""
@@ -124,8 +124,15 @@ def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) 
         raise _nothing(folder)
     if choose is not None:
         files = [files[place] for place in choose(len(files))]
-    pictures = [read_picture(file, image_size) for file in files]
+    pictures = [read_picture(files[0], image_size)]
     height, width = pictures[0].shape[:2]
+    if width > LARGEST or pictures[0].size * len(files) > DATASET_BYTES:
+        raise RefusedError(
+            f"{folder}: {len(files)} pictures of {width}×{height} pixels are more than sitegen "
+            f"reads ({LARGEST} pixels a side, {DATASET_BYTES:,} bytes); scale their middle squares "
+            "with --image-size"
+        )
+    pictures += [read_picture(file, image_size) for file in files[1:]]
     for file, picture in zip(files, pictures, strict=True):
         if picture.shape[:2] != (height, width) or height != width:
             size = f"{picture.shape[1]}×{picture.shape[0]}"

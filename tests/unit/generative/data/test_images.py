@@ -92,6 +92,7 @@ def test_four_axes(tmp_path: Path) -> None:
         (b"\x1f\x8b", "cannot be read"),
         (b"", "is empty"),
         (idx(random(0, 8, 8)), "holds no images"),
+        (idx(random(5, 0, 0)), "holds no images"),
         (idx(random(3, 8, 9)), "9×8 pixels"),
     ],
 )
@@ -380,3 +381,20 @@ def test_damage(tmp_path: Path, suffix: str, mode: str) -> None:
             read_picture(path, 8)
         except RefusedError as error:
             assert str(error).startswith(f"{path}: cannot be read as an image")  # noqa: PT017
+
+
+@pytest.mark.fault(9)
+def test_pictures_that_are_too_large_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder whose pictures unpack to more than a data set may have is refused at the first."""
+    for number in range(3):
+        save(random(8, 8), tmp_path / f"{number}.png")
+    monkeypatch.setattr(reading, "DATASET_BYTES", 3 * 64)
+    assert len(read_images(tmp_path)) == 3
+    (tmp_path / "1.png").write_bytes(b"not read")
+    for name, limit in (("DATASET_BYTES", 3 * 64 - 1), ("LARGEST", 7)):
+        monkeypatch.setattr(reading, name, limit)
+        with pytest.raises(RefusedError, match="3 pictures of 8×8 pixels are more than"):
+            read_images(tmp_path)
+        monkeypatch.undo()
