@@ -171,7 +171,7 @@ FAULTS = {
     ),
     26: Fault(
         "Pages and templates with mistakes, or that never end",
-        "File and line. A page is stopped after 20 s or 1 GiB of memory, and named.",
+        "File and line. A page is stopped after 20 s of a processor or 1 GiB of memory, and named.",
         "Endless loops in pages and themes, huge values, mistakes in calls and templates",
     ),
     27: Fault(

@@ -1,7 +1,9 @@
 """What every test may use: the recorded reference, a browser, and a site to look at in it."""
 
+import os
 import signal
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,16 @@ from sitegen.core import bounded, worker
 from tests.support.paths import TESTS
 
 pytest_plugins = ["tests.support.recorded"]
+
+SWEEP = bool(os.environ.get("FAULTS"))  # of `make faults`
+TEST_S = 0 if SWEEP else 1200
+"""Seconds that a test may take, so that one that waits for ever fails; 0 is no limit."""
+BUDGETS = {"unit": 500, "e2e": 1000, "browser": 800, "tools": 500, "faults": 600}
+"""Seconds of processors that each tier may take: about three times what it takes on a quiet
+machine of two cores. TEST_BUDGET multiplies them, and 0 is no limit."""
+
+_spent = Counter[str]()
+_last: list[float] = [sum(os.times()[:4])]
 
 # How long an example takes says nothing on a machine that others use, too.
 settings.register_profile("shared", deadline=None)
@@ -84,3 +96,52 @@ def browser() -> Iterator[Any]:
     from tests.support.browsing import chromium
 
     yield from chromium()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Fail a test that takes too long, where it waits."""
+
+    def fail(_number: int, _frame: object) -> None:
+        pytest.fail(f"it takes more than {TEST_S} s")
+
+    signal.signal(signal.SIGALRM, fail)
+    signal.alarm(TEST_S)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Note the time of processors since the last report; processes count when they have ended."""
+    report = yield
+    now = sum(os.times()[:4])
+    report.processors, _last[0] = now - _last[0], now
+    return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up the time of each tier."""
+    tier = report.nodeid.removeprefix("tests/").partition("/")[0]
+    _spent[tier] += getattr(report, "processors", 0.0)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which a tier took more than its budget."""
+    if _over_budget() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _over_budget() -> list[str]:
+    limit = 0.0 if SWEEP else float(os.environ.get("TEST_BUDGET", "1"))
+    return [tier for tier in BUDGETS if 0 < limit * BUDGETS[tier] < _spent[tier]]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the time of each tier that ran, with its budget."""
+    told = (f"{tier} {_spent[tier]:.0f} of {BUDGETS[tier]}" for tier in BUDGETS if _spent[tier])
+    terminalreporter.write_line(f"seconds of processors, and budgets: {', '.join(told)}")
+    if over := _over_budget():
+        terminalreporter.write_line(f"over the budget (see tests/conftest.py): {', '.join(over)}")

@@ -1,12 +1,14 @@
 """Functions that run an author's templates, in a process with limits on time and memory.
 
 Pages and templates are the author's own code. One that never ends, or needs all memory, must not
-take the command down with it.
+take the command down with it. Time is the time of a processor, so a busy machine changes nothing.
 """
 
 import contextlib
 import signal
+import time
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,11 +18,13 @@ from sitegen.core.errors import ConfigError, TargetError
 from sitegen.core.worker import Worker, WorkerEnded, send
 
 SECONDS = 20.0
-"""Seconds that one page may take."""
+"""Seconds of a processor that one page may take."""
 MEMORY = 1 << 30
 """Bytes that pages may take in addition to what their process has at its start."""
 _GRACE = 2.0
-"""Seconds that the worker has to report the line, before it is killed."""
+"""Seconds of a processor that the worker has to report the line, before the kernel kills it."""
+_BLOCKED = 300.0
+"""Seconds that the worker may take otherwise, to start or while other programs run."""
 
 
 class TimeUp(Exception):
@@ -64,12 +68,14 @@ def bounded(function: Callable[..., Any], *args: object) -> Any:
 
     stopped = _stops
     try:
-        return _worker.call(_limited, function, *args, receive=note, timeout=SECONDS + _GRACE)
+        return _worker.call(_limited, function, *args, receive=note, timeout=SECONDS + _BLOCKED)
     except TimeoutError:
         raise ConfigError(f"{page}: {too_long()}") from None
     except WorkerEnded as error:
         if stopped != _stops:
             raise TargetError(f"{page}: rendering was stopped") from None
+        if error.code == -signal.SIGXCPU:
+            raise ConfigError(f"{page}: {too_long()}") from None
         words = f"the process that rendered it {error.cause}; it may need less memory or nesting"
         raise ConfigError(f"{page}: {words}") from None
 
@@ -101,8 +107,19 @@ def _limited(function: Callable[..., Any], *args: object) -> Any:
 
 
 def _set_timer(seconds: float) -> None:
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+    """Raise TimeUp after seconds of a processor, and let the kernel end what does not hear that.
+
+    0 ends both.
+    """
+    if not hasattr(signal, "setitimer"):
+        return
+    import resource
+
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = ceil(time.process_time() + seconds + _GRACE) if seconds else hard
+    with contextlib.suppress(OSError, ValueError):  # the limit of a shell may be smaller
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def _raise_time_up(_number: int, _frame: FrameType | None) -> None:
@@ -110,12 +127,12 @@ def _raise_time_up(_number: int, _frame: FrameType | None) -> None:
 
 
 def _set_limits() -> None:
-    """Let SIGALRM raise TimeUp, other signals end the process, and memory have a limit."""
-    for name in ("SIGTERM", "SIGHUP"):
+    """Let SIGPROF raise TimeUp, other signals end the process, and memory have a limit."""
+    for name in ("SIGTERM", "SIGHUP", "SIGXCPU"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
-    if hasattr(signal, "SIGALRM"):
-        signal.signal(signal.SIGALRM, _raise_time_up)
+    if hasattr(signal, "SIGPROF"):
+        signal.signal(signal.SIGPROF, _raise_time_up)
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -123,6 +140,7 @@ def _set_limits() -> None:
         limit = pages * resource.getpagesize() + MEMORY
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         known = [each for each in (soft, hard) if each != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # of a page that takes too long
         resource.setrlimit(resource.RLIMIT_AS, (min([limit, *known]), hard))
 
 

@@ -13,7 +13,7 @@ from bench.serving import serving
 from tests.conftest import SampleSite
 from tests.support.builders import decode
 from tests.support.drawing import site_that_draws
-from tests.support.firefox import Firefox, firefox
+from tests.support.firefox import WAIT_S, Firefox, firefox
 from tests.support.stops import wrong_stops
 
 
@@ -87,7 +87,7 @@ def test_saved_film_in_firefox(fox: Firefox, drawing: str, codec: str) -> None:
 
 def downloaded(folder: Path, suffix: str) -> Path:
     """Wait for a download and return its file."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         files = [each for each in folder.glob(f"*.{suffix}") if each.stat().st_size]
         if files and not [*folder.glob("*.part")]:

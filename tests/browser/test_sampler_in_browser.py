@@ -436,10 +436,10 @@ def test_out_of_sight_it_waits(browser: Browser, address: str) -> None:
         page.locator(".sampler-new").click()
         until(page, BEGUN)
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
-        page.wait_for_timeout(500)
-        before = level(page)
-        page.wait_for_timeout(1500)
-        assert level(page) == before > 0
+        before = 0
+        while before != (before := level(page)):
+            page.wait_for_timeout(1500)
+        assert before > 0
         page.locator(".sampler").scroll_into_view_if_needed()
         wait(page)
 

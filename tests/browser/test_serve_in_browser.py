@@ -103,7 +103,7 @@ def test_server_that_stops_while_a_page_loads(config: Path, browser: Browser) ->
     page.unroute_all()
     write_page(config, INDEX.replace("Words.", "Other words."))
     with running(config, port=port):
-        expect(page.get_by_text("Other words.")).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("Other words.")).to_be_visible()
         page.close()
 
 
@@ -124,7 +124,7 @@ def test_another_program_at_the_port(config: Path, browser: Browser) -> None:
         other.shutdown()
     write_page(config, INDEX.replace("Words.", "Other words."))
     with running(config, port=port):
-        expect(page.get_by_text("Other words.")).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("Other words.")).to_be_visible()
         page.close()
 
 

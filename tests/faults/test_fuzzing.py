@@ -40,7 +40,7 @@ from tests.support.publishing import Paper
 from tests.support.sweeping import counted, examples, some
 from tests.support.tinymodel import write_model
 
-FEW, MANY = 60, 6000
+FEW, MANY = 20, 6000
 SETTINGS = examples(FEW, MANY)
 SETTINGS = type(SETTINGS)(
     SETTINGS, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -182,7 +182,7 @@ def test_incremental_is_clean_whatever_was_done(forge: Forge) -> None:
     global built
     built = 0
     Edits.forge = forge
-    few = examples(5, 150)
+    few = examples(2, 150)
     run_machine(Edits, settings=type(few)(few, stateful_step_count=40 if LOG else 14))
     assert built
     counted("builds after edits, damage and kills that equal a clean build", built)

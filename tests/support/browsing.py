@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,11 +22,26 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync"
 ]  # fmt: skip
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 """How long to wait for what comes in moments: a machine that others use, too, stands still at
 times, and a test that passes does not wait."""
 
 expect.set_options(timeout=1000 * PATIENCE_S)
+
+
+def _patient(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Pages that wait as long for a press and for an address as for what is expected."""
+
+    def made(*words: Any, **options: Any) -> Any:
+        page = make(*words, **options)
+        page.set_default_timeout(1000 * PATIENCE_S)
+        return page
+
+    return made
+
+
+for _name in ("new_page", "new_context"):
+    setattr(Browser, _name, _patient(getattr(Browser, _name)))
 
 
 def chromium() -> Iterator[Browser]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-WAIT_S = 120.0
+WAIT_S = 300.0
 """Seconds for Firefox to start, and for each command, on a busy machine."""
 
 _PREFERENCES: dict[str, int | bool | str] = {

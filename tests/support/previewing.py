@@ -17,7 +17,7 @@ from sitegen.server.rendering import InProcessRenderer
 from tests.support.builders import CPU, FakeRenderer
 from tests.support.reporters import Silent
 
-WAIT_S = 60.0  # far more than is needed, for a machine that is busy
+WAIT_S = 300.0  # far more than is needed, for a machine that is busy
 
 
 def wait_for(true: Callable[[], object], what: str = "it") -> None:

@@ -62,8 +62,8 @@ def read_images(
         if own != 1:
             raise RefusedError(f"{path}: its images have colour; this model is for grey ones")
         images = np.repeat(images, channels, axis=1)
-    if not count:
-        raise RefusedError(f"{path}: holds no images")
+    if not images.size:
+        raise RefusedError(f"{path}: holds no images, or images without pixels")
     if height != width:
         raise RefusedError(f"{path}: its images are {width}×{height} pixels; use squares")
     return np.ascontiguousarray(images)
@@ -107,9 +107,11 @@ def _read(path: Path, image_size: int | None, choose: Choice | None) -> Images:
     if dataset is None:
         return _read_pictures(path, image_size, choose)
     images = dataset()
-    if choose is not None and len(images):
+    if not images.size:
+        return images
+    if choose is not None:
         images = images[list(choose(len(images)))]
-    if image_size is None or images.shape[2:] == (image_size, image_size) or not len(images):
+    if image_size is None or images.shape[2:] == (image_size, image_size):
         return images
     grey = images.shape[1] == 1
     pictures = images[:, 0] if grey else images.transpose(0, 2, 3, 1)

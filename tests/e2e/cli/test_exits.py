@@ -28,7 +28,7 @@ from tests.support.builders import (
     write_page,
     write_site,
 )
-from tests.support.previewing import wait_for
+from tests.support.previewing import WAIT_S, wait_for
 
 SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
 
@@ -55,7 +55,7 @@ def start(site: Builder, *words: str, pause: str = "1") -> subprocess.Popen[str]
     env, pipe = environment(FAKE_PAUSE=pause, FAKE_BLOCK="distributed"), subprocess.PIPE
     command = [sys.executable, *fake(site, *words)]
     process = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WAIT_S
     while not list(site.root.glob(".sitegen/work/.sitegen-tmp-*/.sitegen-tmp-*/clip.mp4")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -84,7 +84,7 @@ def test_signal_while_rendering(
     for _ in range(2):  # impatience changes nothing
         process.send_signal(number)
         time.sleep(0.05)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=WAIT_S)
     assert process.returncode == 128 + number
     lines = [line for line in errors.splitlines() if "steps" not in line]
     assert lines == [f"{words}; finished work is kept"]
@@ -97,7 +97,7 @@ def test_signal_while_rendering(
 def test_two_builds_at_once_and_a_kill(built: Builder) -> None:
     """The second ends with 5 and names the first; that one killed, the old site stays whole."""
     before = tree_hash(built.output)
-    first = start(built, pause="4")  # it is still at it when a second one has started
+    first = start(built, pause="60")  # it is still at it when a second one has started
     second = run_python(*fake(built))
     assert (second.returncode, second.stderr.count("\n")) == (5, 1)
     assert f"process {first.pid}" in second.stderr

@@ -4,7 +4,6 @@ import multiprocessing
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -70,9 +69,8 @@ def test_lock_is_free_after_kill(tmp_path: Path) -> None:
         with pytest.raises(LockedError, match=rf"process {holder.pid}\b"), locks.lock(path):
             pass
         holder.kill()
-    started = time.monotonic()
     with locks.lock(path):
-        assert time.monotonic() - started < 1
+        pass
 
 
 @pytest.mark.fault(1)

@@ -18,7 +18,7 @@ import pytest
 from sitegen.core.errors import LockedError, PlatformError, PublishError
 from sitegen.core.locks import lock
 from tests.support.builders import Builder, children, environment, git, run_sitegen, write_site
-from tests.support.previewing import wait_for
+from tests.support.previewing import WAIT_S, wait_for
 from tests.support.publishing import PAGES, SITE, Paper
 
 BLOCKED = "torch imageio_ffmpeg imageio PIL html5lib"
@@ -197,9 +197,7 @@ def test_a_remote_that_is_silent(paper: Paper, monkeypatch: pytest.MonkeyPatch) 
         port = listener.getsockname()[1]
         git(paper.root, "remote", "set-url", "origin", f"git://127.0.0.1:{port}/x.git")
         before = paper.condition()
-        began = time.monotonic()
         paper.refused("`git ls-remote` was silent for 2 s and was stopped; check the remote")
-        assert time.monotonic() - began < 30
     assert any("`git ls-remote` has been silent for" in line for line in paper.report.lines)
     assert paper.condition() == before
     assert set(children()) <= known
@@ -363,13 +361,13 @@ def test_stopped_in_the_middle(paper: Paper, number: int, code: int) -> None:
     paper.rebuild("Other words.")
     before = paper.condition()
     started = paper.bare / "started"
-    paper.hook("pre-receive", f"touch '{started}'; sleep 1")
+    paper.hook("pre-receive", f"touch '{started}'; sleep 3")
     process = start(paper)
     wait_for(started.exists)
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=WAIT_S)
     assert process.returncode == code
-    time.sleep(1.2)  # the hook goes on to its end without us, and the push may succeed
+    time.sleep(3.5)  # the hook goes on to its end without us, and the push may succeed
     git(paper.root, "fsck", "--strict")
     git(paper.bare, "fsck", "--strict")
     paper.hook("pre-receive", "exit 0")
@@ -388,7 +386,7 @@ def test_stopped_while_the_commit_is_made(
     slow, started, ended = (tmp_path / name for name in ("bin/git", "started", "ended"))
     slow.parent.mkdir()
     git_then = f'{shutil.which("git")} "$@"'
-    case = f"*fast-import*) touch {started}; sleep 0.3; {git_then}; touch {ended} ;;"
+    case = f"*fast-import*) touch {started}; sleep 3; {git_then}; touch {ended} ;;"
     slow.write_text(f'#!/bin/sh\ncase "$*" in {case} *) exec {git_then} ;; esac\n')
     slow.chmod(0o755)
     before = paper.condition()
@@ -396,10 +394,10 @@ def test_stopped_while_the_commit_is_made(
     process = start(paper)
     wait_for(started.exists)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=WAIT_S)
     assert (process.returncode, error.count("\n")) == (130, 1)
     assert paper.condition() == before
-    time.sleep(1)
+    time.sleep(3.5)
     assert not ended.exists()
     assert paper.condition() == before
     assert list((paper.root / ".git").glob("fast_import_crash*")) == []

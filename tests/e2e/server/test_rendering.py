@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ from tests.support.builders import (
     write_page,
 )
 from tests.support.paths import ROOT
-from tests.support.previewing import wait_for
+from tests.support.previewing import WAIT_S, wait_for
 from tests.support.reporters import Silent
 
 SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
@@ -150,8 +149,8 @@ def test_failures_have_words(context: BuildContext, make: Make) -> None:
 
 @pytest.mark.parametrize("deaf", [False, True])
 def test_stopped_from_another_thread(context: BuildContext, make: Make, deaf: bool) -> None:
-    """Deep in a frame that takes a minute, it stops at once, even if it ignores the signal."""
-    apart = make(FakeRenderer(pause=60, deaf=deaf))
+    """Deep in a frame that takes an hour, it stops at once, even if it ignores the signal."""
+    apart = make(FakeRenderer(pause=3600, deaf=deaf))
     ended = list[BaseException]()
 
     def render() -> None:
@@ -162,11 +161,9 @@ def test_stopped_from_another_thread(context: BuildContext, make: Make, deaf: bo
     thread = threading.Thread(target=render)
     thread.start()
     wait_for(lambda: list(context.site.root.rglob(".sitegen-tmp-*")), "rendering")
-    started = time.monotonic()
     apart.stop()
-    thread.join(30)
+    thread.join(WAIT_S)
     assert ended
-    assert time.monotonic() - started < 10
     assert "stopped" in str(ended[0])
     assert deaf or temporaries(context.site.root) == []
 

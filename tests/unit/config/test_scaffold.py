@@ -72,7 +72,7 @@ def test_files(new: Path) -> None:
     )
     readme = (ROOT / "README.md").read_text()
     calls = [line.strip() for line in readme.splitlines() if line.startswith("    {{")]
-    assert len(calls) >= 4
+    assert len(calls) >= 3
     first = readme.index("    " + calls[0])
     block = readme[first : readme.index(calls[-1]) + len(calls[-1])]
     (new / "pages/index.md").write_text(textwrap.dedent(block))
