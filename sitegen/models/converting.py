@@ -22,7 +22,8 @@ _WEIGHTS = "weights.safetensors"
 class Converted:
     """A converted model: its card, what a page gets, and the relative change of its network.
 
-    change: root mean square of the change of the output, as a share of that of the output
+    change: root mean square of the change of the output of the finest network at level 1, as a
+        share of that of the output
     """
 
     card: ModelCard
@@ -44,11 +45,11 @@ def convert_model(source: ModelSource, folder: Path) -> Converted:
     """
     require_fit(source.name, source.card)
     source.require_usable()
-    assert source.prior is not None
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source.prior, folder / source.prior.name)
-    prior = FileRef(source.prior.name, source.prior_sha256)
-    card = replace(source.card, prior=prior, example=None)
+    card = replace(source.card, prior=None, example=None)
+    if source.prior is not None:
+        shutil.copyfile(source.prior, folder / source.prior.name)
+        card = replace(card, prior=FileRef(source.prior.name, source.prior_sha256))
     if source.example is not None:
         shutil.copyfile(source.example, folder / source.example.name)
         card = replace(card, example=FileRef(source.example.name, source.example_sha256))
@@ -61,8 +62,8 @@ def convert_model(source: ModelSource, folder: Path) -> Converted:
 def require_light(name: str, card: ModelCard, folder: Path) -> BrowserModel:
     """Return what a page gets of a model in a folder. Raises RefusedError if it is too heavy."""
     assert card.weights is not None
-    assert card.prior is not None
-    exported = export_for_browser(card, folder / card.weights.file, folder / card.prior.file)
+    prior = folder / card.prior.file if card.prior else None
+    exported = export_for_browser(card, folder / card.weights.file, prior)
     if fault := too_heavy(name, exported.size, exported.gflop):
         raise RefusedError(fault)
     return exported
@@ -77,7 +78,6 @@ def byte_weights(weights: Path, card: ModelCard, folder: Path) -> tuple[ModelCar
 
     from sitegen.generative.checkpoints.loading import load_model, read_weights
     from sitegen.generative.checkpoints.weights import save_weights
-    from sitegen.generative.process.model import Model
     from sitegen.generative.training.optimizers import muon_names
 
     tensors = read_weights(weights, card)
@@ -86,12 +86,8 @@ def byte_weights(weights: Path, card: ModelCard, folder: Path) -> tuple[ModelCar
     small = replace(card, weights=FileRef(_WEIGHTS, digest))
     generator = torch.Generator().manual_seed(0)
     state = torch.rand((1, *card.shape), generator=generator)
-    moves = []
-    for path, own in ((weights, card), (folder / _WEIGHTS, small)):
-        model = load_model(path, own)
-        assert isinstance(model, Model)
-        with torch.no_grad():
-            levels = [(card.levels + 1) // 2, 1]
-            moves.append(torch.cat([model(state, level) - state for level in levels]))
-    change = (moves[1] - moves[0]).square().mean() / moves[0].square().mean().clamp_min(1e-20)
+    with torch.no_grad():
+        models = load_model(weights, card), load_model(folder / _WEIGHTS, small)
+        before, after = (model.computed(state, torch.tensor([1])) for model in models)
+    change = (after - before).square().mean() / before.square().mean().clamp_min(1e-20)
     return small, float(change.sqrt())

@@ -27,6 +27,7 @@ CHOSEN: Mapping[str, Any] = {
     "optimizer": "muon",
     "muon_learning_rate": 2e-3,
     "decay_share": 0.4,
+    "cosine_states": 32,
 }
 """Options that do not depend on the duration."""
 _WARMUP, _AVERAGED, _MEASURING = 0.05, 0.1, 0.06  # shares of the steps, and of the time

@@ -58,8 +58,6 @@ TIMED_STEPS, FEWEST_TIMED = 50, 5
 machine may take a hundred times as long."""
 DRAWN, DRAWN_MEASURED = 16, 16
 """Samples on a sheet during training, and images per level for estimating the variance of these."""
-COSINE_STATES = 8
-"""States that an MLP over cosines sees for each image that the U-Nets see."""
 _Tensor = TypeVar("_Tensor", bound=Tensor)
 
 
@@ -334,7 +332,7 @@ def _shares(card: ModelCard, options: TrainingOptions) -> Iterator[Share]:
     ]
     drawn = [float(d.sum()) for d, band in zip(densities, card.networks, strict=True) if band.unet]
     for number, (band, density) in enumerate(zip(card.networks, densities, strict=True)):
-        part = COSINE_STATES if band.cosines else float(density.sum()) / sum(drawn)
+        part = options.cosine_states if band.cosines else float(density.sum()) / sum(drawn)
         yield Share(number, max(1, round(part * options.batch_size)), density)
 
 

@@ -439,7 +439,8 @@ def test_ddpm(pictures: Path) -> None:
     other, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", preset="cifar10", levels=50))
     assert (other.kind, other.levels, other.finest.model_channels) == ("ddpm", 50, 128)
     for name, value in {"blur_sigma_max": 3.0, "parameterization": "difference"}.items():
-        with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: a DDPM has none"):
+        words = f"--{name.replace('_', '-')}: the kind ddpm has none"
+        with pytest.raises(ConfigError, match=words):
             prepare("dots", asked(pictures, kind="ddpm", **{name: value}))
     train(pictures)
     parent, folder = pictures.parent / "run", pictures.parent / "noise"

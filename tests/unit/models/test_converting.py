@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from sitegen.cli.main import cli
 from sitegen.core.errors import RefusedError
-from sitegen.generative.card.card import DiffusionConfig, read_card
+from sitegen.generative.card.card import read_card
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.models.add import AddResult, add_model, add_named
@@ -22,7 +22,7 @@ from sitegen.models.registry import find_model
 from tests.support.adding import CONFIG, SITE, TOLD, draw
 from tests.support.making import small_card
 from tests.support.paths import TESTS
-from tests.support.tinymodel import write_model
+from tests.support.tinymodel import write_ddpm, write_flow, write_model
 
 TINY = TESTS / "reference" / "tiny" / "checkpoint.pth"
 
@@ -86,9 +86,9 @@ def test_too_heavy_by_how_much() -> None:
     assert re.search(
         r"at least \d+\.\d MB to fetch.* which is [0-9.]+ times the limit", str(refused.value)
     )
-    noise = small_card(kind="ddpm", blur=None, diffusion=DiffusionConfig("linear", 1e-4, 0.02))
-    with pytest.raises(RefusedError, match='has kind = "ddpm", which the sampler in a page'):
-        require_fit("noise", noise)
+    odd = small_card(use_scale_shift_norm=True)
+    with pytest.raises(RefusedError, match="has use_scale_shift_norm, which the sampler in a"):
+        require_fit("odd", odd)
     before = CONFIG.read_text()
     data = draw(Path("pictures"), size=28, channels=1)
     heavy = AddOptions(TINY, data=data, **{**TOLD, "levels": 1000})
@@ -107,3 +107,12 @@ def test_a_run_is_found_by_its_name() -> None:
     write_model(Path("runs/again"))
     card = add_named(CONFIG, "again", sampler=True).files[-1]
     assert card == Path("models/again/model.toml").absolute()
+
+
+@pytest.mark.parametrize("write", [write_ddpm, write_flow])
+def test_kinds_without_a_prior(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    """A DDPM or a flow begins from noise, so its copy has no prior."""
+    write(Path("models/noise"))
+    found = convert_model(find_model("models/noise", None, CONFIG), tmp_path / "copy")
+    assert found.card.prior is None
+    assert 0 < found.change < 0.1
