@@ -113,6 +113,9 @@ def clip_view(media: Media, page: str) -> Clip:
     cells, factor = _cells(record)
     gif = record.files.get("gif", mp4)
     native = cells.columns * cells.width // factor if cells else gif.width
+    enlarged = record.parameters.get("factor")
+    if record.parameters.get("panels") and isinstance(enlarged, int):
+        native = mp4.width // max(1, enlarged)
     width = _clip_width(mp4, native)
     poster = _picture(record.files, "poster", page)
     assert poster is not None

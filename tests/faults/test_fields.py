@@ -82,6 +82,7 @@ WITHOUT_EFFECT = {
     "Building.distributed": "likewise: tests/faults/test_cluster.py",
     "Site.papers": "only a site with others below it has them: tests/unit/builder/test_roof.py",
     "ModelEntry.preset": "it stands for a card, and is tried in tests/unit/models/test_registry.py",
+    "ModelEntry.python": "it runs a sampler's file, as in tests/e2e/models/test_samplers.py",
 }
 """Keys that change no byte of the site, and why."""
 TABLES: dict[type[BaseModel], tuple[str | int, ...]] = {
@@ -184,6 +185,8 @@ WORDS_ALONE = {"label", "chosen_from", "grow"}
 """Arguments that a page shows and a picture does not."""
 SAME = {
     ("sampler", "also"): "its files are really exported: tests/browser/test_sampler_in_browser.py",
+    ("shared_initial_state", "around"): "it is for a model without randomness after the start: "
+    "tests/e2e/figures/test_keys.py",
     ("shared_noise", "vary"): "a model of grey images varies in nothing but brightness",
 }
 """Arguments that cannot be tried with the models here, and why."""
