@@ -94,7 +94,7 @@ def test_windows_names_are_asked_for() -> None:
         for number, line in enumerate(lines):
             named = re.findall(r"\b(?:os|signal)\.(\w+)", line.partition("#")[0])
             if {*named} & WINDOWS.keys():
-                before = "".join(lines[max(number - 3, 0) : number + 1])
+                before = "".join(lines[max(number - 6, 0) : number + 1])
                 assert re.search(r'hasattr|os\.name == "nt"|daemon', before), (path, number + 1)
 
 
