@@ -1,8 +1,7 @@
 """Encoding of frames as a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
 
-One pass over the frames, in constant memory: each frame goes to x264 as it arrives, and at native
-size into a file, from which the GIF is made. Every file is decoded again before it counts, and
-nothing is left behind after an error.
+One pass over the frames, in constant memory: each goes to x264, and at native size into a file for
+the GIF. Every file is decoded again before it counts, and nothing is left behind after an error.
 
     clip.mp4    H.264 High, yuv420p, BT.709, integer enlargement, even size, index in front
     clip.gif    native size, at most 15 frames a second and 2 MB
