@@ -57,7 +57,7 @@ def read_images(
     Raises RefusedError if nothing usable is there, or an image does not fit the others.
     """
     images = _read(path, image_size, choose)
-    count, own, height, width = images.shape
+    own, height, width = images.shape[1:]
     if channels is not None and channels != own:
         if own != 1:
             raise RefusedError(f"{path}: its images have colour; this model is for grey ones")
