@@ -46,8 +46,8 @@ from sitegen.generative.engines.chunks import CORES
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.model import Model
-from sitegen.sampling.executors import in_chunks
 from sitegen.sampling.models import keep_freed_memory
+from sitegen.sampling.run import ChunkedModel
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = (
@@ -139,7 +139,7 @@ def measure(
         ours: Any = copy.copy(plain)
         ours.engines, ours.precision = {}, precision
         choose_engines(ours)
-        chunked: Any = in_chunks(ours)
+        chunked: Any = ChunkedModel(ours)
         for level in unet_levels(plain):
             for count in images:
                 states = torch.rand(count, *plain.card.shape)

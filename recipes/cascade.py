@@ -152,7 +152,7 @@ def main() -> None:
     bands, nets = zip(*sorted(networks, key=lambda pair: pair[0].lowest_level), strict=True)
     own = card.sampling if card.bands else None  # a cascade has its levels already
     sampling = own or SamplingConfig(visited_levels(card, arguments.below, arguments.steps))
-    card = replace(card, unet=None, coarse=None, bands=bands, sampling=sampling)
+    card = replace(card, unet=None, bands=bands, sampling=sampling)
     if arguments.visits:
         levels = spread_over_bands(card, arguments.visits)
         card = replace(card, sampling=replace(sampling, levels=levels))

@@ -4,11 +4,12 @@
     python -m recipes.faces --data .data --output runs/faces
 
 One network a band of levels. A round trains every band, beginning with the weights of the round
-before; the first begins with those in `--begin`, a folder of NAME.safetensors such as
-recipes/begun/faces, if it has them. Each run is saved every two minutes and continues where it was
-stopped, so that the same command resumes. `--band` trains one band of the round only: start one
-process a core, and at the end the command without `--band`, which joins the networks and estimates
-the variance. `--save` writes the weights of a run that is not finished, to begin with elsewhere.
+before. `--begin` is a folder of NAME.safetensors such as recipes/begun/faces, weights after the
+first round: the bands that it has are not trained in that round. Each run is saved every two
+minutes and continues where it was stopped, so that the same command resumes. `--band` trains one
+band only: start one process a core, and at the end the command without `--band`, which joins the
+networks and estimates the variance. `--save` writes the weights of the first round so far, to
+begin with elsewhere.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class Amounts:
 
 
 ROUNDS: tuple[Amounts, ...] = (
-    Amounts((110_000, 150_000, 250_000, 9_000_000, 8_000_000)),
-    Amounts((300_000, 200_000, 400_000, 20_000_000, 16_000_000)),
+    Amounts((110_000, 150_000, 250_000, 5_000_000, 4_000_000)),
+    Amounts((150_000, 100_000, 200_000, 9_000_000, 8_000_000)),
 )
 TINY = Amounts((64, 64, 64, 4096, 4096), data=512)
 
@@ -188,12 +189,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/faces"))
     parser.add_argument("--rounds", type=int, default=len(ROUNDS), help="rounds to train")
     parser.add_argument("--band", choices=NAMES, help="train this band only, and do not join")
-    parser.add_argument("--begin", type=Path, help="folder with weights to begin the first round")
+    parser.add_argument("--begin", type=Path, help="folder with weights after the first round")
     parser.add_argument(
         "--save", type=Path, help="write the weights so far there, and train nothing"
     )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--tiny", action="store_true", help="one round of a few steps, to try it")
+    parser.add_argument("--tiny", action="store_true", help="rounds of a few steps, to try it")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(options.threads)
@@ -201,19 +202,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = options.output / "round-1"
         save_weights_of({name: first / f"{name}.pt" for name in NAMES}, options.save)
         return
-    rounds = (TINY,) if options.tiny else ROUNDS[: options.rounds]
+    rounds = ((TINY,) * 2 if options.tiny else ROUNDS)[: options.rounds]
+    if options.begin is not None and len(rounds) == 1:
+        raise SystemExit("--begin: has the weights of the first round; leave out --rounds 1")
     model = base_model(options.data, options.output, rounds[0].data)
     more = options.data / ("faces" if options.tiny else "more-faces")
     images = mapped_images(more, rounds[0].data)
-    runs: Mapping[str, Path] = {}
+    begun: Mapping[str, Path] = {}
     if options.begin is not None:
-        begun = {name: options.begin / f"{name}{SAVED}" for name in NAMES}
-        runs = {name: path for name, path in begun.items() if path.is_file()}
+        files = {name: options.begin / f"{name}{SAVED}" for name in NAMES}
+        begun = {name: path for name, path in files.items() if path.is_file()}
+    runs: dict[str, Path] = {}
     for number, amounts in enumerate(rounds):
-        before, folder = runs, options.output / f"round-{number + 1}"
-        runs = {name: folder / f"{name}.pt" for name in NAMES}
+        before, skipped = dict(runs), begun if number == 0 else {}
         for place, name in enumerate(NAMES):
-            if options.band in (None, name):
+            runs[name] = options.output / f"round-{number + 1}" / f"{name}.pt"
+            if name in skipped:
+                runs[name] = skipped[name]
+            elif options.band in (None, name):
                 count, first = amounts.images[place], before.get(name)
                 train_band(model, place, images, count, number, first, runs[name])
     if options.band is None:

@@ -12,8 +12,6 @@ from typing import Any
 from scripts.promises import page
 from sitegen.config.reference import reference
 from sitegen.content.embeds import EMBEDS as EMBED_CALLS
-from sitegen.figures import values
-from sitegen.figures import views as figure_views
 from sitegen.figures.registry import figure_kinds
 from sitegen.html import views
 
@@ -59,9 +57,8 @@ def views_page() -> str:
     """Every value that a template can meet, with its fields."""
     found: list[Any] = [
         value
-        for module in (views, values, figure_views)
-        for _, value in inspect.getmembers(module, dataclasses.is_dataclass)
-        if value.__module__ == module.__name__
+        for _, value in inspect.getmembers(views, dataclasses.is_dataclass)
+        if value.__module__ == views.__name__
     ]
     found.sort(key=lambda view: (view.__name__ not in ("PageView", "MissingView"), view.__name__))
     return _VIEWS + "\n".join("\n".join(_view(view)) for view in found)

@@ -177,7 +177,7 @@ FAULTS = {
     27: Fault(
         "Unusual clients of `serve`: other hosts, paths out of the site, odd ranges",
         "Refused, or answered correctly. More than 500 requests at once get 503.",
-        "Other hosts and origins, ranges past the end, half requests, 200 clients at once",
+        "Other hosts and origins, ranges past the end, 200 clients at once",
     ),
     28: Fault(
         "A changed remote, a hook that refuses, a kill or an error during publishing",
@@ -203,7 +203,7 @@ FAULTS = {
     ),
     32: Fault(
         "Two hosts with one disk",
-        "Temporary files of another host are kept for a week; the kernel provides the lock.",
+        "Temporary files of another host are kept; the kernel provides the lock.",
         "Temporary files of dead processes, of other programs and of other hosts",
         "NFS, which needs a second kernel. The error of a file system without locks is raised "
         "instead.",
@@ -230,8 +230,8 @@ FAULTS = {
         "Browsers without scripts or storage; missing, stalled and truncated downloads",
     ),
     37: Fault(
-        "Cluster workers that are killed, slow, or of another version or checkpoint; a "
-        "missing scheduler",
+        "Cluster workers that are killed, slow, failing, or of another version; a missing "
+        "scheduler",
         "The same bytes, or exit code 3 or 4 with a message; no partial files, nothing left "
         "on the workers.",
         "Clusters with killed, stopped and incompatible workers and schedulers",

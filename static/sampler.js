@@ -17,7 +17,7 @@
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253,
     15, 253, 98, 11,
   ];
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
   const scale = (sigma) => (sigma === 0 ? "0" : sigma < 1 ? sigma.toFixed(2) : sigma.toFixed(1));
@@ -63,6 +63,10 @@
   const reachable = ({ between, branches = [] }, top) =>
     between ? between.every((each) => reachable(each, top)) : !(branches[0]?.level > top);
 
+  /* Check that a picture has no branches and the start of its number. */
+  const plain = ({ between, branches, mean }) =>
+    between ? between.every(plain) : !branches.length && !mean;
+
   /* The reason why sampling is not possible here; empty if it is. */
   function hindrance() {
     if (location.protocol === "file:") return "file";
@@ -106,6 +110,8 @@
         "hues", "between", "one", "other", "share",
       ]) this[name] = find(name);
       this.grows = box.classList.contains("sampler-grows");
+      this.noise = "noise" in box.dataset; // it starts from noise, and nothing is random after that
+      box.querySelectorAll(".tab-list label")[1].hidden = this.noise;
       this.canvas = box.querySelector("canvas");
       this.poster = box.querySelector("img");
       this.pictures = [];
@@ -155,14 +161,15 @@
       const meant = boxes.find((box) => box.dataset.label === asked.get("model")) ?? boxes[0];
       if (meant !== this.box) return;
       const picture = read(asked.get("picture") ?? "");
-      if (!picture || !fits(picture, this.start.type === "color" ? 3 : 1))
+      const able = picture && fits(picture, this.start.type === "color" ? 3 : 1);
+      if (!able || (this.noise && !plain(picture)))
         return this.tell(this.words.unreadable);
       const [state, predicted] = this.shows.querySelectorAll("input");
       (asked.get("shown") === "predicted" ? predicted : state).checked = true;
       this.wanted = { picture, level: Number(asked.get("level") ?? 0) };
       select(this.figure, this.words.label);
       this.figure.scrollIntoView();
-      if (this.crew || !navigator.connection?.saveData) this.sample();
+      if (this.pool || !navigator.connection?.saveData) this.sample();
       else this.tell(this.words.waiting);
     }
 
@@ -188,13 +195,13 @@
       const middle = (level) => level && level <= HALF * picture.levels[0];
       const level = picture.levels[at] || picture.levels.find(middle);
       if (!level) return;
-      this.draw([grafted(picture, level, this.unused(picture))]);
+      this.draw([branchOf(picture, level, this.unused(picture))]);
     }
 
     /* The first unused branch number of a sample. */
     unused({ seed, number }) {
-      const kin = this.pictures.filter((each) => each.seed === seed && each.number === number);
-      const taken = kin.flatMap(({ branches = [] }) => branches.map((branch) => branch.number));
+      const siblings = this.pictures.filter((each) => each.seed === seed && each.number === number);
+      const taken = siblings.flatMap(({ branches = [] }) => branches.map((branch) => branch.number));
       return Math.max(0, ...taken) + 1;
     }
 
@@ -217,7 +224,7 @@
         const below = Math.min(level, top * (2 / 3) ** split + 0.5);
         level = model.visited.find((each) => each <= below && (each < level || !split));
         if (!level) break;
-        for (const leaf of [...leaves]) leaves.push(grafted(leaf, level, unused++));
+        for (const leaf of [...leaves]) leaves.push(branchOf(leaf, level, unused++));
       }
       this.draw(leaves.filter((leaf) => leaf !== known), { seen: leaves[0] });
     }
@@ -234,7 +241,7 @@
     /* Interpolate between the two selected pictures, in few levels while the slider is dragged. */
     mix(coarse) {
       const [one, other] = [this.one, this.other].map((list) => this.pictures[list.value]);
-      if (!one || !other || (coarse && (!this.model.predicts || calm.matches))) return;
+      if (!one || !other || (coarse && (!this.model.predicts || reducedMotion.matches))) return;
       const picture = { between: [said(one), said(other)], share: Number(this.share.value) };
       const percent = Math.round(100 * picture.share);
       this.share.setAttribute("aria-valuetext", fill(this.share.dataset.text, { percent }));
@@ -271,7 +278,7 @@
       }
       if (!coarse) this.add(pictures);
       for (const [id, picture] of this.running)
-        this.crew.submit({ id, picture: said(picture), coarse, start: () => start(picture) });
+        this.pool.submit({ id, picture: said(picture), coarse, start: () => start(picture) });
       if (!coarse) this.choose(seen);
     }
 
@@ -283,17 +290,17 @@
     }
 
     async load() {
-      this.unfold(true);
+      this.expand(true);
       try {
         const part = (name) => import(new URL(name, WORKER));
-        const parts = ["crew.js", "tree.js", "film.js"].map(part);
-        const [{ Crew }, { TreeView }, films] = await Promise.all(parts);
+        const parts = ["worker-pool.js", "tree.js", "film.js"].map(part);
+        const [{ WorkerPool }, { TreeView }, films] = await Promise.all(parts);
         const whole = (uri) => new URL(uri, document.baseURI).href;
         const files = { model: whole(this.words.model), weights: whole(this.words.weights) };
-        const crew = new Crew((data) => this.hear(data), (fault) => this.lose(crew, fault));
-        this.crew = crew;
+        const pool = new WorkerPool((data) => this.hear(data), (fault) => this.lose(pool, fault));
+        this.pool = pool;
         this.pause();
-        this.model = await crew.open(files, (percent) => {
+        this.model = await pool.open(files, (percent) => {
           if (this.asked) this.tell(fill(this.words.coming, { percent }));
         });
         this.view ??= new TreeView(this.tree, {
@@ -301,20 +308,20 @@
           draw: (canvas, state) => show(canvas, state, this.model),
           said: (picture, level) => fill(this.words.seen, { name: this.name(picture), level }),
         });
-        this.furnish();
+        this.init();
         await this.offerFilms(films);
         return true;
       } catch (fault) {
-        this.lose(this.crew, fault);
+        this.lose(this.pool, fault);
         return false;
       }
     }
 
-    lose(crew, fault) {
+    lose(pool, fault) {
       console.info(fault);
-      crew?.close();
-      this.crew = this.coming = undefined;
-      this.unfold(Boolean(this.model));
+      pool?.close();
+      this.pool = this.coming = undefined;
+      this.expand(Boolean(this.model));
       this.tell("");
       this.trouble.hidden = false;
       this.running.clear();
@@ -323,19 +330,21 @@
     }
 
     /* Reserve space for the controls when the button is pressed, to prevent layout shifts. */
-    unfold(on) {
+    expand(on) {
       this.cost.hidden = on;
       this.box.classList.toggle("begun", on);
       const { more, details, save, link } = this;
-      for (const each of [more, details, save, link]) each.hidden = !on;
-      for (const each of [this.several, this.grow]) each.hidden = !on || this.grows;
+      for (const each of [more, save, link]) each.hidden = !on;
+      details.hidden = !on || this.noise;
+      this.several.hidden = !on || this.grows;
+      this.grow.hidden = !on || this.grows || this.noise;
       this.films = FILMS.find((type) => window.MediaRecorder?.isTypeSupported(type));
       this.film.hidden = !on || !this.films;
       this.more.classList.toggle("coming", !this.model);
     }
 
     /* Show the controls of a loaded model. */
-    furnish() {
+    init() {
       const { channels, size, range, predicts } = this.model;
       this.shows.hidden = !predicts;
       Object.assign(this.canvas, { width: size, height: size });
@@ -381,7 +390,7 @@
         picture.levels.push(level);
         picture.states.push(state);
         if (this.picture === picture && this.following) this.at = picture.levels.length - 1;
-        if (calm.matches) return;
+        if (reducedMotion.matches) return;
         this.view.refresh(picture);
         if (this.picture === picture) this.paint();
       }
@@ -389,8 +398,8 @@
       this.running.delete(id);
       picture.seconds = ended === "done" ? seconds : undefined;
       picture.whole = ended === "done";
-      if (ended === "strayed") this.strayed = level;
-      if (ended === "strayed") this.stop();
+      if (ended === "diverged") this.diverged = level;
+      if (ended === "diverged") this.stop();
       this.finish(picture);
     }
 
@@ -408,8 +417,8 @@
       if (this.picture === picture) this.paint();
       if (rough || this.drawing) return;
       const whole = this.many ? words.all : words.done;
-      if (this.strayed === undefined) this.tell(picture.whole ? whole : words.stopped);
-      else this.tell(fill(words.strayed, { level: this.strayed }));
+      if (this.diverged === undefined) this.tell(picture.whole ? whole : words.stopped);
+      else this.tell(fill(words.diverged, { level: this.diverged }));
     }
 
     get drawing() {
@@ -420,7 +429,7 @@
     stop() {
       if (!this.drawing) return;
       this.asked = undefined;
-      for (const id of this.crew?.stop() ?? []) {
+      for (const id of this.pool?.stop() ?? []) {
         const picture = this.running.get(id);
         this.running.delete(id);
         this.drop(picture);
@@ -432,8 +441,8 @@
 
     /* Cancel all drawing; later messages about it are ignored. */
     halt() {
-      this.asked = this.strayed = undefined;
-      const waiting = new Set(this.crew?.stop());
+      this.asked = this.diverged = undefined;
+      const waiting = new Set(this.pool?.stop());
       const ended = [...this.running];
       this.running.clear();
       for (const [id, picture] of ended)
@@ -443,7 +452,7 @@
 
     /* Pause drawing while the figure is not visible. */
     pause() {
-      this.crew?.pause(Boolean(this.away || document.hidden));
+      this.pool?.pause(Boolean(this.away || document.hidden));
     }
 
     busy(on) {
@@ -472,7 +481,7 @@
         const thumb = make("canvas");
         label.append(radio, thumb, make("span", { textContent: name }));
         Object.assign(picture, { radio, label, name, thumb });
-        this.hang(picture);
+        this.attach(picture);
         this.sketch(picture);
         this.pictures.push(picture);
       }
@@ -492,24 +501,24 @@
     count() {
       this.pictures.forEach((each, place) => (each.radio.value = place));
       this.offer();
-      this.plant();
+      this.showTree();
     }
 
     /* Show the tree of the visible sample, if it has branches. */
-    plant() {
+    showTree() {
       const { picture, view, tree } = this;
       const { seed, number, mean, between } = picture ?? {};
       const root = { seed, number, branches: [], mean };
-      const kin = (each) => !each.between && written({ ...each, branches: [] }) === written(root);
-      const pictures = picture && !between ? this.pictures.filter(kin) : [];
-      const planted = pictures.map(written).join();
-      if (planted === this.planted) return;
-      this.planted = planted;
+      const siblings = (each) => !each.between && written({ ...each, branches: [] }) === written(root);
+      const pictures = picture && !between ? this.pictures.filter(siblings) : [];
+      const shownTree = pictures.map(written).join();
+      if (shownTree === this.shownTree) return;
+      this.shownTree = shownTree;
       view.show(pictures, picture && fill(tree.dataset.text, { name: this.name(root) }));
     }
 
     /* Place a branch after its parent and its siblings. */
-    hang({ parent, label }) {
+    attach({ parent, label }) {
       let last = parent?.label;
       if (!last?.isConnected) return this.shelf.append(label);
       while (below(last.nextElementSibling?.picture, parent)) last = last.nextElementSibling;
@@ -552,8 +561,8 @@
       const place = picture.levels.findIndex((each) => each <= level);
       this.at = place < 0 ? picture.levels.length - 1 : place;
       this.following = level === 0 && [...this.running.values()].includes(picture);
-      this.plant();
-      if (calm.matches && this.following) this.update();
+      this.showTree();
+      if (reducedMotion.matches && this.following) this.update();
       else this.paint();
     }
 
@@ -704,7 +713,7 @@
   const fresh = (wanted) => ({ ...said(wanted), levels: [], states: [], sharps: [] });
 
   /* A branch of a picture from a level on, with the noise of branch `number`. */
-  function grafted(parent, level, number) {
+  function branchOf(parent, level, number) {
     const above = parent.branches.filter((branch) => branch.level > level);
     const branches = [...above, { level, number }];
     return { ...fresh({ ...said(parent), branches }), parent, fork: level };

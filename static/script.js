@@ -7,7 +7,7 @@ const REST = 1500; // milliseconds for which the finished samples stay visible
 const PATIENCE = 30000; // milliseconds within which a clip must begin
 const APART = 0.12; // maximum offset in seconds of clips side by side
 const KEY = "sitegen-motion";
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const clips = [];
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 const list = (text) => (text ?? "").split(" ").filter(Boolean);
@@ -17,7 +17,7 @@ const when = (thing, events, task, early) =>
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 
 /* The visitor's stored preference; some browsers have no storage for file: pages. */
-function wish(value) {
+function preference(value) {
   try {
     if (value) localStorage[KEY] = value;
     return localStorage[KEY];
@@ -46,7 +46,7 @@ function prepare(selector, setUp) {
 }
 
 /* Whether clips may play automatically. */
-const may = () => !calm.matches && wish() !== "stopped" && !navigator.connection?.saveData;
+const may = () => !reducedMotion.matches && preference() !== "stopped" && !navigator.connection?.saveData;
 let moving = may();
 
 /* Play button, slider and readout of a clip; the viewer has a copy of them. */
@@ -353,7 +353,7 @@ function observe() {
 /* One button for all motion, whose state is stored; prefers-reduced-motion has priority. */
 let tell = () => {};
 function motion(button) {
-  let kept = wish();
+  let kept = preference();
   const words = button.querySelector("span") ?? {};
   const stops = () => moving || clips.some((clip) => clip.running);
   tell = () => {
@@ -367,14 +367,14 @@ function motion(button) {
   };
   when(button, "click", () => {
     set(!stops());
-    wish(moving ? "moving" : "stopped");
-    kept = wish();
+    preference(moving ? "moving" : "stopped");
+    kept = preference();
   });
-  when(calm, "change", () => set(may()));
+  when(reducedMotion, "change", () => set(may()));
   /* Follow changes in another window, or on another page before the visitor returned. */
   when(window, "storage pageshow", () => {
-    if (wish() === kept) return;
-    kept = wish();
+    if (preference() === kept) return;
+    kept = preference();
     set(may());
   });
   tell();
@@ -391,7 +391,7 @@ function place(element, clip, { x, y, width, height }) {
 function grid(clip) {
   const { stage, video } = clip;
   const [columns, count, width, height] = numbers(video.dataset.cells);
-  const lens = stage.querySelector(".lens");
+  const cellButton = stage.querySelector(".cell-button");
   const boxes = Array.from({ length: count }, (_, index) => {
     const row = Math.floor(index / columns);
     const free = Math.max(0, (row + 1) * columns - count); // the last row is centred
@@ -401,8 +401,8 @@ function grid(clip) {
   let at = 0;
   const move = (index) => {
     at = index;
-    place(lens, clip, boxes[at]);
-    lens.setAttribute("aria-label", fill(lens.dataset.text, { n: at + 1, count }));
+    place(cellButton, clip, boxes[at]);
+    cellButton.setAttribute("aria-label", fill(cellButton.dataset.text, { n: at + 1, count }));
   };
   const under = (event) => {
     const area = stage.getBoundingClientRect();
@@ -420,7 +420,7 @@ function grid(clip) {
     const index = event.detail ? under(event) : at; // a click by keyboard has no position
     if (index < 0) return;
     move(index);
-    lens.focus({ preventScroll: true });
+    cellButton.focus({ preventScroll: true });
     viewer.open(clip, boxes, at, move);
   });
   clip.enlarge = (sample) => {
@@ -428,7 +428,7 @@ function grid(clip) {
     move(sample - 1);
     viewer.open(clip, boxes, at, move);
   };
-  when(lens, "keydown", (event) => {
+  when(cellButton, "keydown", (event) => {
     const ways = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: count - 1 };
     const to = lead(event, { ...ways, ArrowUp: at - columns, ArrowDown: at + columns });
     if (boxes[to]) move(to);
@@ -445,7 +445,7 @@ function tree(clip) {
   });
   const find = (depth, index) => nodes.find((n) => n.depth === depth && n.index === index);
   for (const node of nodes) node.line = [...(find(node.depth - 1, node.index >> 1)?.line ?? []), node];
-  const holes = stage.querySelectorAll(".veil g"); // one per node: its picture and the arrow to it
+  const holes = stage.querySelectorAll(".overlay g"); // one per node: its picture and the arrow to it
   const mark = (node) => {
     if (node) clip.walk(true);
     nodes.forEach((other, number) => {
@@ -704,7 +704,7 @@ function elsewhere(screen) {
 
 prepare(".clip-figure", (figure) => {
   const clip = new Clip(figure);
-  if (clip.stage.querySelector(".lens")) grid(clip);
+  if (clip.stage.querySelector(".cell-button")) grid(clip);
   else if (clip.stage.querySelector(".tree")) tree(clip);
   else when(clip.video, "click", () => clip.toggle());
   clip.video.controls = clip.video.loop = false;
@@ -733,9 +733,9 @@ prepare(".link", linking);
 prepare(".service", toolbar);
 prepare(".folded", folding);
 when(window, "hashchange", uncover);
-const night = () => clips.forEach((clip) => clip.choose());
-when(matchMedia("(prefers-color-scheme: dark)"), "change", night);
-when(document, "scheme", night);
+const onColorScheme = () => clips.forEach((clip) => clip.choose());
+when(matchMedia("(prefers-color-scheme: dark)"), "change", onColorScheme);
+when(document, "scheme", onColorScheme);
 arrival();
 observe();
 when(window, "load", () => {

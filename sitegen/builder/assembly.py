@@ -115,7 +115,6 @@ def _below(paper: PaperSite, roof: Tree) -> Tree:
 
 
 def _tile(paper: PaperSite, store: Store) -> MediaFile:
-    """Return the card of a paper for the front page of its collection."""
     front = paper.front
     known = (front.sha256, paper.find(front)) if front else (None, None)
     return _drawn(store, "tile.webp", *known, *_card_words(paper.site))
@@ -140,7 +139,9 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
     alt = figure.alt or f"{planned.description}{measured}"
     axis = MediaAxis(**asdict(planned.axis)) if planned.axis else None
     parameters = figure.spec.with_words(record.parameters, planned.cards)
-    placed, words = replace(record, files=files, parameters=parameters), figure.spec.choice
+    placed = replace(record, files=files, parameters=parameters)
+    method = figure.spec.method(planned.cards[0]) if planned.cards else ""
+    words = " ".join(filter(None, (figure.spec.choice, method)))
     return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
 
 

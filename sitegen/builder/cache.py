@@ -208,28 +208,14 @@ class Store:
                 size += sum(each.stat(follow_symlinks=False).st_size for each in entries)
         return size
 
-    def drop(self, keys: Collection[str]) -> int:
-        """Remove records and the files that no other record needs; return the number of bytes
-        removed.
-
-        Raises ConfigError as `require_removable` does, and PlatformError for files that cannot be
-        removed, or, before anything is removed, for a record that cannot be read.
-        """
-        require_removable(self._root)
-        gone = dict[Path, int]()
-        for key in keys:
-            gone |= self.files_of(key)
-        others = {*self.keys("")} - {*keys}
-        needed = {self._object(each) for key in others for each in self.digests_of(key)}
-        records = {self._record_path(key) for key in keys}
-        return self._remove(gone.keys() & {*own_files(self._root).values()} - needed, records)
-
     def prune(self, keys: Collection[str], models: Collection[str]) -> tuple[int, int]:
         """Remove all records but those of `keys`, all unneeded files, and all notes but those on
         `models`.
 
         keys: of records, and of requests
-        Returns the numbers of records and of bytes removed. Raises as `drop` does.
+        Returns the numbers of records and of bytes removed. Raises ConfigError as
+        `require_removable` does, and PlatformError for files that cannot be removed, or, before
+        anything is removed, for a record that cannot be read.
         """
         require_removable(self._root)
         needed = frozenset().union(*map(self.digests_of, keys))

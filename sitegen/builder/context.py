@@ -9,15 +9,14 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
-from sitegen.builder.assembly import PaperSite, assemble, placed
 from sitegen.builder.cache import ReadOnlyStore, Store
 from sitegen.builder.executor import naming
-from sitegen.builder.output import Tree
-from sitegen.builder.placing import KEPT
+from sitegen.builder.install import KEPT
 from sitegen.builder.plan import PlannedFigure, environment, plan_figure
 from sitegen.builder.store_folder import require_store
 from sitegen.config.loader import load_site
@@ -29,9 +28,11 @@ from sitegen.core.diagnostics import config_error, known_words
 from sitegen.core.errors import ConfigError, PlatformError, SitegenError
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
+from sitegen.generative.card.card import ModelCard
 from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Record
-from sitegen.models.registry import ModelSource, site_models
+from sitegen.models.hosted import is_current
+from sitegen.models.registry import ModelSource, sampler_file, sampler_source, site_models
 
 
 @dataclass(frozen=True)
@@ -82,34 +83,6 @@ class BuildContext:
         kind = ReadOnlyStore if self.options.dry_run else Store
         return kind(self.site.cache_dir, warn)
 
-    def missing(self, records: Records) -> list[PlannedFigure]:
-        """Return the figures without a record."""
-        return [planned for planned in self.figures if planned.request_digest not in records]
-
-    def to_render(self, records: Records) -> list[PlannedFigure]:
-        """Return the selected figures that are missing or to be rendered again, without
-        duplicates.
-        """
-        only, again = self.options.only, self.options.rerender
-        chosen = {
-            planned.request_digest: planned
-            for planned in self.figures
-            if not only or planned.figure.id in only
-            if planned.request_digest not in records
-            or (again is not None and (not again or planned.figure.id in again))
-        }
-        return list(chosen.values())
-
-    def tree(self, records: Records, papers: Sequence[PaperSite] = ()) -> Tree:
-        """Return the whole site, including its papers; every figure needs a record."""
-        manifest = placed(self.figures, records)
-        return assemble(self.site, self.pages, manifest, self.store(), papers=papers)
-
-    def paper(self, records: Records) -> PaperSite:
-        """Return the whole site as a paper of a collection."""
-        manifest, find = placed(self.figures, records), self.store().object
-        return PaperSite(self.site, self.pages, manifest, self.tree(records), find)
-
     @property
     def warnings(self) -> tuple[str, ...]:
         """Probable mistakes in the pages and in the author's theme."""
@@ -152,7 +125,8 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     """Do the same as `prepare` for a loaded `site.toml`."""
     require_store(site.cache_dir)
     store = Store(site.cache_dir)
-    sources = with_known_digests(site, store)
+    broken: dict[str, SitegenError] = {}
+    sources = with_known_digests(site, store, broken, offline=options.offline)
     pages = bounded(read_pages, site, usable(sources, store).__contains__)
     # Resolve links now: the exchanged folder must be the real one.
     called = {name for page in pages for figure in page.figures for name in figure.models}
@@ -161,9 +135,9 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     output = Path(os.path.realpath(options.output or site.output))
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
-    figures = _plan(pages, sources)
+    figures = _plan(pages, sources, broken)
     # Verify weights of existing clips now, and those needed for rendering when they are loaded.
-    stored = {key[:64] for key in store.keys("")}
+    stored = {*store.keys("")}
     shown_models = {
         name
         for planned in figures
@@ -197,11 +171,18 @@ def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
             )
 
 
-def _plan(pages: tuple[Page, ...], sources: Mapping[str, ModelSource]) -> tuple[PlannedFigure, ...]:
+def _plan(
+    pages: tuple[Page, ...],
+    sources: Mapping[str, ModelSource],
+    broken: Mapping[str, SitegenError] = MappingProxyType({}),
+) -> tuple[PlannedFigure, ...]:
+    """Key every figure; `broken` are samplers that could not be run, each with its error."""
     figures, faults = [], []
     for uri, figure in [(page.uri, figure) for page in pages for figure in page.figures]:
         try:
             with naming(figure):
+                if fault := next((broken[each] for each in figure.models if each in broken), None):
+                    raise fault
                 figures.append(plan_figure(figure, uri, sources))
         except ConfigError as error:
             faults.append(error)
@@ -224,39 +205,46 @@ def _require_known(options: BuildOptions, known: list[str]) -> None:
         raise ConfigError("--rerender and --offline exclude each other; give one of them")
 
 
-def found(
-    figures: Iterable[PlannedFigure], store: Store, here: Mapping[str, str]
-) -> dict[str, Record]:
-    """Return the stored records of the figures, by request, each verified.
-
-    here: the environment, to choose among several clips that an older sitegen rendered
-    """
-    digests = dict.fromkeys(planned.request_digest for planned in figures)
-    stored = {each: store.get(each) or _older(store, each, here) for each in digests}
+def found(figures: Iterable[PlannedFigure], store: Store) -> dict[str, Record]:
+    """Return the stored records of the figures, by request, each verified."""
+    stored = {each: store.get(each) for each in {each.request_digest: None for each in figures}}
     return {each: record for each, record in stored.items() if record is not None}
-
-
-def _older(store: Store, request_digest: str, here: Mapping[str, str]) -> Record | None:
-    """Return a record of an older sitegen, with keys that include the environment; prefer
-    `here`.
-    """
-    own = f"{request_digest}-{digest_bytes(canonical_json(here).encode())[:16]}"
-    keys = sorted(store.keys(f"{request_digest}-"), key=lambda key: (key != own, key))
-    return next((record for key in keys if (record := store.get(key)) is not None), None)
 
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def with_known_digests(site: Site, store: Store) -> Mapping[str, ModelSource]:
-    """Return the site's models by name, with digests of unpinned weights from the store."""
-    sources = site_models(site)
+def with_known_digests(
+    site: Site, store: Store, broken: dict[str, SitegenError], *, offline: bool = False
+) -> Mapping[str, ModelSource]:
+    """Return the site's models by name, with digests of unpinned weights from the store.
+
+    The cards of samplers come from the store, too; one that is new or changed is run, unless
+    `offline`. Those that cannot be run are `broken`.
+    """
+    sources = {**site_models(site)}
+    for name, entry in site.models.items():
+        if entry.sampler is not None and not entry.missing_file:
+            try:
+                sources[name] = _sampler_source(site, name, store, offline=offline)
+            except SitegenError as error:
+                broken[name] = error
     return {
         name: replace(source, remembered=_noted(site, name, store))
         if not source.pinned and not source.weights.exists()
         else source
         for name, source in sources.items()
     }
+
+
+def _sampler_source(site: Site, name: str, store: Store, *, offline: bool) -> ModelSource:
+    """Return an author's sampler, by its note in the store or by running it."""
+    card, entry = None, site.models[name]
+    with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError, ConfigError):
+        card = ModelCard.from_toml(json.loads(store.weights_note(name) or "")["card"])
+    if offline and not (card and is_current(sampler_file(entry), card)):
+        raise ConfigError(f"the sampler {name} is new or changed; build without --offline first")
+    return sampler_source(name, entry, card)
 
 
 def usable(sources: Mapping[str, ModelSource], store: Store) -> set[str]:
@@ -273,8 +261,9 @@ def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
     """Return the notes to store on available weights without a pinned digest, by model."""
     store, notes = Store(site.cache_dir), {}
     for source in sources:
-        if not source.pinned and source.weights.is_file():
+        if (source.sampler or not source.pinned) and source.weights.is_file():
             value = {"path": _place(site, source.name), "weights": source.weights_sha256}
+            value |= {"card": source.card.to_toml()} if source.sampler else {}
             note = canonical_json(value) + "\n"
             if store.weights_note(source.name) != note:
                 notes[source.name] = note
@@ -282,7 +271,6 @@ def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
 
 
 def _noted(site: Site, name: str, store: Store) -> str | None:
-    """Return the digest from the note on a model, if the note is for the same path."""
     with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError):
         note = json.loads(store.weights_note(name) or "")
         if note["path"] == _place(site, name) and _DIGEST.fullmatch(note["weights"]):
@@ -298,7 +286,6 @@ def _place(site: Site, name: str) -> str:
 
 
 def _digests(source: ModelSource) -> list[str | None] | None:
-    """Return a model's part of a request; None if a digest is unknown."""
     with contextlib.suppress(SitegenError):
         return [source.card.digest, source.weights_sha256, source.prior_sha256]
     return None

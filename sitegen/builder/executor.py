@@ -27,10 +27,11 @@ from sitegen.core.errors import PlatformError, PlugInError, SitegenError, Target
 from sitegen.core.prefetch import BackgroundIterator
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
-from sitegen.figures.registry import plug_in_errors
+from sitegen.figures.registry import figure_kinds, plug_in_errors
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.manifest import MediaFile, Record
 from sitegen.models.registry import ModelSource
+from sitegen.sampling.provider import ModelProvider
 
 if TYPE_CHECKING:
     from sitegen.media.encoder import ClipSpec
@@ -47,6 +48,17 @@ class Renderer(Protocol):
 
     def pace(self, model: str) -> float:
         """Return the seconds that a model takes per image and level, measured now."""
+
+
+class FigureRenderer(ModelProvider):
+    """Renders figures; loads each model once."""
+
+    def render_job(self, figure: Figure) -> RenderJob:
+        """Prepare a figure; its frames are rendered when they are requested.
+
+        Raises RefusedError for weights or priors that are missing, damaged or incompatible.
+        """
+        return figure_kinds()[figure.kind].sample(self, figure)
 
 
 RendererFactory = Callable[[Mapping[str, ModelSource], ComputeTarget], Renderer]
@@ -86,7 +98,7 @@ class RenderExecutor:
     """Renders figures into the store.
 
     environment: settings and versions for the clips' records
-    timed: called with the seconds that each figure took
+    timed: called with the work, the cost and the seconds of each figure
     leave: called when the renderer is no longer needed, even if some figures are unfinished
     """
 
@@ -95,7 +107,7 @@ class RenderExecutor:
     report: Reporter
     environment: Mapping[str, str]
     encode: Callable[[Iterable[Frame], ClipSpec, Path], dict[str, MediaFile]] = encode_clip
-    timed: Callable[[PlannedFigure, float], None] = lambda planned, seconds: None
+    timed: Callable[[str, int, float], None] = lambda work, cost, seconds: None
     leave: Callable[[], None] = lambda: None
 
     def render(
@@ -118,7 +130,11 @@ class RenderExecutor:
             jobs, faults = self._prepared(figures)
             if not all(isinstance(fault, PlugInError) for fault in faults):
                 self._raise_all(faults)
-            left = Eta(figures, estimates() if len(figures) > 1 else {}, workers)
+            left = Eta(
+                [each.request_digest for each in figures],
+                estimates() if len(figures) > 1 else {},
+                workers,
+            )
             ready = [each for each in figures if each.request_digest in jobs]
             try:
                 records = self._render_all(ready, workers, jobs, left)
@@ -208,7 +224,6 @@ class RenderExecutor:
     def _prepared(
         self, figures: Sequence[PlannedFigure]
     ) -> tuple[dict[str, RenderJob], list[SitegenError]]:
-        """Return the jobs by request, with models loaded and nothing sampled, and the errors."""
         jobs: dict[str, RenderJob] = {}
         faults: list[SitegenError] = []
         for planned in figures:
@@ -221,7 +236,6 @@ class RenderExecutor:
         return jobs, faults
 
     def _raise_all(self, faults: Sequence[SitegenError]) -> None:
-        """Raise one error with the messages of all, if there are any; report tracebacks."""
         for error in faults:
             report_traceback(error, self.report)
         if faults:
@@ -237,13 +251,15 @@ class RenderExecutor:
     ) -> Record:
         """Render a figure and store its files; `begin` starts a stopwatch."""
         with naming(planned.figure), self.store.workspace() as folder:
-            watch = begin()
-            with self.report.rendering(left.title(planned), job.length) as advance:
+            watch, title = begin(), left.title(planned.request_digest, planned.figure.id)
+            with self.report.rendering(
+                title, len(job.levels) * len(job.clips) + job.steps
+            ) as advance:
                 files = self._write_files(job, folder, advance, stop)
             record = Record(
                 kind=planned.figure.kind,
                 models=planned.models,
-                levels=job.shown_levels,
+                levels=_shown_levels(job),
                 files=files,
                 results=job.results(),
                 **planned.provenance(job.parameters, self.environment),
@@ -251,9 +267,8 @@ class RenderExecutor:
             self.store.remember(planned.request_json)
             sources = {name: folder / file.path for name, file in files.items()}
             self.store.put(planned.request_digest, record, sources)
-            seconds = watch()
-            self.timed(planned, seconds)
-            left.done(planned, seconds)
+            self.timed(planned.work, planned.cost, watch())
+            left.done(planned.request_digest)
             return record
 
     def _write_files(
@@ -280,8 +295,13 @@ class RenderExecutor:
         return files | {name: draw(folder) for name, draw in job.stills.items()}
 
 
+def _shown_levels(job: RenderJob) -> tuple[int, ...]:
+    """Return the level of each frame of the clip, with those that hold its last one."""
+    clip = next(iter(job.clips.values()), None)
+    return clip.spec.levels(job.levels) if clip else job.levels
+
+
 def _watch() -> Callable[[], float]:
-    """Start a stopwatch that returns seconds."""
     started = time.monotonic()
     return lambda: time.monotonic() - started
 
@@ -339,7 +359,6 @@ def _guarded(kind: str, job: RenderJob) -> RenderJob:
 
 
 def _ends_the_build(error: BaseException) -> bool:
-    """Return whether an error affects all figures: a fault of the machine, or a bug."""
     return isinstance(error, PlatformError) or not isinstance(error, SitegenError)
 
 
@@ -355,7 +374,6 @@ def _ended(
 
 
 def _counted(steps: Iterable[T], advance: Advance, stop: threading.Event) -> Iterator[T]:
-    """Yield the steps and count each as done, until the build is stopped."""
     for step in steps:
         if stop.is_set():
             raise TargetError("stopped, because the build ended or was interrupted")

@@ -139,7 +139,6 @@ def _require_unchanged(
 
 
 def _require_own_archive(output: Path) -> None:
-    """Raise ConfigError if the archive's name belongs to another file."""
     if not os.path.lexists(output):
         return
     with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(output) as old:
@@ -189,7 +188,6 @@ def _require_outside(output: Path, ours: Sequence[Path]) -> None:
 
 
 def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_Chosen]:
-    """Return the requested figures, in the order of the papers and of their pages."""
     names = [_names(context) for context in contexts]
     known = [name for each in names for name in each]
     for name in options.figures:
@@ -202,7 +200,7 @@ def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_C
     for context, named in zip(contexts, names, strict=True):
         figures = {n: f for n, f in named.items() if not options.figures or n in options.figures}
         store = context.store()
-        records = found(list(figures.values()), store, context.environment)
+        records = found(figures.values(), store)
         missing += [n for n, figure in figures.items() if figure.request_digest not in records]
         if not missing:
             media, place = placed(figures.values(), records).figures, _place(context)
@@ -232,7 +230,6 @@ def _place(context: BuildContext) -> str:
 
 
 def _page(planned: PlannedFigure) -> str:
-    """Return the folder for figures of a page; `index/` for the front page."""
     return f"{planned.page.removesuffix(f'/{INDEX}').removesuffix('.html')}/"
 
 
@@ -265,7 +262,6 @@ def _has(media: Media, name: str) -> bool:
 
 
 def _export(chosen: _Chosen, options: ExportOptions, work: Path) -> dict[str, str]:
-    """Write the files of a figure into the folder `work`; return their descriptions by name."""
     from sitegen.media.encoder import enlarge_gif
     from sitegen.media.exports import draw_files, read_frame, write_frame
 
@@ -303,7 +299,6 @@ def _ending(name: str) -> str:
 
 
 def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tuple[Frame, str]:
-    """Return moments of the clip side by side, and their levels in words."""
     from sitegen.media.encoder import frames_at
     from sitegen.media.exports import labelled_strip, read_frame
 
@@ -326,10 +321,9 @@ def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tup
 
 
 def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
-    """Return the README's section on a figure's files, without empty lines."""
     media, record = figure.media, figure.media.record
     lines = [f"{figure.name}: {record.kind}, on the page {figure.place}{media.page}"]
-    about = {"Seen:   ": media.alt, "Caption:": media.caption, "Chosen: ": media.choice}
+    about = {"Seen:   ": media.alt, "Caption:": media.caption, "Samples:": media.choice}
     lines += [f"  {name} {' '.join(words.split())}" for name, words in about.items() if words]
     lines += [f"  Model:   {each.name}, SHA-256 {each.sha256}" for each in record.models]
     lines += [f"  Seed:    {record.seed}"]

@@ -55,7 +55,8 @@ class CopiedFile:
 
         If the name is later given to another file, the descriptor still refers to the verified one.
         """
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        names = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
+        flags = sum(getattr(os, name, 0) for name in names)  # O_RDONLY is 0
         try:
             handle = os.open(self.source, flags)
         except OSError:
@@ -107,7 +108,6 @@ def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, .
 
 
 def _listed(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return the entries below a folder, sorted by path; an empty list if there is no folder."""
     found = below(folder) if folder.is_dir() else ()
     return sorted(found, key=lambda each: each[0].split("/"))
 
@@ -220,7 +220,6 @@ def _size(content: bytes | CopiedFile) -> int:
 
 
 def _require_parent(target: Path, made: set[Path]) -> None:
-    """Create the folders above a file that are not in `made`."""
     missing = list[Path]()
     while (parent := (missing[-1] if missing else target).parent) not in made:
         missing.append(parent)
@@ -250,7 +249,6 @@ def _write(target: Path, data: bytes) -> None:
 
 
 def _is_manifest(path: Path) -> bool:
-    """Return whether the file is a manifest of any version of sitegen."""
     if not path.is_file():  # opening a pipe would block
         return False
     try:

@@ -9,7 +9,7 @@ is not part of the key, so an upgrade or another machine renders nothing again.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, PlatformError
@@ -49,15 +49,28 @@ class PlannedFigure:
     cards: tuple[ModelCard, ...] = ()
     recording: RecordingConfig | None = None
 
+    @property
+    def cost(self) -> int:
+        """Number of images that networks evaluate."""
+        return sum(self.evaluations) if self.models else 0
+
+    @property
+    def work(self) -> str:
+        """The kind and the models, which decide the time of an evaluation."""
+        return f"{self.figure.kind} {'+'.join(model.sha256[:16] for model in self.models)}"
+
     def provenance(
         self, parameters: Mapping[str, Any], environment: Mapping[str, str]
     ) -> dict[str, Any]:
         """Return seed, parameters and environment for the record; a recording has its own."""
+        drawn = {key: environment[key] for key in ("numpy", "encoder") if key in environment}
         if self.recording is None:
             seed = int(parameters.get("seed", 0))
-            return {"seed": seed, "parameters": parameters, "environment": environment}
+            networks = ["network" in card.abilities for card in self.cards]
+            bare = not self.models or (networks and not any(networks))
+            used = drawn if bare else environment
+            return {"seed": seed, "parameters": parameters, "environment": used}
         own = {key: value for key, value in parameters.items() if key != "seed"}
-        drawn = {key: environment[key] for key in ("numpy", "encoder") if key in environment}
         made = {"recorded_with": self.recording.made_with} if self.recording.made_with else {}
         return {"seed": self.recording.seed, "parameters": own, "environment": drawn | made}
 
@@ -82,27 +95,32 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
             **({"constants": constants} if constants else {}),
         }
     )
-    first, cards = models[0].card, [model.card for model in models]
+    cards = [model.card for model in models]
+    first: Any = cards[0] if cards else None  # which figures without a model do not use
     networks = ["network" in card.abilities for card in cards]
     evaluations = figure.spec.evaluations(cards)
     return PlannedFigure(
         figure,
         page,
         tuple(map(_reference, models)),
-        first.levels,
+        first.levels if first else 0,
         digest_bytes(request_json.encode()),
         request_json,
-        first.axis,
+        first.axis if first else None,
         figure.alt or figure.spec.describe(first),
         tuple(seen if has else 0 for seen, has in zip(evaluations, networks, strict=True)),
         tuple(cards),
-        None if any(networks) else first.recording,
+        None if any(networks) or not first else first.recording,
     )
 
 
 def _reference(model: ModelSource) -> ModelRef:
-    recorded = model.card.recording is not None
-    return ModelRef(model.name, model.weights_sha256, "recording" if recorded else "checkpoint")
+    what: Literal["checkpoint", "recording", "sampler"] = "checkpoint"
+    if model.card.recording is not None:
+        what = "recording"
+    elif model.sampler is not None:
+        what = "sampler"
+    return ModelRef(model.name, model.weights_sha256, what)
 
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
@@ -115,7 +133,11 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     for model, needs in zip(models, spec.needs_of_models, strict=True):
         if fault := lacking(model.name, model.card, needs):
             fit = sorted(n for n, each in sources.items() if not lacking(n, each.card, needs))
-            faults.append(f"{fault}: {', '.join(fit) or 'the site has no model that has it'}")
+            remedy = spec.remedy(model.card) if model is models[0] else ""
+            others = ", ".join(fit) or "the site has no model that has it"
+            faults.append(f"{fault}: {remedy or others}")
+    if not models:
+        return
     noise = getattr(spec, "sampling_noise_std", None)
     if noise is not None and (fault := lacking(models[0].name, models[0].card, ("noise_std",))):
         faults.append(f"sampling_noise_std = {noise:g}: {fault}; leave it out")

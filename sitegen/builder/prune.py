@@ -16,11 +16,11 @@ from pathlib import Path
 from sitegen.builder.assembly import drawn_keys, placed
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildContext, BuildOptions
+from sitegen.builder.install import KEPT, foreign
 from sitegen.builder.output import alone, require_ours
-from sitegen.builder.placing import KEPT, foreign
+from sitegen.builder.state import SiteBuild, prepare_all
 from sitegen.builder.store_folder import empty, require_removable, require_store
 from sitegen.builder.store_folder import others as left
-from sitegen.builder.works import Work, prepare_all
 from sitegen.config.loader import load_papers, load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget
@@ -74,8 +74,8 @@ def _inside(folder: Path) -> set[Path]:
     return {*folder.iterdir()} if folder.is_dir() else set()
 
 
-def clean_unused(config: Path) -> str:
-    """Remove the unused part of the store, and report its size.
+def clean_unused(config: Path, days: float | None = None) -> str:
+    """Remove the part of the store that no page needs or has needed for `days`; report its size.
 
     Raises ConfigError, with nothing removed, if pages cannot be read, LockedError during a build,
     PlatformError for files that cannot be removed.
@@ -85,40 +85,24 @@ def clean_unused(config: Path) -> str:
     with ExitStack() as locks:
         for each in (site, *load_papers(site)):
             locks.enter_context(alone(each))
-        works = prepare_all(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
-        for work in works:
+        for work in prepare_all(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True)):
             store = Store(work.context.site.cache_dir)
+            since = time.time() - (days or 0) * DAY
             keys = _needed(work, store)
+            keys |= {key for key, used in store.last_use().items() if days and used > since}
             before += len(work.context.figures) - len(work.missing)
             records, weight = store.prune(keys, work.context.site.models)
             count, size = count + records, size + weight
+    gone = f"removed {count} record{'s' * (count != 1)}"
+    if days is not None:
+        told = f"{gone} unused for {days:g} days, {size / 1e6:.1f} MB"
+        return told if count else f"nothing in {site.cache_dir} was unused for {days:g} days"
     if size == 0:
         return f"nothing in {site.cache_dir} is unused: pages show all of its {before} figures"
-    gone = f"{count} record{'s' * (count != 1)}"
-    return f"removed {gone} that no page needs, {size / 1e6:.1f} MB; {before} figures stay"
+    return f"{gone} that no page needs, {size / 1e6:.1f} MB; {before} figures stay"
 
 
-def clean_old(config: Path, days: float) -> str:
-    """Remove records that no page has needed for `days` days, and report their size.
-
-    Raises as `clean_unused` does.
-    """
-    site = load_site(config)
-    size, old = 0, list[str]()
-    with ExitStack() as locks:
-        for each in (site, *load_papers(site)):
-            locks.enter_context(alone(each))
-        for work in prepare_all(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True)):
-            store = Store(work.context.site.cache_dir)
-            gone_now = unused_since(store, _needed(work, store), days)
-            size, old = size + store.drop(gone_now), [*old, *gone_now]
-    if not old:
-        return f"nothing in {site.cache_dir} was unused for {days:g} days"
-    gone = f"{len(old)} record{'s' * (len(old) != 1)}"
-    return f"removed {gone} unused for {days:g} days, {size / 1e6:.1f} MB"
-
-
-def tidy(work: Work, *, changed: bool) -> str | None:
+def tidy(work: SiteBuild, *, changed: bool) -> str | None:
     """Note the use of a build's records, and keep the store below its limit; return a line to
     report.
 
@@ -133,7 +117,8 @@ def tidy(work: Work, *, changed: bool) -> str | None:
         return None
     try:
         gone = beyond(store, needed, limit)
-        freed, size = store.drop(gone), store.size()
+        _, freed = store.prune({*store.keys("")} - {*gone}, site.models) if gone else (0, 0)
+        size = store.size()
     except ConfigError as error:  # a link is in the way
         return f"cache_limit: {error}"
     if size > limit * MEGABYTE:
@@ -147,12 +132,6 @@ def tidy(work: Work, *, changed: bool) -> str | None:
 def note_use(context: BuildContext) -> None:
     """Note the use of an unchanged site's records, at most once a day."""
     context.store().touch(_keys(context), always=False)
-
-
-def unused_since(store: Store, needed: Collection[str], days: float) -> list[str]:
-    """Return the records that no page needs or has needed for `days` days."""
-    last, now = store.last_use(), time.time()
-    return [key for key in last if key not in needed and now - last[key] >= days * DAY]
 
 
 def beyond(store: Store, needed: Collection[str], limit: int) -> list[str]:
@@ -179,17 +158,15 @@ def _keys(context: BuildContext) -> set[str]:
     return {planned.request_digest for planned in context.figures}
 
 
-def _needed(work: Work, store: Store) -> set[str]:
-    """Return the keys of all figures on pages, of older clips for missing ones, and of drawings.
+def _needed(work: SiteBuild, store: Store) -> set[str]:
+    """Return the keys of all figures on pages, and of drawings.
 
     If a figure is missing, its drawings are unknown, and all drawings stay.
     """
     context, records = work.context, work.records
     keys = _keys(context)
-    for digest in [key for key in keys if not store.digests_of(key)]:
-        keys |= set(store.keys(f"{digest}-"))
     there = tuple(each for each in context.figures if each.request_digest in records)
     if any(each.missing for each in (work, *work.papers)):
         return keys | set(store.keys("drawn-"))
-    below = [each.context.paper(each.records) for each in work.papers]
+    below = [each.paper() for each in work.papers]
     return keys | drawn_keys(context.site, context.pages, placed(there, records), below)

@@ -177,7 +177,6 @@ def _is_marked(root: Path) -> bool:
 
 
 def _is_rule(path: Path) -> bool:
-    """Return whether a file has rules for git that sitegen wrote."""
     return path.name in FOR_GIT and _content(path) == FOR_GIT[path.name]
 
 
@@ -229,14 +228,12 @@ def _is_first(name: str, data: bytes | None) -> bool:
 
 
 def _content(path: Path) -> bytes | None:
-    """Return the bytes of a regular file; None for anything else."""
     if path.is_symlink() or not path.is_file():
         return None
     return read_file(path)
 
 
 def _table(data: bytes | None) -> Mapping[str, Any]:
-    """Return the table of a JSON file; an empty one for anything else."""
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(data or b"")
         if isinstance(value, dict):

@@ -8,13 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sitegen.core.progress import Advance, duration
+from sitegen.core.progress import Advance, left
 from sitegen.core.source import plain
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 PLAIN_EVERY_S, LINE_EVERY_S = 5.0, 10.0
-"""Seconds between the lines in a log of rendering, and of training."""
+"""Seconds between the lines in a log of steps, and of training."""
 
 NOTICE_AFTER_S = 1.8
 """Seconds without output after which a command prints what it is doing."""
@@ -122,7 +121,7 @@ class Console:
             with self._bar(title, steps) as (display, task):
                 yield lambda: display.advance(task)
         else:
-            yield plain_steps(title, steps, _say)
+            yield PlainSteps(title, steps, _say).advance
 
     @contextlib.contextmanager
     def computing(self, title: str) -> Iterator[Advance]:
@@ -133,9 +132,9 @@ class Console:
             with self._bar(title, None) as (display, task):
                 yield lambda: display.advance(task)
         else:
-            counted = PlainCount(title, _say)
-            yield counted.advance
-            counted.end()
+            log = PlainSteps(title, None, _say)
+            yield log.advance
+            log.end()
 
     @contextlib.contextmanager
     def training(self, title: str, first: int, steps: int) -> Iterator[Callable[[Progress], None]]:
@@ -146,7 +145,7 @@ class Console:
             with self._bar(title, steps, completed=first, told="") as (display, task):
 
                 def show(progress: Progress) -> None:
-                    told = f"{_measures(progress)}, {duration(progress.seconds_left)} left"
+                    told = f"{_measures(progress)}, {left(progress.seconds_left)}"
                     display.update(task, completed=progress.step, told=told)
 
                 yield show
@@ -209,53 +208,40 @@ def _say(line: str) -> None:
     click.echo(plain(line), err=True)
 
 
-def plain_steps(
-    title: str,
-    steps: int,
-    say: Callable[[str], None],
-    clock: Callable[[], float] = time.monotonic,
-) -> Advance:
-    """Return a function that logs steps: at the start, every few seconds, and at the end."""
-    started = said = clock()
-    done = 0
-    say(f"{title}: {steps} steps")
+class PlainSteps:
+    """Log of steps: a line at the start, every few seconds, and at the end.
 
-    def advance() -> None:
-        nonlocal said, done
-        done += 1
-        now = clock()
-        if done == steps:
-            say(f"{title}: done in {now - started:.0f} s")
-        elif now - said >= PLAIN_EVERY_S:
-            said = now
-            left = (now - started) / done * (steps - done)
-            say(f"{title}: step {done} of {steps}, about {left:.0f} s left")
+    steps: their number, if it is known; the first line then gives it
+    """
 
-    return advance
-
-
-@dataclass
-class PlainCount:
-    """Log of an unknown number of steps: every few seconds, and at the end."""
-
-    title: str
-    say: Callable[[str], None]
-    clock: Callable[[], float] = time.monotonic
-    done: int = 0
-
-    def __post_init__(self) -> None:
-        self._started = self._said = self.clock()
+    def __init__(
+        self,
+        title: str,
+        steps: int | None,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._title, self._steps, self._say, self._clock = title, steps, say, clock
+        self._started = self._said = clock()
+        self._done = 0
+        if steps is not None:
+            say(f"{title}: {steps} steps")
 
     def advance(self) -> None:
         """Count a step."""
-        self.done += 1
-        if self.clock() - self._said >= LINE_EVERY_S:
-            self._said = self.clock()
-            self.say(f"{self.title}: {self.done} steps so far")
+        self._done += 1
+        now, steps = self._clock(), self._steps
+        if self._done == steps:
+            self._say(f"{self._title}: done in {now - self._started:.0f} s")
+        elif now - self._said >= PLAIN_EVERY_S:
+            self._said = now
+            left = (now - self._started) / self._done * (steps - self._done) if steps else 0.0
+            of = f" of {steps}, about {left:.0f} s left" if steps else ""
+            self._say(f"{self._title}: step {self._done}{of}")
 
     def end(self) -> None:
-        """Print the total."""
-        self.say(f"{self.title}: {self.done} steps in {self.clock() - self._started:.0f} s")
+        """Print the number of steps, which was not known before."""
+        self._say(f"{self._title}: {self._done} steps in {self._clock() - self._started:.0f} s")
 
 
 def plain_training(
@@ -269,8 +255,8 @@ def plain_training(
         now, step, steps = clock(), progress.step, progress.steps
         if step == steps or now - said >= LINE_EVERY_S:
             said = now
-            left = f", about {duration(progress.seconds_left)} left" if step < steps else ""
-            say(f"{title}: step {step:,} of {steps:,}, {_measures(progress)}{left}")
+            rest = f", about {left(progress.seconds_left)}" if step < steps else ""
+            say(f"{title}: step {step:,} of {steps:,}, {_measures(progress)}{rest}")
 
     return show
 

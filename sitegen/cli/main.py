@@ -2,7 +2,7 @@
 
 import click
 
-from sitegen.cli.commands.models import add, inspect, sample, train
+from sitegen.cli.commands.models import add, convert, inspect, sample, train
 from sitegen.cli.commands.reference import completion, schema
 from sitegen.cli.commands.site import build, check, clean, export, new, publish, serve
 
@@ -26,7 +26,7 @@ def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bo
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
         *(new, add, serve, build, check, publish, export, clean),
-        *(inspect, sample, train, schema, completion),
+        *(inspect, convert, sample, train, schema, completion),
     ],
 )
 @click.option(
@@ -51,5 +51,5 @@ def cli() -> None:
       sitegen export --output media.zip      write the clips as files for slides and papers
       sitegen sample mnist --count 36 --output digits.npz
       sitegen inspect checkpoint_130000.pth
-      sitegen train mnist --data .data/mnist
+      sitegen train birds --data pictures/ --minutes 10
     """

@@ -25,7 +25,7 @@ Row = tuple[str, Any, str]
 """An option: its name, click's type of its value, and its help text."""
 
 PATH = click.Path(path_type=Path)
-KIND = click.Choice(["ihdm", "ddpm"])
+KIND = click.Choice(["ihdm", "ddpm", "flow"])
 PRECISION = click.Choice(["auto", "float32", "bfloat16"])
 
 
@@ -99,7 +99,7 @@ figure_names = offers(_figures)
 _OFFERS = {
     "init": model_names,
     "preset": offers(_presets),
-    "device": offers(lambda: ("auto", "cpu", "cuda")),
+    "device": offers(lambda: ("auto", "cpu", "cuda", "mps")),
 }
 
 
@@ -119,7 +119,7 @@ def row_options(rows: Sequence[Row], defaults: Mapping[str, Any], *needed: str) 
 
 _FASTER = "The network's arithmetic; auto is the faster one on this processor."
 _COMPUTE: tuple[Row, ...] = (
-    ("device", str, "The device that the network runs on: auto, cpu, cuda or cuda:N."),
+    ("device", str, "The device that the network runs on: auto, cpu, cuda, cuda:N or mps."),
     ("precision", PRECISION, _FASTER),
 )
 compute_options = row_options(_COMPUTE, {"device": "auto", "precision": "auto"})
@@ -193,6 +193,6 @@ def default_scheduler(jobs: int) -> str | None:
 
 def figure_renderer(sources: Any, compute_target: ComputeTarget) -> Any:
     """Return a renderer; imports torch, so it is called only if something is to be rendered."""
-    from sitegen.builder.renderer import FigureRenderer
+    from sitegen.builder.executor import FigureRenderer
 
     return FigureRenderer(sources, compute_target)

@@ -8,7 +8,8 @@ import os
 import signal
 from typing import Any
 
-from sitegen.cluster.client import require_dask
+from sitegen.cluster.client import Cluster, connect, require_dask
+from sitegen.core.progress import Reporter
 
 CLOSE_S = 5.0
 """Seconds to wait until the scheduler has removed its workers."""
@@ -36,13 +37,33 @@ def start(count: int, device: str, threads: int | None = None) -> Any:
     return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": options})
 
 
+def open_cluster(address: str, report: Reporter, asked: tuple[str, str], jobs: int = 1) -> Cluster:
+    """Return the cluster at an address; "local" starts one of `jobs` workers here.
+
+    asked: device and precision from the command line
+    Raises PlatformError if nothing answers there or dask is missing, RefusedError if no worker is
+    compatible.
+    """
+    with contextlib.ExitStack() as undo:
+        own = start(jobs, asked[0]) if address == "local" else None
+        if own:
+            undo.callback(end, own)
+        client = connect(own.scheduler_address if own else address)
+        undo.callback(client.close, timeout=2)
+        cluster = Cluster(client, address, report, *asked)
+        undo.pop_all()
+    if own:
+        cluster.ending.callback(end, own)
+    return cluster
+
+
 def end(cluster: Any) -> None:
     """Stop the processes at once; their current work is discarded."""
     for nanny in cluster.workers.values():
         nanny.auto_restart = False
         if nanny.pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(nanny.pid, signal.SIGKILL)
+                os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     with contextlib.suppress(OSError):  # timed out
         cluster.close(timeout=CLOSE_S)
 

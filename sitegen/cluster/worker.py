@@ -1,4 +1,4 @@
-"""Functions that run on a worker: report versions, keep a checkpoint, and compute steps.
+"""Functions that run on a worker: report versions, keep a checkpoint, and compute a shard.
 
 They import dask and torch when they are called.
 """
@@ -9,30 +9,27 @@ import hashlib
 import platform
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
-from sitegen.core.errors import RefusedError, SitegenError
+from sitegen.core.errors import RefusedError
 from sitegen.core.files import platform_errors
 from sitegen.core.installed import DISTRIBUTION
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from sitegen.sampling.run import SampleBatch, Selection
 
-    from sitegen.generative.process.ddpm import DiffusionModel
-    from sitegen.generative.process.model import Model
-    from sitegen.sampling.batches import SampleBatch, Selection
-
-Numbers = NDArray[np.float32]
+Levels = list[tuple[int, tuple[NDArray[np.float32], ...]]]
+"""The levels of a shard, each with its selected output, (N, C, H, W)."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _VERSIONS = ("torch", "numpy", "onnxruntime")
@@ -40,18 +37,8 @@ _VERSIONS = ("torch", "numpy", "onnxruntime")
 _LOADING = threading.Lock()
 
 
-class Unfit(RefusedError):
-    """A fault of one worker, with its address; other workers may be fine."""
-
-    def __init__(self, worker: str, fault: str) -> None:
-        super().__init__(worker, fault)
-        self.worker, self.fault = worker, fault
-
-    def __str__(self) -> str:
-        return f"worker {self.worker} {self.fault}"
-
-
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """Return the versions that must be equal on all machines that compute a figure's shards."""
     major, minor, _ = platform.python_version_tuple()
     found = {"sitegen": f"{_version(DISTRIBUTION)} (source {source_digest()[:8]})"}
@@ -81,11 +68,21 @@ def identity(device: str, precision: str) -> dict[str, str]:
     return {**versions(), "device": found, "precision": resolve_precision(precision, found)}
 
 
+def other_versions(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Describe the versions that differ from the `wanted` ones; empty if none does."""
+    other = [
+        f"{name} {found.get(name, 'none')} instead of {version}"
+        for name, version in wanted.items()
+        if found.get(name) != version
+    ]
+    return f"has {'; '.join(other)}: install the same versions there" if other else ""
+
+
 @dataclass(eq=False)
 class Checkpoint:
-    """A model that is sent to a worker; `data` is the content of its weights file.
+    """A model that is sent to workers; `data` is the content of its weights file.
 
-    The model is loaded once and kept as long as the object, which is part of the worker's data.
+    The model is loaded once and kept as long as the object, which is part of a worker's data.
     """
 
     name: str
@@ -96,34 +93,28 @@ class Checkpoint:
     _loaded: dict[ComputeTarget, Any] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle only the bytes."""
         return {**self.__dict__, "_loaded": {}}
 
     def __sizeof__(self) -> int:
         """Return the size for dask's accounting: the bytes, and as many for the loaded model."""
         return 2 * self.data.nbytes
 
-    def require(self, sha256: str) -> None:
-        """Raise RefusedError unless these weights have that digest."""
-        if sha256 != self.sha256:
-            raise RefusedError(
-                f"has another checkpoint under the name {self.name}: its SHA-256 begins with "
-                f"{self.sha256[:8]}, and {sha256[:8]} is needed"
-            )
+    def model(self, compute_target: ComputeTarget) -> Any:
+        """Return the model, loading it on first use.
 
-    def model(self, compute_target: ComputeTarget) -> Model | DiffusionModel:
-        """Return the model, loading it on first use. Raises as `load_network` does."""
+        Raises RefusedError for bytes of another checkpoint, and as `load_network` does.
+        """
         with _LOADING:
             if compute_target not in self._loaded:
                 self._loaded[compute_target] = self._load(compute_target)
-            return cast("Model | DiffusionModel", self._loaded[compute_target])
+            return self._loaded[compute_target]
 
-    def _load(self, compute_target: ComputeTarget) -> Model | DiffusionModel:
-        found = hashlib.sha256(self.data.data).hexdigest()
-        replace(self, sha256=found).require(self.sha256)
+    def _load(self, compute_target: ComputeTarget) -> Any:
         from sitegen.models.registry import ModelSource
         from sitegen.sampling.models import keep_freed_memory, load_network
 
+        if hashlib.sha256(self.data.data).hexdigest() != self.sha256:
+            raise RefusedError(f"the checkpoint of {self.name} changed on its way; build again")
         keep_freed_memory()
         with tempfile.TemporaryDirectory(prefix="sitegen-") as folder:
             path = Path(folder) / self.file
@@ -132,121 +123,26 @@ class Checkpoint:
             return load_network(ModelSource(self.name, self.card, path, None), compute_target)
 
 
-@dataclass(frozen=True, eq=False)
-class ShardBlock:
-    """Some steps of a shard: the state at their end, and the requested data of their levels.
-
-    seconds: computing time on the worker with that address
-    """
-
-    state: Numbers
-    seen: tuple[tuple[int, tuple[Numbers, ...]], ...]
-    seconds: float
-    worker: str
-
-
-def receive(checkpoint: Checkpoint, sha256: str, compute_target: ComputeTarget) -> Checkpoint:
-    """Load and keep a checkpoint. Raises RefusedError if it is not the one that was sent."""
-    _use_all_threads()
-    checkpoint.require(sha256)
-    checkpoint.model(compute_target)
-    return checkpoint
-
-
-def take_steps(
-    held: str,
-    checkpoint: Mapping[str, str],
+def compute_shard(
+    checkpoint: Checkpoint,
+    wanted: Mapping[str, str],
     compute_target: ComputeTarget,
     shard: SampleBatch,
-    before: ShardBlock | None,
-    steps: tuple[int, int],
     selection: Selection,
-) -> ShardBlock:
-    """Compute the steps of a block, from `shard.initial` or from the end of another block.
+) -> Levels:
+    """Compute all levels of a shard, whose process has no model yet.
 
-    held: key of the checkpoint on the workers, without the worker's address
-    checkpoint: its name and digest; raises Unfit if the worker has none or a different one
+    Raises RefusedError unless this worker has the `wanted` versions, and as sampling does.
     """
     from distributed import get_worker
 
-    worker = get_worker()
-    try:
-        return _taken(worker, held, checkpoint, compute_target, shard, before, steps, selection)
-    except SitegenError:
-        raise
-    except Exception as error:
-        fault = words_of(error)[:500]
-    raise Unfit(worker.address, f"failed: {fault}")  # no context: it may be deep
-
-
-def _taken(
-    worker: Any,
-    held: str,
-    checkpoint: Mapping[str, str],
-    compute_target: ComputeTarget,
-    shard: SampleBatch,
-    before: ShardBlock | None,
-    steps: tuple[int, int],
-    selection: Selection,
-) -> ShardBlock:
+    if fault := other_versions(versions(), wanted):
+        raise RefusedError(f"worker {get_worker().address} {fault}")
     import torch
 
-    started = time.perf_counter()
-    found = held_by(worker.address, worker.data, held, checkpoint)
-    model = found.model(compute_target)
-    if before is not None:
-        shard = replace(shard, initial=torch.from_numpy(np.array(before.state)))
-    state, seen = _run(model, shard.on(model.device), steps, selection)
-    return ShardBlock(_numbers(state), seen, time.perf_counter() - started, worker.address)
-
-
-def held_by(
-    worker: str, data: Mapping[str, Any], held: str, wanted: Mapping[str, str]
-) -> Checkpoint:
-    """Return the checkpoint from a worker's data. Raises Unfit if it is missing or different."""
-    found = data.get(f"{held}{worker}")
-    if not isinstance(found, Checkpoint):
-        raise Unfit(worker, f"lost the checkpoint of {wanted['name']} that it received")
-    try:
-        found.require(wanted["sha256"])
-    except RefusedError as error:
-        raise Unfit(worker, str(error)) from None
-    return found
-
-
-def _run(
-    model: Any, shard: SampleBatch, steps: tuple[int, int], selection: Selection
-) -> tuple[Tensor, tuple[tuple[int, tuple[Numbers, ...]], ...]]:
-    from sitegen.sampling.executors import in_chunks
-
-    shard = replace(shard, process=replace(shard.process, model=in_chunks(model)))
-    state, seen = shard.initial, []
-    for step in shard.run(*steps):
-        state = step.state
-        seen.append((step.level, tuple(map(_numbers, shard.select(step, selection)))))
-    return state, tuple(seen)
-
-
-def _numbers(tensor: Tensor) -> Numbers:
-    numbers: Numbers = tensor.cpu().numpy()
-    return numbers
-
-
-def _use_all_threads() -> None:
-    """Let torch use all of the worker's threads; dask limits it to one.
-
-    Call this before importing modules that read the number of threads. Images do not depend on it.
-    """
-    import torch
-    from distributed import get_worker
-
+    # dask limits torch to one thread. Images do not depend on it, but chunks.py reads it once.
     torch.set_num_threads(max(torch.get_num_threads(), get_worker().state.nthreads))
+    from sitegen.sampling.run import run_here
 
-
-def words_of(error: BaseException) -> str:
-    """Return a message for a worker's exception."""
-    if isinstance(error, SitegenError):
-        return str(error)
-    if isinstance(error, ModuleNotFoundError):
-        return f"has no {error.name or 'sitegen'}; install this version of sitegen there"
-    return f"{type(error).__name__}: {error}"
+    levels = run_here([shard.with_model(checkpoint.model(compute_target))], selection)
+    return [(level, tuple(each.cpu().numpy() for each in kept)) for level, kept in levels]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sitegen.config.schema import GONE, SITES, Site, paper_names
+from sitegen.config.schema import SITES, Site, paper_names
 from sitegen.core.diagnostics import Diagnostic, config_error, toml_diagnostics
 from sitegen.core.errors import ConfigError
 from sitegen.core.source import (
@@ -17,9 +17,7 @@ from sitegen.core.source import (
     shown,
     toml_lines,
 )
-from sitegen.core.urls import slug_fault
-
-_TAKEN = frozenset({"assets", "index", "media"})  # names at the root of the built folder
+from sitegen.core.urls import RESERVED, slug_fault
 
 
 def load_site(path: Path) -> Site:
@@ -49,7 +47,7 @@ def load_papers(collection: Site) -> tuple[Site, ...]:
     for name in dict.fromkeys((*collection.papers, *paper_names(collection.root))):
         config = collection.root / SITES / name / "site.toml"
         fault = slug_fault(name)
-        if name in pages or name in _TAKEN:
+        if name in pages or name in RESERVED:
             fault = "has the name of a page" if name in pages else "is a name sitegen uses itself"
         if fault:
             faults.append(Diagnostic(shown(config.parent), None, f"{fault}; rename the folder"))
@@ -77,7 +75,7 @@ def parse_site(text: str, path: Path) -> Site:
     try:
         site = Site.model_validate(data, context={"root": path.absolute().parent})
     except ValidationError as error:
-        raise config_error(toml_diagnostics(error, Site, text, shown(path), GONE)) from error
+        raise config_error(toml_diagnostics(error, Site, text, shown(path))) from error
     site._file, site._lines = shown(path), toml_lines(text)
     return site
 

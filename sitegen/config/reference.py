@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sitegen.config.schema import Site
-from sitegen.core.diagnostics import either
+from sitegen.core.diagnostics import listed
 from sitegen.core.installed import resource
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -117,7 +117,7 @@ def _rows(table: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
 def _holds(node: Mapping[str, Any]) -> str:
     inner = _whole(node)
     if "const" in inner or "enum" in inner:
-        return either([f"`{json.dumps(each)}`" for each in inner.get("enum", [inner.get("const")])])
+        return listed([f"`{json.dumps(each)}`" for each in inner.get("enum", [inner.get("const")])])
     if "x-what" in inner:
         return str(inner["x-what"])
     if inner.get("format") == "path":

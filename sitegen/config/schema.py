@@ -4,6 +4,7 @@ Each key is a field of a table. Its description is one sentence, which authors s
 the folder of `site.toml`, links at the root of the site.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,9 @@ from sitegen.core.validation import (
 from sitegen.generative.card.card import presets
 from sitegen.generative.checkpoints.foreign import has_foreign_config
 
+PROCESSES = "sitegen.processes"
+"""Entry points by which packages bring samplers; a path names one as sitegen.processes:NAME."""
+_SAMPLER = re.compile(rf"(.+\.py|{re.escape(PROCESSES)}):([A-Za-z_]\w*)")
 SITES = "sites"
 """Folder next to `site.toml` with the papers of a collection."""
 
@@ -211,7 +215,13 @@ class ModelEntry(TomlTable):
     preset: PresetName | None = Field(
         None, description="The published configuration that a checkpoint file has."
     )
-    path: Existing = Field(description="A folder with a model.toml, or a checkpoint file.")
+    path: Existing = Field(
+        description="A folder with a model.toml, a checkpoint file, or a sampler: FILE.py:CLASS."
+    )
+    python: Text | None = Field(
+        None, description="The interpreter of a sampler, as in ../.venv/bin/python."
+    )
+    _root: Path = PrivateAttr(default_factory=Path.cwd)
     _name: str = PrivateAttr("")
     _missing_file: tuple[str, str] | None = PrivateAttr(None)
 
@@ -233,8 +243,24 @@ class ModelEntry(TomlTable):
         """
         return self.card or self.path / "model.toml"
 
+    @property
+    def sampler(self) -> tuple[str, str] | None:
+        """Path or entry point group, and class, of an author's sampler; None for other models."""
+        found = _SAMPLER.fullmatch(os.path.relpath(self.path, self._root))
+        return (found[1], found[2]) if found else None
+
+    @property
+    def root(self) -> Path:
+        """Folder of `site.toml`."""
+        return self._root
+
     @model_validator(mode="after")
     def _has_card(self, info: ValidationInfo) -> Self:
+        self._root = site_root(info)
+        if self.sampler is not None:
+            return self._checked_sampler(*self.sampler)
+        if self.python:
+            raise ValueError('python is for a sampler alone; path = "FILE.py:CLASS"')
         if self.card and self.preset:
             raise ValueError("give a card or a preset, not both")
         named = None if self.preset else self.card or self.path
@@ -247,6 +273,16 @@ class ModelEntry(TomlTable):
         if not (self.preset or self.card_path.is_file() or has_foreign_config(self.path)):
             lack = "the folder has no model.toml" if self.path.is_dir() else "no model card"
             raise ValueError(f'{lack}; name one: card = "FILE.toml"')
+        return self
+
+    def _checked_sampler(self, path: str, name: str) -> Self:
+        """Return self, with a missing file noted."""
+        if self.card or self.preset:
+            raise ValueError("a sampler has neither card nor preset; remove it")
+        if path != PROCESSES and not (self._root / path).is_file():
+            self._missing_file = "path", f"is not there; looked for {shown(self._root / path)}"
+        if self.python and os.sep in self.python:
+            self.__dict__["python"] = os.path.join(self._root, self.python)
         return self
 
 
@@ -313,10 +349,6 @@ class Building(TomlTable):
     )
 
 
-GONE: Mapping[KeyPath, str] = {("theme",): "there is one look; remove this key"}
-"""Keys that earlier versions had, with what to do about each."""
-
-
 class Site(TomlTable):
     """All of `site.toml`."""
 
@@ -348,7 +380,7 @@ class Site(TomlTable):
         "collection of papers; the others follow by name.",
     )
     page_budget: StrictInt = Field(
-        300, ge=1, le=1_000_000, description="The kB that a page may load before a clip is played."
+        300, ge=1, le=1_000_000, description="Without effect, and to be removed."
     )
     authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
     affiliations: tuple[Affiliation, ...] = Field(

@@ -75,11 +75,6 @@ _SIZES = {
 """Minimum and maximum number of figures in a group, and the syntax of its call."""
 
 
-def _plain_id(text: str) -> str:
-    """Return an id without the characters that would end a Markdown link."""
-    return re.sub(r"[<>\n\\]", "", text)
-
-
 Shown: TypeAlias = Figure | Embed
 """Page content that is shown as a block."""
 
@@ -204,7 +199,8 @@ class Calls:
         if isinstance(id, Undefined):
             str(id)  # raises if undefined, with the name
         self.refs.append(str(id))
-        return Markup(f"[{self.mark}r{len(self.refs) - 1}x](<#{_plain_id(str(id))}>)")
+        target = re.sub(r"[<>\n\\]", "", str(id))  # which would end a link
+        return Markup(f"[{self.mark}r{len(self.refs) - 1}x](<#{target}>)")
 
     def unknown(self, fault: str) -> Markup:
         """Record a call of an undefined function as an error."""
@@ -221,6 +217,8 @@ class Calls:
     def strays(self, text: str, parts: Sequence[Markup | int]) -> Iterator[Diagnostic]:
         """Yield an error for each figure that is not shown once, as a separate paragraph."""
         printed = Counter(int(found[1]) for found in self.slot.finditer(text))
+        blocks = re.split(r"\n\s*\n", text)
+        tables = "\n".join(block for block in blocks if _UNDER_A_HEAD.search(block))
         for number, figure in enumerate(self.made):
             if figure is None:
                 continue
@@ -228,7 +226,7 @@ class Calls:
             if printed[number] > 1:
                 yield _fault(figure, f"the {noun} is shown {printed[number]} times; {_FOR_EACH}")
             elif number not in parts:
-                inside = f"{self.mark}{number}x" in _tables(text)
+                inside = f"{self.mark}{number}x" in tables
                 own = f"the {noun} needs a paragraph of its own, {_ALONE}"
                 yield _fault(figure, _IN_A_TABLE[isinstance(figure, Figure)] if inside else own)
 
@@ -270,12 +268,6 @@ def _numbers(parts: Sequence[Shown]) -> dict[str, int]:
     others = [part for part in parts if part not in teaser]
     counted = [p for p in (*teaser, *others) if isinstance(p, Figure) or p.numbered]
     return {part.id: number for number, part in enumerate(counted, 1)}
-
-
-def _tables(text: str) -> str:
-    """Return the blocks of a text that contain the delimiter row of a table."""
-    blocks = re.split(r"\n\s*\n", text)
-    return "\n".join(block for block in blocks if _UNDER_A_HEAD.search(block))
 
 
 def _fault(figure: Shown, text: str) -> Diagnostic:

@@ -42,12 +42,9 @@ from sitegen.core.source import (
     require_inside,
     shown,
 )
-from sitegen.core.urls import INDEX, page_fault, relative
+from sitegen.core.urls import INDEX, RESERVED, page_fault, relative
 from sitegen.figures.base import Figure
 
-_OURS = frozenset(
-    {"assets", "index", "media"}
-)  # names that sitegen uses at the root of the build folder
 _THING = re.compile(r"(<function [\w\\]+| at 0x[0-9a-f]{6,})\\?>")
 """End of the text of a Python object: the name of a function, or a memory address."""
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
@@ -273,7 +270,9 @@ def _lines(text: str, source: str) -> Sequence[int]:
 def _uri(path: Path) -> str:
     """Return the path of a built page; raise ConfigError for a name that a folder cannot have."""
     fault = (
-        "is a name that sitegen uses itself" if path.stem in _OURS else page_fault(page_name(path))
+        "is a name that sitegen uses itself"
+        if path.stem in RESERVED
+        else page_fault(page_name(path))
     )
     if fault is not None and path.stem != "index":
         text = f"the page's name {quoted(path.stem)} {fault}"

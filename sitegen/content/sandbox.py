@@ -5,10 +5,14 @@ limits on time and memory are those of their process (`sitegen.core.bounded`).
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+
+SOURCE = Path(__file__)
+"""This file, on which compiled templates depend."""
 
 
 class TemplateFunction:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from sitegen.config.loader import load_site
@@ -13,8 +14,8 @@ from sitegen.core.source import shown
 from sitegen.figures.base import FigureSpec, lacking
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.generative.card.card import ModelCard
-from sitegen.models.add import AddResult
-from sitegen.models.registry import ModelSource, site_models
+from sitegen.models.add import RUNS, AddResult
+from sitegen.models.registry import ModelSource, model_source, site_models
 
 _PICTURE = ', image="FILE.png"'
 LARGE = 64
@@ -27,13 +28,15 @@ def figure_calls(
     root: Path,
     states: int | None = None,
     source: ModelSource | None = None,
-) -> list[str]:
+) -> tuple[list[str], dict[str, str]]:
     """Return calls that show the model, one for each kind of figure, to paste into a page.
+
+    Also returns why the other kinds of figures cannot show it.
 
     states: the number of initial states of its prior, if known
     source: its files, if they can be read
     """
-    calls = []
+    calls, obstacles = [], {}
     for kind, spec in ((name, kind.spec) for name, kind in figure_kinds().items()):
         recorded = card.recording and spec.recorded_example(card.recording)
         example = (recorded or spec.example).replace("NAME", name).replace(_PICTURE, "")
@@ -42,15 +45,17 @@ def figure_calls(
         if states is not None and spec.distinct_states:
             example = re.sub(r"count=(\d+)", lambda c: f"count={min(int(c[1]), states)}", example)
         call = f"{{{{ {kind}({example}) }}}}"
-        if _serves(card, call, kind, name, root, source):
+        if found := _obstacle(card, call, kind, name, root, source):
+            obstacles[kind] = found
+        else:
             calls.append(call)
-    return calls
+    return calls, obstacles
 
 
-def _serves(
+def _obstacle(
     card: ModelCard, call: str, kind: str, name: str, root: Path, source: ModelSource | None
-) -> bool:
-    """Return whether the call needs only this model."""
+) -> str:
+    """Return why the call does not work with this model alone; "" if it does."""
     made: list[FigureSpec] = []
 
     def make(*args: object, **kwargs: object) -> str:
@@ -59,14 +64,22 @@ def _serves(
 
     try:
         run_template(call, {kind: make})
-    except ConfigError:
-        return False
+    except ConfigError as error:  # as for a prior with a single state
+        return re.sub(r"^\S*:\d+: ", "", str(error).partition("\n")[0])
     (spec,) = made
-    fits = not any(lacking(name, card, needs) for needs in spec.needs_of_models)
-    fits = fits and not list(spec.incompatibilities([card]))
-    fits = fits and not (card.recording and list(spec.recorded_faults(card.recording)))
-    fits = fits and (card.example is not None or not spec.needs_example)
-    return fits and not (source and list(spec.file_faults([source])))
+    if not spec.models:
+        return "it shows no model"
+    for needs in spec.needs_of_models:
+        if missing := lacking(name, card, needs):
+            return missing
+    found = list(spec.incompatibilities([card]))
+    if card.recording:
+        found += spec.recorded_faults(card.recording)
+    if spec.needs_example and card.example is None:
+        found.append("the model has no example of its images; `sitegen add --data` keeps one")
+    if source and not found:
+        found += spec.file_faults([source])
+    return next(iter(found), "")
 
 
 def comparisons(name: str, card: ModelCard, config: Path) -> list[str]:
@@ -139,8 +152,32 @@ def added_lines(added: AddResult) -> list[str]:
         lines.append(f"added [models.{added.name}] to {shown(added.config)}")
     lines.append(_for_git(added))
     source = site_models(load_site(added.config))[added.name]
-    calls = figure_calls(added.name, added.card, added.config.parent, added.states, source)
+    root, states = added.config.parent, added.states
+    calls, obstacles = figure_calls(added.name, added.card, root, states, source)
     if "ddim" in added.card.abilities:
         calls += comparisons(added.name, added.card, added.config)
+    return [*lines, *_pasted(calls, obstacles)]
+
+
+def trained_lines(name: str, folder: Path) -> list[str]:
+    """Return the lines to print about a model that was trained: its table, and calls."""
+    from sitegen.generative.data.prior import read_prior
+
+    source = model_source(name, folder)
+    states = len(read_prior(source.prior, source.card)) if source.prior else None
+    found = figure_calls(name, source.card, folder, states, source)
+    return [*table_lines(name, folder), *_pasted(*found)]
+
+
+def table_lines(name: str, folder: Path) -> list[str]:
+    """Return the lines to print about the table of a model in a folder."""
+    own = folder == RUNS / name
+    first = f"`sitegen add {name}` in the folder of your site, or in site.toml:" if own else ""
+    return [first or "in site.toml:", f"    [models.{name}]", f'    path = "{folder.as_posix()}"']
+
+
+def _pasted(calls: list[str], obstacles: Mapping[str, str]) -> list[str]:
+    """Return the lines about calls to paste, and why other kinds of figures are not among them."""
     told = "To show it, paste what you like of this into a page:"
-    return [*lines, told, "", *(f"    {call}" for call in calls)]
+    others = [f"not {kind}: {why}" for kind, why in obstacles.items()]
+    return [told, "", *(f"    {call}" for call in calls), *(["", *others] if others else [])]

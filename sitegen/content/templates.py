@@ -154,24 +154,20 @@ def run_template(
         return unknown(f"{reason_of(error)}{_hint(str(error), names)}")
 
     try:
-        more = {_UNKNOWN: tell} if unknown else {}
-        return _for_pages().from_string(text).render({**_functions(names), **more})
+        given = {n: TemplateFunction(v) if callable(v) else v for n, v in names.items()}
+        given |= {_UNKNOWN: tell} if unknown else {}
+        return _for_pages().from_string(text).render(given)
     except TemplateSyntaxError as error:
         raise _syntax_fault(error, text) from error
     except SyntaxError as error:  # in the Python code that Jinja generates
-        raise TemplateFault(_repeated(error, text), _reason_of_python(error)) from error
+        hint = "; say it once" if "repeated" in error.msg else _RAW
+        raise TemplateFault(_repeated(error, text), f"{error.msg}{hint}") from error
     except (TemplateError, *FAILURES) as error:
         ours = isinstance(error, FAILURES) and not isinstance(error, LIMITS)
         if ours and _in_a_function(error.__traceback__, names):
             raise  # a bug in sitegen
         hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""
         raise TemplateFault(_line(error.__traceback__), f"{reason_of(error)}{hint}") from error
-
-
-def _functions(names: Mapping[str, object]) -> dict[str, object]:
-    return {
-        name: TemplateFunction(value) if callable(value) else value for name, value in names.items()
-    }
 
 
 def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:
@@ -189,11 +185,6 @@ def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:
         words = f"{{% {name} … %}} is not closed: write {{% end{name} %}} where it ends"
         return TemplateFault(line, f"{words}{_RAW}")
     return TemplateFault(error.lineno, f"{message}{_RAW}")
-
-
-def _reason_of_python(error: SyntaxError) -> str:
-    """Return the reason why Python rejects the code of a template that Jinja accepts."""
-    return f"{error.msg}; say it once" if "repeated" in error.msg else f"{error.msg}{_RAW}"
 
 
 def _repeated(error: SyntaxError, text: str) -> int:

@@ -128,9 +128,11 @@ def _raise_time_up(_number: int, _frame: FrameType | None) -> None:
 
 def _set_limits() -> None:
     """Let SIGPROF raise TimeUp, other signals end the process, and memory have a limit."""
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGPROF, _raise_time_up)
+    for name in ("SIGTERM", "SIGHUP", "SIGXCPU"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    if hasattr(signal, "SIGPROF"):
+        signal.signal(signal.SIGPROF, _raise_time_up)
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

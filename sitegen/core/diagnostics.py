@@ -6,7 +6,6 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -111,25 +110,19 @@ def quoted(value: object) -> str:
 
 
 def toml_diagnostics(
-    error: ValidationError,
-    document: Any,
-    text: str,
-    file: str,
-    gone: Mapping[KeyPath, str] = MappingProxyType({}),
+    error: ValidationError, document: Any, text: str, file: str
 ) -> list[Diagnostic]:
     """Return all errors of pydantic about a TOML document, in the order of its lines.
 
     document: the model or validated dataclass that the document was validated against
     text: the document, valid TOML
     file: its name in messages
-    gone: keys that were removed from the format, each with what to do about it
     """
     lines = toml_lines(text)
     found = []
     for item in error.errors(include_url=False)[:_ENOUGH]:
         path, known = _placed(item["loc"], document, lines)
-        words = f": {gone[path]}" if path in gone else rule(item, known)
-        found.append(placed(file, lines, path, words))
+        found.append(placed(file, lines, path, rule(item, known)))
     return sorted(found, key=lambda problem: problem.line or 0)
 
 
@@ -195,7 +188,7 @@ def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
         choices = [word.strip("'") for word in words]
         given = error["input"]
         near = close_match(given if isinstance(given, str) else quoted(given), choices)
-        return f"{value}: should be {either([quoted(word) for word in choices])}{near}"
+        return f"{value}: should be {listed([quoted(word) for word in choices])}{near}"
     if kind in _HOLDS:
         return f"{value}: should be {_HOLDS[kind]}"
     if kind.startswith(_OF_NUMBERS) and name in known:
@@ -225,6 +218,6 @@ def _holds_float(annotation: object) -> bool:
     return annotation is float or any(map(_holds_float, get_args(annotation)))
 
 
-def either(words: Sequence[str]) -> str:
-    """Return a choice of words: `a, b or c`."""
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+def listed(words: Sequence[str], last: str = "or") -> str:
+    """Return a list of words: `a, b or c`."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -17,9 +17,12 @@ import secrets
 import shutil
 import socket
 import stat
+import tempfile
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -27,9 +30,8 @@ from sitegen.core.errors import PlatformError, RefusedError
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _TEMPORARY = re.compile(
-    r"\.sitegen-tmp-((?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]+"
+    r"\.sitegen-tmp-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]+"
 )
-_WEEK = 7 * 24 * 3600.0  # seconds
 _REMEDIES = {
     errno.ENOSPC: "free some disk space and run sitegen again",
     errno.EDQUOT: "the disk quota is used up: free some space and run sitegen again",
@@ -139,7 +141,7 @@ def write_atomic(path: Path, data: bytes) -> bool:
                 file.write(data)
                 file.flush()
                 if mode is not None:
-                    os.fchmod(file.fileno(), mode)
+                    temporary.chmod(mode)
                 os.fsync(file.fileno())
             temporary.replace(target)
         flush_folder(target.parent)
@@ -195,22 +197,9 @@ def _backup_of(current: Path) -> Path:
     return current.parent / f".sitegen-aside-{current.name}"
 
 
-@cache
 def host_id() -> str:
-    """Return eight hexadecimal digits that identify this host, its boot and its PID namespace.
-
-    Raises PlatformError if they cannot be read. A guess would make the temporaries of this process
-    look like those of another host.
-    """
-    parts = [socket.gethostname()]
-    try:
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass  # not Linux, or /proc is hidden
-    except OSError as error:
-        raise PlatformError(f"{error.filename}: cannot be read: {error.strerror}") from error
-    return digest_bytes("\n".join(parts).encode())[:8]
+    """Return eight hexadecimal digits for this host's name."""
+    return digest_bytes(socket.gethostname().encode())[:8]
 
 
 def is_temporary(name: str) -> bool:
@@ -247,11 +236,7 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
 
 
 def remove_stale_temporaries(folder: Path, *, leaving: bool = False) -> None:
-    """Remove the temporaries in `folder` (not deeper) of processes that are no longer alive.
-
-    Processes of other hosts that share the disk cannot be seen, so their temporaries are removed a
-    week after the last change. The same holds for temporaries from before the last boot, and for
-    those of older versions of sitegen, whose names contain no host.
+    """Remove the temporaries in `folder` (not deeper) of dead processes of this host.
 
     leaving: also remove the temporaries of this process, which is about to end. Each is renamed
         first, so that a thread still writing to it cannot put a half-removed one into place.
@@ -259,13 +244,12 @@ def remove_stale_temporaries(folder: Path, *, leaving: bool = False) -> None:
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
             made = _TEMPORARY.fullmatch(path.name)
-            if made is None:
+            if made is None or made["host"] != host_id():
                 continue
-            ours, pid = made["host"] == host_id(), int(made["pid"])
-            if leaving and ours and pid == os.getpid():
+            if leaving and int(made["pid"]) == os.getpid():
                 with contextlib.suppress(OSError):  # just finished
                     _remove(path.rename(temporary_path(folder)))
-            elif not alive(pid, made["start"]) if ours else _age(path) > _WEEK:
+            elif not _alive(int(made["pid"]), made["start"]):
                 _remove(path)
 
 
@@ -279,6 +263,8 @@ def require_writable(folder: Path, wanted: Path | None = None) -> None:
 
 def flush_folder(folder: Path) -> None:
     """Make the names in `folder` durable. Raises OSError if the disk fails."""
+    if os.name == "nt":  # which opens no folders, and keeps names by itself
+        return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -369,8 +355,10 @@ def _started(pid: int) -> str:
         return "0"
 
 
-def alive(pid: int, started: str) -> bool:
-    """Return whether the process with this PID and start time is still running."""
+def _alive(pid: int, started: str) -> bool:
+    """Return whether the process with this PID and start time is still running, if known."""
+    if os.name == "nt":  # where signal 0 is Ctrl-C
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -378,14 +366,6 @@ def alive(pid: int, started: str) -> bool:
     except PermissionError:
         pass
     return started == "0" or _started(pid) in ("0", started)
-
-
-def _age(path: Path) -> float:
-    """Return the seconds since a file, or anything below a folder, changed; 0 if unknown."""
-    try:
-        return time.time() - max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
-    except OSError:
-        return 0.0
 
 
 def _remove(path: Path) -> None:
@@ -443,6 +423,11 @@ def sniff(path: Path) -> Format:
             start = file.read(10)
     except OSError as error:
         raise RefusedError(f"{path}: cannot be read: {error.strerror}") from None
+    return format_of(path, start, size)
+
+
+def format_of(path: Path, start: bytes, size: int) -> Format:
+    """Return the format of a checkpoint of `size` bytes by its first 10, as `sniff` does."""
     if start.startswith(b"PK\x03\x04"):
         return "pth"
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
@@ -537,3 +522,41 @@ def _nearest(path: Path) -> str:
 
 def _reason(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+IN_MEMORY = 64_000_000
+"""Bytes kept in memory; beyond this limit all data is moved to the file."""
+
+Place = tuple[int, int]
+"""Offset and length of stored bytes."""
+
+
+class Spool:
+    """Thread-safe temporary store of bytes: in memory up to a limit, then in an unnamed file.
+
+    It can be read until it is closed or collected. Nothing is left however the process ends.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+        self._end, self._guard = 0, threading.Lock()
+        self.close = weakref.finalize(self, self._file.close)
+
+    def add(self, data: bytes | memoryview) -> Place:
+        """Store bytes and return their place. Raises PlatformError if the disk is full."""
+        with self._guard, platform_errors(_folder()):
+            self._file.seek(self._end)
+            place = self._end, self._file.write(data)
+            self._end += place[1]
+        return place
+
+    def read(self, place: Place) -> bytes:
+        """Return the bytes stored at a place. Raises PlatformError if the disk fails."""
+        start, count = place
+        with self._guard, platform_errors(_folder(), "read"):
+            self._file.seek(start)
+            return self._file.read(count)
+
+
+def _folder() -> Path:
+    return Path(tempfile.gettempdir())

@@ -1,5 +1,6 @@
 """Interface through which commands report progress, independent of how it is shown."""
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -32,9 +33,27 @@ class Reporter(Protocol):
         """Show a task of unknown length; the block calls the yielded function after each step."""
 
 
+def left(seconds: float) -> str:
+    """Format the time left and the clock time of the end: "9 min left, until 14:32"."""
+    return f"{duration(seconds)} left, until {clock(seconds)}"
+
+
+def clock(seconds: float) -> str:
+    """Format the clock time in some seconds, with the day if that is not today."""
+    now = time.time()
+    end, today = time.localtime(now + seconds), time.localtime(now)
+    same_day = end[:3] == today[:3]
+    return time.strftime("%H:%M" if same_day else "%H:%M on %d %B", end)
+
+
 def duration(seconds: float) -> str:
     """Format seconds for people: "40 s", "12 min" or "3 h 05 min"."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def raised(number: int) -> str:
+    """Write a number as an exponent."""
+    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -7,7 +7,6 @@ In a block of `stop_on_signals` it sets a flag instead, which the computation po
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,53 +16,41 @@ from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
-HUNG_UP = 128 + signal.SIGHUP
-SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+_SIGHUP: int = getattr(signal, "SIGHUP", 1)
+HUNG_UP = 128 + _SIGHUP
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Signals that end a command; Windows has no SIGHUP."""
 GRACE_SECONDS = 2.0
 """Seconds after the first signal during which further signals are ignored, so that temporary
 files can be removed."""
 
 
-AGAIN_SECONDS = 0.02
-"""Seconds before re-sending a signal whose exception Python discarded."""
+def end_group(pid: int, number: int) -> None:
+    """Send a signal to a process and its children, where they share a group; Windows has none.
 
-
-class _Left(SystemExit):
-    """Exit requested by a signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.number = number
+    Raises ProcessLookupError if they have ended.
+    """
+    if hasattr(os, "killpg"):
+        os.killpg(pid, number)
 
 
 def catch_signals() -> None:
     """Make SIGINT, SIGTERM and SIGHUP raise SystemExit with their exit code in the main thread.
 
-    Signals that this process was started to ignore, for instance by nohup, stay ignored. Python
-    only reports an exception raised in one of its own callbacks (of a weak reference, for instance,
-    during imports) to `sys.unraisablehook`. In that case the signal is sent again.
+    Signals that this process was started to ignore, for instance by nohup, stay ignored.
     """
-    deaf_until, told = 0.0, sys.unraisablehook
+    deaf_until = 0.0
 
     def leave(number: int, _frame: FrameType | None) -> None:
         nonlocal deaf_until
         if (now := time.monotonic()) >= deaf_until:
             deaf_until = now + GRACE_SECONDS
-            raise _Left(number)
-
-    def lost(what: "sys.UnraisableHookArgs") -> None:
-        nonlocal deaf_until
-        if not isinstance(what.exc_value, _Left):
-            told(what)
-            return
-        deaf_until = 0.0
-        again = threading.Timer(AGAIN_SECONDS, os.kill, [os.getpid(), what.exc_value.number])
-        again.daemon = True
-        again.start()
+            raise SystemExit(128 + number)
 
     for number in _heard():
         signal.signal(number, leave)
-    sys.unraisablehook = lost
 
 
 def _heard() -> dict[int, Any]:

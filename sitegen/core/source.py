@@ -160,14 +160,10 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         where = f":{line[1] if line else last}" if place else ""
         words = f"{what[:1].lower()}{what[1:200]}"
         hint = _HINTS.get(words, "")
-        if line and (odd := _odd_mark(text.split("\n")[int(line[1]) - 1])):
+        bare = re.sub(r'"[^"]*"', "", text.split("\n")[int(line[1]) - 1]) if line else ""
+        if odd := next((each for each in bare if each in PLAIN), None):
             hint = f"; {odd} is another character than {PLAIN[odd]}, type the plain one"
         raise ConfigError(f"{file}{where}: is not TOML: {words}{hint}") from error
-
-
-def _odd_mark(line: str) -> str | None:
-    """Return the first character outside of plain quotes that replaces a plain one, or None."""
-    return next((each for each in re.sub(r'"[^"]*"', "", line) if each in PLAIN), None)
 
 
 def toml_lines(text: str) -> dict[KeyPath, int]:

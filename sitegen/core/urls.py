@@ -13,6 +13,9 @@ NOT_FOUND = "404.html"
 MANIFEST = "media.json"
 """File in a built site that lists its figures."""
 
+RESERVED = frozenset({"assets", "index", "media"})
+"""Names at the root of a built site that sitegen uses itself."""
+
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")

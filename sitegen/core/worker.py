@@ -20,7 +20,6 @@ from multiprocessing.util import Finalize
 from types import MappingProxyType
 from typing import Any
 
-from sitegen.core import errors
 from sitegen.core.errors import ConfigError, PlatformError, SitegenError, describe_os_error
 from sitegen.core.installed import memory_full, not_installed
 
@@ -61,11 +60,9 @@ def _read_only(values: dict[Any, Any]) -> "MappingProxyType[Any, Any]":
     return MappingProxyType(values)
 
 
-def _reduce_proxy(proxy: "MappingProxyType[Any, Any]") -> tuple[Any, ...]:
-    return _read_only, (dict(proxy),)
-
-
-ForkingPickler.register(MappingProxyType, _reduce_proxy)  # a read-only dict, which has no pickle
+ForkingPickler.register(  # a read-only dict, which has no pickle
+    MappingProxyType, lambda proxy: (_read_only, (dict(proxy),))
+)
 
 
 def start_method() -> str:
@@ -223,12 +220,17 @@ def _work(pipe: "Connection[Any, Any]", other: "Connection[Any, Any]", setup: An
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             function, args = pipe.recv()
-            try:
+            with contextlib.ExitStack() as call:
+                call.push(lambda _kind, error, _trace: _answered(pipe, error))
                 pipe.send(("result", function(*args)))
-            except ConnectionError:
-                return
-            except Exception as error:
-                pipe.send(("error", _failure(error)))
+
+
+def _answered(pipe: "Connection[Any, Any]", error: BaseException | None) -> bool:
+    """Send an exception of a call, unless it ends this process."""
+    if not isinstance(error, Exception) or isinstance(error, ConnectionError):
+        return False
+    pipe.send(("error", _failure(error)))
+    return True
 
 
 def _end_with_parent() -> None:
@@ -256,12 +258,11 @@ def _exception(failure: _Failure) -> Exception:
         unexpected = UnexpectedError(failure.message)
         unexpected.add_note(failure.trace)
         return unexpected
-    kinds = {kind.exit_code: kind for kind in vars(errors).values() if _is_kind(kind)}
-    error: SitegenError = kinds[failure.exit_code](failure.message)
+    own = (
+        kind for kind in SitegenError.__subclasses__() if kind.__module__ == SitegenError.__module__
+    )
+    kinds = {kind.exit_code: kind for kind in own}
+    error = kinds[failure.exit_code](failure.message)
     if isinstance(error, ConfigError):
         error.problems = failure.problems
     return error
-
-
-def _is_kind(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, SitegenError) and value is not SitegenError

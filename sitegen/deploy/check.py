@@ -4,12 +4,10 @@ A fault that breaks the site is an error; one that works but should be fixed is 
 """
 
 import contextlib
-import gzip
 import json
 import posixpath
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -151,15 +149,8 @@ def _alike(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-PAGE_BUDGET_KB = 300
-"""Default budget in kilobytes for a page before a clip is played or a view opened: about 1.5 s
-on a slow phone connection.
-"""
-
-ALONE = re.compile(r"([a-z0-9-]+/)?media/embed/")
-"""Pages of standalone figures, which share the pictures of the other pages; a collection has
-some in each paper's folder.
-"""
+STANDALONE = re.compile(r"([a-z0-9-]+/)?media/embed/")
+"""Pages of standalone figures; a collection has some in each paper's folder."""
 
 LARGE_FILE, LARGEST_FILE = 50 * 2**20, 100 * 2**20
 """Bytes above which GitHub warns about a file, and above which it refuses one."""
@@ -169,7 +160,6 @@ LARGEST_SITE = 10**9
 
 _MARKED_UP = {".html", ".htm", ".svg"}
 _TEXTS = _MARKED_UP | {".css", ".js", ".json", ".xml", ".txt", ".webmanifest"}
-_COMPRESSED = {".html", ".css", ".js", ".json", ".svg", ".xml", ".txt"}  # sent compressed
 _NEEDED = {
     INDEX: "it is the front page",
     ".nojekyll": "without it GitHub omits files with names that start with _",
@@ -192,15 +182,13 @@ _SMALLER = "reduce its size, show fewer samples, or host it elsewhere and link t
 
 @dataclass(frozen=True)
 class PublishTarget:
-    """The address where the site is published, and the limits for its pages.
+    """The address where the site is published.
 
     base_url: the address in site.toml; None if it is not set
-    budget_kb: kilobytes that a page may fetch before a clip is played or a view opened
     private: folders of this machine that no page may name
     """
 
     base_url: str | None = None
-    budget_kb: int = PAGE_BUDGET_KB
     private: tuple[Path, ...] = ()
 
     @property
@@ -291,9 +279,11 @@ def check_site(site: Site | None, root: Path) -> Findings:
     if site is None:
         return check_folder(root, PublishTarget(private=tuple(home)))
     base_url = site.base_url or (f"https://{site.domain}/" if site.domain else None)
-    found = check_folder(root, PublishTarget(base_url, site.page_budget, (site.root, *home)))
+    found = check_folder(root, PublishTarget(base_url, (site.root, *home)))
     sites = (site, *load_papers(site))
     more = [*(each for one in sites for each in placeholders(one)), *_elsewhere(root, base_url)]
+    if "page_budget" in site.model_fields_set:
+        more.append(site.problem(("page_budget",), " has no effect any more; remove it"))
     return replace(found, warnings=(*more, *found.warnings))
 
 
@@ -356,7 +346,7 @@ class _Check:
             tuple(sorted(self.errors, key=_order)),
             tuple(sorted(self.warnings, key=_order)),
             dict(sorted(self.external.items())),
-            sum(not ALONE.match(name) for name in pages),
+            sum(not STANDALONE.match(name) for name in pages),
             len(files),
             sum(files.values()),
         )
@@ -380,12 +370,10 @@ class _Check:
             if self._file(name, path) is None:
                 self._error(name, line, f"names {path}, a path of this machine; remove it")
         for line, uri in _READERS[kind](text) if kind in _READERS else ():
-            self._follow(name, Reference(uri, line, "address" if kind == ".xml" else "load", 0))
+            self._follow(name, Reference(uri, line, "address" if kind == ".xml" else "load"))
 
     def _page(self, name: str, page: HtmlScan) -> None:
-        """Check a page's accessibility and size."""
-        for line, text in page.nameless:
-            self._error(name, line, text)
+        """Check a page's ids and base."""
         for double in (each for each, count in page.ids.items() if count > 1):
             self._warn(
                 name, None, f"has the id {quoted(double)} more than once; links reach only one"
@@ -393,15 +381,6 @@ class _Check:
         if page.base:
             text = f"has the base {quoted(page.base.uri)}, so its links do not lead where "
             self._error(name, page.base.line, f"{text}they should; remove it")
-        if not page.language:
-            self._error(name, None, 'has no language; write <html lang="en">')
-        if not page.title:
-            self._error(name, None, "has no title; add a <title>")
-        weight, budget = self._page_weight(name, page) / 1000, self.place.budget_kb
-        if weight > budget and not ALONE.match(name):  # counted in its page
-            text = f"fetches {weight:.0f} kB before anything is played, more than its budget of "
-            text += f"{budget} kB; use fewer or smaller pictures, or set page_budget"
-            self._warn(name, None, text)
 
     def _follow(self, name: str, reference: Reference) -> None:
         uri, line = reference.uri, reference.line
@@ -436,35 +415,10 @@ class _Check:
             return None
         return f"names an id that {found} does not have; add the id there, or correct the link"
 
-    def _page_weight(self, page: str, found: HtmlScan) -> int:
-        """Return the bytes that a browser fetches for a page: compressed text, and clips that
-        autoplay.
-
-        Of pictures in several sizes the largest counts. A file that is fetched twice counts once.
-        """
-        groups, seen = Counter[int](), {page, None}
-        for reference in found.references:
-            name = self._file(page, reference.uri) if reference.role == "load" else None
-            if name is not None and name not in seen:
-                seen.add(name)
-                groups[reference.group] = max(groups[reference.group], self._weight(name))
-        return self._transferred(page) + groups.total()
-
-    def _weight(self, name: str) -> int:
-        """Return the bytes for a file; a stylesheet includes the files that it names."""
-        uris = (uri for _, uri in css_uris(self._text(name))) if name.endswith(".css") else ()
-        files = {name, *(self._file(name, uri) for uri in uris)}
-        return sum(self._transferred(each) for each in files if each is not None)
-
     def _file(self, page: str, uri: str) -> str | None:
         """Return the file that the site serves for an address on a page."""
         path = self.place.target(page, uri).path
         return None if path is None else self.folder.served(path)
-
-    def _transferred(self, name: str) -> int:
-        if suffix(name) in _COMPRESSED:
-            return len(gzip.compress(self.folder.read(name), 6))
-        return self.folder.files[name]
 
 
 def size_problems(folder: ServedFolder) -> Iterator[tuple[bool, str, str]]:

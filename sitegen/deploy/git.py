@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -20,23 +20,15 @@ from sitegen.builder.output import ServedFolder
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, PlatformError, PublishError
+from sitegen.core.signals import end_group
 from sitegen.core.source import shown
 
 _OF_ANOTHER_REPOSITORY = {
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
     *("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_QUARANTINE_PATH"),
 }
-_ADDRESS = re.compile(r"(?<=://)(?P<place>[^\s?#]*)(?P<more>[?#][^\s]+)?")
-_USER = re.compile(r".*(?<!/)@|[^/@]*:(?!\d*(/|$)).*@")
-_START = re.compile(
-    r"([\w+.-]+::)?((?P<scheme>https?|ssh|git|ftps?)(:[/\\]*|[/\\]{2,}))?[/\\]*", re.IGNORECASE
-)
-_COMMAND = re.compile(r"ext::", re.IGNORECASE)
-"""Prefix of an address that is a command; any word of it may be secret."""
-_NO_PORT = re.compile(r"^([^/:\[@]+:)(?!\d*(/|['\"`,;.:)>\]]*$))[^/'\"]+")
-_PARAMETERS = re.compile(r"[?#;&](?=[^/]*=).+", re.DOTALL)
-_WORD = re.compile(r"[^\s'\"]+")
-_TOKEN = 20  # minimum length of a user name that may be a token
+_CREDENTIALS = re.compile(r"(?<=://)[^\s/]*@|(?<![^\s'\"])[^\s/:@'\"]+:[^\s/@'\"]+@")
+"""User and password or token in an address: `https://user:token@` or `user:token@host`."""
 _MOST_LINES = 30
 _NO_WAITING = ("-c", "protocol.fd.allow=never")
 """Options against a remote such as `fd::3`, an open file on which git would wait forever."""
@@ -77,7 +69,6 @@ class Repository:
     def __init__(self, root: Path, tell: Callable[[str], None] = lambda line: None) -> None:
         self._root = root
         self._tell = tell
-        self._secrets: tuple[str, ...] = ()
         found = self.run("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir")
         if found.code:
             raise PublishError(
@@ -89,14 +80,8 @@ class Repository:
         self.common, self.own = map(Path, places)
 
     def run(self, *arguments: str, feed: Feed | None = None) -> Done:
-        """Run git as `execute` does; secrets of the remote's address are removed from its
-        output.
-        """
-        done = execute(["git", *_NO_WAITING, *arguments], self._root, feed, self._tell)
-        words = done.words
-        for secret in self._secrets:
-            words = words.replace(secret, "…")
-        return replace(done, words=words)
+        """Run git as `execute` does."""
+        return execute(["git", *_NO_WAITING, *arguments], self._root, feed, self._tell)
 
     def ask(self, *arguments: str) -> str:
         """Return git's output. Raises PublishError with git's message if it fails."""
@@ -111,9 +96,7 @@ class Repository:
         return done.out if done.code == 0 else None
 
     def holds(self, commit: str, folder: ServedFolder, site: Site) -> bool:
-        """Return whether a commit has exactly the files of the built folder, and a domain's
-        CNAME.
-        """
+        """Return whether a commit has exactly the files of the folder, and a domain's CNAME."""
         listed = self.ask("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
         entries = [re.fullmatch(r"\S+ \S+ ([0-9a-f]+)\t(.+)", line, re.DOTALL) for line in listed]
         known = {entry[2]: entry[1] for entry in entries if entry}
@@ -136,9 +119,7 @@ class Repository:
         return {*found, head.out.removeprefix("refs/heads/")} - {""}
 
     def remote(self, name: str, branch: str) -> Remote:
-        """Request the state of a remote. Raises PublishError if it is missing or does not
-        answer.
-        """
+        """Request a remote's state. Raises PublishError if it is missing or does not answer."""
         names = self.ask("remote").splitlines()
         if name not in names:
             known = f"there is {', '.join(names)}" if names else "there is none"
@@ -150,8 +131,7 @@ class Repository:
         url = self.ask("remote", "get-url", "--push", name)  # the first of several
         if not url:
             raise _not_understood("remote get-url", url)
-        self._secrets = self._secrets_of(name, url)
-        place = self._place(name, url)
+        place = self.place(name, url)
         answer = self.run("ls-remote", "--symref", place, "HEAD", f"refs/heads/{branch}")
         if answer.code:
             raise PublishError(f"{masked(url)} does not answer: {answer.words}")
@@ -159,25 +139,12 @@ class Repository:
         main = re.search(r"^ref: refs/heads/(.+)\tHEAD$", answer.out, re.MULTILINE)
         return Remote(name, url, tip[1] if tip else None, main[1] if main else None)
 
-    def _secrets_of(self, name: str, url: str) -> tuple[str, ...]:
-        """Return the secrets in all addresses of a remote, the longest first."""
-        asked = (self.run("remote", "get-url", *push, "--all", name) for push in ([], ["--push"]))
-        others = [line for done in asked for line in done.out.splitlines()]
-        pieces = {secret for each in (url, *others) for secret in secrets_of(each)}
-        return tuple(sorted(pieces, key=len, reverse=True))
-
-    def has_branches(self, remote: Remote) -> bool:
-        """Return whether the remote, which has just answered, has any branch."""
-        return bool(self.ask("ls-remote", "--heads", self._place(remote.name, remote.url)))
-
-    def _place(self, name: str, url: str) -> str:
+    def place(self, name: str, url: str) -> str:
         """Return git's URL for pushing to the remote."""
         return name if url == self.ask("remote", "get-url", name) else url
 
     def file_there(self, remote: Remote, branch: str, name: str) -> str | None:
-        """Return a small text file from a branch of a remote, fetched into a temporary
-        repository.
-        """
+        """Return a small text file from a branch of a remote."""
         path = Path(self.ask("rev-parse", "--show-toplevel"), remote.url)
         url = str(path) if path.exists() else remote.url
         with tempfile.TemporaryDirectory() as scratch:
@@ -190,90 +157,12 @@ class Repository:
 
 def _not_understood(command: str, said: str) -> PublishError:
     """Return an error for output of git that sitegen cannot parse."""
-    return PublishError(f"git {command} answered {public(said)!r}; check whether `git` works here")
+    return PublishError(f"git {command} answered {masked(said)!r}; check whether `git` works here")
 
 
-def public(text: str) -> str:
-    """Return the text without names, passwords and tokens in addresses."""
-
-    def bare(found: re.Match[str]) -> str:
-        more = found["more"] or ""
-        if "@" in more:  # probably the question mark is part of a password
-            return "…"
-        place = _USER.sub("", found["place"], count=1)
-        if place == found["place"]:
-            place = _NO_PORT.sub(r"\1…", place)
-        return _PARAMETERS.sub(_cut, place) + (_cut(more) if more else "")
-
-    return _WORD.sub(lambda word: _without_user(word[0]), _ADDRESS.sub(bare, text))
-
-
-def _cut(found: re.Match[str] | str) -> str:
-    """Shorten parameters to their first character, and keep a quotation mark at their end."""
-    more = found if isinstance(found, str) else found[0]
-    end = re.search(r"['\"][:,.;)]*$", more)
-    return f"{more[0]}…{end[0] if end else ''}"
-
-
-def _without_user(word: str) -> str:
-    start, secret, end = _odd_parts(word)
-    return f"{start}…{end}" if secret else word
-
-
-def _odd_parts(url: str) -> tuple[str, str, str]:
-    """Split an address without `://` into its start, a possible secret, and the rest from its `@`.
-
-    The secret is the part before the last `@` if it has a colon or a known scheme, but not the user
-    and host of ssh.
-    """
-    start = _START.match(url)
-    if start is None or "://" in url:
-        return url, "", ""
-    front, at, end = url[start.end() :].rpartition("@")
-    user, colon, _ = front.partition(":")
-    if not at or not (colon or start["scheme"]):
-        return url, "", ""
-    known = f"{user}:" if "@" in user else ""
-    return start[0] + known, front.removeprefix(known), at + end
-
-
-def masked(url: str) -> str:
-    """Return a single address on one line, without its secrets."""
-    if command := _COMMAND.match(url):
-        return f"{command[0]}…"
-    scheme, apart, rest = url.partition("://")
-    if not apart:
-        return " ".join(_PARAMETERS.sub(_cut, _without_user(url)).splitlines())
-    front, at, _ = rest.rpartition("@")
-    host = re.split(r"[/?#]", rest)[0]
-    odd = re.search(r"[?#\s]", front) if at else re.search(r"[\s'\"]", host)
-    odd = odd or re.search(r"[?#;&].*\s", rest, re.DOTALL)
-    return f"{scheme}://…" if odd else " ".join(public(url).splitlines())
-
-
-def secrets_of(url: str) -> tuple[str, ...]:
-    """Return possible secrets in an address and their parts, the longest first; git may print
-    parts.
-    """
-    if command := _COMMAND.match(url):
-        return _longest(re.split(r"[\s'\"=]+", url[command.end() :]))
-    _, apart, rest = url.partition("://")
-    front = rest.rpartition("@")[0] if apart else _odd_parts(url)[1]
-    user, _, password = front.partition(":")
-    first = re.split(r"[/@?#\s]", front)[0]
-    pieces = {password, *re.split(r"[:/\\@?#\s]", password), first if ":" in first else ""}
-    token = len(user) >= _TOKEN and "/" not in front
-    pieces |= {user} if token or not (apart or password) else set()
-    if apart and "@" not in rest and (port := _NO_PORT.match(rest)):
-        pieces |= {*re.split(r"\s", port[0].removeprefix(port[1]))}
-    if parameters := _PARAMETERS.search(url.rpartition("@")[2]):
-        pieces |= {*re.findall(r"[^=&;#\s]+(?![^&;#]*=)", parameters[0])}
-    return _longest(pieces)
-
-
-def _longest(pieces: Iterable[str]) -> tuple[str, ...]:
-    """Return the pieces that are long enough to be secret, the longest first."""
-    return tuple(sorted({each for each in pieces if len(each) > 2}, key=len, reverse=True))
+def masked(text: str) -> str:
+    """Return the text without users, passwords and tokens in addresses, such as `user:token@`."""
+    return _CREDENTIALS.sub("", text)
 
 
 def execute(
@@ -290,7 +179,7 @@ def execute(
     Raises PublishError, with the command stopped, after 5 minutes without output.
     """
     if odd := [word for word in command if "\0" in word]:  # from git's own output
-        raise PublishError(f"git answered {public(odd[0])!r}; check whether `git` works here")
+        raise PublishError(f"git answered {masked(odd[0])!r}; check whether `git` works here")
     quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # no user to prompt
     ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
@@ -311,7 +200,8 @@ def execute(
         try:
             if feed:
                 feed(process)
-            _wait(process, (out, error), " ".join(_bare_words(command)), tell)
+            names = (word for word in command[1:] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word))
+            _wait(process, (out, error), f"{command[0]} {next(names, '')}".strip(), tell)
         finally:
             if process.returncode is None:
                 _stop(process, apart=feed is not None)
@@ -353,16 +243,12 @@ def _wait(
             tell(f"`{name}` has been silent for {silent:.0f} s; Ctrl-C stops it")
 
 
-def _bare_words(command: Sequence[str]) -> Sequence[str]:
-    """Return the name of a git command, without options, which may contain an address."""
-    words = [word for word in command[1:] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word)]
-    return [command[0], *words[:1]]
-
-
 def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:
     """Stop a process; with `apart`, also its children, which share its session."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM) if apart else process.terminate()
+        if apart:
+            end_group(process.pid, signal.SIGTERM)
+        process.terminate()
     try:
         process.wait(_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
@@ -381,7 +267,7 @@ def _without_hints(words: str) -> str:
     """Return git's output without hints, progress and passwords."""
     lines = [line.rstrip() for line in words.splitlines()]
     kept = [line for line in lines if line and not _NO_WORDS.match(line)][-_MOST_LINES:]
-    return public("\n".join(kept)).removeprefix("fatal: ")
+    return masked("\n".join(kept)).removeprefix("fatal: ")
 
 
 _STAGED = "refs/sitegen/unfinished-publish"

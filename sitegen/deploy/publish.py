@@ -14,6 +14,7 @@ from math import inf
 from pathlib import Path
 
 from sitegen.builder.context import BuildOptions
+from sitegen.builder.install import built
 from sitegen.builder.output import (
     ServedFolder,
     Tree,
@@ -22,8 +23,7 @@ from sitegen.builder.output import (
     is_built,
     read_folder,
 )
-from sitegen.builder.placing import built, kept
-from sitegen.builder.works import prepare_all, whole
+from sitegen.builder.state import prepare_all
 from sitegen.config.loader import load_papers
 from sitegen.config.scaffold import placeholders, placeholders_in
 from sitegen.config.schema import Site
@@ -235,7 +235,11 @@ def _remote(repository: Repository, options: PublishOptions) -> Remote:
         )
     remote = repository.remote(options.remote, branch)
     if remote.tip in _ours(repository, options):
-        there = remote.main or remote.tip or repository.has_branches(remote)
+        there = (
+            remote.main
+            or remote.tip
+            or repository.ask("ls-remote", "--heads", repository.place(remote.name, remote.url))
+        )
         if options.overwrite or there:
             return remote
         raise PublishError(
@@ -330,13 +334,13 @@ def freshness(site: Site, folder: ServedFolder) -> Freshness:
     device = resolve_device("auto")
     compute_target = ComputeTarget(device, resolve_precision("auto", device))
     options = BuildOptions(compute_target, output, dry_run=True)  # only reads the store
-    ours = {*built(site, output), *(old := kept(site, output)).items()}
+    ours = built(site, output)
     tree: Tree | None = None
     try:
         works = prepare_all(site, options)
         lacking = [planned.figure.id for work in works for planned in work.missing]
         words = [f"{name} is not rendered" for name in lacking]
-        tree = None if words else whole(works)
+        tree = None if words else works[0].tree()
     except SitegenError as error:
         words = [f"the build fails, {str(error).partition(chr(10))[0]}"]
     changed, others = differences(output, tree or {})
@@ -344,8 +348,7 @@ def freshness(site: Site, folder: ServedFolder) -> Freshness:
     foreign = tuple(name for name in there if (name, folder.seal.get(name, "")) not in ours)
     if tree is not None:
         words = [f"{name} {'differs' if name in there else 'is missing'}" for name in changed]
-        gone = (name for name in others if name not in old)  # kept for readers
-        words += [f"{name} would be removed" for name in gone if name not in foreign]
+        words += [f"{name} would be removed" for name in others if name not in foreign]
     return Freshness(tuple(words), foreign)
 
 

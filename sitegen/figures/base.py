@@ -31,14 +31,13 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
-from sitegen.figures.chosen import ChosenFrom, Samples, choice, require_choice
 from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, STILLS
+from sitegen.figures.selection import ChosenFrom, Samples, require_choice, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
 from sitegen.generative.card.recording import RecordingConfig
 
 if TYPE_CHECKING:
-    from sitegen.figures.views import Clip, LiveModel, Still
     from sitegen.media.jobs import RenderJob
     from sitegen.media.manifest import Media
     from sitegen.models.registry import ModelSource
@@ -117,6 +116,8 @@ class FigureSpec:
     distinct_states: whether `count` may not exceed the number of initial states
     draws_label: whether the label is drawn in the picture; if not, it is only in the text, and
         decides no pixel
+    cell_numbers: whether each cell of a grid, or each row of cells, has the number of a sample
+    plain_samples: whether a cell is that very sample, and not another state with its noise
     one_shape: whether all models must make images of one size and number of channels
     needs: abilities, of `ABILITIES`, that the process of the model must have
     constants: groups of constants that decide the bytes of the kind's files, which are part of the
@@ -127,6 +128,8 @@ class FigureSpec:
     example: ClassVar[str] = '"NAME"'
     distinct_states: ClassVar[bool] = False
     draws_label: ClassVar[bool] = False
+    cell_numbers: ClassVar[Literal["", "cells", "rows"]] = ""
+    plain_samples: ClassVar[bool] = False
     one_shape: ClassVar[bool] = True
     needs: ClassVar[tuple[Ability, ...]] = ()
     constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, DRAWINGS)
@@ -161,7 +164,7 @@ class FigureSpec:
     @property
     def needs_of_models(self) -> tuple[tuple[Ability, ...], ...]:
         """Abilities required of the process of each of `models`; baselines follow the first."""
-        return (self.needs, *(("ddim",) for _ in self.models[1:]))
+        return (self.needs, *(("ddim",) for _ in self.models[1:]))[: len(self.models)]
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -210,6 +213,17 @@ class FigureSpec:
             )
             yield f"{wanted}: the recording {self.model} has {recording.count} samples"
 
+    def remedy(self, card: ModelCard) -> str:
+        """Return what to do if the process of the first model lacks an ability; may be empty."""
+        return ""
+
+    def method(self, card: ModelCard) -> str:
+        """Return a sentence for the caption on how the samples were made; may be empty.
+
+        It tells readers of a departure from what the kind of figure usually shows.
+        """
+        return ""
+
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
         """Yield the reasons, found in the files of `models`, why the call cannot be rendered.
 
@@ -242,11 +256,29 @@ class FigureSpec:
 
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
         """Count the images that the networks of each of `models` process, to estimate the time."""
-        return tuple(self.images * card.steps for card in cards)
+        return tuple(self.images * network_steps(card) for card in cards)
 
     def pixels(self, card: ModelCard) -> int:
         """Estimate the number of pixels of all frames to draw and encode, to estimate the time."""
         return 0
+
+
+@validated(frozen=True, config=RULES)
+class ModelFreeSpec(FigureSpec):
+    """A kind that shows no model: what it draws, its arguments and its files decide."""
+
+    example: ClassVar[str] = ""
+
+    model: Literal[""] = Field(default="", description="Nothing: there is no model.", init=False)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """No models."""
+        return ()
+
+    def describe(self, card: ModelCard | None) -> str:
+        """Return the first line of the kind's docstring."""
+        return (type(self).__doc__ or type(self).__name__).splitlines()[0].rstrip(".")
 
 
 @validated(frozen=True, config=RULES)
@@ -279,7 +311,7 @@ class ComparedSpec(FigureSpec):
 
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
         """Count the images of the model, and those of the DDPM including its steps as DDIM."""
-        first, *others = (card.steps for card in cards)
+        first, *others = (network_steps(card) for card in cards)
         return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
 
 
@@ -319,6 +351,11 @@ def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
     """Return a message on the abilities that a model lacks for a figure; empty if none."""
     missing = " and ".join(ABILITIES[each] for each in needs if each not in card.abilities)
     return missing and f'needs {missing}, which the model {name} of kind "{card.kind}" lacks'
+
+
+def network_steps(card: ModelCard) -> int:
+    """Return how often a sample evaluates the network."""
+    return card.steps * card.process.evaluations(card)
 
 
 def steps(card: ModelCard) -> str:
@@ -370,7 +407,7 @@ class ChosenSpec(FigureSpec):
     @property
     def choice(self) -> str:
         """Sentence that the samples were chosen, and from how many; empty if they were not."""
-        return choice(self.samples, self.chosen_from)
+        return selection_note(self.samples, self.chosen_from)
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -383,6 +420,7 @@ class Grid(ChosenSpec):
     """Samples in rows, from their flat initial states to the finished images."""
 
     recipe: ClassVar[int] = 2
+    cell_numbers: ClassVar[Literal["", "cells", "rows"]] = "cells"
     constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS)
 
     count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
@@ -431,14 +469,13 @@ class FigureKind:
     name: name of the function that pages call; in media.json the `kind` of an entry
     spec: arguments of a call; needs no torch
     sample: makes a figure ready to be rendered; imports its sampler, and torch, when it is called
-    view: returns the view of its media on a page, None for a plain clip or still; the second
-        argument is the page's path in the site
+    view: replaces the view that `html` makes of its media; of the media and the page's path
     """
 
     name: str
     spec: type[FigureSpec]
     sample: Sampler
-    view: Callable[[Media, str], Clip | Still | LiveModel] | None = None
+    view: Callable[[Media, str], Any] | None = None
 
 
 def sampler_in(room: str) -> Sampler:
@@ -446,6 +483,17 @@ def sampler_in(room: str) -> Sampler:
 
     def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         job: RenderJob = import_module(f"{room}.sample").sample(models, figure)
+        return job
+
+    return sample
+
+
+def grid_sampler(method: Literal["begin", "fan"]) -> Sampler:
+    """Return a function that samples a `Grid` by this method of the model's sampler."""
+
+    def sample(models: ModelProvider, figure: Figure) -> RenderJob:
+        clips = import_module("sitegen.figures.clips")  # which imports torch
+        job: RenderJob = clips.sample_grid(models, figure, method)
         return job
 
     return sample
@@ -511,7 +559,7 @@ class Figure:
     @property
     def base(self) -> str:
         """The default id of a figure, used if its author gives none and no other figure has it."""
-        return f"{'-'.join(self.models)[:40]}-{self.kind.replace('_', '-')}"
+        return f"{'-'.join(self.models)[:40]}-{self.kind.replace('_', '-')}".lstrip("-")
 
 
 def spec_json(figure: Figure) -> dict[str, Any]:

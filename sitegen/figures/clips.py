@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.figures.base import Figure, FigureSpec, spec_json
+from sitegen.figures.base import Figure, FigureSpec, Grid, spec_json
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.encoder import ClipSpec, crf_for, write_still
 from sitegen.media.frames import Colour, Frame, grid, scale_factor, to_uint8
@@ -18,6 +18,7 @@ from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.look import film
 from sitegen.media.look.colours import BACKGROUND, DARK, LIGHT
 from sitegen.media.manifest import MediaFile
+from sitegen.sampling.provider import ModelProvider
 from sitegen.sampling.trajectory import LevelStream, Shown
 
 
@@ -70,6 +71,21 @@ def strips(draw: Callable[[Colour, Colour], Frame]) -> dict[str, Callable[[Path]
         "strip": partial(write, "strip", LIGHT),
         "strip-dark": partial(write, "strip-dark", DARK),
     }
+
+
+def sample_grid(
+    models: ModelProvider, figure: Figure, method: Literal["begin", "fan"]
+) -> RenderJob:
+    """Return the job of a `Grid` whose samples a method of the sampler draws."""
+    spec = cast(Grid, figure.spec)
+    sampler = models.sampler(spec.model)
+    angle: float | None = getattr(spec, "around", None)
+    if angle is not None:
+        trajectory = sampler.around(spec.seed, spec.numbers, angle)
+    else:
+        draw = sampler.begin if method == "begin" else sampler.fan
+        trajectory = draw(spec.seed, spec.numbers, noise_std_of(spec, sampler.card))
+    return grid_job(figure, sampler.card, spec.shape, displayed(trajectory, spec.show))
 
 
 def grid_job(

@@ -1,6 +1,6 @@
 """The kinds of figures that a page can call: built-in ones, and those of other packages.
 
-Each built-in kind is the `KIND` of the folder of its name. A package adds one by an entry point of
+Each built-in kind is the `KIND` of the module of its name. A package adds one by an entry point of
 the group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
 """
 
@@ -21,8 +21,6 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError
 from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES, Figure, FigureKind
-from sitegen.figures.views import Clip, LiveModel, Still, clip_view, still_view
-from sitegen.media.manifest import Media
 
 GROUP = "sitegen.figures"
 """The entry points by which other packages bring kinds."""
@@ -100,14 +98,6 @@ def _load(entry: EntryPoint) -> FigureKind:
 def _broken(entry: EntryPoint, why: str) -> ConfigError:
     place = f"{entry.name} of {entry.dist.name if entry.dist else 'a package'} ({entry.value})"
     return ConfigError(f"the figure {place}: {why}; mend the package, or uninstall it")
-
-
-def figure_view(media: Media, page: str) -> Clip | Still | LiveModel:
-    """Return the view of a figure for the page at `page`, a path from the site's root."""
-    kind = figure_kinds().get(media.record.kind)
-    plain = clip_view if "mp4" in media.record.files else still_view
-    with plug_in_errors(media.record.kind, f"{page}: {media.id}: "):
-        return ((kind and kind.view) or plain)(media, page)
 
 
 @validated(frozen=True, config=RULES)

@@ -22,7 +22,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from sitegen.core.files import platform_errors
-from sitegen.figures.values import raised
+from sitegen.core.progress import raised
 from sitegen.media.encoder import media_file, require
 from sitegen.media.frames import Frame
 from sitegen.media.look import drawings

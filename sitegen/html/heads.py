@@ -14,7 +14,7 @@ from sitegen.content.links import at_heading, themed_ids
 from sitegen.content.pages import Page
 from sitegen.core.site_files import SiteFolder
 from sitegen.core.urls import INDEX, relative
-from sitegen.figures.views import Picture
+from sitegen.html.figure_views import frames_policy, photo_view
 from sitegen.html.theme import (
     FONTS,
     ICON,
@@ -26,7 +26,7 @@ from sitegen.html.theme import (
     WORKER,
     Theme,
 )
-from sitegen.html.views import Button, Card, Head, Logo, Named, Paper, SamplerFiles, frames_policy
+from sitegen.html.views import Button, Card, Head, Logo, Named, Paper, SamplerFiles
 from sitegen.media.manifest import MediaFile
 
 POLICY = (
@@ -164,8 +164,7 @@ def _logos(site: Site, uri: str) -> Iterator[Logo]:
     for place in site.affiliations:
         if place.logo:
             photo = read_photo(folder.find(unquote(place.logo)))
-            picture = Picture(relative(photo.file.uri, uri), photo.width, photo.height)
-            yield Logo(place.name, place.url, picture)
+            yield Logo(place.name, place.url, photo_view(photo, uri))
 
 
 def bibtex(site: Site) -> str | None:

@@ -22,25 +22,32 @@ from sitegen.core.errors import TargetError
 from sitegen.core.source import page_name, shown
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, relative
 from sitegen.figures.base import Figure
-from sitegen.figures.registry import figure_view
-from sitegen.figures.views import Clip, LiveModel, Picture, Still, alone_uri, front_picture
+from sitegen.html.figure_views import (
+    embed_view,
+    figure_view,
+    front_picture,
+    row_view,
+    standalone_uri,
+)
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, SCHEME, SCRIPT, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
-    AloneView,
-    Beside,
+    Clip,
     DrawnPictures,
+    FigureRow,
+    FigureView,
+    LiveModel,
     MenuEntry,
     MissingView,
     PageView,
     PaperEntry,
+    PaperList,
     Part,
+    Picture,
     Prose,
     Section,
-    Shelf,
+    StandaloneView,
     Tabs,
-    embed_view,
-    row_view,
 )
 from sitegen.media.manifest import Manifest, Media, MediaFile
 
@@ -70,9 +77,9 @@ def render_site(
         begin_page(shown(page.source))
         texts[page.uri] = theme.render("page.html", page=book.view(page))
     for each in media.values():
-        if (view := book.alone(each)) is not None:
-            begin_page(alone_uri(each))
-            texts[alone_uri(each)] = theme.render("alone.html", page=view)
+        if (view := book.standalone(each)) is not None:
+            begin_page(standalone_uri(each))
+            texts[standalone_uri(each)] = theme.render("standalone.html", page=view)
     begin_page(NOT_FOUND)
     return texts | {NOT_FOUND: theme.render(NOT_FOUND, page=_missing(site, theme))}
 
@@ -107,7 +114,7 @@ class _Book:
         """Return the template's view of a page."""
         front = page.uri == INDEX
         teaser, parts = self._parts(page)
-        parts = (*parts, *(self._shelf() if front else ()))
+        parts = (*parts, *(self._paper_list() if front else ()))
         shown = [teaser, *chain.from_iterable(_alone(part) for part in parts)]
         clips = [part for part in shown if isinstance(part, Clip)]
         samples = any(isinstance(part, LiveModel) for part in shown)
@@ -131,19 +138,19 @@ class _Book:
             viewer=any(clip.cells or clip.nodes for clip in clips),
             bibtex=bibtex(self.site) if front else None,
             manifest=relative(MANIFEST, page.uri) if self.media else None,
-            roof=relative(f"../{INDEX}", page.uri) if self.site.place else None,
+            collection=relative(f"../{INDEX}", page.uri) if self.site.place else None,
         )
 
-    def alone(self, media: Media) -> AloneView | None:
+    def standalone(self, media: Media) -> StandaloneView | None:
         """Return the view of a standalone figure; None for a figure without a standalone page."""
-        uri = alone_uri(media)
+        uri = standalone_uri(media)
         part, assets = figure_view(media, uri), self.theme.assets
-        if isinstance(part, LiveModel) or not part.alone:
+        if isinstance(part, LiveModel) or not part.standalone:
             return None
         icon, scheme, stylesheet, script = (
             relative(assets[name].uri, uri) for name in (ICON, SCHEME, STYLESHEET, SCRIPT)
         )
-        return AloneView(
+        return StandaloneView(
             language=self.site.language,
             title=self.site.title,
             policy=POLICY,
@@ -156,7 +163,7 @@ class _Book:
             viewer=isinstance(part, Clip) and bool(part.cells or part.nodes),
         )
 
-    def _shelf(self) -> Iterator[Shelf]:
+    def _paper_list(self) -> Iterator[PaperList]:
         """Yield the papers of the collection, if there are any."""
         entries = []
         for one in self.papers:
@@ -172,9 +179,9 @@ class _Book:
                 )
             )
         if entries:
-            yield Shelf(tuple(entries))
+            yield PaperList(tuple(entries))
 
-    def _parts(self, page: Page) -> tuple[Clip | Still | LiveModel | None, tuple[Part, ...]]:
+    def _parts(self, page: Page) -> tuple[FigureView | None, tuple[Part, ...]]:
         """Return the teaser of a page, if it has one, and the other parts in order."""
         filled = [part for part in page.body if part or not isinstance(part, Markup)]
         figures = [part for part in filled if isinstance(part, Figure)]
@@ -196,7 +203,7 @@ class _Book:
                     parts.append(views[part.id])
         return teaser, tuple(parts)
 
-    def _figure(self, page: Page, figure: Figure) -> Clip | Still | LiveModel:
+    def _figure(self, page: Page, figure: Figure) -> FigureView:
         media = self.media.get((page.uri, figure.id))
         if media is None:
             place = f"{figure.place.file}:{figure.place.line}"
@@ -206,12 +213,12 @@ class _Book:
 
 def _alone(part: Part) -> Sequence[Part]:
     """Return the figures of a row, or the part itself."""
-    return part.parts if isinstance(part, Beside | Tabs) else [part]
+    return part.parts if isinstance(part, FigureRow | Tabs) else [part]
 
 
 def _with_hint(
-    views: Mapping[str, Clip | Still | LiveModel], figures: Iterable[Figure]
-) -> Mapping[str, Clip | Still | LiveModel]:
+    views: Mapping[str, FigureView], figures: Iterable[Figure]
+) -> Mapping[str, FigureView]:
     """Add a hint to the first clip of a page that has samples which can be opened."""
     for figure in sorted(figures, key=lambda each: each.number):
         view = views[figure.id]

@@ -1,22 +1,267 @@
-"""What the theme's templates are given: frozen values; every link is relative to its page.
-
-The author's pictures and videos become such values here, too.
-"""
+"""The values that the theme's templates get: frozen; every link is relative to its page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from markupsafe import Markup
 
-from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
-from sitegen.content.markdown import NEAR_TOP
-from sitegen.core.urls import relative
-from sitegen.figures.base import Row
-from sitegen.figures.views import Clip, LiveModel, Picture, Steps, Still
-from sitegen.media.manifest import MediaFile
+from sitegen.media.manifest import MediaFile, ModelRef
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers that a figure shows, as words; the first column names the row.
+
+    numeric: the columns, from 0, that hold numbers alone, which align on the point when set right
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a figure measured."""
+
+    summary: str
+    tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A still picture and its size in pixels; `dark` is shown on dark pages instead."""
+
+    uri: str
+    width: int
+    height: int
+    dark: str | None = None
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file to save, with its size in words."""
+
+    label: str
+    uri: str
+    size: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a figure was made, and the command that makes it again.
+
+    models: each with its `name`, and `what` has the `sha256`: a checkpoint or a recording
+    """
+
+    models: tuple[ModelRef, ...]
+    seed: int | None
+    sampling_noise_std: str | None
+    command: str
+    parameters: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Still:
+    """A figure that does not move.
+
+    narrow: the same drawn for the column of a phone
+    standalone: a link to the page of only this figure
+    number: which figure of its page it is, from 1
+    choice: that its samples were chosen, and from how many; empty where they were not
+    """
+
+    shape: ClassVar[str] = "still"
+
+    id: str
+    alt: str
+    caption: str
+    picture: Picture
+    wide: bool
+    downloads: tuple[Download, ...]
+    results: Results | None
+    origin: Origin
+    standalone: str = ""
+    number: int = 0
+    choice: str = ""
+    narrow: Picture | None = None
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The words of a clip's scrubber for each frame; texts hold one word a frame.
+
+    fps: frames a second
+    last: the number of the last frame
+    opening: the frames before the first step, which show the finished pictures
+    levels: k of each frame; may be empty
+    values: the value of each frame on the axis of the process; may be empty
+    symbol, unit: of these values, as in σ_B and px
+    level, value: those of the last frame, which the poster shows
+    points, hold: of an interpolation: the points on its way, and the frames for which the clip
+        rests at either end; 0 for other clips
+    """
+
+    fps: str
+    last: int
+    levels: str = ""
+    values: str = ""
+    level: str = ""
+    value: str = ""
+    symbol: str = ""
+    unit: str = ""
+    points: int = 0
+    hold: int = 0
+    opening: int = 0
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where the samples of a grid stand, in pixels of the clip; the last row is centred."""
+
+    columns: int
+    count: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """A picture of a tree: its place in the tree, and in the clip in pixels.
+
+    first, last: the frames between which it forms
+    shown: the levels at these frames, of each picture on the way from the root to this one; empty
+        where frames have no levels
+    arrow: the way of the arrow that leads to it, as a path of SVG
+    sample: the number of the sample whose noise a leaf has, where that was chosen
+    """
+
+    depth: int
+    index: int
+    x: int
+    y: int
+    size: int
+    from_level: int
+    to_level: int
+    first: int = 0
+    last: int = 0
+    shown: tuple[tuple[int, int], ...] = ()
+    arrow: str = ""
+    sample: int | None = None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A figure that moves.
+
+    width, height: at which it is shown, in CSS pixels; video_width, video_height: its own
+    pixelated: whether its pixels stay squares where it is enlarged
+    dark: the clip for dark pages, if it has one
+    strip: some of its moments side by side
+    panels: the names of the parts that stand side by side in it
+    samples: the number of the sample that each cell of a grid shows; empty where that is not known
+    plain: whether a cell is that very sample, and not another state with its noise
+    standalone: a link to the page of only this figure
+    number: which figure of its page it is, from 1
+    choice: that its samples were chosen, and from how many; empty where they were not
+    hint: whether it says that its pictures can be opened; once a page
+    """
+
+    shape: ClassVar[str] = "clip"
+
+    id: str
+    kind: str
+    alt: str
+    caption: str
+    width: int
+    height: int
+    video_width: int
+    video_height: int
+    pixelated: bool
+    wide: bool
+    poster: Picture
+    mp4: str
+    dark: str | None
+    strip: Picture | None
+    downloads: tuple[Download, ...]
+    steps: Steps
+    cells: Cells | None
+    nodes: tuple[Node, ...]
+    panels: tuple[str, ...]
+    results: Results | None
+    origin: Origin
+    samples: tuple[int, ...] = ()
+    plain: bool = False
+    standalone: str = ""
+    number: int = 0
+    choice: str = ""
+    hint: bool = False
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model that a visitor can let draw, and the poster that is seen before.
+
+    subject: what it draws, in words
+    alt: what the poster shows
+    width, height: of the poster, in CSS pixels
+    side: pixels of a side of its pictures
+    pixelated: whether their pixels stay squares where they are enlarged
+    colour: whether they have colours
+    model, weights: the files that a browser fetches once the button is pressed
+    cost: what that is, and how long it takes to draw, in words
+    symbol: of the axis of a model that starts from noise; empty for a start from flat colour
+    command: whether `sitegen sample` draws the same
+    """
+
+    name: str
+    subject: str
+    alt: str
+    width: int
+    height: int
+    poster: Picture
+    side: int
+    colour: bool
+    model: str
+    weights: str
+    cost: str
+    pixelated: bool = False
+    symbol: str = ""
+    command: bool = True
+
+
+@dataclass(frozen=True)
+class LiveModel:
+    """Models that draw in the page, once a button is pressed; until then a poster is seen.
+
+    choices: the models; where there are several, a visitor chooses, and the first is there before
+    grow: whether the button grows a tree
+    number: which figure of its page it is, from 1
+    choice: that the samples of the poster were chosen, and from how many
+    """
+
+    shape: ClassVar[str] = "sampler"
+
+    id: str
+    alt: str
+    caption: str
+    wide: bool
+    choices: tuple[ModelChoice, ...]
+    grow: bool
+    downloads: tuple[Download, ...]
+    results: Results | None
+    origin: Origin
+    standalone: str = ""  # it has no page of its own
+    number: int = 0
+    choice: str = ""
+
+
+FigureView = Clip | Still | LiveModel
+"""A figure of any kind."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +292,14 @@ class Prose:
 
 
 @dataclass(frozen=True)
-class Photograph:
+class Image:
     """A picture of the author's.
 
     lazy: whether it can wait until it comes into sight
     number: which figure of its page it is, from 1; 0 for one without a caption
     """
 
-    shape: ClassVar[str] = "photograph"
+    shape: ClassVar[str] = "image"
 
     id: str
     alt: str
@@ -65,7 +310,7 @@ class Photograph:
 
 
 @dataclass(frozen=True)
-class Screen:
+class VideoEmbed:
     """A video of another host: the page loads its `player` when a reader asks for it.
 
     host: what the host is called
@@ -105,7 +350,7 @@ class Tab:
     """A figure among others that are shown one at a time."""
 
     name: str
-    part: Clip | Still | LiveModel
+    part: FigureView
 
 
 @dataclass(frozen=True)
@@ -122,13 +367,13 @@ class Tabs:
     caption: str
 
     @property
-    def parts(self) -> tuple[Clip | Still | LiveModel, ...]:
+    def parts(self) -> tuple[FigureView, ...]:
         """The figures."""
         return tuple(tab.part for tab in self.tabs)
 
 
 @dataclass(frozen=True)
-class Beside:
+class FigureRow:
     """Figures side by side.
 
     parts: the figures, clips or stills
@@ -137,14 +382,14 @@ class Beside:
 
     shape: ClassVar[str] = "row"
 
-    parts: tuple[Clip | Still | LiveModel, ...]
+    parts: tuple[FigureView, ...]
     caption: str
     steps: Steps | None
 
 
 @dataclass(frozen=True)
 class PaperEntry:
-    """A paper under the roof, as the front page shows it.
+    """A paper under the collection, as the front page shows it.
 
     authors: their names, with commas
     picture: its card
@@ -159,15 +404,15 @@ class PaperEntry:
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """The papers under a roof."""
+class PaperList:
+    """The papers under a collection."""
 
     shape: ClassVar[str] = "papers"
 
     papers: tuple[PaperEntry, ...]
 
 
-Part = Prose | Clip | Still | LiveModel | Beside | Tabs | Photograph | Screen | OwnVideo | Shelf
+Part = Prose | FigureView | FigureRow | Tabs | Image | VideoEmbed | OwnVideo | PaperList
 """What stands on a page, each in a place of its own."""
 
 
@@ -183,14 +428,14 @@ class PageView:
     moving: whether it has clips
     viewer: whether it has samples that open large
     manifest: a link to `media.json`
-    roof: a link to the front page of all papers, where the site is one of several
+    collection: a link to the front page of all papers, where the site is one of several
     """
 
     language: str
     head: Head
     title: str
     home: str
-    teaser: Clip | Still | LiveModel | None
+    teaser: FigureView | None
     paper: Paper | None
     menu: tuple[MenuEntry, ...]
     contents: tuple[Section, ...]
@@ -200,11 +445,11 @@ class PageView:
     viewer: bool
     bibtex: str | None
     manifest: str | None
-    roof: str | None
+    collection: str | None
 
 
 @dataclass(frozen=True)
-class AloneView:
+class StandaloneView:
     """The page of one figure alone, for a frame in a page of others.
 
     title: of the site
@@ -335,7 +580,7 @@ class DrawnPictures:
     """Drawn pictures at their places in the built folder.
 
     card: what previews of a link show; None where the site does not say where it is published
-    tiles: the cards of papers under this roof, by their places
+    tiles: the cards of papers under this collection, by their places
     """
 
     card: MediaFile | None = None
@@ -346,49 +591,3 @@ class DrawnPictures:
         """All of them."""
         card = [self.card] if self.card else []
         return (*card, *self.tiles.values())
-
-
-def row_view(parts: tuple[Clip | Still | LiveModel, ...], row: Row) -> Beside | Tabs:
-    """Return the view of figures in one place: of a row, one scrubber moves clips over levels."""
-    if row.tabs:
-        names = row.names or tuple(_tab_name(part) for part in parts)
-        tabs = tuple(Tab(*each) for each in zip(names, parts, strict=True))
-        return Tabs(f"tabs-{row.number}", tabs, row.caption)
-    clips = [part for part in parts if isinstance(part, Clip)]
-    levels = all(clip.steps.levels and not clip.steps.points for clip in clips)
-    together = len(clips) == len(parts) and levels
-    return Beside(parts, row.caption, clips[0].steps if together else None)
-
-
-def _tab_name(part: Clip | Still | LiveModel) -> str:
-    return part.origin.models[0].name if part.origin.models else part.id
-
-
-def embed_view(thing: Embed, uri: str) -> Part:
-    """Return the view of a picture or a video on the page at `uri`."""
-    call = thing.call
-    if isinstance(call, ImageCall):
-        picture, width = _picture(call.file, uri), call.width
-        if width is not None:
-            height = max(1, round(picture.height * width / picture.width))
-            picture = Picture(picture.uri, width, height)
-        lazy = thing.place.line > NEAR_TOP
-        return Photograph(thing.id, call.alt, call.caption, picture, lazy, thing.number)
-    poster, video = _picture(call.poster, uri) if call.poster else None, call.url
-    words = (thing.id, call.title, call.caption)
-    if isinstance(video, Player):
-        return Screen(*words, video.name, video.address, video.link, poster)
-    size, address = (video.width, video.height), relative(video.file.uri, uri)
-    return OwnVideo(*words, address, video.type, *size, poster.uri if poster else None)
-
-
-def frames_policy(parts: Iterable[object]) -> str:
-    """What a page adds to its Content-Security-Policy: frames of the hosts of its videos."""
-    calls = (part.call for part in parts if isinstance(part, Embed))
-    players = (call.url for call in calls if isinstance(call, VideoCall))
-    origins = {player.origin for player in players if isinstance(player, Player)}
-    return f"; frame-src {' '.join(sorted(origins))}" if origins else ""
-
-
-def _picture(photo: Photo, uri: str) -> Picture:
-    return Picture(relative(photo.file.uri, uri), photo.width, photo.height)

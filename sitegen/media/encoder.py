@@ -1,8 +1,7 @@
 """Encoding of frames as a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
 
-One pass over the frames, in constant memory: each frame goes to x264 as it arrives, and at native
-size into a file, from which the GIF is made. Every file is decoded again before it counts, and
-nothing is left behind after an error.
+One pass over the frames, in constant memory: each goes to x264, and at native size into a file for
+the GIF. Every file is decoded again before it counts, and nothing is left behind after an error.
 
     clip.mp4    H.264 High, yuv420p, BT.709, integer enlargement, even size, index in front
     clip.gif    native size, at most 15 frames a second and 2 MB
@@ -33,6 +32,7 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.files import digest, platform_errors, temporary_folder
+from sitegen.core.signals import end_group
 from sitegen.media.ffmpeg import GET_ENCODER, executable
 from sitegen.media.frames import Frame, enlarge, pad_to_even, upscale
 from sitegen.media.look import film, stills
@@ -265,17 +265,10 @@ def _join(parts: Sequence[Path], path: Path) -> None:
     names = path.with_name("parts")
     names.write_text("".join(f"file '{part.name}'\n" for part in parts), encoding="utf-8")
     exact = ["-map_metadata", "-1", "-flags:v", "+bitexact", "-fflags", "+bitexact"]
-    command = [executable(), "-nostdin", "-v", "error", "-f", "concat", "-i", names.name]
-    command += ["-c", "copy", *exact, "-movflags", "+faststart", "-f", "mp4", path.name]
-    try:
-        done = subprocess.run(
-            command, cwd=path.parent, capture_output=True, check=False, timeout=STALL_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PlatformError(f"cannot join the parts of a clip: {error}; {GET_ENCODER}") from error
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()[-_WORDS_BYTES:]
-        raise _failure(done.returncode, f"; it said:\n    {said}" if said else "")
+    command = ["-y", "-f", "concat", "-i", str(names), "-c", "copy", *exact]
+    command += ["-movflags", "+faststart", "-f", "mp4", str(path)]
+    with closing(_Ffmpeg(command, path.parent, 1, writes=True)) as ffmpeg:
+        ffmpeg.finish()
 
 
 def _gif(native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
@@ -469,7 +462,7 @@ class _Ffmpeg:
         self._stalled |= stalled
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                end_group(self._process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
             self._process.kill()
 
     def _close_pipes(self) -> None:
@@ -521,21 +514,15 @@ def verified_mp4(
         fault = next(iter(clip_faults(path)), "")
     require(not fault, path, fault.partition(";")[0])
     height, width, _ = ends[0].shape
-    first, last, seen = _read_mp4(path, height * width)
+    seen, first, last = 0, ends[0], ends[1]
+    for last in _decoded(path, height * width):
+        first, seen = (first if seen else last), seen + 1
+    require(seen > 0, path, "has no frames")
     require(first.shape == last.shape == ends[0].shape, path, f"is not {width}×{height}")
     require(seen == count, path, f"has {seen} frames, not {count}")
     alike = _looks_like(first, ends[0], crf) and _looks_like(last, ends[1], crf)
     require(alike, path, "does not look like its frames")
     return media_file(path, width, height, count, fps)
-
-
-def _read_mp4(path: Path, pixels: int) -> tuple[Frame, Frame, int]:
-    """Decode every frame; return the first and last, (H, W, 3), and their number."""
-    count, first, last = 0, None, None
-    for frame in _decoded(path, pixels):
-        first, last, count = frame if first is None else first, frame, count + 1
-    require(count > 0, path, "has no frames")
-    return np.asarray(first), np.asarray(last), count
 
 
 def _decoded(path: Path, pixels: int) -> Iterator[Frame]:

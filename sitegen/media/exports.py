@@ -159,7 +159,7 @@ def _browse(program: str, page: Path, target: Path, size: tuple[int, int]) -> No
         ],
     }
     quiet = ["--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    quiet += ["--no-sandbox"] if os.geteuid() == 0 else []  # otherwise it does not run as root
+    quiet += ["--no-sandbox"] if _is_root() else []  # otherwise it does not run as root
     profile = f"--user-data-dir={target.parent / 'profile'}"
     command = [program, *quiet, profile, *options[target.suffix], page.absolute().as_uri()]
     try:
@@ -169,3 +169,7 @@ def _browse(program: str, page: Path, target: Path, size: tuple[int, int]) -> No
     if done.returncode or not target.is_file():
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         raise TargetError(f"{program} did not draw {target.name}: {' '.join(said)}")
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0

@@ -46,14 +46,3 @@ class RenderJob:
     work: Iterable[None] = ()
     stills: Mapping[str, Callable[[Path], MediaFile]] = field(default_factory=dict)
     results: Callable[[], Mapping[str, Any]] = dict
-
-    @property
-    def length(self) -> int:
-        """Number of progress steps: frames of all clips, plus the steps of `work`."""
-        return len(self.levels) * len(self.clips) + self.steps
-
-    @property
-    def shown_levels(self) -> tuple[int, ...]:
-        """Level of each frame of the clip, with those that hold its last one."""
-        clip = next(iter(self.clips.values()), None)
-        return clip.spec.levels(self.levels) if clip else self.levels

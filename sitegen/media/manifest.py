@@ -68,7 +68,7 @@ class ModelRef:
 
     name: str
     sha256: _Digest
-    what: Literal["checkpoint", "recording"] = "checkpoint"
+    what: Literal["checkpoint", "recording", "sampler"] = "checkpoint"
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -108,7 +108,8 @@ class Media:
     """Record placed on a page, with an id and the author's words.
 
     axis: what a viewer reads of the levels of its first model
-    choice: note that its samples were selected, and from how many; empty if they were not
+    choice: note that its samples were selected, and from how many, and on how they were made where
+        that is unusual; empty otherwise
     sigmas: in manifests of 0.1.0, the blur scale σ_B in pixels of each of the record's levels
     """
 

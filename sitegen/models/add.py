@@ -34,12 +34,17 @@ from sitegen.generative.checkpoints.archive import checkpoint_digest
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.generative.data.images import EXAMPLE_NAME
+from sitegen.models.converting import byte_weights, require_fit, require_light
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import preset_prior, site_models
 
 if TYPE_CHECKING:
     from sitegen.generative.data.prior import Prior
+
+
+RUNS = Path("runs")
+"""Folder of the models that `sitegen train` writes, relative to where it runs."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class AddResult:
 class _Plan:
     """The model to add, the file of its weights, and its table in `site.toml`.
 
-    `prior` is the prior that it has, `data` the images to make one from.
+    `prior` is the prior that it has, `data` the images to make one from, `example` the example
+    that it has. For a `sampler`, weights of one byte each are written into the model's folder.
     """
 
     card: ModelCard
@@ -71,10 +77,16 @@ class _Plan:
     entry: Mapping[str, str]
     prior: Path | None
     data: Path | None
+    example: Path | None = None
+    sampler: bool = False
 
 
-def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> AddResult:
+def add_model(
+    config: Path, name: str, options: AddOptions, ask: Ask | None, sampler: bool = False
+) -> AddResult:
     """Add a checkpoint to the site of `config` under a name.
+
+    For a `sampler`, the site gets a copy with weights of one byte each, which a page can use.
 
     If a model of that name has the same checkpoint and no prior, a prior is made from the images.
     `ask` prompts for missing fields; None if the session is not interactive.
@@ -100,9 +112,10 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
     notes: list[str] = []
     weights = weights_file(options.checkpoint)
     entry = {"path": _written(weights, site), "card": f"models/{name}/{CARD_NAME}"}
-    start: Path | None = None
+    start, example = None, None
     if known := _known(options.checkpoint):
         where, card = known
+        example = where.parent / card.example.file if card.example else None
         options = with_images(options, card, where, ask)
         if options.data is None:  # the card is complete, and `site.toml` names only it
             start = where.parent / card.prior.file if card.prior else None
@@ -114,7 +127,10 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
             start = preset_prior(options.preset)
             if options.given() == ("--preset",) and not options.subject:
                 entry = {"path": entry["path"], "preset": options.preset}
-    plan = _Plan(card, weights, entry, start, options.data)
+    if sampler:
+        require_fit(name, card)
+        entry = {"path": f"models/{name}"}
+    plan = _Plan(card, weights, entry, start, options.data, example, sampler)
     files, bank = _carry_out(site, config, name, plan)
     card = read_card(files[-1]) if files else card
     told = _grey_notes(bank) if options.data and bank else ()
@@ -123,7 +139,6 @@ def add_model(config: Path, name: str, options: AddOptions, ask: Ask | None) -> 
 
 
 def _grey_notes(prior: "Prior") -> tuple[str, ...]:
-    """Return a note if a model of colour images begins from grey ones."""
     if not prior.is_grey:
         return ()
     words = "so its flat states are grey; if it was trained on others, give those"
@@ -168,18 +183,22 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
     return AddResult(name, cards[0], files, tuple(notes), config)
 
 
-def add_shipped(config: Path, name: str) -> AddResult:
-    """Add a model that travels with sitegen to the site of `config`, under its own name.
+def add_named(config: Path, name: str, sampler: bool = False) -> AddResult:
+    """Add a model of that name to the site of `config`: one that `sitegen train` wrote into its
+    folder `RUNS`, or else one that travels with sitegen.
 
     Raises ConfigError for a name that is taken, and for one that no such model has.
     """
+    own = config.parent / RUNS / name
+    if not slug_fault(name) and (own / CARD_NAME).is_file():
+        return add_model(config, name, AddOptions(own), None, sampler)
     text = require_config(config)
     _require_free(name, parse_site(text, config), text, config)
     if name not in shipped_models():
         near = close_match(name, shipped_models()) or f": {', '.join(shipped_models())}"
         raise ConfigError(
-            f"no model {name} travels with sitegen{near}; for one of your own give its file or "
-            "folder: --checkpoint FILE"
+            f"no model {name} travels with sitegen{near}, nor is one in {shown(own)}; for one "
+            "of your own give its file or folder: --checkpoint FILE"
         )
     _enter(config, name, {"path": f"models/{name}"})
     source = site_models(load_site(config))[name]
@@ -187,7 +206,6 @@ def add_shipped(config: Path, name: str) -> AddResult:
 
 
 def _require_free(name: str, site: Site, text: str, config: Path) -> None:
-    """Refuse a name that a model cannot have, or that one of the site has."""
     if fault := slug_fault(name):
         raise ConfigError(f"the name {name[:80]} {fault}")
     if name in site.models:
@@ -229,6 +247,8 @@ def _carry_out(
     from sitegen.models.priors import prior_and_example
 
     card, example = plan.card, b""
+    if plan.sampler and plan.example is not None:
+        example = plan.example.read_bytes()
     if "card" in plan.entry:
         pinned = FileRef(plan.weights.name, checkpoint_digest(plan.weights))
         card = replace(card, weights=pinned)
@@ -236,7 +256,7 @@ def _carry_out(
     prior = None if plan.prior is None else read_prior(plan.prior, card)
     if plan.data is not None and "prior" in card.abilities:  # which starts from noise
         prior, example = prior_and_example(card, plan.data)
-    if "card" not in plan.entry:
+    if "card" not in plan.entry and not plan.sampler:
         _enter(config, name, plan.entry)
         return (), prior
 
@@ -247,6 +267,9 @@ def _carry_out(
         if example:
             write_atomic(folder / EXAMPLE_NAME, example)
             made = replace(made, example=FileRef(EXAMPLE_NAME, digest_bytes(example)))
+        if plan.sampler:
+            made, _ = byte_weights(plan.weights, made, folder)
+            require_light(name, made, folder)
         write_atomic(folder / CARD_NAME, made.to_toml().encode())
 
     home = site.root / "models" / name
@@ -260,7 +283,6 @@ def _carry_out(
 
 
 def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
-    """Add the table to the current `site.toml`, after checking that the result is valid."""
     text = config.read_bytes().decode()
     changed = with_model(text, name, entry)
     parse_site(changed, config)
@@ -327,7 +349,6 @@ def _is_there(path: Path, target: Path) -> bool:
 
 
 def _remove(paths: list[Path]) -> None:
-    """Remove files, and folders that are empty then."""
     for path in paths:
         with contextlib.suppress(OSError):
             if path.is_dir():

@@ -5,6 +5,8 @@ the number of levels, the blur and the noise, or a DDPM's schedule, so the autho
 default number of heads is 1, as in all published configurations.
 """
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +23,8 @@ from sitegen.generative.card.card import (
     preset,
     sampling_noise,
 )
-from sitegen.generative.checkpoints.inspection import CheckpointInfo
+from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
+from sitegen.generative.checkpoints.inspection import UNKNOWN_NETWORK, CheckpointInfo
 from sitegen.generative.data.images import image_side
 from sitegen.models.registry import is_approximate, measured
 
@@ -39,7 +42,7 @@ HEADS_FAULT = (
 class AddOptions:
     """Options of `sitegen add` for a checkpoint; None if not given.
 
-    Sizes are in pixels, noise levels in [0, 1] pixel units. `kind` is "ihdm" or "ddpm";
+    Sizes are in pixels, noise levels in [0, 1] pixel units. `kind` is that of a card;
     `noise_schedule` is a DDPM's. `subject` is the content of the images, in the plural.
     """
 
@@ -86,20 +89,17 @@ SUBJECT = Question(
     "",
 )
 _HEADS = Question("heads", "number of attention heads (published: 1)", HEADS)
-_TRAINING = {
-    "ihdm": (
-        Question("levels", "K, the number of levels it was trained with (published: 50 to 400)"),
-        Question("blur_sigma_min", "blur of level 1 in pixels (published: 0.5)", 0.5),
-        Question(
-            "blur_sigma_max", "blur of level K in pixels (published: 16 to 128; side/2 to side)"
-        ),
-        Question("training_noise_std", "standard deviation of the training noise", 0.01),
-    ),
-    "ddpm": (
-        Question("levels", "the number of diffusion steps it was trained with", KNOWN_STEPS),
-        Question("noise_schedule", "its noise schedule: linear or cosine", "linear"),
-    ),
-}
+_OF_HEAT = (
+    Question("levels", "K, the number of levels it was trained with (published: 50 to 400)"),
+    Question("blur_sigma_min", "blur of level 1 in pixels (published: 0.5)", 0.5),
+    Question("blur_sigma_max", "blur of level K in pixels (published: 16 to 128; side/2 to side)"),
+    Question("training_noise_std", "standard deviation of the training noise", 0.01),
+)
+_OF_DDPM = (
+    Question("levels", "the number of diffusion steps it was trained with", KNOWN_STEPS),
+    Question("noise_schedule", "its noise schedule: linear or cosine", "linear"),
+)
+_OF_FLOW = (Question("levels", "the number of steps in which to sample it", FLOW_STEPS),)
 _HEAT = ("preset", "blur_sigma_min", "blur_sigma_max", "training_noise_std", "sampling_noise_std")
 
 
@@ -118,31 +118,27 @@ def new_model(
     ConfigError, as the card does, for invalid values and for options of the other kind, and
     RefusedError for images or a network that cannot be used.
     """
-    kind = options.kind or ("ddpm" if found.learned_variance and not options.preset else "ihdm")
-    ddpm = kind == "ddpm"
+    form = _FORMS[options.kind or _kind_of(options, found)]
     if options.preset is None and found.architecture is None:
         raise RefusedError(
             f"{options.checkpoint}: not a U-Net that sitegen knows by the names of its weights; "
-            "`sitegen inspect` shows what it is"
+            f"`sitegen inspect` shows what it is; {UNKNOWN_NETWORK}"
         )
-    if ddpm and (alien := options.among(*_HEAT)):
-        raise ConfigError(f"a DDPM has no {', '.join(alien)}; leave it out")
-    if not ddpm and options.noise_schedule is not None:
-        raise ConfigError("--noise-schedule is only for a DDPM; leave it out, or give --kind ddpm")
-    answers = _Answers(options, () if ddpm else found.presets, ask)
+    if alien := options.among(*form.lacks):
+        raise ConfigError(f"{form.called} has no {', '.join(alien)}; leave it out")
+    answers = _Answers(options, found.presets if form.blurs else (), ask)
     try:
-        answers.complete(kind)
+        answers.complete(form)
         options = answers.options
-        own = options.preset is None
-        card = _from_file(options, found, kind) if own else _from_preset(options)
+        card = form.card(options, found) if options.preset is None else _from_preset(options)
         card = replace(card, subject=options.subject or "")
     except (ConfigError, RefusedError) as error:
         if not answers.given:
             raise
         again = shlex.join(word for pair in answers.given for word in pair)
         raise type(error)(f"{error}\nyour answers, as options for the next try: {again}") from error
-    if ddpm:
-        return options, card, _ddpm_notes(options, card)
+    if not form.blurs:
+        return options, card, form.notes(options, card)
     card = measured(card) if options.data is not None else card
     return options, card, _notes(options, card, answers.side())
 
@@ -158,21 +154,21 @@ class _Answers:
         self._missing: list[Question] = []
         self._sides: dict[Path | None, int | None] = {}
 
-    def complete(self, kind: str) -> None:
-        """Complete all options that a model of the kind needs. Raises as `new_model` does."""
+    def complete(self, form: _Form) -> None:
+        """Complete all options that a model of a kind needs. Raises as `new_model` does."""
         if self._presets and self._ask is not None and not self.options.given():
             fits = " or ".join(self._presets)
             words = f"it has the network of {fits}; the preset, if it was trained like that, or "
             answer = self._ask(Question("preset", f"{words}nothing", ""))
             self.options = replace(self.options, preset=answer or None)
-        if kind == "ihdm" and not _prior_serves(self.options):
+        if form.blurs and not _prior_serves(self.options):
             self._get(_DATA)
         if self.options.preset is None:
             if self.options.image_size is None and self.side() is not None:
                 self.options = replace(self.options, image_size=self.side())
-            if kind == "ddpm" or self.options.data is not None:
+            if not form.blurs or self.options.data is not None:
                 self._get(_SIZE)
-            for question in _TRAINING[kind]:
+            for question in form.questions:
                 self._get(question)
         if self._missing:
             rows = [f"  {option(each.field):22} {each.words}" for each in self._missing]
@@ -181,12 +177,12 @@ class _Answers:
             words = "a checkpoint does not record everything that sampling needs; give\n"
             raise ConfigError(f"{self.options.checkpoint}: {words}" + "\n".join(rows))
         if self.options.preset is None and self._ask is not None:
-            if kind == "ihdm":
+            if form.blurs:
                 noise = _noise(self.options)
                 self._get(Question("sampling_noise_std", "noise added in sampling", noise))
             self._get(_HEADS)
         written = self.options.preset is None or self.options.data is not None
-        if kind == "ihdm" and self._ask is not None and written:
+        if form.blurs and self._ask is not None and written:
             self._get(SUBJECT)
 
     def side(self) -> int | None:
@@ -209,7 +205,6 @@ class _Answers:
 
 
 def _noise(options: AddOptions) -> float:
-    """Return the sampling noise: the author's, or the usual multiple of the training noise."""
     if options.sampling_noise_std is not None:
         return options.sampling_noise_std
     assert options.training_noise_std is not None
@@ -217,7 +212,6 @@ def _noise(options: AddOptions) -> float:
 
 
 def _prior_serves(options: AddOptions) -> bool:
-    """Return whether sitegen ships a prior for the preset that fits the options."""
     if options.preset is None:
         return False
     card = preset(options.preset)
@@ -227,7 +221,6 @@ def _prior_serves(options: AddOptions) -> bool:
 
 
 def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
-    """Return notes on assumed defaults; `side` is that of the images if they have a common one."""
     lines = []
     if options.data is not None and side != card.image_size:
         own = f"are {side}×{side} pixels" if side else "are not squares of one size"
@@ -256,7 +249,7 @@ def with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | Non
     if options.subject:
         line = f"subject = {quoted(options.subject)}"
         raise ConfigError(f"{where}: write {line} into this card, above its tables, not --subject")
-    if own.kind != "ihdm" or own.prior is not None or options.data is not None:
+    if "prior" not in own.abilities or own.prior is not None or options.data is not None:
         return options
     if ask is None:
         raise ConfigError(f"{where}: names no prior to start from; --data: {_DATA.words}")
@@ -281,28 +274,39 @@ def _blur(card: ModelCard) -> BlurRange:
     return card.blur
 
 
-def _from_file(options: AddOptions, found: CheckpointInfo, kind: str) -> ModelCard:
-    """Return the card of a network read from its file; `options` are complete except for heads."""
+def _common(options: AddOptions, found: CheckpointInfo) -> dict[str, Any]:
+    """Return the values of every card of a network that is read from its file.
+
+    `options` are complete except for heads.
+    """
     assert found.architecture is not None
-    values: Any = options
-    common: dict[str, Any] = {
-        "image_size": values.image_size,
+    return {
+        "image_size": options.image_size,
         "channels": found.architecture.channels,
-        "levels": values.levels,
-        "known_faults": (HEADS_FAULT,) if values.heads is None else (),
+        "levels": options.levels,
+        "known_faults": (HEADS_FAULT,) if options.heads is None else (),
+        "unet": found.architecture.unet(options.heads or HEADS),
     }
-    unet = found.architecture.unet(values.heads or HEADS)
-    if kind == "ihdm":
-        return ModelCard(
-            **common,
-            unet=unet,
-            blur=BlurRange(values.blur_sigma_min, values.blur_sigma_max),
-            training_noise_std=values.training_noise_std,
-            sampling_noise_std=_noise(options),
-            parameterization="preconditioned" if found.preconditioned else "difference",
-        )
-    # As Ho et al. 2020 chose β for 1000 steps, scaled to others by Nichol and Dhariwal 2021; with
-    # few steps it stays below 1.
+
+
+def _heat_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
+    values: Any = options
+    return ModelCard(
+        **_common(options, found),
+        blur=BlurRange(values.blur_sigma_min, values.blur_sigma_max),
+        training_noise_std=values.training_noise_std,
+        sampling_noise_std=_noise(options),
+        parameterization="preconditioned" if found.preconditioned else "difference",
+    )
+
+
+def _ddpm_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
+    """Return the card of a DDPM.
+
+    β is that of Ho et al. 2020 for 1000 steps, scaled to others by Nichol and Dhariwal 2021; with
+    few steps it stays below 1.
+    """
+    values: Any = options
     first, last = 1e-4 * KNOWN_STEPS / values.levels, min(0.02 * KNOWN_STEPS / values.levels, 0.999)
     linear = values.noise_schedule == "linear"
     diffusion = DiffusionConfig(
@@ -312,18 +316,71 @@ def _from_file(options: AddOptions, found: CheckpointInfo, kind: str) -> ModelCa
         variance="fixed_small" if found.learned_variance else "fixed_large",
         rescale_timesteps=values.levels != KNOWN_STEPS,
     )
-    unet = replace(unet, use_new_attention_order=False)  # as in programs of that time
-    return ModelCard(**common, kind="ddpm", unet=unet, diffusion=diffusion)
+    return ModelCard(**_old_order(options, found), kind="ddpm", diffusion=diffusion)
+
+
+def _flow_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
+    """Return the card of a flow: data at t = 1, and the network receives t, as in torchcfm."""
+    return ModelCard(**_old_order(options, found), kind="flow", flow=FlowConfig())
+
+
+def _old_order(options: AddOptions, found: CheckpointInfo) -> dict[str, Any]:
+    """Return the common values, with the order of attention's channels in older programs."""
+    common = _common(options, found)
+    return {**common, "unet": replace(common["unet"], use_new_attention_order=False)}
+
+
+def _kind_of(options: AddOptions, found: CheckpointInfo) -> str:
+    """Return the kind that a checkpoint shows."""
+    if found.layout == "torchcfm":
+        return "flow"
+    return "ddpm" if found.learned_variance and not options.preset else "ihdm"
 
 
 def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
     assert card.diffusion is not None
-    lines = []
-    if options.heads is None:
-        lines.append("attention heads: 1; --heads N if it was trained with others")
+    lines = _heads_notes(options)
     if card.diffusion.rescale_timesteps:
         lines.append(
             f"timesteps are scaled to {KNOWN_STEPS} for the network; if it was trained otherwise, "
             "set rescale_timesteps in the card to false"
         )
     return [*lines, f'variance in sampling: "{card.diffusion.variance}", which the card can change']
+
+
+def _flow_notes(options: AddOptions, card: ModelCard) -> list[str]:
+    return [
+        *_heads_notes(options),
+        "data are taken to be at t = 1, and the network to receive t itself, as in torchcfm; "
+        "data_time and time_scale of [flow] in the card can change that",
+        f"{card.levels} Euler steps; levels and solver of the card can change that",
+    ]
+
+
+def _heads_notes(options: AddOptions) -> list[str]:
+    if options.heads is not None:
+        return []
+    return ["attention heads: 1; --heads N if it was trained with others"]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a new card of a kind needs.
+
+    lacks: options that it does not have
+    blurs: whether it starts from a prior of blurred images, and has published presets
+    """
+
+    called: str
+    questions: tuple[Question, ...]
+    lacks: tuple[str, ...]
+    card: Callable[[AddOptions, CheckpointInfo], ModelCard]
+    notes: Callable[[AddOptions, ModelCard], list[str]] = lambda options, card: []
+    blurs: bool = False
+
+
+_FORMS = {
+    "ihdm": _Form("an IHDM", _OF_HEAT, ("noise_schedule",), _heat_card, blurs=True),
+    "ddpm": _Form("a DDPM", _OF_DDPM, _HEAT, _ddpm_card, _ddpm_notes),
+    "flow": _Form("a flow", _OF_FLOW, (*_HEAT, "noise_schedule"), _flow_card, _flow_notes),
+}

@@ -58,7 +58,6 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
 
 
 def _from_samples(file: ArrayFile, target: Path) -> tuple[str, ...]:
-    """Write states and means of `sitegen sample --trajectory`."""
     levels = file.read("levels").ravel().tolist() if "levels" in file.arrays else []
     count = file.arrays["states"].shape[0]
     if len(levels) != count:
@@ -99,7 +98,6 @@ def _record(
 
 
 def _pictures(folder: Path) -> Iterator[Array]:
-    """Yield the pictures of each step, (N, C, H, W)."""
     steps = sorted((each for each in folder.iterdir() if each.is_dir()), key=_natural)
     files = [_pngs(each) for each in steps] if steps else [[each] for each in _pngs(folder)]
     if len(files) < 2 or not all(files):
@@ -119,6 +117,5 @@ def _pngs(folder: Path) -> list[Path]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Return a key that sorts step-2 before step-10."""
     parts = _DIGITS.split(path.name)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

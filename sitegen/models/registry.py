@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 
 from sitegen.config.loader import load_site
-from sitegen.config.schema import ModelEntry, Site
+from sitegen.config.schema import PROCESSES, ModelEntry, Site
 from sitegen.core.diagnostics import known_words
-from sitegen.core.errors import RefusedError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import regular_size, sha256
 from sitegen.core.installed import resource, shipped_models
 from sitegen.generative.card.card import (
@@ -21,9 +23,10 @@ from sitegen.generative.card.card import (
     preset,
     read_card,
 )
-from sitegen.generative.checkpoints.archive import checkpoint_digest, read_contents
+from sitegen.generative.checkpoints.archive import checkpoint_digest, scan
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint
+from sitegen.models.hosted import SamplerFile, describe, is_current
 
 _LARGE = 1 << 30
 """Bytes above which a checkpoint is inspected before it is hashed; other parts are never larger."""
@@ -37,7 +40,8 @@ class ModelSource:
 
     Digests are computed once, on first use. The pinned digest of weights is trusted until they are
     loaded, unless the source is `verified`. `remembered` is the digest, known from the store, of
-    missing weights that the card does not pin.
+    missing weights that the card does not pin. `sampler` is an author's class, whose file then
+    replaces weights.
     """
 
     name: str
@@ -47,6 +51,7 @@ class ModelSource:
     card_path: Path | None = None
     example: Path | None = None
     remembered: str | None = None
+    sampler: SamplerFile | None = None
     verified: bool = False
 
     @property
@@ -70,7 +75,7 @@ class ModelSource:
         with self._telling_what_to_do():
             size = regular_size(self.weights, "checkpoint")
             if size > _LARGE and self.card.recording is None:
-                read_contents(self.weights)  # rejects other large files before they are hashed
+                scan(self.weights)  # rejects other large files before they are hashed
             if pin is None:
                 return checkpoint_digest(self.weights)
             return sha256(self.weights) if self.verified else pin
@@ -189,13 +194,44 @@ def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:
 
 
 def site_models(site: Site) -> Mapping[str, ModelSource]:
-    """Return the models of `site.toml` by name, except those whose card is missing."""
+    """Return the models of `site.toml` by name, except those whose card is missing.
+
+    Samplers of the author are left out, since only they themselves know their cards.
+    """
     there = ((name, entry) for name, entry in site.models.items() if not entry.missing_file)
-    return {name: _entry_source(name, entry) for name, entry in there}
+    return {name: _entry_source(name, entry) for name, entry in there if not entry.sampler}
+
+
+def sampler_source(name: str, entry: ModelEntry, card: ModelCard | None = None) -> ModelSource:
+    """Return the model of an author's sampler.
+
+    Its process is asked for its card unless `card` is that of its present files. Raises ConfigError
+    for an error in it, with file and line.
+    """
+    found = sampler_file(entry)
+    if card is None or not is_current(found, card):
+        card = describe(found, name)
+    return ModelSource(name, card, found.file, None, sampler=found)
+
+
+def sampler_file(entry: ModelEntry) -> SamplerFile:
+    """Return where an author's sampler is. Raises ConfigError if no package has it."""
+    assert entry.sampler is not None
+    path, name = entry.sampler
+    if path != PROCESSES:
+        return SamplerFile(entry.root / path, name, python=entry.python)
+    known = {each.name: each for each in entry_points(group=PROCESSES)}
+    if name not in known:
+        raise ConfigError(f"no package has the process {name}{known_words(name, known)}")
+    spec = find_spec(known[name].module)
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"the process {name}: there is no module {known[name].module}")
+    return SamplerFile(Path(spec.origin), known[name].attr, known[name].module, entry.python)
 
 
 def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:
-    """Return a model of `site.toml`; `card` replaces its own."""
+    if entry.sampler is not None:
+        return sampler_source(name, entry)
     if card is None and entry.preset is not None:
         return preset_source(name, entry.path, entry.preset)
     path = entry.path if entry.preset is None else _dropped(entry.path)
@@ -219,7 +255,6 @@ def known_models(config: Path = Path("site.toml")) -> set[str]:
 
 
 def _configured(config: Path) -> Mapping[str, ModelEntry]:
-    """Return the site's models by name; empty without a site."""
     return load_site(config).models if config.exists() else {}
 
 
@@ -236,7 +271,6 @@ def _card_beside(path: Path) -> Path:
 
 
 def _digest(path: Path | None, named: FileRef | None, what: str) -> str | None:
-    """Return the digest of a file; the pinned one if the file is missing."""
     if path is None:
         return None
     if named is not None and named.sha256 and not path.exists():

@@ -1,34 +1,53 @@
 """Front end of training: turns options of the command line into a card and a run."""
 
+import json
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from signal import SIGINT
 from typing import Any, Protocol
 
 import click
 import torch
 
 from sitegen.core.compute import VECTOR_UNITS, Precision, resolve_device, resolve_precision
-from sitegen.core.errors import ConfigError
-from sitegen.core.progress import Reporter, duration
-from sitegen.core.signals import stop_on_signals
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.progress import Reporter, clock, duration
+from sitegen.core.signals import Stop, stop_on_signals
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
 from sitegen.generative.card.card import BlurRange, ModelCard, Parameterization, preset
 from sitegen.generative.card.limits import DEFAULT_LEVELS
-from sitegen.generative.data.images import read_images, require_enough
+from sitegen.generative.data.images import image_side, read_images, require_enough
 from sitegen.generative.process.model import require_device
 from sitegen.generative.training import recipe
+from sitegen.generative.training.duration import SIDES, chosen_for, look_every_s
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.train import STATE_NAME, Progress, Run, Training
+from sitegen.generative.training.residual import IMAGES
+from sitegen.generative.training.train import STATE_NAME, Looks, Progress, Run, Training
 from sitegen.models.new_card import SUBJECT, Ask
+from sitegen.models.preview import SHEET_NAME, draw_sheet
 from sitegen.models.registry import find_model
 
 LEARNED_LITTLE = 0.9
 """Loss, relative to the baseline's, from which a finished run is reported as too short. Trained
 models of this repository end between 0.2 and 0.7."""
+LONG = 25
+"""Minutes that a run of unknown duration is taken to last, which decides how often to draw."""
+EXPECTED = (
+    (20_000, "colours and layout, not clear shapes; give more --minutes for those"),
+    (300_000, "simple shapes, and digits; faces and photographs stay blurred"),
+    (3_000_000, "digits, clothing and cartoon faces become clear; photographs stay blurred"),
+    (math.inf, "clear samples of simple subjects; photographs need a GPU and more"),
+)
+"""What samples look like, by the most images of 32 × 32 pixels that a run has seen."""
+_CARD_OPTIONS = (
+    *("image_size", "levels", "blur_sigma_max", "preset", "parameterization", "networks"),
+)
 FEW_IMAGES = 1000
 """Number of images below which a warning is printed: the model could memorize them."""
 
@@ -38,7 +57,12 @@ class TrainOptions:
     """Options of `sitegen train`; None means the value of the preset, the data or the small model.
 
     subject: what the images show, in the plural
+    minutes: duration for which to choose the size, the networks and the recipe
+    finish: write the model from what a run has learned so far
     recipe: values of fields of `TrainingOptions`
+    card: the card of a run that is resumed
+    light: whether to take the networks for short runs
+    measured: images per level for estimating the residual variance
     """
 
     data: Path
@@ -54,7 +78,12 @@ class TrainOptions:
     device: str = "auto"
     precision: str = "auto"
     subject: str | None = None
+    minutes: float | None = None
+    finish: bool = False
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    card: ModelCard | None = None
+    light: bool = False
+    measured: int = IMAGES
 
 
 _NO_CASCADE = (
@@ -73,20 +102,31 @@ class TrainingReporter(Reporter, Protocol):
 
 
 def train_model(
-    name: str, wanted: TrainOptions, report: TrainingReporter, ask: Ask | None = None
-) -> None:
-    """Train the requested model, or resume its training, and report progress.
+    name: str,
+    wanted: TrainOptions,
+    report: TrainingReporter,
+    ask: Ask | None = None,
+    confirm: Callable[[str], bool] | None = None,
+) -> Path:
+    """Train the requested model, or resume its training; return the folder of the model.
 
-    `ask` prompts for the subject of the images if `subject` is not given; None if the session is
-    not interactive. Returns when the model is written. After a signal, saves the state and raises
-    SystemExit (130, 143 or 129). Raises the errors of `opened` and `go_on` in
-    `sitegen.generative.training.recipe`.
+    `ask` prompts for the subject of the images if `subject` is not given, and `confirm` whether to
+    write the model after the first Ctrl-C; None if the session is not interactive. After a signal,
+    saves the state and raises SystemExit (130, 143 or 129). Raises the errors of `opened` and
+    `go_on` in `sitegen.generative.training.recipe`.
     """
+    started = time.monotonic()
     if fault := slug_fault(name):
         raise ConfigError(f"the name {name[:80]} {fault}, as in site.toml")
     begun = (_folder(name, wanted) / STATE_NAME).exists()
-    if ask is not None and wanted.subject is None and wanted.kind == "ihdm" and not begun:
+    if ask is not None and wanted.subject is None and not _from_noise(wanted) and not begun:
         wanted = replace(wanted, subject=ask(SUBJECT))
+    wanted = _resumed(name, wanted)
+    if wanted.minutes is not None and wanted.card is None:
+        report.note("measuring training steps on this machine")
+        wanted, lines = _within(wanted, started)
+        for line in lines:
+            report.note(line)
     report.note(f"reading the images in {shown(wanted.data)}")
     card, training = prepare(name, wanted)
     if len(training.images) < FEW_IMAGES:
@@ -97,38 +137,122 @@ def train_model(
                 f"{name} is finished: the model in {training.folder} has seen "
                 f"{done.training['images_seen']:,} images; give a larger --images to continue"
             )
-            return
-        for line in _beginning(name, run, training):
-            report.note(line)
-        if run.options.steps < (rising := run.options.warmup_steps):
-            report.warn(
-                f"{run.options.steps:,} steps are fewer than the {rising:,} in which the learning "
-                "rate rises: little will be learnt; give more --images, or a lower --warmup-steps"
-            )
-        last: Progress | None = None
-        with report.training(name, run.step, run.options.steps) as show:
-
-            def tell(progress: Progress) -> None:
-                nonlocal last
-                last = progress
-                show(progress)
-
-            measuring = partial(report.rendering, f"{name}: estimating its residual variance")
-            written = recipe.go_on(run, tell, stop.asked, measuring)
-        if written is None:
-            click.echo(
-                f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
-                f"{training.folder}; run the same command to continue",
-                err=True,
-            )
-            raise SystemExit(128 + (stop.signal or 0))
+            return training.folder
+        if wanted.finish:
+            run.end_here()
+        written = _trained(name, run, wanted, report, stop)
+        if written is None and stop.signal == SIGINT and confirm is not None:
+            question = f"stopped after step {run.step:,}; write the model now, from what it learned"
+            if run.step and confirm(question):
+                stop.signal = None
+                run.end_here()
+                written = _trained(name, run, wanted, report, stop)
+    if written is None:
+        click.echo(
+            f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
+            f"{training.folder}; run the same command to continue, or with --finish to write the "
+            "model from what was learned",
+            err=True,
+        )
+        raise SystemExit(128 + (stop.signal or 0))
     for line in _ending(name, training.folder, written):
         report.note(line)
-    if last is not None and (baseline := _baseline(run)) and last.loss >= LEARNED_LITTLE:
+    _warn_of_little(run, report)
+    return training.folder
+
+
+def _trained(
+    name: str, run: Run, wanted: TrainOptions, report: TrainingReporter, stop: Stop
+) -> ModelCard | None:
+    """Take the steps that are left and write the model; None if it was stopped."""
+    for line in _beginning(name, run):
+        report.note(line)
+    if not wanted.finish and run.options.steps < (rising := run.options.warmup_steps):
         report.warn(
-            f"the model learned almost nothing: the last loss is {last.loss:.3g}, and 1 is that of "
-            f"{baseline}. Samples will be blurry; repeat the command with more --images to continue"
+            f"{run.options.steps:,} steps are fewer than the {rising:,} in which the learning "
+            "rate rises: little will be learnt; give more --images, or a lower --warmup-steps"
         )
+    draw = partial(draw_sheet, name=name)
+    run.measured = wanted.measured
+    run.looks = Looks(run.model.card, look_every_s(60 * (wanted.minutes or LONG)), draw)
+    measuring = partial(report.rendering, f"{name}: estimating its residual variance")
+    with report.training(name, run.step, run.options.steps) as show:
+        return recipe.go_on(run, show, stop.asked, measuring)
+
+
+def _warn_of_little(run: Run, report: TrainingReporter) -> None:
+    """Warn if the last loss is near that of the baseline."""
+    log = run.log.path.read_text(encoding="utf-8").splitlines() if run.log.path.exists() else []
+    loss = json.loads(log[-1])["loss"] if log else 1.0  # too short for a line
+    if (baseline := _baseline(run)) and loss >= LEARNED_LITTLE:
+        report.warn(
+            f"the model learned almost nothing: the last loss is {loss:.3g}, and 1 is that of "
+            f"{baseline}. Samples will be blurry; repeat the command with more --images than "
+            f"{run.options.images:,} to continue, or train anew with more --minutes"
+        )
+
+
+def _resumed(name: str, wanted: TrainOptions) -> TrainOptions:
+    """Return the options completed by those of the run that is resumed, if there is one.
+
+    Its card is taken unless options for another are given. Raises RefusedError if there is no run
+    to finish, or its state is damaged.
+    """
+    folder = _folder(name, wanted)
+    saved = recipe.saved_choices(folder)
+    if saved is None:
+        if wanted.finish:
+            raise RefusedError(f"{folder}: no run to finish; train it first, without --finish")
+        return wanted
+    card, options = saved
+    same = wanted.minutes is not None or wanted.finish
+    if not same and any(getattr(wanted, option) is not None for option in _CARD_OPTIONS):
+        return wanted
+    if not same and wanted.kind not in ("ihdm", card.kind):
+        return wanted
+    given = {key: value for key, value in wanted.recipe.items() if value is not None}
+    return replace(wanted, card=card, kind=card.kind, recipe={**asdict(options), **given})
+
+
+def _within(wanted: TrainOptions, started: float) -> tuple[TrainOptions, list[str]]:
+    """Choose the card and the recipe for a duration; return them with lines about them.
+
+    `started` is the start of the command on the monotonic clock.
+    """
+    assert wanted.minutes is not None
+    fixed = ("preset", "init", "networks", "parameterization")
+    unfit = [name for name in fixed if getattr(wanted, name) is not None]
+    unfit += ["kind"] * (wanted.kind != "ihdm") + ["images"] * ("images" in wanted.recipe)
+    if unfit:
+        raise ConfigError(f"--minutes chooses all sizes; leave out --{unfit[0]}")
+    device = resolve_device(wanted.device)
+    require_device(device)
+    precision = training_precision(wanted.precision, device)
+    own = image_side(wanted.data)
+    sides = [side for side in SIDES if own is None or side <= own] or [own or SIDES[-1]]
+    sides = sides if wanted.image_size is None else [wanted.image_size]
+    left = 60 * wanted.minutes - (time.monotonic() - started)
+    given = {key: value for key, value in wanted.recipe.items() if value is not None}
+    found = chosen_for(max(left, 1.0), sides, 3, device, precision, given)
+    card, options = found.card, found.options
+    lines = [
+        f"{wanted.minutes:g} minutes on this machine: {card.image_size}×{card.image_size} pixels, "
+        f"{len(card.networks)} network{'s' * (len(card.networks) > 1)}, {options.steps:,} steps of "
+        f"{options.batch_size} images ({found.seconds_per_step:.2g} s a step, measured); it ends "
+        f"at about {clock(60 * wanted.minutes - (time.monotonic() - started))}",
+        expectation(options.images, card.image_size),
+    ]
+    size = card.image_size if card.image_size != own else None
+    return replace(
+        wanted, image_size=size, recipe=asdict(options), light=True, measured=found.measured
+    ), lines
+
+
+def expectation(images: int, side: int) -> str:
+    """Describe what samples will look like after training on so many images of a side."""
+    seen = images / max(1, side / 32) ** 2  # as measured at 32 pixels
+    words = next(words for most, words in EXPECTED if seen < most)
+    return f"to expect from {images:,} images: {words}"
 
 
 def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
@@ -138,11 +262,12 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     device that is not available.
     """
     for option in ("blur_sigma_max", "parameterization"):
-        if wanted.kind == "ddpm" and getattr(wanted, option) is not None:
-            raise ConfigError(f"--{option.replace('_', '-')}: a DDPM has none; leave it out")
-    base = _preset(wanted)
+        if _from_noise(wanted) and getattr(wanted, option) is not None:
+            none = f"the kind {wanted.kind} has none; leave it out"
+            raise ConfigError(f"--{option.replace('_', '-')}: {none}")
+    base = wanted.card or _preset(wanted)
     kind = wanted.parameterization or (base.parameterization if base else "preconditioned")
-    kind = "difference" if wanted.kind == "ddpm" else kind  # whose distribution of levels it uses
+    kind = "difference" if _from_noise(wanted) else kind  # whose distribution of levels it uses
     options = training_options(wanted, kind)
     device = resolve_device(wanted.device)
     require_device(device)
@@ -154,12 +279,14 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     source = find_model(wanted.init, None, Path("site.toml")) if wanted.init is not None else None
     alone = source is not None and not source.card.bands  # one network, as the initial weights
     several = wanted.networks == "cascade" or (wanted.networks is None and not alone)
-    card = base or recipe.small_card(size, channels, levels, sigma_max, kind, cascade=several)
+    card = base or recipe.small_card(
+        size, channels, levels, sigma_max, kind, cascade=several, light=wanted.light
+    )
     if wanted.networks == "cascade" and not (card.bands or _light(wanted, card)):
         raise ConfigError(f"--networks cascade: {_NO_CASCADE}")
-    if wanted.kind == "ddpm":
-        card = recipe.as_ddpm(card, _light(wanted, card))
-    card = replace(card, subject=wanted.subject or "")
+    if _from_noise(wanted) and wanted.card is None:
+        card = recipe.FROM_NOISE[wanted.kind](card, _light(wanted, card))
+    card = replace(card, subject=wanted.subject or card.subject)
     start = None
     if source is not None:
         start = recipe.beginning(source.name, source.weights, source.card, card)
@@ -176,9 +303,14 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
 
 
 def _light(wanted: TrainOptions, card: ModelCard) -> bool:
-    """Return whether to train a DDPM with the network of a cascade's finest levels."""
+    """Return whether to train the network of a cascade's finest levels for all levels."""
     cascade = wanted.networks == "cascade" and wanted.preset is None
-    return wanted.kind == "ddpm" and cascade and card.image_size % 4 == 0
+    return _from_noise(wanted) and cascade and card.image_size % 4 == 0
+
+
+def _from_noise(wanted: TrainOptions) -> bool:
+    """Return whether the model starts from noise, not from blurred images."""
+    return wanted.kind in recipe.FROM_NOISE
 
 
 def _folder(name: str, wanted: TrainOptions) -> Path:
@@ -194,7 +326,7 @@ def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOpt
 
 def training_precision(precision: str, device: str) -> Precision:
     """Turn "auto" into bfloat16 if the CPU or GPU is fast with it, else float32."""
-    if precision != "auto" or device == "cpu":
+    if precision != "auto" or not device.startswith("cuda"):
         return resolve_precision(precision, device, units=VECTOR_UNITS)
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
@@ -212,27 +344,28 @@ def _preset(wanted: TrainOptions) -> ModelCard | None:
     return replace(card, **changes)
 
 
-def _beginning(name: str, run: Run, training: Training) -> Iterator[str]:
-    card, options = run.model.card, run.options
+def _beginning(name: str, run: Run) -> Iterator[str]:
+    card, options, training = run.model.card, run.options, run.training
     parameters = sum(tensor.numel() for tensor in run.parameters.values())
+    method = card.parameterization if "blur" in card.abilities else card.process.label
     yield (
         f"{name}: {len(training.images):,} images of {card.image_size}×{card.image_size} in "
         f"{'grey' if card.channels == 1 else 'colour'}; {parameters:,} parameters, "
-        f"{card.levels} levels, {'DDPM' if card.kind == 'ddpm' else card.parameterization}"
+        f"{card.levels} levels, {method}"
     )
     if run.step:
         yield f"continuing after step {run.step:,} of {options.steps:,}, in {training.folder}"
     yield (
         f"training on {training.device} in {training.precision}, {options.steps:,} steps of "
-        f"{options.batch_size} images; Ctrl-C saves the state"
+        f"{options.batch_size} images; Ctrl-C saves the state. Samples, every few minutes: "
+        f"{training.folder / SHEET_NAME}"
     )
     if baseline := _baseline(run):
         yield f"a loss of 1 is the loss of {baseline}"
 
 
 def _baseline(run: Run) -> str | None:
-    """Return the predictor whose loss is 1, in words; None if losses are not in such units."""
-    if run.model.card.kind == "ddpm":
+    if run.model.card.diffusion is not None:
         return "a network that cannot see noise"
     return None if run.model.statistics is None else "a linear filter"
 

@@ -176,7 +176,6 @@ def _noise_std(card: ModelCard, request: Request) -> float:
 
 @contextmanager
 def _sheet(sheet: Path | None, request: Request, name: str) -> Iterator[_Keep]:
-    """Keep the finished pictures, and write their sheet at the end of the block."""
     if sheet is None:
         yield _nothing
         return

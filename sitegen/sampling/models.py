@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,11 @@ from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.engines.choice import choose_engines
 from sitegen.generative.engines.chunks import on_one_thread
 from sitegen.generative.engines.memory import memory_errors
-from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.diffusion import Implicit
 from sitegen.generative.process.heat import spectrum, spectrum_of
+from sitegen.generative.process.hosted import HostedModel
 from sitegen.generative.process.kinds import process_of
-from sitegen.generative.process.model import Model, require_device
+from sitegen.generative.process.model import CardModel, require_device
 from sitegen.generative.process.noise import (
     Branching,
     Device,
@@ -44,9 +43,18 @@ from sitegen.generative.process.noise import (
     sample_at,
 )
 from sitegen.generative.process.protocol import GenerativeProcess, Step
+from sitegen.models.hosted import Host, is_current
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.batches import Executor, SampleBatch, Selection, Visible, bytes_of_all
-from sitegen.sampling.executors import chunk, run_here, seconds_an_image
+from sitegen.sampling.renoised import renoised_tree
+from sitegen.sampling.run import (
+    Executor,
+    SampleBatch,
+    Selection,
+    Visible,
+    bytes_of_all,
+    run_here,
+    seconds_an_image,
+)
 from sitegen.sampling.sharing import Sharing
 from sitegen.sampling.trajectory import Images, Paths, Shown
 
@@ -121,6 +129,16 @@ class Sampler:
         start = self.start(seed, samples[:1]).expand(len(samples), *self.process.shape)
         return self.run(start, self.noise(seed, samples), noise_std)
 
+    def around(self, seed: int, samples: Sequence[int], angle: float) -> Trajectory:
+        """Return samples that start at an `angle` in radians to the state z of the first.
+
+        The others start from cos(angle) z + sin(angle) z_i, where z_i is their own state.
+        """
+        states = self.start(seed, samples)
+        angles = torch.full((len(states), 1, 1, 1), angle).to(states)
+        angles[0] = 0
+        return self.run(angles.cos() * states[:1] + angles.sin() * states, None)
+
     def tree(
         self,
         seed: int,
@@ -132,9 +150,29 @@ class Sampler:
 
         samples: one for each leaf, if they are chosen
         """
+        if not self.process.random:
+            return self._renoised(seed, splits, samples)
         shape, device = self.process.shape, self.process.device or "cpu"
         noise = Branching(seed, splits, shape, device, samples)
         return self.run(self.start(seed, samples[:1] if samples else [0]), noise, noise_std)
+
+    def _renoised(
+        self, seed: int, splits: tuple[int, ...], samples: tuple[int, ...] | None
+    ) -> Trajectory:
+        """Return a tree whose branches are noised anew at each split."""
+        process, first = self.process, self.process.levels[0]
+        start = self.start(seed, samples[:1] if samples else [0])
+
+        def finish(part: GenerativeProcess, states: Tensor) -> Tensor:
+            ends = [kept for _, kept in self.executor([SampleBatch(part, states, None)], "last")]
+            return ends[-1][0]
+
+        def begin(selection: Selection) -> Iterator[Visible]:
+            tree = renoised_tree(process, start, seed, splits, samples, finish)
+            shards = [SampleBatch(tree, start, None)]
+            yield from _of_pictures(self.name, None, self.executor(shards, selection))
+
+        return Trajectory(first, lambda: process.pixels(start, first), begin)
 
     def paths(self, paths: Paths, noise_std: float | None = None) -> Trajectory:
         """Return paths through everything random of the process, a path after the other.
@@ -155,7 +193,7 @@ class Sampler:
 
     def pace(self) -> float:
         """Return the seconds that the network takes for one image at one level, measured now."""
-        return seconds_an_image(self.model)
+        return seconds_an_image(self.model) if isinstance(self.model, CardModel) else 0.0
 
     def spectrum(self, images: Images) -> list[float]:
         """Return the mean spectrum of images (N, C, H, H)."""
@@ -183,7 +221,7 @@ class Sampler:
         process = self.process.with_noise_std(noise_std)
 
         def begin(selection: Selection) -> Iterator[Visible]:
-            shards = SampleBatch(process, states(), noise).shards(chunk(process.shape))
+            shards = SampleBatch(process, states(), noise).shards()
             yield from _of_pictures(self.name, noise, self.executor(shards, selection))
 
         wanted: Callable[[Selection], Iterator[Visible]] = begin
@@ -231,12 +269,6 @@ class Trajectory:
         return (kept[0].cpu().numpy() if kept else None for _, kept in self.begin("last"))
 
 
-def __getattr__(name: str) -> Any:
-    if name == "ModelProvider":  # other packages may import it from its location in 0.1
-        return import_module("sitegen.sampling.provider").ModelProvider
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def load_sampler(
     source: ModelSource,
     compute_target: ComputeTarget,
@@ -259,9 +291,21 @@ def load_sampler(
     return Sampler(process_of(model, starts), source.name, prior)
 
 
+def load_hosted(source: ModelSource) -> Sampler:
+    """Return an author's sampler, whose process starts with its first call.
+
+    Raises RefusedError if its file has changed since it was planned.
+    """
+    assert source.sampler is not None
+    if not is_current(source.sampler, source.card):
+        raise RefusedError(f"{source.weights}: changed while the site was built; build again")
+    model = HostedModel(source.card, Host(source.sampler, source.name))
+    return Sampler(process_of(model), source.name)
+
+
 def load_network(
     source: ModelSource, compute_target: ComputeTarget, *, engines: bool = True
-) -> Model | DiffusionModel:
+) -> CardModel:
     """Load the network of a model, with the fastest engines for it unless others will evaluate it.
 
     Raises RefusedError for weights that are missing or damaged, change while they are read or were
@@ -270,7 +314,7 @@ def load_network(
     require_device(compute_target.device)
     known = source.weights_sha256
     with memory_errors(f"loading {source.name}"):
-        model: Model | DiffusionModel = load_model(
+        model: CardModel = load_model(
             source.weights, source.card, compute_target.device, compute_target.precision
         )
         if engines:

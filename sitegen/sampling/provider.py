@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from sitegen.core.compute import ComputeTarget
@@ -11,14 +12,26 @@ from sitegen.models.registry import ModelSource
 
 if TYPE_CHECKING:
     from sitegen.sampling.models import Sampler
+    from sitegen.sampling.run import Executor
+    from sitegen.sampling.sharing import Sharing
 
 
 class ModelProvider:
-    """The models of `sources`, each loaded once, on one device."""
+    """The models of `sources`, each loaded once, on one device.
 
-    def __init__(self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget) -> None:
-        self._sources, self.compute_target = sources, compute_target
+    remote: returns the executor of a model whose samples are computed elsewhere; this process then
+        loads the model only for its prior and statistics
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, ModelSource],
+        compute_target: ComputeTarget,
+        remote: Callable[[ModelSource], Executor] | None = None,
+    ) -> None:
+        self._sources, self.compute_target, self._remote = sources, compute_target, remote
         self._samplers: dict[str, Sampler] = {}
+        self._sharing: Sharing | None = None
         self._loading = threading.Lock()
 
     def sampler(self, name: str) -> Sampler:
@@ -31,8 +44,6 @@ class ModelProvider:
                 self._samplers[name] = self._load(self._sources[name])
             return self._samplers[name]
 
-    heat_sampler = sampler  # the name of 0.1, for figures of other packages
-
     def source(self, name: str) -> ModelSource:
         """Return the files of the model of that name."""
         return self._sources[name]
@@ -41,27 +52,22 @@ class ModelProvider:
         """Return the seconds that a model takes for one image at one level, measured now."""
         return self.sampler(name).pace()
 
-    def close(self) -> None:
-        """Release what the provider holds; no more models will be requested."""
-
     def _load(self, source: ModelSource) -> Sampler:
-        if "network" in source.card.abilities:
-            return self._load_network(source)
-        from sitegen.sampling.recorded import load_recorded
+        if source.sampler is not None:
+            from sitegen.sampling.models import load_hosted
 
-        return cast("Sampler", load_recorded(source))
+            return load_hosted(source)
+        if "network" not in source.card.abilities:
+            from sitegen.sampling.recorded import load_recorded
 
-    def _load_network(self, source: ModelSource) -> Sampler:
-        from dataclasses import replace
-
+            return cast("Sampler", load_recorded(source))
         from sitegen.sampling.models import keep_freed_memory, load_sampler
         from sitegen.sampling.sharing import Sharing
 
+        if self._remote is not None:
+            here = ComputeTarget("cpu", "float32")
+            sampler = load_sampler(source, here, engines=False)
+            return replace(sampler, executor=self._remote(source))
         keep_freed_memory()
-        known = next((each.sharing for each in self._networks()), None)
-        loaded = load_sampler(source, self.compute_target)
-        return replace(loaded, sharing=known or Sharing())
-
-    def _networks(self) -> list[Sampler]:
-        """The samplers that have a network."""
-        return [each for each in self._samplers.values() if "network" in each.card.abilities]
+        self._sharing = self._sharing or Sharing()
+        return replace(load_sampler(source, self.compute_target), sharing=self._sharing)

@@ -51,10 +51,6 @@ class RecordedSampler:
         rows = [first // 2 * points + point for first, _ in paths.pairs for point in range(points)]
         return self.begin(paths.seed, rows)
 
-    def pace(self) -> float:
-        """Return the seconds that a network takes for an image: there is none."""
-        return 0.0
-
     def spectrum(self, images: Images) -> list[float]:
         """Return the mean spectrum of images (N, C, H, H), as `heat.spectrum` defines it."""
         size = images.shape[-1]

@@ -8,18 +8,10 @@ the levels. A trajectory that does not fit into `MOST_BYTES` is computed again.
 from __future__ import annotations
 
 import threading
-import weakref
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from weakref import WeakSet, WeakValueDictionary
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from sitegen.core.spool import Place, Spool
-from sitegen.sampling.batches import Selection, Visible, select
+from sitegen.sampling.run import Selection, SpooledLevels, Visible, select
 
 MOST_BYTES = 256 << 20
 """Maximum bytes of all trajectories kept at a time, most of them on disk."""
@@ -28,125 +20,83 @@ Begin = Callable[[Selection], Iterator[Visible]]
 
 
 class Sharing:
-    """Trajectories that figures requested, kept until all of these figures have used them."""
+    """Trajectories that figures requested, each kept as long as a request for it exists."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._left = most_bytes
-        self._asking: Counter[Hashable] = Counter()
-        self._kept: dict[Hashable, tuple[_KeptTrajectory, int]] = {}
-        self._guard = threading.RLock()  # a request may be deleted while another has it
+        self.most_bytes = most_bytes
+        self.guard = threading.Lock()
+        self.known: WeakValueDictionary[Hashable, _Shared] = WeakValueDictionary()
 
     def asked(self, key: Hashable, size: int, begin: Begin) -> Begin:
-        """Return a function that yields the levels of `begin`, and count one more request.
-
-        The request counts until its levels are consumed. One that is never begun, such as that of a
-        cancelled figure, counts until it is deleted.
+        """Return a function that yields the levels of `begin`, once for all equal requests.
 
         key: equal for equal trajectories
         size: the bytes of all states and means
         """
-        with self._guard:
-            self._asking[key] += 1
-        return _Request(self, key, size, begin)
+        with self.guard:
+            shared = self.known.setdefault(key, _Shared(size))
+            return _Request(self, shared, begin)
 
-    def seen(
-        self, key: Hashable, size: int, begin: Begin, keep: Selection, ended: Callable[[], object]
-    ) -> Iterator[Visible]:
-        """Yield the kept levels, or new ones, which are kept if other requests are pending."""
-        with self._guard:
-            known = self._kept.get(key)
-            if known is None or keep == "final":  # predicted images are not kept
-                ended()
-            if keep == "final":
-                known = None
-            keeping = keep != "final" and known is None and self._asking[key] > 0
-            keeping = keeping and size <= self._left
-            if keeping:
-                self._left -= size
-        if known is not None:
-            try:
-                yield from _picked(known[0].levels(), keep)
-            finally:
-                ended()
-        elif keeping:
-            yield from self._noted(key, size, begin, keep)
-        else:
-            yield from begin(keep)
+    def room(self, size: int) -> bool:
+        """Return whether a trajectory of that size can be kept now; requires the guard."""
+        used = sum(each.size for each in self.known.values() if each.keeping)
+        return used + size <= self.most_bytes
 
-    def ended(self, key: Hashable) -> None:
-        """Decrease the number of pending requests; drop the trajectory after the last one."""
-        with self._guard:
-            self._asking[key] -= 1
-            if self._asking[key] <= 0:
-                del self._asking[key]
-                _, size = self._kept.pop(key, (None, 0))
-                self._left += size
 
-    def _noted(self, key: Hashable, size: int, begin: Begin, keep: Selection) -> Iterator[Visible]:
-        """Yield the levels; keep them if they are consumed to the end and still requested."""
-        made, kept = _KeptTrajectory(), False
-        try:
-            yield from _picked(made.noted(begin("steps")), keep)
-            with self._guard:
-                kept = self._asking[key] > 0 and key not in self._kept
-                if kept:
-                    self._kept[key] = made, size
-        finally:
-            if not kept:
-                with self._guard:
-                    self._left += size
+class _Shared:
+    """A trajectory with its `pending` requests; `kept` once all of it was computed."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.keeping = size, False
+        self.kept: SpooledLevels | None = None
+        self.pending: WeakSet[_Request] = WeakSet()
 
 
 class _Request:
-    """A figure's request for a trajectory, which is counted as long as it may be begun."""
+    """A figure's request for a trajectory, pending until its levels are consumed."""
 
-    def __init__(self, sharing: Sharing, key: Hashable, size: int, begin: Begin) -> None:
-        self._seen = partial(sharing.seen, key, size, begin)
-        self._ended = weakref.finalize(self, sharing.ended, key)
+    def __init__(self, sharing: Sharing, shared: _Shared, begin: Begin) -> None:
+        self._sharing, self._begin = sharing, begin
+        self._shared: _Shared | None = shared
+        shared.pending.add(self)
 
-    def __call__(self, keep: Selection) -> Iterator[Visible]:
-        """Yield the levels."""
-        return self._seen(keep, self._ended)
+    def __call__(self, selection: Selection) -> Iterator[Visible]:
+        """Yield the levels: kept ones, or new ones, which are kept if another request is pending.
 
+        Predicted images are neither kept nor taken from what is kept.
+        """
+        shared, self._shared = self._shared, None
+        if shared is None or selection == "final":
+            yield from self._begin(selection)
+            return
+        with self._sharing.guard:
+            shared.pending.discard(self)
+            kept = shared.kept
+            keep = kept is None and not shared.keeping and bool(shared.pending)
+            keep = keep and self._sharing.room(shared.size)
+            shared.keeping |= keep
+        if kept is not None:
+            yield from _selected(kept.levels(), selection)
+        elif keep:
+            yield from self._keep(shared, selection)
+        else:
+            yield from self._begin(selection)
 
-@dataclass(frozen=True)
-class _Lying:
-    """A float32 tensor in a spool."""
+    def _keep(self, shared: _Shared, selection: Selection) -> Iterator[Visible]:
+        """Yield new levels, and keep them if they are consumed to the end."""
+        made = SpooledLevels()
 
-    place: Place
-    shape: torch.Size
-    device: torch.device
+        def noted() -> Iterator[Visible]:
+            for level, both in self._begin("steps"):
+                made.add(level, both)
+                yield level, both
 
-    @classmethod
-    def put(cls, spool: Spool, tensor: Tensor) -> _Lying:
-        """Write it there."""
-        numbers = np.ascontiguousarray(tensor.cpu().numpy())
-        return cls(spool.add(numbers.data), tensor.shape, tensor.device)
-
-    def taken(self, spool: Spool) -> Tensor:
-        """Read it from there."""
-        numbers = torch.frombuffer(bytearray(spool.read(self.place)), dtype=torch.float32)
-        return numbers.view(self.shape).to(self.device)
-
-
-class _KeptTrajectory:
-    """The states and means of all levels of a trajectory."""
-
-    def __init__(self) -> None:
-        self._spool = Spool()
-        self._levels: list[tuple[int, list[_Lying]]] = []
-
-    def noted(self, levels: Iterator[Visible]) -> Iterator[Visible]:
-        """Yield the levels unchanged, and keep each one."""
-        for level, both in levels:
-            self._levels.append((level, [_Lying.put(self._spool, each) for each in both]))
-            yield level, both
-
-    def levels(self) -> Iterator[Visible]:
-        """Yield all kept levels."""
-        for level, both in self._levels:
-            yield level, tuple(each.taken(self._spool) for each in both)
+        try:
+            yield from _selected(noted(), selection)
+            shared.kept = made
+        finally:
+            shared.keeping = shared.kept is not None
 
 
-def _picked(levels: Iterator[Visible], keep: Selection) -> Iterator[Visible]:
-    return ((level, select(level, both, keep)) for level, both in levels)
+def _selected(levels: Iterator[Visible], selection: Selection) -> Iterator[Visible]:
+    return ((level, select(level, both, selection)) for level, both in levels)

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildContext, BuildOptions, found, prepare
+from sitegen.builder.install import install, preserve_foreign_files
 from sitegen.builder.output import (
     CopiedFile,
     Tree,
@@ -29,10 +30,9 @@ from sitegen.builder.output import (
     require_room,
 )
 from sitegen.builder.pipeline import locked, remove_leftovers
-from sitegen.builder.placing import place, preserve_foreign_files
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.prune import tidy
-from sitegen.builder.works import Work
+from sitegen.builder.state import SiteBuild
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core import bounded
@@ -43,7 +43,7 @@ from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
 from sitegen.media.manifest import Manifest, Record
-from sitegen.server.rendering import Dropped, Rendering, words
+from sitegen.server.rendering import Cancelled, Rendering, words
 
 FigureRef = tuple[str, str]
 """Location of a figure: the uri of its page, and its id."""
@@ -57,7 +57,7 @@ class PreviewState:
     tree: the files to serve; None until a build has succeeded
     before: content-named files of the previous tree, for pages that are still open
     error: errors in the author's files or in a figure
-    outdated, awaited: figures that show an old clip, and figures that have no clip yet
+    outdated, pending: figures that show an old clip, and figures that have no clip yet
     progress: description of the work in progress
     """
 
@@ -66,23 +66,23 @@ class PreviewState:
     before: Tree = field(default_factory=dict)
     error: str | None = None
     outdated: tuple[FigureRef, ...] = ()
-    awaited: tuple[FigureRef, ...] = ()
+    pending: tuple[FigureRef, ...] = ()
     progress: str | None = None
 
 
-_AWAITED = Markup(
-    '<div id="{id}" class="sitegen-awaited">\n'
-    '<p class="sitegen-awaited-what">{what}</p>\n'
+_PENDING = Markup(
+    '<div id="{id}" class="sitegen-pending">\n'
+    '<p class="sitegen-pending-what">{what}</p>\n'
     "<p>There is no clip of this figure yet. It appears here when it is rendered.</p>\n"
     "</div>"
 )
 
 
-def without(page: Page, awaited: Collection[FigureRef]) -> Page:
+def without(page: Page, pending: Collection[FigureRef]) -> Page:
     """Return the page with placeholders for the figures that have no clip yet."""
     body = tuple(
-        _AWAITED.format(id=part.id, what=part.caption or part.id)
-        if isinstance(part, Figure) and (page.uri, part.id) in awaited
+        _PENDING.format(id=part.id, what=part.caption or part.id)
+        if isinstance(part, Figure) and (page.uri, part.id) in pending
         else part
         for part in page.body
     )
@@ -193,7 +193,7 @@ class Preview:
         self._rendering.stop()
 
     def leave(self) -> None:
-        """Remove unfinished output of the thread, if its end cannot be awaited."""
+        """Remove unfinished output of the thread, if its end cannot be pending."""
         if self.context is not None:
             remove_leftovers(self.context, leaving=True)
 
@@ -213,7 +213,7 @@ class Preview:
             self._last.update(built_records(context.output))
         store = context.store(self.report.warn)
         self._records = {key: each for key, each in self._records.items() if _there(each, store)}
-        self._records |= found(context.missing(self._records), store, context.environment)
+        self._records |= found(SiteBuild(context, self._records).missing, store)
         for warning in context.warnings:
             if warning not in self._warned:
                 self.report.warn(warning)
@@ -229,8 +229,8 @@ class Preview:
         clips = [(planned, self._clip(context, planned)) for planned in context.figures]
         records = {planned.request_digest: record for planned, record in clips if record}
         shown = [planned for planned in context.figures if planned.request_digest in records]
-        awaited = tuple(map(_figure_ref, context.missing(records)))
-        pages = tuple(without(page, awaited) for page in context.pages)
+        pending = tuple(map(_figure_ref, SiteBuild(context, records).missing))
+        pages = tuple(without(page, pending) for page in context.pages)
         tree = assemble(context.site, pages, placed(shown, records), context.store())
         self._last |= {_figure_ref(planned): records[planned.request_digest] for planned in shown}
         old = (planned for planned in shown if planned.request_digest not in self._records)
@@ -243,7 +243,7 @@ class Preview:
             before=self.state.before if kept.keys() <= tree.keys() else kept,
             error="\n".join(self._errors.values()) or None,
             outdated=tuple(map(_figure_ref, old)),
-            awaited=awaited,
+            pending=pending,
         )
 
     def _clip(self, context: BuildContext, planned: PlannedFigure) -> Record | None:
@@ -266,16 +266,16 @@ class Preview:
     def _has_work(self, context: BuildContext | None) -> bool:
         if context is None or self._next(context) is not None:
             return context is not None
-        return not self.settled and not context.missing(self._records)
+        return not self.settled and not SiteBuild(context, self._records).missing
 
     def _next(self, context: BuildContext) -> PlannedFigure | None:
         """Return the first figure to render that has not failed since the last change."""
-        missing = context.missing(self._records)
+        missing = SiteBuild(context, self._records).missing
         return next((each for each in missing if each.request_digest not in self._errors), None)
 
     def _render(self, context: BuildContext, planned: PlannedFigure) -> None:
         """Render one figure and show it; a failed figure is retried after the next change."""
-        with self._showing_errors(planned.request_digest), contextlib.suppress(Dropped):
+        with self._showing_errors(planned.request_digest), contextlib.suppress(Cancelled):
             try:
                 with locked(context.site):
                     made = self._rendering(context, planned, _Watched(self, planned))
@@ -294,11 +294,12 @@ class Preview:
                 with locked(context.site):
                     restore_backup(context.output)
                     require_room(context.output)
-                    tree = context.tree(self._records)
+                    ready = SiteBuild(context, self._records)
+                    tree = ready.tree()
                     for line in preserve_foreign_files(context.output, context.site, tree):
                         self.report.warn(line)
-                    place(tree, context.output, context.site)
-                    if told := tidy(Work(context, self._records), changed=True):
+                    install(tree, context.output, context.site)
+                    if told := tidy(ready, changed=True):
                         self.report.note(told)
             except LockedError as error:
                 self._wait_for_lock(error)
@@ -358,7 +359,7 @@ class _Watched:
                 done += 1
                 forward()
                 if not self._preview.wants(self._planned):
-                    raise Dropped
+                    raise Cancelled
                 self._preview.progressed(f"{title}, {done} of {steps}")
 
             yield advance

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from sitegen.builder.context import BuildContext, BuildOptions, Records, prepare
 from sitegen.builder.executor import Renderer, RendererFactory
 from sitegen.builder.pipeline import render_missing
 from sitegen.builder.plan import PlannedFigure
+from sitegen.builder.state import SiteBuild
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.installed import memory_full, not_installed
@@ -25,23 +26,7 @@ from sitegen.core.worker import UnexpectedError, Worker, WorkerEnded, send
 from sitegen.models.registry import ModelSource
 
 
-class Rendering(Protocol):
-    """Renders figures into the store of a site."""
-
-    def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
-        """Render one figure while holding the lock of the site; stop when `report` raises Dropped.
-
-        Raises the exceptions of `render_missing`.
-        """
-
-    def stop(self) -> None:
-        """Stop soon and permanently; can be called from any thread."""
-
-    def shutdown(self) -> None:
-        """Release models and processes, while no figure is being rendered."""
-
-
-class Dropped(Exception):
+class Cancelled(Exception):
     """Raised when the figure that is being rendered is no longer needed."""
 
 
@@ -55,10 +40,10 @@ class InProcessRenderer:
         """Render a figure."""
         options = replace(context.options, only=(), strict=False)
         alone = replace(context, figures=(planned,), options=options)
-        return render_missing(alone, {}, self._renderer, report)
+        return render_missing(SiteBuild(alone, {}), self._renderer, report)
 
     def stop(self) -> None:
-        """Do nothing; the report raises Dropped at the next frame."""
+        """Do nothing; the report raises Cancelled at the next frame."""
 
     def shutdown(self) -> None:
         """Keep the models."""
@@ -90,7 +75,7 @@ class SubprocessRenderer:
             except WorkerEnded as error:
                 raise _stopped() if self._stopped else _ended(error) from None
         if record is None:  # the site has changed
-            raise Dropped
+            raise Cancelled
         return {digest: record}
 
     def stop(self) -> None:
@@ -101,6 +86,10 @@ class SubprocessRenderer:
     def shutdown(self) -> None:
         """End the process, if there is one."""
         self._worker.close()
+
+
+Rendering: TypeAlias = InProcessRenderer | SubprocessRenderer
+"""Renders figures into the store of a site, with the lock of the site."""
 
 
 def _stopped() -> SitegenError:

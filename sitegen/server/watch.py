@@ -93,6 +93,7 @@ class Sources:
         context = self._preview.context
         models = context.site.models.values() if context else ()
         paths = [entry.path.absolute() for entry in models if entry.preset or entry.missing_file]
+        paths += [entry.root / entry.sampler[0] for entry in models if entry.sampler]
         return {place for path in paths for place in (path, path.with_suffix(""))}
 
 

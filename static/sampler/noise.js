@@ -3,7 +3,7 @@
    float32. They are identical to the last bit, except if a browser's logarithm differs in a draw
    from the tail, which is one in four thousand. */
 
-export const Purpose = { STEP: 0, INITIAL_STATE: 1, PRIOR_NOISE: 2, BRANCH: 3 };
+export const Purpose = { STEP: 0, INITIAL_STATE: 1, PRIOR_NOISE: 2, BRANCH: 3, INITIAL_NOISE: 4 };
 
 const BLOCKS = 128; // generated at a time, of eight words each
 const LAYERS = 256;

@@ -1,4 +1,4 @@
-/* Sampling of a model: sitegen/generative/process/model.py and reverse.py in a browser.
+/* Sampling of a model: sitegen/generative/process/{model,dissipation,flow,diffusion}.py in a browser.
 
      const kernels = await Kernels.load(bytesOfKernelsWasm);
      const sampler = new Sampler(kernels, description, weights);
@@ -44,17 +44,33 @@ export class Sampler {
       this.#statistics = { mean: weights.numbers(mean), variance: weights.numbers(variance) };
       if (RESIDUAL in description.tensors) this.#statistics.residual = weights.numbers(RESIDUAL);
     }
+    if (!(PRIOR in description.tensors)) return; // it starts from noise
     const [count, , low] = weights.shape(PRIOR);
     this.#prior = { count, low, numbers: weights.numbers(PRIOR) };
   }
 
   /* u_K of sample number `sample` of a seed, the same as in `sitegen sample`. */
   initialState(seed, sample) {
+    if (!this.#prior) return this.#initialNoise(seed, sample);
     const { count, low, numbers } = this.#prior;
     const { image_size: size, channels } = this.description;
     const chosen = chosenState(this.#kernels, seed, sample, count);
     const own = numbers.subarray(chosen * channels * low ** 2, (chosen + 1) * channels * low ** 2);
     return this.#planes.inverse(resized(own, channels, low, size));
+  }
+
+  #initialNoise(seed, sample) {
+    const { image_size: size, channels, start_std: std } = this.description;
+    const numbers = normals(this.#kernels, seed, Purpose.INITIAL_NOISE, sample, 0, channels * size ** 2);
+    return shown(numbers.map((value) => std * value));
+  }
+
+  /* The initial state on the way from one to another: straight, or for noise on a great circle. */
+  between(one, other, share) {
+    if (this.#prior) return one.map((value, i) => (1 - share) * value + share * other[i]);
+    const [near, far] = [Math.cos((share * Math.PI) / 2), Math.sin((share * Math.PI) / 2)];
+    const [first, last] = [hidden(one), hidden(other)];
+    return shown(first.map((value, i) => near * value + far * last[i]));
   }
 
   /* The noise of a sample: standard normal numbers for the level at which a step begins. */
@@ -72,6 +88,7 @@ export class Sampler {
     const delta = Math.fround(noiseStd ?? this.description.sampling_noise_std);
     const start = visited.indexOf(from ?? visited[0]);
     if (start < 0) throw new Error(`level ${from} is not one that is visited`);
+    if (!this.#prior) return yield* this.#flow(hidden(state), visited.slice(start));
     for (let i = start; i + 1 < visited.length; i++) {
       const [level, below] = [visited[i], visited[i + 1]];
       const { mean, sharp } = this.predict(state, level, below);
@@ -79,6 +96,43 @@ export class Sampler {
       state = mean.map((value, place) => value + fresh[place]);
       yield { level: below, state, mean, sharp };
     }
+  }
+
+  /* Yield the steps of a flow, or of DDIM, from a state in [-1, 1]. */
+  *#flow(state, visited) {
+    const step = this.description.flow ? this.#solved : this.#implied;
+    for (let i = 0; i + 1 < visited.length; i++) {
+      const [next, sharp] = step.call(this, state, visited[i], visited[i + 1]);
+      const mean = shown((state = next));
+      yield { level: visited[i + 1], state: mean, mean, sharp: shown(sharp) };
+    }
+  }
+
+  /* The next state of dx/dt = v(x, t), and the predicted image. */
+  #solved(x, level, below) {
+    const { times, solver, time_scale: scale } = this.description.flow;
+    const [t, step] = [times[level], times[below] - times[level]];
+    const velocity = (state, time) => this.#bands[0].seen(state, scale * time);
+    const along = (slope, length) => x.map((value, i) => value + length * slope[i]);
+    const slope = velocity(x, t);
+    const sharp = along(slope, times[0] - t);
+    if (solver === "euler") return [along(slope, step), sharp];
+    if (solver === "midpoint")
+      return [along(velocity(along(slope, step / 2), t + step / 2), step), sharp];
+    const other = velocity(along(slope, step), times[below]);
+    return [along(slope.map((value, i) => (value + other[i]) / 2), step), sharp];
+  }
+
+  /* The next state by a DDPM's network, without noise, and the predicted image. */
+  #implied(x, level, below) {
+    const { input, timestep, image, noise, state, clip } = this.description.implicit;
+    const seen = x.map((value) => input[level] * value);
+    const answer = this.#bands[0].seen(seen, timestep[level]);
+    const part = ([own, other]) => seen.map((value, i) => own * value + other * answer[i]);
+    const sharp = clip ? part(image[level]).map((v) => Math.min(Math.max(v, -1), 1)) : part(image[level]);
+    const [kept, added] = state[below];
+    const left = part(noise[level]);
+    return [sharp.map((value, i) => kept * value + added * left[i]), sharp];
   }
 
   /* The mean of the state at level `below`, given the state at `level`, and û_0. */
@@ -183,6 +237,10 @@ function root(count, entry) {
   }
   return rows;
 }
+
+/* States from [-1, 1] in pixel units, and back. */
+const shown = (state) => state.map((value) => (value + 1) / 2);
+const hidden = (state) => state.map((value) => 2 * value - 1);
 
 /* A U-Net on images of `side` pixels. */
 class PixelBand {

@@ -5,7 +5,7 @@
      { draw: id, picture, from, coarse }
                                     answered by one message per level: { id, level, state, sharp }, then
                                     { id, ended: "done", seconds }, or { id, ended: "stopped" }, or
-                                    { id, ended: "strayed", level } before an invalid state
+                                    { id, ended: "diverged", level } before an invalid state
      { stop: true }  { pause: true or false }
 
    A picture is a value with all random parameters: `seed` and `number` as in `sitegen sample`;
@@ -46,15 +46,20 @@ async function load({ wasm, model, weights }) {
   if (sha256 && found && found !== sha256) throw new Error("the weights are not those of the model");
   validate(description);
   sampler = new Sampler(kernels, description, numbers);
+  const { image_size: size, channels, visited, parameterization } = description;
+  if (description.axis) {
+    const known = { sigmas: description.axis.values, predicts: true, range: [0, 1], hues: [] };
+    postMessage({ ready: { size, channels, visited, ...known } });
+    return;
+  }
   prior = means(description, numbers);
-  const { image_size: size, channels, visited, sigmas, parameterization } = description;
   const predicts = parameterization === "preconditioned";
   const known = { range: range(), hues: channels === 3 ? hues() : [] };
-  postMessage({ ready: { size, channels, visited, sigmas, predicts, ...known } });
+  postMessage({ ready: { size, channels, visited, sigmas: description.sigmas, predicts, ...known } });
 }
 
 /* Throw an error if the description of a model was not written by sitegen. */
-function validate({ image_size: size, channels, levels, visited, sigmas }) {
+function validate({ image_size: size, channels, levels, visited, sigmas, axis }) {
   const whole = (value, least, most) => Number.isInteger(value) && least <= value && value <= most;
   const falls = (level, at) => whole(level, 0, levels) && (at === 0 || level < visited[at - 1]);
   const scale = (sigma) => Number.isFinite(sigma) && sigma >= 0;
@@ -63,7 +68,9 @@ function validate({ image_size: size, channels, levels, visited, sigmas }) {
     channels: channels === 1 || channels === 3,
     levels: whole(levels, 1, MOST_LEVELS),
     visited: visited?.length > 1 && visited.every?.(falls) && visited.at(-1) === 0,
-    sigmas: sigmas?.length === levels + 1 && sigmas.every?.(scale),
+    [axis ? "axis" : "sigmas"]: axis
+      ? axis.values?.length === levels + 1 && axis.values.every?.(Number.isFinite)
+      : sigmas?.length === levels + 1 && sigmas.every?.(scale),
   };
   for (const [name, holds] of Object.entries(right))
     if (!holds) throw new Error(`the model's ${name} is damaged`);
@@ -115,7 +122,7 @@ async function draw({ draw: id, picture, from, coarse }) {
     seconds += (performance.now() - begun) / 1000;
     if (done) break;
     const { level, state, mean, sharp } = step;
-    if (!state.every(sound)) return postMessage({ id, ended: "strayed", level });
+    if (!state.every(sound)) return postMessage({ id, ended: "diverged", level });
     postMessage({ id, level, state: level ? state : mean, sharp });
     await turn();
     while (paused && current === id) await new Promise((resolve) => (wake = resolve));
@@ -142,7 +149,7 @@ function few(visited) {
 function startOf({ seed, number, mean, between, share }) {
   if (between) {
     const [one, other] = between.map(startOf);
-    return one.map((value, i) => (1 - share) * value + share * other[i]);
+    return sampler.between(one, other, share);
   }
   const state = sampler.initialState(BigInt(seed), number);
   if (!mean) return state;

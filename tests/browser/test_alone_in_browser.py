@@ -67,7 +67,7 @@ def test_in_a_frame(browser: Browser, sample_site: SampleSite, tmp_path: Path) -
         (inner,) = (each for each in page.frames if each.parent_frame)
         seen = f"Math.abs(({SEEN})(document.querySelector('video'), 30, 100) - {shade(0)}) < 5"
         until(inner, seen)  # type: ignore[arg-type]
-        frame.locator(".lens").press("Enter")
+        frame.locator(".cell-button").press("Enter")
         expect(frame.get_by_role("dialog")).to_be_visible()
         until(inner, f"Math.abs({LARGE} - {shade(0)}) < 5")  # type: ignore[arg-type]
         expect(frame.locator("#viewer .readout")).to_contain_text(f"k = {LEVELS}")

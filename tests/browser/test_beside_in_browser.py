@@ -43,6 +43,8 @@ def test_one_slider(look: Look, width: int) -> None:
         else:
             assert abs(second["y"] - first["y"]) < 1
             assert second["x"] >= first["x"] + first["width"]
+            slider, whole = box_of(page.locator(".row-scrubber")), box_of(row)
+            assert (slider["x"], slider["width"]) == (whole["x"], whole["width"])
         slide(page, "single-0", 3)
         wait_for_shade(page, "single-0", 3)
         wait_for_shade(page, ROW[0], 14)

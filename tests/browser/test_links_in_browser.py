@@ -19,7 +19,8 @@ def address_of(page: Page, place: str) -> str:
     """Press a link of a figure, or of the viewer, and tell what the address bar then holds."""
     link = page.locator(f"{place} .link")
     link.click()
-    expect(page.locator(f"{place} [role=status]").last).to_have_text(re.compile("seen now"))
+    status = page.locator(f"{place} [role=status][data-copied*='seen now']")
+    expect(status).to_have_text(re.compile("seen now"))
     assert link.get_attribute("href") == page.url
     return page.url.partition("/sub/")[2]
 
@@ -33,7 +34,9 @@ def test_level_is_kept(calm: Page, look: Look) -> None:
     with look(uri) as page:
         wait_for_shade(page, "trajectories", 13)
         expect(page.locator("#trajectories .slider")).to_have_value("13")
-        assert page.evaluate("scrollY") > 500
+        top = page.evaluate("document.querySelector('#trajectories').getBoundingClientRect().top")
+        assert 0 <= top < page.evaluate("innerHeight / 2")
+        assert page.evaluate("scrollY") > 100
         assert page.evaluate(PLAYING) == 0
     slide(calm, "interpolation", POINTS - 3)
     uri = address_of(calm, "#interpolation")
@@ -46,7 +49,7 @@ def test_sample_and_branch_are_kept(calm: Page, look: Look) -> None:
     """What is seen large opens large, at its level; its seed and chosen number stand there."""
     told = f"Chosen from {CHOSEN_FROM} samples."
     expect(calm.locator("#trajectories figcaption .choice")).to_have_text(told)
-    calm.locator("#trajectories .lens").press("End")
+    calm.locator("#trajectories .cell-button").press("End")
     calm.keyboard.press("Enter")
     dialog = calm.locator("#viewer")
     expect(dialog.locator(".seed")).to_have_text(

@@ -189,7 +189,7 @@ def test_type_of_twice_the_size(look: Look, width: int, way: str) -> None:
         assert page.evaluate("document.querySelector('.skip').getBoundingClientRect().bottom") <= 0
         for icon in (".play .icon", ".button .icon"):
             assert box_of(page.locator(icon).first)["width"] == pytest.approx(40, abs=2)
-        page.locator(".lens").first.press("Enter")
+        page.locator(".cell-button").first.press("Enter")
         assert page.locator("#viewer").evaluate(
             "e => e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth"
         )
@@ -354,7 +354,7 @@ def test_axe_finds_nothing(look: Look, axe: str, scheme: Any, width: int) -> Non
             assert violations(page, axe) == [], uri
             paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert (paper == "rgb(255, 255, 255)") is (scheme == "light")
-            for button in page.locator(".lens, .node").all()[:1]:
+            for button in page.locator(".cell-button, .node").all()[:1]:
                 button.press("Enter")
                 assert page.locator("#viewer").is_visible()
                 assert violations(page, axe) == [], "the viewer"

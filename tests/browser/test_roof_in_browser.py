@@ -58,7 +58,7 @@ def test_there_and_back(
         page.wait_for_url("**/digits/index.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert violations(page, axe) == []
-        back, colours = box_of(page.locator(".roof")), box_of(page.locator(".scheme"))
+        back, colours = box_of(page.locator(".collection")), box_of(page.locator(".scheme"))
         assert back["x"] + back["width"] <= colours["x"]
         page.get_by_role("link", name="All papers").press("Enter")
         page.wait_for_url("**/sub/index.html")

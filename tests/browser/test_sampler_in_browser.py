@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from bench.serving import serving
 from sitegen.builder.context import BuildOptions
+from sitegen.builder.executor import FigureRenderer
 from sitegen.builder.pipeline import build
-from sitegen.builder.renderer import FigureRenderer
 from sitegen.deploy.check import PublishTarget, check_folder
 from sitegen.generative.card.card import read_card
 from sitegen.media.frames import to_uint8
@@ -31,7 +31,7 @@ from tests.support.builders import CPU, decode, write_site
 from tests.support.drawing import PAGE, SITE, level, site_that_draws, wait
 from tests.support.paths import ROOT, TESTS
 from tests.support.reporters import Silent
-from tests.support.tinymodel import on_one_thread, write_model
+from tests.support.tinymodel import on_one_thread, write_ddpm, write_flow, write_model
 
 MODULES = TESTS / "npm" / "node_modules"
 SITE_OF_TWO = f"""{SITE}
@@ -314,6 +314,43 @@ def test_colour(browser: Browser, tmp_path: Path) -> None:
             assert named in HUES
             assert picture.startswith(f"{SEED}.0~")
             assert picture != f"{SEED}.0~1,0.2,0"
+
+
+def test_flow_and_ddim(browser: Browser, tmp_path: Path) -> None:
+    """A flow draws the pictures of `sitegen sample`, a DDPM those of DDIM; nothing is of heat.
+
+    What needs a flat start or noise on the way is not offered, and a link cannot ask for it.
+    """
+    folder = write_flow(tmp_path / "models" / "mnist", channels=3)
+    write_ddpm(tmp_path / "models" / "faces", channels=3)
+    page_of_both = '{{ sampler("mnist", also="faces", count=1, caption="Draw some.", id="own") }}\n'
+    config = write_site(tmp_path, page_of_both, SITE_OF_TWO)
+    build(config, BuildOptions(CPU), FigureRenderer, Silent())
+    wanted: dict[str, NDArray[np.uint8]] = {}
+    for name in ("mnist", "faces"):
+        sampler = load_sampler(model_source(name, tmp_path / "models" / name), CPU)
+        sampler = sampler.ddim(4) if name == "faces" else sampler
+        (*_, images) = (each for each in sampler.begin(SEED, (0,)).ends() if each is not None)
+        wanted[name] = to_uint8(images)[0]
+    assert folder.is_dir()
+    with serving(tmp_path / "build") as served:
+        for name, picture in wanted.items():
+            box = f"#own .sampler[data-label={name}]"
+            link_to = f"#figure=own&model={name}&picture={SEED}.0"
+            with opened(browser, served + link_to) as page:
+                told(page, f"{box}", "The picture is done.")
+                values = page.locator(f"{box} .sampler-stage canvas").evaluate(PIXELS)
+                found = np.array(values, np.uint8).reshape(8, 8, 4)[..., :3]
+                assert decibels(found, picture) >= 40
+                shown = page.locator(box).inner_text()
+                assert not [word for word in ("σ", "px", "Start colour") if word in shown]
+                for button in ("Other details", "Grow a tree"):
+                    assert not page.locator(box).get_by_role("button", name=button).is_visible()
+                assert ("sitegen sample" in shown) == (name == "mnist")
+                page.locator(f"{box} .sampler-several").click()
+                told(page, box, "The pictures are done.")
+            with opened(browser, served + link_to + "-3.1") as page:
+                told(page, box, "The link names no picture that this model can draw.")
 
 
 def test_saved_picture(browser: Browser, address: str, tmp_path: Path) -> None:

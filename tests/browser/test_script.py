@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from sitegen.figures.views import scale
+from sitegen.html.figure_views import scale
 from tests.conftest import SampleSite
 from tests.support.browsing import PATIENCE_S, box_of, opened, until, watch
 from tests.support.sample_site import (
@@ -216,7 +216,9 @@ def test_without_the_script(
         page.locator(f"#{name} .service").get_by_role("button", name="Save").click()
         expect(page.locator(f"#{name} .downloads a").first).to_be_visible()
         page.keyboard.press("Escape")
-    for element in page.locator(":is(.play, .slider, .hint, .lens, .node, .motion, .copy)").all():
+    for element in page.locator(
+        ":is(.play, .slider, .hint, .cell-button, .node, .motion, .copy)"
+    ).all():
         expect(element).to_be_hidden()
     for name, place, wanted in (
         ("trajectories", (100, 30), shade(LEVELS)),
@@ -283,13 +285,13 @@ def test_sample_is_shown_large(calm: Page) -> None:
     expect(dialog).to_be_visible()
     dialog.get_by_role("button", name="Close").click()
     expect(dialog).to_be_hidden()
-    expect(calm.locator("#trajectories .lens")).to_be_focused()
+    expect(calm.locator("#trajectories .cell-button")).to_be_focused()
     expect(calm.locator("#trajectories .slider")).to_have_value("0")
 
 
 def test_viewer_by_keyboard(calm: Page) -> None:
     """Arrows, Enter and Escape move the lens, open and turn samples and lead back to the lens."""
-    lens = calm.locator("#trajectories .lens")
+    lens = calm.locator("#trajectories .cell-button")
     lens.focus()
     for key, number in [("ArrowRight", 2), ("ArrowDown", 6), ("End", 14), ("Home", 1)]:
         lens.press(key)
@@ -320,7 +322,7 @@ def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) 
     page = browser.new_page(**CALM)
     page.route(poster, lambda route: waiting.extend([route]))
     page.goto(sample_site.address, wait_until="domcontentloaded")
-    page.locator("#trajectories .lens").press("Enter")
+    page.locator("#trajectories .cell-button").press("Enter")
     expect(page.locator("#viewer .wait")).to_be_visible()
     assert page.evaluate(LARGE) == 0
     until(page, "document.querySelector('#trajectories img').complete === false")
@@ -331,7 +333,7 @@ def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) 
     page.unroute(poster)
     page.route(poster, lambda route: route.abort())
     page.reload()
-    page.locator("#trajectories .lens").press("Enter")
+    page.locator("#trajectories .cell-button").press("Enter")
     until(page, there)
     page.close()
 
@@ -348,7 +350,7 @@ def test_tree_is_walked(calm: Page) -> None:
     """Arrows walk a tree, its branch stands out, Enter shows a picture, and one node is marked."""
     nodes = calm.locator("#hierarchy .node")
     nodes.first.focus()
-    veil = calm.locator("#hierarchy .veil")
+    veil = calm.locator("#hierarchy .overlay")
     for key, node in WALK:
         calm.keyboard.press(key)
         expect(calm.locator(":focus")).to_have_attribute("data-node", re.compile(f"^{node} "))

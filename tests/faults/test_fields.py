@@ -9,8 +9,6 @@ from PIL import Image, ImageOps
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from sitegen.builder.placing import kept
-from sitegen.config.loader import load_site
 from sitegen.config.schema import Author, Building, Citation, Link, ModelEntry, Site
 from sitegen.core.errors import SitegenError
 from sitegen.figures.registry import figure_kinds
@@ -76,7 +74,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 """What must be said beside such a value, before and after."""
 WITHOUT_EFFECT = {
-    "Site.page_budget": "only `sitegen check` reads it: tests/unit/deploy/test_check.py",
+    "Site.page_budget": "it has no effect any more, and `sitegen check` says so",
     "Site.cache_dir": "where clips are kept decides nothing of the site",
     "Site.cache_limit": "it bounds the store, and keeps what a page needs: "
     "tests/unit/builder/test_last_use.py",
@@ -84,6 +82,7 @@ WITHOUT_EFFECT = {
     "Building.distributed": "likewise: tests/faults/test_cluster.py",
     "Site.papers": "only a site with others below it has them: tests/unit/builder/test_roof.py",
     "ModelEntry.preset": "it stands for a card, and is tried in tests/unit/models/test_registry.py",
+    "ModelEntry.python": "it runs a sampler's file, as in tests/e2e/models/test_samplers.py",
 }
 """Keys that change no byte of the site, and why."""
 TABLES: dict[type[BaseModel], tuple[str | int, ...]] = {
@@ -141,7 +140,7 @@ def tree(site: Builder, key: str, *, other: bool) -> str:
     site.config.write_text("\n".join(lines) + "\n")
     site()
     folder = site.root / str(values.get("output", "build"))
-    return tree_hash(folder, kept(load_site(site.config), folder))
+    return tree_hash(folder)
 
 
 @pytest.mark.fault(33)
@@ -186,6 +185,8 @@ WORDS_ALONE = {"label", "chosen_from", "grow"}
 """Arguments that a page shows and a picture does not."""
 SAME = {
     ("sampler", "also"): "its files are really exported: tests/browser/test_sampler_in_browser.py",
+    ("shared_initial_state", "around"): "it is for a model without randomness after the start: "
+    "tests/e2e/figures/test_keys.py",
     ("shared_noise", "vary"): "a model of grey images varies in nothing but brightness",
 }
 """Arguments that cannot be tried with the models here, and why."""
@@ -235,8 +236,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Builder:
         ImageOps.mirror(example).rotate(90).save(root / "picture.png")
     if not LOG:
         return Builder(config)
-    from sitegen.builder.executor import Encoder
-    from sitegen.builder.renderer import FigureRenderer
+    from sitegen.builder.executor import Encoder, FigureRenderer
     from sitegen.media.encoder import encode_clip, preflight
 
     class Sampling(FakeRenderer):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.executor import Encoder
 from sitegen.builder.pipeline import Summary, build
-from sitegen.builder.placing import kept
-from sitegen.config.loader import load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError
 from sitegen.figures.base import Figure, spec_json
@@ -237,8 +235,8 @@ class Builder:
         return self.root / "build"
 
     def site_hash(self) -> str:
-        """One digest of the site that was built, without what stays there of the build before."""
-        return tree_hash(self.output, kept(load_site(self.config), self.output))
+        """One digest of the site that was built."""
+        return tree_hash(self.output)
 
     @property
     def figures(self) -> list[dict[str, Any]]:
@@ -258,14 +256,11 @@ def decode(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(done.stdout, np.uint8).reshape(-1, int(size[2]), int(size[1]), 3)
 
 
-def tree_hash(folder: Path, without: Collection[str] = ()) -> str:
-    """One digest of the names, modes and bytes of everything in a folder, but for some files."""
+def tree_hash(folder: Path) -> str:
+    """One digest of the names, modes and bytes of everything in a folder."""
     content = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        below = [f"{name}/{each.relative_to(path)}" for each in path.rglob("*") if each.is_file()]
-        if name in without or (below and {*below} <= {*without}):
-            continue  # a folder that is there for them alone, too
         data = b"" if path.is_dir() else path.read_bytes()
         mode = path.lstat().st_mode
         content.update(f"{name} {mode:o} {len(data)}\n".encode() + data)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -35,13 +35,6 @@ def other_source() -> None:
     module.source_digest = lambda: "0123456789abcdef"
 
 
-def at_its_end() -> None:
-    """Let this worker end when it is asked what it is, as one with another dask does."""
-    import sitegen.cluster.worker as module
-
-    module.identity = lambda *_: os._exit(1)
-
-
 def no_sitegen() -> None:
     """Let this worker have no sitegen."""
     for name in [each for each in sys.modules if each.partition(".")[0] == "sitegen"]:
@@ -49,86 +42,27 @@ def no_sitegen() -> None:
     sys.modules["sitegen"] = None  # type: ignore[assignment]
 
 
-def damaged_weights() -> None:
-    """Let what this worker receives be of another checkpoint."""
-    import sitegen.cluster.worker as module
-
-    def spoilt(self: Any, state: dict[str, Any]) -> None:
-        data = state["data"].copy()
-        data[-1] ^= 1
-        self.__dict__.update(state, data=data)
-
-    module.Checkpoint.__setstate__ = spoilt  # type: ignore[attr-defined]
-
-
 def slowly() -> None:
-    """Let this worker be longer at its work, so that it can be killed there."""
+    """Make this worker slow, so that it can be killed at work."""
     import sitegen.cluster.worker as module
 
-    whole = module.take_steps
+    whole = module.compute_shard
 
-    def take_steps(*arguments: Any) -> module.ShardBlock:
-        time.sleep(0.2)
+    def compute_shard(*arguments: Any) -> module.Levels:
+        time.sleep(0.5)
         return whole(*arguments)
 
-    module.take_steps = take_steps  # type: ignore[assignment]
-
-
-def answers_nothing() -> None:
-    """Let this worker answer None."""
-    import sitegen.cluster.worker as module
-
-    module.take_steps = lambda *_: None  # type: ignore[assignment]
-
-
-def _changed(change: Callable[[Any], Any]) -> None:
-    import sitegen.cluster.worker as module
-
-    whole = module.take_steps
-
-    def take_steps(*arguments: Any) -> module.ShardBlock:
-        block = whole(*arguments)
-        seen = [(level, tuple(map(change, kept))) for level, kept in block.seen]
-        return replace(block, state=change(block.state), seen=tuple(seen))
-
-    module.take_steps = take_steps  # type: ignore[assignment]
-
-
-def not_a_number() -> None:
-    """Let this worker's pixels be NaN."""
-    _changed(lambda pixels: pixels * float("nan"))
-
-
-def brighter() -> None:
-    """Let this worker's pixels be off by 0.2."""
-    _changed(lambda pixels: pixels + 0.2)
+    module.compute_shard = compute_shard  # type: ignore[assignment]
 
 
 def key_error() -> None:
-    """Let this worker's code raise a KeyError."""
+    """Make this worker's code raise a KeyError."""
     import sitegen.cluster.worker as module
 
-    def held_by(*_: Any) -> Any:
+    def compute_shard(*_: Any) -> Any:
         return dict[int, Any]()[20]
 
-    module.held_by = held_by  # type: ignore[assignment]
-
-
-def recursing() -> None:
-    """Let this worker's code call itself for ever."""
-    import sitegen.cluster.worker as module
-
-    def held_by(*_: Any) -> Any:
-        return held_by()
-
-    module.held_by = held_by  # type: ignore[assignment]
-
-
-def forgetful() -> None:
-    """Let this worker not keep the checkpoint that it is sent."""
-    import sitegen.cluster.worker as module
-
-    module.receive = lambda checkpoint, *_: None  # type: ignore[assignment]
+    module.compute_shard = compute_shard  # type: ignore[assignment]
 
 
 def _schedule(port: int, told: Connection) -> None:

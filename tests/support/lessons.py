@@ -9,7 +9,7 @@ from scipy.fft import dctn, idctn
 from torch import Tensor
 
 from sitegen.generative.card.card import ModelCard, SamplingConfig
-from sitegen.generative.card.networks import Band, CoarseConfig
+from sitegen.generative.card.networks import Band, CosineConfig
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.cosines import CosineNet
 from sitegen.generative.networks.unet import UNet
@@ -71,10 +71,10 @@ def wiener(card: ModelCard, data: Tensor, u: Tensor, level: int) -> Array:
     return result
 
 
-CONFIG = CoarseConfig(lowest_level=5, side=3, width=32, blocks=2, features=8, level_features=4)
+CONFIG = Band(5, 3, cosines=CosineConfig(32, 2, 8, 4))
 
 
-def outspoken(band: Band = CONFIG.band, channels: int = 1) -> CosineNet:
+def outspoken(band: Band = CONFIG, channels: int = 1) -> CosineNet:
     """A network over cosines that has an answer."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -87,7 +87,8 @@ def outspoken(band: Band = CONFIG.band, channels: int = 1) -> CosineNet:
 
 def card(channels: int = 1) -> ModelCard:
     """A card with a network for coarse levels."""
-    return replace(preconditioned(channels), coarse=CONFIG)
+    known = preconditioned(channels)
+    return replace(known, unet=None, bands=(Band(1, unet=known.unet), CONFIG))
 
 
 def model(channels: int = 1) -> Model:
@@ -101,7 +102,7 @@ def model(channels: int = 1) -> Model:
 def cascade_card(channels: int = 1) -> ModelCard:
     """A cascade: U-Nets for whole and half the side, and cosines; it visits five levels."""
     known = preconditioned(channels)
-    bands = (Band(1, unet=known.unet), Band(3, 4, unet=known.unet), CONFIG.band)
+    bands = (Band(1, unet=known.unet), Band(3, 4, unet=known.unet), CONFIG)
     return replace(known, unet=None, bands=bands, sampling=SamplingConfig((8, 6, 5, 3, 1)))
 
 

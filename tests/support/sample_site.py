@@ -26,9 +26,9 @@ from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import digest
 from sitegen.figures.base import Figure, Row
-from sitegen.figures.chosen import choice
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.figures.hierarchy.sample import nodes
+from sitegen.figures.selection import selection_note
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, encode_clip
 from sitegen.media.frames import Colour, Frame, grid
@@ -174,7 +174,7 @@ def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
     record = Record(kind, (ModelRef("mnist", "0" * 64),), 0, parameters, levels, placed, results)
     axis = MediaAxis("σ_B", "px", tuple(SIGMAS)) if kind != "single" else None
     alt, caption = f"The {kind} in words", f"The {kind}."
-    words = choice(CHOSEN, CHOSEN_FROM) if kind == "trajectories" else ""
+    words = selection_note(CHOSEN, CHOSEN_FROM) if kind == "trajectories" else ""
     return Media(id, page, alt, caption, record, axis, words), found
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sitegen.figures.views import scale
+from sitegen.html.figure_views import scale
 from tests.support.sample_site import LEVELS, POINTS, SIGMAS, shade
 
 PAUSES = 6

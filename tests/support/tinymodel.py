@@ -108,6 +108,11 @@ def add_example(folder: Path) -> Path:
     return folder
 
 
+def write_flow(folder: Path, **changes: Any) -> Path:
+    """Write the folder of a flow with the same network; `changes` go to its card."""
+    return write_ddpm(folder, **{"kind": "flow", "diffusion": None, **changes})
+
+
 def write_ddpm(folder: Path, **changes: Any) -> Path:
     """Write the folder of a DDPM with the same network; `changes` go to its card."""
     folder.mkdir(parents=True, exist_ok=True)

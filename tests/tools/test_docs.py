@@ -28,7 +28,8 @@ from sitegen.core.diagnostics import fields_of
 from sitegen.deploy.check import check_site
 from sitegen.figures.registry import figure_kinds
 from sitegen.generative.card.card import DiffusionConfig, FileRef, ModelCard, SamplingConfig
-from sitegen.generative.card.networks import CoarseConfig, UNetConfig
+from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.card.networks import UNetConfig
 from tests.support.builders import Builder, FakeRenderer, environment
 from tests.support.paths import ROOT
 from tests.support.tinymodel import pictures, write_model
@@ -214,8 +215,8 @@ def test_manual_is_a_good_site(tmp_path: Path) -> None:
 def test_every_key_of_a_card_is_explained() -> None:
     """The table of `checkpoints.md` has the keys that a card can have, and no others."""
     known = {"unet.diffusers"}
-    tables = {"unet": UNetConfig, "diffusion": DiffusionConfig, "coarse": CoarseConfig}
-    tables["sampling"] = SamplingConfig
+    tables = {"unet": UNetConfig, "diffusion": DiffusionConfig}
+    tables |= {"sampling": SamplingConfig, "flow": FlowConfig}
     tables |= dict.fromkeys(("weights", "prior", "example"), FileRef)
     for name in fields_of(ModelCard):
         keys = [f"{name}.{key}" for key in fields_of(tables[name])] if name in tables else [name]

@@ -21,6 +21,7 @@ import pytest
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildOptions, prepare
 from sitegen.builder.output import put_tree
+from sitegen.builder.state import SiteBuild
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import canonical_json, digest, digest_bytes
@@ -165,7 +166,7 @@ def build_from_records(config: Path) -> Path:
                 path.write_bytes(content(planned.figure.id, key))
             store.put(planned.request_digest, record, sources)
         records[planned.request_digest] = record
-    put_tree(context.tree(records), context.output)
+    put_tree(SiteBuild(context, records).tree(), context.output)
     return context.output
 
 

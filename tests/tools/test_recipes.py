@@ -489,7 +489,7 @@ def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_faces_from_an_empty_folder(tmp_path: Path) -> None:
-    """The recipe of models/faces ends in a model that samples; saved weights begin another run."""
+    """The recipe of models/faces ends in a model that samples; saved weights begin a second."""
     drawn = tmp_path / "data" / "faces"
     drawn.mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), np.uint8)
@@ -505,7 +505,13 @@ def test_faces_from_an_empty_folder(tmp_path: Path) -> None:
         assert model(torch.rand(1, 3, 64, 64), 20).isfinite().all()
     faces.main([*data, "--output", str(output), "--save", str(begun)])
     assert {path.stem for path in begun.iterdir()} == {*faces.NAMES}
-    again = ("--output", str(tmp_path / "again"), "--tiny", "--band", "layout")
-    faces.main([*data, *again, "--begin", str(begun)])
-    assert (tmp_path / "again/round-1/layout.pt").is_file()
+    (begun / "layout.safetensors").unlink()
+    again = [*data, "--output", str(tmp_path / "again"), "--tiny", "--begin", str(begun)]
+    for band in ("layout", "shape"):
+        faces.main([*again, "--band", band])
+    trained = {path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*.pt")}
+    rounds = {Path("round-1/layout.pt"), Path("round-2/layout.pt"), Path("round-2/shape.pt")}
+    assert trained == {Path("statistics.pt"), *rounds}
     assert not (tmp_path / "again/model.toml").exists()
+    with pytest.raises(SystemExit, match="leave out --rounds 1"):
+        faces.main([*again, "--rounds", "1"])

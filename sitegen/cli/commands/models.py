@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from click.core import ParameterSource
 
 from sitegen.cli.console import Console
 from sitegen.cli.options import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import Sampler
 
+_BY_DEFAULT = ParameterSource.DEFAULT
 _BLUR = NumberRange(0, LARGEST_BLUR, min_open=True)
 _NOISE = NumberRange(0, 1, min_open=True)
 _SIDE = IntegerRange(4, LARGEST_COUNT)
@@ -65,14 +68,15 @@ _ADD: tuple[Row, ...] = (
 @click.argument("name")
 @row_options(_ADD, {})
 @click.option("--recording", type=PATH, help="Recorded states in place of a checkpoint.")
+@click.option("--sampler", is_flag=True, help="Copy its weights as bytes, for a page's sampler.")
 @config_option
-def add(name: str, config: Path, recording: Path | None, **options: Any) -> None:
+def add(name: str, config: Path, recording: Path | None, sampler: bool, **options: Any) -> None:
     """Add a checkpoint to site.toml as the model NAME, and show how pages can call it.
 
     The network is read off the checkpoint; nothing in it is executed. Values that are neither in
     the file nor in the training images are asked for on a terminal; elsewhere, give them as
     options. An existing model without a prior gets one from the images. Without a checkpoint, the
-    model of that name that sitegen ships with is added.
+    model that `sitegen train` wrote into runs/NAME is added, or the shipped one of that name.
     With --recording the model is a file of sitegen.record, an .npy of (T, N, C, H, W), an .npz of
     `sample --trajectory`, or a folder with PNGs for each step.
 
@@ -86,11 +90,12 @@ def add(name: str, config: Path, recording: Path | None, **options: Any) -> None
       sitegen add birds-ddpm --kind ddpm --checkpoint ema_0.9999_200000.pt --data data/birds
     """
     from sitegen.content.suggestions import added_lines
-    from sitegen.models.add import add_model, add_recording, add_shipped
+    from sitegen.models.add import add_model, add_named, add_recording
     from sitegen.models.new_card import AddOptions
 
     if recording is not None:
-        if others := [key for key, value in options.items() if value and key != "subject"]:
+        others = [key for key, value in options.items() if value and key != "subject"]
+        if others := [*others, *["sampler"] * sampler]:
             raise click.UsageError(f"--recording excludes --{others[0].replace('_', '-')}.")
         with Console().slow_operation_notice(f"reading {recording}"):
             added = add_recording(config, name, recording, options["subject"] or "")
@@ -101,10 +106,53 @@ def add(name: str, config: Path, recording: Path | None, **options: Any) -> None
             click.echo(f"reading the images in {options['data']}")  # only headers, if many
         with Console().slow_operation_notice("reading the checkpoint and the images") as asking:
             questions = asking(ask) if _is_interactive() else None
-            added = add_model(config, name, AddOptions(**options), questions)
+            added = add_model(config, name, AddOptions(**options), questions, sampler)
     else:
-        added = add_shipped(config, name)
+        added = add_named(config, name, sampler)
     for line in added_lines(added):
+        click.echo(plain(line))
+
+
+@click.command()
+@click.argument("model", shell_complete=model_names)
+@click.option("--output", type=PATH, help="The new folder.  [default: models/NAME-page]")
+@click.option("--card", type=PATH, help="The card of a checkpoint file.")
+@config_option
+def convert(model: str, output: Path | None, card: Path | None, config: Path) -> None:
+    """Copy MODEL with weights of one byte each, for the sampler in a page.
+
+    MODEL is a name in site.toml, a shipped model, a folder or a checkpoint, with initial states. A
+    model that is too heavy for a page, or has a network that a page lacks, is refused with the
+    numbers. `sitegen add --sampler` does this while it adds a checkpoint.
+
+    \b
+    Examples:
+      sitegen convert birds
+      sitegen convert runs/birds --output models/birds
+    """
+    from sitegen.content.suggestions import table_lines
+    from sitegen.core.errors import ConfigError
+    from sitegen.models.add import model_folder
+    from sitegen.models.converting import Converted, convert_model
+    from sitegen.models.registry import find_model
+
+    source = find_model(model, card, config)
+    folder = output or Path("models") / f"{source.name}-page"
+    if folder.exists():
+        raise ConfigError(
+            f"{folder}: is there already; choose another --output, or remove it first"
+        )
+    made: list[Converted] = []
+    with (
+        Console().slow_operation_notice(f"reading the model {source.name}"),
+        model_folder(folder, lambda part: made.append(convert_model(source, part)), lambda: False),
+    ):
+        exported = made[0].exported
+    click.echo(
+        f"{folder}: {exported.size / 1e6:.2f} MB to fetch, {exported.gflop:.2f} GFLOP a sample; "
+        f"the output of its network changed by {100 * made[0].change:.2g} %"
+    )
+    for line in table_lines(folder.name, folder):
         click.echo(plain(line))
 
 
@@ -238,7 +286,8 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
 _TRAIN: tuple[Row, ...] = (
     ("data", PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
     ("output", PATH, "The model's folder.  [default: runs/NAME]"),
-    ("kind", KIND, "A model of heat dissipation (ihdm), or one of noise (ddpm)."),
+    ("kind", KIND, "A model of heat dissipation (ihdm), or one of noise (ddpm, flow)."),
+    ("minutes", NumberRange(0, 100_000, min_open=True), "Choose size, networks and recipe for it."),
     ("image-size", _SIDE, "Crop each image to its middle square, of N pixels per side."),
     ("levels", _LEVELS, f"K, the number of steps from flat to sharp.  [default: {DEFAULT_LEVELS}]"),
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels.  [default: 5/7 of the side]"),
@@ -256,7 +305,7 @@ _TRAIN: tuple[Row, ...] = (
     ),
     _SUBJECT,
     ("init", str, "A model of the same network whose weights to start from."),
-    ("device", str, "The device to train on: auto, cpu, cuda or cuda:N."),
+    ("device", str, "The device to train on: auto, cpu, cuda, cuda:N or mps."),
     ("precision", PRECISION, "The network's arithmetic; auto is bfloat16 where that is fast."),
 )
 _RECIPE = {
@@ -281,7 +330,7 @@ class _Train(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return all parameters, with those of the recipe before --device."""
-        if len(self.params) <= len(_TRAIN) + 3:  # NAME, --verbose and --quiet
+        if len(self.params) <= len(_TRAIN) + 4:  # NAME, --finish, --verbose and --quiet
             from sitegen.core.diagnostics import fields_of
             from sitegen.generative.training.options import TrainingOptions
 
@@ -292,7 +341,7 @@ class _Train(click.Command):
             ]
             defaults = {name: known[name].default for name in _RECIPE if name != "level_focus"}
             recipe = click.command(row_options(rows, defaults)(lambda: None)).params
-            self.params[-4:-4] = recipe
+            self.params[-5:-5] = recipe
         return super().get_params(ctx)
 
 
@@ -309,15 +358,20 @@ def _range(field: FieldInfo) -> click.ParamType[Any]:
 @click.command(cls=_Train)
 @click.argument("name")
 @row_options(_TRAIN, {"kind": "ihdm", "device": "auto", "precision": "auto"}, "data")
+@click.option("--finish", is_flag=True, help="Write the model from what a run learned so far.")
 @verbosity_options
-def train(name: str, **options: Any) -> None:
+@click.pass_context
+def train(ctx: click.Context, /, name: str, **options: Any) -> None:
     """Train a model on images, and write its weights, prior and card into a folder called NAME.
 
-    After a kill or Ctrl-C, the same command continues from the last saved state. A finished run
-    continues if --images is larger.
+    With --minutes, a few steps are measured first, and size, networks, learning rate and number of
+    images are chosen for that time. After a kill or Ctrl-C, the same command continues from the
+    last saved state, and --finish writes the model from it. A finished run continues if --images is
+    larger.
 
     \b
     Examples:
+      sitegen train birds --data pictures/ --minutes 10
       sitegen train mnist --data .data/mnist
       sitegen train faces --data pictures/ --image-size 64 --images 3000000
       sitegen train mnist --data .data/mnist --preset mnist-small --output runs/published
@@ -326,8 +380,13 @@ def train(name: str, **options: Any) -> None:
     # Torch's optimizers import its compiler, which is not used here and imports Triton. Triton
     # prints twenty lines about leaks at exit. Blocking the import has no other effect.
     sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
+    from sitegen.content.suggestions import trained_lines
     from sitegen.models.training import TrainOptions, train_model
 
-    recipe = {key: options.pop(key) for key in _RECIPE}
-    questions = ask if _is_interactive() else None
-    train_model(name, TrainOptions(**options, recipe=recipe), console(), questions)
+    values = {key: options.pop(key) for key in _RECIPE}
+    given = {k: v for k, v in values.items() if ctx.get_parameter_source(k) != _BY_DEFAULT}
+    both = (ask, partial(click.confirm, err=True)) if _is_interactive() else (None, None)
+    report = console()
+    folder = train_model(name, TrainOptions(**options, recipe=given), report, *both)
+    for line in trained_lines(name, folder):
+        report.note(line)

@@ -85,9 +85,8 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
     """Check the built folder as GitHub Pages will serve it. Nothing is fetched or changed.
 
     Errors are broken links, anchors and files (names are case-sensitive), clips that browsers do
-    not play, missing text alternatives, and files that GitHub rejects. Warnings are large pages,
-    resources from other servers, and placeholders of `sitegen new`. Links to other sites are
-    listed, not followed.
+    not play, and files that GitHub rejects. Warnings are resources from other servers, and
+    placeholders of `sitegen new`. Links to other sites are listed, not followed.
 
     \b
     Examples:
@@ -245,7 +244,7 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
       sitegen clean --older-than 30d
       sitegen clean --store
     """
-    from sitegen.builder.prune import clean, clean_old, clean_unused
+    from sitegen.builder.prune import clean, clean_unused
     from sitegen.config.loader import load_papers, load_site
 
     if store + unused + (days is not None) > 1:
@@ -255,7 +254,7 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
     if unused or days is not None:
         report = console()
         with report.slow_operation_notice("reading every clip of the store"):
-            report.note(clean_unused(config) if days is None else clean_old(config, days))
+            report.note(clean_unused(config, days))
         return
     site = load_site(config)
     papers = load_papers(site)

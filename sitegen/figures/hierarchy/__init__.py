@@ -1,13 +1,11 @@
 """The kind `hierarchy`: a tree that grows out of one flat state, and the levels at which it splits.
 
-The arguments and the view are here and need no torch; `sample` computes the tree, in the layout of
-`drawing`.
+The arguments are here and need no torch; `sample` computes the tree, in the layout of `drawing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -27,12 +25,9 @@ from sitegen.figures.base import (
     steps,
 )
 from sitegen.figures.constants import COLOURS, FILM, STILLS
-from sitegen.figures.values import sequence, whole
-from sitegen.figures.views import Clip, Node, chosen_samples, clip_view, opening_of
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 from sitegen.generative.card.recording import RecordingConfig
-from sitegen.media.manifest import Media, Record
 
 LEAVES = (2, 4, 8, 16)
 DEFAULT_LEAVES = 8
@@ -126,14 +121,22 @@ class Hierarchy(ChosenSpec):
             f"A tree of {self.named(card)} that grows from left to right over "
             f"{steps(card)}: one {start} splits into {branches} "
             f"{card.subject or 'pictures'}, which share their coarse shape as long as they share "
-            "their branch"
+            f"their branch{_SIBLINGS if _is_renoised(card) else ''}"
         )
 
+    def method(self, card: ModelCard) -> str:
+        """Say where branches come from if nothing is random on their way."""
+        return RENOISED if _is_renoised(card) else ""
+
     def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
-        """Each distinct state counts once: one until the first split, two until the second, …."""
-        splits = self.splits_of(cards[0])
-        left = cards[0].visited_levels[:-1]
-        return (sum(2 ** sum(split > level for split in splits) for level in left),)
+        """Each distinct state counts once: one until the first split, two until the second, ….
+
+        A branch that is noised anew has been finished before, so its states count twice.
+        """
+        splits, card = self.splits_of(cards[0]), cards[0]
+        left = card.visited_levels[:-1]
+        states = sum(2 ** sum(split > level for split in splits) for level in left)
+        return (states * card.process.evaluations(card) * (1 + _is_renoised(card)),)
 
     def pixels(self, card: ModelCard) -> int:
         """Return the number of pixels of the canvases, over eight seconds of growth and a pause."""
@@ -151,13 +154,28 @@ class Hierarchy(ChosenSpec):
         """
         if card.recording is not None:
             return card.recording.splits
-        wanted = self.splits or default_splits(card.levels, self.leaves or DEFAULT_LEAVES)
+        usual = renoised_splits if _is_renoised(card) else default_splits
+        wanted = self.splits or usual(card.levels, self.leaves or DEFAULT_LEAVES)
         visited, splits = card.visited_levels[:-1], list[int]()
         for number, split in enumerate(wanted):
             free = visited[visited.index(splits[-1]) + 1 :] if splits else visited
             free = free[: len(free) - (len(wanted) - number - 1)]  # the others need one each
             splits.append(next((level for level in free if level <= split), free[-1]))
         return tuple(splits)
+
+
+RENOISED = (
+    "Nothing is random after the start: at a split one branch continues, and the other begins from "
+    "the finished picture of the first with new noise of that level."
+)
+_SIBLINGS = (
+    "; at a split the second branch begins from the finished picture of the first, noised anew"
+)
+
+
+def _is_renoised(card: ModelCard) -> bool:
+    """Return whether branches are made by noise on finished pictures."""
+    return card.recording is None and "random" not in card.abilities
 
 
 def default_splits(levels: int, leaves: int = DEFAULT_LEAVES) -> tuple[int, ...]:
@@ -177,53 +195,14 @@ def default_splits(levels: int, leaves: int = DEFAULT_LEAVES) -> tuple[int, ...]
     return tuple(splits)
 
 
-def tree_view(media: Media, page: str) -> Clip:
-    """The clip, whose nodes are read from where rendering noted them, in pixels of the clip."""
-    nodes = list(_nodes(media.record))
-    return replace(clip_view(media, page), nodes=tuple(_joined(nodes, media.record)))
+def renoised_splits(levels: int, leaves: int = DEFAULT_LEAVES) -> tuple[int, ...]:
+    """Return the levels of the splits of a tree whose branches are noised anew: 0.8 K, 0.6 K, ….
 
-
-def _nodes(record: Record) -> Iterator[Node]:
-    names = ("depth", "index", "x", "y", "size", "from_level", "to_level")
-    chosen = chosen_samples(record)
-    for noted in sequence(record.parameters.get("nodes")):
-        if isinstance(noted, Mapping) and all(name in noted for name in names):
-            depth, index, x, y, size, start, end = (whole(noted, name) for name in names)
-            leaf = 2**depth == len(chosen) and index < len(chosen)
-            number = chosen[index] if leaf else None
-            yield Node(depth, index, x, y, size, start, end, sample=number)
-
-
-def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:
-    """The nodes with their arrows, and with the frames and levels of the way down to each."""
-    frames = record.files["mp4"].frames or 1
-    levels = record.levels if len(record.levels) == frames else ()
-    opening = opening_of(levels)
-    found: dict[tuple[int, int], Node] = {}
-    for node in nodes:  # parents come before their children
-        above = found.get((node.depth - 1, node.index // 2))
-        column = min(other.x for other in nodes if other.depth == node.depth)
-        first = opening + sum(level > node.from_level for level in levels)
-        still = levels[opening:] if node.to_level else levels
-        last = opening * bool(node.to_level) + sum(level >= node.to_level for level in still) - 1
-        last = max(first, last) if levels else frames - 1
-        shown = (*(above.shown if above else ()), (levels[first], levels[last])) if levels else ()
-        timed = replace(node, first=first, last=last, shown=shown)
-        found[node.depth, node.index] = replace(timed, arrow=_arrow(above, node, column))
-    yield from found.values()
-
-
-def _arrow(parent: Node | None, node: Node, column: int) -> str:
-    """Return the arrow that leads to a node, as an SVG path; no arrow leads to the root.
-
-    It bends until the `column` where the first nodes of the generation begin, and continues
-    straight to nodes further right.
+    At K a branch would have nothing of its sibling.
     """
-    if parent is None:
-        return ""
-    start, middle = parent.x + parent.size, (parent.x + parent.size + column) / 2
-    y0, y1 = parent.y + parent.size / 2, node.y + node.size / 2
-    return f"M{start},{y0:g}C{middle:g},{y0:g} {middle:g},{y1:g} {column},{y1:g}H{node.x}"
+    return tuple(
+        max(1, round(0.8 * 0.75**done * levels)) for done in range(leaves.bit_length() - 1)
+    )
 
 
-KIND = FigureKind("hierarchy", Hierarchy, sampler_in(__name__), tree_view)
+KIND = FigureKind("hierarchy", Hierarchy, sampler_in(__name__))

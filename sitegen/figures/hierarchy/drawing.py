@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from sitegen.figures.hierarchy import look
+import sitegen.figures.hierarchy.look as look
 from sitegen.media.frames import Colour, Frame, enlarge
 
 

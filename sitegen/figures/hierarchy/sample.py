@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from sitegen.core.spool import Place, Spool
+from sitegen.core.files import Place, Spool
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import clip_spec, displayed, made_with, noise_std_of
 from sitegen.figures.hierarchy import Hierarchy, look

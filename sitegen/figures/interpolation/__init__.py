@@ -1,12 +1,11 @@
 """The kind `interpolation`: from one sample to another and back, in rows with DDPM and DDIM.
 
-The arguments and the view are here and need no torch; `sample` computes the paths.
+The arguments are here and need no torch; `sample` computes the paths.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from pydantic import Field, StrictInt, ValidationInfo
@@ -24,14 +23,11 @@ from sitegen.figures.base import (
     points_faults,
     sampler_in,
 )
-from sitegen.figures.chosen import ChosenFrom, choice, require_choice
 from sitegen.figures.constants import COLOURS, FILM, LABELS, STILLS
-from sitegen.figures.values import sequence, whole
-from sitegen.figures.views import Clip, clip_view
+from sitegen.figures.selection import ChosenFrom, require_choice, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 from sitegen.generative.card.recording import RecordingConfig
-from sitegen.media.manifest import Media
 
 FIRST = (0, 1)
 """Default samples at the ends of a path."""
@@ -88,7 +84,7 @@ class Interpolation(ComparedSpec):
     @property
     def choice(self) -> str:
         """Return a sentence that the samples were chosen; the first two do not count as chosen."""
-        return choice(None if self.samples == FIRST else self.samples, self.chosen_from)
+        return selection_note(None if self.samples == FIRST else self.samples, self.chosen_from)
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
@@ -125,15 +121,4 @@ class Interpolation(ComparedSpec):
         return f"{where}, in {self.points} images"
 
 
-def path_view(media: Media, page: str) -> Clip:
-    """Return the clip's view; if it goes there and back, the scrubber shows its points."""
-    noted, clip = media.record.parameters, clip_view(media, page)
-    panels = tuple(str(each) for each in sequence(noted.get("panels")))
-    points, hold = whole(noted, "points"), whole(noted, "hold")
-    if points >= 2 and 2 * (points + hold) == clip.steps.last + 1:
-        steps = replace(clip.steps, levels="", values="", level="", value="", opening=0)
-        clip = replace(clip, steps=replace(steps, points=points, hold=hold))
-    return replace(clip, panels=panels)
-
-
-KIND = FigureKind("interpolation", Interpolation, sampler_in(__name__), path_view)
+KIND = FigureKind("interpolation", Interpolation, sampler_in(__name__))

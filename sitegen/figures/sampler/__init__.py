@@ -20,31 +20,11 @@ from sitegen.figures.base import (
     sampler_in,
 )
 from sitegen.figures.constants import COLOURS, STILLS
-from sitegen.figures.views import live_view
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 
 if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
-
-MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
-"""Limits of download size in bytes and computation per sample in GFLOP, which takes some seconds.
-"""
-
-
-def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
-    """Return a message that a model is too heavy for a page, with its size; else an empty string.
-
-    least: prefix of numbers that are lower bounds
-    """
-    if size <= MOST_BYTES and gflop <= MOST_GFLOP:
-        return ""
-    return (
-        f"the model {name} is too heavy for a page: {least}{size / 1e6:.1f} MB to fetch, where "
-        f"{MOST_BYTES / 1e6:.0f} MB is the most, and {least}{gflop:.1f} GFLOP a sample, where "
-        f"{MOST_GFLOP:.0f} is the most; show it by a clip, as in "
-        f'{{{{ trajectories("{name}") }}}}, or train one whose coarse levels have a smaller network'
-    )
 
 
 def _several(names: Any) -> Any:
@@ -89,20 +69,19 @@ class PageSampler(ChosenSpec):
 
     def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler does not have, or that are too heavy for it."""
-        from sitegen.generative.checkpoints.browser import at_least, lacking
+        from sitegen.generative.checkpoints.browser import page_faults
 
         for name, card in zip(self.models, cards, strict=True):
-            if fault := too_heavy(name, *at_least(card), "at least "):
-                yield fault
-            for words in lacking(card):
-                yield f"the model {name} has {words}, which the sampler in a page does not have"
+            if self.grow and not {"random", "prior"} <= card.abilities:
+                yield f"grow = true: the model {name} has no flat states from which trees grow"
+            yield from page_faults(name, card)
 
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
         """Weights that a browser cannot read, or that are too heavy for it."""
-        from sitegen.generative.checkpoints.browser import export_for_browser
+        from sitegen.generative.checkpoints.browser import export_for_browser, too_heavy
 
         for source in sources:
-            if source.prior is None:
+            if source.prior is None and "prior" in source.card.abilities:
                 yield f"the model {source.name} has no prior"
                 continue
             try:
@@ -128,10 +107,15 @@ class PageSampler(ChosenSpec):
         choices = [{**each, **more} for each, more in zip(noted, words, strict=True)]
         return {**parameters, "choices": choices}
 
+    def method(self, card: ModelCard) -> str:
+        """Say how a DDPM is sampled, which is not its own way."""
+        steps = f"by DDIM without noise, in {card.steps} steps"
+        return f"The samples are drawn {steps}." if "ddim" in card.abilities else ""
+
     def describe(self, card: ModelCard) -> str:
         """Describe the first poster."""
         many = counted(self.count, self.display_name, card.subject, self.label)
         return f"{many}, drawn when this page was made"
 
 
-KIND = FigureKind("sampler", PageSampler, sampler_in(__name__), live_view)
+KIND = FigureKind("sampler", PageSampler, sampler_in(__name__))

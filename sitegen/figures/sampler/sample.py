@@ -17,9 +17,9 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, made_with
-from sitegen.figures.sampler import PageSampler, too_heavy
+from sitegen.figures.sampler import PageSampler
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser
+from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser, too_heavy
 from sitegen.media.encoder import write_still
 from sitegen.media.frames import enlarge, grid, scale_factor, to_uint8
 from sitegen.media.jobs import RenderJob
@@ -41,9 +41,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     card = drawn[0].card
     return RenderJob(
         levels=(),
-        parameters=made_with(
-            figure, card.sampling_noise_std, choices=[each.told for each in drawn]
-        ),
+        parameters=made_with(figure, card.noise_std, choices=[each.told for each in drawn]),
         steps=sum(each.card.steps + 1 for each in drawn),
         work=chain.from_iterable(each.work(models) for each in drawn),
         stills={
@@ -57,7 +55,6 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 def _exported(models: ModelProvider, name: str) -> tuple[ModelCard, BrowserModel]:
     source = models.source(name)
     source.require_usable()
-    assert source.prior is not None
     exported = export_for_browser(source.card, source.weights, source.prior)
     refuse_heavy(name, exported)
     return source.card, exported
@@ -81,7 +78,16 @@ class _Drawn:
             "columns": self._columns,
             "width": self.card.image_size,
             "channels": self.card.channels,
+            **self._axis,
         }
+
+    @property
+    def _axis(self) -> dict[str, Any]:
+        """Return what a page shows of levels, for a model that starts from noise."""
+        if "prior" in self.card.abilities:
+            return {}
+        implicit = "ddim" in self.card.abilities
+        return {"symbol": self.card.axis.symbol, "command": not implicit}
 
     @property
     def _columns(self) -> int:
@@ -89,9 +95,10 @@ class _Drawn:
 
     def work(self, models: ModelProvider) -> Iterator[None]:
         """The sampling, a step a turn."""
-        noise_std = self.card.sampling_noise_std
         sampler = models.sampler(self.name)
-        trajectory = sampler.begin(self.spec.seed, self.spec.numbers, noise_std)
+        if "ddim" in self.card.abilities:
+            sampler = sampler.ddim(self.card.steps)
+        trajectory = sampler.begin(self.spec.seed, self.spec.numbers, self.card.noise_std)
         for images in displayed(trajectory, "mean"):
             self.last[:] = [images]
             yield

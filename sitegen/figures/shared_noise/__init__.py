@@ -43,6 +43,7 @@ class SharedNoise(ChosenSpec):
     recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", count=5, rows=3'
     distinct_states: ClassVar[bool] = True
+    cell_numbers: ClassVar[Literal["", "cells", "rows"]] = "rows"
     counts: ClassVar[str] = "rows"
     needs: ClassVar[tuple[Ability, ...]] = ("random", "prior")
     constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from sitegen.core.diagnostics import listed
 from sitegen.figures.smoothness import look
 from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, median_interval
 from sitegen.figures.svg import (
@@ -56,7 +57,7 @@ def summary(found: Mapping[str, Evenness]) -> str:
 
 def _medians_of(found: Mapping[str, Evenness], measure: str) -> str:
     medians = {name: median_interval(getattr(each, measure)) for name, each in found.items()}
-    return _listed([f"{median} for {name}" for name, median in medians.items()])
+    return listed([f"{median} for {name}" for name, median in medians.items()], "and")
 
 
 def _verdict(found: Mapping[str, Evenness], measure: str, words: tuple[str, str]) -> Iterator[str]:
@@ -71,8 +72,8 @@ def _verdict(found: Mapping[str, Evenness], measure: str, words: tuple[str, str]
         said = smaller if difference.high < 0 else larger if difference.low > 0 else said
         parts.setdefault(said, []).append(name)
     if parts:
-        told = [f"{said} than {_listed(names)}" for said, names in parts.items()]
-        yield f"Pair by pair, {_own(found)} is {_listed(told)}."
+        told = [f"{said} than {listed(names, 'and')}" for said, names in parts.items()]
+        yield f"Pair by pair, {_own(found)} is {listed(told, 'and')}."
 
 
 def _differences(found: Mapping[str, Evenness], measure: str) -> dict[str, Interval]:
@@ -86,10 +87,6 @@ def _differences(found: Mapping[str, Evenness], measure: str) -> dict[str, Inter
 def _own(found: Mapping[str, Evenness]) -> str:
     """The name of the model that is compared with the others: it comes first."""
     return next(iter(found))
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _medians(found: Mapping[str, Evenness]) -> dict[str, Any]:

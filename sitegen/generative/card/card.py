@@ -7,12 +7,10 @@ does not need torch.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -24,20 +22,23 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, is_folder, read_text
 from sitegen.core.installed import resource
 from sitegen.core.source import KeyPath, parse_toml, toml_lines
-from sitegen.generative.card.kinds import KINDS, Ability, LevelAxis, ProcessKind
-from sitegen.generative.card.limits import LARGEST_BLUR
+from sitegen.generative.card.blur import BlurRange as BlurRange
+from sitegen.generative.card.blur import BlurSchedule as BlurSchedule
+from sitegen.generative.card.diffusion import DiffusionConfig as DiffusionConfig
+from sitegen.generative.card.diffusion import SamplingConfig as SamplingConfig
+from sitegen.generative.card.flow import FlowConfig, flow_times
+from sitegen.generative.card.kinds import KINDS, Ability, Kind, LevelAxis, ProcessKind
 from sitegen.generative.card.networks import (
     Band,
-    CoarseConfig,
     DiffusersUNet,
     UNetConfig,
     halving_incompatibilities,
 )
 from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.card.sampler import SamplerConfig
 from sitegen.generative.card.validation import (
     PART,
     Count,
-    Flag,
     Incompatibilities,
     Level,
     Number,
@@ -56,89 +57,17 @@ NOISE_RATIO = 1.25
 _NOTES = ("training", "quality", "known_faults", "example", "subject")
 _HEAT = (
     *("blur", "prior", "training_noise_std", "sampling_noise_std", "parameterization"),
-    *("coarse", "bands"),
+    "bands",
 )
 """Fields that only heat dissipation models have."""
 
 Parameterization = Literal["difference", "preconditioned"]
-_Pixels = Annotated[Number, Field(gt=0, le=LARGEST_BLUR)]
 _Noise = Annotated[Number, Field(gt=0)]
-_Beta = Annotated[Number | None, Field(gt=0, lt=1)]
 
 
 def sampling_noise(training_noise_std: float) -> float:
     """Return the default δ of a model trained with noise σ."""
     return round(NOISE_RATIO * training_noise_std, 9)
-
-
-@checked("blur")
-@dataclass(frozen=True, config=PART)
-class BlurRange:
-    """Blur scales, in pixels, of levels 1 and K; those in between are evenly spaced in log."""
-
-    sigma_min: _Pixels
-    sigma_max: _Pixels
-
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-        """Yield a range that does not increase."""
-        low, high = values.get("sigma_min"), values.get("sigma_max")
-        if low is not None and high is not None and low > high:
-            yield "sigma_max", f"must be at least sigma_min, {low}"
-
-
-@checked("blur schedule")
-@dataclass(frozen=True, config=PART)
-class BlurSchedule:
-    """Blur scales σ_B,k in pixels of levels k = 0 (sharp) … K (flattest).
-
-    `sigmas[0]` is 0 and the rest strictly increases; `sigmas[k]` is the standard deviation of the
-    Gaussian that the heat equation has applied at level k (Rissanen et al. 2023, §3). Cards call
-    the field `schedule`.
-
-    Raises ConfigError for a schedule that is not finite, does not start at 0 or does not increase.
-    """
-
-    sigmas: tuple[Number, ...] = Field(validation_alias="schedule")
-
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-        """Yield schedules that do not start at 0 or do not strictly increase."""
-        name = "schedule" if "schedule" in values else "sigmas"
-        sigmas: Sequence[float] | None = values.get(name)
-        if sigmas is None:
-            return
-        if len(sigmas) < 2:
-            yield name, "needs level 0 and at least one more level"
-        elif sigmas[0] != 0:
-            yield name, "level 0 is the sharp image, so must be 0"
-        for level, (below, here) in enumerate(pairwise(sigmas), 1):
-            if not here > below:
-                words = f"level {level} has {here}, which is not above {below}; blur scales"
-                yield name, f"{words} must increase from 0 to the flattest level"
-                return
-
-    @classmethod
-    def log_spaced(cls, levels: int, sigma_min: float, sigma_max: float) -> BlurSchedule:
-        """Return σ_B,0 = 0 and `levels` values in geometric steps, sigma_min to sigma_max."""
-        if levels < 1:
-            raise ConfigError(f"levels must be at least 1, not {levels}")
-        if not 0 < sigma_min < math.inf or not sigma_min <= sigma_max < math.inf:
-            raise ConfigError(
-                "blur scales must be finite with 0 < sigma_min <= sigma_max, "
-                f"not {sigma_min} and {sigma_max}"
-            )
-        span = math.log(sigma_max / sigma_min)
-        steps = [i / (levels - 1) if levels > 1 else 1.0 for i in range(levels)]
-        return cls((0.0, *(sigma_min * math.exp(span * step) for step in steps)))
-
-    @cached_property
-    def levels(self) -> int:
-        """K, the number of steps from the flattest state to the sharp one."""
-        return len(self.sigmas) - 1
-
-    def __getitem__(self, level: int) -> float:
-        return self.sigmas[level]
 
 
 def _is_inside(path: str) -> bool:
@@ -163,47 +92,7 @@ class FileRef:
     sha256: _Digest | None = None
 
 
-@checked("diffusion")
-@dataclass(frozen=True, config=PART)
-class DiffusionConfig:
-    """Noise process of a DDPM, and its default sampling.
-
-    beta_schedule: "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
-        2021), which has neither
-    variance: "fixed_small", the posterior's, or "fixed_large", β
-    clip_sample: whether predicted images are clipped to [-1, 1]
-    rescale_timesteps: whether the network's timesteps are scaled to a total of 1000, which is
-        the default of improved-diffusion's training
-    prediction_type: the network's output: "epsilon", the noise (default), or "v_prediction"
-
-    Raises ConfigError that names every invalid value.
-    """
-
-    beta_schedule: Literal["linear", "cosine"] = Field(description='"linear" or "cosine"')
-    beta_start: _Beta = None
-    beta_end: _Beta = None
-    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
-    clip_sample: Flag = True
-    rescale_timesteps: Flag = False
-    prediction_type: Literal["epsilon", "v_prediction"] | None = None
-
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-        """Yield ends that the schedule lacks or does not have, and ends that fall."""
-        ends = {key: values[key] for key in ("beta_start", "beta_end") if key in values}
-        schedule = values.get("beta_schedule")
-        for key, value in ends.items():
-            if schedule == "linear" and value is None:
-                yield key, "is missing: the linear schedule needs it"
-            if schedule == "cosine" and value is not None:
-                yield key, "the cosine schedule has none"
-        low, high = ends.get("beta_start"), ends.get("beta_end")
-        if low is not None and high is not None and low > high:
-            yield "beta_end", f"must be at least beta_start, {low}"
-
-
 def _unet(value: object) -> object:
-    """Return diffusers' network if the table holds its configuration, else the value."""
     if isinstance(value, Mapping) and "diffusers" in value:
         return DiffusersUNet.of_json(value)
     return value
@@ -215,7 +104,6 @@ def _form(blur: object) -> str:
 
 
 def _blur(value: object) -> object:
-    """Reject a blur given both as a range and as a schedule."""
     if isinstance(value, Mapping) and "schedule" in value and {"sigma_min", "sigma_max"} & {*value}:
         raise ValueError("give sigma_min and sigma_max or a schedule, not both")
     return value
@@ -235,48 +123,6 @@ _Subject = Annotated[
 ]
 
 
-@checked("sampling")
-@dataclass(frozen=True, config=PART)
-class SamplingConfig:
-    """Sampling of a model: `levels` to visit, from K down, without the final 0.
-
-    levels: all levels if not given; a DDPM has no other field
-    variance: "estimated" adds the model's residual uncertainty about the sharp image, stored in the
-        weights, to the variance of the noise (`sitegen.generative.process`)
-    forward: "markov" keeps the part of a state's noise that survives the heat equation, and draws
-        only the rest; by default, as published, each state has independent noise
-    guidance: scales the network's deviation from the linear estimate by 1 + guidance; negative
-        values reduce it. A cascade may have one value for each band, the finest first.
-
-    Raises ConfigError that names every invalid value.
-    """
-
-    levels: Annotated[
-        tuple[Level, ...] | None,
-        must(
-            "a list of decreasing levels, from the flattest one on, without 0",
-            lambda v: (
-                v is None or (len(v) > 0 and all(above > below for above, below in pairwise(v)))
-            ),
-        ),
-    ] = None
-    variance: Literal["estimated"] | None = None
-    forward: Literal["markov"] | None = None
-    guidance: Annotated[
-        Number | tuple[Number, ...] | None,
-        must(
-            "a number from -0.5 to 1, or one for each band, the finest first",
-            lambda v: all(-0.5 <= each <= 1 for each in (v if isinstance(v, tuple) else (v or 0,))),
-        ),
-    ] = None
-
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-        """Yield a Markov chain without the estimated variance that it needs."""
-        if values.get("forward") == "markov" and values.get("variance") != "estimated":
-            yield "forward", '"markov" needs variance = "estimated"'
-
-
 @checked("card")
 @dataclass(frozen=True, config=PART)
 class ModelCard:
@@ -284,10 +130,11 @@ class ModelCard:
 
     Sizes are in pixels, noise levels are standard deviations in [0, 1] pixel units. A DDPM has
     `diffusion` and no blur, prior, noise levels or parameterization. A model has one `unet`, or it
-    is a cascade: `bands` of levels, from level 1 up, each with its network. `coarse` is an older
-    way to write a second band. `sampling` lists the levels to visit; the default is all. Cascades
-    and skipped levels need the parameterization "preconditioned". A recording has a `recording` and
-    no network; its `weights` are the recorded file. `training` and `quality` are free notes.
+    is a cascade: `bands` of levels, from level 1 up, each with its network. `sampling` lists the
+    levels to visit; the default is all. Cascades and skipped levels need the parameterization
+    "preconditioned". A recording has a `recording` and no network; its `weights` are the recorded
+    file. A flow has a `flow`; with `diffusion` it is a DDPM's network run as a flow. A `sampler` is
+    an author's class, which says itself what it is. `training` and `quality` are free notes.
     `example` is a picture of the kind that the model generates; `subject` names the subject of its
     images, in the plural ("handwritten digits").
 
@@ -303,7 +150,7 @@ class ModelCard:
         None, description="the network, a table"
     )
     blur: _Blur | None = None
-    kind: Literal["ihdm", "ddpm", "recording"] = "ihdm"
+    kind: Kind = "ihdm"
     training_noise_std: _Noise = TRAINING_NOISE_STD
     sampling_noise_std: _Noise = sampling_noise(TRAINING_NOISE_STD)
     parameterization: Parameterization = "difference"
@@ -315,10 +162,11 @@ class ModelCard:
     known_faults: tuple[Word, ...] = ()
     subject: _Subject = ""
     diffusion: DiffusionConfig | None = None
-    coarse: CoarseConfig | None = None
     bands: tuple[Band, ...] = ()
     sampling: SamplingConfig | None = None
     recording: RecordingConfig | None = None
+    flow: FlowConfig | None = None
+    sampler: SamplerConfig | None = None
 
     origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
     """File that the card was read from, and the lines of its keys, if it was read from one."""
@@ -326,26 +174,18 @@ class ModelCard:
     @staticmethod
     def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         """Yield fields that the kind of model does not have or needs, and sizes that do not fit."""
-        if values.get("recording") is not None and values.get("kind", "") != "recording":
-            yield "recording", 'only a card of kind "recording" has that; leave it out'
-        if values.get("kind") == "recording":
-            yield from _recording_incompatibilities(values)
+        kind = values.get("kind")
+        if kind is None:
             return
-        if values.get("kind") == "ddpm":
-            for key in _HEAT:
-                if values.get(key) != _DEFAULTS[key]:
-                    yield key, "a DDPM has none; leave it out"
-            if values.get("diffusion", ...) is None:
-                yield "diffusion", "is missing: how noise was added"
-            for key in ("variance", "forward", "guidance"):
-                if _of(values.get("sampling"), key) is not None:
-                    yield ("sampling", key), "a DDPM has none; leave it out"
-        elif "kind" in values:
-            yield from _heat_incompatibilities(values)
-        visited, levels = _of(values.get("sampling"), "levels"), values.get("levels")
-        if visited and levels and visited[0] != levels:
-            yield ("sampling", "levels"), f"must begin with K, {levels}"
-        yield from _network_incompatibilities(values)
+        for key, (owner, words) in _OWNED.items():
+            if values.get(key) is not None and kind not in owner:
+                yield key, words
+        yield from _BY_KIND[kind](values)
+        if kind not in _WITHOUT_NETWORK:
+            visited, levels = _of(values.get("sampling"), "levels"), values.get("levels")
+            if visited and levels and visited[0] != levels:
+                yield ("sampling", "levels"), f"must begin with K, {levels}"
+            yield from _network_incompatibilities(values)
 
     @cached_property
     def schedule(self) -> BlurSchedule:
@@ -355,6 +195,11 @@ class ModelCard:
         if self.blur is None:
             raise ConfigError(f'a card of kind "{self.kind}" has no blur schedule')
         return self.blur
+
+    @cached_property
+    def flow_times(self) -> tuple[float, ...]:
+        """Times t of the levels 0 … K of a flow."""
+        return flow_times(self)
 
     @property
     def process(self) -> ProcessKind:
@@ -384,10 +229,9 @@ class ModelCard:
     @cached_property
     def networks(self) -> tuple[Band, ...]:
         """Bands of levels with their networks, from level 1 up; a single network is one band."""
-        if self.bands or self.recording is not None:
+        if self.bands or "network" not in self.abilities:
             return self.bands
-        coarse = () if self.coarse is None else (self.coarse.band,)
-        return (Band(1, unet=self.unet), *coarse)
+        return (Band(1, unet=self.unet),)
 
     @property
     def finest(self) -> UNetConfig:
@@ -444,9 +288,10 @@ class ModelCard:
             ("unet",): DiffusersUNet if _of(unet, "diffusers") else UNetConfig,
             ("blur",): BlurSchedule if _form(blur) == "<schedule>" else BlurRange,
             ("diffusion",): DiffusionConfig,
-            ("coarse",): CoarseConfig,
             ("sampling",): SamplingConfig,
             ("recording",): RecordingConfig,
+            ("flow",): FlowConfig,
+            ("sampler",): SamplerConfig,
         }
         bands = tables.get("bands")
         for number in range(len(bands) if isinstance(bands, list) else 0):
@@ -477,7 +322,6 @@ _DEFAULTS = {item.name: item.default for item in fields(ModelCard)}
 
 
 def _tables_last(value: Any) -> Any:
-    """Return the value with plain keys first, then lists of tables, then tables."""
     if isinstance(value, list):
         return [_tables_last(item) for item in value]
     if not isinstance(value, dict):
@@ -487,27 +331,66 @@ def _tables_last(value: Any) -> Any:
 
 
 def _place_in_toml(value: Any) -> int:
-    """Return 0 for a plain value, 1 for a list of tables, 2 for a table."""
     if isinstance(value, dict):
         return 2
     return int(isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value))
 
 
 def _of(part: object, key: str) -> Any:
-    """Return a value of a part, or of the table for it; None if it is missing."""
     return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
 
 
-def _recording_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    for key in (*_HEAT, "unet", "diffusion", "sampling"):
+def _foreign_to(values: Mapping[str, Any], keys: Sequence[str], kind: str) -> Incompatibilities:
+    """Yield the keys that a kind of model does not have."""
+    for key in keys:
         if values.get(key) not in (None, _DEFAULTS[key]):
-            yield key, "a recording has none; leave it out"
+            yield key, f"a {kind} has none; leave it out"
+
+
+def _without_heat(values: Mapping[str, Any], kind: str) -> Incompatibilities:
+    """Yield what only heat dissipation has."""
+    yield from _foreign_to(values, _HEAT, kind)
+    for key in ("variance", "forward", "guidance"):
+        if _of(values.get("sampling"), key) is not None:
+            yield ("sampling", key), f"a {kind} has none; leave it out"
+
+
+def _diffusion_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _without_heat(values, "DDPM")
+    if values.get("diffusion", ...) is None:
+        yield "diffusion", "is missing: how noise was added"
+
+
+def _flow_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _without_heat(values, "flow")
+    flow, levels = values.get("flow"), values.get("levels")
+    times = _of(flow, "times")
+    if times and levels and len(times) != levels + 1:
+        words = f"has {len(times)} values; {levels} steps have {levels + 1} states"
+        yield ("flow", "times"), words
+    for key, default in (("times", None), ("data_time", 1), ("time_scale", 1.0)):
+        if values.get("diffusion") is not None and _of(flow, key) not in (None, default):
+            yield ("flow", key), "follows from [diffusion]; leave it out"
+
+
+def _recording_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _foreign_to(values, (*_HEAT, "unet", "sampling"), "recording")
     if (recording := values.get("recording", ...)) is None:
         yield "recording", "is missing: what was recorded; `sitegen add NAME --recording FILE`"
     axis, levels = _of(recording, "values"), values.get("levels")
     if axis and levels and len(axis) != levels + 1:
         words = f"has {len(axis)} values; level 0 and {levels} levels make {levels + 1}"
         yield ("recording", "values"), words
+
+
+def _sampler_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _foreign_to(values, (*_HEAT, "unet", "sampling"), "sampler")
+    if (sampler := values.get("sampler", ...)) is None:
+        yield "sampler", "is missing: what the sampler can do, which it says itself"
+    axis, levels = _of(sampler, "values"), values.get("levels")
+    if axis and levels and len(axis) != levels + 1:
+        words = f"has {len(axis)} values; level 0 and {levels} levels make {levels + 1}"
+        yield ("sampler", "values"), words
 
 
 def _heat_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
@@ -521,37 +404,31 @@ def _heat_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
     if sigmas and levels and len(sigmas) != levels + 1:
         words = f"its schedule has {len(sigmas)} values; level 0 and {levels} levels need"
         yield "blur", f"{words} {levels + 1}"
-    if values.get("diffusion") is not None:
-        yield "diffusion", 'only for a card of kind "ddpm"; leave it out'
     if isinstance(values.get("unet"), DiffusersUNet) or _of(values.get("unet"), "diffusers"):
         yield "unet", 'diffusers: only for a card of kind "ddpm"'
     linear = values.get("parameterization") == "difference"
-    for key in ("coarse", "bands", "sampling"):
+    for key in ("bands", "sampling"):
         if linear and values.get(key):
             yield key, 'only for the parameterization "preconditioned"; leave it out'
 
 
 def _network_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    """Yield a missing or second network, and networks that do not fit the images or levels."""
-    unet, bands, coarse = (values.get(key) for key in ("unet", "bands", "coarse"))
+    unet, bands = values.get("unet"), values.get("bands")
     size, levels = values.get("image_size"), values.get("levels")
     if {"unet", "bands"} <= values.keys() and unet is None and not bands:
         yield "unet", "is missing: the network, a table; or a cascade, as [[bands]]"
-    for key, value in (("unet", unet), ("coarse", coarse)):
-        if bands and value is not None:
-            yield key, "is not allowed with [[bands]], which list all networks; leave it out"
+    if bands and unet is not None:
+        yield "unet", "is not allowed with [[bands]], which list all networks; leave it out"
     sharp = [unet, *(_of(band, "unet") for band in bands or () if _of(band, "side") is None)]
     for network in sharp:
         yield from halving_incompatibilities("image_size", size, network)
-    tables: list[tuple[KeyPath, Any]] = [(("coarse",), coarse)]
-    tables += [(("bands", number), band) for number, band in enumerate(bands or ())]
-    for path, table in tables:
+    for number, band in enumerate(bands or ()):
         for key, limit, most in (("lowest_level", "levels", levels), ("side", "image_size", size)):
-            value = _of(table, key)
+            value = _of(band, key)
             if value is not None and most is not None and value > most:
-                yield (*path, key), f"must be at most {limit}, {most}"
+                yield ("bands", number, key), f"must be at most {limit}, {most}"
     guidance = _of(values.get("sampling"), "guidance")
-    networks = len(bands) if bands else 1 + (coarse is not None)
+    networks = len(bands or (unet,))
     if isinstance(guidance, list | tuple) and len(guidance) != networks:
         words = f"has {len(guidance)} numbers; must be one, or one for each of the {networks} bands"
         yield ("sampling", "guidance"), words
@@ -573,6 +450,23 @@ def _band_incompatibilities(bands: Sequence[Any], size: int | None) -> Incompati
         yield ("bands", 0, "cosines"), "the first band, of the finest levels, needs a U-Net"
     if bands and size and _of(bands[0], "side") not in (None, size):
         yield ("bands", 0, "side"), f"the first band must see all {size} pixels; leave it out"
+
+
+_BY_KIND = {
+    "ihdm": _heat_incompatibilities,
+    "ddpm": _diffusion_incompatibilities,
+    "flow": _flow_incompatibilities,
+    "recording": _recording_incompatibilities,
+    "sampler": _sampler_incompatibilities,
+}
+_WITHOUT_NETWORK = ("recording", "sampler")
+_OWNED: dict[str, tuple[tuple[str, ...], str]] = {
+    "recording": (("recording",), 'only a card of kind "recording" has that; leave it out'),
+    "sampler": (("sampler",), 'only a card of kind "sampler" has that; leave it out'),
+    "diffusion": (("ddpm", "flow"), 'only for a card of kind "ddpm" or "flow"; leave it out'),
+    "flow": (("flow",), 'only for a card of kind "flow"; leave it out'),
+}
+"""Tables of some kinds alone: the kinds, and the rule."""
 
 
 def read_card(path: Path | str) -> ModelCard:
@@ -617,7 +511,7 @@ def plain(value: Any) -> Any:
         found = {key: plain(item) for key, item in pairs if item is not None}
         if not isinstance(value, ModelCard):
             return found
-        unused = ("bands",) if value.kind == "ihdm" else (*_HEAT, "sampling")
+        unused = ("bands",) if "blur" in value.abilities else (*_HEAT, "sampling")
         return {
             k: v for k, v in found.items() if k not in unused or getattr(value, k) != _DEFAULTS[k]
         }

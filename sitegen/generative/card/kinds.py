@@ -20,6 +20,7 @@ Ability = Literal[
     "final",
     "tree",
     "fan",
+    "around",
     "paths",
     "prior",
     "blur",
@@ -34,6 +35,7 @@ ABILITIES: dict[Ability, str] = {
     "final": "predicted images",
     "tree": "samples that split in two on their way",
     "fan": "several samples from one initial state",
+    "around": "Gaussian initial states that may lie at an angle to one of them",
     "paths": "samples along paths from one to another",
     "prior": "initial states that were made of images",
     "blur": "a forward process that blurs",
@@ -62,12 +64,14 @@ class ProcessKind:
     abilities: what the process of a card can do
     start: the first state of a card in words: of one sample, or of several
     axis: the axis of a card
+    evaluations: the number of times that a step evaluates the network
     """
 
     label: str
     abilities: Callable[[ModelCard], frozenset[Ability]]
     start: Callable[[ModelCard, int], str]
     axis: Callable[[ModelCard], LevelAxis]
+    evaluations: Callable[[ModelCard], int] = lambda _: 1
 
 
 def _flat(card: ModelCard, count: int) -> str:
@@ -85,10 +89,37 @@ def _timesteps(card: ModelCard) -> LevelAxis:
     return LevelAxis("t", "", tuple(float(level) for level in range(card.levels + 1)))
 
 
+def _sampler(card: ModelCard) -> frozenset[Ability]:
+    facts = card.sampler
+    there: dict[Ability, bool] = {
+        "random": facts.random,
+        "fan": facts.random,
+        "final": facts.predicts,
+        "tree": facts.random or facts.corrupts,
+        "around": facts.gaussian and not facts.random,
+        "paths": True,
+    }
+    return frozenset(name for name, found in there.items() if found)
+
+
+def _sampler_axis(card: ModelCard) -> LevelAxis:
+    return LevelAxis(card.sampler.symbol, card.sampler.unit, card.sampler.values)
+
+
 _RANDOM: frozenset[Ability] = frozenset({"network", "random", "mean", "tree", "fan", "paths"})
 _FINAL: frozenset[Ability] = frozenset({"final"})
 _HEAT = _RANDOM | frozenset[Ability]({"prior", "blur", "noise_std", "browser"})
-_DIFFUSION = _RANDOM | _FINAL | frozenset[Ability]({"ddim"})
+_DIFFUSION = _RANDOM | _FINAL | frozenset[Ability]({"ddim", "browser"})
+_FLOW: frozenset[Ability] = frozenset({"network", "final", "tree", "around", "paths", "browser"})
+
+
+def _times(card: ModelCard) -> LevelAxis:
+    """T of a flow, rounded so that every machine writes the same digits."""
+    return LevelAxis("t", "", tuple(round(time, 4) for time in card.flow_times))
+
+
+def _noise(card: ModelCard, count: int) -> str:
+    return "noise"
 
 
 def _heat(card: ModelCard) -> frozenset[Ability]:
@@ -117,16 +148,18 @@ def _recorded_axis(card: ModelCard) -> LevelAxis:
     return LevelAxis(recording.symbol, recording.unit, recording.values)
 
 
-KINDS: dict[str, ProcessKind] = {
-    "ihdm": ProcessKind(
-        "IHDM",
-        _heat,
-        _flat,
-        _blur,
+Kind = Literal["ihdm", "ddpm", "flow", "sampler", "recording"]
+KINDS: dict[Kind, ProcessKind] = {
+    "ihdm": ProcessKind("IHDM", _heat, _flat, _blur),
+    "ddpm": ProcessKind("DDPM", lambda _: _DIFFUSION, _noise, _timesteps),
+    "flow": ProcessKind(
+        "Flow",
+        lambda _: _FLOW,
+        _noise,
+        _times,
+        lambda card: card.flow.evaluations if card.flow else 1,
     ),
-    "ddpm": ProcessKind(
-        "DDPM", lambda _: _RANDOM | {"ddim", "final"}, lambda *_: "noise", _timesteps
-    ),
+    "sampler": ProcessKind("Sampler", _sampler, lambda card, _: card.sampler.start, _sampler_axis),
     "recording": ProcessKind("Recorded", _recorded, _recorded_start, _recorded_axis),
 }
 """The kinds of processes, by the `kind` of a card."""

@@ -207,25 +207,3 @@ def halving_incompatibilities(key: str, size: int | None, unet: object) -> Incom
         if divisor > 2**halvings:
             reason += f", after patches of {divisor // 2**halvings} pixels"
         yield key, f"must be divisible by {divisor}: {reason}"
-
-
-@checked("coarse")
-@dataclass(frozen=True, config=PART)
-class CoarseConfig:
-    """Band of coarse levels of a card with a `[unet]`: `lowest_level`, `side`, and the MLP.
-
-    Raises ConfigError that names every invalid value.
-    """
-
-    lowest_level: Level
-    side: Count
-    width: Count
-    blocks: Annotated[int, Strict(), _SMALL]
-    features: Count
-    level_features: Annotated[int, Strict(), Field(ge=1, le=256)] = 16
-
-    @property
-    def band(self) -> Band:
-        """The equivalent band of a cascade."""
-        network = CosineConfig(self.width, self.blocks, self.features, self.level_features)
-        return Band(self.lowest_level, self.side, cosines=network)

@@ -22,11 +22,11 @@ from sitegen.generative.card.validation import (
 MOST_SAMPLES = 10_000
 """Maximum samples of a recording."""
 
-_Short = Annotated[
+Short = Annotated[
     Word,
     must("at most 200 characters on one line", lambda v: len(v) <= 200 and v.isprintable()),
 ]
-_Long = Annotated[Word, must("at most 1000 characters", lambda v: len(v) <= 1000)]
+Long = Annotated[Word, must("at most 1000 characters", lambda v: len(v) <= 1000)]
 _Level = Annotated[int, Strict(), Field(ge=1, le=MOST_LEVELS)]
 
 
@@ -47,14 +47,14 @@ class RecordingConfig:
     count: Annotated[int, Strict(), Field(ge=1, le=MOST_SAMPLES)] = Field(
         description="the number of finished samples"
     )
-    symbol: _Short = "t"
-    unit: _Short = ""
+    symbol: Short = "t"
+    unit: Short = ""
     shows: tuple[Literal["mean", "final"], ...] = ()
     positions: Annotated[int, Strict(), Field(ge=2, le=1000)] | None = None
     splits: tuple[_Level, ...] = ()
     one_start: Flag = False
     seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] | None = None
-    made_with: _Long = ""
+    made_with: Long = ""
 
     @staticmethod
     def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:

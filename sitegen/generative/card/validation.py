@@ -110,7 +110,6 @@ def read_tables(
 
 
 def _right(value: Any, path: KeyPath, parts: Mapping[KeyPath, Any], wrong: set[KeyPath]) -> Any:
-    """Return the valid values of a table, completed by defaults."""
     if isinstance(value, list):
         return [_right(item, (*path, at), parts, wrong) for at, item in enumerate(value)]
     if path not in parts or not isinstance(value, Mapping):
@@ -122,12 +121,10 @@ def _right(value: Any, path: KeyPath, parts: Mapping[KeyPath, Any], wrong: set[K
 
 
 def _is_table(value: object) -> bool:
-    """Return whether a value is a table, or a part made from one."""
     return isinstance(value, Mapping) or is_dataclass(value)
 
 
 def _at(value: Any, path: KeyPath) -> Any:
-    """Return the value at a path into tables, lists and parts; None if there is none."""
     for key in path:
         if isinstance(value, Mapping):
             value = value.get(key)

@@ -4,16 +4,16 @@ Inspecting a model, checking that it fits its card and loading it all use `scan`
 file is unpickled and read as a whole only once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import sitegen.generative.checkpoints.weights as ours
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import cached_by_stat, sha256, sniff
+from sitegen.core.files import cached_by_stat, format_of, regular_size, sha256
 from sitegen.generative.checkpoints.pickles import StoredTensor
 from sitegen.generative.checkpoints.zips import Numbers as Numbers
-from sitegen.generative.checkpoints.zips import Published, open_archive
+from sitegen.generative.checkpoints.zips import Published, open_archive, open_file
 
 Contents = Published | ours.Header
 """Content of a file without its numbers."""
@@ -23,9 +23,6 @@ HEAD = ("out.2.weight", "out.2.bias")
 """Tensors of the last convolution. If it has twice the channels, the second half is a learned
 variance.
 """
-
-
-_format = cached_by_stat(sniff)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,30 +39,22 @@ class Scan:
 
 
 @cached_by_stat
-def read_contents(path: Path) -> Contents:
-    """Read the names, shapes and notes of a checkpoint, without reading or checking its numbers.
+def scan(path: Path, select: Callable[[Contents], Numbers] | None = None) -> Scan:
+    """Open a checkpoint once and read all of it: its contents, digest, checksums and numbers.
 
-    Raises RefusedError for a file that is missing, unsafe or not a checkpoint.
+    `select` returns, for the contents, the numbers to fill in on the way; it is not called if the
+    scan was cached. Raises RefusedError for a file that is missing, unsafe, damaged or not a
+    checkpoint, and as `select` does, before the numbers are read.
     """
-    if _format(path) == "safetensors":
-        return ours.read_header(path)
-    with open_archive(path) as archive:
-        return archive.contents()
-
-
-@cached_by_stat
-def scan(path: Path, numbers: Numbers | None = None) -> Scan:
-    """Read a whole checkpoint in one pass: its digest, its checksums and its numbers.
-
-    Requested `numbers` are filled in on the way, unless the scan was cached. Raises as
-    `read_contents` does, and RefusedError for a damaged file.
-    """
-    kept = {} if numbers is None else numbers
-    contents, size = read_contents(path), path.stat().st_size
-    if isinstance(contents, ours.Header):
-        return Scan(contents, size, *ours.scan(path, contents, kept))
-    with open_archive(path) as archive:
-        return Scan(contents, size, *archive.scan(contents, kept))
+    size = regular_size(path, "checkpoint")
+    with open_file(path) as file:
+        if format_of(path, file.start, size) == "pth":
+            with open_archive(path, file) as archive:
+                published = archive.contents()
+                numbers = select(published) if select else {}
+                return Scan(published, size, *archive.scan(published, numbers))
+    header = ours.read_header(path)
+    return Scan(header, size, *ours.scan(path, header, select(header) if select else {}))
 
 
 def read_numbers(path: Path, numbers: Numbers) -> None:
@@ -74,7 +63,7 @@ def read_numbers(path: Path, numbers: Numbers) -> None:
     if wanted and isinstance(wanted[0], ours.Entry):
         numbers |= {entry: ours.read_numbers(path, entry) for entry in wanted}
     elif wanted:
-        with open_archive(path) as archive:
+        with open_file(path) as file, open_archive(path, file) as archive:
             archive.read(numbers)
 
 

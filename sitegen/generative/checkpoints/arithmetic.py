@@ -61,7 +61,6 @@ def _flop(name: str, shape: tuple[int, ...], unet: UNetConfig, side: int) -> int
 
 
 def _level(name: str, unet: UNetConfig) -> int:
-    """Return the number of halvings of the image before a layer."""
     place = _PLACE.match(name)
     last, blocks = len(unet.channel_mult) - 1, unet.num_res_blocks + 1
     if place is None or place[1] == "out":

@@ -11,20 +11,31 @@ number or one for each band. `bands` are the networks, from level 1 up, each wit
 images (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors` have the names of our weights
 files, each with its type, its shape and its offset; the statistics and the prior are always
 float32. `sha256` is the digest of the bytes.
+
+A model that starts from noise has no prior, σ or statistics. Instead it has `start_std`, the factor
+of its initial noise; `axis`, with symbol, unit and the values of all levels; and `flow`, with the
+`times` of all levels, the `solver` and the `time_scale`, or `implicit` for the network of a DDPM.
+For each level k, that lists the scale c of the network's `input` and its `timestep`; the factors of
+state and answer in the predicted `image` and in the `noise`; and the factors of both in the `state`
+of a level. `clip` limits the image to [-1, 1].
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, regular_size, sha256, sniff
+from sitegen.core.files import digest_bytes, regular_size, sha256
 from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.card.diffusion import DiffusionConfig
+from sitegen.generative.card.flow import FlowConfig, alphas_bar
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
+from sitegen.generative.checkpoints.archive import scan
 from sitegen.generative.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
 from sitegen.generative.checkpoints.inspection import Architecture, infer
 from sitegen.generative.checkpoints.quantised import SCALE, quantised
@@ -37,9 +48,13 @@ from sitegen.generative.checkpoints.weights import (
     read_header,
     scales_of,
 )
+from sitegen.generative.checkpoints.zips import Published
 
 VERSION = 1
 PRIOR = "prior.coefficients"
+MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
+"""Limits of download size in bytes and computation per sample in GFLOP, which takes some seconds.
+"""
 _ALIGNMENT = 16
 _QKV = ".qkv."
 
@@ -71,7 +86,8 @@ class BrowserModel:
         """Multiplications and additions of the networks for a sample, in 10⁹."""
         bands, visited = self.description["bands"], self.description["visited"]
         answering = ([b for b in bands if b["lowest_level"] <= k][-1] for k in visited[:-1])
-        return float(sum(band["flop"] for band in answering)) / 1e9
+        times = self.description.get("flow", {}).get("evaluations", 1)
+        return float(times * sum(band["flop"] for band in answering)) / 1e9
 
 
 @dataclass(frozen=True)
@@ -98,10 +114,11 @@ class _Band:
 
 
 def export_for_browser(
-    card: ModelCard, weights: Path, prior: Path, precision: Precision = "float16"
+    card: ModelCard, weights: Path, prior: Path | None, precision: Precision = "float16"
 ) -> BrowserModel:
-    """Export a model and its prior from safetensors files. `precision` is the type of all weights
-    that are not stored as bytes.
+    """Export a model, and its prior if it starts from one, from safetensors files.
+
+    `precision` is the type of all weights that are not stored as bytes.
 
     Raises RefusedError for a model with networks that the browser's sampler does not support, for
     weights that are not safetensors or too large for float16, and for missing or damaged files.
@@ -121,17 +138,15 @@ def export_for_browser(
     for name, values in stored.items():
         if not np.isfinite(values).all():
             raise RefusedError(f"{weights}: {name} holds numbers that {precision} cannot hold")
-    tensors, data = _packed(stored | {PRIOR: _bank(card, prior)})
+    bank = {} if prior is None else {PRIOR: _bank(card, prior)}
+    tensors, data = _packed(stored | bank)
     description = {
         "version": VERSION,
         "image_size": card.image_size,
         "channels": card.channels,
         "levels": card.levels,
-        "sigmas": list(card.schedule.sigmas),
         "visited": list(card.visited_levels),
-        "parameterization": card.parameterization,
-        "training_noise_std": card.training_noise_std,
-        "sampling_noise_std": card.sampling_noise_std,
+        **(_heat(card) if "blur" in card.abilities else _from_noise(card)),
         "bands": [_described(card, band, found) for band in bands],
         "tensors": tensors,
         "sha256": digest_bytes(data),
@@ -142,6 +157,57 @@ def export_for_browser(
         assert card.sampling is not None
         description["guidance"] = card.sampling.guidance
     return BrowserModel(description, data)
+
+
+def _heat(card: ModelCard) -> dict[str, Any]:
+    """Return the part of the description that only heat dissipation has."""
+    return {
+        "sigmas": list(card.schedule.sigmas),
+        "parameterization": card.parameterization,
+        "training_noise_std": card.training_noise_std,
+        "sampling_noise_std": card.sampling_noise_std,
+    }
+
+
+def _is_flow(card: ModelCard) -> bool:
+    """Return whether a model that starts from noise is sampled as a flow."""
+    return "random" not in card.abilities
+
+
+def _from_noise(card: ModelCard) -> dict[str, Any]:
+    """Return the part of the description that only models which start from noise have."""
+    found: dict[str, Any] = {"axis": asdict(card.axis), "start_std": 1.0}
+    if card.diffusion is not None:
+        time = card.flow_times[card.levels]
+        start = math.hypot(time, 1 - time) if _is_flow(card) else 1.0
+        return {**found, "start_std": start, "implicit": _implicit(card, card.diffusion)}
+    flow = card.flow or FlowConfig()
+    names = ("solver", "time_scale", "evaluations")
+    values = {name: getattr(flow, name) for name in names}
+    return {**found, "flow": {**values, "times": list(card.flow_times)}}
+
+
+def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
+    """Return the factors of DDIM without noise, or of Euler steps of the flow of a DDPM.
+
+    x_k = a x̂_0 + s ε̂ for both; the state of the flow is that over a + s. Rows are for the levels 0
+    … K, and the first row of all but `state` is not used.
+    """
+    rows = []
+    for left in alphas_bar(diffusion, card.levels):
+        a, s = math.sqrt(left), math.sqrt(1 - left)
+        scale = a + s if _is_flow(card) else 1.0
+        velocity = diffusion.prediction_type == "v_prediction"
+        image = (a, -s) if velocity else (1 / a, -s / a)
+        noise = (s, a) if velocity else (0.0, 1.0)
+        rows.append((scale, image, noise, (a / scale, s / scale)))
+    steps = 1000 / card.levels if diffusion.rescale_timesteps else 1
+    names = ("input", "image", "noise", "state")
+    return {
+        **{name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)},
+        "timestep": [steps * (level - 1) for level in range(card.levels + 1)],
+        "clip": diffusion.clip_sample and not _is_flow(card),
+    }
 
 
 def _bands(card: ModelCard) -> list[_Band]:
@@ -158,7 +224,6 @@ def _bands(card: ModelCard) -> list[_Band]:
 
 
 def _described(card: ModelCard, band: _Band, tensors: Mapping[str, Array]) -> dict[str, Any]:
-    """Return a band's part of the description."""
     keys = ("lowest_level", "side", "prefix")
     description: dict[str, Any] = {key: getattr(band, key) for key in keys}
     if band.unet is None:
@@ -186,15 +251,17 @@ def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tu
 def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
     """Read the arrays of a safetensors file, and check its digest against the card."""
     regular_size(path, "model's file")
-    if sniff(path) != "safetensors":
-        raise RefusedError(f"{path}: the sampler in a page needs safetensors, as training writes")
+    if isinstance(scan(path).contents, Published):
+        raise RefusedError(
+            f"{path}: the sampler in a page needs safetensors; `sitegen convert` or "
+            "`sitegen add --sampler` writes them from this file"
+        )
     if pinned is not None and pinned.sha256 not in (None, sha256(path)):
         raise RefusedError(f"{path}: damaged, or not the file that its card means (SHA-256)")
     return dict(read_arrays(path))
 
 
 def _bank(card: ModelCard, path: Path) -> Array:
-    """Read the coefficients (count, C, low, low) of a prior."""
     bank = _read(path, card.prior).get("coefficients")
     if bank is None or bank.ndim != 4 or bank.shape[1] != card.channels:
         raise RefusedError(f"{path}: not the prior of images of {card.channels} channels")
@@ -208,6 +275,10 @@ def lacking(card: ModelCard) -> list[str]:
     unets = [band.unet for band in card.networks if band.unet]
     known = {
         f'kind = "{card.kind}"': "browser" not in card.abilities,
+        "a solver other than Euler's for the network of a DDPM": (
+            card.diffusion is not None and _is_flow(card) and card.process.evaluations(card) > 1
+        ),
+        "a DDPM that skips levels": card.diffusion is not None and card.steps < card.levels,
         "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
         "resblock_updown": any(unet.resblock_updown for unet in unets),
         "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),
@@ -220,6 +291,31 @@ def lacking(card: ModelCard) -> list[str]:
         ),
     }
     return [words for words, lacks in known.items() if lacks]
+
+
+def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
+    """Return a message that a model is too heavy for a page, and by how much; else an empty string.
+
+    least: prefix of numbers that are lower bounds
+    """
+    times = max(size / MOST_BYTES, gflop / MOST_GFLOP)
+    if times <= 1:
+        return ""
+    return (
+        f"the model {name} is too heavy for a page: {least}{size / 1e6:.1f} MB to fetch, where "
+        f"{MOST_BYTES / 1e6:.0f} MB is the most, and {least}{gflop:.1f} GFLOP a sample, where "
+        f"{MOST_GFLOP:.0f} is the most, which is {times:.3g} times the limit; show it by a clip, "
+        f'as in {{{{ trajectories("{name}") }}}}, or train one whose coarse levels have a smaller '
+        "network"
+    )
+
+
+def page_faults(name: str, card: ModelCard) -> Iterator[str]:
+    """Yield why the sampler in a page cannot run a model, as far as its card shows."""
+    for words in lacking(card):
+        yield f"the model {name} has {words}, which the sampler in a page does not have"
+    if "browser" in card.abilities and (fault := too_heavy(name, *at_least(card), "at least ")):
+        yield fault
 
 
 def at_least(card: ModelCard) -> tuple[int, float]:
@@ -237,11 +333,10 @@ def at_least(card: ModelCard) -> tuple[int, float]:
         for weights, side in convolutions(band.unet, band.side or card.image_size):
             size += weights  # could be stored as bytes
             flop += steps * 2 * weights * side**2
-    return size, flop / 1e9
+    return size, flop * card.process.evaluations(card) / 1e9
 
 
 def _refuse_unknown(card: ModelCard, weights: Path) -> None:
-    """Raise RefusedError for features that the browser's networks lack."""
     if found := lacking(card):
         raise RefusedError(
             f"{weights}: the sampler in a page does not have {', nor '.join(found)}; show "
@@ -258,7 +353,6 @@ def _odd_heads(unet: UNetConfig) -> bool:
 def _refuse_unfit(
     card: ModelCard, bands: Sequence[_Band], tensors: Mapping[str, Array], path: Path
 ) -> None:
-    """Raise RefusedError for weights that do not fit the card."""
     for band in bands:
         if band.unet is None:
             continue
@@ -301,7 +395,6 @@ def _new_order(values: Array, unet: UNetConfig) -> Array:
 
 
 def _packed(tensors: Mapping[str, Array]) -> tuple[dict[str, Any], bytes]:
-    """Return a table of tensors, and their numbers in little-endian order."""
     table, data = {}, bytearray()
     for name, values in sorted(tensors.items()):
         data += bytes(-len(data) % _ALIGNMENT)

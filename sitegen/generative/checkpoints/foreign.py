@@ -21,8 +21,9 @@ from sitegen.generative.card.card import (
     card_beside,
     sampling_noise,
 )
+from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
-from sitegen.generative.checkpoints.archive import checkpoint_digest, read_contents
+from sitegen.generative.checkpoints.archive import checkpoint_digest, scan
 from sitegen.generative.checkpoints.zips import Published
 
 CONFIG_NAME = "config.json"
@@ -39,7 +40,7 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
         return diffusers_model(path)
     if card_beside(path) is not None:
         return None
-    contents = read_contents(path)
+    contents = scan(path).contents
     if not isinstance(contents, Published) or contents.schedule is None:
         return None
     place = path.with_name(CONFIG_NAME)  # K and the blur come from the file itself
@@ -88,6 +89,12 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
 SCHEDULER_NAME = "scheduler_config.json"
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
 _SCHEDULERS = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
+_FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+_FLOW_PLAIN = (
+    *("use_dynamic_shifting", "invert_sigmas", "stochastic_sampling", "shift_terminal"),
+    *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
+)
+"""Settings of a flow's scheduler that are supported only if they are off."""
 _BETAS = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
 _VARIANCES = {
     f"fixed_{size}{end}": f"fixed_{size}" for size in ("small", "large") for end in ("", "_log")
@@ -123,11 +130,11 @@ def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
     if scheduler is None:
         raise RefusedError(f"{folder}: has no {SCHEDULER_NAME}, which defines how noise was added")
     size, channels = (config[key] for key in ("sample_size", "in_channels"))
-    levels, diffusion = _diffusion(scheduler)
+    flow = read_json(scheduler).get("_class_name") == _FLOW_SCHEDULER
+    levels, process = (_flow if flow else _diffusion)(scheduler)
     reference = FileRef(weights.relative_to(folder).as_posix(), checkpoint_digest(weights))
-    kind: dict[str, Any] = {"kind": "ddpm", "diffusion": diffusion, "weights": reference}
     try:
-        return weights, ModelCard(size, channels, levels, unet, **kind)
+        return weights, ModelCard(size, channels, levels, unet, **process, weights=reference)
     except ConfigError as error:
         raise RefusedError(f"{place / CONFIG_NAME}: {error}") from None
 
@@ -180,13 +187,36 @@ def _unet(path: Path, config: Mapping[str, Any]) -> DiffusersUNet:
         raise RefusedError(f"{path}: {error}") from None
 
 
-def _diffusion(path: Path) -> tuple[int, DiffusionConfig]:
-    """Return K and the noise of a scheduler. Raises RefusedError for other schedulers than
-    DDPM's.
+def _flow(path: Path) -> tuple[int, dict[str, Any]]:
+    """Return the number of steps, and the card's fields, of a flow's scheduler.
+
+    Its σ is the time, with data at 0. As in diffusers, the first and last σ of training and the
+    evenly spaced ones between them are shifted in turn, and 0 follows.
     """
+    config, steps = read_json(path), FLOW_STEPS
+    _require(path, config, {key: False for key in _FLOW_PLAIN if config.get(key) is not None})
+    trained: float = config.get("num_train_timesteps", 1000)
+    shift: float = config.get("shift", 1.0)
+
+    def shifted(time: float) -> float:
+        return shift * time / (1 + (shift - 1) * time)
+
+    try:
+        first, last = shifted(1.0), shifted(1 / trained)
+        even = [first + (last - first) * place / (steps - 1) for place in range(steps)]
+        times = (*map(shifted, even), 0.0)
+        flow = FlowConfig(data_time=0, time_scale=float(trained), times=times)
+    except (ConfigError, TypeError, ZeroDivisionError) as error:
+        raise RefusedError(f"{path}: num_train_timesteps or shift: {error}") from None
+    return steps, {"kind": "flow", "flow": flow}
+
+
+def _diffusion(path: Path) -> tuple[int, dict[str, Any]]:
+    """Return K, and the card's fields, of a DDPM's scheduler. Raises RefusedError for others."""
     config = read_json(path)
     if config.get("_class_name", _SCHEDULERS[0]) not in _SCHEDULERS:
-        raise RefusedError(f"{path}: {config['_class_name']}: known are {', '.join(_SCHEDULERS)}")
+        known = ", ".join((*_SCHEDULERS, _FLOW_SCHEDULER))
+        raise RefusedError(f"{path}: {config['_class_name']}: known are {known}")
     _require(path, config, {key: value for key, value in _PLAIN.items() if key in config})
     schedule = _one_of(path, config.get("beta_schedule", "linear"), _BETAS)
     variance = _one_of(path, config.get("variance_type", "fixed_small"), _VARIANCES)
@@ -200,7 +230,7 @@ def _diffusion(path: Path) -> tuple[int, DiffusionConfig]:
         )
     except ConfigError as error:
         raise RefusedError(f"{path}: {error}") from None
-    return config.get("num_train_timesteps", 1000), diffusion
+    return config.get("num_train_timesteps", 1000), {"kind": "ddpm", "diffusion": diffusion}
 
 
 def _require(path: Path, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -30,11 +30,18 @@ from sitegen.generative.checkpoints.archive import Scan, Stored, has_learned_var
 from sitegen.generative.checkpoints.floats import NAMES
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.quantised import SCALE, weights_of
-from sitegen.generative.checkpoints.weights import BANDS, COARSE, RESIDUAL, STATISTICS, is_of_unet
+from sitegen.generative.checkpoints.weights import BANDS, RESIDUAL, STATISTICS, is_of_unet
 from sitegen.generative.checkpoints.zips import Published
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 """File name extensions of checkpoints."""
+
+AVERAGED = ("spectral", "torchcfm", "averaged")
+"""Layouts whose weights are averages."""
+UNKNOWN_NETWORK = (
+    "sitegen does not have this network; record its samples (`sitegen add NAME --recording FILE`) "
+    'or write a sampler file: the page "Your own method" of the manual'
+)
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,9 @@ class CheckpointInfo:
     `architecture` is None if the names and shapes are not those of a known U-Net; `presets` are the
     published configurations that it fits. `layout` is an `ArchiveLayout`, "weights" for
     safetensors, or "diffusers". `schedule_levels` is K if the file contains the blur schedule.
-    `coarse` is true if there is also a network for coarse levels; `bands` is the number of networks
-    of a cascade. `card` is the card in a model's folder, which has values that a checkpoint lacks.
-    `problems` are reasons why the file cannot be loaded with any card.
+    `bands` is the number of networks of a cascade. `card` is the card in a model's folder, which
+    has values that a checkpoint lacks. `problems` are reasons why the file cannot be loaded with
+    any card.
     """
 
     format: Format
@@ -68,7 +75,6 @@ class CheckpointInfo:
     schedule_levels: int | None = None
     file: str = ""
     card: ModelCard | None = None
-    coarse: bool = False
     bands: int = 0
     problems: tuple[str, ...] = ()
 
@@ -97,6 +103,8 @@ class CheckpointInfo:
             "fits presets": ", ".join(self.presets) or "none",
             "card": _about(self.card) if self.card else "none; sitegen add writes one",
         }
+        if self.architecture is None and not self.bands and self.layout != "diffusers":
+            pairs["next"] = UNKNOWN_NETWORK
         if self.learned_variance:
             pairs["kind"] = "a DDPM with a learned variance, which is not used"
         if self.schedule_levels is not None:
@@ -105,18 +113,19 @@ class CheckpointInfo:
 
     def _parameterization(self) -> str:
         card = self.card
-        if self.learned_variance or self.layout == "diffusers" or (card and card.kind == "ddpm"):
+        if self.layout == "torchcfm" or (card and "around" in card.abilities):
+            return "velocity, as in a flow"
+        if self.learned_variance or self.layout == "diffusers" or (card and card.diffusion):
             return "noise, as in a DDPM"
         if not self.preconditioned:
             told = card is not None or self.layout in ("published", "spectral")
             return "difference" if told else "unknown: difference, or noise if it is a DDPM"
-        return f"preconditioned{', with a network for coarse levels' if self.coarse else ''}"
+        return "preconditioned"
 
 
 def _about(card: ModelCard) -> str:
-    """Return a line with the card's values that a checkpoint lacks."""
     size = f"{card.image_size}×{card.image_size} pixels, {card.levels} levels"
-    if card.kind != "ihdm":
+    if "blur" not in card.abilities:
         return f"{card.kind}, {size}"
     sigmas = card.schedule.sigmas
     blur = f"blur {sigmas[1]:g} to {sigmas[-1]:g} pixels"
@@ -164,7 +173,6 @@ def _inspected(file: Path) -> CheckpointInfo:
         architecture=looks,
         presets=matching_presets(looks),
         learned_variance=has_learned_variance(shapes),
-        coarse=any(name.startswith(COARSE) for name in shapes),
         bands=len({name.split(".")[1] for name in shapes if name.startswith(BANDS)}),
         problems=tuple(_problems(found, tensors)),
     )
@@ -175,11 +183,10 @@ def _inspected(file: Path) -> CheckpointInfo:
     if held.averages is not None:
         count = len(held.averages)
         return replace(info, ema_tensors=count, ema_decay=held.decay, ema_updates=held.updates)
-    return replace(info, ema_tensors=info.tensors) if held.layout == "spectral" else info
+    return replace(info, ema_tensors=info.tensors) if held.layout in AVERAGED else info
 
 
 def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:
-    """Yield the faults of a checkpoint that can be read."""
     count = sum(prod(tensor.shape) for tensor in tensors.values())
     if not count:
         yield "it holds no tensors" if not tensors else "its tensors hold no numbers"
@@ -333,7 +340,6 @@ def _infer(shapes: Shapes) -> Architecture:
 
 
 def _resampling(shapes: Shapes, count: int) -> tuple[Resampling | None, int]:
-    """Return how the network resamples, and the number of residual blocks in each level."""
     if downs := _matches(r"input_blocks\.(\d+)\.0\.op\.weight$", shapes):
         return "convolution", int(downs[0][1]) - 1
     if ups := _matches(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight$", shapes):

@@ -33,10 +33,10 @@ from sitegen.generative.card.card import (
 from sitegen.generative.card.networks import Band, DiffusersUNet
 from sitegen.generative.checkpoints.archive import (
     HEAD,
+    Contents,
     Numbers,
     Stored,
     has_learned_variance,
-    read_contents,
     read_numbers,
     scan,
 )
@@ -54,14 +54,11 @@ from sitegen.generative.checkpoints.quantised import SCALE, weights_of
 from sitegen.generative.checkpoints.weights import (
     BANDS,
     CASCADE,
-    COARSE,
-    LOWEST_LEVEL,
     MEANING,
     RESIDUAL,
     STATISTICS,
     Entry,
     Header,
-    is_of_unet,
     meaning,
     notes,
     prefixes,
@@ -70,10 +67,9 @@ from sitegen.generative.checkpoints.weights import (
 from sitegen.generative.checkpoints.zips import Published
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
-from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.heat import Statistics, rings
-from sitegen.generative.process.model import Model, require_device
+from sitegen.generative.process.kinds import new_model
+from sitegen.generative.process.model import CardModel, require_device
 
 WEIGHTS_NAME = "weights.safetensors"
 
@@ -83,9 +79,8 @@ def load_model(
     card: ModelCard | Path | str | None = None,
     device: str = "cpu",
     precision: Precision = "float32",
-) -> Model | DiffusionModel:
-    """Load a model for sampling, in evaluation mode, on `device`: a `DiffusionModel` for a card of
-    kind "ddpm", else a `Model`.
+) -> CardModel:
+    """Load a model for sampling, in evaluation mode, on `device`: the model of the card's kind.
 
     `path` is a checkpoint file, or a folder with a `model.toml` that names one. `card` is a card or
     its path; without it, the `model.toml` next to the weights is used if it names them. If the file
@@ -150,15 +145,21 @@ def check_weights(
     A cached file is not opened again. For any other file, requested `numbers` are filled in by the
     pass that verifies it. Raises RefusedError as `load_model` does.
     """
-    contents = read_contents(path)
-    stored: Mapping[str, Stored]
-    if isinstance(contents, Published):
-        stored = _check_published(path, card, contents)
-    else:
-        stored = _check_ours(path, card, contents)
-    if numbers is not None:
-        numbers |= {tensor: bytearray() for tensor in stored.values()}
-    found = scan(path, numbers)
+    stored: dict[str, Stored] = {}
+
+    def select(contents: Contents) -> Numbers:
+        stored.update(
+            _check_published(path, card, contents)
+            if isinstance(contents, Published)
+            else _check_ours(path, card, contents)
+        )
+        if numbers is not None:
+            numbers.update({tensor: bytearray() for tensor in stored.values()})
+        return {} if numbers is None else numbers
+
+    found = scan(path, select)
+    if not stored:  # the scan was cached
+        select(found.contents)
     pinned = card.weights.sha256 if card.weights else None
     if pinned not in (None, found.sha256):
         raise RefusedError(
@@ -219,7 +220,7 @@ def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, Stor
             f"{path}: a class-conditional model; its images depend on a class, which sitegen "
             "does not provide; use an unconditional one"
         )
-    if card.kind == "ddpm" and has_learned_variance(found):
+    if card.diffusion and has_learned_variance(found):
         found |= {name: wanted[name] for name in HEAD if name in found and name in wanted}
     _check_shapes(path, found, wanted, card)
     if published.layout != "published":
@@ -280,26 +281,16 @@ def _check_bands(
     told = header.metadata.get(CASCADE)
     if told is not None and told != notes(card).get(CASCADE):
         raise RefusedError(f"{_difference(card, told)}, as {path} says")
-    found = {name: shape for name, shape in shapes.items() if not is_of_unet(name)}
-    for part, key in ((COARSE, "coarse"), (BANDS, "bands")):
-        here = {name: shape for name, shape in found.items() if name.startswith(part)}
-        if here and not any(name.startswith(part) for name in wanted):
-            raise RefusedError(
-                f"{path}: has networks for bands of levels, which its card does not describe; use "
-                f"it with the card that it came with, which has {key}"
-            )
-        there = {name: shape for name, shape in wanted.items() if name.startswith(part)}
-        lines = differences(here, there)
-        if lines:
-            listed = "".join(f"\n  {line}" for line in lines[:5])
-            raise RefusedError(f"{card.place(key)}: not the networks that {path} holds:{listed}")
-    lowest = header.metadata.get(LOWEST_LEVEL)  # older files lack it
-    if card.coarse and lowest not in (None, str(card.coarse.lowest_level)):
-        place = card.place("coarse", "lowest_level")
+    here = {name: shape for name, shape in shapes.items() if name.startswith(BANDS)}
+    there = {name: shape for name, shape in wanted.items() if name.startswith(BANDS)}
+    if here and not there:
         raise RefusedError(
-            f"{place} = {card.coarse.lowest_level}: the network in {path} starts at level "
-            f"{lowest}; write lowest_level = {lowest}"
+            f"{path}: has networks for bands of levels, which its card does not describe; use "
+            "it with the card that it came with, which has bands"
         )
+    if lines := differences(here, there):
+        listed = "".join(f"\n  {line}" for line in lines[:5])
+        raise RefusedError(f"{card.place('bands')}: not the networks that {path} holds:{listed}")
 
 
 def _check_meaning(path: Path, card: ModelCard, header: Header) -> None:
@@ -316,7 +307,6 @@ def _value(text: str) -> str:
 
 
 def _difference(card: ModelCard, told: str) -> str:
-    """Describe how a card's bands differ from those of the file, and what to write."""
     theirs, ours = _bands(told), plain(card.bands)
     if len(theirs) != len(ours):
         return f"{card.place('bands')}: has {len(ours)} bands; must be the {len(theirs)}"
@@ -330,7 +320,6 @@ def _difference(card: ModelCard, told: str) -> str:
 
 
 def _bands(told: str) -> list[dict[str, Any]]:
-    """Parse the bands from a file's notes; an empty list if they are invalid."""
     try:
         bands = json.loads(told)
     except (ValueError, RecursionError):
@@ -340,7 +329,6 @@ def _bands(told: str) -> list[dict[str, Any]]:
 
 
 def _parting(own: dict[str, Any], other: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any]:
-    """Return the first key in which two tables differ, and its values; None for a missing one."""
     key = next(key for key in sorted({*own, *other}) if own.get(key) != other.get(key))
     found, wanted = own.get(key), other.get(key)
     if isinstance(found, dict) and isinstance(wanted, dict):
@@ -357,23 +345,16 @@ def _check_shapes(
         raise RefusedError(f"{path}: {part}{mismatch(lines, found, card)}")
 
 
-def _assemble(
-    card: ModelCard, weights: Mapping[str, Tensor], precision: Precision
-) -> Model | DiffusionModel:
+def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precision) -> CardModel:
     networks = []
     for prefix, band in zip(prefixes(card), card.networks, strict=True):
         with torch.device("meta"):
             network = new_network(band, card.channels, card.image_size)
         own = {name: weights[prefix + name] for name in network.state_dict()}
         network.load_state_dict(own, strict=True, assign=True)
-        networks.append(network)
-    model: Model | DiffusionModel
-    if card.kind == "ddpm":
-        unet = networks[0]
-        own_unet = unet if isinstance(unet, UNet) else DiffusersAdapter(unet)
-        model = DiffusionModel(card, own_unet, precision)
-    else:
-        model = Model(card, networks, _statistics(card, weights), precision)
+        foreign = isinstance(band.unet, DiffusersUNet)
+        networks.append(DiffusersAdapter(network) if foreign else network)
+    model = new_model(card, networks, _statistics(card, weights), precision)
     return model.eval().requires_grad_(False)
 
 

@@ -30,13 +30,12 @@ STATISTICS = ("statistics.mean", "statistics.variance")
 """Names of a preconditioned model's statistics, which are always stored as float32."""
 RESIDUAL = "statistics.residual"
 """Name of the optional residual variance of a preconditioned model, also stored as float32."""
-COARSE = "coarse."
-"""Prefix of the names of the second network, `[coarse]` in a card."""
 BANDS = "bands."
 """Prefix of the names of a cascade's networks, followed by the number of the band and a dot."""
-LOWEST_LEVEL = "coarse.lowest_level"
-"""File note with the lowest level of the second network."""
-MEANING = (("unet", "norm_groups"), ("unet", "patch_size"), ("diffusion", "prediction_type"))
+MEANING = (
+    *(("unet", "norm_groups"), ("unet", "patch_size"), ("diffusion", "prediction_type")),
+    *(("flow", "data_time"), ("flow", "time_scale")),
+)
 """Keys of a card that decide the meaning of weights but not their shapes; copied to file notes."""
 CASCADE = "bands"
 """File note with the bands of its networks, as canonical JSON."""
@@ -71,8 +70,8 @@ class Header:
 
 
 def is_of_unet(name: str) -> bool:
-    """Return whether a tensor belongs to a single U-Net or to the finer one of two."""
-    return name not in (*STATISTICS, RESIDUAL) and not name.startswith((COARSE, BANDS))
+    """Return whether a tensor belongs to a single U-Net."""
+    return name not in (*STATISTICS, RESIDUAL) and not name.startswith(BANDS)
 
 
 def read_header(path: Path) -> Header:
@@ -200,8 +199,7 @@ def notes(card: ModelCard) -> dict[str, str]:
     """Return the file notes for a card: its settings that decide the meaning of the weights."""
     if card.bands:
         return {CASCADE: canonical_json(plain(card.bands))}
-    found = {".".join(key): value for key in MEANING if (value := meaning(card, key))}
-    return found | ({LOWEST_LEVEL: str(card.coarse.lowest_level)} if card.coarse else {})
+    return {".".join(key): value for key in MEANING if (value := meaning(card, key))}
 
 
 def meaning(card: ModelCard, key: tuple[str, str]) -> str | None:
@@ -212,9 +210,7 @@ def meaning(card: ModelCard, key: tuple[str, str]) -> str | None:
 
 def prefixes(card: ModelCard) -> tuple[str, ...]:
     """Return the prefix of the tensors' names for each of the card's networks."""
-    if card.bands:
-        return tuple(f"{BANDS}{number}." for number in range(len(card.bands)))
-    return ("", COARSE)[: len(card.networks)]
+    return tuple(f"{BANDS}{number}." for number in range(len(card.bands))) or ("",)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """The published checkpoints and related ones: zip files of `torch.save`, read without torch.
 
 The pickle is read as data (`pickles.py`), the zip's checksums are verified, and tensors are read in
-parts, which are kept only on request. Memory does not grow with the file. Three layouts are
+parts, which are kept only on request. Memory does not grow with the file. Five layouts are
 supported. "published": `model`, `ema` and `step` of the paper's own code. "state dict": only named
 tensors, as improved-diffusion and guided-diffusion save them. "spectral": `ema_state_dict`,
-`schedule` and `step` of IHDM-spectral.
+`schedule` and `step` of IHDM-spectral. "torchcfm": `net_model`, `ema_model` and `step`. "averaged":
+`model` and `step`, with averages by name under `ema`, as cold diffusion and lucidrains' programs
+save them; the latter put `ema_model.` in front of names.
 """
 
 import contextlib
@@ -37,7 +39,7 @@ from sitegen.generative.untrusted.zips import ZIP_DAMAGE, open_zip
 if TYPE_CHECKING:
     from sitegen.generative.card.card import BlurSchedule
 
-ArchiveLayout = Literal["published", "state dict", "spectral"]
+ArchiveLayout = Literal["published", "state dict", "spectral", "torchcfm", "averaged"]
 
 Numbers = dict[Any, bytearray]
 """Bytes of stored tensors, little-endian; an empty value is a request to read them."""
@@ -51,8 +53,8 @@ class Published:
     """The content of a checkpoint: the weights by name (without `module.`), and their averages.
 
     Only in the layout "published" are the averages separate: an unnamed list in the order of the
-    parameters, with the `decay` and number of `updates` of the average. In "spectral" the weights
-    are averages, and `sigmas` is the blur in the file.
+    parameters, with the `decay` and number of `updates` of the average. In "spectral", "torchcfm"
+    and "averaged" the weights are averages. `sigmas` is the blur in a file of "spectral".
     """
 
     layout: ArchiveLayout
@@ -85,11 +87,15 @@ class Published:
         return self
 
 
-class _HashedFile(io.FileIO):
-    """A file that is hashed, once `begin` is called, while it is read from start to end."""
+class HashedFile(io.FileIO):
+    """A file that is hashed, once `begin` is called, while it is read from start to end.
+
+    start: its first 10 bytes
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self.start = super().read(10)
         self._sum, self._hashed, self._begun = hashlib.sha256(), 0, False
 
     def begin(self) -> None:
@@ -125,7 +131,7 @@ class _HashedFile(io.FileIO):
 class Archive:
     """An open checkpoint. Every method raises RefusedError for a damaged file."""
 
-    def __init__(self, path: Path, file: _HashedFile, zipped: zipfile.ZipFile) -> None:
+    def __init__(self, path: Path, file: HashedFile, zipped: zipfile.ZipFile) -> None:
         self.path = path
         self._file, self._zip = file, zipped
         self._root = _check_entries(path, zipped)
@@ -134,7 +140,6 @@ class Archive:
             raise RefusedError(f"{path}: written on a big-endian machine, which is not supported")
 
     def _small(self, name: str, most: int) -> bytes | None:
-        """Return an entry of at most `most` bytes; None if there is no such entry."""
         info = self._zip.NameToInfo.get(f"{self._root}{name}")
         if info is None:
             return None
@@ -162,6 +167,11 @@ class Archive:
                 f"{self.path}: the state of an optimizer, not a model; give the model*.pt or, "
                 "better, the ema_*.pt next to it"
             )
+        if isinstance(value.get("net_model"), dict):
+            weights = value.get("ema_model") or value["net_model"]
+            return Published("torchcfm", _named(self.path, _table(weights)), _step(value))
+        if averages := _named_averages(value.get("ema")):
+            return Published("averaged", _named(self.path, averages), _step(value))
         return _published(self.path, value)
 
     def scan(self, known: Published, numbers: Numbers) -> tuple[str, frozenset[StoredTensor]]:
@@ -293,21 +303,25 @@ def _checks(tensors: Sequence[StoredTensor]) -> list[_Finiteness]:
 
 
 def _span(tensor: StoredTensor) -> tuple[int, int]:
-    """Return the range of a tensor's bytes in its storage."""
     width = DTYPES[tensor.dtype]
     return tensor.offset * width, (tensor.offset + tensor.count) * width
 
 
+def open_file(path: Path) -> HashedFile:
+    """Open a checkpoint. Raises RefusedError if it cannot be read."""
+    try:
+        return HashedFile(path)
+    except OSError as error:
+        raise RefusedError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 @contextlib.contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
-    """Open a `.pth` file; no entry is read yet."""
+def open_archive(path: Path, file: HashedFile) -> Iterator[Archive]:
+    """Open a `.pth` in an open file; no entry is read yet."""
     with _damage(path):
-        file = _HashedFile(path)
-    with file:
-        with _damage(path):
-            zipped = open_zip(file, UNPACKED * path.stat().st_size + UNPACKED_BYTES)
-        with zipped:
-            yield Archive(path, file, zipped)
+        zipped = open_zip(file, UNPACKED * path.stat().st_size + UNPACKED_BYTES)
+    with zipped:
+        yield Archive(path, file, zipped)
 
 
 def _damaged(path: Path, why: object) -> RefusedError:
@@ -343,6 +357,20 @@ def _published(path: Path, value: dict[Any, Any]) -> Published:
     return found if value.get("ema") is None else replace(found, **_averages(path, value["ema"]))
 
 
+def _table(value: object) -> Mapping[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _named_averages(ema: object) -> dict[Any, Any]:
+    """Return averages that are stored by name; empty for others."""
+    table = {name: value for name, value in _table(ema).items() if isinstance(name, str)}
+    if not table or not all(isinstance(value, StoredTensor) for value in table.values()):
+        return {}
+    prefix = "ema_model."
+    inner = {name.removeprefix(prefix): v for name, v in table.items() if name.startswith(prefix)}
+    return inner or table
+
+
 def _spectral(
     path: Path, value: dict[Any, Any], floats: Callable[[StoredTensor], tuple[float, ...]]
 ) -> Published:
@@ -363,7 +391,6 @@ def _step(value: Mapping[Any, Any]) -> int | None:
 
 
 def _named(path: Path, weights: Mapping[Any, Any]) -> dict[str, StoredTensor]:
-    """Return the state dict, without the prefix that DataParallel adds to names."""
     for name, tensor in weights.items():
         if not isinstance(name, str) or not isinstance(tensor, StoredTensor):
             raise RefusedError(

@@ -180,7 +180,6 @@ def _read_batch(path: Path) -> Images:
 
 
 def _pixels(array: object) -> Images:
-    """Return the images of an array in a pickle. Raises PickleError for any other array."""
     if not isinstance(array, NumpyArray):
         raise PickleError("its data are not an array")
     if not isinstance(array.dtype, NumpyType) or array.dtype.code != "u1":

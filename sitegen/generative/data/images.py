@@ -57,7 +57,7 @@ def read_images(
     Raises RefusedError if nothing usable is there, or an image does not fit the others.
     """
     images = _read(path, image_size, choose)
-    own, height, width = images.shape[1:]
+    _, own, height, width = images.shape
     if channels is not None and channels != own:
         if own != 1:
             raise RefusedError(f"{path}: its images have colour; this model is for grey ones")
@@ -170,7 +170,6 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def _picture_size(file: Path) -> tuple[int, int]:
-    """Return height and width of a picture as stored, from its header."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -225,7 +224,6 @@ def scaled(picture: RawImage, image_size: int | None) -> RawImage:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Return the picture in mode L or RGB."""
     if picture.mode.startswith("I;16"):
         sixteen = np.asarray(picture).astype(np.uint32)
         return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8))

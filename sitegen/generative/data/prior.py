@@ -153,7 +153,6 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
 
 
 def _power(path: Path, about: dict[str, Any]) -> tuple[float, ...]:
-    """Return the power from a bank's header; empty for banks made without it."""
     power = about.get("power", [])
     good = isinstance(power, list) and len(power) in (0, rings(int(about["image_size"])))
     if not good or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
@@ -175,7 +174,6 @@ def _how_many(coefficients: Tensor) -> int:
 
 
 def _about(path: Path, header: Header, card: ModelCard) -> dict[str, Any]:
-    """Return the bank's header, checked against the card."""
     entry = header.entries.get(_COEFFICIENTS)
     try:
         about = json.loads(header.metadata["prior"])

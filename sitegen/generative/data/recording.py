@@ -141,7 +141,6 @@ class Recording:
                     self._read(file, f"{part}/{at:05}", step.count)
 
     def _read(self, file: ArrayFile, name: str, count: int) -> Images:
-        """Read an array, and return it in [0, 1] pixel units."""
         low, high = self.run.range
         if name not in file.arrays:
             raise RefusedError(f"{self.path}: {name}.npy is missing; record it to its end")
@@ -224,7 +223,6 @@ def _fault(run: _Run) -> str:
 
 
 def _first(error: Any) -> str:
-    """Return the first fault, on one line."""
     if not isinstance(error, ValidationError):
         return "is not JSON that can be read"
     first = error.errors(include_url=False)[0]

@@ -61,7 +61,7 @@ class Captured:
         self._lock = threading.Lock()
 
     def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
-        """Evaluate as the engine does."""
+        """Evaluate: (N, C, H, W), levels (N,) → (N, C, H, W)."""
         shape = tuple(x.shape)
         with self._lock:
             replay = self._seen.get(shape)

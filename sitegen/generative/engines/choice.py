@@ -43,7 +43,8 @@ def _engine(model: CardModel, band: int) -> Engine:
     unet = model.card.networks[band].unet
     side = model.card.networks[band].side or model.card.image_size
     if model.device.type != "cpu":
-        return Halving(Captured(computed) if isinstance(network, UNet) else computed)
+        captured = model.device.type == "cuda" and isinstance(network, UNet)
+        return Halving(Captured(computed) if captured else computed)
     if model.precision == "float32" and isinstance(network, UNet):
         onnx = onnx_engine(network, model.card.channels, side, CORES)
         if onnx is not None:

@@ -54,7 +54,7 @@ class Chunked:
         self.together = Halving(Verified(together, alone)) if together else None
 
     def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
-        """Evaluate as the network: (N, C, H, W), levels (N,) → (N, C, H, W)."""
+        """Evaluate: (N, C, H, W), levels (N,) → (N, C, H, W)."""
         sizes = chunk_sizes(len(x), self.largest)
         parts = torch.split(x, sizes), torch.split(levels, sizes)
         if self.together is not None and 2 * len(sizes) <= self.cores:
@@ -90,7 +90,7 @@ class Verified:
     same: dict[int, bool] = field(default_factory=dict)
 
     def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
-        """Evaluate as `alone` does."""
+        """Evaluate: (N, C, H, W), levels (N,) → (N, C, H, W)."""
         if len(x) not in self.same:
             answer = self.alone(x, levels)
             self.same[len(x)] = torch.equal(answer, self.together(x, levels))

@@ -178,7 +178,6 @@ def _block(writer: Writer, layers: Iterable[nn.Module], value: Value, embedding:
 
 
 def _layer(writer: Writer, layer: nn.Module, value: Value) -> Value:
-    """Add a layer whose only input is images."""
     if isinstance(layer, nn.Identity | nn.Dropout):
         return value
     if isinstance(layer, nn.SiLU):

@@ -91,7 +91,6 @@ def _parts(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _each(numbers: Tensor, x: Tensor) -> Tensor:
-    """Reshape to one number for each channel of each of x (N, C, H, W)."""
     return numbers.reshape(*x.shape[:2], 1, 1)
 
 
@@ -274,7 +273,6 @@ class UNet(nn.Module):
 
 
 def _down_blocks(config: UNetConfig, channels: int) -> Iterator[tuple[Block, int]]:
-    """Yield the blocks of the way down, each with the number of its output channels."""
     width = config.model_channels * config.channel_mult[0]
     yield Block([nn.Conv2d(channels, width, 3, padding=1)]), width
     for level, multiplier in enumerate(config.channel_mult):

@@ -35,11 +35,9 @@ from sitegen.generative.process.ddpm import (
 from sitegen.generative.process.dissipation import Denoiser
 from sitegen.generative.process.noise import NoiseSource, great_circle
 from sitegen.generative.process.protocol import (
-    WHOLE,
     Draw,
     GenerativeProcess,
     Moved,
-    Part,
     Step,
     Transition,
     add_noise,
@@ -147,7 +145,6 @@ def ddpm_process(
     *,
     variance: str | None = None,
     clip: bool | None = None,
-    part: Part = WHOLE,
 ) -> Iterator[Step]:
     """Run ancestral sampling from `x_K` (N, C, H, W) at level K; yield a step per visited level.
 
@@ -156,13 +153,12 @@ def ddpm_process(
 
     `noise` is called as in `reverse_process`, for levels K … 1, and may also split states. It is
     not used at the last step, whose state is its mean. `variance` ("fixed_small" or "fixed_large")
-    and `clip` default to the card's; `part` is that of `reverse_process`. Raises as `run` does, and
-    ValueError for invalid words.
+    and `clip` default to the card's. Raises as `run` does, and ValueError for invalid words.
     """
     diffusion_of(model.card)
     if variance not in (None, "fixed_small", "fixed_large"):
         raise ValueError(f'variance "{variance}": must be "fixed_small" or "fixed_large"')
-    return run(Ancestral(model, variance=variance, clip=clip), x_K, noise, part)
+    return run(Ancestral(model, variance=variance, clip=clip), x_K, noise)
 
 
 def ddim_process(
@@ -173,20 +169,19 @@ def ddim_process(
     eta: float = 0.0,
     noise: NoiseSource | None = None,
     clip: bool | None = None,
-    part: Part = WHOLE,
 ) -> Iterator[Step]:
     """Run DDIM from `x_K` (N, C, H, W) at level K in `steps` steps, 1 … K, and yield them.
 
     The levels are those of `ddim_levels`. `eta` is 0 for the deterministic process, 1 for one as
     random as DDPM; above 0, `noise` is called with the level that a step leaves. `clip` defaults to
-    the card's, and `part` is that of `reverse_process`. Raises as `ddpm_process` does.
+    the card's. Raises as `ddpm_process` does.
     """
     diffusion_of(model.card)
     if not 0 <= eta <= 1 or (eta > 0 and noise is None):
         raise ValueError(f"eta {eta}: must be from 0 to 1, with noise where it is above 0")
     process = Implicit(model, steps=steps, eta=eta, clip=clip)
     process.levels  # noqa: B018 - raises ValueError for a number of steps that does not fit
-    return run(process, x_K, noise, part)
+    return run(process, x_K, noise)
 
 
 def ddim_levels(levels: int, steps: int) -> tuple[int, ...]:

@@ -32,11 +32,9 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.generative.process.heat import attenuation, dct2, dissipate, idct2, retained
 from sitegen.generative.process.noise import NoiseSource, straight
 from sitegen.generative.process.protocol import (
-    WHOLE,
     Draw,
     GenerativeProcess,
     Moved,
-    Part,
     Step,
     Transition,
     add_noise,
@@ -130,7 +128,6 @@ def reverse_process(
     sampling_noise_std: float | None = None,
     *,
     begin: int | None = None,
-    part: Part = WHOLE,
 ) -> Iterator[Step]:
     """Run the reverse process from `u_K` (N, C, H, W) at level K; yield a step per visited level.
 
@@ -139,10 +136,10 @@ def reverse_process(
 
     `noise(level)` is called for the levels that steps leave, as `run` documents.
     `sampling_noise_std` is δ and defaults to the card's; a model with an estimated variance adds
-    it. `part` selects some of the steps. Raises as `run` does.
+    it. Raises as `run` does.
     """
     process = HeatDissipation(model, noise_std=sampling_noise_std, begin=begin)
-    return run(process, u_K, noise, part)
+    return run(process, u_K, noise)
 
 
 def _mean(model: Denoiser, level: int, below: int, u: Tensor) -> Tensor:

@@ -19,6 +19,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+WITHOUT_FLOAT64 = {"mps"}
+"""Types of devices that have no float64; float32 takes its place there."""
+
+
+def precise(device: torch.device) -> torch.dtype:
+    """Return the most precise floating-point type of a device."""
+    return torch.float32 if device.type in WITHOUT_FLOAT64 else torch.float64
+
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(mode=False)  # it is kept, and may be needed for gradients next
@@ -28,7 +36,7 @@ def cosine_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     basis = torch.cos(math.pi * position[:, None] * (position[None, :] + 0.5) / size)
     basis *= math.sqrt(2 / size)
     basis[0] /= math.sqrt(2)
-    return basis.to(device=device, dtype=dtype)
+    return basis.to(dtype).to(device)
 
 
 def dct2(images: Tensor) -> Tensor:
@@ -54,8 +62,9 @@ def laplacian_eigenvalues(height: int, width: int) -> Tensor:
 
 def attenuation(sigma_b: Tensor, height: int, width: int) -> Tensor:
     """Return each cosine's factor exp(Λt), float64 (N, H, W), after a blur of σ_B (N,) pixels."""
-    time = sigma_b.to(torch.float64) ** 2 / 2
-    eigenvalues = laplacian_eigenvalues(height, width).to(sigma_b.device)
+    kind = precise(sigma_b.device)
+    time = sigma_b.to(kind) ** 2 / 2
+    eigenvalues = laplacian_eigenvalues(height, width).to(kind).to(sigma_b.device)
     return torch.exp(-eigenvalues * time[:, None, None])
 
 
@@ -74,12 +83,13 @@ def dissipate(images: Tensor, sigma_b: float | Tensor) -> Tensor:
     `sigma_b` is a number or a tensor (N,), at least 0; 0 gives the images back. Values keep their
     range and type; each channel keeps its mean.
     """
-    scales = torch.as_tensor(sigma_b, dtype=torch.float64, device=images.device).reshape(-1)
+    kind = precise(images.device)
+    scales = torch.as_tensor(sigma_b, dtype=kind, device=images.device).reshape(-1)
     if bool((scales < 0).any()) or not bool(torch.isfinite(scales).all()):
         raise ValueError(f"sigma_b must be finite and at least 0, not {sigma_b}")
     factor = attenuation(scales, images.shape[-2], images.shape[-1])
     # In float32 the sums over a row of 256 pixels would cost more than 1e-6.
-    return idct2(factor[:, None] * dct2(images.double())).to(images.dtype)
+    return idct2(factor[:, None] * dct2(images.to(kind))).to(images.dtype)
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,7 @@ def frequencies(size: int) -> list[float]:
 def ring_means(power: Tensor) -> Tensor:
     """Means over the rings of a power (…, N, N), and over its leading axes: (rings,) float64."""
     places = ring_of(power.shape[-1]).to(power.device).flatten()
-    flat = power.double().reshape(-1, places.numel()).mean(0)
+    flat = power.to(precise(power.device)).reshape(-1, places.numel()).mean(0)
     sums = flat.new_zeros(int(places.max()) + 1).index_add_(0, places, flat)
     return sums / torch.bincount(places)
 
@@ -141,14 +151,16 @@ def channel_factor(covariance: Tensor) -> Tensor:
 
     Computed in float64. Raises torch.linalg.LinAlgError if `covariance` is not a covariance.
     """
-    matrices = covariance.double().permute(2, 3, 0, 1)
+    with_float64 = covariance.device.type not in WITHOUT_FLOAT64
+    matrices = (covariance if with_float64 else covariance.cpu()).double().permute(2, 3, 0, 1)
     factor: Tensor = torch.linalg.cholesky(matrices)
-    return factor.permute(2, 3, 0, 1).contiguous().to(covariance.dtype)
+    found = factor.permute(2, 3, 0, 1).contiguous().to(covariance.dtype)
+    return found if with_float64 else found.to(covariance.device)
 
 
 def spectrum(images: Tensor) -> Tensor:
     """Mean spectrum (rings,) float64, on the CPU, of images (N, C, H, H)."""
-    return ring_means(dct2(images.double()).square()).cpu()
+    return ring_means(dct2(images.cpu().double()).square())
 
 
 def spectrum_of(statistics: Statistics) -> Tensor:
@@ -156,5 +168,5 @@ def spectrum_of(statistics: Statistics) -> Tensor:
 
     E[c²] = mean² + variance for every coefficient c.
     """
-    power = statistics.mean.double().square() + statistics.variance.double()
-    return ring_means(power).cpu()
+    power = statistics.mean.cpu().double().square() + statistics.variance.cpu().double()
+    return ring_means(power)

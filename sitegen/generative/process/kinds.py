@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
+from sitegen.core.compute import Precision
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.diffusion import Ancestral
 from sitegen.generative.process.dissipation import HeatDissipation
+from sitegen.generative.process.flow import Flow, FlowModel
+from sitegen.generative.process.heat import Statistics
+from sitegen.generative.process.hosted import Hosted
+from sitegen.generative.process.model import CardModel, Model
 from sitegen.generative.process.protocol import GenerativeProcess, Starts
 
-PROCESSES: dict[str, type[GenerativeProcess]] = {"ihdm": HeatDissipation, "ddpm": Ancestral}
+PROCESSES: dict[str, type[GenerativeProcess]] = {
+    "ihdm": HeatDissipation,
+    "ddpm": Ancestral,
+    "flow": Flow,
+    "sampler": Hosted,
+}
+_SINGLE: dict[str, type[DiffusionModel | FlowModel]] = {"ddpm": DiffusionModel, "flow": FlowModel}
+"""Models with one U-Net, and without statistics of the data."""
+
+
+def new_model(
+    card: ModelCard,
+    networks: Sequence[nn.Module],
+    statistics: Statistics | None = None,
+    precision: Precision = "float32",
+) -> CardModel:
+    """Return the model of a card's kind."""
+    if card.kind in _SINGLE:
+        return _SINGLE[card.kind](card, networks[0], precision)
+    return Model(card, networks, statistics, precision)
 
 
 def process_of(model: Any, starts: Starts | None = None) -> GenerativeProcess:

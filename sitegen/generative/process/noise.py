@@ -108,7 +108,6 @@ class Independent:
     device: Device = "cpu"
 
     def __len__(self) -> int:
-        """Return the number of samples."""
         return len(self.samples)
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
@@ -150,7 +149,6 @@ class Shared:
     count: int
 
     def __len__(self) -> int:
-        """Return the number of samples."""
         return self.count
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
@@ -213,7 +211,6 @@ class Interpolated:
     last: int
 
     def __len__(self) -> int:
-        """Return the number of samples."""
         return self.last - self.first
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
@@ -243,7 +240,6 @@ class Joined:
     sources: tuple[Divisible, ...]
 
     def __len__(self) -> int:
-        """Return the number of samples."""
         return sum(map(len, self.sources))
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:

@@ -63,27 +63,6 @@ class Step:
     final: Callable[[], Tensor] | None = None
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of a process: its steps from `first` on and before `last`, counted from 0.
-
-    The initial state is then the one from which the first of these steps starts. `sample` is the
-    index of the first sample among all.
-    """
-
-    first: int = 0
-    last: int | None = None
-    sample: int = 0
-
-    @property
-    def steps(self) -> slice:
-        """The part as a slice of all steps."""
-        return slice(self.first, self.last)
-
-
-WHOLE = Part()
-
-
 class Starts(Protocol):
     """Makes initial states."""
 
@@ -151,18 +130,23 @@ class GenerativeProcess:
         """Return initial states (points, C, H, W) on the path from one (C, H, W) to another."""
         raise NotImplementedError
 
+    def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
+        """Return states at a level of finished images, both (N, C, H, W) as states are."""
+        raise NotImplementedError
+
     def with_noise_std(self, noise_std: float | None) -> GenerativeProcess:
         """Return the process with another sampling noise δ, if it has one to choose."""
         return self
 
 
 def run(
-    process: GenerativeProcess, initial_state: Tensor, noise: NoiseSource | None, part: Part = WHOLE
+    process: GenerativeProcess, initial_state: Tensor, noise: NoiseSource | None, first: int = 0
 ) -> Iterator[Step]:
     """Run a process from `initial_state` (N, C, H, W), and yield a step for each transition.
 
     `noise(level)` gives the standard normal numbers (N, C, H, W) of the transition that leaves a
-    level, and `noise(level, n)` those of its draw n > 0. No gradients are kept.
+    level, and `noise(level, n)` those of its draw n > 0. `first` is the index of the first sample
+    among all, for error messages. No gradients are kept.
 
     Raises TargetError, naming level, sample and range, when a state is not finite or far from
     images; ValueError for shapes that do not fit.
@@ -171,11 +155,11 @@ def run(
     if len(found) != 4 or found[1:] != shape:
         raise ValueError(f"the initial state is {found}; must be (N, C, H, W) = (N, {shape})")
     state = initial_state.to(process.device or initial_state.device, torch.float32)
-    for each in process.transitions()[part.steps]:
+    for each in process.transitions():
         with torch.no_grad():
             moved = each.move(state, _draws(noise, each.level))
         state = moved.state
-        _check_finite(process, state, each.below, noise, part.sample)
+        _check_finite(process, state, each.below, noise, first)
         yield Step(each.below, *moved)
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from sitegen.generative.process.ddpm import DiffusionModel
+from sitegen.generative.process.flow import FlowModel
 from sitegen.generative.process.heat import Statistics, dct2, dissipate
-from sitegen.generative.process.model import Model, linear_estimate
+from sitegen.generative.process.model import CardModel, Model, linear_estimate
 
 _FOCUS_WIDTH = 0.18
 """Standard deviation of the focus on some levels, as a share of K."""
@@ -44,20 +45,36 @@ def draw_levels(count: int, density: Tensor, generator: torch.Generator) -> Tens
     return drawn.clamp_max(highest)[torch.randperm(count, generator=generator)]
 
 
-def loss_per_image(
-    model: Model | DiffusionModel, images: Tensor, levels: Tensor, noise: Tensor
-) -> Tensor:
+def loss_per_image(model: CardModel, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
     """Return the loss (N,) of each of `images` (N, C, H, W), with values in [0, 1].
 
     `levels` are k (N,), `noise` is standard normal, of the images' shape. For a DDPM the loss is
     the mean squared error of the predicted noise (Ho et al. 2020, eq. 14), or of v; otherwise it
-    is `heat_loss`.
+    is `heat_loss` or `flow_loss`.
     """
     if isinstance(model, Model):
         return heat_loss(model, images, levels, noise)
+    if isinstance(model, FlowModel):
+        return flow_loss(model, images, levels, noise)
+    assert isinstance(model, DiffusionModel)
     sharp, schedule = 2 * images - 1, model.schedule
     wanted = schedule.velocity(sharp, levels, noise) if model.predicts_velocity else noise
     error: Tensor = model.answer(schedule.diffuse(sharp, levels, noise), levels) - wanted
+    return error.square().mean((1, 2, 3))
+
+
+def flow_loss(model: FlowModel, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
+    """Return the mean squared error (N,) of the velocity on straight paths from noise to images.
+
+    The arguments are those of `loss_per_image`; times are uniform within the steps that leave the
+    levels (Lipman et al. 2023, eq. 23). Draws from the global generator of the device.
+    """
+    sharp, direction = 2 * images - 1, 2 * model.flow.data_time - 1
+    left = (levels - torch.rand(levels.shape, device=levels.device)) / model.card.levels
+    share = left.to(sharp).view(-1, 1, 1, 1)
+    state = (1 - share) * sharp + share * noise
+    times = 1 - left if direction > 0 else left
+    error: Tensor = model(state, times) - direction * (sharp - noise)
     return error.square().mean((1, 2, 3))
 
 

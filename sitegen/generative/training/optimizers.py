@@ -159,7 +159,6 @@ def _wide(matrix: Tensor) -> Tensor:
 
 
 def _iterated(x: Tensor) -> Tensor:
-    """Iterate on matrices (N, rows, columns) with rows ≤ columns."""
     kept = x.dtype
     x = x.to(torch.bfloat16 if x.is_cuda else torch.float32)
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(_SMALLEST_NORM)

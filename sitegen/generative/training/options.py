@@ -29,6 +29,7 @@ class TrainingOptions:
     muon_learning_rate: the highest learning rate of the parameters that Muon trains
     ema_decay: decay of the averaged weights per step
     gradient_clip: the largest norm of a gradient
+    cosine_states: states that an MLP over cosines sees for each image that the U-Nets see
     level_focus: additional probability density, relative to the uniform one, around the level
         `focus_centre` · K, by default in the middle, where shape is decided; 0 is uniform, as
         published
@@ -46,6 +47,7 @@ class TrainingOptions:
     decay_share: Share = 0.3
     ema_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.9995
     gradient_clip: Rate = 1.0
+    cosine_states: Annotated[Whole, Field(ge=1, le=1000)] = 8
     level_focus: Annotated[Number, Field(ge=0)] = 1.5
     focus_centre: Share = 0.48
     seed: Annotated[Whole, Field(ge=0, le=2**63 - 1)] = 0

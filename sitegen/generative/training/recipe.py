@@ -35,6 +35,7 @@ from sitegen.generative.card.card import (
     read_card,
     sampling_noise,
 )
+from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.checkpoints.inspection import Architecture
@@ -42,8 +43,17 @@ from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, network_shapes,
 from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png, require_enough
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
+from sitegen.generative.process.model import Model
+from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import residual_shares
-from sitegen.generative.training.train import STATE_NAME, InitialWeights, Progress, Run, Training
+from sitegen.generative.training.train import (
+    STATE_NAME,
+    InitialWeights,
+    Progress,
+    Run,
+    Training,
+    read_state,
+)
 
 Measuring = Callable[[int], AbstractContextManager[Callable[[], None]]]
 """Shows a task of the given number of steps; the block calls the yielded function after each."""
@@ -63,6 +73,8 @@ WIDE_MIDDLE_UNET = UNetConfig(32, (1, 2, 4), num_res_blocks=1, norm_groups=LIGHT
 """Network of middle bands of 32 pixels and more, at 0.37 of the cost of `MIDDLE_UNET`."""
 COARSE_MLP = CosineConfig(448, 4, 128)
 """Network of the coarsest levels, which decide the content of an image; it costs almost nothing."""
+LIGHT_MLP = CosineConfig(256, 4, 128)
+"""Network of the coarsest levels for runs of minutes; it learns from three times as many states."""
 _HALF_FROM = 2.0  # pixels of blur from which half the resolution suffices
 _SMALLEST_SIDE = 14  # pixels per side of the smallest images for the U-Net of a band
 _FEWEST_LEVELS = 50  # of a card that is divided into bands and skips levels
@@ -79,12 +91,13 @@ def small_card(
     sigma_max: float | None = None,
     parameterization: Parameterization = "preconditioned",
     cascade: bool = True,
+    light: bool = False,
 ) -> ModelCard:
     """Return the card of sitegen's small models: about 4 M parameters for 28 × 28 images.
 
     The default blur of the flattest level is 5/7 of the image's side, as published for MNIST, which
     leaves 8 % of the lowest cosine. A preconditioned model is a `cascade` if it is large enough,
-    and its noise has the variance that is estimated after training.
+    and its noise has the variance that is estimated after training. `light` is for short runs.
     """
     learnt = parameterization == "preconditioned"
     halvings = sum(image_size % size == 0 for size in (2, 4))
@@ -98,10 +111,10 @@ def small_card(
         parameterization=parameterization,
         sampling=ESTIMATED if learnt else None,
     )
-    return as_cascade(card) if cascade and learnt else card
+    return as_cascade(card, LIGHT_MLP if light else COARSE_MLP) if cascade and learnt else card
 
 
-def as_cascade(card: ModelCard) -> ModelCard:
+def as_cascade(card: ModelCard, coarse: CosineConfig = COARSE_MLP) -> ModelCard:
     """Return the card as a cascade if its images are large enough, else unchanged.
 
     Cosine i of n is damped by exp(−(πi/n)²σ_B²/2). At a blur of 2 pixels, the part that half the
@@ -120,7 +133,7 @@ def as_cascade(card: ModelCard) -> ModelCard:
         side, blur = side // 2, 2 * blur
     few = bisect_left(sigmas, _COSINES_FROM * size / _COSINES)
     bands = [band for band in bands if band.lowest_level < few]
-    bands.append(Band(few, _COSINES, cosines=COARSE_MLP))
+    bands.append(Band(few, _COSINES, cosines=coarse))
     lowest = [band.lowest_level for band in bands]
     if len({*lowest}) < len(bands) or few > card.levels:
         return card
@@ -161,6 +174,24 @@ def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
         diffusion = DiffusionConfig("linear", *ends, prediction_type="v_prediction")
     size = (card.image_size, card.channels, levels)
     return ModelCard(*size, unet, kind="ddpm", diffusion=diffusion)
+
+
+def as_flow(card: ModelCard, light: bool = False) -> ModelCard:
+    """Return the card of a flow with the network of `card`, sampled in as many steps.
+
+    A `light` one has the network of the finest levels of a cascade. Times reach the network times
+    1000, since its embedding is made for timesteps.
+    """
+    unet = light_unet(card.image_size) if light else card.finest
+    size = (card.image_size, card.channels, card.levels)
+    return ModelCard(*size, unet, kind="flow", flow=FlowConfig(time_scale=1000.0))
+
+
+FROM_NOISE: Mapping[str, Callable[[ModelCard, bool], ModelCard]] = {
+    "ddpm": as_ddpm,
+    "flow": as_flow,
+}
+"""Kinds of models that start from noise: each makes its card of one of heat dissipation."""
 
 
 def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:
@@ -233,6 +264,19 @@ def finished_card(run: Run) -> ModelCard | None:
     return card if whole and card.training.get("images_seen") == seen else None
 
 
+def saved_choices(folder: Path) -> tuple[ModelCard, TrainingOptions] | None:
+    """Return the card and the options of the run in a folder; None if there is none.
+
+    Runs of earlier versions did not save their card, and count as none. Raises RefusedError if the
+    state is damaged.
+    """
+    path = folder / STATE_NAME
+    state = read_state(path, torch.device("cpu"))
+    if state is None or "toml" not in state:
+        return None
+    return ModelCard.from_toml(state["toml"], str(path)), TrainingOptions(**state["options"])
+
+
 class _Stopped(Exception):
     """Request to stop that came after the last step."""
 
@@ -253,6 +297,8 @@ def go_on(
         if not run.advance_to_end(report, stop):
             return None
         residual = _measured(run, stop, measuring)
+        if run.looks:
+            run.looks.draw(run)
     except _Stopped:
         return None
     except (MemoryError, RuntimeError) as error:
@@ -276,7 +322,11 @@ def _measured(run: Run, stop: Callable[[], bool], measuring: Measuring) -> dict[
             if stop():
                 raise _Stopped
 
-        shares = residual_shares(run.averaged(), run.training.images, advance=after_level)
+        model = run.averaged()
+        assert isinstance(model, Model)
+        shares = residual_shares(
+            model, run.training.images, advance=after_level, count=run.measured
+        )
     return {RESIDUAL: shares}
 
 
@@ -291,7 +341,7 @@ def _write_model(run: Run, residual: Mapping[str, Tensor], seconds: float) -> Mo
     with platform_errors(folder):
         weights = {**run.weights(), **residual}
         weights_sha256 = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card)
-        if card.kind != "ddpm":  # which starts from noise
+        if "prior" in card.abilities:  # others start from noise
             bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)
             prior = FileRef(PRIOR_NAME, bank.write(folder / PRIOR_NAME))
             picture = as_png(training.images[0])
@@ -311,8 +361,7 @@ def model_sizes(folder: Path) -> dict[str, int]:
 
 
 def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
-    """Return the files that a model of this kind requires."""
-    return (card.weights,) if card.kind == "ddpm" else (card.weights, card.prior)
+    return (card.weights, card.prior) if "prior" in card.abilities else (card.weights,)
 
 
 def _recipe(run: Run, seconds: float) -> dict[str, Any]:

@@ -15,24 +15,31 @@ from sitegen.generative.process.model import Model, linear_estimate
 
 IMAGES = 256
 """Images per level for estimating the residual variance."""
-MORE_IMAGES = 4096
-"""Images per level if the network is an MLP over cosines, which is fast."""
+MORE = 16
+"""Factor for the images per level of an MLP over cosines, which is as much faster."""
 _CHUNK = 32
 
 
-def evaluations(card: ModelCard) -> int:
-    """Return how many images U-Nets evaluate in `residual_shares`; 0 if it is not needed."""
-    if not card.estimates_variance:
-        return 0
+def evaluations(card: ModelCard, count: int = IMAGES) -> int:
+    """Return how many evaluations of a U-Net `residual_shares` costs; 0 if it is not needed."""
+    return count * card.steps if card.estimates_variance else 0
+
+
+def u_net_levels(card: ModelCard) -> int:
+    """Return the number of visited levels whose network is a U-Net."""
     lowest = [band.lowest_level for band in card.networks]
     levels = [level for level in card.visited_levels if level > 0]
     bands = [card.networks[bisect_right(lowest, level) - 1] for level in levels]
-    return IMAGES * sum(band.cosines is None for band in bands)
+    return sum(band.cosines is None for band in bands)
 
 
 @torch.no_grad()
 def residual_shares(
-    model: Model, images: Images, seed: int = 0, advance: Callable[[], None] = lambda: None
+    model: Model,
+    images: Images,
+    seed: int = 0,
+    advance: Callable[[], None] = lambda: None,
+    count: int = IMAGES,
 ) -> Tensor:
     """Return the share of R_k that a "preconditioned" model leaves at each level (`Statistics`).
 
@@ -44,13 +51,13 @@ def residual_shares(
     statistics, card = model.statistics, model.card
     assert statistics is not None
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(images), generator=generator)[:MORE_IMAGES]
+    chosen = torch.randperm(len(images), generator=generator)[: MORE * count]
     all_cosines = dct2(torch.as_tensor(images[chosen.numpy()]).to(model.device).float() / 255)
     size = (card.levels, rings(card.image_size), card.channels, card.channels)
     shares, before = torch.zeros(size, dtype=torch.float64), 0
     for level in sorted(card.visited_levels)[1:]:
         band = [band for band in card.networks if band.lowest_level <= level][-1]
-        cosines = all_cosines if band.cosines else all_cosines[:IMAGES]
+        cosines = all_cosines if band.cosines else all_cosines[:count]
         here = model.attenuation(torch.tensor([level], device=model.device))
         noise = torch.randn(cosines.shape, generator=generator).to(model.device)
         states = idct2(here * cosines) + card.training_noise_std * noise

@@ -35,8 +35,8 @@ from sitegen.generative.checkpoints.weights import prefixes
 from sitegen.generative.data.datasets import Images
 from sitegen.generative.data.images import DAMAGE
 from sitegen.generative.networks.construct import new_network
-from sitegen.generative.process.ddpm import DiffusionModel
-from sitegen.generative.process.model import Model
+from sitegen.generative.process.kinds import new_model
+from sitegen.generative.process.model import CardModel
 from sitegen.generative.training.loss import (
     draw_levels,
     image_statistics,
@@ -45,7 +45,7 @@ from sitegen.generative.training.loss import (
 )
 from sitegen.generative.training.optimizers import Optimizers
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.residual import evaluations
+from sitegen.generative.training.residual import IMAGES, evaluations, u_net_levels
 
 STATE_NAME = "training.pt"
 FIRST_SAVE_S = 10.0
@@ -56,8 +56,8 @@ REPORT_EVERY_S = 0.5
 TIMED_STEPS, FEWEST_TIMED = 50, 5
 """Most and fewest recent steps whose median duration gives the time left: single steps on a busy
 machine may take a hundred times as long."""
-COSINE_STATES = 8
-"""States that an MLP over cosines sees for each image that the U-Nets see."""
+DRAWN, DRAWN_MEASURED = 16, 16
+"""Samples on a sheet during training, and images per level for estimating the variance of these."""
 _Tensor = TypeVar("_Tensor", bound=Tensor)
 
 
@@ -95,13 +95,9 @@ class Run:
         with _seeded(mixed_seed(options.seed), torch.device("cpu")):
             size = (card.channels, card.image_size)
             networks = [new_network(band, *size) for band in card.networks]
-        self.model: Model | DiffusionModel
-        if card.kind == "ddpm":
-            self.model = DiffusionModel(card, networks[0], training.precision)
-        else:
-            learnt = card.parameterization == "preconditioned"
-            statistics = image_statistics(images) if learnt else None
-            self.model = Model(card, networks, statistics, training.precision)
+        learnt = card.parameterization == "preconditioned"
+        statistics = image_statistics(images) if learnt else None
+        self.model = new_model(card, networks, statistics, training.precision)
         self.model.to(device).train()
         self.training, self.options, self.images = training, options, images
         self.state_path = training.folder / STATE_NAME
@@ -118,15 +114,24 @@ class Run:
         self._data = data.hexdigest()
         self._beginning = training.beginning.sha256 if training.beginning else None
         self._shares = tuple(_shares(card, options))
+        self.looks: Looks | None = None
+        self.measured = IMAGES  # per level, to estimate the residual variance at the end
+
+    def end_here(self) -> None:
+        """Make the next step the end of the run. Raises RefusedError before the first step."""
+        if not self.step:
+            raise RefusedError(f"{self.training.folder}: nothing was learned yet; train it first")
+        images = self.step * self.options.batch_size
+        self.options = replace(self.options, images=images)
+        self.training = replace(self.training, options=self.options)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the tensors of the trained model: averaged weights and the data's statistics."""
         statistics = self.model.statistics
         return {**self._all(), **self.ema, **(statistics.tensors() if statistics else {})}
 
-    def averaged(self) -> Model:
-        """Return a heat dissipation model with the averaged weights, ready for evaluation."""
-        assert isinstance(self.model, Model)
+    def averaged(self) -> CardModel:
+        """Return the model with the averaged weights, ready for evaluation."""
         model = copy.deepcopy(self.model)
         weights = self._all() | self.ema
         for prefix, network in zip(prefixes(model.card), model.networks, strict=True):
@@ -135,7 +140,6 @@ class Run:
         return model.eval().requires_grad_(False)
 
     def _all(self) -> dict[str, Tensor]:
-        """Return all tensors of the networks, including those that are not trained."""
         return _named(self.model.card, self.model, lambda each: each.state_dict().items())
 
     def save(self) -> None:
@@ -152,6 +156,7 @@ class Run:
             "unet": self._all(),
             "ema": self.ema,
             "beginning": self._beginning,
+            "toml": self.model.card.to_toml(),
             "subject": self.model.card.subject,
             **self.optimizers.state(),
         }
@@ -178,7 +183,6 @@ class Run:
         return True
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
-        """Load weights into the networks. Raises RuntimeError if they do not fit."""
         for prefix, network in zip(prefixes(self.model.card), self.model.networks, strict=True):
             own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
             network.load_state_dict(own)
@@ -239,7 +243,9 @@ class Run:
         return levels, losses.detach()
 
     def advance_to_end(
-        self, report: Callable[[Progress], None], stop: Callable[[], bool] = lambda: False
+        self,
+        report: Callable[[Progress], None],
+        stop: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Take all remaining steps, saving periodically and at the end.
 
@@ -251,6 +257,7 @@ class Run:
         durations: deque[float] = deque(maxlen=TIMED_STEPS)
         save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
         report_due = Timer(REPORT_EVERY_S)
+        look_due = Timer(self.looks.every_s if self.looks else math.inf)
         while self.step < self.options.steps and not stop():
             started = time.monotonic()
             recent.append(self.advance())
@@ -263,19 +270,24 @@ class Run:
                 report(self._progress(recent, median(durations)))
             if not at_end and save_due():
                 self.save()
+            if not at_end and self.looks and look_due():
+                self.looks.draw(self)
         self.save()
         return self.step >= self.options.steps
 
     def _progress(self, recent: Iterable[Batch], per_step: float) -> Progress:
         """Return the progress of the run, given the seconds per step.
 
-        The time left includes the estimate of the residual variance after the last step. One
-        evaluation of a network takes about a third of its part in a training step.
+        The time left includes sheets of samples, and the estimate of the residual variance after
+        the last step. One evaluation of a network takes about a third of its part in a step.
         """
         loss = float(torch.cat([losses for _, losses in recent]).mean())
         steps, batch = self.options.steps, self.options.batch_size
-        last_phase = evaluations(self.model.card) * per_step / (3 * batch)
-        left = (steps - self.step) * per_step + last_phase
+        left = (steps - self.step) * per_step
+        more = evaluations(self.model.card, self.measured) + (
+            self.looks.evaluated_in(left) if self.looks else 0
+        )
+        left += more * per_step / (3 * batch)
         return Progress(self.step, steps, loss, batch / max(per_step, 1e-9), left)
 
     def _require_finite(self) -> None:
@@ -290,7 +302,6 @@ class Run:
 
 
 def _about(card: ModelCard) -> dict[str, Any]:
-    """Return the values that identify a model in a message about a mismatch."""
     names = ("kind", "image_size", "channels", "levels", "parameterization")
     return {name: getattr(card, name) for name in names}
 
@@ -321,16 +332,15 @@ def _shares(card: ModelCard, options: TrainingOptions) -> Iterator[Share]:
     ]
     drawn = [float(d.sum()) for d, band in zip(densities, card.networks, strict=True) if band.unet]
     for number, (band, density) in enumerate(zip(card.networks, densities, strict=True)):
-        part = COSINE_STATES if band.cosines else float(density.sum()) / sum(drawn)
+        part = options.cosine_states if band.cosines else float(density.sum()) / sum(drawn)
         yield Share(number, max(1, round(part * options.batch_size)), density)
 
 
 def _named(
     card: ModelCard,
-    model: Model | DiffusionModel,
+    model: CardModel,
     parts: Callable[[nn.Module], Iterable[tuple[str, _Tensor]]],
 ) -> dict[str, _Tensor]:
-    """Return tensors of all networks under their names in a file of weights."""
     pairs = zip(prefixes(card), model.networks, strict=True)
     return {prefix + name: value for prefix, net in pairs for name, value in parts(net)}
 
@@ -342,7 +352,6 @@ def mixed_seed(*numbers: int) -> int:
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators for a block, and restore them afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
@@ -438,7 +447,6 @@ def _rounded(losses: Tensor) -> float:
 
 
 def _step(line: str) -> float:
-    """Return the step of a line; infinite for a truncated line."""
     try:
         record: Any = json.loads(line)
         return float(record["step"])
@@ -458,6 +466,20 @@ class Progress:
     loss: float
     images_per_second: float
     seconds_left: float
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Sheets of samples that `draw` makes during a run of a card, every `every_s` seconds."""
+
+    card: ModelCard
+    every_s: float
+    draw: Callable[[Run], object] = lambda run: None
+
+    def evaluated_in(self, seconds: float) -> int:
+        """Return how many images U-Nets evaluate for the sheets of some seconds and the last."""
+        sheets = 1 + int(seconds / self.every_s)
+        return sheets * (DRAWN * u_net_levels(self.card) + evaluations(self.card, DRAWN_MEASURED))
 
 
 class Timer:

@@ -138,7 +138,6 @@ class ArrayFile:
             return stream.read()
 
     def _members(self) -> dict[str, int]:
-        """Names and unpacked sizes."""
         if not isinstance(self._source, zipfile.ZipFile):
             return {SUFFIX: self.path.stat().st_size}
         infos = self._source.infolist()
@@ -239,7 +238,6 @@ def _info(name: str, stream: IO[bytes], size: int, bounds: ArrayBounds) -> Array
 
 
 def _numbers(stream: IO[bytes], info: ArrayInfo, count: int) -> Array:
-    """Read the next `count` numbers."""
     data = bytearray(count * info.dtype.itemsize)
     view, filled = memoryview(data), 0
     while filled < len(data):
@@ -256,6 +254,5 @@ def _numbers(stream: IO[bytes], info: ArrayInfo, count: int) -> Array:
 
 
 def _require_end(stream: IO[bytes]) -> None:
-    """Read to the end, where a zip's checksum is verified."""
     if stream.read(1):
         raise ValueError("it continues after its last number")

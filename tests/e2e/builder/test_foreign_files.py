@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.builder.export import ExportOptions, export
-from sitegen.builder.prune import clean, clean_old, clean_unused
+from sitegen.builder.prune import clean, clean_unused
 from sitegen.config.loader import load_site
 from sitegen.core.errors import SitegenError
 from tests.support.builders import INDEX, SITE, write_page
@@ -140,7 +140,7 @@ class Author:
         if how == "unused":
             clean_unused(self.paper.site.config)
         elif how == "old":
-            clean_old(self.paper.site.config, 0)
+            clean_unused(self.paper.site.config, 0)
         else:
             clean(site, store=how == "store")
 

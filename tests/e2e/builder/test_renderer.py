@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from sitegen.builder.context import BuildOptions
+from sitegen.builder.executor import FigureRenderer
 from sitegen.builder.pipeline import build
-from sitegen.builder.renderer import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import digest
@@ -90,7 +90,7 @@ def test_each_model_is_loaded_once(source: ModelSource, monkeypatch: pytest.Monk
 @pytest.mark.fault(16)
 def test_devices(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no device, or is not there, is told before anything is loaded; default rates fit."""
-    with pytest.raises(ConfigError, match="should be auto, cpu, cuda or cuda:N"):
+    with pytest.raises(ConfigError, match="should be auto, cpu, cuda, cuda:N or mps"):
         require_device("gpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for device in ("cuda", "cuda:0"):

@@ -1,8 +1,10 @@
 """Files survive the end of other processes: killed writers and holders of locks, busy readers."""
 
+import multiprocessing
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,20 @@ def test_kill_leaves_old_or_new(tmp_path: Path, call: int) -> None:
     assert path.read_bytes() == (b"old" if call < 3 else b"new")
     files.remove_stale_temporaries(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
+
+
+def test_lock_is_free_while_a_child_lives(tmp_path: Path) -> None:
+    """A process that was started while the lock was held, and lives on, does not keep it."""
+    path = tmp_path / "lock"
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    try:
+        with locks.lock(path):
+            child.start()
+        with locks.lock(path):
+            assert child.is_alive()
+    finally:
+        child.kill()
+        child.join()
 
 
 @pytest.mark.fault(6)

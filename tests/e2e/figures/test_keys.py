@@ -13,18 +13,19 @@ import pytest
 from PIL import Image
 
 from sitegen.builder.cache import Store
-from sitegen.builder.executor import RenderExecutor
+from sitegen.builder.executor import FigureRenderer, RenderExecutor
 from sitegen.builder.plan import PlannedFigure, plan_figure
-from sitegen.builder.renderer import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import RefusedError
 from sitegen.figures import constants
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.media import encoder
+from sitegen.models.registry import model_source
 from tests.support.builders import CPU
 from tests.support.paths import MAKERS
 from tests.support.reporters import Silent
 from tests.support.tinyfigures import Sources
+from tests.support.tinymodel import write_flow
 
 KINDS: dict[str, dict[str, Any]] = {
     "trajectories": {"count": 4},
@@ -57,6 +58,7 @@ CHANGES: dict[str, Any] = {
     "levels": 4,
     "ddpm": None,
     "also": ["cascade"],
+    "around": 0.5,
     "grow": True,
     "model": "deep",
     "image": "own.png",
@@ -177,13 +179,15 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
     """A changed field changes the key, but for those that are words."""
     spec = figure_kinds()[kind].spec
     (tmp_path / "own.png").write_bytes(b"a picture")
-    known = planned(sources, kind, tmp_path).request_digest
+    everything = {**sources, "flow": model_source("flow", write_flow(tmp_path / "flow"))}
     for name in (each.name for each in fields(spec)):
         if name in ("label", "chosen_from"):
             continue
         value = (CHANGES | OTHERS.get(kind, {}))[name]
-        changed = planned(sources, kind, tmp_path, **{name: value})
-        assert changed.request_digest != known, name
+        base: dict[str, Any] = {"model": "flow", "around": 1.0} if name == "around" else {}
+        other = planned(everything, kind, tmp_path, **base)
+        changed = planned(everything, kind, tmp_path, **{**base, name: value})
+        assert changed.request_digest != other.request_digest, name
 
 
 def test_own_picture(sources: Sources, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`sitegen add` as it is typed: from a checkpoint to a page, on a terminal, and killed."""
 
+import json
 import os
 import pty
 import re
@@ -80,6 +81,27 @@ def test_ddpm_from_checkpoint_to_page() -> None:
     write_page(CONFIG, f"{call}, points=3, hold=1, ddim_steps=2) }}}}\n")
     run_sitegen_here("build")
     assert "<video" in Path("build/index.html").read_text()
+
+
+def test_flow_from_checkpoint_to_page() -> None:
+    """A checkpoint of torchcfm is a flow without being told; its figures are planned and built."""
+    card = small_card(channels=1, use_new_attention_order=False)
+    weights = random_unet(card).state_dict()
+    save({"net_model": weights, "ema_model": weights, "step": 9}, CHECKPOINT)
+    assert "torchcfm" in run_sitegen_here("inspect", str(CHECKPOINT))
+    done = run_sitegen_here("add", "flow", *GIVEN, "--image-size", "8", "--levels", "4")
+    assert "data are taken to be at t = 1" in done
+    assert '{{ hierarchy("flow", leaves=8) }}' in done
+    assert "shared_noise" not in done
+    calls = ('trajectories("flow", count=2, show="final")', 'hierarchy("flow", leaves=2)')
+    write_page(CONFIG, "\n\n".join(f"{{{{ {call} }}}}" for call in calls) + "\n")
+    assert "flow-trajectories" in run_sitegen_here("build", "--dry-run")
+    run_sitegen_here("build")
+    figures = json.loads(Path("build/media.json").read_text("utf-8"))["figures"]
+    assert figures[0]["axis"] == {"symbol": "t", "values": [1.0, 0.75, 0.5, 0.25, 0.0]}
+    assert figures[1]["choice"].startswith("Nothing is random after the start")
+    html = Path("build/index.html").read_text("utf-8")
+    assert not [word for word in ("σ<sub>B", "heat", "Sampling noise") if word in html]
 
 
 def test_what_is_advised_for_a_model_without_a_prior_works() -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from sitegen.cli.console import Console
 from sitegen.cli.main import cli
+from sitegen.content import suggestions
 from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest
@@ -27,6 +28,7 @@ from sitegen.generative.card.card import BlurRange, DiffusionConfig, FileRef, re
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.images import read_images
 from sitegen.generative.process.ddpm import DiffusionModel, DiffusionSchedule
+from sitegen.generative.training import duration
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.train import Run
 from sitegen.models import training
@@ -212,6 +214,89 @@ def test_signals_save_first(
     assert any(line.startswith("continuing after step 2 of 3") for line in train(pictures))
 
 
+def test_interrupted_and_then_a_choice(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C once, then yes: what was learned is averaged, measured and written; no: it is kept."""
+    folder, asked, advance = pictures.parent / "run", list[str](), Run.advance
+
+    def interrupted(run: Run) -> Any:
+        if run.step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return advance(run)
+
+    def answer(question: str) -> bool:
+        asked.append(question)
+        return len(asked) > 1
+
+    monkeypatch.setattr(Run, "advance", interrupted)
+    with pytest.raises(SystemExit) as left:
+        train_model("dots", short(pictures), Told(), confirm=answer)
+    assert (left.value.code, (folder / "model.toml").exists()) == (130, False)
+    (folder / "training.pt").unlink()
+    told = Told()
+    assert train_model("dots", short(pictures), told, confirm=answer) == folder
+    assert "stopped after step 2; write the model now" in asked[1]
+    assert "the model learned almost nothing" in told.lines[-1]
+    assert read_card(folder).training["images_seen"] == 8
+    assert (folder / "samples.png").exists()
+    assert "is finished" in train(pictures, images=8)[-1]
+    assert read_card(folder).training["steps"] == 2
+
+
+def test_finished_on_request(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--finish` needs no other option: card and recipe are those that the run saved."""
+    folder = pictures.parent / "run"
+    with pytest.raises(RefusedError, match="no run to finish; train it first"):
+        train_model("dots", TrainOptions(pictures, folder, finish=True), Told())
+    advance = Run.advance
+
+    def interrupted(run: Run) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return advance(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "advance", interrupted)
+        with pytest.raises(SystemExit):
+            train(pictures, optimizer="muon", levels=4)
+    train_model("dots", TrainOptions(pictures, folder, finish=True), Told())
+    card = read_card(folder)
+    assert (card.levels, card.training["steps"]) == (4, 1)
+    assert card.training["options"]["optimizer"] == "muon"
+    more = asked(pictures, output=folder, images=20)
+    train_model("dots", more, Told())
+    assert read_card(folder).training["steps"] == 5
+
+
+def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes and recipe are chosen, told with the end by the clock, and kept by who goes on."""
+    monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 8.0)
+    folder, console = pictures.parent / "run", Told()
+    wanted = TrainOptions(pictures, folder, minutes=1, precision="float32")
+    train_model("dots", wanted, console)
+    told = "\n".join(console.lines)
+    assert re.search(
+        r"1 minutes on this machine: 7×7 pixels, 1 network, \d steps of 64 images", told
+    )
+    assert re.search(r"\(8 s a step, measured\); it ends at about \d\d:\d\d", told)
+    assert "to expect from" in told
+    assert f"Samples, every few minutes: {folder / 'samples.png'}" in told
+    with Image.open(folder / "samples.png") as sheet:
+        assert sheet.width > 100
+    card = read_card(folder)
+    assert card.training["options"]["optimizer"] == "muon"
+    assert card.training["options"]["batch_size"] == 64
+    monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 1.0)
+    again = Told()
+    train_model("dots", wanted, again)
+    assert "dots is finished" in again.lines[-1]
+    for options in ({"preset": "mnist"}, {"kind": "ddpm"}, {"images": 5}):
+        with pytest.raises(ConfigError, match="--minutes chooses all sizes; leave out --"):
+            train_model(
+                "other",
+                asked(pictures, minutes=1, output=pictures.parent / "other", **options),
+                Told(),
+            )
+
+
 def test_process_killed_and_terminated(pictures: Path) -> None:
     """The real command: killed with -9 it goes on; on SIGTERM it leaves with 143, in our words."""
     run = pictures.parent / "run"
@@ -234,7 +319,7 @@ def test_process_killed_and_terminated(pictures: Path) -> None:
 GIVEN: dict[str, Any] = {
     "data": Path("here"), "output": Path("there"), "kind": "ddpm", "image_size": 32, "levels": 50,
     "blur_sigma_max": 9.5, "preset": "mnist", "parameterization": "difference", "init": "mnist",
-    "networks": "one", "device": "cuda:1", "precision": "bfloat16",
+    "networks": "one", "device": "cuda:1", "precision": "bfloat16", "minutes": 2.5,
 }  # fmt: skip
 RECIPE: dict[str, Any] = {
     "images": 640, "batch_size": 32, "learning_rate": 0.01, "optimizer": "muon",
@@ -246,15 +331,15 @@ RECIPE: dict[str, Any] = {
 def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line's options are the fields of `TrainOptions`, with the same defaults."""
     monkeypatch.setattr(training, "train_model", called := Mock())
+    monkeypatch.setattr(suggestions, "trained_lines", lambda name, folder: [])
     words = [f"--{name.replace('_', '-')}={value}" for name, value in {**GIVEN, **RECIPE}.items()]
     runner = CliRunner()
     for arguments in (["train", "dots", *words], ["train", "dots", "--data", "here"]):
         done = runner.invoke(cli, arguments)
         assert done.exit_code == 0, done.output
-    plain = {name: value for name, value in vars(TrainingOptions()).items() if name in RECIPE}
     first, second = (call.args[:2] for call in called.call_args_list)
     assert first == ("dots", TrainOptions(**GIVEN, recipe=RECIPE))
-    assert second == ("dots", TrainOptions(Path("here"), recipe=plain | {"level_focus": None}))
+    assert second == ("dots", TrainOptions(Path("here")))
     assert runner.invoke(cli, ["train", "dots"]).exit_code == 2
 
 
@@ -310,13 +395,12 @@ def test_networks(pictures: Path) -> None:
 
 
 def test_beginning(pictures: Path) -> None:
-    """--init takes the U-Net of a model with one network or `[coarse]`, or a whole cascade."""
+    """--init takes the U-Net of a model with one network, or a whole cascade."""
     large = {"image_size": 28, "levels": 100, "images": 4, "precision": "float32"}
     single = str(write_large(pictures.parent / "large"))
     card, made = prepare("dots", short(pictures, **{**large, "init": single}))
     assert made.beginning is not None
     assert not card.bands
-    assert not any(name.startswith("coarse.") for name in made.beginning.weights)
     train(pictures, **large)
     again, made = prepare(
         "dots", short(pictures, **{**large, "init": str(pictures.parent / "run")})
@@ -355,7 +439,8 @@ def test_ddpm(pictures: Path) -> None:
     other, _ = prepare("dots", TrainOptions(pictures, kind="ddpm", preset="cifar10", levels=50))
     assert (other.kind, other.levels, other.finest.model_channels) == ("ddpm", 50, 128)
     for name, value in {"blur_sigma_max": 3.0, "parameterization": "difference"}.items():
-        with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: a DDPM has none"):
+        words = f"--{name.replace('_', '-')}: the kind ddpm has none"
+        with pytest.raises(ConfigError, match=words):
             prepare("dots", asked(pictures, kind="ddpm", **{name: value}))
     train(pictures)
     parent, folder = pictures.parent / "run", pictures.parent / "noise"

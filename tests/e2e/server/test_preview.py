@@ -54,14 +54,14 @@ def test_words_come_before_the_clip(config: Path, tmp_path: Path) -> None:
     with running(config, FakeRenderer(pause=0.2)) as server:
         page = server.page()
         assert "Words." in page
-        assert 'id="tiny-trajectories" class="sitegen-awaited"' in page
+        assert 'id="tiny-trajectories" class="sitegen-pending"' in page
         assert "<video" not in page
         assert not (config.parent / "build").exists()
         wait_for(lambda: server.preview.state.progress, "progress")
         assert str(server.preview.state.progress).startswith("rendering tiny-trajectories, ")
         server.wait_until_settled()
         assert "<video" in server.page()
-        assert "sitegen-awaited" not in server.page()
+        assert "sitegen-pending" not in server.page()
         assert server.preview.state.progress is None
         clean = Builder(write_site(tmp_path / "clean"))
         clean()
@@ -126,7 +126,7 @@ def test_old_clip_stays_until_the_new_one_is_ready(server: Running, config: Path
     assert server.renderer.jobs == []
     card = config.parent / "models/tiny/model.toml"
     card.write_text(card.read_text().replace("levels = 4", "levels = 3"))
-    wait_for(lambda: "sitegen-awaited" in server.page(), "rendering")
+    wait_for(lambda: "sitegen-pending" in server.page(), "rendering")
     server.wait_until_settled()
     assert server.preview.state.error is None
 
@@ -146,7 +146,7 @@ def test_old_clip_of_an_earlier_day(config: Path, spoil: str) -> None:
             assert clip_of(server.page()) == old
             assert server.preview.state.outdated == (("index.html", "tiny-trajectories"),)
         else:
-            assert "sitegen-awaited" in server.page()
+            assert "sitegen-pending" in server.page()
         server.wait_until_settled()
         assert clip_of(server.page()) not in ("", old)
 
@@ -219,7 +219,7 @@ def test_figure_that_fails(server: Running, config: Path) -> None:
     write_page(config, TWO)
     wait_for(lambda: server.preview.state.error, "telling")
     assert "index.md:5: second: the third frame went wrong" in str(server.preview.state.error)
-    assert 'id="second" class="sitegen-awaited"' in server.page()
+    assert 'id="second" class="sitegen-pending"' in server.page()
     assert server.renderer.jobs == ["second"]
     server.renderer.fail = None
     write_page(config, TWO.replace("Words", "More words"))

@@ -14,7 +14,7 @@ import pytest
 from sitegen.builder.context import BuildContext, BuildOptions, prepare
 from sitegen.core.errors import PlatformError, TargetError
 from sitegen.core.progress import Advance
-from sitegen.server.rendering import Dropped, SubprocessRenderer
+from sitegen.server.rendering import Cancelled, SubprocessRenderer
 from tests.support.builders import (
     CPU,
     INDEX,
@@ -44,7 +44,7 @@ class Steps(Silent):
         def advance() -> None:
             self.steps += 1
             if self.steps == self.drop:
-                raise Dropped
+                raise Cancelled
 
         yield advance
 
@@ -85,7 +85,7 @@ def test_one_process_for_all_until_it_rests(context: BuildContext, make: Make) -
     pid = apart.pid
     apart(context, first, Steps())
     assert apart.pid == pid
-    with pytest.raises(Dropped):
+    with pytest.raises(Cancelled):
         apart(context, second, Steps(drop=1))
     assert apart.pid is None
     store = context.store()
@@ -103,7 +103,7 @@ def test_another_site_by_now(context: BuildContext, make: Make) -> None:
     apart = make(FakeRenderer())
     first, second = context.figures
     write_page(context.site.root / "site.toml", INDEX)
-    with pytest.raises(Dropped):
+    with pytest.raises(Cancelled):
         apart(context, second, Steps())
     apart(context, first, Steps())
     write_page(context.site.root / "site.toml", "{{ nothing() }}")

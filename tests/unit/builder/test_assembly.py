@@ -7,8 +7,6 @@ from PIL import Image
 
 from sitegen.builder.assembly import draw
 from sitegen.builder.cache import Store
-from sitegen.builder.placing import kept
-from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.core.files import digest
 from sitegen.figures.base import Figure
@@ -42,9 +40,7 @@ def site(tmp_path: Path) -> Builder:
 def brought(site: Builder) -> dict[str, bytes]:
     """What is in the built folder beside pages, clips and theme."""
     found = [*site.output.glob("media/[st][ea][tl]*"), *site.output.glob("files/*")]
-    files = {path.relative_to(site.output).as_posix(): path.read_bytes() for path in sorted(found)}
-    last = kept(load_site(site.config), site.output)
-    return {name: data for name, data in files.items() if name not in last}
+    return {path.relative_to(site.output).as_posix(): path.read_bytes() for path in sorted(found)}
 
 
 def test_files_are_copied(site: Builder) -> None:

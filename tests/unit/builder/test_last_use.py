@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from sitegen.builder.cache import Store
-from sitegen.builder.prune import clean_old
+from sitegen.builder.prune import clean_unused
 from sitegen.cli.main import cli
 from sitegen.core.errors import LockedError
 from sitegen.core.locks import lock
@@ -101,8 +101,8 @@ def test_clocks(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     film(built, 1)
     for key in first:
         os.utime(built.root / f".sitegen/records/{key}.json", (now + 1e8, now + 1e8))
-    assert "nothing in" in clean_old(built.config, 30)
+    assert "nothing in" in clean_unused(built.config, 30)
     assert first < keys(built)
     monkeypatch.setattr("time.time", partial(float, now + 31 * 24 * 3600))
-    assert "removed" in clean_old(built.config, 30)
+    assert "removed" in clean_unused(built.config, 30)
     assert not first & keys(built)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sitegen.builder.install import KEPT
 from sitegen.builder.output import (
     CopiedFile,
     Tree,
@@ -19,8 +20,7 @@ from sitegen.builder.output import (
     require_room,
     weight,
 )
-from sitegen.builder.placing import KEPT
-from sitegen.builder.prune import clean, clean_old, clean_unused
+from sitegen.builder.prune import clean, clean_unused
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, TargetError
 from sitegen.core.files import digest_bytes, host_id
@@ -338,7 +338,7 @@ def test_rescued_files_stay(built: Builder) -> None:
     (built.output / "notes/more.txt").write_text("third")
     assert built().changed
     clean_unused(built.config)
-    clean_old(built.config, 0)
+    clean_unused(built.config, 0)
     clean(load_site(built.config), store=True)
     assert not (built.root / ".sitegen").exists()
     built()

@@ -8,13 +8,14 @@ from typing import Any
 from unittest.mock import Mock, call
 
 import pytest
+from pydantic.dataclasses import dataclass
 
-from sitegen.builder.plan import environment, other_environment, plan_figure
+from sitegen.builder.plan import PlannedFigure, environment, other_environment, plan_figure
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import PlatformError, RefusedError
 from sitegen.core.files import digest
-from sitegen.figures.base import Figure
+from sitegen.figures.base import RULES, Figure, ModelFreeSpec, Seed
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.kinds import LevelAxis
@@ -126,3 +127,26 @@ def test_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
     with pytest.raises(PlatformError, match="/nowhere/ffmpeg"):
         environment(CPU)
+
+
+@dataclass(frozen=True, config=RULES)
+class Chart(ModelFreeSpec):
+    """A chart of nothing."""
+
+    seed: Seed = 0
+
+
+def test_figure_without_a_model() -> None:
+    """It is planned with an id, a key of its arguments, a text alternative, and no axis."""
+
+    def planned(seed: int) -> PlannedFigure:
+        place = SourceLocation("a.md", 1)
+        return plan_figure(Figure("chart", "", Chart(seed=seed), "", None, place), "a", {})
+
+    first = planned(1)
+    assert (first.figure.base, first.models, first.evaluations) == ("chart", (), ())
+    assert (first.description, first.axis, first.levels) == ("A chart of nothing", None, 0)
+    assert planned(1).request_digest == first.request_digest != planned(2).request_digest
+    assert first.provenance({"seed": 1}, {"torch": "1", "numpy": "2"})["environment"] == {
+        "numpy": "2"
+    }

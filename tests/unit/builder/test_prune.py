@@ -71,24 +71,6 @@ def test_pictures_that_are_missing(built: Builder) -> None:
     assert files(built) == before - {str(gone.relative_to(root))}
 
 
-def test_older_clips_stay(built: Builder) -> None:
-    """A clip of an older sitegen is needed where there is no other, and is not once there is."""
-    store = Store(built.root / ".sitegen")
-    (key,) = (key for key in store.keys("") if not key.startswith("drawn-"))
-    record = store.get(key)
-    assert record is not None
-    sources = {name: store.object(file) for name, file in record.files.items()}
-    older = f"{key}-{'a' * 16}"
-    store.put(older, record, sources)
-    (built.root / f".sitegen/records/{key}.json").unlink()
-    clean_unused(built.config)
-    assert older in store.keys("")
-    store.put(key, record, sources)
-    clean_unused(built.config)
-    assert set(store.keys("")) & {key, older} == {key}
-    assert store.get(key) == record
-
-
 def test_refused(built: Builder, tmp_path: Path) -> None:
     """With a mistake in a page, or during a build, nothing is removed."""
     write_page(built.config, "{{ trajectories('tinny') }}\n")

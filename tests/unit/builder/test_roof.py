@@ -56,9 +56,9 @@ def test_built(build: Builder) -> None:
     assert front.count("<p>Ann, Bo</p>") == 2
     assert "<p>What birds are.</p>" in front
     page = (build.output / "birds/data/index.html").read_text()
-    assert '<a class="roof" href="../../index.html">All papers</a>' in page
+    assert '<a class="collection" href="../../index.html">All papers</a>' in page
     assert 'rel="canonical" href="https://us.github.io/papers/birds/data/"' in page
-    assert 'class="roof"' not in front
+    assert 'class="collection"' not in front
     sitemap = (build.output / "sitemap.xml").read_text()
     assert re.findall("<loc>https://us.github.io/papers/(.*?)</loc>", sitemap) == [
         "", "digits/", "digits/data/", "birds/", "birds/data/"
@@ -80,7 +80,7 @@ def test_one_paper_by_itself(build: Builder) -> None:
     """What was rendered for one paper counts for the roof, and the other way round."""
     alone = Builder(build.root / "sites/birds/site.toml")
     assert alone().rendered == ("tiny-trajectories",)
-    assert 'class="roof"' not in (alone.output / "index.html").read_text()
+    assert 'class="collection"' not in (alone.output / "index.html").read_text()
     assert build().rendered == ("digits/tiny-trajectories",)
     assert build(offline=True).reused == ("digits/tiny-trajectories", "birds/tiny-trajectories")
     build.refused(ConfigError, r"--config .*sites/digits/site\.toml", only=("tiny-trajectories",))

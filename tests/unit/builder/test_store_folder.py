@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sitegen.builder.prune import clean, clean_old, clean_unused
+from sitegen.builder.prune import clean, clean_unused
 from sitegen.builder.store_folder import MARKER, require_store
 from sitegen.cli.main import cli
 from sitegen.config.loader import load_site
@@ -36,7 +36,7 @@ def test_folder_of_others_is_no_store(tmp_path: Path, data: bool) -> None:
     before = traces(site.root)
     words = r"is not a store of sitegen \(it has no \.sitegen-store\)"
     site.refused(ConfigError, words)
-    for command in (clean_unused, lambda config: clean_old(config, 0)):
+    for command in (clean_unused, lambda config: clean_unused(config, 0)):
         with pytest.raises(ConfigError, match=words):
             command(site.config)
     for store in (True, False):
@@ -58,7 +58,7 @@ def test_nothing_is_removed_through_a_link(built: Builder, tmp_path: Path) -> No
         (store / name).symlink_to(moved)
         assert built(strict=True).output.is_dir()
         before = traces(moved)
-        for command in (clean_unused, lambda config: clean_old(config, 0)):
+        for command in (clean_unused, lambda config: clean_unused(config, 0)):
             with pytest.raises(ConfigError, match=r"is a symbolic link to .*; nothing was removed"):
                 command(built.config)
         with pytest.raises(ConfigError, match=r"is a symbolic link to .*; nothing was removed"):
@@ -104,7 +104,7 @@ def test_files_of_others_in_a_store_stay(built: Builder) -> None:
     write_page(built.config, "Words.\n")
     built()
     clean_unused(built.config)
-    clean_old(built.config, 0)
+    clean_unused(built.config, 0)
     told = clean_store(built)
     assert f"left {store / 'mine.txt'}" in told
     left = {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 import pytest
 
-from sitegen.cli.console import Console, plain_steps, plain_training
+from sitegen.cli.console import Console, PlainSteps, plain_training
 from sitegen.core.progress import duration
 from sitegen.generative.training.train import Progress
 
@@ -121,7 +121,7 @@ def test_silence_is_broken_where_nobody_reads(
 def test_plain_lines_of_a_long_run() -> None:
     """A line every few seconds: step, loss, speed, and in two units at most how long is left."""
     seconds, lines = iter(range(0, 1000, 2)), list[str]()
-    advance = plain_steps("x", 6, lines.append, clock=lambda: float(next(seconds)))
+    advance = PlainSteps("x", 6, lines.append, clock=lambda: float(next(seconds))).advance
     for _ in range(6):
         advance()
     assert lines == [

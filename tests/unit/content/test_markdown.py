@@ -17,7 +17,7 @@ from sitegen.core.site_files import OwnFile
 SLOT = re.compile(r"SLOT(\d+)x")
 
 
-class Shelf:
+class PaperList:
     """Stands for the author's files: one picture, and everything that is linked to but `gone`."""
 
     def picture(self, src: str) -> Photo:
@@ -34,7 +34,7 @@ class Shelf:
 
 def read(text: str, uri: str = "index.html") -> ParsedPage:
     """Parse a page's Markdown."""
-    return parse(text, SLOT, uri, Shelf())
+    return parse(text, SLOT, uri, PaperList())
 
 
 def html(text: str, uri: str = "index.html") -> str:

@@ -26,11 +26,13 @@ def test_comparisons(tmp_path: Path) -> None:
     assert larger == [call.replace('"mnist"', '"MODEL"') for call in beside]
     for size in [8, 256]:
         card = small_card(image_size=size, example=FileRef("example.png"))
-        calls = figure_calls("birds", card, tmp_path)
+        calls, obstacles = figure_calls("birds", card, tmp_path)
         kinds = [re.match(r"\{\{ (\w+)\(", call)[1] for call in calls]  # type: ignore[index]
         assert kinds[:2] == ["trajectories", "shared_initial_state"]
         assert set(kinds) <= set(figure_kinds())
         assert '{{ process("birds") }}' in calls
         assert ("count=36" if size == 8 else "count=4)") in calls[0].replace(" }}", "")
-        plain = figure_calls("birds", replace(card, example=None), tmp_path)
+        plain, why = figure_calls("birds", replace(card, example=None), tmp_path)
+        assert set(obstacles) == {*figure_kinds()} - set(kinds)
+        assert "no example of its images" in why["process"]
         assert [call for call in calls if call not in plain] == ['{{ process("birds") }}']

@@ -8,9 +8,7 @@ import errno
 import hashlib
 import json
 import os
-import re
 import socket
-import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -131,28 +129,10 @@ def test_what_is_written_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.fault(32)
-def test_a_host_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where descriptors are short nothing is left under a mark that nobody would know again."""
-    told = files.host_id.__wrapped__
-
-    def failing(code: int) -> None:
-        def fail(_path: Path, **_options: str) -> str:
-            raise OSError(code, os.strerror(code), "/proc/x")
-
-        monkeypatch.setattr(Path, "read_text", fail)
-
-    failing(errno.EMFILE)
-    with pytest.raises(PlatformError, match="/proc/x: cannot be read: Too many open files"):
-        told()
-    failing(errno.ENOENT)  # on another system
-    assert re.fullmatch("[0-9a-f]{8}", told())
-
-
-@pytest.mark.fault(32)
 def test_sweep_removes_only_what_dead_processes_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the dead left goes; what lives, a stranger's, and another host's for a week, stays."""
+    """Temporaries of dead processes go; those of living ones and of another host stay."""
     host, pid = files.host_id(), os.getpid()
     dead = f".sitegen-tmp-{host}-999999999-123-abc"
     (tmp_path / dead / "deep").mkdir(parents=True)
@@ -173,28 +153,16 @@ def test_sweep_removes_only_what_dead_processes_left(
     (tmp_path / roots).touch()
     files.remove_stale_temporaries(tmp_path)  # a process of somebody else's lives as well
     assert roots in names(tmp_path)
-    for mark in ["", "0123abcd-"]:
-        path = tmp_path / f".sitegen-tmp-{mark}999999999-1-abc"
-        path.mkdir()
-        files.remove_stale_temporaries(tmp_path, leaving=True)
-        assert path.exists()
-        old = time.time() - 8 * 24 * 3600
-        (path / "deep").mkdir()
-        (path / "deep/new").write_bytes(b"")
-        for each in (path / "deep", path):
-            os.utime(each, (old, old))
-        files.remove_stale_temporaries(tmp_path)
-        assert path.exists()
-        os.utime(path / "deep/new", (old, old))
-        files.remove_stale_temporaries(tmp_path)
-        assert not path.exists()
+    other = tmp_path / ".sitegen-tmp-0123abcd-999999999-1-abc"
+    other.mkdir()
+    files.remove_stale_temporaries(tmp_path, leaving=True)
+    assert other.exists()
 
 
 @pytest.mark.fault(6)
 def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
     """What is gone needs no sweeping; a lock is exclusive, names its holder, and is freed."""
     files.remove_stale_temporaries(tmp_path / "missing")
-    assert files._age(tmp_path / "missing") == 0
     assert files._started(999_999_999) == "0"
     files._remove(tmp_path / "missing")
     with contextlib.suppress(KeyboardInterrupt), files.temporary_folder(tmp_path) as folder:
@@ -204,7 +172,7 @@ def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "lock"
     with (
         locks.lock(path),
-        pytest.raises(LockedError, match=rf"process {os.getpid()}\b"),
+        pytest.raises(LockedError, match=rf"process {os.getpid()} on {socket.gethostname()}\)"),
         locks.lock(path),
     ):
         pass
@@ -260,58 +228,6 @@ def test_exchange_replaces_and_removes(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(PlatformError, match="Not a directory"):
         files.exchange(tmp_path / "new", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_a_lock_names_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits is told process and host; one of another host is not asked whether it lives."""
-    with locks.lock(tmp_path / "lock"):
-        told = rf"process {os.getpid()} on {re.escape(socket.gethostname())}\)"
-        with pytest.raises(LockedError, match=told), locks.lock(tmp_path / "lock"):
-            pass
-        (tmp_path / "lock").write_text("99999999 node7 0a1b2c3d\n")
-        monkeypatch.setattr(locks, "time", None)  # it does not sleep
-        with (
-            pytest.raises(LockedError, match=r"process 99999999 on node7\)"),
-            locks.lock(tmp_path / "lock"),
-        ):
-            pass
-
-
-MOUNTED = "host:/home {place} {kind} rw,vers=4.2,{option},addr=10.0.0.1 0 0\n"
-
-
-@pytest.mark.parametrize(
-    ("kind", "option", "refused"),
-    [
-        ("nfs4", "local_lock=none", False),
-        ("nfs", "nolock", True),
-        ("nfs", "local_lock=all", True),
-        ("nfs4", "local_lock=flock", True),
-        ("lustre", "localflock", True),
-        ("lustre", "flock", False),
-        ("cifs", "nobrl", True),
-        ("ext4", "nolock", False),
-    ],
-)
-def test_locks_of_shared_disks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, option: str, refused: bool
-) -> None:
-    """Where other hosts would not see a lock it is refused in words, and else it is taken."""
-    place = tmp_path / "a shared disk"
-    place.mkdir()
-    mounts = tmp_path / "mounts"
-    line = MOUNTED.format(place=str(place).replace(" ", "\\040"), kind=kind, option=option)
-    mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\n{line}")
-    monkeypatch.setattr(locks, "MOUNTS", mounts)
-    with contextlib.ExitStack() as block:
-        if refused:
-            told = rf"cannot lock .* is mounted with {option}, so other hosts"
-            block.enter_context(pytest.raises(PlatformError, match=told))
-        with locks.lock(place / "site/lock"):
-            assert (place / "site/lock").exists()
-    assert (place / "site").exists() is not refused
-    with locks.lock(tmp_path / "beside"):
-        pass
 
 
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:

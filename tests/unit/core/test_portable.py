@@ -1,23 +1,28 @@
-"""Nothing needs a function that macOS lacks."""
+"""Nothing needs a function that macOS or Windows lacks without asking whether it is there."""
 
 import ctypes
 import os
 import re
+import runpy
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sitegen.core import compute, files, locks
+from sitegen.builder import output
+from sitegen.core import compute, files, locks, signals
 from sitegen.generative.engines import choice
+from sitegen.media.manifest import MediaFile
 from sitegen.sampling.export import writing_npz
+from tests.support.bare_os import LINUX
 
-LINUX = (
-    *("posix_fallocate", "posix_fadvise", "sched_getaffinity", "sched_setaffinity", "getrandom"),
-    *("copy_file_range", "memfd_create", "pidfd_open", "eventfd", "splice", "fdatasync", "pipe2"),
-    *("O_TMPFILE", "O_PATH", "O_DIRECT", "O_NOATIME", "getxattr", "listxattr", "setxattr"),
-)
-"""Names that `os` has on Linux and not on macOS."""
+WINDOWS = {
+    **dict.fromkeys(("SIGHUP", "SIGKILL", "SIGALRM", "setitimer", "ITIMER_REAL"), signal),
+    **dict.fromkeys(("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "killpg"), os),
+    **dict.fromkeys(("geteuid", "getuid", "fchmod", "mkfifo", "fork", "setsid", "umask"), os),
+}
+"""Names that Windows has not, and some that it has only in newer Pythons."""
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def macos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in LINUX:
         monkeypatch.delattr(os, name, raising=False)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
-    for module, name in ((compute, "CPUINFO"), (locks, "MOUNTS"), (choice, "MEMORY")):
+    for module, name in ((compute, "CPUINFO"), (choice, "MEMORY")):
         monkeypatch.setattr(module, name, tmp_path / "nowhere", raising=False)
     read = Path.read_text
 
@@ -60,6 +65,37 @@ def test_files_and_samples_without_linux(macos: None, tmp_path: Path) -> None:
         arrays["a"][:] = 2
     with np.load(tmp_path / "x.npz") as found:
         assert found["a"].tolist() == [2, 2, 2]
+
+
+def test_without_signals_and_flags_of_unix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signals, atomic writes and copies of checked files do without what Windows has not."""
+    for name, module in WINDOWS.items():
+        monkeypatch.delattr(module, name, raising=False)
+    loaded = runpy.run_path(signals.__file__)
+    assert loaded["SIGNALS"] == (signal.SIGINT, signal.SIGTERM)
+    assert loaded["HUNG_UP"] == 129
+    loaded["end_group"](0, 0)
+    path = tmp_path / "a.txt"
+    monkeypatch.setattr(files, "flush_folder", lambda folder: None)
+    for content in (b"one", b"two"):
+        files.write_atomic(path, content)
+        assert path.read_bytes() == content
+    copied = output.CopiedFile(path, MediaFile("a", 3, files.digest(path), 1, 1))
+    handle = copied.opened()
+    assert handle is not None
+    os.close(handle)
+
+
+def test_windows_names_are_asked_for() -> None:
+    """Where a module names what Windows has not, a line before says when it is there."""
+    package = Path(files.__file__).parents[1]
+    for path in package.rglob("*.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            named = re.findall(r"\b(?:os|signal)\.(\w+)", line.partition("#")[0])
+            if {*named} & WINDOWS.keys():
+                before = "".join(lines[max(number - 6, 0) : number + 1])
+                assert re.search(r'hasattr|os\.name == "nt"|daemon', before), (path, number + 1)
 
 
 def test_no_module_names_them() -> None:

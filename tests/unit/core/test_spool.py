@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.core import spool
+from sitegen.core import files as spool
 from sitegen.core.errors import PlatformError
-from sitegen.core.spool import Spool
+from sitegen.core.files import Spool
 
 PARTS = [b"", b"one", bytes(1000), b"two" * 7]
 

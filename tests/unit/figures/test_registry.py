@@ -10,8 +10,9 @@ import pytest
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import spec_json
-from sitegen.figures.registry import figure_kinds, figure_view, make_figure
-from sitegen.figures.views import Clip, Still
+from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.html.figure_views import figure_view
+from sitegen.html.views import Clip, Still
 from sitegen.media.manifest import Media, MediaFile, Record
 from tests.support.making import small_card
 

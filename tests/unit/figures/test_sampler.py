@@ -9,15 +9,16 @@ import pytest
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.figures.registry import figure_view, make_figure
+from sitegen.figures.registry import make_figure
 from sitegen.figures.sampler import PageSampler
 from sitegen.figures.sampler.sample import refuse_heavy
-from sitegen.figures.views import LiveModel, front_picture
 from sitegen.generative.card.card import preset
 from sitegen.generative.checkpoints.browser import BrowserModel, at_least, export_for_browser
+from sitegen.html.figure_views import figure_view, front_picture
+from sitegen.html.views import LiveModel
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 from sitegen.models.registry import model_source
-from tests.support.making import small_card
+from tests.support.making import published, save, small_card
 from tests.support.paths import ROOT
 from tests.support.tinymodel import write_large
 
@@ -68,9 +69,9 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
     spec = make_figure("sampler", ("mnist",), {}, PLACE).spec
     known = model_source("mnist", ROOT / "models/mnist")
     assert not list(spec.file_faults([known]))
-    (tmp_path / "a.pth").write_bytes(b"PK\x03\x04")
+    checkpoint = save(published(small_card()), tmp_path / "a.pth")
     for changed, words in (
-        (replace(known, weights=tmp_path / "a.pth"), "needs safetensors"),
+        (replace(known, weights=checkpoint), "needs safetensors"),
         (replace(known, prior=None), "has no prior"),
         (model_source("x", write_large(tmp_path / "large")), "x is too heavy .* 78.5 GFLOP"),
     ):

@@ -384,7 +384,7 @@ def test_pictures(tmp_path: Path) -> None:
     image = first.find("div/img")
     assert re.fullmatch(r"media/a-[0-9a-f]{8}\.svg", image.attrib.pop("src"))
     assert dict(image.attrib) == {
-        "class": "photograph", "alt": "What it is", "width": "60", "height": "40",
+        "class": "image", "alt": "What it is", "width": "60", "height": "40",
         "decoding": "async"
     }  # fmt: skip
     assert first.get("id") == "image-a"

@@ -1,6 +1,7 @@
 """Themes: what an author puts beside `site.toml` takes the place of what is shipped, safely."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from jinja2 import Environment, UndefinedError, nodes
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError
 from sitegen.core.installed import resource
+from sitegen.html import theme as theme_module
 from sitegen.html.render import render_site
 from sitegen.html.theme import FONTS, Theme
 from tests.support.fabricated import make_site, manifest_for
@@ -110,9 +112,9 @@ def test_own_theme(tmp_path: Path) -> None:
     assert after.partition("<footer>")[0] == before.partition("<footer>")[0]
     tmp_path = tmp_path / "more"
     (write(tmp_path, "templates/x", "").parent / ".#page.html").symlink_to("user@machine.1:2")
-    text = """{% from "sitegen/colophon.html" import colophon as theirs %}
-{% macro colophon(manifest) %}<p>By us.</p>{{ theirs(manifest) }}{% endmacro %}"""
-    write(tmp_path, "templates/colophon.html", text)
+    text = """{% from "sitegen/footer.html" import footer as theirs %}
+{% macro footer(manifest) %}<p>By us.</p>{{ theirs(manifest) }}{% endmacro %}"""
+    write(tmp_path, "templates/footer.html", text)
     assert "<p>By us.</p><p>Made with sitegen." in page(tmp_path)
     tmp_path = tmp_path / "rest"
     write(tmp_path, "templates/page.html", "{{ page.title }}")
@@ -162,11 +164,11 @@ def test_odd_names(tmp_path: Path, name: str, told: str) -> None:
      ("{{ page.title.__class__ }}", r"page\.html:1: .*unsafe"),
      ('{% from "icon.html" import icon %}\n{{ icon(1, 2) }}', r"page\.html:2: .*argument"),
      ("{{ 1 / 0 }}", r"page\.html:1: division by zero"),
-     ("", r"theme/templates/colophon\.html: .*'colophon'")],
+     ("", r"theme/templates/footer\.html: .*'footer'")],
 )  # fmt: skip
 def test_faults_are_told_with_their_place(tmp_path: Path, text: str, message: str) -> None:
     """What is wrong in an author's template has file and line, and reaches no Python."""
-    write(tmp_path, "templates/page.html" if text else "templates/colophon.html", text)
+    write(tmp_path, "templates/page.html" if text else "templates/footer.html", text)
     with pytest.raises(ConfigError, match=message):
         page(tmp_path)
 
@@ -175,7 +177,7 @@ def test_our_own_faults_are_not_told_as_the_authors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What goes wrong in our own templates and Python is a bug, whatever the theme holds."""
-    write(tmp_path, "templates/colophon.html", "x")
+    write(tmp_path, "templates/footer.html", "x")
     with pytest.raises(UndefinedError):
         Theme(tmp_path / "theme").render("404.html", page=None)
     write(tmp_path, "templates/page.html", "{{ page.title }}")
@@ -197,3 +199,34 @@ def macros() -> dict[str, str]:
             names = ", ".join(argument.name for argument in macro.args)
             found[path.name] = f"{macro.name}({names})"
     return found
+
+
+def test_compiled_templates_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their code is kept beside them, made again if damaged, and not kept where it cannot be."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    (shipped / "a").write_text("{{ 1 }}")
+    monkeypatch.setattr(theme_module, "resource", lambda name: shipped)
+
+    def rendered() -> str:
+        theme_module._environment.cache_clear()
+        return theme_module._environment(None).get_template("a").render()
+
+    assert rendered() == "1"
+    (kept,) = (shipped / "__pycache__").iterdir()
+    before = kept.read_bytes()
+    for damage in (b"", b"j2", bytes(200)):
+        kept.write_bytes(damage)
+        assert rendered() == "1"
+        assert kept.read_bytes() == before
+    (shipped / "a").write_text("{{ 2 }}")
+    assert rendered() == "2"
+    kept.unlink()
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert rendered() == "2"
+    assert not list((shipped / "__pycache__").iterdir())
+    (shipped / "__pycache__").rmdir()
+    (shipped / "__pycache__").write_bytes(b"")
+    assert rendered() == "2"
+    theme_module._environment.cache_clear()

@@ -14,8 +14,8 @@ from sitegen.core.errors import PlatformError
 from sitegen.generative.engines import choice
 from sitegen.generative.engines.chunks import Chunked
 from sitegen.models.registry import ModelSource, model_source
-from sitegen.sampling.executors import in_chunks
 from sitegen.sampling.models import Sampler, load_sampler
+from sitegen.sampling.run import ChunkedModel
 from tests.support.builders import CPU
 from tests.support.tinymodel import on_one_thread, write_model
 
@@ -90,6 +90,6 @@ def test_jumps(tmp_path: Path) -> None:
     sampler = load_sampler(model_source("tiny", write_model(tmp_path / "tiny")), CPU)
     u = torch.rand(3, 1, 8, 8)
     with torch.no_grad():
-        assert torch.equal(in_chunks(sampler.model)(u, 4, 3), in_chunks(sampler.model)(u, 4))
+        assert torch.equal(ChunkedModel(sampler.model)(u, 4, 3), ChunkedModel(sampler.model)(u, 4))
         with pytest.raises(ValueError, match="jump"):
-            in_chunks(sampler.model)(u, 4, 2)
+            ChunkedModel(sampler.model)(u, 4, 2)

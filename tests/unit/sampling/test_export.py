@@ -26,8 +26,8 @@ from sitegen.generative.process.noise import independent
 from sitegen.media.contact_sheet import SheetLayout
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
-from sitegen.sampling import executors
 from sitegen.sampling import export as sampling
+from sitegen.sampling import run
 from sitegen.sampling.export import (
     Request,
     Targets,
@@ -202,7 +202,7 @@ def test_fewer_levels(tmp_path: Path) -> None:
         np.testing.assert_allclose(arrays["means"][place], step.mean, atol=1e-5)
     assert np.abs(arrays["states"][1:]).max() > 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executors, "PIXELS_AT_ONCE", 2 * 8 * 8)
+        patch.setattr(run, "PIXELS_AT_ONCE", 2 * 8 * 8)
         chunked = draw(sampler, tmp_path, count=3, seed=7)
     np.testing.assert_allclose(chunked["final"], arrays["final"], atol=1e-5)
     sample(sampler, Request(1, trajectory=True), tmp_path / "out", report)
@@ -363,9 +363,9 @@ def test_room_is_taken_at_the_start(
         raise OSError(code, os.strerror(code))
 
     if code is None:
-        monkeypatch.delattr(os, "posix_fallocate")
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
     else:
-        monkeypatch.setattr(os, "posix_fallocate", unable)
+        monkeypatch.setattr(os, "posix_fallocate", unable, raising=False)
     writing = writing_npz(tmp_path / "x.npz", {"a": (600_000,)}, {})
     if code == errno.ENOSPC:
         with pytest.raises(PlatformError, match=r"x\.npz: No space left"):

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
 from sitegen.models.registry import ModelSource, model_source
-from sitegen.sampling import executors
-from sitegen.sampling.executors import seconds_an_image
+from sitegen.sampling import run
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.provider import ModelProvider
+from sitegen.sampling.run import seconds_an_image
 from tests.support.builders import CPU
 from tests.support.lessons import card as coarse_card
 from tests.support.tinymodel import write_ddpm, write_model
@@ -45,7 +45,7 @@ def test_a_sample_is_the_same_picture_in_any_company(
 ) -> None:
     """Alone, among 12, in chunks of 5, in any order, whatever the network's batch; no two alike."""
     whole = finals(sampler, range(12))
-    monkeypatch.setattr(executors, "PIXELS_AT_ONCE", pixels)
+    monkeypatch.setattr(run, "PIXELS_AT_ONCE", pixels)
     chunks = [finals(sampler, range(start, min(start + 5, 12))) for start in range(0, 12, 5)]
     scale = np.abs(whole).max()
     assert np.abs(np.concatenate(chunks) - whole).max() < 1e-5 * scale
@@ -86,7 +86,7 @@ def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
             now[0] += len(states) * (3.0 if level < 5 else 1.0)
             return states
 
-    monkeypatch.setattr("sitegen.sampling.executors.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("sitegen.sampling.run.time.perf_counter", lambda: now[0])
     assert seconds_an_image(Slow()) == pytest.approx(2.0)  # type: ignore[arg-type]
 
 

@@ -6,8 +6,8 @@ from typing import get_args
 import pytest
 import torch
 
-from sitegen.core import spool
-from sitegen.sampling.batches import Selection, Visible
+from sitegen.core import files as spool
+from sitegen.sampling.run import Selection, Visible
 from sitegen.sampling.sharing import Begin, Sharing
 
 LEVELS = (3, 2, 1, 0)

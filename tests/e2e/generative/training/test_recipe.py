@@ -22,7 +22,9 @@ from sitegen.generative.data.prior import read_prior
 from sitegen.generative.process.ddpm import DiffusionModel, initial_noise
 from sitegen.generative.process.diffusion import ddpm_process
 from sitegen.generative.process.dissipation import reverse_process
+from sitegen.generative.process.flow import Flow
 from sitegen.generative.process.noise import independent
+from sitegen.generative.process.protocol import run
 from sitegen.generative.training import recipe
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import residual_shares
@@ -132,6 +134,21 @@ def test_ddpm_folder_is_a_model(tmp_path: Path) -> None:
     x_K = initial_noise(0, [0], asked.shape)
     *_, last = ddpm_process(model, x_K, lambda _: torch.ones(1, 1, 8, 8))
     assert bool(last.mean.isfinite().all())
+
+
+def test_flow_folder_is_a_model(tmp_path: Path) -> None:
+    """A flow has weights that say what its time means, a card and no prior; sampling works."""
+    asked = recipe.as_flow(small_card())
+    written = trained(asked, training(tmp_path))
+    assert written == read_card(tmp_path)
+    assert recipe.model_sizes(tmp_path).keys() == {"weights.safetensors", "model.toml"}
+    model = load_model(tmp_path)
+    process = Flow(model)
+    *_, last = run(process, process.start(0, [0]), None)
+    assert bool(last.mean.isfinite().all())
+    other = replace(written, flow=replace(asked.flow, time_scale=1.0))  # type: ignore[type-var]
+    with pytest.raises(RefusedError, match=r"time_scale = \"1.0\": must be \"1000.0\""):
+        load_model(tmp_path, other)
 
 
 def test_beginning_is_in_the_card(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from sitegen.generative.card.card import BlurRange, ModelCard
 from sitegen.generative.training import recipe, train
 from sitegen.generative.training.loss import draw_levels, level_density, loss_per_image
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.recipe import as_ddpm
+from sitegen.generative.training.recipe import as_ddpm, as_flow
 from sitegen.generative.training.train import InitialWeights, Progress, Run, Timer, Training
 from tests.support.lessons import cascade_card, images
 from tests.support.making import random_unet, small_card
@@ -98,6 +98,7 @@ def same(first: Path, second: Path) -> bool:
         ("ihdm", "bfloat16", "muon"),
         ("ddpm", "float32", "muon"),
         ("ddpm", "bfloat16", "adam"),
+        ("flow", "bfloat16", "muon"),
         ("cascade", "float32", "muon"),
         ("cascade", "bfloat16", "adam"),
     ],
@@ -106,7 +107,8 @@ def test_resumed_is_the_same(tmp_path: Path, kind: str, precision: Any, optimize
     """Stopped twice and gone on in new runs, it ends with the same bits and the same log."""
     folders = [tmp_path / "whole", tmp_path / "parts"]
     noise = as_ddpm(small_card(dropout=0.2))
-    asked = {"ihdm": card(), "ddpm": noise, "cascade": cascade_card()}[kind]
+    flow = as_flow(small_card(dropout=0.2))
+    asked = {"ihdm": card(), "ddpm": noise, "flow": flow, "cascade": cascade_card()}[kind]
     options = replace(OPTIONS, optimizer=optimizer)
     whole = start(folders[0], options, asked, precision=precision)
     assert not whole.restore()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitegen.core import spool
+from sitegen.core import files as spool
 from sitegen.figures.hierarchy import default_splits
 from sitegen.figures.hierarchy import drawing as hierarchy
 from sitegen.figures.hierarchy.drawing import (

@@ -120,7 +120,7 @@ def test_presets() -> None:
 
 
 def test_cascade() -> None:
-    """Bands and visited levels go round; `[coarse]` is a second band, and nothing else changes."""
+    """Bands and visited levels go round."""
     card = ModelCard.from_toml(_CASCADE)
     assert ModelCard.from_toml(card.to_toml()) == card
     assert card.networks == card.bands
@@ -135,11 +135,6 @@ def test_cascade() -> None:
         {"bands": (card.bands[0], replace(card.bands[1], lowest_level=57))},
     ]
     assert len({card.digest, *(replace(card, **change).digest for change in changes)}) == 5
-    coarse = ModelCard.from_toml(_PLUS + _COARSE.format(30, 10))
-    fine, low = coarse.networks
-    assert (fine, low) == (Band(1, unet=coarse.unet), Band(30, 10, cosines=CosineConfig(8, 1, 8)))
-    assert coarse.visited_levels == tuple(range(100, -1, -1))
-    assert not {"bands", "sampling"} & tomllib.loads(coarse.to_toml()).keys()
     plain = ModelCard.from_toml(_CARD)
     assert (plain.networks, plain.finest) == ((Band(1, unet=plain.unet),), plain.unet)
     assert plain.digest == "86fdb851ca8e79cf7da7b2de32f8ebd3c423a141e074e1455ec78e8e7e7f61ed"
@@ -255,7 +250,6 @@ def test_everything_wrong_is_told_at_once() -> None:
 
 _RANGE = "sigma_min = 0.5\nsigma_max = 20"
 _NO_UNET = _CARD[: _CARD.index("[unet]")].replace("[blur]", "unet = 3\n[blur]")
-_COARSE = "[coarse]\nlowest_level = {}\nside = {}\nwidth = 8\nblocks = 1\nfeatures = 8\n"
 _PLUS = 'parameterization = "preconditioned"\n' + _CARD
 _BANDS = f"{_PLUS[: _PLUS.index('[unet]')]}\n"
 _FINE = """[[bands]]
@@ -311,7 +305,7 @@ _WRONG = [
     (_with("= [2]", "= [2]\nconv_resample = 1"), ":16: unet.conv_resample = 1: should be true or"),
     (
         'kind = "idhm"\n' + _CARD,
-        ':1: kind = "idhm": should be "ihdm", "ddpm" or "recording", did you',
+        ':1: kind = "idhm": should be "ihdm", "ddpm", "flow", "sampler" or "recording", did you',
     ),
     (_CARD + '[weights]\nfile = "../x"', ':17: weights.file = "../x"'),
     (_CARD + '[prior]\nfile = "/etc/passwd"', ':17: prior.file = "/etc/passwd"'),
@@ -322,12 +316,7 @@ _WRONG = [
     ('kind = "ddpm"\n' + _CARD, ":9: blur: a DDPM has none"),
     ('kind = "ddpm"\n' + _CARD, ": diffusion is missing"),
     (_CARD + "[diffusion]\n", ':16: diffusion: only for a card of kind "ddpm"'),
-    (_CARD + _COARSE.format(3, 3), ':16: coarse: only for the parameterization "preconditioned"'),
-    (_PLUS + _COARSE.format(200, 3), ":18: coarse.lowest_level = 200: must be at most levels, 100"),
-    (_PLUS + _COARSE.format(3, 40), ":19: coarse.side = 40: must be at most image_size, 28"),
-    (_PLUS + _COARSE.format(0, 3), ":18: coarse.lowest_level = 0"),
     (_CASCADE + _PLUS[_PLUS.index("[unet]") :], ":30: unet: is not allowed with [[bands]]"),
-    (_CASCADE + _COARSE.format(3, 3), ":30: coarse: is not allowed with [[bands]]"),
     (_BANDS, ": unet is missing: the network, a table; or a cascade, as [[bands]]"),
     (_but(_FINE, ""), ":15: bands[0].lowest_level = 56: must be 1"),
     (_but("= 56", "= 1"), ":21: bands[1].lowest_level = 1: must be above that of"),

@@ -14,13 +14,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sitegen.core.errors import RefusedError
-from sitegen.generative.card.card import FileRef, read_card
-from sitegen.generative.card.networks import CoarseConfig, UNetConfig
+from sitegen.generative.card.card import FileRef, SamplingConfig, read_card
+from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.card.networks import CosineConfig, UNetConfig
 from sitegen.generative.checkpoints.arithmetic import unet_flop
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser
 from sitegen.generative.checkpoints.weights import RESIDUAL, STATISTICS, read_arrays
 from sitegen.generative.data.prior import PRIOR_NAME
 from sitegen.generative.process.heat import Statistics
+from tests.support.lessons import cascade_card
 from tests.support.making import random_unet, small_card
 from tests.support.paths import ROOT
 from tests.support.tinymodel import WEIGHTS_NAME, card_of, write_ddpm, write_model
@@ -146,10 +148,6 @@ def test_old_order_of_attention_becomes_the_new(tmp_path: Path) -> None:
             "a U-Net with widths that are not multiples of 8",
         ),
         ({"num_heads": 16}, "attention heads with channels that are not a multiple of 4"),
-        (
-            {"parameterization": "preconditioned", "coarse": CoarseConfig(2, 3, 30, 1, 4)},
-            "an MLP with a width that is not a multiple of 4",
-        ),
     ],
 )
 def test_networks_that_the_page_lacks(options: dict[str, Any], told: str, tmp_path: Path) -> None:
@@ -163,11 +161,23 @@ def test_networks_that_the_page_lacks(options: dict[str, Any], told: str, tmp_pa
     )
 
 
-def test_ddpm_is_refused(tmp_path: Path) -> None:
-    """The sampler undoes heat dissipation, nothing else."""
+def test_mlp_that_the_page_lacks(tmp_path: Path) -> None:
+    """Rows of a network over cosines are computed four numbers at a time."""
+    card = cascade_card()
+    odd = replace(card.bands[-1], cosines=CosineConfig(30, 1, 4))
+    with pytest.raises(RefusedError, match="an MLP with a width that is not a multiple of 4"):
+        export_for_browser(replace(card, bands=(*card.bands[:-1], odd)), tmp_path, tmp_path)
+
+
+def test_solvers_of_a_ddpm_are_refused(tmp_path: Path) -> None:
+    """The sampler takes a DDPM's network along Euler steps at its own levels, nothing else."""
     folder = write_ddpm(tmp_path)
-    with pytest.raises(RefusedError, match='does not have kind = "ddpm"'):
-        exported(folder)
+    card = card_of(folder)
+    heun = replace(card, kind="flow", flow=FlowConfig("heun"))
+    few = replace(card, sampling=SamplingConfig(levels=(4, 2)))
+    for other, told in ((heun, "a solver other than Euler's"), (few, "a DDPM that skips levels")):
+        with pytest.raises(RefusedError, match=told):
+            export_for_browser(other, folder / WEIGHTS_NAME, None)
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:

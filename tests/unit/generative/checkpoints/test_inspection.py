@@ -118,7 +118,7 @@ class Reading:
         def opened(file: Path, *rest: Any, **more: Any) -> Any:
             return self.counted(io.FileIO)(file) if file == path else open_any(file, *rest, **more)
 
-        monkeypatch.setattr(zips, "_HashedFile", self.counted(zips._HashedFile))
+        monkeypatch.setattr(zips, "HashedFile", self.counted(zips.HashedFile))
         monkeypatch.setattr(Path, "open", opened)
 
     def counted(self, kind: type[io.FileIO]) -> type[io.FileIO]:
@@ -157,7 +157,7 @@ def test_a_checkpoint_is_read_once(
         check_weights(path, tiny_card)
         assert checkpoint_digest(path) == info.sha256 == digest
     assert size <= reading.bytes < 1.2 * size
-    assert reading.opens <= 3
+    assert reading.opens == (1 if kind == "pth" else 3)
     read_weights(path, tiny_card)  # the numbers alone, of which a .pth has more than these
     assert reading.bytes < {"pth": 1.5, "safetensors": 2.2}[kind] * size
     os.utime(path)

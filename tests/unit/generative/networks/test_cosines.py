@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
@@ -19,10 +18,8 @@ from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.cosines import lowest
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import image_statistics
-from sitegen.generative.training.recipe import beginning
 from tests.support.lessons import (
     CONFIG,
-    card,
     cascade,
     cascade_card,
     dct,
@@ -47,7 +44,7 @@ def states(count: int, channels: int = 1) -> Tensor:
 def test_silent_before_it_is_trained() -> None:
     """Silent before it is trained; below the lowest level the U-Net answers, and it alone."""
     z = torch.randn(4, 9, generator=torch.Generator().manual_seed(2))
-    assert torch.equal(new_network(CONFIG.band, 1, 8)(z, LEVELS / 8), torch.zeros(4, 9))
+    assert torch.equal(new_network(CONFIG, 1, 8)(z, LEVELS / 8), torch.zeros(4, 9))
     net = outspoken()
     assert not torch.allclose(net(z, LEVELS / 8), net(z, LEVELS.flip(0) / 8))
     assert not torch.allclose(net(z, LEVELS / 8), net(-z, LEVELS / 8))
@@ -169,8 +166,8 @@ def test_file(made: Any, tmp_path: Path) -> None:
     assert again == known
     assert torch.equal(load_heat(path, again)(states(4), LEVELS), both(states(4), LEVELS))
     info = inspect_checkpoint(path)
-    assert (info.coarse, info.bands) == ((True, 0) if made is model else (False, 3))
-    assert made is model or "a cascade of 3 networks" in info.to_text()
+    assert info.bands == len(both.networks)
+    assert f"a cascade of {info.bands} networks" in info.to_text()
     assert info.parameters == sum(value.numel() for value in both.networks.state_dict().values())
     with pytest.raises(ValueError, match="networks for"):
         Model(both.card, both.networks[:1], both.statistics)
@@ -180,23 +177,8 @@ def test_file(made: Any, tmp_path: Path) -> None:
         load_heat(path, replace(preconditioned(), weights=known.weights))
 
 
-def test_coarse_file(tmp_path: Path) -> None:
-    """A model with `[coarse]` is told as such; --init leaves its second network out."""
-    path, known = stored(model(), tmp_path)
-    info = inspect_checkpoint(path)
-    assert "with a network for coarse levels" in info.to_text()
-    begun = beginning("some", path, known, preconditioned())
-    assert begun.weights.keys() == random_unet(known).state_dict().keys()
-    assert card().digest != preconditioned().digest
-    assert card().digest != replace(card(), coarse=replace(CONFIG, lowest_level=6)).digest
-    save_file(load_file(path), path)  # as older files, without the note
-    assert len(load_heat(path, replace(known, weights=None)).networks) == 2
-
-
-_MLP = Band(6, 2, cosines=CONFIG.band.cosines)
+_MLP = Band(6, 2, cosines=CONFIG.cosines)
 WRONG = [
-    (card, "blocks = 2", "blocks = 3", "30: coarse: not the networks that .* holds:\n  coarse"),
-    (card, "lowest_level = 5", "lowest_level = 6", r"31: coarse\.lowest_level = 6: .* = 5$"),
     (cascade_card, "lowest_level = 5", "lowest_level = 6", r"43: bands.2.\.lowest.* must be 5"),
     (cascade_card, "side = 3", "side = 2", r"44: bands.2.\.side = 2: must be 3, as .*weights"),
     (cascade_card, "side = 3\n", "", r"42: bands.2.\.side is missing: must be 3"),
@@ -210,7 +192,7 @@ def test_the_card_must_describe_the_networks(
     known: Any, line: str, changed: str, said: str, tmp_path: Path
 ) -> None:
     """A card that says another thing than the file is refused with its line."""
-    path, known = stored(model() if known is card else cascade(), tmp_path)
+    path, known = stored(cascade(), tmp_path)
     text = known.to_toml()
     assert line in text
     wrong = ModelCard.from_toml(text.replace(line, changed, 1), "m.toml")

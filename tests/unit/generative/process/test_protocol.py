@@ -11,10 +11,12 @@ from torch import Tensor
 
 from sitegen.core.errors import TargetError
 from sitegen.generative.card.card import DiffusionConfig, ModelCard
+from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.diffusion import Ancestral, Implicit
 from sitegen.generative.process.dissipation import HeatDissipation
+from sitegen.generative.process.flow import Flow, FlowModel
 from sitegen.generative.process.heat import dissipate
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import Branching, Purpose, generator, independent, normal
@@ -22,7 +24,6 @@ from sitegen.generative.process.protocol import (
     Draw,
     GenerativeProcess,
     Moved,
-    Part,
     Step,
     Transition,
     run,
@@ -77,11 +78,20 @@ def diffusion() -> DiffusionModel:
     return DiffusionModel(card, random_unet(card))
 
 
+def flow(config: FlowConfig, noise: DiffusionConfig | None = None) -> FlowModel:
+    """A small flow with random weights."""
+    unet = UNetConfig(32, (1,), num_res_blocks=1)
+    card = ModelCard(8, 1, 10, unet, kind="flow", flow=config, diffusion=noise)
+    return FlowModel(card, random_unet(card))
+
+
 PROCESSES: dict[str, Callable[[], GenerativeProcess]] = {
     "heat": heat,
     "ddpm": lambda: Ancestral(diffusion()),
     "ddim": lambda: Implicit(diffusion(), steps=5),
     "ddim with noise": lambda: Implicit(diffusion(), steps=5, eta=0.5),
+    "flow": lambda: Flow(flow(FlowConfig("midpoint"))),
+    "flow of a ddpm": lambda: Flow(flow(FlowConfig(), DiffusionConfig("cosine"))),
     "plug-in": lambda: Churn(diffusion()),
 }
 
@@ -122,16 +132,6 @@ def test_a_sample_does_not_know_the_others(process: GenerativeProcess) -> None:
     assert near(alone.mean[0], together.mean[1])
     assert near(turned.mean.flip(0), together.mean)
     assert float((together.mean[0] - together.mean[1]).abs().max()) > 1e-3
-
-
-def test_parts_make_the_whole(process: GenerativeProcess) -> None:
-    """Steps that are taken in two parts, as by workers, have the bits of all at once."""
-    whole = steps(process)
-    noise = independent(SEED, SAMPLES, process.shape) if process.random else None
-    first = list(run(process, process.start(SEED, SAMPLES), noise, Part(0, 2)))
-    rest = list(run(process, first[-1].state, noise, Part(2, None)))
-    for one, other in zip([*first, *rest], whole, strict=True):
-        assert torch.equal(one.state, other.state)
 
 
 def test_a_tree_splits_where_it_should(process: GenerativeProcess) -> None:

@@ -9,8 +9,10 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from sitegen.generative.card.card import DiffusionConfig
+from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.ddpm import DiffusionModel
+from sitegen.generative.process.flow import FlowModel
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import (
     draw_levels,
@@ -66,6 +68,28 @@ def test_ddpm_loss(kind: Literal["epsilon", "v_prediction"]) -> None:
         found = loss_per_image(model, pictures, levels, noise)
     wanted = (answer - (noise if kind == "epsilon" else velocity)).square().mean((1, 2, 3))
     assert closeness(found, wanted) < 1e-4
+
+
+@pytest.mark.parametrize("data_time", [0, 1])
+def test_flow_loss(data_time: Literal[0, 1]) -> None:
+    """The mean square of the network's answer less dx/dt, at times within the levels' steps."""
+    flow = FlowConfig(data_time=data_time, time_scale=7.0)
+    card = small_card(kind="flow", blur=None, flow=flow)
+    model = FlowModel(card, random_unet(card))
+    pictures, noise = batch(8)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        shares = 1 - (torch.arange(1, 9) - torch.rand(8)) / 8  # of the image
+        torch.manual_seed(0)
+        with torch.no_grad():
+            found = loss_per_image(model, pictures, torch.arange(1, 9), noise)
+    part = shares.view(-1, 1, 1, 1)
+    x = part * (2 * pictures - 1) + (1 - part) * noise
+    times = 7 * (shares if data_time else 1 - shares)
+    wanted = (2 * pictures - 1 - noise) * (1 if data_time else -1)
+    with torch.no_grad():
+        error = model.unet(x, times) - wanted
+    assert closeness(found, error.square().mean((1, 2, 3))) < 1e-4
 
 
 def test_statistics_in_chunks() -> None:

@@ -1,0 +1,107 @@
+"""The process of an author's sampler: its steps are calls into its own interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.sampler import SamplerConfig
+from sitegen.generative.process.ddpm import initial_noise
+from sitegen.generative.process.noise import great_circle, straight
+from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, Transition, split
+
+Array = NDArray[np.float32]
+
+
+class Caller(Protocol):
+    """Calls a method of the sampler with arrays."""
+
+    def call(
+        self, function: str, *arrays: Array, **more: Any
+    ) -> tuple[dict[str, Any], list[Array]]:
+        """Return its facts and arrays."""
+
+
+@dataclass(frozen=True)
+class HostedModel:
+    """A sampler with its card, in place of a network."""
+
+    card: ModelCard
+    host: Caller
+    device: None = None
+    statistics: None = None
+
+    def __call__(self, function: str, *states: Tensor, **more: Any) -> list[Tensor]:
+        """Call a method of the sampler with tensors."""
+        _, arrays = self.host.call(function, *(each.cpu().numpy() for each in states), **more)
+        return [torch.from_numpy(each) for each in arrays]
+
+
+@dataclass(frozen=True)
+class Hosted(GenerativeProcess):
+    """An author's sampler. State i of its K + 1 states is that of level K − i."""
+
+    @property
+    def _facts(self) -> SamplerConfig:
+        facts = self.card.sampler
+        assert facts is not None
+        return facts
+
+    @property
+    def random(self) -> bool:  # type: ignore[override]
+        """Return whether steps depend on their normal numbers."""
+        return self._facts.random
+
+    @property
+    def largest(self) -> float:  # type: ignore[override]
+        """Largest absolute value that a state may be expected to have."""
+        return max(abs(self._facts.low), abs(self._facts.high), 100.0)
+
+    @property
+    def hint(self) -> str:  # type: ignore[override]
+        """End of the error message about a state that cannot come from images."""
+        return f"pixels belong in [{self._facts.low:g}, {self._facts.high:g}]"
+
+    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """Return the first states (N, C, H, W) that the sampler makes of normal numbers."""
+        found: Tensor = self.model("start", initial_noise(seed, samples, self.shape))[0]
+        return found
+
+    def transitions(self) -> Sequence[Transition]:
+        """Return a transition for each step of the sampler."""
+        levels = range(self.card.levels, 0, -1)
+        return [Transition(level, level - 1, partial(self._move, level)) for level in levels]
+
+    def _move(self, level: int, x: Tensor, draw: Draw) -> Moved:
+        normal = draw(0) if self.random else torch.zeros_like(x)
+        state, *final = self.model(
+            "step", split(x, normal), normal, number=self.card.levels - level
+        )
+        return Moved(state, state, (lambda: final[0]) if final else None)
+
+    def pixels(self, states: Tensor, level: int) -> Tensor:
+        """Return states from the sampler's range in [0, 1]."""
+        facts = self._facts
+        return (states - facts.low) / (facts.high - facts.low)
+
+    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
+        """Return states by the sampler; or on a great circle if they are normal, else straight."""
+        if not self._facts.has_between:
+            return (great_circle if self._facts.gaussian else straight)(first, last, points)
+        shares = np.linspace(0, 1, points).tolist()
+        found = [self.model("between", first[None], last[None], share=share) for share in shares]
+        return torch.cat([each for (each,) in found])
+
+    def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
+        """Return states at a level of finished images, in the sampler's range."""
+        number = self.card.levels - level
+        found: Tensor = self.model("corrupt", images, draw(0), number=number)[0]
+        return found

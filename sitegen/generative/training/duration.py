@@ -1,0 +1,114 @@
+"""Choices for a run of a given duration: image size, networks and options, from measured steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from sitegen.core.compute import Precision
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.recipe import small_card
+from sitegen.generative.training.residual import IMAGES, evaluations
+from sitegen.generative.training.train import DRAWN_MEASURED, Looks, Run, Training
+
+SIDES = (64, 32)
+"""Sides in pixels to which larger images, or images of several sizes, may be scaled."""
+ENOUGH = 300_000
+"""Images that a run must be able to see for a side above the smallest of `SIDES`."""
+CHOSEN: Mapping[str, Any] = {
+    "batch_size": 64,
+    "optimizer": "muon",
+    "muon_learning_rate": 2e-3,
+    "decay_share": 0.4,
+    "cosine_states": 32,
+}
+"""Options that do not depend on the duration."""
+_WARMUP, _AVERAGED, _MEASURING = 0.05, 0.1, 0.06  # shares of the steps, and of the time
+_LONGEST_WARMUP, _LARGEST_DECAY = 200, 0.999
+_MEASURED_S, _MEASURED_STEPS = 2.0, 6
+_SHORTEST_LOOK_S, _LONGEST_LOOK_S, _LOOKS = 60.0, 600.0, 5
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A run that takes a given time: its card without a subject, options, and seconds per step.
+
+    measured: images per level for estimating the residual variance
+    """
+
+    card: ModelCard
+    options: TrainingOptions
+    seconds_per_step: float
+    measured: int
+
+
+def options_for(steps: int, given: Mapping[str, Any]) -> TrainingOptions:
+    """Return the options of a run of `steps` steps; `given` options take precedence."""
+    options = TrainingOptions(**{**CHOSEN, **given})
+    return TrainingOptions(
+        **{
+            **CHOSEN,
+            "images": steps * options.batch_size,
+            "warmup_steps": min(_LONGEST_WARMUP, round(_WARMUP * steps)),
+            "ema_decay": min(_LARGEST_DECAY, max(0.9, 1 - 1 / (_AVERAGED * steps))),
+            **given,
+        }
+    )
+
+
+def look_every_s(seconds: float) -> float:
+    """Return the seconds between two sheets of samples in a run of `seconds`."""
+    return min(_LONGEST_LOOK_S, max(_SHORTEST_LOOK_S, seconds / _LOOKS))
+
+
+def chosen_for(
+    seconds: float,
+    sides: Sequence[int],
+    channels: int,
+    device: str,
+    precision: Precision,
+    given: Mapping[str, Any],
+) -> Duration:
+    """Choose a run that ends after `seconds`, including all phases after the last step.
+
+    The side is the first of `sides` at which the run sees enough images, else the last.
+    """
+    for side in sides:
+        started = time.monotonic()
+        card = small_card(side, channels, light=True)
+        per_step = seconds_per_step(card, channels, device, precision, given)
+        seconds -= time.monotonic() - started
+        batch = options_for(_MEASURED_STEPS, given).batch_size
+        most = _MEASURING * seconds / per_step * 3 * batch  # evaluations, three of them an image
+        measured = min(IMAGES, max(DRAWN_MEASURED, int(most / card.steps)))
+        looks = Looks(card, look_every_s(seconds))
+        rest = evaluations(card, measured) + looks.evaluated_in(seconds)
+        steps = max(1, int(seconds / per_step - rest / (3 * batch)))
+        if steps * batch >= ENOUGH:
+            break
+    return Duration(card, options_for(steps, given), per_step, measured)
+
+
+def seconds_per_step(
+    card: ModelCard, channels: int, device: str, precision: Precision, given: Mapping[str, Any]
+) -> float:
+    """Measure the seconds of a training step on random images; writes nothing."""
+    shape = (256, channels, card.image_size, card.image_size)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    options = options_for(_MEASURED_STEPS, given)
+    run = Run(card, Training(images, "noise", Path(), options, device, precision))
+    run.advance()
+    durations: list[float] = []
+    while sum(durations) < _MEASURED_S and len(durations) < _MEASURED_STEPS:
+        started = time.monotonic()
+        _, losses = run.advance()
+        losses.cpu()  # a GPU has finished the step then
+        durations.append(time.monotonic() - started)
+    return median(durations)

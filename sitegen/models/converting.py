@@ -1,0 +1,93 @@
+"""Weights of one byte each for the sampler in a page, from any checkpoint that sitegen reads."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import write_atomic
+from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard
+from sitegen.generative.checkpoints.browser import (
+    BrowserModel,
+    export_for_browser,
+    page_faults,
+    too_heavy,
+)
+from sitegen.models.registry import ModelSource
+
+_WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A converted model: its card, what a page gets, and the relative change of its network.
+
+    change: root mean square of the change of the output of the finest network at level 1, as a
+        share of that of the output
+    """
+
+    card: ModelCard
+    exported: BrowserModel
+    change: float
+
+
+def require_fit(name: str, card: ModelCard) -> None:
+    """Raise RefusedError, with the numbers, for a model that the sampler in a page cannot run."""
+    if fault := next(page_faults(name, card), ""):
+        raise RefusedError(fault)
+
+
+def convert_model(source: ModelSource, folder: Path) -> Converted:
+    """Write a model with weights of one byte each, its prior and its card into a `folder`.
+
+    Raises RefusedError for a model that the sampler in a page cannot run, or whose files cannot be
+    used. `folder` may then contain files, but no card.
+    """
+    require_fit(source.name, source.card)
+    source.require_usable()
+    folder.mkdir(parents=True, exist_ok=True)
+    card = replace(source.card, prior=None, example=None)
+    if source.prior is not None:
+        shutil.copyfile(source.prior, folder / source.prior.name)
+        card = replace(card, prior=FileRef(source.prior.name, source.prior_sha256))
+    if source.example is not None:
+        shutil.copyfile(source.example, folder / source.example.name)
+        card = replace(card, example=FileRef(source.example.name, source.example_sha256))
+    card, change = byte_weights(source.weights, card, folder)
+    exported = require_light(source.name, card, folder)
+    write_atomic(folder / CARD_NAME, card.to_toml().encode())
+    return Converted(card, exported, change)
+
+
+def require_light(name: str, card: ModelCard, folder: Path) -> BrowserModel:
+    """Return what a page gets of a model in a folder. Raises RefusedError if it is too heavy."""
+    assert card.weights is not None
+    prior = folder / card.prior.file if card.prior else None
+    exported = export_for_browser(card, folder / card.weights.file, prior)
+    if fault := too_heavy(name, exported.size, exported.gflop):
+        raise RefusedError(fault)
+    return exported
+
+
+def byte_weights(weights: Path, card: ModelCard, folder: Path) -> tuple[ModelCard, float]:
+    """Write the weights of a card's model into `folder`, large matrices and kernels as bytes.
+
+    Returns the card that names them, and the `change` of `Converted`.
+    """
+    import torch
+
+    from sitegen.generative.checkpoints.loading import load_model, read_weights
+    from sitegen.generative.checkpoints.weights import save_weights
+    from sitegen.generative.training.optimizers import muon_names
+
+    tensors = read_weights(weights, card)
+    large = {name: value for name, value in tensors.items() if not name.startswith("statistics.")}
+    digest = save_weights(folder / _WEIGHTS, tensors, torch.float16, card, muon_names(large))
+    small = replace(card, weights=FileRef(_WEIGHTS, digest))
+    generator = torch.Generator().manual_seed(0)
+    state = torch.rand((1, *card.shape), generator=generator)
+    with torch.no_grad():
+        models = load_model(weights, card), load_model(folder / _WEIGHTS, small)
+        before, after = (model.computed(state, torch.tensor([1])) for model in models)
+    change = (after - before).square().mean() / before.square().mean().clamp_min(1e-20)
+    return small, float(change.sqrt())

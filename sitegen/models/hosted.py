@@ -1,0 +1,181 @@
+"""An author's sampler, which runs in a process of its own (`sampler_host.py`)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError, TargetError
+from sitegen.core.files import sha256
+from sitegen.core.source import shown
+from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.card.sampler import SamplerConfig
+
+HOST = Path(__file__).resolve().with_name("sampler_host.py")
+Array = NDArray[np.float32]
+_MOST_LINE = 1 << 24
+
+
+@dataclass(frozen=True)
+class SamplerFile:
+    """An author's class: in a `file`, or in an installed `module` that has this file.
+
+    python: the interpreter that runs it; sitegen's own if None
+    """
+
+    file: Path
+    name: str
+    module: str = ""
+    python: str | None = None
+
+
+class Host:
+    """The process of a sampler. It starts with the first call."""
+
+    def __init__(self, sampler: SamplerFile, name: str) -> None:
+        self._sampler, self._name = sampler, name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard = threading.Lock()
+
+    def call(
+        self, function: str, *arrays: Array, **more: Any
+    ) -> tuple[dict[str, Any], list[Array]]:
+        """Return the answer of the sampler: facts, and arrays.
+
+        Raises TargetError with file and line for an exception in it, PlatformError if Python cannot
+        be started.
+        """
+        with self._guard:
+            process = self._started()
+            assert process.stdin
+            assert process.stdout
+            shapes = [list(each.shape) for each in arrays]
+            request = {"call": function, "shapes": shapes, "more": more}
+            try:
+                process.stdin.write(json.dumps(request).encode() + b"\n")
+                for each in arrays:
+                    process.stdin.write(np.ascontiguousarray(each, np.float32).data)
+                process.stdin.flush()
+                answer = json.loads(process.stdout.readline(_MOST_LINE))
+                found = [_read(process.stdout, shape) for shape in answer["shapes"]]
+            except (OSError, ValueError, KeyError):
+                code = process.wait() if process.poll() is not None else None
+                self._end()
+                ended = "ended" if code is None else f"ended with exit code {code}"
+                raise TargetError(
+                    f"{shown(self._sampler.file)}: the process of the model {self._name} {ended}"
+                ) from None
+        if error := answer.get("error"):
+            line = f":{error['line']}" if error["line"] else ""
+            raise TargetError(f"{shown(Path(error['file']))}{line}: {error['words']}")
+        return answer["facts"], found
+
+    def close(self) -> None:
+        """End the process."""
+        with self._guard:
+            self._end()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        sampler = self._sampler
+        command = [sampler.python or sys.executable, "-B", str(HOST)]
+        command += [str(sampler.file), sampler.name, sampler.module]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=sampler.file.parent
+            )
+        except OSError as error:
+            raise PlatformError(
+                f"{command[0]}: cannot run the model {self._name}: {error.strerror}; set python of "
+                f"[models.{self._name}] to an interpreter"
+            ) from None
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                if pipe:
+                    pipe.close()
+        process.terminate()
+        try:
+            process.wait(1)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _read(file: Any, shape: Sequence[int]) -> Array:
+    size = 4 * int(np.prod(shape))
+    data = file.read(size)
+    if len(data) != size:
+        raise ValueError("the answer is short")
+    return np.frombuffer(data, np.float32).reshape(shape).copy()
+
+
+def describe(sampler: SamplerFile, name: str) -> ModelCard:
+    """Run a sampler to learn what it is, and return its card.
+
+    Raises ConfigError with file and line for an exception in it, and for facts that are not valid.
+    """
+    host = Host(sampler, name)
+    try:
+        facts, _ = host.call("describe")
+    except TargetError as error:
+        raise ConfigError(str(error)) from None
+    finally:
+        host.close()
+    channels, *sides = facts.pop("shape")
+    if len({*sides}) != 1:
+        raise ConfigError(f"{shown(sampler.file)}: {sampler.name}.shape: images must be square")
+    subject, uses = facts.pop("subject"), facts.pop("uses")
+    values = facts.pop("values")[::-1]
+    try:
+        config = SamplerConfig(
+            values=values, uses={each: _digest(sampler, each) for each in uses}, **facts
+        )
+        return ModelCard(
+            sides[0],
+            channels,
+            len(values) - 1,
+            None,
+            kind="sampler",
+            sampler=config,
+            subject=subject,
+            weights=FileRef(sampler.file.name, sha256(sampler.file)),
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{shown(sampler.file)}: {sampler.name}: {error}") from None
+
+
+def is_current(sampler: SamplerFile, card: ModelCard) -> bool:
+    """Return whether the files of a sampler are those that its card was made of."""
+    if card.sampler is None or card.weights is None or not sampler.file.is_file():
+        return False
+    known = {sampler.file.name: card.weights.sha256, **card.sampler.uses}
+    try:
+        return all(_digest(sampler, name) == digest for name, digest in known.items())
+    except RefusedError:
+        return False
+
+
+def _digest(sampler: SamplerFile, name: str) -> str:
+    """Return the digest of a file of a sampler, whose path starts at the sampler's folder."""
+    path = sampler.file.parent / os.path.expanduser(name)
+    if not path.is_file():
+        raise RefusedError(f"{shown(sampler.file)}: uses {name}, which is not there")
+    return sha256(path)

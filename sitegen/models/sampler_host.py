@@ -1,0 +1,170 @@
+"""Run an author's sampler in a process of its own; sitegen calls it through pipes.
+
+This file is run by the author's Python, where sitegen may be missing: it needs NumPy alone. A
+message is a line of JSON and the bytes of its arrays. Requests arrive at standard input; answers
+leave by the original standard output, and what the sampler prints goes to standard error.
+"""
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+import numpy as np
+
+PROBED = 2
+"""Samples with which a sampler is tried."""
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests, sampler = os.fdopen(os.dup(0), "rb"), list[Any]()
+    while line := requests.readline():
+        request = json.loads(line)
+        given = [_read(requests, shape) for shape in request["shapes"]]
+        try:
+            if not sampler:
+                sampler.append(_load(*sys.argv[1:4]))
+            facts, arrays = CALLS[request["call"]](sampler[0], *given, **request["more"])
+            answer = {"facts": facts, "shapes": [list(each.shape) for each in arrays]}
+        except BaseException as error:  # sys.exit and KeyboardInterrupt of the author, too
+            answer, arrays = {"error": _told(error), "shapes": []}, []
+        answers.write(json.dumps(answer).encode() + b"\n")
+        for each in arrays:
+            answers.write(each.tobytes())
+        answers.flush()
+
+
+def _read(file: Any, shape: list[int]) -> Any:
+    count = 4 * int(np.prod(shape))
+    return np.frombuffer(bytearray(file.read(count)), np.float32).reshape(shape)
+
+
+def _load(path: str, name: str, module: str) -> Any:
+    """Return the sampler: the class `name` of a file, or of an installed module."""
+    if module:
+        return getattr(importlib.import_module(module), name)()
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    spec: Any = importlib.util.spec_from_file_location("sitegen_sampler", path)
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules["sitegen_sampler"] = loaded
+    spec.loader.exec_module(loaded)
+    if not hasattr(loaded, name):
+        raise AttributeError(f"{os.path.basename(path)} has no class {name}")
+    return getattr(loaded, name)()
+
+
+def _told(error: BaseException) -> dict[str, Any]:
+    """Describe an exception, with the last place in code that is not a library's."""
+    own = os.path.dirname(os.path.abspath(sys.argv[1]))
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [(frame.filename, frame.lineno) for frame in frames if frame.filename != __file__]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((error.filename, error.lineno))
+    near = [
+        place for place in places if place[0].startswith(own) and "site-packages" not in place[0]
+    ]
+    file, line = (near or [(sys.argv[1], None)])[-1]
+    words = " ".join(str(error).split())
+    return {"file": file, "line": line, "words": f"{type(error).__name__}: {words}"[:2000]}
+
+
+def _array(value: Any, shape: Any, what: str) -> Any:
+    """Return what the sampler gave as float32, of the expected shape, with finite numbers."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    found = np.ascontiguousarray(np.asarray(value), np.float32)
+    if found.shape != tuple(shape):
+        raise ValueError(f"{what} has the shape {found.shape}; must be {tuple(shape)}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{what} holds numbers that are not finite")
+    return found
+
+
+Answer = tuple[dict[str, Any], list[Any]]
+"""Facts and arrays."""
+
+
+def start(sampler: Any, normal: Any) -> Answer:
+    """Return the first states of normal numbers (N, C, H, W)."""
+    return {}, [_array(sampler.start(normal), normal.shape, "what start(normal) returns")]
+
+
+def step(sampler: Any, states: Any, normal: Any, number: int) -> Answer:
+    """Return the next states, and the predicted images if there are any."""
+    found = sampler.step(states, number, normal)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise TypeError(
+            f"step({number}) must return the next states and the predicted images or None"
+        )
+    after = _array(found[0], states.shape, f"the states of step({number})")
+    if found[1] is None:
+        return {}, [after]
+    return {}, [after, _array(found[1], states.shape, f"the predicted images of step({number})")]
+
+
+def corrupt(sampler: Any, images: Any, normal: Any, number: int) -> Answer:
+    """Return the states at a place of finished images."""
+    found = sampler.corrupt(images, number, normal)
+    return {}, [_array(found, images.shape, f"what corrupt(…, {number}, …) returns")]
+
+
+def between(sampler: Any, first: Any, last: Any, share: float) -> Answer:
+    """Return the states between two others."""
+    return {}, [_array(sampler.between(first, last, share), first.shape, "what between(…) returns")]
+
+
+def describe(sampler: Any) -> Answer:
+    """Return the facts on a sampler, and what a trial of its first and middle steps shows."""
+    symbol, unit, values = sampler.axis
+    shape, (low, high) = [int(each) for each in sampler.shape], sampler.value_range
+    values = [float(each) for each in values]
+    if len(shape) != 3 or len(values) < 2:
+        raise ValueError(
+            "shape must be (C, H, W), and axis (symbol, unit, the values of 2 states or more)"
+        )
+    normals = np.random.default_rng(0).standard_normal((3, PROBED, *shape), np.float32)
+    state = start(sampler, normals[0].copy())[1][0]
+    factor = float((state * normals[0]).sum() / (normals[0] ** 2).sum())
+    scaled = bool(np.allclose(state, factor * normals[0], rtol=1e-3, atol=1e-6))
+    steps = len(values) - 1
+    random, predicts = False, True
+    for number in {0, steps // 2}:
+        tried = [step(sampler, state.copy(), each.copy(), number)[1] for each in normals[1:]]
+        random |= not np.array_equal(tried[0][0], tried[1][0])
+        predicts &= len(tried[0]) == 2
+    facts = {
+        "shape": shape,
+        "low": float(low),
+        "high": float(high),
+        "symbol": str(symbol),
+        "unit": str(unit),
+        "values": values,
+        "start": str(getattr(sampler, "start_in_words", "") or "noise"),
+        "subject": str(getattr(sampler, "subject", "") or ""),
+        "uses": [os.fspath(each) for each in getattr(sampler, "uses", ())],
+        "random": bool(getattr(sampler, "random", random)),
+        "gaussian": factor > 0 and scaled,
+        "corrupts": callable(getattr(sampler, "corrupt", None)),
+        "has_between": callable(getattr(sampler, "between", None)),
+        "predicts": predicts,
+    }
+    return facts, []
+
+
+CALLS: dict[str, Any] = {
+    "describe": describe,
+    "start": start,
+    "step": step,
+    "corrupt": corrupt,
+    "between": between,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Trees of a process in which nothing is random after the start.
+
+A branch splits at a level by noise on its finished image: the process's own forward process
+takes that image back to the level of the split, with new noise, and the sample is finished again
+from there. States at a level keep their law, and later splits leave more in common. The first of
+two branches is the parent itself, and the second is such a sibling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from sitegen.generative.process.noise import Purpose, independent, normal
+from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, Transition
+
+Finish = Callable[[GenerativeProcess, Tensor], Tensor]
+"""Runs a process from initial states (N, C, H, W), and returns its last output."""
+
+
+@dataclass(frozen=True)
+class Renoised(GenerativeProcess):
+    """A process from level `begin` on, with siblings that join the samples at levels.
+
+    base: the process, without its network
+    siblings: by level, the states (N, C, H, W) that join the N samples there
+    bare: whether `pixels` returns states unchanged
+    """
+
+    base: GenerativeProcess
+    begin: int
+    siblings: tuple[tuple[int, Tensor], ...] = field(default=(), compare=False)
+    bare: bool = False
+
+    random = False
+
+    @property
+    def _whole(self) -> GenerativeProcess:
+        return replace(self.base, model=self.model)
+
+    @property
+    def levels(self) -> Sequence[int]:
+        """The levels from `begin` on."""
+        levels = self._whole.levels
+        return levels[levels.index(self.begin) :]
+
+    def transitions(self) -> Sequence[Transition]:
+        """Return the transitions from `begin` on; siblings join at the beginning of theirs."""
+        joins, whole = dict(self.siblings), self._whole.transitions()
+        return [
+            replace(each, move=partial(_joined, each.move, joins[each.level]))
+            if each.level in joins
+            else each
+            for each in whole[len(whole) + 1 - len(self.levels) :]
+        ]
+
+    def pixels(self, states: Tensor, level: int) -> Tensor:
+        """Return the pixels of states, or the states themselves."""
+        return states if self.bare else self._whole.pixels(states, level)
+
+
+def _joined(
+    move: Callable[[Tensor, Draw], Moved], siblings: Tensor, x: Tensor, draw: Draw
+) -> Moved:
+    """Move states, each followed by its sibling."""
+    both = torch.stack([x, siblings[: len(x)].to(x)], dim=1)
+    return move(both.flatten(0, 1), draw)
+
+
+def renoised_tree(
+    process: GenerativeProcess,
+    start: Tensor,
+    seed: int,
+    splits: Sequence[int],
+    samples: Sequence[int] | None,
+    finish: Finish,
+) -> Renoised:
+    """Return the process of a tree from the state `start` (1, C, H, W), with all its siblings.
+
+    `samples` are those of the leaves, if they are chosen; a sibling has the noise of the sample of
+    its first leaf. This finishes every branch once, to know the image that is noised.
+    """
+    base = replace(process, model=None)
+    alone = partial(Renoised, process.model, base, bare=True)
+    ended = finish(alone(begin=process.levels[0]), start)
+    siblings: list[tuple[int, Tensor]] = []
+    for depth, level in enumerate(splits):
+        noise = _noise(process, seed, level, depth, len(splits), samples)
+        states = process.corrupt(ended, level, partial(_given, noise))
+        siblings.append((level, states))
+        if depth + 1 < len(splits):
+            others = finish(alone(begin=level), states)
+            ended = torch.stack([ended, others.to(ended)], dim=1).flatten(0, 1)
+    return Renoised(process.model, base, process.levels[0], tuple(siblings))
+
+
+def _given(noise: Tensor, _: int) -> Tensor:
+    return noise
+
+
+def _noise(
+    process: GenerativeProcess,
+    seed: int,
+    level: int,
+    depth: int,
+    depths: int,
+    samples: Sequence[int] | None,
+) -> Tensor:
+    """Return the noise (2^depth, C, H, W) of the siblings that begin at a split."""
+    if samples is not None:
+        leaves = 1 << (depths - depth)
+        return independent(seed, samples[leaves // 2 :: leaves], process.shape)(level)
+    nodes = range((2 << depth) + 1, 4 << depth, 2)
+    return normal(seed, Purpose.BRANCH, nodes, level, process.shape)

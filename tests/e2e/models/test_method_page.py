@@ -1,0 +1,62 @@
+"""The two complete programs of the page "Your own method", as an author would copy them."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from tests.support.builders import run_python
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs/pages/method.md").read_text(encoding="utf-8")
+RECORDING, SAMPLER = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+SITE = 'title = "Birds"\n'
+
+
+def build(folder: Path) -> list[dict[str, object]]:
+    """Build the site, and return its figures."""
+    done = run_python("-m", "sitegen", "build", folder=folder)
+    assert done.returncode == 0, done.stderr
+    figures: list[dict[str, object]] = json.loads((folder / "build/media.json").read_text("utf-8"))[
+        "figures"
+    ]
+    return figures
+
+
+def write_page(folder: Path, *calls: str) -> None:
+    """Write the front page."""
+    (folder / "pages").mkdir(exist_ok=True)
+    text = "".join(f"\n{{{{ {call} }}}}\n" for call in calls)
+    (folder / "pages/index.md").write_text(f"# Birds\n{text}")
+
+
+def test_programs_are_short() -> None:
+    """Each is complete in under 30 lines."""
+    assert max(len(program.splitlines()) for program in (RECORDING, SAMPLER)) < 30
+
+
+def test_recording(tmp_path: Path) -> None:
+    """The program writes a file that becomes a clip."""
+    (tmp_path / "site.toml").write_text(SITE)
+    write_page(tmp_path)
+    assert run_python("-c", RECORDING, folder=tmp_path).returncode == 0
+    words = ("add", "flow", "--recording", "flow.npz", "--subject", "small birds")
+    assert run_python("-m", "sitegen", *words, folder=tmp_path).returncode == 0
+    write_page(tmp_path, 'trajectories("flow", count=4, show="final")')
+    (figure,) = build(tmp_path)
+    assert "4 small birds" in str(figure["alt"])
+
+
+def test_sampler_file(tmp_path: Path) -> None:
+    """The class is a model once site.toml names it, with the interpreter that runs it."""
+    (tmp_path / "flow.py").write_text(SAMPLER)
+    model = '[models.flow]\npath = "flow.py:Sampler"\n'
+    (tmp_path / "site.toml").write_text(f'{SITE}{model}python = "{sys.executable}"\n')
+    write_page(
+        tmp_path,
+        'trajectories("flow", count=2)',
+        'hierarchy("flow", leaves=2, background="light")',
+    )
+    first, second = build(tmp_path)
+    assert "2 small birds forming out of Gaussian noise over 50 steps" in str(first["alt"])
+    assert "Nothing is random after the start" in str(second["choice"])

@@ -1,0 +1,197 @@
+"""An author's sampler file becomes figures: in its own process, only when it is needed."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.builders import run_python
+
+SITE = """
+title = "A flow"
+
+[[authors]]
+name = "A. Author"
+
+[models.flow]
+path = "flow.py:Sampler"
+python = "{python}"
+"""
+
+FLOW = """
+from pathlib import Path
+import numpy as np
+
+with Path("imports.txt").open("a") as log:
+    log.write("imported\\n")
+print("words of the sampler")
+
+
+class Sampler:
+    shape = (1, 8, 8)
+    value_range = (-1, 1)
+    axis = ("time", "s", np.linspace(0, 1, 11))
+    start_in_words = "Gaussian noise"
+    subject = "black and white pixels"
+    uses = ["weights.txt"]
+
+    def __init__(self):
+        self.sharpness = float(Path("weights.txt").read_text())
+
+    def start(self, normal):
+        return normal
+
+    def step(self, x, i, normal):
+        t, after = self.axis[2][i], self.axis[2][i + 1]
+        image = np.tanh(self.sharpness * x * t / max(1 - t, 0.01) ** 2)
+        return x + (after - t) * (image - x) / (1 - t), image
+
+    def corrupt(self, images, i, normal):
+        t = self.axis[2][i]
+        return t * images + (1 - t) * normal
+"""
+
+CALLS = (
+    'trajectories("flow", count=4)',
+    'trajectories("flow", count=2, show="final")',
+    'shared_initial_state("flow", count=4, around=0.4)',
+    'hierarchy("flow", leaves=4, background="light")',
+    'interpolation("flow", points=3)',
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site with a sampler file, for the Python of the tests."""
+    (tmp_path / "site.toml").write_text(SITE.format(python=sys.executable))
+    (tmp_path / "flow.py").write_text(FLOW)
+    (tmp_path / "weights.txt").write_text("1.5")
+    (tmp_path / "pages").mkdir()
+    return tmp_path
+
+
+def page(site: Path, *calls: str) -> None:
+    """Write the front page with some calls."""
+    text = "\n\n".join(f"{{{{ {call} }}}}" for call in calls)
+    (site / "pages" / "index.md").write_text(f"# A flow\n\n{text}\n")
+
+
+def sitegen(site: Path, *words: str, code: int = 0) -> str:
+    """Run a command; what it prints, and that is no traceback."""
+    done = run_python("-m", "sitegen", *words, folder=site)
+    told = done.stdout + done.stderr
+    assert (done.returncode, "Traceback" in told) == (code, False), told
+    return told
+
+
+def imports(site: Path) -> int:
+    """How often the sampler was imported so far."""
+    log = site / "imports.txt"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def test_figures_of_a_sampler(site: Path) -> None:
+    """Every figure that it allows is built, with nothing false; a second build does not run it."""
+    page(site, *CALLS)
+    assert "trajectories" in sitegen(site, "build", "--dry-run")
+    sitegen(site, "build")
+    figures = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]
+    first = figures[0]
+    assert first["axis"]["symbol"] == "time"
+    assert first["axis"]["values"][0] == 1
+    assert first["models"][0]["what"] == "sampler"
+    assert {*first["environment"]} <= {"numpy", "encoder"}
+    assert "4 black and white pixels forming out of Gaussian noise over 10 steps" in first["alt"]
+    assert "z′ of its own and θ = 0.4" in figures[2]["choice"]
+    assert "begins from the finished picture of the first" in figures[3]["choice"]
+    html = (site / "build/index.html").read_text("utf-8")
+    assert not [word for word in ("checkpoint", "Torch", "float32", "σ_B") if word in html]
+    made = imports(site)
+    for words in (["build"], ["build", "--offline"], ["check"]):
+        sitegen(site, *words)
+    assert imports(site) == made
+    page(site, *CALLS[:1])
+    sitegen(site, "build", "--offline")
+    assert imports(site) == made
+
+
+def test_sampler_of_a_package(site: Path) -> None:
+    """An entry point of an installed package names the class; another name has a suggestion."""
+    package, about = site / "packages/theirs", site / "packages/theirs-1.0.dist-info"
+    for folder in (package, about):
+        folder.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "data.py").write_text("SHARPNESS = 1.5\n")
+    own = FLOW.replace('float(Path("weights.txt").read_text())', "SHARPNESS").replace(
+        "import numpy as np", "import numpy as np\nfrom .data import SHARPNESS"
+    )
+    (package / "flow.py").write_text(own.replace('    uses = ["weights.txt"]\n', ""))
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[sitegen.processes]\nblobs = theirs.flow:Sampler\n")
+    config = site / "site.toml"
+    config.write_text(config.read_text().replace("flow.py:Sampler", "sitegen.processes:blobs"))
+    page(site, CALLS[0])
+    packages = {"PYTHONPATH": str(site / "packages")}
+    done = run_python("-m", "sitegen", "build", folder=site, **packages)
+    assert done.returncode == 0, done.stderr
+    config.write_text(config.read_text().replace("processes:blobs", "processes:blob"))
+    done = run_python("-m", "sitegen", "build", folder=site, **packages)
+    assert "no package has the process blob" in done.stderr
+
+
+def test_a_changed_file_makes_new_figures(site: Path) -> None:
+    """The key has the digests of the module and of the files that it uses."""
+    page(site, CALLS[0])
+    sitegen(site, "build")
+    first = json.loads((site / "build/media.json").read_text("utf-8"))["figures"][0]["files"]
+    (site / "weights.txt").write_text("0.2")
+    assert "is new or changed" in sitegen(site, "build", "--offline", code=2)
+    sitegen(site, "build")
+    second = json.loads((site / "build/media.json").read_text("utf-8"))["figures"][0]["files"]
+    assert first["mp4"]["sha256"] != second["mp4"]["sha256"]
+
+
+def test_an_exception_is_reported_with_its_place(site: Path) -> None:
+    """File, line, figure and page are named, and other figures are made."""
+    broken = FLOW.replace("        image =", "        assert len(x) != 3, 'three'\n        image =")
+    (site / "flow.py").write_text(broken)
+    page(site, CALLS[0], 'trajectories("flow", count=3, id="three")')
+    told = sitegen(site, "build", code=1)
+    line = broken.splitlines().index("        assert len(x) != 3, 'three'") + 1
+    assert f"flow.py:{line}: AssertionError: three" in told
+    assert "three" in told
+    assert "index" in told
+    shutil.rmtree(site / ".sitegen/weights", ignore_errors=True)
+    (site / "flow.py").write_text("import nothing_of_this_name\n" + FLOW)
+    told = sitegen(site, "build", code=2)
+    assert "flow.py:1: ModuleNotFoundError: No module named 'nothing_of_this_name'" in told
+    assert "pages/index.md" in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("shape = (1, 8, 8)", "shape = (1, 8, 9)", "images must be square"),
+        ("return normal\n", "return normal[:1]\n", "must be (2, 1, 8, 8)"),
+        ("class Sampler", "class Other", "has no class Sampler"),
+        ("(1 - t), image", "(1 - t)", "must return the next states and the predicted images"),
+        ("(-1, 1)", "(-1, -1)", "high"),
+    ],
+)
+def test_a_wrong_sampler_is_refused_in_one_line(site: Path, old: str, new: str, told: str) -> None:
+    """What the contract asks for is checked before anything is planned."""
+    (site / "flow.py").write_text(FLOW.replace(old, new))
+    page(site, CALLS[0])
+    assert told in sitegen(site, "build", code=2)
+
+
+def test_what_a_sampler_cannot_do_is_refused(site: Path) -> None:
+    """Without `corrupt` nothing splits a deterministic sampler; the refusal says what is needed."""
+    (site / "flow.py").write_text(FLOW.partition("    def corrupt")[0])
+    page(site, CALLS[3], 'shared_initial_state("flow")', 'shared_noise("flow")')
+    told = sitegen(site, "build", code=2)
+    assert "hierarchy(…): needs samples that split in two on their way" in told
+    assert "give around=0.5" in told
+    assert "shared_noise(…): needs randomness after the start" in told

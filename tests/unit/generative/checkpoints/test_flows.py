@@ -1,0 +1,139 @@
+"""Flows as other programs save them: torchcfm, diffusers; and layouts of unknown networks."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMPipeline, FlowMatchEulerDiscreteScheduler
+from torch import Tensor
+
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.generative.card.card import DiffusionConfig, FileRef, ModelCard
+from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.networks.unet import UNet
+from sitegen.generative.process.flow import Flow, FlowModel
+from sitegen.generative.process.protocol import run
+from sitegen.models.new_card import AddOptions, new_model
+from tests.support.making import random_unet, save, small_card
+from tests.unit.generative.checkpoints.test_foreign import network
+
+
+def waves(shape: tuple[int, ...], number: int) -> Tensor:
+    """Weights without a random generator."""
+    count = int(np.prod(shape))
+    return torch.from_numpy(0.25 * np.sin(0.7 * np.arange(count) + number)).float().reshape(shape)
+
+
+def test_torchcfm(tmp_path: Path, reference: Path) -> None:
+    """A checkpoint of its CIFAR-10 example: averages, network, time and four Euler steps.
+
+    The recorded numbers are of torchcfm 1.0.7 (`tests/reference/README.md`).
+    """
+    options = AddOptions(tmp_path / "otcfm.pt", image_size=8, levels=4, heads=2)
+    shapes = UNet(small_card(channel_mult=(1, 2), attention_levels=(1,)).finest, 1).state_dict()
+    weights = {name: waves(tuple(v.shape), at) for at, (name, v) in enumerate(shapes.items())}
+    others = {"module." + name: value + 1 for name, value in weights.items()}
+    optimizer = torch.optim.Adam([torch.zeros(2, requires_grad=True)]).state_dict()
+    content = {"net_model": others, "ema_model": weights, "sched": {"last_epoch": 3}}
+    path = save({**content, "optim": optimizer, "step": 400_000}, options.checkpoint)
+    info = inspect_checkpoint(path)
+    assert (info.layout, info.step) == ("torchcfm", 400_000)
+    assert "velocity" in info.to_text()
+    _, card, notes = new_model(options, info, None)
+    assert (card.kind, card.flow) == ("flow", FlowConfig())
+    assert any("t = 1" in note for note in notes)
+    model = load_model(path, card)
+    process = Flow(model)
+    found = [step.state for step in run(process, 24 * waves((2, 1, 8, 8), 0) / 4, None)]
+    wanted = json.loads((reference / "torchcfm.json").read_text())["steps"]
+    for state, numbers in zip(found, wanted, strict=True):
+        assert np.allclose(state.numpy().ravel()[::8], numbers, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_diffusers(shift: float, tmp_path: Path) -> None:
+    """A saved pipeline has the times of its scheduler, in steps of its own number."""
+    scheduler: Any = FlowMatchEulerDiscreteScheduler
+    pipeline: Any = DDPMPipeline
+    pipeline(unet := network(), scheduler(shift=shift)).save_pretrained(tmp_path)
+    model = load_model(tmp_path)
+    assert isinstance(model, FlowModel)
+    assert model.card.levels == FLOW_STEPS
+    theirs = scheduler(shift=shift)
+    theirs.set_timesteps(FLOW_STEPS)
+    assert np.allclose(model.card.flow_times[::-1], theirs.sigmas.numpy(), atol=1e-6)
+    x, t = torch.randn(2, 1, 8, 8), float(theirs.sigmas[7])
+    with torch.no_grad():
+        assert torch.allclose(model(x, t), unet(x, theirs.timesteps[7]).sample, atol=1e-4)
+    config = tmp_path / "scheduler/scheduler_config.json"
+    config.write_text(
+        config.read_text().replace('"stochastic_sampling": false', '"stochastic_sampling": true')
+    )
+    with pytest.raises(RefusedError, match="stochastic_sampling = true: only false"):
+        load_model(tmp_path)
+
+
+def test_averages_by_name(tmp_path: Path) -> None:
+    """Averages of cold diffusion's and of lucidrains' layout are taken, without their prefixes."""
+    card = replace(small_card(), blur=None, kind="flow", flow=FlowConfig())
+    weights, raw = random_unet(card).state_dict(), random_unet(card, 1).state_dict()
+    cold = {"module." + name: value for name, value in weights.items()}
+    theirs = {"ema_model." + name: value for name, value in weights.items()}
+    theirs |= {"online_model." + name: value for name, value in raw.items()}
+    theirs |= {"initted": torch.ones(1), "step": torch.ones(1)}
+    for number, averages in enumerate((cold, theirs)):
+        path = save({"step": 7, "model": raw, "ema": averages}, tmp_path / f"{number}.pt")
+        model = load_model(path, card)
+        assert inspect_checkpoint(path).layout == "averaged"
+        assert all(torch.equal(model.unet.state_dict()[k], v) for k, v in weights.items())
+
+
+def test_unknown_network_is_told_what_to_do_next(tmp_path: Path) -> None:
+    """`inspect` and `add` lead to recordings and sampler files."""
+    path = save({"layer.weight": torch.ones(3, 3)}, tmp_path / "x.pt")
+    assert "Your own method" in inspect_checkpoint(path).to_text()
+    with pytest.raises(RefusedError, match=r"record its samples .* or write a sampler file"):
+        new_model(AddOptions(path, kind="flow"), inspect_checkpoint(path), None)
+
+
+FLOW = """image_size = 8
+channels = 1
+levels = 4
+kind = "flow"
+{}
+[unet]
+model_channels = 32
+channel_mult = [1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("[flow]\ntimes = [0.0, 0.5, 1.0]", "has 3 values; 4 steps have 5 states"),
+        ("[flow]\ntimes = [0.0, 0.5, 0.4, 0.6, 1.0]", "a list of times that rise, or fall"),
+        ("[flow]\ntimes = [1.0, 0.7, 0.5, 0.2, 0.0]", "end at data_time, 1"),
+        ('[flow]\nsolver = "rk4"', "solver"),
+        ("training_noise_std = 0.1\nsampling_noise_std = 0.1", "a flow has none"),
+        ('[diffusion]\nbeta_schedule = "cosine"\n[flow]\ntime_scale = 2.0', "follows from"),
+    ],
+)
+def test_cards_of_flows_are_checked(words: str, told: str) -> None:
+    """A wrong card is refused with the key and what is wrong."""
+    with pytest.raises(ConfigError, match=told):
+        ModelCard.from_toml(FLOW.format(words))
+
+
+def test_a_card_is_written_and_read() -> None:
+    """Flows keep their tables, and other cards are as they were."""
+    card = ModelCard.from_toml(FLOW.format('[flow]\nsolver = "heun"'))
+    assert ModelCard.from_toml(card.to_toml()) == card
+    diffused = replace(card, flow=FlowConfig(), diffusion=DiffusionConfig("cosine"))
+    assert diffused.axis.values[0] == 1
+    assert diffused.weights is None or isinstance(diffused.weights, FileRef)

@@ -1,0 +1,66 @@
+"""A run of a given duration: what is chosen from the measured steps, and that it fits the time."""
+
+from typing import Any
+
+import pytest
+
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.training import duration
+from sitegen.generative.training.duration import chosen_for, look_every_s, options_for
+from sitegen.generative.training.residual import evaluations
+from sitegen.generative.training.train import Looks
+
+
+@pytest.mark.parametrize(
+    ("seconds", "per_step", "sides", "side"),
+    [
+        (600, 0.3, (64, 32), 32),
+        (36_000, 0.3, (64, 32), 64),
+        (600, 0.004, (64, 32), 64),
+        (600, 0.3, (28,), 28),
+    ],
+)
+def test_fits_the_time(
+    seconds: float,
+    per_step: float,
+    sides: tuple[int, ...],
+    side: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Steps, sheets of samples and the last phases take the whole time, and none of it twice."""
+
+    def measure(card: ModelCard, *_: Any) -> float:
+        return per_step * (card.image_size / 32) ** 2
+
+    monkeypatch.setattr(duration, "seconds_per_step", measure)
+    found = chosen_for(seconds, sides, 3, "cpu", "float32", {"seed": 5})
+    options = found.options
+    assert found.card.image_size == side
+    assert found.card.bands[-1].cosines is not None
+    assert (options.seed, options.optimizer) == (5, "muon")
+    sheets = Looks(found.card, look_every_s(seconds)).evaluated_in(seconds)
+    more = evaluations(found.card, found.measured) + sheets
+    total = options.steps * found.seconds_per_step
+    total += more * found.seconds_per_step / (3 * options.batch_size)
+    assert total == pytest.approx(seconds, rel=0.02)
+    assert options.warmup_steps < options.steps / 10
+    assert 1 / (1 - options.ema_decay) < options.steps / 5
+
+
+def test_options_that_are_given() -> None:
+    """Given options take precedence, and the number of images follows from the batch size."""
+    options = options_for(1000, {"batch_size": 8, "warmup_steps": 3})
+    assert (options.images, options.steps, options.warmup_steps) == (8000, 1000, 3)
+    assert options_for(1, {}).steps == 1
+
+
+def test_measured_here() -> None:
+    """Some steps on noise are timed, and nothing is written."""
+    card = duration.small_card(28, 1, light=True)
+    assert 0 < duration.seconds_per_step(card, 1, "cpu", "float32", {"batch_size": 2}) < 600
+
+
+@pytest.mark.parametrize(("seconds", "every"), [(60, 60), (600, 120), (1e5, 600)])
+def test_how_often_samples_are_drawn(seconds: float, every: float) -> None:
+    """Every few minutes, whatever the duration."""
+    assert look_every_s(seconds) == every

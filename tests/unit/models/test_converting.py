@@ -1,0 +1,118 @@
+"""Byte weights of published checkpoints, for the sampler in a page."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sitegen.cli.main import cli
+from sitegen.core.errors import RefusedError
+from sitegen.generative.card.card import read_card
+from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.checkpoints.browser import export_for_browser
+from sitegen.models.add import AddResult, add_model, add_named
+from sitegen.models.converting import convert_model, require_fit
+from sitegen.models.new_card import AddOptions
+from sitegen.models.registry import find_model
+from tests.support.adding import CONFIG, SITE, TOLD, draw
+from tests.support.making import small_card
+from tests.support.paths import TESTS
+from tests.support.tinymodel import write_ddpm, write_flow, write_model
+
+TINY = TESTS / "reference" / "tiny" / "checkpoint.pth"
+
+
+@pytest.fixture(autouse=True)
+def site(tmp_path: Path) -> Iterator[None]:
+    """A site with nothing but a small model, in the working folder."""
+    with contextlib.chdir(tmp_path):
+        Path("pages").mkdir()
+        Path("pages/index.md").write_text("Words.\n")
+        CONFIG.write_text(SITE)
+        write_model(Path("models/tiny"))
+        yield
+
+
+def added(**more: Any) -> AddResult:
+    """Add the published tiny checkpoint."""
+    data = draw(Path("digits"), size=28, channels=1)
+    return add_model(CONFIG, "digits", AddOptions(TINY, data=data, **TOLD), None, **more)
+
+
+def test_published_checkpoint_gets_a_sampler() -> None:
+    """`add --sampler` copies it into the site as bytes, which a page can fetch, with its prior."""
+    assert [path.name for path in added(sampler=True).files] == [
+        "example.png",
+        "prior.safetensors",
+        "weights.safetensors",
+        "model.toml",
+    ]
+    assert 'path = "models/digits"' in CONFIG.read_text()
+    source = find_model("digits", None, CONFIG)
+    assert source.prior is not None
+    exported = export_for_browser(source.card, source.weights, source.prior)
+    assert exported.size < TINY.stat().st_size / 10
+
+
+def test_convert(tmp_path: Path) -> None:
+    """`convert` does it for a model of the site; the output of its network hardly changes."""
+    added()
+    done = CliRunner().invoke(cli, ["convert", "digits"])
+    assert done.exit_code == 0, done.output
+    assert "models/digits-page: 0.31 MB to fetch, 1.70 GFLOP a sample" in done.output
+    assert '[models.digits-page]\n    path = "models/digits-page"' in done.output
+    folder = Path("models/digits-page")
+    assert read_card(folder).subject == find_model("digits", None, CONFIG).card.subject
+    found = convert_model(find_model("digits", None, CONFIG), tmp_path / "other")
+    assert 0 < found.change < 0.1
+    assert (tmp_path / "other" / "weights.safetensors").read_bytes() == (
+        folder / "weights.safetensors"
+    ).read_bytes()
+    again = CliRunner().invoke(cli, ["convert", "digits"])
+    assert (again.exit_code, "is there already" in str(again.exception)) == (1, True)
+
+
+def test_too_heavy_by_how_much() -> None:
+    """What a page cannot run is refused before anything is written, with how far it is off."""
+    large = small_card(image_size=32, levels=200, channels=3)
+    large = replace(large, unet=UNetConfig(128, (1, 2, 2, 2), num_res_blocks=4))
+    with pytest.raises(RefusedError) as refused:
+        require_fit("cifar", large)
+    assert re.search(
+        r"at least \d+\.\d MB to fetch.* which is [0-9.]+ times the limit", str(refused.value)
+    )
+    odd = small_card(use_scale_shift_norm=True)
+    with pytest.raises(RefusedError, match="has use_scale_shift_norm, which the sampler in a"):
+        require_fit("odd", odd)
+    before = CONFIG.read_text()
+    data = draw(Path("pictures"), size=28, channels=1)
+    heavy = AddOptions(TINY, data=data, **{**TOLD, "levels": 1000})
+    with pytest.raises(RefusedError, match="too heavy"):
+        add_model(CONFIG, "digits", heavy, None, sampler=True)
+    assert CONFIG.read_text() == before
+    assert not Path("models/digits").exists()
+
+
+def test_a_run_is_found_by_its_name() -> None:
+    """`sitegen add NAME` enters what `sitegen train NAME` wrote, before a shipped model."""
+    write_model(Path("runs/faces"))
+    found = add_named(CONFIG, "faces")
+    assert found.card.image_size == read_card(Path("runs/faces")).image_size
+    assert 'path = "runs/faces"' in CONFIG.read_text()
+    write_model(Path("runs/again"))
+    card = add_named(CONFIG, "again", sampler=True).files[-1]
+    assert card == Path("models/again/model.toml").absolute()
+
+
+@pytest.mark.parametrize("write", [write_ddpm, write_flow])
+def test_kinds_without_a_prior(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    """A DDPM or a flow begins from noise, so its copy has no prior."""
+    write(Path("models/noise"))
+    found = convert_model(find_model("models/noise", None, CONFIG), tmp_path / "copy")
+    assert found.card.prior is None
+    assert 0 < found.change < 0.1
