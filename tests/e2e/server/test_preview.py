@@ -303,10 +303,13 @@ def test_working_folder_that_is_moved_away_and_back(
         server.wait_until_settled()
         for words in ("Other words.", "Third words."):
             config.parent.rename(tmp_path / "away")
-            made = [config.parent.exists() or time.sleep(0.02) for _ in range(int(seconds * 50))]
+            made = False
+            for _ in range(int(seconds * 50)):
+                made |= config.parent.exists()
+                time.sleep(0.02)
             (tmp_path / "away").rename(config.parent)
             write_page(config, f"{words}\n")
-            assert not any(made)
+            assert not made
             wait_for(lambda words=words: words in server.page(), "the change")  # type: ignore[misc]
 
 
