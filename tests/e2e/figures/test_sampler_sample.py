@@ -19,7 +19,7 @@ from tests.support.tinyfigures import SIDE, Sources, job
 def test_files(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
     """The description and the numbers are those of an export; the poster shows the samples."""
     made = job(sources, "sampler", count=3, seed=4)
-    assert sum(1 for _ in made.work) == made.steps == made.length
+    assert sum(1 for _ in made.work) == made.steps
     files = {name: draw(tmp_path) for name, draw in made.stills.items()}
     source = sources["tiny"]
     assert source.prior is not None
