@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import sitegen.figures.sampler as module
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed
+from sitegen.generative.checkpoints import browser as module
 from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.media.frames import to_uint8
 from sitegen.sampling.models import Sampler
