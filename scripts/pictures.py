@@ -111,7 +111,7 @@ def _seen(page: Page, selector: str = "", padding: int = 0) -> Image.Image:
         "width": box["width"] + 2 * padding,
         "height": box["height"] + 2 * padding,
     }
-    data = page.screenshot(clip=clip) if clip else page.screenshot()  # type: ignore[arg-type]
+    data = page.screenshot(clip=clip) if clip else page.screenshot()
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 

@@ -43,7 +43,9 @@ class Edits(RuleBasedStateMachine):
         self._write()
 
     def teardown(self) -> None:
-        """Leave nothing."""
+        """Build whatever was done, and leave nothing."""
+        if self.site.config.exists():
+            self.builds(jobs=1)
         shutil.rmtree(self.folder)
 
     def _write(self) -> None:
