@@ -74,7 +74,7 @@ def bounded(function: Callable[..., Any], *args: object) -> Any:
     except WorkerEnded as error:
         if stopped != _stops:
             raise TargetError(f"{page}: rendering was stopped") from None
-        if error.code == -signal.SIGXCPU:
+        if "SIGXCPU" in error.cause:
             raise ConfigError(f"{page}: {too_long()}") from None
         words = f"the process that rendered it {error.cause}; it may need less memory or nesting"
         raise ConfigError(f"{page}: {words}") from None
