@@ -161,7 +161,9 @@ def model_called(name: str) -> AnyModel:
     """Return a shipped model, or after "preset" an architecture with random weights."""
     word, _, known = name.partition(" ")
     if word != "preset":
-        return load_model(ROOT / "models" / name)
+        model = load_model(ROOT / "models" / name)
+        assert isinstance(model, Model | DiffusionModel)
+        return model
     if known not in presets():
         raise SystemExit(f"{known}: presets are {', '.join(presets())}")
     card = preset(known)

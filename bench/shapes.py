@@ -148,7 +148,8 @@ def classifier(seed: int = 1) -> nn.Module:
         chosen = torch.randint(EXAMPLES, (BATCH,))
         noisy = pictures[chosen] + 0.02 * torch.randn(BATCH, 3, SIDE, SIDE)
         adam.zero_grad()
-        nn.functional.cross_entropy(net(noisy), labels[chosen]).backward()
+        loss = nn.functional.cross_entropy(net(noisy), labels[chosen])
+        loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         falling.step()
     return net.eval()

@@ -27,7 +27,7 @@ _OF_ANOTHER_REPOSITORY = {
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
     *("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_QUARANTINE_PATH"),
 }
-_CREDENTIALS = re.compile(r"(?<=://)[^\s/]*@|(?<![^\s'\"])[^\s/:@'\"]+:[^\s/@'\"]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^\s/]*@|[^\s/:@'\"]+:[^\s/@'\"]+\s*@")
 """User and password or token in an address: `https://user:token@` or `user:token@host`."""
 _MOST_LINES = 30
 _NO_WAITING = ("-c", "protocol.fd.allow=never")

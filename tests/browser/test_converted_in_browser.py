@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Browser
-from sitegen.builder.renderer import FigureRenderer
 
 from bench.serving import serving
 from sitegen.builder.context import BuildOptions
+from sitegen.builder.executor import FigureRenderer
 from sitegen.builder.pipeline import build
 from sitegen.media.frames import to_uint8
 from sitegen.models.add import add_model

@@ -17,9 +17,9 @@ PACKAGE = ROOT / "sitegen"
 
 # What needs torch as soon as it is imported, beside the model and the samplers of the kinds.
 BRIDGES = {
-    "sitegen.models.priors", "sitegen.models.training",
+    "sitegen.models.preview", "sitegen.models.priors", "sitegen.models.training",
     "sitegen.sampling.export", "sitegen.sampling.models",
-    "sitegen.sampling.run", "sitegen.sampling.sharing",
+    "sitegen.sampling.renoised", "sitegen.sampling.run", "sitegen.sampling.sharing",
 }  # fmt: skip
 
 BLOCK = """

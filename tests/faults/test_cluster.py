@@ -19,7 +19,8 @@ import torch
 
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.executor import FigureRenderer
-from sitegen.builder.pipeline import Summary, build
+from sitegen.builder.pipeline import build
+from sitegen.builder.summary import Summary
 from sitegen.cluster import client as clients
 from sitegen.cluster.local import open_cluster
 from sitegen.cluster.worker import Checkpoint
@@ -203,7 +204,12 @@ def test_any_number_of_workers_gives_the_same_bytes(
         for _ in range(3):
             slow.join(clusters.slowly)
         killed: list[str] = []
-        with when_busy(slow, lambda busy: (slow.kill(busy), killed.append(busy))):
+
+        def kill(busy: str) -> None:
+            slow.kill(busy)
+            killed.append(busy)
+
+        with when_busy(slow, kill):
             author.build(slow.address)
         assert len(killed) == 1
         assert author.made() == local
@@ -227,7 +233,11 @@ def test_only_worker_is_killed_and_another_comes(
     with clusters.cluster(0) as alone:
         only = alone.join(clusters.slowly)
 
-        with when_busy(alone, lambda busy: (alone.kill(busy), alone.join())):
+        def replace_it(busy: str) -> None:
+            alone.kill(busy)
+            alone.join()
+
+        with when_busy(alone, replace_it):
             author.build(alone.address)
         assert only not in alone.workers
         assert author.made() == local

@@ -298,7 +298,7 @@ def test_a_cascade_is_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     data = pictures(tmp_path / "data")
     shipped = load_model(source.weights, source.card)
     assert isinstance(shipped, Model)
-    large = Band(54, 6, cosines=CONFIG.band.cosines)
+    large = Band(54, 6, cosines=CONFIG.cosines)
     given = Lessons(
         LowCosines.of(shipped, 6), torch.zeros(1, 36), outspoken(large), range(54, 101), 64
     )

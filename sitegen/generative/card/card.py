@@ -199,7 +199,7 @@ class ModelCard:
     @cached_property
     def flow_times(self) -> tuple[float, ...]:
         """Times t of the levels 0 … K of a flow."""
-        return flow_times(self)
+        return flow_times(self.flow, self.diffusion, self.levels)
 
     @property
     def process(self) -> ProcessKind:

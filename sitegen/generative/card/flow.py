@@ -19,7 +19,6 @@ from pydantic.dataclasses import dataclass
 from sitegen.generative.card.validation import PART, Incompatibilities, Number, checked, must
 
 if TYPE_CHECKING:
-    from sitegen.generative.card.card import ModelCard
     from sitegen.generative.card.diffusion import DiffusionConfig
 
 FLOW_STEPS = 50
@@ -82,15 +81,17 @@ def alphas_bar(config: DiffusionConfig, levels: int) -> list[float]:
     return list(accumulate((1 - beta for beta in betas), mul, initial=1.0))
 
 
-def flow_times(card: ModelCard) -> tuple[float, ...]:
+def flow_times(
+    flow: FlowConfig | None, diffusion: DiffusionConfig | None, levels: int
+) -> tuple[float, ...]:
     """Return t of the levels 0 … K of a flow.
 
     A state of a DDPM is x_k = a x_0 + s ε, with a = √ᾱ_k and s = √(1 − ᾱ_k). Divided by a + s it is
     a state of the flow at t = a / (a + s).
     """
-    flow, levels = card.flow or FlowConfig(), card.levels
-    if card.diffusion is not None:
-        roots = [(math.sqrt(a), math.sqrt(1 - a)) for a in alphas_bar(card.diffusion, levels)]
+    flow = flow or FlowConfig()
+    if diffusion is not None:
+        roots = [(math.sqrt(a), math.sqrt(1 - a)) for a in alphas_bar(diffusion, levels)]
         return tuple(kept / (kept + added) for kept, added in roots)
     if flow.times is not None:
         return flow.times[::-1]

@@ -159,7 +159,8 @@ def test_kill_at_any_moment_of_rendering(built: Builder, tmp_path: Path) -> None
         done = run_python("-c", KILLED, str(moment), str(built.config))
         if done.returncode == 0:
             break
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        of_pages = "the process that rendered it was killed (SIGKILL)" in done.stderr
+        assert of_pages or done.returncode == -signal.SIGKILL, done.stderr
         seen.add(hashes.index(tree_hash(built.output)))
         built()
         assert built.report.warnings == 0, moment  # the store has no half record

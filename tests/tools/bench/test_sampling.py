@@ -82,6 +82,7 @@ def test_ours_is_what_samples_figures(tiny: Path, monkeypatch: pytest.MonkeyPatc
 def test_operations_are_those_of_the_convolutions(tiny: Path) -> None:
     """At least the network's own count: a 3×3 convolution of 32 channels on 8×8 and more."""
     model = load_model(tiny / "models" / "heat")
+    assert isinstance(model, Model)
     counted = operations(model, torch.rand(1, 1, 8, 8), 1)
     assert counted > 10 * 2 * 9 * 32 * 32 * 64
     assert operations(model, torch.rand(3, 1, 8, 8), 1) > 2.9 * counted

@@ -23,6 +23,7 @@ from sitegen.generative.process.ddpm import DiffusionModel, initial_noise
 from sitegen.generative.process.diffusion import ddpm_process
 from sitegen.generative.process.dissipation import reverse_process
 from sitegen.generative.process.flow import Flow
+from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import run
 from sitegen.generative.training import recipe
@@ -112,7 +113,9 @@ def test_tells_what_the_averages_leave(tmp_path: Path) -> None:
     known = model.statistics
     assert known is not None
     assert known.residual is not None
-    assert torch.equal(known.residual, residual_shares(run.averaged(), images().numpy()))
+    averaged = run.averaged()
+    assert isinstance(averaged, Model)
+    assert torch.equal(known.residual, residual_shares(averaged, images().numpy()))
     assert known.residual.numpy() == pytest.approx(
         residual_shares(model, images().numpy()).numpy(), rel=0.02, abs=1e-3
     )  # float16

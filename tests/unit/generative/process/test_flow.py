@@ -106,7 +106,7 @@ def test_corrupted_images_have_their_share() -> None:
     """A state at level 0 is the image, and one at level K the noise, whichever end data are at."""
     images, noise = torch.ones(1, 1, 8, 8), torch.full((1, 1, 8, 8), -2.0)
     for end in (0, 1):
-        process = Flow(Given(card(flow=FlowConfig(data_time=end))))  # type: ignore[arg-type]
+        process = Flow(Given(card(flow=FlowConfig(data_time=end))))
         at = [float(process.corrupt(images, k, lambda _: noise).mean()) for k in (0, 5, LEVELS)]
         assert at == pytest.approx([1, -0.5, -2])
 

@@ -18,7 +18,7 @@ from tests.support.lessons import cascade, images
 from tests.support.making import random_unet, small_card
 
 
-class NoFloat64(TorchDispatchMode):
+class NoFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses tensors in float64 with several numbers and two axes or more, as MPS does all."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -50,11 +50,11 @@ def test_without_float64(parameterization: str, monkeypatch: pytest.MonkeyPatch)
         return losses, [step.mean for step in steps][-1]
 
     wanted = results()
-    with pytest.raises(TypeError, match="MPS has no float64"), NoFloat64():
+    with pytest.raises(TypeError, match="MPS has no float64"), NoFloat64():  # type: ignore[no-untyped-call]
         results()
     monkeypatch.setattr(heat, "WITHOUT_FLOAT64", {"cpu"})
     model.to("cpu")
-    with NoFloat64(), torch.no_grad():
+    with NoFloat64(), torch.no_grad():  # type: ignore[no-untyped-call]
         found = results()
     for here, there in zip(found, wanted, strict=True):
         assert torch.allclose(here, there, rtol=1e-3, atol=1e-4)

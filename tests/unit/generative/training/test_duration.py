@@ -7,6 +7,7 @@ import pytest
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.training import duration
 from sitegen.generative.training.duration import chosen_for, look_every_s, options_for
+from sitegen.generative.training.recipe import small_card
 from sitegen.generative.training.residual import evaluations
 from sitegen.generative.training.train import Looks
 
@@ -56,7 +57,7 @@ def test_options_that_are_given() -> None:
 
 def test_measured_here() -> None:
     """Some steps on noise are timed, and nothing is written."""
-    card = duration.small_card(28, 1, light=True)
+    card = small_card(28, 1, light=True)
     assert 0 < duration.seconds_per_step(card, 1, "cpu", "float32", {"batch_size": 2}) < 600
 
 
