@@ -40,7 +40,7 @@ LONG = 25
 """Minutes that a run of unknown duration is taken to last, which decides how often to draw."""
 EXPECTED = (
     (20_000, "colours and layout, not clear shapes; give more --minutes for those"),
-    (300_000, "simple shapes, and digits; faces and photographs stay blurred"),
+    (300_000, "colours and layout, and some of simple shapes; give more --minutes for clear ones"),
     (3_000_000, "digits, clothing and cartoon faces become clear; photographs stay blurred"),
     (math.inf, "clear samples of simple subjects; photographs need a GPU and more"),
 )
