@@ -86,7 +86,7 @@ class FakeRenderer:
     """Renders noise that depends on the figure and its models' bytes only; remembers what it did.
 
     fail: the id of a figure that breaks down at its third frame
-    pause: seconds before each frame
+    pause: seconds before each frame, but the first `soon`
     deaf: whether it ignores SIGTERM in its process
     """
 
@@ -94,6 +94,7 @@ class FakeRenderer:
     pause: float = 0.0
     jobs: list[str] = field(default_factory=list)
     deaf: bool = False
+    soon: int = 0
 
     def __call__(
         self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
@@ -127,7 +128,7 @@ class FakeRenderer:
         seed = int.from_bytes(hashlib.sha256(repr(about).encode()).digest()[:8], "big")
         generator = default_rng(seed)
         for number in range(len(levels)):
-            _pause(self.pause)
+            _pause(self.pause if number >= self.soon else 0)
             if self.fail == figure.id and number == 2:
                 raise TargetError("the third frame went wrong")
             yield generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)

@@ -1,8 +1,9 @@
 """`sitegen` with the fake renderer, for tests that need a process of its own.
 
-FAKE_PAUSE is the time before each frame in seconds, FAKE_FAIL the figure that breaks down, and
-FAKE_BLOCK names modules, with spaces between, that cannot be imported. With FAKE_DEAF, the process
-that renders for `serve` ignores SIGTERM. FAKE_LIMIT is the time for a page in seconds.
+FAKE_PAUSE is the time before each frame in seconds, but for the first FAKE_SOON frames. FAKE_FAIL
+is the figure that breaks down, and FAKE_BLOCK names modules, with spaces between, that cannot be
+imported. With FAKE_DEAF, the process that renders for `serve` ignores SIGTERM. FAKE_LIMIT is the
+time for a page in seconds.
 """
 
 import os
@@ -22,8 +23,13 @@ def main() -> None:
     from sitegen.cli import options as shared
     from tests.support.builders import FakeRenderer
 
-    fail, pause = os.environ.get("FAKE_FAIL"), float(os.environ.get("FAKE_PAUSE", "0"))
-    shared.figure_renderer = FakeRenderer(fail, pause, deaf=bool(os.environ.get("FAKE_DEAF")))
+    told = os.environ.get
+    shared.figure_renderer = FakeRenderer(
+        told("FAKE_FAIL"),
+        float(told("FAKE_PAUSE", "0")),
+        deaf=bool(told("FAKE_DEAF")),
+        soon=int(told("FAKE_SOON", "0")),
+    )
     console.NOTICE_AFTER_S = 600.0  # a machine that is busy says nothing besides
     run()
 

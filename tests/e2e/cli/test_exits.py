@@ -47,12 +47,15 @@ def fake(site: Builder, *words: str) -> list[str]:
     return ["-m", "tests.support.fakecli", "build", "--config", str(site.config), *words]
 
 
-def start(site: Builder, *words: str, pause: str = "1") -> subprocess.Popen[str]:
-    """Start a build that takes seconds, and wait until it renders.
+def start(site: Builder, *words: str, pause: str = "3") -> subprocess.Popen[str]:
+    """Start a build that takes seconds, and wait until it encodes.
 
     Several jobs are threads, as without dask, whose workers have no fake renderer.
     """
-    env, pipe = environment(FAKE_PAUSE=pause, FAKE_BLOCK="distributed"), subprocess.PIPE
+    env, pipe = (
+        environment(FAKE_PAUSE=pause, FAKE_SOON="2", FAKE_BLOCK="distributed"),
+        subprocess.PIPE,
+    )
     command = [sys.executable, *fake(site, *words)]
     process = subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
     deadline = time.monotonic() + WAIT_S

@@ -18,6 +18,7 @@ from sitegen.builder.plan import PlannedFigure, plan_figure
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import RefusedError
 from sitegen.figures import constants
+from sitegen.figures.hierarchy import look
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.media import encoder
 from sitegen.models.registry import model_source
@@ -200,8 +201,11 @@ def test_own_picture(sources: Sources, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_word(sources: Sources, kind: str, tmp_path: Path) -> None:
+def test_every_word(
+    sources: Sources, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Words of the author and of the card leave the key and every byte as they were."""
+    monkeypatch.setattr(look, "SECONDS", 1.0)  # of a tree, whose clip would take eight
     first = planned(sources, kind)
     card = replace(sources["tiny"].card, subject="pears & <apples>", known_faults=("a fault",))
     others = {**sources, "tiny": replace(sources["tiny"], card=card)}
