@@ -288,13 +288,23 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
     again = Told()
     train_model("dots", wanted, again)
     assert "dots is finished" in again.lines[-1]
-    for options in ({"preset": "mnist"}, {"kind": "ddpm"}, {"images": 5}):
+    for options in ({"preset": "mnist"}, {"networks": "one"}, {"images": 5}):
         with pytest.raises(ConfigError, match="--minutes chooses all sizes; leave out --"):
             train_model(
                 "other",
                 asked(pictures, minutes=1, output=pictures.parent / "other", **options),
                 Told(),
             )
+
+
+def test_minutes_for_a_process_of_noise(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--kind` stays the author's choice: the model of a short run is one of that kind."""
+    monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 8.0)
+    wanted = asked(pictures, minutes=1, kind="ddpm", image_size=28, output=pictures.parent / "run")
+    train_model("dots", wanted, Told())
+    card = read_card(pictures.parent / "run")
+    assert (card.kind, card.levels, card.image_size) == ("ddpm", duration.NOISE_LEVELS, 28)
+    assert card.finest.norm_groups == 8
 
 
 def test_process_killed_and_terminated(pictures: Path) -> None:
