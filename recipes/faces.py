@@ -173,7 +173,8 @@ def save_weights_of(runs: Mapping[str, Path], folder: Path) -> None:
 def network_of(path: Path, band: Band) -> nn.Module:
     """Return the network of a run, or of what `save_weights_of` wrote."""
     if path.suffix != SAVED:
-        return read_net(path)[1]
+        trained: nn.Module = read_net(path)[1]
+        return trained
     network = new_network(band, CHANNELS, SIDE)
     network.load_state_dict(saved_weights(path))
     return network
