@@ -32,7 +32,7 @@ _IN_A_TABLE = {
     False: "a table has no place for a call; a picture in it is ![what is to be seen](FILE)",
 }
 """Advice for calls inside a table, for figures and for pictures and videos."""
-_UNDER_A_HEAD = re.compile(r"^ {0,3}(?=[^\n]*\|)[|:\s-]*-[|:\s-]*$", re.MULTILINE)
+_UNDER_A_HEAD = re.compile(r"^ {0,3}(?=[^\n]*\|)(?=[|:\t ]*-)[|:\t -]*$", re.MULTILINE)
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
 BESIDE, TABS, TEASER = "beside", "tabs", "teaser"

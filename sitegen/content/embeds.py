@@ -40,7 +40,7 @@ _SUFFIXES = {
     "AVIF": ".avif",
 }
 _FORMATS = [name for name in _SUFFIXES if name != "MPO"]  # MPO is opened as JPEG
-_XML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*(<\?xml|<!--|<!DOCTYPE\s+svg|<svg)", re.IGNORECASE)
+_XML = re.compile(rb"\s*(\xef\xbb\xbf\s*)?(<\?xml|<!--|<!DOCTYPE\s+svg|<svg)", re.IGNORECASE)
 _ORIENTATION = 0x0112
 _TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 _DAMAGE = (

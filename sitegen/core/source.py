@@ -113,7 +113,8 @@ _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _STRING = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}|' r"'''.*?'{3,5}|" r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'", re.DOTALL
 )
-_KEY = re.compile(r"""(?:[ \t]*\.?[ \t]*(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*'))+""")
+_PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
+_KEY = re.compile(rf"[ \t]*{_PART}(?:[ \t]*\.[ \t]*{_PART})*")
 _PLAIN = re.compile(r"[^,\]}#\n]*")
 
 
@@ -135,7 +136,7 @@ _HINTS = {
 
 
 _MOST_KEYS = 10_000  # more than any author writes
-_DIGITS = re.compile(r"[\d_]{4300,}")  # more than Python parses
+_DIGITS = re.compile(r"(?<![\d_])[\d_]{4300,}")  # more than Python parses
 _DEEP_KEY = re.compile(r"""^[ \t[]*(?:[\w"'-]+[ \t]*\.[ \t]*){40}""", re.MULTILINE)
 
 

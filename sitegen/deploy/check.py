@@ -24,7 +24,7 @@ from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import digest_bytes, is_lfs_pointer, platform_errors
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND
-from sitegen.deploy.html_scan import HtmlScan, Reference, Role, css_uris, scan
+from sitegen.deploy.html_scan import HtmlScan, Reference, Role, css_uris, scan, with_lines
 from sitegen.media.manifest import Manifest
 from sitegen.media.mp4 import clip_faults
 
@@ -100,15 +100,15 @@ def local_paths(text: str, private: Sequence[Path], *, generic: bool) -> Iterato
     names = [re.escape(str(path).rstrip("/")) + r"(?![\w.-])" for path in private]
     roots = "|".join([*([_HOMES] if generic else []), *names])
     pattern = r"\bfile:///?" + (rf"|(?<![\w.~/\\-])(?:{roots})" if roots else "")
-    for found in re.finditer(f"(?:{pattern}){_STOP}", text):
-        yield text.count("\n", 0, found.start()) + 1, found[0][:100]
+    for line, found in with_lines(re.finditer(f"(?:{pattern}){_STOP}", text)):
+        yield line, found[0][:100]
 
 
 def _uris(pattern: str, plain: Callable[[str], str], text: str) -> Iterator[tuple[int, str]]:
     """Yield the references in a text (the pattern's group 1), each with its line."""
-    for found in re.finditer(pattern, text, re.S):
+    for line, found in with_lines(re.finditer(pattern, text, re.S), 1):
         with contextlib.suppress(ValueError):  # invalid escape
-            yield text.count("\n", 0, found.start(1)) + 1, plain(found[1])
+            yield line, plain(found[1])
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ _NEEDED = {
 _READERS: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
     ".css": css_uris,
     ".webmanifest": partial(_uris, r'"(?:src|start_url)"\s*:\s*("(?:[^"\\\n]|\\.)*")', json.loads),
-    ".xml": partial(_uris, r"<loc>\s*(.*?)\s*</loc>", unescape),
+    ".xml": partial(_uris, r"<loc>([^<]*)</loc>", lambda text: unescape(text.strip())),
 }
 _TOLD: dict[Role, str] = {
     "link": "the link",

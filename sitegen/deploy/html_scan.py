@@ -6,7 +6,7 @@ line of each tag.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Literal
@@ -144,10 +144,24 @@ def _of_meta(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
         yield refresh["uri"].strip(), "link"
 
 
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)  # the end of the file closes it as well
+_CSS_URI = re.compile(
+    r"""url\(\s*(?:"([^"\n]*)|'([^'\n]*)|([^)\n]*))|@import\s+(?:"([^"\n]*)|'([^'\n]*))"""
+)
+
+
 def css_uris(text: str) -> Iterator[tuple[int, str]]:
     """Yield the references of a stylesheet, each with its line."""
-    plain = re.sub(r"/\*.*?\*/", lambda found: re.sub(r"[^\n]", " ", found[0]), text, flags=re.S)
-    pattern = r"""url\(\s*(["']?)(?P<uri>.*?)\1\s*\)|@import\s+(["'])(?P<sheet>.*?)\3"""
-    for found in re.finditer(pattern, plain):
-        uri = found["uri"] or found["sheet"] or ""
-        yield plain.count("\n", 0, found.start()) + 1, uri
+    plain = _COMMENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+    for line, found in with_lines(_CSS_URI.finditer(plain)):
+        yield line, next(filter(None, found.groups()), "").strip()
+
+
+def with_lines(
+    matches: Iterable[re.Match[str]], group: int = 0
+) -> Iterator[tuple[int, re.Match[str]]]:
+    """Yield the matches in a text in order, each with the line where its group starts."""
+    line, at = 1, 0
+    for found in matches:
+        line, at = line + found.string.count("\n", at, found.start(group)), found.start(group)
+        yield line, found

@@ -40,7 +40,7 @@ from sitegen.deploy.git import Remote, Repository, committed, masked, remove_lef
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
 """Branch names that git allows but that are ambiguous, such as HEAD or a commit's digest."""
 
-_GITHUB = re.compile(r"(?:.*[@/])?github\.com(?::\d+)?[:/](?P<user>[^/]+)/(?P<name>[^/]+?)/?")
+_GITHUB = re.compile(r"(?:.*[@/])?github\.com(?::\d+)?[:/](?P<user>[^/@]+)/(?P<name>[^/]+?)/?")
 _ALIAS = re.compile(r"^(ssh://)?([^/@]+@)?github\.com-[\w.-]+(?=[:/])")
 """A host alias of github.com in ~/.ssh/config, as used with two accounts."""
 

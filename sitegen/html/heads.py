@@ -85,9 +85,10 @@ def head(
 def _first_words(page: Page) -> str | None:
     """Return the beginning of a page as a description for a site that has none."""
     prose = "".join(part for part in page.body if isinstance(part, Markup))
-    prose = re.sub(r"<annotation\b.*?</annotation>", "", prose, flags=re.DOTALL)  # TeX of formulas
-    for found in re.finditer(r"<p>(.*?)</p>", prose, re.DOTALL):
-        if words := Markup(found[1]).striptags():
+    tex = r"<annotation\b.*?(</annotation>|\Z)"  # of formulas
+    prose = re.sub(tex, "", prose, flags=re.DOTALL)
+    for rest in prose.split("<p>")[1:]:
+        if words := Markup(rest.partition("</p>")[0]).striptags():
             return textwrap.shorten(words, _PREVIEW, placeholder=" …")
     return None
 

@@ -13,8 +13,8 @@ from xml.parsers import expat
 _SVG = "http://www.w3.org/2000/svg"
 _ACTIVE = frozenset({"script", "foreignobject", "iframe", "embed", "object", "handler", "listener"})
 _LINKS = frozenset({"href", "src", "action", "formaction", "data"})
-_OUTSIDE = re.compile(r"@import|url\((?!\s*['\"]?\s*(?:#|data:))|expression\(", re.IGNORECASE)
-_LENGTH = re.compile(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*(px|pt|pc|mm|cm|in|q|)\s*", re.IGNORECASE)
+_OUTSIDE = re.compile(r"@import|url\((?!\s*(?:['\"]\s*)?(?:#|data:))|expression\(", re.IGNORECASE)
+_LENGTH = re.compile(r"([0-9.]+(?:[eE][+-]?\d+)?)\s*(px|pt|pc|mm|cm|in|q|)", re.IGNORECASE)
 _PIXELS = {"": 1, "px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4}
 _PIXELS |= {"q": 96 / 101.6}
 
@@ -77,7 +77,7 @@ def _attribute(element: str, name: str, value: str) -> None:
     web = element == "a" and plain.startswith(("https://", "http://"))
     if name in _LINKS and not web and plain and not plain.startswith(("#", "data:image/")):
         _refuse(f"{name}={value[:40]!r}, which leads out of the file", "put it inside")
-    if name == "attributename" and re.sub(r".*:", "", plain) in _LINKS:
+    if name == "attributename" and plain.rpartition(":")[2] in _LINKS:
         _refuse("an animated link", "remove it")
     if name != "d" and _OUTSIDE.search(value):
         _refuse(f"{name}={value[:40]!r}, which loads from outside the file", "put it inside")
@@ -105,7 +105,7 @@ def _size(root: Mapping[str, str]) -> tuple[int, int]:
 
 def _pixels(length: str) -> float | None:
     """Return an absolute length in pixels; None if it is missing or relative, as in 100%."""
-    found = _LENGTH.fullmatch(length)
+    found = _LENGTH.fullmatch(length.strip())
     try:
         return float(found[1]) * _PIXELS[found[2].lower()] if found else None
     except ValueError:
