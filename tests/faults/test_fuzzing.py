@@ -87,14 +87,14 @@ def mutated_bytes(draw: st.DrawFn, good: bytes) -> bytes:
 
 
 def ends_well(call: Callable[[], object]) -> None:
-    """Called, it returns or raises one of our errors with something to say, within seconds."""
+    """Called, it returns or raises one of our errors with something to say, soon."""
     started, told = time.process_time(), None
     try:
         call()
     except SitegenError as error:
         told = error
     assert told is None or (str(told).strip() and told.exit_code in range(1, 7))
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 30
     counted("inputs changed at random", 1)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from sitegen.server.preview import last_built
 from tests.support.builders import Builder, children, environment, write_page, write_site
-from tests.support.previewing import Running, running, wait_for
+from tests.support.previewing import WAIT_S, Running, running, wait_for
 from tests.support.sweeping import LOG, counted, measured
 from tests.support.tinymodel import write_model
 
@@ -55,9 +55,8 @@ def test_only_pages_of_the_preview_hear_its_events(server: Running) -> None:
     for origin in ("https://evil.example", "http://127.0.0.1:1", "null", "http://localhost.evil"):
         assert server.ask("/_sitegen/events", Origin=origin).status == 403, origin
     for headers in ({}, {"Origin": server.address.rstrip("/")}):
-        with urllib.request.urlopen(
-            urllib.request.Request(f"{server.address}_sitegen/events", headers=headers), timeout=5
-        ) as events:
+        request = urllib.request.Request(f"{server.address}_sitegen/events", headers=headers)
+        with urllib.request.urlopen(request, timeout=WAIT_S) as events:
             assert events.status == 200
 
 
@@ -100,7 +99,7 @@ def test_serve_holds_little_before_and_after_rendering(tmp_path: Path) -> None:
         wait_for(lambda: len(children(pid)) <= 2, "the end of what rendered")
         for child in children(pid):
             assert "libtorch" not in Path(f"/proc/{child}/maps").read_text()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=WAIT_S) as answer:
             assert b"<video" in answer.read()
         after = resident(pid)
         assert max(before, after) < LARGEST_MB
@@ -115,7 +114,7 @@ async def ask_for_ranges(port: int, data: bytes, until: float, seed: int) -> int
     """Ask for random ranges of a file on one connection until some time; how many came right."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     chance, asked = random.Random(seed), 0
-    while time.monotonic() < until:
+    while not asked or time.monotonic() < until:
         start = chance.randrange(len(data))
         end = min(len(data) - 1, start + chance.randrange(200_000))
         head = f"GET /data.bin HTTP/1.1\r\nHost: 127.0.0.1\r\nRange: bytes={start}-{end}\r\n\r\n"

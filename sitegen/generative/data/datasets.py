@@ -31,7 +31,7 @@ DATASET_BYTES = 16 << 30
 UNPACKED, UNPACKED_BYTES = 64, 16 << 20
 """A gzipped file may unpack to this multiple of its size, plus this many bytes."""
 BATCH_BYTES = 512 << 20
-"""Maximum bytes of a batch of CIFAR; the largest, of CIFAR-100, has 155 MB."""
+"""Maximum bytes of the batches of CIFAR together, which have 155 MB."""
 IDX_UINT8 = 0x08
 _PIECE = 1 << 20
 _IDX_NAMES = tuple(f"train-images{dot}idx{axes}-ubyte" for axes in (3, 4) for dot in "-.")
@@ -164,12 +164,13 @@ def read_cifar(folder: Path) -> Images:
     files = sorted(folder.glob(_CIFAR[folder.name]))
     if not files:
         raise RefusedError(f"{folder}: holds no {_CIFAR[folder.name]}; unpack the archive again")
+    size = sum(regular_size(file, "batch of images") for file in files)
+    if size > BATCH_BYTES:
+        raise RefusedError(f"{folder}: its batches have {size:,} bytes; those of CIFAR have 155 MB")
     return np.concatenate([_read_batch(file) for file in files])
 
 
 def _read_batch(path: Path) -> Images:
-    if (size := regular_size(path, "batch of images")) > BATCH_BYTES:
-        raise RefusedError(f"{path}: has {size:,} bytes; a batch of CIFAR has at most 155 MB")
     try:
         batch = read_pickle(path.read_bytes(), _BATCH)
         if not isinstance(batch, dict):

@@ -132,9 +132,10 @@ def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) 
             f"reads ({LARGEST} pixels a side, {DATASET_BYTES:,} bytes); scale their middle squares "
             "with --image-size"
         )
-    pictures += [read_picture(file, image_size) for file in files[1:]]
-    for file, picture in zip(files, pictures, strict=True):
-        if picture.shape[:2] != (height, width) or height != width:
+    for file in files:
+        if file != files[0]:
+            pictures.append(read_picture(file, image_size))
+        if (picture := pictures[-1]).shape[:2] != (height, width) or height != width:
             size = f"{picture.shape[1]}×{picture.shape[0]}"
             other = "" if height != width else f", the first image {width}×{height}"
             raise RefusedError(

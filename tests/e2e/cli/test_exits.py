@@ -131,7 +131,7 @@ def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> N
         while data := os.read(master, 1024):
             told += data
     os.close(master)
-    assert process.wait(20) == 128 + number, told
+    assert process.wait(WAIT_S) == 128 + number, told
     assert told.rindex(b"\x1b[?25h") > told.rindex(b"\x1b[?25l")
 
 
@@ -171,7 +171,7 @@ def test_kill_at_any_moment_of_rendering(built: Builder, tmp_path: Path) -> None
         assert tree_hash(built.output) == hashes[0], moment
         write_page(built.config, old)
         built()
-        moment += 5  # neighbours are alike, and so is every write
+        moment += 9  # neighbours are alike, and so is every write
     assert seen == {0, 1}
     assert moment > 10
 
@@ -247,8 +247,8 @@ def test_what_is_not_installed(tmp_path: Path, modules: str, line: str, packages
 def test_closed_streams(tmp_path: Path, closed: str) -> None:
     """With closed streams a command does its work, and no file gets what it prints."""
     config = write_site(tmp_path / "site")
-    for words in ("build", "check", "build --verbose", "--version", "schema", "clean"):
-        named = "" if words.startswith("-") or words == "schema" else f" --config {config}"
+    for words in ("build", "check", *(("schema", "clean") if "2" in closed else ())):
+        named = "" if words == "schema" else f" --config {config}"
         line = f"exec {sys.executable} -m tests.support.fakecli {words}{named} {closed}"
         done = subprocess.run(
             ["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False

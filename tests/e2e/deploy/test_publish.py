@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -191,12 +192,17 @@ def test_placeholders_of_a_stale_folder(paper: Paper) -> None:
 def test_a_remote_that_is_silent(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     """A remote that accepts and says nothing is reported, and git is stopped after a limit."""
     monkeypatch.setattr("sitegen.deploy.git.SILENCE_SECONDS", 0.5)
-    monkeypatch.setattr("sitegen.deploy.git.LIMIT_SECONDS", 1.5)
+
+    def stop_when_reported() -> None:  # on a busy machine any other command is silent, too
+        wait_for(lambda: any("`git ls-remote` has" in line for line in paper.report.lines), "words")
+        monkeypatch.setattr("sitegen.deploy.git.LIMIT_SECONDS", 1.5)
+
     known = set(children())  # the process that renders pages
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         git(paper.root, "remote", "set-url", "origin", f"git://127.0.0.1:{port}/x.git")
         before = paper.condition()
+        threading.Thread(target=stop_when_reported, daemon=True).start()
         paper.refused("`git ls-remote` was silent for 2 s and was stopped; check the remote")
     assert any("`git ls-remote` has been silent for" in line for line in paper.report.lines)
     assert paper.condition() == before

@@ -356,7 +356,7 @@ HANGING = {
 @pytest.mark.parametrize("name", HANGING)
 def test_hang_is_ended(stand_in: Stand, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """An ffmpeg that never ends, writing or reading, is killed with what it started."""
-    monkeypatch.setattr(encode, "STALL_SECONDS", 2.0)
+    monkeypatch.setattr(encode, "STALL_SECONDS", 5.0)
     out, before = stand_in(f"say thinking; {HANGING[name]}"), children()
     with pytest.raises(PlatformError, match="no progress") as told:
         encode_clip(moving_frames(200 if name != "looking again" else 3), SMALL, out)

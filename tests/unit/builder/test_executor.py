@@ -179,7 +179,7 @@ def test_frames_that_are_only_drawn_keep_no_sampling_waiting(tmp_path: Path) -> 
 
     def drawn() -> Iterator[Frame]:
         for _ in range(3):
-            assert sampled.wait(10)
+            assert sampled.wait(60)
             yield np.zeros((8, 8, 3), np.uint8)
 
     def done() -> Iterator[None]:

@@ -169,7 +169,7 @@ def test_server_agrees(tmp_path: Path) -> None:
 def answers(url: str) -> bool:
     """Whether a server has something there."""
     try:
-        with urlopen(url, timeout=10) as answer:
+        with urlopen(url, timeout=60) as answer:
             return bool(answer.status == 200)
     except HTTPError:
         return False

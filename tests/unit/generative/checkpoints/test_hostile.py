@@ -33,7 +33,7 @@ def canary(tmp_path: Path) -> Iterator[Path]:
     path, started = tmp_path / "canary", time.process_time()
     yield path
     assert not path.exists()
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 30
 
 
 @pytest.mark.fault(9)

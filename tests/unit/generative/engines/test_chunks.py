@@ -78,7 +78,7 @@ def test_each_image_keeps_its_level() -> None:
 
 def test_workers_compute_alone_and_at_the_same_time() -> None:
     """Two chunks are under way together, each with one thread of torch's and no gradients."""
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     seen = []
 
     def engine(x: Tensor, levels: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ def test_torch_gets_its_threads_back() -> None:
     def other() -> int:
         with on_one_thread():
             inside.set()
-            leave.wait(10)
+            leave.wait(60)
             return torch.get_num_threads()
 
     torch.set_num_threads(3)
@@ -139,7 +139,7 @@ def test_torch_gets_its_threads_back() -> None:
         with ThreadPoolExecutor(1) as pool:
             with on_one_thread():
                 found = pool.submit(other)
-                inside.wait(10)
+                inside.wait(60)
             assert torch.get_num_threads() == 1
             leave.set()
             assert found.result() == 1
