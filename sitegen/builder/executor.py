@@ -230,7 +230,7 @@ class RenderExecutor:
             try:
                 with naming(planned.figure):
                     job = self.renderer.render_job(planned.figure)
-                jobs[planned.request_digest] = _guarded(planned.figure.kind, job)
+                    jobs[planned.request_digest] = _guarded(planned.figure.kind, job)
             except SitegenError as error:
                 faults.append(error)
         return jobs, faults

@@ -36,8 +36,12 @@ def end_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
+class Stopped(SystemExit):
+    """The end of the program by a signal."""
+
+
 def catch_signals() -> None:
-    """Make SIGINT, SIGTERM and SIGHUP raise SystemExit with their exit code in the main thread.
+    """Make SIGINT, SIGTERM and SIGHUP raise Stopped with their exit code in the main thread.
 
     Signals that this process was started to ignore, for instance by nohup, stay ignored.
     """
@@ -47,7 +51,7 @@ def catch_signals() -> None:
         nonlocal deaf_until
         if (now := time.monotonic()) >= deaf_until:
             deaf_until = now + GRACE_SECONDS
-            raise SystemExit(128 + number)
+            raise Stopped(128 + number)
 
     for number in _heard():
         signal.signal(number, leave)

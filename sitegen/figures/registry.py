@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError
+from sitegen.core.signals import Stopped
 from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES, Figure, FigureKind
 
@@ -68,27 +69,19 @@ def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except _FAULTS as error:
+    except (Exception, SystemExit) as error:  # the code of another package may raise anything
         package = package_of(kind)
-        if package is None or isinstance(error, SitegenError | MemoryError | SystemExit):
+        if package is None or isinstance(error, SitegenError | MemoryError | Stopped):
             raise
         words = " ".join(f"{type(error).__name__}: {error}".split())
         raise PlugInError(f"{place}{kind} of the package {package} failed: {words}") from error
-
-
-_FAULTS = (
-    *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError),
-    *(MemoryError, NameError, OSError, RuntimeError, SyntaxError, SystemError, SystemExit),
-    *(TypeError, ValueError, Warning, SitegenError),
-)
-"""Exceptions that the code of another package may raise."""
 
 
 def _load(entry: EntryPoint) -> FigureKind:
     """Return the kind that an entry point names; errors are reported as the package's."""
     try:
         kind = entry.load()
-    except _FAULTS as error:
+    except (Exception, SystemExit) as error:  # it may raise anything
         raise _broken(entry, f"cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(kind, FigureKind) or kind.name != entry.name or not kind.name.isidentifier():
         raise _broken(entry, f"is no FigureKind whose name is {entry.name}")

@@ -6,7 +6,7 @@ import sys
 
 from tests.support.paths import ROOT
 
-FILES = ("core", "generative/training", "media", "sampling", "models/test_priors.py")
+FILES = ("core", "media/test_encoder.py", "sampling/test_export.py", "models/test_priors.py")
 """Unit tests of code that deals with files, processes and signals."""
 
 

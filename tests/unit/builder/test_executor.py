@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -14,7 +14,13 @@ from sitegen.builder.cache import Store
 from sitegen.builder.executor import Renderer, RenderExecutor, naming
 from sitegen.builder.plan import PlannedFigure
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.errors import LockedError, PlatformError, RefusedError, TargetError
+from sitegen.core.errors import (
+    LockedError,
+    PlatformError,
+    PlugInError,
+    RefusedError,
+    TargetError,
+)
 from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import ClipSpec, write_still
@@ -308,6 +314,21 @@ def test_an_encoder_that_fails_ends_the_sampling(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"^index\.md:1: figure-1: no encoder$"):
         made.render([planned(1)], 1)
     assert renderer.frames.get("figure-1", 0) < 3
+
+
+def test_a_plug_in_that_returns_no_job(tmp_path: Path) -> None:
+    """It is an error of the package, with the place, and the other figures are rendered."""
+
+    class Nothing(Counting):
+        """Prepares nothing for the kind of another package."""
+
+        def render_job(self, figure: Figure) -> Any:
+            return None if figure.kind == "strip" else super().render_job(figure)
+
+    strange = replace(planned(1), figure=replace(planned(1).figure, kind="strip"))
+    with pytest.raises(PlugInError, match=r"^index\.md:1: figure-1: strip of the package strip"):
+        executor(Nothing(), tmp_path).render([strange, planned(2)], 1)
+    assert len(Store(tmp_path).keys("")) == 1
 
 
 def test_an_interruption_reaches_the_sampling(tmp_path: Path) -> None:
