@@ -11,7 +11,7 @@
   const [BRANCHES, LONGEST] = [64, 2000]; // maximum branches, and characters, of a picture in a link
   const SAVED = 512; // approximate size of a saved picture in pixels
   const [FPS, REST] = [24, 24]; // of a film; frames for which its last picture stays
-  const FILMS = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
+  const FILMS = ["video/webm;codecs=vp8", "video/webm", "video/mp4"]; // VP9 is too slow for some
   const HALF = 0.6; // share of the levels at which about half of a picture is decided
   const SIMD = [
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253,

@@ -56,10 +56,14 @@ export async function recorded(canvas, { count, fps, draw, type }) {
   recorder.ondataavailable = ({ data }) => parts.push(data);
   const ended = new Promise((resolve) => (recorder.onstop = resolve));
   recorder.start();
+  const wait = (duration) => new Promise((resolve) => setTimeout(resolve, duration));
   for (let n = 0; n < count; n++) {
+    const due = performance.now() + 1000 / fps;
     draw(n);
     (track.requestFrame ? track : stream).requestFrame();
-    await new Promise((resolve) => setTimeout(resolve, 1000 / fps));
+    // Browsers capture when they next paint, which hidden pages do not.
+    await Promise.race([new Promise(requestAnimationFrame), wait(1000)]);
+    await wait(due - performance.now());
   }
   recorder.stop();
   await ended;
