@@ -49,6 +49,8 @@ FOLDER = "theme"
 STYLESHEET, SCRIPT, SCHEME, ICON = "style.css", "script.js", "scheme.js", "icon.svg"
 SAMPLER_STYLE, SAMPLER_SCRIPT = "sampler.css", "sampler.js"
 """Files that only pages with live models load."""
+SEARCH = "search.js"
+"""Script that only sites with many pages have."""
 ENGINE, WORKER = "sampler", "worker.js"
 """The folder of `static/` with the sampling engine, and the worker script in it."""
 _COLOURS = "colours.css"
@@ -147,9 +149,14 @@ class Theme:
         folder = f"assets/{ENGINE}-{digest_bytes(told.encode())[:8]}"
         return {name: Asset(f"{folder}/{name}", data) for name, data in found.items()}
 
-    def files(self, *, samples: bool) -> Mapping[str, bytes]:
-        """Return the files to publish, by path; `samples` is true if a page has a live model."""
+    def files(self, *, samples: bool, search: bool = False) -> Mapping[str, bytes]:
+        """Return the files to publish, by path.
+
+        samples: whether a page has a live model
+        search: whether the site has a search
+        """
         left_out = () if samples else (SAMPLER_STYLE, SAMPLER_SCRIPT)
+        left_out += () if search else (SEARCH,)
         kept = [asset for name, asset in self.assets.items() if name not in left_out]
         kept += self.engine.values() if samples else ()
         return {asset.uri: asset.data for asset in kept}

@@ -156,6 +156,7 @@ class Preview:
         self._last: dict[FigureRef, Record] = {}
         self._warned: tuple[str, ...] = ()
         self._errors: dict[str, str] = {}  # by the request or the operation that failed
+        self._edited: dict[str, int] = {}  # number of the reading in which a request was new
         self.settled = self._closed = False
         self._changed = threading.Condition(threading.RLock())
 
@@ -198,9 +199,12 @@ class Preview:
             remove_leftovers(self.context, leaving=True)
 
     def wants(self, planned: PlannedFigure) -> bool:
-        """Return whether the figure is still needed."""
-        figures = () if self.context is None or self._closed else self.context.figures
-        return any(each.request_digest == planned.request_digest for each in figures)
+        """Return whether the figure is still needed, and none was edited after it."""
+        context = None if self._closed else self.context
+        if context is None or planned.request_digest not in self._edited:
+            return False
+        first = self._next(context)
+        return first is None or self._rank(first) <= self._rank(planned)
 
     def progressed(self, progress: str | None) -> None:
         """Show the progress of the work."""
@@ -214,6 +218,8 @@ class Preview:
         store = context.store(self.report.warn)
         self._records = {key: each for key, each in self._records.items() if _there(each, store)}
         self._records |= found(SiteBuild(context, self._records).missing, store)
+        digests = [each.request_digest for each in context.figures]
+        self._edited = {each: self._edited.get(each, self.reads) for each in digests}
         for warning in context.warnings:
             if warning not in self._warned:
                 self.report.warn(warning)
@@ -269,9 +275,14 @@ class Preview:
         return not self.settled and not SiteBuild(context, self._records).missing
 
     def _next(self, context: BuildContext) -> PlannedFigure | None:
-        """Return the first figure to render that has not failed since the last change."""
+        """Return the figure to render: edited last, then first on its page; None after failures."""
         missing = SiteBuild(context, self._records).missing
-        return next((each for each in missing if each.request_digest not in self._errors), None)
+        able = (each for each in missing if each.request_digest not in self._errors)
+        return max(able, key=self._rank, default=None)
+
+    def _rank(self, planned: PlannedFigure) -> int:
+        """Return the number of the reading in which a figure was edited."""
+        return self._edited.get(planned.request_digest, 0)
 
     def _render(self, context: BuildContext, planned: PlannedFigure) -> None:
         """Render one figure and show it; a failed figure is retried after the next change."""
