@@ -8,6 +8,7 @@ that are no longer needed. When no clip is missing, the built folder is installe
 
 import contextlib
 import os
+import re
 import threading
 import time
 import traceback
@@ -57,6 +58,7 @@ class PreviewState:
     tree: the files to serve; None until a build has succeeded
     before: content-named files of the previous tree, for pages that are still open
     error: errors in the author's files or in a figure
+    failed: figures that an error is about, on the last valid page
     outdated, pending: figures that show an old clip, and figures that have no clip yet
     progress: description of the work in progress
     """
@@ -65,6 +67,7 @@ class PreviewState:
     tree: Tree | None = None
     before: Tree = field(default_factory=dict)
     error: str | None = None
+    failed: tuple[FigureRef, ...] = ()
     outdated: tuple[FigureRef, ...] = ()
     pending: tuple[FigureRef, ...] = ()
     progress: str | None = None
@@ -248,6 +251,7 @@ class Preview:
             tree=tree,
             before=self.state.before if kept.keys() <= tree.keys() else kept,
             error="\n".join(self._errors.values()) or None,
+            failed=self._failed(),
             outdated=tuple(map(_figure_ref, old)),
             pending=pending,
         )
@@ -347,8 +351,27 @@ class Preview:
             tree = last_built(self.config) if self.state.tree is None else self.state.tree
             version = self.state.version + (tree is not self.state.tree)
             told = "\n".join(self._errors.values())
-            self.state = replace(self.state, version=version, tree=tree, error=told, progress=None)
+            self.state = replace(
+                self.state,
+                version=version,
+                tree=tree,
+                error=told,
+                failed=self._failed(),
+                progress=None,
+            )
         return True
+
+    def _failed(self) -> tuple[FigureRef, ...]:
+        """Return the figures that could not be rendered, and those whose line has an error."""
+        told = "\n".join(self._errors.values())
+
+        def is_meant(planned: PlannedFigure) -> bool:
+            place = planned.figure.place
+            line = rf"(^|/){re.escape(f'{place.file}:{place.line}')}:"
+            return planned.request_digest in self._errors or bool(re.search(line, told, re.M))
+
+        figures = self.context.figures if self.context and told else ()
+        return tuple(_figure_ref(each) for each in figures if is_meant(each))
 
 
 class _Watched:

@@ -563,7 +563,7 @@ def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, widt
         figure, bar = page.locator("#own"), page.locator(".sampler-fetch")
         height = box_of(figure)["height"]
         page.evaluate(
-            """bar => new MutationObserver(() => { bar.dataset.seen = !bar.hidden || bar.dataset.seen })
+            """bar => new MutationObserver(() => { if (!bar.hidden) bar.dataset.seen = true })
             .observe(bar, { attributes: true, attributeFilter: ["hidden", "value"] })""",
             bar.element_handle(),
         )
