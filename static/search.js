@@ -87,14 +87,11 @@
   input.addEventListener("focus", load);
   input.addEventListener("input", search);
   input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") list.querySelector("a")?.click();
     if (event.key !== "Escape" || !input.value) return;
     event.preventDefault(); // it closes the menu only when there is nothing to clear
     input.value = "";
     search();
-  });
-  box.addEventListener("submit", (event) => {
-    event.preventDefault();
-    list.querySelector("a")?.click();
   });
   box.classList.add("live");
 }

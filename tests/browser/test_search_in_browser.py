@@ -1,8 +1,11 @@
 """The search of a site with many pages, in Chromium."""
 
+import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -14,6 +17,7 @@ from sitegen.builder.output import put_tree
 from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.media.manifest import Manifest
+from tests.browser.test_page_in_browser import MODULES, axe, violations  # noqa: F401
 from tests.support.browsing import opened
 from tests.support.fabricated import write_site
 
@@ -97,3 +101,36 @@ def test_index_that_is_lost(browser: Browser, built: Path) -> None:
         page.get_by_role("searchbox").fill("apple taste")
         expect(page.get_by_role("search").get_by_role("link")).to_have_count(1)
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(
+    browser: Browser,
+    built: Path,
+    axe: str,  # noqa: F811
+    scheme: Any,
+) -> None:
+    """No violation while results are shown, next to the page and over it."""
+    for width in (390, 1280):
+        context = browser.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True
+        )
+        page = context.new_page()
+        page.goto((built / "fig" / "index.html").as_uri())
+        if width < 1000:
+            page.get_by_role("button", name="Pages").click()
+        page.get_by_role("searchbox").fill("taste")
+        expect(page.get_by_role("search").get_by_role("link")).to_have_count(len(FRUIT))
+        assert violations(page, axe) == []
+        context.close()
+
+
+def test_html_of_the_search(built: Path, tmp_path: Path) -> None:
+    """The HTML validator has nothing against a page with a search."""
+    program = MODULES / "html-validate" / "bin" / "html-validate.mjs"
+    config = tmp_path / "rules.json"
+    config.write_text(json.dumps({"root": True, "extends": ["html-validate:recommended"]}))
+    file = str(built / "fig" / "index.html")
+    command = ["node", str(program), "--config", str(config), "--formatter", "text", file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
