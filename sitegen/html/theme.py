@@ -162,8 +162,8 @@ class Theme:
         samples: whether a page has a live model
         search: whether the site has a search
         """
-        left_out = () if samples else (SAMPLER_STYLE, SAMPLER_SCRIPT)
-        left_out += () if search else (SEARCH,)
+        left_out = [] if samples else [SAMPLER_STYLE, SAMPLER_SCRIPT]
+        left_out += [] if search else [SEARCH]
         kept = [asset for name, asset in self.assets.items() if name not in left_out]
         kept += self.engine.values() if samples else ()
         return {asset.uri: asset.data for asset in kept}
