@@ -113,9 +113,11 @@ class CheckpointInfo:
 
     def _parameterization(self) -> str:
         card = self.card
-        if self.layout == "torchcfm" or (card and "around" in card.abilities):
+        if card and (known := card.process.predicts(card)):
+            return known
+        if self.layout == "torchcfm":
             return "velocity, as in a flow"
-        if self.learned_variance or self.layout == "diffusers" or (card and card.diffusion):
+        if self.learned_variance or self.layout == "diffusers":
             return "noise, as in a DDPM"
         if not self.preconditioned:
             told = card is not None or self.layout in ("published", "spectral")
