@@ -333,7 +333,7 @@ def freshness(site: Site, folder: ServedFolder) -> Freshness:
     output = folder.root
     device = resolve_device("auto")
     compute_target = ComputeTarget(device, resolve_precision("auto", device))
-    options = BuildOptions(compute_target, output, dry_run=True)  # only reads the store
+    options = BuildOptions(compute_target, output, dry_run=True, offline=True)  # reads the store
     ours = built(site, output)
     tree: Tree | None = None
     try:

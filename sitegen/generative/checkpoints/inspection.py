@@ -31,17 +31,13 @@ from sitegen.generative.checkpoints.floats import NAMES
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.quantised import SCALE, weights_of
 from sitegen.generative.checkpoints.weights import BANDS, RESIDUAL, STATISTICS, is_of_unet
-from sitegen.generative.checkpoints.zips import Published
+from sitegen.generative.checkpoints.zips import UNKNOWN_NETWORK, Published
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 """File name extensions of checkpoints."""
 
 AVERAGED = ("spectral", "torchcfm", "averaged")
 """Layouts whose weights are averages."""
-UNKNOWN_NETWORK = (
-    "sitegen does not have this network; record its samples (`sitegen add NAME --recording FILE`) "
-    'or write a sampler file: the page "Your own method" of the manual'
-)
 
 
 @dataclass(frozen=True)
