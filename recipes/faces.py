@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from recipes.cascade import matrices, spread_over_bands, write_networks
 from recipes.cosines import LowCosines, low_cosines, principal_axes
@@ -62,7 +62,10 @@ STATISTICS_NAME, SAVED = "statistics.pt", ".safetensors"
 
 @dataclass(frozen=True)
 class Amounts:
-    """Images that each band learns from in a round, and of how many others its statistics are."""
+    """Images that each band learns from in a round, and of how many others its statistics are.
+
+    A band of 0 images keeps the weights of the round before.
+    """
 
     images: tuple[int, ...]
     data: int | None = None
@@ -167,11 +170,21 @@ def save_weights_of(runs: Mapping[str, Path], folder: Path) -> None:
             log.info("%s: %s", folder / f"{name}{SAVED}", read_recipe(run)["states_seen"])
 
 
+def network_of(path: Path, band: Band) -> nn.Module:
+    """Return the network of a run, or of what `save_weights_of` wrote."""
+    if path.suffix != SAVED:
+        trained: nn.Module = read_net(path)[1]
+        return trained
+    network = new_network(band, CHANNELS, SIDE)
+    network.load_state_dict(saved_weights(path))
+    return network
+
+
 def join(model: Model, runs: Sequence[Path], images: Tensor, output: Path) -> ModelCard:
     """Write the model of the trained networks: byte weights, residual variance and prior."""
-    networks = [read_net(path)[1] for path in runs]
+    networks = [network_of(path, band) for path, band in zip(runs, BANDS, strict=True)]
     assert model.statistics is not None
-    recipe = {path.stem: read_recipe(path) for path in runs}
+    recipe = {path.stem: read_recipe(path) for path in runs if path.suffix != SAVED}
     card = replace(model.card, training={**model.card.training, **recipe})
     trained = Model(card, networks, model.statistics).eval()
     shares = residual_shares(trained, images.numpy())
@@ -216,10 +229,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number, amounts in enumerate(rounds):
         before, skipped = dict(runs), begun if number == 0 else {}
         for place, name in enumerate(NAMES):
-            runs[name] = options.output / f"round-{number + 1}" / f"{name}.pt"
             if name in skipped:
                 runs[name] = skipped[name]
-            elif options.band in (None, name):
+                continue
+            if not amounts.images[place]:
+                continue
+            runs[name] = options.output / f"round-{number + 1}" / f"{name}.pt"
+            if options.band in (None, name):
                 count, first = amounts.images[place], before.get(name)
                 train_band(model, place, images, count, number, first, runs[name])
     if options.band is None:

@@ -70,12 +70,12 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 _SPLITS = ("train", "t10k")
 FEATURES = 64
-EPOCHS = 6
+EPOCHS = 3
 BATCH = 64
 WIDTHS = (24, 48, 64, 64)
 """Channels of the convolutions; images of 32 pixels need three, and of 64 pixels four."""
 RECIPE = (
-    "conv3-24-48-64-64, 64 features, 6 epochs of 64, Adam 2e-3 falling to 0, noise 0 to 0.02, v2"
+    "conv3-24-48-64-64, 64 features, 3 epochs of 64, Adam 2e-3 falling to 0, noise 0 to 0.02, v3"
 )
 
 
@@ -253,6 +253,7 @@ def _train(data: Faces) -> Network:
 
 
 def _step(network: Network, optimizer: torch.optim.Adam, images: Tensor, labels: Tensor) -> None:
+    images = images.contiguous(memory_format=torch.channels_last)  # two thirds of the time
     strength = 0.02 * torch.rand(len(images), 1, 1, 1)
     _, logits = network(images + strength * torch.randn_like(images))
     optimizer.zero_grad()

@@ -27,8 +27,10 @@ _OF_ANOTHER_REPOSITORY = {
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
     *("GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_QUARANTINE_PATH"),
 }
-_CREDENTIALS = re.compile(r"(?<=://)[^\s/]*@|[^\s/:@'\"]+:[^\s/@'\"]+\s*@")
-"""User and password or token in an address: `https://user:token@` or `user:token@host`."""
+_LOGIN = re.compile(r"(?<=://)[^\s/]*@")
+"""User and password or token in an address: `https://user:token@`."""
+_LOGIN_BACKWARDS = re.compile(r"@\s*[^\s/@'\"]+:[^\s/:@'\"]+")
+"""The same without a scheme, `user:token@host`, read from the `@`, which takes linear time."""
 _MOST_LINES = 30
 _NO_WAITING = ("-c", "protocol.fd.allow=never")
 """Options against a remote such as `fd::3`, an open file on which git would wait forever."""
@@ -162,7 +164,7 @@ def _not_understood(command: str, said: str) -> PublishError:
 
 def masked(text: str) -> str:
     """Return the text without users, passwords and tokens in addresses, such as `user:token@`."""
-    return _CREDENTIALS.sub("", text)
+    return _LOGIN_BACKWARDS.sub("", _LOGIN.sub("", text)[::-1])[::-1]
 
 
 def execute(

@@ -222,7 +222,7 @@ def _within(wanted: TrainOptions, started: float) -> tuple[TrainOptions, list[st
     assert wanted.minutes is not None
     fixed = ("preset", "init", "networks", "parameterization")
     unfit = [name for name in fixed if getattr(wanted, name) is not None]
-    unfit += ["kind"] * (wanted.kind != "ihdm") + ["images"] * ("images" in wanted.recipe)
+    unfit += ["images"] * ("images" in wanted.recipe)
     if unfit:
         raise ConfigError(f"--minutes chooses all sizes; leave out --{unfit[0]}")
     device = resolve_device(wanted.device)
@@ -233,7 +233,7 @@ def _within(wanted: TrainOptions, started: float) -> tuple[TrainOptions, list[st
     sides = sides if wanted.image_size is None else [wanted.image_size]
     left = 60 * wanted.minutes - (time.monotonic() - started)
     given = {key: value for key, value in wanted.recipe.items() if value is not None}
-    found = chosen_for(max(left, 1.0), sides, 3, device, precision, given)
+    found = chosen_for(wanted.kind, max(left, 1.0), sides, 3, device, precision, given)
     card, options = found.card, found.options
     lines = [
         f"{wanted.minutes:g} minutes on this machine: {card.image_size}×{card.image_size} pixels, "
@@ -243,9 +243,8 @@ def _within(wanted: TrainOptions, started: float) -> tuple[TrainOptions, list[st
         expectation(options.images, card.image_size),
     ]
     size = card.image_size if card.image_size != own else None
-    return replace(
-        wanted, image_size=size, recipe=asdict(options), light=True, measured=found.measured
-    ), lines
+    chosen = replace(wanted, image_size=size, levels=card.levels, recipe=asdict(options))
+    return replace(chosen, light=True, measured=found.measured), lines
 
 
 def expectation(images: int, side: int) -> str:
@@ -305,7 +304,7 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
 def _light(wanted: TrainOptions, card: ModelCard) -> bool:
     """Return whether to train the network of a cascade's finest levels for all levels."""
     cascade = wanted.networks == "cascade" and wanted.preset is None
-    return _from_noise(wanted) and cascade and card.image_size % 4 == 0
+    return _from_noise(wanted) and (cascade or wanted.light) and card.image_size % 4 == 0
 
 
 def _from_noise(wanted: TrainOptions) -> bool:

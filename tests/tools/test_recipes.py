@@ -488,8 +488,11 @@ def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         call(monkeypatch, variance, tmp_path / "out", data=data, output=tmp_path / "out")
 
 
-def test_faces_from_an_empty_folder(tmp_path: Path) -> None:
-    """The recipe of models/faces ends in a model that samples; saved weights begin a second."""
+def test_faces_from_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe of models/faces ends in a model that samples; saved weights begin a second.
+
+    A band of no images keeps the weights that it has.
+    """
     drawn = tmp_path / "data" / "faces"
     drawn.mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), np.uint8)
@@ -505,6 +508,15 @@ def test_faces_from_an_empty_folder(tmp_path: Path) -> None:
         assert model(torch.rand(1, 3, 64, 64), 20).isfinite().all()
     faces.main([*data, "--output", str(output), "--save", str(begun)])
     assert {path.stem for path in begun.iterdir()} == {*faces.NAMES}
+    with monkeypatch.context() as patch:
+        patch.setattr(faces, "TINY", replace(faces.TINY, images=(64, 0, 0, 0, 0)))
+        kept = [*data, "--output", str(tmp_path / "kept"), "--tiny", "--begin", str(begun)]
+        faces.main(kept)
+    assert [path.name for path in (tmp_path / "kept").rglob("round-*/*.pt")] == ["fine.pt"]
+    known = faces.saved_weights(begun / "layout.safetensors")["leave.weight"]
+    found = load_model(tmp_path / "kept").networks[-1].state_dict()["leave.weight"]
+    step = float(known.abs().max()) / 127  # of byte weights
+    torch.testing.assert_close(found.float(), known, rtol=0, atol=step)
     (begun / "layout.safetensors").unlink()
     again = [*data, "--output", str(tmp_path / "again"), "--tiny", "--begin", str(begun)]
     for band in ("layout", "shape"):

@@ -14,7 +14,7 @@ import numpy as np
 from sitegen.core.compute import Precision
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.recipe import small_card
+from sitegen.generative.training.recipe import FROM_NOISE, small_card
 from sitegen.generative.training.residual import IMAGES, evaluations
 from sitegen.generative.training.train import DRAWN_MEASURED, Looks, Run, Training
 
@@ -30,6 +30,8 @@ CHOSEN: Mapping[str, Any] = {
     "cosine_states": 32,
 }
 """Options that do not depend on the duration."""
+NOISE_LEVELS = 32
+"""Levels of a process that starts from noise; each evaluates the network once."""
 _WARMUP, _AVERAGED, _MEASURING = 0.05, 0.1, 0.06  # shares of the steps, and of the time
 _LONGEST_WARMUP, _LARGEST_DECAY = 200, 0.999
 _MEASURED_S, _MEASURED_STEPS = 2.0, 6
@@ -68,7 +70,15 @@ def look_every_s(seconds: float) -> float:
     return min(_LONGEST_LOOK_S, max(_SHORTEST_LOOK_S, seconds / _LOOKS))
 
 
+def card_of(kind: str, side: int, channels: int) -> ModelCard:
+    """Return the card of a kind of model for short runs."""
+    if kind in FROM_NOISE:
+        return FROM_NOISE[kind](small_card(side, channels, NOISE_LEVELS), True)
+    return small_card(side, channels, light=True)
+
+
 def chosen_for(
+    kind: str,
     seconds: float,
     sides: Sequence[int],
     channels: int,
@@ -76,13 +86,13 @@ def chosen_for(
     precision: Precision,
     given: Mapping[str, Any],
 ) -> Duration:
-    """Choose a run that ends after `seconds`, including all phases after the last step.
+    """Choose a run of a kind of model for `seconds`, which include all phases after the last step.
 
     The side is the first of `sides` at which the run sees enough images, else the last.
     """
     for side in sides:
         started = time.monotonic()
-        card = small_card(side, channels, light=True)
+        card = card_of(kind, side, channels)
         per_step = seconds_per_step(card, channels, device, precision, given)
         seconds -= time.monotonic() - started
         batch = options_for(_MEASURED_STEPS, given).batch_size

@@ -68,6 +68,10 @@ PATCHED_UNET = UNetConfig(48, (1, 2), num_res_blocks=1, norm_groups=LIGHT_GROUPS
 """Network of the finest levels for `PATCHED_FROM` pixels and more; it learns as fast at 0.58 of
 the cost."""
 PATCHED_FROM = 64
+PATCHED_NOISE_UNET = UNetConfig(
+    40, (1, 2, 2), num_res_blocks=1, norm_groups=LIGHT_GROUPS, patch_size=2
+)
+"""Network of all levels for as many pixels: it sees twice as far, at 0.68 of the cost."""
 MIDDLE_UNET = UNetConfig(32, (2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
 WIDE_MIDDLE_UNET = UNetConfig(32, (1, 2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
 """Network of middle bands of 32 pixels and more, at 0.37 of the cost of `MIDDLE_UNET`."""
@@ -152,6 +156,11 @@ def light_unet(image_size: int) -> UNetConfig:
     return PATCHED_UNET if image_size >= PATCHED_FROM else FINE_UNET
 
 
+def light_noise_unet(image_size: int) -> UNetConfig:
+    """Return the light network of all levels of a process of noise for images of a size."""
+    return PATCHED_NOISE_UNET if image_size >= PATCHED_FROM else FINE_UNET
+
+
 def _spread(first: int, end: int, share: float) -> list[int]:
     """Return a share of the levels from `first` down to `end` (excluded), evenly spaced."""
     count = max(1, round(share * (first - end)))
@@ -161,12 +170,12 @@ def _spread(first: int, end: int, share: float) -> list[int]:
 def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
     """Return the card of a DDPM with the network and the levels of `card`.
 
-    A `light` one has the network of the finest levels of a cascade, and predicts v. The schedule is
-    cosine. With few levels, its first step would remove a twentieth of an image that is still
-    invisible, which tints samples. β then rises linearly until less than a thousandth of the
-    image's power is left, and the network predicts v.
+    A `light` one has a network as cheap as that of a cascade's finest levels, and predicts v. The
+    schedule is cosine. With few levels, its first step would remove a twentieth of an image that
+    is still invisible, which tints samples. β then rises linearly until less than a thousandth of
+    the image's power is left, and the network predicts v.
     """
-    unet = light_unet(card.image_size) if light else card.finest
+    unet = light_noise_unet(card.image_size) if light else card.finest
     levels = card.levels
     diffusion = DiffusionConfig("cosine", prediction_type="v_prediction" if light else None)
     if _LAST_BETA < levels < _FEWEST_LEVELS:
@@ -179,10 +188,10 @@ def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
 def as_flow(card: ModelCard, light: bool = False) -> ModelCard:
     """Return the card of a flow with the network of `card`, sampled in as many steps.
 
-    A `light` one has the network of the finest levels of a cascade. Times reach the network times
-    1000, since its embedding is made for timesteps.
+    A `light` one has a network as cheap as that of a cascade's finest levels. Times reach the
+    network times 1000, since its embedding is made for timesteps.
     """
-    unet = light_unet(card.image_size) if light else card.finest
+    unet = light_noise_unet(card.image_size) if light else card.finest
     size = (card.image_size, card.channels, card.levels)
     return ModelCard(*size, unet, kind="flow", flow=FlowConfig(time_scale=1000.0))
 

@@ -40,7 +40,7 @@ from sitegen.models.training import (
     training_options,
     training_precision,
 )
-from tests.support.builders import environment, traces
+from tests.support.builders import environment, traces, write_site
 from tests.support.tinymodel import write_large
 
 MODEL = ("weights.safetensors", "prior.safetensors", "example.png", "model.toml")
@@ -122,6 +122,27 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
     more = train(pictures, images=20)
     assert any(line.startswith("continuing after step 3 of 5") for line in more)
     assert read_card(folder).training["images_seen"] == 20
+
+
+def test_what_is_told_at_the_end_is_a_site(pictures: Path) -> None:
+    """The table and the calls that the command prints at its end, pasted, are a site that plans."""
+    words = ["train", "dots", "--data", str(pictures), "--output", str(pictures.parent / "run")]
+    words += ["--images=12", "--batch-size=4", "--levels=3", "--precision=float32"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    indented = [line.strip() for line in done.output.splitlines() if line[:4] == "    "]
+    calls = [line for line in indented if line.startswith("{{")]
+    table = [line for line in indented if line not in calls and re.match(r"\[models|path = ", line)]
+    assert table == ["[models.dots]", f'path = "{pictures.parent / "run"}"']
+    assert any(call.startswith('{{ trajectories("dots"') for call in calls)
+    write_site(
+        pictures.parent / "site", "\n\n".join(calls), site="\n".join(['title = "Dots"', *table])
+    )
+    config = str(pictures.parent / "site" / "site.toml")
+    planned = CliRunner().invoke(cli, ["build", "--config", config, "--dry-run"])
+    assert planned.exit_code == 0, planned.output
+    kinds = [call.removeprefix("{{ ").partition("(")[0].replace("_", "-") for call in calls]
+    assert all(f"dots-{kind}" in planned.output for kind in kinds)
 
 
 def test_stopped_while_it_measures(pictures: Path) -> None:
@@ -288,13 +309,23 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
     again = Told()
     train_model("dots", wanted, again)
     assert "dots is finished" in again.lines[-1]
-    for options in ({"preset": "mnist"}, {"kind": "ddpm"}, {"images": 5}):
+    for options in ({"preset": "mnist"}, {"networks": "one"}, {"images": 5}):
         with pytest.raises(ConfigError, match="--minutes chooses all sizes; leave out --"):
             train_model(
                 "other",
                 asked(pictures, minutes=1, output=pictures.parent / "other", **options),
                 Told(),
             )
+
+
+def test_minutes_for_a_process_of_noise(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--kind` stays the author's choice: the model of a short run is one of that kind."""
+    monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 8.0)
+    wanted = asked(pictures, minutes=1, kind="ddpm", image_size=28, output=pictures.parent / "run")
+    train_model("dots", wanted, Told())
+    card = read_card(pictures.parent / "run")
+    assert (card.kind, card.levels, card.image_size) == ("ddpm", duration.NOISE_LEVELS, 28)
+    assert card.finest.norm_groups == 8
 
 
 def test_process_killed_and_terminated(pictures: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.training import duration
 from sitegen.generative.training.duration import chosen_for, look_every_s, options_for
-from sitegen.generative.training.recipe import small_card
+from sitegen.generative.training.recipe import FINE_UNET, small_card
 from sitegen.generative.training.residual import evaluations
 from sitegen.generative.training.train import Looks
 
@@ -34,7 +34,7 @@ def test_fits_the_time(
         return per_step * (card.image_size / 32) ** 2
 
     monkeypatch.setattr(duration, "seconds_per_step", measure)
-    found = chosen_for(seconds, sides, 3, "cpu", "float32", {"seed": 5})
+    found = chosen_for("ihdm", seconds, sides, 3, "cpu", "float32", {"seed": 5})
     options = found.options
     assert found.card.image_size == side
     assert found.card.bands[-1].cosines is not None
@@ -46,6 +46,18 @@ def test_fits_the_time(
     assert total == pytest.approx(seconds, rel=0.02)
     assert options.warmup_steps < options.steps / 10
     assert 1 / (1 - options.ema_decay) < options.steps / 5
+
+
+@pytest.mark.parametrize("kind", ["ddpm", "flow"])
+def test_kinds_that_start_from_noise(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have one light network and few levels, and no images are kept to measure a variance."""
+    monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 0.3)
+    found = chosen_for(kind, 600, (32,), 3, "cpu", "float32", {})
+    assert (found.card.kind, found.card.levels) == (kind, duration.NOISE_LEVELS)
+    assert found.card.unet == FINE_UNET
+    sheets = Looks(found.card, look_every_s(600)).evaluated_in(600)
+    rest = sheets / (3 * found.options.batch_size)
+    assert found.options.steps + rest == pytest.approx(600 / 0.3, rel=0.02)
 
 
 def test_options_that_are_given() -> None:

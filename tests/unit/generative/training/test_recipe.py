@@ -5,7 +5,7 @@ import torch
 
 from sitegen.generative.checkpoints.arithmetic import unet_flop
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.training.recipe import FINE_UNET, as_ddpm, small_card
+from sitegen.generative.training.recipe import FINE_UNET, as_ddpm, as_flow, small_card
 
 
 @pytest.mark.parametrize("kind", ["ihdm", "ddpm"])
@@ -24,3 +24,14 @@ def test_large_images_get_patches(kind: str) -> None:
             shapes = {n: tuple(t.shape) for n, t in UNet(config, 3).state_dict().items()}
         costs.append(unet_flop(shapes, config, 64))
     assert costs[1] < 0.6 * costs[0]
+
+
+def test_noise_is_seen_at_eight_pixels() -> None:
+    """The light network of all levels halves images until 8 pixels a side, at any size."""
+    for size in (32, 64):
+        for card in (small_card(size, 3), small_card(size, 3, levels=30)):
+            unet = as_ddpm(card, light=True).unet
+            assert unet is not None
+            assert as_flow(card, light=True).unet == unet
+            halvings = len(unet.channel_mult) - 1
+            assert size // (unet.patch_size or 1) >> halvings == 8
