@@ -43,6 +43,7 @@ class BuildOptions:
         `jobs` workers on this machine
     default_scheduler: scheduler address if neither `distributed` nor `site.toml` has one
     asked: requested device and precision, which each worker resolves itself
+    measure: whether the faster precision of this machine is measured before figures are rendered
     """
 
     compute_target: ComputeTarget
@@ -56,6 +57,7 @@ class BuildOptions:
     distributed: str | None = None
     default_scheduler: str | None = None
     asked: tuple[str, str] = ("auto", "auto")
+    measure: bool = False
 
 
 Records = Mapping[str, Record]

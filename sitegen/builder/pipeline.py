@@ -7,7 +7,7 @@ in one step. A build without changes writes nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -17,6 +17,7 @@ from sitegen.builder.context import BuildContext, BuildOptions, Records, found, 
 from sitegen.builder.executor import (
     Encoder,
     FigureRenderer,
+    Renderer,
     RendererFactory,
     RenderExecutor,
     naming,
@@ -30,9 +31,10 @@ from sitegen.builder.prune import MEGABYTE, note_use, tidy
 from sitegen.builder.state import SiteBuild, prepare_all
 from sitegen.builder.store_folder import LOCK_NAME, claim
 from sitegen.builder.summary import Summary, summarise
-from sitegen.builder.timings import AROUND_S, DRAWING_S, Speeds
+from sitegen.builder.timings import AROUND_S, DRAWING_S, Speeds, faster
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
+from sitegen.core.compute import ComputeTarget, has_bfloat16
 from sitegen.core.errors import LockedError, TargetError, with_message
 from sitegen.core.files import (
     has_backup,
@@ -44,6 +46,8 @@ from sitegen.core.files import (
 from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter, duration
 
+Rendering = Callable[[ComputeTarget], Renderer]
+"""Returns the renderer for a device and a precision, made once."""
 X264 = Encoder()
 FIGURES_AT_ONCE = 16
 """Maximum number of figures in a cluster at a time without --jobs; this machine draws each."""
@@ -198,8 +202,8 @@ def render_missing(
     Raises as `build` does. Figures that are already finished are kept.
     """
     context, chosen = build.context, build.to_render
-    for name, note in new_notes(context.site, context.used_sources).items():
-        context.store().note_weights(name, note)
+    for name, digest in new_notes(context.site, context.used_sources).items():
+        context.store().note_weights(name, digest)
     if not chosen:
         return {}
     refuse_unrenderable(build)
@@ -212,16 +216,18 @@ def render_missing(
     address = options.distributed or context.site.scheduler or options.default_scheduler
     if address is not None:
         return _render_in_cluster(address, context, chosen, report, encoder)
-    made = renderer(context.sources, options.compute_target)
+    context = _settled(context, chosen, cache(partial(renderer, context.sources)))  # freed then
+    made = cache(partial(renderer, context.sources))
+    target = context.options.compute_target
     executor = RenderExecutor(
-        made,
+        made(target),
         context.store(),
         report,
         context.environment,
         encoder.encode,
-        Speeds(context.site.cache_dir, options.compute_target).note,
+        Speeds(context.site.cache_dir, target).note,
     )
-    estimates = partial(_estimates, context, chosen, lambda *_: made)
+    estimates = partial(_estimates, context, chosen, made)
     return executor.render(chosen, options.jobs, estimates)
 
 
@@ -254,7 +260,8 @@ def _render_in_cluster(
 def _rehearse(build: SiteBuild, renderer: RendererFactory, report: Reporter) -> None:
     """Report the figures to be rendered, with the time estimated from measurements here."""
     wanted = build.to_render
-    estimates = _estimates(build.context, wanted, renderer)
+    made = cache(partial(renderer, build.context.sources))
+    estimates = _estimates(_settled(build.context, wanted, made), wanted, made)
     for planned in wanted:
         place, seconds = planned.figure.place, estimates[planned.request_digest]
         takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
@@ -268,24 +275,42 @@ def _rehearse(build: SiteBuild, renderer: RendererFactory, report: Reporter) -> 
         report.note(f"all of it: about {duration(AROUND_S + sum(known))}{more}")
 
 
+def _settled(
+    context: BuildContext, figures: Sequence[PlannedFigure], renderer: Rendering
+) -> BuildContext:
+    """Return the context with the faster precision for the figures, if it is to be measured."""
+    options, target = context.options, context.options.compute_target
+    if not (options.measure and context.environment and has_bfloat16(target.device)):
+        return context
+    best = faster(target, lambda each: sum(_paced(context, f, each, renderer) for f in figures))
+    here = {**context.environment, "precision": best.precision}
+    return replace(context, options=replace(options, compute_target=best), environment=here)
+
+
+def _paced(
+    context: BuildContext, planned: PlannedFigure, target: ComputeTarget, renderer: Rendering
+) -> float:
+    """Return the seconds that networks take for a figure, by their pace, measured once."""
+    speeds = Speeds(context.site.cache_dir, target)
+    pairs = zip(planned.evaluations, planned.models, strict=True)
+    with naming(planned.figure):
+        paces = (seen * speeds.pace(model, renderer(target).pace) for seen, model in pairs if seen)
+        return sum(paces)
+
+
 def _estimates(
-    context: BuildContext, figures: Sequence[PlannedFigure], renderer: RendererFactory
+    context: BuildContext,
+    figures: Sequence[PlannedFigure],
+    renderer: Rendering,
 ) -> dict[str, float | None]:
-    speeds = Speeds(context.site.cache_dir, context.options.compute_target)
-    made = cache(lambda: renderer(context.sources, context.options.compute_target))
-
-    def measure(name: str) -> float:
-        return made().pace(name)
-
+    target = context.options.compute_target
+    speeds = Speeds(context.site.cache_dir, target)
     estimates = {each.request_digest: speeds.estimate(each.work, each.cost) for each in figures}
     for planned in figures:
         if estimates[planned.request_digest] is None and planned.models and context.environment:
-            with naming(planned.figure):
-                pixels = planned.figure.spec.pixels(context.sources[planned.figure.models[0]].card)
-                seconds = pixels / 1e6 * DRAWING_S
-                for seen, model in zip(planned.evaluations, planned.models, strict=True):
-                    seconds += seen * speeds.pace(model, measure) if seen else 0.0
-                estimates[planned.request_digest] = seconds
+            pixels = planned.figure.spec.pixels(context.sources[planned.figure.models[0]].card)
+            networks = _paced(context, planned, target, renderer)
+            estimates[planned.request_digest] = pixels / 1e6 * DRAWING_S + networks
     return estimates
 
 

@@ -8,6 +8,7 @@ of the networks is measured in a trial and kept, and the pixels are counted.
 import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -26,6 +27,8 @@ DRAWING_S = 0.03
 """Seconds to draw, encode and verify a million pixels of frames, on two cores at 2.6 GHz."""
 AROUND_S = 3.0
 """Seconds that a build takes before its first sample and after its last, on the same machine."""
+FASTER = 1.1
+"""Factor by which bfloat16 must be faster to be chosen: less is the noise of a measurement."""
 _PACED = 1000
 _MOST = 10**15
 _KEPT = 8  # latest measurements for each kind, model and device
@@ -88,6 +91,18 @@ class Speeds:
             return _FILE.validate_json(read_file(self._path))
         except (OSError, ValueError):
             return {}
+
+
+def faster(
+    target: ComputeTarget, seconds: Callable[[ComputeTarget], float], floor: float = FASTER
+) -> ComputeTarget:
+    """Return `target` in the precision that takes less time; bfloat16 only if that is worth it.
+
+    seconds: the time of what is to be done on a target
+    floor: factor by which bfloat16 must be faster
+    """
+    other = replace(target, precision="bfloat16")
+    return other if floor * seconds(other) < seconds(target) else target
 
 
 class Eta:

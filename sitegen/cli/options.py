@@ -172,7 +172,7 @@ def compute_target(device: str, precision: str) -> ComputeTarget:
     from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
 
     resolved = resolve_device(device)
-    return ComputeTarget(resolved, resolve_precision(precision, resolved))
+    return ComputeTarget(resolved, resolve_precision(precision))
 
 
 def require_scheduler_address(distributed: str | None) -> None:

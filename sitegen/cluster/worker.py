@@ -65,7 +65,7 @@ def source_digest() -> str:
 def identity(device: str, precision: str) -> dict[str, str]:
     """Return this process's versions, and the device and precision that it would use."""
     found = resolve_device(device)
-    return {**versions(), "device": found, "precision": resolve_precision(precision, found)}
+    return {**versions(), "device": found, "precision": resolve_precision(precision)}
 
 
 def other_versions(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:

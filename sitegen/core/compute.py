@@ -50,26 +50,22 @@ def resolve_device(wanted: str, system: Path = Path("/"), torch: Path | None = N
     return "cuda" if able else "cpu"
 
 
-MATRIX_UNITS = ("amx_bf16",)
-"""CPU flags with which sampling in bfloat16 takes about half the time of float32."""
-VECTOR_UNITS = (*MATRIX_UNITS, "avx512_bf16")
-"""CPU flags with which training in bfloat16 is faster; with AVX-512's it takes 0.6 of the time."""
+BFLOAT16_UNITS = frozenset({"amx_bf16", "avx512_bf16"})
+"""CPU flags with which bfloat16 may be faster than float32. Training always is: 0.6 of the time."""
 
 
-def resolve_precision(
-    wanted: str,
-    device: Device,
-    cpuinfo: Path | None = None,
-    units: tuple[str, ...] = MATRIX_UNITS,
-) -> Precision:
-    """Turn "auto" into "bfloat16" on a CPU with one of the flags `units`, else "float32".
+def resolve_precision(wanted: str) -> Precision:
+    """Turn "auto" into "float32", until a build has measured both (`sitegen.builder.timings`)."""
+    return "bfloat16" if wanted == "bfloat16" else "float32"
+
+
+def has_bfloat16(device: Device, cpuinfo: Path | None = None) -> bool:
+    """Return whether a device is a CPU with instructions for bfloat16.
 
     Reads only `cpuinfo` (default: /proc/cpuinfo).
     """
-    if wanted != "auto":
-        return "bfloat16" if wanted == "bfloat16" else "float32"
-    found = _text(cpuinfo or CPUINFO).split() if device == "cpu" else []
-    return "float32" if set(units).isdisjoint(found) else "bfloat16"
+    flags = _text(cpuinfo or CPUINFO).split() if device == "cpu" else []
+    return not BFLOAT16_UNITS.isdisjoint(flags)
 
 
 def _text(path: Path) -> str:

@@ -27,7 +27,7 @@ from sitegen.builder.state import prepare_all
 from sitegen.config.loader import load_papers
 from sitegen.config.scaffold import placeholders, placeholders_in
 from sitegen.config.schema import Site
-from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
+from sitegen.core.compute import ComputeTarget, resolve_device
 from sitegen.core.diagnostics import Diagnostic
 from sitegen.core.errors import PublishError, SitegenError, TargetError
 from sitegen.core.files import platform_errors
@@ -331,8 +331,7 @@ def freshness(site: Site, folder: ServedFolder) -> Freshness:
     A note in the store lists the files of a build with their digests; a name proves nothing.
     """
     output = folder.root
-    device = resolve_device("auto")
-    compute_target = ComputeTarget(device, resolve_precision("auto", device))
+    compute_target = ComputeTarget(resolve_device("auto"), "float32")
     options = BuildOptions(compute_target, output, dry_run=True, offline=True)  # reads the store
     ours = built(site, output)
     tree: Tree | None = None

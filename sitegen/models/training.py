@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import click
 import torch
 
-from sitegen.core.compute import VECTOR_UNITS, Precision, resolve_device, resolve_precision
+from sitegen.core.compute import Precision, has_bfloat16, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.progress import Reporter, clock, duration
 from sitegen.core.signals import Stop, stop_on_signals
@@ -325,9 +325,13 @@ def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOpt
 
 def training_precision(precision: str, device: str) -> Precision:
     """Turn "auto" into bfloat16 if the CPU or GPU is fast with it, else float32."""
-    if precision != "auto" or not device.startswith("cuda"):
-        return resolve_precision(precision, device, units=VECTOR_UNITS)
-    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if precision != "auto":
+        return resolve_precision(precision)
+    if device.startswith("cuda"):
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = has_bfloat16(device)
+    return "bfloat16" if fast else "float32"
 
 
 def _preset(wanted: TrainOptions) -> ModelCard | None:

@@ -414,14 +414,14 @@ def test_loss_of_a_band_is_that_of_the_whole_network() -> None:
 def test_which_networks_stay() -> None:
     """Each kind is replaced by its own; a gap that would be left is refused in words."""
     card = model_source("faces", Path("models/faces")).card
-    fine, middle, coarse, coarsest = card.bands
-    assert cascade.staying(card, [middle]) == [fine, coarse, coarsest]
-    assert cascade.staying(card, [replace(fine, side=32)]) == [middle, coarse, coarsest]
-    assert cascade.staying(card, [coarse]) == [fine, middle, coarsest]
-    assert cascade.staying(card, [coarsest, fine]) == [middle, coarse]
+    fine, middle, low, coarse, coarsest = card.bands
+    assert cascade.staying(card, [middle]) == [fine, low, coarse, coarsest]
+    assert cascade.staying(card, [replace(fine, side=64)]) == [middle, low, coarse, coarsest]
+    assert cascade.staying(card, [coarse]) == [fine, middle, low, coarsest]
+    assert cascade.staying(card, [coarsest, fine]) == [middle, low, coarse]
     assert cascade.staying(card, card.bands) == []
-    assert cascade.staying(card, [replace(coarse, lowest_level=50)]) == [fine, middle]
-    with pytest.raises(SystemExit, match="for the levels 58 to 69, which an MLP of the model has"):
+    assert cascade.staying(card, [replace(coarse, lowest_level=50)]) == [fine, middle, low]
+    with pytest.raises(SystemExit, match="for the levels 65 to 69, which an MLP of the model has"):
         cascade.staying(card, [replace(coarse, lowest_level=70)])
 
 

@@ -325,7 +325,8 @@ def build(
     asked = device, precision
     options.require_scheduler_address(wished["distributed"])
     wished["default_scheduler"] = options.default_scheduler(wished["jobs"])
-    wanted = BuildOptions(compute_target(*asked), rerender=again, asked=asked, **wished)
+    wished |= {"rerender": again, "asked": asked, "measure": precision == "auto"}
+    wanted = BuildOptions(compute_target(*asked), **wished)
     report = console()
     with report.slow_operation_notice("reading the pages and the clips in the store"):
         summary = build(config, wanted, options.figure_renderer, report)
@@ -381,7 +382,8 @@ def serve(
             f"{config}: is a collection of {len(papers)} papers; only one can be previewed; name "
             f"it, as in `sitegen serve --config {shlex.quote(str(paper))}`"
         )
-    wanted = BuildOptions(compute_target(device, precision), offline=offline)
+    target, measure = compute_target(device, precision), precision == "auto"
+    wanted = BuildOptions(target, offline=offline, measure=measure)
     report = console()
     rendering = SubprocessRenderer(config, wanted, options.figure_renderer)
     preview = Preview(config, wanted, rendering, report)

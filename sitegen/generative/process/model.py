@@ -30,7 +30,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from sitegen.core.compute import DEVICE, VECTOR_UNITS, Precision, resolve_precision
+from sitegen.core.compute import DEVICE, Precision, has_bfloat16
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.networks.cosines import CosineNet, lowest
@@ -69,8 +69,7 @@ class CardModel(nn.Module):
         self.networks = nn.ModuleList(networks)
         self.precision = precision
         self.engines: dict[int, Engine] = {}
-        units = resolve_precision("auto", "cpu", units=VECTOR_UNITS) == "bfloat16"
-        fast = units or torch.cuda.is_available()
+        fast = has_bfloat16("cpu") or torch.cuda.is_available()
         self._layout = torch.channels_last if fast else torch.contiguous_format  # the faster
         if precision == "bfloat16":
             self.networks.to(memory_format=self._layout)  # type: ignore[call-overload, unused-ignore]

@@ -2,14 +2,19 @@
 
 import json
 import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from sitegen.builder import pipeline
 from sitegen.builder.timings import FILE_NAME, Eta, Speeds
 from sitegen.core.compute import ComputeTarget
-from tests.support.builders import CPU, INDEX, Builder, write_page, write_site
+from sitegen.figures.base import Figure
+from sitegen.media.jobs import RenderJob
+from sitegen.models.registry import ModelSource
+from tests.support.builders import CPU, INDEX, Builder, FakeRenderer, write_page, write_site
 
 
 def test_estimates(tmp_path: Path) -> None:
@@ -64,6 +69,60 @@ def test_first_estimates(tmp_path: Path) -> None:
         assert asked == ["tiny"]
     (told,) = re.findall(r"about (\d+) s", site.report.lines[0])
     assert int(told) > 6  # its network alone takes 0.07 s
+
+
+@pytest.mark.parametrize(
+    ("paces", "units", "chosen"),
+    [
+        ({"float32": 0.02, "bfloat16": 0.01}, True, "bfloat16"),
+        ({"float32": 0.01, "bfloat16": 0.02}, True, "float32"),
+        ({"float32": 0.0105, "bfloat16": 0.01}, True, "float32"),
+        ({"float32": 0.02, "bfloat16": 0.01}, False, "float32"),
+    ],
+)
+def test_precision_is_measured(
+    paces: dict[str, float],
+    units: bool,
+    chosen: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A build takes bfloat16 where this machine is faster with it, and measures that once.
+
+    A processor without instructions for it is not asked, nor is one where the author decided.
+    """
+    monkeypatch.setattr(pipeline, "has_bfloat16", lambda device: units)
+    used: list[str] = []
+
+    class Measuring(FakeRenderer):
+        """A renderer with a pace for each precision."""
+
+        def __call__(
+            self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
+        ) -> FakeRenderer:
+            made = FakeRenderer()
+            precision = compute_target.precision
+            job = made.render_job
+
+            def pace(model: str) -> float:
+                used.append(f"paced {precision}")
+                return paces[precision]
+
+            def render_job(figure: Figure) -> RenderJob:
+                used.append(precision)
+                return job(figure)
+
+            made.pace, made.render_job = pace, render_job  # type: ignore[method-assign]
+            return made(sources, compute_target)
+
+    config = write_site(tmp_path / "site", '{{ trajectories("tiny", count=4) }}\n')
+    site = Builder(config, Measuring())
+    site(measure=True)
+    assert used == [*(["paced bfloat16", "paced float32"] if units else []), chosen]
+    for measure, wanted in ((True, chosen), (False, "float32")):
+        used.clear()
+        site(measure=measure, rerender=())
+        assert used == [wanted]
 
 
 def test_countdown() -> None:
