@@ -72,14 +72,15 @@ class Score(Noised):
 
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         sde = sde_of(self.card)
-        x = split(x, draw(0))
-        for number in range(sde.corrector_steps):
-            x = self._corrected(x, level, draw(number))
+        *corrections, last = (draw(number) for number in range(sde.corrector_steps + 1))
+        x = split(x, last)
+        for noise in corrections:
+            x = self._corrected(x, level, noise)
         score = self.model(x, level)
         mean, std = self._predicted(x, score, level)
-        kept, noise = self.scales(level)
-        final = (x + noise**2 * score) / kept
-        return add_noise(mean, draw(sde.corrector_steps), std if below else 0.0, lambda: final)
+        kept, spread = self.scales(level)
+        final = (x + spread**2 * score) / kept
+        return add_noise(mean, last, std if below else 0.0, lambda: final)
 
     def _corrected(self, x: Tensor, level: int, draw: Tensor) -> Tensor:
         """Return states after a Langevin step."""
