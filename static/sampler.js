@@ -105,7 +105,7 @@
       const find = (name) => box.querySelector(`.sampler-${name}`);
       Object.assign(this, { figure, box, words: box.dataset });
       for (const name of [
-        "new", "several", "details", "grow", "save", "film", "link", "cost", "told", "trouble",
+        "new", "several", "details", "grow", "save", "film", "link", "cost", "told", "fetch", "trouble",
         "more", "slider", "readout", "shows", "about", "tree", "shelf", "start",
         "hues", "between", "one", "other", "share",
       ]) this[name] = find(name);
@@ -302,7 +302,9 @@
         this.pause();
         this.model = await pool.open(files, (percent) => {
           if (this.asked) this.tell(fill(this.words.coming, { percent }));
+          Object.assign(this.fetch, { hidden: !this.asked, value: percent });
         });
+        this.fetch.hidden = true;
         this.view ??= new TreeView(this.tree, {
           open: (picture, level) => this.choose(picture, level),
           draw: (canvas, state) => show(canvas, state, this.model),
@@ -324,6 +326,7 @@
       this.expand(Boolean(this.model));
       this.tell("");
       this.trouble.hidden = false;
+      this.fetch.hidden = true;
       this.running.clear();
       this.asked = undefined;
       this.busy(false);

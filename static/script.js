@@ -554,12 +554,14 @@ const viewer = {
     return depth === undefined ? { sample: this.at + 1 } : { branch: `${depth}.${index + 1}` };
   },
 
-  /* Draw the clip, or the poster until the clip is loaded; without a poster, load the clip. */
+  /* Draw the clip, or the poster, which is finer than the clip, at the end and until the clip is
+     loaded; without a poster, load the clip. */
   paint(clip) {
     if (clip !== this.clip) return;
     const { canvas, pen } = this;
     const { video, poster } = clip;
-    const ready = video.readyState >= 2;
+    const ended = clip.shown < clip.opening || clip.shown >= clip.last;
+    const ready = video.readyState >= 2 && !(ended && poster.naturalWidth);
     const wide = ready ? video.videoWidth : poster.naturalWidth;
     this.wait.hidden = wide > 0;
     if (!wide) return poster.complete && clip.scrub(clip.aim);

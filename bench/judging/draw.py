@@ -15,10 +15,10 @@ from bench.judging.spectra import Floats, Images, power, watched_levels
 from sitegen.core.compute import Precision
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
-from sitegen.generative.process.ddpm import initial_noise, to_pixels
-from sitegen.generative.process.diffusion import ddpm_process
 from sitegen.generative.process.dissipation import Denoiser, reverse_process
+from sitegen.generative.process.kinds import process_of
 from sitegen.generative.process.noise import independent
+from sitegen.generative.process.protocol import GenerativeProcess, run
 from sitegen.models.registry import ModelSource
 
 BATCH = 250
@@ -58,8 +58,8 @@ def draw_samples(
     """
     card = source.card
     model = load_model(source.weights, card, device, precision)
-    if card.kind == "ddpm":
-        return _draw_diffusion(model, count, seed, planes)
+    if "blur" not in card.abilities:
+        return _draw_from_noise(process_of(model), count, seed, planes)
     if source.prior is None:
         raise SystemExit(f"{source.name}: its card names no prior to start sampling from")
     prior = read_prior(source.prior, card)
@@ -77,15 +77,16 @@ def draw_samples(
 
 
 @torch.inference_mode()
-def _draw_diffusion(model: Denoiser, count: int, seed: int, planes: Planes) -> Samples:
-    """Draw samples of a DDPM in [0, 1]; their noisy levels are not measured."""
-    shape = model.card.shape
+def _draw_from_noise(process: GenerativeProcess, count: int, seed: int, planes: Planes) -> Samples:
+    """Draw samples of a process without blur in [0, 1]; their noisy levels are not measured."""
     parts = []
     for first in range(0, count, BATCH):
         samples = range(first, min(first + BATCH, count))
-        initial = initial_noise(seed, samples, shape)
-        *_, last = ddpm_process(model, initial, independent(seed, samples, shape))
-        parts.append([planes(to_pixels(x).cpu().numpy()) for x in (last.mean, initial)])
+        initial = process.start(seed, samples)
+        noise = independent(seed, samples, process.shape) if process.random else None
+        *_, last = run(process, initial, noise)
+        ends = (last.mean, 0), (initial, process.levels[0])
+        parts.append([planes(process.pixels(*each).cpu().numpy()) for each in ends])
     final, initials = (np.concatenate(each) for each in zip(*parts, strict=True))
     return Samples(final, initials, sampling_noise_std=0.0)
 

@@ -22,6 +22,7 @@ from sitegen.core.source import shown
 from sitegen.core.urls import MANIFEST, NOT_FOUND
 from sitegen.html.heads import webmap
 from sitegen.html.render import front_poster, render_site
+from sitegen.html.search import MANY_PAGES
 from sitegen.html.theme import site_theme
 from sitegen.html.views import DrawnPictures
 from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
@@ -87,7 +88,7 @@ def assemble(
     tree |= {own.uri: CopiedFile(own.source.resolve(), own) for page in pages for own in page.files}
     tree |= {file.path: CopiedFile(store.object(file), file) for file in drawn.files}
     samples = any("weights" in media.record.files for media in manifest.figures)
-    tree |= theme.files(samples=samples)
+    tree |= theme.files(samples=samples, search=len(pages) > MANY_PAGES)
     texts = bounded(
         render_site, site, pages, manifest, theme, drawn, [paper.site for paper in papers]
     )

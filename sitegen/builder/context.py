@@ -10,12 +10,11 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from sitegen.builder.cache import ReadOnlyStore, Store
-from sitegen.builder.executor import naming
+from sitegen.builder.executor import named, naming
 from sitegen.builder.install import KEPT
 from sitegen.builder.plan import PlannedFigure, environment, plan_figure
 from sitegen.builder.store_folder import require_store
@@ -70,6 +69,7 @@ class BuildContext:
     """A build's input, and its folders.
 
     environment: settings and versions for clips made here; empty if rendering is not possible
+    faults: errors of figures, by id, that are not among `figures`: their sampler cannot be run
     """
 
     site: Site
@@ -79,6 +79,7 @@ class BuildContext:
     options: BuildOptions
     output: Path
     environment: Mapping[str, str]
+    faults: Mapping[str, SitegenError] = field(default_factory=dict)
 
     def store(self, warn: Callable[[str], None] = lambda line: None) -> Store:
         """Return the site's store; read-only with `dry_run`."""
@@ -123,8 +124,11 @@ def prepare(config: Path, options: BuildOptions) -> BuildContext:
     return prepare_site(load_site(config), options)
 
 
-def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
-    """Do the same as `prepare` for a loaded `site.toml`."""
+def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False) -> BuildContext:
+    """Do the same as `prepare` for a loaded `site.toml`.
+
+    keep_faults: return errors of samplers instead of raising them
+    """
     require_store(site.cache_dir)
     store = Store(site.cache_dir)
     broken: dict[str, SitegenError] = {}
@@ -137,7 +141,9 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     output = Path(os.path.realpath(options.output or site.output))
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
-    figures = _plan(pages, sources, broken)
+    figures, faults = _plan(pages, sources, broken)
+    if faults and not keep_faults:
+        raise config_error(faults.values())
     # Verify weights of existing clips now, and those needed for rendering when they are loaded.
     stored = {*store.keys("")}
     shown_models = {
@@ -149,13 +155,13 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     if shown_models:
         verified = {name: replace(sources[name], verified=True) for name in shown_models}
         sources = {**sources, **verified}
-        figures = _plan(pages, sources)
-    _require_known(options, [planned.figure.id for planned in figures])
+        figures, faults = _plan(pages, sources, broken)
+    _require_known(options, [*(planned.figure.id for planned in figures), *faults])
     try:
         here = environment(options.compute_target)
     except PlatformError:
         here = {}
-    return BuildContext(site, pages, sources, figures, options, output, here)
+    return BuildContext(site, pages, sources, figures, options, output, here, faults)
 
 
 def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
@@ -174,23 +180,24 @@ def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
 
 
 def _plan(
-    pages: tuple[Page, ...],
-    sources: Mapping[str, ModelSource],
-    broken: Mapping[str, SitegenError] = MappingProxyType({}),
-) -> tuple[PlannedFigure, ...]:
-    """Key every figure; `broken` are samplers that could not be run, each with its error."""
+    pages: tuple[Page, ...], sources: Mapping[str, ModelSource], broken: Mapping[str, SitegenError]
+) -> tuple[tuple[PlannedFigure, ...], dict[str, SitegenError]]:
+    """Key every figure but those of `broken` samplers; return the errors of these by figure."""
     figures, faults = [], []
+    unrun: dict[str, SitegenError] = {}
     for uri, figure in [(page.uri, figure) for page in pages for figure in page.figures]:
+        error = next((broken[each] for each in figure.models if each in broken), None)
+        if error is not None:
+            unrun[figure.id] = named(figure, error)
+            continue
         try:
             with naming(figure):
-                if fault := next((broken[each] for each in figure.models if each in broken), None):
-                    raise fault
                 figures.append(plan_figure(figure, uri, sources))
-        except ConfigError as error:
-            faults.append(error)
+        except ConfigError as found:
+            faults.append(found)
     if faults:
-        raise config_error(faults)
-    return tuple(figures)
+        raise config_error([*faults, *unrun.values()])
+    return tuple(figures), unrun
 
 
 def _require_known(options: BuildOptions, known: list[str]) -> None:

@@ -388,8 +388,13 @@ def naming(figure: Figure) -> Iterator[None]:
         with plug_in_errors(figure.kind):
             yield
     except SitegenError as error:
-        where = f"{figure.place.file}:{figure.place.line}"
-        raise with_message(error, f"{where}: {figure.id}: {error}") from error
+        raise named(figure, error) from error
+
+
+def named(figure: Figure, error: SitegenError) -> SitegenError:
+    """Return the error with the figure's line before its message."""
+    where = f"{figure.place.file}:{figure.place.line}"
+    return with_message(error, f"{where}: {figure.id}: {error}")
 
 
 def report_traceback(error: BaseException, report: Reporter) -> None:

@@ -35,7 +35,7 @@ from sitegen.builder.timings import AROUND_S, DRAWING_S, Speeds, faster
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, has_bfloat16
-from sitegen.core.errors import LockedError, TargetError
+from sitegen.core.errors import LockedError, TargetError, with_message
 from sitegen.core.files import (
     has_backup,
     platform_errors,
@@ -70,17 +70,18 @@ def build(
         # site.toml and pages: the figures with their keys, and what the store has of them.
         site = load_site(config)
         _restore_backup(site, options)
-        builds = prepare_all(site, options, report.warn)
+        builds = prepare_all(site, options, report.warn, keep_faults=True)
         for each in builds:
             _describe(each, report)
         if options.dry_run:
             for each in builds:
                 _rehearse(each, renderer, report)
+            _raise_faults(builds)
             return replace(summarise(builds), rehearsed=True)
 
         # Everything is in the store: if it is installed too, nothing is to be done.
         output, tree = builds[0].context.output, None
-        if not any(map(_is_stale, builds)):
+        if not any(_is_stale(each) or each.context.faults for each in builds):
             tree = builds[0].tree()
             if is_installed(tree, output, site):
                 for each in builds:
@@ -105,7 +106,8 @@ def build(
                 each.records.update(made)
                 each.rendered.update(made)
         _refuse_warnings(report, options)
-        if any(each.missing for each in builds):
+        _raise_faults(builds)
+        if any(each.missing or each.context.faults for each in builds):
             return summarise(builds)
 
         # The manifest and the pages become the built folder.
@@ -117,6 +119,18 @@ def build(
             if (told := tidy(each, changed=True)) is not None:
                 report.note(told)
         return replace(summarise(builds), bytes=weight(tree), changed=changed)
+
+
+def _raise_faults(builds: Sequence[SiteBuild]) -> None:
+    """Raise the errors of selected figures whose sampler cannot be run."""
+    found = [
+        error
+        for each in builds
+        for name, error in each.context.faults.items()
+        if not each.context.options.only or name in each.context.options.only
+    ]
+    if found:
+        raise with_message(found[0], "\n".join(map(str, found)))
 
 
 def _restore_backup(site: Site, options: BuildOptions) -> None:

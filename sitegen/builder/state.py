@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from sitegen.builder.assembly import PaperSite, assemble, placed
 from sitegen.builder.context import BuildContext, BuildOptions, found, prepare_site
@@ -61,11 +62,16 @@ class SiteBuild:
 
 
 def prepare_all(
-    site: Site, options: BuildOptions, warn: Callable[[str], None] = lambda line: None
+    site: Site,
+    options: BuildOptions,
+    warn: Callable[[str], None] = lambda line: None,
+    *,
+    keep_faults: bool = False,
 ) -> tuple[SiteBuild, ...]:
     """Read a site, its stored records, and the papers of a collection.
 
-    `warn` is called for damaged files in the stores. Raises as `build` does.
+    `warn` is called for damaged files in the stores. Raises as `build` does; errors of samplers are
+    returned in the contexts if `keep_faults` is set.
     """
     papers = load_papers(site)
     if papers and (options.only or options.rerender is not None):
@@ -74,7 +80,8 @@ def prepare_all(
             f"--config {shown(papers[0].root / 'site.toml')}"
         )
     below = replace(options, output=None)
-    roof, *others = [prepare_site(site, options), *(prepare_site(each, below) for each in papers)]
+    read = partial(prepare_site, keep_faults=keep_faults)
+    roof, *others = [read(site, options), *(read(each, below) for each in papers)]
 
     def known(context: BuildContext) -> dict[str, Record]:
         return found(context.figures, context.store(warn))

@@ -57,7 +57,10 @@ def summarise(builds: Sequence[SiteBuild]) -> Summary:
         contexts[0].output,
         rendered=tuple(name for build, request, name in kept if request in build.rendered),
         reused=tuple(name for build, request, name in kept if request not in build.rendered),
-        missing=tuple(name for build, request, name in figures if request not in build.records),
+        missing=(
+            *(name for build, request, name in figures if request not in build.records),
+            *(f"{_prefix(build)}{name}" for build in builds for name in build.context.faults),
+        ),
         changed=False,
         bytes=0,
         omitted=tuple(line for each in contexts for line in each.omitted_models()),

@@ -326,6 +326,12 @@ def _papers(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     return names
 
 
+def collection_of(root: Path) -> Path | None:
+    """Return the folder of the collection that the site at `root` is a paper of, or None."""
+    above = root.parent.parent
+    return above if root.parent.name == SITES and (above / "site.toml").is_file() else None
+
+
 def paper_names(root: Path) -> list[str]:
     """Return the names of the folders in `sites/` that have a `site.toml`."""
     return sorted(path.parent.name for path in (root / SITES).glob("[!.]*/site.toml"))

@@ -332,7 +332,7 @@ def freshness(site: Site, folder: ServedFolder) -> Freshness:
     """
     output = folder.root
     compute_target = ComputeTarget(resolve_device("auto"), "float32")
-    options = BuildOptions(compute_target, output, dry_run=True)  # only reads the store
+    options = BuildOptions(compute_target, output, dry_run=True, offline=True)  # reads the store
     ours = built(site, output)
     tree: Tree | None = None
     try:

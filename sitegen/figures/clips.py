@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -102,16 +102,33 @@ def grid_job(
     """
     (count, columns), size = place, card.image_size
     rows = -(-count // columns)
-    fps = getattr(figure.spec, "fps", None) or default_fps(card.steps)
     cells = {"count": count, "columns": columns, "rows": rows, "width": size, "height": size}
-    factor = scale_factor(columns * size, rows * size)
-    spec = clip_spec(size, fps, factor, smooth=not figure.spec.pixelated)
     pictures = (grid(to_uint8(seen), columns, BACKGROUND) for seen in frames)
+    known = {"cells": cells, **more.pop("known", {})}
+    return clip_job(figure, card, (columns * size, rows * size), pictures, known=known, **more)
+
+
+def clip_job(
+    figure: Figure,
+    card: ModelCard,
+    size: tuple[int, int],
+    frames: Iterator[Frame],
+    known: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> RenderJob:
+    """Return the job of a clip with a frame for each visited level, from K to 0.
+
+    size: width and height of a frame in pixels
+    frames: uint8 (H, W, 3)
+    known: further parameters for the manifest; `more` are fields of the job
+    """
+    fps = getattr(figure.spec, "fps", None) or default_fps(card.steps)
+    smooth = not figure.spec.pixelated
+    spec = clip_spec(card.image_size, fps, scale_factor(*size), smooth=smooth)
     noise_std = noise_std_of(figure.spec, card)
-    known = {"fps": fps, "cells": cells, **more.pop("known", {})}
     return RenderJob(
         levels=card.visited_levels,
-        parameters=made_with(figure, noise_std, **known),
-        clips={"": ClipSource(spec, pictures)},
+        parameters=made_with(figure, noise_std, fps=fps, **(known or {})),
+        clips={"": ClipSource(spec, frames)},
         **more,
     )

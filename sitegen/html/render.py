@@ -30,7 +30,8 @@ from sitegen.html.figure_views import (
     standalone_uri,
 )
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
-from sitegen.html.theme import ICON, SCHEME, SCRIPT, STYLESHEET, Theme, site_theme
+from sitegen.html.search import MANY_PAGES, search_index
+from sitegen.html.theme import ICON, SCHEME, SCRIPT, SEARCH, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
     Clip,
     DrawnPictures,
@@ -45,6 +46,7 @@ from sitegen.html.views import (
     Part,
     Picture,
     Prose,
+    Search,
     Section,
     StandaloneView,
     Tabs,
@@ -62,7 +64,7 @@ def render_site(
     drawn: DrawnPictures | None = None,
     papers: Sequence[Site] = (),
 ) -> dict[str, str]:
-    """Render every page; return the HTML text by path in the build folder.
+    """Render every page; return HTML, and the index of the search, by path in the build folder.
 
     `papers` are the papers of this collection, whose cards were drawn.
 
@@ -71,8 +73,8 @@ def render_site(
     """
     theme = theme or site_theme(site)
     media = {(each.page, each.id): each for each in manifest.figures}
-    book = _Book(site, pages, media, theme, drawn or DrawnPictures(), papers)
-    texts = {}
+    texts = dict([search_index(pages)] if len(pages) > MANY_PAGES else [])
+    book = _Book(site, pages, media, theme, drawn or DrawnPictures(), papers, next(iter(texts), ""))
     for page in pages:
         begin_page(shown(page.source))
         texts[page.uri] = theme.render("page.html", page=book.view(page))
@@ -109,6 +111,7 @@ class _Book:
     theme: Theme
     drawn: DrawnPictures
     papers: Sequence[Site] = ()
+    index: str = ""
 
     def view(self, page: Page) -> PageView:
         """Return the template's view of a page."""
@@ -139,7 +142,14 @@ class _Book:
             bibtex=bibtex(self.site) if front else None,
             manifest=relative(MANIFEST, page.uri) if self.media else None,
             collection=relative(f"../{INDEX}", page.uri) if self.site.place else None,
+            search=self._search(page) if self.index else None,
         )
+
+    def _search(self, page: Page) -> Search:
+        """Return what a page searches with."""
+        script = self.theme.assets[SEARCH].uri
+        root = relative(INDEX, page.uri).removesuffix(INDEX)
+        return Search(relative(script, page.uri), relative(self.index, page.uri), root)
 
     def standalone(self, media: Media) -> StandaloneView | None:
         """Return the view of a standalone figure; None for a figure without a standalone page."""

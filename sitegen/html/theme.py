@@ -1,6 +1,6 @@
 """The theme: templates, stylesheet, script and icon, each of which an author can override.
 
-Overrides are in the folder of `site.toml`:
+Overrides are in the folder of `site.toml`; those of a collection are the default of its papers:
 
     theme/templates/NAME.html   replaces the template of that name; it can extend or import the
                                 original as `sitegen/NAME.html`
@@ -34,7 +34,7 @@ from jinja2 import (
 from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from sitegen.config.schema import Site
+from sitegen.config.schema import Site, collection_of
 from sitegen.content.sandbox import SOURCE, sandbox
 from sitegen.content.templates import FAILURES, LIMITS, reason_of, seeded_choice
 from sitegen.core.diagnostics import Diagnostic, close_match
@@ -49,6 +49,8 @@ FOLDER = "theme"
 STYLESHEET, SCRIPT, SCHEME, ICON = "style.css", "script.js", "scheme.js", "icon.svg"
 SAMPLER_STYLE, SAMPLER_SCRIPT = "sampler.css", "sampler.js"
 """Files that only pages with live models load."""
+SEARCH = "search.js"
+"""Script that only sites with many pages have."""
 ENGINE, WORKER = "sampler", "worker.js"
 """The folder of `static/` with the sampling engine, and the worker script in it."""
 _COLOURS = "colours.css"
@@ -90,9 +92,18 @@ class Asset:
 
 @dataclass(frozen=True)
 class Theme:
-    """The shipped theme with the overrides in the author's folder `own`."""
+    """The shipped theme with the overrides in the author's folder `own`.
+
+    above: the folder with the overrides of the collection, for one of its papers
+    """
 
     own: Path
+    above: Path | None = None
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders with overrides; the later ones take precedence."""
+        return (self.above, self.own) if self.above else (self.own,)
 
     @cached_property
     def assets(self) -> Mapping[str, Asset]:
@@ -101,21 +112,19 @@ class Theme:
         Raises ConfigError for a name that cannot be used in a link, and PlatformError for a file
         that cannot be read.
         """
-        _refuse_links(self.own)
-        for path in _files(self.own):
-            if path.name != _COLOURS and (hint := close_match(path.name, [_COLOURS])):
-                raise ConfigError(f"{shown(path)}: changes nothing{hint}")
         paths = {path.name: path for path in _files(resource("static"))}
-        paths |= {path.name: path for path in _files(self.own / "static")}
+        for folder in self.folders:
+            _refuse_links(folder)
+            _refuse_other_names(folder)
+            paths |= {path.name: path for path in _files(folder / "static")}
         found = {}
         for name, path in sorted(paths.items()):
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{shown(path)}: name it with a-z, 0-9, - and _, as in style.css")
             with platform_errors(path, "read"):
                 found[name] = path.read_bytes()
-        colours = self.own / _COLOURS
-        if colours.exists():
-            found[STYLESHEET] += b"\n" + read_text(colours).encode()
+        for colours in (folder / _COLOURS for folder in self.folders):
+            found[STYLESHEET] += b"\n" + read_text(colours).encode() if colours.exists() else b""
         sheets = {name: found.pop(name) for name in list(found) if name.endswith(".css")}
         assets = {name: _asset(name, data) for name, data in found.items()}
         for name, data in sheets.items():
@@ -147,28 +156,34 @@ class Theme:
         folder = f"assets/{ENGINE}-{digest_bytes(told.encode())[:8]}"
         return {name: Asset(f"{folder}/{name}", data) for name, data in found.items()}
 
-    def files(self, *, samples: bool) -> Mapping[str, bytes]:
-        """Return the files to publish, by path; `samples` is true if a page has a live model."""
-        left_out = () if samples else (SAMPLER_STYLE, SAMPLER_SCRIPT)
+    def files(self, *, samples: bool, search: bool = False) -> Mapping[str, bytes]:
+        """Return the files to publish, by path.
+
+        samples: whether a page has a live model
+        search: whether the site has a search
+        """
+        left_out = [] if samples else [SAMPLER_STYLE, SAMPLER_SCRIPT]
+        left_out += [] if search else [SEARCH]
         kept = [asset for name, asset in self.assets.items() if name not in left_out]
         kept += self.engine.values() if samples else ()
         return {asset.uri: asset.data for asset in kept}
 
     @cached_property
-    def _templates(self) -> Path:
-        """Check and return the folder of the author's templates."""
-        _refuse_links(self.own)
-        _refuse_misspelt(self.own / "templates")
-        return self.own / "templates"
+    def _templates(self) -> tuple[Path, ...]:
+        """Check and return the folders of the author's templates; the first takes precedence."""
+        for folder in self.folders:
+            _refuse_links(folder)
+            _refuse_misspelt(folder / "templates")
+        return tuple(folder / "templates" for folder in reversed(self.folders))
 
     def render(self, name: str, **values: Any) -> str:
         """Render a template; raise ConfigError with the line if one of the author's fails."""
-        folder = self._templates
-        environment = _environment(folder if folder.is_dir() else None)
+        folders = self._templates
+        environment = _environment(tuple(folder for folder in folders if folder.is_dir()))
         try:
             return environment.get_template(name).render(values)
         except (TemplateError, *FAILURES) as error:
-            place = _place(error, folder)
+            place = next(filter(None, (_place(error, folder) for folder in folders)), None)
             if place is None:
                 raise
             raise ConfigError(f"{place}: {_reason(error)}") from error
@@ -191,7 +206,8 @@ def _with_links(sheet: bytes, assets: Mapping[str, Asset]) -> bytes:
 
 def site_theme(site: Site) -> Theme:
     """Return the theme of a site."""
-    return Theme(site.root / FOLDER)
+    above = collection_of(site.root)
+    return Theme(site.root / FOLDER, above / FOLDER if above else None)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -205,6 +221,13 @@ def _refuse_links(own: Path) -> None:
     with platform_errors(own, "read"):
         for path in sorted(own.rglob("*")) if own.is_dir() else []:
             require_inside(path, own.parent)
+
+
+def _refuse_other_names(folder: Path) -> None:
+    """Raise ConfigError for a file with a name similar to that of the colours."""
+    for path in _files(folder):
+        if path.name != _COLOURS and (hint := close_match(path.name, [_COLOURS])):
+            raise ConfigError(f"{shown(path)}: changes nothing{hint}")
 
 
 def _refuse_misspelt(folder: Path) -> None:
@@ -245,9 +268,9 @@ class _CompiledTemplates(FileSystemBytecodeCache):
 
 
 @lru_cache(maxsize=8)
-def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
+def _environment(own: tuple[Path, ...]) -> ImmutableSandboxedEnvironment:
     shipped = FileSystemLoader(resource("templates"))
-    loaders = [FileSystemLoader(own)] if own else []
+    loaders = [FileSystemLoader(folder) for folder in own]
     environment = sandbox(
         loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]),
         bytecode_cache=_CompiledTemplates(),

@@ -417,6 +417,20 @@ Part = Prose | FigureView | FigureRow | Tabs | Image | VideoEmbed | OwnVideo | P
 
 
 @dataclass(frozen=True)
+class Search:
+    """What the search of a large site needs.
+
+    script: a link to the script of the search
+    index: a link to the index, which the script fetches on first use
+    root: what links of the index begin with, from this page to the root of the site
+    """
+
+    script: str
+    index: str
+    root: str
+
+
+@dataclass(frozen=True)
 class PageView:
     """A whole page; `paper`, `lead` and `bibtex` are the front page's.
 
@@ -429,6 +443,7 @@ class PageView:
     viewer: whether it has samples that open large
     manifest: a link to `media.json`
     collection: a link to the front page of all papers, where the site is one of several
+    search: what a site of more than eight pages searches with
     """
 
     language: str
@@ -446,6 +461,7 @@ class PageView:
     bibtex: str | None
     manifest: str | None
     collection: str | None
+    search: Search | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import secrets
 import socket
 import threading
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from html import escape, unescape
@@ -50,7 +50,7 @@ from sitegen.core.errors import PlatformError
 from sitegen.core.installed import resource
 from sitegen.core.signals import Stop
 from sitegen.core.urls import NOT_FOUND, file_at
-from sitegen.server.preview import Preview, PreviewState
+from sitegen.server.preview import FigureRef, Preview, PreviewState
 from sitegen.server.watch import Sources, watch
 
 HOST = "127.0.0.1"
@@ -218,11 +218,9 @@ class Server:
 
     def _state_json(self) -> str:
         state = self._preview.state
-        outdated: dict[str, list[str]] = {}
-        for uri, figure in state.outdated:
-            outdated.setdefault(uri, []).append(figure)
         about = {"version": self._version(state), "error": state.error, "progress": state.progress}
-        return json.dumps({**about, "outdated": outdated})
+        marked = {"outdated": _by_page(state.outdated), "failed": _by_page(state.failed)}
+        return json.dumps({**about, **marked})
 
     def _version(self, state: PreviewState) -> str:
         return f"{self._session}-{state.version}"
@@ -242,6 +240,14 @@ class OpenFile(FileResponse):
             await super().__call__(scope, receive, send)
         finally:
             os.close(self._handle)
+
+
+def _by_page(figures: Iterable[FigureRef]) -> dict[str, list[str]]:
+    """Return the ids of figures by the path of their page."""
+    found: dict[str, list[str]] = {}
+    for uri, id in figures:
+        found.setdefault(uri, []).append(id)
+    return found
 
 
 def media_type(uri: str) -> str:

@@ -8,6 +8,7 @@ that are no longer needed. When no clip is missing, the built folder is installe
 
 import contextlib
 import os
+import re
 import threading
 import time
 import traceback
@@ -57,6 +58,7 @@ class PreviewState:
     tree: the files to serve; None until a build has succeeded
     before: content-named files of the previous tree, for pages that are still open
     error: errors in the author's files or in a figure
+    failed: figures that an error is about, on the last valid page
     outdated, pending: figures that show an old clip, and figures that have no clip yet
     progress: description of the work in progress
     """
@@ -65,6 +67,7 @@ class PreviewState:
     tree: Tree | None = None
     before: Tree = field(default_factory=dict)
     error: str | None = None
+    failed: tuple[FigureRef, ...] = ()
     outdated: tuple[FigureRef, ...] = ()
     pending: tuple[FigureRef, ...] = ()
     progress: str | None = None
@@ -156,6 +159,7 @@ class Preview:
         self._last: dict[FigureRef, Record] = {}
         self._warned: tuple[str, ...] = ()
         self._errors: dict[str, str] = {}  # by the request or the operation that failed
+        self._edited: dict[str, int] = {}  # number of the reading in which a request was new
         self.settled = self._closed = False
         self._changed = threading.Condition(threading.RLock())
 
@@ -198,9 +202,12 @@ class Preview:
             remove_leftovers(self.context, leaving=True)
 
     def wants(self, planned: PlannedFigure) -> bool:
-        """Return whether the figure is still needed."""
-        figures = () if self.context is None or self._closed else self.context.figures
-        return any(each.request_digest == planned.request_digest for each in figures)
+        """Return whether the figure is still needed, and none was edited after it."""
+        context = None if self._closed else self.context
+        if context is None or planned.request_digest not in self._edited:
+            return False
+        first = self._next(context)
+        return first is None or self._rank(first) <= self._rank(planned)
 
     def progressed(self, progress: str | None) -> None:
         """Show the progress of the work."""
@@ -214,6 +221,8 @@ class Preview:
         store = context.store(self.report.warn)
         self._records = {key: each for key, each in self._records.items() if _there(each, store)}
         self._records |= found(SiteBuild(context, self._records).missing, store)
+        digests = [each.request_digest for each in context.figures]
+        self._edited = {each: self._edited.get(each, self.reads) for each in digests}
         for warning in context.warnings:
             if warning not in self._warned:
                 self.report.warn(warning)
@@ -242,6 +251,7 @@ class Preview:
             tree=tree,
             before=self.state.before if kept.keys() <= tree.keys() else kept,
             error="\n".join(self._errors.values()) or None,
+            failed=self._failed(),
             outdated=tuple(map(_figure_ref, old)),
             pending=pending,
         )
@@ -269,9 +279,14 @@ class Preview:
         return not self.settled and not SiteBuild(context, self._records).missing
 
     def _next(self, context: BuildContext) -> PlannedFigure | None:
-        """Return the first figure to render that has not failed since the last change."""
+        """Return the figure to render: edited last, then first on its page; None after failures."""
         missing = SiteBuild(context, self._records).missing
-        return next((each for each in missing if each.request_digest not in self._errors), None)
+        able = (each for each in missing if each.request_digest not in self._errors)
+        return max(able, key=self._rank, default=None)
+
+    def _rank(self, planned: PlannedFigure) -> int:
+        """Return the number of the reading in which a figure was edited."""
+        return self._edited.get(planned.request_digest, 0)
 
     def _render(self, context: BuildContext, planned: PlannedFigure) -> None:
         """Render one figure and show it; a failed figure is retried after the next change."""
@@ -336,8 +351,27 @@ class Preview:
             tree = last_built(self.config) if self.state.tree is None else self.state.tree
             version = self.state.version + (tree is not self.state.tree)
             told = "\n".join(self._errors.values())
-            self.state = replace(self.state, version=version, tree=tree, error=told, progress=None)
+            self.state = replace(
+                self.state,
+                version=version,
+                tree=tree,
+                error=told,
+                failed=self._failed(),
+                progress=None,
+            )
         return True
+
+    def _failed(self) -> tuple[FigureRef, ...]:
+        """Return the figures that could not be rendered, and those whose line has an error."""
+        told = "\n".join(self._errors.values())
+
+        def is_meant(planned: PlannedFigure) -> bool:
+            place = planned.figure.place
+            line = rf"(^|/){re.escape(f'{place.file}:{place.line}')}:"
+            return planned.request_digest in self._errors or bool(re.search(line, told, re.M))
+
+        figures = self.context.figures if self.context and told else ()
+        return tuple(_figure_ref(each) for each in figures if is_meant(each))
 
 
 class _Watched:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from bench.serving import serving
 from tests.conftest import SampleSite
+from tests.support.basics import WANTED, basics, site_of_basics
 from tests.support.builders import decode
 from tests.support.drawing import site_that_draws
 from tests.support.firefox import WAIT_S, Firefox, firefox
@@ -28,6 +29,14 @@ def test_level_in_words_in_firefox(fox: Firefox, sample_site: SampleSite) -> Non
     """After every seek and every pause the level in words is the level of the picture."""
     page = fox.open(sample_site.address)
     assert wrong_stops(page.evaluate) == []
+    assert fox.messages == []
+
+
+def test_basics_in_firefox(fox: Firefox, tmp_path: Path) -> None:
+    """Tabs, popovers, scrubbing, the large view and a sampler work."""
+    with serving(site_of_basics(tmp_path)) as address:
+        page = fox.open(f"{address}#two")
+        assert basics(page.evaluate) == WANTED
     assert fox.messages == []
 
 

@@ -554,14 +554,27 @@ def test_links_that_say_nothing(browser: Browser, address: str, picture: str) ->
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, width: int) -> None:
-    """What the press brings has its room at once; later, nothing beneath it moves."""
+    """What the press brings has its room at once; later, nothing beneath it moves.
+
+    The figure grows by 40 % at most, and a bar shows how much of the model has come.
+    """
     below = "document.querySelector('main > p:last-of-type').getBoundingClientRect().top + scrollY"
     with opened(browser, address, viewport={"width": width, "height": 800}) as page:
+        figure, bar = page.locator("#own"), page.locator(".sampler-fetch")
+        height = box_of(figure)["height"]
+        page.evaluate(
+            """bar => new MutationObserver(() => { if (!bar.hidden) bar.dataset.seen = true })
+            .observe(bar, { attributes: true, attributeFilter: ["hidden", "value"] })""",
+            bar.element_handle(),
+        )
         page.locator(".sampler-new").click()
         until(page, "!document.querySelector('.sampler-more').hidden")
         places = {page.evaluate(below)}
         wait(page)
         assert {page.evaluate(below), *places} == places
+        assert box_of(figure)["height"] <= 1.4 * height
+        assert bar.get_attribute("data-seen") == "true"
+        assert bar.is_hidden()
 
 
 def test_policy(built: Path) -> None:

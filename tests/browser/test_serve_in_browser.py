@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bench.serving import serving
-from tests.support.browsing import until
+from tests.support.browsing import box_of, until
 from tests.support.builders import INDEX, FakeRenderer, write_page
 from tests.support.previewing import Running, running
 
@@ -71,6 +71,52 @@ def test_mistake_and_its_mending(server: Running, config: Path, page: Page) -> N
     write_page(config, INDEX)
     expect(overlay).to_have_count(0)
     assert server.preview.state.error is None
+
+
+def test_error_goes_to_its_figure(server: Running, config: Path, page: Page) -> None:
+    """The figure of an error is marked and scrolled to, above the message."""
+    long = "\n\n".join(f"Paragraph {number}." for number in range(100))
+    write_page(config, f"{long}\n\n{INDEX}\n{long}\n")
+    page.goto(server.address)
+    expect(page.locator("#tiny-trajectories video")).to_have_count(1)
+    write_page(config, f"{long}\n\n{BROKEN}\n{long}\n")
+    panel = page.get_by_role("alertdialog")
+    expect(panel).to_contain_text("cuont")
+    figure = page.locator(".sitegen-failed")
+    expect(figure).to_have_id("tiny-trajectories")
+    expect(figure).to_be_in_viewport()
+    assert box_of(figure)["y"] < box_of(panel)["y"]
+    write_page(config, f"{long}\n\n{INDEX}\n{long}\n")
+    expect(panel).to_have_count(0)
+    expect(figure).to_have_count(0)
+
+
+PILL = """() => {
+  const box = (element) => element.getBoundingClientRect();
+  const pill = document.querySelector(".sitegen-progress");
+  const own = box(pill);
+  if (getComputedStyle(pill).visibility === "hidden") return "hidden";
+  const covered = [...document.querySelectorAll("a, button, input, select")].filter((each) => {
+    const { left, right, top, bottom, width } = box(each);
+    return width && left < own.right && right > own.left && top < own.bottom && bottom > own.top;
+  });
+  return covered.map((each) => each.outerHTML).join();
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_progress_covers_no_control(config: Path, browser: Browser, width: int) -> None:
+    """Wherever the page is scrolled to, the progress leaves its controls free."""
+    write_page(config, f"{INDEX}\n" + "\n\n".join(f"[A link {n}](#top)" for n in range(40)))
+    page = browser.new_page(viewport={"width": width, "height": 600})
+    with running(config, FakeRenderer(pause=2)) as server:
+        page.goto(server.address)
+        expect(page.locator(".sitegen-progress")).to_be_attached()
+        for top in range(0, 1200, 150):
+            page.evaluate("top => scrollTo(0, top)", top)
+            page.wait_for_timeout(60)
+            assert page.evaluate(PILL) in ("", "hidden")
+        page.close()
 
 
 def test_server_that_comes_back(config: Path, page: Page) -> None:

@@ -1,6 +1,10 @@
 """The page in WebKitGTK, which is Safari's engine."""
 
+from pathlib import Path
+
+from bench.serving import serving
 from tests.conftest import SampleSite
+from tests.support.basics import WANTED, basics, site_of_basics
 from tests.support.stops import wrong_stops
 from tests.support.webkit import webkit
 
@@ -10,3 +14,10 @@ def test_level_in_words_in_webkit(sample_site: SampleSite) -> None:
     with webkit() as page:
         page.open(sample_site.address)
         assert wrong_stops(page.evaluate) == []
+
+
+def test_basics_in_webkit(tmp_path: Path) -> None:
+    """Tabs, popovers, scrubbing, the large view and a sampler work."""
+    with webkit() as page, serving(site_of_basics(tmp_path)) as address:
+        page.open(f"{address}#two")
+        assert basics(page.evaluate) == WANTED

@@ -27,9 +27,9 @@ More words.
 _DRAWN = "document.querySelector('.sampler-told').textContent === 'The picture is done.'"
 
 
-def site_that_draws(root: Path) -> Path:
+def site_that_draws(root: Path, page: str = PAGE) -> Path:
     """Build a site with one sampler on its front page, and none on the other; gives its folder."""
-    write_site(root, PAGE, SITE)
+    write_site(root, page, SITE)
     (root / "pages" / "more.md").write_text("# More\n\nWords.\n")
     shutil.copytree(ROOT / "models" / "mnist", root / "models" / "mnist")
     build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())

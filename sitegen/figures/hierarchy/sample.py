@@ -5,42 +5,59 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, repeat, starmap
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sitegen.core.files import Place, Spool
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import clip_spec, displayed, made_with, noise_std_of
 from sitegen.figures.hierarchy import Hierarchy, look
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
+from sitegen.generative.card.card import ModelCard
 from sitegen.media.frames import Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.look.colours import DARK, LIGHT
 from sitegen.sampling.provider import ModelProvider
-
-if TYPE_CHECKING:
-    from sitegen.sampling.models import Sampler
 
 
 def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     """A tree from one initial state; each distinct state is computed once."""
     spec = cast(Hierarchy, figure.spec)
     sampler = models.sampler(spec.model)
-    card, (paper, ink) = sampler.card, LIGHT
-    noise_std = noise_std_of(spec, card)
-    splits, visited = spec.splits_of(card), card.visited_levels
+    card = sampler.card
+    splits = spec.splits_of(card)
+    trajectory = sampler.tree(spec.seed, splits, spec.samples, noise_std_of(spec, card))
+    return tree_job(figure, card, splits, displayed(trajectory, spec.show), spec.background)
+
+
+def tree_job(
+    figure: Figure,
+    card: ModelCard,
+    splits: tuple[int, ...],
+    images: Iterable[NDArray[np.float32]],
+    background: Literal["both", "light", "dark"] = "both",
+) -> RenderJob:
+    """Return the job of a growing tree, with its `nodes`.
+
+    splits: the levels at which every branch splits in two, falling
+    images: the distinct images of each visited level from K to 0, (branches, C, H, W): a branch
+        splits into two adjacent ones
+    """
+    (paper, ink), visited = LIGHT, card.visited_levels
     left = dict(zip(visited, range(card.steps, -1, -1), strict=True))
     levels_left = tuple(left[at] for at in splits)
     layout = Layout(card.steps, levels_left, card.image_size, paper, ink, look.WIDTH)
-    layout = replace(layout, smooth=not spec.pixelated)
-    frames_a_level, fps = pace(card.steps, spec.fps)
+    layout = replace(layout, smooth=not figure.spec.pixelated)
+    frames_a_level, fps = pace(card.steps, getattr(figure.spec, "fps", None))
     begin = round(look.AT_FIRST * fps)
     times = [(visited[0], begin), *((level, frames_a_level) for level in visited)]
     dark = replace(layout, background=DARK[0], ink=DARK[1])
     wanted = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
-    variants, clips = wanted[spec.background], {}
-    replay = Replay(_pictures(sampler, spec, splits, noise_std), len(variants))
+    variants, clips = wanted[background], {}
+    pictures = ((card.steps - done, to_uint8(seen)) for done, seen in enumerate(images))
+    replay = Replay(pictures, len(variants))
     for variant, drawn in variants.items():
         frames = tree_frames(drawn, replay.again(), frames_a_level, begin)
         shown = clip_spec(layout.side, fps, 1, drawn.background)
@@ -48,7 +65,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     told = {"splits": splits, "factor": layout.factor, "nodes": nodes(layout, visited)}
     return RenderJob(
         levels=tuple(chain.from_iterable(starmap(repeat, times))),
-        parameters=made_with(figure, noise_std, fps=fps, **told),
+        parameters=made_with(figure, noise_std_of(figure.spec, card), fps=fps, **told),
         steps=card.steps + 1,
         work=replay.kept(),
         clips=clips,
@@ -73,15 +90,6 @@ def pace(steps: int, fps: float | None) -> tuple[int, float]:
     frames_a_level = max(1, round(look.SECONDS * look.SLOWEST / (steps + 1)))
     wanted = round((steps + 1) * frames_a_level / look.SECONDS)
     return frames_a_level, fps or min(look.FASTEST, max(look.SLOWEST, float(wanted)))
-
-
-def _pictures(
-    sampler: Sampler, spec: Hierarchy, splits: tuple[int, ...], noise_std: float | None
-) -> Iterator[tuple[int, Frame]]:
-    """Yield the number of steps left, K … 0, and the distinct pictures alive there."""
-    trajectory = sampler.tree(spec.seed, splits, spec.samples, noise_std)
-    for done, seen in enumerate(displayed(trajectory, spec.show)):
-        yield sampler.card.steps - done, to_uint8(seen)
 
 
 class Replay:

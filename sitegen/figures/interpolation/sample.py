@@ -18,7 +18,8 @@ from sitegen.figures.clips import (
     strips,
 )
 from sitegen.figures.interpolation import Interpolation, look
-from sitegen.figures.paths import walk, ways_down
+from sitegen.figures.paths import Ways, walk, ways_down
+from sitegen.generative.card.card import ModelCard
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.labels import Panels, strip
@@ -32,19 +33,29 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     spec = cast(Interpolation, figure.spec)
     card = models.sampler(spec.model).card
     ways = ways_down(models, spec, Paths(spec.seed, spec.pairs, spec.points), spec.ddim_steps)
-    labels, smooth = tuple(ways), not spec.pixelated
-    panels = Panels(labels, len(spec.pairs), card.image_size, *LIGHT, smooth=smooth)
-    fps = spec.fps or 30.0
+    return path_job(figure, card, ways, len(spec.pairs), spec.points, spec.hold)
+
+
+def path_job(
+    figure: Figure, card: ModelCard, ways: Ways, paths: int, points: int, hold: int
+) -> RenderJob:
+    """Return the job of paths that are shown forth and back, a panel for each of the `ways`.
+
+    Each way makes (paths · points) images; `hold` frames are shown at each end.
+    """
+    labels, smooth = tuple(ways), not figure.spec.pixelated
+    panels = Panels(labels, paths, card.image_size, *LIGHT, smooth=smooth)
+    fps = getattr(figure.spec, "fps", None) or 30.0
     found: dict[str, Frame] = {}
 
     def ended(name: str, images: NDArray[np.float32]) -> None:
         found[name] = to_uint8(images)
 
-    shown = turns(spec.points, spec.hold)
-    told = {"fps": fps, "panels": labels, "factor": panels.factor}
+    shown = turns(points, hold)
+    told = {"fps": fps, "panels": labels, "factor": panels.factor, "points": points, "hold": hold}
 
     def frames(drawn: Panels) -> Iterator[Frame]:
-        return (drawn.draw([way[at :: spec.points] for way in found.values()]) for at in shown)
+        return (drawn.draw([way[at::points] for way in found.values()]) for at in shown)
 
     def clip(paper: Colour, ink: Colour) -> ClipSource:
         drawn = replace(panels, background=paper, ink=ink)
@@ -53,11 +64,11 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
 
     return RenderJob(
         levels=(0,) * len(shown),
-        parameters=made_with(figure, noise_std_of(spec, card), **told),
+        parameters=made_with(figure, noise_std_of(figure.spec, card), **told),
         clips={"": clip(*LIGHT), "dark": clip(*DARK)},
         steps=sum(steps for _, steps in ways.values()),
         work=walk(ways, ended),
-        stills=strips(lambda *colours: _strip(found, spec, *colours)),
+        stills=strips(lambda *colours: _strip(found, paths, points, smooth, *colours)),
     )
 
 
@@ -67,12 +78,14 @@ def turns(points: int, hold: int) -> list[int]:
     return [*forth, *forth[-1:] * hold, *forth[::-1], *forth[:1] * hold]
 
 
-def _strip(found: Mapping[str, Frame], spec: Interpolation, paper: Colour, ink: Colour) -> Frame:
+def _strip(
+    found: Mapping[str, Frame], paths: int, points: int, smooth: bool, paper: Colour, ink: Colour
+) -> Frame:
     """Return evenly spaced points of every path, a row for each sampling method."""
-    chosen = even_levels(range(spec.points - 1, -1, -1), min(look.IN_A_STRIP, spec.points))
+    chosen = even_levels(range(points - 1, -1, -1), min(look.IN_A_STRIP, points))
     rows = [
         (name, [images[start + point] for point in chosen])
-        for start in range(0, len(spec.pairs) * spec.points, spec.points)
+        for start in range(0, paths * points, points)
         for name, images in found.items()
     ]
-    return strip(rows, paper, ink, smooth=not spec.pixelated)
+    return strip(rows, paper, ink, smooth=smooth)

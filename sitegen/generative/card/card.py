@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -34,6 +34,7 @@ from sitegen.generative.card.networks import (
     UNetConfig,
     halving_incompatibilities,
 )
+from sitegen.generative.card.noise import BlurringConfig, ColdConfig, EdmConfig, SdeConfig
 from sitegen.generative.card.recording import RecordingConfig
 from sitegen.generative.card.sampler import SamplerConfig
 from sitegen.generative.card.validation import (
@@ -134,7 +135,8 @@ class ModelCard:
     levels to visit; the default is all. Cascades and skipped levels need the parameterization
     "preconditioned". A recording has a `recording` and no network; its `weights` are the recorded
     file. A flow has a `flow`; with `diffusion` it is a DDPM's network run as a flow. A `sampler` is
-    an author's class, which says itself what it is. `training` and `quality` are free notes.
+    an author's class, which says itself what it is. `edm`, `sde`, `cold` and `blurring` are the
+    tables of other processes (`noise.py`). `training` and `quality` are free notes.
     `example` is a picture of the kind that the model generates; `subject` names the subject of its
     images, in the plural ("handwritten digits").
 
@@ -167,6 +169,10 @@ class ModelCard:
     recording: RecordingConfig | None = None
     flow: FlowConfig | None = None
     sampler: SamplerConfig | None = None
+    edm: EdmConfig | None = None
+    sde: SdeConfig | None = None
+    cold: ColdConfig | None = None
+    blurring: BlurringConfig | None = None
 
     origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
     """File that the card was read from, and the lines of its keys, if it was read from one."""
@@ -292,6 +298,10 @@ class ModelCard:
             ("recording",): RecordingConfig,
             ("flow",): FlowConfig,
             ("sampler",): SamplerConfig,
+            ("edm",): EdmConfig,
+            ("sde",): SdeConfig,
+            ("cold",): ColdConfig,
+            ("blurring",): BlurringConfig,
         }
         bands = tables.get("bands")
         for number in range(len(bands) if isinstance(bands, list) else 0):
@@ -373,6 +383,37 @@ def _flow_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
             yield ("flow", key), "follows from [diffusion]; leave it out"
 
 
+def _of_table(key: str, values: Mapping[str, Any]) -> Incompatibilities:
+    """Yield what a kind lacks, or does not have, whose levels are those of its table `key`."""
+    yield from _foreign_to(values, (*_HEAT, "sampling"), f'model of kind "{values["kind"]}"')
+    if values.get(key, ...) is None:
+        yield key, f"is missing: a table [{key}]"
+
+
+def _edm_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _of_table("edm", values)
+    sigmas, levels = _of(values.get("edm"), "sigmas"), values.get("levels")
+    if sigmas and levels and len(sigmas) != levels:
+        yield ("edm", "sigmas"), f"has {len(sigmas)} values; {levels} steps need {levels}"
+
+
+def _consistency_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _edm_incompatibilities(values)
+    for key in ("solver", "churn", "churn_min", "churn_max", "churn_noise"):
+        if _of(values.get("edm"), key) not in (None, getattr(EdmConfig, key)):
+            yield ("edm", key), "a consistency model has none; leave it out"
+
+
+def _cold_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    yield from _of_table("cold", values)
+    mean, channels = _of(values.get("cold"), "start_mean"), values.get("channels")
+    if mean and channels and len(mean) != channels:
+        yield ("cold", "start_mean"), f"must have a number for each of the {channels} channels"
+    size, most = _of(values.get("cold"), "kernel_size"), values.get("image_size")
+    if size and most and size >= 2 * most:
+        yield ("cold", "kernel_size"), f"must be below twice the image_size, {most}"
+
+
 def _recording_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
     yield from _foreign_to(values, (*_HEAT, "unet", "sampling"), "recording")
     if (recording := values.get("recording", ...)) is None:
@@ -452,19 +493,27 @@ def _band_incompatibilities(bands: Sequence[Any], size: int | None) -> Incompati
         yield ("bands", 0, "side"), f"the first band must see all {size} pixels; leave it out"
 
 
-_BY_KIND = {
+_BY_KIND: dict[str, Callable[[Mapping[str, Any]], Incompatibilities]] = {
     "ihdm": _heat_incompatibilities,
     "ddpm": _diffusion_incompatibilities,
     "flow": _flow_incompatibilities,
+    "edm": _edm_incompatibilities,
+    "consistency": _consistency_incompatibilities,
+    "sde": partial(_of_table, "sde"),
+    "cold": _cold_incompatibilities,
+    "blurring": partial(_of_table, "blurring"),
     "recording": _recording_incompatibilities,
     "sampler": _sampler_incompatibilities,
 }
+_TABLES = ("sde", "cold", "blurring")
 _WITHOUT_NETWORK = ("recording", "sampler")
 _OWNED: dict[str, tuple[tuple[str, ...], str]] = {
     "recording": (("recording",), 'only a card of kind "recording" has that; leave it out'),
     "sampler": (("sampler",), 'only a card of kind "sampler" has that; leave it out'),
     "diffusion": (("ddpm", "flow"), 'only for a card of kind "ddpm" or "flow"; leave it out'),
     "flow": (("flow",), 'only for a card of kind "flow"; leave it out'),
+    "edm": (("edm", "consistency"), 'only for a card of kind "edm" or "consistency"; leave it out'),
+    **{key: ((key,), f'only for a card of kind "{key}"; leave it out') for key in _TABLES},
 }
 """Tables of some kinds alone: the kinds, and the rule."""
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from sitegen.generative.card.noise import edm_levels
+
 ModelCard: TypeAlias = Any
 """A model card, whose module imports this one."""
 
@@ -65,6 +67,7 @@ class ProcessKind:
     start: the first state of a card in words: of one sample, or of several
     axis: the axis of a card
     evaluations: the number of times that a step evaluates the network
+    predicts: what the network of a card predicts; empty where that is not known
     """
 
     label: str
@@ -72,6 +75,7 @@ class ProcessKind:
     start: Callable[[ModelCard, int], str]
     axis: Callable[[ModelCard], LevelAxis]
     evaluations: Callable[[ModelCard], int] = lambda _: 1
+    predicts: Callable[[ModelCard], str] = lambda _: ""
 
 
 def _flat(card: ModelCard, count: int) -> str:
@@ -111,11 +115,43 @@ _FINAL: frozenset[Ability] = frozenset({"final"})
 _HEAT = _RANDOM | frozenset[Ability]({"prior", "blur", "noise_std", "browser"})
 _DIFFUSION = _RANDOM | _FINAL | frozenset[Ability]({"ddim", "browser"})
 _FLOW: frozenset[Ability] = frozenset({"network", "final", "tree", "around", "paths", "browser"})
+_NOISED: frozenset[Ability] = frozenset({"network", "final", "tree", "paths"})
+_STOCHASTIC: frozenset[Ability] = frozenset({"random", "fan"})
+_AROUND: frozenset[Ability] = frozenset({"around"})
 
 
 def _times(card: ModelCard) -> LevelAxis:
     """T of a flow, rounded so that every machine writes the same digits."""
     return LevelAxis("t", "", tuple(round(time, 4) for time in card.flow_times))
+
+
+def _edm(card: ModelCard) -> frozenset[Ability]:
+    return _NOISED | (_STOCHASTIC if card.edm.churn else _AROUND)
+
+
+def _consistency(card: ModelCard) -> frozenset[Ability]:
+    return _NOISED | (_STOCHASTIC | {"mean"} if card.levels > 1 else _AROUND)
+
+
+def _sigmas(card: ModelCard) -> LevelAxis:
+    sigmas = edm_levels(card.edm, card.levels)
+    return LevelAxis("σ", "", tuple(round(sigma, 4) for sigma in sigmas))
+
+
+def _sde_axis(card: ModelCard) -> LevelAxis:
+    times = [card.sde.time(level, card.levels) for level in range(card.levels + 1)]
+    if card.sde.family == "vp":
+        return LevelAxis("t", "", tuple(round(time, 4) for time in times))
+    return LevelAxis("σ", "", (0.0, *(round(card.sde.sigma(time), 4) for time in times[1:])))
+
+
+def _shares(card: ModelCard) -> LevelAxis:
+    """T from 0 to 1."""
+    return LevelAxis("t", "", tuple(round(k / card.levels, 4) for k in range(card.levels + 1)))
+
+
+def _squares(card: ModelCard, count: int) -> str:
+    return "squares of one colour" if count > 1 else "a square of one colour"
 
 
 def _noise(card: ModelCard, count: int) -> str:
@@ -148,16 +184,63 @@ def _recorded_axis(card: ModelCard) -> LevelAxis:
     return LevelAxis(recording.symbol, recording.unit, recording.values)
 
 
-Kind = Literal["ihdm", "ddpm", "flow", "sampler", "recording"]
+Kind = Literal[
+    "ihdm",
+    "ddpm",
+    "flow",
+    "edm",
+    "consistency",
+    "sde",
+    "cold",
+    "blurring",
+    "sampler",
+    "recording",
+]
 KINDS: dict[Kind, ProcessKind] = {
     "ihdm": ProcessKind("IHDM", _heat, _flat, _blur),
-    "ddpm": ProcessKind("DDPM", lambda _: _DIFFUSION, _noise, _timesteps),
+    "ddpm": ProcessKind(
+        "DDPM", lambda _: _DIFFUSION, _noise, _timesteps, predicts=lambda _: "noise, as in a DDPM"
+    ),
     "flow": ProcessKind(
         "Flow",
         lambda _: _FLOW,
         _noise,
         _times,
         lambda card: card.flow.evaluations if card.flow else 1,
+        lambda card: "noise, as in a DDPM" if card.diffusion else "velocity, as in a flow",
+    ),
+    "edm": ProcessKind(
+        "EDM",
+        _edm,
+        _noise,
+        _sigmas,
+        lambda card: 2 if card.edm.solver == "heun" else 1,
+        lambda _: "sharp images, preconditioned as in EDM",
+    ),
+    "consistency": ProcessKind(
+        "Consistency", _consistency, _noise, _sigmas, predicts=lambda _: "sharp images"
+    ),
+    "sde": ProcessKind(
+        "Score SDE",
+        lambda _: _RANDOM | _FINAL,
+        _noise,
+        _sde_axis,
+        lambda card: 1 + card.sde.corrector_steps,
+        lambda card: "the score" if card.sde.family == "ve" else "noise, as in a DDPM",
+    ),
+    "cold": ProcessKind(
+        "Cold diffusion",
+        lambda _: frozenset({"network", "final", "paths"}),
+        _squares,
+        _timesteps,
+        predicts=lambda _: "sharp images",
+    ),
+    "blurring": ProcessKind(
+        "Blurring diffusion",
+        lambda _: _RANDOM,
+        _noise,
+        _shares,
+        predicts=lambda _: "noise, as in a DDPM",
     ),
     "sampler": ProcessKind("Sampler", _sampler, lambda card, _: card.sampler.start, _sampler_axis),
     "recording": ProcessKind("Recorded", _recorded, _recorded_start, _recorded_axis),

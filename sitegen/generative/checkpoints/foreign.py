@@ -23,6 +23,7 @@ from sitegen.generative.card.card import (
 )
 from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
+from sitegen.generative.card.noise import EdmConfig, SdeConfig, edm_levels
 from sitegen.generative.checkpoints.archive import checkpoint_digest, scan
 from sitegen.generative.checkpoints.zips import Published
 
@@ -88,8 +89,8 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
 
 SCHEDULER_NAME = "scheduler_config.json"
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
-_SCHEDULERS = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
-_FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+EDM_STEPS, CONSISTENCY_STEPS = 18, 2
+"""Default number of steps, whose networks are for any noise level."""
 _FLOW_PLAIN = (
     *("use_dynamic_shifting", "invert_sigmas", "stochastic_sampling", "shift_terminal"),
     *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
@@ -110,7 +111,7 @@ _PLAIN = {
 
 
 def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
-    """Return the weights file and the card of a DDPM saved by diffusers; None for other folders.
+    """Return the weights file and the card of a model saved by diffusers; None for other folders.
 
     The card's file is named relative to `folder`. Raises RefusedError for a model of another kind,
     for code in place of a configuration, and for weights that are not safetensors.
@@ -130,8 +131,10 @@ def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
     if scheduler is None:
         raise RefusedError(f"{folder}: has no {SCHEDULER_NAME}, which defines how noise was added")
     size, channels = (config[key] for key in ("sample_size", "in_channels"))
-    flow = read_json(scheduler).get("_class_name") == _FLOW_SCHEDULER
-    levels, process = (_flow if flow else _diffusion)(scheduler)
+    name = read_json(scheduler).get("_class_name", "DDPMScheduler")
+    if name not in _SCHEDULERS:
+        raise RefusedError(f"{scheduler}: {name}: known are {', '.join(_SCHEDULERS)}")
+    levels, process = _SCHEDULERS[name](scheduler)
     reference = FileRef(weights.relative_to(folder).as_posix(), checkpoint_digest(weights))
     try:
         return weights, ModelCard(size, channels, levels, unet, **process, weights=reference)
@@ -212,11 +215,8 @@ def _flow(path: Path) -> tuple[int, dict[str, Any]]:
 
 
 def _diffusion(path: Path) -> tuple[int, dict[str, Any]]:
-    """Return K, and the card's fields, of a DDPM's scheduler. Raises RefusedError for others."""
+    """Return K, and the card's fields, of a DDPM's scheduler."""
     config = read_json(path)
-    if config.get("_class_name", _SCHEDULERS[0]) not in _SCHEDULERS:
-        known = ", ".join((*_SCHEDULERS, _FLOW_SCHEDULER))
-        raise RefusedError(f"{path}: {config['_class_name']}: known are {known}")
     _require(path, config, {key: value for key, value in _PLAIN.items() if key in config})
     schedule = _one_of(path, config.get("beta_schedule", "linear"), _BETAS)
     variance = _one_of(path, config.get("variance_type", "fixed_small"), _VARIANCES)
@@ -231,6 +231,68 @@ def _diffusion(path: Path) -> tuple[int, dict[str, Any]]:
     except ConfigError as error:
         raise RefusedError(f"{path}: {error}") from None
     return config.get("num_train_timesteps", 1000), {"kind": "ddpm", "diffusion": diffusion}
+
+
+def _sigmas(path: Path, config: Mapping[str, Any], **more: Any) -> EdmConfig:
+    """Return the `[edm]` table of a scheduler with the σ of Karras et al. 2022."""
+    keys = [key for key in ("sigma_min", "sigma_max", "sigma_data", "rho") if key in config]
+    try:
+        given: dict[str, Any] = {key: float(config[key]) for key in keys}
+        return EdmConfig(**given, **more)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise RefusedError(f"{path}: {error}") from None
+
+
+_EDM_PLAIN = {"sigma_schedule": "karras", "prediction_type": "epsilon", "final_sigmas_type": "zero"}
+
+
+def _edm(path: Path) -> tuple[int, dict[str, Any]]:
+    """Return the number of steps, and the card's fields, of an EDM scheduler.
+
+    The multistep solver keeps a history, which is not supported: its models are solved by Heun.
+    """
+    config = read_json(path)
+    _require(path, config, {key: value for key, value in _EDM_PLAIN.items() if key in config})
+    solver = "euler" if config["_class_name"] == "EDMEulerScheduler" else "heun"
+    return EDM_STEPS, {"kind": "edm", "edm": _sigmas(path, config, solver=solver)}
+
+
+def _consistency(path: Path) -> tuple[int, dict[str, Any]]:
+    """Return the steps and the card's fields of a consistency model: every half of its σ."""
+    config = read_json(path)
+    _require(path, config, {"s_noise": 1.0} if "s_noise" in config else {})
+    given = {"time_scale": 250.0, "clip": config.get("clip_denoised", True)}
+    trained = config.get("num_train_timesteps", 40)
+    if type(trained) is not int or not CONSISTENCY_STEPS <= trained <= 100_000:
+        raise RefusedError(f"{path}: num_train_timesteps = {trained}: must be from 2 to 100,000")
+    known = edm_levels(_sigmas(path, config, **given), trained)
+    step = trained // CONSISTENCY_STEPS
+    sigmas = tuple(known[trained - step * place] for place in range(CONSISTENCY_STEPS))
+    table = _sigmas(path, config, **given, sigmas=sigmas)
+    return CONSISTENCY_STEPS, {"kind": "consistency", "edm": table}
+
+
+def _exploding(path: Path) -> tuple[int, dict[str, Any]]:
+    """Return the steps and the card's fields of a variance-exploding SDE, with data in [0, 1]."""
+    config = read_json(path)
+    usual = {"snr": 0.15, "sigma_min": 0.01, "sigma_max": 1348.0, "sampling_eps": 1e-5}
+    values = {key: config.get(key, value) for key, value in usual.items()}
+    end, steps = values.pop("sampling_eps"), config.get("correct_steps", 1)
+    try:
+        sde = SdeConfig("ve", corrector_steps=steps, end_time=end, centered=False, **values)
+    except ConfigError as error:
+        raise RefusedError(f"{path}: {error}") from None
+    return config.get("num_train_timesteps", 2000), {"kind": "sde", "sde": sde}
+
+
+_SCHEDULERS = {
+    **dict.fromkeys(("DDPMScheduler", "DDIMScheduler", "PNDMScheduler"), _diffusion),
+    "FlowMatchEulerDiscreteScheduler": _flow,
+    **dict.fromkeys(("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"), _edm),
+    "CMStochasticIterativeScheduler": _consistency,
+    "ScoreSdeVeScheduler": _exploding,
+}
+"""The supported schedulers, by the name of their class."""
 
 
 def _require(path: Path, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

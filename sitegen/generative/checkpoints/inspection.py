@@ -31,17 +31,13 @@ from sitegen.generative.checkpoints.floats import NAMES
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.quantised import SCALE, weights_of
 from sitegen.generative.checkpoints.weights import BANDS, RESIDUAL, STATISTICS, is_of_unet
-from sitegen.generative.checkpoints.zips import Published
+from sitegen.generative.checkpoints.zips import UNKNOWN_NETWORK, Published
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 """File name extensions of checkpoints."""
 
 AVERAGED = ("spectral", "torchcfm", "averaged")
 """Layouts whose weights are averages."""
-UNKNOWN_NETWORK = (
-    "sitegen does not have this network; record its samples (`sitegen add NAME --recording FILE`) "
-    'or write a sampler file: the page "Your own method" of the manual'
-)
 
 
 @dataclass(frozen=True)
@@ -113,9 +109,11 @@ class CheckpointInfo:
 
     def _parameterization(self) -> str:
         card = self.card
-        if self.layout == "torchcfm" or (card and "around" in card.abilities):
+        if card and (known := card.process.predicts(card)):
+            return known
+        if self.layout == "torchcfm":
             return "velocity, as in a flow"
-        if self.learned_variance or self.layout == "diffusers" or (card and card.diffusion):
+        if self.learned_variance or self.layout == "diffusers":
             return "noise, as in a DDPM"
         if not self.preconditioned:
             told = card is not None or self.layout in ("published", "spectral")

@@ -149,5 +149,6 @@ _TORCH = Vocabulary(
     names=NUMPY_NAMES | STORAGES.keys(),
     bytes=PICKLE_BYTES,
     operations=OPERATIONS,
+    records=frozenset({"argparse.Namespace"}),
     persistent=_storage,
 )

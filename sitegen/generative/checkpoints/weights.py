@@ -34,7 +34,8 @@ BANDS = "bands."
 """Prefix of the names of a cascade's networks, followed by the number of the band and a dot."""
 MEANING = (
     *(("unet", "norm_groups"), ("unet", "patch_size"), ("diffusion", "prediction_type")),
-    *(("flow", "data_time"), ("flow", "time_scale")),
+    *(("flow", "data_time"), ("flow", "time_scale"), ("edm", "sigma_data"), ("edm", "time_scale")),
+    *(("sde", "family"), ("sde", "centered"), ("blurring", "time_scale")),
 )
 """Keys of a card that decide the meaning of weights but not their shapes; copied to file notes."""
 CASCADE = "bands"

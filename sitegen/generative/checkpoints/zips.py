@@ -6,7 +6,7 @@ supported. "published": `model`, `ema` and `step` of the paper's own code. "stat
 tensors, as improved-diffusion and guided-diffusion save them. "spectral": `ema_state_dict`,
 `schedule` and `step` of IHDM-spectral. "torchcfm": `net_model`, `ema_model` and `step`. "averaged":
 `model` and `step`, with averages by name under `ema`, as cold diffusion and lucidrains' programs
-save them; the latter put `ema_model.` in front of names.
+save them; of those only the network is kept.
 """
 
 import contextlib
@@ -44,6 +44,14 @@ ArchiveLayout = Literal["published", "state dict", "spectral", "torchcfm", "aver
 Numbers = dict[Any, bytearray]
 """Bytes of stored tensors, little-endian; an empty value is a request to read them."""
 
+UNKNOWN_NETWORK = (
+    "sitegen does not have this network; record its samples (`sitegen add NAME --recording FILE`) "
+    'or write a sampler file: the page "Your own method" of the manual'
+)
+
+_WRAPPERS = ("ema_model.", "module.", "denoise_fn.", "model.")
+"""Prefixes of a network inside others: of averages, DataParallel, and the diffusions of Cold
+Diffusion and lucidrains, which also hold kernels and noise schedules."""
 _CHUNK = 1 << 20
 _WORD_BYTES = 64
 
@@ -352,7 +360,7 @@ def _published(path: Path, value: dict[Any, Any]) -> Published:
     if not isinstance(weights, dict) or not weights:
         names = ", ".join(str(key)[:40] for key in list(value)[:8])
         why = f"it holds {names or 'nothing'}; a published checkpoint has model and ema"
-        raise RefusedError(f"{path}: not a checkpoint of this kind: {why}")
+        raise RefusedError(f"{path}: not a checkpoint of this kind: {why}; {UNKNOWN_NETWORK}")
     found = Published("published", _named(path, weights), _step(value))
     return found if value.get("ema") is None else replace(found, **_averages(path, value["ema"]))
 
@@ -366,9 +374,12 @@ def _named_averages(ema: object) -> dict[Any, Any]:
     table = {name: value for name, value in _table(ema).items() if isinstance(name, str)}
     if not table or not all(isinstance(value, StoredTensor) for value in table.values()):
         return {}
-    prefix = "ema_model."
-    inner = {name.removeprefix(prefix): v for name, v in table.items() if name.startswith(prefix)}
-    return inner or table
+    for prefix in _WRAPPERS:
+        inner = {
+            name.removeprefix(prefix): v for name, v in table.items() if name.startswith(prefix)
+        }
+        table = inner or table
+    return table
 
 
 def _spectral(

@@ -39,7 +39,7 @@ from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, 
 
 def flow_of(card: ModelCard) -> FlowConfig:
     """Return the times and the solver of a card. Raises ConfigError if the model is not a flow."""
-    if {"around", "network"} - card.abilities:
+    if card.kind != "flow":
         raise ConfigError(f'a card of kind "{card.kind}" is not one of a flow')
     return card.flow or FlowConfig()
 

@@ -38,6 +38,7 @@ class Vocabulary:
     kind: the kind of file, for messages
     calls: functions by their name in the pickle
     names: globals that may be named, but not called
+    records: classes whose objects become empty dicts; their content is read and dropped
     persistent: makes a record of a persistent id; None if these are not allowed
     bytes: length of the pickle
     operations: number of instructions, which also limits the memo
@@ -50,6 +51,7 @@ class Vocabulary:
     names: frozenset[str]
     bytes: int
     operations: int
+    records: frozenset[str] = frozenset()
     persistent: Callable[[object], object] | None = None
     nesting: int = 100
 
@@ -195,7 +197,7 @@ def _stack_global(machine: _Machine, _argument: None) -> None:
 
 def _push_name(machine: _Machine, name: str) -> None:
     words = machine.words
-    if name not in words.calls and name not in words.names:
+    if name not in words.calls and name not in words.names | words.records:
         raise ForbiddenError(f"it names {name[:100]}, which no {words.kind} needs; no code was run")
     machine.stack.append(Name(name))
 
@@ -209,6 +211,14 @@ def _reduce(machine: _Machine, _argument: None) -> None:
     machine.stack.append(machine.words.calls[called.name](*arguments))
 
 
+def _new_object(machine: _Machine, _argument: None) -> None:
+    arguments, made = machine.stack.pop(), machine.stack.pop()
+    known = isinstance(made, Name) and made.name in machine.words.records
+    if not known or type(arguments) is not tuple or arguments:
+        raise PickleError("the pickle inside makes an object of a class that is not a record")
+    machine.stack.append({})
+
+
 def _build(machine: _Machine, _argument: None) -> None:
     """Apply the state of an object: the content of an array, or the byte order of its type."""
     state, target = machine.stack.pop(), machine.stack[-1]
@@ -220,7 +230,7 @@ def _build(machine: _Machine, _argument: None) -> None:
         if type(state) is not tuple or state[1] not in ("<", ">", "|", "="):
             raise PickleError("the pickle inside has a type of NumPy with an odd byte order")
         target.order = ">" if state[1] == ">" else "<"
-    elif not isinstance(target, dict):  # module version numbers in a state dict are not needed
+    elif not isinstance(target, dict):  # a record's content, or version numbers of modules
         raise PickleError("the pickle inside sets the state of a value without one")
 
 
@@ -303,6 +313,7 @@ _INSTRUCTIONS: Mapping[int, tuple[_Read, _Act]] = {
     ord("c"): (_global, _push_name),
     0x93: (None, _stack_global),
     ord("R"): (None, _reduce),
+    0x81: (None, _new_object),
     ord("b"): (None, _build),
     ord("Q"): (None, _persistent),
     ord("("): (None, _mark),

@@ -61,16 +61,43 @@
     pill = make("div", "sitegen-progress", words);
     pill.setAttribute("role", "status");
     document.body.append(pill);
+    giveWay();
   };
 
-  const mark = (ids) => {
-    for (const element of document.querySelectorAll(".sitegen-outdated")) {
-      element.classList.toggle("sitegen-outdated", ids.includes(element.id));
+  // The progress moves to a corner in which it covers no control, or hides until there is one.
+  const CORNERS = ["", "sitegen-left", "sitegen-left sitegen-top", "sitegen-top"];
+  const CONTROLS = "a, button, input, select, summary, [tabindex='0']";
+  const giveWay = () => {
+    if (!pill) return;
+    const boxes = Array.from(document.querySelectorAll(CONTROLS), (each) => each.getBoundingClientRect());
+    const shown = boxes.filter((box) => box.width && box.bottom > 0 && box.top < innerHeight);
+    const isFree = (corner) => {
+      pill.className = `sitegen-progress ${corner}`;
+      const own = pill.getBoundingClientRect();
+      const meets = (box) =>
+        box.left < own.right && box.right > own.left && box.top < own.bottom && box.bottom > own.top;
+      return !shown.some(meets);
+    };
+    pill.style.visibility = CORNERS.some(isFree) ? "" : "hidden";
+  };
+
+  const mark = (name, ids) => {
+    for (const element of document.querySelectorAll(`.${name}`)) {
+      element.classList.toggle(name, ids.includes(element.id));
     }
-    for (const id of ids) {
-      const element = document.getElementById(id);
-      if (element) element.classList.add("sitegen-outdated");
+    const found = ids.map((id) => document.getElementById(id)).filter(Boolean);
+    for (const element of found) element.classList.add(name);
+    return found[0];
+  };
+
+  // Scroll to a figure, and show its tab.
+  const reveal = (figure) => {
+    const tab = figure.closest(".tab");
+    if (tab) {
+      const tabs = Array.from(tab.parentElement.querySelectorAll(":scope > .tab"));
+      tab.parentElement.querySelectorAll(".tab-list input")[tabs.indexOf(tab)].checked = true;
     }
+    figure.scrollIntoView({ block: "start", behavior: "instant" });
   };
 
   // The browser's scroll restoration misses scrolling just before the reload.
@@ -98,13 +125,15 @@
       reload();
       return;
     }
+    const failed = mark("sitegen-failed", state.failed[page.uri] || []);
     if (state.error !== told && page.plain === undefined) {
       if (state.error) show(state.error);
       else hide();
+      if (failed) reveal(failed);
     }
     told = state.error;
     progress(state.progress);
-    mark(state.outdated[page.uri] || []);
+    mark("sitegen-outdated", state.outdated[page.uri] || []);
   };
 
   // A hidden tab closes its connection, since browsers allow only six for each server.
@@ -130,6 +159,8 @@
     if (event.key === "Escape") hide();
   });
   document.addEventListener("visibilitychange", listen);
+  addEventListener("scroll", giveWay, { passive: true });
+  addEventListener("resize", giveWay);
   window.addEventListener("pagehide", () => stream && stream.close());
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();

@@ -15,8 +15,18 @@ from tests.support.tinymodel import write_model
 
 LEVELS_SHOWN = "<dt>Levels</dt>\n<dd>4, 2, 0</dd>"
 CALL = 'Words.\n\n{{ strip("tiny", levels=[4, 2, 0], caption="A strip.") }}\n'
-MOVING = """from sitegen.figures.clips import clip_spec
-from sitegen.media.jobs import ClipSource
+MOVING = "from sitegen.figures.clips import clip_job\n"
+TREE = """
+    from sitegen.figures.hierarchy.sample import tree_job
+    images = displayed(sampler.tree(spec.seed, (3, 1)), "state")
+    return tree_job(figure, card, (3, 1), images)
+"""
+PATHS = """
+    from sitegen.figures.interpolation.sample import path_job
+    from sitegen.sampling.trajectory import Paths
+    paths = Paths(spec.seed, ((0, 1),), 5)
+    ways = {"ours": (lambda: sampler.paths(paths), card.steps)}
+    return path_job(figure, card, ways, 1, 5, 2)
 """
 MANUAL = "from scripts.manual import figures_page; print(figures_page())"
 
@@ -160,6 +170,47 @@ def test_its_clip(installed: Path, tmp_path: Path) -> None:
     assert entry["files"]["mp4"]["frames"] == len(entry["levels"])
     assert len(set(entry["levels"])) == 5
     assert entry["files"]["poster"]["path"] in (tmp_path / "build/index.html").read_text()
+
+
+def changed(installed: Path, folder: Path, lines: str) -> Path:
+    """The package with other lines after those of the card."""
+    shutil.copytree(installed, folder)
+    module = folder / "sitegen_strip/sample.py"
+    above = module.read_text(encoding="utf-8").partition("    shown = ")[0]
+    module.write_text(above + lines, encoding="utf-8")
+    return folder
+
+
+def test_jobs_of_trees_and_paths(installed: Path, tmp_path: Path) -> None:
+    """A plug-in makes them of its own samples, and a page gets their nodes and points."""
+    write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
+    for name, lines in (("tree", TREE), ("paths", PATHS)):
+        package = changed(installed, tmp_path / name, lines)
+        build = ("-m", "sitegen", "build", "--device", "cpu", "--rerender", "tiny-strip")
+        run(package, *build, folder=tmp_path)
+        (entry,) = json.loads((tmp_path / "build/media.json").read_bytes())["figures"]
+        known = entry["parameters"]
+        if name == "tree":
+            assert [node["depth"] for node in known["nodes"]] == [0, 1, 1, 2, 2, 2, 2]
+        else:
+            assert (known["panels"], known["points"], known["hold"]) == (["ours"], 5, 2)
+            assert entry["files"]["mp4"]["frames"] == 2 * (5 + 2)
+
+
+def test_a_figure_without_a_model(installed: Path, tmp_path: Path) -> None:
+    """The page's complete module is a kind whose figures need no model."""
+    page = (ROOT / "docs/pages/extend.md").read_text(encoding="utf-8")
+    (module,) = re.findall(r'^```python\n("""The kind `dots`.*?)^```$', page, re.M | re.S)
+    package = tmp_path / "dots"
+    shutil.copytree(installed, package)
+    (package / "sitegen_strip/__init__.py").write_text(module, encoding="utf-8")
+    (entries,) = package.glob("*.dist-info/entry_points.txt")
+    entries.write_text(entries.read_text().replace("strip =", "dots ="))
+    write_site(tmp_path, 'Words.\n\n{{ dots(count=3, id="three") }}\n')
+    run(package, "-m", "sitegen", "build", folder=tmp_path)
+    (entry,) = json.loads((tmp_path / "build/media.json").read_bytes())["figures"]
+    assert (entry["kind"], entry["models"], entry["alt"]) == ("dots", [], "A row of dots")
+    assert entry["files"]["image"]["width"] == 3 * 32
 
 
 def test_the_manual_has_a_section_of_it(installed: Path) -> None:

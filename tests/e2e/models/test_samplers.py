@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.builders import run_python
+from tests.support.builders import git, run_python
 
 SITE = """
 title = "A flow"
@@ -166,6 +167,52 @@ def test_an_exception_is_reported_with_its_place(site: Path) -> None:
     told = sitegen(site, "build", code=2)
     assert "flow.py:1: ModuleNotFoundError: No module named 'nothing_of_this_name'" in told
     assert "pages/index.md" in told
+
+
+def test_other_figures_than_those_of_a_broken_file_are_made(site: Path) -> None:
+    """A file that cannot be imported is reported with its place, and the rest is in the store."""
+    (site / "good.py").write_text(FLOW)
+    config = site / "site.toml"
+    config.write_text(config.read_text() + '\n[models.good]\npath = "good.py:Sampler"\n')
+    (site / "flow.py").write_text("import nothing_of_this_name\n" + FLOW)
+    page(site, 'trajectories("flow", count=2, id="bad")', 'trajectories("good", count=2, id="ok")')
+    broken = "flow.py:1: ModuleNotFoundError: No module named 'nothing_of_this_name'"
+    told = sitegen(site, "build", "--dry-run", code=2)
+    assert "would render ok" in told
+    told = sitegen(site, "build", code=2)
+    assert "pages/index.md:3: bad: " in told
+    assert broken in told
+    assert not (site / "build").exists()
+    made = imports(site)
+    assert broken in sitegen(site, "build", code=2)
+    assert sitegen(site, "build", "--only", "ok").strip()
+    assert imports(site) == made
+    (site / "flow.py").write_text(FLOW)
+    sitegen(site, "build")
+    assert (site / "build/index.html").exists()
+
+
+def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
+    """`check`, `publish` and `serve --offline` do not, even when the file is new or changed."""
+    page(site, CALLS[0])
+    sitegen(site, "build")
+    bare = site.parent / "bare.git"
+    git(site.parent, "init", "--quiet", "--bare", str(bare))
+    git(site, "init", "--quiet")
+    git(site, "remote", "add", "origin", bare.as_uri())
+    for changed in (False, True):
+        if changed:
+            (site / "flow.py").write_text(FLOW + "# changed\n")
+        made = imports(site)
+        for words in (["check"], ["publish", "--dry-run"]):
+            assert "Traceback" not in run_python("-m", "sitegen", *words, folder=site).stderr
+        command = [sys.executable, "-m", "sitegen", "serve", "--offline", "--port", "0"]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, cwd=site, stdout=pipe, stderr=pipe, text=True) as serve:
+            assert serve.stdout is not None
+            assert any("http://127.0.0.1" in line for line in serve.stdout)
+            serve.terminate()
+        assert imports(site) == made
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,34 @@ def test_text_only_renders(server: Running, config: Path, monkeypatch: pytest.Mo
     assert server.renderer.jobs == ["tiny-trajectories"]
 
 
+def test_edited_figure_first(config: Path) -> None:
+    """A figure that is edited while another one is rendered comes before it."""
+    slow = FakeRenderer(pause=0.3)
+    with running(config, slow) as server:
+        write_page(config, TWO)
+        server.wait_until_settled()
+        slow.jobs.clear()
+        write_page(config, TWO.replace("count=4", "count=5").replace("seed=3", "seed=4"))
+        wait_for(lambda: slow.jobs == ["tiny-trajectories"], "rendering")
+        write_page(config, TWO.replace("count=4", "count=5").replace("seed=3", "seed=5"))
+        wait_for(lambda: "second" in slow.jobs, "the edited one")
+        server.wait_until_settled()
+        assert slow.jobs == ["tiny-trajectories", "second", "tiny-trajectories"]
+
+
+def test_figure_of_an_error(server: Running, config: Path) -> None:
+    """The figure in whose line a mistake is, and one that cannot be rendered, are marked."""
+    write_page(config, INDEX.replace("count=4", "cuont=4"))
+    wait_for(lambda: server.preview.state.error, "the mistake")
+    assert server.preview.state.failed == (("index.html", "tiny-trajectories"),)
+    write_page(config, TWO)
+    wait_for(lambda: server.preview.state.failed == (), "mending")
+    server.renderer.fail = "second"
+    write_page(config, TWO.replace("seed=3", "seed=4"))
+    wait_for(lambda: server.preview.state.error, "the failure")
+    assert server.preview.state.failed == (("index.html", "second"),)
+
+
 def test_old_clip_stays_until_the_new_one_is_ready(server: Running, config: Path) -> None:
     """A changed figure shows its last clip, marked, while that fits its levels."""
     old = server.page()

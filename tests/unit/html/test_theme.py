@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 from jinja2 import Environment, UndefinedError, nodes
 
+from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError
 from sitegen.core.installed import resource
 from sitegen.html import theme as theme_module
 from sitegen.html.render import render_site
-from sitegen.html.theme import FONTS, Theme
+from sitegen.html.theme import FONTS, Theme, site_theme
 from tests.support.fabricated import make_site, manifest_for
 from tests.support.paths import ROOT
 
 PLAIN = ("icon.svg", "scheme.js", "script.js", "style.css", "OFL.txt", *FONTS)
 SAMPLER = ("sampler.css", "sampler.js")
+SEARCH = "search.js"
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -39,7 +41,7 @@ def page(folder: Path) -> str:
 def test_shipped_assets(tmp_path: Path) -> None:
     """A light stylesheet, script and icon, a sampler's beside, from here; macros are documented."""
     assets = Theme(tmp_path / "theme").assets
-    assert set(assets) == {*PLAIN, *SAMPLER}
+    assert set(assets) == {*PLAIN, *SAMPLER, SEARCH}
     assert sum(len(assets[name].data) for name in FONTS) < 45_000
     for name, asset in assets.items():
         stem, suffix = name.split(".")
@@ -60,6 +62,8 @@ def test_engine(tmp_path: Path) -> None:
     theme = Theme(tmp_path / "theme")
     plain, more = theme.files(samples=False), theme.files(samples=True)
     assert set(plain) == {theme.assets[name].uri for name in PLAIN}
+    searched = theme.files(samples=False, search=True)
+    assert set(searched) == {*plain, theme.assets[SEARCH].uri}
     own = {theme.assets[name].uri for name in SAMPLER}
     engine = {asset.uri for asset in theme.engine.values()}
     assert set(more) == {*plain, *own, *engine}
@@ -95,7 +99,7 @@ def test_own_theme(tmp_path: Path) -> None:
     write(tmp_path, "static/logo.svg", "<svg/>")
     write(tmp_path, "static/.hidden", "")
     assets = Theme(tmp_path / "theme").assets
-    assert set(assets) == {*PLAIN, *SAMPLER, "logo.svg"}
+    assert set(assets) == {*PLAIN, *SAMPLER, SEARCH, "logo.svg"}
     assert assets["icon.svg"].data == b"<svg/>"
     write(tmp_path, "templates/moton.html", "x")
     with pytest.raises(ConfigError, match=r'moton\.html: .*, did you mean "motion\.html"\?'):
@@ -211,7 +215,7 @@ def test_compiled_templates_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def rendered() -> str:
         theme_module._environment.cache_clear()
-        return theme_module._environment(None).get_template("a").render()
+        return theme_module._environment(()).get_template("a").render()
 
     assert rendered() == "1"
     (kept,) = (shipped / "__pycache__").iterdir()
@@ -230,3 +234,23 @@ def test_compiled_templates_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (shipped / "__pycache__").write_bytes(b"")
     assert rendered() == "2"
     theme_module._environment.cache_clear()
+
+
+def test_theme_of_a_collection(tmp_path: Path) -> None:
+    """Colours and templates of a collection reach its papers, whose own take precedence."""
+    (tmp_path / "site.toml").write_text('title = "All"\n')
+    paper = tmp_path / "sites" / "one"
+    write(tmp_path, "colours.css", ":root { --accent: #123456; }\n")
+    write(tmp_path, "templates/footer.html", "{% macro footer(manifest) %}Ours{% endmacro %}")
+    assert "Ours" in page(paper)
+    sheet = site_theme(load_site(paper / "site.toml")).assets["style.css"].data
+    assert sheet.endswith(b":root { --accent: #123456; }\n")
+    write(paper, "colours.css", ":root { --accent: #654321; }\n")
+    write(paper, "templates/footer.html", "{% macro footer(manifest) %}Mine{% endmacro %}")
+    assert "Mine" in page(paper)
+    sheet = site_theme(load_site(paper / "site.toml")).assets["style.css"].data
+    assert sheet.index(b"#123456") < sheet.index(b"#654321")
+    (paper / "theme" / "templates" / "footer.html").unlink()
+    write(tmp_path, "templates/footer.html", "{% macro footer(manifest) %}{{ odd }}{% endmacro %}")
+    with pytest.raises(ConfigError, match=r"theme/templates/footer.html:1: 'odd' is undefined"):
+        page(paper)

@@ -305,7 +305,7 @@ _WRONG = [
     (_with("= [2]", "= [2]\nconv_resample = 1"), ":16: unet.conv_resample = 1: should be true or"),
     (
         'kind = "idhm"\n' + _CARD,
-        ':1: kind = "idhm": should be "ihdm", "ddpm", "flow", "sampler" or "recording", did you',
+        ':1: kind = "idhm": should be "ihdm", "ddpm", "flow", "edm", "consistency", "sde", ',
     ),
     (_CARD + '[weights]\nfile = "../x"', ':17: weights.file = "../x"'),
     (_CARD + '[prior]\nfile = "/etc/passwd"', ':17: prior.file = "/etc/passwd"'),

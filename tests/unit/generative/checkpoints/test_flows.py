@@ -1,6 +1,7 @@
 """Flows as other programs save them: torchcfm, diffusers; and layouts of unknown networks."""
 
 import json
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,19 +84,46 @@ def test_averages_by_name(tmp_path: Path) -> None:
     """Averages of cold diffusion's and of lucidrains' layout are taken, without their prefixes."""
     card = replace(small_card(), blur=None, kind="flow", flow=FlowConfig())
     weights, raw = random_unet(card).state_dict(), random_unet(card, 1).state_dict()
-    cold = {"module." + name: value for name, value in weights.items()}
-    theirs = {"ema_model." + name: value for name, value in weights.items()}
-    theirs |= {"online_model." + name: value for name, value in raw.items()}
-    theirs |= {"initted": torch.ones(1), "step": torch.ones(1)}
-    for number, averages in enumerate((cold, theirs)):
-        path = save({"step": 7, "model": raw, "ema": averages}, tmp_path / f"{number}.pt")
+    plain = {"module." + name: value for name, value in weights.items()}
+    cold = {"module.denoise_fn." + name: value for name, value in weights.items()}
+    cold["module.gaussian_kernels.0.weight"] = torch.ones(1, 1, 3, 3)
+    theirs = {"ema_model.model." + name: value for name, value in weights.items()}
+    theirs |= {"online_model.model." + name: value for name, value in raw.items()}
+    theirs |= {"ema_model.betas": torch.ones(5), "initted": torch.ones(1), "step": torch.ones(1)}
+    for number, averages in enumerate((plain, cold, theirs)):
+        options = Namespace(lr=1e-4, name="x", flags=[True, None], inner=Namespace(a=1))
+        content = {"step": 7, "model": raw, "ema": averages, "args": options}
+        path = save(content, tmp_path / f"{number}.pt")
         model = load_model(path, card)
         assert inspect_checkpoint(path).layout == "averaged"
         assert all(torch.equal(model.unet.state_dict()[k], v) for k, v in weights.items())
 
 
+class Trap:
+    """An object whose unpickling would run code."""
+
+    def __reduce__(self) -> Any:
+        """Call `print`."""
+        return print, ("run",)
+
+
+class Other:
+    """A class that is no record."""
+
+
+@pytest.mark.parametrize("inner", [Trap(), Other()])
+def test_a_namespace_is_inert(inner: Any, tmp_path: Path, capsys: Any) -> None:
+    """Its class is not imported, and what it holds is checked like everything else."""
+    path = save({"a": torch.ones(1), "args": Namespace(inner=inner)}, tmp_path / "x.pt")
+    with pytest.raises(RefusedError, match="refused as unsafe"):
+        inspect_checkpoint(path)
+    assert capsys.readouterr().out == ""
+
+
 def test_unknown_network_is_told_what_to_do_next(tmp_path: Path) -> None:
     """`inspect` and `add` lead to recordings and sampler files."""
+    with pytest.raises(RefusedError, match=r"it holds net; .* or write a sampler file"):
+        inspect_checkpoint(save({"net": {"a": torch.ones(1)}}, tmp_path / "y.pt"))
     path = save({"layer.weight": torch.ones(3, 3)}, tmp_path / "x.pt")
     assert "Your own method" in inspect_checkpoint(path).to_text()
     with pytest.raises(RefusedError, match=r"record its samples .* or write a sampler file"):

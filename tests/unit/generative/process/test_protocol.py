@@ -13,11 +13,15 @@ from sitegen.core.errors import TargetError
 from sitegen.generative.card.card import DiffusionConfig, ModelCard
 from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.card.noise import BlurringConfig, ColdConfig, EdmConfig, SdeConfig
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.diffusion import Ancestral, Implicit
 from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.flow import Flow, FlowModel
 from sitegen.generative.process.heat import dissipate
+from sitegen.generative.process.hosted import Hosted
+from sitegen.generative.process.kinds import PROCESSES as KINDS
+from sitegen.generative.process.kinds import new_model, process_of
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import Branching, Purpose, generator, independent, normal
 from sitegen.generative.process.protocol import (
@@ -85,6 +89,12 @@ def flow(config: FlowConfig, noise: DiffusionConfig | None = None) -> FlowModel:
     return FlowModel(card, random_unet(card))
 
 
+def noised(kind: Any, **table: Any) -> GenerativeProcess:
+    """A process with a table of its own, with random weights."""
+    card = ModelCard(8, 1, 10, UNetConfig(32, (1,), num_res_blocks=1), kind=kind, **table)
+    return process_of(new_model(card, [random_unet(card)]))
+
+
 PROCESSES: dict[str, Callable[[], GenerativeProcess]] = {
     "heat": heat,
     "ddpm": lambda: Ancestral(diffusion()),
@@ -92,6 +102,13 @@ PROCESSES: dict[str, Callable[[], GenerativeProcess]] = {
     "ddim with noise": lambda: Implicit(diffusion(), steps=5, eta=0.5),
     "flow": lambda: Flow(flow(FlowConfig("midpoint"))),
     "flow of a ddpm": lambda: Flow(flow(FlowConfig(), DiffusionConfig("cosine"))),
+    "edm": lambda: noised("edm", edm=EdmConfig()),
+    "edm with churn": lambda: noised("edm", edm=EdmConfig("euler", churn=5.0, churn_min=0.1)),
+    "consistency": lambda: noised("consistency", edm=EdmConfig()),
+    "score sde, ve": lambda: noised("sde", sde=SdeConfig("ve", corrector_steps=1)),
+    "score sde, vp": lambda: noised("sde", sde=SdeConfig("vp", "ancestral", beta_max=3.0)),
+    "cold": lambda: noised("cold", cold=ColdConfig((0.1,), ((0.2,),), start_noise=0.01)),
+    "blurring": lambda: noised("blurring", blurring=BlurringConfig(sigma_max=0.3)),
     "plug-in": lambda: Churn(diffusion()),
 }
 
@@ -122,6 +139,22 @@ def test_transitions_lead_from_the_first_level_to_0(process: GenerativeProcess) 
     *_, last = steps(process)
     assert last.level == 0
     assert last.mean.shape == (3, *process.shape)
+
+
+def test_every_kind_keeps_to_the_contract() -> None:
+    """No kind of a card but an author's sampler is without a process in this suite."""
+    torch.manual_seed(0)
+    assert {type(make()) for make in PROCESSES.values()} >= {*KINDS.values()} - {Hosted}
+
+
+def test_a_card_says_what_its_process_does(process: GenerativeProcess) -> None:
+    """Randomness, predicted images and the values of the axis are those of the process."""
+    if isinstance(process, Churn | Implicit):  # whose card is that of a DDPM
+        return
+    abilities, axis = process.card.abilities, process.card.axis
+    assert ("random" in abilities) == process.random
+    assert ("final" in abilities) == all(step.final is not None for step in steps(process))
+    assert len(axis.values) == len(process.levels) == process.card.levels + 1
 
 
 def test_a_sample_does_not_know_the_others(process: GenerativeProcess) -> None:

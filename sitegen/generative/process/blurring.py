@@ -1,0 +1,97 @@
+"""Blurring diffusion (Hoogeboom and Salimans 2023): diffusion of cosines, each at its own pace.
+
+With u the DCT of a state, u_t = α_t u_0 + σ_t ε, where a_t² + σ_t² = 1, α_t = a_t d_t and
+d_t = d_min + (1 − d_min) exp(−λ σ_B² / 2) for the eigenvalue λ of a cosine (`heat.py`). The network
+predicts ε from the state in pixels and t. From t to s, with α_ts = α_t / α_s and
+σ²_ts = σ_t² − α_ts² σ_s², the posterior given ε̂ is normal (eq. 21 to 23):
+
+    V = 1 / (1 / σ_s² + 1 / (σ_t² / α_ts² − σ_s²))
+    mean = (α_ts V / σ²_ts) u_t + (V / (α_ts σ_s²)) (u_t − σ_t ε̂)
+
+As in the paper's program, denominators are at least 1e-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sitegen.core.compute import Precision
+from sitegen.core.errors import ConfigError
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.noise import BlurringConfig
+from sitegen.generative.process.ddpm import initial_noise, to_pixels
+from sitegen.generative.process.edm import Noised
+from sitegen.generative.process.heat import attenuation, dct2, idct2
+from sitegen.generative.process.model import CardModel
+from sitegen.generative.process.protocol import Draw, Moved, add_noise
+
+SMALLEST = 1e-8
+"""Smallest denominator."""
+
+
+def blurring_of(card: ModelCard) -> BlurringConfig:
+    """Return the `[blurring]` table of a card. Raises ConfigError if it has none."""
+    if card.blurring is None:
+        raise ConfigError(f'a card of kind "{card.kind}" has no [blurring]')
+    return card.blurring
+
+
+class BlurringModel(CardModel):
+    """A network that predicts the noise. Raises ConfigError for other cards."""
+
+    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
+        super().__init__(card, [unet], precision)
+        self.scale = blurring_of(card).time_scale / card.levels
+
+    def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
+        """Return ε̂ (N, C, H, W) of states at a level from 1 to K; the network receives t."""
+        times = self.levels_of(x, level) * self.scale
+        return self.network(x, times.float().expand(len(x)))
+
+
+@dataclass(frozen=True)
+class Blurring(Noised):
+    """The reverse of a blurring diffusion."""
+
+    def scales(self, level: int) -> tuple[float, float]:
+        """Return a_t, the factor of a mean colour, and σ_t."""
+        return blurring_of(self.card).noise(level / self.card.levels)
+
+    def _kept(self, level: int) -> Tensor:
+        """Return α_t of each cosine, (H, W) float64."""
+        blurring, size = blurring_of(self.card), self.card.image_size
+        blur = torch.tensor([blurring.blur(level / self.card.levels)], dtype=torch.float64)
+        left = blurring.floor + (1 - blurring.floor) * attenuation(blur, size, size)[0]
+        return self.scales(level)[0] * left
+
+    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """Return standard normal numbers (N, C, H, W) of N samples."""
+        return initial_noise(seed, samples, self.shape)
+
+    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        (_, here), (_, after) = self.scales(level), self.scales(below)
+        ratio = self._kept(level) / self._kept(below)
+        variance = (
+            (1 / max(after**2, SMALLEST) + 1 / (here**2 / ratio**2 - after**2).clamp_min(SMALLEST))
+            .clamp_min(SMALLEST)
+            .reciprocal()
+        )
+        of_state = ratio * variance / (here**2 - ratio**2 * after**2 + SMALLEST)
+        of_image = variance / ratio / max(after**2, SMALLEST)
+        state, noise = dct2(x), dct2(self.model(x, level))
+        of_state, of_image, std = (each.to(x) for each in (of_state, of_image, variance.sqrt()))
+        mean = idct2(of_state * state + of_image * (state - here * noise))
+        return add_noise(mean, draw(0), std.expand(x.shape[1:]) if below else 0.0)
+
+    def pixels(self, states: Tensor, level: int) -> Tensor:
+        """Return states from [-1, 1] in [0, 1]."""
+        return to_pixels(states)
+
+    def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
+        """Return states at a level of images (N, C, H, W) in [-1, 1]."""
+        kept = idct2(self._kept(level).to(images) * dct2(images))
+        return kept + self.scales(level)[1] * draw(0).to(images)
