@@ -31,7 +31,7 @@ from sitegen.builder.prune import MEGABYTE, note_use, tidy
 from sitegen.builder.state import SiteBuild, prepare_all
 from sitegen.builder.store_folder import LOCK_NAME, claim
 from sitegen.builder.summary import Summary, summarise
-from sitegen.builder.timings import AROUND_S, DRAWING_S, Speeds, faster
+from sitegen.builder.timings import AROUND_S, DRAWING_S, MANY, Speeds, faster
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, has_bfloat16
@@ -278,9 +278,10 @@ def _rehearse(build: SiteBuild, renderer: RendererFactory, report: Reporter) -> 
 def _settled(
     context: BuildContext, figures: Sequence[PlannedFigure], renderer: Rendering
 ) -> BuildContext:
-    """Return the context with the faster precision for the figures, if it is to be measured."""
+    """Return the context with the faster precision for many figures, if it is to be measured."""
     options, target = context.options, context.options.compute_target
-    if not (options.measure and context.environment and has_bfloat16(target.device)):
+    able = options.measure and context.environment and has_bfloat16(target.device)
+    if not able or sum(planned.cost for planned in figures) < MANY:
         return context
     best = faster(target, lambda each: sum(_paced(context, f, each, renderer) for f in figures))
     here = {**context.environment, "precision": best.precision}

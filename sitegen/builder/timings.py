@@ -27,6 +27,9 @@ DRAWING_S = 0.03
 """Seconds to draw, encode and verify a million pixels of frames, on two cores at 2.6 GHz."""
 AROUND_S = 3.0
 """Seconds that a build takes before its first sample and after its last, on the same machine."""
+MANY = 5000
+"""Evaluations of networks from which a build gains more from the faster precision than it takes to
+measure it."""
 FASTER = 1.1
 """Factor by which bfloat16 must be faster to be chosen: less is the noise of a measurement."""
 _PACED = 1000

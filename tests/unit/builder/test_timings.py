@@ -89,9 +89,11 @@ def test_precision_is_measured(
 ) -> None:
     """A build takes bfloat16 where this machine is faster with it, and measures that once.
 
-    A processor without instructions for it is not asked, nor is one where the author decided.
+    A processor without instructions for it is not asked, nor is one where the author decided, or
+    where little is to be done.
     """
     monkeypatch.setattr(pipeline, "has_bfloat16", lambda device: units)
+    monkeypatch.setattr(pipeline, "MANY", 16)
     used: list[str] = []
 
     class Measuring(FakeRenderer):
@@ -119,8 +121,13 @@ def test_precision_is_measured(
     site = Builder(config, Measuring())
     site(measure=True)
     assert used == [*(["paced bfloat16", "paced float32"] if units else []), chosen]
-    for measure, wanted in ((True, chosen), (False, "float32")):
+    for measure, many, wanted in (
+        (True, 16, chosen),
+        (True, 17, "float32"),
+        (False, 16, "float32"),
+    ):
         used.clear()
+        monkeypatch.setattr(pipeline, "MANY", many)
         site(measure=measure, rerender=())
         assert used == [wanted]
 
