@@ -8,6 +8,7 @@ const PATIENCE = 30000; // milliseconds within which a clip must begin
 const APART = 0.12; // maximum offset in seconds of clips side by side
 const KEY = "sitegen-motion";
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+const phone = matchMedia("(max-width: 33rem)");
 const clips = [];
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 const list = (text) => (text ?? "").split(" ").filter(Boolean);
@@ -89,7 +90,9 @@ class Clip {
     Object.assign(this, { figure, video, stage });
     this.poster = stage.querySelector("img") ?? new Image();
     const film = numbers(data.film);
-    [this.width, this.height, this.fps, this.last, this.points, this.hold, this.opening = 0] = film;
+    [, , this.fps, this.last, this.points, this.hold, this.opening = 0] = film;
+    this.sizes = { wide: film, narrow: numbers(data.narrow) };
+    this.arrange();
     this.levels = list(data.levels);
     this.sigmas = list(data.sigmas);
     this.whole = [{ first: 0, last: this.last }];
@@ -115,6 +118,13 @@ class Clip {
 
   update() {
     for (const each of this.controls) each.update();
+  }
+
+  /* Know which of its two drawings is seen; parts of it move to their other places. */
+  arrange() {
+    this.small = phone.matches && this.sizes.narrow.length > 0;
+    [this.width, this.height] = this.small ? this.sizes.narrow : this.sizes.wide;
+    this.settle?.();
   }
 
   /* View everything, or a branch of a tree. The slider has one stop for each level or point, at
@@ -185,7 +195,7 @@ class Clip {
     this.waiting = setTimeout(late, PATIENCE);
   }
 
-  /* The colour scheme has changed: a clip with two files switches to the other one. */
+  /* The colour scheme or the width has changed: a clip with several files switches to another. */
   choose() {
     const { video } = this;
     if (!video.querySelector("source[media]")) return;
@@ -390,14 +400,11 @@ function place(element, clip, { x, y, width, height }) {
 /* Samples in a grid: a single button is placed over the sample that it opens. */
 function grid(clip) {
   const { stage, video } = clip;
-  const [columns, count, width, height] = numbers(video.dataset.cells);
+  const cells = numbers(video.dataset.cells);
+  const count = cells[1];
   const cellButton = stage.querySelector(".cell-button");
-  const boxes = Array.from({ length: count }, (_, index) => {
-    const row = Math.floor(index / columns);
-    const free = Math.max(0, (row + 1) * columns - count); // the last row is centred
-    const x = Math.floor((free * width) / 2) + (index % columns) * width;
-    return { x, y: row * height, width, height };
-  });
+  let [columns, , width, height] = cells;
+  let boxes = [];
   let at = 0;
   const move = (index) => {
     at = index;
@@ -433,24 +440,43 @@ function grid(clip) {
     const to = lead(event, { ...ways, ArrowUp: at - columns, ArrowDown: at + columns });
     if (boxes[to]) move(to);
   });
-  move(0);
+  clip.settle = () => {
+    [columns, width, height] = clip.small ? clip.sizes.narrow.slice(2) : [cells[0], cells[2], cells[3]];
+    boxes = Array.from({ length: count }, (_, index) => {
+      const row = Math.floor(index / columns);
+      const free = Math.max(0, (row + 1) * columns - count); // the last row is centred
+      const x = Math.floor((free * width) / 2) + (index % columns) * width;
+      return { x, y: row * height, width, height };
+    });
+    move(at);
+  };
+  clip.settle();
 }
 
 /* A tree: every picture is a button that shows its branch. */
 function tree(clip) {
   const { stage } = clip;
   const nodes = Array.from(stage.querySelectorAll(".node"), (button) => {
-    const [depth, index, x, y, size, first, last] = numbers(button.dataset.node);
-    return { button, depth, index, x, y, width: size, height: size, first, last };
+    const [depth, index, , , , first, last] = numbers(button.dataset.node);
+    return { button, depth, index, first, last };
   });
+  clip.settle = () => {
+    for (const node of nodes) {
+      const { node: wide, narrow } = node.button.dataset;
+      const [x, y, size] = clip.small ? numbers(narrow) : numbers(wide).slice(2);
+      place(node.button, clip, Object.assign(node, { x, y, width: size, height: size }));
+    }
+  };
+  clip.settle();
   const find = (depth, index) => nodes.find((n) => n.depth === depth && n.index === index);
   for (const node of nodes) node.line = [...(find(node.depth - 1, node.index >> 1)?.line ?? []), node];
-  const holes = stage.querySelectorAll(".overlay g"); // one per node: its picture and the arrow to it
+  const overlays = [...stage.querySelectorAll(".overlay")]; // a hole per node: its picture and the arrow to it
+  const holes = overlays.map((overlay) => overlay.querySelectorAll("g"));
   const mark = (node) => {
     if (node) clip.walk(true);
     nodes.forEach((other, number) => {
       const branch = node?.line.includes(other) || other.line.includes(node);
-      holes[number].classList.toggle("cut", branch);
+      for (const each of holes) each[number].classList.toggle("cut", branch);
       other.button.classList.toggle("marked", other === node);
     });
   };
@@ -473,7 +499,6 @@ function tree(clip) {
   };
   for (const node of nodes) {
     const { button, depth, index } = node;
-    place(button, clip, node);
     when(button, "pointerenter", () => mark(node));
     when(button, "focus blur pointerleave", rest);
     when(button, "click", () => open(node));
@@ -738,6 +763,13 @@ when(window, "hashchange", uncover);
 const onColorScheme = () => clips.forEach((clip) => clip.choose());
 when(matchMedia("(prefers-color-scheme: dark)"), "change", onColorScheme);
 when(document, "scheme", onColorScheme);
+when(phone, "change", () => {
+  viewer.dialog?.close();
+  for (const clip of clips.filter(({ sizes }) => sizes.narrow.length)) {
+    clip.arrange();
+    clip.choose();
+  }
+});
 arrival();
 observe();
 when(window, "load", () => {

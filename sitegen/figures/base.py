@@ -31,7 +31,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
-from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, STILLS
+from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, NARROW, STILLS
 from sitegen.figures.selection import ChosenFrom, Samples, require_choice, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
@@ -132,7 +132,7 @@ class FigureSpec:
     plain_samples: ClassVar[bool] = False
     one_shape: ClassVar[bool] = True
     needs: ClassVar[tuple[Ability, ...]] = ()
-    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, DRAWINGS)
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, DRAWINGS, NARROW)
 
     model: Model
     label: Label = Field(default=None, kw_only=True)
@@ -421,7 +421,7 @@ class Grid(ChosenSpec):
 
     recipe: ClassVar[int] = 2
     cell_numbers: ClassVar[Literal["", "cells", "rows"]] = "cells"
-    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS)
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, NARROW)
 
     count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
     columns: StrictInt | None = Field(

@@ -10,12 +10,14 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sitegen.core.files import Place, Spool
 from sitegen.figures.base import Figure, FigureSpec, Grid, spec_json
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.encoder import ClipSpec, crf_for, write_still
 from sitegen.media.frames import Colour, Frame, grid, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.look import film
+from sitegen.media.look import narrow as phone
 from sitegen.media.look.colours import BACKGROUND, DARK, LIGHT
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.provider import ModelProvider
@@ -99,13 +101,24 @@ def grid_job(
 
     place: number of samples, and number in a row
     frames: displayed images of each visited level, from K to 0, (N, C, H, W)
+    more: of `clip_job`; `reflowed` is the number in a row on a phone if a row is too long there
     """
-    (count, columns), size = place, card.image_size
+    (count, columns), side = place, card.image_size
     rows = -(-count // columns)
-    cells = {"count": count, "columns": columns, "rows": rows, "width": size, "height": size}
-    pictures = (grid(to_uint8(seen), columns, BACKGROUND) for seen in frames)
-    known = {"cells": cells, **more.pop("known", {})}
-    return clip_job(figure, card, (columns * size, rows * size), pictures, known=known, **more)
+    cells = {"count": count, "columns": columns, "rows": rows, "width": side, "height": side}
+    few: int | None = more.pop("reflowed", phone.COLUMNS if columns > phone.COLUMNS else None)
+    fewer = few if count <= phone.MOST else None
+    known = {"cells": cells, **({"narrow": {"columns": fewer}} if fewer else {})}
+    known |= more.pop("known", {})
+    pictures: Iterable[Frame] = map(to_uint8, frames)
+    if fewer:
+        replay = Replay(enumerate(pictures), 2)
+        pictures = (states for _, states in replay.again())
+        again = (grid(states, fewer, BACKGROUND) for _, states in replay.again())
+        more |= {"narrow": ((fewer * side, -(-count // fewer) * side), again)}
+        more |= {"work": replay.kept(), "steps": card.steps + 1}
+    sheets = (grid(states, columns, BACKGROUND) for states in pictures)
+    return clip_job(figure, card, (columns * side, rows * side), sheets, known=known, **more)
 
 
 def clip_job(
@@ -114,21 +127,56 @@ def clip_job(
     size: tuple[int, int],
     frames: Iterator[Frame],
     known: Mapping[str, Any] | None = None,
+    narrow: tuple[tuple[int, int], Iterator[Frame]] | None = None,
     **more: Any,
 ) -> RenderJob:
     """Return the job of a clip with a frame for each visited level, from K to 0.
 
     size: width and height of a frame in pixels
     frames: uint8 (H, W, 3)
+    narrow: size and frames of the clip for the column of a phone, if it has one of its own
     known: further parameters for the manifest; `more` are fields of the job
     """
     fps = getattr(figure.spec, "fps", None) or default_fps(card.steps)
     smooth = not figure.spec.pixelated
-    spec = clip_spec(card.image_size, fps, scale_factor(*size), smooth=smooth)
+
+    def encoded(size: tuple[int, int], **more: Any) -> ClipSpec:
+        return clip_spec(card.image_size, fps, scale_factor(*size), smooth=smooth, **more)
+
+    clips = {"": ClipSource(encoded(size), frames, sampled=narrow is None)}
+    if narrow:
+        clips["narrow"] = ClipSource(encoded(narrow[0], gif=False), narrow[1], sampled=False)
     noise_std = noise_std_of(figure.spec, card)
     return RenderJob(
         levels=card.visited_levels,
         parameters=made_with(figure, noise_std, fps=fps, **(known or {})),
-        clips={"": ClipSource(spec, frames)},
+        clips=clips,
         **more,
     )
+
+
+class Replay:
+    """A stream of (level, uint8 pictures (N, H, W, 3)), stored once and replayed `times` times.
+
+    The stored pictures are deleted after the last replay, or with the object.
+    """
+
+    def __init__(self, source: Iterable[tuple[int, Frame]], times: int) -> None:
+        self._source, self._left = source, times
+        self._index: list[tuple[int, tuple[int, ...], Place]] = []
+        self.spool = Spool()
+
+    def kept(self) -> Iterator[None]:
+        """Store the stream, one level per iteration. Raises PlatformError if storage runs out."""
+        for level, pictures in self._source:
+            place = self.spool.add(np.ascontiguousarray(pictures).data)
+            self._index.append((level, pictures.shape, place))
+            yield
+
+    def again(self) -> Iterator[tuple[int, Frame]]:
+        """Yield all that was stored; it is deleted after the last replay."""
+        for level, shape, place in self._index:
+            yield level, np.frombuffer(self.spool.read(place), np.uint8).reshape(shape)
+        self._left -= 1
+        if self._left == 0:
+            self.spool.close()

@@ -25,6 +25,7 @@ from sitegen.html.views import (
     Image,
     LiveModel,
     ModelChoice,
+    NarrowClip,
     Node,
     Origin,
     OwnVideo,
@@ -42,7 +43,7 @@ _COLUMN, _WIDE, _TALL = 640, 928, 720  # CSS pixels: of the text, of wide figure
 _LANDSCAPE = 1.4  # width over height from which a clip is wide
 _ENLARGED = 8  # times that pictures are enlarged at most
 _COMFORTABLE = 352  # CSS pixels: posters of samplers are shown at most this wide
-_LAYOUT = {"also", "cells", "choices", "grow", "nodes", "panels"}  # what says where, not how made
+_LAYOUT = {"also", "cells", "choices", "grow", "narrow", "nodes", "panels"}  # where, not how made
 _TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # shown on separate lines
 _LABELS = {
     "mp4": "MP4",
@@ -110,7 +111,7 @@ def clip_view(media: Media, page: str) -> Clip:
     """Return the view of a clip, whose scrubber shows levels and whose grid cells can be opened."""
     record = media.record
     mp4 = record.files["mp4"]
-    cells, factor = _cells(record)
+    cells, factor = _cells(record.parameters, mp4)
     gif = record.files.get("gif", mp4)
     native = cells.columns * cells.width // factor if cells else gif.width
     enlarged = record.parameters.get("factor")
@@ -137,7 +138,7 @@ def clip_view(media: Media, page: str) -> Clip:
         downloads=_downloads(media, page),
         steps=_steps(media),
         cells=cells,
-        nodes=tuple(_joined(list(_nodes(record)), record)),
+        nodes=_nodes(record.parameters, record),
         panels=tuple(map(str, sequence(record.parameters.get("panels")))),
         results=results_of(record),
         origin=_origin(media),
@@ -145,7 +146,32 @@ def clip_view(media: Media, page: str) -> Clip:
         plain=_spec(record).plain_samples or any(m.what == "recording" for m in record.models),
         standalone=relative(standalone_uri(media), page),
         choice=media.choice,
+        narrow=_narrow(record, page),
     )
+
+
+def _narrow(record: Record, page: str) -> NarrowClip | None:
+    """Return the drawing of a clip for the column of a phone, if it has one."""
+    mp4, poster = record.files.get("mp4-narrow"), _picture(record.files, "poster-narrow", page)
+    if mp4 is None or poster is None:
+        return None
+    noted = _mapping(record.parameters, "narrow")
+    cells = {**_mapping(record.parameters, "cells"), **noted}
+    return NarrowClip(
+        width=mp4.width,
+        height=mp4.height,
+        poster=poster,
+        mp4=relative(mp4.path, page),
+        dark=_uri(record.files, "mp4-narrow-dark", page),
+        cells=_cells({"cells": cells}, mp4)[0],
+        nodes=_nodes(noted, record),
+    )
+
+
+def _mapping(values: Mapping[str, JSON], name: str) -> Mapping[str, JSON]:
+    """Return the object of that name, an empty one if there is none."""
+    value = values.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _clip_width(mp4: MediaFile, native: int) -> int:
@@ -310,15 +336,14 @@ def _spec(record: Record) -> type[FigureSpec]:
     return kind.spec if kind else FigureSpec
 
 
-def _cells(record: Record) -> tuple[Cells | None, int]:
+def _cells(parameters: Mapping[str, JSON], mp4: MediaFile) -> tuple[Cells | None, int]:
     """The cells of a grid in pixels of the clip, and how often it enlarges each of the model's."""
-    noted = record.parameters.get("cells")
-    known = noted if isinstance(noted, Mapping) else {}
+    known = _mapping(parameters, "cells")
     names = ("columns", "count", "width", "height")
     columns, count, width, height = (whole(known, name) for name in names)
     if min(columns, count, width, height) < 1:
         return None, 1
-    factor = record.files["mp4"].width // (columns * width)
+    factor = mp4.width // (columns * width)
     return Cells(columns, count, width * factor, height * factor) if factor else None, factor or 1
 
 
@@ -363,15 +388,17 @@ def _origin(media: Media) -> Origin:
     )
 
 
-def _nodes(record: Record) -> Iterator[Node]:
+def _nodes(parameters: Mapping[str, JSON], record: Record) -> tuple[Node, ...]:
+    """The nodes of a tree, with their arrows, levels and the numbers of chosen samples."""
     names = ("depth", "index", "x", "y", "size", "from_level", "to_level")
-    chosen = chosen_samples(record)
-    for noted in sequence(record.parameters.get("nodes")):
+    chosen, found = chosen_samples(record), list[Node]()
+    for noted in sequence(parameters.get("nodes")):
         if isinstance(noted, Mapping) and all(name in noted for name in names):
             depth, index, x, y, size, start, end = (whole(noted, name) for name in names)
             leaf = 2**depth == len(chosen) and index < len(chosen)
             number = chosen[index] if leaf else None
-            yield Node(depth, index, x, y, size, start, end, sample=number)
+            found.append(Node(depth, index, x, y, size, start, end, sample=number))
+    return tuple(_joined(found, record))
 
 
 def _joined(nodes: Sequence[Node], record: Record) -> Iterator[Node]:

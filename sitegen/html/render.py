@@ -157,6 +157,8 @@ class _Book:
         part, assets = figure_view(media, uri), self.theme.assets
         if isinstance(part, LiveModel) or not part.standalone:
             return None
+        if isinstance(part, Clip):
+            part = replace(part, narrow=None)  # the size in the embed code is that of the wide one
         icon, scheme, stylesheet, script = (
             relative(assets[name].uri, uri) for name in (ICON, SCHEME, STYLESHEET, SCRIPT)
         )

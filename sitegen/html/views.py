@@ -155,6 +155,22 @@ class Node:
 
 
 @dataclass(frozen=True)
+class NarrowClip:
+    """A clip that is drawn a second time, for the column of a phone; sizes in pixels.
+
+    nodes: in the order of the clip's own
+    """
+
+    width: int
+    height: int
+    poster: Picture
+    mp4: str
+    dark: str | None
+    cells: Cells | None
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
 class Clip:
     """A figure that moves.
 
@@ -169,6 +185,7 @@ class Clip:
     number: which figure of its page it is, from 1
     choice: that its samples were chosen, and from how many; empty where they were not
     hint: whether it says that its pictures can be opened; once a page
+    narrow: the same drawn for the column of a phone
     """
 
     shape: ClassVar[str] = "clip"
@@ -200,6 +217,7 @@ class Clip:
     number: int = 0
     choice: str = ""
     hint: bool = False
+    narrow: NarrowClip | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import math
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import weakref
@@ -75,6 +76,7 @@ class ClipSpec:
     background: colour of a row or column that pads an odd size
     smooth: whether it is enlarged smoothly, or each pixel as a square
     opening, ending: frames for which the last picture is shown before the first, and held
+    gif: whether a GIF is made as well
     """
 
     fps: Annotated[int | float, Field(ge=0.1, le=240)]
@@ -84,6 +86,7 @@ class ClipSpec:
     smooth: bool = False
     opening: Annotated[int, Field(ge=0)] = 0
     ending: Annotated[int, Field(ge=0)] = 0
+    gif: bool = True
 
     def levels(self, levels: tuple[int, ...]) -> tuple[int, ...]:
         """Return the level of each frame of a clip, from those of the frames that are drawn."""
@@ -108,11 +111,12 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
     if first is None:
         raise TargetError("a clip needs at least one frame, but there was none")
     with temporary_folder(folder.absolute()) as work:
-        native = _NativeFrames(work, first, math.ceil(spec.fps / film.GIF_FPS))
+        stride = math.ceil(spec.fps / film.GIF_FPS) if spec.gif else sys.maxsize
+        native = _NativeFrames(work, first, stride)
         stream = native.keeping(_held(itertools.chain([first], stream), spec.ending))
         files = {
             "mp4": _mp4(stream, native, spec, work / "clip.mp4"),
-            "gif": _gif(native, spec, work / "clip.gif"),
+            **({"gif": _gif(native, spec, work / "clip.gif")} if spec.gif else {}),
             "poster": write_still(_shown(native.last, spec), work / "clip.webp"),
         }
         with platform_errors(folder):

@@ -34,7 +34,8 @@ class RenderJob:
     parameters: all parameters of the figure, for the manifest
     steps, work: number of computation steps before the first frame, and an iterator that does one
         step at a time
-    clips: "" for the clip, "dark" for its version for dark pages; rendered in this order
+    clips: "" for the clip, "dark" for its version for dark pages, "narrow" and "narrow-dark" for
+        the column of a phone; rendered in this order
     stills: functions that write still images into a folder, by name, called after the clips
     results: function that returns measurements for the manifest, called last
     """

@@ -66,6 +66,7 @@ class Panels:
     side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the names, 0 to 255 each
     smooth: whether images are enlarged smoothly
+    largest: font size of the names in pixels, at most
     """
 
     labels: tuple[str, ...]
@@ -74,6 +75,7 @@ class Panels:
     background: Colour
     ink: Colour
     smooth: bool = False
+    largest: int = look.FONT
 
     @property
     def factor(self) -> int:
@@ -90,7 +92,7 @@ class Panels:
     def font_size(self) -> int:
         """Font size in pixels: the largest at which each name fits its panel."""
         room = self.picture + look.GAP // 2
-        sizes = range(look.FONT, 8, -1)
+        sizes = range(self.largest, 8, -1)
         widest = max(self.labels, key=len)
         return next((size for size in sizes if label_width(widest, size) <= room), 8)
 

@@ -24,7 +24,7 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
-from sitegen.figures.constants import COLOURS, FILM, STILLS
+from sitegen.figures.constants import COLOURS, FILM, NARROW, STILLS
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 from sitegen.generative.card.recording import RecordingConfig
@@ -42,7 +42,7 @@ class Hierarchy(ChosenSpec):
     example: ClassVar[str] = '"NAME", leaves=8'
     counts: ClassVar[str] = "leaves"
     needs: ClassVar[tuple[Ability, ...]] = ("tree",)
-    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, f"{__name__}.look")
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, NARROW, f"{__name__}.look")
 
     splits: tuple[StrictInt, ...] | None = Field(
         default=None, description="The levels at which every branch splits in two, flattest first."

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import sitegen.figures.hierarchy.look as look
+import sitegen.media.look.narrow as phone
 from sitegen.media.frames import Colour, Frame, enlarge
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of the tree: a column for each generation, and two for the leaves.
+    """The layout of the tree: a column for each generation, and two for the leaves if it is wide.
 
     steps: number of steps of the tree, K if every level is visited; the number of steps left is
         called the level here
@@ -35,6 +36,7 @@ class Layout:
     background, ink: colours of the canvas and of the arrows, 0 to 255 each
     width: of the canvas in pixels; it becomes wider if the images need it, and even
     smooth: whether pictures are enlarged smoothly
+    narrow: whether it is for the column of a phone, and no wider than its pictures need
     """
 
     steps: int
@@ -44,6 +46,7 @@ class Layout:
     ink: Colour
     width: int = 1280
     smooth: bool = False
+    narrow: bool = False
 
     @property
     def depth(self) -> int:
@@ -66,7 +69,8 @@ class Layout:
     @cached_property
     def factor(self) -> int:
         """The whole number that pictures are enlarged by: as large as the width allows."""
-        return max(1, int((self.width - 2 * self._margin) / (self._pictures_wide * self.side)))
+        fits = (self.width - 2 * look.MARGIN) / (self._pictures_wide * self.side)
+        return max(1, round(fits) if self.narrow else int(fits))
 
     @property
     def picture(self) -> int:
@@ -81,20 +85,20 @@ class Layout:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of the canvas in pixels, both even."""
-        height = 2 * self._margin + (self.leaves - 1) * self._pitch + self.picture
-        wanted = 2 * self._margin + ceil(self._pictures_wide * self.picture)
-        return _even(height), _even(max(self.width, wanted))
+        height = 2 * look.MARGIN + (self.leaves - 1) * self._pitch + self.picture
+        wanted = 2 * look.MARGIN + ceil(self._pictures_wide * self.picture)
+        return _even(height), _even(wanted if self.narrow else max(self.width, wanted))
 
     def place(self, depth: int, index: int) -> tuple[int, int]:
         """Return the top and left edge of a node's picture in pixels, both even.
 
         A parent is halfway between its children. If the children are leaves, the odd ones form the
-        second column.
+        second column, unless the tree is narrow.
         """
         span = 2 ** (self.depth - depth)  # leaves below the node
-        top = self._margin + (2 * index * span + span - 1) * self._pitch // 2
-        second = depth == self.depth and index % 2
-        return top, self._left + depth * self._step + (self._stagger if second else 0)
+        top = look.MARGIN + (2 * index * span + span - 1) * self._pitch // 2
+        aside = self._stagger if depth == self.depth and index % 2 else 0
+        return top, self._left + depth * self._step + aside
 
     @property
     def stroke(self) -> float:
@@ -126,25 +130,26 @@ class Layout:
     @property
     def _pictures_wide(self) -> float:
         """The least width without margins, in pictures."""
+        if self.narrow:
+            room = (phone.COLUMN / phone.TREE_PICTURE - 1.1) / self.depth - 1
+            return self.depth * (1 + min(room, phone.GUTTER)) + 1
         return self.depth * (1 + look.GUTTER) + 2 + look.STAGGER
-
-    @property
-    def _margin(self) -> int:
-        return look.MARGIN
 
     @cached_property
     def _pitch(self) -> int:
         """Vertical distance of adjacent leaves; an arrow fits between two leaves of a column."""
+        if self.narrow:
+            return _even(ceil((1 + phone.LEAF_GAP) * self.picture))
         return 4 * ceil((self.picture + max(12, 0.22 * self.picture)) / 8)
 
     @property
     def _stagger(self) -> int:
-        return _even(ceil((1 + look.STAGGER) * self.picture))
+        return 0 if self.narrow else _even(ceil((1 + look.STAGGER) * self.picture))
 
     @cached_property
     def _step(self) -> int:
         """Horizontal distance of adjacent generations, computed from the width."""
-        room = self.size[1] - 2 * self._margin - self._stagger - self.picture
+        room = self.size[1] - 2 * look.MARGIN - self._stagger - self.picture
         return room // self.depth // 2 * 2
 
     @cached_property

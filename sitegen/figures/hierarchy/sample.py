@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import chain, repeat, starmap
+from itertools import chain, product, repeat, starmap
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.core.files import Place, Spool
 from sitegen.figures.base import Figure
-from sitegen.figures.clips import clip_spec, displayed, made_with, noise_std_of
+from sitegen.figures.clips import Replay, clip_spec, displayed, made_with, noise_std_of
 from sitegen.figures.hierarchy import Hierarchy, look
 from sitegen.figures.hierarchy.drawing import Layout, tree_frames
 from sitegen.generative.card.card import ModelCard
-from sitegen.media.frames import Frame, to_uint8
+from sitegen.media.frames import to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
+from sitegen.media.look import narrow
 from sitegen.media.look.colours import DARK, LIGHT
 from sitegen.sampling.provider import ModelProvider
 
@@ -39,30 +39,32 @@ def tree_job(
     images: Iterable[NDArray[np.float32]],
     background: Literal["both", "light", "dark"] = "both",
 ) -> RenderJob:
-    """Return the job of a growing tree, with its `nodes`.
+    """Return the job of a growing tree, with its `nodes`, drawn for pages wide and narrow.
 
     splits: the levels at which every branch splits in two, falling
     images: the distinct images of each visited level from K to 0, (branches, C, H, W): a branch
         splits into two adjacent ones
     """
-    (paper, ink), visited = LIGHT, card.visited_levels
+    visited = card.visited_levels
     left = dict(zip(visited, range(card.steps, -1, -1), strict=True))
     levels_left = tuple(left[at] for at in splits)
-    layout = Layout(card.steps, levels_left, card.image_size, paper, ink, look.WIDTH)
-    layout = replace(layout, smooth=not figure.spec.pixelated)
+    smooth, both = not figure.spec.pixelated, {"light": LIGHT, "dark": DARK}
+    layout = Layout(card.steps, levels_left, card.image_size, *LIGHT, look.WIDTH, smooth)
+    small = replace(layout, width=narrow.TREE_WIDTH, narrow=True)
     frames_a_level, fps = pace(card.steps, getattr(figure.spec, "fps", None))
     begin = round(look.AT_FIRST * fps)
     times = [(visited[0], begin), *((level, frames_a_level) for level in visited)]
-    dark = replace(layout, background=DARK[0], ink=DARK[1])
-    wanted = {"both": {"": layout, "dark": dark}, "light": {"": layout}, "dark": {"": dark}}
-    variants, clips = wanted[background], {}
+    wanted = ("light", "dark") if background == "both" else (background,)
     pictures = ((card.steps - done, to_uint8(seen)) for done, seen in enumerate(images))
-    replay = Replay(pictures, len(variants))
-    for variant, drawn in variants.items():
+    replay, clips = Replay(pictures, 2 * len(wanted)), {}
+    for drawn, (at, pages) in product((layout, small), enumerate(wanted)):
+        drawn = replace(drawn, background=both[pages][0], ink=both[pages][1])
         frames = tree_frames(drawn, replay.again(), frames_a_level, begin)
-        shown = clip_spec(layout.side, fps, 1, drawn.background)
+        shown = clip_spec(layout.side, fps, 1, drawn.background, gif=not drawn.narrow)
+        variant = "-".join(["narrow"] * drawn.narrow + ["dark"] * at)
         clips[variant] = ClipSource(shown, frames, sampled=False)
     told = {"splits": splits, "factor": layout.factor, "nodes": nodes(layout, visited)}
+    told["narrow"] = {"nodes": nodes(small, visited)}
     return RenderJob(
         levels=tuple(chain.from_iterable(starmap(repeat, times))),
         parameters=made_with(figure, noise_std_of(figure.spec, card), fps=fps, **told),
@@ -90,30 +92,3 @@ def pace(steps: int, fps: float | None) -> tuple[int, float]:
     frames_a_level = max(1, round(look.SECONDS * look.SLOWEST / (steps + 1)))
     wanted = round((steps + 1) * frames_a_level / look.SECONDS)
     return frames_a_level, fps or min(look.FASTEST, max(look.SLOWEST, float(wanted)))
-
-
-class Replay:
-    """A stream of (level, uint8 pictures (N, H, W, 3)), stored once and replayed `times` times.
-
-    The stored pictures are deleted after the last replay, or with the object.
-    """
-
-    def __init__(self, source: Iterable[tuple[int, Frame]], times: int) -> None:
-        self._source, self._left = source, times
-        self._index: list[tuple[int, tuple[int, ...], Place]] = []
-        self.spool = Spool()
-
-    def kept(self) -> Iterator[None]:
-        """Store the stream, one level per iteration. Raises PlatformError if storage runs out."""
-        for level, pictures in self._source:
-            place = self.spool.add(np.ascontiguousarray(pictures).data)
-            self._index.append((level, pictures.shape, place))
-            yield
-
-    def again(self) -> Iterator[tuple[int, Frame]]:
-        """Yield all that was stored; it is deleted after the last replay."""
-        for level, shape, place in self._index:
-            yield level, np.frombuffer(self.spool.read(place), np.uint8).reshape(shape)
-        self._left -= 1
-        if self._left == 0:
-            self.spool.close()

@@ -23,7 +23,7 @@ from sitegen.figures.base import (
     points_faults,
     sampler_in,
 )
-from sitegen.figures.constants import COLOURS, FILM, LABELS, STILLS
+from sitegen.figures.constants import COLOURS, FILM, LABELS, NARROW, STILLS
 from sitegen.figures.selection import ChosenFrom, require_choice, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
@@ -42,7 +42,14 @@ class Interpolation(ComparedSpec):
     recipe: ClassVar[int] = 2
     example: ClassVar[str] = '"NAME", points=110, hold=10'
     needs: ClassVar[tuple[Ability, ...]] = ("paths",)
-    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, f"{__name__}.look")
+    constants: ClassVar[tuple[str, ...]] = (
+        FILM,
+        STILLS,
+        COLOURS,
+        LABELS,
+        NARROW,
+        f"{__name__}.look",
+    )
 
     samples: tuple[Sample, ...] = Field(
         default=FIRST,

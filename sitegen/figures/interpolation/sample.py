@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import cast
+from math import ceil
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.labels import Panels, strip
+from sitegen.media.look import narrow
 from sitegen.media.look.colours import DARK, LIGHT
 from sitegen.sampling.provider import ModelProvider
 from sitegen.sampling.trajectory import Paths
@@ -57,15 +59,22 @@ def path_job(
     def frames(drawn: Panels) -> Iterator[Frame]:
         return (drawn.draw([way[at::points] for way in found.values()]) for at in shown)
 
-    def clip(paper: Colour, ink: Colour) -> ClipSource:
-        drawn = replace(panels, background=paper, ink=ink)
-        encoded = clip_spec(card.image_size, fps, 1, paper, opening=0, ending=0)
+    def clip(paper: Colour, ink: Colour, **more: Any) -> ClipSource:
+        drawn = replace(panels, background=paper, ink=ink, **more)
+        held = {"opening": 0, "ending": 0, "gif": not more}
+        encoded = clip_spec(card.image_size, fps, 1, paper, **held)
         return ClipSource(encoded, frames(drawn), sampled=False)
+
+    clips = {"": clip(*LIGHT), "dark": clip(*DARK)}
+    largest = ceil(narrow.LABEL * panels.size[1] / narrow.COLUMN)
+    if largest > panels.largest:  # names that would be too small on a phone
+        clips |= {"narrow": clip(*LIGHT, largest=largest)}
+        clips |= {"narrow-dark": clip(*DARK, largest=largest)}
 
     return RenderJob(
         levels=(0,) * len(shown),
         parameters=made_with(figure, noise_std_of(figure.spec, card), **told),
-        clips={"": clip(*LIGHT), "dark": clip(*DARK)},
+        clips=clips,
         steps=sum(steps for _, steps in ways.values()),
         work=walk(ways, ended),
         stills=strips(lambda *colours: _strip(found, paths, points, smooth, *colours)),

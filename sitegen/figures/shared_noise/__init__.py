@@ -24,7 +24,7 @@ from sitegen.figures.base import (
     sampler_in,
     steps,
 )
-from sitegen.figures.constants import COLOURS, FILM, LABELS, STILLS
+from sitegen.figures.constants import COLOURS, FILM, LABELS, NARROW, STILLS
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 
@@ -46,7 +46,7 @@ class SharedNoise(ChosenSpec):
     cell_numbers: ClassVar[Literal["", "cells", "rows"]] = "rows"
     counts: ClassVar[str] = "rows"
     needs: ClassVar[tuple[Ability, ...]] = ("random", "prior")
-    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS)
+    constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, NARROW)
 
     count: StrictInt = Field(default=5, ge=2, le=100, description="How many initial states.")
     rows: StrictInt = Field(

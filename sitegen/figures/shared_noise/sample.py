@@ -18,6 +18,7 @@ from sitegen.generative.process.noise import Joined, shared
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import strip
+from sitegen.media.look import narrow
 from sitegen.sampling.provider import ModelProvider
 
 if TYPE_CHECKING:
@@ -48,11 +49,18 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         (len(every), spec.count),
         seen(),
         known={"vary": vary},
+        reflowed=cut_rows(spec.count),
         stills=strips(
             lambda *colours: _strip(u_K.numpy(), last[0], *colours, smooth=not spec.pixelated)
         ),
         results=lambda: measured(u_K.numpy(), last[0], vary),
     )
+
+
+def cut_rows(count: int) -> int | None:
+    """Return the length of the equal parts that a long row is cut into on a phone, if it can be."""
+    parts = (n for n in range(narrow.COLUMNS, narrow.FEWEST - 1, -1) if count % n == 0)
+    return next(parts, None) if count > narrow.COLUMNS else None
 
 
 def spread(prior: Prior, count: int, vary: str) -> list[int]:
