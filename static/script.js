@@ -198,7 +198,7 @@ class Clip {
   /* The colour scheme or the width has changed: a clip with several files switches to another. */
   choose() {
     const { video } = this;
-    if (!video.querySelector("source[media]")) return;
+    if (video.preload !== "auto" || !video.querySelector("source[media]")) return;
     this.run(false);
     this.aimed = undefined;
     video.load();

@@ -26,6 +26,7 @@ from sitegen.html.search import MANY_PAGES
 from sitegen.html.theme import site_theme
 from sitegen.html.views import DrawnPictures
 from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
+from sitegen.media.typeface import SHIPPED, Typeface
 
 DRAWING_RECIPE = 2
 """Version of the drawing code; raise it by hand when its pixels change."""
@@ -172,11 +173,13 @@ def drawn_keys(
 
 
 def _card_words(site: Site) -> tuple[Any, ...]:
-    return site.title, [author.name for author in site.authors], site.venue
+    own = [] if site.typeface == SHIPPED else [site.typeface]
+    return site.title, [author.name for author in site.authors], site.venue, *own
 
 
 def _drawn_key(kind: str, sha256: str | None, *words: Any) -> str:
-    decides = [DRAWING_RECIPE, kind, sha256, *words]
+    told = [each.digest if isinstance(each, Typeface) else each for each in words]
+    decides = [DRAWING_RECIPE, kind, sha256, *told]
     return f"drawn-{digest_bytes(canonical_json(decides).encode())}"
 
 

@@ -141,7 +141,7 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     output = Path(os.path.realpath(options.output or site.output))
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
-    figures, faults = _plan(pages, sources, broken)
+    figures, faults = _plan(site, pages, sources, broken)
     if faults and not keep_faults:
         raise config_error(faults.values())
     # Verify weights of existing clips now, and those needed for rendering when they are loaded.
@@ -155,7 +155,7 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     if shown_models:
         verified = {name: replace(sources[name], verified=True) for name in shown_models}
         sources = {**sources, **verified}
-        figures, faults = _plan(pages, sources, broken)
+        figures, faults = _plan(site, pages, sources, broken)
     _require_known(options, [*(planned.figure.id for planned in figures), *faults])
     try:
         here = environment(options.compute_target)
@@ -180,7 +180,10 @@ def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
 
 
 def _plan(
-    pages: tuple[Page, ...], sources: Mapping[str, ModelSource], broken: Mapping[str, SitegenError]
+    site: Site,
+    pages: tuple[Page, ...],
+    sources: Mapping[str, ModelSource],
+    broken: Mapping[str, SitegenError],
 ) -> tuple[tuple[PlannedFigure, ...], dict[str, SitegenError]]:
     """Key every figure but those of `broken` samplers; return the errors of these by figure."""
     figures, faults = [], []
@@ -192,7 +195,7 @@ def _plan(
             continue
         try:
             with naming(figure):
-                figures.append(plan_figure(figure, uri, sources))
+                figures.append(plan_figure(replace(figure, typeface=site.typeface), uri, sources))
         except ConfigError as found:
             faults.append(found)
     if faults:

@@ -15,12 +15,13 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.figures.base import Figure, lacking, spec_json
-from sitegen.figures.constants import changed_constants
+from sitegen.figures.constants import DRAWINGS, LABELS, changed_constants
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import LevelAxis
 from sitegen.generative.card.recording import RecordingConfig
 from sitegen.media.ffmpeg import encoder_version
 from sitegen.media.manifest import ModelRef, Record
+from sitegen.media.typeface import SHIPPED
 from sitegen.models.registry import ModelSource
 
 
@@ -165,8 +166,10 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
 
 
 def _contents(figure: Figure) -> dict[str, str]:
-    """Return the digests of the author's files that the figure shows, by field."""
+    """Return the digests of the author's files that the figure shows, by field, and typeface."""
     contents = {}
+    if figure.typeface != SHIPPED and {LABELS, DRAWINGS} & {*figure.spec.constants}:
+        contents["typeface"] = figure.typeface.digest
     for name in figure.spec.files:
         if (file := getattr(figure.spec, name)) is not None:
             with platform_errors(figure.root / file, "read"):

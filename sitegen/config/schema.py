@@ -41,6 +41,7 @@ from sitegen.core.validation import (
 )
 from sitegen.generative.card.card import presets
 from sitegen.generative.checkpoints.foreign import has_foreign_config
+from sitegen.media.typeface import SHIPPED, Typeface, font_fault
 
 PROCESSES = "sitegen.processes"
 """Entry points by which packages bring samplers; a path names one as sitegen.processes:NAME."""
@@ -117,6 +118,15 @@ def _own_folder(value: object, info: ValidationInfo) -> Path:
     return root / path
 
 
+def _font(value: object, info: ValidationInfo) -> Path:
+    """Resolve a file of a typeface in the site's folder, and check it."""
+    path = _path(value)
+    inside = not path.is_absolute() and ".." not in path.parts
+    if fault := font_fault(site_root(info) / path if inside else Path()):
+        raise ValueError(fault)
+    return site_root(info) / path
+
+
 def _preset_fault(name: str) -> str | None:
     return None if name in presets() else f"no such preset{known_words(name, presets())}"
 
@@ -141,6 +151,7 @@ CitationKey = Annotated[
 PresetName = Annotated[str, reject_if(_preset_fault)]
 Existing = Annotated[Path, BeforeValidator(_existing)]
 OwnFolder = Annotated[Path, BeforeValidator(_own_folder)]
+FontFile = Annotated[Path, BeforeValidator(_font)]
 Icon = Literal["code", "data", "page", "paper", "poster", "video"]
 
 
@@ -355,6 +366,15 @@ class Building(TomlTable):
     )
 
 
+class Look(TomlTable):
+    """Table `[theme]`: the typeface of pages, drawings and clips."""
+
+    font: FontFile = Field(description="A .woff2 file in the site's folder, for all words.")
+    font_bold: FontFile | None = Field(
+        None, description="The file for headings and other bold words, if it is another."
+    )
+
+
 class Site(TomlTable):
     """All of `site.toml`."""
 
@@ -400,6 +420,7 @@ class Site(TomlTable):
     )
     citation: Citation | None = Field(None, description="How to cite the paper.")
     build: Building | None = Field(None, description="Where figures are rendered.")
+    theme: Look | None = Field(None, description="The typeface of the site.")
     output: OwnFolder = Field(
         Path("build"), validate_default=True, description="The folder that the site is built in."
     )
@@ -417,6 +438,13 @@ class Site(TomlTable):
     _place: str = PrivateAttr("")
     _file: str = PrivateAttr("site.toml")
     _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)
+
+    @property
+    def typeface(self) -> Typeface:
+        """Typeface of words in drawings and clips: the author's, or the shipped one."""
+        if self.theme is None:
+            return SHIPPED
+        return Typeface(self.theme.font, self.theme.font_bold or self.theme.font)
 
     @property
     def scheduler(self) -> str | None:

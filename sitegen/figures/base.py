@@ -36,6 +36,7 @@ from sitegen.figures.selection import ChosenFrom, Samples, require_choice, selec
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
 from sitegen.generative.card.recording import RecordingConfig
+from sitegen.media.typeface import SHIPPED, Typeface
 
 if TYPE_CHECKING:
     from sitegen.media.jobs import RenderJob
@@ -524,6 +525,7 @@ class Figure:
     row: group of figures that it belongs to
     teaser: whether it is shown under the title
     number: number of the figure on its page, from 1
+    typeface: of its words
     """
 
     kind: str
@@ -537,6 +539,7 @@ class Figure:
     contents: Mapping[str, str] = field(default_factory=dict)
     teaser: bool = False
     number: int = 0
+    typeface: Typeface = SHIPPED
 
     def read(self, name: str) -> bytes:
         """Return the content of the file that a field names, which is the content of the key.

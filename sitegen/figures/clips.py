@@ -101,13 +101,13 @@ def grid_job(
 
     place: number of samples, and number in a row
     frames: displayed images of each visited level, from K to 0, (N, C, H, W)
-    more: of `clip_job`; `reflowed` is the number in a row on a phone if a row is too long there
+    more: of `clip_job`; `row` is the number in a row if pictures of a row belong together
     """
     (count, columns), side = place, card.image_size
     rows = -(-count // columns)
     cells = {"count": count, "columns": columns, "rows": rows, "width": side, "height": side}
-    few: int | None = more.pop("reflowed", phone.COLUMNS if columns > phone.COLUMNS else None)
-    fewer = few if count <= phone.MOST else None
+    row: int | None = more.pop("row", None)  # whose pictures belong together
+    fewer = columns > phone.COLUMNS and count <= phone.MOST and fewer_columns(count, row)
     known = {"cells": cells, **({"narrow": {"columns": fewer}} if fewer else {})}
     known |= more.pop("known", {})
     pictures: Iterable[Frame] = map(to_uint8, frames)
@@ -119,6 +119,13 @@ def grid_job(
         more |= {"work": replay.kept(), "steps": card.steps + 1}
     sheets = (grid(states, columns, BACKGROUND) for states in pictures)
     return clip_job(figure, card, (columns * side, rows * side), sheets, known=known, **more)
+
+
+def fewer_columns(count: int, row: int | None = None) -> int | None:
+    """Return the pictures in a row on a phone; None if a `row` has no equal parts of that size."""
+    fewest = phone.FEWEST_OF_ROW if row else phone.FEWEST
+    even = (n for n in range(phone.COLUMNS, fewest - 1, -1) if (row or count) % n == 0)
+    return next(even, None if row else phone.COLUMNS)
 
 
 def clip_job(

@@ -29,7 +29,7 @@ BASELINE: Mapping[str, str] = {
     "sitegen.media.look.drawings": "99730b22a25f397dae5b131435977674",
     "sitegen.media.look.film": "ae31dc41449a977c3d2bc3f74f481ef1",
     "sitegen.media.look.labels": "94806ed572b7c38cd98e7a37f114d347",
-    "sitegen.media.look.narrow": "0826913ac37b6b20b42f72f3d5695ed8",
+    "sitegen.media.look.narrow": "ea150d497e61073634879fc9323a6782",
     "sitegen.media.look.stills": "8447dde37f12b41bd1b247e707cef9ba",
 }
 """Digest of each group's values when groups became part of the key.

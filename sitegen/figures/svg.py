@@ -12,7 +12,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from sitegen.media.encoder import media_file, require
 from sitegen.media.frames import Frame
 from sitegen.media.look import drawings
 from sitegen.media.manifest import MediaFile
-from sitegen.media.typeface import BOLD, font_face
+from sitegen.media.typeface import BOLD, REGULAR, SHIPPED, Typeface, font_face
 
 _SVG = "http://www.w3.org/2000/svg"
 _OUTSIDE = re.compile(r"""(href|src)=["'](?!#|data:)|url\((?!#|data:)|@import""")
@@ -106,6 +106,7 @@ class Drawing:
     style: str = ""
     dark_style: str = ""
     description: str = ""
+    typeface: Typeface = SHIPPED
 
     def text(self) -> str:
         """The file's content."""
@@ -131,7 +132,8 @@ class Drawing:
 
     def _faces(self) -> str:
         """Return the typeface in the weights that the words have."""
-        return font_face() + (font_face(BOLD) if 'font-weight="600"' in self.body else "")
+        weights = [REGULAR, *([BOLD] if 'font-weight="600"' in self.body else [])]
+        return "".join(font_face(weight, self.typeface) for weight in weights)
 
     @property
     def shown_height(self) -> int:
@@ -171,12 +173,15 @@ CHART, NARROW_CHART = Sheet(*drawings.CHARTS[0]), Sheet(*drawings.CHARTS[1], nar
 
 
 def stills(
-    draw: Callable[[Sheet], Drawing], wide: Sheet = CHART, narrow: Sheet | None = NARROW_CHART
+    draw: Callable[[Sheet], Drawing],
+    wide: Sheet = CHART,
+    narrow: Sheet | None = NARROW_CHART,
+    typeface: Typeface = SHIPPED,
 ) -> dict[str, Callable[[Path], MediaFile]]:
     """Return the stills of a picture: a wide one, and a narrow one if it has a narrow sheet."""
 
     def write(name: str, sheet: Sheet, folder: Path) -> MediaFile:
-        return draw(sheet).write(folder, name)
+        return replace(draw(sheet), typeface=typeface).write(folder, name)
 
     sheets = {"image": wide, **({"narrow": narrow} if narrow else {})}
     return {name: partial(write, name, sheet) for name, sheet in sheets.items()}

@@ -6,6 +6,7 @@ samples with the title and the authors next to them, as far as the theme's font 
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -13,6 +14,7 @@ from sitegen.core.files import digest, platform_errors
 from sitegen.core.installed import resource
 from sitegen.media.exports import read_picture
 from sitegen.media.manifest import MediaFile
+from sitegen.media.typeface import REGULAR, Typeface, font, missing_letters
 
 CARD_SIZE = (1200, 630)
 """Size of a card in pixels, which every service with link previews accepts."""
@@ -23,9 +25,16 @@ TILE_SIZE = (600, 315)
 _INK, _SOFT, _BASE, _DEEP = (255, 255, 255), (205, 212, 238), (51, 66, 121), (24, 31, 61)
 _MARGIN, _SAMPLES = 56, 518
 _FONT = ImageFont.FreeTypeFont
+_THEMES = Typeface(*(resource("static") / name for name in ("text-400.woff2", "text-600.woff2")))
 
 
-def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | None) -> Image.Image:
+def card(
+    poster: Path | None,
+    title: str,
+    authors: Iterable[str],
+    venue: str | None,
+    typeface: Typeface = _THEMES,
+) -> Image.Image:
     """Return the card of a site; without a poster it has only text."""
     picture = Image.new("RGB", CARD_SIZE)
     pen = ImageDraw.Draw(picture)
@@ -39,13 +48,13 @@ def card(poster: Path | None, title: str, authors: Iterable[str], venue: str | N
         left = CARD_SIZE[0] - _MARGIN - samples.width
         picture.paste(samples, (left, (CARD_SIZE[1] - samples.height) // 2))
         room = left - 2 * _MARGIN
-    _write(picture, room, title, ", ".join(authors), venue or "")
+    _write(picture, room, (title, ", ".join(authors), venue or ""), typeface)
     return picture
 
 
-def tile(poster: Path | None, title: str, authors: Iterable[str], venue: str | None) -> Image.Image:
-    """Return the card at half size, for a page with the cards of several sites."""
-    return card(poster, title, authors, venue).resize(TILE_SIZE, Image.Resampling.LANCZOS)
+def tile(*words: Any) -> Image.Image:
+    """Return the `card` at half size, for a page with the cards of several sites."""
+    return card(*words).resize(TILE_SIZE, Image.Resampling.LANCZOS)
 
 
 def save(picture: Image.Image, path: Path) -> MediaFile:
@@ -64,35 +73,41 @@ def _fitted(poster: Image.Image) -> Image.Image:
     return square.resize((_SAMPLES, _SAMPLES), Image.Resampling.LANCZOS)
 
 
-def _write(picture: Image.Image, room: int, title: str, authors: str, venue: str) -> None:
-    """Write the texts that the font supports, as large as they fit into `room` pixels."""
+def _write(
+    picture: Image.Image, room: int, words: tuple[str, str, str], typeface: Typeface
+) -> None:
+    """Write title, authors and venue, those that the typeface supports, as large as they fit into
+    `room` pixels.
+    """
+    title, authors, venue = words
     blocks = [
-        (_lines(title, room, sizes=(60, 54, 48, 42, 36, 30), most=5), _INK, 1.18, 0),
-        (_lines(authors, room, sizes=(28, 24), most=3), _SOFT, 1.3, 34),
-        (_lines(venue, room, sizes=(24, 20), most=3), _SOFT, 1.3, 12),
+        (_lines(typeface, title, room, sizes=(60, 54, 48, 42, 36, 30), most=5), _INK, 1.18, 0),
+        (_lines(typeface, authors, room, sizes=(28, 24), most=3), _SOFT, 1.3, 34),
+        (_lines(typeface, venue, room, sizes=(24, 20), most=3), _SOFT, 1.3, 12),
     ]
     drawn = [block for block in blocks if block[0][1]]
-    height = sum(len(lines) * font.size * lead + gap for (font, lines), _, lead, gap in drawn)
+    height = sum(len(lines) * face.size * lead + gap for (face, lines), _, lead, gap in drawn)
     pen, y = ImageDraw.Draw(picture), (picture.height - height) / 2
-    for (font, lines), colour, lead, gap in drawn:
+    for (face, lines), colour, lead, gap in drawn:
         y += gap
         for line in lines:
-            pen.text((_MARGIN, y), line, fill=colour, font=font)
-            y += font.size * lead
+            pen.text((_MARGIN, y), line, fill=colour, font=face)
+            y += face.size * lead
 
 
-def _lines(text: str, room: int, sizes: tuple[int, ...], most: int) -> tuple[_FONT, list[str]]:
-    """Break a text into lines at the largest size that fits; return no lines if none does."""
-    font = _font(sizes[-1])
-    box = bytes(font.getmask("\uffff"))  # the glyph for missing characters
-    if any(bytes(font.getmask(mark)) == box for mark in set(text) if not mark.isspace()):
-        return font, []
+def _lines(
+    typeface: Typeface, text: str, room: int, sizes: tuple[int, ...], most: int
+) -> tuple[_FONT, list[str]]:
+    """Break a text into lines at the largest size that fits; no lines if letters are missing."""
+    letters = font(sizes[-1], REGULAR, typeface)
+    if missing_letters(letters, "".join(text.split())):
+        return letters, []
     for size in sizes:
-        font = _font(size)
-        lines = list(_wrapped(text, font, room))
-        if len(lines) <= most and all(font.getlength(line) <= room for line in lines):
-            return font, lines
-    return font, list(_wrapped(text, font, room))[:most]
+        letters = font(size, REGULAR, typeface)
+        lines = list(_wrapped(text, letters, room))
+        if len(lines) <= most and all(letters.getlength(line) <= room for line in lines):
+            return letters, lines
+    return letters, list(_wrapped(text, letters, room))[:most]
 
 
 def _wrapped(text: str, font: _FONT, room: int) -> Iterator[str]:
@@ -105,7 +120,3 @@ def _wrapped(text: str, font: _FONT, room: int) -> Iterator[str]:
         line = longer
     if line:
         yield line
-
-
-def _font(size: int) -> _FONT:
-    return ImageFont.truetype(resource("static") / "text-400.woff2", size)

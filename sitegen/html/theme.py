@@ -42,6 +42,7 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.core.installed import resource
 from sitegen.core.source import read_text, require_inside, shown
+from sitegen.media.typeface import SHIPPED, Typeface
 
 FOLDER = "theme"
 """Name of the folder with the author's theme, next to `site.toml`."""
@@ -95,10 +96,12 @@ class Theme:
     """The shipped theme with the overrides in the author's folder `own`.
 
     above: the folder with the overrides of the collection, for one of its papers
+    typeface: of all words
     """
 
     own: Path
     above: Path | None = None
+    typeface: Typeface = SHIPPED
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -117,6 +120,8 @@ class Theme:
             _refuse_links(folder)
             _refuse_other_names(folder)
             paths |= {path.name: path for path in _files(folder / "static")}
+        if self.typeface != SHIPPED:
+            paths |= zip(FONTS, (self.typeface.regular, self.typeface.bold), strict=True)
         found = {}
         for name, path in sorted(paths.items()):
             if not _NAME.fullmatch(name):
@@ -207,7 +212,7 @@ def _with_links(sheet: bytes, assets: Mapping[str, Asset]) -> bytes:
 def site_theme(site: Site) -> Theme:
     """Return the theme of a site."""
     above = collection_of(site.root)
-    return Theme(site.root / FOLDER, above / FOLDER if above else None)
+    return Theme(site.root / FOLDER, above / FOLDER if above else None, site.typeface)
 
 
 def _files(folder: Path) -> list[Path]:

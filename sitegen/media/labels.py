@@ -1,7 +1,4 @@
-"""Text in images: labels, strips with named rows, and panels below their names.
-
-The typeface travels with sitegen, so that labels look the same on every machine.
-"""
+"""Text in images: labels, strips with named rows, and panels below their names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,28 +9,41 @@ from PIL import Image, ImageDraw
 
 from sitegen.media.frames import Colour, Frame, enlarge
 from sitegen.media.look import labels as look
-from sitegen.media.typeface import font
+from sitegen.media.typeface import REGULAR, SHIPPED, Typeface, font
 
 
-def label_width(words: str, size: int) -> int:
+def label_width(words: str, size: int, typeface: Typeface = SHIPPED) -> int:
     """Return the width in pixels of a label; text after an underscore is an index."""
-    lengths = (font(height).getlength(part) for part, height, _ in _parts(words, size))
-    return round(sum(lengths))
+    parts = _parts(words, size)
+    return round(sum(font(height, REGULAR, typeface).getlength(part) for part, height, _ in parts))
 
 
-def write_label(frame: Frame, words: str, place: tuple[int, int], size: int, ink: Colour) -> Frame:
+def write_label(
+    frame: Frame,
+    words: str,
+    place: tuple[int, int],
+    size: int,
+    ink: Colour,
+    typeface: Typeface = SHIPPED,
+) -> Frame:
     """Return a copy of a frame with a label; `place` (x, y) is its centre and baseline."""
     image = Image.fromarray(frame)
     draw = ImageDraw.Draw(image)
-    x, y = place[0] - label_width(words, size) / 2, place[1]
+    x, y = place[0] - label_width(words, size, typeface) / 2, place[1]
     for part, height, lower in _parts(words, size):
-        draw.text((x, y + lower), part, fill=ink, font=font(height), anchor="ls")
-        x += font(height).getlength(part)
+        letters = font(height, REGULAR, typeface)
+        draw.text((x, y + lower), part, fill=ink, font=letters, anchor="ls")
+        x += letters.getlength(part)
     return np.array(image)
 
 
 def strip(
-    rows: Sequence[tuple[str, Sequence[Frame]]], paper: Colour, ink: Colour, *, smooth: bool = False
+    rows: Sequence[tuple[str, Sequence[Frame]]],
+    paper: Colour,
+    ink: Colour,
+    *,
+    smooth: bool = False,
+    typeface: Typeface = SHIPPED,
 ) -> Frame:
     """Lay out rows of square images, enlarged by an integer factor, with row names on the left.
 
@@ -43,13 +53,13 @@ def strip(
     columns = len(rows[0][1])
     factor = max(1, look.STRIP_WIDTH // columns // side)
     pitch = side * factor + look.STRIP_GAP
-    words = max(label_width(name, look.FONT) for name, _ in rows)
+    words = max(label_width(name, look.FONT, typeface) for name, _ in rows)
     left = words + look.FONT // 2
     size = len(rows) * pitch - look.STRIP_GAP, left + columns * pitch - look.STRIP_GAP, 3
     sheet = np.full(size, paper, np.uint8)
     for row, (name, pictures) in enumerate(rows):
         top, middle = row * pitch, (words // 2, row * pitch + pitch // 2 + look.FONT // 3)
-        sheet = write_label(sheet, name, middle, look.FONT, ink)
+        sheet = write_label(sheet, name, middle, look.FONT, ink, typeface)
         for column, picture in enumerate(pictures):
             start = left + column * pitch
             shown = enlarge(picture, factor, smooth=smooth)
@@ -76,6 +86,7 @@ class Panels:
     ink: Colour
     smooth: bool = False
     largest: int = look.FONT
+    typeface: Typeface = SHIPPED
 
     @property
     def factor(self) -> int:
@@ -94,7 +105,7 @@ class Panels:
         room = self.picture + look.GAP // 2
         sizes = range(self.largest, 8, -1)
         widest = max(self.labels, key=len)
-        return next((size for size in sizes if label_width(widest, size) <= room), 8)
+        return next((size for size in sizes if label_width(widest, size, self.typeface) <= room), 8)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -114,7 +125,8 @@ class Panels:
         for panel, label in enumerate(self.labels):
             middle = self.place(panel, 0)[1] + self.picture // 2
             baseline = self._top - look.GAP // 2 - self.font_size // 8
-            sheet = write_label(sheet, label, (middle, baseline), self.font_size, self.ink)
+            look_of_name = self.font_size, self.ink, self.typeface
+            sheet = write_label(sheet, label, (middle, baseline), *look_of_name)
         return sheet
 
     def draw(self, pictures: Sequence[Frame]) -> Frame:

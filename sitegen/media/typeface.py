@@ -1,12 +1,16 @@
-"""The typeface of words in drawings, clips and strips: two weights of the pages' own, in ASCII.
+"""The typeface of words in drawings, clips and strips: the pages' own, shipped or of an author.
 
-The files come from scripts/subset-font.sh; their licence is static/OFL.txt.
+The shipped files, in ASCII, come from scripts/subset-font.sh; their licence is static/OFL.txt.
 """
 
 import base64
+import string
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sitegen.core.files import digest_bytes
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -14,24 +18,65 @@ if TYPE_CHECKING:
 FAMILY = "Sitegen Text"
 REGULAR, BOLD = 400, 600
 """Weights."""
+LARGEST = 100_000
+"""Bytes of an author's file, at most; every drawing carries it in itself."""
 _FONTS = Path(__file__).parent / "fonts"
 
 
+@dataclass(frozen=True)
+class Typeface:
+    """The files of a typeface, WOFF2, in its two weights."""
+
+    regular: Path
+    bold: Path
+
+    @property
+    def digest(self) -> str:
+        """Digest of both files; empty for the shipped typeface, which is in no key."""
+        files = (path.read_bytes() for path in (self.regular, self.bold))
+        return "" if self == SHIPPED else digest_bytes(b"".join(files))
+
+    def file(self, weight: int) -> Path:
+        """Return the file of a weight."""
+        return self.bold if weight == BOLD else self.regular
+
+
+SHIPPED = Typeface(_FONTS / "drawing-400.woff2", _FONTS / "drawing-600.woff2")
+
+
 @cache
-def font(size: int, weight: int = REGULAR) -> "FreeTypeFont":
-    """Return the typeface for Pillow, at a size in pixels."""
+def font(size: int, weight: int = REGULAR, typeface: Typeface = SHIPPED) -> "FreeTypeFont":
+    """Return a typeface for Pillow, at a size in pixels."""
     from PIL import ImageFont
 
-    return ImageFont.truetype(_path(weight), size)
+    return ImageFont.truetype(typeface.file(weight), size)
 
 
 @cache
-def font_face(weight: int = REGULAR) -> str:
-    """Return the CSS rule that carries a weight of the typeface in itself."""
-    data = base64.b64encode(_path(weight).read_bytes()).decode()
+def font_face(weight: int = REGULAR, typeface: Typeface = SHIPPED) -> str:
+    """Return the CSS rule that carries a weight of a typeface in itself."""
+    data = base64.b64encode(typeface.file(weight).read_bytes()).decode()
     source = f"url(data:font/woff2;base64,{data})"
     return f'@font-face {{ font-family: "{FAMILY}"; font-weight: {weight}; src: {source}; }}\n'
 
 
-def _path(weight: int) -> Path:
-    return _FONTS / f"drawing-{weight}.woff2"
+def font_fault(path: Path) -> str | None:
+    """Return why an author's file cannot be the typeface of a site; None if it can."""
+    from PIL import ImageFont
+
+    if path.suffix != ".woff2" or not path.is_file():
+        return "should be a .woff2 file in the site's folder"
+    if path.stat().st_size > LARGEST:
+        return f"is larger than {LARGEST // 1000} kB; leave letters out of it, as pyftsubset does"
+    try:
+        letters = ImageFont.truetype(path, 20)
+    except OSError:
+        return "is not a typeface that can be read"
+    lacking = missing_letters(letters, string.ascii_letters + string.digits)
+    return f"lacks the letters {lacking}" if lacking else None
+
+
+def missing_letters(letters: "FreeTypeFont", text: str) -> str:
+    """Return those characters of a text that a typeface lacks."""
+    box = bytes(letters.getmask("\uffff"))  # the glyph for missing characters
+    return "".join(each for each in dict.fromkeys(text) if bytes(letters.getmask(each)) == box)

@@ -46,7 +46,8 @@ def path_job(
     Each way makes (paths · points) images; `hold` frames are shown at each end.
     """
     labels, smooth = tuple(ways), not figure.spec.pixelated
-    panels = Panels(labels, paths, card.image_size, *LIGHT, smooth=smooth)
+    words: dict[str, Any] = {"smooth": smooth, "typeface": figure.typeface}
+    panels = Panels(labels, paths, card.image_size, *LIGHT, **words)
     fps = getattr(figure.spec, "fps", None) or 30.0
     found: dict[str, Frame] = {}
 
@@ -77,7 +78,7 @@ def path_job(
         clips=clips,
         steps=sum(steps for _, steps in ways.values()),
         work=walk(ways, ended),
-        stills=strips(lambda *colours: _strip(found, paths, points, smooth, *colours)),
+        stills=strips(lambda *colours: _strip(found, paths, points, *colours, **words)),
     )
 
 
@@ -88,7 +89,7 @@ def turns(points: int, hold: int) -> list[int]:
 
 
 def _strip(
-    found: Mapping[str, Frame], paths: int, points: int, smooth: bool, paper: Colour, ink: Colour
+    found: Mapping[str, Frame], paths: int, points: int, paper: Colour, ink: Colour, **words: Any
 ) -> Frame:
     """Return evenly spaced points of every path, a row for each sampling method."""
     chosen = even_levels(range(points - 1, -1, -1), min(look.IN_A_STRIP, points))
@@ -97,4 +98,4 @@ def _strip(
         for start in range(0, paths * points, points)
         for name, images in found.items()
     ]
-    return strip(rows, paper, ink, smooth=smooth)
+    return strip(rows, paper, ink, **words)

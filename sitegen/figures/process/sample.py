@@ -59,7 +59,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         parameters=made_with(figure, noise_std, shown=levels),
         steps=card.steps + 1,
         work=work(),
-        stills=stills(draw, WIDE, narrow_sheet(spec.columns)),
+        stills=stills(draw, WIDE, narrow_sheet(spec.columns), figure.typeface),
         results=lambda: {"tables": [table]},
     )
 

@@ -18,7 +18,6 @@ from sitegen.generative.process.noise import Joined, shared
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import strip
-from sitegen.media.look import narrow
 from sitegen.sampling.provider import ModelProvider
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     u_K = sampler.prior.states(spread(sampler.prior, spec.count, vary))
     every = u_K.to(sampler.model.device).repeat(spec.rows, 1, 1, 1)
     trajectory = sampler.run(every, _noise(spec, sampler), noise_std_of(spec, card))
+    words: dict[str, Any] = {"smooth": not spec.pixelated, "typeface": figure.typeface}
     last: list[Images] = []
 
     def seen() -> Iterator[Images]:
@@ -49,18 +49,10 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         (len(every), spec.count),
         seen(),
         known={"vary": vary},
-        reflowed=cut_rows(spec.count),
-        stills=strips(
-            lambda *colours: _strip(u_K.numpy(), last[0], *colours, smooth=not spec.pixelated)
-        ),
+        row=spec.count,
+        stills=strips(lambda *colours: _strip(u_K.numpy(), last[0], *colours, **words)),
         results=lambda: measured(u_K.numpy(), last[0], vary),
     )
-
-
-def cut_rows(count: int) -> int | None:
-    """Return the length of the equal parts that a long row is cut into on a phone, if it can be."""
-    parts = (n for n in range(narrow.COLUMNS, narrow.FEWEST - 1, -1) if count % n == 0)
-    return next(parts, None) if count > narrow.COLUMNS else None
 
 
 def spread(prior: Prior, count: int, vary: str) -> list[int]:
@@ -118,11 +110,11 @@ def _noise(spec: SharedNoise, sampler: Sampler) -> Joined:
     return Joined(tuple(rows))
 
 
-def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour, *, smooth: bool) -> Frame:
+def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour, **words: Any) -> Frame:
     """Return the initial states above the samples made from them with each noise."""
     rows = [("u_K", to_uint8(u_K))]
     rows += [("u_0", to_uint8(row)) for row in u_0.reshape(-1, *u_K.shape)]
-    return strip([(name, list(pictures)) for name, pictures in rows], paper, ink, smooth=smooth)
+    return strip([(name, list(pictures)) for name, pictures in rows], paper, ink, **words)
 
 
 def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         parameters=made_with(figure, noise_std_of(spec, card)),
         steps=sum(steps for _, steps in ways.values()),
         work=walk(ways, ended),
-        stills=stills(draw),
+        stills=stills(draw, typeface=figure.typeface),
         results=lambda: smoothness_results(found),
     )
 

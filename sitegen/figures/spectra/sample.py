@@ -63,7 +63,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         parameters=made_with(figure, noise_std),
         steps=card.steps + 1 + (baseline.card.steps + 1 if baseline else 0),
         work=work(),
-        stills=stills(draw),
+        stills=stills(draw, typeface=figure.typeface),
         results=lambda: spectra_table(curves(), spec.count),
     )
 

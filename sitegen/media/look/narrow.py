@@ -2,8 +2,9 @@
 
 COLUMN = 350
 """Width of the column."""
-COLUMNS, FEWEST = 8, 4
-"""Pictures in a row of a grid, at most, and where rows are cut into equal parts, at least."""
+COLUMNS, FEWEST, FEWEST_OF_ROW = 8, 6, 4
+"""Pictures in a row of a grid, at most; at least, so that all rows of a grid, or all parts of a row
+whose pictures belong together, are equally long."""
 MOST = 144
 """Pictures of a grid that is drawn a second time, at most."""
 TREE_PICTURE, TREE_WIDTH = 56, 720
