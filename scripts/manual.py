@@ -58,7 +58,7 @@ def views_page() -> str:
     found: list[Any] = [
         value
         for _, value in inspect.getmembers(views, dataclasses.is_dataclass)
-        if value.__module__ == views.__name__
+        if value.__module__.startswith("sitegen.html.") and value is not views.ShownFigure
     ]
     found.sort(key=lambda view: (view.__name__ not in ("PageView", "MissingView"), view.__name__))
     return _VIEWS + "\n".join("\n".join(_view(view)) for view in found)
@@ -67,7 +67,8 @@ def views_page() -> str:
 def _view(view: Any) -> Iterator[str]:
     """What a value is, and a table of its fields, with what its docstring says of them."""
     about, _, more = (inspect.getdoc(view) or "").partition("\n\n")
-    said = re.findall(r"^([a-z_, ]+): (.*(?:\n    .*)*)$", more, re.MULTILINE)
+    docs = "\n".join(inspect.getdoc(each) or "" for each in view.__mro__[-2::-1])
+    said = re.findall(r"^([a-z_, ]+): (.*(?:\n    .*)*)$", docs, re.MULTILINE)
     meanings = {name: " ".join(text.split()) for names, text in said for name in names.split(", ")}
     rest = [] if said else more.split()
     yield f"## `{view.__name__}`\n"

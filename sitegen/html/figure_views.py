@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
 from sitegen.content.markdown import NEAR_TOP
@@ -93,18 +94,25 @@ def still_view(media: Media, page: str) -> Still:
     picture = _picture(media.record.files, "image", page)
     assert picture is not None
     return Still(
-        id=media.id,
-        alt=media.alt,
-        caption=media.caption,
+        **_shown(media, page),
         picture=picture,
         wide=picture.width > _COLUMN,
-        downloads=_downloads(media, page),
-        results=results_of(media.record),
-        origin=_origin(media),
         standalone=relative(standalone_uri(media), page),
-        choice=media.choice,
         narrow=_picture(media.record.files, "narrow", page),
     )
+
+
+def _shown(media: Media, page: str) -> dict[str, Any]:
+    """Return what figures of all kinds have in common."""
+    return {
+        "id": media.id,
+        "alt": media.alt,
+        "caption": media.caption,
+        "downloads": _downloads(media, page),
+        "results": results_of(media.record),
+        "origin": _origin(media),
+        "choice": media.choice,
+    }
 
 
 def clip_view(media: Media, page: str) -> Clip:
@@ -121,10 +129,8 @@ def clip_view(media: Media, page: str) -> Clip:
     poster = _picture(record.files, "poster", page)
     assert poster is not None
     return Clip(
-        id=media.id,
+        **_shown(media, page),
         kind=record.kind,
-        alt=media.alt,
-        caption=media.caption,
         width=width,
         height=max(1, round(width * mp4.height / mp4.width)),
         video_width=mp4.width,
@@ -135,17 +141,13 @@ def clip_view(media: Media, page: str) -> Clip:
         mp4=relative(mp4.path, page),
         dark=_uri(record.files, "mp4-dark", page),
         strip=_picture(record.files, "strip", page),
-        downloads=_downloads(media, page),
         steps=_steps(media),
         cells=cells,
         nodes=_nodes(record.parameters, record),
         panels=tuple(map(str, sequence(record.parameters.get("panels")))),
-        results=results_of(record),
-        origin=_origin(media),
         samples=_samples(record, cells),
         plain=_spec(record).plain_samples or any(m.what == "recording" for m in record.models),
         standalone=relative(standalone_uri(media), page),
-        choice=media.choice,
         narrow=_narrow(record, page),
     )
 
@@ -194,18 +196,7 @@ def live_view(media: Media, page: str) -> LiveModel:
         _choice(media, page, place, model.name, noted[place], grow)
         for place, model in enumerate(record.models)
     )
-    return LiveModel(
-        id=media.id,
-        alt=media.alt,
-        caption=media.caption,
-        wide=True,
-        choices=tuple(choices),
-        grow=grow,
-        downloads=_downloads(media, page),
-        results=results_of(record),
-        origin=_origin(media),
-        choice=media.choice,
-    )
+    return LiveModel(**_shown(media, page), wide=True, choices=tuple(choices), grow=grow)
 
 
 def _choice(

@@ -30,7 +30,7 @@ from sitegen.html.figure_views import (
     standalone_uri,
 )
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
-from sitegen.html.search import MANY_PAGES, search_index
+from sitegen.html.search import MANY_PAGES, Search, search_index
 from sitegen.html.theme import ICON, SCHEME, SCRIPT, SEARCH, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
     Clip,
@@ -46,7 +46,6 @@ from sitegen.html.views import (
     Part,
     Picture,
     Prose,
-    Search,
     Section,
     StandaloneView,
     Tabs,

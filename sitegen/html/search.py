@@ -6,6 +6,7 @@ scripts, but may not fetch files.
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from html.parser import HTMLParser
 
 from markupsafe import Markup
@@ -20,6 +21,20 @@ _HEADINGS = frozenset({"h2", "h3", "h4", "h5", "h6"})
 _WORDS = "a b code em i s span strong sub sup"
 _MATHS = "math mfrac mi mn mo mrow msub msubsup msup mtext semantics"
 _INLINE = frozenset(f"{_WORDS} {_MATHS}".split())
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the search of a large site needs.
+
+    script: a link to the script of the search
+    index: a link to the index, which the script fetches on first use
+    root: what links of the index begin with, from this page to the root of the site
+    """
+
+    script: str
+    index: str
+    root: str
 
 
 def search_index(pages: Iterable[Page]) -> tuple[str, str]:

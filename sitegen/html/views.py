@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
+from sitegen.html.search import Search
 from sitegen.media.manifest import MediaFile, ModelRef
 
 
@@ -65,22 +66,18 @@ class Origin:
     parameters: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Still:
-    """A figure that does not move.
+@dataclass(frozen=True, kw_only=True)
+class ShownFigure:
+    """What every figure has.
 
-    narrow: the same drawn for the column of a phone
-    standalone: a link to the page of only this figure
+    standalone: a link to the page of only this figure; empty if there is none
     number: which figure of its page it is, from 1
     choice: that its samples were chosen, and from how many; empty where they were not
     """
 
-    shape: ClassVar[str] = "still"
-
     id: str
     alt: str
     caption: str
-    picture: Picture
     wide: bool
     downloads: tuple[Download, ...]
     results: Results | None
@@ -88,6 +85,15 @@ class Still:
     standalone: str = ""
     number: int = 0
     choice: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Still(ShownFigure):
+    """A figure that does not move; `narrow` is its picture for the column of a phone."""
+
+    shape: ClassVar[str] = "still"
+
+    picture: Picture
     narrow: Picture | None = None
 
 
@@ -170,8 +176,8 @@ class NarrowClip:
     nodes: tuple[Node, ...]
 
 
-@dataclass(frozen=True)
-class Clip:
+@dataclass(frozen=True, kw_only=True)
+class Clip(ShownFigure):
     """A figure that moves.
 
     width, height: at which it is shown, in CSS pixels; video_width, video_height: its own
@@ -181,41 +187,28 @@ class Clip:
     panels: the names of the parts that stand side by side in it
     samples: the number of the sample that each cell of a grid shows; empty where that is not known
     plain: whether a cell is that very sample, and not another state with its noise
-    standalone: a link to the page of only this figure
-    number: which figure of its page it is, from 1
-    choice: that its samples were chosen, and from how many; empty where they were not
     hint: whether it says that its pictures can be opened; once a page
     narrow: the same drawn for the column of a phone
     """
 
     shape: ClassVar[str] = "clip"
 
-    id: str
     kind: str
-    alt: str
-    caption: str
     width: int
     height: int
     video_width: int
     video_height: int
     pixelated: bool
-    wide: bool
     poster: Picture
     mp4: str
     dark: str | None
     strip: Picture | None
-    downloads: tuple[Download, ...]
     steps: Steps
     cells: Cells | None
     nodes: tuple[Node, ...]
     panels: tuple[str, ...]
-    results: Results | None
-    origin: Origin
     samples: tuple[int, ...] = ()
     plain: bool = False
-    standalone: str = ""
-    number: int = 0
-    choice: str = ""
     hint: bool = False
     narrow: NarrowClip | None = None
 
@@ -252,30 +245,18 @@ class ModelChoice:
     command: bool = True
 
 
-@dataclass(frozen=True)
-class LiveModel:
+@dataclass(frozen=True, kw_only=True)
+class LiveModel(ShownFigure):
     """Models that draw in the page, once a button is pressed; until then a poster is seen.
 
     choices: the models; where there are several, a visitor chooses, and the first is there before
     grow: whether the button grows a tree
-    number: which figure of its page it is, from 1
-    choice: that the samples of the poster were chosen, and from how many
     """
 
     shape: ClassVar[str] = "sampler"
 
-    id: str
-    alt: str
-    caption: str
-    wide: bool
     choices: tuple[ModelChoice, ...]
     grow: bool
-    downloads: tuple[Download, ...]
-    results: Results | None
-    origin: Origin
-    standalone: str = ""  # it has no page of its own
-    number: int = 0
-    choice: str = ""
 
 
 FigureView = Clip | Still | LiveModel
@@ -432,20 +413,6 @@ class PaperList:
 
 Part = Prose | FigureView | FigureRow | Tabs | Image | VideoEmbed | OwnVideo | PaperList
 """What stands on a page, each in a place of its own."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """What the search of a large site needs.
-
-    script: a link to the script of the search
-    index: a link to the index, which the script fetches on first use
-    root: what links of the index begin with, from this page to the root of the site
-    """
-
-    script: str
-    index: str
-    root: str
 
 
 @dataclass(frozen=True)

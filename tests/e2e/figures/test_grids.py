@@ -57,6 +57,45 @@ def test_sizes(sources: Sources, sampler: Sampler) -> None:
     np.testing.assert_array_equal(first, grid(to_uint8(u_K), 3, BACKGROUND))
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "columns"),
+    [
+        ("trajectories", {"count": 24, "columns": 12}, 8),
+        ("shared_initial_state", {"count": 18, "columns": 9}, 6),
+        ("trajectories", {"count": 17, "columns": 17}, 8),
+        ("shared_noise", {"count": 12, "rows": 2}, 6),
+    ],
+)
+def test_grids_for_phones(
+    sources: Sources, kind: str, arguments: dict[str, int], columns: int
+) -> None:
+    """Long rows are drawn again in shorter ones, with the same pictures in the same order."""
+    made = job(sources, kind, seed=1, **arguments)
+    count = arguments["count"] * arguments.get("rows", 1)
+    assert made.parameters["narrow"] == {"columns": columns}
+    assert (made.clips[""].spec.gif, made.clips["narrow"].spec.gif) == (True, False)
+    wide = frames(made)
+    whole = count // columns * columns
+    for one, other in zip(wide, made.clips["narrow"].frames, strict=True):
+        assert other.shape == (-(-count // columns) * SIDE, columns * SIDE, 3)
+        seen = pictures(one, arguments.get("columns", arguments["count"]), whole)
+        np.testing.assert_array_equal(seen, pictures(other, columns, whole))
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("trajectories", {"count": 16, "columns": 8}),
+        ("trajectories", {"count": 150, "columns": 10}),
+        ("shared_noise", {"count": 11}),
+    ],
+)
+def test_grids_that_are_drawn_once(sources: Sources, kind: str, arguments: dict[str, int]) -> None:
+    """Short rows, very many pictures, and rows that cannot be cut into equal parts."""
+    made = job(sources, kind, **arguments)
+    assert (made.clips.keys(), made.parameters.get("narrow")) == ({""}, None)
+
+
 def test_noise_of_the_figure_beats_the_card(sources: Sources, sampler: Sampler) -> None:
     """δ is the card's, or the call's: with δ = 0 state and mean are the same."""
     still: dict[str, Any] = {"count": 1, "sampling_noise_std": 0.0}

@@ -21,6 +21,7 @@ from sitegen.figures import constants
 from sitegen.figures.hierarchy import look
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.media import encoder
+from sitegen.media.typeface import SHIPPED, Typeface
 from sitegen.models.registry import model_source
 from tests.support.builders import CPU
 from tests.support.paths import MAKERS
@@ -88,6 +89,8 @@ UNKEYED: dict[str, str] = {
     "REGULAR": "guarded by tests/tools/test_golden.py",
     "BOLD": "guarded by tests/tools/test_golden.py",
     "_FONTS": "guarded by tests/tools/test_golden.py",
+    "SHIPPED": "guarded by tests/tools/test_golden.py",
+    "LARGEST": "refuses",
     "_SVG": "the namespace of SVG",
     "_OUTSIDE": "verifies",
     "WIDE": "made of the group's values",
@@ -230,6 +233,16 @@ def test_a_picture_that_changes_while_the_site_is_built(sources: Sources, tmp_pa
     assert Store(tmp_path / "store").keys("") == ()
     shutil.copy(picture, tmp_path / "own.png")
     assert rendered(figure, sources, tmp_path / "store")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_typeface(sources: Sources, kind: str) -> None:
+    """An author's typeface is in the keys of the kinds that write words, and in no other."""
+    first = planned(sources, kind)
+    other = replace(first.figure, typeface=Typeface(SHIPPED.bold, SHIPPED.bold))
+    second = plan_figure(other, "i", sources)
+    writes = {constants.LABELS, constants.DRAWINGS} & {*figure_kinds()[kind].spec.constants}
+    assert (second.request_digest != first.request_digest) == bool(writes)
 
 
 @cache

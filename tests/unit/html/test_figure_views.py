@@ -108,6 +108,35 @@ def test_nodes() -> None:
         assert len(seen.shown) == seen.depth + 1
 
 
+def test_narrow() -> None:
+    """The drawing for a phone has its own files and places; without it there is none."""
+    files = {
+        "mp4-narrow": file("n.mp4", 224, 112, 3),
+        "poster-narrow": file("n.webp", 224, 112),
+        "mp4-narrow-dark": file("d.mp4", 224, 112, 3),
+        "poster-narrow-dark": file("d.webp", 224, 112),
+    }
+    node = {"depth": 0, "index": 0, "x": 2, "y": 4, "size": 84, "from_level": 2, "to_level": 0}
+    noted: dict[str, Any] = {
+        "cells": {"columns": 12, "count": 24, "width": 14, "height": 14},
+        "nodes": [node],
+        "narrow": {"columns": 8, "nodes": [{**node, "x": 6, "size": 28}]},
+    }
+    shown = clip(noted, files=files)
+    assert shown.narrow is not None
+    assert (shown.narrow.width, shown.narrow.height) == (224, 112)
+    assert shown.narrow.poster == Picture("media/n.webp", 224, 112, "media/d.webp")
+    assert (shown.narrow.mp4, shown.narrow.dark) == ("media/n.mp4", "media/d.mp4")
+    assert shown.narrow.cells == Cells(8, 24, 28, 28)
+    assert [(each.x, each.size) for each in shown.narrow.nodes] == [(6, 28)]
+    assert [(each.x, each.size) for each in shown.nodes] == [(2, 84)]
+    assert "narrow" not in dict(shown.origin.parameters)
+    assert clip(noted).narrow is None
+    odd = clip({"narrow": 3, "cells": "x"}, files=files).narrow
+    assert odd is not None
+    assert (odd.cells, odd.nodes) == (None, ())
+
+
 def test_dark_and_strip() -> None:
     """Files for dark pages and the front, and how it was made, in words and a command."""
     files = {

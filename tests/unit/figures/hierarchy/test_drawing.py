@@ -40,7 +40,7 @@ def layouts(draw: st.DrawFn) -> Layout:
     splits = draw(st.lists(st.integers(1, levels), min_size=1, max_size=4, unique=True))
     falling = tuple(sorted(splits, reverse=True))
     side, width = draw(st.integers(28, 256)), draw(st.integers(1, 2000))
-    return Layout(levels, falling, side, PAPER, INK, width)
+    return Layout(levels, falling, side, PAPER, INK, width, narrow=draw(st.booleans()))
 
 
 def pictures(layout: Layout, level: int) -> Frame:
@@ -105,8 +105,11 @@ def test_layouts(layout: Layout) -> None:
             assert upper[0] + lower[0] == 2 * top
             assert upper[0] < lower[0]
             assert min(upper[1], lower[1]) - left > layout.picture
-            assert (upper[1] == lower[1]) == (depth + 1 < layout.depth)
+            assert (upper[1] == lower[1]) == (layout.narrow or depth + 1 < layout.depth)
     assert (height % 2, width % 2) == (0, 0)
+    if layout.narrow:
+        assert layout.picture / width * 350 > 55.9
+        return
     assert width >= layout.width
     assert layout.factor == 1 or width == layout.width + layout.width % 2
     assert (layout.depth * 1.8 + 2.3) * (layout.picture + layout.side) > layout.width * 0.9 - 32
