@@ -33,6 +33,7 @@ from sitegen.config.schema import (
     Citation,
     Icon,
     Link,
+    Look,
     ModelEntry,
     Site,
 )
@@ -41,6 +42,7 @@ from sitegen.content.pages import read_pages
 from sitegen.content.suggestions import new_page_sections
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.figures.registry import figure_kinds
+from sitegen.media.typeface import SHIPPED
 from tests.support.builders import tree_hash
 from tests.support.making import small_card
 from tests.support.paths import ROOT
@@ -94,6 +96,9 @@ def test_config_has_every_key(new: Path) -> None:
     (new / "checkpoints").mkdir()
     for name in ("faces.pth", "faces.toml"):
         (new / "checkpoints" / name).touch()
+    (new / "fonts").mkdir()
+    for name in ("text", "text-bold"):
+        (new / "fonts" / f"{name}.woff2").write_bytes(SHIPPED.regular.read_bytes())
     site = load_site(config)
     assert site.citation is not None
     entries = [
@@ -104,8 +109,8 @@ def test_config_has_every_key(new: Path) -> None:
         site.citation,
         *site.models.values(),
     ]
-    for table in (Site, Author, Affiliation, Link, Citation, Building, ModelEntry):
-        made = (entry for entry in [*entries, site.build] if isinstance(entry, table))
+    for table in (Site, Author, Affiliation, Link, Citation, Building, Look, ModelEntry):
+        made = (entry for entry in [*entries, site.build, site.theme] if isinstance(entry, table))
         said = set().union(*(each.model_fields_set for each in made))
         assert said == {*table.model_fields} - {"page_budget"}  # which has no effect
     assert "faces" in site.models

@@ -217,7 +217,7 @@ def test_charts_for_phones() -> None:
         assert said(narrow) == said(wide)
         assert (narrow.shown, narrow.width < wide.width) == (440, True)
         sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', narrow.text())]
-        assert 350 / narrow.width * min(sizes) > 11.5  # CSS pixels on a screen of 390
+        assert 350 / narrow.width * min(sizes) >= 12  # CSS pixels on a screen of 390
     assert narrow_sheet(6) == NARROW
     assert narrow_sheet(7) is None  # their numbers would run into each other
     ends = [text for text in lines(process_drawing(*rows, NARROW)) if text.endswith("100")]
