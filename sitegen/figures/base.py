@@ -32,7 +32,7 @@ from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, NARROW, STILLS
-from sitegen.figures.selection import ChosenFrom, Samples, require_choice, selection_note
+from sitegen.figures.selection import ChosenFrom, Samples, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
 from sitegen.generative.card.recording import RecordingConfig
@@ -393,11 +393,6 @@ class ChosenSpec(FigureSpec):
         if samples is not None and count not in (None, len(samples)):
             raise ValueError(f"should be {len(samples)}, as many as the samples; leave it out")
         return count
-
-    @check("chosen_from")
-    @classmethod
-    def _among(cls, chosen_from: int | None, info: ValidationInfo) -> int | None:
-        return require_choice(chosen_from, info)
 
     @property
     def unkeyed(self) -> frozenset[str]:

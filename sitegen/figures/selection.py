@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, StrictInt, ValidationInfo
+from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
 
 from sitegen.core.validation import reject_if
 
@@ -38,17 +38,8 @@ Samples = Annotated[
     Field(description="The numbers of the samples of the seed, where they are chosen."),
 ]
 
-ChosenFrom = Annotated[
-    StrictInt | None,
-    Field(
-        ge=1,
-        le=LARGEST,
-        description="How many samples were looked at to choose; the page says so.",
-    ),
-]
 
-
-def require_choice(chosen_from: int | None, info: ValidationInfo) -> int | None:
+def _require_choice(chosen_from: int | None, info: ValidationInfo) -> int | None:
     """Validate `chosen_from`, which follows `samples`: ValueError unless all are among them.
 
     The numbers of `chosen_from` samples are 0 … chosen_from - 1.
@@ -64,6 +55,17 @@ def require_choice(chosen_from: int | None, info: ValidationInfo) -> int | None:
             f"should be at least {max(samples) + 1}"
         )
     return chosen_from
+
+
+ChosenFrom = Annotated[
+    StrictInt | None,
+    Field(
+        ge=1,
+        le=LARGEST,
+        description="How many samples were looked at to choose; the page says so.",
+    ),
+    AfterValidator(_require_choice),
+]
 
 
 def selection_note(samples: Sequence[int] | None, chosen_from: int | None) -> str:

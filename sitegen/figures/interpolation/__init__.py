@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StrictInt, ValidationInfo
+from pydantic import Field, StrictInt
 from pydantic import field_validator as check
 from pydantic.dataclasses import dataclass as validated
 
@@ -24,7 +24,7 @@ from sitegen.figures.base import (
     sampler_in,
 )
 from sitegen.figures.constants import COLOURS, FILM, LABELS, NARROW, STILLS
-from sitegen.figures.selection import ChosenFrom, require_choice, selection_note
+from sitegen.figures.selection import ChosenFrom, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 from sitegen.generative.card.recording import RecordingConfig
@@ -77,11 +77,6 @@ class Interpolation(ComparedSpec):
         if not samples or len(samples) % 2 or same:
             raise ValueError("should be two different samples for each row, as in [0, 1]")
         return samples
-
-    @check("chosen_from")
-    @classmethod
-    def _among(cls, chosen_from: int | None, info: ValidationInfo) -> int | None:
-        return require_choice(chosen_from, info)
 
     @property
     def unkeyed(self) -> frozenset[str]:

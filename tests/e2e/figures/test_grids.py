@@ -222,5 +222,5 @@ def test_tree_of_a_cascade(sources: Sources) -> None:
     nodes = made.parameters["nodes"]
     ends = [(8, 6), (5, 3), (1, 1), (0, 0)]
     assert [(n["from_level"], n["to_level"]) for n in nodes if n["index"] == 0] == ends
-    assert list(made.clips) == [""]
+    assert list(made.clips) == ["", "narrow"]
     assert len(frames(made)) == len(made.levels)

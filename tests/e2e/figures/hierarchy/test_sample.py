@@ -81,7 +81,7 @@ def test_nodes_are_where_the_manifest_says(sources: Sources, sampler: Sampler, s
     """At the last level of each its picture stands at its place, and keeps standing there."""
     made = grown(sources, show=show, background="light")
     tree, nodes = states(sampler), made.parameters["nodes"]
-    (frames,) = clips_of(made).values()
+    frames = clips_of(made)[""]
     places = [(depth, index) for depth in range(4) for index in range(2**depth)]
     assert [(node["depth"], node["index"]) for node in nodes] == places
     assert {node["from_level"] for node in nodes} == {8, 7, 3, 1}
@@ -106,13 +106,20 @@ def test_light_and_dark_are_one_grown(
 ) -> None:
     """The same pictures on the paper of light pages and on that of dark ones."""
     made, clips = both
-    assert list(clips) == ["", "dark"]
-    for frames, (paper, ink) in zip(clips.values(), (LIGHT, DARK), strict=True):
+    assert list(clips) == ["", "dark", "narrow", "narrow-dark"]
+    for frames, (paper, ink) in zip(clips.values(), (LIGHT, DARK) * 2, strict=True):
         assert all((frame[0, 0] == paper).all() for frame in frames)
         assert (frames[-1] == ink).all(-1).any()
     for node in made.parameters["nodes"]:
         np.testing.assert_array_equal(cut(clips[""][-1], node), cut(clips["dark"][-1], node))
-    assert list(grown(sources, background="dark").clips) == [""]
+    small = made.parameters["narrow"]["nodes"]
+    for node, other in zip(made.parameters["nodes"], small, strict=True):
+        assert {**node, **other} == {**other, "depth": node["depth"], "index": node["index"]}
+        for name in ("narrow", "narrow-dark"):  # another factor
+            middle = cut(clips[name][-1], other)[other["size"] // 2, other["size"] // 2]
+            half = node["size"] // 2
+            np.testing.assert_array_equal(middle, cut(clips[""][-1], node)[half, half])
+    assert list(grown(sources, background="dark").clips) == ["", "narrow"]
     told = grown(sources, splits=None, leaves=4).parameters
     assert (told["splits"], told["leaves"]) == ([8, 5], 4)
 
