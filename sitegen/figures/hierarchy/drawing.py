@@ -139,7 +139,7 @@ class Layout:
     def _pitch(self) -> int:
         """Vertical distance of adjacent leaves; an arrow fits between two leaves of a column."""
         if self.narrow:
-            return _even(ceil((1 + phone.LEAF_GAP) * self.picture))
+            return 4 * ceil((1 + phone.LEAF_GAP) * self.picture / 4)
         return 4 * ceil((self.picture + max(12, 0.22 * self.picture)) / 8)
 
     @property

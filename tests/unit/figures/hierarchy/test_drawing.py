@@ -27,6 +27,7 @@ from sitegen.figures.hierarchy.drawing import (
 from sitegen.figures.hierarchy.sample import Replay
 from sitegen.generative.process.noise import Branching
 from sitegen.media.frames import Colour, Frame, upscale
+from sitegen.media.look import narrow as phone
 
 calm = settings(deadline=None, derandomize=True)
 PAPER, INK = (254, 253, 251), (3, 5, 9)
@@ -108,11 +109,20 @@ def test_layouts(layout: Layout) -> None:
             assert (upper[1] == lower[1]) == (layout.narrow or depth + 1 < layout.depth)
     assert (height % 2, width % 2) == (0, 0)
     if layout.narrow:
-        assert layout.picture / width * 350 > 55.9
         return
     assert width >= layout.width
     assert layout.factor == 1 or width == layout.width + layout.width % 2
     assert (layout.depth * 1.8 + 2.3) * (layout.picture + layout.side) > layout.width * 0.9 - 32
+
+
+@pytest.mark.parametrize("side", [28, 32, 64, 96, 128, 256])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_trees_for_phones(side: int, depth: int) -> None:
+    """Their pictures have 56 pixels at least in a column of 350, and enough of their own."""
+    splits = (12, 9, 6, 3)[:depth]
+    layout = Layout(12, splits, side, PAPER, INK, phone.TREE_WIDTH, narrow=True)
+    assert layout.picture / layout.size[1] * 350 >= 56
+    assert layout.picture >= 96
 
 
 def test_first_frame_shows_only_the_root() -> None:
