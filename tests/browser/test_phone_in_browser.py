@@ -16,7 +16,7 @@ from tests.support.reporters import Silent
 from tests.support.tinymodel import write_ddpm, write_model
 
 PAGE = """
-{{ hierarchy("heat", leaves=8, id="tree") }}
+{{ hierarchy("heat", leaves=8, background="light", id="tree") }}
 
 {{ trajectories("heat", count=24, columns=12, id="grid") }}
 
@@ -92,7 +92,7 @@ def test_drawings(browser: Browser, address: str) -> None:
             assert each["moving"] == pytest.approx(each["own"], rel=0.02)
     with opened(browser, address, viewport=PHONE, color_scheme="dark", **calm) as page:
         dark = drawings(page)
-    assert dark["tree"]["video"] not in (narrow["tree"]["video"], wide["tree"]["video"])
+    assert dark["way"]["video"] not in (narrow["way"]["video"], wide["way"]["video"])
     assert dark["grid"] == narrow["grid"]
 
 
