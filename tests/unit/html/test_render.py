@@ -124,6 +124,18 @@ def test_structure(tmp_path: Path) -> None:
     ]
 
 
+def test_teaser(tmp_path: Path) -> None:
+    """The teaser is in a landmark of its own, and its poster is fetched first."""
+    index = '{{ teaser(trajectories("mnist", count=4, id="a")) }}\n\n{{ trajectories("mnist", count=9, id="b") }}\n'
+    body = parse(rendered(tmp_path, index=index)).find("body")
+    regions = [e for e in body.iter("section") if e.get("aria-label")]
+    found = [len(list(e.iter("figure"))) for e in (*regions, *body.iter("main"))]
+    assert found == [1, 1]
+    posters = [next(e.iter("img")) for e in (*regions, *body.iter("main"))]
+    assert [e.get("fetchpriority") for e in posters] == ["high", None]
+    assert [e.get("loading") for e in posters] == [None, "lazy"]
+
+
 def test_figure(tmp_path: Path) -> None:
     """A clip has controls, a poster, a size, words and downloads; a still is a picture."""
     figure = next(parse(rendered(tmp_path)).iter("figure"))
