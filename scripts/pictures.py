@@ -169,8 +169,8 @@ def _link(browser: Browser, address: str) -> Image.Image:
 
 def _embed(browser: Browser, address: str) -> Image.Image:
     """A page of somebody else with a figure in a frame."""
-    line = _page(browser, address, DESK).locator(".figure:has(#faces) .framing code").text_content()
-    page = browser.new_page(viewport={"width": 620, "height": 960}, reduced_motion="reduce")
+    line = _page(browser, address, DESK).locator("#faces .framing code").text_content()
+    page = browser.new_page(viewport={"width": 720, "height": 860}, reduced_motion="reduce")
     page.set_default_timeout(_PATIENCE_MS)
     page.set_content(_HOST + (line or ""))
     page.frame_locator("iframe").locator(".play").wait_for()

@@ -153,7 +153,10 @@ class _Book:
     def standalone(self, media: Media) -> StandaloneView | None:
         """Return the view of a standalone figure; None for a figure without a standalone page."""
         uri = standalone_uri(media)
-        part, assets = figure_view(media, uri), self.theme.assets
+        shown = (page.figures for page in self.pages if page.uri == media.page)
+        numbers = {figure.id: figure.number for figure in chain.from_iterable(shown)}
+        part = replace(figure_view(media, uri), number=numbers.get(media.id, 0))
+        assets = self.theme.assets
         if isinstance(part, LiveModel) or not part.standalone:
             return None
         if isinstance(part, Clip):

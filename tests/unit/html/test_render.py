@@ -126,7 +126,8 @@ def test_structure(tmp_path: Path) -> None:
 
 def test_teaser(tmp_path: Path) -> None:
     """The teaser is in a landmark of its own, and its poster is fetched first."""
-    index = '{{ teaser(trajectories("mnist", count=4, id="a")) }}\n\n{{ trajectories("mnist", count=9, id="b") }}\n'
+    first, second = (f'trajectories("mnist", count={n}, id="n{n}")' for n in (4, 9))
+    index = f"{{{{ teaser({first}) }}}}\n\n{{{{ {second} }}}}\n"
     body = parse(rendered(tmp_path, index=index)).find("body")
     regions = [e for e in body.iter("section") if e.get("aria-label")]
     found = [len(list(e.iter("figure"))) for e in (*regions, *body.iter("main"))]
@@ -134,6 +135,18 @@ def test_teaser(tmp_path: Path) -> None:
     posters = [next(e.iter("img")) for e in (*regions, *body.iter("main"))]
     assert [e.get("fetchpriority") for e in posters] == ["high", None]
     assert [e.get("loading") for e in posters] == [None, "lazy"]
+
+
+def test_standalone_number(tmp_path: Path) -> None:
+    """A figure alone has the number of its page, in its caption and in the names of controls."""
+    index = '{{ trajectories("mnist", id="a") }}\n\n{{ trajectories("mnist", count=9, id="b") }}\n'
+    read = load_site(write_site(tmp_path, FULL, index))
+    pages = read_pages(read)
+    texts = render_site(read, pages, manifest_for(pages))
+    for number, id in ((1, "a"), (2, "b")):
+        alone = texts[f"media/embed/{id}/index.html"]
+        assert f'<b class="number">Figure {number}.</b>' in alone
+        assert f'aria-label="Play, figure {number}"' in alone
 
 
 def test_figure(tmp_path: Path) -> None:
