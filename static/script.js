@@ -189,7 +189,8 @@ class Clip {
     this.video.preload = "auto";
     this.lost = false;
     this.update();
-    if (this.video.networkState !== HTMLMediaElement.NETWORK_LOADING) this.video.load();
+    if (this.changed || this.video.networkState !== HTMLMediaElement.NETWORK_LOADING) this.video.load();
+    this.changed = false;
     const late = () => this.video.readyState || this.lose({ target: this.video });
     clearTimeout(this.waiting);
     this.waiting = setTimeout(late, PATIENCE);
@@ -198,7 +199,9 @@ class Clip {
   /* The colour scheme or the width has changed: a clip with several files switches to another. */
   choose() {
     const { video } = this;
-    if (video.preload !== "auto" || !video.querySelector("source[media]")) return;
+    if (!video.querySelector("source[media]")) return;
+    this.changed = true;
+    if (video.preload !== "auto") return; // the file is chosen when it is loaded
     this.run(false);
     this.aimed = undefined;
     video.load();
