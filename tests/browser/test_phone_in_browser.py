@@ -66,6 +66,7 @@ def drawings(page: Page) -> dict[str, Any]:
     for id in ("tree", "grid", "way"):
         page.locator(f"#{id}").scroll_into_view_if_needed()
         page.locator(f"#{id} .slider").press("Home")
+        page.locator(f"#{id} .slider").press("ArrowRight")  # an interpolation is at its start
         page.wait_for_function(LOADED, arg=id)
         found[id] = page.evaluate(SIZES, id)
     return found
