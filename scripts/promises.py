@@ -171,7 +171,7 @@ FAULTS = {
     ),
     26: Fault(
         "Pages and templates with mistakes, or that never end",
-        "File and line. A page is stopped after 20 s of a processor or 1 GiB of memory, and named.",
+        "File and line. A page is stopped after 20 s of a processor, and named.",
         "Endless loops in pages and themes, huge values, mistakes in calls and templates",
     ),
     27: Fault(
@@ -181,8 +181,8 @@ FAULTS = {
     ),
     28: Fault(
         "A changed remote, a hook that refuses, a kill or an error during publishing",
-        "Exit code 6; remote, work tree and index are unchanged, and no lock is left. Silence "
-        "of git is reported after 20 s and stopped after 5 minutes.",
+        "Exit code 6; remote, work tree and index are unchanged. A git that takes more than "
+        "20 s is reported.",
         "Pushes by others, hooks, a silent remote; kills and errors at system calls of "
         "sitegen and git",
     ),

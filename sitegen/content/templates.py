@@ -30,7 +30,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from sitegen.content.sandbox import TemplateFunction, sandbox
-from sitegen.core.bounded import TimeUp, too_large, too_long
+from sitegen.core.bounded import TimeUp, too_long
 from sitegen.core.diagnostics import close_match
 from sitegen.core.source import PLAIN
 
@@ -40,7 +40,7 @@ FAILURES = (
 )
 """Exceptions that an author's expressions may raise besides those of Jinja and sitegen."""
 LIMITS = MemoryError, TimeUp
-"""Exceptions for a page that exceeds its memory or time limit."""
+"""Exceptions for a page that takes too much memory or time."""
 _DEEP = 100  # nested calls above which a template is assumed to call itself
 _UNKNOWN = "a call of the unknown"  # a key among the names of a template that no template can use
 _GENERATOR = "a random generator"  # a key of the same kind
@@ -239,7 +239,7 @@ def _line(trace: TracebackType | None) -> int:
 def reason_of(error: Exception) -> str:
     """Return the message of an error, on one line of at most 300 characters."""
     if isinstance(error, MemoryError):
-        return too_large()
+        return "needs more memory than there is; make its values and loops smaller"
     if isinstance(error, TimeUp):
         return too_long()
     if isinstance(error, RecursionError):

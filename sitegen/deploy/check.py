@@ -172,8 +172,6 @@ _READERS: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
 _TOLD: dict[Role, str] = {
     "link": "the link",
     "load": "the file",
-    "play": "the clip",
-    "later": "the file",
     "address": "the address",
     "label": "the name of an element, by id",
 }
@@ -396,7 +394,7 @@ class _Check:
             self._warn(name, line, text)
         elif target.path is None:
             self.external.setdefault(uri, f"{shown(self.folder.root / name)}:{line}")
-            if reference.role in {"load", "play", "later"}:
+            if reference.role == "load":
                 text = f"{what} comes from another server, which may be slow, track visitors or "
                 self._warn(name, line, f"{text}disappear; copy the file into the site")
 

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Literal
 
-Role = Literal["link", "load", "play", "later", "address", "label"]
+Role = Literal["link", "load", "address", "label"]
 """The purpose of a reference.
 
 link: followed by a reader
-load: fetched with the page
-play: a clip, fetched when it is played
-later: another file, fetched on demand
+load: a file that is fetched for the page
 address: an absolute address in metadata
 label: the id of an element that names another
 """
@@ -36,8 +34,8 @@ _ATTRIBUTES: dict[str, dict[str, Role]] = {
     "form": {"action": "link"},
     "button": {"formaction": "link"},
     "input": {"formaction": "link"},
-    **dict.fromkeys(("img", "script", "iframe", "embed", "object", "source"), _LOADED),
-    "track": {"src": "later"},
+    **dict.fromkeys(("img", "script", "iframe", "embed", "object"), _LOADED),
+    **dict.fromkeys(("video", "audio", "source", "track"), {"src": "load", "poster": "load"}),
 }
 """Reference attributes of each element."""
 
@@ -74,25 +72,22 @@ class _Scanner(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.found = HtmlScan()
-        self._clip: Mapping[str, str] | None = None  # attributes of the open video or audio
         self._style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Record the element's id and references."""
         values = {name: value or "" for name, value in reversed(attrs)}
         line, self._style = self.getpos()[0], tag == "style"
-        self._clip = values if tag in {"video", "audio"} else self._clip
         if "id" in values or (tag == "a" and "name" in values):
             self.found.ids[values.get("id", values.get("name", ""))] += 1
-        for uri, role in _references(tag, values, self._clip):
+        for uri, role in _references(tag, values):
             self.found.references.append(Reference(uri, line, role))
         if tag == "base" and "href" in values:
             self.found.base = self.found.base or Reference(values["href"], line, "link")
 
     def handle_endtag(self, tag: str) -> None:
-        """Note the end of a clip or a stylesheet."""
+        """Note the end of a stylesheet."""
         self._style = False
-        self._clip = None if tag in {"video", "audio"} else self._clip
 
     def handle_data(self, data: str) -> None:
         """Read the references of a stylesheet."""
@@ -100,21 +95,12 @@ class _Scanner(HTMLParser):
             self.found.references.append(Reference(uri, self.getpos()[0] + line - 1, "load"))
 
 
-def _references(
-    tag: str, values: Mapping[str, str], clip: Mapping[str, str] | None
-) -> Iterator[tuple[str, Role]]:
-    """Yield the references of an element; `clip` has the attributes of its video or audio."""
+def _references(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
+    """Yield the references of an element."""
     for name in ("aria-labelledby", "aria-describedby"):
         yield from ((f"#{name_of}", "label") for name_of in values.get(name, "").split())
     for name in _PAINTS:
         yield from ((uri, "load") for _, uri in css_uris(values.get(name, "")))
-    if clip is not None and tag in {"video", "audio", "source"}:
-        if "poster" in values:
-            yield values["poster"], "load"
-        if "src" in values:
-            at_once = "autoplay" in clip or clip.get("preload") in {"auto", ""}
-            yield values["src"], "load" if at_once else "play"
-        return
     for name, role in _ATTRIBUTES.get(tag, {}).items():
         if values.get(name) or (name in _EVEN_EMPTY and name in values):
             yield values[name], role

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 
 from sitegen.builder.context import BuildOptions
@@ -30,12 +29,11 @@ from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device
 from sitegen.core.diagnostics import Diagnostic
 from sitegen.core.errors import PublishError, SitegenError, TargetError
-from sitegen.core.files import platform_errors
 from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.deploy.check import check_site
-from sitegen.deploy.git import Remote, Repository, committed, masked, remove_leftovers
+from sitegen.deploy.git import Remote, Repository, committed, masked
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
 """Branch names that git allows but that are ambiguous, such as HEAD or a commit's digest."""
@@ -115,8 +113,6 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         _require_fresh(fresh, output, options, report)
         _check(site, folder, fresh, options, report)
         remote = _remote(repository, options)
-        if not options.dry_run:
-            _prepare(repository, options)
         _keep_domain(repository, remote, site, options)
         address = pages_address(site, remote.url)
         ours = remote.tip if remote.tip in _ours(repository, options) else None
@@ -130,18 +126,6 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         with committed(repository, folder, site) as commit:
             _push(repository, commit, remote, options)
         return PublishResult(remote, options.branch, commit, True, address)
-
-
-def _prepare(repository: Repository, options: PublishOptions) -> None:
-    """Remove leftovers of a killed publish, and note when this one began.
-
-    A rehearsal, and a run that is stopped before this cleanup, leave the note unchanged.
-    """
-    note = repository.common / "sitegen.began"
-    began = note.stat().st_mtime if note.exists() else inf
-    remove_leftovers(repository, f"refs/remotes/{options.remote}/{options.branch}", began)
-    with platform_errors(note):
-        note.touch()
 
 
 def pages_address(site: Site, url: str) -> str | None:
