@@ -177,7 +177,7 @@ FAULTS = {
     27: Fault(
         "Unusual clients of `serve`: other hosts, paths out of the site, odd ranges",
         "Refused, or answered correctly. More than 500 requests at once get 503.",
-        "Other hosts and origins, ranges past the end, 200 clients at once",
+        "Other hosts, ranges past the end, 200 clients at once",
     ),
     28: Fault(
         "A changed remote, a hook that refuses, a kill or an error during publishing",

@@ -262,23 +262,21 @@ class Cluster:
     def _result(self, name: str, future: Future) -> Levels:
         from distributed import KilledWorker
 
-        try:
+        if future.cancelled():
+            self._require_open()
+            raise self._ended()
+        error = future.exception()
+        if error is None:
             levels: Levels = future.result()
-        except KilledWorker as error:
+            return levels
+        if isinstance(error, KilledWorker):
             raise PlatformError(
                 f"a shard of {name} has ended {error.allowed_failures + 1} workers one after the "
                 "other; they may lack memory: read their logs, or request smaller figures"
-            ) from None
-        except CancelledError:
-            self._require_open()
-            raise self._ended() from None
-        except SitegenError:
-            raise
-        except Exception as error:  # the code of a worker may raise anything
-            raise TargetError(
-                f"a worker failed to compute a shard of {name}: {_words(error)}"
-            ) from None
-        return levels
+            )
+        if isinstance(error, SitegenError):
+            raise error
+        raise TargetError(f"a worker failed to compute a shard of {name}: {_words(error)}")
 
     def _present(self) -> bool:
         self._require_open()

@@ -27,6 +27,7 @@ _PAINTS = ("style", "fill", "stroke", "filter", "mask", "clip-path")
 _REFRESH = re.compile(r"""[\s\d.]*[;,]\s*(?:url\s*=\s*)?["']?(?P<uri>[^"']+)""", re.I)
 _ADDRESSES = {"og:image", "og:url", "og:video", "twitter:image"}
 _LOADED: dict[str, Role] = {"src": "load", "data": "load"}
+_PLAYED: dict[str, Role] = {"src": "load", "poster": "load"}
 
 _ATTRIBUTES: dict[str, dict[str, Role]] = {
     "a": {"href": "link", "xlink:href": "link"},
@@ -35,7 +36,7 @@ _ATTRIBUTES: dict[str, dict[str, Role]] = {
     "button": {"formaction": "link"},
     "input": {"formaction": "link"},
     **dict.fromkeys(("img", "script", "iframe", "embed", "object"), _LOADED),
-    **dict.fromkeys(("video", "audio", "source", "track"), {"src": "load", "poster": "load"}),
+    **dict.fromkeys(("video", "audio", "source", "track"), _PLAYED),
 }
 """Reference attributes of each element."""
 

@@ -343,7 +343,7 @@ class Preview:
             return True  # interrupted by closing
         if not isinstance(error, SitegenError):
             self.report.detail("".join(traceback.format_exception(error)))
-        text = words(error, self.config.parent)
+        text = words(error)
         with self._changed:
             if self._errors.get(doing) != text:  # an unchanged error is reported once
                 self.report.warn(text)

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from sitegen.builder.context import BuildOptions
@@ -461,19 +460,11 @@ def test_state_says_which_page(server: Running, config: Path) -> None:
     assert [figure["page"] for figure in listed] == ["index.html", "more/index.html"]
 
 
-def test_words_of_a_bug(tmp_path: Path) -> None:
-    """An error that is none of ours has the author's file and line, or what to install."""
-    theme = tmp_path / "page.html"
-    theme.write_text("one\n{{ 1 / 0 }}\n")
-    template = Environment(loader=FileSystemLoader(tmp_path)).get_template(theme.name)
-    with pytest.raises(ZeroDivisionError) as caught:
-        template.render()
-    assert words(caught.value, tmp_path) == f"{theme}:2: ZeroDivisionError: division by zero"
-    assert words(KeyError("x"), tmp_path) == "KeyError: 'x'"
+def test_words_of_a_bug() -> None:
+    """An error that is none of ours has its class, or what to install."""
+    assert words(KeyError("x")) == "KeyError: 'x'"
     missing = ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
-    assert words(missing, tmp_path).endswith("this needs it: `pip install torch`")
-    ours = ModuleNotFoundError("No module named 'sitegen.x'", name="sitegen.x")
-    assert words(ours, tmp_path).startswith("ModuleNotFoundError")
+    assert words(missing).endswith("this needs it: `pip install torch`")
 
 
 def test_leaving_at_once(config: Path) -> None:
