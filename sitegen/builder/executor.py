@@ -64,33 +64,23 @@ class FigureRenderer(ModelProvider):
 RendererFactory = Callable[[Mapping[str, ModelSource], ComputeTarget], Renderer]
 
 
-def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
-    """Call `encoder.encode_clip`, imported here because building pages does not need NumPy."""
-    from sitegen.media import encoder
-
-    return encoder.encode_clip(frames, spec, folder)
-
-
-def preflight() -> None:
-    """Call `encoder.preflight`."""
-    from sitegen.media import encoder
-
-    encoder.preflight()
-
-
-def stop_encoding() -> None:
-    """Call `encoder.stop_encoding`."""
-    from sitegen.media import encoder
-
-    encoder.stop_encoding()
+Encode = Callable[["Iterable[Frame]", "ClipSpec", Path], dict[str, MediaFile]]
+"""Encodes frames to files in a folder."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Functions that encode frames to files, check for an encoder in advance, and stop encoding."""
+    """A function that encodes clips, and one that checks in advance whether it can."""
 
-    encode: Callable[[Iterable[Frame], ClipSpec, Path], dict[str, MediaFile]] = encode_clip
-    preflight: Callable[[], None] = preflight
+    encode: Encode
+    preflight: Callable[[], None]
+
+
+def x264() -> Encoder:
+    """Return the encoder of clips, imported here because building pages does not need NumPy."""
+    from sitegen.media import encoder
+
+    return Encoder(encoder.encode_clip, encoder.preflight)
 
 
 @dataclass(frozen=True)
@@ -106,7 +96,7 @@ class RenderExecutor:
     store: Store
     report: Reporter
     environment: Mapping[str, str]
-    encode: Callable[[Iterable[Frame], ClipSpec, Path], dict[str, MediaFile]] = encode_clip
+    encode: Encode
     timed: Callable[[str, int, float], None] = lambda work, cost, seconds: None
     leave: Callable[[], None] = lambda: None
 
@@ -192,7 +182,9 @@ class RenderExecutor:
                         break
                 return self._results(futures)
             except (KeyboardInterrupt, SystemExit):
-                stop_encoding()
+                from sitegen.media import encoder
+
+                encoder.stop_encoding()
                 raise
             finally:
                 stop.set()
@@ -202,23 +194,16 @@ class RenderExecutor:
 
         Raises a fatal error at once, otherwise the errors of all figures that failed.
         """
-        records: dict[str, Record] = {}
-        faults: dict[str, SitegenError] = {}
+        records, faults = dict[str, Record](), dict[Future[Record], SitegenError]()
         for future in as_completed(futures):
-            request, error = futures[future].request_digest, future.exception()
+            error = future.exception()
             if error is None:
-                records[request] = future.result()
+                records[futures[future].request_digest] = future.result()
             elif isinstance(error, SitegenError) and not _ends_the_build(error):
-                faults[request] = error
+                faults[future] = error
             else:
                 raise error
-        self._raise_all(
-            [
-                faults[each.request_digest]
-                for each in futures.values()
-                if each.request_digest in faults
-            ]
-        )
+        self._raise_all([faults[each] for each in futures if each in faults])
         return records
 
     def _prepared(
@@ -252,14 +237,14 @@ class RenderExecutor:
         """Render a figure and store its files; `begin` starts a stopwatch."""
         with naming(planned.figure), self.store.workspace() as folder:
             watch, title = begin(), left.title(planned.request_digest, planned.figure.id)
-            with self.report.rendering(
-                title, len(job.levels) * len(job.clips) + job.steps
-            ) as advance:
+            steps = len(job.levels) * len(job.clips) + job.steps
+            with self.report.rendering(title, steps) as advance:
                 files = self._write_files(job, folder, advance, stop)
+            clip = next(iter(job.clips.values()), None)
             record = Record(
                 kind=planned.figure.kind,
                 models=planned.models,
-                levels=_shown_levels(job),
+                levels=clip.spec.levels(job.levels) if clip else job.levels,
                 files=files,
                 results=job.results(),
                 **planned.provenance(job.parameters, self.environment),
@@ -295,12 +280,6 @@ class RenderExecutor:
         return files | {name: draw(folder) for name, draw in job.stills.items()}
 
 
-def _shown_levels(job: RenderJob) -> tuple[int, ...]:
-    """Return the level of each frame of the clip, with those that hold its last one."""
-    clip = next(iter(job.clips.values()), None)
-    return clip.spec.levels(job.levels) if clip else job.levels
-
-
 def _watch() -> Callable[[], float]:
     started = time.monotonic()
     return lambda: time.monotonic() - started
@@ -325,10 +304,6 @@ class _Turns:
         return seconds
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
 def _handed(
     job: RenderJob, stop: threading.Event
 ) -> tuple[RenderJob, list[BackgroundIterator[Any]]]:
@@ -337,11 +312,12 @@ def _handed(
     Those are its work and its first clip; the other clips show states sampled for the first. A clip
     that is only drawn does not need a thread.
     """
-    work = BackgroundIterator(_counted(job.work, _nothing, stop))
+    work = BackgroundIterator(_counted(job.work, lambda: None, stop))
     made: list[BackgroundIterator[Any]] = [work]
     clips = dict(job.clips)
     for name, clip in [(name, clip) for name, clip in clips.items() if clip.sampled][:1]:
-        frames = BackgroundIterator(frame.copy() for frame in _counted(clip.frames, _nothing, stop))
+        sampled = _counted(clip.frames, lambda: None, stop)
+        frames = BackgroundIterator(frame.copy() for frame in sampled)
         clips[name] = ClipSource(clip.spec, iter(frames))
         made.append(frames)
     return replace(job, work=work, clips=clips), made

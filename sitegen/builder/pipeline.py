@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sitegen.builder.context import BuildContext, BuildOptions, Records, found, new_notes
 from sitegen.builder.executor import (
+    Encode,
     Encoder,
     FigureRenderer,
     Renderer,
@@ -22,6 +23,7 @@ from sitegen.builder.executor import (
     RenderExecutor,
     naming,
     tracebacks,
+    x264,
 )
 from sitegen.builder.explain import refuse_unrenderable
 from sitegen.builder.install import install, is_installed, preserve_foreign_files
@@ -48,7 +50,6 @@ from sitegen.core.progress import Reporter, duration
 
 Rendering = Callable[[ComputeTarget], Renderer]
 """Returns the renderer for a device and a precision, made once."""
-X264 = Encoder()
 FIGURES_AT_ONCE = 16
 """Maximum number of figures in a cluster at a time without --jobs; this machine draws each."""
 
@@ -58,7 +59,7 @@ def build(
     options: BuildOptions,
     renderer: RendererFactory,
     report: Reporter,
-    encoder: Encoder = X264,
+    encoder: Encoder | None = None,
 ) -> Summary:
     """Build the site of `config`; with `dry_run`, report which figures would be rendered.
 
@@ -74,20 +75,16 @@ def build(
         for each in builds:
             _describe(each, report)
         if options.dry_run:
-            for each in builds:
-                _rehearse(each, renderer, report)
-            _raise_faults(builds)
-            return replace(summarise(builds), rehearsed=True)
+            return _rehearse(builds, renderer, report)
 
         # Everything is in the store: if it is installed too, nothing is to be done.
         output, tree = builds[0].context.output, None
-        if not any(_is_stale(each) or each.context.faults for each in builds):
+        if not any(_is_stale(each) for each in builds):
             tree = builds[0].tree()
             if is_installed(tree, output, site):
-                for each in builds:
-                    remove_leftovers(each.context)
                 _refuse_warnings(report, options)
                 for each in builds:
+                    remove_leftovers(each.context)
                     _keep_small(each, report)
                 return replace(summarise(builds), bytes=weight(tree))
 
@@ -102,9 +99,8 @@ def build(
                 require_writable(each.context.site.cache_dir)
                 # Another build may have rendered some before this one had the lock.
                 each.records.update(found(each.missing, each.context.store()))
-                made = render_missing(each, renderer, report, encoder)
-                each.records.update(made)
-                each.rendered.update(made)
+                each.rendered.update(render_missing(each, renderer, report, encoder))
+                each.records.update(each.rendered)
         _refuse_warnings(report, options)
         _raise_faults(builds)
         if any(each.missing or each.context.faults for each in builds):
@@ -161,7 +157,7 @@ def _describe(build: SiteBuild, report: Reporter) -> None:
 def _is_stale(build: SiteBuild) -> bool:
     context = build.context
     notes = new_notes(context.site, context.used_sources)
-    return bool(build.missing or build.to_render or notes)
+    return bool(build.missing or build.to_render or notes or context.faults)
 
 
 def _keep_small(build: SiteBuild, report: Reporter) -> None:
@@ -193,7 +189,7 @@ def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
 
 
 def render_missing(
-    build: SiteBuild, renderer: RendererFactory, report: Reporter, encoder: Encoder = X264
+    build: SiteBuild, renderer: RendererFactory, report: Reporter, encoder: Encoder | None = None
 ) -> Records:
     """Render the requested figures that are missing or outdated; requires the lock.
 
@@ -211,21 +207,17 @@ def render_missing(
         with naming(planned.figure):
             for name in planned.figure.models:
                 context.sources[name].require_usable()
+    encoder = encoder or x264()
     encoder.preflight()
-    options = context.options
+    options, encode = context.options, encoder.encode
     address = options.distributed or context.site.scheduler or options.default_scheduler
     if address is not None:
-        return _render_in_cluster(address, context, chosen, report, encoder)
+        return _render_in_cluster(address, context, chosen, report, encode)
     context = _settled(context, chosen, cache(partial(renderer, context.sources)))  # freed then
-    made = cache(partial(renderer, context.sources))
-    target = context.options.compute_target
+    made, target = cache(partial(renderer, context.sources)), context.options.compute_target
+    timed = Speeds(context.site.cache_dir, target).note
     executor = RenderExecutor(
-        made(target),
-        context.store(),
-        report,
-        context.environment,
-        encoder.encode,
-        Speeds(context.site.cache_dir, target).note,
+        made(target), context.store(), report, context.environment, encode, timed
     )
     estimates = partial(_estimates, context, chosen, made)
     return executor.render(chosen, options.jobs, estimates)
@@ -236,43 +228,41 @@ def _render_in_cluster(
     context: BuildContext,
     chosen: Sequence[PlannedFigure],
     report: Reporter,
-    encoder: Encoder,
+    encode: Encode,
 ) -> Records:
     """Render with a cluster; its times are not used for this machine's estimates."""
     from sitegen.cluster.local import open_cluster
 
-    options = context.options
+    options, store = context.options, context.store()
     cluster = open_cluster(address, report, options.asked, options.jobs)
-    executor = RenderExecutor(
-        FigureRenderer(context.sources, cluster.compute_target, cluster.executor),
-        context.store(),
-        report,
-        environment(cluster.compute_target),
-        encoder.encode,
-        leave=cluster.close,
-    )
     count, target = cluster.size, cluster.compute_target
+    renderer = FigureRenderer(context.sources, target, cluster.executor)
+    here = environment(target)
+    executor = RenderExecutor(renderer, store, report, here, encode, leave=cluster.close)
     on = f"{target.device}, {target.precision}"
     report.note(f"{count} worker{'s' if count > 1 else ''} at {address} ({on})")
     return executor.render(chosen, max(options.jobs, min(count + 1, FIGURES_AT_ONCE)))
 
 
-def _rehearse(build: SiteBuild, renderer: RendererFactory, report: Reporter) -> None:
+def _rehearse(builds: Sequence[SiteBuild], renderer: RendererFactory, report: Reporter) -> Summary:
     """Report the figures to be rendered, with the time estimated from measurements here."""
-    wanted = build.to_render
-    made = cache(partial(renderer, build.context.sources))
-    estimates = _estimates(_settled(build.context, wanted, made), wanted, made)
-    for planned in wanted:
-        place, seconds = planned.figure.place, estimates[planned.request_digest]
-        takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
-        seen = planned.cost
-        takes = f"{seen:,} evaluations of a network, {takes}" if seen else takes
-        report.note(f"would render {planned.figure.id} ({place.file}:{place.line}), {takes}")
-    known = [seconds for seconds in estimates.values() if seconds is not None]
-    if known:
-        rest = len(wanted) - len(known)
-        more = f", and {rest} not measured yet" if rest else ""
-        report.note(f"all of it: about {duration(AROUND_S + sum(known))}{more}")
+    for build in builds:
+        wanted = build.to_render
+        made = cache(partial(renderer, build.context.sources))
+        estimates = _estimates(_settled(build.context, wanted, made), wanted, made)
+        for planned in wanted:
+            place, seconds = planned.figure.place, estimates[planned.request_digest]
+            takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
+            seen = planned.cost
+            takes = f"{seen:,} evaluations of a network, {takes}" if seen else takes
+            report.note(f"would render {planned.figure.id} ({place.file}:{place.line}), {takes}")
+        known = [seconds for seconds in estimates.values() if seconds is not None]
+        if known:
+            rest = len(wanted) - len(known)
+            more = f", and {rest} not measured yet" if rest else ""
+            report.note(f"all of it: about {duration(AROUND_S + sum(known))}{more}")
+    _raise_faults(builds)
+    return replace(summarise(builds), rehearsed=True)
 
 
 def _settled(

@@ -23,13 +23,13 @@ class SiteBuild:
 
     records: available figures, by request; grows during the build
     papers: the papers of this collection
-    rendered: the requests that this build has rendered
+    rendered: the records of this build's own figures, by request
     """
 
     context: BuildContext
     records: dict[str, Record]
     papers: tuple[SiteBuild, ...] = ()
-    rendered: set[str] = field(default_factory=set)
+    rendered: dict[str, Record] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[PlannedFigure]:

@@ -17,8 +17,7 @@ import ghp_import  # type: ignore[import-untyped]
 
 from sitegen.builder.output import ServedFolder
 from sitegen.config.schema import Site
-from sitegen.core.diagnostics import quoted
-from sitegen.core.errors import ConfigError, PlatformError, PublishError
+from sitegen.core.errors import PlatformError, PublishError
 from sitegen.core.source import shown
 
 _OF_ANOTHER_REPOSITORY = {
@@ -235,7 +234,7 @@ def committed(repository: Repository, folder: ServedFolder, site: Site) -> Itera
 
 def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
     """Commit the files with ghp-import, and verify that the commit contains all of them."""
-    who = _dated(repository.ask("var", "GIT_COMMITTER_IDENT"))
+    who = repository.ask("var", "GIT_COMMITTER_IDENT")
     message = f"Publish {site.title}".encode()
     with tempfile.TemporaryFile() as stream:
         pipe = SimpleNamespace(stdin=stream)
@@ -255,16 +254,3 @@ def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
         why = "\n".join(words) or "it gave no reason"
         raise PublishError(f"git could not make a commit of {shown(folder.root)}: {why}")
     return commit
-
-
-def _dated(who: str) -> str:
-    """Return the committer with the time from SOURCE_DATE_EPOCH, if it is set."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not epoch or "GIT_COMMITTER_DATE" in os.environ:
-        return who
-    if not re.fullmatch(r"[0-9]{1,12}", epoch):
-        raise ConfigError(
-            f"SOURCE_DATE_EPOCH = {quoted(epoch)}: should be whole seconds since 1970; "
-            "correct it, or unset it"
-        )
-    return re.sub(r"> \d+ [+-]\d+$", f"> {epoch} +0000", who)
