@@ -30,9 +30,8 @@ from sitegen.builder.install import install, is_installed, preserve_foreign_file
 from sitegen.builder.output import require_ours, require_present, require_room, weight
 from sitegen.builder.plan import PlannedFigure, environment, other_environment
 from sitegen.builder.prune import MEGABYTE, note_use, tidy
-from sitegen.builder.state import SiteBuild, prepare_all
+from sitegen.builder.state import SiteBuild, Summary, prepare_all, summarise
 from sitegen.builder.store_folder import LOCK_NAME, claim
-from sitegen.builder.summary import Summary, summarise
 from sitegen.builder.timings import AROUND_S, DRAWING_S, MANY, Speeds, faster
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
@@ -231,7 +230,7 @@ def _render_in_cluster(
     encode: Encode,
 ) -> Records:
     """Render with a cluster; its times are not used for this machine's estimates."""
-    from sitegen.cluster.local import open_cluster
+    from sitegen.cluster.client import open_cluster
 
     options, store = context.options, context.store()
     cluster = open_cluster(address, report, options.asked, options.jobs)

@@ -36,7 +36,7 @@ class MathsError(ValueError):
 
 
 def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
-    """Convert a formula to a `<math>` element with its LaTeX source; raise MathsError on failure."""
+    """Convert a formula to a `<math>` element with its LaTeX source, or raise MathsError."""
     if not latex.strip() or odd_character(latex):
         raise MathsError("it is empty" if not latex.strip() else "it holds an odd character")
     from latex2mathml import exceptions
