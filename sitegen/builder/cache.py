@@ -171,11 +171,7 @@ class Store:
         now, times = time.time(), dict[str, float]()
         for key in self.keys(""):
             with contextlib.suppress(OSError):
-                path = self._record_path(key)
-                times[key] = path.lstat().st_mtime
-                if times[key] > now:  # a clock was wrong; count the age from now
-                    os.utime(path, (now, now), follow_symlinks=False)
-                    times[key] = now
+                times[key] = min(self._record_path(key).lstat().st_mtime, now)
         return times
 
     def digests_of(self, key: str) -> frozenset[str]:

@@ -6,9 +6,8 @@ in one step. A build without changes writes nothing.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -26,25 +25,29 @@ from sitegen.builder.executor import (
     x264,
 )
 from sitegen.builder.explain import refuse_unrenderable
-from sitegen.builder.install import install, is_installed, preserve_foreign_files
-from sitegen.builder.output import require_ours, require_present, require_room, weight
+from sitegen.builder.output import (
+    install,
+    is_installed,
+    locked,
+    preserve_foreign_files,
+    require_ours,
+    require_room,
+    weight,
+)
 from sitegen.builder.plan import PlannedFigure, environment, other_environment
 from sitegen.builder.prune import MEGABYTE, note_use, tidy
 from sitegen.builder.state import SiteBuild, Summary, prepare_all, summarise
-from sitegen.builder.store_folder import LOCK_NAME, claim
 from sitegen.builder.timings import AROUND_S, DRAWING_S, MANY, Speeds, faster
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, has_bfloat16
-from sitegen.core.errors import LockedError, TargetError, with_message
+from sitegen.core.errors import TargetError, with_message
 from sitegen.core.files import (
     has_backup,
-    platform_errors,
     remove_stale_temporaries,
     require_writable,
     restore_backup,
 )
-from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter, duration
 
 Rendering = Callable[[ComputeTarget], Renderer]
@@ -302,25 +305,3 @@ def _estimates(
             networks = _paced(context, planned, target, renderer)
             estimates[planned.request_digest] = pixels / 1e6 * DRAWING_S + networks
     return estimates
-
-
-@contextmanager
-def locked(site: Site, *, reading: bool = False) -> Iterator[None]:
-    """Hold the site's lock for the block. Raises LockedError with the site if another process does.
-
-    reading: everything is in the store, so a read-only store needs no lock
-    Raises ConfigError if the site's `cache_dir` is not a store, PlatformError if the site's folder
-    is missing.
-    """
-    store = site.cache_dir
-    with ExitStack() as held:
-        try:
-            if not (reading and store.is_dir() and not os.access(store, os.W_OK)):
-                require_present(site)
-                with platform_errors(store):
-                    store.parent.mkdir(parents=True, exist_ok=True)
-                claim(store)
-                held.enter_context(lock(store / LOCK_NAME))
-        except LockedError as error:
-            raise LockedError(f"{site.root}: {error}") from None
-        yield

@@ -16,8 +16,7 @@ from pathlib import Path
 from sitegen.builder.assembly import drawn_keys, placed
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildContext, BuildOptions
-from sitegen.builder.install import KEPT, foreign
-from sitegen.builder.output import alone, require_ours
+from sitegen.builder.output import KEPT, alone, foreign, require_ours
 from sitegen.builder.state import SiteBuild, prepare_all
 from sitegen.builder.store_folder import empty, require_removable, require_store
 from sitegen.builder.store_folder import others as left

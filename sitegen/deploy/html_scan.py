@@ -24,17 +24,12 @@ _LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "manifest", "
 _PAINTS = ("style", "fill", "stroke", "filter", "mask", "clip-path")
 """Attributes that may contain `url(…)`."""
 
-_REFRESH = re.compile(r"""[\s\d.]*[;,]\s*(?:url\s*=\s*)?["']?(?P<uri>[^"']+)""", re.I)
 _ADDRESSES = {"og:image", "og:url", "og:video", "twitter:image"}
 _LOADED: dict[str, Role] = {"src": "load", "data": "load"}
 _PLAYED: dict[str, Role] = {"src": "load", "poster": "load"}
 
 _ATTRIBUTES: dict[str, dict[str, Role]] = {
     "a": {"href": "link", "xlink:href": "link"},
-    "area": {"href": "link"},
-    "form": {"action": "link"},
-    "button": {"formaction": "link"},
-    "input": {"formaction": "link"},
     **dict.fromkeys(("img", "script", "iframe", "embed", "object"), _LOADED),
     **dict.fromkeys(("video", "audio", "source", "track"), _PLAYED),
 }
@@ -111,24 +106,13 @@ def _references(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, Role
             yield values["href"], "address"
         elif "href" in values and kinds & _LOADED_LINKS:
             yield values["href"], "load"
-    elif tag == "meta":
-        yield from _of_meta(values)
-    elif tag == "input" and values.get("type", "").lower() == "image" and "src" in values:
-        yield values["src"], "load"
+    elif tag == "meta" and values.get("property", values.get("name")) in _ADDRESSES:
+        yield values.get("content", ""), "address"
     elif tag in {"image", "use"} and (uri := values.get("href", values.get("xlink:href"))):
         yield uri, "load"
     else:
         candidates = values.get("srcset", values.get("imagesrcset", "")).split(",")
         yield from ((each.split()[0], "load") for each in candidates if each.strip())
-
-
-def _of_meta(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
-    content = values.get("content", "")
-    if values.get("property", values.get("name")) in _ADDRESSES:
-        yield content, "address"
-    refresh = _REFRESH.match(content) if values.get("http-equiv", "").lower() == "refresh" else None
-    if refresh:
-        yield refresh["uri"].strip(), "link"
 
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)  # the end of the file closes it as well

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.builder.context import BuildOptions
-from sitegen.builder.install import built
 from sitegen.builder.output import (
     ServedFolder,
     Tree,
     alone,
+    built,
     differences,
     is_built,
     read_folder,

@@ -21,16 +21,18 @@ from markupsafe import Markup
 from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildContext, BuildOptions, found, prepare
-from sitegen.builder.install import install, preserve_foreign_files
 from sitegen.builder.output import (
     CopiedFile,
     Tree,
+    install,
     is_built,
+    locked,
+    preserve_foreign_files,
     read_folder,
     require_ours,
     require_room,
 )
-from sitegen.builder.pipeline import locked, remove_leftovers
+from sitegen.builder.pipeline import remove_leftovers
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.prune import tidy
 from sitegen.builder.state import SiteBuild

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sitegen.builder.install import KEPT
 from sitegen.builder.output import (
+    KEPT,
     CopiedFile,
     Tree,
     is_current,
