@@ -234,7 +234,6 @@ class RenderExecutor:
         stop: threading.Event,
         begin: Callable[[], Callable[[], float]],
     ) -> Record:
-        """Render a figure and store its files; `begin` starts a stopwatch."""
         with naming(planned.figure), self.store.workspace() as folder:
             watch, title = begin(), left.title(planned.request_digest, planned.figure.id)
             steps = len(job.levels) * len(job.clips) + job.steps

@@ -82,10 +82,13 @@ def is_current(output: Path, tree: Tree) -> bool:
         if not output.is_dir():
             return False
         there = {name for name, _ in below(output)}
-        folders = {uri.rpartition("/")[0] for uri in tree}
-        folders |= {str(each) for folder in folders for each in PurePosixPath(folder).parents}
-        folders -= {"", "."}
-        return there == folders | tree.keys() and all(_same(output / u, tree[u]) for u in tree)
+        names = {*_folders(tree), *tree} - {"."}
+        return there == names and all(_same(output / uri, tree[uri]) for uri in tree)
+
+
+def _folders(tree: Tree) -> list[str]:
+    """Return the folders of a tree, itself as ".", each before those in it."""
+    return sorted({str(each) for uri in tree for each in PurePosixPath(uri).parents})
 
 
 def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -109,10 +112,10 @@ def put_tree(tree: Tree, output: Path) -> None:
     """
     require_ours(output)
     with platform_errors(output), temporary_folder(output.parent) as folder:
-        folder.chmod(_FOLDER_MODE)
-        made = {folder}
+        for name in _folders(tree):
+            (folder / name).mkdir(exist_ok=True)
+            (folder / name).chmod(_FOLDER_MODE)
         for uri, content in tree.items():
-            _require_parent(folder / uri, made)
             if not _linked(output / uri, folder / uri, content):
                 _write(folder / uri, content if isinstance(content, bytes) else content.read())
         exchange(folder, output)
@@ -210,16 +213,6 @@ def _same(path: Path, content: bytes | CopiedFile) -> bool:
 
 def _size(content: bytes | CopiedFile) -> int:
     return len(content) if isinstance(content, bytes) else content.file.bytes
-
-
-def _require_parent(target: Path, made: set[Path]) -> None:
-    missing = list[Path]()
-    while (parent := (missing[-1] if missing else target).parent) not in made:
-        missing.append(parent)
-    for folder in reversed(missing):
-        folder.mkdir()
-        folder.chmod(_FOLDER_MODE)
-        made.add(folder)
 
 
 def _linked(old: Path, target: Path, content: bytes | CopiedFile) -> bool:

@@ -120,7 +120,6 @@ def build(
 
 
 def _raise_faults(builds: Sequence[SiteBuild]) -> None:
-    """Raise the errors of selected figures whose sampler cannot be run."""
     found = [
         error
         for each in builds

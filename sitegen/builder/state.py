@@ -60,7 +60,7 @@ class SiteBuild:
     def paper(self) -> PaperSite:
         """Return the site as a paper of a collection."""
         context, manifest = self.context, placed(self.context.figures, self.records)
-        return PaperSite(context.site, context.pages, manifest, self.tree(), context.store().object)
+        return PaperSite(context.site, context.pages, manifest, self.tree(), context.store())
 
 
 def prepare_all(

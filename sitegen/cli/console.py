@@ -99,14 +99,12 @@ class Console:
             self._cancel_notice()
 
     def _schedule_notice(self, line: str) -> None:
-        """Start the timer of the notice, unless quiet."""
         if not self.quiet:
             self._notice = threading.Timer(NOTICE_AFTER_S, _say_if_open, [f"{line} …"])
             self._notice.daemon = True
             self._notice.start()
 
     def _cancel_notice(self) -> None:
-        """Cancel the notice, since something else is printed."""
         if self._notice is not None:
             self._notice.cancel()
             self._notice = None

@@ -308,7 +308,6 @@ class Cluster:
 
     @contextlib.contextmanager
     def _scheduler_errors(self) -> Iterator[None]:
-        """Report that the scheduler has gone away, or does not answer."""
         try:
             yield
         except TimeoutError:

@@ -95,7 +95,6 @@ def placeholders_in(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _texts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """Yield all strings in nested tables and lists, with their keys."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, Mapping | tuple):
@@ -176,6 +175,5 @@ def _project() -> dict[str, Any] | None:
 
 
 def _name(requirement: str) -> str:
-    """Return the normalized name that a requirement begins with."""
     found = re.match(r"[A-Za-z0-9._-]+", requirement)
     return re.sub(r"[-_.]+", "-", found[0]).lower() if found else requirement

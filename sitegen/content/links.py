@@ -63,7 +63,6 @@ class PageFiles:
             raise ValueError(f"{where} name sitegen uses itself; rename it")
 
     def _require_no_folder(self, target: str) -> None:
-        """Raise ValueError for a file with the name of a folder of the built site."""
         inside = (uri for uri in (*self.uris, "media/", "assets/") if uri.startswith(f"{target}/"))
         uri = next(inside, None)
         if uri is not None and (self.folder.root / target).is_file():

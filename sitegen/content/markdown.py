@@ -333,7 +333,6 @@ class _Walk:
             token.attrs["href"] = self._link(str(token.attrs["href"]))
 
     def _link(self, url: str) -> str:
-        """Return a link relative to this page, and record its errors."""
         if "#" in url and not is_whole(url):
             self.anchors.append(Noted(self.line, url))
         if url.startswith("#"):

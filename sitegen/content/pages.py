@@ -130,7 +130,6 @@ def _with_headings(page: Page, ids: Mapping[str, Collection[str]]) -> Page:
 def _misled_by_config(
     site: Site, files: PageFiles, ids: Mapping[str, Collection[str]]
 ) -> Iterator[Diagnostic]:
-    """Yield an error for each internal link in `site.toml` that has no target."""
     for key, url in site_links(site).items():
         try:
             fault = place_fault(INDEX, at_heading(INDEX, url, ids), ids)
@@ -197,7 +196,6 @@ class _Read:
 
 
 def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], bool]) -> _Read:
-    """Read one page; `available` returns whether a model of the site can be sampled."""
     calls = Calls(shown(path), site, files.folder)
     try:
         uri = _uri(path)
@@ -242,7 +240,6 @@ def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], b
 
 
 def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:
-    """Return the files without duplicates, sorted by their paths in the built folder."""
     return tuple(sorted(set(files), key=lambda file: file.uri))
 
 

@@ -208,7 +208,6 @@ def run_template(
 
 
 def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:
-    """Return the fault for a syntax error, at the line where the error begins."""
     message = error.message or ""
     odd = re.search(r"""unexpected char (["'])(.)\1""", message)
     if odd and (plain := PLAIN.get(odd[2])):
@@ -285,7 +284,6 @@ def reason_of(error: Exception) -> str:
 
 
 def _hint(message: str, names: Mapping[str, object]) -> str:
-    """Return a suggestion for an undefined name or attribute."""
     name = re.match(r"'(.*)' is undefined", message)
     if name is not None:
         return close_match(name[1], [*names, "range"]) or _RAW

@@ -198,7 +198,6 @@ def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
 
 
 def _number(field: FieldInfo) -> str:
-    """Describe the numbers that a field accepts, with all of its bounds."""
     bounds = {
         name: getattr(each, name)
         for each in field.metadata

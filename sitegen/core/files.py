@@ -369,7 +369,6 @@ def _alive(pid: int, started: str) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, link or folder as far as permissions allow."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -229,7 +229,6 @@ def _answered(pipe: "Connection[Any, Any]", error: BaseException | None) -> bool
 
 
 def _end_with_parent() -> None:
-    """End this process when the parent was killed."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)

@@ -125,7 +125,6 @@ class Target:
 
 
 def _nowhere(parts: SplitResult) -> str | None:
-    """Return the fault of an external address that works for no reader, or None."""
     if parts.scheme == "file":
         return "names a file of this machine; copy the file into the site"
     if parts.scheme == "javascript":
@@ -371,7 +370,6 @@ class _Check:
             self._follow(name, Reference(uri, line, "address" if kind == ".xml" else "load"))
 
     def _page(self, name: str, page: HtmlScan) -> None:
-        """Check a page's ids and base."""
         for double in (each for each, count in page.ids.items() if count > 1):
             self._warn(
                 name, None, f"has the id {quoted(double)} more than once; links reach only one"
@@ -414,7 +412,6 @@ class _Check:
         return f"names an id that {found} does not have; add the id there, or correct the link"
 
     def _file(self, page: str, uri: str) -> str | None:
-        """Return the file that the site serves for an address on a page."""
         path = self.place.target(page, uri).path
         return None if path is None else self.folder.served(path)
 

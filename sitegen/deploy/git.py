@@ -155,7 +155,6 @@ class Repository:
 
 
 def _not_understood(command: str, said: str) -> PublishError:
-    """Return an error for output of git that sitegen cannot parse."""
     return PublishError(f"git {command} answered {masked(said)!r}; check whether `git` works here")
 
 
@@ -210,7 +209,6 @@ _NO_WORDS = re.compile(
 
 
 def _without_hints(words: str) -> str:
-    """Return git's output without hints, progress and passwords."""
     lines = [line.rstrip() for line in words.splitlines()]
     kept = [line for line in lines if line and not _NO_WORDS.match(line)][-_MOST_LINES:]
     return masked("\n".join(kept)).removeprefix("fatal: ")

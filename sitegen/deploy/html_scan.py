@@ -92,7 +92,6 @@ class _Scanner(HTMLParser):
 
 
 def _references(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
-    """Yield the references of an element."""
     for name in ("aria-labelledby", "aria-describedby"):
         yield from ((f"#{name_of}", "label") for name_of in values.get(name, "").split())
     for name in _PAINTS:

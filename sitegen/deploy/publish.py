@@ -109,8 +109,7 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
     repository = Repository(site.root, report.note)
     with alone(site), lock(repository.common / "sitegen.lock"):
         folder = read_folder(output).sealed()  # later changes are neither checked nor published
-        fresh = _without_others(site, folder)
-        _require_fresh(fresh, output, options, report)
+        fresh = _require_fresh(site, folder, options, report)
         _check(site, folder, fresh, options, report)
         remote = _remote(repository, options)
         _keep_domain(repository, remote, site, options)
@@ -170,20 +169,7 @@ def _check(
     report.note(findings.summary())
 
 
-def _without_others(site: Site, folder: ServedFolder) -> Freshness:
-    """Return the folder's freshness. Raises PublishError for files that sitegen did not make."""
-    fresh = freshness(site, folder)
-    if fresh.foreign:
-        raise PublishError(
-            f"{shown(folder.root)}: contains files that sitegen did not write, or that were "
-            f"changed since, and publishing would make them public: {first_few(fresh.foreign)}; "
-            "`sitegen build` moves them out of the folder"
-        )
-    return fresh
-
-
 def _placeholders(folder: ServedFolder) -> list[Diagnostic]:
-    """Return the words of `sitegen new` in the files to be published."""
     return [
         Diagnostic(shown(folder.root / name), line, text)
         for name in folder.files
@@ -193,19 +179,29 @@ def _placeholders(folder: ServedFolder) -> list[Diagnostic]:
 
 
 def _require_fresh(
-    fresh: Freshness, output: Path, options: PublishOptions, report: Reporter
-) -> None:
-    """Raise PublishError for a folder that is older than its sources; with `stale`, warn."""
+    site: Site, folder: ServedFolder, options: PublishOptions, report: Reporter
+) -> Freshness:
+    """Return the folder's freshness.
+
+    Raises PublishError for files that sitegen did not make, and for a folder that is older than its
+    sources; with `stale`, it is a warning.
+    """
+    fresh, output = freshness(site, folder), shown(folder.root)
+    if fresh.foreign:
+        raise PublishError(
+            f"{output}: contains files that sitegen did not write, or that were "
+            f"changed since, and publishing would make them public: {first_few(fresh.foreign)}; "
+            "`sitegen build` moves them out of the folder"
+        )
     if fresh.stale:
-        what = f"{shown(output)}: differs from the output of `sitegen build`: "
-        what += f"{first_few(fresh.stale)}; run it first"
+        what = f"{output}: differs from the output of `sitegen build`: {first_few(fresh.stale)}; "
         if not options.stale:
-            raise PublishError(f"{what}, or publish this with --stale")
-        report.warn(what)
+            raise PublishError(f"{what}run it first, or publish this with --stale")
+        report.warn(f"{what}run it first")
+    return fresh
 
 
 def _remote(repository: Repository, options: PublishOptions) -> Remote:
-    """Return the remote, if publishing to it and its branch is allowed."""
     branch = options.branch
     odd = repository.run("check-ref-format", f"refs/heads/{branch}").code
     if odd or _NO_BRANCH.fullmatch(branch):

@@ -216,7 +216,6 @@ class Server:
 
 
 def _by_page(figures: Iterable[FigureRef]) -> dict[str, list[str]]:
-    """Return the ids of figures by the path of their page."""
     found: dict[str, list[str]] = {}
     for uri, id in figures:
         found.setdefault(uri, []).append(id)

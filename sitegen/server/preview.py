@@ -217,7 +217,6 @@ class Preview:
             self.state = replace(self.state, progress=progress)
 
     def _begin(self, context: BuildContext) -> None:
-        """Show `context` with the records that are available for it."""
         if not self._last:
             self._last.update(built_records(context.output))
         store = context.store(self.report.warn)
@@ -305,7 +304,6 @@ class Preview:
         self.progressed(None)
 
     def _settle(self, context: BuildContext) -> None:
-        """Replace the built folder by the complete site."""
         with self._showing_errors("placing"):
             try:
                 with locked(context.site):
