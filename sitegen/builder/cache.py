@@ -235,10 +235,10 @@ class Store:
                 path.unlink()
         return size
 
-    def remove_stale_temporaries(self, *, leaving: bool = False) -> None:
-        """Remove temporaries of killed processes; with `leaving`, those of this process as well."""
+    def remove_stale_temporaries(self) -> None:
+        """Remove temporaries of killed processes."""
         for name in ("asked", "built", "records", "weights", "work"):
-            remove_stale_temporaries(self._root / name, leaving=leaving)
+            remove_stale_temporaries(self._root / name)
 
     def _record_path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -326,13 +326,7 @@ def _unseal(data: bytes, key: str) -> Record:
     """Read a record and verify its key and digest. Raises RefusedError if it was changed."""
     try:
         value = json.loads(data)
-        seal = value.pop("sha256")
-        # Removing the seal restores the sealed bytes, unless another program formatted the file.
-        line = f'\n  "sha256": "{seal}",'.encode()
-        whole = seal == digest_bytes(data.replace(line, b"", 1)) or seal == digest_bytes(
-            _dump(value)
-        )
-        if not whole or value.pop("key") != key:
+        if value.pop("sha256") != digest_bytes(_dump(value)) or value.pop("key") != key:
             raise RefusedError("not the record that was written here")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RefusedError("truncated, or not a record") from error

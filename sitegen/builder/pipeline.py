@@ -7,7 +7,7 @@ in one step. A build without changes writes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from sitegen.builder.output import (
     weight,
 )
 from sitegen.builder.plan import PlannedFigure, environment, other_environment
-from sitegen.builder.prune import MEGABYTE, note_use, tidy
+from sitegen.builder.prune import MEGABYTE, tidy
 from sitegen.builder.state import SiteBuild, Summary, prepare_all, summarise
 from sitegen.builder.timings import AROUND_S, DRAWING_S, MANY, Speeds, faster
 from sitegen.config.loader import load_site
@@ -162,26 +162,20 @@ def _is_stale(build: SiteBuild) -> bool:
 
 
 def _keep_small(build: SiteBuild, report: Reporter) -> None:
-    """Reduce the store of an up-to-date site to its size limit, if it has one."""
-    context = build.context
-    limit = context.site.cache_limit
-    if limit is None or context.store().size() <= limit * MEGABYTE:
-        note_use(context)
-        return
-    with locked(context.site):
+    """Note the use of an up-to-date site's records, and reduce its store to its size limit."""
+    site = build.context.site
+    over = site.cache_limit and build.context.store().size() > site.cache_limit * MEGABYTE
+    with locked(site) if over else nullcontext():
         told = tidy(build, changed=False)
     if told is not None:
         report.note(told)
 
 
-def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
-    """Remove temporaries that killed processes left in this site.
-
-    leaving: also remove those of this process, which is about to exit
-    """
-    context.store().remove_stale_temporaries(leaving=leaving)
+def remove_leftovers(context: BuildContext) -> None:
+    """Remove temporaries that killed processes left in this site."""
+    context.store().remove_stale_temporaries()
     for folder in (context.site.cache_dir, context.output.parent):
-        remove_stale_temporaries(folder, leaving=leaving)
+        remove_stale_temporaries(folder)
 
 
 def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:

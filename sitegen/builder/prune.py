@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sitegen.builder.assembly import drawn_keys, placed
 from sitegen.builder.cache import Store
-from sitegen.builder.context import BuildContext, BuildOptions
+from sitegen.builder.context import BuildOptions
 from sitegen.builder.output import KEPT, alone, foreign, require_ours
 from sitegen.builder.state import SiteBuild, prepare_all
 from sitegen.builder.store_folder import empty, require_removable, require_store
@@ -128,11 +128,6 @@ def tidy(work: SiteBuild, *, changed: bool) -> str | None:
     return told if gone else None
 
 
-def note_use(context: BuildContext) -> None:
-    """Note the use of an unchanged site's records, at most once a day."""
-    context.store().touch(_keys(context), always=False)
-
-
 def beyond(store: Store, needed: Collection[str], limit: int) -> list[str]:
     """Return the records to remove so that the store has at most `limit` MB, the oldest use first.
 
@@ -153,17 +148,13 @@ def beyond(store: Store, needed: Collection[str], limit: int) -> list[str]:
     return gone
 
 
-def _keys(context: BuildContext) -> set[str]:
-    return {planned.request_digest for planned in context.figures}
-
-
 def _needed(work: SiteBuild, store: Store) -> set[str]:
     """Return the keys of all figures on pages, and of drawings.
 
     If a figure is missing, its drawings are unknown, and all drawings stay.
     """
     context, records = work.context, work.records
-    keys = _keys(context)
+    keys = {planned.request_digest for planned in context.figures}
     there = tuple(each for each in context.figures if each.request_digest in records)
     if any(each.missing for each in (work, *work.papers)):
         return keys | set(store.keys("drawn-"))

@@ -152,20 +152,14 @@ def _in_order(folder: Path, site: Site) -> list[Path]:
     sources = dict[str, Path]()
     for path in page_sources(folder):
         if (other := sources.setdefault(page_name(path), path)) != path:
-            raise config_error([Diagnostic(shown(path), None, _twin(path, other))])
+            names = " and ".join(ascii(each.name)[1:-1] for each in (path, other))
+            text = f"has the name of another page, written with other characters ({names}); "
+            text += "rename or remove one of them"
+            raise config_error([Diagnostic(shown(path), None, text)])
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
     names = dict.fromkeys(("index", *site.menu, *sources))
     return [sources[name] for name in names if name in sources]
-
-
-def _twin(path: Path, other: Path) -> str:
-    """Return an error for two pages with the same name, with the bytes in which they differ."""
-    names = (ascii(each.name)[1:-1] for each in (path, other))
-    return (
-        f"has the name of another page, written with other characters ({' and '.join(names)}); "
-        "rename or remove one of them"
-    )
 
 
 def _misplaced(folder: Path) -> Iterator[Diagnostic]:

@@ -235,21 +235,14 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def remove_stale_temporaries(folder: Path, *, leaving: bool = False) -> None:
-    """Remove the temporaries in `folder` (not deeper) of dead processes of this host.
-
-    leaving: also remove the temporaries of this process, which is about to end. Each is renamed
-        first, so that a thread still writing to it cannot put a half-removed one into place.
-    """
+def remove_stale_temporaries(folder: Path) -> None:
+    """Remove the temporaries in `folder` (not deeper) of dead processes of this host."""
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
             made = _TEMPORARY.fullmatch(path.name)
             if made is None or made["host"] != host_id():
                 continue
-            if leaving and int(made["pid"]) == os.getpid():
-                with contextlib.suppress(OSError):  # just finished
-                    _remove(path.rename(temporary_path(folder)))
-            elif not _alive(int(made["pid"]), made["start"]):
+            if not _alive(int(made["pid"]), made["start"]):
                 _remove(path)
 
 

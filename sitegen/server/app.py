@@ -9,13 +9,11 @@
 """
 
 import asyncio
-import atexit
 import contextlib
 import errno
 import json
 import logging
 import mimetypes
-import os
 import re
 import secrets
 import socket
@@ -253,10 +251,6 @@ def serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     finally:
         preview.close()
         thread.join(GRACE_S)
-        if thread.is_alive():
-            # A computation is running. Python cannot exit before it ends, but the process can.
-            atexit.register(os._exit, 128 + (stop.signal or 0))
-            atexit.register(preview.leave)  # handlers run in reverse order
 
 
 async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:

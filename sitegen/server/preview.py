@@ -32,7 +32,6 @@ from sitegen.builder.output import (
     require_ours,
     require_room,
 )
-from sitegen.builder.pipeline import remove_leftovers
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.prune import tidy
 from sitegen.builder.state import SiteBuild
@@ -197,11 +196,6 @@ class Preview:
         self._changed.notify_all()
         self._changed.release()
         self._rendering.stop()
-
-    def leave(self) -> None:
-        """Remove unfinished output of the thread, if its end cannot be pending."""
-        if self.context is not None:
-            remove_leftovers(self.context, leaving=True)
 
     def wants(self, planned: PlannedFigure) -> bool:
         """Return whether the figure is still needed, and none was edited after it."""
