@@ -32,6 +32,7 @@ from sitegen.builder.store_folder import (
     claim,
     make_folder,
     own_files,
+    remove,
     require_no_link,
     require_removable,
     write_own,
@@ -194,15 +195,8 @@ class Store:
         return {path: path.lstat().st_size for path in paths if path.is_file()}
 
     def size(self) -> int:
-        """Return the total size of records, requests and objects in bytes."""
-        folders = [self._root / "records", self._root / "asked"]
-        with contextlib.suppress(FileNotFoundError), os.scandir(self._root / "objects") as parts:
-            folders += [Path(entry.path) for entry in parts if entry.is_dir()]
-        size = 0
-        for folder in folders:
-            with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-                size += sum(each.stat(follow_symlinks=False).st_size for each in entries)
-        return size
+        """Return the total size of the store's files in bytes."""
+        return sum(path.lstat().st_size for path in own_files(self._root).values())
 
     def prune(self, keys: Collection[str], models: Collection[str]) -> tuple[int, int]:
         """Remove all records but those of `keys`, all unneeded files, and all notes but those on
@@ -216,24 +210,13 @@ class Store:
         require_removable(self._root)
         needed = frozenset().union(*map(self.digests_of, keys))
         spared = {"records": keys, "asked": keys, "weights": models, "objects": needed}
-        unused = {
+        unused = [
             path
             for name, path in own_files(self._root).items()
             if path.stem not in spared.get(name.partition("/")[0], [path.stem])
-        }
-        records = {path for path in unused if path.parent.name == "records"}
-        return len(records), self._remove(unused, records)
-
-    def _remove(self, paths: Collection[Path], records: Collection[Path]) -> int:
-        """Remove files and return their bytes; records go first, so that a kill leaves none
-        incomplete.
-        """
-        size = 0
-        for path in sorted(paths, key=lambda path: (path not in records, path)):
-            with platform_errors(path, "remove"):
-                size += path.lstat().st_size
-                path.unlink()
-        return size
+        ]
+        records = [path for path in unused if path.parent.name == "records"]
+        return len(records), remove(unused)
 
     def remove_stale_temporaries(self) -> None:
         """Remove temporaries of killed processes."""

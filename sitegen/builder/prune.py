@@ -56,9 +56,7 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
     with alone(site):
         restore_backup(output)
         for each in (folder, folder / "work", output.parent):
-            before = _inside(each)
-            remove_stale_temporaries(each)
-            removed += sorted(before - _inside(each))
+            removed += remove_stale_temporaries(each)
         if output.is_dir():
             with platform_errors(output, "remove"):
                 shutil.rmtree(output)
@@ -67,10 +65,6 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
         removed += empty(folder)
     lines = [f"removed {shown(path)}" for path in removed]
     return [*lines, *(f"left {shown(path)}" for path in left(folder) if store)]
-
-
-def _inside(folder: Path) -> set[Path]:
-    return {*folder.iterdir()} if folder.is_dir() else set()
 
 
 def clean_unused(config: Path, days: float | None = None) -> str:

@@ -9,7 +9,7 @@ gives. Everything else in the folder stays.
 import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sitegen.core.errors import ConfigError, PlatformError
@@ -137,6 +137,19 @@ def own_files(root: Path) -> Mapping[str, Path]:
         }
 
 
+def remove(paths: Iterable[Path]) -> int:
+    """Remove files of a store and return their bytes. Raises PlatformError.
+
+    Records go first: a kill then leaves objects that no record names.
+    """
+    size = 0
+    for path in sorted(paths, key=lambda path: (path.parent.name != "records", path)):
+        with platform_errors(path, "remove"):
+            size += path.lstat().st_size
+            path.unlink()
+    return size
+
+
 def empty(root: Path) -> list[Path]:
     """Remove all files that sitegen wrote into a store; return the removed paths, for a message.
 
@@ -144,12 +157,8 @@ def empty(root: Path) -> list[Path]:
     PlatformError for files that cannot be removed.
     """
     require_removable(root)
-    files, removed = own_files(root), list[Path]()
     before = set(root.iterdir()) if root.is_dir() else set()
-    # Records are removed first: a kill then leaves objects that no record names.
-    for name in sorted(files, key=lambda name: (not name.startswith("records/"), name)):
-        with platform_errors(files[name], "remove"):
-            files[name].unlink(missing_ok=True)
+    remove(own_files(root).values())
     for folder in [*(root / "objects").glob("??"), *(root / name for name in _FOLDERS)]:
         with contextlib.suppress(OSError):  # missing, or not empty
             folder.rmdir()

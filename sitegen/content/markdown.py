@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from xml.etree.ElementTree import Element
 
 from markdown_it import MarkdownIt
@@ -21,7 +21,7 @@ from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 
-from sitegen.content.embeds import Photo
+from sitegen.content.links import PageFiles
 from sitegen.core.diagnostics import quoted
 from sitegen.core.source import odd_character
 from sitegen.core.urls import is_whole, relative, url_fault
@@ -110,17 +110,7 @@ class ParsedPage:
     warnings: tuple[Noted, ...] = ()
 
 
-class Files(Protocol):
-    """The author's files; the methods raise ValueError for files that cannot be shown."""
-
-    def picture(self, src: str) -> Photo:
-        """Return the picture at an address in Markdown, which is percent-encoded as in a link."""
-
-    def link(self, url: str) -> None:
-        """Check that the target page or file of an internal link exists."""
-
-
-def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> ParsedPage:
+def parse(text: str, slot: re.Pattern[str], uri: str, files: PageFiles) -> ParsedPage:
     """Convert Markdown to HTML for the page at `uri`, a path from the site's root.
 
     - A paragraph that consists of a match of `slot` becomes the number in the pattern's group 1.
@@ -263,7 +253,7 @@ class _Walk:
     """A walk over the tokens that rewrites them and records errors."""
 
     uri: str
-    files: Files
+    files: PageFiles
     kept: list[Token] = field(default_factory=list)
     faults: list[Noted] = field(default_factory=list)
     headings: list[Heading] = field(default_factory=list)

@@ -235,8 +235,12 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def remove_stale_temporaries(folder: Path) -> None:
-    """Remove the temporaries in `folder` (not deeper) of dead processes of this host."""
+def remove_stale_temporaries(folder: Path) -> list[Path]:
+    """Remove the temporaries in `folder` (not deeper) of dead processes of this host.
+
+    Returns the removed paths.
+    """
+    removed = list[Path]()
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
             made = _TEMPORARY.fullmatch(path.name)
@@ -244,6 +248,8 @@ def remove_stale_temporaries(folder: Path) -> None:
                 continue
             if not _alive(int(made["pid"]), made["start"]):
                 _remove(path)
+                removed.append(path)
+    return removed
 
 
 def require_writable(folder: Path, wanted: Path | None = None) -> None:
