@@ -110,8 +110,8 @@ class Console:
             self._notice = None
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
-        """Show a task of `steps` steps: the title, the current step, and the time left."""
+    def rendering(self, title: str, steps: int | None) -> Iterator[Advance]:
+        """Show a task: the title, the current step, their number and the time left, if known."""
         self._cancel_notice()
         if self.quiet:
             yield lambda: None
@@ -119,20 +119,14 @@ class Console:
             with self._bar(title, steps) as (display, task):
                 yield lambda: display.advance(task)
         else:
-            yield PlainSteps(title, steps, _say).advance
-
-    @contextlib.contextmanager
-    def computing(self, title: str) -> Iterator[Advance]:
-        """Show a task of unknown length, and the number of its steps."""
-        if self.quiet:
-            yield lambda: None
-        elif self._terminal:
-            with self._bar(title, None) as (display, task):
-                yield lambda: display.advance(task)
-        else:
-            log = PlainSteps(title, None, _say)
+            log = PlainSteps(title, steps, _say)
             yield log.advance
-            log.end()
+            if steps is None:
+                log.end()
+
+    def computing(self, title: str) -> contextlib.AbstractContextManager[Advance]:
+        """Show a task of unknown length, and the number of its steps."""
+        return self.rendering(title, None)
 
     @contextlib.contextmanager
     def training(self, title: str, first: int, steps: int) -> Iterator[Callable[[Progress], None]]:
@@ -153,14 +147,10 @@ class Console:
     @cached_property
     def _display(self) -> Display:
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Display
         from rich.table import Column
         from rich.text import Text
-
-        class Title(ProgressColumn):
-            def render(self, task: Task) -> Text:
-                return Text(task.description, no_wrap=True, overflow="ellipsis")
 
         class Left(TimeRemainingColumn):
             def render(self, task: Task) -> Text:
@@ -169,8 +159,10 @@ class Console:
 
         console, whole = RichConsole(stderr=True), Column(no_wrap=True)
         bar = [BarColumn(bar_width=24)] if console.width >= ROOM_FOR_A_BAR else []
+        cut = Column(no_wrap=True, overflow="ellipsis")
+        title = TextColumn("{task.description}", markup=False, table_column=cut)
         left = Left(compact=True, elapsed_when_finished=True, table_column=whole)
-        return Display(Title(), *bar, MofNCompleteColumn(table_column=whole), left, console=console)
+        return Display(title, *bar, MofNCompleteColumn(table_column=whole), left, console=console)
 
     @contextlib.contextmanager
     def _bar(

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.content.embeds import Photo
+from sitegen.content.links import PageFiles
 from sitegen.content.markdown import MathsError, ParsedPage, parse, to_mathml
-from sitegen.core.site_files import OwnFile
+from sitegen.core.site_files import OwnFile, SiteFolder
 
 SLOT = re.compile(r"SLOT(\d+)x")
 
 
-class PaperList:
+class PaperList(PageFiles):
     """Stands for the author's files: one picture, and everything that is linked to but `gone`."""
 
     def picture(self, src: str) -> Photo:
@@ -34,7 +35,7 @@ class PaperList:
 
 def read(text: str, uri: str = "index.html") -> ParsedPage:
     """Parse a page's Markdown."""
-    return parse(text, SLOT, uri, PaperList())
+    return parse(text, SLOT, uri, PaperList(SiteFolder(Path()), (), ()))
 
 
 def html(text: str, uri: str = "index.html") -> str:
