@@ -114,8 +114,7 @@ def build(
             report.warn(line)
         changed = install(tree, output, site)
         for each in builds:
-            if (told := tidy(each, changed=True)) is not None:
-                report.note(told)
+            tidy(each, report, changed=True)
         return replace(summarise(builds), bytes=weight(tree), changed=changed)
 
 
@@ -166,9 +165,7 @@ def _keep_small(build: SiteBuild, report: Reporter) -> None:
     site = build.context.site
     over = site.cache_limit and build.context.store().size() > site.cache_limit * MEGABYTE
     with locked(site) if over else nullcontext():
-        told = tidy(build, changed=False)
-    if told is not None:
-        report.note(told)
+        tidy(build, report, changed=False)
 
 
 def remove_leftovers(context: BuildContext) -> None:

@@ -25,6 +25,7 @@ from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import platform_errors, remove_stale_temporaries, restore_backup
+from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 
 DAY = 24 * 3600.0  # seconds
@@ -95,11 +96,10 @@ def clean_unused(config: Path, days: float | None = None) -> str:
     return f"{gone} that no page needs, {size / 1e6:.1f} MB; {before} figures stay"
 
 
-def tidy(work: SiteBuild, *, changed: bool) -> str | None:
-    """Note the use of a build's records, and keep the store below its limit; return a line to
-    report.
+def tidy(work: SiteBuild, report: Reporter, *, changed: bool) -> None:
+    """Note the use of a build's records, and keep the store below its limit.
 
-    Requires the lock if the site has a limit. Raises PlatformError for files that cannot be
+    Requires the lock if the store is above it. Raises PlatformError for files that cannot be
     removed.
     """
     site, limit = work.context.site, work.context.site.cache_limit
@@ -107,19 +107,20 @@ def tidy(work: SiteBuild, *, changed: bool) -> str | None:
     needed = _needed(work, store)
     store.touch(needed, always=changed)
     if limit is None:
-        return None
+        return
     try:
         gone = beyond(store, needed, limit)
         _, freed = store.prune({*store.keys("")} - {*gone}, site.models) if gone else (0, 0)
-        size = store.size()
+        size = store.size() / MEGABYTE
     except ConfigError as error:  # a link is in the way
-        return f"cache_limit: {error}"
-    if size > limit * MEGABYTE:
-        most = f"{size / MEGABYTE:.1f} MB, all of which its pages need"
-        return f"{site.cache_dir}: is larger than its cache_limit of {limit} MB: it has {most}"
-    count = f"{len(gone)} record{'s' * (len(gone) != 1)}"
-    told = f"{site.cache_dir}: {count} of no use now went, {freed / MEGABYTE:.1f} MB: cache_limit"
-    return told if gone else None
+        report.note(f"cache_limit: {error}")
+        return
+    if size > limit:
+        most = f"it has {size:.1f} MB, all of which its pages need"
+        report.note(f"{site.cache_dir}: is larger than its cache_limit of {limit} MB: {most}")
+    elif gone:
+        count = f"{len(gone)} record{'s' * (len(gone) != 1)} of no use now went"
+        report.note(f"{site.cache_dir}: {count}, {freed / MEGABYTE:.1f} MB: cache_limit")
 
 
 def beyond(store: Store, needed: Collection[str], limit: int) -> list[str]:

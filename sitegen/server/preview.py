@@ -308,8 +308,7 @@ class Preview:
                     for line in preserve_foreign_files(context.output, context.site, tree):
                         self.report.warn(line)
                     install(tree, context.output, context.site)
-                    if told := tidy(ready, changed=True):
-                        self.report.note(told)
+                    tidy(ready, self.report, changed=True)
             except LockedError as error:
                 self._wait_for_lock(error)
                 return
