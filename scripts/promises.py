@@ -188,8 +188,8 @@ FAULTS = {
     ),
     29: Fault(
         "Any clock, time zone and SOURCE_DATE_EPOCH",
-        "The site contains no time.",
-        "Builds with different clocks",
+        "The site contains no time; a commit has the one that is set.",
+        "Builds and commits with different clocks",
     ),
     30: Fault(
         "A source that is edited during a build",

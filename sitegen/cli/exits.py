@@ -30,6 +30,7 @@ def run(command: Callable[[], object]) -> NoReturn:
     Errors of the user or the machine are reported in one message. Any other exception is a bug and
     shows its traceback.
     """
+    _open_closed_streams()
     catch_signals()
     code = outcome(command)
     for number in SIGNALS:
@@ -41,6 +42,19 @@ def run(command: Callable[[], object]) -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     gc.freeze()  # skip the collection of objects at exit
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Send to /dev/null what goes to standard streams that the caller closed (`sitegen … >&-`).
+
+    The descriptors 0 to 2 are taken, so that no file that is opened later gets one of them.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def outcome(command: Callable[[], object]) -> int:

@@ -174,13 +174,15 @@ def execute(
     stdin: a file with its input
     tell: called with a line if it takes more than 20 s
     """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    dated = {"GIT_COMMITTER_DATE": f"@{epoch} +0000"} if epoch else {}
     quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # no user to prompt
     ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     try:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**quiet, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
+            env={**quiet, **dated, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
             stdin=stdin or subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -13,10 +13,12 @@ from tests.support.builders import (
     Builder,
     FakeRenderer,
     environment,
+    git,
     run_sitegen,
     traces,
     write_page,
 )
+from tests.support.publishing import PAGES, Paper
 from tests.support.sweeping import counted, some
 
 SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
@@ -134,3 +136,19 @@ def test_a_site_holds_no_time(built: Builder, tmp_path: Path, epoch: str) -> Non
     done = run_sitegen(built.root, "build", "-q", SOURCE_DATE_EPOCH=epoch)
     assert (done.returncode, done.stderr) == (0, "")
     assert built.site_hash() == before
+
+
+@pytest.mark.fault(29)
+def test_date_of_a_published_commit(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOURCE_DATE_EPOCH dates the commit, so the same site is the same commit; git refuses others."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    paper.publish()
+    tip = paper.tip()
+    assert git(paper.bare, "log", "-1", "--format=%ct %at", PAGES) == "1000000000 1000000000"
+    git(paper.bare, "update-ref", "-d", PAGES)
+    git(paper.root, "update-ref", "-d", "refs/remotes/origin/gh-pages")
+    paper.publish(overwrite=True)
+    assert paper.tip() == tip
+    paper.rebuild("Other words.")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
+    paper.refused("invalid date format: @soon")

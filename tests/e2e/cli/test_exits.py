@@ -240,3 +240,24 @@ def test_what_is_not_installed(tmp_path: Path, modules: str, line: str, packages
     name = modules if modules in packages else packages
     told = f"error: {name} is not installed here, and this needs it: `pip install {packages}`\n"
     assert (done.returncode, done.stderr) == (PlatformError.exit_code, told)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams(tmp_path: Path, closed: str) -> None:
+    """With closed streams a command does its work, and no file gets what it prints."""
+    config = write_site(tmp_path / "site")
+    for words in ("build", "check", *(("schema", "clean") if "2" in closed else ())):
+        named = "" if words == "schema" else f" --config {config}"
+        line = f"exec {sys.executable} -m tests.support.fakecli {words}{named} {closed}"
+        done = subprocess.run(
+            ["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), (words, done)
+        if words == "build":
+            assert (config.parent / "build/index.html").read_text().startswith("<!DOCTYPE html>")
+            assert "warning" not in (config.parent / "build/media.json").read_text()
+    line = f"exec {sys.executable} -m sitegen inspect nowhere.pth {closed}"
+    done = subprocess.run(
+        ["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)

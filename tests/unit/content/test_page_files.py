@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sitegen.config.loader import load_site
 from sitegen.content.links import PageFiles
+from sitegen.content.pages import read_pages
+from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
 
 URIS = {"index.html", "about/index.html"}
@@ -59,3 +62,15 @@ def test_refused(files: PageFiles, url: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
         files.link(url)
     assert files.used == {}
+
+
+@pytest.mark.parametrize("name", ["about", "media"])
+def test_file_with_the_name_of_a_folder(tmp_path: Path, name: str) -> None:
+    """A link to a file where the built site has a folder is refused with its page and line."""
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/index.md").write_text(f"Words.\n\n[a file]({name})\n")
+    (tmp_path / "pages/about.md").write_text("# About\n")
+    (tmp_path / "site.toml").write_text('title = "A title"\n')
+    (tmp_path / name).write_text("words")
+    with pytest.raises(ConfigError, match=rf'index\.md:3: .*"{name}": is a file with the name of'):
+        read_pages(load_site(tmp_path / "site.toml"))
