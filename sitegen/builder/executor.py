@@ -8,23 +8,23 @@ files.
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sitegen.builder.cache import Store
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.timings import Eta
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, PlugInError, SitegenError, TargetError, with_message
-from sitegen.core.prefetch import BackgroundIterator
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_kinds, plug_in_errors
@@ -38,6 +38,53 @@ if TYPE_CHECKING:
     from sitegen.media.frames import Frame
 
 T = TypeVar("T")
+_END = object()
+
+
+class BackgroundIterator(Generic[T]):
+    """Iterator over the items of `source`, which another thread produces by calling `make` once.
+
+    An interruption reaches that thread, where the work is done.
+
+    ahead: items that may be waiting for the consumer
+    """
+
+    def __init__(self, source: Iterable[T], ahead: int = 2) -> None:
+        self._source, self._left = source, False
+        self._items: queue.Queue[Any] = queue.Queue(ahead + 1)
+
+    def make(self) -> bool:
+        """Produce all items, or until the consumer leaves; return False after an error.
+
+        The consumer raises a `SitegenError` that `source` raised. For any other exception it raises
+        a TargetError that reports the interruption, and this method lets the exception pass.
+        """
+        end: object = TargetError("stopped, because the build was interrupted")
+        try:
+            for item in self._source:
+                if self._left:
+                    break
+                self._items.put(item)
+            end = _END
+        except SitegenError as error:
+            end = error
+        finally:
+            self._items.put(end)
+        return end is _END
+
+    def leave(self) -> None:
+        """Stop consuming: discard waiting items and let `make` return."""
+        self._left = True
+        with suppress(queue.Empty):
+            while True:
+                self._items.get_nowait()
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield the items as they become available."""
+        while (item := self._items.get()) is not _END:
+            if isinstance(item, SitegenError):
+                raise item
+            yield item
 
 
 class Renderer(Protocol):

@@ -140,7 +140,7 @@ def test_a_site_holds_no_time(built: Builder, tmp_path: Path, epoch: str) -> Non
 
 @pytest.mark.fault(29)
 def test_date_of_a_published_commit(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SOURCE_DATE_EPOCH dates the commit, so the same site is the same commit; git refuses others."""
+    """SOURCE_DATE_EPOCH dates the commit, so the same site is the same commit."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
     paper.publish()
     tip = paper.tip()
