@@ -68,15 +68,15 @@ class Repository:
     def __init__(self, root: Path, tell: Callable[[str], None] = lambda line: None) -> None:
         self._root = root
         self._tell = tell
-        found = self.run("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir")
+        found = self.run("rev-parse", "--path-format=absolute", "--git-common-dir")
         if found.code:
             raise PublishError(
                 f"{root}: is not in a git repository ({found.words}); "
                 "create one with `git init` and add a remote with `git remote add origin URL`"
             )
-        if len(places := found.out.splitlines()) != 2:
+        if not found.out:
             raise _not_understood("rev-parse", found.out)
-        self.common, self.own = map(Path, places)
+        self.common = Path(found.out)
 
     def run(self, *arguments: str, stdin: IO[bytes] | None = None) -> Done:
         """Run git as `execute` does."""
@@ -178,29 +178,33 @@ def execute(
     dated = {"GIT_COMMITTER_DATE": f"@{epoch} +0000"} if epoch else {}
     quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # no user to prompt
     ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**quiet, **dated, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
-            stdin=stdin or subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-    except FileNotFoundError:
-        raise PlatformError(f"{command[0]} is not installed, or {folder} does not exist") from None
-    with process:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
         try:
-            told, complaint = process.communicate(timeout=SLOW_SECONDS)
-        except subprocess.TimeoutExpired:
-            names = (word for word in command[1:] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word))
-            tell(f"`{command[0]} {next(names, '')}` is still running; Ctrl-C stops it")
-            told, complaint = process.communicate()
-        finally:
-            if process.returncode is None:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**quiet, **dated, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
+                stdin=stdin or subprocess.DEVNULL,
+                stdout=out,  # a pipe would be kept open by what git leaves in the background
+                stderr=error,
+            )
+        except FileNotFoundError:
+            raise PlatformError(
+                f"{command[0]} is not installed, or {folder} does not exist"
+            ) from None
+        with process:
+            try:
+                process.wait(SLOW_SECONDS)
+            except subprocess.TimeoutExpired:
+                names = (word for word in command[1:] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word))
+                tell(f"`{command[0]} {next(names, '')}` is still running; Ctrl-C stops it")
+                process.wait()
+            finally:
                 process.terminate()  # not a kill, so that git removes its locks
-    words = _without_hints(complaint.decode("utf-8", "replace"))
-    return Done(process.returncode, told.decode("utf-8", "replace").strip("\n"), words)
+        out.seek(0)
+        error.seek(0)
+        told, complaint = (file.read().decode("utf-8", "replace") for file in (out, error))
+    return Done(process.returncode, told.strip("\n"), _without_hints(complaint))
 
 
 _NO_WORDS = re.compile(
