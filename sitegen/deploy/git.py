@@ -174,6 +174,8 @@ def execute(
     stdin: a file with its input
     tell: called with a line if it takes more than 20 s
     """
+    if odd := [word for word in command if "\0" in word]:  # from git's own output
+        raise _not_understood(command[1], odd[0])
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     dated = {"GIT_COMMITTER_DATE": f"@{epoch} +0000"} if epoch else {}
     quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # no user to prompt
