@@ -152,8 +152,8 @@ def _in_order(folder: Path, site: Site) -> list[Path]:
     sources = dict[str, Path]()
     for path in page_sources(folder):
         if (other := sources.setdefault(page_name(path), path)) != path:
-            names = " and ".join(ascii(each.name)[1:-1] for each in (path, other))
-            text = f"has the name of another page, written with other characters ({names}); "
+            both = " and ".join(ascii(each.name)[1:-1] for each in (path, other))
+            text = f"has the name of another page, written with other characters ({both}); "
             text += "rename or remove one of them"
             raise config_error([Diagnostic(shown(path), None, text)])
     if "index" not in sources:
