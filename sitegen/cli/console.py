@@ -147,10 +147,14 @@ class Console:
     @cached_property
     def _display(self) -> Display:
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TimeRemainingColumn
         from rich.progress import Progress as Display
         from rich.table import Column
         from rich.text import Text
+
+        class Title(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return Text(task.description, no_wrap=True, overflow="ellipsis")
 
         class Left(TimeRemainingColumn):
             def render(self, task: Task) -> Text:
@@ -159,10 +163,8 @@ class Console:
 
         console, whole = RichConsole(stderr=True), Column(no_wrap=True)
         bar = [BarColumn(bar_width=24)] if console.width >= ROOM_FOR_A_BAR else []
-        cut = Column(no_wrap=True, overflow="ellipsis")
-        title = TextColumn("{task.description}", markup=False, table_column=cut)
         left = Left(compact=True, elapsed_when_finished=True, table_column=whole)
-        return Display(title, *bar, MofNCompleteColumn(table_column=whole), left, console=console)
+        return Display(Title(), *bar, MofNCompleteColumn(table_column=whole), left, console=console)
 
     @contextlib.contextmanager
     def _bar(
