@@ -243,7 +243,7 @@ FAULTS = {
     ),
     39: Fault(
         "A `cache_dir` that is another folder, or a link",
-        "Exit code 2; nothing is removed without sitegen's marker, or through a link.",
+        "Exit code 2; nothing is removed from a folder of others, or through a link.",
         "Repositories, data folders and links as `cache_dir`",
     ),
 }
