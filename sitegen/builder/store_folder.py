@@ -1,6 +1,6 @@
 """The folder of a store: recognised by a marker file, and never emptied through a link.
 
-A folder that has only names of sitegen's at its top is taken for a store as well.
+A folder with `objects`, `records` and no names of others at its top is taken for a store as well.
 
 Only files that sitegen wrote are removed from a store: regular files with a name that sitegen
 gives. Everything else in the folder stays.
@@ -49,7 +49,9 @@ _OWN = re.compile(
 """Names of the files that sitegen writes into a store; older versions wrote `used.json`."""
 
 _FOLDERS = ("objects", "records", "asked", "weights", "built", "work")
-_GIVEN = {*_FOLDERS, *FOR_GIT, LOCK_NAME, MARKER, "speeds.json", "used.json", "quarantine"}
+_FIRST = {LOCK_NAME, *FOR_GIT, "speeds.json", "work"}
+"""Names at the top of a store that are written before its marker."""
+_GIVEN = {*_FIRST, *_FOLDERS, MARKER, "used.json", "quarantine"}
 """Names at the top of a store."""
 
 
@@ -62,7 +64,8 @@ def require_store(root: Path) -> None:
         if root.exists() and not root.is_dir():
             raise ConfigError(f"{shown(root)}: is not a folder; choose another cache_dir")
         names = {path.name for path in root.iterdir()} if root.is_dir() else set()
-        others = {name for name in names - _GIVEN if not is_temporary(name)}
+        given = _GIVEN if {"objects", "records"} <= names else _FIRST  # older stores have no marker
+        others = {name for name in names - given if not is_temporary(name)}
         if others and not (root / MARKER).is_file():
             raise ConfigError(
                 f"{shown(root)}: holds files and is not a store of sitegen (it has no {MARKER}); "
@@ -130,10 +133,16 @@ def own_files(root: Path) -> Mapping[str, Path]:
     if not root.is_dir():
         return {}
     with platform_errors(root, "read"):
-        return {
+        files = {
             name: Path(entry.path)
             for name, entry in below(root)
             if _OWN.fullmatch(name) and entry.is_file(follow_symlinks=False)
+        }
+        # A note on weights has the name of a model, which an author chooses.
+        return {
+            name: path
+            for name, path in files.items()
+            if not name.startswith("weights/") or b'"weights":' in read_file(path)
         }
 
 
