@@ -270,9 +270,10 @@ class Cluster:
         if future.cancelled():
             self._require_open()
             raise self._ended()
-        error = future.exception()
+        with self._scheduler_errors():
+            error = future.exception()
+            levels: Levels = [] if error else future.result()
         if error is None:
-            levels: Levels = future.result()
             return levels
         if isinstance(error, KilledWorker):
             raise PlatformError(
