@@ -116,12 +116,9 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
 
 
 def _reference(model: ModelSource) -> ModelRef:
-    what: Literal["checkpoint", "recording", "sampler"] = "checkpoint"
-    if model.card.recording is not None:
-        what = "recording"
-    elif model.sampler is not None:
-        what = "sampler"
-    return ModelRef(model.name, model.weights_sha256, what)
+    what: Literal["recording", "sampler"] = "recording" if model.card.recording else "sampler"
+    is_file = model.card.recording is None and model.sampler is None
+    return ModelRef(model.name, model.weights_sha256, "checkpoint" if is_file else what)
 
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
