@@ -75,6 +75,7 @@ class ClipSpec:
     background: colour of a row or column that pads an odd size
     smooth: whether it is enlarged smoothly, or each pixel as a square
     opening, ending: frames for which the last picture is shown before the first, and held
+    gif_filter: start of the chain of ffmpeg's filters that makes the GIF, such as "hflip,"
     """
 
     fps: Annotated[int | float, Field(ge=0.1, le=240)]
@@ -84,6 +85,7 @@ class ClipSpec:
     smooth: bool = False
     opening: Annotated[int, Field(ge=0)] = 0
     ending: Annotated[int, Field(ge=0)] = 0
+    gif_filter: str = ""
 
     def levels(self, levels: tuple[int, ...]) -> tuple[int, ...]:
         """Return the level of each frame of a clip, from those of the frames that are drawn."""
@@ -285,18 +287,23 @@ def _gif(native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
         pause = max(round(100 * seconds / count), math.ceil(100 / film.GIF_FPS))
         still: list[Frame | bytes] = [native.last] * opening
         twice = itertools.chain(still, native.evenly(kept), still, native.evenly(kept))
-        file = _paletted(twice, count, (width, height), pause, path)
+        file = _paletted(twice, count, (width, height), pause, path, spec.gif_filter)
         if file.bytes <= film.GIF_BYTES or kept == 1:
             return file
         kept = max(1, min(kept - 1, int(kept * 0.97 * film.GIF_BYTES / file.bytes)))
 
 
 def _paletted(
-    twice: Iterable[Frame | bytes], count: int, size: tuple[int, int], pause: int, path: Path
+    twice: Iterable[Frame | bytes],
+    count: int,
+    size: tuple[int, int],
+    pause: int,
+    path: Path,
+    first: str = "",
 ) -> MediaFile:
     """Make a GIF of `count` frames, each shown for `pause` hundredths of a second, one palette."""
     filters = (
-        f"split[a][b];[a]trim=end_frame={count},palettegen[palette];"
+        f"{first}split[a][b];[a]trim=end_frame={count},palettegen[palette];"
         f"[b]trim=start_frame={count},setpts=PTS-STARTPTS[shown];"
         f"[shown][palette]paletteuse=dither={film.DITHER}"
     )

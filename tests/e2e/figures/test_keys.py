@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -20,8 +21,10 @@ from sitegen.core.errors import RefusedError
 from sitegen.figures import constants
 from sitegen.figures.hierarchy import look
 from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.media import encoder
 from sitegen.models.registry import model_source
+from sitegen.record import record
 from tests.support.builders import CPU
 from tests.support.paths import MAKERS
 from tests.support.reporters import Silent
@@ -145,6 +148,22 @@ def test_constants_of_the_baseline(sources: Sources, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(constants, "BASELINE", today)
     assert not constants.changed_constants(constants.BASELINE)
     assert all("constants" not in planned(sources, kind).request_json for kind in KINDS)
+
+
+def test_constants_of_recordings(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key of a recording's figure has the constants of such figures, others do not."""
+    with record(tmp_path / "ours.npz") as rec:
+        rec(0.0, np.zeros((4, 1, 4, 4)))
+        rec(1.0, np.ones((4, 1, 4, 4)))
+    card = recorded_card(open_recording(tmp_path / "ours.npz"))
+    recorded = {"tiny": replace(sources["tiny"], card=card)}
+    before = [planned(each, "trajectories").request_digest for each in (sources, recorded)]
+    monkeypatch.setattr("sitegen.media.look.recorded.GIF_FILTER", "")
+    after = [planned(each, "trajectories").request_digest for each in (sources, recorded)]
+    assert before[0] == after[0]
+    assert before[1] != after[1]
 
 
 def test_no_constant_is_outside_of_the_groups() -> None:
