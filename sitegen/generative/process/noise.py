@@ -65,6 +65,11 @@ def normal(
     return torch.from_numpy(numbers)
 
 
+def initial_noise(seed: int, samples: Sequence[int], shape: Shape) -> Tensor:
+    """Return x_K (N, *shape) float32 of N `samples` of a seed: standard normal, on the CPU."""
+    return normal(seed, Purpose.INITIAL_NOISE, samples, 0, shape)
+
+
 def moved(numbers: Tensor, device: Device) -> Tensor:
     """Numbers of the CPU on `device`.
 
