@@ -483,6 +483,8 @@ def _band_incompatibilities(bands: Sequence[Any], size: int | None) -> Incompati
         yield ("bands", 0, "side"), f"the first band must see all {size} pixels; leave it out"
 
 
+_RECORDED = "what was recorded; `sitegen add NAME --recording FILE`"
+_ASKED = "what the sampler can do, which it says itself"
 _BY_KIND: dict[str, Callable[[Mapping[str, Any]], Incompatibilities]] = {
     "ihdm": _heat_incompatibilities,
     "ddpm": _diffusion_incompatibilities,
@@ -492,12 +494,8 @@ _BY_KIND: dict[str, Callable[[Mapping[str, Any]], Incompatibilities]] = {
     "sde": partial(_of_table, "sde"),
     "cold": _cold_incompatibilities,
     "blurring": partial(_of_table, "blurring"),
-    "recording": partial(
-        _without_network, "recording", "what was recorded; `sitegen add NAME --recording FILE`"
-    ),
-    "sampler": partial(
-        _without_network, "sampler", "what the sampler can do, which it says itself"
-    ),
+    "recording": partial(_without_network, "recording", _RECORDED),
+    "sampler": partial(_without_network, "sampler", _ASKED),
 }
 _TABLES = ("sde", "cold", "blurring")
 _WITHOUT_NETWORK = ("recording", "sampler")
