@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from bench.serving import serving
 from tests.support.browsing import box_of, until
 from tests.support.builders import INDEX, FakeRenderer, write_page
-from tests.support.previewing import Running, running
+from tests.support.previewing import Running, port_to_return_to, running
 
 OTHER = INDEX.replace("count=4", "count=5")
 BROKEN = INDEX.replace("count=4", "cuont=4")
@@ -122,14 +122,14 @@ def test_progress_covers_no_control(config: Path, browser: Browser, width: int) 
 def test_server_that_comes_back(config: Path, page: Page) -> None:
     """A first mistake is a page, the site comes by itself, and a new server is found."""
     write_page(config, BROKEN)
-    with running(config) as server:
+    port = port_to_return_to()
+    with running(config, port=port) as server:
         page.goto(server.address)
         expect(page.get_by_text("cuont: unknown")).to_be_visible()
         write_page(config, BROKEN.replace("cuont", "coumt"))
         expect(page.get_by_text("coumt: unknown")).to_be_visible()
         write_page(config, INDEX)
         expect(page.get_by_text("Words.", exact=True)).to_be_visible()
-        port = server.port
     write_page(config, INDEX.replace("Words.", "Other words."))
     with running(config, port=port):
         expect(page.get_by_text("Other words.")).to_be_visible()
@@ -140,12 +140,12 @@ def test_server_that_stops_while_a_page_loads(config: Path, browser: Browser) ->
     """A page that was sent without its other files, by a server that then stops, finds the next."""
     page = browser.new_page()
     write_page(config, INDEX)
-    with running(config) as server:
+    port = port_to_return_to()
+    with running(config, port=port) as server:
         server.wait_until_settled()
         page.route(re.compile("[.](js|css|webp|svg|mp4)$"), lambda route: route.abort())
         page.goto(server.address)
         expect(page.get_by_text("Words.", exact=True)).to_be_visible()
-        port = server.port
     page.unroute_all()
     write_page(config, INDEX.replace("Words.", "Other words."))
     with running(config, port=port):
@@ -157,12 +157,12 @@ def test_another_program_at_the_port(config: Path, browser: Browser) -> None:
     """A page that another program answers meanwhile still finds the next server."""
     page = browser.new_page()
     write_page(config, INDEX)
-    with running(config) as server:
+    port = port_to_return_to()
+    with running(config, port=port) as server:
         server.wait_until_settled()
         page.goto(server.address)
         expect(page.get_by_text("Words.", exact=True)).to_be_visible()
         page.wait_for_load_state("load")
-        port = server.port
     with HTTPServer(("127.0.0.1", port), BaseHTTPRequestHandler) as other:  # answers with 501
         threading.Thread(target=other.serve_forever, daemon=True).start()
         with page.expect_response("**/_sitegen/events"):

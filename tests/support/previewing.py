@@ -2,7 +2,9 @@
 
 import contextlib
 import http.client
+import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.builder.context import BuildOptions
+from sitegen.core import bounded
 from sitegen.core.signals import Stop
 from sitegen.server.app import listening, serve
 from sitegen.server.preview import Preview
@@ -72,6 +75,14 @@ class Running:
         wait_for(lambda: self.preview.settled, "settling")
 
 
+def port_to_return_to() -> int:
+    """Return a free port that stays free: one below those that systems give to other programs."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 @contextlib.contextmanager
 def running(config: Path, renderer: FakeRenderer | None = None, port: int = 0) -> Iterator[Running]:
     """Serve the site of `config` for the block, at a free port if none is named."""
@@ -88,3 +99,4 @@ def running(config: Path, renderer: FakeRenderer | None = None, port: int = 0) -
             stop.signal = signal.SIGTERM
             thread.join(WAIT_S)
             assert not thread.is_alive()
+            bounded.close()  # the process of pages was forked with the listener open

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.previewing import port_to_return_to
+
 WAIT_S = 300.0
 """Seconds to wait for each answer, on a busy machine."""
 
@@ -54,9 +56,7 @@ def webkit() -> Iterator[WebKit]:
     driver, display = shutil.which("WebKitWebDriver"), shutil.which("xvfb-run")
     if binary is None or driver is None or display is None:
         pytest.skip("WebKitGTK is missing; install it: apt-get install webkit2gtk-driver xvfb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = port_to_return_to()
     command = [display, "--auto-servernum", driver, f"--port={port}"]
     process = subprocess.Popen(command, start_new_session=True)
     try:
