@@ -171,18 +171,18 @@ FAULTS = {
     ),
     26: Fault(
         "Pages and templates with mistakes, or that never end",
-        "File and line. A page is stopped after 20 s of a processor or 1 GiB of memory, and named.",
+        "File and line. A page is stopped after 20 s of a processor, and named.",
         "Endless loops in pages and themes, huge values, mistakes in calls and templates",
     ),
     27: Fault(
         "Unusual clients of `serve`: other hosts, paths out of the site, odd ranges",
         "Refused, or answered correctly. More than 500 requests at once get 503.",
-        "Other hosts and origins, ranges past the end, 200 clients at once",
+        "Other hosts, ranges past the end, 200 clients at once",
     ),
     28: Fault(
         "A changed remote, a hook that refuses, a kill or an error during publishing",
-        "Exit code 6; remote, work tree and index are unchanged, and no lock is left. Silence "
-        "of git is reported after 20 s and stopped after 5 minutes.",
+        "Exit code 6; remote, work tree and index are unchanged. A git that takes more than "
+        "20 s is reported.",
         "Pushes by others, hooks, a silent remote; kills and errors at system calls of "
         "sitegen and git",
     ),
@@ -243,7 +243,7 @@ FAULTS = {
     ),
     39: Fault(
         "A `cache_dir` that is another folder, or a link",
-        "Exit code 2; nothing is removed without sitegen's marker, or through a link.",
+        "Exit code 2; nothing is removed from a folder of others, or through a link.",
         "Repositories, data folders and links as `cache_dir`",
     ),
 }

@@ -5,7 +5,7 @@ draw; a build that finds everything in the store does not need it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,17 +39,13 @@ _ROOFS_OWN = frozenset({NOT_FOUND, "robots.txt", "sitemap.xml", ".nojekyll"})
 
 @dataclass(frozen=True)
 class PaperSite:
-    """A paper of a collection.
-
-    tree: content of its built folder
-    find: returns the path of a figure's file
-    """
+    """A paper of a collection; `tree` is the content of its built folder."""
 
     site: Site
     pages: tuple[Page, ...]
     manifest: Manifest
     tree: Tree
-    find: Callable[[MediaFile], Path]
+    store: Store
 
     @property
     def front(self) -> MediaFile | None:
@@ -69,19 +65,17 @@ def assemble(
     pages: tuple[Page, ...],
     manifest: Manifest,
     store: Store,
-    find: Callable[[MediaFile], Path] | None = None,
     papers: Sequence[PaperSite] = (),
 ) -> Tree:
-    """Return the content of the built folder; `find` returns the paths of files outside the store.
+    """Return the content of the built folder.
 
     papers: the papers of this collection, each in a folder of its own
     """
-    find, theme = find or store.object, site_theme(site)
-    front = front_poster(pages, manifest)
-    drawn = draw(site, front, find(front) if front else None, store)
+    theme, front = site_theme(site), front_poster(pages, manifest)
+    drawn = draw(site, front, store.object(front) if front else None, store)
     drawn = replace(drawn, tiles={paper.site.place: _tile(paper, store) for paper in papers})
     tree: dict[str, bytes | CopiedFile] = {
-        file.path: CopiedFile(find(file), file)
+        file.path: CopiedFile(store.object(file), file)
         for media in manifest.figures
         for file in media.record.files.values()
     }
@@ -117,7 +111,7 @@ def _below(paper: PaperSite, roof: Tree) -> Tree:
 
 def _tile(paper: PaperSite, store: Store) -> MediaFile:
     front = paper.front
-    known = (front.sha256, paper.find(front)) if front else (None, None)
+    known = (front.sha256, paper.store.object(front)) if front else (None, None)
     return _drawn(store, "tile.webp", *known, *_card_words(paper.site))
 
 

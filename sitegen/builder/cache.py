@@ -32,6 +32,7 @@ from sitegen.builder.store_folder import (
     claim,
     make_folder,
     own_files,
+    remove,
     require_no_link,
     require_removable,
     write_own,
@@ -171,11 +172,7 @@ class Store:
         now, times = time.time(), dict[str, float]()
         for key in self.keys(""):
             with contextlib.suppress(OSError):
-                path = self._record_path(key)
-                times[key] = path.lstat().st_mtime
-                if times[key] > now:  # a clock was wrong; count the age from now
-                    os.utime(path, (now, now), follow_symlinks=False)
-                    times[key] = now
+                times[key] = min(self._record_path(key).lstat().st_mtime, now)
         return times
 
     def digests_of(self, key: str) -> frozenset[str]:
@@ -198,15 +195,8 @@ class Store:
         return {path: path.lstat().st_size for path in paths if path.is_file()}
 
     def size(self) -> int:
-        """Return the total size of records, requests and objects in bytes."""
-        folders = [self._root / "records", self._root / "asked"]
-        with contextlib.suppress(FileNotFoundError), os.scandir(self._root / "objects") as parts:
-            folders += [Path(entry.path) for entry in parts if entry.is_dir()]
-        size = 0
-        for folder in folders:
-            with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-                size += sum(each.stat(follow_symlinks=False).st_size for each in entries)
-        return size
+        """Return the total size of the store's files in bytes."""
+        return sum(path.lstat().st_size for path in own_files(self._root).values())
 
     def prune(self, keys: Collection[str], models: Collection[str]) -> tuple[int, int]:
         """Remove all records but those of `keys`, all unneeded files, and all notes but those on
@@ -220,29 +210,18 @@ class Store:
         require_removable(self._root)
         needed = frozenset().union(*map(self.digests_of, keys))
         spared = {"records": keys, "asked": keys, "weights": models, "objects": needed}
-        unused = {
+        unused = [
             path
             for name, path in own_files(self._root).items()
             if path.stem not in spared.get(name.partition("/")[0], [path.stem])
-        }
-        records = {path for path in unused if path.parent.name == "records"}
-        return len(records), self._remove(unused, records)
+        ]
+        records = [path for path in unused if path.parent.name == "records"]
+        return len(records), remove(unused)
 
-    def _remove(self, paths: Collection[Path], records: Collection[Path]) -> int:
-        """Remove files and return their bytes; records go first, so that a kill leaves none
-        incomplete.
-        """
-        size = 0
-        for path in sorted(paths, key=lambda path: (path not in records, path)):
-            with platform_errors(path, "remove"):
-                size += path.lstat().st_size
-                path.unlink()
-        return size
-
-    def remove_stale_temporaries(self, *, leaving: bool = False) -> None:
-        """Remove temporaries of killed processes; with `leaving`, those of this process as well."""
+    def remove_stale_temporaries(self) -> None:
+        """Remove temporaries of killed processes."""
         for name in ("asked", "built", "records", "weights", "work"):
-            remove_stale_temporaries(self._root / name, leaving=leaving)
+            remove_stale_temporaries(self._root / name)
 
     def _record_path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -330,13 +309,7 @@ def _unseal(data: bytes, key: str) -> Record:
     """Read a record and verify its key and digest. Raises RefusedError if it was changed."""
     try:
         value = json.loads(data)
-        seal = value.pop("sha256")
-        # Removing the seal restores the sealed bytes, unless another program formatted the file.
-        line = f'\n  "sha256": "{seal}",'.encode()
-        whole = seal == digest_bytes(data.replace(line, b"", 1)) or seal == digest_bytes(
-            _dump(value)
-        )
-        if not whole or value.pop("key") != key:
+        if value.pop("sha256") != digest_bytes(_dump(value)) or value.pop("key") != key:
             raise RefusedError("not the record that was written here")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RefusedError("truncated, or not a record") from error

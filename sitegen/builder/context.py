@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sitegen.builder.cache import ReadOnlyStore, Store
 from sitegen.builder.executor import named, naming
-from sitegen.builder.install import KEPT
+from sitegen.builder.output import KEPT
 from sitegen.builder.plan import PlannedFigure, environment, plan_figure
 from sitegen.builder.store_folder import require_store
 from sitegen.config.loader import load_site

@@ -8,23 +8,23 @@ files.
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sitegen.builder.cache import Store
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.timings import Eta
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, PlugInError, SitegenError, TargetError, with_message
-from sitegen.core.prefetch import BackgroundIterator
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_kinds, plug_in_errors
@@ -38,6 +38,53 @@ if TYPE_CHECKING:
     from sitegen.media.frames import Frame
 
 T = TypeVar("T")
+_END = object()
+
+
+class BackgroundIterator(Generic[T]):
+    """Iterator over the items of `source`, which another thread produces by calling `make` once.
+
+    An interruption reaches that thread, where the work is done.
+
+    ahead: items that may be waiting for the consumer
+    """
+
+    def __init__(self, source: Iterable[T], ahead: int = 2) -> None:
+        self._source, self._left = source, False
+        self._items: queue.Queue[Any] = queue.Queue(ahead + 1)
+
+    def make(self) -> bool:
+        """Produce all items, or until the consumer leaves; return False after an error.
+
+        The consumer raises a `SitegenError` that `source` raised. For any other exception it raises
+        a TargetError that reports the interruption, and this method lets the exception pass.
+        """
+        end: object = TargetError("stopped, because the build was interrupted")
+        try:
+            for item in self._source:
+                if self._left:
+                    break
+                self._items.put(item)
+            end = _END
+        except SitegenError as error:
+            end = error
+        finally:
+            self._items.put(end)
+        return end is _END
+
+    def leave(self) -> None:
+        """Stop consuming: discard waiting items and let `make` return."""
+        self._left = True
+        with suppress(queue.Empty):
+            while True:
+                self._items.get_nowait()
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield the items as they become available."""
+        while (item := self._items.get()) is not _END:
+            if isinstance(item, SitegenError):
+                raise item
+            yield item
 
 
 class Renderer(Protocol):
@@ -64,33 +111,23 @@ class FigureRenderer(ModelProvider):
 RendererFactory = Callable[[Mapping[str, ModelSource], ComputeTarget], Renderer]
 
 
-def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
-    """Call `encoder.encode_clip`, imported here because building pages does not need NumPy."""
-    from sitegen.media import encoder
-
-    return encoder.encode_clip(frames, spec, folder)
-
-
-def preflight() -> None:
-    """Call `encoder.preflight`."""
-    from sitegen.media import encoder
-
-    encoder.preflight()
-
-
-def stop_encoding() -> None:
-    """Call `encoder.stop_encoding`."""
-    from sitegen.media import encoder
-
-    encoder.stop_encoding()
+Encode = Callable[["Iterable[Frame]", "ClipSpec", Path], dict[str, MediaFile]]
+"""Encodes frames to files in a folder."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Functions that encode frames to files, check for an encoder in advance, and stop encoding."""
+    """A function that encodes clips, and one that checks in advance whether it can."""
 
-    encode: Callable[[Iterable[Frame], ClipSpec, Path], dict[str, MediaFile]] = encode_clip
-    preflight: Callable[[], None] = preflight
+    encode: Encode
+    preflight: Callable[[], None]
+
+
+def x264() -> Encoder:
+    """Return the encoder of clips, imported here because building pages does not need NumPy."""
+    from sitegen.media import encoder
+
+    return Encoder(encoder.encode_clip, encoder.preflight)
 
 
 @dataclass(frozen=True)
@@ -106,7 +143,7 @@ class RenderExecutor:
     store: Store
     report: Reporter
     environment: Mapping[str, str]
-    encode: Callable[[Iterable[Frame], ClipSpec, Path], dict[str, MediaFile]] = encode_clip
+    encode: Encode
     timed: Callable[[str, int, float], None] = lambda work, cost, seconds: None
     leave: Callable[[], None] = lambda: None
 
@@ -192,7 +229,9 @@ class RenderExecutor:
                         break
                 return self._results(futures)
             except (KeyboardInterrupt, SystemExit):
-                stop_encoding()
+                from sitegen.media import encoder
+
+                encoder.stop_encoding()
                 raise
             finally:
                 stop.set()
@@ -202,23 +241,16 @@ class RenderExecutor:
 
         Raises a fatal error at once, otherwise the errors of all figures that failed.
         """
-        records: dict[str, Record] = {}
-        faults: dict[str, SitegenError] = {}
+        records, faults = dict[str, Record](), dict[Future[Record], SitegenError]()
         for future in as_completed(futures):
-            request, error = futures[future].request_digest, future.exception()
+            error = future.exception()
             if error is None:
-                records[request] = future.result()
+                records[futures[future].request_digest] = future.result()
             elif isinstance(error, SitegenError) and not _ends_the_build(error):
-                faults[request] = error
+                faults[future] = error
             else:
                 raise error
-        self._raise_all(
-            [
-                faults[each.request_digest]
-                for each in futures.values()
-                if each.request_digest in faults
-            ]
-        )
+        self._raise_all([faults[each] for each in futures if each in faults])
         return records
 
     def _prepared(
@@ -249,17 +281,16 @@ class RenderExecutor:
         stop: threading.Event,
         begin: Callable[[], Callable[[], float]],
     ) -> Record:
-        """Render a figure and store its files; `begin` starts a stopwatch."""
         with naming(planned.figure), self.store.workspace() as folder:
             watch, title = begin(), left.title(planned.request_digest, planned.figure.id)
-            with self.report.rendering(
-                title, len(job.levels) * len(job.clips) + job.steps
-            ) as advance:
+            steps = len(job.levels) * len(job.clips) + job.steps
+            with self.report.rendering(title, steps) as advance:
                 files = self._write_files(job, folder, advance, stop)
+            clip = next(iter(job.clips.values()), None)
             record = Record(
                 kind=planned.figure.kind,
                 models=planned.models,
-                levels=_shown_levels(job),
+                levels=clip.spec.levels(job.levels) if clip else job.levels,
                 files=files,
                 results=job.results(),
                 **planned.provenance(job.parameters, self.environment),
@@ -295,12 +326,6 @@ class RenderExecutor:
         return files | {name: draw(folder) for name, draw in job.stills.items()}
 
 
-def _shown_levels(job: RenderJob) -> tuple[int, ...]:
-    """Return the level of each frame of the clip, with those that hold its last one."""
-    clip = next(iter(job.clips.values()), None)
-    return clip.spec.levels(job.levels) if clip else job.levels
-
-
 def _watch() -> Callable[[], float]:
     started = time.monotonic()
     return lambda: time.monotonic() - started
@@ -325,10 +350,6 @@ class _Turns:
         return seconds
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
 def _handed(
     job: RenderJob, stop: threading.Event
 ) -> tuple[RenderJob, list[BackgroundIterator[Any]]]:
@@ -337,11 +358,12 @@ def _handed(
     Those are its work and its first clip; the other clips show states sampled for the first. A clip
     that is only drawn does not need a thread.
     """
-    work = BackgroundIterator(_counted(job.work, _nothing, stop))
+    work = BackgroundIterator(_counted(job.work, lambda: None, stop))
     made: list[BackgroundIterator[Any]] = [work]
     clips = dict(job.clips)
     for name, clip in [(name, clip) for name, clip in clips.items() if clip.sampled][:1]:
-        frames = BackgroundIterator(frame.copy() for frame in _counted(clip.frames, _nothing, stop))
+        sampled = _counted(clip.frames, lambda: None, stop)
+        frames = BackgroundIterator(frame.copy() for frame in sampled)
         clips[name] = ClipSource(clip.spec, iter(frames))
         made.append(frames)
     return replace(job, work=work, clips=clips), made

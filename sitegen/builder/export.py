@@ -100,13 +100,11 @@ def export(config: Path, options: ExportOptions) -> tuple[Path, list[str]]:
     with temporary_folder(folder) as work, platform_errors(folder):
         made = [_export(each, options, work) for each in chosen]
         sections = [_section(each, files, work) for each, files in zip(chosen, made, strict=True)]
-        names = [*(name for files in made for name in files), README]
+        names, before = [*(name for files in made for name in files), README], _earlier(output)
         if output.suffix == ".zip":
             _write_readme(work, site.title, sections)
-            _require_own_archive(output)
             _pack(work, names, output)
         else:
-            before = _sections(output / README)
             kept = [each for each in before if _name_of(each) not in map(_name_of, sections)]
             _write_readme(work, site.title, [*kept, *sections])
             _require_unchanged(output, names[:-1], work, before)
@@ -138,31 +136,29 @@ def _require_unchanged(
         )
 
 
-def _require_own_archive(output: Path) -> None:
-    if not os.path.lexists(output):
-        return
-    with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(output) as old:
-        if _HEAD.match(old.read(README).decode("utf-8", "replace")):
-            return
-    raise ConfigError(f"{shown(output)}: was not exported by sitegen; choose another --output")
-
-
 _HEAD = re.compile(r"Media of “.*”, exported by sitegen\.\n\n")
 _FILE = re.compile(r"^  (\S+): .*, SHA-256 ([0-9a-f]{64})$", re.MULTILINE)
 
 
-def _sections(readme: Path) -> list[str]:
+def _earlier(output: Path) -> list[str]:
     """Return the sections of the README of earlier exports, one per figure.
 
-    Raises ConfigError for a README that sitegen did not write.
+    Raises ConfigError for a README or an archive that sitegen did not write.
     """
-    if not os.path.lexists(readme):
+    archive = output.suffix == ".zip"
+    place, text = output if archive else output / README, ""
+    if not os.path.lexists(place):
         return []
-    text = "" if readme.is_symlink() else read_file(readme).decode("utf-8", "replace")
+    with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile):
+        if archive:
+            with zipfile.ZipFile(output) as old:
+                text = old.read(README).decode("utf-8", "replace")
+        elif not place.is_symlink():
+            text = read_file(place).decode("utf-8", "replace")
     head = _HEAD.match(text)
     if head is None:
         raise ConfigError(
-            f"{shown(readme)}: was not written by sitegen; nothing was written: move it, or choose "
+            f"{shown(place)}: was not written by sitegen; nothing was written: move it, or choose "
             "another --output"
         )
     return [each for each in text[head.end() :].split("\n\n") if each.strip()]

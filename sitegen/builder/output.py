@@ -1,28 +1,37 @@
 """The built folder: compared with its intended content, and replaced as a whole in one step.
 
 Nothing inside it is changed. A new folder is built next to it, and the two are exchanged, so that a
-reader sees the old site or the new one.
+reader sees the old site or the new one. A note in the store identifies the files of earlier builds
+by name and content. Files that sitegen did not write, or that were edited by hand, are copied out
+of the folder before it is replaced.
 """
 
 import contextlib
 import json
 import os
 import posixpath
+import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
+from types import MappingProxyType
 
-from sitegen.builder.store_folder import LOCK_NAME, claim
+from sitegen.builder.cache import errors_of_now
+from sitegen.builder.store_folder import LOCK_NAME, claim, write_own
 from sitegen.config.schema import Site
-from sitegen.core.errors import ConfigError, PlatformError, PublishError, TargetError
+from sitegen.core.errors import ConfigError, LockedError, PlatformError, PublishError, TargetError
 from sitegen.core.files import (
     below,
     cached_by_stat,
     digest,
     digest_bytes,
     exchange,
+    flush_tree,
     platform_errors,
+    read_file,
     require_writable,
     temporary_folder,
 )
@@ -50,30 +59,14 @@ class CopiedFile:
             raise TargetError(f"{self.source} changed while it was copied; build again")
         return data
 
-    def opened(self) -> int | None:
-        """Return a descriptor of the file if it is regular and has the expected content, else None.
-
-        If the name is later given to another file, the descriptor still refers to the verified one.
-        """
-        names = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
-        flags = sum(getattr(os, name, 0) for name in names)  # O_RDONLY is 0
-        try:
-            handle = os.open(self.source, flags)
-        except OSError:
-            return None
-        with contextlib.suppress(OSError):  # clips are requested in ranges, and read once
-            if S_ISREG(os.fstat(handle).st_mode) and _digest(open_path(handle)) == self.file.sha256:
-                return handle
-        os.close(handle)
-        return None
+    def is_unchanged(self) -> bool:
+        """Return whether the file is not a link and has the expected content; it is read once."""
+        with contextlib.suppress(OSError):
+            return not self.source.is_symlink() and _digest(self.source) == self.file.sha256
+        return False
 
 
 _digest = cached_by_stat(digest)
-
-
-def open_path(handle: int) -> Path:
-    """Return a path that opens the file of a descriptor again."""
-    return Path(f"/dev/fd/{handle}")
 
 
 Tree = Mapping[str, bytes | CopiedFile]
@@ -89,10 +82,13 @@ def is_current(output: Path, tree: Tree) -> bool:
         if not output.is_dir():
             return False
         there = {name for name, _ in below(output)}
-        folders = {uri.rpartition("/")[0] for uri in tree}
-        folders |= {str(each) for folder in folders for each in PurePosixPath(folder).parents}
-        folders -= {"", "."}
-        return there == folders | tree.keys() and all(_same(output / u, tree[u]) for u in tree)
+        names = {*_folders(tree), *tree} - {"."}
+        return there == names and all(_same(output / uri, tree[uri]) for uri in tree)
+
+
+def _folders(tree: Tree) -> list[str]:
+    """Return the folders of a tree, itself as ".", each before those in it."""
+    return sorted({str(each) for uri in tree for each in PurePosixPath(uri).parents})
 
 
 def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -102,14 +98,10 @@ def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, .
     """
     with platform_errors(output, "read"):
         changed = (uri for uri in sorted(tree) if not _same(output / uri, tree[uri]))
-        listed = _listed(output)
+        found = below(output) if output.is_dir() else ()
+        listed = sorted(found, key=lambda each: each[0].split("/"))
         names = (name for name, entry in listed if not entry.is_dir(follow_symlinks=False))
         return tuple(changed), tuple(name for name in names if name not in tree)
-
-
-def _listed(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
-    found = below(folder) if folder.is_dir() else ()
-    return sorted(found, key=lambda each: each[0].split("/"))
 
 
 def put_tree(tree: Tree, output: Path) -> None:
@@ -120,10 +112,10 @@ def put_tree(tree: Tree, output: Path) -> None:
     """
     require_ours(output)
     with platform_errors(output), temporary_folder(output.parent) as folder:
-        folder.chmod(_FOLDER_MODE)
-        made = {folder}
+        for name in _folders(tree):
+            (folder / name).mkdir(exist_ok=True)
+            (folder / name).chmod(_FOLDER_MODE)
         for uri, content in tree.items():
-            _require_parent(folder / uri, made)
             if not _linked(output / uri, folder / uri, content):
                 _write(folder / uri, content if isinstance(content, bytes) else content.read())
         exchange(folder, output)
@@ -143,16 +135,30 @@ def require_present(site: Site) -> None:
 
 
 @contextlib.contextmanager
-def alone(site: Site) -> Iterator[None]:
-    """Hold the build lock for the block, if there is a store.
+def locked(site: Site, *, reading: bool = False) -> Iterator[None]:
+    """Hold the site's lock for the block. Raises LockedError with the site if another process does.
 
-    Raises LockedError, and ConfigError if the site's `cache_dir` is not a store.
+    reading: everything is in the store, so a read-only store needs no lock
+    Raises ConfigError if the site's `cache_dir` is not a store, PlatformError if the site's folder
+    is missing.
     """
+    store = site.cache_dir
     with contextlib.ExitStack() as held:
-        if site.cache_dir.is_dir():
-            claim(site.cache_dir)
-            held.enter_context(lock(site.cache_dir / LOCK_NAME))
+        try:
+            if not (reading and store.is_dir() and not os.access(store, os.W_OK)):
+                require_present(site)
+                with platform_errors(store):
+                    store.parent.mkdir(parents=True, exist_ok=True)
+                claim(store)
+                held.enter_context(lock(store / LOCK_NAME))
+        except LockedError as error:
+            raise LockedError(f"{site.root}: {error}") from None
         yield
+
+
+def alone(site: Site) -> contextlib.AbstractContextManager[None]:
+    """Hold the site's lock for the block, if there is a store. Raises as `locked` does."""
+    return locked(site) if site.cache_dir.is_dir() else contextlib.nullcontext()
 
 
 def require_ours(output: Path) -> None:
@@ -190,17 +196,7 @@ def require_room(output: Path) -> None:
     Raises ConfigError as `require_ours` does, PlatformError if the disk refuses.
     """
     require_ours(output)
-    if os.path.ismount(output):
-        raise PlatformError(
-            f"{output}: a file system is mounted here, and a build replaces the whole folder; "
-            "choose a folder inside it"
-        )
     require_writable(output.parent, output)
-    if output.exists() and not os.access(output, os.W_OK | os.X_OK):
-        raise PlatformError(
-            f"cannot replace {output}: it belongs to another user or is read-only; "
-            "give yourself permission to write there, or choose another folder"
-        )
 
 
 def _same(path: Path, content: bytes | CopiedFile) -> bool:
@@ -217,16 +213,6 @@ def _same(path: Path, content: bytes | CopiedFile) -> bool:
 
 def _size(content: bytes | CopiedFile) -> int:
     return len(content) if isinstance(content, bytes) else content.file.bytes
-
-
-def _require_parent(target: Path, made: set[Path]) -> None:
-    missing = list[Path]()
-    while (parent := (missing[-1] if missing else target).parent) not in made:
-        missing.append(parent)
-    for folder in reversed(missing):
-        folder.mkdir()
-        folder.chmod(_FOLDER_MODE)
-        made.add(folder)
 
 
 def _linked(old: Path, target: Path, content: bytes | CopiedFile) -> bool:
@@ -312,3 +298,127 @@ def read_folder(root: Path) -> ServedFolder:
             elif not entry.is_dir():
                 others[name] = "not a regular file"
     return ServedFolder(root, dict(sorted(files.items())), dict(sorted(others.items())))
+
+
+_BY_CONTENT = re.compile(r"([a-z0-9-]+/)?(assets|media)/[\w-]+-[0-9a-f]{8}(\.\w+|/[\w-]+\.\w+)")
+"""Files that are named by their content, or are in a folder that is."""
+
+Files = frozenset[tuple[str, str]]
+"""URIs and SHA-256 of files; after a kill a URI may have two."""
+
+
+def install(tree: Tree, output: Path, site: Site) -> bool:
+    """Replace `output` by `tree`; return False if it has exactly these files already.
+
+    Raises ConfigError for a folder that sitegen did not build, PlatformError and TargetError with
+    the old folder still in place.
+    """
+    before, files = built(site, output), _files(tree)
+    if is_current(output, tree):
+        if not files <= before:
+            _write_note(files, output, site)
+        return False
+    _write_note(before | files, output, site)  # either folder is known after a kill
+    require_present(site)
+    put_tree(tree, output)
+    _write_note(files, output, site)
+    return True
+
+
+def is_installed(tree: Tree, output: Path, site: Site) -> bool:
+    """Return whether `output` has exactly `tree`, and the store knows that. Reads only."""
+    return is_current(output, tree) and _files(tree) <= built(site, output)
+
+
+def built(site: Site, output: Path) -> Files:
+    """Return the files that the last build put into `output`; empty if unknown.
+
+    Raises PlatformError if the note cannot be read at present.
+    """
+    path = _note(site, output)
+    with contextlib.suppress(OSError, ValueError, RecursionError, TypeError, LookupError):
+        with errors_of_now(path):
+            files = json.loads(read_file(path))["files"]
+        return frozenset((str(uri), str(sha256)) for uri, sha256 in files)
+    return frozenset()
+
+
+def _files(tree: Tree) -> Files:
+    return frozenset((uri, _sha256_of(tree[uri])) for uri in tree)
+
+
+def _sha256_of(content: bytes | CopiedFile) -> str:
+    return content.file.sha256 if isinstance(content, CopiedFile) else digest_bytes(content)
+
+
+def _write_note(files: Files, output: Path, site: Site) -> None:
+    """Write the note, unless the store is read-only. Raises PlatformError."""
+    if os.access(site.cache_dir, os.W_OK) or not site.cache_dir.exists():
+        value = {"files": sorted(files), "kept": {}, "own": {}}  # older versions read all three
+        write_own(_note(site, output), f"{json.dumps(value)}\n".encode())
+
+
+def _note(site: Site, output: Path) -> Path:
+    way = os.path.relpath(os.path.realpath(output), os.path.realpath(site.root))
+    return site.cache_dir / "built" / f"{digest_bytes(os.fsencode(way))[:16]}.json"
+
+
+KEPT = "kept-from-build"
+"""Folder of a site for files that others put into the built folder; no command removes them."""
+
+_SYSTEM_FILE = re.compile(r"(.*/)?(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)")
+"""Files that operating systems create in any folder they show."""
+
+
+def foreign(output: Path, site: Site, tree: Tree = MappingProxyType({})) -> tuple[str, ...]:
+    """Return the URIs of files and links in a built folder that no build has written in this form.
+
+    tree: content to be installed next, which counts as written
+    Reads only; raises PlatformError if something in it cannot be read.
+    """
+    with platform_errors(output, "read"):
+        listed = sorted(below(output), key=lambda each: each[0].split("/"))
+        known = built(site, output) | _files(tree)
+        return tuple(name for name, entry in listed if _is_foreign(name, entry, known))
+
+
+def _is_foreign(name: str, entry: os.DirEntry[str], known: Files) -> bool:
+    if entry.is_symlink():
+        return True
+    if not entry.is_file() or _SYSTEM_FILE.fullmatch(name):
+        return False
+    sha256 = digest(Path(entry.path))
+    named = _BY_CONTENT.fullmatch(name) and Path(name).stem.endswith(f"-{sha256[:8]}")
+    return not named and (name, sha256) not in known
+
+
+def preserve_foreign_files(output: Path, site: Site, tree: Tree) -> list[str]:
+    """Copy foreign files out of a folder that `tree` will replace; return a line for each.
+
+    They go into a new, numbered folder of the site, which no command removes; links stay links.
+    Raises PlatformError, with the built folder unchanged, if the disk refuses.
+    """
+    names = foreign(output, site, tree) if output.is_dir() else ()
+    if not names:
+        return []
+    folder, lines = _numbered(site.root / KEPT), list[str]()
+    with platform_errors(folder):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(output / name, folder / name, follow_symlinks=False)
+            lines.append(
+                f"{shown(output / name)}: was not written by sitegen, or was changed since; a "
+                f"build replaces the whole folder, so it was copied to {shown(folder / name)}"
+            )
+        flush_tree(folder)
+    return lines
+
+
+def _numbered(parent: Path) -> Path:
+    with platform_errors(parent):
+        parent.mkdir(exist_ok=True)
+        for number in count(1):
+            with contextlib.suppress(FileExistsError):
+                (parent / str(number)).mkdir()
+                return parent / str(number)
+    raise AssertionError

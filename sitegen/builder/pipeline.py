@@ -6,15 +6,15 @@ in one step. A build without changes writes nothing.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 from sitegen.builder.context import BuildContext, BuildOptions, Records, found, new_notes
 from sitegen.builder.executor import (
+    Encode,
     Encoder,
     FigureRenderer,
     Renderer,
@@ -22,33 +22,36 @@ from sitegen.builder.executor import (
     RenderExecutor,
     naming,
     tracebacks,
+    x264,
 )
 from sitegen.builder.explain import refuse_unrenderable
-from sitegen.builder.install import install, is_installed, preserve_foreign_files
-from sitegen.builder.output import require_ours, require_present, require_room, weight
+from sitegen.builder.output import (
+    install,
+    is_installed,
+    locked,
+    preserve_foreign_files,
+    require_ours,
+    require_room,
+    weight,
+)
 from sitegen.builder.plan import PlannedFigure, environment, other_environment
-from sitegen.builder.prune import MEGABYTE, note_use, tidy
-from sitegen.builder.state import SiteBuild, prepare_all
-from sitegen.builder.store_folder import LOCK_NAME, claim
-from sitegen.builder.summary import Summary, summarise
+from sitegen.builder.prune import MEGABYTE, tidy
+from sitegen.builder.state import SiteBuild, Summary, prepare_all, summarise
 from sitegen.builder.timings import AROUND_S, DRAWING_S, MANY, Speeds, faster
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, has_bfloat16
-from sitegen.core.errors import LockedError, TargetError, with_message
+from sitegen.core.errors import TargetError, with_message
 from sitegen.core.files import (
     has_backup,
-    platform_errors,
     remove_stale_temporaries,
     require_writable,
     restore_backup,
 )
-from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter, duration
 
 Rendering = Callable[[ComputeTarget], Renderer]
 """Returns the renderer for a device and a precision, made once."""
-X264 = Encoder()
 FIGURES_AT_ONCE = 16
 """Maximum number of figures in a cluster at a time without --jobs; this machine draws each."""
 
@@ -58,7 +61,7 @@ def build(
     options: BuildOptions,
     renderer: RendererFactory,
     report: Reporter,
-    encoder: Encoder = X264,
+    encoder: Encoder | None = None,
 ) -> Summary:
     """Build the site of `config`; with `dry_run`, report which figures would be rendered.
 
@@ -74,20 +77,16 @@ def build(
         for each in builds:
             _describe(each, report)
         if options.dry_run:
-            for each in builds:
-                _rehearse(each, renderer, report)
-            _raise_faults(builds)
-            return replace(summarise(builds), rehearsed=True)
+            return _rehearse(builds, renderer, report)
 
         # Everything is in the store: if it is installed too, nothing is to be done.
         output, tree = builds[0].context.output, None
-        if not any(_is_stale(each) or each.context.faults for each in builds):
+        if not any(_is_stale(each) for each in builds):
             tree = builds[0].tree()
             if is_installed(tree, output, site):
-                for each in builds:
-                    remove_leftovers(each.context)
                 _refuse_warnings(report, options)
                 for each in builds:
+                    remove_leftovers(each.context)
                     _keep_small(each, report)
                 return replace(summarise(builds), bytes=weight(tree))
 
@@ -102,9 +101,8 @@ def build(
                 require_writable(each.context.site.cache_dir)
                 # Another build may have rendered some before this one had the lock.
                 each.records.update(found(each.missing, each.context.store()))
-                made = render_missing(each, renderer, report, encoder)
-                each.records.update(made)
-                each.rendered.update(made)
+                each.rendered.update(render_missing(each, renderer, report, encoder))
+                each.records.update(each.rendered)
         _refuse_warnings(report, options)
         _raise_faults(builds)
         if any(each.missing or each.context.faults for each in builds):
@@ -116,13 +114,11 @@ def build(
             report.warn(line)
         changed = install(tree, output, site)
         for each in builds:
-            if (told := tidy(each, changed=True)) is not None:
-                report.note(told)
+            tidy(each, report, changed=True)
         return replace(summarise(builds), bytes=weight(tree), changed=changed)
 
 
 def _raise_faults(builds: Sequence[SiteBuild]) -> None:
-    """Raise the errors of selected figures whose sampler cannot be run."""
     found = [
         error
         for each in builds
@@ -161,30 +157,22 @@ def _describe(build: SiteBuild, report: Reporter) -> None:
 def _is_stale(build: SiteBuild) -> bool:
     context = build.context
     notes = new_notes(context.site, context.used_sources)
-    return bool(build.missing or build.to_render or notes)
+    return bool(build.missing or build.to_render or notes or context.faults)
 
 
 def _keep_small(build: SiteBuild, report: Reporter) -> None:
-    """Reduce the store of an up-to-date site to its size limit, if it has one."""
-    context = build.context
-    limit = context.site.cache_limit
-    if limit is None or context.store().size() <= limit * MEGABYTE:
-        note_use(context)
-        return
-    with locked(context.site):
-        told = tidy(build, changed=False)
-    if told is not None:
-        report.note(told)
+    """Note the use of an up-to-date site's records, and reduce its store to its size limit."""
+    site = build.context.site
+    over = site.cache_limit and build.context.store().size() > site.cache_limit * MEGABYTE
+    with locked(site) if over else nullcontext():
+        tidy(build, report, changed=False)
 
 
-def remove_leftovers(context: BuildContext, *, leaving: bool = False) -> None:
-    """Remove temporaries that killed processes left in this site.
-
-    leaving: also remove those of this process, which is about to exit
-    """
-    context.store().remove_stale_temporaries(leaving=leaving)
+def remove_leftovers(context: BuildContext) -> None:
+    """Remove temporaries that killed processes left in this site."""
+    context.store().remove_stale_temporaries()
     for folder in (context.site.cache_dir, context.output.parent):
-        remove_stale_temporaries(folder, leaving=leaving)
+        remove_stale_temporaries(folder)
 
 
 def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
@@ -193,7 +181,7 @@ def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
 
 
 def render_missing(
-    build: SiteBuild, renderer: RendererFactory, report: Reporter, encoder: Encoder = X264
+    build: SiteBuild, renderer: RendererFactory, report: Reporter, encoder: Encoder | None = None
 ) -> Records:
     """Render the requested figures that are missing or outdated; requires the lock.
 
@@ -211,21 +199,17 @@ def render_missing(
         with naming(planned.figure):
             for name in planned.figure.models:
                 context.sources[name].require_usable()
+    encoder = encoder or x264()
     encoder.preflight()
-    options = context.options
+    options, encode = context.options, encoder.encode
     address = options.distributed or context.site.scheduler or options.default_scheduler
     if address is not None:
-        return _render_in_cluster(address, context, chosen, report, encoder)
+        return _render_in_cluster(address, context, chosen, report, encode)
     context = _settled(context, chosen, cache(partial(renderer, context.sources)))  # freed then
-    made = cache(partial(renderer, context.sources))
-    target = context.options.compute_target
+    made, target = cache(partial(renderer, context.sources)), context.options.compute_target
+    timed = Speeds(context.site.cache_dir, target).note
     executor = RenderExecutor(
-        made(target),
-        context.store(),
-        report,
-        context.environment,
-        encoder.encode,
-        Speeds(context.site.cache_dir, target).note,
+        made(target), context.store(), report, context.environment, encode, timed
     )
     estimates = partial(_estimates, context, chosen, made)
     return executor.render(chosen, options.jobs, estimates)
@@ -236,43 +220,41 @@ def _render_in_cluster(
     context: BuildContext,
     chosen: Sequence[PlannedFigure],
     report: Reporter,
-    encoder: Encoder,
+    encode: Encode,
 ) -> Records:
     """Render with a cluster; its times are not used for this machine's estimates."""
-    from sitegen.cluster.local import open_cluster
+    from sitegen.cluster.client import open_cluster
 
-    options = context.options
+    options, store = context.options, context.store()
     cluster = open_cluster(address, report, options.asked, options.jobs)
-    executor = RenderExecutor(
-        FigureRenderer(context.sources, cluster.compute_target, cluster.executor),
-        context.store(),
-        report,
-        environment(cluster.compute_target),
-        encoder.encode,
-        leave=cluster.close,
-    )
     count, target = cluster.size, cluster.compute_target
+    renderer = FigureRenderer(context.sources, target, cluster.executor)
+    here = environment(target)
+    executor = RenderExecutor(renderer, store, report, here, encode, leave=cluster.close)
     on = f"{target.device}, {target.precision}"
     report.note(f"{count} worker{'s' if count > 1 else ''} at {address} ({on})")
     return executor.render(chosen, max(options.jobs, min(count + 1, FIGURES_AT_ONCE)))
 
 
-def _rehearse(build: SiteBuild, renderer: RendererFactory, report: Reporter) -> None:
+def _rehearse(builds: Sequence[SiteBuild], renderer: RendererFactory, report: Reporter) -> Summary:
     """Report the figures to be rendered, with the time estimated from measurements here."""
-    wanted = build.to_render
-    made = cache(partial(renderer, build.context.sources))
-    estimates = _estimates(_settled(build.context, wanted, made), wanted, made)
-    for planned in wanted:
-        place, seconds = planned.figure.place, estimates[planned.request_digest]
-        takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
-        seen = planned.cost
-        takes = f"{seen:,} evaluations of a network, {takes}" if seen else takes
-        report.note(f"would render {planned.figure.id} ({place.file}:{place.line}), {takes}")
-    known = [seconds for seconds in estimates.values() if seconds is not None]
-    if known:
-        rest = len(wanted) - len(known)
-        more = f", and {rest} not measured yet" if rest else ""
-        report.note(f"all of it: about {duration(AROUND_S + sum(known))}{more}")
+    for build in builds:
+        wanted = build.to_render
+        made = cache(partial(renderer, build.context.sources))
+        estimates = _estimates(_settled(build.context, wanted, made), wanted, made)
+        for planned in wanted:
+            place, seconds = planned.figure.place, estimates[planned.request_digest]
+            takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
+            seen = planned.cost
+            takes = f"{seen:,} evaluations of a network, {takes}" if seen else takes
+            report.note(f"would render {planned.figure.id} ({place.file}:{place.line}), {takes}")
+        known = [seconds for seconds in estimates.values() if seconds is not None]
+        if known:
+            rest = len(wanted) - len(known)
+            more = f", and {rest} not measured yet" if rest else ""
+            report.note(f"all of it: about {duration(AROUND_S + sum(known))}{more}")
+    _raise_faults(builds)
+    return replace(summarise(builds), rehearsed=True)
 
 
 def _settled(
@@ -313,25 +295,3 @@ def _estimates(
             networks = _paced(context, planned, target, renderer)
             estimates[planned.request_digest] = pixels / 1e6 * DRAWING_S + networks
     return estimates
-
-
-@contextmanager
-def locked(site: Site, *, reading: bool = False) -> Iterator[None]:
-    """Hold the site's lock for the block. Raises LockedError with the site if another process does.
-
-    reading: everything is in the store, so a read-only store needs no lock
-    Raises ConfigError if the site's `cache_dir` is not a store, PlatformError if the site's folder
-    is missing.
-    """
-    store = site.cache_dir
-    with ExitStack() as held:
-        try:
-            if not (reading and store.is_dir() and not os.access(store, os.W_OK)):
-                require_present(site)
-                with platform_errors(store):
-                    store.parent.mkdir(parents=True, exist_ok=True)
-                claim(store)
-                held.enter_context(lock(store / LOCK_NAME))
-        except LockedError as error:
-            raise LockedError(f"{site.root}: {error}") from None
-        yield

@@ -116,12 +116,9 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
 
 
 def _reference(model: ModelSource) -> ModelRef:
-    what: Literal["checkpoint", "recording", "sampler"] = "checkpoint"
-    if model.card.recording is not None:
-        what = "recording"
-    elif model.sampler is not None:
-        what = "sampler"
-    return ModelRef(model.name, model.weights_sha256, what)
+    what: Literal["recording", "sampler"] = "recording" if model.card.recording else "sampler"
+    is_file = model.card.recording is None and model.sampler is None
+    return ModelRef(model.name, model.weights_sha256, "checkpoint" if is_file else what)
 
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
@@ -166,7 +163,6 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
 
 
 def _contents(figure: Figure) -> dict[str, str]:
-    """Return the digests of the author's files that the figure shows, by field."""
     contents = {}
     for name in figure.spec.files:
         if (file := getattr(figure.spec, name)) is not None:

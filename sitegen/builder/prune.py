@@ -15,9 +15,8 @@ from pathlib import Path
 
 from sitegen.builder.assembly import drawn_keys, placed
 from sitegen.builder.cache import Store
-from sitegen.builder.context import BuildContext, BuildOptions
-from sitegen.builder.install import KEPT, foreign
-from sitegen.builder.output import alone, require_ours
+from sitegen.builder.context import BuildOptions
+from sitegen.builder.output import KEPT, alone, foreign, require_ours
 from sitegen.builder.state import SiteBuild, prepare_all
 from sitegen.builder.store_folder import empty, require_removable, require_store
 from sitegen.builder.store_folder import others as left
@@ -26,6 +25,7 @@ from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import platform_errors, remove_stale_temporaries, restore_backup
+from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 
 DAY = 24 * 3600.0  # seconds
@@ -57,9 +57,7 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
     with alone(site):
         restore_backup(output)
         for each in (folder, folder / "work", output.parent):
-            before = _inside(each)
-            remove_stale_temporaries(each)
-            removed += sorted(before - _inside(each))
+            removed += remove_stale_temporaries(each)
         if output.is_dir():
             with platform_errors(output, "remove"):
                 shutil.rmtree(output)
@@ -68,10 +66,6 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
         removed += empty(folder)
     lines = [f"removed {shown(path)}" for path in removed]
     return [*lines, *(f"left {shown(path)}" for path in left(folder) if store)]
-
-
-def _inside(folder: Path) -> set[Path]:
-    return {*folder.iterdir()} if folder.is_dir() else set()
 
 
 def clean_unused(config: Path, days: float | None = None) -> str:
@@ -102,11 +96,10 @@ def clean_unused(config: Path, days: float | None = None) -> str:
     return f"{gone} that no page needs, {size / 1e6:.1f} MB; {before} figures stay"
 
 
-def tidy(work: SiteBuild, *, changed: bool) -> str | None:
-    """Note the use of a build's records, and keep the store below its limit; return a line to
-    report.
+def tidy(work: SiteBuild, report: Reporter, *, changed: bool) -> None:
+    """Note the use of a build's records, and keep the store below its limit.
 
-    Requires the lock if the site has a limit. Raises PlatformError for files that cannot be
+    Requires the lock if the store is above it. Raises PlatformError for files that cannot be
     removed.
     """
     site, limit = work.context.site, work.context.site.cache_limit
@@ -114,24 +107,20 @@ def tidy(work: SiteBuild, *, changed: bool) -> str | None:
     needed = _needed(work, store)
     store.touch(needed, always=changed)
     if limit is None:
-        return None
+        return
     try:
         gone = beyond(store, needed, limit)
         _, freed = store.prune({*store.keys("")} - {*gone}, site.models) if gone else (0, 0)
-        size = store.size()
+        size = store.size() / MEGABYTE
     except ConfigError as error:  # a link is in the way
-        return f"cache_limit: {error}"
-    if size > limit * MEGABYTE:
-        most = f"{size / MEGABYTE:.1f} MB, all of which its pages need"
-        return f"{site.cache_dir}: is larger than its cache_limit of {limit} MB: it has {most}"
-    count = f"{len(gone)} record{'s' * (len(gone) != 1)}"
-    told = f"{site.cache_dir}: {count} of no use now went, {freed / MEGABYTE:.1f} MB: cache_limit"
-    return told if gone else None
-
-
-def note_use(context: BuildContext) -> None:
-    """Note the use of an unchanged site's records, at most once a day."""
-    context.store().touch(_keys(context), always=False)
+        report.note(f"cache_limit: {error}")
+        return
+    if size > limit:
+        most = f"it has {size:.1f} MB, all of which its pages need"
+        report.note(f"{site.cache_dir}: is larger than its cache_limit of {limit} MB: {most}")
+    elif gone:
+        count = f"{len(gone)} record{'s' * (len(gone) != 1)} of no use now went"
+        report.note(f"{site.cache_dir}: {count}, {freed / MEGABYTE:.1f} MB: cache_limit")
 
 
 def beyond(store: Store, needed: Collection[str], limit: int) -> list[str]:
@@ -154,17 +143,13 @@ def beyond(store: Store, needed: Collection[str], limit: int) -> list[str]:
     return gone
 
 
-def _keys(context: BuildContext) -> set[str]:
-    return {planned.request_digest for planned in context.figures}
-
-
 def _needed(work: SiteBuild, store: Store) -> set[str]:
     """Return the keys of all figures on pages, and of drawings.
 
     If a figure is missing, its drawings are unknown, and all drawings stay.
     """
     context, records = work.context, work.records
-    keys = _keys(context)
+    keys = {planned.request_digest for planned in context.figures}
     there = tuple(each for each in context.figures if each.request_digest in records)
     if any(each.missing for each in (work, *work.papers)):
         return keys | set(store.keys("drawn-"))

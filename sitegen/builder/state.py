@@ -1,10 +1,11 @@
-"""The sites of a build: one site, or a collection with its papers, and their figures."""
+"""The sites of a build: one site, or a collection with its papers, their figures, and a summary."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from sitegen.builder.assembly import PaperSite, assemble, placed
 from sitegen.builder.context import BuildContext, BuildOptions, found, prepare_site
@@ -14,6 +15,7 @@ from sitegen.config.loader import load_papers
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError
 from sitegen.core.source import shown
+from sitegen.core.urls import INDEX
 from sitegen.media.manifest import Record
 
 
@@ -23,13 +25,13 @@ class SiteBuild:
 
     records: available figures, by request; grows during the build
     papers: the papers of this collection
-    rendered: the requests that this build has rendered
+    rendered: the records of this build's own figures, by request
     """
 
     context: BuildContext
     records: dict[str, Record]
     papers: tuple[SiteBuild, ...] = ()
-    rendered: set[str] = field(default_factory=set)
+    rendered: dict[str, Record] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[PlannedFigure]:
@@ -58,7 +60,7 @@ class SiteBuild:
     def paper(self) -> PaperSite:
         """Return the site as a paper of a collection."""
         context, manifest = self.context, placed(self.context.figures, self.records)
-        return PaperSite(context.site, context.pages, manifest, self.tree(), context.store().object)
+        return PaperSite(context.site, context.pages, manifest, self.tree(), context.store())
 
 
 def prepare_all(
@@ -88,3 +90,67 @@ def prepare_all(
 
     builds = tuple(SiteBuild(each, known(each)) for each in others)
     return SiteBuild(roof, known(roof), builds), *builds
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a build; `changed` is False if the site was already up to date."""
+
+    output: Path
+    rendered: tuple[str, ...]
+    reused: tuple[str, ...]
+    missing: tuple[str, ...]
+    changed: bool
+    bytes: int
+    rehearsed: bool = False
+    omitted: tuple[str, ...] = ()
+    uncalled: tuple[str, ...] = ()
+    approximate: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return the summary as the command line prints it."""
+        lack = f", {len(self.missing)} missing: {', '.join(self.missing)}" if self.missing else ""
+        counts = f"{len(self.rendered)} rendered, {len(self.reused)} reused{lack}"
+        about = {
+            "omitted, because a file is missing": self.omitted,
+            "missing, but not used by any page": self.uncalled,
+            "starting from approximate flat images": self.approximate,
+        }
+        models = [f"{words}: {', '.join(names)}" for words, names in about.items() if names]
+        told = [f"figures: {counts}", *models]
+        if self.missing or self.rehearsed:
+            return [*told, f"{self.output}: not changed"]
+        state = "written" if self.changed else "already up to date"
+        page = (self.output / INDEX).as_uri()
+        return [*told, f"site: {self.bytes / 1e6:.1f} MB, {state}", f"open it: {page}"]
+
+
+def summarise(builds: Sequence[SiteBuild]) -> Summary:
+    """Return the summary of a site; figures and models of its papers follow its own."""
+    contexts = [build.context for build in builds]
+    figures = [
+        (build, planned.request_digest, f"{_prefix(build)}{planned.figure.id}")
+        for build in builds
+        for planned in build.context.figures
+    ]
+    kept = [(build, request, name) for build, request, name in figures if request in build.records]
+    used = (source for context in contexts for source in context.used_sources)
+    return Summary(
+        contexts[0].output,
+        rendered=tuple(name for build, request, name in kept if request in build.rendered),
+        reused=tuple(name for build, request, name in kept if request not in build.rendered),
+        missing=(
+            *(name for build, request, name in figures if request not in build.records),
+            *(f"{_prefix(build)}{name}" for build in builds for name in build.context.faults),
+        ),
+        changed=False,
+        bytes=0,
+        omitted=tuple(line for each in contexts for line in each.omitted_models()),
+        uncalled=tuple(line for each in contexts for line in each.omitted_models(waited=False)),
+        approximate=tuple(source.name for source in used if source.approximate),
+    )
+
+
+def _prefix(build: SiteBuild) -> str:
+    place = build.context.site.place
+    return f"{place}/" if place else ""

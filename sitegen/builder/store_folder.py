@@ -1,21 +1,20 @@
 """The folder of a store: recognised by a marker file, and never emptied through a link.
 
+A folder with `objects`, `records` and no names of others at its top is taken for a store as well.
+
 Only files that sitegen wrote are removed from a store: regular files with a name that sitegen
 gives. Everything else in the folder stays.
 """
 
 import contextlib
-import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import (
     below,
-    digest_bytes,
     is_temporary,
     platform_errors,
     read_file,
@@ -49,8 +48,11 @@ _OWN = re.compile(
 )
 """Names of the files that sitegen writes into a store; older versions wrote `used.json`."""
 
-_LOCKED = re.compile(rb"(\d+ \S+ [0-9a-f]{8}\n)?")
 _FOLDERS = ("objects", "records", "asked", "weights", "built", "work")
+_FIRST = {LOCK_NAME, *FOR_GIT, "speeds.json", "work"}
+"""Names at the top of a store that are written before its marker."""
+_GIVEN = {*_FIRST, *_FOLDERS, MARKER, "used.json", "quarantine"}
+"""Names at the top of a store."""
 
 
 def require_store(root: Path) -> None:
@@ -61,9 +63,10 @@ def require_store(root: Path) -> None:
     with platform_errors(root, "read"):
         if root.exists() and not root.is_dir():
             raise ConfigError(f"{shown(root)}: is not a folder; choose another cache_dir")
-        if not root.is_dir() or _is_marked(root) or _has_proof(root) or _is_vacant(root):
-            return
-        if not _is_marked(root):  # another thread may have made it a store since
+        names = {path.name for path in root.iterdir()} if root.is_dir() else set()
+        given = _GIVEN if {"objects", "records"} <= names else _FIRST  # older stores have no marker
+        others = {name for name in names - given if not is_temporary(name)}
+        if others and not (root / MARKER).is_file():
             raise ConfigError(
                 f"{shown(root)}: holds files and is not a store of sitegen (it has no {MARKER}); "
                 "choose an empty or new folder as cache_dir"
@@ -73,7 +76,7 @@ def require_store(root: Path) -> None:
 def claim(root: Path) -> None:
     """Make `root` a store, with its marker. Raises as `require_store` does."""
     require_store(root)
-    if not _is_marked(root):
+    if not (root / MARKER).is_file() or (root / MARKER).is_symlink():
         write_own(root / MARKER, _MARKED)
 
 
@@ -130,12 +133,30 @@ def own_files(root: Path) -> Mapping[str, Path]:
     if not root.is_dir():
         return {}
     with platform_errors(root, "read"):
-        files = (
-            (name, Path(entry.path))
+        files = {
+            name: Path(entry.path)
             for name, entry in below(root)
             if _OWN.fullmatch(name) and entry.is_file(follow_symlinks=False)
-        )
-        return {name: path for name, path in files if _is_own(name, path)}
+        }
+        # A note on weights has the name of a model, which an author chooses.
+        return {
+            name: path
+            for name, path in files.items()
+            if not name.startswith("weights/") or b'"weights":' in read_file(path)
+        }
+
+
+def remove(paths: Iterable[Path]) -> int:
+    """Remove files of a store and return their bytes. Raises PlatformError.
+
+    Records go first: a kill then leaves objects that no record names.
+    """
+    size = 0
+    for path in sorted(paths, key=lambda path: (path.parent.name != "records", path)):
+        with platform_errors(path, "remove"):
+            size += path.lstat().st_size
+            path.unlink()
+    return size
 
 
 def empty(root: Path) -> list[Path]:
@@ -145,12 +166,8 @@ def empty(root: Path) -> list[Path]:
     PlatformError for files that cannot be removed.
     """
     require_removable(root)
-    files, removed = own_files(root), list[Path]()
     before = set(root.iterdir()) if root.is_dir() else set()
-    # Records are removed first: a kill then leaves objects that no record names.
-    for name in sorted(files, key=lambda name: (not name.startswith("records/"), name)):
-        with platform_errors(files[name], "remove"):
-            files[name].unlink(missing_ok=True)
+    remove(own_files(root).values())
     for folder in [*(root / "objects").glob("??"), *(root / name for name in _FOLDERS)]:
         with contextlib.suppress(OSError):  # missing, or not empty
             folder.rmdir()
@@ -168,74 +185,8 @@ def others(root: Path) -> list[Path]:
     """Return the top-level entries of a store other than its marker, lock and rules."""
     with platform_errors(root, "read"):
         paths = sorted(root.iterdir()) if root.is_dir() else []
-    return [path for path in paths if path.name not in (MARKER, LOCK_NAME) and not _is_rule(path)]
-
-
-def _is_marked(root: Path) -> bool:
-    path = root / MARKER
-    return path.is_file() and not path.is_symlink() and read_file(path).startswith(_MARKED[:14])
-
-
-def _is_rule(path: Path) -> bool:
-    return path.name in FOR_GIT and _content(path) == FOR_GIT[path.name]
-
-
-def _has_proof(root: Path) -> bool:
-    """Return whether a folder has a file that only sitegen writes; older stores have no marker."""
-    folders = ("records", "asked", "weights", "built")
-    paths = (path for name in folders for path in sorted((root / name).glob("*.json")))
-    return any(_is_proof(path.parent.name, path) for path in paths)
-
-
-def _is_proof(folder: str, path: Path) -> bool:
-    data = _content(path)
-    if folder == "asked":
-        return data is not None and digest_bytes(data) == path.stem
-    value = _table(data)
-    if folder == "records":
-        return value.get("key") == path.stem and "sha256" in value
-    return {"kept", "own"} <= value.keys() if folder == "built" else _is_note(value)
-
-
-def _is_own(name: str, path: Path) -> bool:
-    """Return whether a file with a name that sitegen uses may be its own, since models are named
-    freely.
-    """
-    return not name.startswith("weights/") or _is_note(_table(_content(path)))
-
-
-def _is_note(value: Mapping[str, Any]) -> bool:
-    return value.keys() == {"path", "weights"}
-
-
-def _is_vacant(root: Path) -> bool:
-    """Return whether a folder has no files but a lock, rules for git and temporary files."""
-    for name, entry in below(root):
-        if entry.is_dir(follow_symlinks=False) or any(map(is_temporary, name.split("/"))):
-            continue
-        if name not in FOR_GIT and not _is_first(name, _content(Path(entry.path))):
-            return False
-    return True
-
-
-def _is_first(name: str, data: bytes | None) -> bool:
-    """Return whether a file is a lock or the measured speeds, which are written before the
-    marker.
-    """
-    if name == "speeds.json":
-        return {type(value) for value in _table(data).values()} == {list}
-    return name == LOCK_NAME and _LOCKED.fullmatch(data or b"") is not None
-
-
-def _content(path: Path) -> bytes | None:
-    if path.is_symlink() or not path.is_file():
-        return None
-    return read_file(path)
-
-
-def _table(data: bytes | None) -> Mapping[str, Any]:
-    with contextlib.suppress(ValueError, RecursionError):
-        value = json.loads(data or b"")
-        if isinstance(value, dict):
-            return value
-    return {}
+        own = {path for path in paths if path.name in (MARKER, LOCK_NAME)}
+        for name, rules in FOR_GIT.items():
+            path = root / name
+            own |= {path} if path.is_file() and read_file(path) == rules else set()
+    return [path for path in paths if path not in own]

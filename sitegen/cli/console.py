@@ -99,21 +99,19 @@ class Console:
             self._cancel_notice()
 
     def _schedule_notice(self, line: str) -> None:
-        """Start the timer of the notice, unless quiet."""
         if not self.quiet:
             self._notice = threading.Timer(NOTICE_AFTER_S, _say_if_open, [f"{line} …"])
             self._notice.daemon = True
             self._notice.start()
 
     def _cancel_notice(self) -> None:
-        """Cancel the notice, since something else is printed."""
         if self._notice is not None:
             self._notice.cancel()
             self._notice = None
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
-        """Show a task of `steps` steps: the title, the current step, and the time left."""
+    def rendering(self, title: str, steps: int | None) -> Iterator[Advance]:
+        """Show a task: the title, the current step, their number and the time left, if known."""
         self._cancel_notice()
         if self.quiet:
             yield lambda: None
@@ -121,20 +119,14 @@ class Console:
             with self._bar(title, steps) as (display, task):
                 yield lambda: display.advance(task)
         else:
-            yield PlainSteps(title, steps, _say).advance
-
-    @contextlib.contextmanager
-    def computing(self, title: str) -> Iterator[Advance]:
-        """Show a task of unknown length, and the number of its steps."""
-        if self.quiet:
-            yield lambda: None
-        elif self._terminal:
-            with self._bar(title, None) as (display, task):
-                yield lambda: display.advance(task)
-        else:
-            log = PlainSteps(title, None, _say)
+            log = PlainSteps(title, steps, _say)
             yield log.advance
-            log.end()
+            if steps is None:
+                log.end()
+
+    def computing(self, title: str) -> contextlib.AbstractContextManager[Advance]:
+        """Show a task of unknown length, and the number of its steps."""
+        return self.rendering(title, None)
 
     @contextlib.contextmanager
     def training(self, title: str, first: int, steps: int) -> Iterator[Callable[[Progress], None]]:

@@ -10,16 +10,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from sitegen.core.errors import PlatformError, SitegenError, describe_os_error
 from sitegen.core.installed import memory_full, not_installed, not_loaded
 from sitegen.core.signals import HUNG_UP, INTERRUPTED, SIGNALS, TERMINATED, catch_signals
 from sitegen.core.source import plain
 
-_RESERVE = 4 << 20
-"""Bytes kept free for reporting that memory is exhausted."""
-_FULL = b"error: out of memory; close other programs, or ask for fewer or smaller samples\n"
 _WORDS = {
     INTERRUPTED: "interrupted; finished work is kept",
     TERMINATED: "terminated; finished work is kept",
@@ -63,16 +60,10 @@ def _open_closed_streams() -> None:
 def outcome(command: Callable[[], object]) -> int:
     """Run a command, report its error if any, and return the exit code."""
     code: int | None = None
-    reserve = bytearray(_RESERVE)
 
     def report(_kind: object, error: BaseException | None, _trace: object) -> bool:
         nonlocal code
-        reserve.clear()
-        if error is not None:
-            try:
-                code = _exit_code(error)
-            except MemoryError:
-                code = _report_full_memory()
+        code = code if error is None else _exit_code(error)
         return code is not None  # bugs propagate
 
     with contextlib.ExitStack() as ending:
@@ -89,13 +80,13 @@ def _exit_code(error: BaseException) -> int | None:
         return _say(f"error: {lacking}", PlatformError.exit_code)
     if isinstance(error, SitegenError):
         return _say(f"error: {error}", error.exit_code)
-    # If click was not imported, none of its errors occurred; a bad disk may prevent the import.
-    click: Any = sys.modules.get("click.exceptions") or _NoClick
-    if isinstance(error, click.ClickException):
+    from click import Abort, ClickException
+
+    if isinstance(error, ClickException):
         words = io.StringIO()
         error.show(words)
         return _say(words.getvalue().rstrip("\n"), error.exit_code)
-    if isinstance(error, KeyboardInterrupt | click.Abort):
+    if isinstance(error, KeyboardInterrupt | Abort):
         return _say(_WORDS[INTERRUPTED], INTERRUPTED)
     if isinstance(error, SystemExit) and isinstance(error.code, str):
         return _say(error.code, 1)
@@ -112,21 +103,6 @@ def _exit_code(error: BaseException) -> int | None:
     elif isinstance(error, OSError):  # raised where no better message exists
         told = describe_os_error(error)
     return None if told is None else _say(f"error: {told}", PlatformError.exit_code)
-
-
-def _report_full_memory() -> int:
-    """Report that memory is exhausted, without allocating any."""
-    with contextlib.suppress(OSError):
-        os.write(2, _FULL)
-    return PlatformError.exit_code
-
-
-class _Never(BaseException):
-    """Placeholder that is never raised."""
-
-
-class _NoClick:
-    ClickException = Abort = _Never
 
 
 def _say(line: str, code: int) -> int:

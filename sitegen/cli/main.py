@@ -8,7 +8,6 @@ from sitegen.cli.commands.site import build, check, clean, export, new, publish,
 
 
 def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
-    """Print the version; a checkout that is not installed has none."""
     if not asked or context.resilient_parsing:
         return
     from importlib import metadata

@@ -1,7 +1,8 @@
 """The build's side of a cluster: connect, check the workers' versions, and send them shards.
 
 A shard is one task of dask, which chooses the worker, repeats the tasks of a worker that died, and
-copies a checkpoint from worker to worker.
+copies a checkpoint from worker to worker. A cluster may be of processes on this machine, each with
+its share of the cores, or with a GPU.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import signal
 import threading
 import time
 import uuid
@@ -42,6 +45,8 @@ LOOK_S = 0.5
 """Seconds between two checks for the scheduler and its workers."""
 SILENT_S = 30.0
 """Seconds to wait for a scheduler that has answered before."""
+CLOSE_S = 5.0
+"""Seconds to wait until the scheduler of this machine has removed its workers."""
 RETRIES = 2
 """Number of times that dask repeats a shard whose computation raised an exception."""
 
@@ -54,7 +59,7 @@ def connect(address: str) -> Client:
     """
     if (fault := scheduler_fault(address)) is not None:
         raise ConfigError(f"--distributed {address}: {fault}")
-    require_dask()
+    _require_dask()
     from distributed import Client
 
     at = _address_in(Path(address)) if address.endswith(".json") else address
@@ -95,7 +100,7 @@ def _address_in(file: Path) -> str:
     )
 
 
-def require_dask() -> None:
+def _require_dask() -> None:
     """Raise PlatformError, with how to install it, if dask is missing; silence its loggers."""
     try:
         import distributed  # noqa: F401
@@ -262,23 +267,22 @@ class Cluster:
     def _result(self, name: str, future: Future) -> Levels:
         from distributed import KilledWorker
 
-        try:
-            levels: Levels = future.result()
-        except KilledWorker as error:
+        if future.cancelled():
+            self._require_open()
+            raise self._ended()
+        with self._scheduler_errors():
+            error = future.exception()
+            levels: Levels = [] if error else future.result()
+        if error is None:
+            return levels
+        if isinstance(error, KilledWorker):
             raise PlatformError(
                 f"a shard of {name} has ended {error.allowed_failures + 1} workers one after the "
                 "other; they may lack memory: read their logs, or request smaller figures"
-            ) from None
-        except CancelledError:
-            self._require_open()
-            raise self._ended() from None
-        except SitegenError:
-            raise
-        except Exception as error:  # the code of a worker may raise anything
-            raise TargetError(
-                f"a worker failed to compute a shard of {name}: {_words(error)}"
-            ) from None
-        return levels
+            )
+        if isinstance(error, SitegenError):
+            raise error
+        raise TargetError(f"a worker failed to compute a shard of {name}: {_words(error)}")
 
     def _present(self) -> bool:
         self._require_open()
@@ -305,7 +309,6 @@ class Cluster:
 
     @contextlib.contextmanager
     def _scheduler_errors(self) -> Iterator[None]:
-        """Report that the scheduler has gone away, or does not answer."""
         try:
             yield
         except TimeoutError:
@@ -339,3 +342,71 @@ def _words(error: object) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"has no {error.name or 'sitegen'}; install this version of sitegen there"
     return f"{type(error).__name__}: {error}"[:500]
+
+
+def _start(count: int, device: str, threads: int | None = None) -> Any:
+    """Start a scheduler and `count` workers on the loopback interface; `close()` stops them.
+
+    Each worker has `threads` threads, by default an equal share of the cores. On GPUs each worker
+    sees one of them, in turn. Raises PlatformError if dask is missing.
+    """
+    _require_dask()
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    threads = threads or max(1, (os.cpu_count() or 1) // count)
+    unseen = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    shared: dict[str, Any] = {"nthreads": threads, "host": "127.0.0.1", "memory_limit": 0, **unseen}
+    shared |= {"silence_logs": logging.CRITICAL, "preload": ["sitegen.cluster.ignore_sigint"]}
+    gpus = _gpus() if device.startswith("cuda") else []
+    workers = {
+        number: {"cls": Nanny, "options": {**shared, "env": _environment(number, threads, gpus)}}
+        for number in range(count)
+    }
+    options = {"host": "127.0.0.1", "port": 0, **unseen}
+    return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": options})
+
+
+def open_cluster(address: str, report: Reporter, asked: tuple[str, str], jobs: int = 1) -> Cluster:
+    """Return the cluster at an address; "local" starts one of `jobs` workers here.
+
+    asked: device and precision from the command line
+    Raises PlatformError if nothing answers there or dask is missing, RefusedError if no worker is
+    compatible.
+    """
+    with contextlib.ExitStack() as undo:
+        own = _start(jobs, asked[0]) if address == "local" else None
+        if own:
+            undo.callback(_end, own)
+        client = connect(own.scheduler_address if own else address)
+        undo.callback(client.close, timeout=2)
+        cluster = Cluster(client, address, report, *asked)
+        undo.pop_all()
+    if own:
+        cluster.ending.callback(_end, own)
+    return cluster
+
+
+def _end(cluster: Any) -> None:
+    """Stop the processes at once; their current work is discarded."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        if nanny.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    with contextlib.suppress(OSError):  # timed out
+        cluster.close(timeout=CLOSE_S)
+
+
+def _environment(number: int, threads: int, gpus: list[str]) -> dict[str, str]:
+    """Return a worker's environment variables: its number of threads and its GPU."""
+    own = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+    return {"OMP_NUM_THREADS": str(threads), **own}
+
+
+def _gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return visible.split(",")
+    import torch
+
+    return list(map(str, range(torch.cuda.device_count())))

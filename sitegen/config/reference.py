@@ -91,7 +91,6 @@ def _table(node: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _members(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the schemas of a table's named members."""
     other = node.get("additionalProperties")
     yield from [other] if isinstance(other, dict) else []
     yield from node.get("patternProperties", {}).values()

@@ -1,6 +1,5 @@
 """Files of a new site that builds at once, and the requirements of machines that render nothing."""
 
-import contextlib
 import json
 import os
 import re
@@ -41,20 +40,17 @@ def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
 
     Never overwrites a file: raises ConfigError that lists those that exist, and writes nothing.
     Only an existing `.gitignore`, which GitHub adds to new repositories, is kept. Raises
-    PlatformError if the disk fails, and removes what it has written.
+    PlatformError if the disk fails.
     """
     files = dict(scaffold(sections))
     _refuse_overwriting(folder, files)
     if (folder / IGNORED).exists():
         del files[IGNORED]
-    with contextlib.ExitStack() as undo:
-        for name, text in files.items():
-            with platform_errors(folder / name):
-                _make_folders((folder / name).parent, undo)
-                with (folder / name).open("x", encoding="utf-8") as file:
-                    undo.callback((folder / name).unlink, missing_ok=True)
-                    file.write(text)
-        undo.pop_all()
+    for name, text in files.items():
+        with platform_errors(folder / name):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with (folder / name).open("x", encoding="utf-8") as file:
+                file.write(text)
     return tuple(sorted(files))
 
 
@@ -99,7 +95,6 @@ def placeholders_in(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _texts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """Yield all strings in nested tables and lists, with their keys."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, Mapping | tuple):
@@ -122,19 +117,6 @@ def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:
     if there and not alone:
         lines = [f"{folder / name}: exists already" for name in there]
         raise ConfigError("\n".join([*lines, "nothing was written; choose another folder"]))
-
-
-def _make_folders(folder: Path, undo: contextlib.ExitStack) -> None:
-    """Create `folder` and its missing parents, and register their removal with `undo`."""
-    new = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(new):
-        path.mkdir()
-        undo.callback(_remove_folder, path)
-
-
-def _remove_folder(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.rmdir()
 
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "pyproject.toml"
@@ -193,6 +175,5 @@ def _project() -> dict[str, Any] | None:
 
 
 def _name(requirement: str) -> str:
-    """Return the normalized name that a requirement begins with."""
     found = re.match(r"[A-Za-z0-9._-]+", requirement)
     return re.sub(r"[-_.]+", "-", found[0]).lower() if found else requirement

@@ -89,7 +89,6 @@ def _not_there(own: Path, root: Path) -> str:
 
 
 def _nearest(*paths: Path) -> str:
-    """Return a hint with a similar name in one of the folders of `paths`."""
     beside = {each.name for path in paths if path.parent.is_dir() for each in path.parent.iterdir()}
     return close_match(paths[0].name, sorted(beside - {"site.toml"}))
 
@@ -276,7 +275,6 @@ class ModelEntry(TomlTable):
         return self
 
     def _checked_sampler(self, path: str, name: str) -> Self:
-        """Return self, with a missing file noted."""
         if self.card or self.preset:
             raise ValueError("a sampler has neither card nor preset; remove it")
         if path != PROCESSES and not (self._root / path).is_file():
@@ -338,7 +336,6 @@ def paper_names(root: Path) -> list[str]:
 
 
 def _pages(info: ValidationInfo) -> set[str]:
-    """Return the names of the site's pages."""
     return {page_name(path) for path in page_sources(site_root(info) / "pages")}
 
 

@@ -122,9 +122,7 @@ class Calls:
 
     def _function(self, kind: str) -> Callable[..., Markup]:
         def call(*args: object, **kwargs: object) -> Markup:
-            for value in (*args, *kwargs.values()):
-                if isinstance(value, Undefined):
-                    str(value)  # raises if undefined, with the name
+            _require_defined(*args, *kwargs.values())
             place = SourceLocation(self.file, calling_line())
             made: Shown | None = None
             try:
@@ -149,9 +147,7 @@ class Calls:
 
         def call(*slots: object, **kwargs: object) -> Markup:
             place = SourceLocation(self.file, calling_line())
-            for value in (*slots, *kwargs.values()):
-                if isinstance(value, Undefined):
-                    str(value)  # raises if undefined, with the name
+            _require_defined(*slots, *kwargs.values())
             try:
                 (said,) = checked_call(kind, [_GROUPS[kind]], (), kwargs, {}, place)
             except ConfigError as error:
@@ -176,7 +172,6 @@ class Calls:
     def _group_faults(
         self, kind: str, slots: Sequence[object], names: Sequence[str]
     ) -> Iterator[str]:
-        """Yield the errors in the arguments of a group."""
         least, most, form = _SIZES[kind]
         strange = False
         for slot in slots:
@@ -196,8 +191,7 @@ class Calls:
 
     def _ref(self, id: object) -> Markup:
         """Return a link to a figure of the page, with a text such as "Figure 3"."""
-        if isinstance(id, Undefined):
-            str(id)  # raises if undefined, with the name
+        _require_defined(id)
         self.refs.append(str(id))
         target = re.sub(r"[<>\n\\]", "", str(id))  # which would end a link
         return Markup(f"[{self.mark}r{len(self.refs) - 1}x](<#{target}>)")
@@ -260,6 +254,12 @@ class Calls:
             else replace(part, number=numbers.get(part.id, 0))
             for part in body
         )
+
+
+def _require_defined(*values: object) -> None:
+    for value in values:
+        if isinstance(value, Undefined):
+            str(value)  # raises if undefined, with the name
 
 
 def _numbers(parts: Sequence[Shown]) -> dict[str, int]:

@@ -55,21 +55,17 @@ class PageFiles:
         if not inside and target not in self.made:
             if re.fullmatch(r"pages/.*\.md", target):
                 raise ValueError(f'is the text of a page; link to the page: "{target[6:-3]}/"')
-            self._require_no_folder(target)
+            own = (*self.uris, "media/", "assets/")
+            if any(uri.startswith(f"{target}/") for uri in own) and self._is_there(target):
+                raise ValueError("is a file with the name of a folder of the site; rename it")
             path = self.folder.find(target, [uri.removesuffix(INDEX) or uri for uri in self.uris])
             self.used[target] = own_file(target, path, read_own(path))
-        elif (self.folder.root / target).is_file():
+        elif self._is_there(target):
             where = "lies in a folder whose" if inside else "has a"
             raise ValueError(f"{where} name sitegen uses itself; rename it")
 
-    def _require_no_folder(self, target: str) -> None:
-        """Raise ValueError for a file with the name of a folder of the built site."""
-        inside = (uri for uri in (*self.uris, "media/", "assets/") if uri.startswith(f"{target}/"))
-        uri = next(inside, None)
-        if uri is not None and (self.folder.root / target).is_file():
-            folder = f"the folder of the page {target}.md" if uri in self.uris else "a folder"
-            own = "" if uri in self.uris else " that sitegen uses itself"
-            raise ValueError(f"is a file with the name of {folder}{own}; rename the file")
+    def _is_there(self, target: str) -> bool:
+        return (self.folder.root / target).is_file()
 
 
 def page_files(site: Site) -> PageFiles:

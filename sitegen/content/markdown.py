@@ -1,16 +1,16 @@
 """Conversion of Markdown to parts of HTML, with slots for the figures between them.
 
 Supports CommonMark with tables, footnotes, strikethrough and formulas between dollar signs.
-Formulas become MathML that is restricted to an allowlist; raw HTML is shown as text, with a
-warning.
+Formulas become MathML; raw HTML is shown as text, with a warning.
 """
 
 import html
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from xml.etree.ElementTree import Element
 
 from markdown_it import MarkdownIt
@@ -21,24 +21,13 @@ from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 
-from sitegen.content.embeds import Photo
+from sitegen.content.links import PageFiles
 from sitegen.core.diagnostics import quoted
 from sitegen.core.source import odd_character
 from sitegen.core.urls import is_whole, relative, url_fault
 
-_ELEMENTS = re.compile(
-    "math|menclose|merror|mfrac|mi|mmultiscripts|mn|mo|mover|mpadded|mphantom|mprescripts|mroot"
-    "|mrow|mspace|msqrt|mstyle|msub|msubsup|msup|mtable|mtd|mtext|mtr|munder|munderover|none"
-)
-_ATTRIBUTES = re.compile(
-    "accent|accentunder|columnalign|columnlines|columnspacing|depth|display|displaystyle|fence"
-    "|form|height|largeop|linebreak|linethickness|lspace|mathbackground|mathcolor|mathsize|mathvariant"
-    "|maxsize|minsize|movablelimits|notation|rowalign|rowlines|rowspacing|rspace|scriptlevel"
-    "|separator|stretchy|symmetric|voffset|width"
-)
 _FAILURES = (AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
 """Exceptions that the converter raises for invalid formulas."""
-_MOST_BRACES = 100
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 
 
@@ -47,15 +36,9 @@ class MathsError(ValueError):
 
 
 def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
-    """Convert a formula to a `<math>` element with its LaTeX source; raise MathsError on failure.
-
-    Elements and attributes that are not part of MathML, such as the links and styles that LaTeX
-    commands can create, are rejected.
-    """
+    """Convert a formula to a `<math>` element with its LaTeX source, or raise MathsError."""
     if not latex.strip() or odd_character(latex):
         raise MathsError("it is empty" if not latex.strip() else "it holds an odd character")
-    if latex.count("{") > _MOST_BRACES:
-        raise MathsError(f"it has more than {_MOST_BRACES} braces")
     from latex2mathml import exceptions
     from latex2mathml.converter import Converter
 
@@ -72,13 +55,8 @@ def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
 
 
 def _markup(element: Element) -> str:
-    """Return an allowed element as markup, with its content escaped."""
+    """Return an element as markup, with its content escaped."""
     tag = element.tag
-    if not _ELEMENTS.fullmatch(tag):
-        raise MathsError(f"<{tag}> is not allowed in a formula")
-    for name in element.attrib:
-        if not _ATTRIBUTES.fullmatch(name):
-            raise MathsError(f"the attribute {name} is not allowed in a formula")
     attributes = "".join(f' {name}="{html.escape(v)}"' for name, v in element.attrib.items())
     children = "".join(
         _markup(child) + html.escape(html.unescape(child.tail or "")) for child in element
@@ -91,7 +69,6 @@ def _markup(element: Element) -> str:
 
 _TAG = re.compile(f"{HTML_TAG_RE.pattern}|<!--")
 _LONGEST_TAG = 2000  # characters, so that thousands of unclosed tags do not each scan to the end
-_MOST_TAGS = 1000  # maximum number of tags reported
 _SHOWN = "is shown to readers as it stands, since pages hold no raw HTML;"
 _INSTEAD = {
     "iframe": 'write {{ video("https://youtu.be/…") }} for a video, else a link',
@@ -133,17 +110,7 @@ class ParsedPage:
     warnings: tuple[Noted, ...] = ()
 
 
-class Files(Protocol):
-    """The author's files; the methods raise ValueError for files that cannot be shown."""
-
-    def picture(self, src: str) -> Photo:
-        """Return the picture at an address in Markdown, which is percent-encoded as in a link."""
-
-    def link(self, url: str) -> None:
-        """Check that the target page or file of an internal link exists."""
-
-
-def parse(text: str, slot: re.Pattern[str], uri: str, files: Files) -> ParsedPage:
+def parse(text: str, slot: re.Pattern[str], uri: str, files: PageFiles) -> ParsedPage:
     """Convert Markdown to HTML for the page at `uri`, a path from the site's root.
 
     - A paragraph that consists of a match of `slot` becomes the number in the pattern's group 1.
@@ -213,10 +180,9 @@ def _inline_formula(state: StateInline, silent: bool) -> bool:
 def _tag(state: StateInline, silent: bool) -> bool:
     """Parse an HTML tag, which `_tags_as_text` converts to text."""
     found = _TAG.match(state.src, state.pos, state.pos + _LONGEST_TAG)
-    if found is None or state.env.setdefault("tags", 0) >= _MOST_TAGS:
+    if found is None:
         return False
     if not silent:
-        state.env["tags"] += 1
         state.push("html_inline", "", 0).content = found[0]
     state.pos = found.end()
     return True
@@ -253,16 +219,10 @@ def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator
 _PARAGRAPH = ["paragraph_open", "paragraph_close"]
 
 
-def free_name(base: str, taken: set[str], numbers: dict[str, int] | None = None) -> str:
-    """Return the first free name of `base`, `base-2`, `base-3`, … and add it to `taken`.
-
-    numbers: the last number used for each base, which avoids a search for thousands of one base
-    """
-    known = {} if numbers is None else numbers
-    number = known.get(base, 1)
-    while (name := base if number == 1 else f"{base}-{number}") in taken:
-        number += 1
-    known[base] = number
+def free_name(base: str, taken: set[str]) -> str:
+    """Return the first free name of `base`, `base-2`, `base-3`, … and add it to `taken`."""
+    names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
+    name = next(name for name in names if name not in taken)
     taken.add(name)
     return name
 
@@ -293,13 +253,12 @@ class _Walk:
     """A walk over the tokens that rewrites them and records errors."""
 
     uri: str
-    files: Files
+    files: PageFiles
     kept: list[Token] = field(default_factory=list)
     faults: list[Noted] = field(default_factory=list)
     headings: list[Heading] = field(default_factory=list)
     anchors: list[Noted] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
-    numbers: dict[str, int] = field(default_factory=dict)
     level: int = 1
     line: int = 1
 
@@ -326,7 +285,7 @@ class _Walk:
             self._fault(f"a heading of level {level} follows one of {self.level}; write {marks}")
         self.level = level
         name = "h-" + (re.sub(r"[\W_]+", "-", text.lower()).strip("-") or "section")
-        name = free_name(name, self.ids, self.numbers)
+        name = free_name(name, self.ids)
         token.attrs["id"] = name
         self.headings.append(Heading(level, text, name))
         children = inline.children or []
@@ -364,7 +323,6 @@ class _Walk:
             token.attrs["href"] = self._link(str(token.attrs["href"]))
 
     def _link(self, url: str) -> str:
-        """Return a link relative to this page, and record its errors."""
         if "#" in url and not is_whole(url):
             self.anchors.append(Noted(self.line, url))
         if url.startswith("#"):

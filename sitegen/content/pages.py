@@ -130,7 +130,6 @@ def _with_headings(page: Page, ids: Mapping[str, Collection[str]]) -> Page:
 def _misled_by_config(
     site: Site, files: PageFiles, ids: Mapping[str, Collection[str]]
 ) -> Iterator[Diagnostic]:
-    """Yield an error for each internal link in `site.toml` that has no target."""
     for key, url in site_links(site).items():
         try:
             fault = place_fault(INDEX, at_heading(INDEX, url, ids), ids)
@@ -153,20 +152,14 @@ def _in_order(folder: Path, site: Site) -> list[Path]:
     sources = dict[str, Path]()
     for path in page_sources(folder):
         if (other := sources.setdefault(page_name(path), path)) != path:
-            raise config_error([Diagnostic(shown(path), None, _twin(path, other))])
+            both = " and ".join(ascii(each.name)[1:-1] for each in (path, other))
+            text = f"has the name of another page, written with other characters ({both}); "
+            text += "rename or remove one of them"
+            raise config_error([Diagnostic(shown(path), None, text)])
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
     names = dict.fromkeys(("index", *site.menu, *sources))
     return [sources[name] for name in names if name in sources]
-
-
-def _twin(path: Path, other: Path) -> str:
-    """Return an error for two pages with the same name, with the bytes in which they differ."""
-    names = (ascii(each.name)[1:-1] for each in (path, other))
-    return (
-        f"has the name of another page, written with other characters ({' and '.join(names)}); "
-        "rename or remove one of them"
-    )
 
 
 def _misplaced(folder: Path) -> Iterator[Diagnostic]:
@@ -197,7 +190,6 @@ class _Read:
 
 
 def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], bool]) -> _Read:
-    """Read one page; `available` returns whether a model of the site can be sampled."""
     calls = Calls(shown(path), site, files.folder)
     try:
         uri = _uri(path)
@@ -242,7 +234,6 @@ def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], b
 
 
 def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:
-    """Return the files without duplicates, sorted by their paths in the built folder."""
     return tuple(sorted(set(files), key=lambda file: file.uri))
 
 

@@ -3,18 +3,23 @@
 The value of an expression is data: all Markdown punctuation in it is escaped, also after the filter
 `escape`. `|safe`, a macro and `{% set x %}` … `{% endset %}` yield Markdown. Text between
 `{% raw %}` and `{% endraw %}` is not changed, so that a page can show the source of a figure call.
+
+Templates of pages and themes are the author's own code. The sandbox prevents them from modifying
+their input; the limit on time is that of their process (`sitegen.core.bounded`).
 """
 
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
+from pathlib import Path
 from random import Random
 from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
 from jinja2 import (
+    StrictUndefined,
     TemplateError,
     TemplateRuntimeError,
     TemplateSyntaxError,
@@ -26,11 +31,10 @@ from jinja2 import (
 from jinja2.filters import FILTERS as DEFAULT_FILTERS
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from markupsafe import Markup
 
-from sitegen.content.sandbox import TemplateFunction, sandbox
-from sitegen.core.bounded import TimeUp, too_large, too_long
+from sitegen.core.bounded import TimeUp, too_long
 from sitegen.core.diagnostics import close_match
 from sitegen.core.source import PLAIN
 
@@ -40,7 +44,9 @@ FAILURES = (
 )
 """Exceptions that an author's expressions may raise besides those of Jinja and sitegen."""
 LIMITS = MemoryError, TimeUp
-"""Exceptions for a page that exceeds its memory or time limit."""
+"""Exceptions for a page that takes too much memory or time."""
+SOURCE = Path(__file__)
+"""This file, on which compiled templates depend."""
 _DEEP = 100  # nested calls above which a template is assumed to call itself
 _UNKNOWN = "a call of the unknown"  # a key among the names of a template that no template can use
 _GENERATOR = "a random generator"  # a key of the same kind
@@ -119,6 +125,37 @@ _FILTERS = {
 """Replacements for Jinja filters: `random`, and the filters that return HTML."""
 
 
+class TemplateFunction:
+    """A function for templates. Its text is its name, without an address that would vary."""
+
+    def __init__(self, function: Callable[..., Any], name: str = "") -> None:
+        self._function = function
+        self.__name__ = name or getattr(function, "__name__", "it")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self._function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<function {self.__name__}>"
+
+
+def sandbox(
+    kind: type[ImmutableSandboxedEnvironment] = ImmutableSandboxedEnvironment, **options: Any
+) -> ImmutableSandboxedEnvironment:
+    """Return an environment that escapes its output and has `range` as its only global."""
+    environment = kind(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **options,
+    )
+    environment.globals = {"range": TemplateFunction(safe_range, "range")}
+    return environment
+
+
 class _Pages(ImmutableSandboxedEnvironment):
     """The sandbox of pages. It reports calls of undefined names to a handler."""
 
@@ -171,7 +208,6 @@ def run_template(
 
 
 def _syntax_fault(error: TemplateSyntaxError, text: str) -> TemplateFault:
-    """Return the fault for a syntax error, at the line where the error begins."""
     message = error.message or ""
     odd = re.search(r"""unexpected char (["'])(.)\1""", message)
     if odd and (plain := PLAIN.get(odd[2])):
@@ -239,7 +275,7 @@ def _line(trace: TracebackType | None) -> int:
 def reason_of(error: Exception) -> str:
     """Return the message of an error, on one line of at most 300 characters."""
     if isinstance(error, MemoryError):
-        return too_large()
+        return "needs more memory than there is; make its values and loops smaller"
     if isinstance(error, TimeUp):
         return too_long()
     if isinstance(error, RecursionError):
@@ -248,7 +284,6 @@ def reason_of(error: Exception) -> str:
 
 
 def _hint(message: str, names: Mapping[str, object]) -> str:
-    """Return a suggestion for an undefined name or attribute."""
     name = re.match(r"'(.*)' is undefined", message)
     if name is not None:
         return close_match(name[1], [*names, "range"]) or _RAW

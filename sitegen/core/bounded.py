@@ -1,7 +1,7 @@
-"""Functions that run an author's templates, in a process with limits on time and memory.
+"""Functions that run an author's templates, in a process with a limit on time.
 
-Pages and templates are the author's own code. One that never ends, or needs all memory, must not
-take the command down with it. Time is the time of a processor, so a busy machine changes nothing.
+Pages and templates are the author's own code. One that never ends must not take the command down
+with it. Time is the time of a processor, so a busy machine changes nothing.
 """
 
 import contextlib
@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Callable
 from math import ceil
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,8 +18,6 @@ from sitegen.core.worker import Worker, WorkerEnded, send
 
 SECONDS = 20.0
 """Seconds of a processor that one page may take."""
-MEMORY = 1 << 30
-"""Bytes that pages may take in addition to what their process has at its start."""
 _GRACE = 2.0
 """Seconds of a processor that the worker has to report the line, before the kernel kills it."""
 _BLOCKED = 300.0
@@ -34,11 +31,6 @@ class TimeUp(Exception):
 def too_long() -> str:
     """Describe a page that takes too long."""
     return f"takes more than {SECONDS:g} s, and was stopped; a loop or a macro may never end"
-
-
-def too_large() -> str:
-    """Describe a page that takes too much memory."""
-    return f"needs more than {MEMORY >> 20:,} MiB of memory; make its values and loops smaller"
 
 
 _NO_PAGE = "the pages"
@@ -58,7 +50,7 @@ def bounded(function: Callable[..., Any], *args: object) -> Any:
     """Return what the function returns in the worker; it calls `begin_page` for each page.
 
     Raises ConfigError that names the page, and the line where that is known, for a page that takes
-    too long or too much memory; TargetError after `stop`; else as `Worker.call`.
+    too long; TargetError after `stop`; else as `Worker.call`.
     """
     page = _NO_PAGE
 
@@ -100,8 +92,6 @@ def _limited(function: Callable[..., Any], *args: object) -> Any:
         return function(*args)
     except TimeUp:
         raise ConfigError(f"{_page}: {too_long()}") from None
-    except MemoryError:
-        raise ConfigError(f"{_page}: {too_large()}") from None
     finally:
         _set_timer(0)
 
@@ -127,7 +117,7 @@ def _raise_time_up(_number: int, _frame: FrameType | None) -> None:
 
 
 def _set_limits() -> None:
-    """Let SIGPROF raise TimeUp, other signals end the process, and memory have a limit."""
+    """Let SIGPROF raise TimeUp, and other signals end the process without a core dump."""
     for name in ("SIGTERM", "SIGHUP", "SIGXCPU"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
@@ -136,12 +126,7 @@ def _set_limits() -> None:
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + MEMORY
-        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        known = [each for each in (soft, hard) if each != resource.RLIM_INFINITY]
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # of a page that takes too long
-        resource.setrlimit(resource.RLIMIT_AS, (min([limit, *known]), hard))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 _worker = Worker(_set_limits, lambda: worker.start_method())

@@ -18,7 +18,6 @@ _MOST = 50  # problems in one message
 _ENOUGH = 1000  # validation errors read from one document
 _SHOWN = 6  # items of a list in a message
 _LONGEST = 60  # characters of a value in a message
-_LONG_BITS = 10_000  # of an integer; Python prints at most 4,300 digits
 _HOLDS = {
     "list_type": "a list",
     "tuple_type": "a list",
@@ -83,19 +82,6 @@ def known_words(word: str, known: Iterable[str]) -> str:
     return close_match(word, names) or listed
 
 
-class _Short(reprlib.Repr):
-    """Short representations of values, including integers too long for Python to print."""
-
-    def repr_int(self, x: int, level: int) -> str:
-        """Return the digits of an integer, or a description of a very long one."""
-        if x.bit_length() > _LONG_BITS:
-            return "a number of thousands of digits"
-        return super().repr_int(x, level)
-
-
-_SHORT = _Short()
-
-
 def quoted(value: object) -> str:
     """Return a value from the author's file, shortened and on one line."""
     if isinstance(value, str):
@@ -106,7 +92,12 @@ def quoted(value: object) -> str:
     if isinstance(value, list | tuple):
         more = ", …" if len(value) > _SHOWN else ""
         return f"[{', '.join(map(quoted, value[:_SHOWN]))}{more}]"
-    return str(value).lower() if isinstance(value, bool) else _SHORT.repr(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer that is too long for Python to print
+        return "a number of thousands of digits"
 
 
 def toml_diagnostics(
@@ -198,7 +189,6 @@ def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
 
 
 def _number(field: FieldInfo) -> str:
-    """Describe the numbers that a field accepts, with all of its bounds."""
     bounds = {
         name: getattr(each, name)
         for each in field.metadata

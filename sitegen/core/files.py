@@ -235,22 +235,21 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def remove_stale_temporaries(folder: Path, *, leaving: bool = False) -> None:
+def remove_stale_temporaries(folder: Path) -> list[Path]:
     """Remove the temporaries in `folder` (not deeper) of dead processes of this host.
 
-    leaving: also remove the temporaries of this process, which is about to end. Each is renamed
-        first, so that a thread still writing to it cannot put a half-removed one into place.
+    Returns the removed paths.
     """
+    removed = list[Path]()
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
             made = _TEMPORARY.fullmatch(path.name)
             if made is None or made["host"] != host_id():
                 continue
-            if leaving and int(made["pid"]) == os.getpid():
-                with contextlib.suppress(OSError):  # just finished
-                    _remove(path.rename(temporary_path(folder)))
-            elif not _alive(int(made["pid"]), made["start"]):
+            if not _alive(int(made["pid"]), made["start"]):
                 _remove(path)
+                removed.append(path)
+    return removed
 
 
 def require_writable(folder: Path, wanted: Path | None = None) -> None:
@@ -369,7 +368,6 @@ def _alive(pid: int, started: str) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, link or folder as far as permissions allow."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -28,18 +27,9 @@ def not_installed(error: BaseException) -> str | None:
     module = (error.name or "").partition(".")[0]
     if module in {"", "sitegen"}:
         return None
-    lacking = [name for name in _PREVIEW if name == module or not _is_there(name)]
-    names = [_PACKAGES.get(name, name) for name in (lacking if module in _PREVIEW else [module])]
-    verb, them = ("is", "it") if len(names) == 1 else ("are", "them")
-    install = f"`pip install {' '.join(names)}`"
-    return f"{', '.join(names)} {verb} not installed here, and this needs {them}: {install}"
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
+    name = _PACKAGES.get(module, module)
+    packages = _PREVIEW if module in _PREVIEW else (name,)
+    return f"{name} is not installed here, and this needs it: `pip install {' '.join(packages)}`"
 
 
 _FULL = re.compile(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sitegen.core.errors import LockedError
-from sitegen.core.files import host_id, platform_errors
+from sitegen.core.files import platform_errors
 
 _PATIENCE_S = 0.5  # a killed holder may still be starting a child, which has the lock until then
 
@@ -47,7 +47,6 @@ def lock(path: Path) -> Iterator[None]:
 
 
 def _sign(handle: int) -> None:
-    """Write the PID and the host into the lock file, by which an empty store is recognized."""
     with contextlib.suppress(OSError):
-        text = f"{os.getpid()} {ascii(socket.gethostname())[1:-1]} {host_id()}\n".encode()
+        text = f"{os.getpid()} {ascii(socket.gethostname())[1:-1]}\n".encode()
         os.ftruncate(handle, os.pwrite(handle, text, 0))

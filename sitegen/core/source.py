@@ -4,7 +4,8 @@ import os
 import re
 import tomllib
 import unicodedata
-from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +110,6 @@ def _read(path: Path) -> bytes:
 
 KeyPath = tuple[str | int, ...]
 
-_SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
-_STRING = re.compile(
-    r'"""(?:\\.|[^\\])*?"{3,5}|' r"'''.*?'{3,5}|" r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'", re.DOTALL
-)
-_PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
-_KEY = re.compile(rf"[ \t]*{_PART}(?:[ \t]*\.[ \t]*{_PART})*")
-_PLAIN = re.compile(r"[^,\]}#\n]*")
-
-
 PLAIN = {
     **dict.fromkeys("“”„‟″＂", '"'),
     **dict.fromkeys("‘’‚‛′＇", "'"),
@@ -136,6 +128,7 @@ _HINTS = {
 
 
 _MOST_KEYS = 10_000  # more than any author writes
+_MOST_ROWS = 1000  # of a value; the lines of keys after a longer one are not known
 _DIGITS = re.compile(r"(?<![\d_])[\d_]{4300,}")  # more than Python parses
 _DEEP_KEY = re.compile(r"""^[ \t[]*(?:[\w"'-]+[ \t]*\.[ \t]*){40}""", re.MULTILINE)
 
@@ -168,90 +161,50 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
 
 
 def toml_lines(text: str) -> dict[KeyPath, int]:
-    """Map the path of each key of a valid TOML document to its line, counted from 1."""
-    return _LineScan(text).lines
+    """Map the path of each key of a valid TOML document to its line, counted from 1.
+
+    Keys inside a value have the line where that value begins.
+    """
+    lines: dict[KeyPath, int] = {}
+    tables = Counter[KeyPath]()  # of arrays of tables: tables so far
+    table: KeyPath = ()
+    rows: list[str] = []  # of a statement that has not ended
+    for number, row in enumerate(text.split("\n"), 1):
+        if len(rows) > _MOST_ROWS:
+            break
+        rows.append(row)
+        try:
+            found = tomllib.loads("\n".join(rows))
+        except tomllib.TOMLDecodeError:
+            continue
+        line, rows = number + 1 - len(rows), []
+        if row.lstrip().startswith("[") and line == number:
+            table = _header(found, tables)
+            found = {}
+        for path in ((*table, *path) for path in [(), *_paths(found)]):
+            for end in range(1, len(path) + 1):
+                lines.setdefault(path[:end], line)
+    return lines
 
 
-class _LineScan:
-    """One pass over a TOML document that `tomllib` accepted, recording the lines of keys."""
+def _header(found: Any, tables: Counter[KeyPath]) -> KeyPath:
+    """Return the path of a table by its header alone; in an array, that of the newest table."""
+    path: KeyPath = ()
+    while found:
+        ((name, found),) = found.items()
+        path = (*path, name)
+        if isinstance(found, list):
+            tables[path] += 1
+            found = {}
+        if tables[path]:
+            path = (*path, tables[path] - 1)
+    return path
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.breaks = [found.start() for found in re.finditer("\n", text)]
-        self.lines: dict[KeyPath, int] = {}
-        self.tables: dict[KeyPath, int] = {}  # arrays of tables: tables so far
-        table: KeyPath = ()
-        while self._skip():
-            if text[self.at] == "[":
-                table = self._header()
-            else:
-                self._pair(table)
 
-    def _match(self, *patterns: re.Pattern[str]) -> str:
-        """Consume the match of the first pattern that matches here, and return it."""
-        found = next(filter(None, (each.match(self.text, self.at) for each in patterns)))
-        self.at = found.end()
-        return found[0]
-
-    def _skip(self) -> bool:
-        """Skip spaces and comments; return False at the end."""
-        self._match(_SPACE)
-        return self.at < len(self.text)
-
-    def _note(self, path: KeyPath, at: int) -> None:
-        """Record the line of a key, and of the tables that it creates."""
-        for end in range(1, len(path) + 1):
-            self.lines.setdefault(path[:end], bisect_left(self.breaks, at) + 1)
-
-    def _header(self) -> KeyPath:
-        start, many = self.at, self.text.startswith("[[", self.at)
-        self.at += 1 + many
-        *outer, last = self._key()
-        path: KeyPath = ()
-        for part in outer:  # in an array of tables the newest table is meant
-            path = (*path, part)
-            path = (*path, self.tables[path] - 1) if path in self.tables else path
-        path = (*path, last)
-        self.at = self.text.index("]", self.at) + 1 + many
-        if many:
-            self.tables[path] = self.tables.get(path, 0) + 1
-            path = (*path, self.tables[path] - 1)
-        self._note(path, start)
-        return path
-
-    def _key(self) -> KeyPath:
-        text, path = self._match(_KEY), KeyPath()
-        if '"' not in text and "'" not in text:
-            return tuple(part.strip() for part in text.split("."))
-        inner: Any = tomllib.loads(f"{text} = 0")
-        while isinstance(inner, dict):
-            ((name, inner),) = inner.items()
-            path = (*path, name)
-        return path
-
-    def _pair(self, table: KeyPath) -> None:
-        start = self.at
-        path = (*table, *self._key())
-        self._note(path, start)
-        self.at = self.text.index("=", self.at) + 1
-        self._value(path)
-
-    def _value(self, path: KeyPath) -> None:
-        self._skip()
-        self._note(path, self.at)
-        mark = self.text[self.at]
-        if mark not in "[{":
-            self._match(_STRING, _PLAIN)
-            return
-        self.at += 1
-        index = 0
-        while self._skip() and self.text[self.at] not in "]}":
-            if self.text[self.at] == ",":
-                self.at += 1
-            elif mark == "{":
-                self._pair(path)
-            else:
-                self._value((*path, index))
-                index += 1
-        self.at += 1
+def _paths(value: object, path: KeyPath = ()) -> Iterator[KeyPath]:
+    items: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        yield (*path, key)
+        yield from _paths(inner, (*path, key))

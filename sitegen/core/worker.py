@@ -13,14 +13,19 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from multiprocessing.util import Finalize
 from types import MappingProxyType
 from typing import Any
 
-from sitegen.core.errors import ConfigError, PlatformError, SitegenError, describe_os_error
+from sitegen.core.errors import (
+    ConfigError,
+    PlatformError,
+    SitegenError,
+    describe_os_error,
+    error_class,
+)
 from sitegen.core.installed import memory_full, not_installed
 
 TERMINATE_SECONDS = 0.8
@@ -44,16 +49,6 @@ class WorkerEnded(Exception):
 
 class UnexpectedError(Exception):
     """An exception in the worker that is not a SitegenError; its traceback is a note."""
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """An exception as data. `exit_code` is None for one that is not a SitegenError."""
-
-    exit_code: int | None
-    message: str
-    problems: tuple[object, ...] = ()
-    trace: str = ""
 
 
 def _read_only(values: dict[Any, Any]) -> "MappingProxyType[Any, Any]":
@@ -117,7 +112,7 @@ class Worker:
                     unanswered.pop_all()
                     if kind == "result":
                         return value
-                    raise _exception(value)
+                    raise _exception(*value)
             except (EOFError, ConnectionError):
                 raise WorkerEnded(self._exit_code()) from None
             raise TimeoutError
@@ -234,35 +229,29 @@ def _answered(pipe: "Connection[Any, Any]", error: BaseException | None) -> bool
 
 
 def _end_with_parent() -> None:
-    """End this process when the parent was killed."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _failure(error: Exception) -> _Failure:
+def _failure(error: Exception) -> tuple[type[Exception], str, tuple[object, ...]]:
+    """Return an exception as its class in `core.errors`, its message, and its problems or trace."""
     if isinstance(error, SitegenError):
         problems = getattr(error, "problems", ())
         plain = tuple(str(each) if isinstance(each, Exception) else each for each in problems)
-        return _Failure(error.exit_code, str(error), plain)
+        return error_class(error), str(error), plain
     if (words := not_installed(error) or memory_full(error)) is not None:
-        return _Failure(PlatformError.exit_code, words)
+        return PlatformError, words, ()
     if isinstance(error, OSError):
-        return _Failure(PlatformError.exit_code, describe_os_error(error))
+        return PlatformError, describe_os_error(error), ()
     trace = "".join(traceback.format_exception(error))
-    return _Failure(None, f"{type(error).__name__}: {error}", trace=trace)
+    return UnexpectedError, f"{type(error).__name__}: {error}", (trace,)
 
 
-def _exception(failure: _Failure) -> Exception:
-    if failure.exit_code is None:
-        unexpected = UnexpectedError(failure.message)
-        unexpected.add_note(failure.trace)
-        return unexpected
-    own = (
-        kind for kind in SitegenError.__subclasses__() if kind.__module__ == SitegenError.__module__
-    )
-    kinds = {kind.exit_code: kind for kind in own}
-    error = kinds[failure.exit_code](failure.message)
+def _exception(kind: type[Exception], message: str, details: tuple[object, ...]) -> Exception:
+    error = kind(message)
     if isinstance(error, ConfigError):
-        error.problems = failure.problems
+        error.problems = details
+    elif isinstance(error, UnexpectedError):
+        error.add_note(str(details[0]))
     return error

@@ -125,7 +125,6 @@ class Target:
 
 
 def _nowhere(parts: SplitResult) -> str | None:
-    """Return the fault of an external address that works for no reader, or None."""
     if parts.scheme == "file":
         return "names a file of this machine; copy the file into the site"
     if parts.scheme == "javascript":
@@ -172,8 +171,6 @@ _READERS: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
 _TOLD: dict[Role, str] = {
     "link": "the link",
     "load": "the file",
-    "play": "the clip",
-    "later": "the file",
     "address": "the address",
     "label": "the name of an element, by id",
 }
@@ -373,7 +370,6 @@ class _Check:
             self._follow(name, Reference(uri, line, "address" if kind == ".xml" else "load"))
 
     def _page(self, name: str, page: HtmlScan) -> None:
-        """Check a page's ids and base."""
         for double in (each for each, count in page.ids.items() if count > 1):
             self._warn(
                 name, None, f"has the id {quoted(double)} more than once; links reach only one"
@@ -396,7 +392,7 @@ class _Check:
             self._warn(name, line, text)
         elif target.path is None:
             self.external.setdefault(uri, f"{shown(self.folder.root / name)}:{line}")
-            if reference.role in {"load", "play", "later"}:
+            if reference.role == "load":
                 text = f"{what} comes from another server, which may be slow, track visitors or "
                 self._warn(name, line, f"{text}disappear; copy the file into the site")
 
@@ -416,7 +412,6 @@ class _Check:
         return f"names an id that {found} does not have; add the id there, or correct the link"
 
     def _file(self, page: str, uri: str) -> str | None:
-        """Return the file that the site serves for an address on a page."""
         path = self.place.target(page, uri).path
         return None if path is None else self.folder.served(path)
 

@@ -4,23 +4,20 @@ import contextlib
 import hashlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import ghp_import  # type: ignore[import-untyped]
 
 from sitegen.builder.output import ServedFolder
 from sitegen.config.schema import Site
-from sitegen.core.diagnostics import quoted
-from sitegen.core.errors import ConfigError, PlatformError, PublishError
-from sitegen.core.signals import end_group
+from sitegen.core.errors import PlatformError, PublishError
 from sitegen.core.source import shown
 
 _OF_ANOTHER_REPOSITORY = {
@@ -32,10 +29,10 @@ _LOGIN = re.compile(r"(?<=://)[^\s/]*@")
 _LOGIN_BACKWARDS = re.compile(r"@\s*[^\s/@'\"]+:[^\s/:@'\"]+")
 """The same without a scheme, `user:token@host`, read from the `@`, which takes linear time."""
 _MOST_LINES = 30
-_NO_WAITING = ("-c", "protocol.fd.allow=never")
-"""Options against a remote such as `fd::3`, an open file on which git would wait forever."""
-Feed = Callable[[subprocess.Popen[bytes]], None]
-_PATIENCE_SECONDS = 5.0
+SLOW_SECONDS = 20.0
+"""Seconds that a command may take until that is reported."""
+_NO_STALLING = ("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=300")
+"""Options that make git give up on a web server that sends nothing for 5 minutes."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +61,26 @@ class Remote:
 class Repository:
     """The repository that contains the folder `root`.
 
-    tell: called with a line if git is silent for long
+    tell: called with a line if git takes long
     Raises PublishError without a repository, PlatformError if git is not installed.
     """
 
     def __init__(self, root: Path, tell: Callable[[str], None] = lambda line: None) -> None:
         self._root = root
         self._tell = tell
-        found = self.run("rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir")
+        found = self.run("rev-parse", "--path-format=absolute", "--git-common-dir")
         if found.code:
             raise PublishError(
                 f"{root}: is not in a git repository ({found.words}); "
                 "create one with `git init` and add a remote with `git remote add origin URL`"
             )
-        if len(places := found.out.splitlines()) != 2:
+        if not found.out:
             raise _not_understood("rev-parse", found.out)
-        self.common, self.own = map(Path, places)
+        self.common = Path(found.out)
 
-    def run(self, *arguments: str, feed: Feed | None = None) -> Done:
+    def run(self, *arguments: str, stdin: IO[bytes] | None = None) -> Done:
         """Run git as `execute` does."""
-        return execute(["git", *_NO_WAITING, *arguments], self._root, feed, self._tell)
+        return execute(["git", *_NO_STALLING, *arguments], self._root, stdin, self._tell)
 
     def ask(self, *arguments: str) -> str:
         """Return git's output. Raises PublishError with git's message if it fails."""
@@ -158,7 +155,6 @@ class Repository:
 
 
 def _not_understood(command: str, said: str) -> PublishError:
-    """Return an error for output of git that sitegen cannot parse."""
     return PublishError(f"git {command} answered {masked(said)!r}; check whether `git` works here")
 
 
@@ -170,18 +166,18 @@ def masked(text: str) -> str:
 def execute(
     command: Sequence[str],
     folder: Path,
-    feed: Feed | None = None,
+    stdin: IO[bytes] | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Done:
     """Run a command in a folder and return its output; it ends with this process.
 
-    feed: writes its input. The command then runs in a session of its own, so that it can be stopped
-        together with its children, and it cannot prompt for a password.
-    tell: called with a line after 20 s without output
-    Raises PublishError, with the command stopped, after 5 minutes without output.
+    stdin: a file with its input
+    tell: called with a line if it takes more than 20 s
     """
     if odd := [word for word in command if "\0" in word]:  # from git's own output
-        raise PublishError(f"git answered {masked(odd[0])!r}; check whether `git` works here")
+        raise _not_understood(command[1], odd[0])
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    dated = {"GIT_COMMITTER_DATE": f"@{epoch} +0000"} if epoch else {}
     quiet = {} if sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}  # no user to prompt
     ours = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
@@ -189,73 +185,28 @@ def execute(
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**quiet, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
-                stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
-                stdout=out,  # a pipe could fill up and block
+                env={**quiet, **dated, **ours, "LC_ALL": "C.UTF-8", "GIT_OPTIONAL_LOCKS": "0"},
+                stdin=stdin or subprocess.DEVNULL,
+                stdout=out,  # a pipe would be kept open by what git leaves in the background
                 stderr=error,
-                start_new_session=feed is not None,
             )
         except FileNotFoundError:
             raise PlatformError(
                 f"{command[0]} is not installed, or {folder} does not exist"
             ) from None
-        try:
-            if feed:
-                feed(process)
-            names = (word for word in command[1:] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word))
-            _wait(process, (out, error), f"{command[0]} {next(names, '')}".strip(), tell)
-        finally:
-            if process.returncode is None:
-                _stop(process, apart=feed is not None)
+        with process:
+            try:
+                process.wait(SLOW_SECONDS)
+            except subprocess.TimeoutExpired:
+                names = (word for word in command[1:] if re.fullmatch(r"[a-z]+(-[a-z]+)*", word))
+                tell(f"`{command[0]} {next(names, '')}` is still running; Ctrl-C stops it")
+                process.wait()
+            finally:
+                process.terminate()  # not a kill, so that git removes its locks
         out.seek(0)
         error.seek(0)
         told, complaint = (file.read().decode("utf-8", "replace") for file in (out, error))
     return Done(process.returncode, told.strip("\n"), _without_hints(complaint))
-
-
-SILENCE_SECONDS, LIMIT_SECONDS = 20.0, 300.0
-"""Seconds without output from a command until that is reported, and until it is stopped."""
-
-
-def _wait(
-    process: subprocess.Popen[bytes],
-    outputs: Sequence[IO[bytes]],
-    name: str,
-    tell: Callable[[str], None],
-) -> None:
-    """Wait for a process to end. Raises PublishError after too long a silence."""
-    if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-    said, since, told = -1, time.monotonic(), False
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=min(1.0, SILENCE_SECONDS))
-            return
-        if (size := sum(os.fstat(file.fileno()).st_size for file in outputs)) != said:
-            said, since = size, time.monotonic()
-        silent = time.monotonic() - since
-        if silent > LIMIT_SECONDS:
-            raise PublishError(
-                f"`{name}` was silent for {LIMIT_SECONDS:.0f} s and was stopped; check "
-                "the remote, and publish again"
-            )
-        if silent > SILENCE_SECONDS and not told:
-            told = True
-            tell(f"`{name}` has been silent for {silent:.0f} s; Ctrl-C stops it")
-
-
-def _stop(process: subprocess.Popen[bytes], *, apart: bool) -> None:
-    """Stop a process; with `apart`, also its children, which share its session."""
-    with contextlib.suppress(ProcessLookupError):
-        if apart:
-            end_group(process.pid, signal.SIGTERM)
-        process.terminate()
-    try:
-        process.wait(_PATIENCE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 _NO_WORDS = re.compile(
@@ -266,7 +217,6 @@ _NO_WORDS = re.compile(
 
 
 def _without_hints(words: str) -> str:
-    """Return git's output without hints, progress and passwords."""
     lines = [line.rstrip() for line in words.splitlines()]
     kept = [line for line in lines if line and not _NO_WORDS.match(line)][-_MOST_LINES:]
     return masked("\n".join(kept)).removeprefix("fatal: ")
@@ -285,87 +235,28 @@ def committed(repository: Repository, folder: ServedFolder, site: Site) -> Itera
     try:
         yield _import(repository, folder, site)
     finally:
-        drop_unfinished(repository)
-
-
-def drop_unfinished(repository: Repository) -> None:
-    """Delete the temporary ref, if it exists."""
-    repository.run("update-ref", "-d", _STAGED)
-
-
-_STALE_SECONDS = 2.0
-"""Seconds to wait before a lock of git counts as left by a killed publish."""
-
-
-def remove_leftovers(repository: Repository, tracking: str, began: float) -> None:
-    """Remove the leftovers of a killed publish: git's lock files and the temporary ref.
-
-    tracking: the ref that git updates after a push; began: time in seconds when the last publish
-        began. A lock that other programs use too is removed only if it is younger. The caller holds
-        the lock against other publishes.
-    """
-    ours = _below(repository.common, "refs/sitegen")
-    shared = ("packed-refs.lock", f"{tracking}.lock", "reftable/tables.list.lock")
-    until = time.monotonic() + _STALE_SECONDS
-    for name in (*ours, *shared):
-        path = repository.common / name
-        while path.exists() and time.monotonic() < until:
-            time.sleep(0.05)  # a running git is done soon
-        with contextlib.suppress(OSError):
-            if name in ours or path.stat().st_mtime >= began:
-                path.unlink()
-    drop_unfinished(repository)
-
-
-def _below(folder: Path, name: str) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in (folder / name).rglob("*.lock")]
+        repository.run("update-ref", "-d", _STAGED)
 
 
 def _import(repository: Repository, folder: ServedFolder, site: Site) -> str:
     """Commit the files with ghp-import, and verify that the commit contains all of them."""
-    who = _dated(repository.ask("var", "GIT_COMMITTER_IDENT"))
+    who = repository.ask("var", "GIT_COMMITTER_IDENT")
     message = f"Publish {site.title}".encode()
-
-    def feed(process: subprocess.Popen[bytes]) -> None:
+    with tempfile.TemporaryFile() as stream:
+        pipe = SimpleNamespace(stdin=stream)
         head = f"commit {_STAGED}\ncommitter {who}\ndata {len(message)}\n".encode()
-        ghp_import.write(process, head + message + b"\ndeleteall\n")
+        ghp_import.write(pipe, head + message + b"\ndeleteall\n")
         for name in folder.files:
-            ghp_import.add_file(process, folder.root / name, name)
-        ghp_import.add_nojekyll(process)
+            ghp_import.add_file(pipe, folder.root / name, name)
+        ghp_import.add_nojekyll(pipe)
         if site.domain:
-            ghp_import.add_cname(process, site.domain)
-
-    before = _reports(repository)
-    try:
-        done = repository.run("fast-import", "--date-format=raw", "--quiet", feed=feed)
-    finally:
-        for path in _reports(repository) - before:
-            path.unlink(missing_ok=True)
+            ghp_import.add_cname(pipe, site.domain)
+        stream.seek(0)
+        options = ("--date-format=raw", "--quiet", "--force")  # a killed publish may have left it
+        done = repository.run("fast-import", *options, stdin=stream)
     commit = repository.commit(_STAGED)
     if done.code or commit is None or not repository.holds(commit, folder, site):
-        words = [line for line in done.words.splitlines() if not line.startswith(_REPORT)]
+        words = [line for line in done.words.splitlines() if not line.startswith("fast-import: ")]
         why = "\n".join(words) or "it gave no reason"
         raise PublishError(f"git could not make a commit of {shown(folder.root)}: {why}")
     return commit
-
-
-def _dated(who: str) -> str:
-    """Return the committer with the time from SOURCE_DATE_EPOCH, if it is set."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not epoch or "GIT_COMMITTER_DATE" in os.environ:
-        return who
-    if not re.fullmatch(r"[0-9]{1,12}", epoch):
-        raise ConfigError(
-            f"SOURCE_DATE_EPOCH = {quoted(epoch)}: should be whole seconds since 1970; "
-            "correct it, or unset it"
-        )
-    return re.sub(r"> \d+ [+-]\d+$", f"> {epoch} +0000", who)
-
-
-_REPORT = "fast-import: dumping crash report to "
-
-
-def _reports(repository: Repository) -> set[Path]:
-    """Return the crash reports that git leaves in its folder."""
-    folders = {repository.own, repository.common}
-    return {path for folder in folders for path in folder.glob("fast_import_crash_*")}

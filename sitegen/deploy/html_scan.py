@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Literal
 
-Role = Literal["link", "load", "play", "later", "address", "label"]
+Role = Literal["link", "load", "address", "label"]
 """The purpose of a reference.
 
 link: followed by a reader
-load: fetched with the page
-play: a clip, fetched when it is played
-later: another file, fetched on demand
+load: a file that is fetched for the page
 address: an absolute address in metadata
 label: the id of an element that names another
 """
@@ -26,18 +24,14 @@ _LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "manifest", "
 _PAINTS = ("style", "fill", "stroke", "filter", "mask", "clip-path")
 """Attributes that may contain `url(…)`."""
 
-_REFRESH = re.compile(r"""[\s\d.]*[;,]\s*(?:url\s*=\s*)?["']?(?P<uri>[^"']+)""", re.I)
 _ADDRESSES = {"og:image", "og:url", "og:video", "twitter:image"}
 _LOADED: dict[str, Role] = {"src": "load", "data": "load"}
+_PLAYED: dict[str, Role] = {"src": "load", "poster": "load"}
 
 _ATTRIBUTES: dict[str, dict[str, Role]] = {
     "a": {"href": "link", "xlink:href": "link"},
-    "area": {"href": "link"},
-    "form": {"action": "link"},
-    "button": {"formaction": "link"},
-    "input": {"formaction": "link"},
-    **dict.fromkeys(("img", "script", "iframe", "embed", "object", "source"), _LOADED),
-    "track": {"src": "later"},
+    **dict.fromkeys(("img", "script", "iframe", "embed", "object"), _LOADED),
+    **dict.fromkeys(("video", "audio", "source", "track"), _PLAYED),
 }
 """Reference attributes of each element."""
 
@@ -74,25 +68,22 @@ class _Scanner(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.found = HtmlScan()
-        self._clip: Mapping[str, str] | None = None  # attributes of the open video or audio
         self._style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Record the element's id and references."""
         values = {name: value or "" for name, value in reversed(attrs)}
         line, self._style = self.getpos()[0], tag == "style"
-        self._clip = values if tag in {"video", "audio"} else self._clip
         if "id" in values or (tag == "a" and "name" in values):
             self.found.ids[values.get("id", values.get("name", ""))] += 1
-        for uri, role in _references(tag, values, self._clip):
+        for uri, role in _references(tag, values):
             self.found.references.append(Reference(uri, line, role))
         if tag == "base" and "href" in values:
             self.found.base = self.found.base or Reference(values["href"], line, "link")
 
     def handle_endtag(self, tag: str) -> None:
-        """Note the end of a clip or a stylesheet."""
+        """Note the end of a stylesheet."""
         self._style = False
-        self._clip = None if tag in {"video", "audio"} else self._clip
 
     def handle_data(self, data: str) -> None:
         """Read the references of a stylesheet."""
@@ -100,21 +91,11 @@ class _Scanner(HTMLParser):
             self.found.references.append(Reference(uri, self.getpos()[0] + line - 1, "load"))
 
 
-def _references(
-    tag: str, values: Mapping[str, str], clip: Mapping[str, str] | None
-) -> Iterator[tuple[str, Role]]:
-    """Yield the references of an element; `clip` has the attributes of its video or audio."""
+def _references(tag: str, values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
     for name in ("aria-labelledby", "aria-describedby"):
         yield from ((f"#{name_of}", "label") for name_of in values.get(name, "").split())
     for name in _PAINTS:
         yield from ((uri, "load") for _, uri in css_uris(values.get(name, "")))
-    if clip is not None and tag in {"video", "audio", "source"}:
-        if "poster" in values:
-            yield values["poster"], "load"
-        if "src" in values:
-            at_once = "autoplay" in clip or clip.get("preload") in {"auto", ""}
-            yield values["src"], "load" if at_once else "play"
-        return
     for name, role in _ATTRIBUTES.get(tag, {}).items():
         if values.get(name) or (name in _EVEN_EMPTY and name in values):
             yield values[name], role
@@ -124,24 +105,13 @@ def _references(
             yield values["href"], "address"
         elif "href" in values and kinds & _LOADED_LINKS:
             yield values["href"], "load"
-    elif tag == "meta":
-        yield from _of_meta(values)
-    elif tag == "input" and values.get("type", "").lower() == "image" and "src" in values:
-        yield values["src"], "load"
+    elif tag == "meta" and values.get("property", values.get("name")) in _ADDRESSES:
+        yield values.get("content", ""), "address"
     elif tag in {"image", "use"} and (uri := values.get("href", values.get("xlink:href"))):
         yield uri, "load"
     else:
         candidates = values.get("srcset", values.get("imagesrcset", "")).split(",")
         yield from ((each.split()[0], "load") for each in candidates if each.strip())
-
-
-def _of_meta(values: Mapping[str, str]) -> Iterator[tuple[str, Role]]:
-    content = values.get("content", "")
-    if values.get("property", values.get("name")) in _ADDRESSES:
-        yield content, "address"
-    refresh = _REFRESH.match(content) if values.get("http-equiv", "").lower() == "refresh" else None
-    if refresh:
-        yield refresh["uri"].strip(), "link"
 
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)  # the end of the file closes it as well

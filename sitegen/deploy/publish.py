@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 
 from sitegen.builder.context import BuildOptions
-from sitegen.builder.install import built
 from sitegen.builder.output import (
     ServedFolder,
     Tree,
     alone,
+    built,
     differences,
     is_built,
     read_folder,
@@ -30,12 +29,11 @@ from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device
 from sitegen.core.diagnostics import Diagnostic
 from sitegen.core.errors import PublishError, SitegenError, TargetError
-from sitegen.core.files import platform_errors
 from sitegen.core.locks import lock
 from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
 from sitegen.deploy.check import check_site
-from sitegen.deploy.git import Remote, Repository, committed, masked, remove_leftovers
+from sitegen.deploy.git import Remote, Repository, committed, masked
 
 _NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
 """Branch names that git allows but that are ambiguous, such as HEAD or a commit's digest."""
@@ -111,12 +109,9 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
     repository = Repository(site.root, report.note)
     with alone(site), lock(repository.common / "sitegen.lock"):
         folder = read_folder(output).sealed()  # later changes are neither checked nor published
-        fresh = _without_others(site, folder)
-        _require_fresh(fresh, output, options, report)
+        fresh = _require_fresh(site, folder, options, report)
         _check(site, folder, fresh, options, report)
         remote = _remote(repository, options)
-        if not options.dry_run:
-            _prepare(repository, options)
         _keep_domain(repository, remote, site, options)
         address = pages_address(site, remote.url)
         ours = remote.tip if remote.tip in _ours(repository, options) else None
@@ -130,18 +125,6 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         with committed(repository, folder, site) as commit:
             _push(repository, commit, remote, options)
         return PublishResult(remote, options.branch, commit, True, address)
-
-
-def _prepare(repository: Repository, options: PublishOptions) -> None:
-    """Remove leftovers of a killed publish, and note when this one began.
-
-    A rehearsal, and a run that is stopped before this cleanup, leave the note unchanged.
-    """
-    note = repository.common / "sitegen.began"
-    began = note.stat().st_mtime if note.exists() else inf
-    remove_leftovers(repository, f"refs/remotes/{options.remote}/{options.branch}", began)
-    with platform_errors(note):
-        note.touch()
 
 
 def pages_address(site: Site, url: str) -> str | None:
@@ -186,20 +169,7 @@ def _check(
     report.note(findings.summary())
 
 
-def _without_others(site: Site, folder: ServedFolder) -> Freshness:
-    """Return the folder's freshness. Raises PublishError for files that sitegen did not make."""
-    fresh = freshness(site, folder)
-    if fresh.foreign:
-        raise PublishError(
-            f"{shown(folder.root)}: contains files that sitegen did not write, or that were "
-            f"changed since, and publishing would make them public: {first_few(fresh.foreign)}; "
-            "`sitegen build` moves them out of the folder"
-        )
-    return fresh
-
-
 def _placeholders(folder: ServedFolder) -> list[Diagnostic]:
-    """Return the words of `sitegen new` in the files to be published."""
     return [
         Diagnostic(shown(folder.root / name), line, text)
         for name in folder.files
@@ -209,19 +179,29 @@ def _placeholders(folder: ServedFolder) -> list[Diagnostic]:
 
 
 def _require_fresh(
-    fresh: Freshness, output: Path, options: PublishOptions, report: Reporter
-) -> None:
-    """Raise PublishError for a folder that is older than its sources; with `stale`, warn."""
+    site: Site, folder: ServedFolder, options: PublishOptions, report: Reporter
+) -> Freshness:
+    """Return the folder's freshness.
+
+    Raises PublishError for files that sitegen did not make, and for a folder that is older than its
+    sources; with `stale`, it is a warning.
+    """
+    fresh, output = freshness(site, folder), shown(folder.root)
+    if fresh.foreign:
+        raise PublishError(
+            f"{output}: contains files that sitegen did not write, or that were "
+            f"changed since, and publishing would make them public: {first_few(fresh.foreign)}; "
+            "`sitegen build` moves them out of the folder"
+        )
     if fresh.stale:
-        what = f"{shown(output)}: differs from the output of `sitegen build`: "
-        what += f"{first_few(fresh.stale)}; run it first"
+        what = f"{output}: differs from the output of `sitegen build`: {first_few(fresh.stale)}; "
         if not options.stale:
-            raise PublishError(f"{what}, or publish this with --stale")
-        report.warn(what)
+            raise PublishError(f"{what}run it first, or publish this with --stale")
+        report.warn(f"{what}run it first")
+    return fresh
 
 
 def _remote(repository: Repository, options: PublishOptions) -> Remote:
-    """Return the remote, if publishing to it and its branch is allowed."""
     branch = options.branch
     odd = repository.run("check-ref-format", f"refs/heads/{branch}").code
     if odd or _NO_BRANCH.fullmatch(branch):

@@ -80,9 +80,11 @@ def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
 def _load(entry: EntryPoint) -> FigureKind:
     """Return the kind that an entry point names; errors are reported as the package's."""
     try:
-        kind = entry.load()
-    except (Exception, SystemExit) as error:  # it may raise anything
-        raise _broken(entry, f"cannot be loaded: {type(error).__name__}: {error}") from error
+        with plug_in_errors(entry.name):
+            kind = entry.load()
+    except PlugInError as error:
+        cause = error.__cause__
+        raise _broken(entry, f"cannot be loaded: {type(cause).__name__}: {cause}") from cause
     if not isinstance(kind, FigureKind) or kind.name != entry.name or not kind.name.isidentifier():
         raise _broken(entry, f"is no FigureKind whose name is {entry.name}")
     return kind

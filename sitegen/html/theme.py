@@ -35,8 +35,7 @@ from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.config.schema import Site, collection_of
-from sitegen.content.sandbox import SOURCE, sandbox
-from sitegen.content.templates import FAILURES, LIMITS, reason_of, seeded_choice
+from sitegen.content.templates import FAILURES, LIMITS, SOURCE, reason_of, sandbox, seeded_choice
 from sitegen.core.diagnostics import Diagnostic, close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors

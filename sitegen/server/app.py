@@ -9,13 +9,11 @@
 """
 
 import asyncio
-import atexit
 import contextlib
 import errno
 import json
 import logging
 import mimetypes
-import os
 import re
 import secrets
 import socket
@@ -25,6 +23,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from html import escape, unescape
+from pathlib import Path
 from urllib.parse import quote
 
 import uvicorn
@@ -42,9 +41,8 @@ from starlette.responses import (
 )
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
 
-from sitegen.builder.output import CopiedFile, open_path
+from sitegen.builder.output import CopiedFile
 from sitegen.core import bounded
 from sitegen.core.errors import PlatformError
 from sitegen.core.installed import resource
@@ -60,9 +58,6 @@ GRACE_S = 1.0
 
 _CONNECTIONS = 500
 """Maximum number of concurrent connections or requests; others get 503. An open page uses one."""
-
-BEAT_S = 15.0
-"""Seconds between keep-alive events to an open page, which detect closed connections."""
 
 _TYPES = mimetypes.MimeTypes()  # Python's built-in table, the same on every machine
 _TYPES.add_type("text/javascript", ".js")  # Python 3.11 has an outdated type,
@@ -175,20 +170,19 @@ class Server:
         assert state.tree is not None
         content, kind = {**state.before, **state.tree}[uri], media_type(uri)
         if isinstance(content, CopiedFile):
-            handle = self._opened(uri, content)
-            if handle is None:
+            path = self._unchanged(uri, content)
+            if path is None:
                 return PlainTextResponse("It has gone or changed since it was built.", 404)
-            return OpenFile(handle, status, kind)
+            return FileResponse(path, status, media_type=kind)
         if uri.endswith(".html"):
             content = with_client(content.decode(), uri, self._version(state)).encode()
         return Response(content, status, media_type=kind)
 
-    def _opened(self, uri: str, content: CopiedFile) -> int | None:
-        """Open the file, or its copy in the built folder if the file has changed since."""
-        handle, context = content.opened(), self._preview.context
-        if handle is None and context is not None:
-            return replace(content, source=context.output / uri).opened()
-        return handle
+    def _unchanged(self, uri: str, content: CopiedFile) -> Path | None:
+        """Return the file, or its copy in the built folder if the file has changed since."""
+        context = self._preview.context
+        copies = [replace(content, source=context.output / uri)] if context else []
+        return next((each.source for each in (content, *copies) if each.is_unchanged()), None)
 
     def _plain(self, state: PreviewState, words: str, status: int = 503) -> Response:
         title = "The site cannot be built" if state.error else "sitegen serve"
@@ -196,24 +190,17 @@ class Server:
         headers = {"Content-Security-Policy": _PLAIN_POLICY}
         return Response(html, status, headers, media_type="text/html")
 
-    async def _events(self, request: Request) -> Response:
-        origin = request.headers.get("origin")
-        if origin is not None and origin != f"http://{request.headers.get('host')}":
-            return PlainTextResponse("Only pages of this preview are told.", 403)
+    async def _events(self, _request: Request) -> Response:
         return StreamingResponse(self._stream(), media_type="text/event-stream")
 
     async def _stream(self) -> AsyncIterator[str]:
         """Yield the state as an event, at once and after each change."""
-        said, quiet = "", 0.0
+        said = ""
         while not self._closing.is_set():
             words = self._state_json()
             if words != said:
-                said, quiet = words, 0.0
+                said = words
                 yield f"retry: 500\ndata: {words}\n\n"
-            elif quiet >= BEAT_S:
-                quiet = 0.0
-                yield ": still here\n\n"
-            quiet += TICK_S
             await asyncio.sleep(TICK_S)
 
     def _state_json(self) -> str:
@@ -226,24 +213,7 @@ class Server:
         return f"{self._session}-{state.version}"
 
 
-class OpenFile(FileResponse):
-    """Sends an open file, even if its path has been replaced, and closes it."""
-
-    def __init__(self, handle: int, status: int, kind: str) -> None:
-        self._handle = handle
-        path, about = open_path(handle), os.fstat(handle)
-        super().__init__(path, status, media_type=kind, stat_result=about)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response, and close the file."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            os.close(self._handle)
-
-
 def _by_page(figures: Iterable[FigureRef]) -> dict[str, list[str]]:
-    """Return the ids of figures by the path of their page."""
     found: dict[str, list[str]] = {}
     for uri, id in figures:
         found.setdefault(uri, []).append(id)
@@ -281,10 +251,6 @@ def serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     finally:
         preview.close()
         thread.join(GRACE_S)
-        if thread.is_alive():
-            # A computation is running. Python cannot exit before it ends, but the process can.
-            atexit.register(os._exit, 128 + (stop.signal or 0))
-            atexit.register(preview.leave)  # handlers run in reverse order
 
 
 async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:

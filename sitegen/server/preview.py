@@ -21,16 +21,17 @@ from markupsafe import Markup
 from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildContext, BuildOptions, found, prepare
-from sitegen.builder.install import install, preserve_foreign_files
 from sitegen.builder.output import (
     CopiedFile,
     Tree,
+    install,
     is_built,
+    locked,
+    preserve_foreign_files,
     read_folder,
     require_ours,
     require_room,
 )
-from sitegen.builder.pipeline import locked, remove_leftovers
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.prune import tidy
 from sitegen.builder.state import SiteBuild
@@ -196,11 +197,6 @@ class Preview:
         self._changed.release()
         self._rendering.stop()
 
-    def leave(self) -> None:
-        """Remove unfinished output of the thread, if its end cannot be pending."""
-        if self.context is not None:
-            remove_leftovers(self.context, leaving=True)
-
     def wants(self, planned: PlannedFigure) -> bool:
         """Return whether the figure is still needed, and none was edited after it."""
         context = None if self._closed else self.context
@@ -215,7 +211,6 @@ class Preview:
             self.state = replace(self.state, progress=progress)
 
     def _begin(self, context: BuildContext) -> None:
-        """Show `context` with the records that are available for it."""
         if not self._last:
             self._last.update(built_records(context.output))
         store = context.store(self.report.warn)
@@ -303,7 +298,6 @@ class Preview:
         self.progressed(None)
 
     def _settle(self, context: BuildContext) -> None:
-        """Replace the built folder by the complete site."""
         with self._showing_errors("placing"):
             try:
                 with locked(context.site):
@@ -314,8 +308,7 @@ class Preview:
                     for line in preserve_foreign_files(context.output, context.site, tree):
                         self.report.warn(line)
                     install(tree, context.output, context.site)
-                    if told := tidy(ready, changed=True):
-                        self.report.note(told)
+                    tidy(ready, self.report, changed=True)
             except LockedError as error:
                 self._wait_for_lock(error)
                 return
@@ -343,7 +336,7 @@ class Preview:
             return True  # interrupted by closing
         if not isinstance(error, SitegenError):
             self.report.detail("".join(traceback.format_exception(error)))
-        text = words(error, self.config.parent)
+        text = words(error)
         with self._changed:
             if self._errors.get(doing) != text:  # an unchanged error is reported once
                 self.report.warn(text)

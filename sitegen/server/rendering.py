@@ -5,7 +5,6 @@ longer needed ends the process, and so does the end of the preview.
 """
 
 import contextlib
-import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -31,16 +30,27 @@ class Cancelled(Exception):
 
 
 class InProcessRenderer:
-    """Renders in this process, and keeps loaded models."""
+    """Renders in this process, and keeps loaded models while their files are unchanged."""
 
     def __init__(self, renderer: RendererFactory) -> None:
-        self._renderer = _KeptRenderer(renderer)
+        self._make = renderer
+        self._of: object = None
+        self._renderer: Renderer | None = None
 
     def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
         """Render a figure."""
         options = replace(context.options, only=(), strict=False)
         alone = replace(context, figures=(planned,), options=options)
-        return render_missing(SiteBuild(alone, {}), self._renderer, report)
+        return render_missing(SiteBuild(alone, {}), self._kept, report)
+
+    def _kept(self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget) -> Renderer:
+        here = {name: each for name, each in sources.items() if each.available}.items()
+        digests = {n: (m.card.digest, m.weights_sha256, m.prior_sha256, m.weights) for n, m in here}
+        of = compute_target, digests
+        if self._renderer is None or of != self._of:
+            self._renderer = self._of = None  # release the old models first
+            self._renderer, self._of = self._make(sources, compute_target), of
+        return self._renderer
 
     def stop(self) -> None:
         """Do nothing; the report raises Cancelled at the next frame."""
@@ -122,26 +132,6 @@ class _Received:
             getattr(self._report, what)(value)
 
 
-class _KeptRenderer:
-    """Creates a renderer, and keeps it with its models while their files are unchanged."""
-
-    def __init__(self, make: RendererFactory) -> None:
-        self._make = make
-        self._of: object = None
-        self._renderer: Renderer | None = None
-
-    def __call__(
-        self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
-    ) -> Renderer:
-        here = {name: each for name, each in sources.items() if each.available}.items()
-        digests = {n: (m.card.digest, m.weights_sha256, m.prior_sha256, m.weights) for n, m in here}
-        of = compute_target, digests
-        if self._renderer is None or of != self._of:
-            self._renderer = self._of = None  # release the old models first
-            self._renderer, self._of = self._make(sources, compute_target), of
-        return self._renderer
-
-
 class _SendingReporter:
     """A reporter that sends its reports to the parent."""
 
@@ -182,27 +172,12 @@ def _render(config: Path, options: BuildOptions, make: RendererFactory, digest: 
         return False
     if not _renderer:
         _renderer.append(InProcessRenderer(make))
-    with contextlib.ExitStack() as block:
-        block.push(partial(_raise_in_words, config.parent))
-        _renderer[0](*_known[digest], _SendingReporter())
+    _renderer[0](*_known[digest], _SendingReporter())
     return True
 
 
-def _raise_in_words(root: Path, _kind: object, error: BaseException | None, _trace: object) -> bool:
-    """Raise TargetError for an exception that is not a SitegenError."""
-    if isinstance(error, Exception) and not isinstance(error, SitegenError | ConnectionError):
-        _send("detail", "".join(traceback.format_exception(error)))
-        raise TargetError(words(error, root)) from None
-    return False
-
-
-def words(error: Exception, root: Path) -> str:
-    """Describe an error; other than for a SitegenError, include its last line below `root`."""
+def words(error: Exception) -> str:
+    """Describe an error in one line."""
     if isinstance(error, SitegenError | UnexpectedError):
         return str(error)
-    if (told := not_installed(error) or memory_full(error)) is not None:
-        return told
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
-    place = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
-    return f"{place}{type(error).__name__}: {error}"
+    return not_installed(error) or memory_full(error) or f"{type(error).__name__}: {error}"

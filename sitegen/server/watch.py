@@ -118,26 +118,26 @@ def identities(paths: Iterable[Path]) -> Identities:
 
 
 async def watch(sources: Sources, refresh: Callable[[], None], closing: asyncio.Event) -> None:
-    """Call `refresh` in a thread after each change of a source file, until `closing`."""
+    """Call `refresh` in a thread after each change of a source file, until `closing`.
+
+    A watch ends when one of its folders is added, removed or replaced; the next one begins with a
+    refresh, which covers changes from before it began.
+    """
     while not closing.is_set():
         with suppress(FileNotFoundError):  # a folder was just removed
             wanted = sources.folders()
-            if identities(wanted):
-                await _follow(sources, wanted, refresh, closing)
+            if watched := identities(wanted):
+                await _follow(sources, wanted, watched, refresh, closing)
         await asyncio.sleep(LOOK_MS / 1000)
 
 
 async def _follow(
     sources: Sources,
     wanted: frozenset[Path],
+    watched: Identities,
     refresh: Callable[[], None],
     closing: asyncio.Event,
 ) -> None:
-    """Watch the folders in `wanted` until one is added, removed or replaced.
-
-    The first refresh covers changes from before the watch began.
-    """
-    watched = identities(wanted)
     folders = frozenset(path for path, *_ in watched)
     changes = awatch(
         *sorted(folders),
@@ -149,15 +149,11 @@ async def _follow(
         stop_event=closing,
         recursive=False,
     )
-    first = True
+    begun = False
     async with aclosing(changes):
         async for found in changes:
+            if found or not begun:
+                await asyncio.to_thread(refresh)
+                wanted, begun = sources.folders(), True
             if folders & {Path(path) for _, path in found} or identities(wanted) != watched:
-                await asyncio.to_thread(refresh)
                 return
-            if found or first:
-                await asyncio.to_thread(refresh)
-                wanted = sources.folders()
-                if {path for path, *_ in identities(wanted)} != folders:
-                    return
-            first = False

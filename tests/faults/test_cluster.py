@@ -20,9 +20,9 @@ import torch
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.executor import FigureRenderer
 from sitegen.builder.pipeline import build
-from sitegen.builder.summary import Summary
+from sitegen.builder.state import Summary
 from sitegen.cluster import client as clients
-from sitegen.cluster.local import open_cluster
+from sitegen.cluster.client import open_cluster
 from sitegen.cluster.worker import Checkpoint
 from sitegen.core.errors import (
     ConfigError,

@@ -49,17 +49,6 @@ def test_what_a_kill_left_aside_is_there_again(built: Builder) -> None:
     assert not aside.exists()
 
 
-@pytest.mark.fault(27)
-def test_only_pages_of_the_preview_hear_its_events(server: Running) -> None:
-    """A page of another origin gets no events; the preview's own, and tools without one, do."""
-    for origin in ("https://evil.example", "http://127.0.0.1:1", "null", "http://localhost.evil"):
-        assert server.ask("/_sitegen/events", Origin=origin).status == 403, origin
-    for headers in ({}, {"Origin": server.address.rstrip("/")}):
-        request = urllib.request.Request(f"{server.address}_sitegen/events", headers=headers)
-        with urllib.request.urlopen(request, timeout=WAIT_S) as events:
-            assert events.status == 200
-
-
 @contextlib.contextmanager
 def serving(module: str, config: Path) -> Iterator[tuple[int, int]]:
     """`serve` in a process of its own: its number and its port."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.executor import Encoder
 from sitegen.builder.pipeline import build
-from sitegen.builder.summary import Summary
+from sitegen.builder.state import Summary
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError
 from sitegen.figures.base import Figure, spec_json

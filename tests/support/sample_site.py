@@ -219,7 +219,9 @@ def build_sample(folder: Path, base_url: str | None = None) -> Path:
             files |= found
     site = load_site(path)
     manifest = Manifest(tuple(figures))
-    tree = assemble(site, pages, manifest, Store(site.cache_dir), lambda f: files[f.sha256])
+    store = Store(site.cache_dir)
+    store.object = lambda file: files[file.sha256]  # type: ignore[method-assign]
+    tree = assemble(site, pages, manifest, store)
     output = folder / "site" / "sub"
     output.parent.mkdir(parents=True)
     put_tree(tree, output)

@@ -228,7 +228,7 @@ def test_a_second_export(config: Path) -> None:
         export(config, ExportOptions(("chart",), ("svg",)))
     archive = output / "mine.zip"
     archive.write_bytes(b"mine")
-    with pytest.raises(ConfigError, match=r"mine\.zip: was not exported by sitegen"):
+    with pytest.raises(ConfigError, match=r"mine\.zip: was not written by sitegen"):
         export(config, ExportOptions(("digits",), ("mp4",), output=archive))
     assert (output / README).read_text() == "mine"
 

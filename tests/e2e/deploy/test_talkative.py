@@ -1,7 +1,7 @@
 """A git that says more than a pipe holds, before it reads what it is given, blocks nobody."""
 
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,9 @@ TALKS = (
 @pytest.mark.fault(34)
 def test_words_beyond_a_pipe(tmp_path: Path) -> None:
     """Both streams are read whole, whatever the order is in which it talks and listens."""
-
-    def feed(process: "subprocess.Popen[bytes]") -> None:
-        assert process.stdin is not None
-        process.stdin.write(bytes(300_000))
-        process.stdin.close()
-
-    done = execute([sys.executable, "-c", TALKS], tmp_path, feed)
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(bytes(300_000))
+        stdin.seek(0)
+        done = execute([sys.executable, "-c", TALKS], tmp_path, stdin)
     assert (done.code, len(done.out)) == (0, 300_000)
     assert done.words.startswith("b")

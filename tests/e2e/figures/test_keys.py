@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sitegen.builder.cache import Store
-from sitegen.builder.executor import FigureRenderer, RenderExecutor
+from sitegen.builder.executor import FigureRenderer, RenderExecutor, x264
 from sitegen.builder.plan import PlannedFigure, plan_figure
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import RefusedError
@@ -113,7 +113,8 @@ def planned(
 
 def rendered(planned: PlannedFigure, sources: Sources, folder: Path) -> dict[str, str]:
     """Render a figure, and return the digests of its files."""
-    executor = RenderExecutor(FigureRenderer(sources, CPU), Store(folder), Silent(), {})
+    renderer = FigureRenderer(sources, CPU)
+    executor = RenderExecutor(renderer, Store(folder), Silent(), {}, x264().encode)
     (record,) = executor.render([planned], 1).values()
     return {name: file.sha256 for name, file in record.files.items()}
 

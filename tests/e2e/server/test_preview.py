@@ -10,12 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from sitegen.builder.context import BuildOptions
 from sitegen.core import worker
-from sitegen.core.files import temporary_path
 from sitegen.core.locks import lock
 from sitegen.server.preview import Preview
 from sitegen.server.rendering import InProcessRenderer, words
@@ -26,7 +24,6 @@ from tests.support.builders import (
     SITE,
     Builder,
     FakeRenderer,
-    temporaries,
     traces,
     tree_hash,
     write_page,
@@ -461,23 +458,15 @@ def test_state_says_which_page(server: Running, config: Path) -> None:
     assert [figure["page"] for figure in listed] == ["index.html", "more/index.html"]
 
 
-def test_words_of_a_bug(tmp_path: Path) -> None:
-    """An error that is none of ours has the author's file and line, or what to install."""
-    theme = tmp_path / "page.html"
-    theme.write_text("one\n{{ 1 / 0 }}\n")
-    template = Environment(loader=FileSystemLoader(tmp_path)).get_template(theme.name)
-    with pytest.raises(ZeroDivisionError) as caught:
-        template.render()
-    assert words(caught.value, tmp_path) == f"{theme}:2: ZeroDivisionError: division by zero"
-    assert words(KeyError("x"), tmp_path) == "KeyError: 'x'"
+def test_words_of_a_bug() -> None:
+    """An error that is none of ours has its class, or what to install."""
+    assert words(KeyError("x")) == "KeyError: 'x'"
     missing = ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
-    assert words(missing, tmp_path).endswith("this needs it: `pip install torch`")
-    ours = ModuleNotFoundError("No module named 'sitegen.x'", name="sitegen.x")
-    assert words(ours, tmp_path).startswith("ModuleNotFoundError")
+    assert words(missing).endswith("this needs it: `pip install torch`")
 
 
 def test_leaving_at_once(config: Path) -> None:
-    """A mistake is told once; on leaving what was begun goes, and no failure is news."""
+    """A mistake is told once; on leaving no failure is news."""
     report = Silent()
     preview = Preview(config, BuildOptions(CPU), InProcessRenderer(FakeRenderer()), report)
     for text, warnings in (("{{ nothing( }}", 1), ("{{ nothing( }}", 1), ("{{ nothing() }}", 2)):
@@ -486,12 +475,6 @@ def test_leaving_at_once(config: Path) -> None:
         assert report.warnings == warnings
     write_page(config, INDEX)
     preview.refresh()
-    cache, root = config.parent / ".sitegen", config.parent
-    for folder in (root, cache, cache / "work", cache / "records"):
-        folder.mkdir(exist_ok=True)
-        temporary_path(folder).mkdir()
-    preview.leave()
-    assert temporaries(root) == []
     preview.close()
     write_page(config, "{{ nothing( }}")
     preview.refresh()

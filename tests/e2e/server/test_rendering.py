@@ -14,6 +14,7 @@ import pytest
 from sitegen.builder.context import BuildContext, BuildOptions, prepare
 from sitegen.core.errors import PlatformError, TargetError
 from sitegen.core.progress import Advance
+from sitegen.core.worker import UnexpectedError
 from sitegen.server.rendering import Cancelled, SubprocessRenderer
 from tests.support.builders import (
     CPU,
@@ -129,7 +130,7 @@ def test_failures_have_words(context: BuildContext, make: Make) -> None:
     apart = make(FakeRenderer(fail=second.figure.id))
     with pytest.raises(TargetError, match=r"index\.md:\d+: second: the third frame went wrong"):
         apart(context, second, Steps())
-    with pytest.raises(TargetError, match="Local: no such thing"):
+    with pytest.raises(UnexpectedError, match="Local: no such thing"):
         make(Broken())(context, second, Steps())
 
     class Killer(Steps):

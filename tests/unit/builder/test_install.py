@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from sitegen.builder import install
-from sitegen.builder.install import built as noted
-from sitegen.builder.install import foreign
-from sitegen.builder.output import put_tree
+from sitegen.builder import output as install
+from sitegen.builder.output import built as noted
+from sitegen.builder.output import foreign, put_tree
 from sitegen.config.loader import load_site
 from sitegen.core.errors import PlatformError
 from sitegen.core.files import read_file
@@ -65,7 +64,7 @@ def test_a_note_that_cannot_be_read_stops_a_build(
         return read(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("sitegen.builder.install.read_file", failing)
+        patch.setattr("sitegen.builder.output.read_file", failing)
         with pytest.raises(PlatformError, match=r"cannot read .*built"):
             built()
     assert traces(built.output) == before

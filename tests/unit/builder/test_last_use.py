@@ -2,13 +2,11 @@
 
 import os
 import time
-from functools import partial
 
 import pytest
 from click.testing import CliRunner
 
 from sitegen.builder.cache import Store
-from sitegen.builder.prune import clean_unused
 from sitegen.cli.main import cli
 from sitegen.core.errors import LockedError
 from sitegen.core.locks import lock
@@ -93,16 +91,3 @@ def test_older_than(built: Builder) -> None:
     assert not built().changed
     for wrong in ("30m", "-1", "a", "1e9", "30d --unused"):
         assert CliRunner().invoke(cli, [*words, *wrong.split()]).exit_code == 2, wrong
-
-
-def test_clocks(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clip that was used while the clock was wrong is as old as its next look, not of no age."""
-    first, now = keys(built), time.time()
-    film(built, 1)
-    for key in first:
-        os.utime(built.root / f".sitegen/records/{key}.json", (now + 1e8, now + 1e8))
-    assert "nothing in" in clean_unused(built.config, 30)
-    assert first < keys(built)
-    monkeypatch.setattr("time.time", partial(float, now + 31 * 24 * 3600))
-    assert "removed" in clean_unused(built.config, 30)
-    assert not first & keys(built)

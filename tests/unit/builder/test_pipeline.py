@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sitegen.builder import context as contexts
+from sitegen.builder import output
 from sitegen.builder import pipeline as building
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.plan import environment
@@ -356,12 +357,12 @@ def test_two_builds_at_once(site: Builder, monkeypatch: pytest.MonkeyPatch) -> N
 
     @contextmanager
     def late(path: Path) -> Iterator[None]:
-        monkeypatch.setattr(building, "lock", lock)
+        monkeypatch.setattr(output, "lock", lock)
         assert Builder(site.config)().rendered == ("tiny-trajectories",)
         with lock(path):
             yield
 
-    monkeypatch.setattr(building, "lock", late)
+    monkeypatch.setattr(output, "lock", late)
     summary = site()
     assert (summary.rendered, summary.changed, site.renderer.jobs) == ((), False, [])
 

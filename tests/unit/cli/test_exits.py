@@ -2,13 +2,11 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 
 import click
 import pytest
 
-from sitegen.cli import exits
 from sitegen.cli.exits import run
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
 from sitegen.core.signals import SIGNALS
@@ -47,39 +45,6 @@ def test_outcomes(
     assert said.out == ""
     assert said.err.startswith(words)
     assert len(said.err.splitlines()) == (1 if words else 0)
-
-
-@pytest.mark.fault(15)
-def test_no_memory_is_left_for_words(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Where telling what went wrong needs more memory than there is, it is still told."""
-
-    def full(_error: BaseException) -> str:
-        raise MemoryError
-
-    def fail() -> None:
-        raise RuntimeError("bad_alloc")
-
-    monkeypatch.setattr(exits, "memory_full", full)
-    assert exit_code(fail) == 4
-    assert capfd.readouterr().err.startswith("error: out of memory")
-
-
-@pytest.mark.parametrize(
-    ("error", "code"), [(PlatformError("no"), 4), (OSError(5, "no"), 4), (KeyboardInterrupt(), 130)]
-)
-def test_words_need_nothing_of_click(
-    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where click cannot be read any more, on a disk that fails, what went wrong is still told."""
-    for name in ("click", "click.exceptions"):
-        monkeypatch.setitem(sys.modules, name, None)
-
-    def fail() -> None:
-        raise error
-
-    assert exit_code(fail) == code
 
 
 @pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (3, 3), ("text", 0)])

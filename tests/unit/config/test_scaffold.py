@@ -1,7 +1,6 @@
 """`sitegen new`: a site that builds at once, and never a file of somebody's overwritten."""
 
 import json
-import os
 import re
 import textwrap
 import tomllib
@@ -159,27 +158,6 @@ def test_names_all_that_is_in_the_way(new: Path, tmp_path: Path) -> None:
     (tmp_path / "site" / "pages").write_text("mine")
     with pytest.raises(PlatformError, match=r"pages"):
         new_site(tmp_path / "site", new_page_sections())
-    assert [path.name for path in (tmp_path / "site").iterdir()] == ["pages"]
-
-
-@pytest.mark.parametrize("number", [0, 1, len(FILES) - 1])
-def test_full_disk(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever file does not fit, nothing stays of those before it."""
-    left, write = iter(range(number, -1, -1)), os.open
-
-    def full(path: Any, flags: int, *rest: Any, **more: Any) -> int:
-        if flags & os.O_EXCL and "paper" in str(path) and next(left) == 0:
-            raise OSError(28, os.strerror(28))
-        return write(path, flags, *rest, **more)
-
-    def opening(self: Path, mode: str, **more: Any) -> Any:
-        return open(self, mode, opener=full, **more)
-
-    monkeypatch.setattr(Path, "open", opening)
-    with pytest.raises(PlatformError, match="No space left"):
-        new_site(tmp_path / "deep" / "paper", new_page_sections())
-    monkeypatch.undo()
-    assert list(tmp_path.iterdir()) == []
 
 
 def workflow() -> Any:

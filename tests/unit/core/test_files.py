@@ -146,16 +146,13 @@ def test_sweep_removes_only_what_dead_processes_left(
     files.remove_stale_temporaries(tmp_path)
     assert names(tmp_path) == {mine.name, roots, "kept", ".sitegen-tmp-notes"}
     (tmp_path / roots).unlink()
-    files.temporary_path(tmp_path).mkdir()
-    files.remove_stale_temporaries(tmp_path, leaving=True)
-    assert names(tmp_path) == {"kept", ".sitegen-tmp-notes"}
     monkeypatch.setattr(os, "kill", Mock(side_effect=PermissionError))
     (tmp_path / roots).touch()
     files.remove_stale_temporaries(tmp_path)  # a process of somebody else's lives as well
     assert roots in names(tmp_path)
     other = tmp_path / ".sitegen-tmp-0123abcd-999999999-1-abc"
     other.mkdir()
-    files.remove_stale_temporaries(tmp_path, leaving=True)
+    files.remove_stale_temporaries(tmp_path)
     assert other.exists()
 
 

@@ -38,8 +38,8 @@ date = 1979-05-27T07:32:00Z
 LINES: dict[KeyPath, int] = {
     ("title",): 1, ("lead",): 2, ("raw",): 5, ("authors",): 7, ("authors", 0, "name"): 8,
     ("authors", 0, "more"): 9, ("authors", 0, "more", "x"): 10, ("authors", 1): 11,
-    ("authors", 1, "name"): 12, ("authors", 1, "tags", 0): 14, ("authors", 1, "tags", 1, 1): 15,
-    ("authors", 1, "tags", 2): 15, ("models", "mnist", "path"): 19, ("models", "b c", "date"): 22,
+    ("authors", 1, "name"): 12, ("authors", 1, "tags", 0): 13, ("authors", 1, "tags", 1, 1): 13,
+    ("authors", 1, "tags", 2): 13, ("models", "mnist", "path"): 19, ("models", "b c", "date"): 22,
     ("models", "mnist", "q.x", "y", "b", "c"): 20, ("models", "mnist", "q.x", "y", "d", 0, "e"): 20,
 }  # fmt: skip
 

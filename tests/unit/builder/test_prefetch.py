@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sitegen.builder.executor import BackgroundIterator
 from sitegen.core.errors import RefusedError, SitegenError, TargetError
-from sitegen.core.prefetch import BackgroundIterator
 
 
 def test_items_arrive_in_order_and_few_are_ahead() -> None:
