@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sitegen.figures.base import Figure, FigureSpec, Grid, spec_json
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.encoder import ClipSpec, crf_for, write_still
-from sitegen.media.frames import Colour, Frame, grid, scale_factor, to_uint8
+from sitegen.media.frames import Colour, Frame, grid, reduce, reduction, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.look import film
+from sitegen.media.look import film, recorded
 from sitegen.media.look.colours import BACKGROUND, DARK, LIGHT
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.provider import ModelProvider
@@ -50,13 +50,20 @@ def default_fps(steps: int) -> float:
 
 
 def clip_spec(
-    image_size: int, fps: float, factor: int = 1, background: Colour = BACKGROUND, **more: Any
+    card: ModelCard,
+    image_size: int,
+    fps: float,
+    factor: int = 1,
+    background: Colour = BACKGROUND,
+    **more: Any,
 ) -> ClipSpec:
     """Return how a clip is encoded: enlarged, with a quality by the size of its images.
 
     It opens on the finished pictures for a second, and holds them for two in the end.
     """
     held = {"opening": round(film.OPENING * fps), "ending": round(film.ENDING * fps), **more}
+    if card.recording is not None:
+        held["gif_filter"] = recorded.GIF_FILTER
     finer = film.CRF_SMOOTH if factor > 1 and held.get("smooth") else 0
     return ClipSpec(fps, crf_for(image_size) + finer, factor, background, **held)
 
@@ -100,10 +107,12 @@ def grid_job(
     place: number of samples, and number in a row
     frames: displayed images of each visited level, from K to 0, (N, C, H, W)
     """
-    (count, columns), size = place, card.image_size
+    count, columns = place
     rows = -(-count // columns)
+    factor = reduction(columns * card.image_size, rows * card.image_size)
+    size = -(-card.image_size // factor)
     cells = {"count": count, "columns": columns, "rows": rows, "width": size, "height": size}
-    pictures = (grid(to_uint8(seen), columns, BACKGROUND) for seen in frames)
+    pictures = (grid(reduce(to_uint8(seen), factor), columns, BACKGROUND) for seen in frames)
     known = {"cells": cells, **more.pop("known", {})}
     return clip_job(figure, card, (columns * size, rows * size), pictures, known=known, **more)
 
@@ -124,7 +133,7 @@ def clip_job(
     """
     fps = getattr(figure.spec, "fps", None) or default_fps(card.steps)
     smooth = not figure.spec.pixelated
-    spec = clip_spec(card.image_size, fps, scale_factor(*size), smooth=smooth)
+    spec = clip_spec(card, card.image_size, fps, scale_factor(*size), smooth=smooth)
     noise_std = noise_std_of(figure.spec, card)
     return RenderJob(
         levels=card.visited_levels,

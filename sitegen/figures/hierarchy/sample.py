@@ -60,7 +60,7 @@ def tree_job(
     replay = Replay(pictures, len(variants))
     for variant, drawn in variants.items():
         frames = tree_frames(drawn, replay.again(), frames_a_level, begin)
-        shown = clip_spec(layout.side, fps, 1, drawn.background)
+        shown = clip_spec(card, layout.side, fps, 1, drawn.background)
         clips[variant] = ClipSource(shown, frames, sampled=False)
     told = {"splits": splits, "factor": layout.factor, "nodes": nodes(layout, visited)}
     return RenderJob(

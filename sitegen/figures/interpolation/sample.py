@@ -59,7 +59,7 @@ def path_job(
 
     def clip(paper: Colour, ink: Colour) -> ClipSource:
         drawn = replace(panels, background=paper, ink=ink)
-        encoded = clip_spec(card.image_size, fps, 1, paper, opening=0, ending=0)
+        encoded = clip_spec(card, card.image_size, fps, 1, paper, opening=0, ending=0)
         return ClipSource(encoded, frames(drawn), sampled=False)
 
     return RenderJob(
