@@ -258,8 +258,7 @@ def _has(media: Media, name: str) -> bool:
 
 
 def _export(chosen: _Chosen, options: ExportOptions, work: Path) -> dict[str, str]:
-    from sitegen.media.encoder import enlarge_gif
-    from sitegen.media.exports import draw_files, read_frame, write_frame
+    from sitegen.media.exports import draw_files, enlarge_gif, read_frame, write_frame
 
     media, store = chosen.media, chosen.store
     files, told = media.record.files, {}

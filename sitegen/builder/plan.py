@@ -15,7 +15,7 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.figures.base import Figure, lacking, spec_json
-from sitegen.figures.constants import DRAWINGS, LABELS, changed_constants
+from sitegen.figures.constants import DRAWINGS, LABELS, RECORDED, changed_constants
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import LevelAxis
 from sitegen.generative.card.recording import RecordingConfig
@@ -86,7 +86,8 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
     models = [sources[name] for name in figure.models]
     require_fit(figure, sources)
     figure = replace(figure, contents=_contents(figure))
-    constants = changed_constants(figure.spec.constants)
+    recorded = any(model.card.recording is not None for model in models)
+    constants = changed_constants((*figure.spec.constants, *[RECORDED] * recorded))
     request_json = canonical_json(
         {
             "spec": {**spec_json(figure), **figure.contents},

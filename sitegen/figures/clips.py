@@ -14,9 +14,9 @@ from sitegen.core.files import Place, Spool
 from sitegen.figures.base import Figure, FigureSpec, Grid, spec_json
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.encoder import ClipSpec, crf_for, write_still
-from sitegen.media.frames import Colour, Frame, grid, scale_factor, to_uint8
+from sitegen.media.frames import Colour, Frame, grid, reduce, reduction, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.look import film
+from sitegen.media.look import film, recorded
 from sitegen.media.look import narrow as phone
 from sitegen.media.look.colours import BACKGROUND, DARK, LIGHT
 from sitegen.media.manifest import MediaFile
@@ -52,13 +52,20 @@ def default_fps(steps: int) -> float:
 
 
 def clip_spec(
-    image_size: int, fps: float, factor: int = 1, background: Colour = BACKGROUND, **more: Any
+    card: ModelCard,
+    image_size: int,
+    fps: float,
+    factor: int = 1,
+    background: Colour = BACKGROUND,
+    **more: Any,
 ) -> ClipSpec:
     """Return how a clip is encoded: enlarged, with a quality by the size of its images.
 
     It opens on the finished pictures for a second, and holds them for two in the end.
     """
     held = {"opening": round(film.OPENING * fps), "ending": round(film.ENDING * fps), **more}
+    if card.recording is not None:
+        held["gif_filter"] = recorded.GIF_FILTER
     finer = film.CRF_SMOOTH if factor > 1 and held.get("smooth") else 0
     return ClipSpec(fps, crf_for(image_size) + finer, factor, background, **held)
 
@@ -103,14 +110,16 @@ def grid_job(
     frames: displayed images of each visited level, from K to 0, (N, C, H, W)
     more: of `clip_job`; `row` is the number in a row if pictures of a row belong together
     """
-    (count, columns), side = place, card.image_size
+    count, columns = place
     rows = -(-count // columns)
+    factor = reduction(columns * card.image_size, rows * card.image_size)
+    side = -(-card.image_size // factor)
     cells = {"count": count, "columns": columns, "rows": rows, "width": side, "height": side}
     row: int | None = more.pop("row", None)  # whose pictures belong together
     fewer = columns > phone.COLUMNS and count <= phone.MOST and fewer_columns(count, row)
     known = {"cells": cells, **({"narrow": {"columns": fewer}} if fewer else {})}
     known |= more.pop("known", {})
-    pictures: Iterable[Frame] = map(to_uint8, frames)
+    pictures: Iterable[Frame] = (reduce(to_uint8(seen), factor) for seen in frames)
     if fewer:
         replay = Replay(enumerate(pictures), 2)
         pictures = (states for _, states in replay.again())
@@ -148,7 +157,8 @@ def clip_job(
     smooth = not figure.spec.pixelated
 
     def encoded(size: tuple[int, int], **more: Any) -> ClipSpec:
-        return clip_spec(card.image_size, fps, scale_factor(*size), smooth=smooth, **more)
+        factor = scale_factor(*size)
+        return clip_spec(card, card.image_size, fps, factor, smooth=smooth, **more)
 
     clips = {"": ClipSource(encoded(size), frames, sampled=narrow is None)}
     if narrow:

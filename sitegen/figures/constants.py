@@ -13,11 +13,11 @@ from typing import Any
 
 from sitegen.core.files import canonical_json, digest_bytes
 
-FILM, STILLS, COLOURS, LABELS, DRAWINGS, NARROW = (
+FILM, STILLS, COLOURS, LABELS, DRAWINGS, NARROW, RECORDED = (
     f"sitegen.media.look.{name}"
-    for name in ("film", "stills", "colours", "labels", "drawings", "narrow")
+    for name in ("film", "stills", "colours", "labels", "drawings", "narrow", "recorded")
 )
-"""The groups that several kinds use."""
+"""The groups that several kinds use; RECORDED is one of figures of a recording."""
 
 BASELINE: Mapping[str, str] = {
     "sitegen.figures.hierarchy.look": "1d7181b8bf63a395ca32995f065bc1e1",
@@ -27,7 +27,7 @@ BASELINE: Mapping[str, str] = {
     "sitegen.figures.spectra.look": "35ba329be57b0851dd7d15996b823586",
     "sitegen.media.look.colours": "98fb5f332c696f6f2ed3c9ab3d0c3769",
     "sitegen.media.look.drawings": "99730b22a25f397dae5b131435977674",
-    "sitegen.media.look.film": "ae31dc41449a977c3d2bc3f74f481ef1",
+    "sitegen.media.look.film": "0f68fc3dbf9e0ddf11934ef2f7a74aea",
     "sitegen.media.look.labels": "94806ed572b7c38cd98e7a37f114d347",
     "sitegen.media.look.narrow": "ea150d497e61073634879fc9323a6782",
     "sitegen.media.look.stills": "8447dde37f12b41bd1b247e707cef9ba",

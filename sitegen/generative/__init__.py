@@ -2,3 +2,5 @@
 
 Of sitegen it imports `core` alone: no site, figure or page. `sitegen.ihdm` is its public façade.
 """
+
+__all__ = ["card", "checkpoints", "data", "engines", "networks", "process", "training", "untrusted"]

@@ -32,6 +32,18 @@ _MODULES = {
     "load_model": "checkpoints.loading",
     "read_prior": "data.prior",
 }
+__all__ = [
+    "BlurSchedule",
+    "ModelCard",
+    "ddim_process",
+    "ddpm_process",
+    "dissipate",
+    "independent",
+    "interpolate_noise",
+    "load_model",
+    "read_prior",
+    "reverse_process",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -41,4 +53,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(_MODULES)
+    return __all__

@@ -35,19 +35,16 @@ from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.files import digest, platform_errors, temporary_folder
 from sitegen.core.signals import end_group
 from sitegen.media.ffmpeg import GET_ENCODER, executable
-from sitegen.media.frames import Frame, enlarge, pad_to_even, upscale
+from sitegen.media.frames import Frame, enlarge, pad_to_even
 from sitegen.media.look import film, stills
 from sitegen.media.manifest import MediaFile
 from sitegen.media.mp4 import clip_faults
 
-LARGE_GIF_BYTES = 5_000_000
-"""Largest enlarged GIF in bytes, which `export` writes; the factor is reduced until it fits."""
 STALL_SECONDS = 120.0
 """Seconds that ffmpeg may take without progress, for each million pixels of a frame."""
 
 T = TypeVar("T")
 _Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
-_LARGE_GIF = 480  # pixels of width
 _LARGEST = 16383  # pixels per side; the limit of WebP
 _GOOD_PSNR = 30.0  # dB, at CRF 23 or better
 _GOOD_SHARE = 0.2  # of the contrast between neighbours: noise compresses worse than images
@@ -77,6 +74,7 @@ class ClipSpec:
     smooth: whether it is enlarged smoothly, or each pixel as a square
     opening, ending: frames for which the last picture is shown before the first, and held
     gif: whether a GIF is made as well
+    gif_filter: start of the chain of ffmpeg's filters that makes the GIF, such as "hflip,"
     """
 
     fps: Annotated[int | float, Field(ge=0.1, le=240)]
@@ -87,6 +85,7 @@ class ClipSpec:
     opening: Annotated[int, Field(ge=0)] = 0
     ending: Annotated[int, Field(ge=0)] = 0
     gif: bool = True
+    gif_filter: str = ""
 
     def levels(self, levels: tuple[int, ...]) -> tuple[int, ...]:
         """Return the level of each frame of a clip, from those of the frames that are drawn."""
@@ -289,18 +288,23 @@ def _gif(native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
         pause = max(round(100 * seconds / count), math.ceil(100 / film.GIF_FPS))
         still: list[Frame | bytes] = [native.last] * opening
         twice = itertools.chain(still, native.evenly(kept), still, native.evenly(kept))
-        file = _paletted(twice, count, (width, height), pause, path)
+        file = paletted(twice, count, (width, height), pause, path, spec.gif_filter)
         if file.bytes <= film.GIF_BYTES or kept == 1:
             return file
         kept = max(1, min(kept - 1, int(kept * 0.97 * film.GIF_BYTES / file.bytes)))
 
 
-def _paletted(
-    twice: Iterable[Frame | bytes], count: int, size: tuple[int, int], pause: int, path: Path
+def paletted(
+    twice: Iterable[Frame | bytes],
+    count: int,
+    size: tuple[int, int],
+    pause: int,
+    path: Path,
+    first: str = "",
 ) -> MediaFile:
     """Make a GIF of `count` frames, each shown for `pause` hundredths of a second, one palette."""
     filters = (
-        f"split[a][b];[a]trim=end_frame={count},palettegen[palette];"
+        f"{first}split[a][b];[a]trim=end_frame={count},palettegen[palette];"
         f"[b]trim=start_frame={count},setpts=PTS-STARTPTS[shown];"
         f"[shown][palette]paletteuse=dither={film.DITHER}"
     )
@@ -309,33 +313,6 @@ def _paletted(
     arguments = ["-filter_complex", filters, "-f", "gif"]
     _write(path, twice, size, fps=rate, output_params=arguments, **options)
     return verified_gif(path, *size, count, float(rate))
-
-
-def enlarge_gif(source: Path, target: Path, fps: float | None = None) -> MediaFile:
-    """Write an enlarged copy of a GIF, each pixel a square, at least 480 pixels wide.
-
-    The factor is smaller if the result would exceed 5 MB. The frame rate is `fps`, rounded to
-    hundredths of a second per frame, or that of the source. Raises TargetError as `encode_clip`.
-    """
-    from PIL import Image, ImageSequence
-
-    with platform_errors(source, "read"), Image.open(source, formats=["GIF"]) as image:
-        count, size = int(getattr(image, "n_frames", 1)), image.size
-        pause = max(1, round(int(image.info.get("duration", 100)) / 10))
-    pause = pause if fps is None else max(2, round(100 / fps))  # browsers slow down faster ones
-
-    def frames(factor: int) -> Iterator[Frame]:
-        with Image.open(source, formats=["GIF"]) as image:
-            for each in ImageSequence.Iterator(image):
-                yield upscale(np.asarray(each.convert("RGB")), factor)
-
-    for factor in range(max(1, -(-_LARGE_GIF // size[0])), 0, -1):
-        twice = itertools.chain(frames(factor), frames(factor))
-        large = (size[0] * factor, size[1] * factor)
-        file = _paletted(twice, count, large, pause, target)
-        if file.bytes <= LARGE_GIF_BYTES:
-            break
-    return file
 
 
 def frames_at(path: Path, numbers: Iterable[int], pixels: int) -> dict[int, Frame]:

@@ -6,12 +6,13 @@ converted to PNG or PDF by an installed browser, which renders them as readers s
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,10 @@ import numpy as np
 
 from sitegen.core.errors import PlatformError, RefusedError, TargetError
 from sitegen.core.files import platform_errors
+from sitegen.media.encoder import paletted
 from sitegen.media.frames import Frame, upscale
 from sitegen.media.labels import write_label
+from sitegen.media.manifest import MediaFile
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 """Programs that can draw; the first one found is used."""
 
+LARGE_GIF_BYTES = 5_000_000
+"""Largest enlarged GIF in bytes; the factor is reduced until it fits."""
+_LARGE_GIF = 480  # pixels of width
 _WIDE = 1200  # pixels of width of an exported frame, at least
 _POINTS = 396.0  # width of a PDF: 5.5 inches, one and a half columns
 _GAP, _FONT = 8, 22
@@ -67,6 +73,33 @@ def write_frame(frame: Frame, path: Path) -> tuple[int, int]:
         else:
             Image.fromarray(frame).save(path, "PNG", optimize=True)
     return frame.shape[1], frame.shape[0]
+
+
+def enlarge_gif(source: Path, target: Path, fps: float | None = None) -> MediaFile:
+    """Write an enlarged copy of a GIF, each pixel a square, at least 480 pixels wide.
+
+    The factor is smaller if the result would exceed 5 MB. The frame rate is `fps`, rounded to
+    hundredths of a second per frame, or that of the source. Raises TargetError as `encode_clip`.
+    """
+    from PIL import Image, ImageSequence
+
+    with platform_errors(source, "read"), Image.open(source, formats=["GIF"]) as image:
+        count, size = int(getattr(image, "n_frames", 1)), image.size
+        pause = max(1, round(int(image.info.get("duration", 100)) / 10))
+    pause = pause if fps is None else max(2, round(100 / fps))  # browsers slow down faster ones
+
+    def frames(factor: int) -> Iterator[Frame]:
+        with Image.open(source, formats=["GIF"]) as image:
+            for each in ImageSequence.Iterator(image):
+                yield upscale(np.asarray(each.convert("RGB")), factor)
+
+    for factor in range(max(1, -(-_LARGE_GIF // size[0])), 0, -1):
+        twice = itertools.chain(frames(factor), frames(factor))
+        large = (size[0] * factor, size[1] * factor)
+        file = paletted(twice, count, large, pause, target)
+        if file.bytes <= LARGE_GIF_BYTES:
+            break
+    return file
 
 
 def pdf(frame: Frame) -> bytes:

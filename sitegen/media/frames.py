@@ -3,10 +3,12 @@
 A frame is an (H, W, 3) uint8 array in RGB. All operations give the same bytes everywhere.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.media.look import stills
+from sitegen.media.look import film, stills
 
 Frame = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -59,6 +61,20 @@ def scale_factor(width: int, height: int) -> int:
     """
     wanted = 1 if width >= stills.WIDE_ENOUGH else 2 * -(-stills.WIDE_ENOUGH // (2 * width))
     return max(1, min(wanted, stills.TOO_TALL // height // 2 * 2))
+
+
+def reduction(width: int, height: int) -> int:
+    """Return the integer factor by which a clip is reduced, 1 up to `film.LARGEST` pixels."""
+    return max(1, math.ceil(math.sqrt(width * height / film.LARGEST)))
+
+
+def reduce(images: Frame, factor: int) -> Frame:
+    """Average squares of pixels of images (N, H, W, 3); those at the edge may be incomplete."""
+    if factor == 1:
+        return images
+    from PIL import Image
+
+    return np.stack([np.asarray(Image.fromarray(image).reduce(factor)) for image in images])
 
 
 def upscale(frame: Frame, factor: int) -> Frame:

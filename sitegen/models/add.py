@@ -2,7 +2,7 @@
 
 The checkpoint is read and checked before anything is written. Card and prior are made in a
 temporary folder and moved into `models/NAME` at once. `site.toml` is changed last; if that fails,
-they are removed. The checkpoint and the images are each read once.
+they are removed. The checkpoint and the images are each opened once.
 """
 
 import contextlib

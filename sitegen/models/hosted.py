@@ -20,7 +20,7 @@ from sitegen.core.errors import ConfigError, PlatformError, RefusedError, Target
 from sitegen.core.files import sha256
 from sitegen.core.source import shown
 from sitegen.generative.card.card import FileRef, ModelCard
-from sitegen.generative.card.sampler import SamplerConfig
+from sitegen.generative.card.recording import SamplerConfig
 
 HOST = Path(__file__).resolve().with_name("sampler_host.py")
 Array = NDArray[np.float32]

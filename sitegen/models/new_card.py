@@ -24,8 +24,8 @@ from sitegen.generative.card.card import (
     sampling_noise,
 )
 from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
+from sitegen.generative.checkpoints.archive import UNKNOWN_NETWORK
 from sitegen.generative.checkpoints.inspection import CheckpointInfo
-from sitegen.generative.checkpoints.zips import UNKNOWN_NETWORK
 from sitegen.generative.data.images import image_side
 from sitegen.models.registry import is_approximate, measured
 

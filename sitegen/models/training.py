@@ -16,6 +16,7 @@ import torch
 
 from sitegen.core.compute import Precision, has_bfloat16, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.files import write_atomic
 from sitegen.core.progress import Reporter, clock, duration
 from sitegen.core.signals import Stop, stop_on_signals
 from sitegen.core.source import shown
@@ -23,16 +24,30 @@ from sitegen.core.urls import slug_fault
 from sitegen.generative.card.card import BlurRange, ModelCard, Parameterization, preset
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.data.images import image_side, read_images, require_enough
-from sitegen.generative.process.model import require_device
+from sitegen.generative.data.prior import make_prior
+from sitegen.generative.process.kinds import process_of
+from sitegen.generative.process.model import Model, require_device
+from sitegen.generative.process.noise import independent
+from sitegen.generative.process.protocol import run as run_process
 from sitegen.generative.training import recipe
 from sitegen.generative.training.duration import SIDES, chosen_for, look_every_s
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.residual import IMAGES
-from sitegen.generative.training.train import STATE_NAME, Looks, Progress, Run, Training
+from sitegen.generative.training.residual import IMAGES, residual_shares
+from sitegen.generative.training.train import (
+    DRAWN,
+    DRAWN_MEASURED,
+    STATE_NAME,
+    Looks,
+    Progress,
+    Run,
+    Training,
+)
+from sitegen.media.contact_sheet import contact_sheet, png
+from sitegen.media.frames import to_uint8
 from sitegen.models.new_card import SUBJECT, Ask
-from sitegen.models.preview import SHEET_NAME, draw_sheet
 from sitegen.models.registry import find_model
 
+SHEET_NAME = "samples.png"
 LEARNED_LITTLE = 0.9
 """Loss, relative to the baseline's, from which a finished run is reported as too short. Trained
 models of this repository end between 0.2 and 0.7."""
@@ -178,6 +193,27 @@ def _trained(
     measuring = partial(report.rendering, f"{name}: estimating its residual variance")
     with report.training(name, run.step, run.options.steps) as show:
         return recipe.go_on(run, show, stop.asked, measuring)
+
+
+def draw_sheet(run: Run, name: str) -> Path:
+    """Write samples of the averaged weights of a run into its folder; return the file's path."""
+    images, model = run.training.images, run.averaged()
+    card, starts = model.card, None
+    if isinstance(model, Model):
+        if card.estimates_variance:
+            shares = residual_shares(model, images, count=DRAWN_MEASURED).to(model.device)
+            model.register_buffer("statistics_residual", shares, persistent=False)
+        starts = make_prior(images, card, DRAWN).initial_states
+    process, numbers = process_of(model, starts), range(DRAWN)
+    noise = independent(0, numbers, card.shape, model.device)
+    state = process.start(0, numbers)
+    for step in run_process(process, state, noise):
+        state = process.pixels(step.mean, step.level)
+    seen = run.step * run.options.batch_size
+    sheet = contact_sheet(to_uint8(state.cpu().numpy()), numbers, f"{name}, {seen:,} images seen")
+    path = run.training.folder / SHEET_NAME
+    write_atomic(path, png(sheet))
+    return path
 
 
 def _warn_of_little(run: Run, report: TrainingReporter) -> None:

@@ -5,9 +5,7 @@ Samples are drawn and written in batches, so memory does not grow with their num
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -272,24 +270,8 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Array:
     Otherwise a disk that fills up would end the process when a page of the file is written.
     """
     array: Array = npy.open_memmap(path, "w+", np.float32, shape)
-    size = path.stat().st_size
     with path.open("r+b") as file:
-        if not _allocated(file.fileno(), size):
-            file.seek(size - array.nbytes)
-            for start in range(0, array.nbytes, 1 << 20):
-                file.write(bytes(min(1 << 20, array.nbytes - start)))
+        file.seek(path.stat().st_size - array.nbytes)
+        for start in range(0, array.nbytes, 1 << 20):
+            file.write(bytes(min(1 << 20, array.nbytes - start)))
     return array
-
-
-def _allocated(handle: int, size: int) -> bool:
-    """Allocate space for an open file; False where the system or its file system cannot."""
-    allocate = getattr(os, "posix_fallocate", None)  # macOS has none
-    if allocate is None:
-        return False
-    try:
-        allocate(handle, 0, size)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
-        return False
-    return True

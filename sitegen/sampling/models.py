@@ -36,7 +36,7 @@ from sitegen.generative.process.noise import (
     Device,
     Independent,
     Joined,
-    NoiseSource,
+    Noise,
     Shape,
     independent,
     interpolated,
@@ -104,7 +104,7 @@ class Sampler:
         states = self.process.start(seed, samples)
         return states.to(self.process.device or states.device)
 
-    def noise(self, seed: int, samples: Sequence[int]) -> NoiseSource | None:
+    def noise(self, seed: int, samples: Sequence[int]) -> Noise | None:
         """Return the noise of some samples; None if the process draws none."""
         if not self.process.random:
             return None
@@ -117,9 +117,7 @@ class Sampler:
         states, noise = partial(self.start, seed, samples), self.noise(seed, samples)
         return self._trajectory(states, len(samples), noise, noise_std, (seed, *samples))
 
-    def run(
-        self, start: Tensor, noise: NoiseSource | None, noise_std: float | None = None
-    ) -> Trajectory:
+    def run(self, start: Tensor, noise: Noise | None, noise_std: float | None = None) -> Trajectory:
         """Return the trajectory from the states `start` (N, C, H, W) with that noise."""
         equal = digest_bytes(start.cpu().numpy().tobytes())
         return self._trajectory(lambda: start, len(start), noise, noise_std, equal)
@@ -213,7 +211,7 @@ class Sampler:
         self,
         states: Callable[[], Tensor],
         count: int,
-        noise: NoiseSource | None,
+        noise: Noise | None,
         noise_std: float | None,
         equal: Hashable,
     ) -> Trajectory:
@@ -338,9 +336,7 @@ def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> Joined:
     return Joined(tuple(interpolated(*pair, paths.points) for pair in ends))
 
 
-def _of_pictures(
-    name: str, noise: NoiseSource | None, levels: Iterator[Visible]
-) -> Iterator[Visible]:
+def _of_pictures(name: str, noise: Noise | None, levels: Iterator[Visible]) -> Iterator[Visible]:
     """Yield the levels. Raises TargetError, with model and sample, if results are not images."""
     try:
         for level, kept in levels:
@@ -351,7 +347,7 @@ def _of_pictures(
         raise TargetError(f"{name}: {error}") from error
 
 
-def _require_pictures(mean: Tensor, noise: NoiseSource | None) -> None:
+def _require_pictures(mean: Tensor, noise: Noise | None) -> None:
     """Raise TargetError for means (N, C, H, W) with a channel far from images, or all flat.
 
     A single flat image may be what the model has learned. `noise` identifies the samples.

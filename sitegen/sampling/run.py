@@ -26,7 +26,7 @@ from sitegen.generative.engines.chunks import CORES, each_on_one_thread
 from sitegen.generative.engines.memory import memory_errors
 from sitegen.generative.process.dissipation import KnowsVariance
 from sitegen.generative.process.model import CardModel
-from sitegen.generative.process.noise import Branching, NoiseSource, on_device, rows_of
+from sitegen.generative.process.noise import Branching, Noise
 from sitegen.generative.process.protocol import GenerativeProcess, Step, run
 
 PIXELS_AT_ONCE = 40 * 28 * 28
@@ -51,7 +51,7 @@ class SampleBatch:
 
     process: GenerativeProcess
     initial: Tensor
-    noise: NoiseSource | None
+    noise: Noise | None
     sample: int = 0
 
     def shards(self) -> list[SampleBatch]:
@@ -67,7 +67,8 @@ class SampleBatch:
     def _rows(self, first: int, last: int) -> SampleBatch:
         noise = self.noise
         if noise is not None:
-            noise = rows_of(noise, len(self.initial), first, last)
+            assert not isinstance(noise, Branching)  # of a single state
+            noise = noise.rows(first, last)
         initial = self.initial[first:last].clone()
         return replace(self, initial=initial, noise=noise, sample=self.sample + first)
 
@@ -76,7 +77,7 @@ class SampleBatch:
         process = replace(self.process, model=model, starts=None)
         if model is None:
             return replace(self, process=process)
-        noise = None if self.noise is None else on_device(self.noise, model.device)
+        noise = None if self.noise is None else self.noise.on(model.device)
         return replace(self, process=process, initial=self.initial.to(model.device), noise=noise)
 
     def select(self, step: Step, selection: Selection) -> tuple[Tensor, ...]:
@@ -168,7 +169,7 @@ def chunk(shape: tuple[int, ...]) -> int:
     return max(FEWEST, PIXELS_AT_ONCE // (shape[1] * shape[2]))
 
 
-def bytes_of_all(process: GenerativeProcess, count: int, noise: NoiseSource | None) -> int:
+def bytes_of_all(process: GenerativeProcess, count: int, noise: Noise | None) -> int:
     """Return the size of the states and means of all levels of `count` samples, at most."""
     leaves = noise.branches(1) if isinstance(noise, Branching) else 1
     return 2 * len(process.transitions()) * leaves * count * math.prod(process.shape) * 4

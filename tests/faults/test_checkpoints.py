@@ -12,11 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from sitegen.core.errors import RefusedError
-from sitegen.generative.checkpoints.archive import Numbers, scan
+from sitegen.generative.checkpoints.archive import Numbers, Published, scan
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.limits import PART_BYTES
 from sitegen.generative.checkpoints.weights import Header
-from sitegen.generative.checkpoints.zips import Published
 from tests.support.builders import run_python
 from tests.support.making import pickled, published, save, small_card, zipped
 
@@ -240,7 +239,7 @@ def overlapping(folder: Path) -> Path:
 
 @pytest.mark.fault(9)
 def test_tensors_that_share_numbers(tmp_path: Path) -> None:
-    """Numbers that thousands of tensors share are looked at once, and each of these is named."""
+    """Numbers that thousands of tensors share are looked at once; all that share them are named."""
     path, started = overlapping(tmp_path), computed()
     found = scan(path)
     assert isinstance(found.contents, Published)
@@ -252,7 +251,7 @@ def test_tensors_that_share_numbers(tmp_path: Path) -> None:
     found = scan(save({**parts, "half": shared[-7:].half()}, tmp_path / "b.pth"))
     assert isinstance(found.contents, Published)
     names = {name for name, each in found.contents.weights.items() if each in found.broken}
-    assert names == {"end", "all", "half"}
+    assert names == {"start", "end", "after", "all", "half"}
 
 
 @pytest.mark.fault(9)

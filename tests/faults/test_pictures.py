@@ -14,8 +14,7 @@ from sitegen.content.embeds import read_photo
 from sitegen.core.errors import PlatformError, RefusedError, SitegenError
 from sitegen.generative.data.images import image_side, read_picture
 from sitegen.html.social_card import card
-from sitegen.media.encoder import enlarge_gif
-from sitegen.media.exports import read_frame
+from sitegen.media.exports import enlarge_gif, read_frame
 
 
 def _card(poster: Path) -> object:

@@ -60,7 +60,7 @@ def tree_job(
     for drawn, (at, pages) in product((layout, small), enumerate(wanted)):
         drawn = replace(drawn, background=both[pages][0], ink=both[pages][1])
         frames = tree_frames(drawn, replay.again(), frames_a_level, begin)
-        shown = clip_spec(layout.side, fps, 1, drawn.background, gif=not drawn.narrow)
+        shown = clip_spec(card, layout.side, fps, 1, drawn.background, gif=not drawn.narrow)
         variant = "-".join(["narrow"] * drawn.narrow + ["dark"] * at)
         clips[variant] = ClipSource(shown, frames, sampled=False)
     told = {"splits": splits, "factor": layout.factor, "nodes": nodes(layout, visited)}

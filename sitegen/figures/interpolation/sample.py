@@ -63,7 +63,7 @@ def path_job(
     def clip(paper: Colour, ink: Colour, **more: Any) -> ClipSource:
         drawn = replace(panels, background=paper, ink=ink, **more)
         held = {"opening": 0, "ending": 0, "gif": not more}
-        encoded = clip_spec(card.image_size, fps, 1, paper, **held)
+        encoded = clip_spec(card, card.image_size, fps, 1, paper, **held)
         return ClipSource(encoded, frames(drawn), sampled=False)
 
     clips = {"": clip(*LIGHT), "dark": clip(*DARK)}

@@ -35,8 +35,7 @@ from sitegen.generative.card.networks import (
     halving_incompatibilities,
 )
 from sitegen.generative.card.noise import BlurringConfig, ColdConfig, EdmConfig, SdeConfig
-from sitegen.generative.card.recording import RecordingConfig
-from sitegen.generative.card.sampler import SamplerConfig
+from sitegen.generative.card.recording import RecordingConfig, SamplerConfig
 from sitegen.generative.card.validation import (
     PART,
     Count,
@@ -414,24 +413,15 @@ def _cold_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
         yield ("cold", "kernel_size"), f"must be below twice the image_size, {most}"
 
 
-def _recording_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    yield from _foreign_to(values, (*_HEAT, "unet", "sampling"), "recording")
-    if (recording := values.get("recording", ...)) is None:
-        yield "recording", "is missing: what was recorded; `sitegen add NAME --recording FILE`"
-    axis, levels = _of(recording, "values"), values.get("levels")
+def _without_network(key: str, what: str, values: Mapping[str, Any]) -> Incompatibilities:
+    """Yield what a recording or a sampler lacks; `what` its table `key` is."""
+    yield from _foreign_to(values, (*_HEAT, "unet", "sampling"), key)
+    if (table := values.get(key, ...)) is None:
+        yield key, f"is missing: {what}"
+    axis, levels = _of(table, "values"), values.get("levels")
     if axis and levels and len(axis) != levels + 1:
         words = f"has {len(axis)} values; level 0 and {levels} levels make {levels + 1}"
-        yield ("recording", "values"), words
-
-
-def _sampler_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    yield from _foreign_to(values, (*_HEAT, "unet", "sampling"), "sampler")
-    if (sampler := values.get("sampler", ...)) is None:
-        yield "sampler", "is missing: what the sampler can do, which it says itself"
-    axis, levels = _of(sampler, "values"), values.get("levels")
-    if axis and levels and len(axis) != levels + 1:
-        words = f"has {len(axis)} values; level 0 and {levels} levels make {levels + 1}"
-        yield ("sampler", "values"), words
+        yield (key, "values"), words
 
 
 def _heat_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
@@ -493,6 +483,8 @@ def _band_incompatibilities(bands: Sequence[Any], size: int | None) -> Incompati
         yield ("bands", 0, "side"), f"the first band must see all {size} pixels; leave it out"
 
 
+_RECORDED = "what was recorded; `sitegen add NAME --recording FILE`"
+_ASKED = "what the sampler can do, which it says itself"
 _BY_KIND: dict[str, Callable[[Mapping[str, Any]], Incompatibilities]] = {
     "ihdm": _heat_incompatibilities,
     "ddpm": _diffusion_incompatibilities,
@@ -502,8 +494,8 @@ _BY_KIND: dict[str, Callable[[Mapping[str, Any]], Incompatibilities]] = {
     "sde": partial(_of_table, "sde"),
     "cold": _cold_incompatibilities,
     "blurring": partial(_of_table, "blurring"),
-    "recording": _recording_incompatibilities,
-    "sampler": _sampler_incompatibilities,
+    "recording": partial(_without_network, "recording", _RECORDED),
+    "sampler": partial(_without_network, "sampler", _ASKED),
 }
 _TABLES = ("sde", "cold", "blurring")
 _WITHOUT_NETWORK = ("recording", "sampler")

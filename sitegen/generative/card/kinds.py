@@ -85,7 +85,7 @@ def _flat(card: ModelCard, count: int) -> str:
 
 
 def _blur(card: ModelCard) -> LevelAxis:
-    """σ_B, rounded so that every machine writes the same digits."""
+    """Return σ_B, rounded so that every machine writes the same digits."""
     return LevelAxis("σ_B", "px", tuple(round(sigma, 4) for sigma in card.schedule.sigmas))
 
 
@@ -121,7 +121,7 @@ _AROUND: frozenset[Ability] = frozenset({"around"})
 
 
 def _times(card: ModelCard) -> LevelAxis:
-    """T of a flow, rounded so that every machine writes the same digits."""
+    """Return t of a flow, rounded so that every machine writes the same digits."""
     return LevelAxis("t", "", tuple(round(time, 4) for time in card.flow_times))
 
 
@@ -146,7 +146,7 @@ def _sde_axis(card: ModelCard) -> LevelAxis:
 
 
 def _shares(card: ModelCard) -> LevelAxis:
-    """T from 0 to 1."""
+    """Return t, from 0 to 1."""
     return LevelAxis("t", "", tuple(round(k / card.levels, 4) for k in range(card.levels + 1)))
 
 

@@ -1,4 +1,4 @@
-"""What a model card says of a recording, so that figures can be planned without its file."""
+"""Facts on a recording, or a sampler, in a model card: figures are planned without its file."""
 
 from __future__ import annotations
 
@@ -62,3 +62,41 @@ class RecordingConfig:
         splits = values.get("splits") or ()
         if list(splits) != sorted(set(splits), reverse=True):
             yield "splits", "must be levels that fall"
+
+
+@checked("sampler")
+@dataclass(frozen=True, config=PART)
+class SamplerConfig:
+    """Answers of an author's sampler: the `values` of the levels 0 … K, and what it can do.
+
+    symbol, unit: of the axis
+    start: the first state in words
+    low, high: the numbers for black and white
+    random: whether a step depends on its normal numbers
+    gaussian: whether the first state is a multiple of its normal numbers
+    corrupts, has_between: whether it has the methods `corrupt` and `between`
+    predicts: whether a step returns a predicted image
+    uses: digests of the files that it names, by path
+
+    Raises ConfigError that names every value that is wrong.
+    """
+
+    values: Annotated[tuple[Number, ...], Field(description="the value of each level, from 0 to K")]
+    low: Number
+    high: Number
+    symbol: Short = "t"
+    unit: Short = ""
+    start: Annotated[Long, Field(min_length=1)] = "noise"
+    random: Flag = True
+    gaussian: Flag = False
+    corrupts: Flag = False
+    has_between: Flag = False
+    predicts: Flag = False
+    uses: Mapping[str, str] = Field(default_factory=dict)
+
+    @staticmethod
+    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+        """Yield a range without a width."""
+        low, high = values.get("low"), values.get("high")
+        if low is not None and high is not None and not low < high:
+            yield "high", f"must be above low, {low}"

@@ -34,8 +34,11 @@ from sitegen.core.files import digest_bytes, regular_size, sha256
 from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.diffusion import DiffusionConfig
 from sitegen.generative.card.flow import FlowConfig, alphas_bar
-from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
-from sitegen.generative.checkpoints.archive import scan
+from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig
+from sitegen.generative.checkpoints.archive import (
+    Published,
+    scan,
+)
 from sitegen.generative.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
 from sitegen.generative.checkpoints.inspection import Architecture, infer
 from sitegen.generative.checkpoints.quantised import SCALE, quantised
@@ -48,7 +51,6 @@ from sitegen.generative.checkpoints.weights import (
     read_header,
     scales_of,
 )
-from sitegen.generative.checkpoints.zips import Published
 
 VERSION = 1
 PRIOR = "prior.coefficients"
@@ -90,29 +92,6 @@ class BrowserModel:
         return float(times * sum(band["flop"] for band in answering)) / 1e9
 
 
-@dataclass(frozen=True)
-class _Band:
-    """Levels from `lowest_level` up, and their network: a U-Net or an MLP.
-
-    Its input has `side` pixels or cosines per side; the names of its tensors start with `prefix`.
-    """
-
-    lowest_level: int
-    side: int
-    prefix: str
-    unet: UNetConfig | None = None
-    cosines: Mapping[str, int] | None = None
-
-    def owns(self, name: str) -> bool:
-        """Return whether a tensor of this name belongs to the network."""
-        return name.startswith(self.prefix) if self.prefix else is_of_unet(name)
-
-    def shapes(self, tensors: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the network's tensors, by their names without the prefix."""
-        own = {name: tensor.shape for name, tensor in tensors.items() if self.owns(name)}
-        return {name.removeprefix(self.prefix): shape for name, shape in own.items()}
-
-
 def export_for_browser(
     card: ModelCard, weights: Path, prior: Path | None, precision: Precision = "float16"
 ) -> BrowserModel:
@@ -126,7 +105,7 @@ def export_for_browser(
     import numpy as np  # imported here, since checking a card does not need it
 
     _refuse_unknown(card, weights)
-    bands = _bands(card)
+    bands = list(zip(prefixes(card), card.networks, strict=True))
     found = _read(weights, card.weights)
     if not card.estimates_variance:
         found.pop(RESIDUAL, None)
@@ -147,7 +126,7 @@ def export_for_browser(
         "levels": card.levels,
         "visited": list(card.visited_levels),
         **(_heat(card) if "blur" in card.abilities else _from_noise(card)),
-        "bands": [_described(card, band, found) for band in bands],
+        "bands": [_described(card, *each, found) for each in bands],
         "tensors": tensors,
         "sha256": digest_bytes(data),
     }
@@ -210,28 +189,28 @@ def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
     }
 
 
-def _bands(card: ModelCard) -> list[_Band]:
-    return [
-        _Band(
-            band.lowest_level,
-            band.side or card.image_size,
-            prefix,
-            band.unet,
-            asdict(band.cosines) if band.cosines else None,
-        )
-        for band, prefix in zip(card.networks, prefixes(card), strict=True)
-    ]
+def _owns(prefix: str, name: str) -> bool:
+    """Return whether a tensor belongs to the network whose tensors have that prefix."""
+    return name.startswith(prefix) if prefix else is_of_unet(name)
 
 
-def _described(card: ModelCard, band: _Band, tensors: Mapping[str, Array]) -> dict[str, Any]:
-    keys = ("lowest_level", "side", "prefix")
-    description: dict[str, Any] = {key: getattr(band, key) for key in keys}
-    if band.unet is None:
-        flop = linear_flop(band.shapes(tensors))
-        return description | {"flop": flop, "cosines": band.cosines}
-    mean, std = _pixel_scale(card, tensors, band.side)
-    flop = unet_flop(band.shapes(tensors), band.unet, band.side)
-    images = {"pixel_mean": mean, "pixel_std": std}
+def _shapes(prefix: str, tensors: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a network's tensors, by their names without the prefix."""
+    own = {name: tensor.shape for name, tensor in tensors.items() if _owns(prefix, name)}
+    return {name.removeprefix(prefix): shape for name, shape in own.items()}
+
+
+def _described(
+    card: ModelCard, prefix: str, band: Band, tensors: Mapping[str, Array]
+) -> dict[str, Any]:
+    """Return the description of a band of levels and its network."""
+    side, shapes = band.side or card.image_size, _shapes(prefix, tensors)
+    description = {"lowest_level": band.lowest_level, "side": side, "prefix": prefix}
+    if band.cosines is not None:
+        return description | {"flop": linear_flop(shapes), "cosines": asdict(band.cosines)}
+    assert isinstance(band.unet, UNetConfig)
+    mean, std = _pixel_scale(card, tensors, side)
+    flop, images = unet_flop(shapes, band.unet, side), {"pixel_mean": mean, "pixel_std": std}
     return description | {"flop": flop, "unet": asdict(band.unet), **images}
 
 
@@ -351,12 +330,12 @@ def _odd_heads(unet: UNetConfig) -> bool:
 
 
 def _refuse_unfit(
-    card: ModelCard, bands: Sequence[_Band], tensors: Mapping[str, Array], path: Path
+    card: ModelCard, bands: Sequence[tuple[str, Band]], tensors: Mapping[str, Array], path: Path
 ) -> None:
-    for band in bands:
+    for prefix, band in bands:
         if band.unet is None:
             continue
-        looks, wanted = infer(band.shapes(tensors)), Architecture.of(card.channels, band.unet)
+        looks, wanted = infer(_shapes(prefix, tensors)), Architecture.of(card.channels, band.unet)
         if looks != wanted:
             told = looks.text() if looks else "an unknown network"
             raise RefusedError(f"{path}: holds {told}; the card has {wanted.text()}")
@@ -367,7 +346,7 @@ def _refuse_unfit(
 
 
 def _stored(
-    name: str, values: Array, bands: Sequence[_Band], precision: Precision | None
+    name: str, values: Array, bands: Sequence[tuple[str, Band]], precision: Precision | None
 ) -> dict[str, Array]:
     """Return a tensor as stored, by name, with its scales if `precision` is None (bytes).
 
@@ -375,7 +354,7 @@ def _stored(
     """
     if name in (*STATISTICS, RESIDUAL):
         return {name: values}
-    unet = next((band.unet for band in bands if band.owns(name)), None)
+    unet = next((band.unet for prefix, band in bands if _owns(prefix, name)), None)
     if unet is not None and _QKV in name and not unet.use_new_attention_order:
         values = _new_order(values, unet)
     import numpy as np

@@ -24,8 +24,11 @@ from sitegen.generative.card.card import (
 from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
 from sitegen.generative.card.noise import EdmConfig, SdeConfig, edm_levels
-from sitegen.generative.checkpoints.archive import checkpoint_digest, scan
-from sitegen.generative.checkpoints.zips import Published
+from sitegen.generative.checkpoints.archive import (
+    Published,
+    checkpoint_digest,
+    scan,
+)
 
 CONFIG_NAME = "config.json"
 

@@ -26,12 +26,18 @@ from sitegen.generative.card.card import (
     read_card,
 )
 from sitegen.generative.card.networks import UNetConfig
-from sitegen.generative.checkpoints.archive import Scan, Stored, has_learned_variance, scan
+from sitegen.generative.checkpoints.archive import (
+    UNKNOWN_NETWORK,
+    Published,
+    Scan,
+    Stored,
+    has_learned_variance,
+    scan,
+)
 from sitegen.generative.checkpoints.floats import NAMES
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.quantised import SCALE, weights_of
 from sitegen.generative.checkpoints.weights import BANDS, RESIDUAL, STATISTICS, is_of_unet
-from sitegen.generative.checkpoints.zips import UNKNOWN_NETWORK, Published
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 """File name extensions of checkpoints."""

@@ -35,6 +35,7 @@ from sitegen.generative.checkpoints.archive import (
     HEAD,
     Contents,
     Numbers,
+    Published,
     Stored,
     has_learned_variance,
     read_numbers,
@@ -64,7 +65,6 @@ from sitegen.generative.checkpoints.weights import (
     prefixes,
     scales_of,
 )
-from sitegen.generative.checkpoints.zips import Published
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
 from sitegen.generative.process.heat import Statistics, rings

@@ -81,6 +81,16 @@ class StoredTensor:
         """Return torch's name of the element type."""
         return self.storage.dtype
 
+    @property
+    def start(self) -> int:
+        """Return the first byte of the numbers in the storage."""
+        return self.offset * DTYPES[self.dtype]
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of the numbers in bytes."""
+        return self.count * DTYPES[self.dtype]
+
 
 def _storage(reference: object) -> Storage:
     match reference:

@@ -73,16 +73,9 @@ class Prior:
         draws = (generator(seed, Purpose.INITIAL_STATE, sample) for sample in samples)
         return [int(draw.integers(len(self))) for draw in draws]
 
-    def initial_states(self, seed: int, samples: Sequence[int], prior_noise: float = 0.0) -> Tensor:
-        """Return u_K (N, C, H, W) float32 of the given samples, counted from 0.
-
-        `prior_noise` is the standard deviation of added noise.
-        """
-        states = self.states(self.choose(seed, samples))
-        if prior_noise == 0:
-            return states
-        shape = tuple(states.shape[1:])
-        return states + prior_noise * normal(seed, Purpose.PRIOR_NOISE, samples, 0, shape)
+    def initial_states(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """Return u_K (N, C, H, W) float32 of the given samples, counted from 0."""
+        return self.states(self.choose(seed, samples))
 
     def write(self, path: Path) -> str:
         """Write the bank and return the file's SHA-256; the same bank gives the same bytes."""

@@ -131,7 +131,10 @@ class Recording:
                 wanted: Part = "mean" if at == self.levels else show
                 name = f"{wanted if wanted in step.has else 'state'}/{at:05}"
                 images = self._read(file, name, step.count)
-                yield images if samples is None else images[self.rows[at][list(samples)]]
+                rows = None if samples is None else self.rows[at][list(samples)]
+                if rows is not None and not np.array_equal(rows, np.arange(step.count)):
+                    images = images[rows]  # a copy
+                yield images
 
     def check(self) -> None:
         """Read all arrays. Raises RefusedError with the name of an array that does not fit."""
@@ -158,9 +161,9 @@ class Recording:
         if not np.isfinite(numbers).all():
             raise RefusedError(f"{self.path}: {name}.npy has values that are not finite")
         with np.errstate(over="ignore"):
-            images: Images = ((numbers.astype(np.float32) - np.float32(low)) / (high - low)).astype(
-                np.float32
-            )
+            images: Images = numbers.astype(np.float32, copy=False)
+            images -= np.float32(low)  # in place, since a step may take hundreds of megabytes
+            images /= np.float32(high - low)
         if not np.isfinite(images).all():
             raise RefusedError(f"{self.path}: {name}.npy has values far beyond its range")
         return images

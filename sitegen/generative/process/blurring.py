@@ -17,17 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sitegen.core.compute import Precision
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.noise import BlurringConfig
-from sitegen.generative.process.ddpm import initial_noise, to_pixels
 from sitegen.generative.process.edm import Noised
 from sitegen.generative.process.heat import attenuation, dct2, idct2
-from sitegen.generative.process.model import CardModel
-from sitegen.generative.process.protocol import Draw, Moved, add_noise
+from sitegen.generative.process.model import SingleNetwork
+from sitegen.generative.process.noise import initial_noise
+from sitegen.generative.process.protocol import Draw, Moved, add_noise, to_pixels
 
 SMALLEST = 1e-8
 """Smallest denominator."""
@@ -40,16 +39,13 @@ def blurring_of(card: ModelCard) -> BlurringConfig:
     return card.blurring
 
 
-class BlurringModel(CardModel):
-    """A network that predicts the noise. Raises ConfigError for other cards."""
-
-    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
-        super().__init__(card, [unet], precision)
-        self.scale = blurring_of(card).time_scale / card.levels
+class BlurringModel(SingleNetwork):
+    """A network that predicts the noise."""
 
     def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
         """Return ε̂ (N, C, H, W) of states at a level from 1 to K; the network receives t."""
-        times = self.levels_of(x, level) * self.scale
+        scale = blurring_of(self.card).time_scale / self.card.levels
+        times = self.levels_of(x, level) * scale
         return self.network(x, times.float().expand(len(x)))
 
 

@@ -13,21 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import pairwise
+from functools import lru_cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from sitegen.core.compute import Precision
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.noise import ColdConfig, cholesky
-from sitegen.generative.process.ddpm import initial_noise, to_pixels
-from sitegen.generative.process.model import CardModel
-from sitegen.generative.process.noise import Purpose, normal, straight
-from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, Transition
+from sitegen.generative.process.model import SingleNetwork
+from sitegen.generative.process.noise import Purpose, initial_noise, normal, straight
+from sitegen.generative.process.protocol import Draw, FromNoise, Moved
 
 
 def cold_of(card: ModelCard) -> ColdConfig:
@@ -64,12 +61,8 @@ def blurred(images: Tensor, cold: ColdConfig, level: int, count: int) -> Tensor:
     return found.mean((2, 3), keepdim=True).expand_as(images) if level == count else found
 
 
-class ColdModel(CardModel):
-    """A network that predicts the sharp image. Raises ConfigError for other cards."""
-
-    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
-        super().__init__(card, [unet], precision)
-        cold_of(card)
+class ColdModel(SingleNetwork):
+    """A network that predicts the sharp image."""
 
     def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
         """Return x̂_0 (N, C, H, W) of states x_k, k from 1 to K; the network receives k − 1."""
@@ -78,11 +71,10 @@ class ColdModel(CardModel):
 
 
 @dataclass(frozen=True)
-class Cold(GenerativeProcess):
+class Cold(FromNoise):
     """Cold diffusion; nothing is random after the start."""
 
     random: ClassVar[bool] = False
-    hint: ClassVar[str] = "pixels belong in [-1, 1]. Check that the card fits the weights"
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return squares of one colour with noise, (N, C, H, W)."""
@@ -92,10 +84,6 @@ class Cold(GenerativeProcess):
         flat = (colours + torch.tensor(cold.start_mean))[:, :, None, None]
         return flat + cold.start_noise * initial_noise(seed, samples, self.shape)
 
-    def transitions(self) -> Sequence[Transition]:
-        """Return a transition for each two levels that follow each other."""
-        return [Transition(*pair, partial(self._move, *pair)) for pair in pairwise(self.levels)]
-
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         image = self.model(x, level)
         state = x - self._blurred(image, level) + self._blurred(image, below)
@@ -103,10 +91,6 @@ class Cold(GenerativeProcess):
 
     def _blurred(self, images: Tensor, level: int) -> Tensor:
         return blurred(images, cold_of(self.card), level, self.card.levels)
-
-    def pixels(self, states: Tensor, level: int) -> Tensor:
-        """Return states from [-1, 1] in [0, 1]."""
-        return to_pixels(states)
 
     def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
         """Return states on the straight line between two."""

@@ -1,6 +1,6 @@
 """The model of denoising diffusion (DDPM), the baseline: its noise, and its network.
 
-Images are in [-1, 1] here, not in [0, 1] as where heat dissipates; `to_pixels` takes them over.
+Images are in [-1, 1] here, not in [0, 1] as where heat dissipates.
 Level k = 1 … K is timestep t = k − 1 of Ho et al. 2020, with β_k, ᾱ_k = Π_{i ≤ k} (1 − β_i) and
 x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε. The network predicts ε, or v = √ᾱ_k ε − √(1 − ᾱ_k) x_0 (Salimans and
 Ho 2022, appendix D). `reverse.py` samples with ε. Where little of the image is left, an error of ε
@@ -10,18 +10,15 @@ is an error of x_0 that is √((1 − ᾱ_k) / ᾱ_k) times as large, and one of
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sitegen.core.compute import Precision
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.card import DiffusionConfig, ModelCard
-from sitegen.generative.process.model import CardModel
-from sitegen.generative.process.noise import Purpose, Shape, normal
+from sitegen.generative.process.model import SingleNetwork
 
 LARGEST_BETA = 0.999
 """Upper limit of β in the cosine schedule, which keeps the last step from dividing by 0."""
@@ -78,12 +75,13 @@ def diffusion_of(card: ModelCard) -> DiffusionConfig:
     return card.diffusion
 
 
-class DiffusionModel(CardModel):
-    """A network that predicts the noise in a state. Raises ConfigError for a card of no DDPM."""
+class DiffusionModel(SingleNetwork):
+    """A network that predicts the noise in a state."""
 
-    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
-        super().__init__(card, [unet], precision)
-        self.schedule = DiffusionSchedule.of(card)
+    @cached_property
+    def schedule(self) -> DiffusionSchedule:
+        """The noise of each level."""
+        return DiffusionSchedule.of(self.card)
 
     @property
     def predicts_velocity(self) -> bool:
@@ -111,13 +109,3 @@ class DiffusionModel(CardModel):
         if diffusion_of(self.card).rescale_timesteps:
             timesteps = timesteps * (1000 / self.card.levels)
         return self.network(x, timesteps.expand(len(x)))
-
-
-def to_pixels(x: Tensor) -> Tensor:
-    """Map images from [-1, 1] to [0, 1] without clipping."""
-    return (x + 1) / 2
-
-
-def initial_noise(seed: int, samples: Sequence[int], shape: Shape) -> Tensor:
-    """x_K (N, *shape) float32 of N `samples` of a seed: standard normal, on the CPU."""
-    return normal(seed, Purpose.INITIAL_NOISE, samples, 0, shape)

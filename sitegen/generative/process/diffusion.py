@@ -20,56 +20,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import pairwise
-from typing import ClassVar
+from functools import cached_property
 
 from torch import Tensor
 
-from sitegen.generative.process.ddpm import (
-    DiffusionSchedule,
-    diffusion_of,
-    initial_noise,
-    to_pixels,
-)
+from sitegen.generative.process.ddpm import DiffusionSchedule, diffusion_of
 from sitegen.generative.process.dissipation import Denoiser
-from sitegen.generative.process.noise import NoiseSource, great_circle
-from sitegen.generative.process.protocol import (
-    Draw,
-    GenerativeProcess,
-    Moved,
-    Step,
-    Transition,
-    add_noise,
-    run,
-)
+from sitegen.generative.process.noise import NoiseSource
+from sitegen.generative.process.protocol import Draw, FromNoise, Moved, Step, add_noise, run
 
 SMALLEST_VARIANCE = 1e-20
 
 
 @dataclass(frozen=True)
-class Diffusion(GenerativeProcess):
+class Diffusion(FromNoise):
     """Base class of DDPM and DDIM. `clip` defaults to the card's setting."""
 
     clip: bool | None = None
-
-    hint: ClassVar[str] = "pixels belong in [-1, 1]. Check that the card fits the weights"
 
     @cached_property
     def schedule(self) -> DiffusionSchedule:
         """The noise of each level."""
         return DiffusionSchedule.of(self.card)
-
-    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
-        """Return standard normal numbers (N, C, H, W) of N samples."""
-        return initial_noise(seed, samples, self.shape)
-
-    def transitions(self) -> Sequence[Transition]:
-        """Return a transition for each two levels that follow each other."""
-        return [Transition(*pair, partial(self._move, *pair)) for pair in pairwise(self.levels)]
-
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        raise NotImplementedError
 
     def _predicted(self, x: Tensor, level: int, alpha_bar: float) -> tuple[Tensor, Tensor]:
         """x̂_0 and ε of a state at a level."""
@@ -77,14 +49,6 @@ class Diffusion(GenerativeProcess):
         image = (x - math.sqrt(1 - alpha_bar) * epsilon) / math.sqrt(alpha_bar)
         clip = diffusion_of(self.card).clip_sample if self.clip is None else self.clip
         return image.clamp(-1, 1) if clip else image, epsilon
-
-    def pixels(self, states: Tensor, level: int) -> Tensor:
-        """Return states from [-1, 1] in [0, 1]."""
-        return to_pixels(states)
-
-    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
-        """Return states on the great circle, where they stay standard normal."""
-        return great_circle(first, last, points)
 
     def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return x_k of images x_0 (N, C, H, W) in [-1, 1]."""

@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -31,15 +30,7 @@ from torch import Tensor
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.process.heat import attenuation, dct2, dissipate, idct2, retained
 from sitegen.generative.process.noise import NoiseSource, straight
-from sitegen.generative.process.protocol import (
-    Draw,
-    GenerativeProcess,
-    Moved,
-    Step,
-    Transition,
-    add_noise,
-    run,
-)
+from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, Step, add_noise, run
 
 
 class Denoiser(Protocol):
@@ -89,17 +80,13 @@ class HeatDissipation(GenerativeProcess):
             raise ValueError(f"begins at level {self.begin}, which is not visited")
         return levels[0 if self.begin is None else levels.index(self.begin) :]
 
-    def transitions(self) -> Sequence[Transition]:
-        """Return a transition for each two levels that follow each other."""
-        return [Transition(*pair, partial(self._move, *pair)) for pair in pairwise(self.levels)]
-
-    def _move(self, level: int, below: int, u: Tensor, draw: Draw) -> Moved:
+    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         model, card = self.model, self.card
         delta = card.sampling_noise_std if self.noise_std is None else self.noise_std
         known = isinstance(model, KnowsVariance)
         std = model.noise_std(level, below, delta) if known else delta
-        mean = (_kept_mean if card.keeps_noise else _mean)(model, level, below, u)
-        return add_noise(mean, draw(0), std, self._final(level, u))
+        mean = (_kept_mean if card.keeps_noise else _mean)(model, level, below, x)
+        return add_noise(mean, draw(0), std, self._final(level, x))
 
     def _final(self, level: int, u: Tensor) -> Callable[[], Tensor] | None:
         """û_0, where the model predicts it."""

@@ -21,27 +21,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
-from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sitegen.core.compute import Precision
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.noise import EdmConfig, edm_levels
-from sitegen.generative.process.ddpm import initial_noise, to_pixels
-from sitegen.generative.process.model import CardModel
-from sitegen.generative.process.noise import great_circle
-from sitegen.generative.process.protocol import (
-    Draw,
-    GenerativeProcess,
-    Moved,
-    Transition,
-    add_noise,
-)
+from sitegen.generative.process.model import SingleNetwork
+from sitegen.generative.process.protocol import Draw, FromNoise, Moved, add_noise, to_pixels
 
 MOST_CHURN = math.sqrt(2) - 1
 """Upper limit of γ."""
@@ -56,12 +44,13 @@ def edm_of(card: ModelCard) -> EdmConfig:
     return card.edm
 
 
-class EdmModel(CardModel):
-    """A network with EDM's preconditioning. Raises ConfigError for other cards."""
+class EdmModel(SingleNetwork):
+    """A network with EDM's preconditioning."""
 
-    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
-        super().__init__(card, [unet], precision)
-        self.edm = edm_of(card)
+    @property
+    def edm(self) -> EdmConfig:
+        """The `[edm]` table of the card."""
+        return edm_of(self.card)
 
     def forward(self, x: Tensor, sigma: float) -> Tensor:
         """Return D(x, σ), the predicted images, of states; both (N, C, H, W) float32."""
@@ -88,10 +77,8 @@ class ConsistencyModel(EdmModel):
 
 
 @dataclass(frozen=True)
-class Noised(GenerativeProcess):
+class Noised(FromNoise):
     """Base class of processes whose states are images and Gaussian noise, each scaled by level."""
-
-    hint: ClassVar[str] = "pixels belong in [-1, 1]. Check that the card fits the weights"
 
     def scales(self, level: int) -> tuple[float, float]:
         """Return the factor of the image and the standard deviation of the noise at a level."""
@@ -104,22 +91,11 @@ class Noised(GenerativeProcess):
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return initial noise (N, C, H, W) of N samples, scaled to level K."""
-        return self.scales(self.levels[0])[1] * initial_noise(seed, samples, self.shape)
-
-    def transitions(self) -> Sequence[Transition]:
-        """Return a transition for each two levels that follow each other."""
-        return [Transition(*pair, partial(self._move, *pair)) for pair in pairwise(self.levels)]
-
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        raise NotImplementedError
+        return self.scales(self.levels[0])[1] * super().start(seed, samples)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return states from [-1, 1] in [0, 1], divided so that data keep their contrast."""
         return to_pixels(states / math.hypot(1, self.scales(level)[1] / DATA_STD))
-
-    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
-        """Return states on the great circle, where they stay normal."""
-        return great_circle(first, last, points)
 
     def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return states at a level of images (N, C, H, W), in the range of data."""

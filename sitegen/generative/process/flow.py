@@ -19,22 +19,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sitegen.core.compute import Precision
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.flow import FlowConfig
-from sitegen.generative.process.ddpm import initial_noise, to_pixels
-from sitegen.generative.process.model import CardModel
-from sitegen.generative.process.noise import great_circle
-from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, Transition
+from sitegen.generative.process.model import SingleNetwork
+from sitegen.generative.process.protocol import Draw, FromNoise, Moved
 
 
 def flow_of(card: ModelCard) -> FlowConfig:
@@ -44,18 +39,14 @@ def flow_of(card: ModelCard) -> FlowConfig:
     return card.flow or FlowConfig()
 
 
-class FlowModel(CardModel):
-    """A network that predicts the velocity of a state. Raises ConfigError for other cards."""
-
-    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
-        super().__init__(card, [unet], precision)
-        self.flow = flow_of(card)
+class FlowModel(SingleNetwork):
+    """A network that predicts the velocity of a state."""
 
     def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Return v = dx/dt (N, C, H, W) float32 of states x (N, C, H, W) at t, one or one each."""
         times = torch.as_tensor(t, dtype=torch.float64, device=x.device).reshape(-1)
         if self.card.diffusion is None:
-            return self.answer(x, times * self.flow.time_scale)
+            return self.answer(x, times * flow_of(self.card).time_scale)
         left = (1 - times).square() + times.square()  # of a = t / √left, s = (1 − t) / √left
         kept, added, scale = (
             each.to(x.dtype).view(-1, 1, 1, 1)
@@ -91,23 +82,18 @@ def _odds(
 
 
 @dataclass(frozen=True)
-class Flow(GenerativeProcess):
+class Flow(FromNoise):
     """The flow of a model from noise to images; nothing is random after the start."""
 
     random: ClassVar[bool] = False
-    hint: ClassVar[str] = "pixels belong in [-1, 1]. Check that the card fits the weights"
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return initial noise (N, C, H, W) of N samples; that of a DDPM is scaled to its time."""
-        noise = initial_noise(seed, samples, self.shape)
+        noise = super().start(seed, samples)
         if self.card.diffusion is None:
             return noise
         time = self.card.flow_times[self.levels[0]]
         return noise * math.hypot(time, 1 - time)
-
-    def transitions(self) -> Sequence[Transition]:
-        """Return a transition for each two levels that follow each other."""
-        return [Transition(*pair, partial(self._move, *pair)) for pair in pairwise(self.levels)]
 
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         times, flow = self.card.flow_times, flow_of(self.card)
@@ -121,14 +107,6 @@ class Flow(GenerativeProcess):
             slope = (velocity + self.model(x + step * velocity, times[below])) / 2
         state = x + step * slope
         return Moved(state, state, lambda: x + (times[0] - t) * velocity)
-
-    def pixels(self, states: Tensor, level: int) -> Tensor:
-        """Return states from [-1, 1] in [0, 1]."""
-        return to_pixels(states)
-
-    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
-        """Return states on the great circle, where they stay normal."""
-        return great_circle(first, last, points)
 
     def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return states at a level of images x_1 (N, C, H, W) in [-1, 1]."""

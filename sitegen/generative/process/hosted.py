@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.sampler import SamplerConfig
-from sitegen.generative.process.ddpm import initial_noise
-from sitegen.generative.process.noise import great_circle, straight
-from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, Transition, split
+from sitegen.generative.card.recording import SamplerConfig
+from sitegen.generative.process.noise import great_circle, initial_noise, straight
+from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, split
 
 Array = NDArray[np.float32]
 
@@ -75,12 +73,7 @@ class Hosted(GenerativeProcess):
         found: Tensor = self.model("start", initial_noise(seed, samples, self.shape))[0]
         return found
 
-    def transitions(self) -> Sequence[Transition]:
-        """Return a transition for each step of the sampler."""
-        levels = range(self.card.levels, 0, -1)
-        return [Transition(level, level - 1, partial(self._move, level)) for level in levels]
-
-    def _move(self, level: int, x: Tensor, draw: Draw) -> Moved:
+    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         normal = draw(0) if self.random else torch.zeros_like(x)
         state, *final = self.model(
             "step", split(x, normal), normal, number=self.card.levels - level

@@ -137,6 +137,13 @@ class CardModel(nn.Module):
         return half.float()
 
 
+class SingleNetwork(CardModel):
+    """Base class of models with one network for all levels."""
+
+    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
+        super().__init__(card, [unet], precision)
+
+
 class Model(CardModel):
     """A model that reverses heat dissipation; the only interface that a sampler needs."""
 

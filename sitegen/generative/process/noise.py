@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -65,6 +65,11 @@ def normal(
     return torch.from_numpy(numbers)
 
 
+def initial_noise(seed: int, samples: Sequence[int], shape: Shape) -> Tensor:
+    """Return x_K (N, *shape) float32 of N `samples` of a seed: standard normal, on the CPU."""
+    return normal(seed, Purpose.INITIAL_NOISE, samples, 0, shape)
+
+
 def moved(numbers: Tensor, device: Device) -> Tensor:
     """Numbers of the CPU on `device`.
 
@@ -76,26 +81,20 @@ def moved(numbers: Tensor, device: Device) -> Tensor:
     return numbers.pin_memory().to(device, non_blocking=True)
 
 
-@runtime_checkable
-class Moving(Protocol):
-    """Noise that can be drawn for another device; the numbers are the same."""
+class Divisible(Protocol):
+    """Noise of samples, which can be drawn for some of them alone, and for another device."""
 
     def __call__(self, level: int, draw: int = 0, /) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
-
-    def on(self, device: Device) -> Self:
-        """Return this noise on a device."""
-
-
-@runtime_checkable
-class Divisible(Moving, Protocol):
-    """Noise of samples that can be had for some of them alone."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
 
     def rows(self, first: int, last: int) -> Self:
         """The noise of the samples from the place `first` on and before the place `last`."""
+
+    def on(self, device: Device) -> Self:
+        """Return this noise on a device; the numbers are the same."""
 
 
 @dataclass(frozen=True)
@@ -261,38 +260,6 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The noise of some samples of an arbitrary source, which draws the noise of all samples.
-
-    `count` is the number of all samples. If each of them has several branches, they are kept
-    together.
-    """
-
-    source: NoiseSource
-    count: int
-    first: int
-    last: int
-
-    def __call__(self, level: int, draw: int = 0) -> Tensor:
-        """The noise (m · N, C, H, W) of the step that leaves `level`."""
-        numbers = self.source(level, draw) if draw else self.source(level)
-        branches = len(numbers) // self.count
-        return numbers[self.first * branches : self.last * branches]
-
-
-def rows_of(source: NoiseSource, count: int, first: int, last: int) -> NoiseSource:
-    """The noise of `count` samples for those from `first` on and before `last`."""
-    if isinstance(source, Divisible):
-        return source.rows(first, last)
-    return Rows(source, count, first, last)
-
-
-def on_device(source: NoiseSource, device: Device) -> NoiseSource:
-    """Return the noise on a device; unchanged if the source does not support devices."""
-    return source.on(device) if isinstance(source, Moving) else source
-
-
-@dataclass(frozen=True)
 class Branching:
     """Noise of a tree: shared along each branch, split in two at each of the levels `splits`.
 
@@ -336,3 +303,7 @@ class Branching:
             return independent(self.seed, first, self.shape, self.device)(level, draw)
         nodes = range(count, 2 * count)
         return moved(normal(self.seed, Purpose.BRANCH, nodes, level, self.shape, draw), self.device)
+
+
+Noise = Divisible | Branching
+"""The noise of samples, or of a tree."""

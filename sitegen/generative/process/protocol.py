@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -22,7 +24,13 @@ from torch import Tensor
 from sitegen.core.errors import TargetError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.process.heat import dct2, idct2
-from sitegen.generative.process.noise import NoiseSource, Shape, sample_at
+from sitegen.generative.process.noise import (
+    NoiseSource,
+    Shape,
+    great_circle,
+    initial_noise,
+    sample_at,
+)
 
 DIVERGED = 1000.0
 """Largest absolute value of a state, as a multiple of the largest one that is expected."""
@@ -78,8 +86,8 @@ class GenerativeProcess:
         and sent without it
     starts: makes initial states; None where the process needs none to be given
 
-    Subclasses implement `transitions` and override what differs. Rows of a batch must not depend on
-    each other.
+    Subclasses implement `_move`, or `transitions`, and override what differs. Rows of a batch must
+    not depend on each other.
     """
 
     model: Any = field(compare=False, repr=False)
@@ -119,7 +127,11 @@ class GenerativeProcess:
         return self.starts(seed, samples)
 
     def transitions(self) -> Sequence[Transition]:
-        """Return all transitions, from the first state to the images."""
+        """Return all transitions, from the first state to the images: one to each level."""
+        return [Transition(*pair, partial(self._move, *pair)) for pair in pairwise(self.levels)]
+
+    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states at the level `below` of states (N, C, H, W) at a level."""
         raise NotImplementedError
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
@@ -137,6 +149,29 @@ class GenerativeProcess:
     def with_noise_std(self, noise_std: float | None) -> GenerativeProcess:
         """Return the process with another sampling noise δ, if it has one to choose."""
         return self
+
+
+class FromNoise(GenerativeProcess):
+    """Base class of processes from Gaussian noise to images in [-1, 1]."""
+
+    hint: ClassVar[str] = "pixels belong in [-1, 1]. Check that the card fits the weights"
+
+    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """Return standard normal numbers (N, C, H, W) of N samples."""
+        return initial_noise(seed, samples, self.shape)
+
+    def pixels(self, states: Tensor, level: int) -> Tensor:
+        """Return states from [-1, 1] in [0, 1]."""
+        return to_pixels(states)
+
+    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
+        """Return states on the great circle, where they stay normal."""
+        return great_circle(first, last, points)
+
+
+def to_pixels(x: Tensor) -> Tensor:
+    """Map images from [-1, 1] to [0, 1] without clipping."""
+    return (x + 1) / 2
 
 
 def run(

@@ -22,16 +22,14 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sitegen.core.compute import Precision
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.noise import SdeConfig
-from sitegen.generative.process.ddpm import to_pixels
 from sitegen.generative.process.edm import DATA_STD, Noised
-from sitegen.generative.process.model import CardModel
-from sitegen.generative.process.protocol import Draw, Moved, add_noise, split
+from sitegen.generative.process.model import SingleNetwork
+from sitegen.generative.process.protocol import Draw, Moved, add_noise, split, to_pixels
 
 VP_TIME_SCALE = 999.0
 """Factor of the t that a "vp" network receives."""
@@ -44,18 +42,15 @@ def sde_of(card: ModelCard) -> SdeConfig:
     return card.sde
 
 
-class ScoreModel(CardModel):
-    """A network that estimates the score. Raises ConfigError for other cards."""
-
-    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
-        super().__init__(card, [unet], precision)
-        self.sde = sde_of(card)
+class ScoreModel(SingleNetwork):
+    """A network that estimates the score."""
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         """Return the score (N, C, H, W) of states at a level from 1 to K; both float32."""
-        time = self.sde.time(level, self.card.levels)
-        _, noise = self.sde.marginal(time)
-        exploding = self.sde.family == "ve"
+        sde = sde_of(self.card)
+        time = sde.time(level, self.card.levels)
+        _, noise = sde.marginal(time)
+        exploding = sde.family == "ve"
         given = torch.full((len(x),), noise if exploding else VP_TIME_SCALE * time, device=x.device)
         answer = self.network(x, given)
         return answer if exploding else -answer / noise

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sitegen.generative.process.ddpm import DiffusionModel
-from sitegen.generative.process.flow import FlowModel
+from sitegen.generative.process.flow import FlowModel, flow_of
 from sitegen.generative.process.heat import Statistics, dct2, dissipate
 from sitegen.generative.process.model import CardModel, Model, linear_estimate
 
@@ -69,7 +69,7 @@ def flow_loss(model: FlowModel, images: Tensor, levels: Tensor, noise: Tensor) -
     The arguments are those of `loss_per_image`; times are uniform within the steps that leave the
     levels (Lipman et al. 2023, eq. 23). Draws from the global generator of the device.
     """
-    sharp, direction = 2 * images - 1, 2 * model.flow.data_time - 1
+    sharp, direction = 2 * images - 1, 2 * flow_of(model.card).data_time - 1
     left = (levels - torch.rand(levels.shape, device=levels.device)) / model.card.levels
     share = left.to(sharp).view(-1, 1, 1, 1)
     state = (1 - share) * sharp + share * noise

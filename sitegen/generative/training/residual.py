@@ -37,7 +37,6 @@ def u_net_levels(card: ModelCard) -> int:
 def residual_shares(
     model: Model,
     images: Images,
-    seed: int = 0,
     advance: Callable[[], None] = lambda: None,
     count: int = IMAGES,
 ) -> Tensor:
@@ -50,7 +49,7 @@ def residual_shares(
     """
     statistics, card = model.statistics, model.card
     assert statistics is not None
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(images), generator=generator)[: MORE * count]
     all_cosines = dct2(torch.as_tensor(images[chosen.numpy()]).to(model.device).float() / 255)
     size = (card.levels, rings(card.image_size), card.channels, card.channels)

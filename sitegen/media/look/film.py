@@ -22,5 +22,7 @@ GIF_BYTES = 2_000_000
 """Largest size of a GIF; frames are dropped until it fits, or until one is left."""
 NATIVE_BYTES = 256_000_000
 """Bytes on disk for native frames, from which a GIF is made; above it, every other is dropped."""
+LARGEST = 2048 * 2048
+"""Pixels of a grid above which its images are reduced, by an integer factor; old phones play it."""
 DITHER = "none:diff_mode=rectangle"
 """Options of ffmpeg's `paletteuse`."""

@@ -235,18 +235,18 @@ def test_a_second_export(config: Path) -> None:
 
 def test_heavy_gif_is_enlarged_less(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a GIF would weigh too much, the next smaller whole number is taken, down to 1."""
-    from sitegen.media import encoder
+    from sitegen.media import exports
 
     widths, most = [], 5_000_000
     for _ in range(3):
-        monkeypatch.setattr(encoder, "LARGE_GIF_BYTES", most)
+        monkeypatch.setattr(exports, "LARGE_GIF_BYTES", most)
         output, _ = export(config, ExportOptions(("digits",), ("gif",)))
         with Image.open(output / "digits.gif") as gif:
             widths.append(gif.width)
         most = (output / "digits.gif").stat().st_size - 1
     assert widths[0] == 560  # and a little less each time, where that is lighter
     assert widths[0] > widths[1] > widths[2] >= 112
-    monkeypatch.setattr(encoder, "LARGE_GIF_BYTES", 1)
+    monkeypatch.setattr(exports, "LARGE_GIF_BYTES", 1)
     export(config, ExportOptions(("digits",), ("gif",)))
     with Image.open(output / "digits.gif") as gif:
         assert gif.width == 112

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -20,9 +21,11 @@ from sitegen.core.errors import RefusedError
 from sitegen.figures import constants
 from sitegen.figures.hierarchy import look
 from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.media import encoder
 from sitegen.media.typeface import SHIPPED, Typeface
 from sitegen.models.registry import model_source
+from sitegen.record import record
 from tests.support.builders import CPU
 from tests.support.paths import MAKERS
 from tests.support.reporters import Silent
@@ -73,8 +76,6 @@ OTHERS: dict[str, dict[str, Any]] = {
 """Values for kinds that do not take these."""
 
 UNKEYED: dict[str, str] = {
-    "LARGE_GIF_BYTES": "exports alone are enlarged",
-    "_LARGE_GIF": "exports alone are enlarged",
     "STALL_SECONDS": "time",
     "T": "type",
     "_LARGEST": "refuses",
@@ -151,6 +152,22 @@ def test_constants_of_the_baseline(sources: Sources, monkeypatch: pytest.MonkeyP
     assert all("constants" not in planned(sources, kind).request_json for kind in KINDS)
 
 
+def test_constants_of_recordings(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key of a recording's figure has the constants of such figures, others do not."""
+    with record(tmp_path / "ours.npz") as rec:
+        rec(0.0, np.zeros((4, 1, 4, 4)))
+        rec(1.0, np.ones((4, 1, 4, 4)))
+    card = recorded_card(open_recording(tmp_path / "ours.npz"))
+    recorded = {"tiny": replace(sources["tiny"], card=card)}
+    before = [planned(each, "trajectories").request_digest for each in (sources, recorded)]
+    monkeypatch.setattr("sitegen.media.look.recorded.GIF_FILTER", "")
+    after = [planned(each, "trajectories").request_digest for each in (sources, recorded)]
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
 def test_no_constant_is_outside_of_the_groups() -> None:
     """Modules that make files have no constant of their own but those that decide no byte."""
     found = {name for path in MAKERS for name in _constants(path)}
@@ -172,9 +189,8 @@ def test_constants_that_are_not_keyed(
     """A clip has the same bytes whatever those constants of the encoder are."""
     figure = planned(sources, "trajectories")
     before = rendered(figure, sources, tmp_path / "before")
-    for name, value in (("LARGE_GIF_BYTES", 1), ("_LARGE_GIF", 8), ("STALL_SECONDS", 99.0)):
-        monkeypatch.setattr(encoder, name, value)
-    for name, value in (("_GOOD_PSNR", 1.0), ("_GOOD_SHARE", 9.0), ("_LARGEST", 9999)):
+    changes = {"STALL_SECONDS": 99.0, "_GOOD_PSNR": 1.0, "_GOOD_SHARE": 9.0, "_LARGEST": 9999}
+    for name, value in changes.items():
         monkeypatch.setattr(encoder, name, value)
     assert rendered(figure, sources, tmp_path / "after") == before
 

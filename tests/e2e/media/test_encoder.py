@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from sitegen.media.encoder import (
 )
 from sitegen.media.ffmpeg import encoder_version, executable
 from sitegen.media.frames import Frame, enlarge, pad_to_even, upscale
-from sitegen.media.look import film
+from sitegen.media.look import film, recorded
 from sitegen.media.manifest import MediaFile
 from tests.support.builders import children, run_python
 
@@ -168,6 +169,22 @@ def test_pictures_stay_crisp_and_colours_exact(tmp_path: Path) -> None:
         assert sampled[board == 255].min() > 240
         assert sampled[board == 0].max() < 15
     assert np.abs(decoded[72, 8::16] - colours[4::8]).max() <= 2
+
+
+def test_gif_of_rounded_colours(tmp_path: Path) -> None:
+    """The filter of recordings rounds the colours of the GIF, and those of nothing else."""
+    frame = np.full((20, 20, 3), (1, 9, 250), np.uint8)
+    frame[10:] = (130, 255, 0)
+    files = encode_clip([frame], replace(SMALL, gif_filter=recorded.GIF_FILTER), tmp_path)
+    with Image.open(tmp_path / files["gif"].path) as gif:
+        assert {colour for _, colour in gif.convert("RGB").getcolors()} == {
+            (4, 12, 252),
+            (132, 252, 4),
+        }
+    (tmp_path / "plain").mkdir()
+    plain = encode_clip([frame], SMALL, tmp_path / "plain")
+    assert plain["mp4"] == files["mp4"]
+    assert plain["gif"] != files["gif"]
 
 
 def test_opens_on_the_last_frame_and_holds_it(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sitegen.media.frames import grid, pad_to_even, scale_factor, to_uint8, upscale
+from sitegen.media.frames import (
+    grid,
+    pad_to_even,
+    reduce,
+    reduction,
+    scale_factor,
+    to_uint8,
+    upscale,
+)
 
 RED = (255, 0, 7)
 pictures = arrays.arrays(
@@ -35,6 +43,19 @@ def test_rounding_is_exact(images: Any) -> None:
     assert frames.shape == (1, 2, 3, 3)
     for channel in range(3):
         assert frames[..., channel].ravel().tolist() == expected
+
+
+def test_reduction_of_large_grids() -> None:
+    """A clip has at most 2048² pixels, of whole squares; smaller ones stay as they are."""
+    sizes = [(2048, 2048), (4096, 1024), (2052, 2052), (4096, 4096), (7000, 4000)]
+    assert [reduction(*size) for size in sizes] == [1, 1, 2, 2, 3]
+    images = np.zeros((2, 4, 5, 3), np.uint8)
+    images[1, :2, :2] = [[RED, RED], [(1, 0, 7), (1, 0, 7)]]
+    reduced = reduce(images, 2)
+    assert reduced.shape == (2, 2, 3, 3)
+    assert reduced[1, 0, 0].tolist() == [128, 0, 7]
+    assert not reduced[0].any()
+    assert reduce(images, 1) is images
 
 
 SHEET = np.zeros((3, 2, 2, 3), np.uint8)

@@ -7,7 +7,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -19,10 +19,10 @@ from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.files import host_id, temporary_path
 from sitegen.core.progress import Advance
-from sitegen.generative.process.ddpm import initial_noise, to_pixels
 from sitegen.generative.process.diffusion import ddpm_process
 from sitegen.generative.process.dissipation import reverse_process
-from sitegen.generative.process.noise import independent
+from sitegen.generative.process.noise import independent, initial_noise
+from sitegen.generative.process.protocol import to_pixels
 from sitegen.media.contact_sheet import SheetLayout
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
@@ -349,32 +349,20 @@ def test_npz_in_any_order(tmp_path: Path) -> None:
     assert (tmp_path / "x.npz").stat().st_size > 64 * 2**20
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EOPNOTSUPP, None])
-def test_room_is_taken_at_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int | None
-) -> None:
-    """A full disk is found before anything is computed; if none can be reserved, 0 is written.
-
-    macOS (None) has no function that reserves it.
-    """
-
-    def unable(handle: int, offset: int, size: int) -> None:
-        assert code is not None
-        raise OSError(code, os.strerror(code))
-
-    if code is None:
-        monkeypatch.delattr(os, "posix_fallocate", raising=False)
-    else:
-        monkeypatch.setattr(os, "posix_fallocate", unable, raising=False)
+def test_room_is_taken_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0 is written before anything is computed, so that a full disk is found then."""
     writing = writing_npz(tmp_path / "x.npz", {"a": (600_000,)}, {})
-    if code == errno.ENOSPC:
-        with pytest.raises(PlatformError, match=r"x\.npz: No space left"):
-            writing.__enter__()
-        assert list(tmp_path.iterdir()) == []
-        return
     with writing as arrays:
         (path,) = tmp_path.glob(".sitegen-tmp-*/a")
         assert path.stat().st_blocks * 512 >= 2_400_000
         arrays["a"][0] = 1
     with np.load(tmp_path / "x.npz") as found:
         assert (found["a"][:2].tolist(), len(found["a"])) == ([1.0, 0.0], 600_000)
+
+    def full(path: Path, shape: tuple[int, ...]) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sampling, "_mapped", full)
+    with pytest.raises(PlatformError, match=r"y\.npz: No space left"):
+        writing_npz(tmp_path / "y.npz", {"a": (6,)}, {}).__enter__()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]

@@ -19,12 +19,12 @@ from sitegen.core.locks import lock
 from sitegen.generative.card.card import ModelCard, SamplingConfig, read_card
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
-from sitegen.generative.process.ddpm import DiffusionModel, initial_noise
+from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.diffusion import ddpm_process
 from sitegen.generative.process.dissipation import reverse_process
 from sitegen.generative.process.flow import Flow
 from sitegen.generative.process.model import Model
-from sitegen.generative.process.noise import independent
+from sitegen.generative.process.noise import independent, initial_noise
 from sitegen.generative.process.protocol import run
 from sitegen.generative.training import recipe
 from sitegen.generative.training.options import TrainingOptions

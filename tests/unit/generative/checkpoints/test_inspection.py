@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 
-import sitegen.generative.checkpoints.zips as zips
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import DiffusionConfig, ModelCard, preset, presets, read_card
 from sitegen.generative.checkpoints.archive import checkpoint_digest
@@ -118,7 +117,6 @@ class Reading:
         def opened(file: Path, *rest: Any, **more: Any) -> Any:
             return self.counted(io.FileIO)(file) if file == path else open_any(file, *rest, **more)
 
-        monkeypatch.setattr(zips, "HashedFile", self.counted(zips.HashedFile))
         monkeypatch.setattr(Path, "open", opened)
 
     def counted(self, kind: type[io.FileIO]) -> type[io.FileIO]:

@@ -14,15 +14,10 @@ from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.generative.card.card import DiffusionConfig, ModelCard, SamplingConfig
-from sitegen.generative.process.ddpm import (
-    DiffusionModel,
-    DiffusionSchedule,
-    initial_noise,
-    to_pixels,
-)
+from sitegen.generative.process.ddpm import DiffusionModel, DiffusionSchedule
 from sitegen.generative.process.diffusion import ddim_levels, ddim_process, ddpm_process
-from sitegen.generative.process.noise import Branching, independent
-from sitegen.generative.process.protocol import Step
+from sitegen.generative.process.noise import Branching, independent, initial_noise
+from sitegen.generative.process.protocol import Step, to_pixels
 from tests.support.making import closeness, random_unet, small_card
 
 SHAPE = (1, 8, 8)
