@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bench.judging.attributes import (
@@ -31,7 +30,7 @@ from bench.judging.report import table
 from sitegen.cli import exits
 from sitegen.core.compute import ComputeTarget
 from sitegen.figures.shared_noise.sample import spread
-from sitegen.generative.process.noise import NoiseSource, independent
+from sitegen.generative.process.noise import Joined, shared
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import Sampler, load_sampler
 
@@ -99,16 +98,11 @@ def draw(sampler: Sampler, noises: int, states: int, seed: int) -> tuple[Images,
         rows = range(start, min(start + together, noises))
         log.info("drawing noises %s to %s of %s from %s states", rows[0], rows[-1], noises, states)
         every = u_K.to(sampler.model.device).repeat(len(rows), 1, 1, 1)
-        own = independent(seed, rows, shape, sampler.model.device)
-        noise = _repeated(own, states)
+        device = sampler.model.device
+        noise = Joined(tuple(shared(seed, states, shape, device, sample=row) for row in rows))
         *_, last = sampler.run(every, noise).steps
         parts.append(last.mean.cpu().numpy().reshape(len(rows), states, *shape))
     return u_K.numpy(), np.concatenate(parts)
-
-
-def _repeated(own: NoiseSource, states: int) -> NoiseSource:
-    """Repeat each noise for the given number of states."""
-    return lambda level: torch.repeat_interleave(own(level), states, dim=0)
 
 
 def measure(initial: Images, final: Images, classifier: AttributeClassifier) -> Overall:

@@ -190,7 +190,6 @@ def _trajectories(models: ModelProvider) -> Iterator[Trajectory]:
     yield tiny.begin(3, range(20), 0.02)
     yield tiny.run(states[:1], Branching(3, (20, 10, 5, 2), shape))
     yield tiny.run(states, Joined((shared(3, 15, shape), independent(3, range(5), shape))))
-    yield tiny.run(states, lambda level: independent(level, range(20), shape)(level))
     yield noise.begin(3, range(10))
     yield noise.ddim(7).begin(3, range(17))
 

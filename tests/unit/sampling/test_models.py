@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
+from sitegen.generative.process.noise import Independent
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import run
 from sitegen.sampling.models import Sampler, load_sampler
@@ -61,10 +62,12 @@ def test_between_networks_one_thread_computes(sampler: Sampler) -> None:
     """A second one would be waited for at every step, longer than it helps."""
     threads = []
 
-    def noise(level: int) -> torch.Tensor:
-        threads.append(torch.get_num_threads())
-        return torch.zeros(2, *sampler.card.shape)
+    class Watched(Independent):
+        def __call__(self, level: int, draw: int = 0) -> torch.Tensor:
+            threads.append(torch.get_num_threads())
+            return super().__call__(level, draw)
 
+    noise = Watched(0, (0, 1), sampler.card.shape)
     torch.set_num_threads(2)
     try:
         for _ in sampler.run(sampler.start(0, [0, 1]), noise, None).steps:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pytest
@@ -29,7 +28,6 @@ from sitegen.generative.process.protocol import (
     GenerativeProcess,
     Moved,
     Step,
-    Transition,
     run,
     split,
 )
@@ -46,14 +44,7 @@ class Churn(GenerativeProcess):
         """Standard normal numbers."""
         return normal(seed, Purpose.INITIAL_NOISE, samples, 0, self.shape)
 
-    def transitions(self) -> Sequence[Transition]:
-        """One for each level."""
-        return [
-            Transition(level, level - 1, partial(self._move, level))
-            for level in range(self.card.levels, 0, -1)
-        ]
-
-    def _move(self, level: int, x: Tensor, draw: Draw) -> Moved:
+    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         x = split(x, draw(0)) + 0.1 * draw(0)
         final = torch.tanh(x)
         mean = x + (final - x) / level
