@@ -114,11 +114,11 @@ class Independent:
         numbers = normal(self.seed, Purpose.STEP, self.samples, level, self.shape, draw)
         return moved(numbers, self.device)
 
-    def rows(self, first: int, last: int) -> Independent:
+    def rows(self, first: int, last: int) -> Self:
         """The noise of the samples from the place `first` on and before the place `last`."""
         return replace(self, samples=self.samples[first:last])
 
-    def on(self, device: Device) -> Independent:
+    def on(self, device: Device) -> Self:
         """Return this noise on a device."""
         return replace(self, device=device)
 

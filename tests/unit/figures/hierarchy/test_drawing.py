@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.core import files as spool
+from sitegen.figures.clips import Replay
 from sitegen.figures.hierarchy import default_splits
 from sitegen.figures.hierarchy import drawing as hierarchy
 from sitegen.figures.hierarchy.drawing import (
@@ -24,7 +25,6 @@ from sitegen.figures.hierarchy.drawing import (
     swing,
     tree_frames,
 )
-from sitegen.figures.hierarchy.sample import Replay
 from sitegen.generative.process.noise import Branching
 from sitegen.media.frames import Colour, Frame, upscale
 from sitegen.media.look import narrow as phone
