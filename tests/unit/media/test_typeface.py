@@ -6,7 +6,7 @@ from sitegen.media.typeface import BOLD, REGULAR, SHIPPED, Typeface, font, font_
 
 
 def test_edited_file_is_read_again(tmp_path: Path) -> None:
-    """A process that lives long, as `serve` does, draws with the file whose digest is in the key."""
+    """A process that lives long, as `serve` does, draws with the file whose digest is keyed."""
     path = tmp_path / "own.woff2"
     typeface = Typeface(path, path)
     path.write_bytes(SHIPPED.regular.read_bytes())
