@@ -196,7 +196,11 @@ class Store:
 
     def size(self) -> int:
         """Return the total size of the store's files in bytes."""
-        return sum(path.lstat().st_size for path in own_files(self._root).values())
+        size = 0
+        for path in own_files(self._root).values():
+            with contextlib.suppress(FileNotFoundError):  # another process has just removed it
+                size += path.lstat().st_size
+        return size
 
     def prune(self, keys: Collection[str], models: Collection[str]) -> tuple[int, int]:
         """Remove all records but those of `keys`, all unneeded files, and all notes but those on

@@ -196,6 +196,11 @@ def require_room(output: Path) -> None:
     Raises ConfigError as `require_ours` does, PlatformError if the disk refuses.
     """
     require_ours(output)
+    if os.path.ismount(output):
+        raise PlatformError(
+            f"{output}: a file system is mounted here, and a build replaces the whole folder; "
+            "choose a folder inside it"
+        )
     require_writable(output.parent, output)
 
 

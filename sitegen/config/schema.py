@@ -27,7 +27,14 @@ from pydantic import (
 
 from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_words, quoted
 from sitegen.core.installed import resource
-from sitegen.core.source import KeyPath, odd_character, page_name, page_sources, shown
+from sitegen.core.source import (
+    KeyPath,
+    inside_fault,
+    odd_character,
+    page_name,
+    page_sources,
+    shown,
+)
 from sitegen.core.urls import scheduler_fault
 from sitegen.core.validation import (
     HostName,
@@ -119,11 +126,12 @@ def _own_folder(value: object, info: ValidationInfo) -> Path:
 
 def _font(value: object, info: ValidationInfo) -> Path:
     """Resolve a file of a typeface in the site's folder, and check it."""
-    path = _path(value)
+    path, root = _path(value), site_root(info)
     inside = not path.is_absolute() and ".." not in path.parts
-    if fault := font_fault(site_root(info) / path if inside else Path()):
+    fault = inside_fault(root / path, root) if inside else None
+    if fault := fault or font_fault(root / path if inside else Path()):
         raise ValueError(fault)
-    return site_root(info) / path
+    return root / path
 
 
 def _preset_fault(name: str) -> str | None:

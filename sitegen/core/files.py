@@ -248,7 +248,7 @@ def remove_stale_temporaries(folder: Path) -> list[Path]:
                 continue
             if not _alive(int(made["pid"]), made["start"]):
                 _remove(path)
-                removed.append(path)
+                removed += [] if os.path.lexists(path) else [path]
     return removed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -125,7 +126,8 @@ def grid_job(
         pictures = (states for _, states in replay.again())
         again = (grid(states, fewer, BACKGROUND) for _, states in replay.again())
         more |= {"narrow": ((fewer * side, -(-count // fewer) * side), again)}
-        more |= {"work": replay.kept(), "steps": card.steps + 1}
+        more["work"] = chain(more.get("work", ()), replay.kept())
+        more["steps"] = more.get("steps", 0) + card.steps + 1
     sheets = (grid(states, columns, BACKGROUND) for states in pictures)
     return clip_job(figure, card, (columns * side, rows * side), sheets, known=known, **more)
 

@@ -4,6 +4,8 @@ The index is a script rather than JSON, because a page that is opened from the f
 scripts, but may not fetch files.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

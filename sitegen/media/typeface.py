@@ -4,13 +4,14 @@ The shipped files, in ASCII, come from scripts/subset-font.sh; their licence is 
 """
 
 import base64
+import io
 import string
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sitegen.core.files import digest_bytes
+from sitegen.core.files import cached_by_stat, digest_bytes
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -33,7 +34,7 @@ class Typeface:
     @property
     def digest(self) -> str:
         """Digest of both files; empty for the shipped typeface, which is in no key."""
-        files = (path.read_bytes() for path in (self.regular, self.bold))
+        files = (_content(path) for path in (self.regular, self.bold))
         return "" if self == SHIPPED else digest_bytes(b"".join(files))
 
     def file(self, weight: int) -> Path:
@@ -44,18 +45,26 @@ class Typeface:
 SHIPPED = Typeface(_FONTS / "drawing-400.woff2", _FONTS / "drawing-600.woff2")
 
 
-@cache
+@cached_by_stat
+def _content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 def font(size: int, weight: int = REGULAR, typeface: Typeface = SHIPPED) -> "FreeTypeFont":
     """Return a typeface for Pillow, at a size in pixels."""
-    from PIL import ImageFont
-
-    return ImageFont.truetype(typeface.file(weight), size)
+    return _font(_content(typeface.file(weight)), size)
 
 
 @cache
+def _font(content: bytes, size: int) -> "FreeTypeFont":
+    from PIL import ImageFont
+
+    return ImageFont.truetype(io.BytesIO(content), size)
+
+
 def font_face(weight: int = REGULAR, typeface: Typeface = SHIPPED) -> str:
     """Return the CSS rule that carries a weight of a typeface in itself."""
-    data = base64.b64encode(typeface.file(weight).read_bytes()).decode()
+    data = base64.b64encode(_content(typeface.file(weight))).decode()
     source = f"url(data:font/woff2;base64,{data})"
     return f'@font-face {{ font-family: "{FAMILY}"; font-weight: {weight}; src: {source}; }}\n'
 

@@ -80,11 +80,13 @@ class Sources:
         return named | inside | {path.parent for path in named}
 
     def _named(self) -> set[Path]:
-        """Return the files of the models, and the author's files on the pages."""
+        """Return the files of the models, the typeface, and the author's files on the pages."""
         context = self._preview.context
         if context is None:
             return set()
         files = [own.source for page in context.pages for own in page.files]
+        if context.site.theme is not None:
+            files += [context.site.typeface.regular, context.site.typeface.bold]
         for source in context.sources.values():
             parts = (source.card_path, source.weights, source.prior, source.example)
             files += [path for path in parts if path is not None]

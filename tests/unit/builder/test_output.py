@@ -192,13 +192,19 @@ def test_folder_of_others(tmp_path: Path, tree: Tree, manifest: bytes) -> None:
     assert traces(folder) == before
 
 
-def test_what_may_be_replaced(output: Path, tmp_path: Path) -> None:
-    """What is free, empty or ours; no file, repository or folder of somebody else."""
+def test_what_may_be_replaced(
+    output: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is free, empty or ours; no file, repository, mount point or folder of somebody else."""
     output.touch()
     with pytest.raises(ConfigError, match="is not a folder"):
         require_room(output)
     output.unlink()
     output.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "ismount", lambda path: path == output)
+        with pytest.raises(PlatformError, match="is mounted here"):
+            require_room(output)
     (output / "media.json").write_bytes(MANIFEST)
     (output / ".git").mkdir()
     with pytest.raises(ConfigError, match="git repository"):

@@ -143,7 +143,11 @@ def test_sweep_removes_only_what_dead_processes_left(
     roots = f".sitegen-tmp-{host}-1-{files._started(1)}-0a"
     for name in (mine.name, roots, "kept", ".sitegen-tmp-notes"):
         (tmp_path / name).write_bytes(b"")
-    files.remove_stale_temporaries(tmp_path)
+    with monkeypatch.context() as stuck:
+        stuck.setattr(files, "_remove", lambda path: None)  # as a folder of somebody else's
+        assert files.remove_stale_temporaries(tmp_path) == []
+    gone = {dead, f"{dead}0", reborn.name}
+    assert {path.name for path in files.remove_stale_temporaries(tmp_path)} == gone
     assert names(tmp_path) == {mine.name, roots, "kept", ".sitegen-tmp-notes"}
     (tmp_path / roots).unlink()
     monkeypatch.setattr(os, "kill", Mock(side_effect=PermissionError))

@@ -3,6 +3,7 @@
 import os
 import tomllib
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import tomlkit
@@ -78,6 +79,16 @@ def test_every_key_has_a_line(data: dict[str, object]) -> None:
     lines = toml_lines(text)
     assert _paths(tomllib.loads(text)) <= lines.keys()
     assert all(1 <= line <= text.count("\n") + 1 for line in lines.values())
+
+
+def test_long_lists_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of a number a line, as in cards, is not parsed again for each of its lines."""
+    parse = Mock(wraps=tomllib.loads)
+    monkeypatch.setattr(tomllib, "loads", parse)
+    rows = "".join(f"  {each}.5,  # [its unit\n" for each in range(900))
+    lines = toml_lines(f"a = [\n{rows}]\nb = 1\n[c]\n")
+    assert (lines["a",], lines["a", 899], lines["b",], lines["c",]) == (1, 1, 903, 904)
+    assert parse.call_count < 10
 
 
 @pytest.mark.fault(22, 24)

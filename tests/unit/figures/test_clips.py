@@ -1,9 +1,11 @@
 """Jobs of clips, without an encoder."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.clips import grid_job
@@ -24,3 +26,22 @@ def test_large_grid_is_reduced(largest: int, side: int, monkeypatch: pytest.Monk
     assert frame.shape == (2 * side, 3 * side, 3)
     assert job.parameters["cells"]["width"] == job.parameters["cells"]["height"] == side
     assert abs(int(frame.mean()) - 127) <= 1
+
+
+def test_work_of_a_plug_in_comes_before_the_stored_states() -> None:
+    """A grid that is drawn twice stores its states after the work and steps of its caller."""
+    figure = make_figure("trajectories", ("ours",), {"count": 9}, SourceLocation("index.md", 1))
+    card, done = large_card(), list[str]()
+
+    def work() -> Iterator[None]:
+        done.append("work")
+        yield
+
+    def frames() -> Iterator[NDArray[np.float32]]:
+        done.append("frames")
+        yield np.zeros((9, *card.shape), np.float32)
+
+    job = grid_job(figure, card, (9, 9), frames(), work=work(), steps=1)
+    assert (len(list(job.work)), done) == (2, ["work", "frames"])
+    assert job.steps == card.steps + 2
+    assert set(job.clips) == {"", "narrow"}

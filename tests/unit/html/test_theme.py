@@ -114,12 +114,16 @@ def test_own_typeface(tmp_path: Path) -> None:
         ("text.woff2", "is not a typeface that can be read"),
         ("large.woff2", "is larger than 100 kB; leave letters out of it, as pyftsubset does"),
         ("own.woff2", "lacks the letters 中"),
+        ("link.woff2", "is a link out of the site's folder"),
+        (".own.woff2", "is hidden"),
     ],
 )
 def test_typefaces_that_are_refused(
     tmp_path: Path, font: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is missing, elsewhere, damaged, large or without letters is told."""
+    """A file that is missing, elsewhere, hidden, damaged, large or without letters is told."""
+    (tmp_path / "link.woff2").symlink_to(resource("static") / FONTS[0])
+    (tmp_path / ".own.woff2").write_bytes(b"x")
     for name in ("own.ttf", "text.woff2"):
         (tmp_path / name).write_text("x")
     (tmp_path / "large.woff2").write_bytes(bytes(100_001))
