@@ -74,7 +74,7 @@ class Repository:
                 f"{root}: is not in a git repository ({found.words}); "
                 "create one with `git init` and add a remote with `git remote add origin URL`"
             )
-        if not found.out:
+        if not Path(found.out).is_absolute():
             raise _not_understood("rev-parse", found.out)
         self.common = Path(found.out)
 

@@ -1,5 +1,6 @@
 """No key is read in vain: another value at any key of a site or a figure changes what is built."""
 
+import shutil
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from sitegen.core.errors import SitegenError
 from sitegen.figures.registry import figure_kinds
 from tests.support.builders import CARD, Builder, FakeRenderer, tree_hash, write_page
 from tests.support.builders import write_site as write
+from tests.support.paths import ROOT
 from tests.support.sweeping import LOG, counted
 from tests.support.tinymodel import add_example, write_ddpm, write_model
 
@@ -41,6 +43,7 @@ OTHER: dict[str, Any] = {
     "Site.links": [{"label": "Code", "url": "https://example.org/code"}],
     "Site.models": {"tiny": {"path": "models/other"}},
     "Site.citation": {"key": "ann", "year": 2025},
+    "Site.theme": {"font": "text.woff2"},
     "Site.output": "public",
     "Site.cache_dir": "kept",
     "Author.name": "Ben",
@@ -119,6 +122,7 @@ def author(tmp_path_factory: pytest.TempPathFactory) -> Builder:
         (other / f"{name}.safetensors").write_bytes(b"other")
     card = CARD.replace("levels = 4", "levels = 5").replace('"prior', '"models/tiny/prior')
     (site.root / "other.toml").write_text(card)
+    shutil.copy(ROOT / "sitegen/media/fonts/drawing-400.woff2", site.root / "text.woff2")
     for name in ("more", "zoo"):
         write_page(site.config, f"# {name.title()}\n\nText.\n", name)
     return site

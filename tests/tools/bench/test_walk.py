@@ -17,7 +17,7 @@ def test_the_main_path_does_not_grow() -> None:
 
 def test_a_walk_over_its_limits() -> None:
     """More files, more functions or another open of the checkpoint is over the limit."""
-    steps = tuple((f"file{n}.py", "function") for n in range(14))
+    steps = tuple((f"file{n}.py", "function") for n in range(12))
     assert not Walk("checkpoint", steps, 1).over
     assert Walk("checkpoint", steps, 2).over
     assert Walk("checkpoint", (*steps, ("more.py", "function")), 1).over
