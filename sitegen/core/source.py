@@ -129,7 +129,7 @@ _HINTS = {
 
 _MOST_KEYS = 10_000  # more than any author writes
 _MOST_ROWS = 1000  # of a value; the lines of keys after a longer one are not known
-_ENDS = ("]", "}", '"""', "'''")  # of statements of several lines
+_CLOSING = ("]", "}", '"""', "'''")  # of statements of several lines
 _DIGITS = re.compile(r"(?<![\d_])[\d_]{4300,}")  # more than Python parses
 _DEEP_KEY = re.compile(r"""^[ \t[]*(?:[\w"'-]+[ \t]*\.[ \t]*){40}""", re.MULTILINE)
 
@@ -174,7 +174,7 @@ def toml_lines(text: str) -> dict[KeyPath, int]:
         if len(rows) > _MOST_ROWS:
             break
         rows.append(row)
-        if len(rows) > 1 and not any(end in row for end in _ENDS):
+        if len(rows) > 1 and not any(end in row for end in _CLOSING):
             continue  # parsing after each row of a long list would take seconds
         try:
             found = tomllib.loads("\n".join(rows))
