@@ -164,6 +164,10 @@ def _look(address: str, chromium: str) -> tuple[int, list[float]]:
         weight = int(sum(sizes))
         seeks = []
         for number in range(page.locator(".clip-figure").count()):
+            if (
+                not page.locator(".clip-figure").nth(number).is_visible()
+            ):  # in a tab that is not open
+                continue
             last = int(page.locator(".clip-figure .slider").nth(number).get_attribute("max") or 0)
             page.locator(".clip-figure").nth(number).scroll_into_view_if_needed()
             frames = [(7 * each + 3) % (last + 1) for each in range(SEEKS)]
