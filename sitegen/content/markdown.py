@@ -35,6 +35,10 @@ class MathsError(ValueError):
     """A formula that cannot be turned into MathML; the message says why."""
 
 
+_FOREIGN = frozenset({"class", "href", "id", "src", "style"})
+"""Attributes that LaTeX commands such as `\\href` create: links and styles, which no text may."""
+
+
 def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
     """Convert a formula to a `<math>` element with its LaTeX source, or raise MathsError."""
     if not latex.strip() or odd_character(latex):
@@ -57,6 +61,8 @@ def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
 def _markup(element: Element) -> str:
     """Return an element as markup, with its content escaped."""
     tag = element.tag
+    if odd := next((name for name in element.attrib if name in _FOREIGN), None):
+        raise MathsError(f"the attribute {odd} is not allowed in a formula")
     attributes = "".join(f' {name}="{html.escape(v)}"' for name, v in element.attrib.items())
     children = "".join(
         _markup(child) + html.escape(html.unescape(child.tail or "")) for child in element

@@ -166,6 +166,9 @@ def test_formula() -> None:
     assert "&lt;script&gt;" in mathml
     assert "<mo>&lt;</mo>" in mathml
     for latex, reason in [
+        (r"\href{javascript:alert(1)}{x}", "the attribute href is not allowed"),
+        (r"\style{color:red}{x}", "the attribute style is not allowed"),
+        (r"\class{x}{y}", "the attribute class is not allowed"),
         (r"\unknown{x}", r"the command \\unknown is not known"),
         (r"\left( x", r"extra left or missing right"),
         ("x^", "missing super script or subscript"),
