@@ -12,9 +12,10 @@ import pytest
 from hypothesis import settings
 
 from sitegen.core import bounded, worker
+from tests.support import forked
 from tests.support.paths import TESTS
 
-pytest_plugins = ["tests.support.recorded"]
+pytest_plugins = ["tests.support.recorded", "tests.support.quick"]
 
 SWEEP = bool(os.environ.get("FAULTS"))  # of `make faults`
 TEST_S = 0 if SWEEP else 1200
@@ -117,7 +118,7 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 def pytest_runtest_makereport() -> Generator[None, Any, Any]:
     """Note the time of processors since the last report; processes count when they have ended."""
     report = yield
-    now = sum(os.times()[:4])
+    now = sum(os.times()[:4]) + forked.processors()
     report.processors, _last[0] = now - _last[0], now
     return report
 

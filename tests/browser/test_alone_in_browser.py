@@ -1,7 +1,5 @@
 """A figure alone on its page, in a frame of another page, and the line that puts it there."""
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +8,9 @@ from playwright.sync_api import Browser, expect
 
 from bench.serving import serving
 from tests.browser.conftest import Look
-from tests.browser.test_page_in_browser import MODULES, axe, violations  # noqa: F401
 from tests.browser.test_script import LARGE, SEEN
 from tests.conftest import SampleSite
-from tests.support.browsing import until, watch
+from tests.support.browsing import html_faults, until, violations, watch
 from tests.support.sample_site import LEVELS, shade
 
 KINDS = ("trajectories", "hierarchy", "interpolation", "chart")
@@ -22,11 +19,11 @@ BOARD = ["clipboard-read", "clipboard-write"]
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_alone(look: Look, axe: str, scheme: Any, width: int) -> None:  # noqa: F811
+def test_alone(look: Look, scheme: Any, width: int) -> None:
     """It fits, axe finds nothing, it links back, and it is light before anything is played."""
     for kind in KINDS:
         with look(f"media/embed/{kind}/", width=width, color_scheme=scheme) as page:
-            assert violations(page, axe) == []
+            assert violations(page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.locator("figure").count() == 1
             home = page.locator("h1 a")
@@ -92,12 +89,7 @@ def test_without_the_script(browser: Browser, sample_site: SampleSite) -> None:
     page.close()
 
 
-def test_html_validate_finds_nothing(sample_site: SampleSite, tmp_path: Path) -> None:
+def test_html_validate_finds_nothing(sample_site: SampleSite) -> None:
     """No error in any such page, by the recommended rules."""
-    config = tmp_path / "rules.json"
-    config.write_text(json.dumps({"root": True, "extends": ["html-validate:recommended"]}))
-    files = [str(sample_site.folder / f"media/embed/{kind}/index.html") for kind in KINDS]
-    program = str(MODULES / "html-validate" / "bin" / "html-validate.mjs")
-    command = ["node", program, "--config", str(config), "--formatter", "text", *files]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    files = (sample_site.folder / f"media/embed/{kind}/index.html" for kind in KINDS)
+    assert html_faults(*files) == ""

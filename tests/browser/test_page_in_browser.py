@@ -1,10 +1,8 @@
 """The page around what moves (`test_script.py`), its look, and what axe and html-validate say."""
 
 import io
-import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from bench.serving import serving
 from sitegen.deploy.check import PublishTarget, check_folder
 from tests.browser.conftest import Look
 from tests.conftest import SampleSite
-from tests.support.browsing import box_of, opened, until, watch
+from tests.support.browsing import box_of, html_faults, opened, until, violations, watch
 from tests.support.paths import ROOT
 
 PAGES = ("index.html", "second/index.html")
@@ -325,39 +323,20 @@ def test_on_paper(look: Look, scheme: Any, wish: str) -> None:
         assert len(page.pdf()) > 1000
 
 
-MODULES = ROOT / "tests" / "npm" / "node_modules"
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The source of axe-core."""
-    path = MODULES / "axe-core" / "axe.min.js"
-    if not path.is_file():
-        pytest.fail("axe-core is missing; run: sh scripts/browser-needs.sh", pytrace=False)
-    return path.read_text(encoding="utf-8")
-
-
-def violations(page: Page, axe: str) -> list[str]:
-    """What axe-core has against a page as it is now, each with the first element concerned."""
-    page.evaluate(axe)
-    found: list[Any] = page.evaluate("axe.run().then(result => result.violations)")
-    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found]
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_nothing(look: Look, axe: str, scheme: Any, width: int) -> None:
+def test_axe_finds_nothing(look: Look, scheme: Any, width: int) -> None:
     """No violation, nor of contrast, by day and by night, narrow and wide, the viewer included."""
     for uri in (*PAGES, "404.html"):
         with look(uri, width=width, color_scheme=scheme) as page:
             page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
-            assert violations(page, axe) == [], uri
+            assert violations(page) == [], uri
             paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert (paper == "rgb(255, 255, 255)") is (scheme == "light")
             for button in page.locator(".cell-button, .node").all()[:1]:
                 button.press("Enter")
                 assert page.locator("#viewer").is_visible()
-                assert violations(page, axe) == [], "the viewer"
+                assert violations(page) == [], "the viewer"
 
 
 RECIPE = re.search(
@@ -371,7 +350,7 @@ COLOURS = [RECIPE[1] if RECIPE else "", ":root { --accent: #ffd400; }"]
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("colours", COLOURS)
 def test_axe_finds_nothing_in_own_colours(
-    browser: Browser, sample_site: SampleSite, axe: str, tmp_path: Path, scheme: Any, colours: str
+    browser: Browser, sample_site: SampleSite, tmp_path: Path, scheme: Any, colours: str
 ) -> None:
     """One accent, dark or glaring, can be read by day and by night, and it colours the buttons."""
     site = shutil.copytree(sample_site.folder, tmp_path / "site" / "sub")
@@ -382,7 +361,7 @@ def test_axe_finds_nothing_in_own_colours(
             sheet.write_text(sheet.read_text(encoding="utf-8") + own, encoding="utf-8")
         with serving(site) as address, opened(browser, address, **calm) as page:
             page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
-            assert violations(page, axe) == []
+            assert violations(page) == []
             colour = "e => getComputedStyle(e).backgroundColor"
             buttons.append(page.locator(".button").first.evaluate(colour))
     assert buttons[0] != buttons[1]
@@ -390,10 +369,4 @@ def test_axe_finds_nothing_in_own_colours(
 
 def test_html_validate_finds_nothing(sample_site: SampleSite) -> None:
     """No error in any page, by the recommended rules."""
-    program = MODULES / "html-validate" / "bin" / "html-validate.mjs"
-    config = sample_site.folder.parent / "rules.json"
-    config.write_text(json.dumps({"root": True, "extends": ["html-validate:recommended"]}))
-    files = [str(sample_site.folder / uri) for uri in (*PAGES, "404.html")]
-    command = ["node", str(program), "--config", str(config), "--formatter", "text", *files]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert html_faults(*(sample_site.folder / uri for uri in (*PAGES, "404.html"))) == ""

@@ -12,6 +12,7 @@ from sitegen.builder.executor import FigureRenderer
 from sitegen.builder.pipeline import build
 from tests.support.browsing import box_of, opened
 from tests.support.builders import CPU, write_site
+from tests.support.quick import SHORTER
 from tests.support.reporters import Silent
 from tests.support.tinymodel import write_ddpm, write_model
 
@@ -55,7 +56,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     write_site(root, PAGE, SITE)
     write_model(root / "models" / "heat", levels=8)
     write_ddpm(root / "models" / "noise")
-    build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SHORTER.items():
+            patch.setattr(name, value)
+        build(root / "site.toml", BuildOptions(CPU), FigureRenderer, Silent())
     with serving(root / "build") as front:
         yield front
 

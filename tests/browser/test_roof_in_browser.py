@@ -1,7 +1,5 @@
 """The front page of several papers, and the way to one and back."""
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from bench.serving import serving
-from tests.browser.test_page_in_browser import MODULES, axe, violations  # noqa: F401
-from tests.support.browsing import box_of, opened
+from tests.support.browsing import box_of, html_faults, opened, violations
 from tests.support.builders import Builder, write_site
 
 PAPER = """
@@ -41,7 +38,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_there_and_back(
     browser: Browser,
     built: Path,
-    axe: str,  # noqa: F811
     scheme: Any,
     width: int,
 ) -> None:
@@ -50,14 +46,14 @@ def test_there_and_back(
     size: dict[str, Any] = {"viewport": {"width": width, "height": 800}}
     with serving(built) as address, opened(browser, address, **size, **calm) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert violations(page, axe) == []
+        assert violations(page) == []
         card = page.locator(".papers li", has_text="Digits").locator("img")
         card.scroll_into_view_if_needed()
         box = box_of(card)
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         page.wait_for_url("**/digits/index.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert violations(page, axe) == []
+        assert violations(page) == []
         back, colours = box_of(page.locator(".collection")), box_of(page.locator(".scheme"))
         assert back["x"] + back["width"] <= colours["x"]
         page.get_by_role("link", name="All papers").press("Enter")
@@ -66,10 +62,4 @@ def test_there_and_back(
 
 def test_html_validate_finds_nothing(built: Path) -> None:
     """No error in the front page and in a paper's, by the recommended rules."""
-    program = MODULES / "html-validate" / "bin" / "html-validate.mjs"
-    config = built.parent / "rules.json"
-    config.write_text(json.dumps({"root": True, "extends": ["html-validate:recommended"]}))
-    files = [str(built / uri) for uri in ("index.html", "digits/index.html")]
-    command = ["node", str(program), "--config", str(config), "--formatter", "text", *files]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
+    assert html_faults(built / "index.html", built / "digits/index.html") == ""

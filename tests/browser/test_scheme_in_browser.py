@@ -9,9 +9,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import Look
-from tests.browser.test_page_in_browser import axe, violations  # noqa: F401
 from tests.conftest import SampleSite
-from tests.support.browsing import opened, until
+from tests.support.browsing import opened, until, violations
 from tests.support.sample_site import DARK, LIGHT
 
 DAY, NIGHT = "rgb(255, 255, 255)", "rgb(18, 21, 31)"
@@ -106,7 +105,7 @@ def test_only_the_wanted_pictures_are_fetched(look: Look) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_by_keyboard(look: Look, axe: str, width: int) -> None:  # noqa: F811
+def test_by_keyboard(look: Look, width: int) -> None:
     """A native list: Tab reaches it, arrows change it; it covers no words and can be read."""
     with look(width=width) as page:
         while not page.evaluate("document.activeElement.matches('.scheme select')"):
@@ -116,7 +115,7 @@ def test_by_keyboard(look: Look, axe: str, width: int) -> None:  # noqa: F811
         expect(choice(page)).to_have_value("light")
         page.keyboard.press("ArrowDown")
         until(page, f"{PAPER} === '{NIGHT}'")
-        assert violations(page, axe) == []
+        assert violations(page) == []
         box, words = (
             page.locator(".scheme").bounding_box(),
             page.locator("h1").bounding_box(),

@@ -17,6 +17,7 @@ from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.limits import PART_BYTES
 from sitegen.generative.checkpoints.weights import Header
 from tests.support.builders import run_python
+from tests.support.forked import run_forked
 from tests.support.making import pickled, published, save, small_card, zipped
 
 MB = 1 << 20
@@ -224,7 +225,7 @@ def test_inspect_says_what_is_wrong(tmp_path: Path) -> None:
         "small.safetensors": "a holds F8_E5M2, which no network can be loaded from",
         "huge.pth": "200,000,000 parameters, which its",
     }.items():
-        done = run_python("-m", "sitegen", "inspect", str(tmp_path / name))
+        done = run_forked(tmp_path, "inspect", name)
         assert (done.returncode, "Traceback" in done.stderr) == (3, False), done
         assert told in done.stderr
     assert inspect_checkpoint(save(published(small_card()), tmp_path / "good.pth")).problems == ()

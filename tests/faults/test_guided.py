@@ -10,18 +10,15 @@ import pytest
 
 from tests.support.builders import environment
 from tests.support.sweeping import LOG, counted
+from tests.support.targets import TARGETS
 
 SECONDS = 60
-KINDS = (
-    *("config", "page", "card", "manifest", "record", "clip"),
-    *("pickle", "safetensors", "batch", "idx", "array"),
-)
 LIMITS = ("-timeout=10", "-rss_limit_mb=3000", "-print_final_stats=1")
 
 
 @pytest.mark.fault(34)
 @pytest.mark.skipif(not importlib.util.find_spec("atheris"), reason="no atheris for this Python")
-@pytest.mark.parametrize("kind", KINDS if LOG else ("clip",))
+@pytest.mark.parametrize("kind", TARGETS if LOG else ("clip",))
 def test_input_that_atheris_makes(tmp_path: Path, kind: str) -> None:
     """What coverage leads atheris to, in a sweep for a minute each: read, or refused in words."""
     much = f"-max_total_time={SECONDS}" if LOG else "-runs=50"

@@ -14,7 +14,7 @@ from sitegen.content.templates import run_template
 from sitegen.core.errors import PublishError, RefusedError
 from sitegen.generative.data.prior import read_prior
 from sitegen.models.registry import ModelSource, model_source
-from tests.support.builders import run_python
+from tests.support.forked import run_forked
 from tests.support.making import small_card
 from tests.support.publishing import Paper
 from tests.support.tinymodel import card_of, write_model
@@ -59,7 +59,7 @@ def test_no_name_in_a_file_steers_the_terminal(tmp_path: Path, text: str) -> Non
         ["sample", f"{text}.pth", "--count", "1", "--output", "x.npz"],
         [f"{text}"],
     ):
-        done = run_python("-m", "sitegen", *words, folder=tmp_path)
+        done = run_forked(tmp_path, *words)
         told = done.stdout + done.stderr
         assert told
         assert not set(told) & set("\x1b\x9b\x07\u202e"), (words, told)

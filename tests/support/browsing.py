@@ -1,9 +1,14 @@
-"""Debian's Chromium for tests, and what tests ask of a page in it."""
+"""Debian's Chromium for tests, and what tests ask of a page in it; and of its HTML."""
 
+import json
 import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +22,9 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.support.paths import TESTS
+
+MODULES = TESTS / "npm/node_modules"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync"
@@ -106,3 +114,30 @@ def _failure(request: Request) -> list[str]:
     """What failed; what is no longer wanted, as of a page that is left, is no failure."""
     broken_off = request.failure == "net::ERR_ABORTED"
     return [] if broken_off else [f"{request.url}: {request.failure}"]
+
+
+def html_faults(*files: Path) -> str:
+    """Return what html-validate has against pages, by its recommended rules."""
+    program = MODULES / "html-validate/bin/html-validate.mjs"
+    rules = json.dumps({"root": True, "extends": ["html-validate:recommended"]})
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
+        config.write(rules)
+        config.flush()
+        command = ["node", program, "--config", config.name, "--formatter", "text", *files]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr or ("" if done.returncode == 0 else "it failed")
+
+
+@cache
+def _axe() -> str:
+    path = MODULES / "axe-core/axe.min.js"
+    if not path.is_file():
+        pytest.fail("axe-core is missing; run: sh scripts/browser-needs.sh", pytrace=False)
+    return path.read_text(encoding="utf-8")
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe-core has against a page as it is now, each with the first element."""
+    page.evaluate(_axe())
+    found: list[Any] = page.evaluate("axe.run().then(result => result.violations)")
+    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found]

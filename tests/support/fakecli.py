@@ -12,6 +12,7 @@ import sys
 from sitegen.core import bounded
 
 bounded.SECONDS = float(os.environ.get("FAKE_LIMIT", bounded.SECONDS))  # in each process
+bounded._GRACE = min(bounded._GRACE, bounded.SECONDS / 4)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from sitegen.generative.card.card import read_card
 from tests.support.builders import run_python, write_site
+from tests.support.forked import run_forked
 from tests.support.paths import ROOT
 from tests.support.tinymodel import write_model
 
@@ -46,14 +47,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (source / name).parent.mkdir(exist_ok=True)
         (source / name).write_text(text, encoding="utf-8")
     offline = ("--no-index", "--no-build-isolation", "--no-deps", "--disable-pip-version-check")
-    run(target, "-m", "pip", "install", "-q", *offline, "--target", str(target), str(source))
+    run_python("-m", "pip", "install", "-q", *offline, "--target", str(target), str(source))
     return target
 
 
-def run(installed: Path, *words: str, folder: Path = ROOT, code: int = 0) -> str:
-    """Run Python where the package is installed, and return what it said."""
+def run(installed: Path, *words: str, folder: Path, code: int = 0) -> str:
+    """Run sitegen where the package is installed, and return what it said."""
     paths = os.pathsep.join([str(installed), str(ROOT)])
-    done = run_python(*words, folder=folder, PYTHONPATH=paths)
+    done = run_forked(folder, *words, PYTHONPATH=paths)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -61,7 +62,7 @@ def run(installed: Path, *words: str, folder: Path = ROOT, code: int = 0) -> str
 def test_a_page_with_it_is_built(installed: Path, tmp_path: Path) -> None:
     """Still, words, download, origin and media.json are those of every kind, and it is reused."""
     write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
-    build = ("-m", "sitegen", "build", "--device", "cpu")
+    build = ("build", "--device", "cpu")
     run(installed, *build, folder=tmp_path)
     manifest = (tmp_path / "build/media.json").read_bytes()
     (entry,) = json.loads(manifest)["figures"]
@@ -86,7 +87,7 @@ def test_every_shipped_model(installed: Path, tmp_path: Path) -> None:
     config = write_site(tmp_path, "\n\n".join(["Words.", *calls]))
     text = "".join(f'[models.{name}]\npath = "{ROOT / "models" / name}"\n' for name in names)
     config.write_text(config.read_text().partition("[models")[0] + text)
-    run(installed, "-m", "sitegen", "build", "--device", "cpu", folder=tmp_path)
+    run(installed, "build", "--device", "cpu", folder=tmp_path)
     entries = json.loads((tmp_path / "build/media.json").read_bytes())["figures"]
     assert [entry["models"][0]["name"] for entry in entries] == names
     for entry in entries:
@@ -118,7 +119,7 @@ def test_an_exception(installed: Path, tmp_path: Path, name: str) -> None:
     module.write_text(text.replace(before, line + before), encoding="utf-8")
     more = '\n{{ trajectories("tiny", count=1) }}\n'
     write_model(write_site(tmp_path, CALL + more).parent / "models" / "tiny")
-    build = ("-m", "sitegen", "build", "--device", "cpu")
+    build = ("build", "--device", "cpu")
     said = run(tmp_path / "broken", *build, folder=tmp_path, code=1)
     fault = "error: pages/index.md:3: tiny-strip: strip of the package sitegen-strip failed"
     assert [line for line in said.splitlines() if "error" in line] == [f"{fault}: {words}".rstrip()]
@@ -139,7 +140,7 @@ def test_an_exception_in_a_check(installed: Path, tmp_path: Path) -> None:
     text = module.read_text(encoding="utf-8")
     module.write_text(text.replace("        return levels\n", "        return {}[20]\n"), "utf-8")
     write_site(tmp_path, CALL)
-    said = run(tmp_path / "broken", "-m", "sitegen", "build", folder=tmp_path, code=1)
+    said = run(tmp_path / "broken", "build", folder=tmp_path, code=1)
     assert (
         "error: pages/index.md:3: strip of the package sitegen-strip failed: KeyError: 20" in said
     )
@@ -149,7 +150,7 @@ def test_an_exception_in_a_check(installed: Path, tmp_path: Path) -> None:
 def test_a_wrong_call_is_told(installed: Path, tmp_path: Path) -> None:
     """With its file and line, the nearest name, and what its own rules say."""
     write_site(tmp_path, CALL.replace("2, 0]", "5]").replace("caption", "captoin"))
-    said = run(installed, "-m", "sitegen", "build", folder=tmp_path, code=2)
+    said = run(installed, "build", folder=tmp_path, code=2)
     for fault in ('captoin: unknown key, did you mean "caption"?', "levels = [4, 5]: should be"):
         assert f"pages/index.md:3: strip(…): {fault}" in said
 
@@ -164,7 +165,7 @@ def test_its_clip(installed: Path, tmp_path: Path) -> None:
     head, future, body = above.partition("import annotations\n")
     module.write_text(f"{head}{future}{MOVING}{body}{lines}", encoding="utf-8")
     write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
-    run(tmp_path / "moving", "-m", "sitegen", "build", "--device", "cpu", folder=tmp_path)
+    run(tmp_path / "moving", "build", "--device", "cpu", folder=tmp_path)
     (entry,) = json.loads((tmp_path / "build/media.json").read_bytes())["figures"]
     assert set(entry["files"]) == {"mp4", "gif", "poster"}
     assert entry["files"]["mp4"]["frames"] == len(entry["levels"])
@@ -186,7 +187,7 @@ def test_jobs_of_trees_and_paths(installed: Path, tmp_path: Path) -> None:
     write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
     for name, lines in (("tree", TREE), ("paths", PATHS)):
         package = changed(installed, tmp_path / name, lines)
-        build = ("-m", "sitegen", "build", "--device", "cpu", "--rerender", "tiny-strip")
+        build = ("build", "--device", "cpu", "--rerender", "tiny-strip")
         run(package, *build, folder=tmp_path)
         (entry,) = json.loads((tmp_path / "build/media.json").read_bytes())["figures"]
         known = entry["parameters"]
@@ -207,7 +208,7 @@ def test_a_figure_without_a_model(installed: Path, tmp_path: Path) -> None:
     (entries,) = package.glob("*.dist-info/entry_points.txt")
     entries.write_text(entries.read_text().replace("strip =", "dots ="))
     write_site(tmp_path, 'Words.\n\n{{ dots(count=3, id="three") }}\n')
-    run(package, "-m", "sitegen", "build", folder=tmp_path)
+    run(package, "build", folder=tmp_path)
     (entry,) = json.loads((tmp_path / "build/media.json").read_bytes())["figures"]
     assert (entry["kind"], entry["models"], entry["alt"]) == ("dots", [], "A row of dots")
     assert entry["files"]["image"]["width"] == 3 * 32
@@ -215,7 +216,8 @@ def test_a_figure_without_a_model(installed: Path, tmp_path: Path) -> None:
 
 def test_the_manual_has_a_section_of_it(installed: Path) -> None:
     """With its call, and each argument with its description."""
-    page = run(installed, "-c", MANUAL)
+    paths = os.pathsep.join([str(installed), str(ROOT)])
+    page = run_python("-c", MANUAL, PYTHONPATH=paths).stdout
     assert "## `strip`\n\nOne sample at some levels, side by side.\n" in page
     assert '{{ strip("mnist", levels=[100, 60, 40, 20, 0]) }}' in page
     assert "| `levels` | needed | The levels that are shown, flattest first. |" in page

@@ -19,7 +19,6 @@ from sitegen.builder.plan import PlannedFigure, plan_figure
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import RefusedError
 from sitegen.figures import constants
-from sitegen.figures.hierarchy import look
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.media import encoder
@@ -183,6 +182,7 @@ def _constants(path: Path) -> Iterator[str]:
                     yield each.id
 
 
+@pytest.mark.usefixtures("small_clips")
 def test_constants_that_are_not_keyed(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,12 +220,10 @@ def test_own_picture(sources: Sources, tmp_path: Path) -> None:
     assert len(keys) == 2
 
 
+@pytest.mark.usefixtures("small_clips")
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_word(
-    sources: Sources, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_word(sources: Sources, kind: str, tmp_path: Path) -> None:
     """Words of the author and of the card leave the key and every byte as they were."""
-    monkeypatch.setattr(look, "SECONDS", 1.0)  # of a tree, whose clip would take eight
     first = planned(sources, kind)
     card = replace(sources["tiny"].card, subject="pears & <apples>", known_faults=("a fault",))
     others = {**sources, "tiny": replace(sources["tiny"], card=card)}

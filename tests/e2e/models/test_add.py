@@ -35,6 +35,7 @@ from tests.support.builders import (
     tree_hash,
     write_page,
 )
+from tests.support.forked import run_forked
 from tests.support.making import random_unet, save, small_card
 from tests.support.tinymodel import card_of
 
@@ -51,9 +52,9 @@ GIVEN = ["--checkpoint", str(CHECKPOINT)]
 PATIENCE = "reading the checkpoint and the images …\n"  # said where the machine is slow
 
 
-def run_sitegen_here(*words: str, code: int = 0) -> str:
+def run_sitegen_here(*words: str, code: int = 0, quick: bool = True) -> str:
     """Run the real command line in a process of its own, to this exit code; what it says."""
-    done = run_python("-m", "sitegen", *words, folder=Path())
+    done = run_forked(Path(), *words, quick=quick)
     errors = done.stderr.removeprefix(PATIENCE)
     assert (done.returncode, bool(errors and words[0] == "add")) == (code, False), done.stderr
     return done.stderr if code else done.stdout
@@ -65,7 +66,7 @@ def test_from_checkpoint_to_page_with_two_commands() -> None:
     assert done.startswith("reading the images in data/birds\n")
     (call,) = re.findall(r'^ +(\{\{ trajectories\("birds".*\}\})$', done, re.MULTILINE)
     write_page(CONFIG, f'{call.replace("36", "4")}\n\n{{{{ process("birds", columns=2) }}}}\n')
-    assert "left out" not in run_sitegen_here("build")
+    assert "left out" not in run_sitegen_here("build", quick=False)
     (clip,) = Path("build/media").glob("birds-trajectories-*.mp4")
     frames = decode(clip)
     assert len(frames) == 24 + TOLD["levels"] + 1 + 48  # finished pictures come first and last

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.support.builders import run_python
+from tests.support.forked import run_forked
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/pages/method.md").read_text(encoding="utf-8")
@@ -15,7 +16,7 @@ SITE = 'title = "Birds"\n'
 
 def build(folder: Path) -> list[dict[str, object]]:
     """Build the site, and return its figures."""
-    done = run_python("-m", "sitegen", "build", folder=folder)
+    done = run_forked(folder, "build")
     assert done.returncode == 0, done.stderr
     figures: list[dict[str, object]] = json.loads((folder / "build/media.json").read_text("utf-8"))[
         "figures"
@@ -41,7 +42,7 @@ def test_recording(tmp_path: Path) -> None:
     write_page(tmp_path)
     assert run_python("-c", RECORDING, folder=tmp_path).returncode == 0
     words = ("add", "flow", "--recording", "flow.npz", "--subject", "small birds")
-    assert run_python("-m", "sitegen", *words, folder=tmp_path).returncode == 0
+    assert run_forked(tmp_path, *words).returncode == 0
     write_page(tmp_path, 'trajectories("flow", count=4, show="final")')
     (figure,) = build(tmp_path)
     assert "4 small birds" in str(figure["alt"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sitegen.generative.card.noise import BlurringConfig, ColdConfig, EdmConfig, SdeConfig
-from tests.support.builders import run_python
+from tests.support.forked import run_forked
 from tests.support.tinymodel import write_ddpm
 
 CARDS: dict[str, dict[str, Any]] = {
@@ -45,7 +45,7 @@ def build(site: Path, *calls: str, code: int = 0) -> str:
     """Build a page with some calls; what is printed."""
     text = "\n\n".join(f"{{{{ {call} }}}}" for call in calls)
     (site / "pages/index.md").write_text(f"# Processes\n\n{text}\n")
-    done = run_python("-m", "sitegen", "build", "--device", "cpu", folder=site)
+    done = run_forked(site, "build", "--device", "cpu")
     told = done.stdout + done.stderr
     assert (done.returncode, "Traceback" in told) == (code, False), told
     return told

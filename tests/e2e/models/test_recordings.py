@@ -9,6 +9,7 @@ import pytest
 
 from sitegen.record import record
 from tests.support.builders import run_python
+from tests.support.forked import run_without
 
 SITE = """
 title = "A flow"
@@ -17,37 +18,19 @@ title = "A flow"
 name = "A. Author"
 """
 
-WITHOUT_TORCH = """
-import importlib.machinery, sys
-
-class Refused:
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        raise RuntimeError(f"{module.__name__} is imported")
-
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name in ("torch", "onnxruntime", "safetensors"):
-            return importlib.machinery.ModuleSpec(name, Refused())
-
-sys.meta_path.insert(0, Block())
-from sitegen.__main__ import main
-main()
-"""
+TORCH = "torch onnxruntime safetensors"
 
 
 def sitegen(folder: Path, *arguments: str) -> str:
     """Run a command in a process that cannot import torch, and return what it prints."""
-    done = run_python("-c", WITHOUT_TORCH, *arguments, folder=folder)
+    done = run_without(TORCH, folder, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def refused(folder: Path, *arguments: str) -> str:
     """Run a command that fails, and return its only line of error."""
-    done = run_python("-c", WITHOUT_TORCH, *arguments, folder=folder)
+    done = run_without(TORCH, folder, *arguments)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -119,30 +102,29 @@ def test_figures_of_recordings(site: Path) -> None:
     sitegen(site, "check")
 
 
-@pytest.mark.parametrize(
-    ("call", "fault"),
-    [
-        ('trajectories("flow")', "count = 36: the recording flow has 6 samples"),
-        ('trajectories("flow", count=2, show="mean")', "needs means of its states"),
-        ('trajectories("flow", count=2, seed=3)', "seed = 3: the recording flow has the seed 7"),
-        ('trajectories("flow", count=2, sampling_noise_std=0.1)', "needs a sampling noise"),
-        ('hierarchy("flow")', "needs samples that split in two on their way"),
-        ('shared_noise("flow")', "needs randomness after the start"),
-        ('sampler("flow")', "needs a sampler for browsers"),
-        ('hierarchy("tree")', "leaves = 8: the tree of the recording tree has 4"),
-        ('interpolation("paths")', "points = 110: the paths of the recording paths have 3"),
-        ('interpolation("paths", points=3, samples=[1, 2])', "no path from sample 1 to 2"),
-    ],
-)
-def test_what_a_recording_does_not_have(site: Path, call: str, fault: str) -> None:
-    """A figure that was not recorded is refused with file, line and what there is."""
+REFUSED = {
+    'trajectories("flow")': "count = 36: the recording flow has 6 samples",
+    'trajectories("flow", count=2, show="mean")': "needs means of its states",
+    'trajectories("flow", count=2, seed=3)': "seed = 3: the recording flow has the seed 7",
+    'trajectories("flow", count=2, sampling_noise_std=0.1)': "needs a sampling noise",
+    'hierarchy("flow")': "needs samples that split in two on their way",
+    'shared_noise("flow")': "needs randomness after the start",
+    'sampler("flow")': "needs a sampler for browsers",
+    'hierarchy("tree")': "leaves = 8: the tree of the recording tree has 4",
+    'interpolation("paths")': "points = 110: the paths of the recording paths have 3",
+    'interpolation("paths", points=3, samples=[1, 2])': "no path from sample 1 to 2",
+}
+
+
+def test_what_a_recording_does_not_have(site: Path) -> None:
+    """Each figure that was not recorded is refused with file, line and what there is."""
     page(site)
-    (name,) = re.findall(r'"(\w+)"', call)[:1]
-    sitegen(site, "add", name, "--recording", f"{name}.npz")
-    page(site, call)
+    for name in ("flow", "tree", "paths"):
+        sitegen(site, "add", name, "--recording", f"{name}.npz")
+    page(site, *(call.replace(")", f', id="i{n}")') for n, call in enumerate(REFUSED)))
     told = refused(site, "build")
-    assert fault in told
-    assert "pages/index.md:3" in told
+    for line, fault in enumerate(REFUSED.values()):
+        assert re.search(rf"pages/index\.md:{3 + 2 * line}: .*{re.escape(fault)}", told), told
 
 
 def test_recordings_that_change_or_are_damaged(site: Path) -> None:

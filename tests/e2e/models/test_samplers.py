@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.builders import git, run_python
+from tests.support.builders import git
+from tests.support.forked import run_forked
 
 SITE = """
 title = "A flow"
@@ -81,7 +82,7 @@ def page(site: Path, *calls: str) -> None:
 
 def sitegen(site: Path, *words: str, code: int = 0) -> str:
     """Run a command; what it prints, and that is no traceback."""
-    done = run_python("-m", "sitegen", *words, folder=site)
+    done = run_forked(site, *words)
     told = done.stdout + done.stderr
     assert (done.returncode, "Traceback" in told) == (code, False), told
     return told
@@ -133,10 +134,10 @@ def test_sampler_of_a_package(site: Path) -> None:
     config.write_text(config.read_text().replace("flow.py:Sampler", "sitegen.processes:blobs"))
     page(site, CALLS[0])
     packages = {"PYTHONPATH": str(site / "packages")}
-    done = run_python("-m", "sitegen", "build", folder=site, **packages)
+    done = run_forked(site, "build", **packages)
     assert done.returncode == 0, done.stderr
     config.write_text(config.read_text().replace("processes:blobs", "processes:blob"))
-    done = run_python("-m", "sitegen", "build", folder=site, **packages)
+    done = run_forked(site, "build", **packages)
     assert "no package has the process blob" in done.stderr
 
 
@@ -205,14 +206,15 @@ def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
             (site / "flow.py").write_text(FLOW + "# changed\n")
         made = imports(site)
         for words in (["check"], ["publish", "--dry-run"]):
-            assert "Traceback" not in run_python("-m", "sitegen", *words, folder=site).stderr
-        command = [sys.executable, "-m", "sitegen", "serve", "--offline", "--port", "0"]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, cwd=site, stdout=pipe, stderr=pipe, text=True) as serve:
-            assert serve.stdout is not None
-            assert any("http://127.0.0.1" in line for line in serve.stdout)
-            serve.terminate()
+            assert "Traceback" not in run_forked(site, *words).stderr
         assert imports(site) == made
+    command = [sys.executable, "-m", "sitegen", "serve", "--offline", "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=site, stdout=pipe, stderr=pipe, text=True) as serve:
+        assert serve.stdout is not None
+        assert any("http://127.0.0.1" in line for line in serve.stdout)
+        serve.terminate()
+    assert imports(site) == made
 
 
 @pytest.mark.parametrize(

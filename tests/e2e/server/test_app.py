@@ -228,7 +228,7 @@ def test_page_that_never_ends(tmp_path: Path, endless: str) -> None:
     root = write_site(tmp_path / "site").parent
     config, page = root / "site.toml", root / "pages/index.md"
     words = page.read_text()
-    with serving("--config", config, "--port", "0", "-q", FAKE_LIMIT="4") as process:
+    with serving("--config", config, "--port", "0", "-q", FAKE_LIMIT="2") as process:
         assert process.stdout is not None
         address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
         assert address is not None

@@ -1,0 +1,141 @@
+"""Commands in copies of a process that has imported everything, which takes longer than they do.
+
+A copy has a folder, an environment, streams and signals of its own, as a process that starts from
+nothing. There are two such processes a session: one has imported torch, the other what needs none.
+"""
+
+import atexit
+import contextlib
+import functools
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+from sitegen.__main__ import main
+from tests.support.builders import environment
+from tests.support.quick import shorten
+
+LIGHT = ("sitegen.cli.main", "sitegen.builder.pipeline", "sitegen.media.encoder", "PIL.Image")
+PRELOADED = {
+    "light": LIGHT,
+    "torch": (
+        *LIGHT,
+        *("torch", "sitegen.sampling.models", "sitegen.models.add", "sitegen.models.training"),
+    ),
+}
+_spent: dict[str, float] = {}
+
+
+def processors() -> float:
+    """Seconds of processors that these processes and their copies have used so far."""
+    return sum(_spent.values())
+
+
+def run_forked(
+    folder: Path, *words: str | Path, quick: bool = True, **changes: str
+) -> CompletedProcess[str]:
+    """Run the real command line in a folder; what it draws is small unless told otherwise."""
+    return _run("torch", quick, folder, words, changes)
+
+
+def run_without(
+    names: str, folder: Path, *words: str | Path, **changes: str
+) -> CompletedProcess[str]:
+    """Run the real command line where importing modules with these names fails."""
+    return _run("light", True, folder, words, {**changes, "FORKED_WITHOUT": names})
+
+
+def _run(
+    kind: str, quick: bool, folder: Path, words: tuple[str | Path, ...], changes: dict[str, str]
+) -> CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as streams:
+        job = {
+            "quick": quick,
+            "folder": str(folder),
+            "words": [str(word) for word in words],
+            "environment": environment(**changes),
+            "streams": streams,
+        }
+        process = _server(kind)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        assert line, "the process that forks has ended"
+        code, _spent[kind] = json.loads(line)
+        out, errors = (
+            (Path(streams) / name).read_text("utf-8", "replace") for name in ("out", "err")
+        )
+        return CompletedProcess(job["words"], code, out, errors)
+
+
+@functools.cache
+def _server(kind: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.forked", kind],
+        env=environment(PYTHONDONTWRITEBYTECODE="1"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(process.communicate)
+    return process
+
+
+def _serve(kind: str) -> None:
+    """Fork a copy for each line of standard input; answer its exit code and the time so far."""
+    for name in PRELOADED[kind]:
+        importlib.import_module(name)
+    answers = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            answers.close()
+            _copy(json.loads(line))
+        _, status = os.waitpid(pid, 0)
+        used = sum(os.times()[:4])
+        answers.write(json.dumps([os.waitstatus_to_exitcode(status), used]) + "\n")
+        answers.flush()
+
+
+def _copy(job: dict[str, Any]) -> None:
+    for number, name in enumerate((os.devnull, "out", "err")):
+        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT
+        handle = os.open(os.path.join(job["streams"], name), flags, 0o644)
+        os.dup2(handle, number)
+        os.close(handle)
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    os.chdir(job["folder"])
+    sys.path[:0] = ["", *os.environ["PYTHONPATH"].split(os.pathsep)]
+    sys.argv[:] = ["sitegen", *job["words"]]
+    if missing := os.environ.get("FORKED_WITHOUT"):
+        sys.meta_path.insert(0, _Without(missing.split()))
+    if job["quick"]:
+        shorten()
+    main()
+
+
+class _Without:
+    """Fails where a module is imported that is said not to be installed."""
+
+    def __init__(self, names: list[str]) -> None:
+        assert not set(names) & set(sys.modules), "they are imported already"
+        self._names = names
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Refuse the names."""
+        if name in self._names:
+            raise RuntimeError(f"{name} is imported")
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        _serve(sys.argv[1])

@@ -1,0 +1,136 @@
+"""What fuzzing reads: for each kind of input something good to begin with, and a reader of it."""
+
+import gzip
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+from sitegen.config.loader import load_site
+from sitegen.content.pages import read_pages
+from sitegen.generative.card.card import read_card
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+from sitegen.generative.data.images import read_images
+from sitegen.media.manifest import Manifest, record_from_json
+from sitegen.media.mp4 import clip_faults, mp4_size
+from tests.support.builders import CARD, SITE, box, fake_mp4, write_site
+from tests.support.datafiles import (
+    array_file,
+    batches,
+    mnist_file,
+    read_all_arrays,
+    require_images,
+)
+from tests.support.fabricated import ENTRY, FULL, PAGE
+from tests.support.making import entries_of, published, save, small_card, zipped
+from tests.support.tinymodel import write_model
+
+Target = tuple[bytes, Callable[[bytes], object]]
+
+
+def _file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return lambda data: (path.write_bytes(data), read(path))
+
+
+def _config(folder: Path) -> Target:
+    return FULL.replace("mnist", "tiny").encode(), _file(folder / "site.toml", load_site)
+
+
+def _page(folder: Path) -> Target:
+    site = load_site(write_site(folder, site=SITE))
+    return PAGE.encode(), _file(folder / "pages/index.md", lambda _: read_pages(site))
+
+
+def _card(folder: Path) -> Target:
+    more = "[training]\nsteps = 3\n[quality]\nfid = 1.5\n"
+    return (CARD + more).encode(), _file(folder / "model.toml", read_card)
+
+
+def _manifest(_folder: Path) -> Target:
+    good = json.dumps({"version": 1, "figures": [ENTRY]}).encode()
+    return good, lambda data: Manifest.from_json(data.decode(errors="replace"))
+
+
+def _record(_folder: Path) -> Target:
+    kept = ("kind", "models", "seed", "parameters", "levels", "files")
+    good = json.dumps({"version": 1, **{name: ENTRY[name] for name in kept}}).encode()
+    return good, lambda data: record_from_json(data.decode(errors="replace"))
+
+
+def _pickle(folder: Path) -> Target:
+    entries = entries_of(save(published(small_card()), folder / "good.pth"))
+    name, path = next(name for name in entries if name.endswith("data.pkl")), folder / "a.pth"
+    read = _file(path, inspect_checkpoint)  # its sums are right
+    return entries[name], lambda data: read(zipped(path, {**entries, name: data}).read_bytes())
+
+
+def _archive(folder: Path) -> Target:
+    entries = entries_of(save(published(small_card()), folder / "good.pth"))
+    small = [(name, content) for name, content in entries.items() if len(content) < 3000][:6]
+    good = zipped(folder / "b.pth", dict(small)).read_bytes()
+    return good, _file(folder / "b.pth", inspect_checkpoint)
+
+
+def _safetensors(folder: Path) -> Target:
+    weights = (write_model(folder / "fuzzed") / "weights.safetensors").read_bytes()
+    size = struct.unpack("<Q", weights[:8])[0]
+    rest, read = weights[8 + size :], _file(folder / "a.safetensors", inspect_checkpoint)
+    return weights[8 : 8 + size], lambda head: read(struct.pack("<Q", len(head)) + head + rest)
+
+
+def _weights(folder: Path) -> Target:
+    good = (write_model(folder / "fuzzed") / "weights.safetensors").read_bytes()
+    return good, _file(folder / "b.safetensors", inspect_checkpoint)
+
+
+def _batch(folder: Path) -> Target:
+    read = _file(folder / "data/cifar-100-python/train", lambda path: read_images(path.parents[1]))
+    return batches()[0], lambda data: require_images(read(data)[1])  # type: ignore[index]
+
+
+def _idx(folder: Path) -> Target:
+    path = folder / "train-images-idx3-ubyte"
+    return mnist_file(), _file(path, lambda _: require_images(read_images(path)))
+
+
+def _gzipped(folder: Path) -> Target:
+    read = _idx(folder)[1]
+    return gzip.compress(mnist_file(), mtime=0), read
+
+
+def _array(folder: Path) -> Target:
+    return array_file(), _file(folder / "a.npy", read_all_arrays)
+
+
+def _arrays(folder: Path) -> Target:
+    entries = {"run.json": b"{}", "a.npy": array_file()}
+    good = zipped(folder / "a.npz", entries).read_bytes()
+    return good, _file(folder / "a.npz", read_all_arrays)
+
+
+def _clip(folder: Path) -> Target:
+    read = _file(folder / "a.mp4", clip_faults)
+    good = fake_mp4(64, 48, bytes(16)) + box(b"free", bytes(8))
+    return good, lambda data: (read(data), mp4_size(data))
+
+
+TARGETS: dict[str, Callable[[Path], Target]] = {
+    "config": _config,
+    "page": _page,
+    "card": _card,
+    "manifest": _manifest,
+    "record": _record,
+    "pickle": _pickle,
+    "archive": _archive,
+    "safetensors": _safetensors,
+    "weights": _weights,
+    "batch": _batch,
+    "idx": _idx,
+    "gzipped": _gzipped,
+    "array": _array,
+    "arrays": _arrays,
+    "clip": _clip,
+}
+TEXTS = ("config", "page", "card")
+JSON = ("manifest", "record", "safetensors")
