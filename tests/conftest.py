@@ -15,7 +15,7 @@ from sitegen.core import bounded, worker
 from tests.support import forked
 from tests.support.paths import TESTS
 
-pytest_plugins = ["tests.support.recorded", "tests.support.quick"]
+pytest_plugins = ["tests.support.recorded"]
 
 SWEEP = bool(os.environ.get("FAULTS"))  # of `make faults`
 TEST_S = 0 if SWEEP else 1200

@@ -86,7 +86,7 @@ def test_build_killed_at_a_system_call(edited: Site) -> None:
     """Killed at a write, flush, rename or removal: the old site or the new; the next is right."""
     calls = edited.forge.calls(edited.fresh(), edited.folder, CHANGING)
     assert len(calls) > 100
-    chosen = some(calls, 3)
+    chosen = some(calls, 5)
     for call in chosen:
         ended = edited.forge.inject(edited.fresh(), call, KILL)
         assert ended.code == -9, (call, ended)
@@ -99,7 +99,7 @@ def test_build_killed_at_a_system_call(edited: Site) -> None:
 def test_build_with_an_error_at_a_system_call(edited: Site) -> None:
     """A disk that fails or is full, no descriptor, no permission: words, and nothing is lost."""
     calls = edited.forge.calls(edited.fresh(), edited.folder, CHANGING + READING)
-    tries = [(call, ERRORS[place % len(ERRORS)]) for place, call in enumerate(some(calls, 5))]
+    tries = [(call, ERRORS[place % len(ERRORS)]) for place, call in enumerate(some(calls, 4))]
     for call, fault in tries:
         ended = edited.forge.inject(edited.fresh(), call, fault)
         assert ended.code in CODES, (call, fault, ended)
@@ -111,7 +111,7 @@ def test_build_with_an_error_at_a_system_call(edited: Site) -> None:
 def test_build_on_a_disk_that_stays_full(edited: Site) -> None:
     """From some write on there is no room: exit 4 says so in words; with room it goes well."""
     calls = edited.forge.calls(edited.fresh(), edited.folder, ["write", "sendfile", "mkdir"])
-    chosen, said = some(calls, 4), 0
+    chosen, said = some(calls, 3), 0
     for call in chosen:
         ended = edited.forge.inject(edited.fresh(), call, "error=ENOSPC", on=True)
         assert ended.code in (0, 4), (call, ended)

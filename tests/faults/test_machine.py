@@ -4,7 +4,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,6 @@ from tests.support.builders import (
     FakeRenderer,
     environment,
     git,
-    run_sitegen,
     traces,
     write_page,
 )
@@ -66,7 +64,7 @@ def test_few_descriptors(built: Builder) -> None:
     """However few files may be open: it goes well, or exit 4 in words, and the old site stays."""
     write_page(built.config, INDEX + SECOND)
     old, codes = built.site_hash(), list[int]()
-    limits = [number for number in some(range(5, 40), 6) if python_starts(number)]
+    limits = [number for number in some(range(5, 40), 4) if python_starts(number)]
     for number in limits:
         code, said = build(built, limit=limited(number))
         codes.append(code)
@@ -126,16 +124,16 @@ def test_source_edited_while_it_is_built(built: Builder) -> None:
 
 
 @pytest.mark.fault(29)
-@pytest.mark.parametrize("epoch", ["0", "1099511627776", "soon"])
-def test_a_site_holds_no_time(built: Builder, tmp_path: Path, epoch: str) -> None:
+def test_a_site_holds_no_time(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the clock or SOURCE_DATE_EPOCH says, the site is the same, byte for byte."""
     before = built.site_hash()
-    write_page(built.config, "Other words.\n")
-    built()
-    write_page(built.config, INDEX)
-    done = run_sitegen(built.root, "build", "-q", SOURCE_DATE_EPOCH=epoch)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert built.site_hash() == before
+    for epoch in ("0", "1099511627776", "soon"):
+        write_page(built.config, "Other words.\n")
+        built()
+        write_page(built.config, INDEX)
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+        assert built().changed
+        assert built.site_hash() == before
 
 
 @pytest.mark.fault(29)

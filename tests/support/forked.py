@@ -13,11 +13,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import ModuleType
 from typing import Any
 
 from sitegen.__main__ import main
+from sitegen.core import worker
 from tests.support.builders import environment
 from tests.support.quick import shorten
 
@@ -57,7 +60,7 @@ def _run(
     with tempfile.TemporaryDirectory() as streams:
         job = {
             "quick": quick,
-            "folder": str(folder),
+            "folder": str(folder.absolute()),
             "words": [str(word) for word in words],
             "environment": environment(**changes),
             "streams": streams,
@@ -120,20 +123,27 @@ def _copy(job: dict[str, Any]) -> None:
         sys.meta_path.insert(0, _Without(missing.split()))
     if job["quick"]:
         shorten()
+    worker.start_method = lambda: "fork"  # of the process of pages, too
     main()
 
 
 class _Without:
-    """Fails where a module is imported that is said not to be installed."""
+    """Finds modules that cannot be imported."""
 
     def __init__(self, names: list[str]) -> None:
         assert not set(names) & set(sys.modules), "they are imported already"
         self._names = names
 
-    def find_spec(self, name: str, *_: object) -> None:
-        """Refuse the names."""
-        if name in self._names:
-            raise RuntimeError(f"{name} is imported")
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        """Find one of the names."""
+        return ModuleSpec(name, self) if name in self._names else None  # type: ignore[arg-type]
+
+    def create_module(self, _spec: ModuleSpec) -> None:
+        """Make the usual one."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Refuse to import it."""
+        raise RuntimeError(f"{module.__name__} is imported")
 
 
 if __name__ == "__main__":

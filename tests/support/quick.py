@@ -3,8 +3,6 @@
 from importlib import import_module
 from typing import Any
 
-import pytest
-
 SHORTER: dict[str, Any] = {
     "sitegen.media.look.film.OPENING": 0.05,
     "sitegen.media.look.film.ENDING": 0.05,
@@ -28,10 +26,3 @@ def shorten() -> None:
     for name, value in SMALLER.items():
         module, _, constant = name.rpartition(".")
         setattr(import_module(module), constant, value)
-
-
-@pytest.fixture
-def small_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw little in a test."""
-    for name, value in SMALLER.items():
-        monkeypatch.setattr(name, value)

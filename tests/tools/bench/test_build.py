@@ -20,7 +20,7 @@ from tests.support.builders import environment
 from tests.support.paths import ROOT
 from tests.support.tinymodel import LEVELS, write_cascade, write_model
 
-PAGE = 'Words.\n\n{{ trajectories("tiny", count=2, caption="Two.") }}\n'
+PAGE = 'Words.\n\n{{ trajectories("tiny", count=2, fps=2.0, caption="Two.") }}\n'
 SITE = 'title = "A"\n[models.tiny]\npath = "models/tiny"\n'
 
 
