@@ -9,6 +9,7 @@ SHORTER: dict[str, Any] = {
     "sitegen.media.look.film.PRESET": "superfast",
     "sitegen.media.look.stills.QUALITIES": (95, 97),
     "sitegen.media.look.stills.METHOD": 0,
+    "sitegen.media.look.stills.LOSSLESS_QUALITY": 0,
     "sitegen.figures.hierarchy.look.SECONDS": 0.4,
     "sitegen.figures.hierarchy.look.AT_FIRST": 0.05,
 }
@@ -16,6 +17,8 @@ SHORTER: dict[str, Any] = {
 SMALLER: dict[str, Any] = {
     **SHORTER,
     "sitegen.media.look.stills.WIDE_ENOUGH": 32,
+    "sitegen.media.look.labels.PANEL": 48,
+    "sitegen.media.look.labels.STRIP_WIDTH": 160,
     "sitegen.figures.hierarchy.look.WIDTH": 320,
 }
 """The same, and small pictures."""
