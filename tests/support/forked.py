@@ -29,7 +29,13 @@ PRELOADED = {
     "light": LIGHT,
     "torch": (
         *LIGHT,
-        *("torch", "sitegen.sampling.models", "sitegen.models.add", "sitegen.models.training"),
+        *(
+            "torch",
+            "onnx",
+            "sitegen.sampling.models",
+            "sitegen.models.add",
+            "sitegen.models.training",
+        ),
     ),
 }
 _spent: dict[str, float] = {}

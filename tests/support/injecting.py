@@ -31,7 +31,17 @@ CHANGING = [
 ]
 READING = ["openat", "read", "pread64", "newfstatat", "getdents64", "flock", "mmap"]
 
-SAMPLING = ("torch", "PIL.Image", "sitegen.sampling.models", "sitegen.models.training")
+SAMPLING = (
+    *(
+        "torch",
+        "torch._dynamo",
+        "onnx",
+        "PIL.Image",
+        "sitegen.cli.main",
+        "sitegen.builder.pipeline",
+    ),
+    *("sitegen.sampling.models", "sitegen.models.training"),
+)
 """Not onnxruntime, which starts a thread that a child would wait for at its end."""
 
 

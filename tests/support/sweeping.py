@@ -27,6 +27,8 @@ def some(things: Sequence[_T], few: int, many: int = sys.maxsize) -> list[_T]:
     most = many if LOG else few
     if len(things) <= most:
         return list(things)
+    if most == 1:
+        return [things[len(things) // 2]]
     return [things[number * (len(things) - 1) // (most - 1)] for number in range(most)]
 
 

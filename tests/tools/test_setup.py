@@ -187,12 +187,20 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.fixture(scope="module")
+def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with pip, to be copied."""
+    folder = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=folder, check=True)
+    return folder / ".venv"
+
+
 @pytest.mark.parametrize(
     ("driver", "index", "version"),
     [("no-driver", "cpu", "9.0+cpu"), ("driver", "cpu", "9.0"), ("no-driver", "none", "9.0")],
 )
 def test_which_pytorch_is_installed(
-    driver: str, index: str, version: str, indexes: str, tmp_path: Path
+    driver: str, index: str, version: str, indexes: str, venv: Path, tmp_path: Path
 ) -> None:
     """Without a GPU it is the CPU build where its index answers; else PyPI's, with a line on it."""
     for name, text in {
@@ -202,7 +210,7 @@ def test_which_pytorch_is_installed(
         "driver": "",
     }.items():
         (tmp_path / name).write_text(text)
-    subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=tmp_path, check=True)
+    shutil.copytree(venv, tmp_path / ".venv", symlinks=True)
     tools = tmp_path / "bin"  # no uv
     tools.mkdir()
     for name in ("sh", "uname"):
