@@ -174,7 +174,8 @@ def walk_checkpoint(folder: Path) -> tuple[Walk, Walk]:
     noise = ("--training-noise-std", "0.01", "--data", str(_pictures(folder / "data")))
     with traced(carries_path(checkpoint)) as steps, opens(checkpoint) as added:
         _sitegen("add", "walked", "--checkpoint", str(checkpoint), *answers, *noise, *config)
-    (folder / "pages" / "index.md").write_text('# Walk\n\n{{ trajectories("walked", count=2, fps=2.0) }}\n')
+    page = '# Walk\n\n{{ trajectories("walked", count=2, fps=2.0) }}\n'
+    (folder / "pages" / "index.md").write_text(page)
     with traced(carries_path(checkpoint)) as more, opens(checkpoint) as built:
         _sitegen("build", "--quiet", "--device", "cpu", *config)
     return Walk("add", tuple(steps), added[0]), Walk("checkpoint", tuple(more), built[0])

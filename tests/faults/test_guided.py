@@ -17,11 +17,13 @@ LIMITS = ("-timeout=10", "-rss_limit_mb=3000", "-print_final_stats=1")
 
 
 @pytest.mark.fault(34)
-@pytest.mark.skipif(not importlib.util.find_spec("atheris"), reason="no atheris for this Python")
-@pytest.mark.parametrize("kind", TARGETS if LOG else ("clip",))
+@pytest.mark.skipif(
+    not LOG or not importlib.util.find_spec("atheris"), reason="of `make faults`, with atheris"
+)
+@pytest.mark.parametrize("kind", TARGETS)
 def test_input_that_atheris_makes(tmp_path: Path, kind: str) -> None:
     """What coverage leads atheris to, in a sweep for a minute each: read, or refused in words."""
-    much = f"-max_total_time={SECONDS}" if LOG else "-runs=50"
+    much = f"-max_total_time={SECONDS}"
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.guided", kind, str(tmp_path), much, *LIMITS],
         env=environment(),

@@ -15,7 +15,7 @@ import pytest
 from sitegen.builder.cache import Store
 from sitegen.builder.prune import clean_unused
 from sitegen.core.errors import PlatformError
-from sitegen.core.files import host_id, read_file
+from sitegen.core.files import read_file
 from tests.support.builders import Builder, traces
 
 PASSING = (errno.EMFILE, errno.EIO, errno.EACCES)
@@ -76,22 +76,6 @@ def test_what_could_not_be_read_keeps_its_files(
         assert [traces(part) for part in parts] == before
     assert store.prune([key], ["tiny"])[0] > 0
     assert store.get(key) == record
-
-
-@pytest.mark.fault(1)
-def test_what_a_kill_left_is_removed_by_the_next_build(built: Builder) -> None:
-    """Temporary files of dead processes go, wherever in the site a kill left them."""
-    left = [
-        folder / f".sitegen-tmp-{host_id()}-4194999-1-abc"
-        for name in ("", "asked", "weights", "records", "built", "work")
-        for folder in [built.root / ".sitegen" / name]
-    ]
-    left.append(built.root / left[0].name)
-    for path in left:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("half")
-    built()
-    assert [path for path in left if path.exists()] == []
 
 
 def make_socket(path: Path) -> None:

@@ -123,8 +123,10 @@ def html_faults(*files: Path) -> str:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
         config.write(rules)
         config.flush()
-        command = ["node", program, "--config", config.name, "--formatter", "text", *files]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = ["node", program, "--config", config.name, "--formatter", "text"]
+        done = subprocess.run(
+            [*map(str, command), *map(str, files)], capture_output=True, text=True
+        )
     return done.stdout + done.stderr or ("" if done.returncode == 0 else "it failed")
 
 

@@ -46,26 +46,23 @@ def processors() -> float:
     return sum(_spent.values())
 
 
-def run_forked(
-    folder: Path, *words: str | Path, quick: bool = True, **changes: str
-) -> CompletedProcess[str]:
-    """Run the real command line in a folder; what it draws is small unless told otherwise."""
-    return _run("torch", quick, folder, words, changes)
+def run_forked(folder: Path, *words: str | Path, **changes: str) -> CompletedProcess[str]:
+    """Run the real command line in a folder; the clips that it draws are small and short."""
+    return _run("torch", folder, words, changes)
 
 
 def run_without(
     names: str, folder: Path, *words: str | Path, **changes: str
 ) -> CompletedProcess[str]:
     """Run the real command line where importing modules with these names fails."""
-    return _run("light", True, folder, words, {**changes, "FORKED_WITHOUT": names})
+    return _run("light", folder, words, {**changes, "FORKED_WITHOUT": names})
 
 
 def _run(
-    kind: str, quick: bool, folder: Path, words: tuple[str | Path, ...], changes: dict[str, str]
+    kind: str, folder: Path, words: tuple[str | Path, ...], changes: dict[str, str]
 ) -> CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as streams:
         job = {
-            "quick": quick,
             "folder": str(folder.absolute()),
             "words": [str(word) for word in words],
             "environment": environment(**changes),
@@ -82,7 +79,7 @@ def _run(
         out, errors = (
             (Path(streams) / name).read_text("utf-8", "replace") for name in ("out", "err")
         )
-        return CompletedProcess(job["words"], code, out, errors)
+        return CompletedProcess([*map(str, words)], code, out, errors)
 
 
 @functools.cache
@@ -127,8 +124,7 @@ def _copy(job: dict[str, Any]) -> None:
     sys.argv[:] = ["sitegen", *job["words"]]
     if missing := os.environ.get("FORKED_WITHOUT"):
         sys.meta_path.insert(0, _Without(missing.split()))
-    if job["quick"]:
-        shorten()
+    shorten()
     worker.start_method = lambda: "fork"  # of the process of pages, too
     main()
 

@@ -52,9 +52,9 @@ GIVEN = ["--checkpoint", str(CHECKPOINT)]
 PATIENCE = "reading the checkpoint and the images …\n"  # said where the machine is slow
 
 
-def run_sitegen_here(*words: str, code: int = 0, quick: bool = True) -> str:
+def run_sitegen_here(*words: str, code: int = 0) -> str:
     """Run the real command line in a process of its own, to this exit code; what it says."""
-    done = run_forked(Path(), *words, quick=quick)
+    done = run_forked(Path(), *words)
     errors = done.stderr.removeprefix(PATIENCE)
     assert (done.returncode, bool(errors and words[0] == "add")) == (code, False), done.stderr
     return done.stderr if code else done.stdout
@@ -66,10 +66,10 @@ def test_from_checkpoint_to_page_with_two_commands() -> None:
     assert done.startswith("reading the images in data/birds\n")
     (call,) = re.findall(r'^ +(\{\{ trajectories\("birds".*\}\})$', done, re.MULTILINE)
     write_page(CONFIG, f'{call.replace("36", "4")}\n\n{{{{ process("birds", columns=2) }}}}\n')
-    assert "left out" not in run_sitegen_here("build", quick=False)
+    assert "left out" not in run_sitegen_here("build")
     (clip,) = Path("build/media").glob("birds-trajectories-*.mp4")
     frames = decode(clip)
-    assert len(frames) == 24 + TOLD["levels"] + 1 + 48  # finished pictures come first and last
+    assert len(frames) == 1 + TOLD["levels"] + 1 + 1  # finished pictures come first and last
     assert frames[-1].std() > 3
 
 

@@ -391,16 +391,24 @@ def test_full_disk_is_found_before_sampling(
     assert site.renderer.jobs == []
 
 
-@pytest.mark.parametrize("folder", [".", ".sitegen", ".sitegen/work", ".sitegen/records"])
-def test_warm_build_removes_what_the_dead_left(built: Builder, folder: str) -> None:
+@pytest.mark.fault(1)
+def test_warm_build_removes_what_the_dead_left(built: Builder) -> None:
     """Wherever a killed build had something under way; what is alive stays."""
-    dead = built.root / folder / f".sitegen-tmp-{host_id()}-999999999-1-abc"
-    dead.mkdir()
-    (dead / "clip.mp4").touch()
-    live = temporary_path(built.root / folder)
-    live.touch()
+    places = [".", *(f".sitegen/{name}" for name in ("", *PARTS))]
+    lives = []
+    for folder in (built.root / place for place in places):
+        folder.mkdir(exist_ok=True)
+        dead = folder / f".sitegen-tmp-{host_id()}-999999999-1-abc"
+        dead.mkdir()
+        (dead / "clip.mp4").touch()
+        (folder / f"{dead.name}d").write_text("half")
+        lives.append(temporary_path(folder))
+        lives[-1].touch()
     assert built().changed is False
-    assert temporaries(built.root) == [live]
+    assert temporaries(built.root) == sorted(lives)
+
+
+PARTS = ("asked", "weights", "records", "built", "work")
 
 
 WAITING = f"""{SITE}

@@ -15,8 +15,13 @@ from sitegen.core import compute, files, locks, signals
 from sitegen.generative.engines import choice
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.export import writing_npz
-from tests.support.bare_os import LINUX
 
+LINUX = (
+    *("posix_fallocate", "posix_fadvise", "sched_getaffinity", "sched_setaffinity", "getrandom"),
+    *("copy_file_range", "memfd_create", "pidfd_open", "eventfd", "splice", "fdatasync", "pipe2"),
+    *("O_TMPFILE", "O_PATH", "O_DIRECT", "O_NOATIME", "getxattr", "listxattr", "setxattr"),
+)
+"""Names that `os` has on Linux and not on macOS."""
 WINDOWS = {
     **dict.fromkeys(("SIGHUP", "SIGKILL", "SIGALRM", "setitimer", "ITIMER_REAL"), signal),
     **dict.fromkeys(("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "killpg"), os),

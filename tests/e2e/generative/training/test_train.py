@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +24,6 @@ from sitegen.generative.training.recipe import as_ddpm, as_flow
 from sitegen.generative.training.train import InitialWeights, Progress, Run, Timer, Training
 from tests.support.lessons import cascade_card, images
 from tests.support.making import random_unet, small_card
-from tests.support.paths import ROOT
 
 OPTIONS = TrainingOptions(images=48, batch_size=8, warmup_steps=2)
 
@@ -120,38 +117,6 @@ def test_resumed_is_the_same(tmp_path: Path, kind: str, precision: Any, optimize
     assert same(*folders)
     for folder in folders:
         assert json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["step"] == 6
-
-
-VICTIM = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from tests.e2e.generative.training.test_train import start
-run = start(Path(sys.argv[1]))
-while run.step < run.options.steps - 1:
-    run.advance()
-    run.save()
-while True:
-    run.save()
-"""
-
-
-@pytest.mark.fault(35)
-def test_killed(tmp_path: Path) -> None:
-    """Killed at some instant of a save, the state is there, and the end is the same."""
-    start(tmp_path / "whole").advance_to_end(SILENT)
-    folder = tmp_path / "killed"
-    with subprocess.Popen([sys.executable, "-c", VICTIM, str(folder)], cwd=ROOT) as victim:
-        while not (folder / "training.pt").exists() and victim.poll() is None:
-            time.sleep(0.01)
-        time.sleep(0.3)
-        victim.kill()
-    run = start(folder)
-    assert run.restore()
-    assert run.step > 0
-    assert run.advance_to_end(SILENT)
-    assert same(tmp_path / "whole", folder)
 
 
 def test_seed_decides_everything(tmp_path: Path) -> None:
