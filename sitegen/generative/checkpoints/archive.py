@@ -366,10 +366,26 @@ def scan(path: Path, select: Callable[[Contents], Numbers] | None = None) -> Sca
     """Open a checkpoint once and read all of it: its contents, digest, checksums and numbers.
 
     `select` returns, for the contents, the numbers to fill in on the way; it is not called if the
-    scan was cached. Raises RefusedError for a file that is missing, unsafe, damaged or not a
-    checkpoint, and as `select` does, before the numbers are read.
+    scan was cached. Raises RefusedError for a file that is missing, unsafe, damaged, not a
+    checkpoint or written meanwhile, and as `select` does, before the numbers are read.
     """
-    size = regular_size(path, "checkpoint")
+    size, before = regular_size(path, "checkpoint"), _version(path)
+    found = _scanned(path, size, select)
+    if _version(path) != before:
+        raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
+    return found
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    """Return values that differ once a file has been written or replaced; None if it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _scanned(path: Path, size: int, select: Callable[[Contents], Numbers] | None) -> Scan:
     with open_file(path) as file:
         if format_of(path, file.read(10), size) == "pth":
             with open_archive(path, file) as archive:
