@@ -69,6 +69,18 @@ def test_without_a_timer(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         prepare(config, BuildOptions(CPU))
 
 
+def _broken() -> None:
+    bounded.begin_page("pages/more.md")
+    raise KeyError("x")
+
+
+def test_unexpected_error() -> None:
+    """An exception that is none of ours has the page, and the file and line that raised it."""
+    told = r"^pages/more\.md: KeyError: 'x' \(.*test_limits\.py:\d+\)"
+    with pytest.raises(worker.UnexpectedError, match=told):
+        bounded.bounded(_broken)
+
+
 def test_chance_and_addresses_are_the_same_each_time(tmp_path: Path) -> None:
     """The filter `random` and a function printed as text give the same page in each build."""
     text = "{{ range(1000)|random }} {{ range(1000)|random }} {{ (trajectories|string)[-9:-1] }}"
