@@ -66,7 +66,8 @@ def clip_spec(
     """
     held = {"opening": round(film.OPENING * fps), "ending": round(film.ENDING * fps), **more}
     if card.recording is not None:
-        held["gif_filter"] = recorded.GIF_FILTER
+        held |= {"gif_filter": recorded.GIF_FILTER, "gif_share": recorded.GIF_SHARE}
+        held["preset"] = recorded.PRESET
     finer = film.CRF_SMOOTH if factor > 1 and held.get("smooth") else 0
     return ClipSpec(fps, crf_for(image_size) + finer, factor, background, **held)
 
