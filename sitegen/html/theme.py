@@ -261,6 +261,10 @@ class _CompiledTemplates(FileSystemBytecodeCache):
         made_by = jinja2.__version__, sys.implementation.cache_tag, digest(SOURCE)
         super().__init__(str(folder), f"%s.{digest_bytes(repr(made_by).encode())[:8]}")
 
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):
+            super().load_bytecode(bucket)
+
     def dump_bytecode(self, bucket: Bucket) -> None:
         with suppress(OSError):
             if not sys.dont_write_bytecode:
