@@ -39,7 +39,7 @@ def raised_at(error: BaseException) -> str:
 
     Empty if sitegen's own code did, without being called by theirs.
     """
-    frames = extract_tb(error.__traceback__)
+    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith("<frozen ")]
     for folders in (_INSTALLED, _INSTALLED[:1]):
         for frame in reversed(frames):
             if not any(Path(frame.filename).is_relative_to(folder) for folder in folders):
