@@ -121,12 +121,11 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
         stream = native.keeping(_held(itertools.chain([first], stream), spec.ending))
         body = work / ("body.mp4" if spec.opening else "clip.mp4")
         _film(_enlarged(stream, spec), _shown(first, spec).shape, spec, body)
-        last = _shown(native.last, spec)
         with ThreadPoolExecutor() as pool:
             made = {"mp4": pool.submit(_mp4, native, spec, work / "clip.mp4")}
             if spec.gif:
                 made["gif"] = pool.submit(_gif, native, spec, work / "clip.gif")
-            made["poster"] = pool.submit(write_still, last, work / "clip.webp")
+            made["poster"] = pool.submit(write_still, _shown(native.last, spec), work / "clip.webp")
         files = {name: each.result() for name, each in made.items()}
         with platform_errors(folder):
             for file in files.values():
