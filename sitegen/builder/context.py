@@ -117,17 +117,18 @@ class BuildContext:
 
 
 def prepare(config: Path, options: BuildOptions) -> BuildContext:
-    """Read everything that the author wrote, and key every figure.
+    """Read everything that the author wrote, and key every figure that can be.
 
-    Raises ConfigError for mistakes of the author, RefusedError for unusable models.
+    Raises ConfigError for mistakes of the author, RefusedError for unusable models; errors of
+    samplers are in the context.
     """
-    return prepare_site(load_site(config), options)
+    return prepare_site(load_site(config), options, keep_faults=True)
 
 
 def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False) -> BuildContext:
-    """Do the same as `prepare` for a loaded `site.toml`.
+    """Do the same as `prepare` for a loaded `site.toml`, and raise errors of samplers.
 
-    keep_faults: return errors of samplers instead of raising them
+    keep_faults: return them in the context instead
     """
     require_store(site.cache_dir)
     store = Store(site.cache_dir)

@@ -20,7 +20,7 @@ from stat import S_ISREG
 from types import MappingProxyType
 
 from sitegen.builder.cache import errors_of_now
-from sitegen.builder.store_folder import LOCK_NAME, claim, write_own
+from sitegen.builder.store_folder import LOCK_NAME, SYSTEM_FILE, claim, write_own
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, PublishError, TargetError
 from sitegen.core.files import (
@@ -371,9 +371,6 @@ def _note(site: Site, output: Path) -> Path:
 KEPT = "kept-from-build"
 """Folder of a site for files that others put into the built folder; no command removes them."""
 
-_SYSTEM_FILE = re.compile(r"(.*/)?(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)")
-"""Files that operating systems create in any folder they show."""
-
 
 def foreign(output: Path, site: Site, tree: Tree = MappingProxyType({})) -> tuple[str, ...]:
     """Return the URIs of files and links in a built folder that no build has written in this form.
@@ -390,7 +387,7 @@ def foreign(output: Path, site: Site, tree: Tree = MappingProxyType({})) -> tupl
 def _is_foreign(name: str, entry: os.DirEntry[str], known: Files) -> bool:
     if entry.is_symlink():
         return True
-    if not entry.is_file() or _SYSTEM_FILE.fullmatch(name):
+    if not entry.is_file() or SYSTEM_FILE.fullmatch(name):
         return False
     sha256 = digest(Path(entry.path))
     named = _BY_CONTENT.fullmatch(name) and Path(name).stem.endswith(f"-{sha256[:8]}")

@@ -87,6 +87,8 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
     require_fit(figure, sources)
     figure = replace(figure, contents=_contents(figure))
     recorded = any(model.card.recording is not None for model in models)
+    layout = figure.spec.layout
+    reduced = layout.reduction(models[0].card.image_size) if layout else 1
     constants = changed_constants((*figure.spec.constants, *[RECORDED] * recorded))
     request_json = canonical_json(
         {
@@ -95,6 +97,7 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
             "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
             **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
             **({"constants": constants} if constants else {}),
+            **({"reduced": reduced} if reduced > 1 else {}),  # which stores of 0.2 lack
         }
     )
     cards = [model.card for model in models]

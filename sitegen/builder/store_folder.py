@@ -54,6 +54,9 @@ _FIRST = {LOCK_NAME, *FOR_GIT, "speeds.json", "work"}
 _GIVEN = {*_FIRST, *_FOLDERS, MARKER, "used.json", "quarantine"}
 """Names at the top of a store."""
 
+SYSTEM_FILE = re.compile(r"(.*/)?(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)")
+"""Files that operating systems create in any folder they show."""
+
 
 def require_store(root: Path) -> None:
     """Raise ConfigError if `root` holds files and is not a store. Reads only.
@@ -65,8 +68,8 @@ def require_store(root: Path) -> None:
             raise ConfigError(f"{shown(root)}: is not a folder; choose another cache_dir")
         names = {path.name for path in root.iterdir()} if root.is_dir() else set()
         given = _GIVEN if {"objects", "records"} <= names else _FIRST  # older stores have no marker
-        others = {name for name in names - given if not is_temporary(name)}
-        if others and not (root / MARKER).is_file():
+        stray = {name for name in names if is_temporary(name) or SYSTEM_FILE.fullmatch(name)}
+        if names - given - stray and not (root / MARKER).is_file():
             raise ConfigError(
                 f"{shown(root)}: holds files and is not a store of sitegen (it has no {MARKER}); "
                 "choose an empty or new folder as cache_dir"

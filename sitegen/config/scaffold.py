@@ -12,7 +12,7 @@ from typing import Any
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import platform_errors
+from sitegen.core.files import platform_errors, temporary_folder
 from sitegen.core.installed import DISTRIBUTION, resource
 from sitegen.core.source import KeyPath, page_sources, read_text, shown
 
@@ -40,17 +40,20 @@ def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
 
     Never overwrites a file: raises ConfigError that lists those that exist, and writes nothing.
     Only an existing `.gitignore`, which GitHub adds to new repositories, is kept. Raises
-    PlatformError if the disk fails.
+    PlatformError, with no file written, if the disk fails.
     """
     files = dict(scaffold(sections))
     _refuse_overwriting(folder, files)
     if (folder / IGNORED).exists():
         del files[IGNORED]
-    for name, text in files.items():
-        with platform_errors(folder / name):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with (folder / name).open("x", encoding="utf-8") as file:
-                file.write(text)
+    with temporary_folder(folder) as work:  # a full disk leaves no half of a site
+        for at, (name, text) in enumerate(files.items()):
+            with platform_errors(folder / name):
+                (work / str(at)).write_text(text, encoding="utf-8")
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        for at, name in enumerate(files):
+            with platform_errors(folder / name):
+                (work / str(at)).rename(folder / name)
     return tuple(sorted(files))
 
 

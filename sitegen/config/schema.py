@@ -7,6 +7,7 @@ the folder of `site.toml`, links at the root of the site.
 import os
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
@@ -48,7 +49,7 @@ from sitegen.core.validation import (
 )
 from sitegen.generative.card.card import presets
 from sitegen.generative.checkpoints.foreign import has_foreign_config
-from sitegen.media.typeface import SHIPPED, Typeface, font_fault
+from sitegen.media.typeface import SHIPPED, Typeface, font_fault, read_typeface
 
 PROCESSES = "sitegen.processes"
 """Entry points by which packages bring samplers; a path names one as sitegen.processes:NAME."""
@@ -444,12 +445,12 @@ class Site(TomlTable):
     _file: str = PrivateAttr("site.toml")
     _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)
 
-    @property
+    @cached_property
     def typeface(self) -> Typeface:
-        """Typeface of words in drawings and clips: the author's, or the shipped one."""
+        """Typeface of words in drawings and clips: the author's, read once, or the shipped one."""
         if self.theme is None:
             return SHIPPED
-        return Typeface(self.theme.font, self.theme.font_bold or self.theme.font)
+        return read_typeface(self.theme.font, self.theme.font_bold or self.theme.font)
 
     @property
     def scheduler(self) -> str | None:

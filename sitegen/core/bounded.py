@@ -14,7 +14,7 @@ from typing import Any
 
 from sitegen.core import worker
 from sitegen.core.errors import ConfigError, TargetError
-from sitegen.core.worker import Worker, WorkerEnded, send
+from sitegen.core.worker import UnexpectedError, Worker, WorkerEnded, send
 
 SECONDS = 20.0
 """Seconds of a processor that one page may take."""
@@ -63,6 +63,9 @@ def bounded(function: Callable[..., Any], *args: object) -> Any:
         return _worker.call(_limited, function, *args, receive=note, timeout=SECONDS + _BLOCKED)
     except TimeoutError:
         raise ConfigError(f"{page}: {too_long()}") from None
+    except UnexpectedError as error:
+        error.args = (f"{page}: {error}",)
+        raise
     except WorkerEnded as error:
         if stopped != _stops:
             raise TargetError(f"{page}: rendering was stopped") from None

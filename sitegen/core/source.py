@@ -2,11 +2,13 @@
 
 import os
 import re
+import sys
 import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from sitegen.core.errors import ConfigError
@@ -20,6 +22,8 @@ _ODD = re.compile(
 )
 
 _STEERING = re.compile(f"{_ODD.pattern}|\r")
+_INSTALLED = Path(__file__).parents[1], Path(sys.prefix), Path(sys.base_prefix)
+"""Folders of sitegen, and of Python with other packages."""
 
 
 def shown(path: Path) -> str:
@@ -28,6 +32,21 @@ def shown(path: Path) -> str:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def raised_at(error: BaseException) -> str:
+    """Return " (file:line)" of the code that raised an exception; the author's, or of a package.
+
+    Empty if sitegen's own code did, without being called by theirs.
+    """
+    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith("<frozen ")]
+    for folders in (_INSTALLED, _INSTALLED[:1]):
+        for frame in reversed(frames):
+            if not any(Path(frame.filename).is_relative_to(folder) for folder in folders):
+                inline = frame.filename.startswith("<")  # the template of a page
+                file = "line " if inline else f"{shown(Path(frame.filename))}:"
+                return f" ({file}{frame.lineno})"
+    return ""
 
 
 def odd_character(text: str) -> tuple[int, str] | None:

@@ -27,6 +27,7 @@ from sitegen.core.errors import (
     error_class,
 )
 from sitegen.core.installed import memory_full, not_installed
+from sitegen.core.source import raised_at
 
 TERMINATE_SECONDS = 0.8
 """Seconds that a worker has to remove its temporary files before it is killed."""
@@ -245,7 +246,7 @@ def _failure(error: Exception) -> tuple[type[Exception], str, tuple[object, ...]
     if isinstance(error, OSError):
         return PlatformError, describe_os_error(error), ()
     trace = "".join(traceback.format_exception(error))
-    return UnexpectedError, f"{type(error).__name__}: {error}", (trace,)
+    return UnexpectedError, f"{type(error).__name__}: {error}{raised_at(error)}", (trace,)
 
 
 def _exception(kind: type[Exception], message: str, details: tuple[object, ...]) -> Exception:

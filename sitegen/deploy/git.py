@@ -31,8 +31,10 @@ _LOGIN_BACKWARDS = re.compile(r"@\s*[^\s/@'\"]+:[^\s/:@'\"]+")
 _MOST_LINES = 30
 SLOW_SECONDS = 20.0
 """Seconds that a command may take until that is reported."""
-_NO_STALLING = ("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=300")
+_NO_STALLING: tuple[str, ...] = ("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=300")
 """Options that make git give up on a web server that sends nothing for 5 minutes."""
+_SSH = "ssh -o ConnectTimeout=60 -o ServerAliveInterval=60 -o ServerAliveCountMax=5"
+"""Command that does so with a server of ssh, unless the author has set another command."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Repository:
     def __init__(self, root: Path, tell: Callable[[str], None] = lambda line: None) -> None:
         self._root = root
         self._tell = tell
+        self._bounds = _NO_STALLING
         found = self.run("rev-parse", "--path-format=absolute", "--git-common-dir")
         if found.code:
             raise PublishError(
@@ -77,10 +80,13 @@ class Repository:
         if not Path(found.out).is_absolute():
             raise _not_understood("rev-parse", found.out)
         self.common = Path(found.out)
+        own = self.run("config", "core.sshCommand").out
+        if command := own or ("" if "GIT_SSH" in os.environ else _SSH):
+            self._bounds = (*_NO_STALLING, "-c", f"core.sshCommand={command}")
 
     def run(self, *arguments: str, stdin: IO[bytes] | None = None) -> Done:
         """Run git as `execute` does."""
-        return execute(["git", *_NO_STALLING, *arguments], self._root, stdin, self._tell)
+        return execute(["git", *self._bounds, *arguments], self._root, stdin, self._tell)
 
     def ask(self, *arguments: str) -> str:
         """Return git's output. Raises PublishError with git's message if it fails."""
@@ -148,8 +154,9 @@ class Repository:
         url = str(path) if path.exists() else remote.url
         with tempfile.TemporaryDirectory() as scratch:
             execute(["git", "init", "--quiet", "--bare", "."], Path(scratch))
-            fetch = ["git", "fetch", "--quiet", "--depth=1", "--filter=blob:limit=4k"]
-            execute([*fetch, url, f"refs/heads/{branch}"], Path(scratch), tell=self._tell)
+            fetch = ["git", *self._bounds, "fetch", "--quiet", "--depth=1"]
+            fetch += ["--filter=blob:limit=4k", url, f"refs/heads/{branch}"]
+            execute(fetch, Path(scratch), tell=self._tell)
             found = execute(["git", "cat-file", "blob", f"FETCH_HEAD:{name}"], Path(scratch))
         return found.out if found.code == 0 else None
 

@@ -32,6 +32,7 @@ from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, NARROW, STILLS
+from sitegen.figures.layout import GridLayout
 from sitegen.figures.selection import ChosenFrom, Samples, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
@@ -259,9 +260,14 @@ class FigureSpec:
         """Count the images that the networks of each of `models` process, to estimate the time."""
         return tuple(self.images * network_steps(card) for card in cards)
 
+    @property
+    def layout(self) -> GridLayout | None:
+        """Layout of the samples, if the figure is a grid."""
+        return None
+
     def pixels(self, card: ModelCard) -> int:
         """Estimate the number of pixels of all frames to draw and encode, to estimate the time."""
-        return 0
+        return self.layout.pixels(card) if self.layout else 0
 
 
 @validated(frozen=True, config=RULES)
@@ -314,14 +320,6 @@ class ComparedSpec(FigureSpec):
         """Count the images of the model, and those of the DDPM including its steps as DDIM."""
         first, *others = (network_steps(card) for card in cards)
         return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
-
-
-def grid_pixels(card: ModelCard, columns: int, rows: int) -> int:
-    """The pixels of a clip that shows a grid of samples at every level."""
-    from sitegen.media.frames import scale_factor  # imports NumPy, which page layout does not need
-
-    width, height = columns * card.image_size, rows * card.image_size
-    return (card.steps + 1) * width * height * scale_factor(width, height) ** 2
 
 
 def counted(count: int, model: str, subject: str, label: str | None = None) -> str:
@@ -432,15 +430,10 @@ class Grid(ChosenSpec):
     fps: Fps = None
 
     @property
-    def shape(self) -> tuple[int, int]:
+    def layout(self) -> GridLayout:
         """The number of samples, and the number in a row."""
         assert self.columns is not None  # it is filled in
-        return self.count, self.columns
-
-    def pixels(self, card: ModelCard) -> int:
-        """Return the number of pixels of the grid at all levels."""
-        count, columns = self.shape
-        return grid_pixels(card, columns, -(-count // columns))
+        return GridLayout(self.count, self.columns)
 
     @check("columns")
     @classmethod

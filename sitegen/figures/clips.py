@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from sitegen.core.files import Place, Spool
 from sitegen.figures.base import Figure, FigureSpec, Grid, spec_json
+from sitegen.figures.layout import GridLayout
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.encoder import ClipSpec, crf_for, write_still
-from sitegen.media.frames import Colour, Frame, grid, reduce, reduction, scale_factor, to_uint8
+from sitegen.media.frames import Colour, Frame, grid, reduce, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.look import film, recorded
-from sitegen.media.look import narrow as phone
 from sitegen.media.look.colours import BACKGROUND, DARK, LIGHT
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.provider import ModelProvider
@@ -66,7 +66,8 @@ def clip_spec(
     """
     held = {"opening": round(film.OPENING * fps), "ending": round(film.ENDING * fps), **more}
     if card.recording is not None:
-        held["gif_filter"] = recorded.GIF_FILTER
+        held |= {"gif_filter": recorded.GIF_FILTER, "gif_share": recorded.GIF_SHARE}
+        held["preset"] = recorded.PRESET
     finer = film.CRF_SMOOTH if factor > 1 and held.get("smooth") else 0
     return ClipSpec(fps, crf_for(image_size) + finer, factor, background, **held)
 
@@ -95,7 +96,8 @@ def sample_grid(
     else:
         draw = sampler.begin if method == "begin" else sampler.fan
         trajectory = draw(spec.seed, spec.numbers, noise_std_of(spec, sampler.card))
-    return grid_job(figure, sampler.card, spec.shape, displayed(trajectory, spec.show))
+    place = spec.count, spec.layout.columns
+    return grid_job(figure, sampler.card, place, displayed(trajectory, spec.show))
 
 
 def grid_job(
@@ -111,32 +113,23 @@ def grid_job(
     frames: displayed images of each visited level, from K to 0, (N, C, H, W)
     more: of `clip_job`; `row` is the number in a row if pictures of a row belong together
     """
-    count, columns = place
-    rows = -(-count // columns)
-    factor = reduction(columns * card.image_size, rows * card.image_size)
+    layout = GridLayout(*place, more.pop("row", 0))
+    factor = layout.reduction(card.image_size)
     side = -(-card.image_size // factor)
-    cells = {"count": count, "columns": columns, "rows": rows, "width": side, "height": side}
-    row: int | None = more.pop("row", None)  # whose pictures belong together
-    fewer = columns > phone.COLUMNS and count <= phone.MOST and fewer_columns(count, row)
-    known = {"cells": cells, **({"narrow": {"columns": fewer}} if fewer else {})}
-    known |= more.pop("known", {})
+    cells = {"count": layout.count, "columns": layout.columns, "rows": layout.rows}
+    known = {"cells": {**cells, "width": side, "height": side}, **more.pop("known", {})}
     pictures: Iterable[Frame] = (reduce(to_uint8(seen), factor) for seen in frames)
-    if fewer:
+    if narrow := layout.narrow:
         replay = Replay(enumerate(pictures), 2)
         pictures = (states for _, states in replay.again())
-        again = (grid(states, fewer, BACKGROUND) for _, states in replay.again())
-        more |= {"narrow": ((fewer * side, -(-count // fewer) * side), again)}
+        again = (grid(states, narrow.columns, BACKGROUND) for _, states in replay.again())
+        more |= {"narrow": ((narrow.columns * side, narrow.rows * side), again)}
         more["work"] = chain(more.get("work", ()), replay.kept())
         more["steps"] = more.get("steps", 0) + card.steps + 1
-    sheets = (grid(states, columns, BACKGROUND) for states in pictures)
-    return clip_job(figure, card, (columns * side, rows * side), sheets, known=known, **more)
-
-
-def fewer_columns(count: int, row: int | None = None) -> int | None:
-    """Return the pictures in a row on a phone; None if a `row` has no equal parts of that size."""
-    fewest = phone.FEWEST_OF_ROW if row else phone.FEWEST
-    even = (n for n in range(phone.COLUMNS, fewest - 1, -1) if (row or count) % n == 0)
-    return next(even, None if row else phone.COLUMNS)
+        known["narrow"] = {"columns": narrow.columns}
+    sheets = (grid(states, layout.columns, BACKGROUND) for states in pictures)
+    size = layout.columns * side, layout.rows * side
+    return clip_job(figure, card, size, sheets, known=known, **more)
 
 
 def clip_job(

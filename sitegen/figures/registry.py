@@ -20,6 +20,7 @@ from pydantic.dataclasses import dataclass as validated
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError
 from sitegen.core.signals import Stopped
+from sitegen.core.source import raised_at
 from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES, Figure, FigureKind
 
@@ -73,7 +74,7 @@ def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
         package = package_of(kind)
         if package is None or isinstance(error, SitegenError | MemoryError | Stopped):
             raise
-        words = " ".join(f"{type(error).__name__}: {error}".split())
+        words = " ".join(f"{type(error).__name__}: {error}{raised_at(error)}".split())
         raise PlugInError(f"{place}{kind} of the package {package} failed: {words}") from error
 
 

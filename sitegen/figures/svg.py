@@ -93,8 +93,8 @@ class Drawing:
 
     width, height: of the drawing, in its own units
     shown: width of the picture if nothing narrows it, in CSS pixels
-    title, description: for readers who open the file on its own; figures of a site leave the
-        description to the page, so that the words of an author decide no byte of a file
+    title: for readers who open the file on its own; the description is on the page, so that the
+        words of an author decide no byte of a file
     style, dark_style: styles in addition to `drawings.STYLE` and `drawings.DARK_STYLE`
     """
 
@@ -105,7 +105,6 @@ class Drawing:
     body: Markup
     style: str = ""
     dark_style: str = ""
-    description: str = ""
     typeface: Typeface = SHIPPED
 
     def text(self) -> str:
@@ -113,7 +112,6 @@ class Drawing:
         dark = f"@media (prefers-color-scheme: dark) {{\n{drawings.DARK_STYLE}{self.dark_style}}}\n"
         parts = (
             element("title", self.title, id="title"),
-            *([element("desc", self.description, id="description")] if self.description else ()),
             element("style", Markup("\n" + self._faces() + drawings.STYLE + self.style + dark)),
             self.body,
         )
@@ -126,7 +124,7 @@ class Drawing:
             height=self.shown_height,
             viewBox=f"0 0 {written(self.width)} {written(self.height)}",
             role="img",
-            aria_labelledby="title description" if self.description else "title",
+            aria_labelledby="title",
         )
         return f"{root}\n"
 

@@ -48,6 +48,7 @@ from sitegen.html.views import (
     Prose,
     Section,
     StandaloneView,
+    Still,
     Tabs,
 )
 from sitegen.media.manifest import Manifest, Media, MediaFile
@@ -159,7 +160,7 @@ class _Book:
         assets = self.theme.assets
         if isinstance(part, LiveModel) or not part.standalone:
             return None
-        if isinstance(part, Clip):
+        if isinstance(part, Clip | Still):
             part = replace(part, narrow=None)  # the size in the embed code is that of the wide one
         icon, scheme, stylesheet, script = (
             relative(assets[name].uri, uri) for name in (ICON, SCHEME, STYLESHEET, SCRIPT)

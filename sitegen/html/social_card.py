@@ -14,7 +14,7 @@ from sitegen.core.files import digest, platform_errors
 from sitegen.core.installed import resource
 from sitegen.media.exports import read_picture
 from sitegen.media.manifest import MediaFile
-from sitegen.media.typeface import REGULAR, Typeface, font, missing_letters
+from sitegen.media.typeface import REGULAR, Typeface, font, missing_letters, read_typeface
 
 CARD_SIZE = (1200, 630)
 """Size of a card in pixels, which every service with link previews accepts."""
@@ -25,7 +25,7 @@ TILE_SIZE = (600, 315)
 _INK, _SOFT, _BASE, _DEEP = (255, 255, 255), (205, 212, 238), (51, 66, 121), (24, 31, 61)
 _MARGIN, _SAMPLES = 56, 518
 _FONT = ImageFont.FreeTypeFont
-_THEMES = Typeface(*(resource("static") / name for name in ("text-400.woff2", "text-600.woff2")))
+_THEMES = read_typeface(*(resource("static") / f"text-{weight}.woff2" for weight in (400, 600)))
 
 
 def card(

@@ -119,14 +119,14 @@ class Theme:
             _refuse_links(folder)
             _refuse_other_names(folder)
             paths |= {path.name: path for path in _files(folder / "static")}
-        if self.typeface != SHIPPED:
-            paths |= zip(FONTS, (self.typeface.regular, self.typeface.bold), strict=True)
         found = {}
         for name, path in sorted(paths.items()):
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{shown(path)}: name it with a-z, 0-9, - and _, as in style.css")
             with platform_errors(path, "read"):
                 found[name] = path.read_bytes()
+        if self.typeface != SHIPPED:
+            found |= zip(FONTS, (self.typeface.regular, self.typeface.bold), strict=True)
         for colours in (folder / _COLOURS for folder in self.folders):
             found[STYLESHEET] += b"\n" + read_text(colours).encode() if colours.exists() else b""
         sheets = {name: found.pop(name) for name in list(found) if name.endswith(".css")}

@@ -1,7 +1,8 @@
 """Encoding of frames as a clip: an MP4 to watch, a GIF for slides, and the last frame as a poster.
 
 One pass over the frames, in constant memory: each goes to x264, and at native size into a file for
-the GIF. Every file is decoded again before it counts, and nothing is left behind after an error.
+the GIF, which is made afterwards in a thread of its own. Every file is decoded again before it
+counts, and nothing is left behind after an error.
 
     clip.mp4    H.264 High, yuv420p, BT.709, integer enlargement, even size, index in front
     clip.gif    native size, at most 15 frames a second and 2 MB
@@ -21,6 +22,7 @@ import threading
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -75,6 +77,8 @@ class ClipSpec:
     opening, ending: frames for which the last picture is shown before the first, and held
     gif: whether a GIF is made as well
     gif_filter: start of the chain of ffmpeg's filters that makes the GIF, such as "hflip,"
+    gif_share: share of the largest size at which the next GIF is aimed if one is too large
+    preset: of x264
     """
 
     fps: Annotated[int | float, Field(ge=0.1, le=240)]
@@ -86,6 +90,8 @@ class ClipSpec:
     ending: Annotated[int, Field(ge=0)] = 0
     gif: bool = True
     gif_filter: str = ""
+    gif_share: Annotated[float, Field(gt=0, lt=1)] = 0.97
+    preset: str = film.PRESET
 
     def levels(self, levels: tuple[int, ...]) -> tuple[int, ...]:
         """Return the level of each frame of a clip, from those of the frames that are drawn."""
@@ -113,11 +119,14 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
         stride = math.ceil(spec.fps / film.GIF_FPS) if spec.gif else sys.maxsize
         native = _NativeFrames(work, first, stride)
         stream = native.keeping(_held(itertools.chain([first], stream), spec.ending))
-        files = {
-            "mp4": _mp4(stream, native, spec, work / "clip.mp4"),
-            **({"gif": _gif(native, spec, work / "clip.gif")} if spec.gif else {}),
-            "poster": write_still(_shown(native.last, spec), work / "clip.webp"),
-        }
+        body = work / ("body.mp4" if spec.opening else "clip.mp4")
+        _film(_enlarged(stream, spec), _shown(first, spec).shape, spec, body)
+        with ThreadPoolExecutor() as pool:
+            made = {"mp4": pool.submit(_mp4, native, spec, work / "clip.mp4")}
+            if spec.gif:
+                made["gif"] = pool.submit(_gif, native, spec, work / "clip.gif")
+            made["poster"] = pool.submit(write_still, _shown(native.last, spec), work / "clip.webp")
+        files = {name: each.result() for name, each in made.items()}
         with platform_errors(folder):
             for file in files.values():
                 (work / file.path).replace(folder / file.path)
@@ -234,9 +243,18 @@ def _held(frames: Iterable[Frame], count: int) -> Iterator[Frame]:
     yield from itertools.repeat(last, count)
 
 
-def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
-    """Encode the MP4 in one pass: one thread and bit-exact, so equal frames give equal bytes."""
-    height, width, _ = _shown(native.first, spec).shape
+def _enlarged(frames: Iterable[Frame], spec: ClipSpec) -> Iterator[Frame]:
+    """Yield the frames as they are shown; one that is repeated is enlarged once."""
+    last: Frame | None = None
+    for frame in frames:
+        if frame is not last:
+            last, shown = frame, _shown(frame, spec)
+        yield shown
+
+
+def _film(frames: Iterable[Frame], shape: tuple[int, ...], spec: ClipSpec, path: Path) -> None:
+    """Encode frames of a shape: one thread and bit-exact, so equal frames give equal bytes."""
+    height, width, _ = shape
     if max(height, width) > _LARGEST:
         raise TargetError(
             f"the clip would be {width} × {height} pixels, above {_LARGEST} per side; "
@@ -244,21 +262,22 @@ def _mp4(frames: Iterator[Frame], native: _NativeFrames, spec: ClipSpec, path: P
         )
     filters = f"scale={film.SCALE},format=yuv420p,setparams={film.COLOURS}"
     arguments = [
-        *("-vf", filters, "-profile:v", film.PROFILE, "-preset", film.PRESET, "-threads", "1"),
+        *("-vf", filters, "-profile:v", film.PROFILE, "-preset", spec.preset, "-threads", "1"),
         *("-crf", str(spec.crf), "-g", str(film.KEYFRAME_EVERY)),
         *("-movflags", "+faststart", "-f", "mp4"),
     ]
-    shown = (_shown(each, spec) for each in frames)
     rate = Fraction(spec.fps).limit_denominator(1001)
     options = {"codec": "libx264", "pix_fmt_out": "yuv420p"}
-    body = path.with_name("body.mp4") if spec.opening else path
-    _write(body, shown, (width, height), fps=rate, output_params=arguments, **options)
+    _write(path, frames, (width, height), fps=rate, output_params=arguments, **options)
+
+
+def _mp4(native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
+    """Put the opening before the body of the MP4, and verify the whole."""
     first, last = _shown(native.first, spec), _shown(native.last, spec)
     if spec.opening:
-        opening, still = path.with_name("opening.mp4"), itertools.repeat(last, spec.opening)
-        _write(opening, still, (width, height), fps=rate, output_params=arguments, **options)
-        _join([opening, body], path)
-        first = last
+        opening, first = path.with_name("opening.mp4"), last
+        _film(itertools.repeat(last, spec.opening), last.shape, spec, opening)
+        _join([opening, path.with_name("body.mp4")], path)
     count = spec.opening + native.seen
     return verified_mp4(path, (first, last), count, spec.fps, spec.crf)
 
@@ -291,7 +310,7 @@ def _gif(native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
         file = paletted(twice, count, (width, height), pause, path, spec.gif_filter)
         if file.bytes <= film.GIF_BYTES or kept == 1:
             return file
-        kept = max(1, min(kept - 1, int(kept * 0.97 * film.GIF_BYTES / file.bytes)))
+        kept = max(1, min(kept - 1, int(kept * spec.gif_share * film.GIF_BYTES / file.bytes)))
 
 
 def paletted(
@@ -321,9 +340,10 @@ def frames_at(path: Path, numbers: Iterable[int], pixels: int) -> dict[int, Fram
     `pixels` is the size of a frame. Raises TargetError if there are fewer frames, PlatformError if
     ffmpeg cannot be run.
     """
-    wanted = set(numbers)
-    found = {at: frame for at, frame in enumerate(_decoded(path, pixels)) if at in wanted}
-    require(found.keys() == wanted, path, "has fewer frames than expected")
+    wanted = sorted(set(numbers))
+    select = "+".join(f"eq(n,{at})" for at in wanted)
+    found = dict(zip(wanted, _decoded(path, pixels, select), strict=False))
+    require(len(found) == len(wanted), path, "has fewer frames than expected")
     return found
 
 
@@ -363,7 +383,7 @@ class _Ffmpeg:
     def __init__(
         self, arguments: Iterable[str], folder: Path, pixels: int, *, writes: bool = False
     ) -> None:
-        self._words = folder / "words"
+        self._words = folder / f"words-{id(self)}"
         self._patience, self._stalled = STALL_SECONDS * max(1.0, pixels / 1e6), False
         command = [executable(), "-hide_banner", "-nostats", "-v", "error", *arguments]
         pipe, none = subprocess.PIPE, subprocess.DEVNULL
@@ -496,20 +516,19 @@ def verified_mp4(
     require(not fault, path, fault.partition(";")[0])
     height, width, _ = ends[0].shape
     seen, first, last = 0, ends[0], ends[1]
-    for last in _decoded(path, height * width):
+    for last in _decoded(path, height * width, f"eq(n,0)+gte(n,{count - 1})"):
         first, seen = (first if seen else last), seen + 1
-    require(seen > 0, path, "has no frames")
     require(first.shape == last.shape == ends[0].shape, path, f"is not {width}×{height}")
-    require(seen == count, path, f"has {seen} frames, not {count}")
+    require(seen == min(count, 2), path, f"has not {count} frames")
     alike = _looks_like(first, ends[0], crf) and _looks_like(last, ends[1], crf)
     require(alike, path, "does not look like its frames")
     return media_file(path, width, height, count, fps)
 
 
-def _decoded(path: Path, pixels: int) -> Iterator[Frame]:
-    """Yield every frame (H, W, 3) of a clip with `pixels` per frame."""
-    arguments = ["-xerror", "-i", str(path), "-pix_fmt", "rgb24", "-fps_mode", "passthrough"]
-    arguments += ["-vcodec", "ppm", "-f", "image2pipe", "-"]
+def _decoded(path: Path, pixels: int, select: str) -> Iterator[Frame]:
+    """Decode a clip with `pixels` per frame; yield the frames (H, W, 3) that ffmpeg selects."""
+    arguments = ["-xerror", "-i", str(path), "-vf", f"select='{select}'", "-pix_fmt", "rgb24"]
+    arguments += ["-fps_mode", "passthrough", "-vcodec", "ppm", "-f", "image2pipe", "-"]
     with closing(_Ffmpeg(arguments, path.parent, pixels)) as ffmpeg:
         while (frame := ffmpeg.call(ffmpeg.read)) is not None:
             yield frame

@@ -3,12 +3,10 @@
 A frame is an (H, W, 3) uint8 array in RGB. All operations give the same bytes everywhere.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.media.look import film, stills
+from sitegen.media.look import stills
 
 Frame = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -61,11 +59,6 @@ def scale_factor(width: int, height: int) -> int:
     """
     wanted = 1 if width >= stills.WIDE_ENOUGH else 2 * -(-stills.WIDE_ENOUGH // (2 * width))
     return max(1, min(wanted, stills.TOO_TALL // height // 2 * 2))
-
-
-def reduction(width: int, height: int) -> int:
-    """Return the integer factor by which a clip is reduced, 1 up to `film.LARGEST` pixels."""
-    return max(1, math.ceil(math.sqrt(width * height / film.LARGEST)))
 
 
 def reduce(images: Frame, factor: int) -> Frame:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sitegen.core.files import cached_by_stat, digest_bytes
+from sitegen.core.files import digest_bytes, platform_errors
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -26,33 +26,36 @@ _FONTS = Path(__file__).parent / "fonts"
 
 @dataclass(frozen=True)
 class Typeface:
-    """The files of a typeface, WOFF2, in its two weights."""
+    """The content of a typeface's files, WOFF2, in its two weights.
 
-    regular: Path
-    bold: Path
+    It is read once, so that words are drawn in the typeface whose digest is in the key.
+    """
+
+    regular: bytes
+    bold: bytes
 
     @property
     def digest(self) -> str:
         """Digest of both files; empty for the shipped typeface, which is in no key."""
-        files = (_content(path) for path in (self.regular, self.bold))
-        return "" if self == SHIPPED else digest_bytes(b"".join(files))
+        return "" if self == SHIPPED else digest_bytes(self.regular + self.bold)
 
-    def file(self, weight: int) -> Path:
-        """Return the file of a weight."""
+    def file(self, weight: int) -> bytes:
+        """Return the content of a weight's file."""
         return self.bold if weight == BOLD else self.regular
 
 
-SHIPPED = Typeface(_FONTS / "drawing-400.woff2", _FONTS / "drawing-600.woff2")
+def read_typeface(regular: Path, bold: Path) -> Typeface:
+    """Read a typeface. Raises PlatformError if a file cannot be read."""
+    with platform_errors(regular, "read"):
+        return Typeface(regular.read_bytes(), bold.read_bytes())
 
 
-@cached_by_stat
-def _content(path: Path) -> bytes:
-    return path.read_bytes()
+SHIPPED = read_typeface(_FONTS / "drawing-400.woff2", _FONTS / "drawing-600.woff2")
 
 
 def font(size: int, weight: int = REGULAR, typeface: Typeface = SHIPPED) -> "FreeTypeFont":
     """Return a typeface for Pillow, at a size in pixels."""
-    return _font(_content(typeface.file(weight)), size)
+    return _font(typeface.file(weight), size)
 
 
 @cache
@@ -64,7 +67,7 @@ def _font(content: bytes, size: int) -> "FreeTypeFont":
 
 def font_face(weight: int = REGULAR, typeface: Typeface = SHIPPED) -> str:
     """Return the CSS rule that carries a weight of a typeface in itself."""
-    data = base64.b64encode(_content(typeface.file(weight))).decode()
+    data = base64.b64encode(typeface.file(weight)).decode()
     source = f"url(data:font/woff2;base64,{data})"
     return f'@font-face {{ font-family: "{FAMILY}"; font-weight: {weight}; src: {source}; }}\n'
 

@@ -222,8 +222,11 @@ class Preview:
             if warning not in self._warned:
                 self.report.warn(warning)
         self._warned = context.warnings
-        self.context, self.settled = context, False
-        self._errors.clear()
+        faults = {f"figure {name}": str(error) for name, error in context.faults.items()}
+        for text in faults.values():
+            if text not in self._errors.values():
+                self.report.warn(text)
+        self.context, self.settled, self._errors = context, False, faults
         self._changed.notify_all()
 
     def _show(self) -> None:
@@ -233,7 +236,7 @@ class Preview:
         clips = [(planned, self._clip(context, planned)) for planned in context.figures]
         records = {planned.request_digest: record for planned, record in clips if record}
         shown = [planned for planned in context.figures if planned.request_digest in records]
-        pending = tuple(map(_figure_ref, SiteBuild(context, records).missing))
+        pending = (*map(_figure_ref, SiteBuild(context, records).missing), *_unplanned(context))
         pages = tuple(without(page, pending) for page in context.pages)
         tree = assemble(context.site, pages, placed(shown, records), context.store())
         self._last |= {_figure_ref(planned): records[planned.request_digest] for planned in shown}
@@ -271,7 +274,8 @@ class Preview:
     def _has_work(self, context: BuildContext | None) -> bool:
         if context is None or self._next(context) is not None:
             return context is not None
-        return not self.settled and not SiteBuild(context, self._records).missing
+        missing = SiteBuild(context, self._records).missing
+        return not (self.settled or missing or context.faults)
 
     def _next(self, context: BuildContext) -> PlannedFigure | None:
         """Return the figure to render: edited last, then first on its page; None after failures."""
@@ -285,7 +289,10 @@ class Preview:
 
     def _render(self, context: BuildContext, planned: PlannedFigure) -> None:
         """Render one figure and show it; a failed figure is retried after the next change."""
-        with self._showing_errors(planned.request_digest), contextlib.suppress(Cancelled):
+        place, name = planned.figure.place, planned.figure.id
+        where = f"{place.file}:{place.line}: {name}: "
+        showing = self._showing_errors(planned.request_digest, where)
+        with showing, contextlib.suppress(Cancelled):
             try:
                 with locked(context.site):
                     made = self._rendering(context, planned, _Watched(self, planned))
@@ -322,13 +329,16 @@ class Preview:
             self.progressed(None)
 
     @contextlib.contextmanager
-    def _showing_errors(self, doing: str) -> Iterator[None]:
-        """Show errors of the block over the last valid page, until the next change."""
+    def _showing_errors(self, doing: str, where: str = "") -> Iterator[None]:
+        """Show errors of the block over the last valid page, until the next change.
+
+        where: words before an error that does not name its place
+        """
         with contextlib.ExitStack() as block:
-            block.push(lambda _kind, error, _trace: self._show_error(doing, error))
+            block.push(lambda _kind, error, _trace: self._show_error(doing, where, error))
             yield
 
-    def _show_error(self, doing: str, error: BaseException | None) -> bool:
+    def _show_error(self, doing: str, where: str, error: BaseException | None) -> bool:
         """Show an error with the current page; return False for exceptions to re-raise."""
         if not isinstance(error, Exception):
             return False
@@ -336,7 +346,7 @@ class Preview:
             return True  # interrupted by closing
         if not isinstance(error, SitegenError):
             self.report.detail("".join(traceback.format_exception(error)))
-        text = words(error)
+        text = words(error) if isinstance(error, SitegenError) else f"{where}{words(error)}"
         with self._changed:
             if self._errors.get(doing) != text:  # an unchanged error is reported once
                 self.report.warn(text)
@@ -363,8 +373,10 @@ class Preview:
             line = rf"(^|/){re.escape(f'{place.file}:{place.line}')}:"
             return planned.request_digest in self._errors or bool(re.search(line, told, re.M))
 
-        figures = self.context.figures if self.context and told else ()
-        return tuple(_figure_ref(each) for each in figures if is_meant(each))
+        if self.context is None or not told:
+            return ()
+        meant = (_figure_ref(each) for each in self.context.figures if is_meant(each))
+        return (*meant, *_unplanned(self.context))
 
 
 class _Watched:
@@ -394,6 +406,13 @@ class _Watched:
 
 def _figure_ref(planned: PlannedFigure) -> FigureRef:
     return planned.page, planned.figure.id
+
+
+def _unplanned(context: BuildContext) -> list[FigureRef]:
+    """Return the figures of samplers that cannot be run."""
+    planned = {*map(_figure_ref, context.figures)}
+    figures = [(page.uri, figure.id) for page in context.pages for figure in page.figures]
+    return [each for each in figures if each not in planned]
 
 
 def _there(record: Record, store: Store) -> bool:

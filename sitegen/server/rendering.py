@@ -21,6 +21,7 @@ from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.installed import memory_full, not_installed
 from sitegen.core.progress import Advance, Reporter
 from sitegen.core.signals import catch_signals
+from sitegen.core.source import raised_at
 from sitegen.core.worker import UnexpectedError, Worker, WorkerEnded, send
 from sitegen.models.registry import ModelSource
 
@@ -180,4 +181,5 @@ def words(error: Exception) -> str:
     """Describe an error in one line."""
     if isinstance(error, SitegenError | UnexpectedError):
         return str(error)
-    return not_installed(error) or memory_full(error) or f"{type(error).__name__}: {error}"
+    told = not_installed(error) or memory_full(error)
+    return told or f"{type(error).__name__}: {error}{raised_at(error)}"

@@ -85,8 +85,8 @@ class Sources:
         if context is None:
             return set()
         files = [own.source for page in context.pages for own in page.files]
-        if context.site.theme is not None:
-            files += [context.site.typeface.regular, context.site.typeface.bold]
+        if (theme := context.site.theme) is not None:
+            files += [theme.font, *([theme.font_bold] if theme.font_bold else [])]
         for source in context.sources.values():
             parts = (source.card_path, source.weights, source.prior, source.example)
             files += [path for path in parts if path is not None]

@@ -20,11 +20,11 @@ from sitegen.figures.base import (
     Seed,
     Show,
     counted,
-    grid_pixels,
     sampler_in,
     steps,
 )
 from sitegen.figures.constants import COLOURS, FILM, LABELS, NARROW, STILLS
+from sitegen.figures.layout import GridLayout
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 
@@ -69,9 +69,10 @@ class SharedNoise(ChosenSpec):
         """Number of pairs of a state and a noise."""
         return self.count * self.rows
 
-    def pixels(self, card: ModelCard) -> int:
-        """Return the number of pixels of the grid at all levels."""
-        return grid_pixels(card, self.count, self.rows)
+    @property
+    def layout(self) -> GridLayout:
+        """A column for each initial state, a row for each noise."""
+        return GridLayout(self.images, self.count, self.count)
 
     def varied(self, card: ModelCard) -> str:
         """Return the property in which the initial states differ."""

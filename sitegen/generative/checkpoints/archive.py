@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BufferedReader
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -56,6 +57,8 @@ UNKNOWN_NETWORK = (
     'or write a sampler file: the page "Your own method" of the manual'
 )
 
+_VERSION = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns")
+"""Values of `os.stat` that differ once a file has been written or replaced."""
 _WRAPPERS = ("ema_model.", "module.", "denoise_fn.", "model.")
 """Prefixes of a network inside others: of averages, DataParallel, and the diffusions of Cold
 Diffusion and lucidrains, which also hold kernels and noise schedules."""
@@ -366,18 +369,22 @@ def scan(path: Path, select: Callable[[Contents], Numbers] | None = None) -> Sca
     """Open a checkpoint once and read all of it: its contents, digest, checksums and numbers.
 
     `select` returns, for the contents, the numbers to fill in on the way; it is not called if the
-    scan was cached. Raises RefusedError for a file that is missing, unsafe, damaged or not a
-    checkpoint, and as `select` does, before the numbers are read.
+    scan was cached. Raises RefusedError for a file that is missing, unsafe, damaged, not a
+    checkpoint or written meanwhile, and as `select` does, before the numbers are read.
     """
-    size = regular_size(path, "checkpoint")
+    size, before = regular_size(path, "checkpoint"), _VERSION(path.stat())
     with open_file(path) as file:
         if format_of(path, file.read(10), size) == "pth":
             with open_archive(path, file) as archive:
                 published = archive.contents()
                 numbers = select(published) if select else {}
-                return Scan(published, size, *archive.scan(published, numbers))
-    header = ours.read_header(path)
-    return Scan(header, size, *ours.scan(path, header, select(header) if select else {}))
+                found = Scan(published, size, *archive.scan(published, numbers))
+        else:
+            header = ours.read_header(path)
+            found = Scan(header, size, *ours.scan(path, header, select(header) if select else {}))
+    if not path.exists() or _VERSION(path.stat()) != before:
+        raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
+    return found
 
 
 def read_numbers(path: Path, numbers: Numbers) -> None:

@@ -5,3 +5,8 @@ GIF_FILTER = "lutrgb=" + ":".join(f"{each}='bitor(bitand(val,248),4)'" for each 
 
 Clips of models keep all colours, since their stored files have them.
 """
+GIF_SHARE = 0.8
+"""Share of the largest size at which the next GIF is aimed if one is too large; GIFs of noise get
+smaller more slowly than their number of frames."""
+PRESET = "faster"
+"""Preset of x264; "medium" takes twice as long for noise."""

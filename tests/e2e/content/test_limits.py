@@ -66,6 +66,18 @@ def test_without_a_timer(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         prepare(config, BuildOptions(CPU))
 
 
+def _broken() -> None:
+    bounded.begin_page("pages/more.md")
+    raise KeyError("x")
+
+
+def test_unexpected_error() -> None:
+    """An exception that is none of ours has the page, and the file and line that raised it."""
+    told = r"^pages/more\.md: KeyError: 'x' \(.*test_limits\.py:\d+\)"
+    with pytest.raises(worker.UnexpectedError, match=told):
+        bounded.bounded(_broken)
+
+
 def test_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time in which other programs run does not count."""
     monkeypatch.setattr(bounded, "SECONDS", 0.5)

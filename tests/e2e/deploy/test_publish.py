@@ -208,6 +208,29 @@ def test_a_remote_that_is_silent(paper: Paper, monkeypatch: pytest.MonkeyPatch) 
     assert paper.condition() == before
 
 
+@pytest.mark.fault(28)
+def test_ssh_gives_up(paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ssh is told to give up on a silent server; a command of the author stays as it is."""
+    (tmp_path / "programs").mkdir()
+    for name in ("ssh", "own"):
+        program = tmp_path / "programs" / name
+        program.write_text(f'#!/bin/sh\necho "{name} $@" >> "{tmp_path}/called"\nexit 255\n')
+        program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("GIT_SSH", raising=False)
+    git(paper.root, "remote", "set-url", "origin", "git@example.invalid:x.git")
+    paper.refused("does not answer")
+    monkeypatch.setenv("GIT_SSH", str(program))
+    paper.refused("does not answer")
+    git(paper.root, "config", "core.sshCommand", "own --mine")
+    paper.refused("does not answer")
+    called = (tmp_path / "called").read_text().splitlines()  # git asks an unknown command first
+    first, second, third = (line for line in called if "git-upload-pack" in line)
+    assert first.startswith("ssh -o ConnectTimeout=60 -o ServerAliveInterval=60 ")
+    assert second.startswith("own git@example.invalid ")
+    assert third.startswith("own --mine git@example.invalid ")
+
+
 def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
     """What others put there, a repository, a build at work, no folder: each is refused."""
     output = paper.site.output

@@ -167,6 +167,13 @@ def test_constants_of_recordings(
     assert before[1] != after[1]
 
 
+def test_reduced_grid(sources: Sources) -> None:
+    """A factor above 1 is in the key, which an older store lacks, and no other factor is."""
+    large = replace(sources["tiny"], card=replace(sources["tiny"].card, image_size=1024))
+    assert '"reduced":2' in planned({"tiny": large}, "trajectories", count=5).request_json
+    assert "reduced" not in planned({"tiny": large}, "trajectories", count=4).request_json
+
+
 def test_no_constant_is_outside_of_the_groups() -> None:
     """Modules that make files have no constant of their own but those that decide no byte."""
     found = {name for path in MAKERS for name in _constants(path)}

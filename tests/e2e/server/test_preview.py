@@ -252,6 +252,39 @@ def test_figure_that_fails(server: Running, config: Path) -> None:
     assert server.preview.state.error is None
 
 
+def test_sampler_that_cannot_be_run(server: Running, config: Path) -> None:
+    """Its figures alone fail, with page, file and lines; nothing is installed meanwhile."""
+    old = clip_of(server.page())
+    (config.parent / "flow.py").write_text("x = 1\nraise RuntimeError('no flow')\n")
+    config.write_text(f'{SITE}\n[models.flow]\npath = "flow.py:Sampler"\n')
+    write_page(config, OTHER.replace("Words", "More") + '\n{{ trajectories("flow") }}\n')
+    wait_for(lambda: clip_of(server.page()) != old, "the other figure")
+    state = server.preview.state
+    told = r"index\.md:5: flow-trajectories: .*flow\.py:2: RuntimeError: no flow$"
+    assert re.search(told, str(state.error))
+    assert state.failed == state.pending == (("index.html", "flow-trajectories"),)
+    assert 'id="flow-trajectories" class="sitegen-pending"' in server.page()
+    assert server.report.warnings == 1
+    assert "More" not in built(config)
+    write_page(config, OTHER)
+    server.wait_until_settled()
+    assert server.preview.state.error is None
+
+
+def test_unexpected_error_of_a_figure(server: Running, config: Path) -> None:
+    """An exception that is none of ours has the figure's line, and the line that raised it."""
+
+    def fail(figure: object) -> None:
+        raise KeyError("x")
+
+    server.renderer.render_job = fail  # type: ignore[assignment, method-assign]
+    write_page(config, OTHER)
+    wait_for(lambda: server.preview.state.error, "telling")
+    told = r"index\.md:3: tiny-trajectories: KeyError: 'x' \(.*test_preview\.py:\d+\)$"
+    assert re.search(told, str(server.preview.state.error))
+    assert server.preview.state.failed == (("index.html", "tiny-trajectories"),)
+
+
 def test_another_sitegen_is_at_work(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits, says for whom, and goes on when the other is done."""
     monkeypatch.setattr(worker, "start_method", lambda: "spawn")  # a copy would hold the lock, too

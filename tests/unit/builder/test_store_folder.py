@@ -118,9 +118,10 @@ def test_files_of_others_in_a_store_stay(built: Builder) -> None:
 
 @pytest.mark.fault(39)
 def test_older_stores_get_a_marker(built: Builder) -> None:
-    """A store without a marker is recognised by the names in it."""
+    """A store without a marker is recognised by the names in it, but for what systems put there."""
     store = built.root / ".sitegen"
     (store / MARKER).unlink()
+    (store / ".DS_Store").touch()
     for name in ("asked", "weights", "built"):
         shutil.rmtree(store / name)
     require_store(store)

@@ -1,6 +1,9 @@
 """`sitegen new`: a site that builds at once, and never a file of somebody's overwritten."""
 
+import errno
+import itertools
 import json
+import os
 import re
 import textwrap
 import tomllib
@@ -97,7 +100,7 @@ def test_config_has_every_key(new: Path) -> None:
         (new / "checkpoints" / name).touch()
     (new / "fonts").mkdir()
     for name in ("text", "text-bold"):
-        (new / "fonts" / f"{name}.woff2").write_bytes(SHIPPED.regular.read_bytes())
+        (new / "fonts" / f"{name}.woff2").write_bytes(SHIPPED.regular)
     site = load_site(config)
     assert site.citation is not None
     entries = [
@@ -138,6 +141,23 @@ def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
         new_site(tmp_path, new_page_sections())
     assert sorted(tmp_path.rglob("*")) == before
     assert how != "file" or path.read_text() == "mine"
+
+
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file cannot be written, none is there, and the next time all are."""
+    write, calls = Path.write_text, itertools.count(1)
+
+    def full(path: Path, text: str, **options: Any) -> int:
+        if next(calls) == len(FILES):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, text, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(PlatformError, match="free some disk space"):
+            new_site(tmp_path, new_page_sections())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert new_site(tmp_path, new_page_sections()) == tuple(FILES)
 
 
 def test_names_all_that_is_in_the_way(new: Path, tmp_path: Path) -> None:

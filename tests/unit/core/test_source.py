@@ -1,6 +1,8 @@
 """Reading what an author wrote: files that are not text are refused, and keys have lines."""
 
+import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from unittest.mock import Mock
@@ -11,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitegen.core.errors import ConfigError
-from sitegen.core.source import KeyPath, odd_character, parse_toml, read_text, toml_lines
+from sitegen.core.source import (
+    KeyPath,
+    odd_character,
+    parse_toml,
+    raised_at,
+    read_text,
+    toml_lines,
+)
 
 DOCUMENT = '''title = "a" # [not.a.table]
 lead = """
@@ -141,3 +150,14 @@ def test_quotes_in_toml(text: str, words: str) -> None:
     """A missing quote, and one that only looks like one, are told as such."""
     with pytest.raises(ConfigError, match=words):
         parse_toml(text, "a.toml")
+
+
+def test_raised_at() -> None:
+    """The author's line comes first, then that of another package; sitegen's own is not named."""
+    with pytest.raises(json.JSONDecodeError) as caught:
+        json.loads("{")
+    assert re.fullmatch(r" \(.*test_source\.py:\d+\)", raised_at(caught.value))
+    assert caught.value.__traceback__ is not None
+    inside = caught.value.with_traceback(caught.value.__traceback__.tb_next)
+    assert re.fullmatch(r" \(.*/json/decoder\.py:\d+\)", raised_at(inside))
+    assert raised_at(KeyError("x")) == ""

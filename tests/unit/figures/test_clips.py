@@ -8,10 +8,22 @@ import pytest
 from numpy.typing import NDArray
 
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.figures.clips import grid_job
+from sitegen.figures.clips import clip_spec, grid_job
 from sitegen.figures.registry import make_figure
-from sitegen.media.look import film
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.recording import RecordingConfig
+from sitegen.media.look import film, recorded
 from tests.support.tinymodel import large_card
+
+
+def test_settings_of_recordings() -> None:
+    """Clips of a recording are encoded by constants of their own, which are in their keys alone."""
+    ours = clip_spec(large_card(), 64, 24.0)
+    values = RecordingConfig((0.0, 1.0), 4)
+    noise = clip_spec(ModelCard(8, 1, 1, None, kind="recording", recording=values), 64, 24.0)
+    assert (ours.preset, ours.gif_filter, ours.gif_share) == (film.PRESET, "", 0.97)
+    settings = recorded.PRESET, recorded.GIF_FILTER, recorded.GIF_SHARE
+    assert (noise.preset, noise.gif_filter, noise.gif_share) == settings
 
 
 @pytest.mark.parametrize(("largest", "side"), [(400, 6), (10**6, 12)])

@@ -233,7 +233,7 @@ HOSTILE = "</title><script>alert(1)</script>&\"'\u2028"
 
 def drawing(body: Markup, words: str = "Words") -> Drawing:
     """A small drawing."""
-    return Drawing(200.0, 100.0, 640, words, body, description=words)
+    return Drawing(200.0, 100.0, 640, words, body)
 
 
 def test_file(tmp_path: Path) -> None:
@@ -247,17 +247,17 @@ def test_file(tmp_path: Path) -> None:
     assert [root.get(name) for name in ("width", "height")] == ["640", "320"]
     assert root.get("viewBox") == "0 0 200 100"
     names = [each.tag.rpartition("}")[2] for each in root]
-    assert names == ["title", "desc", "style", "text"]
-    assert "prefers-color-scheme: dark" in (root[2].text or "")
+    assert names == ["title", "style", "text"]
+    assert "prefers-color-scheme: dark" in (root[1].text or "")
     assert root.get("role") == "img"
     assert file.bytes == (tmp_path / file.path).stat().st_size
     file = drawing(element("g", label(0, 0, HOSTILE, size=10), id=HOSTILE), HOSTILE).write(tmp_path)
     root = ElementTree.parse(tmp_path / file.path).getroot()
     assert {each.tag.rpartition("}")[2] for each in root.iter()} == {
-        "svg", "title", "desc", "style", "g", "text"
+        "svg", "title", "style", "g", "text"
     }  # fmt: skip
     assert root[0].text == HOSTILE
-    assert root[3].get("id") == HOSTILE
+    assert root[2].get("id") == HOSTILE
     images = [element("image", href=link) for link in ("https://example.org/x.png", "other.png")]
     for body in (*images, element("rect", style="fill: url(https://example.org/x)")):
         with pytest.raises(TargetError, match="needs something outside itself"):

@@ -5,7 +5,7 @@ import functools
 import operator
 import re
 from base64 import b64encode
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from hashlib import sha256
 from html import unescape
 from pathlib import Path
@@ -23,7 +23,7 @@ from sitegen.html import views
 from sitegen.html.render import render_site
 from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Manifest
-from tests.support.fabricated import FULL, MP4, manifest_for, write_site
+from tests.support.fabricated import FULL, MP4, manifest_for, media_file, write_site
 from tests.support.paths import ROOT
 
 INDEX = """Words.[^1]
@@ -147,6 +147,18 @@ def test_standalone_number(tmp_path: Path) -> None:
         alone = texts[f"media/embed/{id}/index.html"]
         assert f'<b class="number">Figure {number}.</b>' in alone
         assert f'aria-label="Play, figure {number}"' in alone
+
+
+def test_standalone_has_its_stated_size(tmp_path: Path) -> None:
+    """A still alone is the wide drawing in a frame of any width, as its embed code says."""
+    read = load_site(write_site(tmp_path, FULL, "{{ spectra('mnist', id='a') }}\n"))
+    pages = read_pages(read)
+    (media,) = manifest_for(pages).figures
+    files = {**media.record.files, "narrow": media_file("media/n.svg", 440)}
+    media = replace(media, record=replace(media.record, files=files))
+    texts = render_site(read, pages, Manifest((media,)))
+    assert "n.svg" in texts["index.html"]
+    assert "n.svg" not in texts["media/embed/a/index.html"]
 
 
 def test_figure(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_own_typeface(tmp_path: Path) -> None:
     assert [assets[name].data for name in FONTS] == [bold, bold]
     sheet = assets["style.css"].data.decode()
     assert all(assets[name].uri.removeprefix("assets/") in sheet for name in FONTS)
-    assert site.typeface.file(REGULAR) == site.typeface.file(BOLD) == tmp_path / "own.woff2"
+    assert site.typeface.file(REGULAR) == site.typeface.file(BOLD) == bold
     drawn = Drawing(9, 9, 9, "T", label(1, 2, "x", size=3), typeface=site.typeface).text()
     assert b64encode(bold).decode() in drawn
 

@@ -3,6 +3,7 @@
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sitegen.core.errors import PlatformError
 from sitegen.media import encoder
 from sitegen.media.encoder import ClipSpec, crf_for, psnr, write_still
 from sitegen.media.ffmpeg import encoder_version, version_of
+from sitegen.media.frames import enlarge
 from sitegen.media.look import film
 
 SPEC = ClipSpec(fps=24, crf=18, factor=4, background=(20, 30, 40))
@@ -111,3 +113,13 @@ def test_still_of_pictures_is_light(tmp_path: Path) -> None:
         if psnr(*luma) > 40:
             heavier.append((tmp_path / "c.webp").stat().st_size)
     assert size <= min(heavier)
+
+
+def test_repeated_frames_are_enlarged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that is held costs as much as one frame."""
+    first, last = (np.full((2, 2, 3), value, np.uint8) for value in (1, 2))
+    enlarged = Mock(wraps=enlarge)
+    monkeypatch.setattr("sitegen.media.encoder.enlarge", enlarged)
+    found = list(encoder._enlarged([first, last, last, last], SPEC))
+    assert [frame[0, 0, 0] for frame in found] == [1, 2, 2, 2]
+    assert enlarged.call_count == 2

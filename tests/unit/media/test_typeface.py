@@ -2,18 +2,23 @@
 
 from pathlib import Path
 
-from sitegen.media.typeface import BOLD, REGULAR, SHIPPED, Typeface, font, font_face
+from sitegen.config.loader import load_site
+from sitegen.media.typeface import BOLD, REGULAR, SHIPPED, font, font_face
 
 
-def test_edited_file_is_read_again(tmp_path: Path) -> None:
-    """A process that lives long, as `serve` does, draws with the file whose digest is keyed."""
-    path = tmp_path / "own.woff2"
-    typeface = Typeface(path, path)
-    path.write_bytes(SHIPPED.regular.read_bytes())
-    before = typeface.digest, font_face(REGULAR, typeface), font(40, REGULAR, typeface)
-    assert before[2].getlength("Heat") == font(40).getlength("Heat")
-    path.write_bytes(SHIPPED.bold.read_bytes())
-    assert typeface.digest != before[0]
-    assert font_face(REGULAR, typeface) == font_face(BOLD).replace(": 600;", ": 400;") != before[1]
-    assert font(40, REGULAR, typeface).getlength("Heat") == font(40, BOLD).getlength("Heat")
-    assert font(40, REGULAR, typeface).getlength("Heat") != before[2].getlength("Heat")
+def test_drawn_typeface_is_the_keyed_one(tmp_path: Path) -> None:
+    """An edit while a site is built changes neither the digest nor what is drawn; a new read does.
+
+    Until it was read once, the edited typeface was drawn and stored under the key of the old one.
+    """
+    path, config = tmp_path / "own.woff2", tmp_path / "site.toml"
+    config.write_text('title = "T"\n[theme]\nfont = "own.woff2"\n')
+    path.write_bytes(SHIPPED.bold)
+    site = load_site(config)
+    before = site.typeface.digest
+    path.write_bytes(SHIPPED.regular)
+    assert site.typeface.digest == before
+    assert font_face(REGULAR, site.typeface) == font_face(BOLD).replace(": 600;", ": 400;")
+    drawn = font(40, REGULAR, site.typeface).getlength("Heat")
+    assert drawn == font(40, BOLD).getlength("Heat") != font(40).getlength("Heat")
+    assert load_site(config).typeface.digest != before

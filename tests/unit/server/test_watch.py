@@ -12,7 +12,7 @@ from sitegen.server.watch import Sources
 def test_typeface_is_watched(tmp_path: Path) -> None:
     """An edit of the author's typeface changes the site, one of the file next to it does not."""
     (tmp_path / "fonts").mkdir()
-    (tmp_path / "fonts" / "own.woff2").write_bytes(SHIPPED.regular.read_bytes())
+    (tmp_path / "fonts" / "own.woff2").write_bytes(SHIPPED.regular)
     config = tmp_path / "site.toml"
     config.write_text('title = "T"\n[theme]\nfont = "fonts/own.woff2"\n')
     site = load_site(config)

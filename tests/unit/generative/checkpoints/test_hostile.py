@@ -19,8 +19,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import sha256
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.checkpoints.archive import scan
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.pickles import read_pickle
 from sitegen.generative.untrusted.pickles import PickleError
@@ -34,6 +38,30 @@ def canary(tmp_path: Path) -> Iterator[Path]:
     yield path
     assert not path.exists()
     assert time.process_time() - started < 30
+
+
+@pytest.mark.fault(9)
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_written_while_it_is_read(
+    ending: str, replaced: bool, card: ModelCard, tmp_path: Path
+) -> None:
+    """A file that changes between its reads is refused, for its digest is not that of its parts."""
+    path, other = tmp_path / f"model.{ending}", tmp_path / "other"
+    if ending == "pth":
+        torch.save(published(card), path)
+    else:
+        save_file({"a": torch.ones(3)}, path)
+    os.utime(path, (1, 1))
+    other.write_bytes(path.read_bytes())
+
+    def change(_: object) -> dict[Any, bytearray]:
+        other.replace(path) if replaced else path.write_bytes(other.read_bytes())
+        return {}
+
+    with pytest.raises(RefusedError, match="changed while it was read"):
+        scan(path, change)
+    assert scan(path).sha256 == sha256(path)
 
 
 @pytest.mark.fault(9)
