@@ -177,10 +177,8 @@ def chart(name: str, costs: Sequence[Cost]) -> Drawing:
         f"{getattr(cost.size, name):,}: {cost.seconds:.1f} s, {cost.peak_bytes / 1e6:.0f} MB"
         for cost in costs
     )
-    words = f"The horizontal axis is linear in the work. {told}."
-    return Drawing(
-        480, 500, 640, f"Cost of a build by {WORDS[name]}", group(*parts), description=words
-    )
+    title = f"Cost of a build by {WORDS[name]}; the horizontal axis is linear in the work. {told}."
+    return Drawing(480, 500, 640, title, group(*parts))
 
 
 def _plot(
