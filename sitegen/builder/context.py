@@ -126,7 +126,7 @@ def prepare(config: Path, options: BuildOptions) -> BuildContext:
 
 
 def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False) -> BuildContext:
-    """Do the same as `prepare` for a loaded `site.toml`, and raise errors of samplers.
+    """Prepare a loaded `site.toml` as `prepare` does, but raise errors of samplers.
 
     keep_faults: return them in the context instead
     """

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -201,6 +201,9 @@ class RenderExecutor:
             futures = {begun(each): each for each in figures}
             try:
                 return self._results(futures)
+            except (KeyboardInterrupt, SystemExit):
+                _stop_encoding(stop, futures)
+                raise
             finally:
                 stop.set()
                 self.leave()
@@ -229,9 +232,7 @@ class RenderExecutor:
                         break
                 return self._results(futures)
             except (KeyboardInterrupt, SystemExit):
-                from sitegen.media import encoder
-
-                encoder.stop_encoding()
+                _stop_encoding(stop, futures)
                 raise
             finally:
                 stop.set()
@@ -348,6 +349,16 @@ class _Turns:
                 return self._ended - since
 
         return seconds
+
+
+def _stop_encoding(stop: threading.Event, futures: Iterable[Future[Record]]) -> None:
+    """Stop the figures, and kill what encodes them until all have ended."""
+    from sitegen.media import encoder
+
+    stop.set()
+    encoder.stop_encoding()
+    while wait(futures, 0.1).not_done:
+        encoder.stop_encoding()  # a clip runs one program after the other
 
 
 def _handed(

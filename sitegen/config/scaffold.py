@@ -12,7 +12,7 @@ from typing import Any
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import platform_errors, temporary_folder
+from sitegen.core.files import platform_errors, require_writable, temporary_folder
 from sitegen.core.installed import DISTRIBUTION, resource
 from sitegen.core.source import KeyPath, page_sources, read_text, shown
 
@@ -46,11 +46,13 @@ def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
     _refuse_overwriting(folder, files)
     if (folder / IGNORED).exists():
         del files[IGNORED]
+    require_writable(folder)
     with temporary_folder(folder) as work:  # a full disk leaves no half of a site
         for at, (name, text) in enumerate(files.items()):
             with platform_errors(folder / name):
                 (work / str(at)).write_text(text, encoding="utf-8")
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        _refuse_overwriting(folder, files)
         for at, name in enumerate(files):
             with platform_errors(folder / name):
                 (work / str(at)).rename(folder / name)

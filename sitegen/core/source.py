@@ -22,8 +22,9 @@ _ODD = re.compile(
 )
 
 _STEERING = re.compile(f"{_ODD.pattern}|\r")
-_INSTALLED = Path(__file__).parents[1], Path(sys.prefix), Path(sys.base_prefix)
-"""Folders of sitegen, and of Python with other packages."""
+_OURS = Path(__file__).parents[1]
+_TEMPLATE = "<template>"
+"""File of the template of a page, in tracebacks."""
 
 
 def shown(path: Path) -> str:
@@ -35,18 +36,29 @@ def shown(path: Path) -> str:
 
 
 def raised_at(error: BaseException) -> str:
-    """Return " (file:line)" of the code that raised an exception; the author's, or of a package.
+    """Return " (file:line)" of the author's code, or else of the package, that raised an exception.
 
-    Empty if sitegen's own code did, without being called by theirs.
+    Returns "" if all of the code is sitegen's.
     """
-    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith("<frozen ")]
-    for folders in (_INSTALLED, _INSTALLED[:1]):
-        for frame in reversed(frames):
-            if not any(Path(frame.filename).is_relative_to(folder) for folder in folders):
-                inline = frame.filename.startswith("<")  # the template of a page
-                file = "line " if inline else f"{shown(Path(frame.filename))}:"
-                return f" ({file}{frame.lineno})"
-    return ""
+    frames = [
+        (name, frame.lineno)
+        for frame in extract_tb(error.__traceback__)
+        if (name := frame.filename) == _TEMPLATE
+        or not (name.startswith("<") or Path(name).is_relative_to(_OURS))
+    ]
+    own = [each for each in frames if not _is_installed(Path(each[0]))]
+    if not frames:
+        return ""
+    name, line = own[-1] if own else frames[0]  # a package's own line, not that of what it calls
+    return f" (line {line})" if name == _TEMPLATE else f" ({shown(Path(name))}:{line})"
+
+
+def _is_installed(path: Path) -> bool:
+    """Return whether a file is of Python or of a package."""
+    known = Path(sys.prefix), Path(sys.base_prefix)
+    return bool({"site-packages", "dist-packages"} & {*path.parts}) or any(
+        path.is_relative_to(folder) for folder in known
+    )
 
 
 def odd_character(text: str) -> tuple[int, str] | None:

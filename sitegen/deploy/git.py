@@ -34,7 +34,7 @@ SLOW_SECONDS = 20.0
 _NO_STALLING: tuple[str, ...] = ("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=300")
 """Options that make git give up on a web server that sends nothing for 5 minutes."""
 _SSH = "ssh -o ConnectTimeout=60 -o ServerAliveInterval=60 -o ServerAliveCountMax=5"
-"""Command that does so with a server of ssh, unless the author has set another command."""
+"""Command for ssh that gives up after as long, unless the author has set another."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +51,7 @@ _GOOD_PSNR = 30.0  # dB, at CRF 23 or better
 _GOOD_SHARE = 0.2  # of the contrast between neighbours: noise compresses worse than images
 
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
-_RUNNING: "weakref.WeakSet[_Ffmpeg]" = weakref.WeakSet()
+_RUNNING: "set[_Ffmpeg]" = set()
 _MACHINE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOMEM, errno.EIO, errno.EMFILE, errno.EAGAIN),
@@ -77,7 +76,7 @@ class ClipSpec:
     opening, ending: frames for which the last picture is shown before the first, and held
     gif: whether a GIF is made as well
     gif_filter: start of the chain of ffmpeg's filters that makes the GIF, such as "hflip,"
-    gif_share: share of the largest size at which the next GIF is aimed if one is too large
+    gif_share: share of the largest size that the next GIF should have if one is too large
     preset: of x264
     """
 
@@ -126,7 +125,7 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
             if spec.gif:
                 made["gif"] = pool.submit(_gif, native, spec, work / "clip.gif")
             made["poster"] = pool.submit(write_still, _shown(native.last, spec), work / "clip.webp")
-        files = {name: each.result() for name, each in made.items()}
+            files = {name: each.result() for name, each in made.items()}
         with platform_errors(folder):
             for file in files.values():
                 (work / file.path).replace(folder / file.path)
@@ -342,7 +341,7 @@ def frames_at(path: Path, numbers: Iterable[int], pixels: int) -> dict[int, Fram
     """
     wanted = sorted(set(numbers))
     select = "+".join(f"eq(n,{at})" for at in wanted)
-    found = dict(zip(wanted, _decoded(path, pixels, select), strict=False))
+    found = dict(zip(wanted, _decoded(path, pixels * (wanted[-1] + 1), select), strict=False))
     require(len(found) == len(wanted), path, "has fewer frames than expected")
     return found
 
@@ -457,6 +456,7 @@ class _Ffmpeg:
         self._process.wait()
         self._close_pipes()
         self._words.unlink(missing_ok=True)
+        _RUNNING.discard(self)
 
     def kill(self, stalled: bool = False) -> None:
         """Kill ffmpeg; `stalled` means that it made no progress."""
@@ -516,17 +516,18 @@ def verified_mp4(
     require(not fault, path, fault.partition(";")[0])
     height, width, _ = ends[0].shape
     seen, first, last = 0, ends[0], ends[1]
-    for last in _decoded(path, height * width, f"eq(n,0)+gte(n,{count - 1})"):
+    ends_only = f"eq(n,0)+gte(n,{count - 1})"
+    for last in _decoded(path, height * width * count, ends_only):
         first, seen = (first if seen else last), seen + 1
     require(first.shape == last.shape == ends[0].shape, path, f"is not {width}×{height}")
-    require(seen == min(count, 2), path, f"has not {count} frames")
+    require(seen == min(count, 2), path, f"does not have {count} frames")
     alike = _looks_like(first, ends[0], crf) and _looks_like(last, ends[1], crf)
     require(alike, path, "does not look like its frames")
     return media_file(path, width, height, count, fps)
 
 
 def _decoded(path: Path, pixels: int, select: str) -> Iterator[Frame]:
-    """Decode a clip with `pixels` per frame; yield the frames (H, W, 3) that ffmpeg selects."""
+    """Decode a clip of `pixels` in all; yield the frames (H, W, 3) that ffmpeg selects."""
     arguments = ["-xerror", "-i", str(path), "-vf", f"select='{select}'", "-pix_fmt", "rgb24"]
     arguments += ["-fps_mode", "passthrough", "-vcodec", "ppm", "-f", "image2pipe", "-"]
     with closing(_Ffmpeg(arguments, path.parent, pixels)) as ffmpeg:

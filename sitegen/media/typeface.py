@@ -46,8 +46,11 @@ class Typeface:
 
 def read_typeface(regular: Path, bold: Path) -> Typeface:
     """Read a typeface. Raises PlatformError if a file cannot be read."""
-    with platform_errors(regular, "read"):
-        return Typeface(regular.read_bytes(), bold.read_bytes())
+    content = []
+    for path in (regular, bold):
+        with platform_errors(path, "read"):
+            content.append(path.read_bytes())
+    return Typeface(*content)
 
 
 SHIPPED = read_typeface(_FONTS / "drawing-400.woff2", _FONTS / "drawing-600.woff2")

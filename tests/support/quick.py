@@ -21,7 +21,7 @@ SMALLER: dict[str, Any] = {
     "sitegen.media.look.labels.STRIP_WIDTH": 160,
     "sitegen.figures.hierarchy.look.WIDTH": 320,
 }
-"""The same, and small pictures."""
+"""The same constants, and values that make small pictures."""
 
 
 def shorten() -> None:

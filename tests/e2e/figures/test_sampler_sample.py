@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed
+from sitegen.generative.checkpoints import browser as module
 from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.media.frames import to_uint8
 from sitegen.sampling.models import Sampler
@@ -49,3 +51,12 @@ def test_several(sources: Sources, tmp_path: Path) -> None:
         path = tmp_path / files[f"model{ending}"].path
         assert path.name == f"{name}-model.json"
         assert json.loads(path.read_text())["levels"] == sources[name].card.levels
+
+
+def test_heavy_models_are_refused_at_once(
+    sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is sampled, and by the name of the model."""
+    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    with pytest.raises(RefusedError, match="the model tiny is too heavy for a page"):
+        job(sources, "sampler")

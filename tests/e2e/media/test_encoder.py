@@ -434,7 +434,7 @@ BAD_CLIPS: list[tuple[tuple[str, ...], str]] = [
     (("-vf", CONVERT), "index at the end"),  # what else is in `test_mp4.py`
     ((*X264, f"{CONVERT}:h=30"), "is not 48×32"),
     ((*X264, f"{CONVERT},transpose"), "is not 48×32"),
-    ((*X264, f"{CONVERT},select=gt(n\\,0)"), "has not 5 frames"),
+    ((*X264, f"{CONVERT},select=gt(n\\,0)"), "does not have 5 frames"),
     ((*X264, "colorchannelmixer=0:0:1:0:0:1:0:0:1:0:0:0," + CONVERT), "look like"),
     ((*X264, f"{CONVERT},vflip"), "look like"),
     ((*X264, f"{CONVERT},reverse"), "look like"),

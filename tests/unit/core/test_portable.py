@@ -20,8 +20,9 @@ LINUX = (
     *("posix_fallocate", "posix_fadvise", "sched_getaffinity", "sched_setaffinity", "getrandom"),
     *("copy_file_range", "memfd_create", "pidfd_open", "eventfd", "splice", "fdatasync", "pipe2"),
     *("O_TMPFILE", "O_PATH", "O_DIRECT", "O_NOATIME", "getxattr", "listxattr", "setxattr"),
+    *("sigtimedwait", "pidfd_send_signal"),
 )
-"""Names that `os` has on Linux and not on macOS."""
+"""Names that `os` and `signal` have on Linux and not on macOS."""
 WINDOWS = {
     **dict.fromkeys(("SIGHUP", "SIGKILL", "SIGALRM", "setitimer", "ITIMER_REAL"), signal),
     **dict.fromkeys(("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "killpg"), os),
@@ -102,8 +103,12 @@ def test_windows_names_are_asked_for() -> None:
 
 
 def test_no_module_names_them() -> None:
-    """No module uses a name of `os` that only Linux has, without asking whether it is there."""
+    """No module names what `os` or `signal` has on Linux only."""
     package = Path(files.__file__).parents[1]
     for path in package.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert not set(re.findall(r"\bos\.(\w+)", text)) & {*LINUX}, path
+        named = re.findall(r"\b(?:os|signal)\.(\w+)", text)
+        named += re.findall(
+            r"\w+", " ".join(re.findall(r"^from os import (.*)", text, re.MULTILINE))
+        )
+        assert not {*named} & {*LINUX}, path
