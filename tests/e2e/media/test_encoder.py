@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -531,3 +532,29 @@ def test_stopped_by_another_thread(tmp_path: Path) -> None:
         with pytest.raises(PlatformError, match="stopped by signal 9"):
             future.result(60)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_stopped_while_files_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GIF without end stops as well, when the film is there; nothing runs or is left."""
+    begun = threading.Event()
+
+    def endless(_native: object, _spec: object, path: Path) -> NoReturn:
+        source = ["-re", "-f", "lavfi", "-i", "color=s=16x16", "-f", "null", "-"]
+        with closing(encode._Ffmpeg(source, path.parent, 256)) as ffmpeg:
+            begun.set()
+            ffmpeg.call(ffmpeg.read)
+            ffmpeg.finish()
+        raise AssertionError("it has no end")
+
+    monkeypatch.setattr(encode, "_gif", endless)
+    frames = [np.zeros((16, 16, 3), np.uint8)] * 3
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(encode_clip, frames, ClipSpec(24.0, 18, 2, (0, 0, 0)), tmp_path)
+        assert begun.wait(60)
+        while not future.done():
+            stop_encoding()
+            time.sleep(0.01)
+        with pytest.raises(PlatformError, match="stopped by signal 9"):
+            future.result()
+    assert list(tmp_path.iterdir()) == []
+    assert not encode._RUNNING
