@@ -32,11 +32,12 @@ from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, NARROW, STILLS
-from sitegen.figures.layout import GridLayout
 from sitegen.figures.selection import ChosenFrom, Samples, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
 from sitegen.generative.card.recording import RecordingConfig
+from sitegen.media.look import film
+from sitegen.media.look import narrow as phone
 from sitegen.media.typeface import SHIPPED, Typeface
 
 if TYPE_CHECKING:
@@ -105,6 +106,52 @@ DdimSteps = Annotated[
     StrictInt, Field(ge=1, le=1000, description="Steps of the DDIM that samples the DDPM.")
 ]
 Fps = Annotated[StrictFloat | None, Field(ge=1, le=60, description="Frames a second.")]
+
+
+@dataclass(frozen=True)
+class GridLayout:
+    """Layout of `count` square images in a grid.
+
+    columns: images in a row
+    row: images of a row that belong together; 0 if none do
+    """
+
+    count: int
+    columns: int
+    row: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Number of rows; the last one may be incomplete."""
+        return -(-self.count // self.columns)
+
+    @property
+    def narrow(self) -> GridLayout | None:
+        """The layout for a phone; None if the grid is not drawn a second time."""
+        if self.columns <= phone.COLUMNS or self.count > phone.MOST:
+            return None
+        fewest = phone.FEWEST_OF_ROW if self.row else phone.FEWEST
+        length = self.row or self.count
+        even = (n for n in range(phone.COLUMNS, fewest - 1, -1) if length % n == 0)
+        columns = next(even, 0 if self.row else phone.COLUMNS)
+        return GridLayout(self.count, columns) if columns else None
+
+    def reduction(self, side: int) -> int:
+        """Return the smallest integer factor by which images of `side` pixels must be reduced.
+
+        No frame, on wide screens or on phones, may then have more than `film.LARGEST` pixels.
+        """
+        cells = max(each.rows * each.columns for each in (self, self.narrow) if each)
+        fits = (n for n in range(1, side) if cells * (-(-side // n)) ** 2 <= film.LARGEST)
+        return next(fits, side)
+
+    def pixels(self, card: ModelCard) -> int:
+        """Estimate the pixels of a clip that shows the grid at every level."""
+        from sitegen.media.frames import scale_factor  # imports NumPy
+
+        side = -(-card.image_size // self.reduction(card.image_size))
+        width, height = self.columns * side, self.rows * side
+        return (card.steps + 1) * width * height * scale_factor(width, height) ** 2
 
 
 @validated(frozen=True, config=RULES)
@@ -288,40 +335,6 @@ class ModelFreeSpec(FigureSpec):
         return (type(self).__doc__ or type(self).__name__).splitlines()[0].rstrip(".")
 
 
-@validated(frozen=True, config=RULES)
-class ComparedSpec(FigureSpec):
-    """A kind that compares a model with a DDPM of the same data, if one is named.
-
-    With a field `ddim_steps` the DDPM is sampled twice: as DDPM, and as DDIM in that many steps.
-    """
-
-    draws_label: ClassVar[bool] = True
-
-    ddpm: Baseline = None
-
-    def drawn_label(self, card: ModelCard) -> str:
-        """Return the name of the model's method in the picture."""
-        return self.label or card.process.label
-
-    @property
-    def _ddim_steps(self) -> int:
-        return int(getattr(self, "ddim_steps", 0))
-
-    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """More steps of DDIM than there are levels, and two methods of one name."""
-        if cards[1:] and (called := self.drawn_label(cards[0])) in OTHER_LABELS:
-            yield f'label is missing: the model {self.model} would be called "{called}", too'
-        for card in cards[1:]:
-            if self._ddim_steps > card.levels:
-                has = f"the model {self.ddpm} has {card.levels} levels"
-                yield f"ddim_steps = {self._ddim_steps}: {has}"
-
-    def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
-        """Count the images of the model, and those of the DDPM including its steps as DDIM."""
-        first, *others = (network_steps(card) for card in cards)
-        return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
-
-
 def counted(count: int, model: str, subject: str, label: str | None = None) -> str:
     """Return the number of samples and their subject: "36 handwritten digits", if that is known.
 
@@ -330,20 +343,6 @@ def counted(count: int, model: str, subject: str, label: str | None = None) -> s
     if subject and count > 1:
         return f"{count} {subject} ({label})" if label else f"{count} {subject}"
     return f"{f'{count} samples' if count > 1 else 'One sample'} of the model {model}"
-
-
-def points_faults(
-    spec: FigureSpec, points: int, pairs: Sequence[tuple[int, int]], recording: RecordingConfig
-) -> Iterator[str]:
-    """Return how paths differ from those of a recording, the i-th from sample 2i to 2i + 1."""
-    positions = recording.positions or 1
-    if points != positions:
-        yield f"points = {points}: the paths of the recording {spec.model} have {positions}"
-    known = [(2 * at, 2 * at + 1) for at in range(recording.count // positions)]
-    if strange := [pair for pair in pairs if pair not in known]:
-        first, last = strange[0]
-        has = ", ".join(f"{one} to {other}" for one, other in known[:3])
-        yield f"no path from sample {first} to {last}: the recording {spec.model} has {has}"
 
 
 def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.files import Place, Spool
-from sitegen.figures.base import Figure, FigureSpec, Grid, spec_json
-from sitegen.figures.layout import GridLayout
+from sitegen.figures.base import Figure, FigureSpec, Grid, GridLayout, spec_json
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.encoder import ClipSpec, crf_for, write_still
 from sitegen.media.frames import Colour, Frame, grid, reduce, scale_factor, to_uint8

@@ -18,8 +18,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.figures.base import ComparedSpec
 from sitegen.figures.clips import noise_std_of
+from sitegen.figures.compared import ComparedSpec
 from sitegen.sampling.provider import ModelProvider
 from sitegen.sampling.trajectory import LevelStream, Paths
 

@@ -14,15 +14,14 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.figures.base import (
     RULES,
-    ComparedSpec,
     DdimSteps,
     FigureKind,
     Fps,
     NoiseStd,
     Seed,
-    points_faults,
     sampler_in,
 )
+from sitegen.figures.compared import ComparedSpec, points_faults
 from sitegen.figures.constants import COLOURS, FILM, LABELS, NARROW, STILLS
 from sitegen.figures.selection import ChosenFrom, selection_note
 from sitegen.generative.card.card import ModelCard

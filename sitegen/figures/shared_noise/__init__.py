@@ -16,6 +16,7 @@ from sitegen.figures.base import (
     ChosenSpec,
     FigureKind,
     Fps,
+    GridLayout,
     NoiseStd,
     Seed,
     Show,
@@ -24,7 +25,6 @@ from sitegen.figures.base import (
     steps,
 )
 from sitegen.figures.constants import COLOURS, FILM, LABELS, NARROW, STILLS
-from sitegen.figures.layout import GridLayout
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 

@@ -14,14 +14,13 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.figures.base import (
     RULES,
-    ComparedSpec,
     DdimSteps,
     FigureKind,
     NoiseStd,
     Seed,
-    points_faults,
     sampler_in,
 )
+from sitegen.figures.compared import ComparedSpec, points_faults
 from sitegen.figures.constants import DRAWINGS
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability

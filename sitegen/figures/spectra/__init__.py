@@ -10,7 +10,8 @@ from typing import ClassVar
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.figures.base import RULES, ComparedSpec, FigureKind, NoiseStd, Seed, Show, sampler_in
+from sitegen.figures.base import RULES, FigureKind, NoiseStd, Seed, Show, sampler_in
+from sitegen.figures.compared import ComparedSpec
 from sitegen.figures.constants import DRAWINGS
 from sitegen.generative.card.card import ModelCard
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sitegen.figures.layout import GridLayout
+from sitegen.figures.base import GridLayout
 
 LARGEST = 2048 * 2048
 
