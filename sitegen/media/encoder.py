@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -37,18 +36,17 @@ from sitegen.core.files import digest, platform_errors, temporary_folder
 from sitegen.core.signals import end_group
 from sitegen.media.ffmpeg import GET_ENCODER, executable
 from sitegen.media.frames import Frame, enlarge, pad_to_even
+from sitegen.media.likeness import looks_like, looks_the_same
 from sitegen.media.look import film, stills
 from sitegen.media.manifest import MediaFile
 from sitegen.media.mp4 import clip_faults
 
 STALL_SECONDS = 120.0
-"""Seconds that ffmpeg may take without progress, for each million pixels of a frame."""
+"""Seconds that ffmpeg may take without progress, for each million pixels of a call."""
 
 T = TypeVar("T")
 _Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 _LARGEST = 16383  # pixels per side; the limit of WebP
-_GOOD_PSNR = 30.0  # dB, at CRF 23 or better
-_GOOD_SHARE = 0.2  # of the contrast between neighbours: noise compresses worse than images
 
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
 _RUNNING: "set[_Ffmpeg]" = set()
@@ -163,7 +161,7 @@ def _webp(frame: Frame, **options: Any) -> bytes:
     data = io.BytesIO()
     Image.fromarray(frame).save(data, "WEBP", **options)
     decoded = np.asarray(Image.open(data, formats=["WEBP"]).convert("RGB"))
-    same = decoded.shape == frame.shape and _looks_the_same(decoded, frame)
+    same = decoded.shape == frame.shape and looks_the_same(decoded, frame)
     return data.getvalue() if same else b""
 
 
@@ -375,7 +373,7 @@ class _Ffmpeg:
 
     arguments: of the command line, after the program
     folder: for a temporary file with its messages
-    pixels: of one frame; larger frames get more time
+    pixels: of what one call reads or writes; more pixels get more time
     writes: whether it is fed frames; otherwise frames are read from it
     """
 
@@ -521,7 +519,7 @@ def verified_mp4(
         first, seen = (first if seen else last), seen + 1
     require(first.shape == last.shape == ends[0].shape, path, f"is not {width}×{height}")
     require(seen == min(count, 2), path, f"does not have {count} frames")
-    alike = _looks_like(first, ends[0], crf) and _looks_like(last, ends[1], crf)
+    alike = looks_like(first, ends[0], crf) and looks_like(last, ends[1], crf)
     require(alike, path, "does not look like its frames")
     return media_file(path, width, height, count, fps)
 
@@ -563,38 +561,3 @@ def media_file(
     with platform_errors(path, "read"):
         size = path.stat().st_size
         return MediaFile(path.name, size, digest(path), width, height, frames, fps)
-
-
-def psnr(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Return the PSNR of two arrays in [0, 255] units, in dB; infinite if they are equal."""
-    error = float(np.mean((first - second) ** 2, dtype=np.float64))
-    return 10 * math.log10(255**2 / error) if error else math.inf
-
-
-def _looks_the_same(seen: Frame, source: Frame) -> bool:
-    """Return whether two RGB frames have equal brightness, and colours as similar as in clips."""
-    luma = np.array(stills.LUMA, np.float32)
-    if psnr(seen @ luma, source @ luma) <= stills.EXACT_PSNR:
-        return False
-    return psnr(_squares(seen), _squares(source)) > stills.COLOUR_PSNR
-
-
-def _squares(frame: Frame) -> NDArray[np.float32]:
-    """Return the means of 2 × 2 pixel squares of an RGB frame, which share a colour in video.
-
-    Incomplete squares at the edges are omitted.
-    """
-    height, width = (side // 2 for side in frame.shape[:2])
-    whole = frame[: 2 * height, : 2 * width]
-    rows = np.add(whole[::2], whole[1::2], dtype=np.uint16)  # ten times faster than a mean
-    means: NDArray[np.float32] = np.divide(rows[:, ::2] + rows[:, 1::2], 4, dtype=np.float32)
-    return means
-
-
-def _looks_like(seen: Frame, source: Frame, crf: int) -> bool:
-    """Return whether the error is small, absolutely for this CRF or relative to the contrast."""
-    height = len(source)
-    expected, found = _squares(source), _squares(seen)
-    contrast = float(np.mean(np.diff(expected, axis=0) ** 2)) if height > 2 else 0.0
-    good = psnr(expected, found) > _GOOD_PSNR - 1.25 * max(0, crf - 23)
-    return good or float(np.mean((expected - found) ** 2)) < _GOOD_SHARE * contrast / 2

@@ -28,14 +28,8 @@ LIGHT = ("sitegen.cli.main", "sitegen.builder.pipeline", "sitegen.media.encoder"
 PRELOADED = {
     "light": LIGHT,
     "torch": (
-        *LIGHT,
-        *(
-            "torch",
-            "onnx",
-            "sitegen.sampling.models",
-            "sitegen.models.add",
-            "sitegen.models.training",
-        ),
+        *(*LIGHT, "torch", "onnx"),
+        *("sitegen.sampling.models", "sitegen.models.add", "sitegen.models.training"),
     ),
 }
 _spent: dict[str, float] = {}

@@ -13,9 +13,10 @@ from PIL import Image
 
 from sitegen.core.errors import PlatformError
 from sitegen.media import encoder
-from sitegen.media.encoder import ClipSpec, crf_for, psnr, write_still
+from sitegen.media.encoder import ClipSpec, crf_for, write_still
 from sitegen.media.ffmpeg import encoder_version, version_of
 from sitegen.media.frames import enlarge
+from sitegen.media.likeness import psnr
 from sitegen.media.look import film
 
 SPEC = ClipSpec(fps=24, crf=18, factor=4, background=(20, 30, 40))
