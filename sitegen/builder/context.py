@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from sitegen.builder.cache import ReadOnlyStore, Store
 from sitegen.builder.executor import named, naming
@@ -60,6 +61,8 @@ class BuildOptions:
     measure: bool = False
 
 
+FigureRef = tuple[str, str]
+"""Location of a figure: the uri of its page, and its id."""
 Records = Mapping[str, Record]
 """Stored records of figures, by request."""
 
@@ -69,7 +72,8 @@ class BuildContext:
     """A build's input, and its folders.
 
     environment: settings and versions for clips made here; empty if rendering is not possible
-    faults: errors of figures, by id, that are not among `figures`: their sampler cannot be run
+    faults: errors of figures that are not among `figures`, by the uri of the page and the id: their
+        sampler cannot be run
     """
 
     site: Site
@@ -79,7 +83,7 @@ class BuildContext:
     options: BuildOptions
     output: Path
     environment: Mapping[str, str]
-    faults: Mapping[str, SitegenError] = field(default_factory=dict)
+    faults: Mapping[FigureRef, SitegenError] = field(default_factory=dict)
 
     def store(self, warn: Callable[[str], None] = lambda line: None) -> Store:
         """Return the site's store; read-only with `dry_run`."""
@@ -99,21 +103,27 @@ class BuildContext:
 
     @property
     def used_sources(self) -> tuple[ModelSource, ...]:
-        """Sources of the models that figures show."""
-        return tuple(self.sources[name] for name in sorted(self.used))
+        """Sources of the models that figures show, and of samplers, which are run if not noted."""
+        sources = sorted(self.sources.items())
+        return tuple(each for name, each in sources if name in self.used or each.sampler)
 
     def omitted_models(self, *, waited: bool = True) -> tuple[str, ...]:
         """Return the models that no figure can show, each with its missing file.
 
         waited: return models that a page refers to (True), or those that no page does (False)
         """
-        able = self.used | usable(self.sources, self.store())
+        figures = (figure for page in self.pages for figure in page.figures)
+        able = {name for figure in figures for name in figure.models}
+        able |= usable(self.sources, self.store())
         entries, waits = self.site.models, {name for page in self.pages for name in page.waits}
         lack: dict[str, Path | None]
         lack = {name: entries[name].card_path for name in self.site.missing_models()}
-        lack |= {name: each.missing_file for name, each in self.sources.items() if name not in able}
+        lack |= {name: each.missing_file for name, each in self.sources.items()}
+        lack |= _missing_samplers(self.site, self.sources)
         lines = {name: f"{name} ({shown(path)})" for name, path in lack.items() if path}
-        return tuple(line for name, line in lines.items() if (name in waits) == waited)
+        return tuple(
+            line for name, line in lines.items() if name not in able and (name in waits) == waited
+        )
 
 
 def prepare(config: Path, options: BuildOptions) -> BuildContext:
@@ -134,7 +144,8 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     store = Store(site.cache_dir)
     broken: dict[str, SitegenError] = {}
     sources = with_known_digests(site, store, broken, offline=options.offline)
-    pages = bounded(read_pages, site, usable(sources, store).__contains__)
+    unrun = broken.keys() - _missing_samplers(site, sources).keys()
+    pages = bounded(read_pages, site, (usable(sources, store) | unrun).__contains__)
     # Resolve links now: the exchanged folder must be the real one.
     called = {name for page in pages for figure in page.figures for name in figure.models}
     if missing := [fault for name, fault in site.missing_models().items() if name in called]:
@@ -142,11 +153,11 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     output = Path(os.path.realpath(options.output or site.output))
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
-    figures, faults = _plan(site, pages, sources, broken)
+    stored = {*store.keys("")}
+    figures, faults = _plan(site, pages, sources, broken, stored)
     if faults and not keep_faults:
         raise config_error(faults.values())
     # Verify weights of existing clips now, and those needed for rendering when they are loaded.
-    stored = {*store.keys("")}
     shown_models = {
         name
         for planned in figures
@@ -156,8 +167,9 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     if shown_models:
         verified = {name: replace(sources[name], verified=True) for name in shown_models}
         sources = {**sources, **verified}
-        figures, faults = _plan(site, pages, sources, broken)
-    _require_known(options, [*(planned.figure.id for planned in figures), *faults])
+        figures, faults = _plan(site, pages, sources, broken, stored)
+    known = [*(planned.figure.id for planned in figures), *(name for _, name in faults)]
+    _require_known(options, known)
     try:
         here = environment(options.compute_target)
     except PlatformError:
@@ -185,20 +197,29 @@ def _plan(
     pages: tuple[Page, ...],
     sources: Mapping[str, ModelSource],
     broken: Mapping[str, SitegenError],
-) -> tuple[tuple[PlannedFigure, ...], dict[str, SitegenError]]:
-    """Key every figure but those of `broken` samplers; return the errors of these by figure."""
+    stored: Collection[str],
+) -> tuple[tuple[PlannedFigure, ...], dict[FigureRef, SitegenError]]:
+    """Key every figure but those of samplers that cannot be run; return the errors of these.
+
+    Such samplers are `broken`, or lack a file for a figure that is not `stored`.
+    """
     figures, faults = [], []
-    unrun: dict[str, SitegenError] = {}
+    unrun: dict[FigureRef, SitegenError] = {}
     for uri, figure in [(page.uri, figure) for page in pages for figure in page.figures]:
-        error = next((broken[each] for each in figure.models if each in broken), None)
-        if error is not None:
-            unrun[figure.id] = named(figure, error)
-            continue
-        try:
-            with naming(figure):
-                figures.append(plan_figure(replace(figure, typeface=site.typeface), uri, sources))
-        except ConfigError as found:
-            faults.append(found)
+        errors = [broken[each] for each in figure.models if each in broken]
+        if not errors:
+            try:
+                with naming(figure):
+                    planned = plan_figure(replace(figure, typeface=site.typeface), uri, sources)
+            except ConfigError as found:
+                faults.append(found)
+                continue
+            if planned.request_digest not in stored:
+                lacking = (sources[each].sampler_fault for each in figure.models)
+                errors = [error for error in lacking if error]
+            figures += [] if errors else [planned]
+        if errors:
+            unrun[uri, figure.id] = named(figure, errors[0])
     if faults:
         raise config_error([*faults, *unrun.values()])
     return tuple(figures), unrun
@@ -237,13 +258,13 @@ def with_known_digests(
     """
     sources = {**site_models(site)}
     for name, entry in site.models.items():
-        if entry.sampler is not None and not entry.missing_file:
+        if entry.sampler is not None:
             try:
                 sources[name] = _sampler_source(site, name, store, offline=offline)
             except SitegenError as error:
                 broken[name] = error
     return {
-        name: replace(source, remembered=_noted(site, name, store))
+        name: replace(source, remembered=_noted(site, name, store).get("weights"))
         if not source.pinned and not source.weights.exists()
         else source
         for name, source in sources.items()
@@ -254,8 +275,10 @@ def _sampler_source(site: Site, name: str, store: Store, *, offline: bool) -> Mo
     """Return an author's sampler, by its note in the store or by running it."""
     card, entry = None, site.models[name]
     with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError, ConfigError):
-        card = ModelCard.from_toml(json.loads(store.weights_note(name) or "")["card"])
-    if offline and not (card and is_current(sampler_file(entry), card)):
+        card = ModelCard.from_toml(_noted(site, name, store)["card"])
+    sampler = sampler_file(entry)
+    current = card is not None and is_current(sampler, card)
+    if offline and not current and sampler.file.exists():
         raise ConfigError(f"the sampler {name} is new or changed; build without --offline first")
     return sampler_source(name, entry, card)
 
@@ -283,12 +306,20 @@ def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
     return notes
 
 
-def _noted(site: Site, name: str, store: Store) -> str | None:
+def _missing_samplers(site: Site, sources: Mapping[str, ModelSource]) -> dict[str, Path]:
+    """Return the paths of samplers whose file is missing and whose card is not in the store."""
+    entries = site.models.items()
+    paths = {name: each.root / each.sampler[0] for name, each in entries if each.sampler}
+    return {n: path for n, path in paths.items() if n not in sources and not path.exists()}
+
+
+def _noted(site: Site, name: str, store: Store) -> dict[str, Any]:
+    """Return the store's note on a model, if it is valid for the model's path; else no facts."""
     with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError):
-        note = json.loads(store.weights_note(name) or "")
+        note: dict[str, Any] = json.loads(store.weights_note(name) or "")
         if note["path"] == _place(site, name) and _DIGEST.fullmatch(note["weights"]):
-            return str(note["weights"])
-    return None
+            return note
+    return {}
 
 
 def _place(site: Site, name: str) -> str:

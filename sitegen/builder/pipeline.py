@@ -122,7 +122,7 @@ def _raise_faults(builds: Sequence[SiteBuild]) -> None:
     found = [
         error
         for each in builds
-        for name, error in each.context.faults.items()
+        for (_, name), error in each.context.faults.items()
         if not each.context.options.only or name in each.context.options.only
     ]
     if found:

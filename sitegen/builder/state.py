@@ -141,7 +141,7 @@ def summarise(builds: Sequence[SiteBuild]) -> Summary:
         reused=tuple(name for build, request, name in kept if request not in build.rendered),
         missing=(
             *(name for build, request, name in figures if request not in build.records),
-            *(f"{_prefix(build)}{name}" for build in builds for name in build.context.faults),
+            *(f"{_prefix(build)}{name}" for build in builds for _, name in build.context.faults),
         ),
         changed=False,
         bytes=0,

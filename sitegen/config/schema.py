@@ -277,7 +277,11 @@ class ModelEntry(TomlTable):
     def _has_card(self, info: ValidationInfo) -> Self:
         self._root = site_root(info)
         if self.sampler is not None:
-            return self._checked_sampler(*self.sampler)
+            if self.card or self.preset:
+                raise ValueError("a sampler has neither card nor preset; remove it")
+            if self.python and os.sep in self.python:
+                self.__dict__["python"] = os.path.join(self._root, self.python)
+            return self
         if self.python:
             raise ValueError('python is for a sampler alone; path = "FILE.py:CLASS"')
         if self.card and self.preset:
@@ -292,15 +296,6 @@ class ModelEntry(TomlTable):
         if not (self.preset or self.card_path.is_file() or has_foreign_config(self.path)):
             lack = "the folder has no model.toml" if self.path.is_dir() else "no model card"
             raise ValueError(f'{lack}; name one: card = "FILE.toml"')
-        return self
-
-    def _checked_sampler(self, path: str, name: str) -> Self:
-        if self.card or self.preset:
-            raise ValueError("a sampler has neither card nor preset; remove it")
-        if path != PROCESSES and not (self._root / path).is_file():
-            self._missing_file = "path", f"is not there; looked for {shown(self._root / path)}"
-        if self.python and os.sep in self.python:
-            self.__dict__["python"] = os.path.join(self._root, self.python)
         return self
 
 

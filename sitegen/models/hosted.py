@@ -132,6 +132,10 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
 
     Raises ConfigError with file and line for an exception in it, and for facts that are not valid.
     """
+    if not sampler.file.is_file():
+        raise ConfigError(
+            f"{shown(sampler.file)}: is not there; [models.{name}] in site.toml names it"
+        )
     host = Host(sampler, name)
     try:
         facts, _ = host.call("describe")
@@ -146,7 +150,10 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
     values = facts.pop("values")[::-1]
     try:
         config = SamplerConfig(
-            values=values, uses={each: _digest(sampler, each) for each in uses}, **facts
+            name=sampler.name,
+            values=values,
+            uses={each: _digest(sampler, each) for each in uses},
+            **facts,
         )
         return ModelCard(
             sides[0],
@@ -163,19 +170,28 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
 
 
 def is_current(sampler: SamplerFile, card: ModelCard) -> bool:
-    """Return whether the files of a sampler are those that its card was made of."""
-    if card.sampler is None or card.weights is None or not sampler.file.is_file():
+    """Return whether a card was made of the files of a sampler, as far as they are there."""
+    if card.sampler is None or card.weights is None:
         return False
-    known = {sampler.file.name: card.weights.sha256, **card.sampler.uses}
-    try:
-        return all(_digest(sampler, name) == digest for name, digest in known.items())
-    except RefusedError:
-        return False
+    digests = sampler_files(sampler, card).items()
+    return all(sha256(path) == digest for path, digest in digests if path.is_file())
+
+
+def sampler_files(sampler: SamplerFile, card: ModelCard) -> dict[Path, str | None]:
+    """Return the digests of the files of a sampler that its card was made of."""
+    assert card.sampler
+    assert card.weights
+    uses = {_used(sampler, name): digest for name, digest in card.sampler.uses.items()}
+    return {sampler.file: card.weights.sha256, **uses}
+
+
+def _used(sampler: SamplerFile, name: str) -> Path:
+    """Return the path of a file that a sampler uses, which starts at the sampler's folder."""
+    return sampler.file.parent / os.path.expanduser(name)
 
 
 def _digest(sampler: SamplerFile, name: str) -> str:
-    """Return the digest of a file of a sampler, whose path starts at the sampler's folder."""
-    path = sampler.file.parent / os.path.expanduser(name)
+    path = _used(sampler, name)
     if not path.is_file():
         raise RefusedError(f"{shown(sampler.file)}: uses {name}, which is not there")
     return sha256(path)

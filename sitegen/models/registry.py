@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import regular_size, sha256
 from sitegen.core.installed import resource, shipped_models
+from sitegen.core.source import shown
 from sitegen.generative.card.card import (
     CARD_NAME,
     FileRef,
@@ -26,7 +28,7 @@ from sitegen.generative.card.card import (
 from sitegen.generative.checkpoints.archive import checkpoint_digest, scan
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint
-from sitegen.models.hosted import SamplerFile, describe, is_current
+from sitegen.models.hosted import SamplerFile, describe, is_current, sampler_files
 
 _LARGE = 1 << 30
 """Bytes above which a checkpoint is inspected before it is hashed; other parts are never larger."""
@@ -56,14 +58,30 @@ class ModelSource:
 
     @property
     def available(self) -> bool:
-        """True if the weights, and the prior that the card names, exist."""
+        """True if `files` exist."""
         return self.missing_file is None
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that sampling needs: weights and prior, or a sampler with the files it uses."""
+        if self.sampler is not None:
+            return tuple(sampler_files(self.sampler, self.card))
+        return tuple(filter(None, (self.weights, self.prior)))
+
+    @property
     def missing_file(self) -> Path | None:
-        """Missing file, weights or prior; None if the model is available."""
-        files = filter(None, (self.weights, self.prior))
-        return next((file for file in files if not file.is_file()), None)
+        """The first of `files` that is missing; None if the model is available."""
+        return next((file for file in self.files if not file.is_file()), None)
+
+    @property
+    def sampler_fault(self) -> RefusedError | None:
+        """Error for a sampler that cannot be run because a file is missing."""
+        if self.sampler is None or self.missing_file is None:
+            return None
+        return RefusedError(
+            f"{shown(self.missing_file)}: is not there, and rendering needs it; put it there, or "
+            "copy the cache_dir of a machine where this was rendered"
+        )
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -92,6 +110,8 @@ class ModelSource:
 
     def require_usable(self) -> None:
         """Raise RefusedError, with what to do, unless all files for sampling exist."""
+        if error := self.sampler_fault:
+            raise error
         with self._telling_what_to_do():
             regular_size(self.weights, "checkpoint")
         if self.prior is not None:
@@ -223,10 +243,20 @@ def sampler_file(entry: ModelEntry) -> SamplerFile:
     known = {each.name: each for each in entry_points(group=PROCESSES)}
     if name not in known:
         raise ConfigError(f"no package has the process {name}{known_words(name, known)}")
-    spec = find_spec(known[name].module)
+    spec = _module_spec(known[name].module)
     if spec is None or spec.origin is None:
         raise ConfigError(f"the process {name}: there is no module {known[name].module}")
     return SamplerFile(Path(spec.origin), known[name].attr, known[name].module, entry.python)
+
+
+def _module_spec(name: str) -> ModuleSpec | None:
+    """Find a module without importing the packages that it is in, as `find_spec` would."""
+    first, *others = name.split(".")
+    found = find_spec(first)
+    for part in others:
+        inside = found and found.submodule_search_locations
+        found = PathFinder.find_spec(f"{found.name}.{part}", inside) if found and inside else None
+    return found
 
 
 def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:

@@ -292,9 +292,10 @@ def load_sampler(
 def load_hosted(source: ModelSource) -> Sampler:
     """Return an author's sampler, whose process starts with its first call.
 
-    Raises RefusedError if its file has changed since it was planned.
+    Raises RefusedError if a file is missing, or has changed since it was planned.
     """
     assert source.sampler is not None
+    source.require_usable()
     if not is_current(source.sampler, source.card):
         raise RefusedError(f"{source.weights}: changed while the site was built; build again")
     model = HostedModel(source.card, Host(source.sampler, source.name))

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.cache import Store
-from sitegen.builder.context import BuildContext, BuildOptions, found, prepare
+from sitegen.builder.context import BuildContext, BuildOptions, FigureRef, found, prepare
 from sitegen.builder.output import (
     CopiedFile,
     Tree,
@@ -46,9 +46,6 @@ from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
 from sitegen.media.manifest import Manifest, Record
 from sitegen.server.rendering import Cancelled, Rendering, words
-
-FigureRef = tuple[str, str]
-"""Location of a figure: the uri of its page, and its id."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +74,24 @@ class PreviewState:
 _PENDING = Markup(
     '<div id="{id}" class="sitegen-pending">\n'
     '<p class="sitegen-pending-what">{what}</p>\n'
-    "<p>There is no clip of this figure yet. It appears here when it is rendered.</p>\n"
+    "<p>{why}</p>\n"
     "</div>"
 )
+_WAITING = "There is no clip of this figure yet. It appears here when it is rendered."
+_FAILED = Markup("This figure could not be rendered.<br><code>{error}</code>")
 
 
-def without(page: Page, pending: Collection[FigureRef]) -> Page:
-    """Return the page with placeholders for the figures that have no clip yet."""
+def without(
+    page: Page, pending: Collection[FigureRef], errors: Mapping[FigureRef, str | None]
+) -> Page:
+    """Return the page with placeholders for the figures that have no clip yet, or an error."""
+
+    def why(figure: Figure) -> str:
+        error = errors.get((page.uri, figure.id))
+        return _FAILED.format(error=error) if error else _WAITING
+
     body = tuple(
-        _PENDING.format(id=part.id, what=part.caption or part.id)
+        _PENDING.format(id=part.id, what=part.caption or part.id, why=why(part))
         if isinstance(part, Figure) and (page.uri, part.id) in pending
         else part
         for part in page.body
@@ -222,7 +228,7 @@ class Preview:
             if warning not in self._warned:
                 self.report.warn(warning)
         self._warned = context.warnings
-        faults = {f"figure {name}": str(error) for name, error in context.faults.items()}
+        faults = {" ".join(ref): str(error) for ref, error in context.faults.items()}
         for text in faults.values():
             if text not in self._errors.values():
                 self.report.warn(text)
@@ -236,8 +242,10 @@ class Preview:
         clips = [(planned, self._clip(context, planned)) for planned in context.figures]
         records = {planned.request_digest: record for planned, record in clips if record}
         shown = [planned for planned in context.figures if planned.request_digest in records]
-        pending = (*map(_figure_ref, SiteBuild(context, records).missing), *_unplanned(context))
-        pages = tuple(without(page, pending) for page in context.pages)
+        pending = (*map(_figure_ref, SiteBuild(context, records).missing), *context.faults)
+        errors = {_figure_ref(p): self._errors.get(p.request_digest) for p in context.figures}
+        errors |= {ref: str(error) for ref, error in context.faults.items()}
+        pages = tuple(without(page, pending, errors) for page in context.pages)
         tree = assemble(context.site, pages, placed(shown, records), context.store())
         self._last |= {_figure_ref(planned): records[planned.request_digest] for planned in shown}
         old = (planned for planned in shown if planned.request_digest not in self._records)
@@ -301,6 +309,8 @@ class Preview:
                 return
             with self._changed:
                 self._records |= made
+        with self._showing_errors("showing"), self._changed:
+            if planned.request_digest in {*self._records, *self._errors}:
                 self._show()
         self.progressed(None)
 
@@ -376,7 +386,7 @@ class Preview:
         if self.context is None or not told:
             return ()
         meant = (_figure_ref(each) for each in self.context.figures if is_meant(each))
-        return (*meant, *_unplanned(self.context))
+        return (*meant, *self.context.faults)
 
 
 class _Watched:
@@ -406,13 +416,6 @@ class _Watched:
 
 def _figure_ref(planned: PlannedFigure) -> FigureRef:
     return planned.page, planned.figure.id
-
-
-def _unplanned(context: BuildContext) -> list[FigureRef]:
-    """Return the figures of samplers that cannot be run."""
-    planned = {*map(_figure_ref, context.figures)}
-    figures = [(page.uri, figure.id) for page in context.pages for figure in page.figures]
-    return [each for each in figures if each not in planned]
 
 
 def _there(record: Record, store: Store) -> bool:

@@ -88,7 +88,7 @@ class Sources:
         if (theme := context.site.theme) is not None:
             files += [theme.font, *([theme.font_bold] if theme.font_bold else [])]
         for source in context.sources.values():
-            parts = (source.card_path, source.weights, source.prior, source.example)
+            parts = (source.card_path, source.example, *source.files)
             files += [path for path in parts if path is not None]
         for figure in (planned.figure for planned in context.figures):
             names = (getattr(figure.spec, name) for name in figure.spec.files)

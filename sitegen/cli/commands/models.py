@@ -277,8 +277,10 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
             "give a folder of training images: --data DIR"
         )
     from sitegen.models.priors import prior_and_example
-    from sitegen.sampling.models import load_sampler
+    from sitegen.sampling.models import load_hosted, load_sampler
 
+    if source.sampler is not None:
+        return load_hosted(source)
     prior = None if data is None else prior_and_example(source.card, data)[0]
     return load_sampler(source, compute_target, prior)
 

@@ -69,6 +69,7 @@ class RecordingConfig:
 class SamplerConfig:
     """Answers of an author's sampler: the `values` of the levels 0 … K, and what it can do.
 
+    name: its class
     symbol, unit: of the axis
     start: the first state in words
     low, high: the numbers for black and white
@@ -84,6 +85,7 @@ class SamplerConfig:
     values: Annotated[tuple[Number, ...], Field(description="the value of each level, from 0 to K")]
     low: Number
     high: Number
+    name: Short = ""
     symbol: Short = "t"
     unit: Short = ""
     start: Annotated[Long, Field(min_length=1)] = "noise"

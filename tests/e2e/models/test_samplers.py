@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.builders import git
@@ -122,7 +123,7 @@ def test_sampler_of_a_package(site: Path) -> None:
     package, about = site / "packages/theirs", site / "packages/theirs-1.0.dist-info"
     for folder in (package, about):
         folder.mkdir(parents=True)
-    (package / "__init__.py").touch()
+    (package / "__init__.py").write_text("open('imports.txt', 'a').write('package\\n')\n")
     (package / "data.py").write_text("SHARPNESS = 1.5\n")
     own = FLOW.replace('float(Path("weights.txt").read_text())', "SHARPNESS").replace(
         "import numpy as np", "import numpy as np\nfrom .data import SHARPNESS"
@@ -136,6 +137,9 @@ def test_sampler_of_a_package(site: Path) -> None:
     packages = {"PYTHONPATH": str(site / "packages")}
     done = run_forked(site, "build", **packages)
     assert done.returncode == 0, done.stderr
+    made = imports(site)
+    assert run_forked(site, "build", "--offline", **packages).returncode == 0
+    assert imports(site) == made
     config.write_text(config.read_text().replace("processes:blobs", "processes:blob"))
     done = run_forked(site, "build", **packages)
     assert "no package has the process blob" in done.stderr
@@ -191,6 +195,72 @@ def test_other_figures_than_those_of_a_broken_file_are_made(site: Path) -> None:
     (site / "flow.py").write_text(FLOW)
     sitegen(site, "build")
     assert (site / "build/index.html").exists()
+
+
+def test_what_is_in_the_store_needs_no_file(site: Path) -> None:
+    """Without the sampler and its weights, stored figures are built; others say what is missing."""
+    (site / "good.py").write_text(
+        FLOW.replace('["weights.txt"]', "[]").replace("float(Path", "1.5 #")
+    )
+    config = site / "site.toml"
+    config.write_text(config.read_text() + '\n[models.good]\npath = "good.py:Sampler"\n')
+    page(site, CALLS[0])
+    sitegen(site, "build")
+    for gone in ("weights.txt", "flow.py"):
+        made = imports(site)
+        (site / gone).unlink()
+        shutil.rmtree(site / "build")
+        for words in (["build", "--offline"], ["build"], ["export"]):
+            assert "omitted" not in sitegen(site, *words)
+        assert imports(site) == made
+        new = 'trajectories("flow", count=2, id="new")'
+        page(site, CALLS[0], new, 'trajectories("good", count=2, id="ok")')
+        for words in (["build", "--dry-run"], ["build"]):
+            told = sitegen(site, *words, code=3)
+            assert f"pages/index.md:5: new: {gone}: is not there" in told
+        assert "0 rendered, 2 reused, 1 missing: new" in sitegen(site, "build", "--only", "ok")
+        page(site, CALLS[0])
+    shutil.rmtree(site / ".sitegen/weights")
+    page(site, CALLS[0], 'trajectories("good", count=2, id="ok")')
+    for words in (["build", "--offline"], ["build", "--dry-run"]):
+        told = sitegen(site, *words, code=2)
+        assert "pages/index.md:3: flow-trajectories: flow.py: is not there" in told
+    told = sitegen(site, "build", "--only", "ok")
+    assert "1 missing: flow-trajectories" in told
+    assert "(flow.py)" not in told
+
+
+def test_what_a_page_asks_for(site: Path) -> None:
+    """A missing file hides guarded figures, with a note; a file with an error is reported."""
+    text = '# A flow\n\n{% if available("flow") %}\n{{ trajectories("flow") }}\n{% endif %}\n'
+    page(site)
+    (site / "pages/index.md").write_text(text)
+    (site / "flow.py").rename(site / "away.py")
+    assert "because a file is missing: flow (flow.py)" in sitegen(site, "build")
+    (site / "flow.py").write_text("import nothing_of_this_name\n")
+    assert "flow.py:1: ModuleNotFoundError" in sitegen(site, "build", code=2)
+
+
+def test_samples_to_choose_from(site: Path) -> None:
+    """`sample` draws from a sampler, too: its pictures are those that figures show."""
+    sitegen(site, "sample", "flow", "--count", "3", "--sheet", "s.png", "--output", "s.npz")
+    with np.load(site / "s.npz") as found:
+        assert found["final"].shape == (3, 1, 8, 8)
+        assert 0.4 < abs(found["final"] - 0.5).max() < 0.6
+    assert (site / "s.png").exists()
+
+
+def test_another_class_of_a_file(site: Path) -> None:
+    """The class is part of the key, and the facts in the store are those of one class."""
+    (site / "flow.py").write_text(
+        FLOW + "\n\nclass Other(Sampler):\n    def step(self, x, i, normal):\n"
+        "        return -abs(x) / 2, x\n"
+    )
+    page(site, CALLS[0])
+    sitegen(site, "build")
+    config = site / "site.toml"
+    config.write_text(config.read_text().replace(":Sampler", ":Other"))
+    assert "1 rendered" in sitegen(site, "build")
 
 
 def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:

@@ -244,7 +244,10 @@ def test_figure_that_fails(server: Running, config: Path) -> None:
     write_page(config, TWO)
     wait_for(lambda: server.preview.state.error, "telling")
     assert "index.md:5: second: the third frame went wrong" in str(server.preview.state.error)
-    assert 'id="second" class="sitegen-pending"' in server.page()
+    wait_for(lambda: "could not be rendered" in server.page(), "its place")
+    place = server.page().partition('id="second" class="sitegen-pending"')[2].partition("</div>")[0]
+    assert "index.md:5: second: the third frame went wrong" in place
+    assert "no clip of this figure yet" not in server.page()
     assert server.renderer.jobs == ["second"]
     server.renderer.fail = None
     write_page(config, TWO.replace("Words", "More words"))
@@ -263,7 +266,8 @@ def test_sampler_that_cannot_be_run(server: Running, config: Path) -> None:
     told = r"index\.md:5: flow-trajectories: .*flow\.py:2: RuntimeError: no flow$"
     assert re.search(told, str(state.error))
     assert state.failed == state.pending == (("index.html", "flow-trajectories"),)
-    assert 'id="flow-trajectories" class="sitegen-pending"' in server.page()
+    place = server.page().partition('id="flow-trajectories" class="sitegen-pending"')[2]
+    assert "flow.py:2: RuntimeError: no flow" in place
     assert server.report.warnings == 1
     assert "More" not in built(config)
     write_page(config, OTHER)
@@ -390,7 +394,7 @@ def test_folder_that_is_moved_away_during_a_build(config: Path) -> None:
     """What is rendered and installed while the site is away is an error, and nothing is made."""
     away = config.parent.parent / "away"
     with running(config, FakeRenderer(pause=0.1)) as server:
-        wait_for(lambda: server.renderer.jobs, "rendering")
+        wait_for(lambda: server.preview.state.progress, "a frame")
         config.parent.rename(away)
         wait_for(lambda: server.preview.state.error, "an error")
         time.sleep(1)  # the five frames take half a second
