@@ -45,7 +45,8 @@ def figure_calls(
         if states is not None and spec.distinct_states:
             example = re.sub(r"count=(\d+)", lambda c: f"count={min(int(c[1]), states)}", example)
         call = f"{{{{ {kind}({example}) }}}}"
-        if found := _obstacle(card, call, kind, name, root, source):
+        missing = lacking(name, card, spec.needs)
+        if found := missing or _obstacle(card, call, kind, name, root, source):
             obstacles[kind] = found
         else:
             calls.append(call)
@@ -106,7 +107,8 @@ def _for_git(added: AddResult) -> str:
         own = [source.weights.parent]  # as saved by another program
     files = [shown(path) for path in (added.config, *own, site.cache_dir)]
     hint = " (`git add -f` what .gitignore keeps out)" if own and not added.files else ""
-    return f"into git, so that a clone builds without the weights: {', '.join(files)}{hint}"
+    what = "recording" if source.card.recording else "weights"
+    return f"into git, so that a clone builds without the {what}: {', '.join(files)}{hint}"
 
 
 MODEL = "faces"

@@ -198,8 +198,8 @@ class FigureSpec:
 
     def named(self, card: ModelCard) -> str:
         """Return a name of the model for a sentence: its label, its card's subject, or its name."""
-        shows = card.subject and not self.label
-        return f"the model of {card.subject}" if shows else f"the model {self.display_name}"
+        shows, what = card.subject and not self.label, "recording" if card.recording else "model"
+        return f"the {what} of {card.subject}" if shows else f"the {what} {self.display_name}"
 
     @property
     def models(self) -> tuple[str, ...]:

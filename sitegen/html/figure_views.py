@@ -310,7 +310,8 @@ def axis_of(media: Media) -> tuple[str, str, Mapping[int, float]]:
         return "σ_B", "px", dict(zip(levels, media.sigmas, strict=True))  # a manifest of 0.1.0
     if axis is None or not all(0 <= level < len(axis.values) for level in levels):
         return "", "", {}
-    if axis.values == tuple(range(len(axis.values))):  # which only repeats the level
+    repeats = axis.values == tuple(range(len(axis.values)))
+    if repeats and (axis.symbol, axis.unit) in (("t", ""), ("level", "")):
         return "", "", {}
     return axis.symbol, axis.unit, {level: axis.values[level] for level in levels}
 

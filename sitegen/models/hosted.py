@@ -70,9 +70,10 @@ class Host:
                 answer = json.loads(process.stdout.readline(_MOST_LINE))
                 found = [_read(process.stdout, shape) for shape in answer["shapes"]]
             except (OSError, ValueError, KeyError):
-                code = process.wait() if process.poll() is not None else None
+                ended = "sent no valid answer"
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    ended = f"ended with exit code {process.wait(1)}"
                 self._end()
-                ended = "ended" if code is None else f"ended with exit code {code}"
                 raise TargetError(
                     f"{shown(self._sampler.file)}: the process of the model {self._name} {ended}"
                 ) from None

@@ -17,6 +17,8 @@ import numpy as np
 
 PROBED = 2
 """Samples with which a sampler is tried."""
+MOST_STATES = 100_001
+"""Maximum number of states of a sample, as of a model (`card.limits`) with its start."""
 
 
 def main() -> None:
@@ -124,16 +126,15 @@ def describe(sampler: Any) -> Answer:
     symbol, unit, values = sampler.axis
     shape, (low, high) = [int(each) for each in sampler.shape], sampler.value_range
     values = [float(each) for each in values]
-    if len(shape) != 3 or len(values) < 2:
-        raise ValueError(
-            "shape must be (C, H, W), and axis (symbol, unit, the values of 2 states or more)"
-        )
+    if len(shape) != 3 or not 1 < len(values) <= MOST_STATES:
+        states = f"the values of 2 to {MOST_STATES} states"
+        raise ValueError(f"shape must be (C, H, W), and axis (symbol, unit, {states})")
     normals = np.random.default_rng(0).standard_normal((3, PROBED, *shape), np.float32)
     state = start(sampler, normals[0].copy())[1][0]
     factor = float((state * normals[0]).sum() / (normals[0] ** 2).sum())
     scaled = bool(np.allclose(state, factor * normals[0], rtol=1e-3, atol=1e-6))
     steps = len(values) - 1
-    random, predicts = False, True
+    random, predicts, uses = False, True, getattr(sampler, "uses", ())
     for number in {0, steps // 2}:
         tried = [step(sampler, state.copy(), each.copy(), number)[1] for each in normals[1:]]
         random |= not np.array_equal(tried[0][0], tried[1][0])
@@ -147,7 +148,7 @@ def describe(sampler: Any) -> Answer:
         "values": values,
         "start": str(getattr(sampler, "start_in_words", "") or "noise"),
         "subject": str(getattr(sampler, "subject", "") or ""),
-        "uses": [os.fspath(each) for each in getattr(sampler, "uses", ())],
+        "uses": [os.fspath(each) for each in ([uses] if isinstance(uses, str) else uses)],
         "random": bool(getattr(sampler, "random", random)),
         "gaussian": factor > 0 and scaled,
         "corrupts": callable(getattr(sampler, "corrupt", None)),

@@ -42,13 +42,14 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from sitegen.builder.context import FigureRef
 from sitegen.builder.output import CopiedFile
 from sitegen.core import bounded
 from sitegen.core.errors import PlatformError
 from sitegen.core.installed import resource
 from sitegen.core.signals import Stop
 from sitegen.core.urls import NOT_FOUND, file_at
-from sitegen.server.preview import FigureRef, Preview, PreviewState
+from sitegen.server.preview import Preview, PreviewState
 from sitegen.server.watch import Sources, watch
 
 HOST = "127.0.0.1"

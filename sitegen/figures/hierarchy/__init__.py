@@ -5,6 +5,7 @@ The arguments are here and need no torch; `sample` computes the tree, in the lay
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import ClassVar, Literal
@@ -116,12 +117,13 @@ class Hierarchy(ChosenSpec):
         assert self.leaves is not None
         *first, last = (str(2**depth) for depth in range(1, self.leaves.bit_length()))
         branches = f"{', '.join(first)} and then {last}" if first else last
-        start = card.process.start(card, 1).removeprefix("a ")
+        start = re.sub("^a ", "one ", card.process.start(card, 1))
+        alike = "share their coarse shape" if "blur" in card.abilities else "are one and the same"
         return (
             f"A tree of {self.named(card)} that grows from left to right over "
-            f"{steps(card)}: one {start} splits into {branches} "
-            f"{card.subject or 'pictures'}, which share their coarse shape as long as they share "
-            f"their branch{_SIBLINGS if _is_renoised(card) else ''}"
+            f"{steps(card)}: {start} splits into {branches} {card.subject or 'pictures'}, which "
+            f"{alike} as long as they share their branch"
+            f"{_SIBLINGS if _is_renoised(card) else ''}"
         )
 
     def method(self, card: ModelCard) -> str:

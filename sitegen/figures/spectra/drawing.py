@@ -72,8 +72,7 @@ def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
 
 def _summary(curves: Curves) -> str:
     if curves.data is None:
-        unknown = "The spectrum of the data is not known here"
-        return f"{unknown}: neither the weights nor the prior hold it."
+        return "The spectrum of the data is not known here."
     last = {curves.name: curves.heat[-1:], "DDPM": curves.noise[-1:]}
     data = curves.data
     words = [f"{n} {_distance(each.power, data):.2f}" for n, ends in last.items() for each in ends]

@@ -80,6 +80,8 @@ def test_figures_of_recordings(site: Path) -> None:
         told = sitegen(site, "add", name, "--recording", f"{name}.npz", "--subject", "small blobs")
         for call in re.findall(r"{{ (.*) }}", told):
             assert name in call
+        assert "a clone builds without the recording" in told
+        assert ("not hierarchy: needs samples that split in two" in told) == (name != "tree")
     assert '    {{ hierarchy("tree", leaves=4) }}' in sitegen(
         site, "add", "again", "--recording", "tree.npz"
     ).replace("again", "tree")
@@ -95,7 +97,12 @@ def test_figures_of_recordings(site: Path) -> None:
     assert first["alt"] == "4 small blobs forming out of recorded initial states over 4 steps"
     assert second["parameters"]["samples"] == [5, 0]
     text = (site / "build/index.html").read_text("utf-8")
-    for false in ("σ<sub>B</sub>", "pixels</b>", "Torch", "checkpoint with", "IHDM"):
+    whole = "one recorded initial state splits into 2 and then 4 small blobs, which are one and the"
+    assert figures[4]["alt"].startswith("A tree of the recording of small blobs")
+    assert whole in figures[4]["alt"]
+    for false in ("σ<sub>B</sub>", "pixels</b>", "Torch", "checkpoint with", "IHDM", "weights"):
+        assert false not in text
+    for false in ("a trained model", "the model of", "coarse"):
         assert false not in text
     assert "flow, recording with SHA-256" in text
     assert "0 rendered, 7 reused" in sitegen(site, "build")

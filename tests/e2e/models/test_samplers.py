@@ -109,8 +109,10 @@ def test_figures_of_a_sampler(site: Path) -> None:
     assert "4 black and white pixels forming out of Gaussian noise over 10 steps" in first["alt"]
     assert "z′ of its own and θ = 0.4" in figures[2]["choice"]
     assert "begins from the finished picture of the first" in figures[3]["choice"]
+    assert ": Gaussian noise splits into 2 and then 4 black" in figures[3]["alt"]
     html = (site / "build/index.html").read_text("utf-8")
-    assert not [word for word in ("checkpoint", "Torch", "float32", "σ_B") if word in html]
+    false = "checkpoint", "Torch", "float32", "σ_B", "a trained model", "one Gaussian", "coarse"
+    assert not [word for word in false if word in html]
     made = imports(site)
     page(site, *CALLS[:1])
     for words in (["build", "--offline"], ["check"]):
@@ -243,6 +245,7 @@ def test_what_a_page_asks_for(site: Path) -> None:
 
 def test_samples_to_choose_from(site: Path) -> None:
     """`sample` draws from a sampler, too: its pictures are those that figures show."""
+    (site / "flow.py").write_text(FLOW.replace('["weights.txt"]', '"weights.txt"'))
     sitegen(site, "sample", "flow", "--count", "3", "--sheet", "s.png", "--output", "s.npz")
     with np.load(site / "s.npz") as found:
         assert found["final"].shape == (3, 1, 8, 8)
@@ -295,6 +298,8 @@ def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
         ("class Sampler", "class Other", "has no class Sampler"),
         ("(1 - t), image", "(1 - t)", "must return the next states and the predicted images"),
         ("(-1, 1)", "(-1, -1)", "high"),
+        ("return normal\n", "import os; os._exit(9)\n", "flow ended with exit code 9"),
+        ("0, 1, 11", "0, 1, 200_000", "the values of 2 to 100001 states"),
     ],
 )
 def test_a_wrong_sampler_is_refused_in_one_line(site: Path, old: str, new: str, told: str) -> None:

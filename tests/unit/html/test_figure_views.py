@@ -211,4 +211,5 @@ def test_axis() -> None:
     assert (clip(axis=axis).steps.symbol, clip(axis=axis).steps.unit) == ("σ", "px")
     assert clip(axis=MediaAxis("t", "", (0.0, 1.0, 2.0))).steps.values == ""
     assert clip(axis=MediaAxis("t", "", (0.0, 1.0))).steps.values == ""
+    assert clip(axis=MediaAxis("σ", "px", (0.0, 1.0, 2.0))).steps.values == "2.0 1.0 0"
     assert clip(sigmas=(20.0, 0.5, 0.0)).steps.symbol == "σ_B"
