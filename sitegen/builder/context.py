@@ -279,7 +279,9 @@ def _sampler_source(site: Site, name: str, store: Store, *, offline: bool) -> Mo
     sampler = sampler_file(entry)
     current = card is not None and is_current(sampler, card)
     if offline and not current and sampler.file.exists():
-        raise ConfigError(f"the sampler {name} is new or changed; build without --offline first")
+        raise ConfigError(
+            f"the sampler {name} is new or changed; run `sitegen build` without --offline first"
+        )
     return sampler_source(name, entry, card)
 
 

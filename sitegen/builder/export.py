@@ -320,8 +320,9 @@ def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
     lines = [f"{figure.name}: {record.kind}, on the page {figure.place}{media.page}"]
     about = {"Seen:   ": media.alt, "Caption:": media.caption, "Samples:": media.choice}
     lines += [f"  {name} {' '.join(words.split())}" for name, words in about.items() if words]
-    lines += [f"  Model:   {each.name}, SHA-256 {each.sha256}" for each in record.models]
-    lines += [f"  Seed:    {record.seed}"]
+    models = [f"{each.name}, {each.what} with SHA-256 {each.sha256}" for each in record.models]
+    lines += [f"  Model:   {each}" for each in models]
+    lines += [] if record.seed is None else [f"  Seed:    {record.seed}"]
     for name, words in files.items():
         lines.append(f"  {name}: {words}, SHA-256 {digest(work / name)}")
     return "\n".join(lines)

@@ -66,7 +66,7 @@ class PlannedFigure:
         """Return seed, parameters and environment for the record; a recording has its own."""
         drawn = {key: environment[key] for key in ("numpy", "encoder") if key in environment}
         if self.recording is None:
-            seed = int(parameters.get("seed", 0))
+            seed = parameters.get("seed")
             networks = ["network" in card.abilities for card in self.cards]
             bare = not self.models or (networks and not any(networks))
             used = drawn if bare else environment

@@ -79,7 +79,7 @@ class Record:
     levels: the level that each frame of the clip shows; empty for a still figure
     files: "mp4", "gif" and "poster" of a clip, with "-dark" for dark pages and "-narrow" for the
         column of a phone, which has no GIF; "image" of a still, and "narrow"; …
-    seed: of all random numbers; None where a recording does not say it
+    seed: of all random numbers; None where there are none, or a recording does not say it
     results: measurements: "summary", a sentence, "tables" of "caption", "columns" and "rows"
     environment: device, precision and versions; they do not affect the key
     """

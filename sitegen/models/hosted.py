@@ -72,7 +72,7 @@ class Host:
             except (OSError, ValueError, KeyError):
                 ended = "sent no valid answer"
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    ended = f"ended with exit code {process.wait(1)}"
+                    ended = f"ended with exit code {process.wait(1)}; see the terminal"
                 self._end()
                 raise TargetError(
                     f"{shown(self._sampler.file)}: the process of the model {self._name} {ended}"

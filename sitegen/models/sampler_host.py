@@ -13,7 +13,10 @@ import sys
 import traceback
 from typing import Any
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit(f"{sys.executable}: has no NumPy, which a sampler needs; install it there")
 
 PROBED = 2
 """Samples with which a sampler is tried."""

@@ -126,6 +126,10 @@ class Hierarchy(ChosenSpec):
             f"{_SIBLINGS if _is_renoised(card) else ''}"
         )
 
+    def remedy(self, card: ModelCard) -> str:
+        """Advise a sampler whose steps draw nothing to noise finished images."""
+        return "give its class a method corrupt" if card.sampler else ""
+
     def method(self, card: ModelCard) -> str:
         """Say where branches come from if nothing is random on their way."""
         return RENOISED if _is_renoised(card) else ""

@@ -215,6 +215,9 @@ def test_a_figure_without_a_model(installed: Path, tmp_path: Path) -> None:
     (entry,) = json.loads((tmp_path / "build/media.json").read_bytes())["figures"]
     assert (entry["kind"], entry["models"], entry["alt"]) == ("dots", [], "A row of dots")
     assert entry["files"]["image"]["width"] == 3 * 32
+    assert entry["seed"] is None
+    html = (tmp_path / "build/index.html").read_text()
+    assert not [word for word in ("<dt>Model</dt>", "<dt>Seed</dt>", "trained") if word in html]
 
 
 def test_the_manual_has_a_section_of_it(installed: Path) -> None:

@@ -106,6 +106,10 @@ def test_figures_of_recordings(site: Path) -> None:
         assert false not in text
     assert "flow, recording with SHA-256" in text
     assert "0 rendered, 7 reused" in sitegen(site, "build")
+    sitegen(site, "export", "tree-hierarchy", "--format", "png")
+    told = (site / "exports/README.txt").read_text("utf-8")
+    assert "tree, recording with SHA-256" in told
+    assert "Seed" not in told
     sitegen(site, "check")
 
 

@@ -309,11 +309,24 @@ def test_a_wrong_sampler_is_refused_in_one_line(site: Path, old: str, new: str, 
     assert told in sitegen(site, "build", code=2)
 
 
+def test_a_python_without_numpy(site: Path) -> None:
+    """What the interpreter lacks is one line."""
+    (site / "bare").write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
+    (site / "bare").chmod(0o755)
+    config = site / "site.toml"
+    config.write_text(config.read_text().replace(sys.executable, "./bare"))
+    page(site, CALLS[0])
+    told = sitegen(site, "build", code=2)
+    assert "has no NumPy, which a sampler needs" in told
+    assert "flow ended with exit code 1; see the terminal" in told
+
+
 def test_what_a_sampler_cannot_do_is_refused(site: Path) -> None:
     """Without `corrupt` nothing splits a deterministic sampler; the refusal says what is needed."""
     (site / "flow.py").write_text(FLOW.partition("    def corrupt")[0])
     page(site, CALLS[3], 'shared_initial_state("flow")', 'shared_noise("flow")')
     told = sitegen(site, "build", code=2)
     assert "hierarchy(…): needs samples that split in two on their way" in told
+    assert ": give its class a method corrupt" in told
     assert "give around=0.5" in told
     assert "shared_noise(…): needs randomness after the start" in told

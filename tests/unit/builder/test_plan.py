@@ -150,3 +150,4 @@ def test_figure_without_a_model() -> None:
     assert first.provenance({"seed": 1}, {"torch": "1", "numpy": "2"})["environment"] == {
         "numpy": "2"
     }
+    assert [first.provenance(each, {})["seed"] for each in ({"seed": 1}, {})] == [1, None]
