@@ -536,7 +536,7 @@ const viewer = {
     when(find(".earlier"), "click", () => this.turn(-1));
     when(find(".later"), "click", () => this.turn(1));
     when(dialog, "click", (event) => event.target === dialog && dialog.close());
-    when(dialog, "close", () => this.closed());
+    when(dialog, "close", () => !dialog.open && this.closed()); // the event comes later
     when(dialog, "keydown", (event) => {
       if (event.target === this.controls.slider) return; // it uses the same keys
       const way = lead(event, { ArrowLeft: -1, ArrowRight: 1 });
@@ -547,6 +547,7 @@ const viewer = {
 
   open(clip, boxes, at, tell) {
     if (!this.dialog) return;
+    this.closed();
     const { held, asked } = clip;
     Object.assign(this, { clip, boxes, at, tell, before: { held, asked } });
     const copy = clip.figure.querySelector(".scrubber").cloneNode(true);
@@ -602,6 +603,7 @@ const viewer = {
 
   closed() {
     const { clip } = this;
+    if (!clip) return;
     this.clip = null;
     clip.controls.pop();
     if (this.boxes[0].line) Object.assign(clip, this.before);

@@ -18,6 +18,7 @@ _MOST = 50  # problems in one message
 _ENOUGH = 1000  # validation errors read from one document
 _SHOWN = 6  # items of a list in a message
 _LONGEST = 60  # characters of a value in a message
+_LONGEST_NUMBER = 10_000  # bits; Python itself refuses to print more than 4300 digits
 _HOLDS = {
     "list_type": "a list",
     "tuple_type": "a list",
@@ -94,10 +95,12 @@ def quoted(value: object) -> str:
         return f"[{', '.join(map(quoted, value[:_SHOWN]))}{more}]"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
+        return "a number of thousands of digits"
     try:
         return reprlib.repr(value)
-    except ValueError:  # an integer that is too long for Python to print
-        return "a number of thousands of digits"
+    except ValueError:  # in a table; Python before 3.14 refuses to print such a number
+        return "a table with a number of thousands of digits"
 
 
 def toml_diagnostics(

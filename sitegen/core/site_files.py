@@ -6,7 +6,9 @@ it.
 """
 
 import glob
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -50,26 +52,26 @@ class SiteFolder:
             raise ValueError(fault)
         path = self.root / name
         try:
-            self._require_file(path, name, others)
+            self._require_file(path, path.stat())
+        except (FileNotFoundError, NotADirectoryError) as error:
+            hint = self._close(name, others)
+            if not hint and _HOST.match(name):
+                hint = "; the address of another site begins with https://"
+            raise ValueError(f"there is no such file{hint}") from error
         except OSError as error:
             raise ValueError(f"cannot be read: {error.strerror}") from error
         return path
 
-    def _require_file(self, path: Path, name: str, others: Iterable[str]) -> None:
-        if not path.exists():
-            hint = self._close(name, others)
-            if not hint and _HOST.match(name):
-                hint = "; the address of another site begins with https://"
-            raise ValueError(f"there is no such file{hint}")
-        if not path.is_file():
+    def _require_file(self, path: Path, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
             inside = "is a folder; name the file inside it"
-            raise ValueError(inside if path.is_dir() else "is not a regular file")
+            raise ValueError(inside if stat.S_ISDIR(found.st_mode) else "is not a regular file")
         if fault := inside_fault(path, self.root):
             raise ValueError(fault)
         for folder in self.closed:
             if path.resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"is in {shown(folder)}, which sitegen fills; keep it elsewhere")
-        if path.stat().st_size > LARGEST:
+        if found.st_size > LARGEST:
             raise ValueError(f"is larger than {LARGEST // 1_000_000} MB; make it smaller")
 
     def _close(self, name: str, others: Iterable[str]) -> str:

@@ -315,6 +315,28 @@ def test_viewer_by_keyboard(calm: Page) -> None:
     expect(lens).to_be_focused()
 
 
+def test_viewer_opened_again_at_once(calm: Page) -> None:
+    """Closed and opened again before the browser tells of the closing, it shows the new sample."""
+    lens = calm.locator("#trajectories .cell-button")
+    lens.click()
+    calm.locator("#viewer").evaluate(
+        "(dialog) => { dialog.close(); document.querySelector('#hierarchy .node').click(); }"
+    )
+    calm.wait_for_timeout(100)
+    expect(calm.get_by_role("dialog", name=f"The root: level {LEVELS}")).to_be_visible()
+    calm.locator("#viewer").evaluate(
+        "(dialog) => { dialog.close(); document.querySelector('#trajectories .cell-button')"
+        ".click(); dialog.close(); }"
+    )
+    expect(calm.locator("#viewer")).to_be_hidden()
+    lens.press("End")
+    lens.press("Enter")
+    expect(calm.get_by_role("dialog", name=f"Sample {COUNT} of {COUNT}")).to_be_visible()
+    calm.keyboard.press("Escape")
+    expect(calm.locator("#viewer")).to_be_hidden()
+    expect(lens).to_be_focused()
+
+
 def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) -> None:
     """A late poster is waited for, which is said; without one the clip is fetched."""
     waiting: list[Route] = []

@@ -5,9 +5,9 @@ It is applied here to matrices and convolution kernels with at least 16 rows and
 as the matrix (out, everything else), except the first and last convolution. Its steps are scaled to
 the size of Adam's, so that the learning rates are comparable.
 
-Matrices of equal shape are processed together, in a precision that is fast on the device.
-`torch.optim.Muon` iterates in bfloat16, one matrix at a time, which costs more than the network
-itself on a CPU without matrix units for bfloat16.
+Matrices of equal shape are processed together, in float32. `torch.optim.Muon` iterates in bfloat16,
+one matrix at a time, which costs more than the network itself on a CPU without matrix units for
+bfloat16.
 """
 
 from __future__ import annotations
@@ -159,10 +159,17 @@ def _wide(matrix: Tensor) -> Tensor:
 
 
 def _iterated(x: Tensor) -> Tensor:
-    kept = x.dtype
-    x = x.to(torch.bfloat16 if x.is_cuda else torch.float32)
+    """Return the iteration's result for `x` (N, rows, columns), with at most as many rows.
+
+    Each step multiplies x by a polynomial of x xᵀ. Only these products, (rows, rows), are iterated,
+    which takes two multiplications of x itself instead of ten.
+    """
+    kept, x = x.dtype, x.float()
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(_SMALLEST_NORM)
+    gram = x @ x.mT
+    factor = torch.eye(len(gram[0]), device=x.device).expand_as(gram)
     for _ in range(ITERATIONS):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
-    return x.to(kept)
+        step = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+        step.diagonal(dim1=1, dim2=2).add_(_A)
+        factor, gram = step @ factor, step @ gram @ step
+    return (factor @ x).to(kept)

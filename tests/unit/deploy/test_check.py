@@ -164,7 +164,8 @@ def answers(url: str) -> bool:
     try:
         with urlopen(url, timeout=60) as answer:
             return bool(answer.status == 200)
-    except HTTPError:
+    except HTTPError as error:
+        error.close()
         return False
 
 
