@@ -24,6 +24,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -55,8 +56,9 @@ class record:
     decode: function that turns recorded arrays into images, such as the decoder of a latent model
     scale: factor for the states of a value. `scale=lambda sigma: 1 / (1 + sigma**2) ** 0.5` makes
         states of σ = 80 fit into the range
-    positions: places from 0 to 1 along an interpolation. The samples are then points of paths:
-        their number is a multiple of that of the positions, and one path follows the other
+    positions: evenly spaced places from 0 to 1 along an interpolation. The samples are then points
+        of paths: their number is a multiple of that of the positions, and one path follows the
+        other
     seed, made_with: seed and program, to be shown with the figures
 
     Raises ValueError for arguments and arrays that do not fit, and OSError if the file cannot be
@@ -87,6 +89,10 @@ class record:
         _require(dtype in dtypes, f'dtype = "{dtype}": give "uint8", "float16" or "float32"')
         _require(every >= 1, f"every = {every}: give 1 or more")
         _require(not isinstance(axis, str), f'axis = "{axis}": give symbol and unit, ("t", "")')
+        even = positions is None or is_even(positions)
+        _require(
+            even, f"positions = {positions}: give 2 or more, evenly spaced, such as [0, 0.5, 1]"
+        )
         self._path, self._layout, self._dtype = os.fspath(path), layout, dtype
         self._ends, self._every, self._side = (low, high), every, side
         self._decode, self._scale = decode, scale
@@ -378,6 +384,12 @@ def _vae_decoder(vae: Any) -> Callable[[Any], Any]:
     """Return the function that makes images of the latents of a diffusers pipeline."""
     factor, shift = vae.config.scaling_factor, getattr(vae.config, "shift_factor", None) or 0.0
     return lambda latents: vae.decode(latents / factor + shift, return_dict=False)[0]
+
+
+def is_even(positions: Sequence[float]) -> bool:
+    """Return whether positions rise in equal steps, to a hundredth of a step."""
+    gaps = [last - first for first, last in pairwise(positions)]
+    return bool(gaps) and 0 < max(gaps) <= 1.01 * min(gaps)
 
 
 def _require(condition: bool, fault: str) -> None:

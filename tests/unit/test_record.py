@@ -289,6 +289,8 @@ def test_bad_arrays_are_refused(
         ({"dtype": "int8"}, '"uint8"'),
         ({"every": 0}, "1 or more"),
         ({"axis": "t"}, "symbol and unit"),
+        ({"positions": [0, 0.2, 1]}, "evenly spaced"),
+        ({"positions": [1]}, "2 or more"),
     ],
 )
 def test_bad_options_are_refused(tmp_path: Path, options: Any, fault: str) -> None:

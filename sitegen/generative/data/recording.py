@@ -23,6 +23,7 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.limits import MOST_LEVELS
 from sitegen.generative.card.recording import MOST_SAMPLES, RecordingConfig
 from sitegen.generative.untrusted.arrays import ArrayBounds, ArrayFile, open_arrays
+from sitegen.record import is_even
 
 Images = NDArray[np.float32]
 Part = Literal["state", "mean", "final"]
@@ -112,7 +113,7 @@ class Recording:
             symbol=run.axis[0],
             unit=run.axis[1],
             shows=tuple(there),
-            positions=len(run.positions) if run.positions else None,
+            positions=len(run.positions) if run.positions and is_even(run.positions) else None,
             splits=self.splits,
             one_start=run.steps[0].count == 1 < run.steps[-1].count,
             seed=run.seed,

@@ -143,6 +143,13 @@ def test_hostile_recordings_are_refused(tree: Path, edit: Any, fault: str) -> No
     assert "\n" not in str(caught.value)
 
 
+def test_positions_that_are_not_even_make_no_paths(tree: Path) -> None:
+    """Figures measure how even a path is, so only evenly spaced positions are taken for one."""
+    for positions, known in (([0.0, 0.1, 0.2, 1.0], None), ([0.0, 0.3, 0.6, 0.9], 4)):
+        changed = change(tree, description(positions=positions))
+        assert open_recording(changed).config().positions == known
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     """An .npz of something else, broken JSON and images that are not square are refused."""
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
