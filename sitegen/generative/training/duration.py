@@ -30,6 +30,8 @@ CHOSEN: Mapping[str, Any] = {
     "cosine_states": 32,
 }
 """Options that do not depend on the duration."""
+NOISE_BATCH = 32
+"""Images of a step where one network learns all levels: in minutes, many small steps learn more."""
 NOISE_LEVELS = 32
 """Levels of a process that starts from noise; each evaluates the network once."""
 _WARMUP, _AVERAGED, _MEASURING = 0.05, 0.1, 0.06  # shares of the steps, and of the time
@@ -90,6 +92,8 @@ def chosen_for(
 
     The side is the first of `sides` at which the run sees enough images, else the last.
     """
+    if kind in FROM_NOISE:
+        given = {"batch_size": NOISE_BATCH, **given}
     for side in sides:
         started = time.monotonic()
         card = card_of(kind, side, channels)

@@ -68,10 +68,13 @@ PATCHED_UNET = UNetConfig(48, (1, 2), num_res_blocks=1, norm_groups=LIGHT_GROUPS
 """Network of the finest levels for `PATCHED_FROM` pixels and more; it learns as fast at 0.58 of
 the cost."""
 PATCHED_FROM = 64
+NOISE_UNET = UNetConfig(24, (1, 2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
+"""Network of all levels. At a quarter of the side, where shapes are decided, it is twice as wide
+as `FINE_UNET`, at 0.85 of its operations."""
 PATCHED_NOISE_UNET = UNetConfig(
     40, (1, 2, 2), num_res_blocks=1, norm_groups=LIGHT_GROUPS, patch_size=2
 )
-"""Network of all levels for as many pixels: it sees twice as far, at 0.68 of the cost."""
+"""Network of all levels for as many pixels: it sees twice as far as one without patches."""
 MIDDLE_UNET = UNetConfig(32, (2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
 WIDE_MIDDLE_UNET = UNetConfig(32, (1, 2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
 """Network of middle bands of 32 pixels and more, at 0.37 of the cost of `MIDDLE_UNET`."""
@@ -158,7 +161,7 @@ def light_unet(image_size: int) -> UNetConfig:
 
 def light_noise_unet(image_size: int) -> UNetConfig:
     """Return the light network of all levels of a process of noise for images of a size."""
-    return PATCHED_NOISE_UNET if image_size >= PATCHED_FROM else FINE_UNET
+    return PATCHED_NOISE_UNET if image_size >= PATCHED_FROM else NOISE_UNET
 
 
 def _spread(first: int, end: int, share: float) -> list[int]:

@@ -7,7 +7,7 @@ import pytest
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.training import duration
 from sitegen.generative.training.duration import chosen_for, look_every_s, options_for
-from sitegen.generative.training.recipe import FINE_UNET, small_card
+from sitegen.generative.training.recipe import NOISE_UNET, small_card
 from sitegen.generative.training.residual import evaluations
 from sitegen.generative.training.train import Looks
 
@@ -54,7 +54,10 @@ def test_kinds_that_start_from_noise(kind: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 0.3)
     found = chosen_for(kind, 600, (32,), 3, "cpu", "float32", {})
     assert (found.card.kind, found.card.levels) == (kind, duration.NOISE_LEVELS)
-    assert found.card.unet == FINE_UNET
+    assert found.card.unet == NOISE_UNET
+    assert found.options.batch_size == duration.NOISE_BATCH
+    given = chosen_for(kind, 600, (32,), 3, "cpu", "float32", {"batch_size": 8})
+    assert given.options.batch_size == 8
     sheets = Looks(found.card, look_every_s(600)).evaluated_in(600)
     rest = sheets / (3 * found.options.batch_size)
     assert found.options.steps + rest == pytest.approx(600 / 0.3, rel=0.02)
