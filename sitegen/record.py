@@ -24,7 +24,6 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -387,9 +386,13 @@ def _vae_decoder(vae: Any) -> Callable[[Any], Any]:
 
 
 def is_even(positions: Sequence[float]) -> bool:
-    """Return whether positions rise in equal steps, to a hundredth of a step."""
-    gaps = [last - first for first, last in pairwise(positions)]
-    return bool(gaps) and 0 < max(gaps) <= 1.01 * min(gaps)
+    """Return whether positions rise in equal steps, to a hundredth of their range."""
+    if len(positions) < 2:
+        return False
+    first, last = positions[0], positions[-1]
+    step = (last - first) / (len(positions) - 1)
+    off = (abs(each - first - number * step) for number, each in enumerate(positions))
+    return step > 0 and max(off) <= 0.01 * (last - first)
 
 
 def _require(condition: bool, fault: str) -> None:

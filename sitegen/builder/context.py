@@ -20,7 +20,7 @@ from sitegen.builder.output import KEPT
 from sitegen.builder.plan import PlannedFigure, environment, plan_figure
 from sitegen.builder.store_folder import require_store
 from sitegen.config.loader import load_site
-from sitegen.config.schema import SITES, Site
+from sitegen.config.schema import PROCESSES, SITES, Site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.bounded import bounded
 from sitegen.core.compute import ComputeTarget
@@ -59,6 +59,10 @@ class BuildOptions:
     default_scheduler: str | None = None
     asked: tuple[str, str] = ("auto", "auto")
     measure: bool = False
+
+    def renders_again(self, figure: str) -> bool:
+        """Return whether a figure is rendered although it is in the store."""
+        return self.rerender is not None and (not self.rerender or figure in self.rerender)
 
 
 FigureRef = tuple[str, str]
@@ -103,7 +107,7 @@ class BuildContext:
 
     @property
     def used_sources(self) -> tuple[ModelSource, ...]:
-        """Sources of the models that figures show, and of samplers, which are run if not noted."""
+        """Sources of the models that figures show, and of samplers, whose cards are stored."""
         sources = sorted(self.sources.items())
         return tuple(each for name, each in sources if name in self.used or each.sampler)
 
@@ -154,7 +158,11 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
     stored = {*store.keys("")}
-    figures, faults = _plan(site, pages, sources, broken, stored)
+
+    def kept(planned: PlannedFigure) -> bool:
+        return planned.request_digest in stored and not options.renders_again(planned.figure.id)
+
+    figures, faults = _plan(site, pages, sources, broken, kept)
     if faults and not keep_faults:
         raise config_error(faults.values())
     # Verify weights of existing clips now, and those needed for rendering when they are loaded.
@@ -167,7 +175,7 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     if shown_models:
         verified = {name: replace(sources[name], verified=True) for name in shown_models}
         sources = {**sources, **verified}
-        figures, faults = _plan(site, pages, sources, broken, stored)
+        figures, faults = _plan(site, pages, sources, broken, kept)
     known = [*(planned.figure.id for planned in figures), *(name for _, name in faults)]
     _require_known(options, known)
     try:
@@ -197,11 +205,11 @@ def _plan(
     pages: tuple[Page, ...],
     sources: Mapping[str, ModelSource],
     broken: Mapping[str, SitegenError],
-    stored: Collection[str],
+    kept: Callable[[PlannedFigure], bool],
 ) -> tuple[tuple[PlannedFigure, ...], dict[FigureRef, SitegenError]]:
     """Key every figure but those of samplers that cannot be run; return the errors of these.
 
-    Such samplers are `broken`, or lack a file for a figure that is not `stored`.
+    Such samplers are `broken`, or lack a file for a figure that is not `kept` from the store.
     """
     figures, faults = [], []
     unrun: dict[FigureRef, SitegenError] = {}
@@ -214,7 +222,7 @@ def _plan(
             except ConfigError as found:
                 faults.append(found)
                 continue
-            if planned.request_digest not in stored:
+            if not kept(planned):
                 lacking = (sources[each].sampler_fault for each in figure.models)
                 errors = [error for error in lacking if error]
             figures += [] if errors else [planned]
@@ -309,9 +317,9 @@ def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
 
 
 def _missing_samplers(site: Site, sources: Mapping[str, ModelSource]) -> dict[str, Path]:
-    """Return the paths of samplers whose file is missing and whose card is not in the store."""
-    entries = site.models.items()
-    paths = {name: each.root / each.sampler[0] for name, each in entries if each.sampler}
+    """Return the paths of samplers that have no source because their file is missing."""
+    samplers = {name: (each.root, each.sampler) for name, each in site.models.items()}
+    paths = {n: root / s[0] for n, (root, s) in samplers.items() if s and s[0] != PROCESSES}
     return {n: path for n, path in paths.items() if n not in sources and not path.exists()}
 
 

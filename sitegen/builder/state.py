@@ -41,13 +41,13 @@ class SiteBuild:
     @property
     def to_render(self) -> list[PlannedFigure]:
         """The selected figures that are missing or to be rendered again, without duplicates."""
-        only, again = self.context.options.only, self.context.options.rerender
+        options = self.context.options
         chosen = {
             planned.request_digest: planned
             for planned in self.context.figures
-            if not only or planned.figure.id in only
+            if not options.only or planned.figure.id in options.only
             if planned.request_digest not in self.records
-            or (again is not None and (not again or planned.figure.id in again))
+            or options.renders_again(planned.figure.id)
         }
         return list(chosen.values())
 

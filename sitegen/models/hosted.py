@@ -171,8 +171,10 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
 
 
 def is_current(sampler: SamplerFile, card: ModelCard) -> bool:
-    """Return whether a card was made of the files of a sampler, as far as they are there."""
+    """Return whether a card is that of a sampler's class and files, as far as these are there."""
     if card.sampler is None or card.weights is None:
+        return False
+    if card.sampler.name not in ("", sampler.name):  # notes of older versions have no name
         return False
     digests = sampler_files(sampler, card).items()
     return all(sha256(path) == digest for path, digest in digests if path.is_file())

@@ -255,7 +255,7 @@ def _module_spec(name: str) -> ModuleSpec | None:
     found = find_spec(first)
     for part in others:
         inside = found and found.submodule_search_locations
-        found = PathFinder.find_spec(f"{found.name}.{part}", inside) if found and inside else None
+        found = PathFinder.find_spec(part, list(inside)) if inside else None
     return found
 
 

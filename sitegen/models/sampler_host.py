@@ -15,8 +15,8 @@ from typing import Any
 
 try:
     import numpy as np
-except ImportError:
-    sys.exit(f"{sys.executable}: has no NumPy, which a sampler needs; install it there")
+except ImportError as error:
+    sys.exit(f"{sys.executable}: cannot import NumPy, which a sampler needs: {error}")
 
 PROBED = 2
 """Samples with which a sampler is tried."""

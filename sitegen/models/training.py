@@ -338,7 +338,7 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
 
 
 def _light(wanted: TrainOptions, card: ModelCard) -> bool:
-    """Return whether to train the network of a cascade's finest levels for all levels."""
+    """Return whether to train a network of about the cost of a cascade's finest one."""
     cascade = wanted.networks == "cascade" and wanted.preset is None
     return _from_noise(wanted) and (cascade or wanted.light) and card.image_size % 4 == 0
 

@@ -74,7 +74,7 @@ as `FINE_UNET`, at 0.85 of its operations."""
 PATCHED_NOISE_UNET = UNetConfig(
     40, (1, 2, 2), num_res_blocks=1, norm_groups=LIGHT_GROUPS, patch_size=2
 )
-"""Network of all levels for as many pixels: it sees twice as far as one without patches."""
+"""Network of all levels for `PATCHED_FROM` pixels and more; it sees twice as far."""
 MIDDLE_UNET = UNetConfig(32, (2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
 WIDE_MIDDLE_UNET = UNetConfig(32, (1, 2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
 """Network of middle bands of 32 pixels and more, at 0.37 of the cost of `MIDDLE_UNET`."""
@@ -173,7 +173,7 @@ def _spread(first: int, end: int, share: float) -> list[int]:
 def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
     """Return the card of a DDPM with the network and the levels of `card`.
 
-    A `light` one has a network as cheap as that of a cascade's finest levels, and predicts v. The
+    A `light` one has a network of about the cost of a cascade's finest one, and predicts v. The
     schedule is cosine. With few levels, its first step would remove a twentieth of an image that
     is still invisible, which tints samples. β then rises linearly until less than a thousandth of
     the image's power is left, and the network predicts v.
@@ -191,7 +191,7 @@ def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
 def as_flow(card: ModelCard, light: bool = False) -> ModelCard:
     """Return the card of a flow with the network of `card`, sampled in as many steps.
 
-    A `light` one has a network as cheap as that of a cascade's finest levels. Times reach the
+    A `light` one has a network of about the cost of a cascade's finest one. Times reach the
     network times 1000, since its embedding is made for timesteps.
     """
     unet = light_noise_unet(card.image_size) if light else card.finest

@@ -46,7 +46,7 @@
     panel.append(
       make("h2", "", "The site cannot be built"),
       list,
-      make("p", "", "The page behind this shows what is valid. It is replaced when this is mended."),
+      make("p", "", "The page behind this shows what is valid. It is replaced when this is fixed."),
       button,
     );
     overlay.append(panel);

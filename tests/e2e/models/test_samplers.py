@@ -122,17 +122,20 @@ def test_figures_of_a_sampler(site: Path) -> None:
 
 def test_sampler_of_a_package(site: Path) -> None:
     """An entry point of an installed package names the class; another name has a suggestion."""
-    package, about = site / "packages/theirs", site / "packages/theirs-1.0.dist-info"
+    whole, about = site / "packages/theirs", site / "packages/theirs-1.0.dist-info"
+    package = whole / "processes"  # a namespace, without __init__.py
     for folder in (package, about):
         folder.mkdir(parents=True)
-    (package / "__init__.py").write_text("open('imports.txt', 'a').write('package\\n')\n")
+    (whole / "__init__.py").write_text("open('imports.txt', 'a').write('package\\n')\n")
     (package / "data.py").write_text("SHARPNESS = 1.5\n")
     own = FLOW.replace('float(Path("weights.txt").read_text())', "SHARPNESS").replace(
         "import numpy as np", "import numpy as np\nfrom .data import SHARPNESS"
     )
     (package / "flow.py").write_text(own.replace('    uses = ["weights.txt"]\n', ""))
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[sitegen.processes]\nblobs = theirs.flow:Sampler\n")
+    (about / "entry_points.txt").write_text(
+        "[sitegen.processes]\nblobs = theirs.processes.flow:Sampler\n"
+    )
     config = site / "site.toml"
     config.write_text(config.read_text().replace("flow.py:Sampler", "sitegen.processes:blobs"))
     page(site, CALLS[0])
@@ -142,6 +145,12 @@ def test_sampler_of_a_package(site: Path) -> None:
     made = imports(site)
     assert run_forked(site, "build", "--offline", **packages).returncode == 0
     assert imports(site) == made
+    names = about / "entry_points.txt"
+    names.write_text(names.read_text().replace(":Sampler", ":Other"))
+    assert "is new or changed" in run_forked(site, "build", "--offline", **packages).stderr
+    guarded = '{% if available("flow") %}{{ trajectories("flow") }}{% endif %}'
+    (site / "pages/index.md").write_text(f"# A flow\n\n{guarded}\n")
+    assert "has no attribute 'Other'" in run_forked(site, "build", **packages).stderr
     config.write_text(config.read_text().replace("processes:blobs", "processes:blob"))
     done = run_forked(site, "build", **packages)
     assert "no package has the process blob" in done.stderr
@@ -221,6 +230,9 @@ def test_what_is_in_the_store_needs_no_file(site: Path) -> None:
             told = sitegen(site, *words, code=3)
             assert f"pages/index.md:5: new: {gone}: is not there" in told
         assert "0 rendered, 2 reused, 1 missing: new" in sitegen(site, "build", "--only", "ok")
+        again = ("--rerender", "flow-trajectories", "--rerender", "ok")
+        told = sitegen(site, "build", *again, code=3)
+        assert f"pages/index.md:3: flow-trajectories: {gone}: is not there" in told
         page(site, CALLS[0])
     shutil.rmtree(site / ".sitegen/weights")
     page(site, CALLS[0], 'trajectories("good", count=2, id="ok")')
@@ -317,7 +329,7 @@ def test_a_python_without_numpy(site: Path) -> None:
     config.write_text(config.read_text().replace(sys.executable, "./bare"))
     page(site, CALLS[0])
     told = sitegen(site, "build", code=2)
-    assert "has no NumPy, which a sampler needs" in told
+    assert "cannot import NumPy, which a sampler needs" in told
     assert "flow ended with exit code 1; see the terminal" in told
 
 

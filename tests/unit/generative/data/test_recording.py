@@ -145,7 +145,7 @@ def test_hostile_recordings_are_refused(tree: Path, edit: Any, fault: str) -> No
 
 def test_positions_that_are_not_even_make_no_paths(tree: Path) -> None:
     """Figures measure how even a path is, so only evenly spaced positions are taken for one."""
-    for positions, known in (([0.0, 0.1, 0.2, 1.0], None), ([0.0, 0.3, 0.6, 0.9], 4)):
+    for positions, known in (([0.0, 0.1, 0.2, 1.0], None), ([0.0, 0.33, 0.67, 1.0], 4)):
         changed = change(tree, description(positions=positions))
         assert open_recording(changed).config().positions == known
 

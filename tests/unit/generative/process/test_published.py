@@ -211,7 +211,7 @@ def test_colours_of_cold_diffusion() -> None:
 
 
 def test_blurring_diffusion(recorded: Any) -> None:
-    """Schedule and steps are those of a published program, whose network has k for its t."""
+    """Schedule and steps are those of a published program."""
     found = process("blurring", 6, "noise", blurring=BlurringConfig(sigma_max=1.5))
     made = steps(found, waves(0.5))
     equal(made[2].state, recorded["blurring half"], 1e-4)
