@@ -126,7 +126,7 @@ class Forge:
             made = re.match(r"(\d+) +(\w+)\((.*)", line)
             if made is not None:
                 counts[made[1], made[2]] += 1
-                if str(inside) in made[3]:
+                if str(inside) in made[3] and "<socket:" not in made[3]:
                     found.append(Call(made[2], counts[made[1], made[2]], made[3]))
         return list(dict.fromkeys(found))
 
@@ -179,6 +179,7 @@ def _child(kind: str, job: dict[str, Any]) -> None:
         os.dup2(said, stream)
     os.close(said)
     if job["stop"]:
+        bounded.bounded(len, ())  # starts the process of pages, in which nothing is injected
         os.kill(os.getpid(), signal.SIGSTOP)
     _work(kind, job["words"])
 
@@ -194,6 +195,8 @@ def _serve(kind: str) -> None:
         pid = os.fork()
         if pid == 0:
             _child(kind, job)
+        if job["stop"]:
+            os.waitpid(pid, os.WUNTRACED)  # until it has stopped
         _tell(pid)
         _, status = os.waitpid(pid, 0)
         _tell(os.waitstatus_to_exitcode(status))

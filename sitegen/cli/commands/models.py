@@ -288,7 +288,12 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
 _TRAIN: tuple[Row, ...] = (
     ("data", PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
     ("output", PATH, "The model's folder.  [default: runs/NAME]"),
-    ("kind", KIND, "A model of heat dissipation (ihdm), or one of noise (ddpm, flow)."),
+    (
+        "kind",
+        KIND,
+        "A model of heat dissipation (ihdm), or one of noise (ddpm, flow).  [default: ihdm; with "
+        "--minutes ddpm, which shows shapes after fewer images]",
+    ),
     ("minutes", NumberRange(0, 100_000, min_open=True), "Choose size, networks and recipe for it."),
     ("image-size", _SIDE, "Crop each image to its middle square, of N pixels per side."),
     ("levels", _LEVELS, f"K, the number of steps from flat to sharp.  [default: {DEFAULT_LEVELS}]"),
@@ -302,8 +307,8 @@ _TRAIN: tuple[Row, ...] = (
     (
         "networks",
         click.Choice(["cascade", "one"]),
-        "One for each band of levels, or one for all; a DDPM has one: that of a cascade's finest "
-        "levels, or a large one.  [default: a cascade if possible; for a DDPM, one]",
+        "One for each band of levels, or one for all; a DDPM has one: a small one, or a large one."
+        "  [default: a cascade if possible; for a DDPM, one]",
     ),
     _SUBJECT,
     ("init", str, "A model of the same network whose weights to start from."),
@@ -359,7 +364,7 @@ def _range(field: FieldInfo) -> click.ParamType[Any]:
 
 @click.command(cls=_Train)
 @click.argument("name")
-@row_options(_TRAIN, {"kind": "ihdm", "device": "auto", "precision": "auto"}, "data")
+@row_options(_TRAIN, {"device": "auto", "precision": "auto"}, "data")
 @click.option("--finish", is_flag=True, help="Write the model from what a run learned so far.")
 @verbosity_options
 @click.pass_context
@@ -385,6 +390,7 @@ def train(ctx: click.Context, /, name: str, **options: Any) -> None:
     from sitegen.content.suggestions import trained_lines
     from sitegen.models.training import TrainOptions, train_model
 
+    options["kind"] = options["kind"] or ("ddpm" if options["minutes"] else "ihdm")
     values = {key: options.pop(key) for key in _RECIPE}
     given = {k: v for k, v in values.items() if ctx.get_parameter_source(k) != _BY_DEFAULT}
     both = (ask, partial(click.confirm, err=True)) if _is_interactive() else (None, None)

@@ -339,17 +339,19 @@ RECIPE: dict[str, Any] = {
 
 
 def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command line's options are the fields of `TrainOptions`, with the same defaults."""
+    """The options are the fields of `TrainOptions`, with its defaults; --minutes has another kind."""
     monkeypatch.setattr(training, "train_model", called := Mock())
     monkeypatch.setattr(suggestions, "trained_lines", lambda name, folder: [])
     words = [f"--{name.replace('_', '-')}={value}" for name, value in {**GIVEN, **RECIPE}.items()]
     runner = CliRunner()
-    for arguments in (["train", "dots", *words], ["train", "dots", "--data", "here"]):
+    here = ["train", "dots", "--data", "here"]
+    for arguments in (["train", "dots", *words], here, [*here, "--minutes", "3"]):
         done = runner.invoke(cli, arguments)
         assert done.exit_code == 0, done.output
-    first, second = (call.args[:2] for call in called.call_args_list)
+    first, second, third = (call.args[:2] for call in called.call_args_list)
     assert first == ("dots", TrainOptions(**GIVEN, recipe=RECIPE))
     assert second == ("dots", TrainOptions(Path("here")))
+    assert third == ("dots", TrainOptions(Path("here"), kind="ddpm", minutes=3.0))
     assert runner.invoke(cli, ["train", "dots"]).exit_code == 2
 
 
