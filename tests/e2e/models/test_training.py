@@ -339,7 +339,7 @@ RECIPE: dict[str, Any] = {
 
 
 def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The options are the fields of `TrainOptions`, with its defaults; --minutes has another kind."""
+    """The options are the fields of `TrainOptions`, with its defaults; --minutes means a DDPM."""
     monkeypatch.setattr(training, "train_model", called := Mock())
     monkeypatch.setattr(suggestions, "trained_lines", lambda name, folder: [])
     words = [f"--{name.replace('_', '-')}={value}" for name, value in {**GIVEN, **RECIPE}.items()]
