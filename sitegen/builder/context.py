@@ -158,11 +158,7 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
     stored = {*store.keys("")}
-
-    def kept(planned: PlannedFigure) -> bool:
-        return planned.request_digest in stored and not options.renders_again(planned.figure.id)
-
-    figures, faults = _plan(site, pages, sources, broken, kept)
+    figures, faults = _plan(site, pages, sources, broken, stored, options)
     if faults and not keep_faults:
         raise config_error(faults.values())
     # Verify weights of existing clips now, and those needed for rendering when they are loaded.
@@ -175,7 +171,7 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     if shown_models:
         verified = {name: replace(sources[name], verified=True) for name in shown_models}
         sources = {**sources, **verified}
-        figures, faults = _plan(site, pages, sources, broken, kept)
+        figures, faults = _plan(site, pages, sources, broken, stored, options)
     known = [*(planned.figure.id for planned in figures), *(name for _, name in faults)]
     _require_known(options, known)
     try:
@@ -205,11 +201,12 @@ def _plan(
     pages: tuple[Page, ...],
     sources: Mapping[str, ModelSource],
     broken: Mapping[str, SitegenError],
-    kept: Callable[[PlannedFigure], bool],
+    stored: Collection[str],
+    options: BuildOptions,
 ) -> tuple[tuple[PlannedFigure, ...], dict[FigureRef, SitegenError]]:
     """Key every figure but those of samplers that cannot be run; return the errors of these.
 
-    Such samplers are `broken`, or lack a file for a figure that is not `kept` from the store.
+    Such samplers are `broken`, or lack a file for a figure that is not taken from the `stored`.
     """
     figures, faults = [], []
     unrun: dict[FigureRef, SitegenError] = {}
@@ -222,7 +219,7 @@ def _plan(
             except ConfigError as found:
                 faults.append(found)
                 continue
-            if not kept(planned):
+            if planned.request_digest not in stored or options.renders_again(figure.id):
                 lacking = (sources[each].sampler_fault for each in figure.models)
                 errors = [error for error in lacking if error]
             figures += [] if errors else [planned]
