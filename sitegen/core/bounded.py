@@ -6,9 +6,7 @@ with it. Time is the time of a processor, so a busy machine changes nothing.
 
 import contextlib
 import signal
-import time
 from collections.abc import Callable
-from math import ceil
 from types import FrameType
 from typing import Any
 
@@ -69,7 +67,7 @@ def bounded(function: Callable[..., Any], *args: object) -> Any:
     except WorkerEnded as error:
         if stopped != _stops:
             raise TargetError(f"{page}: rendering was stopped") from None
-        if "SIGXCPU" in error.cause:
+        if "SIGVTALRM" in error.cause:
             raise ConfigError(f"{page}: {too_long()}") from None
         words = f"the process that rendered it {error.cause}; it may need less memory or nesting"
         raise ConfigError(f"{page}: {words}") from None
@@ -104,15 +102,9 @@ def _set_timer(seconds: float) -> None:
 
     0 ends both.
     """
-    if not hasattr(signal, "setitimer"):
-        return
-    import resource
-
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    soft = ceil(time.process_time() + seconds + _GRACE) if seconds else hard
-    with contextlib.suppress(OSError, ValueError):  # the limit of a shell may be smaller
-        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds + _GRACE if seconds else 0)
 
 
 def _raise_time_up(_number: int, _frame: FrameType | None) -> None:
@@ -121,7 +113,7 @@ def _raise_time_up(_number: int, _frame: FrameType | None) -> None:
 
 def _set_limits() -> None:
     """Let SIGPROF raise TimeUp, and other signals end the process without a core dump."""
-    for name in ("SIGTERM", "SIGHUP", "SIGXCPU"):
+    for name in ("SIGTERM", "SIGHUP", "SIGVTALRM"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
     if hasattr(signal, "SIGPROF"):

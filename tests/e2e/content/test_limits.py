@@ -28,7 +28,7 @@ ENDLESS = {
 def test_without_end(config: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A page or template that never ends is named and, where it is known, its line."""
     monkeypatch.setattr(bounded, "SECONDS", 3)
-    monkeypatch.setattr(bounded, "_GRACE", 0.5)
+    monkeypatch.setattr(bounded, "_GRACE", 1)
     text, told = ENDLESS[name]
     (config.parent / name).parent.mkdir(parents=True, exist_ok=True)
     (config.parent / name).write_text(f"# Title\n\n{text}\n" if "pages" in name else f"a\n{text}")
