@@ -285,7 +285,7 @@ def _sampler_source(site: Site, name: str, store: Store, *, offline: bool) -> Mo
     current = card is not None and is_current(sampler, card)
     if offline and not current and sampler.file.exists():
         raise ConfigError(
-            f"the sampler {name} is new or changed; run `sitegen build` without --offline first"
+            f"the sampler {name} is new or changed; run `sitegen build` first, which runs it"
         )
     return sampler_source(name, entry, card)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -179,7 +180,8 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     """Show a CHECKPOINT's format, step, parameters, averaged weights and architecture.
 
     CHECKPOINT is a file, a folder, or the name of a model of the site or of a shipped one. Nothing
-    in the file is executed.
+    in the file is executed. Of a recording, and of an author's sampler by its name in site.toml,
+    it shows the axis and what figures can use.
 
     \b
     Examples:
@@ -188,8 +190,13 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     """
     from sitegen.core.errors import RefusedError
     from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+    from sitegen.models import facts
     from sitegen.models.registry import named_folder
 
+    if recorded := facts.recorded_model(checkpoint):
+        told = facts.facts(*recorded)
+        click.echo(plain(json.dumps(told, indent=2) if as_json else facts.to_text(told)))
+        return
     with Console().slow_operation_notice(f"reading {checkpoint}"):
         found = inspect_checkpoint(named_folder(checkpoint))
     click.echo(plain(found.to_json() if as_json else found.to_text()))

@@ -62,6 +62,18 @@ def page(site: Path, *calls: str) -> None:
     (site / "pages" / "index.md").write_text(f"# A flow\n\n{text}\n")
 
 
+def test_inspect(site: Path) -> None:
+    """`inspect` describes a recording, as a file and by the name of its model."""
+    of_file = sitegen(site, "inspect", "flow.npz")
+    for told in ("1 × 8 × 8", "t from 0 to 1", "6", "flow.py at 3f2a, JAX 0.5", "final"):
+        assert told in of_file
+    sitegen(site, "add", "flow", "--recording", "flow.npz", "--subject", "squares")
+    assert sitegen(site, "inspect", "flow") == of_file.replace(
+        "recording\nshape", f"recording\n{'subject':17} squares\nshape"
+    )
+    assert "damaged" in refused(site, "inspect", "site.toml")
+
+
 CALLS = (
     'trajectories("flow", count=4, caption="Four samples.")',
     'trajectories("flow", samples=[5, 0], chosen_from=6, show="final")',
