@@ -20,6 +20,7 @@ from tests.support.sweeping import LOG, counted
 from tests.support.tinymodel import add_example, write_ddpm, write_model
 
 Table = Mapping[str, Any]
+Made = tuple[object, object]
 SITE: dict[str, Any] = {
     "title": "A title",
     "base_url": "https://example.org/site/",
@@ -250,7 +251,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Builder:
     return Builder(config, Sampling(), encoder=Encoder(encode_clip, preflight))
 
 
-def media(site: Builder, kind: str, arguments: Mapping[str, str]) -> tuple[object, object]:
+def media(site: Builder, kind: str, arguments: Mapping[str, str]) -> Made:
     """The digests of what is made for a call, and all that is told of it."""
     named = {name: value for name, value in arguments.items() if name != "model"}
     said = ", ".join(f"{name}={value}" for name, value in {**named, "id": '"a"'}.items())
@@ -262,15 +263,25 @@ def media(site: Builder, kind: str, arguments: Mapping[str, str]) -> tuple[objec
     return files, entry
 
 
+ARGUMENTS = [(kind, name) for kind in figure_kinds() for name in fields_of_kind(kind)]
+
+
+@pytest.fixture(scope="module")
+def plain() -> dict[tuple[str, str], Made]:
+    """What calls without another value make, by kind and call: they serve several arguments."""
+    return {}
+
+
 @pytest.mark.fault(33)
-@pytest.mark.parametrize("kind", figure_kinds())
-def test_another_argument_changes_the_figure(shown: Builder, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "name"), ARGUMENTS)
+def test_another_argument_changes_the_figure(
+    shown: Builder, plain: dict[tuple[str, str], Made], kind: str, name: str
+) -> None:
     """Another value of any argument changes what is told of the figure; in a sweep, its pixels."""
-    plain: dict[str, tuple[object, object]] = {}
-    for name, field in fields_of_kind(kind).items():
-        base = usual(kind, name)
-        plain[str(base)] = plain.get(str(base)) or media(shown, kind, base)
-        changes_it(shown, plain[str(base)], (kind, name), base, field)
+    base = usual(kind, name)
+    call = kind, str(base)
+    plain[call] = plain.get(call) or media(shown, kind, base)
+    changes_it(shown, plain[call], (kind, name), base, fields_of_kind(kind)[name])
 
 
 def usual(kind: str, name: str) -> dict[str, str]:
@@ -287,7 +298,7 @@ def usual(kind: str, name: str) -> dict[str, str]:
 
 def changes_it(
     shown: Builder,
-    before: tuple[object, object],
+    before: Made,
     about: tuple[str, str],
     base: Mapping[str, str],
     field: FieldInfo,
