@@ -5,6 +5,7 @@ with it. Time is the time of a processor, so a busy machine changes nothing.
 """
 
 import contextlib
+import gc
 import signal
 from collections.abc import Callable
 from types import FrameType
@@ -112,7 +113,12 @@ def _raise_time_up(_number: int, _frame: FrameType | None) -> None:
 
 
 def _set_limits() -> None:
-    """Let SIGPROF raise TimeUp, and other signals end the process without a core dump."""
+    """Let SIGPROF raise TimeUp, and other signals end the process without a core dump.
+
+    An exception is lost where it is raised in a callback of the garbage collector, so those that
+    were registered before a fork are removed.
+    """
+    gc.callbacks.clear()
     for name in ("SIGTERM", "SIGHUP", "SIGVTALRM"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)

@@ -1,5 +1,6 @@
 """Pages and templates that never end stop a build with an error that names them."""
 
+import gc
 import re
 import time
 from pathlib import Path
@@ -34,6 +35,24 @@ def test_without_end(config: Path, monkeypatch: pytest.MonkeyPatch, name: str) -
     (config.parent / name).write_text(f"# Title\n\n{text}\n" if "pages" in name else f"a\n{text}")
     Builder(config).refused(ConfigError, told)
     assert not (config.parent / "build").exists()
+
+
+def test_in_a_callback_of_the_garbage_collector(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A callback, such as that of Hypothesis, would lose the exception that has the line."""
+    monkeypatch.setattr(bounded, "SECONDS", 3)
+    write_page(config, LOOP)
+
+    def slow(_phase: str, _about: object) -> None:
+        for _ in range(300_000):
+            pass
+
+    gc.callbacks.append(slow)
+    try:
+        Builder(config).refused(ConfigError, r"index\.md:[12]: takes more than 3 s")
+    finally:
+        gc.callbacks.remove(slow)
 
 
 def test_exit_code(config: Path) -> None:
