@@ -49,12 +49,22 @@ def _open_closed_streams() -> None:
 
     The descriptors 0 to 2 are taken, so that no file that is opened later gets one of them.
     """
+    if all(map(_is_open, range(3))):
+        return
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(handle, True)
     os.close(handle)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def outcome(command: Callable[[], object]) -> int:
