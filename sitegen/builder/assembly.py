@@ -137,7 +137,8 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
     parameters = figure.spec.with_words(record.parameters, planned.cards)
     placed = replace(record, files=files, parameters=parameters)
     method = figure.spec.method(planned.cards[0]) if planned.cards else ""
-    words = " ".join(filter(None, (figure.spec.choice, method)))
+    remarks = planned.recording.remarks if planned.recording else ""
+    words = " ".join(filter(None, (figure.spec.choice, method, remarks)))
     return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
 
 

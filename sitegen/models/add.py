@@ -173,7 +173,7 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
         cards.append(replace(recorded_card(recording, subject), weights=pinned))
         write_atomic(folder / CARD_NAME, cards[0].to_toml().encode())
         if not recording.run.finished:
-            notes.append(f"the run did not end: {recording.levels + 1} steps were recorded")
+            notes.append(f"the run did not end: {recording.levels + 1} states were recorded")
 
     def entered() -> bool:
         return name in tomllib.loads(read_text(config)).get("models", {})

@@ -58,14 +58,19 @@ class _Run(BaseModel):
     made_with: Annotated[str, Field(max_length=1000)] = ""
     positions: Annotated[list[_Finite], Field(min_length=2, max_length=1000)] | None = None
     finished: bool = True
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording with a checked description; its arrays are read on demand."""
+    """A recording with a checked description; its arrays are read on demand.
+
+    clipped: whether states are bytes, which clip what is beyond black and white
+    """
 
     path: Path
     run: _Run
+    clipped: bool = False
 
     @property
     def levels(self) -> int:
@@ -118,6 +123,9 @@ class Recording:
             one_start=run.steps[0].count == 1 < run.steps[-1].count,
             seed=run.seed,
             made_with=run.made_with,
+            finished=run.finished,
+            clipped=self.clipped,
+            scaled=run.scaled,
         )
 
     def states(self, show: Part, samples: Sequence[int] | None = None) -> Iterator[Images]:
@@ -176,13 +184,14 @@ def open_recording(path: Path) -> Recording:
         if _RUN not in file.others:
             raise RefusedError(f"{path}: has no {_RUN}, so it is not a recording of sitegen.record")
         text = file.member(_RUN)
+        types = {each.dtype for name, each in file.arrays.items() if name.startswith("state/")}
     try:
         run = _Run.model_validate_json(text)
     except (ValidationError, ValueError, RecursionError) as error:
         raise RefusedError(f"{path}: {_RUN}: {_first(error)}") from None
     if fault := _fault(run):
         raise RefusedError(f"{path}: {_RUN}: {fault}")
-    return Recording(path, run)
+    return Recording(path, run, np.dtype(np.uint8) in types)
 
 
 def recorded_card(recording: Recording, subject: str = "") -> ModelCard:

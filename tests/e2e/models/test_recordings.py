@@ -125,6 +125,32 @@ def test_figures_of_recordings(site: Path) -> None:
     sitegen(site, "check")
 
 
+def test_samples_of_a_recording(site: Path) -> None:
+    """`sample` writes what was recorded without torch, and refuses other samples in one line."""
+    page(site)
+    for name in ("flow", "tree"):
+        sitegen(site, "add", name, "--recording", f"{name}.npz")
+    told = sitegen(site, "sample", "flow", "--count", "5", "--sheet", "s.png", "--output", "x.npz")
+    assert 'trajectories("flow", samples=(…), chosen_from=5)' in told
+    assert (site / "s.png").read_bytes().startswith(b"\x89PNG")
+    with np.load(site / "x.npz") as found, np.load(site / "flow.npz") as file:
+        assert (sorted(found), int(found["seed"])) == (["final", "initial", "seed"], 7)
+        for name, member in (("initial", "state/00000"), ("final", "state/00004")):
+            pixels = (file[member][:5].astype(np.float32) + 1) / 2
+            np.testing.assert_allclose(found[name], pixels, atol=1e-6)
+    sitegen(site, "sample", "tree", "--count", "4", "--output", "out")
+    assert len([*(site / "out").glob("sample-0000?.png")]) == 4
+    for options, fault in (
+        ((), "--count 36: the recording flow has 6 samples; give --count 6"),
+        (("--count", "2", "--seed", "3"), "--seed 3: the recording flow has the seed 7"),
+        (("--count", "2", "--trajectory"), "--trajectory: the file of a recording has its states"),
+        (("--count", "2", "--data", "out"), '--data: the kind "recording" has no prior'),
+        (("--count", "2", "--sampling-noise-std", "0.1"), 'the kind "recording" has none'),
+    ):
+        assert fault in refused(site, "sample", "flow", "--output", "y.npz", *options)
+    assert not (site / "y.npz").exists()
+
+
 REFUSED = {
     'trajectories("flow")': "count = 36: the recording flow has 6 samples",
     'trajectories("flow", count=2, show="mean")': "needs means of its states",
