@@ -61,7 +61,7 @@ class RecordingConfig:
     clipped: Flag = False
     scaled: Flag = False
 
-    LATER: ClassVar[Mapping[str, bool]] = {"finished": True, "clipped": False, "scaled": False}
+    LATER: ClassVar[Mapping[str, Any]] = {"finished": True, "clipped": False, "scaled": False}
     """Fields that older cards lack. At these values they are in no card's file, digest or key."""
 
     @property

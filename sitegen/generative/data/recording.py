@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sitegen.core.errors import RefusedError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.limits import MOST_LEVELS
 from sitegen.generative.card.recording import MOST_SAMPLES, RecordingConfig
@@ -169,7 +169,7 @@ class Recording:
             return np.divide(numbers, np.float32(255), dtype=np.float32)
         if not np.isfinite(numbers).all():
             raise RefusedError(f"{self.path}: {name}.npy has values that are not finite")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             images: Images = numbers.astype(np.float32, copy=False)
             images -= np.float32(low)  # in place, since a step may take hundreds of megabytes
             images /= np.float32(high - low)
@@ -201,6 +201,10 @@ def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
         raise RefusedError(
             f"{recording.path}: its images have {height} x {width} pixels; record squares"
         )
+    try:
+        facts = recording.config()
+    except ConfigError as error:
+        raise RefusedError(f"{recording.path}: {error}") from None
     return ModelCard(
         height,
         channels,
@@ -208,7 +212,7 @@ def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
         None,
         kind="recording",
         subject=subject,
-        recording=recording.config(),
+        recording=facts,
     )
 
 
@@ -238,6 +242,10 @@ def _fault(run: _Run) -> str:
 def _first(error: Any) -> str:
     if not isinstance(error, ValidationError):
         return "is not JSON that can be read"
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    for each in found:
+        if (each["type"], each["loc"]) == ("too_short", ("steps",)):
+            return f"the number of steps is {each['ctx']['actual_length']}; record 2 or more"
+    first = found[0]
     place = ".".join(map(str, first["loc"]))
     return f"{place}: {first['msg']}" if place else str(first["msg"])[:200]
