@@ -109,7 +109,7 @@ def _files(folder: Path) -> tuple[str, list[list[Path]]]:
     order = "names, first to last"
     if all(_LEVEL.fullmatch(each.name) for paths in files for each in paths):
         order = "levels, the highest first"
-        if len({len(paths) for paths in files}) > 1:
+        if len({tuple(each.name for each in paths) for paths in files if folders}) > 1:
             raise ValueError("each folder must have the same levels")
         files = [[*each] for each in zip(*files, strict=True)] if folders else files
         files.reverse()
