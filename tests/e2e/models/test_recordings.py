@@ -238,3 +238,6 @@ def test_a_killed_run_is_shown(site: Path) -> None:
     assert "The recorded run did not end" in figure["choice"]
     assert figure["environment"]["recorded_run"] == "did not end"
     assert "did not end" in (site / "build/index.html").read_text("utf-8")
+    card = site / "models/killed/model.toml"
+    card.write_text(card.read_text().replace("finished = false\n", ""))  # of an older version
+    sitegen(site, "build")
