@@ -55,11 +55,13 @@ LONG = 25
 """Minutes that a run of unknown duration is taken to last, which decides how often to draw."""
 EXPECTED = (
     (20_000, "colours and layout, not clear shapes; give more --minutes for those"),
-    (300_000, "colours and layout, and some of simple shapes; give more --minutes for clear ones"),
+    (300_000, "simple shapes, some with faults; give more --minutes for better ones"),
     (3_000_000, "digits, clothing and cartoon faces become clear; photographs stay blurred"),
     (math.inf, "clear samples of simple subjects; photographs need a GPU and more"),
 )
 """What samples look like, by the most images of 32 × 32 pixels that a run has seen."""
+BLUR_NEEDS = 5
+"""Images that a model of heat dissipation needs for one of a process of noise, roughly."""
 _CARD_OPTIONS = (
     *("image_size", "levels", "blur_sigma_max", "preset", "parameterization", "networks"),
 )
@@ -276,16 +278,17 @@ def _within(wanted: TrainOptions, started: float) -> tuple[TrainOptions, list[st
         f"{len(card.networks)} network{'s' * (len(card.networks) > 1)}, {options.steps:,} steps of "
         f"{options.batch_size} images ({found.seconds_per_step:.2g} s a step, measured); it ends "
         f"at about {clock(60 * wanted.minutes - (time.monotonic() - started))}",
-        expectation(options.images, card.image_size),
+        expectation(card, options.images),
     ]
     size = card.image_size if card.image_size != own else None
     chosen = replace(wanted, image_size=size, levels=card.levels, recipe=asdict(options))
     return replace(chosen, light=True, measured=found.measured), lines
 
 
-def expectation(images: int, side: int) -> str:
-    """Describe what samples will look like after training on so many images of a side."""
-    seen = images / max(1, side / 32) ** 2  # as measured at 32 pixels
+def expectation(card: ModelCard, images: int) -> str:
+    """Describe what samples of a model will look like after training on so many images."""
+    seen = images / max(1, card.image_size / 32) ** 2  # as measured at 32 pixels
+    seen /= BLUR_NEEDS if "blur" in card.abilities else 1
     words = next(words for most, words in EXPECTED if seen < most)
     return f"to expect from {images:,} images: {words}"
 

@@ -304,7 +304,7 @@ _TRAIN: tuple[Row, ...] = (
         "kind",
         KIND,
         "A model of heat dissipation (ihdm), or one of noise (ddpm, flow).  [default: ihdm; with "
-        "--minutes ddpm, which shows shapes after fewer images]",
+        "--minutes flow, which shows shapes after fewer images]",
     ),
     ("minutes", NumberRange(0, 100_000, min_open=True), "Choose size, networks and recipe for it."),
     ("image-size", _SIDE, "Crop each image to its middle square, of N pixels per side."),
@@ -402,7 +402,7 @@ def train(ctx: click.Context, /, name: str, **options: Any) -> None:
     from sitegen.content.suggestions import trained_lines
     from sitegen.models.training import TrainOptions, train_model
 
-    options["kind"] = options["kind"] or ("ddpm" if options["minutes"] else "ihdm")
+    options["kind"] = options["kind"] or ("flow" if options["minutes"] else "ihdm")
     values = {key: options.pop(key) for key in _RECIPE}
     given = {k: v for k, v in values.items() if ctx.get_parameter_source(k) != _BY_DEFAULT}
     both = (ask, partial(click.confirm, err=True)) if _is_interactive() else (None, None)

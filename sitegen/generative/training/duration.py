@@ -30,8 +30,13 @@ CHOSEN: Mapping[str, Any] = {
     "cosine_states": 32,
 }
 """Options that do not depend on the duration."""
-NOISE_BATCH = 32
-"""Images of a step where one network learns all levels: in minutes, many small steps learn more."""
+OF_NOISE: Mapping[str, Any] = {"batch_size": 16, "level_focus": 5.0}
+"""Options where one network learns all levels of a process of noise.
+
+In minutes, many small steps learn more, and the middle levels decide what a shape is. A flow saw
+22,400 coloured shapes; of its own a classifier recognized 0.28 with batches of 32 and a focus of
+1.5, 0.43 with batches of 16, 0.39 with a focus of 5, 0.15 without one, and 0.53 with both.
+"""
 NOISE_LEVELS = 32
 """Levels of a process that starts from noise; each evaluates the network once."""
 _WARMUP, _AVERAGED, _MEASURING = 0.05, 0.1, 0.06  # shares of the steps, and of the time
@@ -93,7 +98,7 @@ def chosen_for(
     The side is the first of `sides` at which the run sees enough images, else the last.
     """
     if kind in FROM_NOISE:
-        given = {"batch_size": NOISE_BATCH, **given}
+        given = {**OF_NOISE, **given}
     for side in sides:
         started = time.monotonic()
         card = card_of(kind, side, channels)

@@ -25,12 +25,12 @@ def evaluations(card: ModelCard, count: int = IMAGES) -> int:
     return count * card.steps if card.estimates_variance else 0
 
 
-def u_net_levels(card: ModelCard) -> int:
-    """Return the number of visited levels whose network is a U-Net."""
+def u_net_evaluations(card: ModelCard) -> int:
+    """Return how often a sample evaluates a U-Net."""
     lowest = [band.lowest_level for band in card.networks]
     levels = [level for level in card.visited_levels if level > 0]
     bands = [card.networks[bisect_right(lowest, level) - 1] for level in levels]
-    return sum(band.cosines is None for band in bands)
+    return card.process.evaluations(card) * sum(band.cosines is None for band in bands)
 
 
 @torch.no_grad()

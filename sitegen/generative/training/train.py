@@ -45,7 +45,7 @@ from sitegen.generative.training.loss import (
 )
 from sitegen.generative.training.optimizers import Optimizers
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.residual import IMAGES, evaluations, u_net_levels
+from sitegen.generative.training.residual import IMAGES, evaluations, u_net_evaluations
 
 STATE_NAME = "training.pt"
 FIRST_SAVE_S = 10.0
@@ -479,7 +479,9 @@ class Looks:
     def evaluated_in(self, seconds: float) -> int:
         """Return how many images U-Nets evaluate for the sheets of some seconds and the last."""
         sheets = 1 + int(seconds / self.every_s)
-        return sheets * (DRAWN * u_net_levels(self.card) + evaluations(self.card, DRAWN_MEASURED))
+        return sheets * (
+            DRAWN * u_net_evaluations(self.card) + evaluations(self.card, DRAWN_MEASURED)
+        )
 
 
 class Timer:

@@ -317,6 +317,15 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
             )
 
 
+def test_what_to_expect() -> None:
+    """The words follow from the images that a kind of model needs, and from their side."""
+    flow, heat = (duration.card_of(kind, 32, 3) for kind in ("flow", "ihdm"))
+    large = duration.card_of("flow", 64, 3)
+    assert "simple shapes" in training.expectation(flow, 60_000)
+    for card, images in ((flow, 10_000), (heat, 60_000), (large, 60_000)):
+        assert f"from {images:,} images: colours and layout" in training.expectation(card, images)
+
+
 def test_minutes_for_a_process_of_noise(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--kind` stays the author's choice: the model of a short run is one of that kind."""
     monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 8.0)

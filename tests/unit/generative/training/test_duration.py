@@ -55,7 +55,8 @@ def test_kinds_that_start_from_noise(kind: str, monkeypatch: pytest.MonkeyPatch)
     found = chosen_for(kind, 600, (32,), 3, "cpu", "float32", {})
     assert (found.card.kind, found.card.levels) == (kind, duration.NOISE_LEVELS)
     assert found.card.unet == NOISE_UNET
-    assert found.options.batch_size == duration.NOISE_BATCH
+    chosen = {name: getattr(found.options, name) for name in duration.OF_NOISE}
+    assert chosen == duration.OF_NOISE
     given = chosen_for(kind, 600, (32,), 3, "cpu", "float32", {"batch_size": 8})
     assert given.options.batch_size == 8
     sheets = Looks(found.card, look_every_s(600)).evaluated_in(600)
