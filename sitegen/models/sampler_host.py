@@ -152,15 +152,16 @@ def describe(sampler: Any) -> Answer:
     if len(shape) != 3 or not 1 < len(values) <= MOST_STATES:
         states = f"the values of 2 to {MOST_STATES} states"
         raise ValueError(f"shape must be (C, H, W), and axis (symbol, unit, {states})")
-    normals = np.random.default_rng(0).standard_normal((2, PROBED, *shape), np.float32)
-    state = start(sampler, normals[0].copy())[1][0]
-    factor = float((state * normals[0]).sum() / (normals[0] ** 2).sum())
-    scaled = bool(np.allclose(state, factor * normals[0], rtol=1e-3, atol=1e-6))
+    rng, probed = np.random.default_rng(0), (PROBED, *shape)
+    normal = rng.standard_normal(probed, np.float32)
+    state = start(sampler, normal.copy())[1][0]
+    factor = float((state * normal).sum() / (normal**2).sum())
+    scaled = bool(np.allclose(state, factor * normal, rtol=1e-3, atol=1e-6))
     steps, said = len(values) - 1, getattr(sampler, "random", None)
     random, predicts, uses = bool(said), True, getattr(sampler, "uses", ())
     for number in range(steps) if said is None else sorted({0, steps // 2, steps - 1}):
         equal = np.repeat(state[:1], PROBED, axis=0)
-        state, *final = step(sampler, equal, normals[1].copy(), number)[1]
+        state, *final = step(sampler, equal, rng.standard_normal(probed, np.float32), number)[1]
         if said is None:
             random |= bool(np.ptp(state, axis=0).max() > RANDOM * np.abs(state).max())
         predicts &= bool(final)
