@@ -101,11 +101,16 @@ def test_build_with_an_error_at_a_system_call(edited: Site) -> None:
     """A disk that fails or is full, no descriptor, no permission: words, and nothing is lost."""
     calls = edited.forge.calls(edited.fresh(), edited.folder, CHANGING + READING)
     tries = [(call, ERRORS[place % len(ERRORS)]) for place, call in enumerate(some(calls, 4))]
+    made = 0
     for call, fault in tries:
         ended = edited.forge.inject(edited.fresh(), call, fault)
+        if ended.elsewhere:
+            continue
         assert ended.code in CODES, (call, fault, ended)
         edited.look_over(ended, (call, fault))
-    counted("build with an error at a system call on its files", len(tries))
+        made += 1
+    assert made > len(tries) // 2
+    counted("build with an error at a system call on its files", made)
 
 
 @pytest.mark.fault(3)

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: exit code, or minus the signal, and what it said on standard error."""
+    """How a run ended: exit code, or minus the signal, and what it said on standard error.
+
+    elsewhere: a fault hit a call on no file of the test, such as one of an installed package
+    """
 
     code: int
     said: str
+    elsewhere: bool = False
 
 
 class Forge:
@@ -131,9 +135,17 @@ class Forge:
         return list(dict.fromkeys(found))
 
     def inject(self, words: list[str], call: Call, fault: str, *, on: bool = False) -> Ended:
-        """Run with a fault, such as `error=EIO` or `signal=KILL`, at a call; `on`: and after it."""
-        when = f"{call.number}{'+' if on else ''}"
-        return self.run(words, "-e", f"inject={call.name}:{fault}:when={when}", "-o", os.devnull)
+        """Run with a fault, such as `error=EIO` or `signal=KILL`, at a call; `on`: and after it.
+
+        strace counts the calls of each thread, so that several calls may be hit, or another one.
+        """
+        when, trace = f"{call.number}{'+' if on else ''}", self.folder / "trace"
+        options = ("-y", "-s", "256", "-o", str(trace), "-e", f"trace={call.name}")
+        ended = self.run(words, *options, "-e", f"inject={call.name}:{fault}:when={when}")
+        hit = (
+            each for each in trace.read_text(errors="replace").splitlines() if "INJECTED" in each
+        )
+        return replace(ended, elsewhere=any(str(self.folder) not in each for each in hit))
 
     def close(self) -> None:
         """End the process that forks."""

@@ -352,7 +352,7 @@ def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = (call.args[:2] for call in called.call_args_list)
     assert first == ("dots", TrainOptions(**GIVEN, recipe=RECIPE))
     assert second == ("dots", TrainOptions(Path("here")))
-    assert third == ("dots", TrainOptions(Path("here"), kind="ddpm", minutes=3.0))
+    assert third == ("dots", TrainOptions(Path("here"), kind="flow", minutes=3.0))
     assert runner.invoke(cli, ["train", "dots"]).exit_code == 2
 
 
