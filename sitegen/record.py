@@ -20,10 +20,11 @@ from __future__ import annotations
 import io
 import json
 import math
+import operator
 import os
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -50,15 +51,15 @@ class record:
     dtype: numbers in the file. "float16" is exact to 0.0005 in [-1, 1]. "uint8" takes half the
         space and has 256 values, from black to white. "float32" takes twice the space
     every: record every n-th step; the first and the last are always recorded
-    rows: number of samples to record, or their indices
+    rows: number of samples to record, or their indices, at least one
     side: pixels a side; larger images are averaged over squares of pixels
     decode: function that turns recorded arrays into images, such as the decoder of a latent model
     scale: factor for the states of a value. `scale=lambda sigma: 1 / (1 + sigma**2) ** 0.5` makes
         states of σ = 80 fit into the range
-    positions: evenly spaced places from 0 to 1 along an interpolation. The samples are then points
+    positions: evenly spaced places along an interpolation, from 0 to 1. The samples are then points
         of paths: their number is a multiple of that of the positions, and one path follows the
         other
-    seed, made_with: seed and program, to be shown with the figures
+    seed, made_with: seed, and program in at most 1,000 characters, to be shown with the figures
 
     Raises ValueError for arguments and arrays that do not fit, and OSError if the file cannot be
     written.
@@ -82,28 +83,40 @@ class record:
         made_with: str = "",
     ) -> None:
         low, high = (float(end) for end in range)
-        _require(low < high, f"range = ({low}, {high}): give black, then white, such as (-1, 1)")
+        wide = 1e-30 < high - low < 1e30
+        _require(wide, f"range = ({low}, {high}): give black, then white, such as (-1, 1)")
         _require(layout in ("NCHW", "NHWC"), f'layout = "{layout}": give "NCHW" or "NHWC"')
         dtypes = ("uint8", "float16", "float32")
         _require(dtype in dtypes, f'dtype = "{dtype}": give "uint8", "float16" or "float32"')
-        _require(every >= 1, f"every = {every}: give 1 or more")
-        _require(not isinstance(axis, str), f'axis = "{axis}": give symbol and unit, ("t", "")')
-        even = positions is None or is_even(positions)
-        _require(
-            even, f"positions = {positions}: give 2 or more, evenly spaced, such as [0, 0.5, 1]"
-        )
+        every = _whole("every", every, 1)
+        side = None if side is None else _whole("side", side, 1)
+        seed = None if seed is None else _whole("seed", seed, 0)
+        pair = isinstance(axis, tuple | list) and len(axis) == 2 and all(map(_is_short, axis))
+        _require(pair, f'axis = {axis!r}: give symbol and unit, as in ("t", "")')
+        text = isinstance(made_with, str) and len(made_with) <= 1000
+        _require(text, "made_with: give a text of at most 1,000 characters")
+        fault = f"positions = {positions}: give 2 or more, even, from 0 to 1, such as [0, 0.5, 1]"
+        if positions is not None:
+            _require(is_even(positions), fault)
+            _require(abs(positions[0]) <= 0.01 and abs(positions[-1] - 1) <= 0.01, fault)
         self._path, self._layout, self._dtype = os.fspath(path), layout, dtype
         self._ends, self._every, self._side = (low, high), every, side
         self._decode, self._scale = decode, scale
-        self._rows = slice(rows) if isinstance(rows, int) else rows if rows is None else list(rows)
+        self._rows: slice | list[int] | None = None
+        if isinstance(rows, Iterable):
+            self._rows = [_whole("rows", each, 0) for each in rows]
+        elif rows is not None:
+            self._rows = slice(_whole("rows", rows, 1))
+        _require(self._rows != [], "rows = []: give at least one")
         self._run: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
-            "axis": [str(word) for word in axis],
+            "axis": list(axis),
             "range": [low, high],
             "seed": seed,
             "made_with": made_with,
             "positions": None if positions is None else [float(each) for each in positions],
+            "scaled": scale is not None,
             "finished": False,
             "steps": [],
         }
@@ -133,6 +146,7 @@ class record:
             self._archive.append({}, _encoded(self._run))
         finally:
             self._archive.close()
+            self._archive = None
 
     def __call__(
         self,
@@ -172,11 +186,12 @@ class record:
 
         The value is the timestep that the latents have after the step. Unless `decode` is given,
         the pipeline's own VAE makes images of them. The pipeline does not report its initial noise:
-        record it with `rec(1000, latents)` and give `latents` to the pipeline.
+        record it with `rec(1000, latents)` and give `latents` to the pipeline. If these are not
+        images, rec needs the VAE before: `record(…, decode=vae_decoder(pipe.vae))`.
         """
         left = pipe.scheduler.timesteps[step + 1 :]
         if self._decode is None and getattr(pipe, "vae", None) is not None:
-            self._decode = _vae_decoder(pipe.vae)
+            self._decode = vae_decoder(pipe.vae)
         self(left[0] if len(left) else 0.0, callback_kwargs["latents"])
         return callback_kwargs
 
@@ -379,8 +394,11 @@ def _reduced(images: NDArray[Any], side: int | None, what: str) -> NDArray[Any]:
     return averaged
 
 
-def _vae_decoder(vae: Any) -> Callable[[Any], Any]:
-    """Return the function that makes images of the latents of a diffusers pipeline."""
+def vae_decoder(vae: Any) -> Callable[[Any], Any]:
+    """Return the function that makes images of the latents of a diffusers pipeline, for `decode`.
+
+    Outside of the pipeline, call it, and `rec`, in `torch.no_grad()`.
+    """
     factor, shift = vae.config.scaling_factor, getattr(vae.config, "shift_factor", None) or 0.0
     return lambda latents: vae.decode(latents / factor + shift, return_dict=False)[0]
 
@@ -393,6 +411,21 @@ def is_even(positions: Sequence[float]) -> bool:
     step = (last - first) / (len(positions) - 1)
     off = (abs(each - first - number * step) for number, each in enumerate(positions))
     return step > 0 and max(off) <= 0.01 * (last - first)
+
+
+def _whole(name: str, given: Any, least: int) -> int:
+    """Return a whole number of any library as an int."""
+    fault = f"{name} = {given!r}: give a whole number from {least} to 2**63 - 1"
+    try:
+        number = operator.index(given)
+    except TypeError:
+        raise ValueError(fault) from None
+    _require(least <= number < 1 << 63, fault)
+    return number
+
+
+def _is_short(word: object) -> bool:
+    return isinstance(word, str) and len(word) <= 200 and word.isprintable()
 
 
 def _require(condition: bool, fault: str) -> None:

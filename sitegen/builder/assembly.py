@@ -136,8 +136,10 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
     axis = MediaAxis(**asdict(planned.axis)) if planned.axis else None
     parameters = figure.spec.with_words(record.parameters, planned.cards)
     placed = replace(record, files=files, parameters=parameters)
-    method = figure.spec.method(planned.cards[0]) if planned.cards else ""
-    words = " ".join(filter(None, (figure.spec.choice, method)))
+    first = planned.cards[0] if planned.cards else None
+    method = figure.spec.method(first) if first else ""
+    remarks = first.recording.remarks if first and first.recording else ""
+    words = " ".join(filter(None, (figure.spec.choice, method, remarks)))
     return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
 
 

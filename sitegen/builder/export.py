@@ -323,6 +323,8 @@ def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
     models = [f"{each.name}, {each.what} with SHA-256 {each.sha256}" for each in record.models]
     lines += [f"  Model:   {each}" for each in models]
     lines += [] if record.seed is None else [f"  Seed:    {record.seed}"]
+    made = record.environment.get("recorded_with")
+    lines += [f"  Made with: {' '.join(made.split())}"] if made else []
     for name, words in files.items():
         lines.append(f"  {name}: {words}, SHA-256 {digest(work / name)}")
     return "\n".join(lines)

@@ -73,6 +73,7 @@ class PlannedFigure:
             return {"seed": seed, "parameters": parameters, "environment": used}
         own = {key: value for key, value in parameters.items() if key != "seed"}
         made = {"recorded_with": self.recording.made_with} if self.recording.made_with else {}
+        made |= {} if self.recording.finished else {"recorded_run": "did not end"}
         return {"seed": self.recording.seed, "parameters": own, "environment": drawn | made}
 
 
@@ -156,10 +157,9 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     if show != "state" and (fault := lacking(first.name, first.card, (show,))):
         faults.append(f'show = "{show}": {fault}')
     if first.card.recording is not None and not faults:
-        seed, known = getattr(spec, "seed", 0), first.card.recording.seed
-        if seed not in (0, known):
-            has = "does not say its seed" if known is None else f"has the seed {known}"
-            faults.append(f"seed = {seed}: the recording {first.name} {has}; leave it out")
+        seed = getattr(spec, "seed", 0)
+        if fault := first.card.recording.seed_fault(seed):
+            faults.append(f"seed = {seed}: the recording {first.name} {fault}; leave it out")
         faults += spec.recorded_faults(first.card.recording)
     faults += [] if faults else spec.incompatibilities([model.card for model in models])
     if faults:

@@ -199,6 +199,8 @@ class FigureSpec:
     def named(self, card: ModelCard) -> str:
         """Return a name of the model for a sentence: its label, its card's subject, or its name."""
         shows, what = card.subject and not self.label, "recording" if card.recording else "model"
+        if card.recording and not card.recording.finished:
+            what = "unfinished recording"
         return f"the {what} of {card.subject}" if shows else f"the {what} {self.display_name}"
 
     @property
@@ -357,8 +359,10 @@ def network_steps(card: ModelCard) -> int:
 
 
 def steps(card: ModelCard) -> str:
-    """The number of steps in words."""
-    return f"{card.steps} steps" if card.steps > 1 else "one step"
+    """The number of steps in words; of a recording those in it, since a run may take more."""
+    kind = "recorded step" if card.recording else "step"
+    run = " of a run that did not end" if card.recording and not card.recording.finished else ""
+    return f"{card.steps} {kind}s{run}" if card.steps > 1 else f"one {kind}{run}"
 
 
 @validated(frozen=True, config=RULES)

@@ -167,13 +167,16 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
         folder.mkdir(parents=True, exist_ok=True)
         recorded = file if stays else folder / RECORDING_NAME
         notes.extend(() if stays else write_recording(file, recorded))
-        recording = open_recording(recorded)
-        recording.check()
-        pinned = FileRef(recorded.name, sha256(recorded))
-        cards.append(replace(recorded_card(recording, subject), weights=pinned))
+        try:
+            recording = open_recording(recorded)
+            recording.check()
+            card = recorded_card(recording, subject)
+        except RefusedError as error:  # of a copy in a temporary folder
+            raise RefusedError(str(error).replace(str(recorded), str(file))) from None
+        cards.append(replace(card, weights=FileRef(recorded.name, sha256(recorded))))
         write_atomic(folder / CARD_NAME, cards[0].to_toml().encode())
         if not recording.run.finished:
-            notes.append(f"the run did not end: {recording.levels + 1} steps were recorded")
+            notes.append(f"the run did not end: {recording.levels + 1} states were recorded")
 
     def entered() -> bool:
         return name in tomllib.loads(read_text(config)).get("models", {})

@@ -23,6 +23,7 @@ from sitegen.record import record
 
 RECORDING_NAME = "recording.npz"
 _DIGITS = re.compile(r"(\d+)")
+_LEVEL = re.compile(r"level-\d+\.png")
 
 Array = NDArray[Any]
 
@@ -42,8 +43,9 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
     """
     try:
         if source.is_dir():
-            _record(target, _pictures(source), (0, 255), "step", "uint8")
-            return ("the pictures were read in the order of their names, first to last",)
+            order, files = _files(source)
+            _record(target, _pictures(files), (0, 255), "step", "uint8")
+            return (f"the pictures were read in the order of their {order}",)
         with open_arrays(source) as file:
             if "states" in file.arrays:
                 return _from_samples(file, target)
@@ -97,11 +99,26 @@ def _record(
             rec(number, states)
 
 
-def _pictures(folder: Path) -> Iterator[Array]:
-    steps = sorted((each for each in folder.iterdir() if each.is_dir()), key=_natural)
-    files = [_pngs(each) for each in steps] if steps else [[each] for each in _pngs(folder)]
+def _files(folder: Path) -> tuple[str, list[list[Path]]]:
+    """Return how the PNGs of a folder are ordered, in words, and those of each step.
+
+    `sitegen sample --trajectory` numbers levels, which fall, in a folder for each sample.
+    """
+    folders = sorted((each for each in folder.iterdir() if each.is_dir()), key=_natural)
+    files = [_pngs(each) for each in folders] if folders else [[each] for each in _pngs(folder)]
+    order = "names, first to last"
+    if all(_LEVEL.fullmatch(each.name) for paths in files for each in paths):
+        order = "levels, the highest first"
+        if len({tuple(each.name for each in paths) for paths in files if folders}) > 1:
+            raise ValueError("each folder must have the same levels")
+        files = [[*each] for each in zip(*files, strict=True)] if folders else files
+        files.reverse()
     if len(files) < 2 or not all(files):
         raise ValueError("must hold a PNG for each step, or a folder with PNGs for each step")
+    return order, files
+
+
+def _pictures(files: list[list[Path]]) -> Iterator[Array]:
     for paths in files:
         pixels = [read_picture(path) for path in paths]
         if len({each.shape for each in pixels}) > 1:

@@ -9,9 +9,9 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.lib import format as npy
@@ -30,9 +30,12 @@ from sitegen.core.files import (
 )
 from sitegen.core.progress import Reporter
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.recording import RecordingConfig
 from sitegen.media.contact_sheet import MOST_PIXELS, SheetLayout, contact_sheet, png
 from sitegen.media.frames import Frame, to_uint8
-from sitegen.sampling.models import Sampler
+
+if TYPE_CHECKING:
+    from sitegen.sampling.models import Sampler
 
 Array: TypeAlias = NDArray[np.float32]
 AT_ONCE = 64
@@ -49,10 +52,13 @@ _FILES = frozenset(
 
 @dataclass(frozen=True)
 class Request:
-    """The requested samples: numbers 0 … count − 1 of a seed; δ defaults to the card's."""
+    """The requested samples: numbers 0 … count − 1 of a seed; δ defaults to the card's.
+
+    seed: None for those of a recording that does not say it
+    """
 
     count: int
-    seed: int = 0
+    seed: int | None = 0
     sampling_noise_std: float | None = None
     trajectory: bool = False
 
@@ -78,29 +84,57 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
     `trajectory` also `states` (K+1, N, C, H, W), `means` (K, N, C, H, W) and `levels` (K+1,), fewer
     where the card visits fewer;
     scalars `seed` and `sampling_noise_std`. Of a DDPM, whose images are in [-1, 1] by nature, all
-    are in [0, 1] pixel units as well, `initial` is x_K, and `sampling_noise_std` is 0. The
-    pictures: one of each sample, and with `trajectory` a folder for each with its states. The sheet
-    shows all finished pictures with their numbers. Raises ConfigError if a target cannot be that,
-    PlatformError if it cannot be written, both before anything is sampled.
+    are in [0, 1] pixel units as well, `initial` is x_K, and `sampling_noise_std` is 0. Of a
+    recording, `final` and `initial` are the last and the first images, and a scalar that it does
+    not say is left out. The pictures: one of each sample, and with `trajectory` a folder for each
+    with its states. The sheet shows all finished pictures with their numbers. Raises ConfigError if
+    a target cannot be that or a recording lacks the samples, PlatformError if a target cannot be
+    written, both before anything is sampled.
     """
-    card = sampler.card
+    card, size = sampler.card, AT_ONCE
+    if card.recording is not None:  # a step is read whole
+        request, size = _recorded(card.recording, sampler.name, request), request.count
     check_targets(targets, request, card.image_size)
     noise_std = _noise_std(card, request)
-    chunks = math.ceil(request.count / AT_ONCE)
+    chunks = math.ceil(request.count / size)
     with (
         _kept(targets.output, request, card, noise_std) as keep_output,
         _sheet(targets.sheet, request, sampler.name) as keep_sheet,
         report.rendering(f"sampling {request.count}", chunks * card.steps) as advance,
     ):
-        for start in range(0, request.count, AT_ONCE):
-            chosen = range(start, min(start + AT_ONCE, request.count))
-            trajectory = sampler.begin(request.seed, chosen, noise_std)
-            keep_output(chosen, card.levels, trajectory.u_K.cpu().numpy(), None)
-            for step in trajectory.steps:
-                state, mean = step.state.cpu().numpy(), step.mean.cpu().numpy()
-                keep_output(chosen, step.level, state, mean)
-                keep_sheet(chosen, step.level, state, mean)
-                advance()
+        for start in range(0, request.count, size):
+            chosen = range(start, min(start + size, request.count))
+            for level, state, mean in _steps(sampler, request, chosen, noise_std):
+                keep_output(chosen, level, state, mean)
+                keep_sheet(chosen, level, state, mean)
+                if mean is not None:
+                    advance()
+
+
+def _steps(
+    sampler: Sampler, request: Request, chosen: range, noise_std: float
+) -> Iterator[tuple[int, Array, Array | None]]:
+    """Yield each level with states and means; the first has no means."""
+    trajectory = sampler.begin(request.seed or 0, chosen, noise_std)
+    if sampler.card.recording is not None:
+        for level, images in trajectory.seen("state"):
+            yield level, images, None if level == trajectory.first else images
+        return
+    yield sampler.card.levels, trajectory.u_K.cpu().numpy(), None
+    for step in trajectory.steps:
+        yield step.level, step.state.cpu().numpy(), step.mean.cpu().numpy()
+
+
+def _recorded(recording: RecordingConfig, name: str, request: Request) -> Request:
+    """Return the request with the recorded seed. Raises ConfigError for what is not there."""
+    if request.count > recording.count:
+        has = f"the recording {name} has {recording.count} samples"
+        raise ConfigError(f"--count {request.count}: {has}; give --count {recording.count}")
+    if fault := recording.seed_fault(request.seed or 0):
+        raise ConfigError(f"--seed {request.seed}: the recording {name} {fault}; leave it out")
+    if request.trajectory:
+        raise ConfigError("--trajectory: the file of a recording has its states; leave it out")
+    return replace(request, seed=recording.seed)
 
 
 def check_targets(targets: Targets, request: Request, side: int | None = None) -> None:
@@ -185,7 +219,8 @@ def _sheet(sheet: Path | None, request: Request, name: str) -> Iterator[_Keep]:
             finals.append(to_uint8(mean))
 
     yield keep
-    heading = f"{name}, seed {request.seed}, samples 0 to {request.count - 1}"
+    seed = "" if request.seed is None else f", seed {request.seed}"
+    heading = f"{name}{seed}, samples 0 to {request.count - 1}"
     drawn = contact_sheet(np.concatenate(finals), range(request.count), heading)
     with platform_errors(sheet):
         write_atomic(sheet, png(drawn))
@@ -203,7 +238,8 @@ def _kept(
         yield _nothing
         return
     count, levels, shape = request.count, card.visited_levels, card.shape
-    small: dict[str, Any] = {"seed": request.seed, "sampling_noise_std": float(noise_std)}
+    small: dict[str, Any] = {} if request.seed is None else {"seed": request.seed}
+    small |= {} if card.recording else {"sampling_noise_std": float(noise_std)}
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("final", "initial"), (count, *shape))
     if request.trajectory:
         shapes |= {"states": (len(levels), count, *shape), "means": (card.steps, count, *shape)}
@@ -246,9 +282,11 @@ def _arrays(arrays: Mapping[str, Array], levels: tuple[int, ...]) -> _Keep:
 
 
 def _pictures(folder: Path, request: Request) -> _Keep:
+    name = "sample" if request.seed is None else f"sample-{request.seed}"
+
     def write(chosen: range, images: Array, ending: str) -> None:
         for index, picture in zip(chosen, to_uint8(images), strict=True):
-            path = folder / f"sample-{request.seed}-{index:05d}{ending}"
+            path = folder / f"{name}-{index:05d}{ending}"
             with platform_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with temporary_file(path.parent) as temporary:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import sha256
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.recording import RecordingConfig
 from sitegen.generative.data.recording import Recording, open_recording, recorded_card
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.trajectory import Images, Paths, Shown
@@ -99,7 +100,7 @@ def load_recorded(source: ModelSource) -> RecordedSampler:
     source.require_usable()
     recording = open_recording(source.weights)
     found = recorded_card(recording, source.card.subject)
-    same = found.recording == source.card.recording and found.shape == source.card.shape
+    same = _plain(found) == _plain(source.card)
     if not same or sha256(source.weights) != source.weights_sha256:
         raise RefusedError(
             f"{source.weights}: is not the recording that the card of {source.name} describes; "
@@ -107,3 +108,8 @@ def load_recorded(source: ModelSource) -> RecordedSampler:
             f"`sitegen add {source.name} --recording FILE`"
         )
     return RecordedSampler(source.name, source.card, recording)
+
+
+def _plain(card: ModelCard) -> object:
+    """Return what a card of any age says of a recording."""
+    return card.shape, card.recording and replace(card.recording, **RecordingConfig.LATER)

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "sitegen"
 # What needs torch as soon as it is imported, beside the model and the samplers of the kinds.
 BRIDGES = {
     "sitegen.models.priors", "sitegen.models.training",
-    "sitegen.sampling.export", "sitegen.sampling.models",
+    "sitegen.sampling.models",
     "sitegen.sampling.renoised", "sitegen.sampling.run", "sitegen.sampling.sharing",
 }  # fmt: skip
 

@@ -97,19 +97,20 @@ def test_build_killed_at_a_system_call(edited: Site) -> None:
 
 @pytest.mark.fault(3)
 @pytest.mark.fault(5)
-def test_build_with_an_error_at_a_system_call(edited: Site) -> None:
+@pytest.mark.parametrize("fault", ERRORS)
+def test_build_with_an_error_at_a_system_call(edited: Site, fault: str) -> None:
     """A disk that fails or is full, no descriptor, no permission: words, and nothing is lost."""
     calls = edited.forge.calls(edited.fresh(), edited.folder, CHANGING + READING)
-    tries = [(call, ERRORS[place % len(ERRORS)]) for place, call in enumerate(some(calls, 4))]
+    tries = some(calls, 8)[ERRORS.index(fault) :: len(ERRORS)]
     made = 0
-    for call, fault in tries:
+    for call in tries:
         ended = edited.forge.inject(edited.fresh(), call, fault)
         if ended.elsewhere:
             continue
         assert ended.code in CODES, (call, fault, ended)
         edited.look_over(ended, (call, fault))
         made += 1
-    assert made > len(tries) // 2
+    assert made
     counted("build with an error at a system call on its files", made)
 
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 import sitegen.record
-from sitegen.record import record
+from sitegen.record import record, vae_decoder
 
 
 def images(count: int = 3, channels: int = 1, side: int = 4, seed: int = 0) -> NDArray[Any]:
@@ -48,6 +48,7 @@ def test_a_recording_is_an_npz_that_numpy_opens(tmp_path: Path) -> None:
         "seed": 7,
         "made_with": "flow.py",
         "positions": None,
+        "scaled": False,
         "finished": True,
         "shape": [1, 4, 4],
         "steps": [
@@ -205,6 +206,21 @@ def test_the_callback_of_diffusers(tmp_path: Path) -> None:
     np.testing.assert_allclose(arrays["state/00003"], latents[:, :3] / 0.5 + 0.25, rtol=1e-3)
 
 
+def test_the_noise_of_a_latent_pipeline(tmp_path: Path) -> None:
+    """With the VAE as `decode` the initial noise is recorded before the pipeline runs."""
+    vae = SimpleNamespace(
+        config=SimpleNamespace(scaling_factor=0.5), decode=lambda z, return_dict: (z[:, :3],)
+    )
+    pipe = SimpleNamespace(scheduler=SimpleNamespace(timesteps=torch.tensor([500])), vae=vae)
+    latents = torch.ones(2, 4, 4, 4)
+    with record(tmp_path / "ours.npz", decode=vae_decoder(vae)) as rec:
+        rec(1000, latents)
+        rec.diffusers(pipe, 0, 500, {"latents": latents / 4})
+    run, arrays = read(tmp_path / "ours.npz")
+    assert [step["value"] for step in run["steps"]] == [1000, 0]
+    assert [float(each.mean()) for each in arrays.values()] == [2, 0.5]
+
+
 def sample_euler(
     model: Any, x: torch.Tensor, sigmas: torch.Tensor, callback: Callable[[Any], None]
 ) -> torch.Tensor:
@@ -287,10 +303,22 @@ def test_bad_arrays_are_refused(
         ({"range": (1, 1)}, "black, then white"),
         ({"layout": "CHW"}, '"NHWC"'),
         ({"dtype": "int8"}, '"uint8"'),
-        ({"every": 0}, "1 or more"),
+        ({"range": (0, 1e-320)}, "black, then white"),
+        ({"every": 0}, "every = 0: give a whole number from 1"),
         ({"axis": "t"}, "symbol and unit"),
-        ({"positions": [0, 0.2, 1]}, "evenly spaced"),
+        ({"axis": ("t",)}, "symbol and unit"),
+        ({"axis": ("t\n", "")}, "symbol and unit"),
+        ({"positions": [0, 0.2, 1]}, "2 or more, even"),
         ({"positions": [1]}, "2 or more"),
+        ({"positions": [3, 4]}, "from 0 to 1"),
+        ({"seed": -1}, "seed = -1: give a whole number from 0"),
+        ({"seed": 1.5}, "seed = 1.5"),
+        ({"seed": 2**64}, "seed = "),
+        ({"made_with": None}, "at most 1,000 characters"),
+        ({"made_with": "x" * 1001}, "at most 1,000 characters"),
+        ({"rows": 0}, "rows = 0"),
+        ({"rows": []}, "at least one"),
+        ({"side": 0}, "side = 0"),
     ],
 )
 def test_bad_options_are_refused(tmp_path: Path, options: Any, fault: str) -> None:
@@ -301,6 +329,11 @@ def test_bad_options_are_refused(tmp_path: Path, options: Any, fault: str) -> No
 
 
 def test_it_is_used_in_a_with_statement(tmp_path: Path) -> None:
-    """Recording without `with` says how to write it."""
+    """Recording without `with`, or after it, says how to write it; NumPy's integers are whole."""
     with pytest.raises(RuntimeError, match="with record"):
         record(tmp_path / "a.npz")(0, images())
+    with record(tmp_path / "a.npz", seed=np.int64(3), rows=np.int64(2)) as rec:  # type: ignore
+        rec(0, images())
+    assert read(tmp_path / "a.npz")[0]["seed"] == 3
+    with pytest.raises(RuntimeError, match="with record"):
+        rec(1, images())

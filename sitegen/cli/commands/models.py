@@ -6,7 +6,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
 from click.core import ParameterSource
@@ -238,7 +238,7 @@ def sample(
     The same seed gives the same samples, up to rounding, whatever the count. An .npz file holds
     float32 arrays (N, C, H, W): final and initial, with --trajectory also states, means and levels.
     Pixels are in [0, 1] but not clipped. The initial states of a DDPM are its noise. Use a sheet to
-    choose samples: figures accept the numbers on it.
+    choose samples: figures accept the numbers on it. Of a recording, these are recorded samples.
 
     \b
     Examples:
@@ -267,7 +267,8 @@ def sample(
     places = " and ".join(str(path) for path in (output, sheet) if path is not None)
     report.note(f"{many} of {source.name} in {places}")
     if sheet is not None:
-        chosen = f"seed={wanted.seed}, samples=(…), chosen_from={wanted.count}"
+        seed = "" if source.card.recording else f"seed={wanted.seed}, "
+        chosen = f"{seed}samples=(…), chosen_from={wanted.count}"
         report.note(f'show your choice with: {{{{ trajectories("{source.name}", {chosen}) }}}}')
 
 
@@ -283,6 +284,10 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
             f"the model {source.name} has no prior, so there is nothing to start from; "
             "give a folder of training images: --data DIR"
         )
+    if source.card.recording is not None:
+        from sitegen.sampling.recorded import load_recorded
+
+        return cast("Sampler", load_recorded(source))
     from sitegen.models.priors import prior_and_example
     from sitegen.sampling.models import load_hosted, load_sampler
 

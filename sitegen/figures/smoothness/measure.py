@@ -47,7 +47,9 @@ class Evenness:
     @property
     def shape(self) -> Floats:
         """The median over the paths of each step over its path's mean step, (n − 1,)."""
-        return np.asarray(np.median(self.steps / _nonzero(self.steps.mean(1))[:, None], axis=0))
+        mean = self.steps.mean(1)[:, None]
+        shares = np.where(mean > 0, self.steps / _nonzero(mean), 1.0)
+        return np.asarray(np.median(shares, axis=0))
 
 
 def evenness(paths: NDArray[np.floating]) -> Evenness:

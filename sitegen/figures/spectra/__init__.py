@@ -43,11 +43,24 @@ class Spectra(ComparedSpec):
         )
         many = "one sample" if self.count == 1 else f"{self.count} samples"
         data = " and that of the data" if "prior" in card.abilities else ""
+        whole = card.recording is None or card.recording.finished
+        last = "finished image" if whole else "last one recorded"
         return (
-            f"Power spectra of {many} at several levels, from the first state to the finished "
-            "image, which is drawn strongest; power over frequency, both logarithmic: those of "
+            f"Power spectra of {many} at several levels, from the first state to the {last}, "
+            "which is drawn strongest; power over frequency, both logarithmic: those of "
             f"{self.named(card)}{other}{data}{floor}"
         )
+
+    def method(self, card: ModelCard) -> str:
+        """Say where the power of recorded states is not that of the sampler's."""
+        clipped = card.recording is not None and card.recording.clipped
+        return CLIPPED if clipped else ""
+
+
+CLIPPED = (
+    "The states were recorded as bytes, which clip what is beyond black and white: the power of "
+    "noise may have been higher."
+)
 
 
 KIND = FigureKind("spectra", Spectra, sampler_in(__name__))

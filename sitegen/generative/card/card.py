@@ -542,14 +542,15 @@ def preset(name: str) -> ModelCard:
 
 
 def plain(value: Any) -> Any:
-    """Return dataclasses as tables without their None values, and tuples as lists."""
+    """Return dataclasses as tables without None and unused later fields, and tuples as lists."""
     if isinstance(value, DiffusersUNet):
         return {"diffusers": value.config}
     if isinstance(value, BlurSchedule):
         return {"schedule": list(value.sigmas)}
     if is_dataclass(value):
         pairs = ((item.name, getattr(value, item.name)) for item in fields(value))
-        found = {key: plain(item) for key, item in pairs if item is not None}
+        later = getattr(value, "LATER", {})
+        found = {k: plain(v) for k, v in pairs if v is not None and later.get(k) is not v}
         if not isinstance(value, ModelCard):
             return found
         unused = ("bands",) if "blur" in value.abilities else (*_HEAT, "sampling")

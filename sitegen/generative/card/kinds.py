@@ -186,7 +186,8 @@ def _recorded(card: ModelCard) -> frozenset[Ability]:
 
 
 def _recorded_start(card: ModelCard, count: int) -> str:
-    return "recorded initial states" if count > 1 else "a recorded initial state"
+    one = "one recorded initial state" if card.recording.one_start else "recorded initial states"
+    return one if count > 1 else "a recorded initial state"
 
 
 def _recorded_axis(card: ModelCard) -> LevelAxis:

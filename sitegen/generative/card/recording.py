@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
@@ -38,7 +38,9 @@ class RecordingConfig:
     `symbol` and `unit` are of the axis. `shows` lists what was recorded in addition to states:
     "mean", "final". `positions` is the number of points of each path, if the samples are paths.
     `splits` are the levels at which all samples split in two, if they are a tree; `one_start` says
-    that all came from one state. `seed` and `made_with` are the author's.
+    that all came from one state. `seed` and `made_with` are the author's. `finished` says that the
+    run ended, `clipped` that states were stored as bytes, which clip what is beyond black and
+    white, and `scaled` that they were multiplied by a factor that depends on the value.
 
     Raises ConfigError that names every value that is wrong.
     """
@@ -55,6 +57,19 @@ class RecordingConfig:
     one_start: Flag = False
     seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] | None = None
     made_with: Long = ""
+    finished: Flag = True
+    clipped: Flag = False
+    scaled: Flag = False
+
+    LATER: ClassVar[Mapping[str, Any]] = {"finished": True, "clipped": False, "scaled": False}
+    """Fields that older cards lack. At these values they are in no card's file, digest or key."""
+
+    @property
+    def remarks(self) -> str:
+        """Sentences for the captions of all figures; empty for a complete run, stored as it was."""
+        told = "The recorded run did not end: the last pictures are the last states that it left."
+        scaled = "Each recorded state was multiplied by a factor that depends on its step."
+        return " ".join((told,) * (not self.finished) + (scaled,) * self.scaled)
 
     @staticmethod
     def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
@@ -62,6 +77,11 @@ class RecordingConfig:
         splits = values.get("splits") or ()
         if list(splits) != sorted(set(splits), reverse=True):
             yield "splits", "must be levels that fall"
+
+    def seed_fault(self, seed: int) -> str:
+        """Return why there are no samples of a seed; empty for the recorded one, and for 0."""
+        known = "does not say its seed" if self.seed is None else f"has the seed {self.seed}"
+        return "" if seed in (0, self.seed) else known
 
 
 @checked("sampler")

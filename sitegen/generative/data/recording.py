@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sitegen.core.errors import RefusedError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.limits import MOST_LEVELS
 from sitegen.generative.card.recording import MOST_SAMPLES, RecordingConfig
@@ -58,14 +58,19 @@ class _Run(BaseModel):
     made_with: Annotated[str, Field(max_length=1000)] = ""
     positions: Annotated[list[_Finite], Field(min_length=2, max_length=1000)] | None = None
     finished: bool = True
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording with a checked description; its arrays are read on demand."""
+    """A recording with a checked description; its arrays are read on demand.
+
+    clipped: whether states are bytes, which clip what is beyond black and white
+    """
 
     path: Path
     run: _Run
+    clipped: bool = False
 
     @property
     def levels(self) -> int:
@@ -118,6 +123,9 @@ class Recording:
             one_start=run.steps[0].count == 1 < run.steps[-1].count,
             seed=run.seed,
             made_with=run.made_with,
+            finished=run.finished,
+            clipped=self.clipped,
+            scaled=run.scaled,
         )
 
     def states(self, show: Part, samples: Sequence[int] | None = None) -> Iterator[Images]:
@@ -161,7 +169,7 @@ class Recording:
             return np.divide(numbers, np.float32(255), dtype=np.float32)
         if not np.isfinite(numbers).all():
             raise RefusedError(f"{self.path}: {name}.npy has values that are not finite")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             images: Images = numbers.astype(np.float32, copy=False)
             images -= np.float32(low)  # in place, since a step may take hundreds of megabytes
             images /= np.float32(high - low)
@@ -176,13 +184,14 @@ def open_recording(path: Path) -> Recording:
         if _RUN not in file.others:
             raise RefusedError(f"{path}: has no {_RUN}, so it is not a recording of sitegen.record")
         text = file.member(_RUN)
+        types = {each.dtype for name, each in file.arrays.items() if name.startswith("state/")}
     try:
         run = _Run.model_validate_json(text)
     except (ValidationError, ValueError, RecursionError) as error:
         raise RefusedError(f"{path}: {_RUN}: {_first(error)}") from None
     if fault := _fault(run):
         raise RefusedError(f"{path}: {_RUN}: {fault}")
-    return Recording(path, run)
+    return Recording(path, run, np.dtype(np.uint8) in types)
 
 
 def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
@@ -192,6 +201,10 @@ def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
         raise RefusedError(
             f"{recording.path}: its images have {height} x {width} pixels; record squares"
         )
+    try:
+        facts = recording.config()
+    except ConfigError as error:
+        raise RefusedError(f"{recording.path}: {error}") from None
     return ModelCard(
         height,
         channels,
@@ -199,7 +212,7 @@ def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
         None,
         kind="recording",
         subject=subject,
-        recording=recording.config(),
+        recording=facts,
     )
 
 
@@ -229,6 +242,10 @@ def _fault(run: _Run) -> str:
 def _first(error: Any) -> str:
     if not isinstance(error, ValidationError):
         return "is not JSON that can be read"
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    for each in found:
+        if (each["type"], each["loc"]) == ("too_short", ("steps",)):
+            return f"the number of steps is {each['ctx']['actual_length']}; record 2 or more"
+    first = found[0]
     place = ".".join(map(str, first["loc"]))
     return f"{place}: {first['msg']}" if place else str(first["msg"])[:200]

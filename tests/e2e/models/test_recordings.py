@@ -106,7 +106,8 @@ def test_figures_of_recordings(site: Path) -> None:
     assert first["models"][0]["what"] == "recording"
     assert first["environment"]["recorded_with"] == "flow.py at 3f2a, JAX 0.5"
     assert not {"torch", "device", "precision", "onnxruntime"} & set(first["environment"])
-    assert first["alt"] == "4 small blobs forming out of recorded initial states over 4 steps"
+    formed = "4 small blobs forming out of recorded initial states over 4 recorded steps"
+    assert first["alt"] == formed
     assert second["parameters"]["samples"] == [5, 0]
     text = (site / "build/index.html").read_text("utf-8")
     whole = "one recorded initial state splits into 2 and then 4 small blobs, which are one and the"
@@ -122,7 +123,35 @@ def test_figures_of_recordings(site: Path) -> None:
     told = (site / "exports/README.txt").read_text("utf-8")
     assert "tree, recording with SHA-256" in told
     assert "Seed" not in told
+    sitegen(site, "export", "flow-trajectories", "--format", "png")
+    assert "Made with: flow.py at 3f2a, JAX 0.5" in (site / "exports/README.txt").read_text("utf-8")
     sitegen(site, "check")
+
+
+def test_samples_of_a_recording(site: Path) -> None:
+    """`sample` writes what was recorded without torch, and refuses other samples in one line."""
+    page(site)
+    for name in ("flow", "tree"):
+        sitegen(site, "add", name, "--recording", f"{name}.npz")
+    told = sitegen(site, "sample", "flow", "--count", "5", "--sheet", "s.png", "--output", "x.npz")
+    assert 'trajectories("flow", samples=(…), chosen_from=5)' in told
+    assert (site / "s.png").read_bytes().startswith(b"\x89PNG")
+    with np.load(site / "x.npz") as found, np.load(site / "flow.npz") as file:
+        assert (sorted(found), int(found["seed"])) == (["final", "initial", "seed"], 7)
+        for name, member in (("initial", "state/00000"), ("final", "state/00004")):
+            pixels = (file[member][:5].astype(np.float32) + 1) / 2
+            np.testing.assert_allclose(found[name], pixels, atol=1e-6)
+    sitegen(site, "sample", "tree", "--count", "4", "--output", "out")
+    assert len([*(site / "out").glob("sample-0000?.png")]) == 4
+    for options, fault in (
+        ((), "--count 36: the recording flow has 6 samples; give --count 6"),
+        (("--count", "2", "--seed", "3"), "--seed 3: the recording flow has the seed 7"),
+        (("--count", "2", "--trajectory"), "--trajectory: the file of a recording has its states"),
+        (("--count", "2", "--data", "out"), '--data: the kind "recording" has no prior'),
+        (("--count", "2", "--sampling-noise-std", "0.1"), 'the kind "recording" has none'),
+    ):
+        assert fault in refused(site, "sample", "flow", "--output", "y.npz", *options)
+    assert not (site / "y.npz").exists()
 
 
 REFUSED = {
@@ -172,6 +201,10 @@ def test_an_array_is_written_into_the_site(site: Path) -> None:
     """An .npy becomes a recording in the model's folder, and a note says how it was read."""
     page(site)
     np.save(site / "states.npy", np.random.default_rng(0).uniform(-1, 1, (3, 2, 1, 8, 8)))
+    np.save(site / "one.npy", np.zeros((1, 2, 1, 8, 8)))
+    fault = refused(site, "add", "one", "--recording", "one.npy")
+    assert "one.npy: run.json: the number of steps is 1; record 2 or more" in fault
+    assert "sitegen-tmp" not in fault
     told = sitegen(site, "add", "states", "--recording", "states.npy")
     assert "-1 is taken for black and 1 for white" in told
     assert sorted(each.name for each in (site / "models/states").iterdir()) == [
@@ -196,4 +229,15 @@ def test_a_killed_run_is_shown(site: Path) -> None:
     assert run_python("-c", program, folder=site).returncode != 0
     page(site)
     told = sitegen(site, "add", "killed", "--recording", "killed.npz")
-    assert "the run did not end: 5 steps were recorded" in told
+    assert "the run did not end: 5 states were recorded" in told
+    assert re.search("^finished +no$", sitegen(site, "inspect", "killed"), re.MULTILINE)
+    page(site, 'spectra("killed", count=2)')
+    sitegen(site, "build")
+    (figure,) = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]
+    assert "from the first state to the last one recorded" in figure["alt"]
+    assert "The recorded run did not end" in figure["choice"]
+    assert figure["environment"]["recorded_run"] == "did not end"
+    assert "did not end" in (site / "build/index.html").read_text("utf-8")
+    card = site / "models/killed/model.toml"
+    card.write_text(card.read_text().replace("finished = false\n", ""))  # of an older version
+    sitegen(site, "build")

@@ -55,6 +55,7 @@ def test_evenness() -> None:
     assert found.peak == pytest.approx([6])
     assert found.tortuosity == pytest.approx([1])
     assert evenness(np.ones((2, 4, 9))).peak.tolist() == [1, 1]
+    assert evenness(np.ones((2, 4, 9))).shape.tolist() == [1, 1, 1]
     assert evenness(np.ones((2, 4, 9))).tortuosity.tolist() == [1, 1]
     assert np.isfinite(evenness(np.array([[[0.0], [1.0], [0.0]]])).tortuosity).all()
     values = np.random.default_rng(3).gamma(2.0, size=40)

@@ -62,6 +62,22 @@ def test_folders_of_pictures(tmp_path: Path, samples: int) -> None:
     assert found == [10, 20, 100]
 
 
+@pytest.mark.parametrize("samples", [0, 2])
+def test_pictures_of_sample(tmp_path: Path, samples: int) -> None:
+    """Pictures of `sample --trajectory` begin with the highest level; its folders are samples."""
+    for level in (0, 3, 10):
+        for sample in range(samples or 1):
+            path = tmp_path / "out" / (f"sample-0-{sample}" if samples else "")
+            path.mkdir(parents=True, exist_ok=True)
+            picture = Image.fromarray(np.full((4, 4), 10 * level + sample, np.uint8))
+            picture.save(path / f"level-{level:04d}.png")
+    recording, notes = written(tmp_path / "out", tmp_path)
+    assert notes == ("the pictures were read in the order of their levels, the highest first",)
+    assert (recording.levels, recording.run.steps[0].count) == (2, samples or 1)
+    found = [round(float(each[-1].mean()) * 255) for each in recording.states("state")]
+    assert found == [each + max(samples - 1, 0) for each in (100, 30, 0)]
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     """Other shapes, levels that do not fit, an empty folder and other archives."""
     np.save(tmp_path / "flat.npy", np.zeros((5, 4, 4)))

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from sitegen.core.errors import RefusedError
-from sitegen.generative.card.card import ModelCard
+from sitegen.figures.spectra import Spectra
+from sitegen.figures.trajectories import Trajectories
+from sitegen.generative.card.card import ModelCard, plain
+from sitegen.generative.card.recording import RecordingConfig
 from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.record import record
 
@@ -120,7 +123,8 @@ HOSTILE = [
     (description(range=[1.0, 1.0]), "must rise"),
     (description(shape=[2, 4, 4]), "2 channels"),
     (description(shape=[1, 4, 10**30]), "shape"),
-    (description(steps=[]), "steps"),
+    (description(steps=[]), "the number of steps is 0; record 2 or more"),
+    (description(range=[0.0, 1e-320]), "far beyond its range"),
     (description(axis=["t" * 1000, ""]), "axis"),
     (description(positions=[0.0, 0.5, 1.0]), "4 samples cannot be paths of 3"),
     (step(1, parents=[0, 5]), "names parent 5"),
@@ -141,6 +145,43 @@ def test_hostile_recordings_are_refused(tree: Path, edit: Any, fault: str) -> No
         open_recording(changed).check()
     assert str(changed) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_card_says_of_limits(tmp_path: Path, tree: Path) -> None:
+    """A run that did not end, bytes and scaled states are in the card; otherwise nothing is."""
+    with record(tmp_path / "a.npz", dtype="uint8", scale=lambda _: 0.5) as rec:
+        rec(0, np.zeros((1, 1, 4, 4)))
+        rec(1, np.zeros((1, 1, 4, 4)))
+    changed = change(tmp_path / "a.npz", description(finished=False))
+    card = recorded_card(open_recording(changed))
+    assert ModelCard.from_toml(card.to_toml()) == card
+    assert card.recording is not None
+    assert (card.recording.finished, card.recording.clipped, card.recording.scaled) == (
+        False,
+        True,
+        True,
+    )
+    told = Trajectories("a", count=1).describe(card)
+    assert told.endswith("over one recorded step of a run that did not end")
+    assert "to the last one recorded" in Spectra("a").describe(card)
+    assert "unfinished recording" in Spectra("a").describe(card)
+    assert "clip what is beyond black and white" in Spectra("a").method(card)
+    assert "did not end" in card.recording.remarks
+    assert "multiplied by a factor" in card.recording.remarks
+    whole = recorded_card(open_recording(tree))
+    assert "out of one recorded initial state over 3 recorded steps" in Trajectories(
+        "a", count=4
+    ).describe(whole)
+    assert whole.recording is not None
+    assert not {*RecordingConfig.LATER} & {*plain(whole)["recording"]}
+    assert not whole.recording.remarks
+
+
+def test_a_card_names_its_file(tree: Path) -> None:
+    """What a card cannot have is refused with the file."""
+    changed = change(tree, description(axis=["a\x07", ""]))
+    with pytest.raises(RefusedError, match=rf"{changed}: recording: symbol"):
+        recorded_card(open_recording(changed))
 
 
 def test_positions_that_are_not_even_make_no_paths(tree: Path) -> None:
