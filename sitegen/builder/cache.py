@@ -3,7 +3,8 @@
 objects/ab/<sha256>   an encoded file, read-only, named by its content
 records/<key>.json    the files and settings of a figure's key; written last
 asked/<sha256>.json   the request of a key, named by its digest
-weights/<name>.json   the last digest of weights that no card pins
+weights/<name>.json   the last digest of weights that no card pins, or the last card of a sampler
+weights/<name>.<note>.json   an earlier card of a sampler
 work/                 temporary folders
 built/<output>.json   files that the last builds put into an output folder
 .sitegen-store        the marker; nothing is removed without it (store_folder.py)
@@ -132,6 +133,12 @@ class Store:
         claim(self._root)
         write_own(self._root / "weights" / f"{name}.json", note.encode())
 
+    def weights_notes(self, name: str) -> tuple[str, ...]:
+        """Return all notes on a model's weights, the last one first."""
+        earlier = sorted((self._root / "weights").glob(f"{name}.*.json"))
+        notes = map(self.weights_note, [name, *(path.stem for path in earlier)])
+        return tuple(note for note in notes if note is not None)
+
     def weights_note(self, name: str) -> str | None:
         """Return the note on a model's weights; None if there is none or it cannot be read."""
         with contextlib.suppress(RefusedError, UnicodeDecodeError):
@@ -217,7 +224,8 @@ class Store:
         unused = [
             path
             for name, path in own_files(self._root).items()
-            if path.stem not in spared.get(name.partition("/")[0], [path.stem])
+            for stem in [path.name.partition(".")[0]]
+            if stem not in spared.get(name.partition("/")[0], [stem])
         ]
         records = [path for path in unused if path.parent.name == "records"]
         return len(records), remove(unused)

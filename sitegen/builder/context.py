@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -146,14 +146,16 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     """
     require_store(site.cache_dir)
     store = Store(site.cache_dir)
-    broken: dict[str, SitegenError] = {}
-    sources = with_known_digests(site, store, broken, offline=options.offline)
-    unrun = broken.keys() - _missing_samplers(site, sources).keys()
-    pages = bounded(read_pages, site, (usable(sources, store) | unrun).__contains__)
-    # Resolve links now: the exchanged folder must be the real one.
+    sources = with_known_digests(site, store)
+    unrun = {name for name, entry in site.models.items() if entry.sampler} - sources.keys()
+    there = usable(sources, store) | (unrun - _missing_samplers(site, sources).keys())
+    pages = bounded(read_pages, site, there.__contains__)
     called = {name for page in pages for figure in page.figures for name in figure.models}
     if missing := [fault for name, fault in site.missing_models().items() if name in called]:
         raise config_error(missing)
+    ran, broken = _run_samplers(site, sorted(unrun & called), offline=options.offline)
+    sources = {**sources, **ran}
+    # Resolve links now: the exchanged folder must be the real one.
     output = Path(os.path.realpath(options.output or site.output))
     shown_files = (file.source.parent for page in pages for file in page.files)
     _require_apart(output, site, {*shown_files} - {site.root})
@@ -253,21 +255,15 @@ def found(figures: Iterable[PlannedFigure], store: Store) -> dict[str, Record]:
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def with_known_digests(
-    site: Site, store: Store, broken: dict[str, SitegenError], *, offline: bool = False
-) -> Mapping[str, ModelSource]:
+def with_known_digests(site: Site, store: Store) -> Mapping[str, ModelSource]:
     """Return the site's models by name, with digests of unpinned weights from the store.
 
-    The cards of samplers come from the store, too; one that is new or changed is run, unless
-    `offline`. Those that cannot be run are `broken`.
+    The cards of samplers come from the store, too; those that are new or changed are left out.
     """
     sources = {**site_models(site)}
-    for name, entry in site.models.items():
-        if entry.sampler is not None:
-            try:
-                sources[name] = _sampler_source(site, name, store, offline=offline)
-            except SitegenError as error:
-                broken[name] = error
+    for name in (name for name, entry in site.models.items() if entry.sampler):
+        with contextlib.suppress(SitegenError):
+            sources |= _stored_sampler(site, name, store)
     return {
         name: replace(source, remembered=_noted(site, name, store).get("weights"))
         if not source.pinned and not source.weights.exists()
@@ -276,18 +272,33 @@ def with_known_digests(
     }
 
 
-def _sampler_source(site: Site, name: str, store: Store, *, offline: bool) -> ModelSource:
-    """Return an author's sampler, by its note in the store or by running it."""
-    card, entry = None, site.models[name]
-    with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError, ConfigError):
-        card = ModelCard.from_toml(_noted(site, name, store)["card"])
-    sampler = sampler_file(entry)
-    current = card is not None and is_current(sampler, card)
-    if offline and not current and sampler.file.exists():
-        raise ConfigError(
-            f"the sampler {name} is new or changed; run `sitegen build` first, which runs it"
-        )
-    return sampler_source(name, entry, card)
+def _stored_sampler(site: Site, name: str, store: Store) -> dict[str, ModelSource]:
+    """Return an author's sampler by the store's note on its present files, if there is one."""
+    sampler = sampler_file(site.models[name])
+    for note in _notes(site, name, store):
+        with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError, ConfigError):
+            card = ModelCard.from_toml(note["card"])
+            if is_current(sampler, card):
+                return {name: sampler_source(name, site.models[name], card)}
+    return {}
+
+
+def _run_samplers(
+    site: Site, names: Iterable[str], *, offline: bool
+) -> tuple[dict[str, ModelSource], dict[str, SitegenError]]:
+    """Run samplers to learn what they are, unless `offline`; return also the errors of others."""
+    found, broken = dict[str, ModelSource](), dict[str, SitegenError]()
+    for name in names:
+        try:
+            if offline and sampler_file(site.models[name]).file.exists():
+                raise ConfigError(
+                    f"the sampler {name} is new or changed; run `sitegen build` first, which "
+                    "runs it"
+                )
+            found[name] = sampler_source(name, site.models[name])
+        except SitegenError as error:
+            broken[name] = error
+    return found, broken
 
 
 def usable(sources: Mapping[str, ModelSource], store: Store) -> set[str]:
@@ -308,8 +319,10 @@ def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
             value = {"path": _place(site, source.name), "weights": source.weights_sha256}
             value |= {"card": source.card.to_toml()} if source.sampler else {}
             note = canonical_json(value) + "\n"
-            if store.weights_note(source.name) != note:
+            if (last := store.weights_note(source.name)) != note:
                 notes[source.name] = note
+                if source.sampler and last is not None:
+                    notes[f"{source.name}.{digest_bytes(last.encode())[:16]}"] = last
     return notes
 
 
@@ -321,12 +334,17 @@ def _missing_samplers(site: Site, sources: Mapping[str, ModelSource]) -> dict[st
 
 
 def _noted(site: Site, name: str, store: Store) -> dict[str, Any]:
-    """Return the store's note on a model, if it is valid for the model's path; else no facts."""
-    with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError):
-        note: dict[str, Any] = json.loads(store.weights_note(name) or "")
-        if note["path"] == _place(site, name) and _DIGEST.fullmatch(note["weights"]):
-            return note
-    return {}
+    """Return the store's last note that is valid for the model's path; else no facts."""
+    return next(_notes(site, name, store), {})
+
+
+def _notes(site: Site, name: str, store: Store) -> Iterator[dict[str, Any]]:
+    """Yield the store's notes that are valid for the model's path, the last one first."""
+    for text in store.weights_notes(name):
+        with contextlib.suppress(ValueError, RecursionError, TypeError, LookupError):
+            note: dict[str, Any] = json.loads(text)
+            if note["path"] == _place(site, name) and _DIGEST.fullmatch(note["weights"]):
+                yield note
 
 
 def _place(site: Site, name: str) -> str:

@@ -41,7 +41,7 @@ from sitegen.builder.timings import AROUND_S, DRAWING_S, MANY, Speeds, faster
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, has_bfloat16
-from sitegen.core.errors import TargetError, with_message
+from sitegen.core.errors import PlatformError, SitegenError, TargetError, with_message
 from sitegen.core.files import (
     has_backup,
     remove_stale_temporaries,
@@ -95,16 +95,22 @@ def build(
         for each in builds:
             locks.enter_context(locked(each.context.site, reading=tree is not None))
         require_room(output)
+        failed: list[SitegenError] = []
         for each in builds:
             remove_leftovers(each.context)
             if tree is None:
                 require_writable(each.context.site.cache_dir)
                 # Another build may have rendered some before this one had the lock.
                 each.records.update(found(each.missing, each.context.store()))
-                each.rendered.update(render_missing(each, renderer, report, encoder))
+                try:
+                    each.rendered.update(render_missing(each, renderer, report, encoder))
+                except PlatformError:
+                    raise
+                except SitegenError as error:
+                    failed.append(error)
                 each.records.update(each.rendered)
+        _raise_faults(builds, failed)
         _refuse_warnings(report, options)
-        _raise_faults(builds)
         if any(each.missing or each.context.faults for each in builds):
             return summarise(builds)
 
@@ -118,15 +124,17 @@ def build(
         return replace(summarise(builds), bytes=weight(tree), changed=changed)
 
 
-def _raise_faults(builds: Sequence[SiteBuild]) -> None:
+def _raise_faults(builds: Sequence[SiteBuild], failed: Sequence[SitegenError] = ()) -> None:
+    """Raise one error for those of planning and those that rendering ended with."""
     found = [
         error
         for each in builds
         for (_, name), error in each.context.faults.items()
         if not each.context.options.only or name in each.context.options.only
     ]
+    found += failed
     if found:
-        raise with_message(found[0], "\n".join(map(str, found)))
+        raise found[0] if len(found) == 1 else with_message(found[0], "\n".join(map(str, found)))
 
 
 def _restore_backup(site: Site, options: BuildOptions) -> None:

@@ -2,7 +2,7 @@
 
     SitegenError            base class; never raised itself
     ├── TargetError      1  a figure, a page or another target could not be made
-    │   └── PlugInError  1  because the code of another package failed
+    │   └── PlugInError  1  because code of another package or the author failed
     ├── ConfigError      2  the command line, site.toml or a page asks for something impossible
     ├── RefusedError     3  an input is unsafe, damaged or does not fit
     ├── PlatformError    4  the machine lacks something: an encoder, disk, memory, a device
@@ -26,7 +26,7 @@ class TargetError(SitegenError):
 
 
 class PlugInError(TargetError):
-    """The code of another package failed; `__cause__` is the exception that it raised."""
+    """Code of another package, or the author's, failed; `__cause__` is its exception if known."""
 
 
 class ConfigError(SitegenError):

@@ -61,7 +61,10 @@ class SharedInitialState(Grid):
         many = counted(self.count, self.display_name, card.subject, self.label)
         start = card.process.start(card, 1).removeprefix("a ")
         if self.around is not None:
-            return f"{many} forming out of similar {start} over {steps(card)}"
+            return (
+                f"{many} forming out of {start} over {steps(card)}; the initial state of each but "
+                f"the first is at an angle of {self.around:g} radians to that of the first"
+            )
         return f"{many} forming out of one and the same {start} over {steps(card)}"
 
 

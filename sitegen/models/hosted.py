@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.core.errors import ConfigError, PlatformError, RefusedError, TargetError
+from sitegen.core.errors import ConfigError, PlatformError, PlugInError, RefusedError, TargetError
 from sitegen.core.files import sha256
 from sitegen.core.source import shown
 from sitegen.generative.card.card import FileRef, ModelCard
@@ -53,8 +53,8 @@ class Host:
     ) -> tuple[dict[str, Any], list[Array]]:
         """Return the answer of the sampler: facts, and arrays.
 
-        Raises TargetError with file and line for an exception in it, PlatformError if Python cannot
-        be started.
+        Raises PlugInError with file and line for an exception in it, TargetError if its process
+        ends, PlatformError if Python cannot be started.
         """
         with self._guard:
             process = self._started()
@@ -79,7 +79,7 @@ class Host:
                 ) from None
         if error := answer.get("error"):
             line = f":{error['line']}" if error["line"] else ""
-            raise TargetError(f"{shown(Path(error['file']))}{line}: {error['words']}")
+            raise PlugInError(f"{shown(Path(error['file']))}{line}: {error['words']}")
         return answer["facts"], found
 
     def close(self) -> None:
@@ -196,5 +196,6 @@ def _used(sampler: SamplerFile, name: str) -> Path:
 def _digest(sampler: SamplerFile, name: str) -> str:
     path = _used(sampler, name)
     if not path.is_file():
-        raise RefusedError(f"{shown(sampler.file)}: uses {name}, which is not there")
+        fault = "is not a file" if path.exists() else "is not there"
+        raise RefusedError(f"{shown(sampler.file)}: uses {name}, which {fault}")
     return sha256(path)

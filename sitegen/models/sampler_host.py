@@ -1,12 +1,14 @@
 """Run an author's sampler in a process of its own; sitegen calls it through pipes.
 
 This file is run by the author's Python, where sitegen may be missing: it needs NumPy alone. A
-message is a line of JSON and the bytes of its arrays. Requests arrive at standard input; answers
-leave by the original standard output, and what the sampler prints goes to standard error.
+message is a line of JSON and the bytes of its arrays. Requests arrive at the original standard
+input, and answers leave by the original standard output. What the sampler prints goes to standard
+error, and its standard input is empty.
 """
 
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import sys
@@ -22,6 +24,10 @@ PROBED = 2
 """Samples with which a sampler is tried."""
 MOST_STATES = 100_001
 """Maximum number of states of a sample, as of a model (`card.limits`) with its start."""
+RANDOM = 1e-4
+"""Difference of two states, relative to their largest number, that is not taken for rounding."""
+METHODS = "start", "step", "corrupt", "between"
+"""Methods of a sampler, with the names of the functions here that call them."""
 
 
 def main() -> None:
@@ -29,6 +35,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     requests, sampler = os.fdopen(os.dup(0), "rb"), list[Any]()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     while line := requests.readline():
         request = json.loads(line)
         given = [_read(requests, shape) for shape in request["shapes"]]
@@ -38,7 +45,7 @@ def main() -> None:
             facts, arrays = CALLS[request["call"]](sampler[0], *given, **request["more"])
             answer = {"facts": facts, "shapes": [list(each.shape) for each in arrays]}
         except BaseException as error:  # sys.exit and KeyboardInterrupt of the author, too
-            answer, arrays = {"error": _told(error), "shapes": []}, []
+            answer, arrays = {"error": _told(error, *sampler), "shapes": []}, []
         answers.write(json.dumps(answer).encode() + b"\n")
         for each in arrays:
             answers.write(each.tobytes())
@@ -64,11 +71,19 @@ def _load(path: str, name: str, module: str) -> Any:
     return getattr(loaded, name)()
 
 
-def _told(error: BaseException) -> dict[str, Any]:
-    """Describe an exception, with the last place in code that is not a library's."""
+def _told(error: BaseException, sampler: Any = None) -> dict[str, Any]:
+    """Describe an exception, with the last place in code that is not a library's.
+
+    For a result that is refused, that is the first line of the sampler's method.
+    """
     own = os.path.dirname(os.path.abspath(sys.argv[1]))
-    frames = traceback.extract_tb(error.__traceback__)
-    places = [(frame.filename, frame.lineno) for frame in frames if frame.filename != __file__]
+    frames, places = traceback.extract_tb(error.__traceback__), list[Any]()
+    own_calls = (frame.name for frame in frames if frame.filename == __file__)
+    for name in {*METHODS}.intersection(own_calls):
+        method: Any = getattr(sampler, name, None)
+        if code := getattr(inspect.unwrap(method), "__code__", None):
+            places.append((code.co_filename, code.co_firstlineno))
+    places += [(frame.filename, frame.lineno) for frame in frames if frame.filename != __file__]
     if isinstance(error, SyntaxError) and error.filename:
         places.append((error.filename, error.lineno))
     near = [
@@ -83,6 +98,7 @@ def _array(value: Any, shape: Any, what: str) -> Any:
     """Return what the sampler gave as float32, of the expected shape, with finite numbers."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
     found = np.ascontiguousarray(np.asarray(value), np.float32)
     if found.shape != tuple(shape):
         raise ValueError(f"{what} has the shape {found.shape}; must be {tuple(shape)}")
@@ -125,23 +141,30 @@ def between(sampler: Any, first: Any, last: Any, share: float) -> Answer:
 
 
 def describe(sampler: Any) -> Answer:
-    """Return the facts on a sampler, and what a trial of its first and middle steps shows."""
+    """Return the facts on a sampler, and what a trial shows.
+
+    Every step is tried once, with equal states and different normal numbers; only three steps if
+    the sampler says itself whether steps are random.
+    """
     symbol, unit, values = sampler.axis
     shape, (low, high) = [int(each) for each in sampler.shape], sampler.value_range
     values = [float(each) for each in values]
     if len(shape) != 3 or not 1 < len(values) <= MOST_STATES:
         states = f"the values of 2 to {MOST_STATES} states"
         raise ValueError(f"shape must be (C, H, W), and axis (symbol, unit, {states})")
-    normals = np.random.default_rng(0).standard_normal((3, PROBED, *shape), np.float32)
-    state = start(sampler, normals[0].copy())[1][0]
-    factor = float((state * normals[0]).sum() / (normals[0] ** 2).sum())
-    scaled = bool(np.allclose(state, factor * normals[0], rtol=1e-3, atol=1e-6))
-    steps = len(values) - 1
-    random, predicts, uses = False, True, getattr(sampler, "uses", ())
-    for number in {0, steps // 2}:
-        tried = [step(sampler, state.copy(), each.copy(), number)[1] for each in normals[1:]]
-        random |= not np.array_equal(tried[0][0], tried[1][0])
-        predicts &= len(tried[0]) == 2
+    rng, probed = np.random.default_rng(0), (PROBED, *shape)
+    normal = rng.standard_normal(probed, np.float32)
+    state = start(sampler, normal.copy())[1][0]
+    factor = float((state * normal).sum() / (normal**2).sum())
+    scaled = bool(np.allclose(state, factor * normal, rtol=1e-3, atol=1e-6))
+    steps, said = len(values) - 1, getattr(sampler, "random", None)
+    random, predicts, uses = bool(said), True, getattr(sampler, "uses", ())
+    for number in range(steps) if said is None else sorted({0, steps // 2, steps - 1}):
+        equal = np.repeat(state[:1], PROBED, axis=0)
+        state, *final = step(sampler, equal, rng.standard_normal(probed, np.float32), number)[1]
+        if said is None:
+            random |= bool(np.ptp(state, axis=0).max() > RANDOM * np.abs(state).max())
+        predicts &= bool(final)
     facts = {
         "shape": shape,
         "low": float(low),
@@ -152,7 +175,7 @@ def describe(sampler: Any) -> Answer:
         "start": str(getattr(sampler, "start_in_words", "") or "noise"),
         "subject": str(getattr(sampler, "subject", "") or ""),
         "uses": [os.fspath(each) for each in ([uses] if isinstance(uses, str) else uses)],
-        "random": bool(getattr(sampler, "random", random)),
+        "random": random,
         "gaussian": factor > 0 and scaled,
         "corrupts": callable(getattr(sampler, "corrupt", None)),
         "has_between": callable(getattr(sampler, "between", None)),

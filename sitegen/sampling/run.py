@@ -84,7 +84,8 @@ class SampleBatch:
         """Return the selected output of a step, in pixel units."""
         if selection == "final" and step.level:
             if step.final is None:
-                raise ConfigError('show = "final": the model does not predict finished images')
+                fault = f"the step to level {step.level} predicts no image"
+                raise ConfigError(f'show = "final": {fault}; use show = "state"')
             return (self.process.pixels(step.final(), 0),)
         wanted = select(step.level, (step.state, step.mean), selection)
         return tuple(self.process.pixels(each, step.level) for each in wanted)

@@ -21,6 +21,7 @@ from sitegen.figures.base import (
     Seed,
     Show,
     counted,
+    lacking,
     sampler_in,
     steps,
 )
@@ -38,14 +39,17 @@ WORDS = {
 
 @validated(frozen=True, config=RULES)
 class SharedNoise(ChosenSpec):
-    """The same noises from different initial states, which differ in brightness or colour."""
+    """The same noises from different initial states.
+
+    States made of images differ in brightness or colour; others are those of samples 0, 1, 2, …
+    """
 
     recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", count=5, rows=3'
     distinct_states: ClassVar[bool] = True
     cell_numbers: ClassVar[Literal["", "cells", "rows"]] = "rows"
     counts: ClassVar[str] = "rows"
-    needs: ClassVar[tuple[Ability, ...]] = ("random", "prior")
+    needs: ClassVar[tuple[Ability, ...]] = ("random",)
     constants: ClassVar[tuple[str, ...]] = (FILM, STILLS, COLOURS, LABELS, NARROW)
 
     count: StrictInt = Field(default=5, ge=2, le=100, description="How many initial states.")
@@ -56,7 +60,8 @@ class SharedNoise(ChosenSpec):
         default=None,
         description=(
             "What the initial states differ in: hue goes around the colour circle, colour along "
-            "the axis on which the data differ most; colour where the model has it."
+            "the axis on which the data differ most; colour where the model has it. Only for "
+            "initial states that were made of images."
         ),
     )
     seed: Seed = 0
@@ -75,23 +80,33 @@ class SharedNoise(ChosenSpec):
         return GridLayout(self.images, self.count, self.count)
 
     def varied(self, card: ModelCard) -> str:
-        """Return the property in which the initial states differ."""
+        """Return the property in which the initial states differ; empty if they are all random."""
+        if "prior" not in card.abilities:
+            return ""
         return self.vary or ("colour" if card.channels == 3 else "brightness")
 
     def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """Yield a message if colours should vary and the model makes grey images."""
-        if self.vary in ("colour", "hue") and cards[0].channels == 1:
+        """Yield a message if the model's initial states cannot vary so."""
+        if self.vary and (fault := lacking(self.model, cards[0], ("prior",))):
+            yield f'vary = "{self.vary}": {fault}; leave it out'
+        elif self.vary in ("colour", "hue") and cards[0].channels == 1:
             yield f'vary = "{self.vary}": the model {self.model} makes grey images'
 
     def describe(self, card: ModelCard) -> str:
         """Describe the shared and the varied parts."""
         many = counted(self.count, self.display_name, card.subject, self.label)
         many = f"{self.rows} rows of {many}" if self.rows > 1 else many
-        squares = "flat grey squares" if card.channels == 1 else "flat squares"
         each = "those of a row share" if self.rows > 1 else "all share"
+        if not (varied := self.varied(card)):
+            return (
+                f"{many} forming over {steps(card)}; {each} the noise of the steps, and each "
+                f"column begins from another initial state: {card.process.start(card, 2)}. In the "
+                "strip the initial states are the first row, and the samples stand below"
+            )
+        squares = "flat grey squares" if card.channels == 1 else "flat squares"
         return (
             f"{many} forming over {steps(card)}; {each} their noise, "
-            f"and begin from {squares} of different {WORDS[self.varied(card)]}. "
+            f"and begin from {squares} of different {WORDS[varied]}. "
             "In the strip those squares, u_K, are the first row, and the samples, u_0, stand below"
         )
 

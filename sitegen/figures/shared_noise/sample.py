@@ -32,9 +32,16 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     sampler = models.sampler(spec.model)
     card = sampler.card
     vary = spec.varied(card)
-    u_K = sampler.prior.states(spread(sampler.prior, spec.count, vary))
-    every = u_K.to(sampler.model.device).repeat(spec.rows, 1, 1, 1)
+    if vary:
+        states = sampler.prior.states(spread(sampler.prior, spec.count, vary))
+    else:
+        states = sampler.start(spec.seed, range(spec.count))
+        if bool((states == states[:1]).all()):
+            raise ConfigError(f"{spec.model} has but one initial state; use shared_initial_state")
+    every = states.to(sampler.process.device or "cpu").repeat(spec.rows, 1, 1, 1)
     trajectory = sampler.run(every, _noise(spec, sampler), noise_std_of(spec, card))
+    u_K = trajectory.u_K[: spec.count].cpu().numpy()
+    names = ("u_K", "u_0") if vary else ("start", "end")
     words: dict[str, Any] = {"smooth": not spec.pixelated, "typeface": figure.typeface}
     last: list[Images] = []
 
@@ -48,10 +55,10 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         card,
         (len(every), spec.count),
         seen(),
-        known={"vary": vary},
+        known={"vary": vary} if vary else {},
         row=spec.count,
-        stills=strips(lambda *colours: _strip(u_K.numpy(), last[0], *colours, **words)),
-        results=lambda: measured(u_K.numpy(), last[0], vary),
+        stills=strips(lambda *colours: _strip(names, u_K, last[0], *colours, **words)),
+        results=lambda: measured(u_K, last[0], vary),
     )
 
 
@@ -105,22 +112,25 @@ def around(colours: NDArray[np.float64], count: int) -> list[int]:
 
 def _noise(spec: SharedNoise, sampler: Sampler) -> Joined:
     """Return the noise of one of the seed's samples per row, shared by all images of the row."""
-    shape, device = sampler.card.shape, sampler.model.device
+    shape, device = sampler.card.shape, sampler.process.device or "cpu"
     rows = (shared(spec.seed, spec.count, shape, device, row) for row in spec.numbers)
     return Joined(tuple(rows))
 
 
-def _strip(u_K: Images, u_0: Images, paper: Colour, ink: Colour, **words: Any) -> Frame:
+def _strip(
+    names: tuple[str, str], u_K: Images, u_0: Images, paper: Colour, ink: Colour, **words: Any
+) -> Frame:
     """Return the initial states above the samples made from them with each noise."""
-    rows = [("u_K", to_uint8(u_K))]
-    rows += [("u_0", to_uint8(row)) for row in u_0.reshape(-1, *u_K.shape)]
+    rows = [(names[0], to_uint8(u_K))]
+    rows += [(names[1], to_uint8(row)) for row in u_0.reshape(-1, *u_K.shape)]
     return strip([(name, list(pictures)) for name, pictures in rows], paper, ink, **words)
 
 
 def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
     """Measure how much of u_K (N, C, H, W) and of the noises is in u_0 (rows · N, C, H, W).
 
-    Likeness is the correlation of two images after subtracting their mean colours.
+    Likeness is the correlation of two images after subtracting their mean colours. Mean colours
+    are reported only if the initial states `vary` in them.
     """
     finals = u_0.reshape(-1, *u_K.shape).astype(np.float64)
     means, found = u_K.mean((2, 3), dtype=np.float64), finals.mean((3, 4))
@@ -129,14 +139,14 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
     columns = shapes.swapaxes(0, 1)
     same_state = [_likeness(*pair) for column in columns for pair in combinations(column, 2)]
     of_what = "brightness" if vary == "brightness" else "colour"
-    words = (
-        f"The mean {of_what} of a finished image follows that of its initial state with a slope of "
-        f"{_slope(means, found):.2f}. "
-        f"Two images with the same noise correlate by {np.mean(same_noise):.2f} on average"
-    )
+    words = f"Two images with the same noise correlate by {np.mean(same_noise):.2f} on average"
+    if vary:
+        slope = f"with a slope of {_slope(means, found):.2f}"
+        follows = "of a finished image follows that of its initial state"
+        words = f"The mean {of_what} {follows} {slope}. {words}"
     if same_state:
         words += f", two with the same initial state by {np.mean(same_state):.2f}"
-    return {"summary": f"{words}.", "tables": [_table(means, found, vary)]}
+    return {"summary": f"{words}.", "tables": [_table(means, found, vary)] if vary else []}
 
 
 def _table(means: NDArray[np.float64], found: NDArray[np.float64], vary: str) -> dict[str, Any]:

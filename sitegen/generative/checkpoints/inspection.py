@@ -123,7 +123,8 @@ class CheckpointInfo:
             return "noise, as in a DDPM"
         if not self.preconditioned:
             told = card is not None or self.layout in ("published", "spectral")
-            return "difference" if told else "unknown: difference, or noise if it is a DDPM"
+            unknown = "unknown: difference, noise if it is a DDPM, or velocity if it is a flow"
+            return "difference" if told else unknown
         return "preconditioned"
 
 

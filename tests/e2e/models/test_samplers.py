@@ -64,6 +64,9 @@ CALLS = (
     'interpolation("flow", points=3)',
 )
 
+LATE = FLOW.replace("(1 - t), image", "(1 - t) + (0.1 * normal if i == 8 else 0), image")
+"""A sampler in which one late step is random."""
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
@@ -108,6 +111,7 @@ def test_figures_of_a_sampler(site: Path) -> None:
     assert {*first["environment"]} <= {"numpy", "encoder"}
     assert "4 black and white pixels forming out of Gaussian noise over 10 steps" in first["alt"]
     assert "z′ of its own and θ = 0.4" in figures[2]["choice"]
+    assert "first is at an angle of 0.4 radians to that of the first" in figures[2]["alt"]
     assert "begins from the finished picture of the first" in figures[3]["choice"]
     assert ": Gaussian noise splits into 2 and then 4 black" in figures[3]["alt"]
     html = (site / "build/index.html").read_text("utf-8")
@@ -156,6 +160,26 @@ def test_sampler_of_a_package(site: Path) -> None:
     assert "no package has the process blob" in done.stderr
 
 
+def test_noise_that_is_shared(site: Path) -> None:
+    """Steps are random if one of them is; initial states are those of the samples of a seed."""
+    words = 'start_in_words = "Noise of σ = 1"'
+    (site / "flow.py").write_text(LATE.replace('start_in_words = "Gaussian noise"', words))
+    page(site, 'shared_noise("flow", count=2)', 'shared_initial_state("flow", count=2)')
+    sitegen(site, "build")
+    figures = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]
+    assert "all share the noise of the steps, and each column begins from" in figures[0]["alt"]
+    assert "initial state: noise of σ = 1. In the strip" in figures[0]["alt"]
+    assert figures[0]["results"]["summary"].startswith("Two images with the same noise correlate")
+    assert "one and the same noise of σ = 1 over 10 steps" in figures[1]["alt"]
+    page(site, 'shared_noise("flow", vary="hue")', 'shared_initial_state("flow", around=0.4)')
+    told = sitegen(site, "build", code=2)
+    assert 'vary = "hue": needs initial states that were made of images' in told
+    assert "needs Gaussian initial states that may" in told
+    (site / "flow.py").write_text(LATE.replace("return normal\n", "return 0 * normal\n"))
+    page(site, 'shared_noise("flow", count=2)')
+    assert "flow has but one initial state" in sitegen(site, "build", code=2)
+
+
 def test_a_changed_file_makes_new_figures(site: Path) -> None:
     """The key has the digests of the module and of the files that it uses."""
     page(site, CALLS[0])
@@ -166,6 +190,11 @@ def test_a_changed_file_makes_new_figures(site: Path) -> None:
     sitegen(site, "build")
     second = json.loads((site / "build/media.json").read_text("utf-8"))["figures"][0]["files"]
     assert first["mp4"]["sha256"] != second["mp4"]["sha256"]
+    made = imports(site)
+    for sharpness in ("1.5", "0.2"):
+        (site / "weights.txt").write_text(sharpness)
+        assert "0 rendered, 1 reused" in sitegen(site, "build", "--offline")
+    assert imports(site) == made
 
 
 def test_an_exception_is_reported_with_its_place(site: Path) -> None:
@@ -204,8 +233,47 @@ def test_other_figures_than_those_of_a_broken_file_are_made(site: Path) -> None:
     assert sitegen(site, "build", "--only", "ok").strip()
     assert imports(site) == made
     (site / "flow.py").write_text(FLOW)
+    page(site, 'trajectories("good", count=2, id="ok")')
+    sitegen(site, "build")
+    assert imports(site) == made  # no page calls the new one
+    page(site, 'trajectories("flow", count=2, id="bad")', 'trajectories("good", count=2, id="ok")')
     sitegen(site, "build")
     assert (site / "build/index.html").exists()
+
+
+def test_all_errors_are_reported_together(site: Path) -> None:
+    """Those of planning, of a first state and of a step are printed, and the rest is made."""
+    config, start = site / "site.toml", "        return normal\n"
+    codes = {
+        "first": FLOW.replace(start, "        assert len(normal) > 1, 'one'\n" + start),
+        "steps": FLOW.replace("        image =", "        assert len(x) < 3, 3\n        image ="),
+        "good": FLOW,
+    }
+    for name, code in codes.items():
+        (site / f"{name}.py").write_text(code)
+        config.write_text(f'{config.read_text()}\n[models.{name}]\npath = "{name}.py:Sampler"\n')
+    (site / "flow.py").write_text(FLOW.replace("self.sharpness = ", "self.sharpness = 1 / 0 *"))
+    calls = [f'trajectories("{name}", count=3)' for name in ("flow", "steps", "good")]
+    page(site, *calls, 'hierarchy("first", leaves=2)')
+    told = sitegen(site, "build", code=2)
+    for words in ("flow.py:19: ZeroDivisionError", "steps.py:26: Ass", "first.py:22: Ass"):
+        assert words in told
+    page(site, calls[2])
+    assert "0 rendered, 1 reused" in sitegen(site, "build")
+
+
+def test_results_and_input_of_another_kind(site: Path) -> None:
+    """A bfloat16 tensor is a state; standard input is empty for the class and its children."""
+    code = FLOW.replace("import numpy as np\n", "import subprocess, numpy as np, torch\n", 1)
+    code = code.replace("return normal\n", "return torch.from_numpy(normal).bfloat16()\n")
+    code = code.replace("self.sharpness =", "subprocess.run(['cat'])\n        self.sharpness =")
+    (site / "flow.py").write_text(code)
+    page(site, 'trajectories("flow", count=2)')
+    sitegen(site, "build")
+    (site / "flow.py").write_text(FLOW.replace("self.sharpness =", "input()\n        self.s ="))
+    assert "flow.py:19: EOFError" in sitegen(site, "build", code=2)
+    (site / "flow.py").write_text(FLOW.replace('["weights.txt"]', '["."]'))
+    assert "uses ., which is not a file" in sitegen(site, "build", code=3)
 
 
 def test_what_is_in_the_store_needs_no_file(site: Path) -> None:
@@ -317,7 +385,8 @@ def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
     ("old", "new", "told"),
     [
         ("shape = (1, 8, 8)", "shape = (1, 8, 9)", "images must be square"),
-        ("return normal\n", "return normal[:1]\n", "must be (2, 1, 8, 8)"),
+        ("return normal\n", "return normal[:1]\n", "flow.py:21: ValueError: what start("),
+        ("(1 - t), image", "(1 - t) * np.inf, image", "flow.py:24: ValueError: the states of"),
         ("class Sampler", "class Other", "has no class Sampler"),
         ("(1 - t), image", "(1 - t)", "must return the next states and the predicted images"),
         ("(-1, 1)", "(-1, -1)", "high"),

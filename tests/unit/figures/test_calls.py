@@ -218,6 +218,12 @@ BESIDE: dict[str, Any] = {"ddpm": "mnist-ddpm"}
         ("shared_noise", {"rows": 3}, COLOUR, "3 rows of 5 samples of the model mnist forming"),
         ("shared_noise", {"rows": 3}, COLOUR, "those of a row share their noise, and begin from"),
         ("shared_noise", {}, COLOUR, "begin from flat squares of different colour. In the strip"),
+        (
+            "shared_noise",
+            {},
+            ModelCard.from_toml(DDPM),
+            "the noise of the steps, and each column begins from another",
+        ),
         ("hierarchy", {}, DIGITS, "grey square splits into 2, 4 and then 8 handwritten digits"),
         ("hierarchy", {"leaves": 2}, COLOUR, "square of one colour splits into 2 pictures, which"),
         ("interpolation", {}, GREY, "With the model mnist a sample changes into another and back"),
@@ -313,8 +319,8 @@ _MORE = {"ddpm": "noise", "ddim_steps": 11}
         (
             "shared_noise",
             "noise",
-            {},
-            "initial states that were made of images, which the model noise",
+            {"vary": "hue"},
+            'vary = "hue": needs initial states that were made of images, which the model noise',
         ),
         (
             "trajectories",

@@ -14,7 +14,8 @@ from sitegen.generative.data.prior import Prior
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import to_uint8
 from sitegen.media.look.colours import DARK, LIGHT
-from sitegen.sampling.models import Sampler
+from sitegen.sampling.models import Sampler, load_sampler
+from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, job
 from tests.support.tinymodel import LEVELS
 
@@ -43,6 +44,22 @@ def test_states_are_the_noises_are_shared(sources: Sources, sampler: Sampler) ->
     assert len(before) + 1 == len(made.levels) == LEVELS + 1
     for told in (made.parameters, made.results()):
         assert json.loads(json.dumps(told)) == told
+
+
+def test_other_initial_states_are_those_of_samples(sources: Sources) -> None:
+    """For a DDPM, column c has the initial state of sample c, and row r the noise of sample r."""
+    made = job(sources, "shared_noise", "noise", count=2, rows=2, seed=4)
+    *_, last = made.clips[""].frames
+    noisy = load_sampler(sources["noise"], CPU)
+    for row, column in ((0, 1), (1, 0), (1, 1)):
+        noise = independent(4, [row], noisy.card.shape)
+        *_, step = noisy.run(noisy.start(4, [column]), noise).steps
+        spot = last[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
+        wanted = to_uint8(step.mean.numpy())[0]
+        assert np.abs(spot.astype(int) - wanted).max() <= 1
+    results = made.results()
+    assert results["summary"].startswith("Two images with the same noise correlate by")
+    assert results["tables"] == []
 
 
 def test_strip(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
