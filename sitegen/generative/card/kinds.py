@@ -78,10 +78,6 @@ class ProcessKind:
     predicts: Callable[[ModelCard], str] = lambda _: ""
 
 
-_COMMON = {"A", "An", "Blurred", "Noise", "One", "Pure", "Random", "The", "Uniform", "White"}
-"""First words that are no names."""
-
-
 def _flat(card: ModelCard, count: int) -> str:
     if count > 1:
         return "flat grey squares" if card.channels == 1 else "flat squares of one colour"
@@ -108,12 +104,6 @@ def _sampler(card: ModelCard) -> frozenset[Ability]:
         "paths": True,
     }
     return frozenset(name for name, found in there.items() if found)
-
-
-def _sampler_start(card: ModelCard, count: int) -> str:
-    """Return the author's words as they are within a sentence."""
-    words: str = card.sampler.start
-    return words[0].lower() + words[1:] if words.partition(" ")[0] in _COMMON else words
 
 
 def _sampler_axis(card: ModelCard) -> LevelAxis:
@@ -253,7 +243,7 @@ KINDS: dict[Kind, ProcessKind] = {
         _shares,
         predicts=lambda _: "noise, as in a DDPM",
     ),
-    "sampler": ProcessKind("Sampler", _sampler, _sampler_start, _sampler_axis),
+    "sampler": ProcessKind("Sampler", _sampler, lambda card, _: card.sampler.start, _sampler_axis),
     "recording": ProcessKind("Recorded", _recorded, _recorded_start, _recorded_axis),
 }
 """The kinds of processes, by the `kind` of a card."""

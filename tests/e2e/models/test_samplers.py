@@ -162,7 +162,7 @@ def test_sampler_of_a_package(site: Path) -> None:
 
 def test_noise_that_is_shared(site: Path) -> None:
     """Steps are random if one of them is; initial states are those of the samples of a seed."""
-    words = 'start_in_words = "Noise of σ = 1"'
+    words = 'start_in_words = "noise of σ = 1"'
     (site / "flow.py").write_text(LATE.replace('start_in_words = "Gaussian noise"', words))
     page(site, 'shared_noise("flow", count=2)', 'shared_initial_state("flow", count=2)')
     sitegen(site, "build")
