@@ -95,9 +95,9 @@ class record:
         _require(pair, f'axis = {axis!r}: give symbol and unit, as in ("t", "")')
         text = isinstance(made_with, str) and len(made_with) <= 1000
         _require(text, "made_with: give a text of at most 1,000 characters")
-        fault = f"positions = {positions}: give 2 or more, even, from 0 to 1, such as [0, 0.5, 1]"
+        fault = f"positions = {positions}: give 2 to 1,000, evenly spaced from 0 to 1"
         if positions is not None:
-            _require(is_even(positions), fault)
+            _require(len(positions) <= 1000 and is_even(positions), fault)
             _require(abs(positions[0]) <= 0.01 and abs(positions[-1] - 1) <= 0.01, fault)
         self._path, self._layout, self._dtype = os.fspath(path), layout, dtype
         self._ends, self._every, self._side = (low, high), every, side

@@ -134,9 +134,12 @@ class Store:
         write_own(self._root / "weights" / f"{name}.json", note.encode())
 
     def weights_notes(self, name: str) -> tuple[str, ...]:
-        """Return all notes on a model's weights, the last one first."""
-        earlier = sorted((self._root / "weights").glob(f"{name}.*.json"))
-        notes = map(self.weights_note, [name, *(path.stem for path in earlier)])
+        """Return all notes on a model's weights, the newest first."""
+        with platform_errors(self._root, "read"):
+            others = (self._root / "weights").glob(f"{name}.*.json")
+            earlier = [(path.stat().st_mtime, path.stem) for path in others]
+        names = [name, *(stem for _, stem in sorted(earlier, reverse=True))]
+        notes = map(self.weights_note, names)
         return tuple(note for note in notes if note is not None)
 
     def weights_note(self, name: str) -> str | None:
@@ -224,8 +227,7 @@ class Store:
         unused = [
             path
             for name, path in own_files(self._root).items()
-            for stem in [path.name.partition(".")[0]]
-            if stem not in spared.get(name.partition("/")[0], [stem])
+            if path.stem not in spared.get(name.partition("/")[0], [path.stem])
         ]
         records = [path for path in unused if path.parent.name == "records"]
         return len(records), remove(unused)

@@ -320,9 +320,9 @@ def new_notes(site: Site, sources: Iterable[ModelSource]) -> dict[str, str]:
             value |= {"card": source.card.to_toml()} if source.sampler else {}
             note = canonical_json(value) + "\n"
             if (last := store.weights_note(source.name)) != note:
-                notes[source.name] = note
                 if source.sampler and last is not None:
                     notes[f"{source.name}.{digest_bytes(last.encode())[:16]}"] = last
+                notes[source.name] = note
     return notes
 
 

@@ -41,7 +41,7 @@ from sitegen.builder.timings import AROUND_S, DRAWING_S, MANY, Speeds, faster
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, has_bfloat16
-from sitegen.core.errors import PlatformError, SitegenError, TargetError, with_message
+from sitegen.core.errors import SitegenError, TargetError, with_message
 from sitegen.core.files import (
     has_backup,
     remove_stale_temporaries,
@@ -104,10 +104,10 @@ def build(
                 each.records.update(found(each.missing, each.context.store()))
                 try:
                     each.rendered.update(render_missing(each, renderer, report, encoder))
-                except PlatformError:
-                    raise
                 except SitegenError as error:
                     failed.append(error)
+                    if not isinstance(error, TargetError):
+                        _raise_faults(builds, failed)
                 each.records.update(each.rendered)
         _raise_faults(builds, failed)
         _refuse_warnings(report, options)

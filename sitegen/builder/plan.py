@@ -137,7 +137,7 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
         if fault := lacking(model.name, model.card, needs):
             fit = sorted(n for n, each in sources.items() if not lacking(n, each.card, needs))
             remedy = spec.remedy(model.card) if model is models[0] else ""
-            others = ", ".join(fit) or "the site has no model that has it"
+            others = ", ".join(fit) or "no model that is known here has it"
             faults.append(f"{fault}: {remedy or others}")
     if not models:
         return

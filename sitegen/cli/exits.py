@@ -49,7 +49,7 @@ def _open_closed_streams() -> None:
 
     The descriptors 0 to 2 are taken, so that no file that is opened later gets one of them.
     """
-    if all(map(_is_open, range(3))):
+    if None not in (sys.stdin, sys.stdout, sys.stderr) and all(map(_is_open, range(3))):
         return
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(handle, True)

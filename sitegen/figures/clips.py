@@ -33,7 +33,7 @@ def noise_std_of(spec: FigureSpec, card: ModelCard) -> float | None:
 def made_with(figure: Figure, noise_std: float | None, **more: Any) -> dict[str, Any]:
     """Return the settings of a figure for the manifest: its spec, δ, and any others."""
     values = {**spec_json(figure), "sampling_noise_std": noise_std, **more}
-    if values.get("ddpm") is None:  # which alone is sampled by DDIM
+    if values.get("ddpm", "") is None:  # which alone is sampled by DDIM
         values.pop("ddim_steps", None)
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 

@@ -1,4 +1,4 @@
-"""What `sitegen inspect` prints of a model without weights: a recording, or an author's sampler."""
+"""Facts on a model without weights, for `sitegen inspect`: a recording, or an author's sampler."""
 
 from __future__ import annotations
 
@@ -7,33 +7,40 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sitegen.config.loader import load_site
 from sitegen.core.source import shown
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES
-from sitegen.models.recordings import is_recording
-from sitegen.models.registry import find_model, known_models
+from sitegen.models.recordings import RECORDING_NAME, is_recording
+from sitegen.models.registry import find_model, named_folder, sampler_source
 
 
 def recorded_model(name: Path, config: Path = Path("site.toml")) -> tuple[Path, ModelCard] | None:
     """Return the file and the card of a recording or a sampler; None for other models.
 
-    name: a recording, or a model of `config`
+    name: a recording, the folder of one, or a model of `config`
 
-    A sampler is asked for its card in a process of its own. Raises as `find_model`.
+    A sampler is asked for its card in a process of its own. Raises ConfigError for an error in it,
+    RefusedError for a damaged recording.
     """
     from sitegen.generative.data.recording import open_recording, recorded_card
 
-    if name.suffix == ".npz" and name.is_file() and is_recording(name):
-        return name, recorded_card(open_recording(name))
-    if name.exists() or str(name) not in known_models(config):
+    named = len(name.parts) == 1 and not name.exists() and config.exists()
+    entry = load_site(config).models.get(str(name)) if named else None
+    if entry is not None and entry.sampler is not None:
+        source = sampler_source(str(name), entry)
+        return source.weights, source.card
+    path = named_folder(name, config)
+    path = path / RECORDING_NAME if path.is_dir() else path
+    if path.suffix != ".npz" or not path.is_file() or not is_recording(path):
         return None
-    source = find_model(str(name), None, config)
-    own = source.card.recording is None and source.card.sampler is None
-    return None if own else (source.weights, source.card)
+    if entry is not None:
+        return path, find_model(str(name), None, config).card
+    return path, recorded_card(open_recording(path))
 
 
 def facts(file: Path, card: ModelCard) -> dict[str, Any]:
-    """Return what a recording or a sampler tells of itself, for JSON."""
+    """Return the facts on a recording or a sampler, for JSON."""
     own = card.recording or card.sampler
     assert own is not None
     first = {"file": shown(file), "kind": card.kind, "subject": card.subject}

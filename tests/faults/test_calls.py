@@ -101,9 +101,10 @@ def test_build_killed_at_a_system_call(edited: Site) -> None:
 def test_build_with_an_error_at_a_system_call(edited: Site, fault: str) -> None:
     """A disk that fails or is full, no descriptor, no permission: words, and nothing is lost."""
     calls = edited.forge.calls(edited.fresh(), edited.folder, CHANGING + READING)
-    tries = some(calls, 8)[ERRORS.index(fault) :: len(ERRORS)]
-    made = 0
+    tries, made = some(calls, 40)[ERRORS.index(fault) :: len(ERRORS)], 0
     for call in tries:
+        if made == 2 and not LOG:
+            break
         ended = edited.forge.inject(edited.fresh(), call, fault)
         if ended.elsewhere:
             continue

@@ -58,7 +58,7 @@ class Call:
 class Ended:
     """How a run ended: exit code, or minus the signal, and what it said on standard error.
 
-    elsewhere: a fault hit a call on no file of the test, such as one of an installed package
+    elsewhere: a fault hit no call, or one on no file of the test, such as one of a package
     """
 
     code: int
@@ -142,10 +142,10 @@ class Forge:
         when, trace = f"{call.number}{'+' if on else ''}", self.folder / "trace"
         options = ("-y", "-s", "256", "-o", str(trace), "-e", f"trace={call.name}")
         ended = self.run(words, *options, "-e", f"inject={call.name}:{fault}:when={when}")
-        hit = (
-            each for each in trace.read_text(errors="replace").splitlines() if "INJECTED" in each
-        )
-        return replace(ended, elsewhere=any(str(self.folder) not in each for each in hit))
+        lines = trace.read_text(errors="replace").splitlines()
+        hit = [line for line in lines if "INJECTED" in line]
+        elsewhere = not hit or any(str(self.folder) not in line for line in hit)
+        return replace(ended, elsewhere=elsewhere)
 
     def close(self) -> None:
         """End the process that forks."""

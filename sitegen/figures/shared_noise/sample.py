@@ -37,7 +37,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     else:
         states = sampler.start(spec.seed, range(spec.count))
         if bool((states == states[:1]).all()):
-            raise ConfigError(f"{spec.model} has but one initial state; use shared_initial_state")
+            raise ConfigError(f"{spec.model} has only one initial state; use shared_initial_state")
     every = states.to(sampler.process.device or "cpu").repeat(spec.rows, 1, 1, 1)
     trajectory = sampler.run(every, _noise(spec, sampler), noise_std_of(spec, card))
     u_K = trajectory.u_K[: spec.count].cpu().numpy()

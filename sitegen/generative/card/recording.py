@@ -67,7 +67,9 @@ class RecordingConfig:
     @property
     def remarks(self) -> str:
         """Sentences for the captions of all figures; empty for a complete run, stored as it was."""
-        told = "The recorded run did not end: the last pictures are the last states that it left."
+        told = (
+            "The recorded run did not end: the last pictures are of the last step that it recorded."
+        )
         scaled = "Each recorded state was multiplied by a factor that depends on its step."
         return " ".join((told,) * (not self.finished) + (scaled,) * self.scaled)
 

@@ -192,8 +192,8 @@ def as_flow(card: ModelCard, light: bool = False) -> ModelCard:
     """Return the card of a flow with the network of `card`, sampled in as many steps.
 
     A `light` one has a network of about the cost of a cascade's finest one, and midpoint steps of
-    two evaluations each: of 200 coloured shapes 0.66 are recognized, with Euler steps 0.58. Times
-    reach the network times 1000, since its embedding is made for timesteps.
+    two evaluations each: a classifier recognized 0.66 of 200 coloured shapes, and 0.58 with as many
+    Euler steps. Times reach the network times 1000, since its embedding is made for timesteps.
     """
     unet = light_noise_unet(card.image_size) if light else card.finest
     size = (card.image_size, card.channels, card.levels)
