@@ -37,8 +37,8 @@ In minutes, many small steps learn more, and the middle levels decide what a sha
 from flows that saw 22,400 coloured shapes, a classifier recognized a share of 0.28 with batches of
 32 and a focus of 1.5, of 0.39 with 32 and 5, of 0.43 with 16 and 1.5, and of 0.53 with 16 and 4.
 """
-NOISE_LEVELS = 32
-"""Steps of a process that starts from noise; a midpoint step evaluates the network twice."""
+NOISE_LEVELS: Mapping[str, int] = {"ddpm": 32, "flow": 16}
+"""Steps of the processes that start from noise; a midpoint step evaluates the network twice."""
 _WARMUP, _AVERAGED, _MEASURING = 0.05, 0.1, 0.06  # shares of the steps, and of the time
 _LONGEST_WARMUP, _LARGEST_DECAY = 200, 0.999
 _MEASURED_S, _MEASURED_STEPS = 2.0, 6
@@ -80,7 +80,7 @@ def look_every_s(seconds: float) -> float:
 def card_of(kind: str, side: int, channels: int) -> ModelCard:
     """Return the card of a kind of model for short runs."""
     if kind in FROM_NOISE:
-        return FROM_NOISE[kind](small_card(side, channels, NOISE_LEVELS), side % 4 == 0)
+        return FROM_NOISE[kind](small_card(side, channels, NOISE_LEVELS[kind]), side % 4 == 0)
     return small_card(side, channels, light=True)
 
 

@@ -332,7 +332,7 @@ def test_minutes_for_a_process_of_noise(pictures: Path, monkeypatch: pytest.Monk
     wanted = asked(pictures, minutes=1, kind="ddpm", image_size=28, output=pictures.parent / "run")
     train_model("dots", wanted, Told())
     card = read_card(pictures.parent / "run")
-    assert (card.kind, card.levels, card.image_size) == ("ddpm", duration.NOISE_LEVELS, 28)
+    assert (card.kind, card.levels, card.image_size) == ("ddpm", duration.NOISE_LEVELS["ddpm"], 28)
     assert card.finest.norm_groups == 8
 
 

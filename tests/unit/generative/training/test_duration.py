@@ -53,7 +53,7 @@ def test_kinds_that_start_from_noise(kind: str, monkeypatch: pytest.MonkeyPatch)
     """They have one light network and few levels, and no images are kept to measure a variance."""
     monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 0.3)
     found = chosen_for(kind, 600, (32,), 3, "cpu", "float32", {})
-    assert (found.card.kind, found.card.levels) == (kind, duration.NOISE_LEVELS)
+    assert (found.card.kind, found.card.levels) == (kind, duration.NOISE_LEVELS[kind])
     assert found.card.unet == NOISE_UNET
     chosen = {name: getattr(found.options, name) for name in duration.OF_NOISE}
     assert chosen == duration.OF_NOISE
