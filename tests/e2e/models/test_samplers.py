@@ -177,7 +177,7 @@ def test_noise_that_is_shared(site: Path) -> None:
     assert "needs Gaussian initial states that may" in told
     (site / "flow.py").write_text(LATE.replace("return normal\n", "return 0 * normal\n"))
     page(site, 'shared_noise("flow", count=2)')
-    assert "flow has but one initial state" in sitegen(site, "build", code=2)
+    assert "flow has only one initial state" in sitegen(site, "build", code=2)
 
 
 def test_a_changed_file_makes_new_figures(site: Path) -> None:
