@@ -41,7 +41,7 @@ NOISE_LEVELS: Mapping[str, int] = {"ddpm": 32, "flow": 16}
 """Steps of the processes that start from noise; a midpoint step evaluates the network twice."""
 _WARMUP, _AVERAGED, _MEASURING = 0.05, 0.1, 0.06  # shares of the steps, and of the time
 _LONGEST_WARMUP, _LARGEST_DECAY = 200, 0.999
-_MEASURED_S, _MEASURED_STEPS = 2.0, 6
+_MEASURED_S, _MEASURED_STEPS = 3.0, 16
 _SHORTEST_LOOK_S, _LONGEST_LOOK_S, _LOOKS = 60.0, 600.0, 5
 
 
