@@ -95,21 +95,11 @@ def build(
         for each in builds:
             locks.enter_context(locked(each.context.site, reading=tree is not None))
         require_room(output)
-        failed: list[SitegenError] = []
         for each in builds:
             remove_leftovers(each.context)
-            if tree is None:
-                require_writable(each.context.site.cache_dir)
-                # Another build may have rendered some before this one had the lock.
-                each.records.update(found(each.missing, each.context.store()))
-                try:
-                    each.rendered.update(render_missing(each, renderer, report, encoder))
-                except SitegenError as error:
-                    failed.append(error)
-                    if not isinstance(error, TargetError):
-                        _raise_faults(builds, failed)
-                each.records.update(each.rendered)
-        _raise_faults(builds, failed)
+        if tree is None:
+            _render_all(builds, renderer, report, encoder)
+        _raise_faults(builds)
         _refuse_warnings(report, options)
         if any(each.missing or each.context.faults for each in builds):
             return summarise(builds)
@@ -122,6 +112,32 @@ def build(
         for each in builds:
             tidy(each, report, changed=True)
         return replace(summarise(builds), bytes=weight(tree), changed=changed)
+
+
+def _render_all(
+    builds: Sequence[SiteBuild],
+    renderer: RendererFactory,
+    report: Reporter,
+    encoder: Encoder | None,
+) -> None:
+    """Render what is missing of each site; a figure that fails stops no other one.
+
+    Raises as `build` does, with all errors of figures.
+    """
+    failed: list[SitegenError] = []
+    for each in builds:
+        require_writable(each.context.site.cache_dir)
+        # Another build may have rendered some before this one had the lock.
+        each.records.update(found(each.missing, each.context.store()))
+        try:
+            each.rendered.update(render_missing(each, renderer, report, encoder))
+        except SitegenError as error:
+            failed.append(error)
+            if not isinstance(error, TargetError):
+                break
+        each.records.update(each.rendered)
+    if failed:
+        _raise_faults(builds, failed)
 
 
 def _raise_faults(builds: Sequence[SiteBuild], failed: Sequence[SitegenError] = ()) -> None:
