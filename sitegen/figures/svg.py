@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -28,6 +28,9 @@ from sitegen.media.frames import Frame
 from sitegen.media.look import drawings
 from sitegen.media.manifest import MediaFile
 from sitegen.media.typeface import BOLD, REGULAR, SHIPPED, Typeface, font_face
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _SVG = "http://www.w3.org/2000/svg"
 _OUTSIDE = re.compile(r"""(href|src)=["'](?!#|data:)|url\((?!#|data:)|@import""")
@@ -75,16 +78,28 @@ def path(points: str, **attributes: object) -> Markup:
     return element("path", d=points, **attributes)
 
 
-def picture(frame: Frame, x: float, y: float, size: float, *, pixelated: bool = False) -> Markup:
-    """Return a square picture (H, W, 3), embedded as PNG; `pixelated` keeps its pixels square."""
+def picture(frame: Frame, x: float, y: float, size: float, *, quality: int | None = None) -> Markup:
+    """Return a square picture (H, W, 3), embedded as PNG with pixels that stay square.
+
+    With `quality`, between 1 and 95, it is enlarged smoothly, and a JPEG where that is smaller.
+    """
     from PIL import Image
 
     grey = bool((frame == frame[..., :1]).all())
-    image, data = np.ascontiguousarray(frame[..., 0] if grey else frame), io.BytesIO()
-    Image.fromarray(image).save(data, "PNG", optimize=True)
-    uri = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
-    sharp = "pixels" if pixelated else None
+    image = Image.fromarray(np.ascontiguousarray(frame[..., 0] if grey else frame))
+    kind, data = "png", _encoded(image, "png")
+    if quality is not None:
+        jpeg = _encoded(image, "jpeg", quality=quality, subsampling=0)
+        kind, data = min((kind, data), ("jpeg", jpeg), key=lambda each: len(each[1]))
+    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    sharp = "pixels" if quality is None else None
     return element("image", x=x, y=y, width=size, height=size, class_=sharp, href=uri)
+
+
+def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, optimize=True, **options)
+    return data.getvalue()
 
 
 @dataclass(frozen=True)

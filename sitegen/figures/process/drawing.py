@@ -37,6 +37,7 @@ def process_drawing(
     bottom = first + 2 * tile + look.GAP
     rows = ((first, forward), (first + tile + look.GAP, inverse))
     told = levels[:1] if sheet.narrow or len(levels) > look.MANY else (levels[0], levels[-1])
+    quality = None if pixelated else look.JPEG_QUALITY
     body = group(
         _narrow_heading(title_size) if sheet.narrow else _heading(title_size),
         _flow(width, look.UPPER_BAND + down, bottom + 28),
@@ -45,7 +46,7 @@ def process_drawing(
             for x, level in zip(columns, levels, strict=True)
         ),
         *(
-            picture(frame, x, top, tile, pixelated=pixelated)
+            picture(frame, x, top, tile, quality=quality)
             for top, frames in rows
             for x, frame in zip(columns, frames, strict=True)
         ),

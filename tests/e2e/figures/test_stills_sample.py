@@ -63,7 +63,9 @@ def tiles(drawing: ElementTree.Element) -> list[NDArray[np.uint8]]:
 @pytest.mark.parametrize("show", ["state", "mean"])
 def test_process(sources: Sources, tmp_path: Path, show: Shown) -> None:
     """Above the example as heat dissipates it, below the way back from where that ends."""
-    drawing, results = finished(job(sources, "process", columns=3, seed=4, show=show), tmp_path)
+    drawing, results = finished(
+        job(sources, "process", columns=3, seed=4, show=show, pixelated=True), tmp_path
+    )
     found, source = tiles(drawing), sources["tiny"]
     sampler = load_sampler(source, CPU)
     assert source.example is not None

@@ -34,6 +34,7 @@ from sitegen.figures.svg import (
     power_of_ten,
     written,
 )
+from sitegen.media.likeness import psnr
 
 
 def test_evenness() -> None:
@@ -267,13 +268,31 @@ def test_file(tmp_path: Path) -> None:
         frame = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
         if channels == "grey":
             frame = np.repeat(frame[..., :1], 3, axis=2)
-        found = ElementTree.fromstring(picture(frame, 1, 2, 50, pixelated=True))
+        found = ElementTree.fromstring(picture(frame, 1, 2, 50))
         data = base64.b64decode((found.get("href") or "").removeprefix("data:image/png;base64,"))
         image = Image.open(io.BytesIO(data))
         assert image.mode == ("L" if channels == "grey" else "RGB")
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), frame)
         assert found.get("class") == "pixels"
-        assert "class" not in picture(np.zeros((9, 9, 3), np.uint8), 0, 0, 5)
+        assert "class" not in picture(frame, 0, 0, 5, quality=90)
+
+
+def test_smooth_picture_is_light() -> None:
+    """A smooth picture is a JPEG of 38 dB or better, and a flat one a PNG, which is smaller."""
+    rows, columns = np.mgrid[0:64, 0:64]
+    planes = np.stack([rows * 4, columns * 4, np.sin(rows / 5) * 90 + 120], -1)
+    grain = np.random.default_rng(0).normal(0, 2, (64, 64, 1))
+    frame = (planes + grain).clip(0, 255).astype(np.uint8)
+    links = [
+        picture(each, 0, 0, 5, quality=92).partition('href="')[2]
+        for each in (frame, np.full_like(frame, 7))
+    ]
+    assert links[1].startswith("data:image/png;base64,")
+    start, _, data = links[0].partition(",")
+    assert start == "data:image/jpeg;base64"
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition('"')[0]))))
+    assert psnr(seen.astype(np.float32), frame.astype(np.float32)) > 38
+    assert len(data) < len(picture(frame, 0, 0, 5)) / 2
 
 
 def test_numbers_and_axes() -> None:

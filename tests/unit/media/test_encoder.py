@@ -92,8 +92,8 @@ def test_still(tmp_path: Path, noisy: bool) -> None:
     assert (file.width, file.height, file.frames) == (60, 40, None)
     seen = np.asarray(Image.open(tmp_path / "a.webp").convert("RGB"), np.float32)
     bright = [each @ np.array([0.299, 0.587, 0.114]) for each in (seen, frame)]
-    assert psnr(*bright) > 40
-    assert psnr(*(each.reshape(20, 2, 30, 2, 3).mean((1, 3)) for each in (seen, frame))) > 32
+    assert psnr(*bright) > 36
+    assert psnr(*(each.reshape(20, 2, 30, 2, 3).mean((1, 3)) for each in (seen, frame))) > 31
 
 
 def test_still_of_pictures_is_light(tmp_path: Path) -> None:
@@ -107,11 +107,11 @@ def test_still_of_pictures_is_light(tmp_path: Path) -> None:
     size = (tmp_path / "a.webp").stat().st_size
     assert size < 0.5 * (tmp_path / "b.webp").stat().st_size
     heavier = []
-    for quality in range(60, 97, 3):
+    for quality in range(50, 97, 3):
         Image.fromarray(frame).save(tmp_path / "c.webp", quality=quality)
         seen = np.asarray(Image.open(tmp_path / "c.webp").convert("RGB"), np.float32)
         luma = [each @ np.array([0.299, 0.587, 0.114]) for each in (seen, frame)]
-        if psnr(*luma) > 40:
+        if psnr(*luma) > 36:
             heavier.append((tmp_path / "c.webp").stat().st_size)
     assert size <= min(heavier)
 
