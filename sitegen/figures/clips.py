@@ -49,8 +49,12 @@ def even_levels(visited: Sequence[int], count: int) -> tuple[int, ...]:
 
 
 def default_fps(steps: int) -> float:
-    """Return the frames a second at which a clip lasts about `film.SECONDS`, within its limits."""
-    return min(film.FASTEST, max(film.SLOWEST, float(round(steps / film.SECONDS))))
+    """Return the frames a second at which a clip lasts about `film.SECONDS`, within its limits.
+
+    A clip of few levels is slower, and lasts about `film.SHORTEST` seconds.
+    """
+    slowest = min(film.SLOWEST, max(1, round(steps / film.SHORTEST)))
+    return float(min(film.FASTEST, max(slowest, round(steps / film.SECONDS))))
 
 
 def clip_spec(

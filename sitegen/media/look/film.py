@@ -16,6 +16,8 @@ COLOURS = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 """Options of ffmpeg's filters that turn RGB into yuv420p."""
 SECONDS, SLOWEST, FASTEST = 5, 24.0, 60.0
 """Seconds that a clip lasts if a rate between the next two, in frames per second, allows it."""
+SHORTEST = 2
+"""Seconds that a clip of few levels lasts, at a rate below the slowest."""
 GIF_FPS = 15
 """Largest rate of a GIF, in frames a second."""
 GIF_BYTES = 2_000_000

@@ -101,7 +101,7 @@ def test_devices(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
     require_device("cuda:1")
     with pytest.raises(PlatformError, match="only 2 GPUs"):
         require_device("cuda:2")
-    assert [default_fps(levels) for levels in (1, 100, 200, 1000)] == [24, 24, 40, 60]
+    assert [default_fps(levels) for levels in (1, 16, 100, 200, 1000)] == [1, 8, 24, 40, 60]
 
 
 FULL = r"out of memory while computing level 4 \(an image of 8 pixels needs about 0\.\d+ MB\)"
