@@ -84,7 +84,9 @@ export class Weights {
       const { shape, offset: at } = this.tensors[`${name}.scale`];
       const scales = new Float32Array(this.data, at, shape[0]);
       const columns = count / shape[0];
-      kernels.write(wide, Float32Array.from(small, (n, i) => n * scales[(i / columns) | 0]));
+      const numbers = kernels.floats(wide, count);
+      for (let row = 0, i = 0; row < shape[0]; row++)
+        for (const end = i + columns; i < end; i++) numbers[i] = small[i] * scales[row];
     } else {
       kernels.bytes(raw, 2 * count).set(new Uint8Array(this.data, offset, 2 * count));
       kernels.run.widen(wide, raw, count);

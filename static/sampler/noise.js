@@ -97,7 +97,9 @@ class Words {
 /* Standard normal numbers. `seed` is a BigInt if a Number cannot represent it. */
 export function normals(kernels, seed, purpose, sample, level, count) {
   const words = new Words(kernels, seed, purpose, sample, level);
-  return Float32Array.from({ length: count }, () => words.normal());
+  const numbers = new Float32Array(count);
+  for (let i = 0; i < count; i++) numbers[i] = words.normal();
+  return numbers;
 }
 
 /* Noise on the great circle from one source to another: the first's at angle 0, the second's at

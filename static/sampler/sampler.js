@@ -184,22 +184,26 @@ export class Sampler {
     const [plane, wide] = [size ** 2, mixed[0] ?? 1];
     const cosines = this.#planes.forward(fresh);
     const scaled = new Float32Array(cosines.length);
+    const [deviation, factor] = [channels, channels ** 2].map((count) => new Float64Array(count));
     for (let place = 0; place < plane; place++) {
-      const ring = Math.round(Math.hypot(Math.floor(place / size), place % size));
+      const ring = Math.round(Math.sqrt(Math.floor(place / size) ** 2 + (place % size) ** 2));
       const first = ((level - 1) * rings + ring) * wide ** 2;
-      const deviation = Array.from({ length: channels }, (_, c) => {
+      for (let c = 0; c < channels; c++) {
         const all = variance[c * plane + place];
         const unknown = (all * std ** 2) / (here[place] ** 2 * all + std ** 2);
-        return (there[place] - stays[place] * here[place]) * Math.sqrt(unknown);
-      });
+        deviation[c] = (there[place] - stays[place] * here[place]) * Math.sqrt(unknown);
+      }
       const drawn = Math.max(delta ** 2 * (1 - stays[place] ** 2), SMALLEST_VARIANCE);
-      const share = (a, b) =>
-        wide > 1 ? residual[first + a * wide + b] : a === b ? residual[first] : 0;
-      const factor = root(channels, (a, b) =>
-        (a === b ? drawn : 0) + share(a, b) * deviation[a] * deviation[b]);
-      factor.forEach((row, a) => row.forEach((value, b) => {
-        scaled[a * plane + place] += value * cosines[b * plane + place];
-      }));
+      for (let a = 0; a < channels; a++)
+        for (let b = 0; b <= a; b++) {
+          const alone = a === b ? residual[first] : 0;
+          const share = wide > 1 ? residual[first + a * wide + b] : alone;
+          factor[a * channels + b] = (a === b ? drawn : 0) + share * deviation[a] * deviation[b];
+        }
+      factorize(factor, channels);
+      for (let a = 0; a < channels; a++)
+        for (let b = 0; b <= a; b++)
+          scaled[a * plane + place] += factor[a * channels + b] * cosines[b * plane + place];
     }
     return this.#planes.inverse(scaled);
   }
@@ -218,24 +222,23 @@ export class Sampler {
 
   #decayed(time) {
     const { image_size: size } = this.description;
-    return Float32Array.from({ length: size ** 2 }, (_, i) => {
-      const [n, m] = [Math.floor(i / size), i % size];
-      return Math.exp(-((Math.PI / size) ** 2) * (n ** 2 + m ** 2) * time);
-    });
+    const factors = new Float32Array(size ** 2);
+    for (let i = 0; i < factors.length; i++) {
+      const squares = Math.floor(i / size) ** 2 + (i % size) ** 2;
+      factors[i] = Math.exp(-((Math.PI / size) ** 2) * squares * time);
+    }
+    return factors;
   }
 }
 
-/* The rows of the lower triangular L with L Lᵀ = M (Cholesky); `entry` returns entries of M. */
-function root(count, entry) {
-  const rows = [];
-  for (let a = 0; a < count; a++) {
-    rows.push([]);
+/* Replace the lower triangle of M, row by row, by that of L with L Lᵀ = M (Cholesky). */
+function factorize(matrix, count) {
+  for (let a = 0; a < count; a++)
     for (let b = 0; b <= a; b++) {
-      const rest = rows[b].slice(0, b).reduce((sum, value, at) => sum - value * rows[a][at], entry(a, b));
-      rows[a].push(a === b ? Math.sqrt(rest) : rest / rows[b][b]);
+      let rest = matrix[a * count + b];
+      for (let at = 0; at < b; at++) rest -= matrix[a * count + at] * matrix[b * count + at];
+      matrix[a * count + b] = a === b ? Math.sqrt(rest) : rest / matrix[b * count + b];
     }
-  }
-  return rows;
 }
 
 /* States from [-1, 1] in pixel units, and back. */
