@@ -1,10 +1,12 @@
 """Run an author's sampler in a process of its own; sitegen calls it through pipes.
 
-This file is run by the author's Python, where sitegen may be missing: it needs NumPy alone. A
-message is a line of JSON and the bytes of its arrays. Requests arrive at the original standard
-input, and answers leave by the original standard output. What the sampler prints goes to standard
-error, and its standard input is empty.
+This file is run by the author's Python, where sitegen may be missing: it needs Python 3.8 and
+NumPy alone. A message is a line of JSON and the bytes of its arrays. Requests arrive at the
+original standard input, and answers leave by the original standard output. What the sampler prints
+goes to standard error, and its standard input is empty.
 """
+
+from __future__ import annotations
 
 import importlib
 import importlib.util
@@ -12,8 +14,10 @@ import inspect
 import json
 import os
 import sys
+import threading
+import time
 import traceback
-from typing import Any
+from typing import Any, Dict, List, Tuple
 
 try:
     import numpy as np
@@ -26,15 +30,26 @@ MOST_STATES = 100_001
 """Maximum number of states of a sample, as of a model (`card.limits`) with its start."""
 RANDOM = 1e-4
 """Difference of two states, relative to their largest number, that is not taken for rounding."""
-METHODS = "start", "step", "corrupt", "between"
-"""Methods of a sampler, with the names of the functions here that call them."""
+HISTORY = 0.01
+"""Difference of two results for equal arguments, relative to the change by the step, that is not
+taken for rounding on a GPU."""
+METHODS = {
+    "start": "start",
+    "step": "step",
+    "_repeat": "step",
+    "corrupt": "corrupt",
+    "between": "between",
+}
+"""Methods of a sampler, by the names of the functions here that call them."""
 
 
 def main() -> None:
-    """Answer requests until the input ends."""
+    """Answer requests until the input ends, or the process that asks."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    requests, sampler = os.fdopen(os.dup(0), "rb"), list[Any]()
+    requests = os.fdopen(os.dup(0), "rb")
+    sampler: list[Any] = []
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     while line := requests.readline():
         request = json.loads(line)
@@ -50,6 +65,13 @@ def main() -> None:
         for each in arrays:
             answers.write(each.tobytes())
         answers.flush()
+
+
+def _end_with(parent: int) -> None:
+    """End this process, even within a step, when its parent has ended; Windows does not tell."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _read(file: Any, shape: list[int]) -> Any:
@@ -77,10 +99,11 @@ def _told(error: BaseException, sampler: Any = None) -> dict[str, Any]:
     For a result that is refused, that is the first line of the sampler's method.
     """
     own = os.path.dirname(os.path.abspath(sys.argv[1]))
-    frames, places = traceback.extract_tb(error.__traceback__), list[Any]()
+    frames = traceback.extract_tb(error.__traceback__)
+    places: list[Any] = []
     own_calls = (frame.name for frame in frames if frame.filename == __file__)
     for name in {*METHODS}.intersection(own_calls):
-        method: Any = getattr(sampler, name, None)
+        method: Any = getattr(sampler, METHODS[name], None)
         if code := getattr(inspect.unwrap(method), "__code__", None):
             places.append((code.co_filename, code.co_firstlineno))
     places += [(frame.filename, frame.lineno) for frame in frames if frame.filename != __file__]
@@ -107,7 +130,7 @@ def _array(value: Any, shape: Any, what: str) -> Any:
     return found
 
 
-Answer = tuple[dict[str, Any], list[Any]]
+Answer = Tuple[Dict[str, Any], List[Any]]
 """Facts and arrays."""
 
 
@@ -119,14 +142,14 @@ def start(sampler: Any, normal: Any) -> Answer:
 def step(sampler: Any, states: Any, normal: Any, number: int) -> Answer:
     """Return the next states, and the predicted images if there are any."""
     found = sampler.step(states, number, normal)
-    if not isinstance(found, tuple | list) or len(found) != 2:
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
         raise TypeError(
             f"step({number}) must return the next states and the predicted images or None"
         )
-    after = _array(found[0], states.shape, f"the states of step({number})")
+    after = _array(found[0], states.shape, f"the next state of step({number})")
     if found[1] is None:
         return {}, [after]
-    return {}, [after, _array(found[1], states.shape, f"the predicted images of step({number})")]
+    return {}, [after, _array(found[1], states.shape, f"the predicted image of step({number})")]
 
 
 def corrupt(sampler: Any, images: Any, normal: Any, number: int) -> Answer:
@@ -144,7 +167,7 @@ def describe(sampler: Any) -> Answer:
     """Return the facts on a sampler, and what a trial shows.
 
     Every step is tried once, with equal states and different normal numbers; only three steps if
-    the sampler says itself whether steps are random.
+    the sampler says itself whether steps are random. Two are then repeated, in another order.
     """
     symbol, unit, values = sampler.axis
     shape, (low, high) = [int(each) for each in sampler.shape], sampler.value_range
@@ -159,12 +182,18 @@ def describe(sampler: Any) -> Answer:
     scaled = bool(np.allclose(state, factor * normal, rtol=1e-3, atol=1e-6))
     steps, said = len(values) - 1, getattr(sampler, "random", None)
     random, predicts, uses = bool(said), True, getattr(sampler, "uses", ())
-    for number in range(steps) if said is None else sorted({0, steps // 2, steps - 1}):
+    repeated: dict[int, Any] = dict.fromkeys((steps // 2, steps - 1), ())
+    for number in range(steps) if said is None else sorted({0, *repeated}):
         equal = np.repeat(state[:1], PROBED, axis=0)
-        state, *final = step(sampler, equal, rng.standard_normal(probed, np.float32), number)[1]
+        normal = rng.standard_normal(probed, np.float32)
+        state, *final = _copied(sampler, equal, normal, number)
+        if number in repeated:
+            repeated[number] = equal, normal, [state, *final]
         if said is None:
             random |= bool(np.ptp(state, axis=0).max() > RANDOM * np.abs(state).max())
         predicts &= bool(final)
+    for number, tried in repeated.items():
+        _repeat(sampler, number, *tried)
     facts = {
         "shape": shape,
         "low": float(low),
@@ -182,6 +211,28 @@ def describe(sampler: Any) -> Answer:
         "predicts": predicts,
     }
     return facts, []
+
+
+def _copied(sampler: Any, states: Any, normal: Any, number: int) -> list[Any]:
+    """Return the results of a step that changes neither its arguments nor earlier results."""
+    return [each.copy() for each in step(sampler, states.copy(), normal.copy(), number)[1]]
+
+
+def _repeat(sampler: Any, number: int, states: Any, normal: Any, before: list[Any]) -> None:
+    """Raise ValueError if a step gives something else than `before`, after one of other states.
+
+    Samples are computed in groups, which take turns after each step.
+    """
+    _copied(sampler, states[..., ::-1, ::-1], normal, max(0, number - 1))
+    for first, again in zip(before, _copied(sampler, states, normal, number)):
+        rounding = HISTORY * np.abs(first - states).max() + 1e-5 * np.abs(first).max()
+        if np.abs(again - first).max() > rounding:
+            raise ValueError(
+                f"step({number}) gave another result for the same arguments; it must depend on x, "
+                "i and normal alone, without other randomness or memory of earlier steps. A method "
+                "that needs these can be recorded: sitegen add NAME --recording FILE; the page "
+                '"Your own method" of the manual shows how'
+            )
 
 
 CALLS: dict[str, Any] = {

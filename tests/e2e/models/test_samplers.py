@@ -386,7 +386,12 @@ def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
     [
         ("shape = (1, 8, 8)", "shape = (1, 8, 9)", "images must be square"),
         ("return normal\n", "return normal[:1]\n", "flow.py:21: ValueError: what start("),
-        ("(1 - t), image", "(1 - t) * np.inf, image", "flow.py:24: ValueError: the states of"),
+        ("(1 - t), image", "(1 - t) * np.inf, image", "flow.py:24: ValueError: the next state of"),
+        (
+            "image = np",
+            "self.x = image = 0.9 * getattr(self, 'x', 0) + np",
+            "flow.py:24: ValueError: step(",
+        ),
         ("class Sampler", "class Other", "has no class Sampler"),
         ("(1 - t), image", "(1 - t)", "must return the next states and the predicted images"),
         ("(-1, 1)", "(-1, -1)", "high"),
