@@ -181,7 +181,8 @@ class Clip {
 
   words(frame) {
     const at = this.own(frame);
-    return { level: this.levels[at], sigma: this.sigmas[at], frame: at + 1, point: at + 1 };
+    const share = Math.round((100 * this.valueAt(frame)) / Math.max(1, this.stops.length - 1));
+    return { share, level: this.levels[at], sigma: this.sigmas[at], frame: at + 1, point: at + 1 };
   }
 
   load() {

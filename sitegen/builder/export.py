@@ -28,6 +28,7 @@ from sitegen.core.errors import ConfigError, TargetError
 from sitegen.core.files import digest, platform_errors, read_file, temporary_folder
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX
+from sitegen.figures.base import SHOWN
 from sitegen.media.manifest import Media
 
 if TYPE_CHECKING:
@@ -320,6 +321,8 @@ def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
     lines = [f"{figure.name}: {record.kind}, on the page {figure.place}{media.page}"]
     about = {"Seen:   ": media.alt, "Caption:": media.caption, "Samples:": media.choice}
     lines += [f"  {name} {' '.join(words.split())}" for name, words in about.items() if words]
+    what = SHOWN.get(str(record.parameters.get("show")))
+    lines += [f"  Levels:  each shows {what}"] if what else []
     models = [f"{each.name}, {each.what} with SHA-256 {each.sha256}" for each in record.models]
     lines += [f"  Model:   {each}" for each in models]
     lines += [] if record.seed is None else [f"  Seed:    {record.seed}"]

@@ -282,6 +282,8 @@ class ModelEntry(TomlTable):
             if self.python and os.sep in self.python:
                 self.__dict__["python"] = os.path.join(self._root, self.python)
             return self
+        if self.path.suffix == ".py":
+            raise ValueError('path = "FILE.py" lacks the class; write path = "FILE.py:CLASS"')
         if self.python:
             raise ValueError('python is for a sampler alone; path = "FILE.py:CLASS"')
         if self.card and self.preset:

@@ -1,6 +1,7 @@
 """Suggested calls for a model that was added, which its author can paste into a page."""
 
 import inspect
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ def figure_calls(
     root: Path,
     states: int | None = None,
     source: ModelSource | None = None,
+    label: str | None = None,
 ) -> tuple[list[str], dict[str, str]]:
     """Return calls that show the model, one for each kind of figure, to paste into a page.
 
@@ -35,7 +37,9 @@ def figure_calls(
 
     states: the number of initial states of its prior, if known
     source: its files, if they can be read
+    label: name of the method in the figures, if it has one
     """
+    labelled = f", label={json.dumps(label)}" if label else ""
     calls, obstacles = [], {}
     for kind, spec in ((name, kind.spec) for name, kind in figure_kinds().items()):
         recorded = card.recording and spec.recorded_example(card.recording)
@@ -44,7 +48,7 @@ def figure_calls(
             example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
         if states is not None and spec.distinct_states:
             example = re.sub(r"count=(\d+)", lambda c: f"count={min(int(c[1]), states)}", example)
-        call = f"{{{{ {kind}({example}) }}}}"
+        call = f"{{{{ {kind}({example}{labelled}) }}}}"
         missing = lacking(name, card, spec.needs)
         if found := missing or _obstacle(card, call, kind, name, root, source):
             obstacles[kind] = found
@@ -144,8 +148,11 @@ def _small(example: str) -> str:
     return arguments
 
 
-def added_lines(added: AddResult) -> list[str]:
-    """Return the lines to print about a model that was added and the calls that show it."""
+def added_lines(added: AddResult, label: str | None = None) -> list[str]:
+    """Return the lines to print about a model that was added and the calls that show it.
+
+    label: name of its method in these calls, if it has one
+    """
     channels, size, _ = added.card.shape
     colour = "colour" if channels == 3 else "grey"
     about = f"{size}×{size} pixels, {colour}, {added.card.levels} levels"
@@ -155,7 +162,7 @@ def added_lines(added: AddResult) -> list[str]:
     lines.append(_for_git(added))
     source = site_models(load_site(added.config))[added.name]
     root, states = added.config.parent, added.states
-    calls, obstacles = figure_calls(added.name, added.card, root, states, source)
+    calls, obstacles = figure_calls(added.name, added.card, root, states, source, label)
     if "ddim" in added.card.abilities:
         calls += comparisons(added.name, added.card, added.config)
     return [*lines, *_pasted(calls, obstacles)]
@@ -179,7 +186,14 @@ def table_lines(name: str, folder: Path) -> list[str]:
 
 
 def _pasted(calls: list[str], obstacles: Mapping[str, str]) -> list[str]:
-    """Return the lines about calls to paste, and why other kinds of figures are not among them."""
+    """Return the lines about calls to paste, and why other kinds of figures are not among them.
+
+    Calls are paragraphs of their own, as in a page.
+    """
     told = "To show it, paste what you like of this into a page:"
     others = [f"not {kind}: {why}" for kind, why in obstacles.items()]
-    return [told, "", *(f"    {call}" for call in calls), *(["", *others] if others else [])]
+    return [
+        told,
+        *(line for call in calls for line in ("", call)),
+        *(["", *others] if others else []),
+    ]

@@ -78,7 +78,8 @@ Model = Annotated[ModelName, Field(description="The name of the model in site.to
 _LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # characters in the font of pictures
 
 
-def _label_fault(label: str) -> str | None:
+def label_fault(label: str) -> str | None:
+    """Return what is wrong with a label; None if nothing is."""
     if label in OTHER_LABELS:
         return "is what something else is called in the figure; choose another"
     short = "should be 1 to 24 letters A-Z or a-z, digits and marks without _"
@@ -87,7 +88,7 @@ def _label_fault(label: str) -> str | None:
 
 Label = Annotated[
     StrictStr | None,
-    reject_if(lambda label: None if label is None else _label_fault(label)),
+    reject_if(lambda label: None if label is None else label_fault(label)),
     Field(description='What the method is called in the figure and its words, as in "Ours".'),
 ]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**63, description="The seed of everything random.")]
@@ -98,6 +99,8 @@ Show = Annotated[
     Literal["state", "mean", "final"],
     Field(description="What a level shows: the noisy state, its mean or the predicted image."),
 ]
+SHOWN = {"mean": "the mean of the state", "final": "the predicted image"}
+"""Values of `show` in words, except the state."""
 NoiseStd = Annotated[
     StrictFloat | None,
     Field(ge=0, le=1, description="The sampling noise; the model card's if not given."),
@@ -236,6 +239,12 @@ class FigureSpec:
     def choice(self) -> str:
         """Sentence that the samples were chosen, and from how many; empty if they were not."""
         return ""
+
+    @property
+    def shows(self) -> str:
+        """Sentence for a text alternative on what a level shows; empty for its state."""
+        what = SHOWN.get(getattr(self, "show", ""))
+        return f". Each level shows {what}" if what else ""
 
     @property
     def needs_example(self) -> bool:

@@ -433,10 +433,17 @@ def row_view(parts: tuple[FigureView, ...], row: Row) -> FigureRow | Tabs:
         names = row.names or tuple(own)
         tabs = tuple(Tab(*each) for each in zip(names, parts, strict=True))
         return Tabs(f"tabs-{row.number}", tabs, row.caption)
-    clips = [part for part in parts if isinstance(part, Clip)]
-    levels = all(clip.steps.levels and not clip.steps.points for clip in clips)
-    together = len(clips) == len(parts) and levels
-    return FigureRow(parts, row.caption, clips[0].steps if together else None)
+    clips = [part.steps for part in parts if isinstance(part, Clip)]
+    if len(clips) < len(parts) or not all(each.levels and not each.points for each in clips):
+        return FigureRow(parts, row.caption, None)
+    first, *others = ((each.levels, each.values, each.symbol, each.unit) for each in clips)
+    steps = clips[0] if all(each == first for each in others) else _share(clips[0])
+    return FigureRow(parts, row.caption, steps)
+
+
+def _share(steps: Steps) -> Steps:
+    """Return the words of a scrubber for clips that differ, each of which shows its own level."""
+    return Steps(steps.fps, steps.last, opening=steps.opening, share=True)
 
 
 def embed_view(thing: Embed, uri: str) -> Part:

@@ -110,6 +110,8 @@ class Steps:
     level, value: those of the last frame, which the poster shows
     points, hold: of an interpolation: the points on its way, and the frames for which the clip
         rests at either end; 0 for other clips
+    share: whether only the share of the way is told, since the scrubber moves clips with other
+        levels or values, each of which tells its own
     """
 
     fps: str
@@ -123,6 +125,7 @@ class Steps:
     points: int = 0
     hold: int = 0
     opening: int = 0
+    share: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.config.loader import load_site
+from sitegen.core.errors import RefusedError
 from sitegen.core.source import shown
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES
 from sitegen.models.recordings import RECORDING_NAME, is_recording
 from sitegen.models.registry import find_model, named_folder, sampler_source
+
+_RECORD = "an array, not a checkpoint; show its states with `sitegen add NAME --recording FILE`"
+_NO_CHECKPOINTS = {
+    ".npy": _RECORD,
+    ".npz": _RECORD,
+    ".py": "code, not a checkpoint; if it has the class of a sampler file, enter it in site.toml "
+    'as path = "FILE.py:CLASS", and inspect it by the name of its table',
+}
+"""What to do with files of other kinds, by suffix."""
 
 
 def recorded_model(name: Path, config: Path = Path("site.toml")) -> tuple[Path, ModelCard] | None:
@@ -21,7 +31,7 @@ def recorded_model(name: Path, config: Path = Path("site.toml")) -> tuple[Path, 
     name: a recording, the folder of one, or a model of `config`
 
     A sampler is asked for its card in a process of its own. Raises ConfigError for an error in it,
-    RefusedError for a damaged recording.
+    RefusedError for a damaged recording, and for arrays and code that are none.
     """
     from sitegen.generative.data.recording import open_recording, recorded_card
 
@@ -32,8 +42,11 @@ def recorded_model(name: Path, config: Path = Path("site.toml")) -> tuple[Path, 
         return source.weights, source.card
     path = named_folder(name, config)
     path = path / RECORDING_NAME if path.is_dir() else path
-    if path.suffix != ".npz" or not path.is_file() or not is_recording(path):
+    if not path.is_file() or path.suffix not in _NO_CHECKPOINTS:
         return None
+    if path.suffix != ".npz" or not is_recording(path):
+        told = _NO_CHECKPOINTS[path.suffix]
+        raise RefusedError(f'{path}: {told}; see the page "Your own method" of the manual')
     if entry is not None:
         return path, find_model(str(name), None, config).card
     return path, recorded_card(open_recording(path))

@@ -175,6 +175,10 @@ def describe(sampler: Any) -> Answer:
     if len(shape) != 3 or not 1 < len(values) <= MOST_STATES:
         states = f"the values of 2 to {MOST_STATES} states"
         raise ValueError(f"shape must be (C, H, W), and axis (symbol, unit, {states})")
+    if not float(low) < float(high):
+        raise ValueError(
+            f"value_range = ({low}, {high}): must be (black, white) with black < white"
+        )
     rng, probed = np.random.default_rng(0), (PROBED, *shape)
     normal = rng.standard_normal(probed, np.float32)
     state = start(sampler, normal.copy())[1][0]

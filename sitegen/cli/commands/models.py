@@ -69,9 +69,17 @@ _ADD: tuple[Row, ...] = (
 @click.argument("name")
 @row_options(_ADD, {})
 @click.option("--recording", type=PATH, help="Recorded states in place of a checkpoint.")
+@click.option("--label", help='What the method is called in the suggested figures: "Ours".')
 @click.option("--sampler", is_flag=True, help="Copy its weights as bytes, for a page's sampler.")
 @config_option
-def add(name: str, config: Path, recording: Path | None, sampler: bool, **options: Any) -> None:
+def add(
+    name: str,
+    config: Path,
+    recording: Path | None,
+    label: str | None,
+    sampler: bool,
+    **options: Any,
+) -> None:
     """Add a checkpoint to site.toml as the model NAME, and show how pages can call it.
 
     The network is read off the checkpoint; nothing in it is executed. Values that are neither in
@@ -91,9 +99,12 @@ def add(name: str, config: Path, recording: Path | None, sampler: bool, **option
       sitegen add birds-ddpm --kind ddpm --checkpoint ema_0.9999_200000.pt --data data/birds
     """
     from sitegen.content.suggestions import added_lines
+    from sitegen.figures.base import label_fault
     from sitegen.models.add import add_model, add_named, add_recording
     from sitegen.models.new_card import AddOptions
 
+    if label is not None and (fault := label_fault(label)):
+        raise click.UsageError(f"--label {fault}.")
     if recording is not None:
         others = [key for key, value in options.items() if value and key != "subject"]
         if others := [*others, *["sampler"] * sampler]:
@@ -110,7 +121,7 @@ def add(name: str, config: Path, recording: Path | None, sampler: bool, **option
             added = add_model(config, name, AddOptions(**options), questions, sampler)
     else:
         added = add_named(config, name, sampler)
-    for line in added_lines(added):
+    for line in added_lines(added, label):
         click.echo(plain(line))
 
 

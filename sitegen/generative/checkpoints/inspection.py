@@ -90,7 +90,9 @@ class CheckpointInfo:
         if self.layout == "state dict":
             ema = "unknown: one set of weights, averaged or not; its name may say which"
         if self.ema_tensors is not None:
-            ema = f"{self.ema_tensors} tensors, decay {self.ema_decay}, {self.ema_updates} updates"
+            decay = "" if self.ema_decay is None else f", decay {self.ema_decay}"
+            updates = "" if self.ema_updates is None else f", {self.ema_updates} updates"
+            ema = f"{self.ema_tensors} tensors{decay}{updates}"
         looks = self.architecture.text() if self.architecture else "unknown"
         if self.bands:
             looks = f"a cascade of {self.bands} networks, which its card describes"

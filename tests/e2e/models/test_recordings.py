@@ -94,9 +94,9 @@ def test_figures_of_recordings(site: Path) -> None:
             assert name in call
         assert "a clone builds without the recording" in told
         assert ("not hierarchy: needs samples that split in two" in told) == (name != "tree")
-    assert '    {{ hierarchy("tree", leaves=4) }}' in sitegen(
-        site, "add", "again", "--recording", "tree.npz"
-    ).replace("again", "tree")
+    told = sitegen(site, "add", "again", "--recording", "tree.npz", "--label", "Ours")
+    assert '\n\n{{ hierarchy("again", leaves=4, label="Ours") }}\n\n' in told
+    assert "--label should be" in refused(site, "add", "more", "--recording", "r", "--label", "a_b")
     page(site, *CALLS)
     sitegen(site, "build")
     figures = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]
@@ -123,6 +123,10 @@ def test_figures_of_recordings(site: Path) -> None:
     told = (site / "exports/README.txt").read_text("utf-8")
     assert "tree, recording with SHA-256" in told
     assert "Seed" not in told
+    sitegen(site, "export", "flow-trajectories-2", "--format", "png")
+    told = (site / "exports/README.txt").read_text("utf-8")
+    assert "Levels:  each shows the predicted image" in told
+    assert second["alt"].endswith(". Each level shows the predicted image")
     sitegen(site, "export", "flow-trajectories", "--format", "png")
     assert "Made with: flow.py at 3f2a, JAX 0.5" in (site / "exports/README.txt").read_text("utf-8")
     sitegen(site, "check")

@@ -4,11 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sitegen.models.hosted import HOST
 from tests.support.builders import git
 from tests.support.forked import run_forked
 
@@ -394,7 +397,11 @@ def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
         ),
         ("class Sampler", "class Other", "has no class Sampler"),
         ("(1 - t), image", "(1 - t)", "must return the next states and the predicted images"),
-        ("(-1, 1)", "(-1, -1)", "high"),
+        (
+            "(-1, 1)",
+            "(1, -1)",
+            "flow.py: ValueError: value_range = (1, -1): must be (black, white)",
+        ),
         ("return normal\n", "import os; os._exit(9)\n", "flow ended with exit code 9"),
         ("0, 1, 11", "0, 1, 200_000", "the values of 2 to 100001 states"),
     ],
@@ -404,6 +411,41 @@ def test_a_wrong_sampler_is_refused_in_one_line(site: Path, old: str, new: str, 
     (site / "flow.py").write_text(FLOW.replace(old, new))
     page(site, CALLS[0])
     assert told in sitegen(site, "build", code=2)
+
+
+def test_the_host_ends_with_its_parent(site: Path) -> None:
+    """A process that is killed leaves no sampler behind, not even one in an endless step."""
+    endless = "        while True:\n            pass\n        image ="
+    (site / "flow.py").write_text(FLOW.replace("        image =", endless))
+    start = (
+        "import subprocess, sys; process = subprocess.Popen([sys.executable, *sys.argv[1:]], "
+        'stdin=subprocess.PIPE); process.stdin.write(b\'{"call": "describe", "shapes": [], '
+        '"more": {}}\\n\'); process.stdin.flush(); print(process.pid, flush=True); process.wait()'
+    )
+    command = [sys.executable, "-c", start, str(HOST), "flow.py", "Sampler", ""]
+    with subprocess.Popen(command, cwd=site, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        host = int(parent.stdout.readline())
+        wait_until(lambda: imports(site) == 1)
+        parent.kill()
+    wait_until(lambda: not alive(host))
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs, which one that waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for at most a minute."""
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    pytest.fail("waited for a minute")
 
 
 def test_a_python_without_numpy(site: Path) -> None:

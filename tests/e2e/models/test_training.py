@@ -130,12 +130,15 @@ def test_what_is_told_at_the_end_is_a_site(pictures: Path) -> None:
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output
     indented = [line.strip() for line in done.output.splitlines() if line[:4] == "    "]
-    calls = [line for line in indented if line.startswith("{{")]
-    table = [line for line in indented if line not in calls and re.match(r"\[models|path = ", line)]
+    calls = [line for line in done.output.splitlines() if line.startswith("{{")]
+    assert "\n\n".join(calls) in done.output
+    table = [line for line in indented if re.match(r"\[models|path = ", line)]
     assert table == ["[models.dots]", f'path = "{pictures.parent / "run"}"']
     assert any(call.startswith('{{ trajectories("dots"') for call in calls)
     write_site(
-        pictures.parent / "site", "\n\n".join(calls), site="\n".join(['title = "Dots"', *table])
+        pictures.parent / "site",
+        done.output.partition("into a page:")[2].partition("not ")[0],
+        site="\n".join(['title = "Dots"', *table]),
     )
     config = str(pictures.parent / "site" / "site.toml")
     planned = CliRunner().invoke(cli, ["build", "--config", config, "--dry-run"])

@@ -131,6 +131,7 @@ PLACES: list[tuple[str, list[str]]] = [
     ('title = "T"\n[models.m]\npath = "a\\nb"', ['3: models.m.path = "a\\nb"']),
     ('title = "T"\n[models.m]\npath = "pages"', ["2: models.m: the folder has no model.toml"]),
     ('title = "T"\n[models.m]\npath = "pages/index.md"', ["2: models.m: no model card"]),
+    ('title = "T"\n[models.m]\npath = "flow.py"', ['m: path = "FILE.py" lacks the class']),
     ('title = "T"\n[models.m]\npath = "x.pth"\npreset = "cifar10"\ncard = "pages/index.md"',
      ["2: models.m: give a card or a preset, not both"]),
     ('title = "T"\n[models.m]\npath = "models/mnist"\npreset = "cifar10"',

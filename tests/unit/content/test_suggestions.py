@@ -28,6 +28,8 @@ def test_comparisons(tmp_path: Path) -> None:
         card = small_card(image_size=size, example=FileRef("example.png"))
         calls, obstacles = figure_calls("birds", card, tmp_path)
         kinds = [re.match(r"\{\{ (\w+)\(", call)[1] for call in calls]  # type: ignore[index]
+        labelled, _ = figure_calls("birds", card, tmp_path, label='"A"')
+        assert labelled == [call.replace(") }}", r', label="\"A\"") }}') for call in calls]
         assert kinds[:2] == ["trajectories", "shared_initial_state"]
         assert set(kinds) <= set(figure_kinds())
         assert '{{ process("birds") }}' in calls

@@ -107,6 +107,15 @@ def test_defaults() -> None:
     assert make_figure("trajectories", ("other",), {}, PLACE).models == ("other",)
 
 
+def test_what_levels_show() -> None:
+    """Means and predicted images are named; nothing is said of states."""
+    told = [call("mnist", show=show).spec.shows for show in ("state", "mean", "final")]
+    assert told == [
+        "",
+        *(f". Each level shows the {what}" for what in ("mean of the state", "predicted image")),
+    ]
+
+
 def test_labels() -> None:
     """A label is in the words of every kind, in the key of those that draw it, and readable."""
     for kind, chosen in figure_kinds().items():

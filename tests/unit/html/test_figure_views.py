@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from sitegen.figures.base import Row
 from sitegen.figures.hierarchy.drawing import Layout
 from sitegen.figures.hierarchy.sample import nodes
-from sitegen.html.figure_views import figure_view, front_picture, scale, size
-from sitegen.html.views import Cells, Clip, Node, Picture, Still
+from sitegen.html.figure_views import figure_view, front_picture, row_view, scale, size
+from sitegen.html.views import Cells, Clip, FigureRow, Node, Picture, Steps, Still
 from sitegen.media.manifest import Media, MediaAxis, MediaFile, ModelRef, Record
 
 
@@ -82,6 +83,31 @@ def test_steps() -> None:
     for odd in oddities:
         assert clip(odd).cells is None
         assert clip({"nodes": [odd, 3], "panels": 4}, "hierarchy").nodes == ()
+
+
+def test_row() -> None:
+    """One scrubber has levels and values where all clips have the same; else only the share."""
+
+    def steps(*parts: Clip) -> Steps | None:
+        shown = row_view(parts, Row(1, ""))
+        assert isinstance(shown, FigureRow)
+        return shown.steps
+
+    up, down = (0.0, 0.4, 1.0), (1.0, 0.4, 0.0)
+    flow = clip(axis=MediaAxis("t", "", down))
+    others = [
+        clip(axis=MediaAxis("t", "", up)),
+        clip(axis=MediaAxis("σ", "", down)),
+        clip(axis=MediaAxis("t", "s", down)),
+        clip(),
+        clip(axis=MediaAxis("t", "", (*down, -1.0)), levels=(3, 2, 1, 0), frames=4),
+    ]
+    assert steps(flow, flow) == flow.steps
+    for other in others:
+        for shown in (steps(flow, other), steps(other, flow), steps(flow, flow, other)):
+            assert shown is not None
+            assert (shown.share, shown.levels, shown.values, shown.symbol) == (True, "", "", "")
+    assert steps(flow, clip({"points": 2, "hold": 0}, "interpolation", frames=4)) is None
 
 
 def test_nodes() -> None:

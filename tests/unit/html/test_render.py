@@ -22,7 +22,7 @@ from sitegen.core.urls import NOT_FOUND
 from sitegen.html import views
 from sitegen.html.render import render_site
 from sitegen.html.theme import site_theme
-from sitegen.media.manifest import Manifest
+from sitegen.media.manifest import Manifest, MediaAxis
 from tests.support.fabricated import FULL, MP4, manifest_for, media_file, write_site
 from tests.support.paths import ROOT
 
@@ -232,6 +232,27 @@ def test_row(tmp_path: Path) -> None:
     assert rows[0].find("p").text == "Both <b>"
     assert next(tree.iter("dialog"), None) is None
     assert len(list(tree.iter("figure"))) == 4
+
+
+def test_row_of_different_steps(tmp_path: Path) -> None:
+    """The shared scrubber tells neither level nor value where clips differ; each clip keeps its."""
+    row = "{{ beside(trajectories('mnist'), trajectories('mnist', count=1)) }}\n"
+    site = load_site(write_site(tmp_path, FULL, row))
+    pages = read_pages(site)
+    first, second = manifest_for(pages).figures
+    axes = (MediaAxis(each, "", tuple(n / 100 for n in range(101))) for each in ("t", "σ"))
+    shown = [replace(each, axis=axis) for each, axis in zip((first, second), axes, strict=True)]
+    tree = parse(render_site(site, pages, Manifest(tuple(shown)))["index.html"])
+    (div,) = (each for each in tree.iter("div") if "row" in each.get("class", "").split())
+    assert div.get("class") == "row wide row-of-2 together differing"
+    *own, shared = (each for each in div.iter("input") if each.get("type") == "range")
+    assert (shared.get("aria-valuetext"), shared.get("data-text")) == (
+        "100 % of the way",
+        "{share} % of the way",
+    )
+    assert [each.get("aria-valuetext") for each in own] == ["level 0, t 0 ", "level 0, σ 0 "]
+    readouts = ["".join(p.itertext()).split() for p in div.iter("p") if p.get("class") == "readout"]
+    assert readouts == [["k", "=", "0", "t", "=", "0"], ["k", "=", "0", "σ", "=", "0"], []]
 
 
 def test_further_page(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_torchcfm(tmp_path: Path, reference: Path) -> None:
     path = save({**content, "optim": optimizer, "step": 400_000}, options.checkpoint)
     info = inspect_checkpoint(path)
     assert (info.layout, info.step) == ("torchcfm", 400_000)
+    assert "None" not in info.to_text()
     assert "velocity" in info.to_text()
     _, card, notes = new_model(options, info, None)
     assert (card.kind, card.flow) == ("flow", FlowConfig())
