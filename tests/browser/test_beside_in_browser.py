@@ -50,6 +50,21 @@ def test_one_slider(look: Look, width: int) -> None:
         wait_for_shade(page, ROW[0], 14)
 
 
+def test_clips_that_differ(look: Look) -> None:
+    """Where clips have other levels or values, each shows its own, and the slider the share."""
+    with look("second/") as page:
+        row, slider = page.locator(".row"), page.locator(".row-scrubber .slider")
+        assert row.locator(".figure .readout:visible").count() == 0
+        row.evaluate("row => row.classList.add('differing')")
+        slider.evaluate("slider => { slider.dataset.text = '{share} % of the way' }")
+        slide_row(page, 13)
+        expect(slider).to_have_attribute("aria-valuetext", f"{round(1300 / LEVELS)} % of the way")
+        for name in ROW:
+            expect(page.locator(f"#{name} .readout")).to_contain_text(f"k = {LEVELS - 13}")
+            expect(page.locator(f"#{name} .readout")).to_be_visible()
+        assert row.locator(".slider:visible").count() == row.locator(".play:visible").count() == 1
+
+
 def test_played_together(browser: Browser, sample_site: SampleSite) -> None:
     """One button plays all of a row in step, and stops all at one frame."""
     with opened(browser, f"{sample_site.address}second/", **CALM) as page:
