@@ -438,10 +438,10 @@ def test_ddpm(ddpm: ModelCard) -> None:
     assert (found.kind, found.levels, found.shape) == ("ddpm", 4, ddpm.shape)
     assert found.prior is found.example is None
     calls = added_lines(done)
-    assert '    {{ interpolation("tiny", ddpm="ddpm") }}' in calls
-    assert '    {{ trajectories("ddpm", count=36) }}' in calls
+    assert '{{ interpolation("tiny", ddpm="ddpm") }}' in calls
+    assert '{{ trajectories("ddpm", count=36) }}' in calls
     both = 'trajectories("tiny", count=9), trajectories("ddpm", count=9)'
-    assert f"    {{{{ beside({both}) }}}}" in calls
+    assert f"{{{{ beside({both}) }}}}" in calls
     x = torch.rand(1, *ddpm.shape, generator=torch.Generator().manual_seed(0))
     same = replace(found, diffusion=ddpm.diffusion, levels=ddpm.levels)
     with torch.no_grad():
