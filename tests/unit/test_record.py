@@ -94,7 +94,7 @@ def moments(changes: list[tuple[int, bytes | None]]) -> Iterator[tuple[int, byte
             yield at + (end == len(data)), bytes(file)
 
 
-@pytest.mark.parametrize(("count", "side"), [(3, 4), (2, 128), (3000, 4)])
+@pytest.mark.parametrize(("count", "side"), [(3, 4), (4, 128), (3000, 4)])
 def test_a_killed_run_leaves_what_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, side: int
 ) -> None:

@@ -22,6 +22,8 @@ ZIP_DAMAGE = (
 """Exceptions that `zipfile` raises for damaged files."""
 _RECORD_BYTES = 1 << 17
 _PIECE = 1 << 20
+_FARTHEST = 4 << 30
+"""Maximum bytes behind the last whole directory; a step of a recording has at most 3 GiB."""
 _MOST_MARKS = 1000
 """Maximum number of places that are tried as the end of a zip; numbers in arrays may look so."""
 
@@ -54,7 +56,8 @@ def up_to_last_end(file: IO[bytes]) -> IO[bytes]:
     Raises BadZipFile if it has none.
     """
     tried, stop = 0, file.seek(0, io.SEEK_END)
-    while stop > 0:
+    first = max(0, stop - _FARTHEST)
+    while stop > first:
         start = max(0, stop - _PIECE)
         file.seek(start)
         piece = file.read(stop - start + 3)
@@ -63,7 +66,7 @@ def up_to_last_end(file: IO[bytes]) -> IO[bytes]:
             if _ends_a_zip(file, start + at):
                 return cast(IO[bytes], _Beginning(file, start + at + 22))
             tried, at = tried + 1, piece.rfind(b"PK\x05\x06", 0, at)
-        stop = start if tried < _MOST_MARKS else 0
+        stop = start if tried < _MOST_MARKS else first
     raise zipfile.BadZipFile("it has no directory, as if it was cut off")
 
 
