@@ -94,7 +94,7 @@ def moments(changes: list[tuple[int, bytes | None]]) -> Iterator[tuple[int, byte
             yield at + (end == len(data)), bytes(file)
 
 
-@pytest.mark.parametrize(("count", "side"), [(3, 4), (4, 128), (3000, 4)])
+@pytest.mark.parametrize(("count", "side"), [(3, 4), (200, 32), (3000, 4)])
 def test_a_killed_run_leaves_what_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, side: int
 ) -> None:
@@ -108,7 +108,7 @@ def test_a_killed_run_leaves_what_it_had(
     with record("any.npz") as rec:
         for step in range(5):
             given = images(count, side=side, seed=step)
-            rec(step, given, parents=back if count > 1000 and step else None)
+            rec(step, given, parents=back if count > 3 and step else None)
             complete.append(len(Journal.changes))
     path, found = tmp_path / "any.npz", 0
     for at, moment in moments(Journal.changes):
