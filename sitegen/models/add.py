@@ -152,59 +152,59 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
     of that name has this file, which was recorded again, its card is updated. Raises as `add_model`
     does.
     """
-    from sitegen.generative.data.recording import open_recording, recorded_card
-
     text = require_config(config)
     site = parse_site(text, config)
     before = _recorded_before(site, name, file)
-    if before is None:
-        _require_free(name, site, text, config)
-    if not file.exists():
-        raise RefusedError(f"{file}: there is no such file or folder")
-    stays, notes = is_recording(file), list[str]()
-    entry = {"path": _written(file, site), "card": f"models/{name}/{CARD_NAME}"}
-    entry = entry if stays else {"path": f"models/{name}"}
-    cards: list[ModelCard] = []
-
-    def describe(recorded: Path) -> None:
-        try:
-            recording = open_recording(recorded)
-            recording.check()
-            card = recorded_card(recording, subject)
-        except RefusedError as error:  # of a copy in a temporary folder
-            raise RefusedError(str(error).replace(str(recorded), str(file))) from None
-        cards.append(replace(card, weights=FileRef(recorded.name, sha256(recorded))))
-        if not recording.run.finished:
-            notes.append(f"the run did not end: {recording.levels + 1} states were recorded")
-
     if before is not None:
-        describe(file)
-        old, new = read_card(before), cards[0]
+        card, notes = _recorded(file, file, subject)
+        own = read_card(before)
         card = replace(
-            old,
-            image_size=new.image_size,
-            channels=new.channels,
-            levels=new.levels,
-            recording=new.recording,
-            weights=new.weights,
-            subject=subject or old.subject,
+            own,
+            image_size=card.image_size,
+            channels=card.channels,
+            levels=card.levels,
+            recording=card.recording,
+            weights=card.weights,
+            subject=subject or own.subject,
         )
         write_atomic(before, card.to_toml().encode())
-        return AddResult(name, card, (before,), tuple(notes), config, entered=False)
+        return AddResult(name, card, (before,), notes, config, entered=False)
+    _require_free(name, site, text, config)
+    if not file.exists():
+        raise RefusedError(f"{file}: there is no such file or folder")
+    stays, made = is_recording(file), list[tuple[ModelCard, tuple[str, ...]]]()
+    entry = {"path": _written(file, site), "card": f"models/{name}/{CARD_NAME}"}
+    entry = entry if stays else {"path": f"models/{name}"}
 
     def write(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         recorded = file if stays else folder / RECORDING_NAME
-        notes.extend(() if stays else write_recording(file, recorded))
-        describe(recorded)
-        write_atomic(folder / CARD_NAME, cards[0].to_toml().encode())
+        first = () if stays else write_recording(file, recorded)
+        card, notes = _recorded(recorded, file, subject)
+        made.append((card, (*first, *notes)))
+        write_atomic(folder / CARD_NAME, card.to_toml().encode())
 
     def entered() -> bool:
         return name in tomllib.loads(read_text(config)).get("models", {})
 
     with model_folder(site.root / "models" / name, write, entered) as files:
         _enter(config, name, entry)
-    return AddResult(name, cards[0], files, tuple(notes), config)
+    return AddResult(name, made[0][0], files, made[0][1], config)
+
+
+def _recorded(recorded: Path, file: Path, subject: str) -> tuple[ModelCard, tuple[str, ...]]:
+    """Check a recording, which was made of `file`, and return its card and notes to print."""
+    from sitegen.generative.data.recording import open_recording, recorded_card
+
+    try:
+        recording = open_recording(recorded)
+        recording.check()
+        card = recorded_card(recording, subject)
+    except RefusedError as error:  # of a copy in a temporary folder
+        raise RefusedError(str(error).replace(str(recorded), str(file))) from None
+    note = f"the run did not end: {recording.levels + 1} states were recorded"
+    card = replace(card, weights=FileRef(recorded.name, sha256(recorded)))
+    return card, () if recording.run.finished else (note,)
 
 
 def _recorded_before(site: Site, name: str, file: Path) -> Path | None:
