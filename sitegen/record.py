@@ -3,16 +3,17 @@
     from sitegen.record import record
 
     with record("ours.npz", axis=("t", ""), range=(-1, 1)) as rec:
-        rec(0.0, x)                        # the initial state, (N, C, H, W)
-        for t, x, x0 in sampler(x):
-            rec(t, x, final=x0)            # the state at t, and the predicted image
+        for t, x, x0 in sampler():         # from the initial state, (N, C, H, W), on
+            rec(t, x, final=x0)            # the state at t, and the image predicted from it
 
-This file needs NumPy alone and imports nothing else of sitegen: you may copy it into your project.
+This file needs Python 3.8 and NumPy, and imports nothing else of sitegen: you may copy it into your
+project.
 
 The file is a zip archive of uncompressed .npy members, `state/00000.npy`, `final/00000.npy` and
 `mean/00000.npy`, and of `run.json`, which describes them. `np.load` opens it. Only one step is in
 memory at a time. The archive is complete after every step, so that a run that is killed leaves all
-steps before that.
+steps before that. If the kill comes in the middle of a write, sitegen still finds them, but
+`np.load` may not.
 """
 
 from __future__ import annotations
@@ -22,23 +23,38 @@ import json
 import math
 import operator
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[Any]]
 
 FORMAT = "sitegen recording"
 VERSION = 1
-LARGEST_MEMBER = (1 << 32) - (1 << 16)
-"""Maximum bytes of an array; a larger one would need another zip format."""
+LARGEST_ARRAY = 1 << 30
+"""Maximum bytes of an array, such as the states of a step."""
+MOST_ARRAYS = 40_000
+"""Maximum number of arrays: steps, times 2 or 3 if they have `final` and `mean`."""
+MOST_SAMPLES = 10_000
+"""Maximum number of samples of a step."""
+MOST_RUN_BYTES = 32 << 20
+"""Maximum bytes of run.json; 1,000 steps of 100 samples that split at each step take 1 MB."""
+LARGEST_SIDE = 4096
+"""Maximum pixels a side."""
 _UTF8, _DATE = 0x800, 0x21  # flags and date of a member: the name is UTF-8; 1 January 1980
-_LIMIT_16, _LIMIT_32 = (1 << 16) - 1, (1 << 32) - 1  # in their place zip has fields of 64 bits
-
-Arrays = dict[str, "NDArray[Any]"]
+_LIMIT_32 = (1 << 32) - 1  # from which on zip has fields of 64 bits
+_ODD = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
+)
+"""Control characters, and those that change the direction of text."""
 
 
 class record:
@@ -91,10 +107,10 @@ class record:
         every = _whole("every", every, 1)
         side = None if side is None else _whole("side", side, 1)
         seed = None if seed is None else _whole("seed", seed, 0)
-        pair = isinstance(axis, tuple | list) and len(axis) == 2 and all(map(_is_short, axis))
+        pair = isinstance(axis, (tuple, list)) and len(axis) == 2 and all(map(_is_short, axis))
         _require(pair, f'axis = {axis!r}: give symbol and unit, as in ("t", "")')
-        text = isinstance(made_with, str) and len(made_with) <= 1000
-        _require(text, "made_with: give a text of at most 1,000 characters")
+        text = isinstance(made_with, str) and len(made_with) <= 1000 and not _ODD.search(made_with)
+        _require(text, "made_with: give at most 1,000 characters, without control characters")
         fault = f"positions = {positions}: give 2 to 1,000, evenly spaced from 0 to 1"
         if positions is not None:
             _require(len(positions) <= 1000 and is_even(positions), fault)
@@ -161,7 +177,8 @@ class record:
         value: the place on the axis, such as the time or the noise level of `states`
         states: (N, C, H, W) in the layout of the recording; NumPy, torch, JAX or similar
         final: the images (N, C, H, W) that the model predicts from these states
-        mean: the expected states, of which `states` are a noisy sample
+        mean: the expected states, of which `states` are a noisy sample. At the last step figures
+            show it in place of the state, as for models, which do not add noise there
         parents: for each sample the index of the one before it came from, where samples split
         """
         if self._archive is None:
@@ -171,8 +188,10 @@ class record:
         _require(math.isfinite(place), f"{where}: the value must be finite")
         factor = 1.0 if self._scale is None else self._scale(place)
         arrays = {"state": self._images(states, factor, f"{where}: the state")}
-        arrays |= {} if final is None else {"final": self._images(final, 1.0, f"{where}: final")}
-        arrays |= {} if mean is None else {"mean": self._images(mean, factor, f"{where}: mean")}
+        if final is not None:
+            arrays["final"] = self._images(final, 1.0, f"{where}: final")
+        if mean is not None:
+            arrays["mean"] = self._images(mean, factor, f"{where}: mean")
         self._follow(arrays, parents, where)
         self._pending = place, arrays
         if self._calls % self._every == 0:
@@ -208,8 +227,8 @@ class record:
         fits = len(values) == len(stacked) == len(predictions)
         counts = f"{len(values)} values, {len(stacked)} states, {len(predictions)} predictions"
         _require(fits, f"{counts}: their number must be the same")
-        for value, states, images in zip(values, stacked, predictions, strict=True):
-            self(value, states, final=images)
+        for at, value in enumerate(values):
+            self(value, stacked[at], final=predictions[at])
 
     def _images(self, given: Any, factor: float, what: str) -> NDArray[Any]:
         """Return images (N, C, H, W) as they are written."""
@@ -224,6 +243,10 @@ class record:
         hint = f'{fault} with 1 or 3 channels: check layout="{self._layout}", or give decode='
         _require(images.shape[1] in (1, 3), hint)
         images = _reduced(images, self._side, what)
+        height, width = images.shape[2:]
+        pixels = f"{what} has {height} x {width} pixels"
+        _require(height == width, f"{pixels}; record squares, which decode= can make")
+        _require(height <= LARGEST_SIDE, f"{pixels}; at most {LARGEST_SIDE} a side: give side=")
         _require(bool(np.isfinite(images).all()), f"{what} has values that are not finite")
         if factor != 1.0:
             images = images * images.dtype.type(factor)
@@ -249,8 +272,6 @@ class record:
             if isinstance(self._rows, list):
                 chosen = f"{where}: rows must be indices from 0 to {count - 1}"
                 _require(all(0 <= each < count for each in self._rows), chosen)
-            steps = len(self._run["positions"] or [0])
-            _require(count % steps == 0, f"{where}: {count} samples for {steps} positions")
             self._shape, self._lineage = shape, list(range(count))
         elif parents is None:
             fault = f"{where}: {count} samples after {before}: where samples split, give parents="
@@ -263,39 +284,50 @@ class record:
         if self._rows is not None:
             for name, images in arrays.items():
                 arrays[name] = images[self._rows]
+        kept, places = len(arrays["state"]), len(self._run["positions"] or [0])
+        _require(kept % places == 0, f"{where}: {kept} samples for {places} positions")
+        many = f"{where}: {kept} samples; at most {MOST_SAMPLES}: give rows="
+        _require(kept <= MOST_SAMPLES, many)
 
     def _write(self, value: float, arrays: Arrays) -> None:
         """Append a step to the file."""
         assert self._archive is not None
+        self._pending = None
         steps = self._run["steps"]
         same = self._lineage == list(range(len(self._lineage)))
         kept = len(arrays["state"])
         parents = None if not steps or (same and kept == steps[-1]["count"]) else self._lineage
         members = {f"{name}/{len(steps):05}.npy": _npy(images) for name, images in arrays.items()}
-        self._run["shape"] = list(self._shape)
-        steps.append({"value": value, "count": kept, "parents": parents, "has": sorted(arrays)})
-        self._archive.append(members, _encoded(self._run))
+        step = {"value": value, "count": kept, "parents": parents, "has": sorted(arrays)}
+        run = {**self._run, "shape": list(self._shape), "steps": [*steps, step]}
+        text = _encoded(run)
+        small = len(self._archive.entries) + len(members) <= MOST_ARRAYS
+        small = small and len(text) <= MOST_RUN_BYTES
+        _require(small, f"a recording of more than {len(steps)} steps is too large: give every=")
+        self._archive.append(members, text)
+        self._run = run
         self._lineage = list(range(len(self._lineage)))
-        self._pending = None
 
 
 class _Archive:
     """A zip archive of uncompressed members that is complete after every call of `append`.
 
     A zip archive ends with its directory. `append` first copies the directory behind the room for
-    the new members, then writes these, and at last a new directory, so that the file always has a
-    complete one. `run.json` is replaced each time, and is therefore written with the directory.
+    the new members, then writes these, and at last a new directory. A write never touches the last
+    complete directory, so that the file always has one, though after a kill in the middle of a
+    write not at its end. `run.json` is replaced each time, and is therefore written with the
+    directory.
     """
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "wb")  # noqa: SIM115 - closed by `close`
-        self._entries: list[bytes] = []
+        self.entries: list[bytes] = []
         self._end = 0  # of the members
         self._run = b"{}"
 
     def append(self, members: Mapping[str, bytes], run: bytes) -> None:
         """Write members, and `run` in place of the previous run.json."""
-        entries, end = [*self._entries], self._end
+        entries, end = [*self.entries], self._end
         for name, data in members.items():
             entries.append(_entry(name, data, end))
             end += len(_header(name, data)) + len(data)
@@ -307,7 +339,7 @@ class _Archive:
             self._file.write(_header(name, data))
             self._file.write(data)
         self._file.flush()
-        self._entries, self._end, self._run = entries, end, run
+        self.entries, self._end, self._run = entries, end, run
         self._finish(max(last, end))
 
     def close(self) -> None:
@@ -318,7 +350,7 @@ class _Archive:
     def _finish(self, start: int) -> int:
         """Write run.json and the directory at `start`, and return their end."""
         own = _header("run.json", self._run) + self._run
-        entries = [*self._entries, _entry("run.json", self._run, start)]
+        entries = [*self.entries, _entry("run.json", self._run, start)]
         self._file.seek(start)
         self._file.write(own + _directory(entries, start + len(own)))
         self._file.flush()
@@ -346,13 +378,12 @@ def _directory(entries: Sequence[bytes], start: int) -> bytes:
     """Return the directory of an archive, and the record that locates it."""
     body, count = b"".join(entries), len(entries)
     wide = b""
-    if start + len(body) >= _LIMIT_32 or count >= _LIMIT_16:
+    if start + len(body) >= _LIMIT_32:
         fields = 0x06064B50, 44, 45, 45, 0, 0, count, count, len(body), start
         wide = struct.pack("<IQ2H2I4Q", *fields)
         wide += struct.pack("<IIQI", 0x07064B50, 0, start + len(body), 1)
-    fewer, at = min(count, _LIMIT_16), min(start, _LIMIT_32)
-    size = min(len(body), _LIMIT_32)
-    return body + wide + struct.pack("<I4H2IH", 0x06054B50, 0, 0, fewer, fewer, size, at, 0)
+    last = 0x06054B50, 0, 0, count, count, len(body), min(start, _LIMIT_32), 0
+    return body + wide + struct.pack("<I4H2IH", *last)
 
 
 def _npy(images: NDArray[Any]) -> bytes:
@@ -361,8 +392,8 @@ def _npy(images: NDArray[Any]) -> bytes:
     file = io.BytesIO()
     np.save(file, images, allow_pickle=False)
     data = file.getvalue()
-    large = f"a step of {len(data)} bytes; at most {LARGEST_MEMBER}: give rows=, side= or dtype="
-    _require(len(data) <= LARGEST_MEMBER, large)
+    large = f"a step of {len(data)} bytes; at most {LARGEST_ARRAY}: give rows=, side= or dtype="
+    _require(len(data) <= LARGEST_ARRAY, large)
     return data
 
 
@@ -376,7 +407,7 @@ def _numbers(given: Any) -> NDArray[Any]:
 
     if hasattr(given, "detach"):  # torch, where the array may be on a GPU and of bfloat16
         given = given.detach().cpu()
-        given = given.float() if given.dtype.itemsize < 4 else given
+        given = given.float() if given.element_size() < 4 else given
     array = np.asarray(given)
     return array if array.dtype == np.float64 else array.astype(np.float32)
 

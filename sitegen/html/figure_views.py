@@ -320,6 +320,8 @@ def scale(sigma: float) -> str:
     """Write a value of an axis for a reader: one digit after the point, and more below 1."""
     if 0 < abs(sigma) < 0.01:
         return f"{sigma:.1g}"
+    if abs(sigma) >= 1e9:
+        return f"{sigma:.4g}".replace("e+", "e")
     return "0" if sigma == 0 else f"{sigma:.2f}" if sigma < 1 else f"{sigma:.1f}"
 
 

@@ -148,42 +148,72 @@ def _grey_notes(prior: "Prior") -> tuple[str, ...]:
 def add_recording(config: Path, name: str, file: Path, subject: str = "") -> AddResult:
     """Add a recording to the site of `config` under a name; torch is not imported.
 
-    Other formats than that of `sitegen.record` are converted into the model's folder. Raises as
-    `add_model` does.
+    Other formats than that of `sitegen.record` are converted into the model's folder. If the model
+    of that name has this file, which was recorded again, its card is updated. Raises as `add_model`
+    does.
     """
-    from sitegen.generative.data.recording import open_recording, recorded_card
-
     text = require_config(config)
     site = parse_site(text, config)
+    before = _recorded_before(site, name, file)
+    if before is not None:
+        card, notes = _recorded(file, file, subject)
+        own = read_card(before)
+        card = replace(
+            own,
+            image_size=card.image_size,
+            channels=card.channels,
+            levels=card.levels,
+            recording=card.recording,
+            weights=card.weights,
+            subject=subject or own.subject,
+        )
+        write_atomic(before, card.to_toml().encode())
+        return AddResult(name, card, (before,), notes, config, entered=False)
     _require_free(name, site, text, config)
     if not file.exists():
         raise RefusedError(f"{file}: there is no such file or folder")
-    stays, notes = is_recording(file), list[str]()
+    stays, made = is_recording(file), list[tuple[ModelCard, tuple[str, ...]]]()
     entry = {"path": _written(file, site), "card": f"models/{name}/{CARD_NAME}"}
     entry = entry if stays else {"path": f"models/{name}"}
-    cards: list[ModelCard] = []
 
     def write(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         recorded = file if stays else folder / RECORDING_NAME
-        notes.extend(() if stays else write_recording(file, recorded))
-        try:
-            recording = open_recording(recorded)
-            recording.check()
-            card = recorded_card(recording, subject)
-        except RefusedError as error:  # of a copy in a temporary folder
-            raise RefusedError(str(error).replace(str(recorded), str(file))) from None
-        cards.append(replace(card, weights=FileRef(recorded.name, sha256(recorded))))
-        write_atomic(folder / CARD_NAME, cards[0].to_toml().encode())
-        if not recording.run.finished:
-            notes.append(f"the run did not end: {recording.levels + 1} states were recorded")
+        first = () if stays else write_recording(file, recorded)
+        card, notes = _recorded(recorded, file, subject)
+        made.append((card, (*first, *notes)))
+        write_atomic(folder / CARD_NAME, card.to_toml().encode())
 
     def entered() -> bool:
         return name in tomllib.loads(read_text(config)).get("models", {})
 
     with model_folder(site.root / "models" / name, write, entered) as files:
         _enter(config, name, entry)
-    return AddResult(name, cards[0], files, tuple(notes), config)
+    return AddResult(name, made[0][0], files, made[0][1], config)
+
+
+def _recorded(recorded: Path, file: Path, subject: str) -> tuple[ModelCard, tuple[str, ...]]:
+    """Check a recording, which was made of `file`, and return its card and notes to print."""
+    from sitegen.generative.data.recording import open_recording, recorded_card
+
+    try:
+        recording = open_recording(recorded)
+        recording.check()
+        card = recorded_card(recording, subject)
+    except RefusedError as error:  # of a copy in a temporary folder
+        raise RefusedError(str(error).replace(str(recorded), str(file))) from None
+    note = f"the run did not end: {recording.levels + 1} states were recorded"
+    card = replace(card, weights=FileRef(recorded.name, sha256(recorded)))
+    return card, () if recording.run.finished else (note,)
+
+
+def _recorded_before(site: Site, name: str, file: Path) -> Path | None:
+    """Return the card of the model of that name if `file` is its recording, else None."""
+    source = site_models(site).get(name) if name in site.models else None
+    if source is None or source.card.recording is None or source.card_path is None:
+        return None
+    there = file.exists() and source.weights.exists() and source.weights.samefile(file)
+    return source.card_path if there else None
 
 
 def add_named(config: Path, name: str, sampler: bool = False) -> AddResult:

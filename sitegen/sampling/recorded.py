@@ -9,6 +9,7 @@ import numpy as np
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import sha256
+from sitegen.core.source import shown
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.recording import RecordingConfig
 from sitegen.generative.data.recording import Recording, open_recording, recorded_card
@@ -104,8 +105,8 @@ def load_recorded(source: ModelSource) -> RecordedSampler:
     if not same or sha256(source.weights) != source.weights_sha256:
         raise RefusedError(
             f"{source.weights}: is not the recording that the card of {source.name} describes; "
-            f"add it again: take [models.{source.name}] out of site.toml, and run "
-            f"`sitegen add {source.name} --recording FILE`"
+            f"if it was recorded again, run `sitegen add {source.name} --recording "
+            f"{shown(source.weights)}`"
         )
     return RecordedSampler(source.name, source.card, recording)
 

@@ -1,8 +1,8 @@
 """Recordings of a sampler's states: what the file has, at every moment, and what is refused."""
 
+import ast
 import io
 import json
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 import sitegen.record
+from sitegen.core.errors import RefusedError
+from sitegen.generative.card.limits import LARGEST_COUNT
+from sitegen.generative.data.recording import open_recording
+from sitegen.generative.untrusted.arrays import ArrayBounds, open_arrays
 from sitegen.record import record, vae_decoder
 
 
@@ -59,40 +63,81 @@ def test_a_recording_is_an_npz_that_numpy_opens(tmp_path: Path) -> None:
 
 
 class Journal(io.BytesIO):
-    """A file that keeps its contents after each write, and in the middle of those of many pages."""
+    """A file that keeps each change of its contents: a place, and the bytes there or its end."""
 
-    moments: list[bytes]
+    changes: list[tuple[int, bytes | None]]
 
     def write(self, data: Any) -> int:
-        """Write, with a moment in the middle of it."""
-        before, start = self.getvalue(), self.tell()
-        for part in (len(data) // 2, len(data)) if len(data) > 4096 else (len(data),):
-            self.seek(start)
-            super().write(data[:part])
-            self.moments.append(self.getvalue())
-            if part < len(data):
-                super().__init__(before)
-        self.seek(start + len(data))
-        return len(data)
+        """Write, and keep what was written."""
+        self.changes.append((self.tell(), bytes(data)))
+        return super().write(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut off the end, and keep where."""
+        self.changes.append((size or 0, None))
+        return super().truncate(size)
 
 
-@pytest.mark.parametrize("side", [4, 128])
-def test_a_killed_run_leaves_what_it_had(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
-    """At every moment after the first step the file opens and has all the steps before."""
-    Journal.moments = []
+def moments(changes: list[tuple[int, bytes | None]]) -> Iterator[tuple[int, bytes]]:
+    """Yield what a kill in each change can leave: the system writes a page at a time."""
+    file = bytearray()
+    for at, (start, data) in enumerate(changes):
+        if data is None:
+            del file[start:]
+            yield at, bytes(file)
+            continue
+        file.extend(bytes(max(0, start - len(file))))
+        before, first = 0, 4096 - start % 4096
+        for end in (*range(first, len(data), 4096), len(data)):
+            file[start + before : start + end] = data[before:end]
+            before = end
+            yield at + (end == len(data)), bytes(file)
+
+
+@pytest.mark.parametrize(("count", "side"), [(3, 4), (200, 32), (3000, 4)])
+def test_a_killed_run_leaves_what_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, side: int
+) -> None:
+    """However a write is cut off, all steps before it are read; run.json may have 100 kB.
+
+    A change that is whole counts as done, and those in the middle of a call do not.
+    """
+    Journal.changes = []
     monkeypatch.setattr(sitegen.record, "open", lambda *_: Journal(), raising=False)
-    complete = []
+    complete, back = [], list(range(count))[::-1]
     with record("any.npz") as rec:
         for step in range(5):
-            rec(step, images(side=side, seed=step))
-            complete.append(len(Journal.moments))
-    for at, moment in enumerate(Journal.moments[complete[0] :], complete[0]):
-        with zipfile.ZipFile(io.BytesIO(moment)) as file:
-            run = json.loads(file.read("run.json"))
-            assert len(run["steps"]) >= sum(at >= done for done in complete)
-            for step in range(len(run["steps"])):
-                states = np.load(io.BytesIO(file.read(f"state/{step:05}.npy")))
-                assert np.abs(states - images(side=side, seed=step)).max() < 0.005
+            given = images(count, side=side, seed=step)
+            rec(step, given, parents=back if count > 3 and step else None)
+            complete.append(len(Journal.changes))
+    path, found = tmp_path / "any.npz", 0
+    for at, moment in moments(Journal.changes):
+        done = sum(at >= each for each in complete)
+        if done < 2:
+            continue
+        path.write_bytes(moment)
+        recording = open_recording(path)
+        assert len(recording.run.steps) in (done, done + 1)
+        recording.check()
+        found += 1
+    assert found > 10
+    *_, last = recording.states("state")
+    assert recording.run.finished
+    assert np.abs(last * 2 - 1 - images(count, side=side, seed=4)).max() < 0.005
+
+
+def test_numbers_that_look_like_an_end_do_not_hide_it(tmp_path: Path) -> None:
+    """The end of a zip in the middle of an array is passed over; without any, it is refused."""
+    path = tmp_path / "a.npz"
+    with record(path, dtype="uint8", range=(0, 255)) as rec:
+        for step in range(2):
+            rec(step, images())
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(100_000) + b"PK\5\6" + bytes(99_999))
+    assert open_recording(path).levels == 1
+    path.write_bytes(whole[:-22] + b"PK\5\6" * 100_000)
+    with pytest.raises(RefusedError, match=r"a\.npz: .*no directory"):
+        open_recording(path)
 
 
 def test_an_error_in_the_sampler_leaves_a_recording_that_says_so(tmp_path: Path) -> None:
@@ -122,12 +167,69 @@ def test_a_recording_may_be_larger_than_4_GiB(tmp_path: Path, places: int) -> No
     np.testing.assert_array_equal(arrays["state/00001"], images(seed=1))
 
 
-def test_many_steps_need_no_more_than_zip_has(tmp_path: Path) -> None:
-    """More than 65,535 members are found, though the plain directory cannot count them."""
+def test_bounds_are_those_of_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest recording is read, and what is larger is refused at once."""
+    assert sitegen.record.LARGEST_SIDE == LARGEST_COUNT
+    assert ArrayBounds().members == sitegen.record.MOST_ARRAYS + 1
+    assert ArrayBounds().block_bytes == sitegen.record.LARGEST_ARRAY
     archive = sitegen.record._Archive(str(tmp_path / "long.npz"))
-    archive.append({f"{each}": b"" for each in range(66_000)}, b"{}")
+    member = sitegen.record._npy(images(1, side=1))
+    most = {f"state/{each:05}.npy": member for each in range(sitegen.record.MOST_ARRAYS)}
+    archive.append(most, b"{}")
     archive.close()
-    assert len(zipfile.ZipFile(tmp_path / "long.npz").namelist()) == 66_001
+    with open_arrays(tmp_path / "long.npz") as file:
+        assert len(file.arrays) == sitegen.record.MOST_ARRAYS
+    monkeypatch.setattr(sitegen.record, "MOST_ARRAYS", 3)
+    with record(tmp_path / "a.npz") as rec:
+        rec(0, images(), final=images())
+        with pytest.raises(ValueError, match="more than 1 steps is too large: give every="):
+            rec(1, images(), final=images())
+        rec(1, images())
+    assert len(read(tmp_path / "a.npz")[1]) == 3
+    monkeypatch.setattr(sitegen.record, "MOST_RUN_BYTES", 300)
+    with record(tmp_path / "b.npz") as rec:
+        rec(0, images())
+        with pytest.raises(ValueError, match="give every="):
+            rec(1, images())
+    monkeypatch.setattr(sitegen.record, "LARGEST_ARRAY", 300)
+    with record(tmp_path / "c.npz") as rec, pytest.raises(ValueError, match="at most 300"):
+        rec(0, images(9))
+
+
+def test_a_file_may_be_larger_than_the_bound_on_packed_ones(tmp_path: Path) -> None:
+    """Arrays that are not packed are read whatever their number, one at a time."""
+    np.savez(tmp_path / "a.npz", a=images(), b=images())
+    with open_arrays(tmp_path / "a.npz", ArrayBounds(bytes=100)) as file:
+        assert len(file.arrays) == 2
+
+
+NEWER = {"Self", "TypeAlias", "override", "assert_never", "batched", "pairwise", "removeprefix"}
+
+
+def test_it_runs_on_python_3_8() -> None:
+    """No syntax, import or value that is evaluated needs a newer Python than 3.8.
+
+    Annotations are not evaluated, nor is what only type checkers import.
+    """
+    tree = ast.parse(Path(sitegen.record.__file__).read_text("utf-8"), feature_version=(3, 8))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg | ast.AnnAssign):
+            node.annotation = None
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in filter(None, ast.walk(tree)):
+        words = ast.unparse(node) if isinstance(node, ast.expr) else ""
+        assert not (isinstance(node, ast.alias) and node.name in NEWER), node.name
+        assert not (isinstance(node, ast.Attribute) and node.attr in NEWER), words
+        assert not (isinstance(node, ast.keyword) and node.arg in ("strict", "slots", "kw_only"))
+        assert not (isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitOr))
+        if isinstance(node, ast.Subscript):
+            builtin = ("dict[", "list[", "tuple[", "set[", "type[", "Callable[", "Iterable[")
+            assert not words.startswith(builtin), words
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            raise AssertionError(f"{words}: unions of types need 3.10, and of dicts 3.9")
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("float16", 5e-4), ("uint8", 4e-3), ("float32", 0)])
@@ -278,6 +380,11 @@ def bad_steps() -> Iterator[tuple[dict[str, Any], list[tuple[Any, ...]], str]]:
     yield {"side": 3}, [(0, x)], "side = 3 does not divide"
     yield {"rows": [3]}, [(0, x)], "indices from 0 to 2"
     yield {"positions": [0, 1]}, [(0, x)], "3 samples for 2 positions"
+    wide, large = x.repeat(2, 3), np.zeros((1, 1, 4097, 4097), np.float32)
+    yield {"positions": [0, 1], "rows": 1}, [(0, x[:2])], "1 samples for 2 positions"
+    yield {}, [(0, wide)], "the state has 4 x 8 pixels; record squares"
+    yield {"dtype": "uint8"}, [(0, large)], "4097 x 4097 pixels; at most 4096 a side: give side="
+    yield {}, [(0, np.zeros((10_001, 1, 1, 1)))], "10001 samples; at most 10000: give rows="
 
 
 @pytest.mark.parametrize(("options", "steps", "fault"), [*bad_steps()])
@@ -316,6 +423,8 @@ def test_bad_arrays_are_refused(
         ({"seed": 2**64}, "seed = "),
         ({"made_with": None}, "at most 1,000 characters"),
         ({"made_with": "x" * 1001}, "at most 1,000 characters"),
+        ({"made_with": "a\u202eb"}, "without control characters"),
+        ({"made_with": "a\x1b[2Jb"}, "without control characters"),
         ({"rows": 0}, "rows = 0"),
         ({"rows": []}, "at least one"),
         ({"side": 0}, "side = 0"),

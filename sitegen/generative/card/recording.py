@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
+from sitegen.core.source import odd_character
 from sitegen.generative.card.limits import MOST_LEVELS
 from sitegen.generative.card.validation import (
     PART,
@@ -18,15 +19,19 @@ from sitegen.generative.card.validation import (
     checked,
     must,
 )
-
-MOST_SAMPLES = 10_000
-"""Maximum samples of a recording."""
+from sitegen.record import MOST_SAMPLES
 
 Short = Annotated[
     Word,
     must("at most 200 characters on one line", lambda v: len(v) <= 200 and v.isprintable()),
 ]
-Long = Annotated[Word, must("at most 1000 characters", lambda v: len(v) <= 1000)]
+Long = Annotated[
+    Word,
+    must(
+        "at most 1000 characters, without control characters",
+        lambda v: len(v) <= 1000 and not odd_character(v),
+    ),
+]
 _Level = Annotated[int, Strict(), Field(ge=1, le=MOST_LEVELS)]
 
 

@@ -20,16 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.limits import MOST_LEVELS
-from sitegen.generative.card.recording import MOST_SAMPLES, RecordingConfig
+from sitegen.generative.card.recording import RecordingConfig
 from sitegen.generative.untrusted.arrays import ArrayBounds, ArrayFile, open_arrays
-from sitegen.record import is_even
+from sitegen.record import MOST_ARRAYS, MOST_RUN_BYTES, MOST_SAMPLES, is_even
 
 Images = NDArray[np.float32]
 Part = Literal["state", "mean", "final"]
 
-MOST_RUN_BYTES = 32 << 20
-"""Maximum bytes of run.json; 1,000 steps of 100 samples that split at each step take 1 MB."""
 _RUN = "run.json"
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Text = Annotated[str, Field(max_length=200)]
@@ -53,7 +50,7 @@ class _Run(BaseModel):
     axis: Annotated[list[_Text], Field(min_length=2, max_length=2)]
     range: Annotated[list[_Finite], Field(min_length=2, max_length=2)]
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)]
-    steps: Annotated[list[_Step], Field(min_length=2, max_length=MOST_LEVELS + 1)]
+    steps: Annotated[list[_Step], Field(min_length=2, max_length=MOST_ARRAYS)]
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     made_with: Annotated[str, Field(max_length=1000)] = ""
     positions: Annotated[list[_Finite], Field(min_length=2, max_length=1000)] | None = None
@@ -133,12 +130,14 @@ class Recording:
 
         samples: indices of finished samples; None for each distinct state of a step once
 
-        A step without that part yields its state; the last step yields its mean if it has one.
+        A step without that part yields its state. The last step yields its mean in place of the
+        state if it has one, as models do, whose last picture has no noise added.
         """
         with open_arrays(self.path) as file:
             for at, step in enumerate(self.run.steps):
-                wanted: Part = "mean" if at == self.levels else show
-                name = f"{wanted if wanted in step.has else 'state'}/{at:05}"
+                parts: tuple[Part, ...] = (show, "mean") if at == self.levels else (show,)
+                wanted = (part for part in parts if part != "state" and part in step.has)
+                name = f"{next(wanted, 'state')}/{at:05}"
                 images = self._read(file, name, step.count)
                 rows = None if samples is None else self.rows[at][list(samples)]
                 if rows is not None and not np.array_equal(rows, np.arange(step.count)):
@@ -204,7 +203,8 @@ def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
     try:
         facts = recording.config()
     except ConfigError as error:
-        raise RefusedError(f"{recording.path}: {error}") from None
+        faults = "; ".join(str(error).splitlines())
+        raise RefusedError(f"{recording.path}: {faults}") from None
     return ModelCard(
         height,
         channels,

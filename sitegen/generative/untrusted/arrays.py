@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size
-from sitegen.generative.untrusted.zips import ZIP_DAMAGE, open_zip
+from sitegen.generative.untrusted.zips import ZIP_DAMAGE, open_zip, up_to_last_end
+from sitegen.record import LARGEST_ARRAY, MOST_ARRAYS
 
 Array = NDArray[Any]
 
@@ -50,14 +51,14 @@ class ArrayBounds:
     """Maximum sizes that a reader accepts.
 
     members: files inside an `.npz`
-    bytes: all of them, unpacked
+    bytes: all of them, unpacked, if the file itself is not larger
     block_bytes: the array, block of rows or other member that is in memory at a time
     axes: of one array
     """
 
-    members: int = 20_000
+    members: int = MOST_ARRAYS + 1
     bytes: int = 16 << 30
-    block_bytes: int = 1 << 30
+    block_bytes: int = LARGEST_ARRAY
     axes: int = 8
 
 
@@ -177,6 +178,8 @@ def open_arrays(path: Path, bounds: ArrayBounds | None = None) -> Iterator[Array
     """Open a `.npy` or `.npz` and check the headers of its arrays; the first bytes decide the
     format.
 
+    An `.npz` whose last write was cut off is read up to its last whole directory.
+
     Raises RefusedError for a file that is missing, damaged, too large or not of these formats.
     """
     bounds = bounds or ArrayBounds()
@@ -186,16 +189,16 @@ def open_arrays(path: Path, bounds: ArrayBounds | None = None) -> Iterator[Array
             file = stack.enter_context(path.open("rb"))
             first = file.read(len(NPY))
             if first.startswith(ZIP):
-                zipped = stack.enter_context(open_zip(file, bounds.bytes))
-                found = ArrayFile(path, zipped, bounds)
-            elif first == NPY and size <= bounds.bytes:
+                most = max(size, bounds.bytes)
+                try:
+                    zipped = open_zip(file, most)
+                except zipfile.BadZipFile:
+                    zipped = open_zip(up_to_last_end(file), most)
+                found = ArrayFile(path, stack.enter_context(zipped), bounds)
+            elif first == NPY:
                 found = ArrayFile(path, file, bounds)
             else:
-                raise ValueError(
-                    "neither an .npz nor an .npy"
-                    if first != NPY
-                    else f"it has {size:,} bytes, more than {bounds.bytes:,}"
-                )
+                raise ValueError("neither an .npz nor an .npy")
         yield found
 
 

@@ -5,7 +5,7 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from typing import IO
+from typing import IO, Any, cast
 
 DIRECTORY_BYTES = 4 << 20
 """Maximum bytes of the central directory, which has room for about 40,000 members."""
@@ -21,6 +21,11 @@ ZIP_DAMAGE = (
 )
 """Exceptions that `zipfile` raises for damaged files."""
 _RECORD_BYTES = 1 << 17
+_PIECE = 1 << 20
+_FARTHEST = 4 << 30
+"""Maximum bytes behind the last whole directory; a step of a recording has at most 3 GiB."""
+_MOST_MARKS = 1000
+"""Maximum number of places that are tried as the end of a zip; numbers in arrays may look so."""
 
 
 def open_zip(file: IO[bytes], unpacked_bytes: int) -> zipfile.ZipFile:
@@ -43,6 +48,62 @@ def open_zip(file: IO[bytes], unpacked_bytes: int) -> zipfile.ZipFile:
     if sum(member.file_size for member in members) > unpacked_bytes:
         raise ValueError(f"the zip would unpack to far more than {unpacked_bytes:,} bytes")
     return zipped
+
+
+def up_to_last_end(file: IO[bytes]) -> IO[bytes]:
+    """Return a zip, after whose last whole directory something was cut off, up to there.
+
+    Raises BadZipFile if it has none.
+    """
+    tried, stop = 0, file.seek(0, io.SEEK_END)
+    first = max(0, stop - _FARTHEST)
+    while stop > first:
+        start = max(0, stop - _PIECE)
+        file.seek(start)
+        piece = file.read(stop - start + 3)
+        at = piece.rfind(b"PK\x05\x06")
+        while at >= 0 and tried < _MOST_MARKS:
+            if _ends_a_zip(file, start + at):
+                return cast(IO[bytes], _Beginning(file, start + at + 22))
+            tried, at = tried + 1, piece.rfind(b"PK\x05\x06", 0, at)
+        stop = start if tried < _MOST_MARKS else first
+    raise zipfile.BadZipFile("it has no directory, as if it was cut off")
+
+
+def _ends_a_zip(file: IO[bytes], at: int) -> bool:
+    """Return whether a record without a comment begins at `at`, right behind its directory."""
+    file.seek(max(0, at - 76))
+    data = bytes(max(0, 76 - at)) + file.read(min(76, at) + 22)
+    if len(data) < 98 or data[-2:] != b"\0\0":
+        return False
+    size, start = struct.unpack_from("<2I", data, 76 + 12)
+    if data[56:60] == b"PK\x06\x07":
+        size, start = struct.unpack_from("<2Q", data, 40)
+        at -= 76
+    return bool(size and start + size == at)
+
+
+class _Beginning(io.RawIOBase):
+    """The first `size` bytes of a file."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._size = file, size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            return self._file.seek(self._size + offset)
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(min(len(buffer), max(0, self._size - self._file.tell())))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _directory_bytes(file: IO[bytes]) -> int:

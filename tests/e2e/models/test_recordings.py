@@ -201,6 +201,31 @@ def test_recordings_that_change_or_are_damaged(site: Path) -> None:
     assert not (site / "models" / "broken").exists()
 
 
+def test_recording_again(site: Path) -> None:
+    """The command in the message updates the card and nothing else; other files are refused."""
+    page(site)
+    sitegen(site, "add", "flow", "--recording", "flow.npz", "--subject", "squares")
+    before, card = (site / "site.toml").read_text(), site / "models/flow/model.toml"
+    card.write_text(f"{card.read_text()}\n[quality]\nfid = 3\n")
+    page(site, 'trajectories("flow", count=4)')
+    with record(site / "flow.npz", made_with="again") as rec:
+        for t in (0, 1):
+            rec(t, np.full((4, 1, 8, 8), t))
+    told = re.search("run `sitegen (add flow --recording flow.npz)`", refused(site, "build"))
+    assert told, told
+    assert "wrote models/flow/model.toml" in sitegen(site, *told[1].split())
+    assert (site / "site.toml").read_text() == before
+    for kept in ('subject = "squares"', "fid = 3", 'made_with = "again"', "levels = 1"):
+        assert kept in card.read_text()
+    sitegen(site, "build")
+    written = card.read_text()
+    for other in ("tree.npz", "none.npz"):
+        assert "there is a model flow already" in refused(site, "add", "flow", "--recording", other)
+    (site / "flow.npz").write_bytes(b"PK\x03\x04")
+    assert "flow.npz" in refused(site, "add", "flow", "--recording", "flow.npz")
+    assert (card.read_text(), (site / "site.toml").read_text()) == (written, before)
+
+
 def test_an_array_is_written_into_the_site(site: Path) -> None:
     """An .npy becomes a recording in the model's folder, and a note says how it was read."""
     page(site)
