@@ -68,7 +68,8 @@ class Controls {
     const { aim, shown } = clip.walked ? { aim: clip.last, shown: clip.last } : clip;
     slider.max = clip.stops.length - 1;
     slider.value = clip.valueAt(aim);
-    slider.setAttribute("aria-valuetext", fill(slider.dataset.text, clip.words(aim)));
+    this.text = fill(slider.dataset.text, clip.words(aim)).trim();
+    slider.setAttribute("aria-valuetext", this.text);
     const words = clip.words(shown);
     for (const slot of this.slots) slot.textContent = fill(slot.dataset.slot, words);
     button.classList.toggle("running", clip.running);
@@ -118,6 +119,7 @@ class Clip {
 
   update() {
     for (const each of this.controls) each.update();
+    this.leader?.update(); // its slider tells the levels of its partners
   }
 
   /* Know which of its two drawings is seen; parts of it move to their other places. */
@@ -159,6 +161,11 @@ class Clip {
     return this.stops.findIndex((stop) => stop >= this.own(frame));
   }
 
+  /* How far the slider is at a frame, from 0 to 1. */
+  fractionAt(frame) {
+    return this.valueAt(frame) / Math.max(1, this.stops.length - 1);
+  }
+
   /* The state for an address: the enlarged sample, and the frame where the visitor stopped. */
   get place() {
     const large = viewer.clip === this ? viewer.place : {};
@@ -181,8 +188,9 @@ class Clip {
 
   words(frame) {
     const at = this.own(frame);
-    const share = Math.round((100 * this.valueAt(frame)) / Math.max(1, this.stops.length - 1));
-    return { share, level: this.levels[at], sigma: this.sigmas[at], frame: at + 1, point: at + 1 };
+    const fraction = Math.round(100 * this.fractionAt(frame));
+    const each = [this, ...this.partners].map(({ controls: [own] }) => own.text).join("; ");
+    return { fraction, each, level: this.levels[at], sigma: this.sigmas[at], frame: at + 1, point: at + 1 };
   }
 
   load() {
@@ -260,11 +268,11 @@ class Clip {
     for (const other of this.partners) other.scrub(this.same(other));
   }
 
-  /* The frame of another clip at the same level, or at the same share of its length. */
+  /* The frame of another clip at the same level, or at the same fraction of its slider. */
   same(other) {
     const level = this.levels[this.aim];
     const alike = this.levels[this.opening] === other.levels[other.opening];
-    if (!alike) return Math.round((this.aim / this.last) * other.last);
+    if (!alike) return other.stops[Math.round(this.fractionAt(this.aim) * (other.stops.length - 1))];
     return other.stops.find((stop) => Number(other.levels[stop]) <= level) ?? other.last;
   }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
@@ -438,14 +439,20 @@ def row_view(parts: tuple[FigureView, ...], row: Row) -> FigureRow | Tabs:
     clips = [part.steps for part in parts if isinstance(part, Clip)]
     if len(clips) < len(parts) or not all(each.levels and not each.points for each in clips):
         return FigureRow(parts, row.caption, None)
-    first, *others = ((each.levels, each.values, each.symbol, each.unit) for each in clips)
-    steps = clips[0] if all(each == first for each in others) else _share(clips[0])
+    first, *others = map(_over_time, clips)
+    steps = clips[0] if all(each == first for each in others) else _fraction(clips[0])
     return FigureRow(parts, row.caption, steps)
 
 
-def _share(steps: Steps) -> Steps:
+def _over_time(steps: Steps) -> tuple[object, ...]:
+    """Return what a clip shows over time: its levels with their values, however long each stays."""
+    pairs = zip_longest(steps.levels.split(), steps.values.split())
+    return frozenset(pairs), steps.symbol, steps.unit
+
+
+def _fraction(steps: Steps) -> Steps:
     """Return the words of a scrubber for clips that differ, each of which shows its own level."""
-    return Steps(steps.fps, steps.last, opening=steps.opening, share=True)
+    return Steps(steps.fps, steps.last, opening=steps.opening, fraction=True)
 
 
 def embed_view(thing: Embed, uri: str) -> Part:

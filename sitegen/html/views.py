@@ -110,8 +110,8 @@ class Steps:
     level, value: those of the last frame, which the poster shows
     points, hold: of an interpolation: the points on its way, and the frames for which the clip
         rests at either end; 0 for other clips
-    share: whether only the share of the way is told, since the scrubber moves clips with other
-        levels or values, each of which tells its own
+    fraction: whether the scrubber shows only the fraction of the way; its clips differ in levels
+        or values, and each clip shows its own
     """
 
     fps: str
@@ -125,7 +125,7 @@ class Steps:
     points: int = 0
     hold: int = 0
     opening: int = 0
-    share: bool = False
+    fraction: bool = False
 
 
 @dataclass(frozen=True)

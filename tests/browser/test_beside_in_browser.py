@@ -1,24 +1,37 @@
 """Figures side by side: one slider and one button for all, on a desk and on a phone."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from bench.serving import serving
+from sitegen.media.manifest import Media, MediaAxis
 from tests.browser.conftest import Look
 from tests.browser.test_script import CALM, PLAYING, slide, wait_for_shade
 from tests.conftest import SampleSite
+from tests.support import sample_site as sample
 from tests.support.browsing import box_of, opened, until
 from tests.support.sample_site import LEVELS, MANY
 
 ROW = (f"single-{MANY - 2}", f"single-{MANY - 1}")
+LONG = (*[0] * 3, *range(17, -1, -1))
+SHORT = (*[0] * 6, *(level for level in range(4, -1, -1) for _ in range(3)))
 TIMES = "[...document.querySelectorAll('.row video')].map(v => v.currentTime)"
+SLIDE = """
+(slider, value) => {
+  slider.value = value;
+  slider.dispatchEvent(new Event('input'));
+  return slider.getAttribute('aria-valuetext');
+}
+"""
 
 
-def slide_row(page: Page, value: int) -> None:
-    """Move the slider of the row."""
-    page.locator(".row-scrubber .slider").evaluate(
-        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')) }",
-        value,
-    )
+def slide_row(page: Page, value: int) -> str:
+    """Move the slider of the row, and return what it says at once."""
+    return str(page.locator(".row-scrubber .slider").evaluate(SLIDE, value))
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -50,19 +63,43 @@ def test_one_slider(look: Look, width: int) -> None:
         wait_for_shade(page, ROW[0], 14)
 
 
-def test_clips_that_differ(look: Look) -> None:
-    """Where clips have other levels or values, each shows its own, and the slider the share."""
-    with look("second/") as page:
+@pytest.fixture
+def differing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a page whose row has clips of 17 and of 4 levels, the latter with a value."""
+    more = {ROW[0]: (LONG, None), ROW[1]: (SHORT, MediaAxis("t", "", (1, 0.75, 0.5, 0.25, 0)))}
+
+    def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
+        media, found = own(kind, id, page)
+        if id in more:
+            levels, axis = more[id]
+            media = replace(media, record=replace(media.record, levels=levels), axis=axis)
+        return media, found
+
+    own = sample.media_of
+    monkeypatch.setattr(sample, "media_of", media_of)
+    with serving(tmp_path / "site" / "sub") as address:
+        sample.build_sample(tmp_path, address)
+        yield f"{address}second/"
+
+
+def test_clips_that_differ(browser: Browser, differing: str) -> None:
+    """Clips of other levels go to the same fraction; each shows its own level, and all are told."""
+    with opened(browser, differing, **CALM) as page:
         row, slider = page.locator(".row"), page.locator(".row-scrubber .slider")
-        assert row.locator(".figure .readout:visible").count() == 0
-        row.evaluate("row => row.classList.add('differing')")
-        slider.evaluate("slider => { slider.dataset.text = '{share} % of the way' }")
-        slide_row(page, 13)
-        expect(slider).to_have_attribute("aria-valuetext", f"{round(1300 / LEVELS)} % of the way")
-        for name in ROW:
-            expect(page.locator(f"#{name} .readout")).to_contain_text(f"k = {LEVELS - 13}")
-            expect(page.locator(f"#{name} .readout")).to_be_visible()
         assert row.locator(".slider:visible").count() == row.locator(".play:visible").count() == 1
+        for value, percent, frames, levels, t in (
+            (0, 0, (3, 8), (17, 4), "0"),
+            (8, 47, (11, 14), (9, 2), "0.50"),
+            (17, 100, (20, 20), (0, 0), "1.0"),
+        ):
+            told = slide_row(page, value)
+            for name, frame, level in zip(ROW, frames, levels, strict=True):
+                wait_for_shade(page, name, frame)
+                expect(page.locator(f"#{name} .readout")).to_contain_text(f"k = {level}")
+                expect(page.locator(f"#{name} .readout")).to_be_visible()
+            wanted = f"{percent} % of the way; level {levels[0]}; level {levels[1]}, t {t}"
+            assert told == wanted
+            expect(slider).to_have_attribute("aria-valuetext", wanted)
 
 
 def test_played_together(browser: Browser, sample_site: SampleSite) -> None:

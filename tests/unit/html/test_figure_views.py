@@ -87,7 +87,7 @@ def test_steps() -> None:
 
 
 def test_row() -> None:
-    """One scrubber has levels and values where all clips have the same; else only the share."""
+    """One scrubber has levels and values where all clips have the same; else the fraction."""
 
     def steps(*parts: Clip) -> Steps | None:
         shown = row_view(parts, Row(1, ""))
@@ -104,10 +104,14 @@ def test_row() -> None:
         clip(axis=MediaAxis("t", "", (*down, -1.0)), levels=(3, 2, 1, 0), frames=4),
     ]
     assert steps(flow, flow) == flow.steps
+    slow, opened = (2, 2, 1, 1, 0, 0), (0, 0, 2, 1, 0, 0)
+    for levels in (slow, opened):
+        same = clip(axis=MediaAxis("t", "", down), levels=levels, frames=6)
+        assert (steps(same, flow), steps(flow, same)) == (same.steps, flow.steps)
     for other in others:
         for shown in (steps(flow, other), steps(other, flow), steps(flow, flow, other)):
             assert shown is not None
-            assert (shown.share, shown.levels, shown.values, shown.symbol) == (True, "", "", "")
+            assert (shown.fraction, shown.levels, shown.values, shown.symbol) == (True, "", "", "")
     assert steps(flow, clip({"points": 2, "hold": 0}, "interpolation", frames=4)) is None
 
 

@@ -248,7 +248,7 @@ def test_row_of_different_steps(tmp_path: Path) -> None:
     *own, shared = (each for each in div.iter("input") if each.get("type") == "range")
     assert (shared.get("aria-valuetext"), shared.get("data-text")) == (
         "100 % of the way",
-        "{share} % of the way",
+        "{fraction} % of the way; {each}",
     )
     assert [each.get("aria-valuetext") for each in own] == ["level 0, t 0 ", "level 0, σ 0 "]
     readouts = ["".join(p.itertext()).split() for p in div.iter("p") if p.get("class") == "readout"]
