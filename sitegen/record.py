@@ -51,8 +51,10 @@ LARGEST_SIDE = 4096
 """Maximum pixels a side."""
 _UTF8, _DATE = 0x800, 0x21  # flags and date of a member: the name is UTF-8; 1 January 1980
 _LIMIT_32 = (1 << 32) - 1  # from which on zip has fields of 64 bits
+_PLANE_ENDS = "".join(chr(0x10000 * n + end) for n in range(17) for end in (0xFFFE, 0xFFFF))
 _ODD = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    "\u202a-\u202e\u2066-\u2069" + _PLANE_ENDS + "]"
 )
 """Control characters, and those that change the direction of text."""
 
@@ -328,16 +330,17 @@ class _Archive:
     def append(self, members: Mapping[str, bytes], run: bytes) -> None:
         """Write members, and `run` in place of the previous run.json."""
         entries, end = [*self.entries], self._end
+        parts: list[bytes] = []
         for name, data in members.items():
             entries.append(_entry(name, data, end))
-            end += len(_header(name, data)) + len(data)
+            parts += [_header(name, data), data]
+            end += sum(map(len, parts[-2:]))
         last = self._file.seek(0, os.SEEK_END)
         if last and members:
             last = self._finish(max(last, end))
         self._file.seek(self._end)
-        for name, data in members.items():
-            self._file.write(_header(name, data))
-            self._file.write(data)
+        for part in parts:
+            self._file.write(part)
         self._file.flush()
         self.entries, self._end, self._run = entries, end, run
         self._finish(max(last, end))

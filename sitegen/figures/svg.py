@@ -87,7 +87,7 @@ def picture(frame: Frame, x: float, y: float, size: float, *, quality: int | Non
 
     grey = bool((frame == frame[..., :1]).all())
     image = Image.fromarray(np.ascontiguousarray(frame[..., 0] if grey else frame))
-    kind, data = "png", _encoded(image, "png")
+    kind, data = "png", _encoded(image, "png", optimize=True)
     if quality is not None:
         jpeg = _encoded(image, "jpeg", quality=quality, subsampling=0)
         kind, data = min((kind, data), ("jpeg", jpeg), key=lambda each: len(each[1]))
@@ -98,7 +98,7 @@ def picture(frame: Frame, x: float, y: float, size: float, *, quality: int | Non
 
 def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
     data = io.BytesIO()
-    image.save(data, kind, optimize=True, **options)
+    image.save(data, kind, **options)
     return data.getvalue()
 
 

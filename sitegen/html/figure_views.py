@@ -321,7 +321,7 @@ def scale(sigma: float) -> str:
     if 0 < abs(sigma) < 0.01:
         return f"{sigma:.1g}"
     if abs(sigma) >= 1e9:
-        return f"{sigma:.4g}".replace("e+", "e")
+        return f"{sigma:.4g}".replace("e+0", "e").replace("e+", "e")
     return "0" if sigma == 0 else f"{sigma:.2f}" if sigma < 1 else f"{sigma:.1f}"
 
 

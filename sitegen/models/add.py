@@ -158,6 +158,8 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
     if before is not None:
         card, notes = _recorded(file, file, subject)
         own = read_card(before)
+        if own.quality or own.known_faults:
+            notes += ("quality and known faults, of the earlier recording, are removed",)
         card = replace(
             own,
             image_size=card.image_size,
@@ -166,6 +168,8 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
             recording=card.recording,
             weights=card.weights,
             subject=subject or own.subject,
+            quality={},
+            known_faults=(),
         )
         write_atomic(before, card.to_toml().encode())
         return AddResult(name, card, (before,), notes, config, entered=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -106,7 +107,7 @@ def load_recorded(source: ModelSource) -> RecordedSampler:
         raise RefusedError(
             f"{source.weights}: is not the recording that the card of {source.name} describes; "
             f"if it was recorded again, run `sitegen add {source.name} --recording "
-            f"{shown(source.weights)}`"
+            f"{shlex.quote(shown(source.weights))}`"
         )
     return RecordedSampler(source.name, source.card, recording)
 

@@ -2,7 +2,9 @@
 
 import io
 import json
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +16,11 @@ from numpy.typing import NDArray
 
 import sitegen.record
 from sitegen.core.errors import RefusedError
+from sitegen.core.source import odd_character
 from sitegen.generative.card.limits import LARGEST_COUNT
 from sitegen.generative.data.recording import open_recording
 from sitegen.generative.untrusted.arrays import ArrayBounds, open_arrays
+from sitegen.generative.untrusted.zips import DIRECTORY_BYTES, open_zip
 from sitegen.record import record, vae_decoder
 from tests.support.oldpython import newer
 
@@ -172,6 +176,8 @@ def test_bounds_are_those_of_the_reader(tmp_path: Path, monkeypatch: pytest.Monk
     assert sitegen.record.LARGEST_SIDE == LARGEST_COUNT
     assert ArrayBounds().members == sitegen.record.MOST_ARRAYS + 1
     assert ArrayBounds().block_bytes == sitegen.record.LARGEST_ARRAY
+    far = sitegen.record._entry("state/00000.npy", b"", 1 << 40)
+    assert len(far) * ArrayBounds().members < DIRECTORY_BYTES
     archive = sitegen.record._Archive(str(tmp_path / "long.npz"))
     member = sitegen.record._npy(images(1, side=1))
     most = {f"state/{each:05}.npy": member for each in range(sitegen.record.MOST_ARRAYS)}
@@ -422,3 +428,21 @@ def test_it_is_used_in_a_with_statement(tmp_path: Path) -> None:
     assert read(tmp_path / "a.npz")[0]["seed"] == 3
     with pytest.raises(RuntimeError, match="with record"):
         rec(1, images())
+
+
+def test_characters_are_those_that_pages_may_have() -> None:
+    """The recorder refuses the characters that `sitegen add` refuses, and no others."""
+    every = map(chr, range(0x110000))
+    assert not [c for c in every if bool(sitegen.record._ODD.search(c)) != bool(odd_character(c))]
+
+
+def test_only_stored_members_may_be_as_large_as_the_file(tmp_path: Path) -> None:
+    """A file padded with zeros does not raise the bound of what is deflated."""
+    for size, fits in ((900, True), (2000, False)):
+        path = tmp_path / f"{size}.zip"
+        with zipfile.ZipFile(path, "w") as zipped:
+            zipped.writestr("stored", bytes(5000))
+            zipped.writestr("deflated", bytes(size), zipfile.ZIP_DEFLATED)
+        refused = nullcontext() if fits else pytest.raises(ValueError, match="far more than 1,000")
+        with path.open("rb") as file, refused:
+            open_zip(file, 1000)

@@ -87,8 +87,8 @@ def add(
     options. An existing model without a prior gets one from the images. Without a checkpoint, the
     model that `sitegen train` wrote into runs/NAME is added, or the shipped one of that name.
     With --recording the model is a file of sitegen.record, an .npy of (T, N, C, H, W), an .npz of
-    `sample --trajectory`, or a folder with PNGs for each step. A file that was recorded again is
-    added again by the same command.
+    `sample --trajectory`, or a folder with PNGs for each step. A file of
+    sitegen.record that was recorded again is added again by the same command.
 
     \b
     Examples:

@@ -81,12 +81,12 @@ class Recording:
         return channels, height, width
 
     @cached_property
-    def rows(self) -> tuple[NDArray[np.int64], ...]:
+    def rows(self) -> tuple[NDArray[np.uint16], ...]:
         """For each step, the index of the sample that each finished sample descends from."""
-        found = [np.arange(self.run.steps[-1].count)]
+        found = [np.arange(self.run.steps[-1].count, dtype=np.uint16)]
         for step in reversed(self.run.steps[1:]):
-            above = found[-1] if step.parents is None else np.array(step.parents)[found[-1]]
-            found.append(above)
+            same = step.parents is None or step.parents == list(range(step.count))
+            found.append(found[-1] if same else np.array(step.parents, np.uint16)[found[-1]])
         return tuple(reversed(found))
 
     @property

@@ -51,7 +51,7 @@ class ArrayBounds:
     """Maximum sizes that a reader accepts.
 
     members: files inside an `.npz`
-    bytes: all of them, unpacked, if the file itself is not larger
+    bytes: all of them, unpacked; those that are stored may have as many as the file
     block_bytes: the array, block of rows or other member that is in memory at a time
     axes: of one array
     """
@@ -183,17 +183,16 @@ def open_arrays(path: Path, bounds: ArrayBounds | None = None) -> Iterator[Array
     Raises RefusedError for a file that is missing, damaged, too large or not of these formats.
     """
     bounds = bounds or ArrayBounds()
-    size = regular_size(path, "file of arrays")
+    regular_size(path, "file of arrays")
     with contextlib.ExitStack() as stack:
         with damage(path):
             file = stack.enter_context(path.open("rb"))
             first = file.read(len(NPY))
             if first.startswith(ZIP):
-                most = max(size, bounds.bytes)
                 try:
-                    zipped = open_zip(file, most)
+                    zipped = open_zip(file, bounds.bytes)
                 except zipfile.BadZipFile:
-                    zipped = open_zip(up_to_last_end(file), most)
+                    zipped = open_zip(up_to_last_end(file), bounds.bytes)
                 found = ArrayFile(path, stack.enter_context(zipped), bounds)
             elif first == NPY:
                 found = ArrayFile(path, file, bounds)

@@ -31,8 +31,8 @@ _MOST_MARKS = 1000
 def open_zip(file: IO[bytes], unpacked_bytes: int) -> zipfile.ZipFile:
     """Open a zip with unique, stored or deflated members of at most `unpacked_bytes` in total.
 
-    The size of the directory is checked before `zipfile` reads it. Raises one of `ZIP_DAMAGE`,
-    ValueError for a refused zip.
+    Members that are stored may have as many bytes as the file. The size of the directory is checked
+    before `zipfile` reads it. Raises one of `ZIP_DAMAGE`, ValueError for a refused zip.
     """
     if _directory_bytes(file) > DIRECTORY_BYTES:
         raise ValueError("the zip holds far too many files")
@@ -45,7 +45,9 @@ def open_zip(file: IO[bytes], unpacked_bytes: int) -> zipfile.ZipFile:
         each.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for each in members
     ):
         raise ValueError("the zip has a member that is neither stored nor deflated")
-    if sum(member.file_size for member in members) > unpacked_bytes:
+    stored = sum(each.file_size for each in members if each.compress_type == zipfile.ZIP_STORED)
+    deflated = sum(each.file_size for each in members) - stored
+    if deflated > unpacked_bytes or stored > max(unpacked_bytes, file.seek(0, io.SEEK_END)):
         raise ValueError(f"the zip would unpack to far more than {unpacked_bytes:,} bytes")
     return zipped
 

@@ -202,7 +202,10 @@ def test_recordings_that_change_or_are_damaged(site: Path) -> None:
 
 
 def test_recording_again(site: Path) -> None:
-    """The command in the message updates the card and nothing else; other files are refused."""
+    """The command in the message updates the card alone, without what was measured before.
+
+    Other files are refused.
+    """
     page(site)
     sitegen(site, "add", "flow", "--recording", "flow.npz", "--subject", "squares")
     before, card = (site / "site.toml").read_text(), site / "models/flow/model.toml"
@@ -213,10 +216,13 @@ def test_recording_again(site: Path) -> None:
             rec(t, np.full((4, 1, 8, 8), t))
     told = re.search("run `sitegen (add flow --recording flow.npz)`", refused(site, "build"))
     assert told, told
-    assert "wrote models/flow/model.toml" in sitegen(site, *told[1].split())
+    added = sitegen(site, *told[1].split())
+    assert "wrote models/flow/model.toml" in added
+    assert "of the earlier recording, are removed" in added
     assert (site / "site.toml").read_text() == before
-    for kept in ('subject = "squares"', "fid = 3", 'made_with = "again"', "levels = 1"):
+    for kept in ('subject = "squares"', 'made_with = "again"', "levels = 1"):
         assert kept in card.read_text()
+    assert "fid" not in card.read_text()
     sitegen(site, "build")
     written = card.read_text()
     for other in ("tree.npz", "none.npz"):
