@@ -15,14 +15,16 @@ from sitegen.generative.card.kinds import ABILITIES
 from sitegen.models.recordings import RECORDING_NAME, is_recording
 from sitegen.models.registry import find_model, named_folder, sampler_source
 
-_RECORD = "an array, not a checkpoint; show its states with `sitegen add NAME --recording FILE`"
+_RECORD = "not a checkpoint; if it holds states {}, show them: sitegen add NAME --recording FILE"
 _NO_CHECKPOINTS = {
-    ".npy": _RECORD,
-    ".npz": _RECORD,
+    ".npy": _RECORD.format("(T, N, C, H, W) or (T, N, H, W, C)"),
+    ".npz": _RECORD.format(
+        "of `sitegen sample --trajectory`, or others (T, N, C, H, W) as `states` with T `levels`"
+    ),
     ".py": "code, not a checkpoint; if it has the class of a sampler file, enter it in site.toml "
     'as path = "FILE.py:CLASS", and inspect it by the name of its table',
 }
-"""What to do with files of other kinds, by suffix."""
+"""Advice on files of other kinds, by suffix."""
 
 
 def recorded_model(name: Path, config: Path = Path("site.toml")) -> tuple[Path, ModelCard] | None:
@@ -31,7 +33,7 @@ def recorded_model(name: Path, config: Path = Path("site.toml")) -> tuple[Path, 
     name: a recording, the folder of one, or a model of `config`
 
     A sampler is asked for its card in a process of its own. Raises ConfigError for an error in it,
-    RefusedError for a damaged recording, and for arrays and code that are none.
+    RefusedError for a damaged recording, and for other .npy, .npz and .py files.
     """
     from sitegen.generative.data.recording import open_recording, recorded_card
 

@@ -31,8 +31,13 @@ MOST_STATES = 100_001
 RANDOM = 1e-4
 """Difference of two states, relative to their largest number, that is not taken for rounding."""
 HISTORY = 0.01
-"""Difference of two results for equal arguments, relative to the change by the step, that is not
-taken for rounding on a GPU."""
+"""Difference of two results for equal arguments, relative to the largest change by the step, that
+is not taken for rounding; the last digit of each number may differ, too."""
+ALONE = (
+    "it must depend on x, i and normal alone, without other randomness or memory of earlier steps. "
+    "A method that needs these can be recorded: sitegen add NAME --recording FILE; the page "
+    '"Your own method" of the manual shows how'
+)
 METHODS = {
     "start": "start",
     "step": "step",
@@ -68,7 +73,10 @@ def main() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process, even within a step, when its parent has ended; Windows does not tell."""
+    """End this process when its parent has ended, even within a step.
+
+    Windows keeps the number of a parent that has ended, so this does nothing there.
+    """
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
@@ -167,7 +175,8 @@ def describe(sampler: Any) -> Answer:
     """Return the facts on a sampler, and what a trial shows.
 
     Every step is tried once, with equal states and different normal numbers; only three steps if
-    the sampler says itself whether steps are random. Two are then repeated, in another order.
+    the sampler says itself whether steps are random. One or two are then repeated, in another
+    order.
     """
     symbol, unit, values = sampler.axis
     shape, (low, high) = [int(each) for each in sampler.shape], sampler.value_range
@@ -194,8 +203,8 @@ def describe(sampler: Any) -> Answer:
         if number in repeated:
             repeated[number] = equal, normal, [state, *final]
         if said is None:
-            random |= bool(np.ptp(state, axis=0).max() > RANDOM * np.abs(state).max())
-        predicts &= bool(final)
+            random = random or bool(np.ptp(state, axis=0).max() > RANDOM * np.abs(state).max())
+        predicts = predicts and bool(final)
     for number, tried in repeated.items():
         _repeat(sampler, number, *tried)
     facts = {
@@ -223,20 +232,31 @@ def _copied(sampler: Any, states: Any, normal: Any, number: int) -> list[Any]:
 
 
 def _repeat(sampler: Any, number: int, states: Any, normal: Any, before: list[Any]) -> None:
-    """Raise ValueError if a step gives something else than `before`, after one of other states.
+    """Raise ValueError if a step fails or differs from `before`, after one of other states.
 
     Samples are computed in groups, which take turns after each step.
     """
-    _copied(sampler, states[..., ::-1, ::-1], normal, max(0, number - 1))
-    for first, again in zip(before, _copied(sampler, states, normal, number)):
-        rounding = HISTORY * np.abs(first - states).max() + 1e-5 * np.abs(first).max()
-        if np.abs(again - first).max() > rounding:
-            raise ValueError(
-                f"step({number}) gave another result for the same arguments; it must depend on x, "
-                "i and normal alone, without other randomness or memory of earlier steps. A method "
-                "that needs these can be recorded: sitegen add NAME --recording FILE; the page "
-                '"Your own method" of the manual shows how'
-            )
+    try:
+        _copied(sampler, states[..., ::-1, ::-1], normal, max(0, number - 1))
+        after = _copied(sampler, states, normal, number)
+    except Exception as error:
+        told = f"{type(error).__name__}: {str(error)[:500]}"
+        raise ValueError(f"step({number}) failed when it was repeated ({told}); {ALONE}") from error
+    for first, again in zip(before, after):
+        if (np.abs(again - first) > _rounding(states, first)).any():
+            raise ValueError(f"step({number}) gave another result for the same arguments; {ALONE}")
+
+
+def _rounding(states: Any, result: Any) -> Any:
+    """Return how much the numbers of a result may differ in another run of a step on a GPU.
+
+    Numbers of half precision are known by the zeros at their end, also where the sampler made them
+    float32 itself. Their last digit is at most 2⁻⁷ of them, as in bfloat16.
+    """
+    digits = int(np.bitwise_or.reduce(result.view(np.uint32), axis=None))
+    last = min((digits & -digits) / 2**23, 2**-7)
+    large = np.maximum(np.abs(states), np.abs(result))
+    return HISTORY * np.abs(result - states).max() + 1e-5 * large.max() + last * large
 
 
 CALLS: dict[str, Any] = {

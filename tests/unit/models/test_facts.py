@@ -1,4 +1,4 @@
-"""What `sitegen inspect` says about files that are neither checkpoints nor recordings."""
+"""Advice by `sitegen inspect` on files that are neither checkpoints nor recordings."""
 
 from pathlib import Path
 
@@ -9,14 +9,23 @@ from sitegen.core.errors import RefusedError
 from sitegen.models.facts import recorded_model
 
 
-@pytest.mark.parametrize("name", ["x.npy", "trajectory.npz", "flow.py"])
-def test_what_to_do_with_other_files(tmp_path: Path, name: str) -> None:
-    """Arrays become a recording, and code a sampler file; the manual's page is named."""
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("x.npy", r"if it holds states \(T, N, C, H, W\) or .*sitegen add NAME --recording FILE"),
+        (
+            "digits.npz",
+            r"if it holds .*`states` with T `levels`.*sitegen add NAME --recording FILE",
+        ),
+        ("flow.py", r'path = "FILE\.py:CLASS"'),
+    ],
+)
+def test_what_to_do_with_other_files(tmp_path: Path, name: str, told: str) -> None:
+    """States become a recording, and code a sampler file; the manual's page is named."""
     path = tmp_path / name
-    if name == "trajectory.npz":
-        np.savez(path, states=np.zeros((3, 2, 1, 8, 8)), levels=[2, 1, 0])
+    if name == "digits.npz":
+        np.savez(path, final=np.zeros((2, 1, 8, 8)))
     else:
         path.write_bytes(b"class Sampler: ...")
-    told = r'path = "FILE\.py:CLASS"' if name == "flow.py" else "sitegen add NAME --recording FILE"
     with pytest.raises(RefusedError, match=f'{told}.*"Your own method" of the manual'):
         recorded_model(path)

@@ -1,6 +1,5 @@
 """The host of an author's sampler: the Python that it needs, and what it finds by a trial."""
 
-import ast
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +8,8 @@ import pytest
 import torch
 
 from sitegen.models import sampler_host
+from tests.support.oldpython import newer
 from tests.support.paths import ROOT
-
-GENERIC = {"dict", "frozenset", "list", "set", "tuple", "type"}
-
-
-def newer(tree: ast.AST) -> set[str]:
-    """Return the expressions outside of annotations that Python 3.8 cannot evaluate."""
-    found, unread = set(), set()
-    for node in ast.walk(tree):
-        for name in ("annotation", "returns"):
-            if getattr(node, name, None) is not None:
-                unread |= {*ast.walk(getattr(node, name))}
-    for node in {*ast.walk(tree)} - unread:
-        generic = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)
-        if generic and node.value.id in GENERIC:  # type: ignore[attr-defined]
-            found.add(ast.unparse(node))
-        types = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr) and types & GENERIC:
-            found.add(ast.unparse(node))
-        if isinstance(node, ast.keyword) and node.arg == "strict":
-            found.add(ast.unparse(node))
-    return found
 
 
 def test_old_pythons() -> None:
@@ -38,16 +17,41 @@ def test_old_pythons() -> None:
     host = Path(sampler_host.__file__).read_text("utf-8")
     manual = (ROOT / "docs/pages/method.md").read_text("utf-8")
     example = manual.partition("## Write a sampler file")[2].split("```")[1].removeprefix("python")
-    assert "annotations" in {each.name for each in future(host)}
     for code in (host, example):
-        assert not newer(ast.parse(code, feature_version=(3, 8)))
+        assert not newer(code)
     assert "Python 3.8" in manual
 
 
-def future(code: str) -> list[ast.alias]:
-    """Return what a file imports from the future."""
-    imports = [each for each in ast.parse(code).body if isinstance(each, ast.ImportFrom)]
-    return [name for each in imports if each.module == "__future__" for name in each.names]
+@pytest.mark.parametrize(
+    "code",
+    [
+        "a.removeprefix(b)",
+        "a |= b",
+        "a = {} | b",
+        "a: int | str",
+        "def f(a: list[int]): ...",
+        "A = dict[str, int]",
+        "from collections.abc import Callable\nA = Callable[[], int]",
+        "import os\nA = os.PathLike[str]",
+        "zip(a, b, strict=True)",
+        "from typing import Self",
+        "from math import lcm",
+        "import tomllib",
+        "from zoneinfo import ZoneInfo",
+    ],
+)
+def test_what_old_pythons_lack(code: str) -> None:
+    """The check of Python 3.8 finds newer names, modules, unions, generics and arguments."""
+    assert newer(code)
+
+
+def test_what_old_pythons_have() -> None:
+    """Annotations that are not evaluated, and the imports of type checkers, may be newer."""
+    future = "from __future__ import annotations\n"
+    checked = "from typing import TYPE_CHECKING, Dict\nif TYPE_CHECKING:\n    import tomllib\n"
+    assert not newer(f"{future}{checked}A: list[int] | None = Dict[str, int]\nB = A[0]")
+    with pytest.raises(SyntaxError):
+        newer("match a:\n    case 1: ...")
 
 
 class Euler:
@@ -126,32 +130,103 @@ class OwnDice(Euler):
         return x + 0.1 * np.random.default_rng().standard_normal(x.shape), None
 
 
-@pytest.mark.parametrize("sampler", [Euler, InPlace])
+class Half(Euler):
+    """Its states are kept in half precision, and rounded differently in every second run."""
+
+    axis = ("t", "", np.linspace(0, 1, 101))
+    dtype, noise, runs = torch.float16, 1e-4, 0
+
+    def start(self, normal: Any) -> Any:
+        """Return noise with numbers above 2, whose last digit is larger than that of 1."""
+        return 4 * normal
+
+    def step(self, x: Any, i: int, normal: Any) -> Any:
+        """Return the next state."""
+        self.runs += 1
+        after = (x - x * np.sin(3 * x) / 100) * (1 + self.noise * (self.runs % 2))
+        return torch.from_numpy(after).to(self.dtype), None
+
+
+class BFloat(Half):
+    """Its states are in bfloat16."""
+
+    dtype, noise = torch.bfloat16, 1e-3
+
+
+class Cast(BFloat):
+    """It makes NumPy's float32 of them itself."""
+
+    def step(self, x: Any, i: int, normal: Any) -> Any:
+        """Return the next state."""
+        return super().step(x, i, normal)[0].float().numpy(), None
+
+
+class HalfHistory(AdamsBashforth, Half):
+    """It keeps the last velocity, and states in half precision."""
+
+    def step(self, x: Any, i: int, normal: Any) -> Any:
+        """Return the next state."""
+        after, _ = super().step(x, i, normal)
+        return torch.from_numpy(after).to(self.dtype), None
+
+
+class BFloatHistory(HalfHistory):
+    """It keeps the last velocity, and states in bfloat16."""
+
+    dtype = torch.bfloat16
+
+
+class Counted(Euler):
+    """It counts its steps, as the schedulers of diffusers do."""
+
+    done = 0
+
+    def step(self, x: Any, i: int, normal: Any) -> Any:
+        """Return the next state."""
+        self.done += 1
+        return x * self.axis[2][self.done], None
+
+
+@pytest.mark.parametrize("sampler", [Euler, InPlace, Half, BFloat, Cast])
 def test_steps_that_depend_on_their_arguments(sampler: type[Euler]) -> None:
-    """They are accepted, also where arrays are used again, and where results are torch's."""
+    """They are accepted, also where arrays are used again, and where results are torch's.
+
+    The last digit of numbers of half precision counts as rounding.
+    """
     facts, _ = sampler_host.describe(sampler())
     assert not facts["random"]
 
 
-@pytest.mark.parametrize("sampler", [AdamsBashforth, ByStep, Long, Short, Told, OwnDice])
+@pytest.mark.parametrize(
+    "sampler",
+    [AdamsBashforth, ByStep, Long, Short, Told, OwnDice, HalfHistory, BFloatHistory],
+)
 def test_steps_that_depend_on_more(sampler: type[Euler]) -> None:
     """Steps that keep a history, or draw their own numbers, are refused with what to do."""
     with pytest.raises(ValueError, match=r"^step\(\d+\) gave another result .*--recording FILE"):
         sampler_host.describe(sampler())
 
 
+def test_steps_that_fail_when_they_are_repeated() -> None:
+    """The refusal has the exception's text, and says what to do."""
+    told = r"^step\(3\) failed .*IndexError: index 7 is out of bounds.*--recording FILE"
+    with pytest.raises(ValueError, match=told) as found:
+        sampler_host.describe(Counted())
+    assert isinstance(found.value.__cause__, IndexError)
+
+
 def test_cost_of_the_trial() -> None:
     """Four steps are added, however many there are."""
     calls = list[int]()
 
-    class Counted(Euler):
+    class Listed(Euler):
         axis = ("t", "", np.linspace(0, 1, 51))
 
         def step(self, x: Any, i: int, normal: Any) -> Any:
             calls.append(i)
             return super().step(x, i, normal)
 
-    sampler_host.describe(Counted())
+    sampler_host.describe(Listed())
     assert calls == [*range(50), 24, 25, 48, 49]
 
 
