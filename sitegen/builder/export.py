@@ -322,8 +322,8 @@ def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
     about = {"Seen:   ": media.alt, "Caption:": media.caption, "Samples:": media.choice}
     lines += [f"  {name} {' '.join(words.split())}" for name, words in about.items() if words]
     what = SHOWN.get(str(record.parameters.get("show")))
-    told = f"Each level shows {what}" in media.alt
-    lines += [f"  Levels:  each shows {what}"] if what and not told else []
+    told = f"each level shows {what}" in media.alt
+    lines += [f"  Levels:  after the start each shows {what}"] if what and not told else []
     models = [f"{each.name}, {each.what} with SHA-256 {each.sha256}" for each in record.models]
     lines += [f"  Model:   {each}" for each in models]
     lines += [] if record.seed is None else [f"  Seed:    {record.seed}"]

@@ -244,7 +244,7 @@ class FigureSpec:
     def shows(self) -> str:
         """Sentence for a text alternative on what a level shows; empty for its state."""
         what = SHOWN.get(getattr(self, "show", ""))
-        return f". Each level shows {what}" if what else ""
+        return f". After the start each level shows {what}" if what else ""
 
     @property
     def needs_example(self) -> bool:

@@ -318,12 +318,18 @@ def axis_of(media: Media) -> tuple[str, str, Mapping[int, float]]:
 
 
 def scale(sigma: float) -> str:
-    """Write a value of an axis for a reader: one digit after the point, and more below 1."""
+    """Write a value of an axis for a reader: one digit after the point, and more below 1.
+
+    0.999 is not written as 1.00.
+    """
     if 0 < abs(sigma) < 0.01:
         return f"{sigma:.1g}"
     if abs(sigma) >= 1e9:
         return f"{sigma:.4g}".replace("e+0", "e").replace("e+", "e")
-    return "0" if sigma == 0 else f"{sigma:.2f}" if sigma < 1 else f"{sigma:.1f}"
+    if sigma == 0 or abs(sigma) >= 1:
+        return f"{sigma:.1f}" if sigma else "0"
+    digits = (f"{sigma:.{count}f}" for count in range(2, 10))
+    return next((each for each in digits if abs(float(each)) < 1), f"{sigma:.2f}")
 
 
 def _spec(record: Record) -> type[FigureSpec]:

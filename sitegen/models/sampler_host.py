@@ -193,6 +193,7 @@ def describe(sampler: Any) -> Answer:
     state = start(sampler, normal.copy())[1][0]
     factor = float((state * normal).sum() / (normal**2).sum())
     scaled = bool(np.allclose(state, factor * normal, rtol=1e-3, atol=1e-6))
+    begun = "noise" if factor > 0 and scaled else "an initial state"
     steps, said = len(values) - 1, getattr(sampler, "random", None)
     random, predicts, uses = bool(said), True, getattr(sampler, "uses", ())
     repeated: dict[int, Any] = dict.fromkeys((steps // 2, steps - 1), ())
@@ -214,7 +215,7 @@ def describe(sampler: Any) -> Answer:
         "symbol": str(symbol),
         "unit": str(unit),
         "values": values,
-        "start": str(getattr(sampler, "start_in_words", "") or "noise"),
+        "start": str(getattr(sampler, "start_in_words", "") or begun),
         "subject": str(getattr(sampler, "subject", "") or ""),
         "uses": [os.fspath(each) for each in ([uses] if isinstance(uses, str) else uses)],
         "random": random,

@@ -89,7 +89,7 @@ def test_what_is_planned(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -
     noted = replace(source.card, training={"by": "me"}, known_faults=("none",))
     assert key(figure(), replace(source, card=noted, card_path=Path("elsewhere"))) == known
     means = plan_figure(figure(show="mean"), "index.html", {"tiny": source})
-    assert means.description.endswith(". Each level shows the mean of the state")
+    assert means.description.endswith(". After the start each level shows the mean of the state")
     planned = plan_figure(figure(), "other/index.html", {"tiny": source})
     found = (planned.request_digest, planned.page, planned.levels)
     assert found == (known, "other/index.html", 4)

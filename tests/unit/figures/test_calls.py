@@ -112,7 +112,10 @@ def test_what_levels_show() -> None:
     told = [call("mnist", show=show).spec.shows for show in ("state", "mean", "final")]
     assert told == [
         "",
-        *(f". Each level shows the {what}" for what in ("mean of the state", "predicted image")),
+        *(
+            f". After the start each level shows the {what}"
+            for what in ("mean of the state", "predicted image")
+        ),
     ]
 
 

@@ -74,8 +74,9 @@ def test_steps() -> None:
     assert (shown.steps.levels, shown.steps.level, shown.steps.value) == ("", "", "")
     assert shown.panels == ("DDPM", "IHDM")
     assert clip({**way, "hold": 3}, "interpolation", frames=14).steps.points == 0
-    assert [*map(scale, (0.0, 0.5, 0.996, 5.14, 20.0))] == ["0", "0.50", "1.00", "5.1", "20.0"]
+    assert [*map(scale, (0.0, 0.5, 0.996, 5.14, 20.0))] == ["0", "0.50", "0.996", "5.1", "20.0"]
     assert [*map(scale, (1e308, -2.5e10, 1e9))] == ["1e308", "-2.5e10", "1e9"]
+    assert [*map(scale, (0.994, 0.999, -0.99999, 1.0))] == ["0.99", "0.999", "-0.99999", "1.0"]
     files = [MediaFile("a.mp4", n, "0" * 64, 2, 2) for n in (10, 123_456, 999_999, 10**6)]
     assert [*map(size, files)] == ["1 kB", "123 kB", "1000 kB", "1.0 MB"]
     noted = {"columns": 6, "rows": 6, "count": 36, "width": 28, "height": 28}

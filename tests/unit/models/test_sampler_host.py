@@ -215,6 +215,17 @@ def test_steps_that_fail_when_they_are_repeated() -> None:
     assert isinstance(found.value.__cause__, IndexError)
 
 
+def test_words_of_the_start() -> None:
+    """Scaled normal numbers are called noise, and nothing else is."""
+
+    class Flat(Euler):
+        def start(self, normal: Any) -> Any:
+            return normal * 0
+
+    facts = [sampler_host.describe(each())[0]["start"] for each in (Euler, Flat)]
+    assert facts == ["noise", "an initial state"]
+
+
 def test_cost_of_the_trial() -> None:
     """Four steps are added, however many there are."""
     calls = list[int]()
