@@ -138,7 +138,8 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
     placed = replace(record, files=files, parameters=parameters)
     first = planned.cards[0] if planned.cards else None
     method = figure.spec.method(first) if first else ""
-    remarks = first.recording.remarks if first and first.recording else ""
+    states = getattr(figure.spec, "show", "state") == "state"
+    remarks = first.recording.remarks(states) if first and first.recording else ""
     words = " ".join(filter(None, (figure.spec.choice, method, remarks)))
     return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
 

@@ -346,14 +346,15 @@ class ModelFreeSpec(FigureSpec):
         return (type(self).__doc__ or type(self).__name__).splitlines()[0].rstrip(".")
 
 
-def counted(count: int, model: str, subject: str, label: str | None = None) -> str:
+def counted(count: int, model: str, card: ModelCard, label: str | None = None) -> str:
     """Return the number of samples and their subject: "36 handwritten digits", if that is known.
 
     label: name of the method, if it has one, which is then appended
     """
-    if subject and count > 1:
-        return f"{count} {subject} ({label})" if label else f"{count} {subject}"
-    return f"{f'{count} samples' if count > 1 else 'One sample'} of the model {model}"
+    if card.subject and count > 1:
+        return f"{count} {card.subject} ({label})" if label else f"{count} {card.subject}"
+    many = f"{count} samples" if count > 1 else "One sample"
+    return f"{many} of the {'recording' if card.recording else 'model'} {model}"
 
 
 def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:

@@ -58,7 +58,7 @@ class SharedInitialState(Grid):
 
     def describe(self, card: ModelCard) -> str:
         """Describe the number of samples, their initial state and the number of steps."""
-        many = counted(self.count, self.display_name, card.subject, self.label)
+        many = counted(self.count, self.display_name, card, self.label)
         start = card.process.start(card, 1).removeprefix("a ")
         if self.around is not None:
             return (

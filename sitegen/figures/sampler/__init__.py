@@ -98,7 +98,7 @@ class PageSampler(ChosenSpec):
         """Return the parameters with the subject of each model and of its poster."""
         names = (self.display_name, *self.also)
         words = [
-            {"subject": card.subject, "shows": counted(self.count, name, card.subject)}
+            {"subject": card.subject, "shows": counted(self.count, name, card)}
             for name, card in zip(names, cards, strict=True)
         ]
         noted = parameters.get("choices")
@@ -114,7 +114,7 @@ class PageSampler(ChosenSpec):
 
     def describe(self, card: ModelCard) -> str:
         """Describe the first poster."""
-        many = counted(self.count, self.display_name, card.subject, self.label)
+        many = counted(self.count, self.display_name, card, self.label)
         return f"{many}, drawn when this page was made"
 
 

@@ -94,7 +94,7 @@ class SharedNoise(ChosenSpec):
 
     def describe(self, card: ModelCard) -> str:
         """Describe the shared and the varied parts."""
-        many = counted(self.count, self.display_name, card.subject, self.label)
+        many = counted(self.count, self.display_name, card, self.label)
         many = f"{self.rows} rows of {many}" if self.rows > 1 else many
         each = "those of a row share" if self.rows > 1 else "all share"
         if not (varied := self.varied(card)):

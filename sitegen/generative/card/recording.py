@@ -69,14 +69,16 @@ class RecordingConfig:
     LATER: ClassVar[Mapping[str, Any]] = {"finished": True, "clipped": False, "scaled": False}
     """Fields that older cards lack. At these values they are in no card's file, digest or key."""
 
-    @property
-    def remarks(self) -> str:
-        """Sentences for the captions of all figures; empty for a complete run, stored as it was."""
+    def remarks(self, states: bool) -> str:
+        """Sentences for the caption of a figure that shows `states`, or predicted images only.
+
+        They are empty for a complete run, stored as it was.
+        """
         told = (
             "The recorded run did not end: the last pictures are of the last step that it recorded."
         )
         scaled = "Each recorded state was multiplied by a factor that depends on its step."
-        return " ".join((told,) * (not self.finished) + (scaled,) * self.scaled)
+        return " ".join((told,) * (not self.finished) + (scaled,) * (states and self.scaled))
 
     @staticmethod
     def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:

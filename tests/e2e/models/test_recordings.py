@@ -256,13 +256,17 @@ def test_an_array_is_written_into_the_site(site: Path) -> None:
 
 
 def test_a_killed_run_is_shown(site: Path) -> None:
-    """What a killed run has recorded becomes figures, with a note that it did not end."""
+    """What a killed run has recorded becomes figures, with a note that it did not end.
+
+    A note on scaled states is only where states are shown.
+    """
     program = (
         "import os, signal, numpy as np\n"
         "from sitegen.record import record\n"
-        "with record('killed.npz') as rec:\n"
+        "with record('killed.npz', scale=lambda step: 0.5) as rec:\n"
         "    for step in range(9):\n"
-        "        rec(step, np.full((2, 1, 8, 8), step / 9))\n"
+        "        images = np.full((2, 1, 8, 8), step / 9)\n"
+        "        rec(step, images, final=images)\n"
         "        if step == 4:\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -271,9 +275,11 @@ def test_a_killed_run_is_shown(site: Path) -> None:
     told = sitegen(site, "add", "killed", "--recording", "killed.npz")
     assert "the run did not end: 5 states were recorded" in told
     assert re.search("^finished +no$", sitegen(site, "inspect", "killed"), re.MULTILINE)
-    page(site, 'spectra("killed", count=2)')
+    page(site, 'spectra("killed", count=2)', 'trajectories("killed", count=2, show="final")')
     sitegen(site, "build")
-    (figure,) = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]
+    figure, final = json.loads((site / "build/media.json").read_text("utf-8"))["figures"]
+    assert "multiplied by a factor" in figure["choice"]
+    assert "multiplied" not in final["choice"]
     assert "from the first state to the last one recorded" in figure["alt"]
     assert "The recorded run did not end" in figure["choice"]
     assert figure["environment"]["recorded_run"] == "did not end"

@@ -292,7 +292,7 @@ def test_what_is_no_file(card: ModelCard, tmp_path: Path, good: Path) -> None:
     refused(link, card, "this is a device, not a checkpoint")
     refused(sparse, card, "neither a .pth nor safetensors")
     refused(empty, card, "is empty")
-    with pytest.raises(RefusedError, match="holds no checkpoint"):
+    with pytest.raises(RefusedError, match=r"holds no checkpoint; .* --recording FOLDER"):
         load_model(folder)
     sparse.write_bytes(_header(b"{" + _ONE + b"}"))
     os.truncate(sparse, 10**12)

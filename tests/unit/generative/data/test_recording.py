@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sitegen.core.errors import RefusedError
+from sitegen.figures.base import counted
 from sitegen.figures.spectra import Spectra
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.card import ModelCard, plain
@@ -178,15 +179,17 @@ def test_what_a_card_says_of_limits(tmp_path: Path, tree: Path) -> None:
     assert "to the last one recorded" in Spectra("a").describe(card)
     assert "unfinished recording" in Spectra("a").describe(card)
     assert "clip what is beyond black and white" in Spectra("a").method(card)
-    assert "did not end" in card.recording.remarks
-    assert "multiplied by a factor" in card.recording.remarks
+    assert "did not end" in card.recording.remarks(states=True)
+    assert "multiplied by a factor" in card.recording.remarks(states=True)
+    assert "multiplied" not in card.recording.remarks(states=False)
+    assert counted(1, "a", card) == "One sample of the recording a"
     whole = recorded_card(open_recording(tree))
     assert "out of one recorded initial state over 3 recorded steps" in Trajectories(
         "a", count=4
     ).describe(whole)
     assert whole.recording is not None
     assert not {*RecordingConfig.LATER} & {*plain(whole)["recording"]}
-    assert not whole.recording.remarks
+    assert not whole.recording.remarks(states=True)
 
 
 def test_a_card_names_its_file(tree: Path) -> None:
