@@ -7,6 +7,7 @@ In a block of `stop_on_signals` it sets a flag instead, which the computation po
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ SIGNALS = tuple(
 GRACE_SECONDS = 2.0
 """Seconds after the first signal during which further signals are ignored, so that temporary
 files can be removed."""
+_AGAIN_SECONDS = 0.05
 
 
 def end_group(pid: int, number: int) -> None:
@@ -43,9 +45,11 @@ class Stopped(SystemExit):
 def catch_signals() -> None:
     """Make SIGINT, SIGTERM and SIGHUP raise Stopped with their exit code in the main thread.
 
-    Signals that this process was started to ignore, for instance by nohup, stay ignored.
+    Signals that this process was started to ignore, for instance by nohup, stay ignored. Where
+    Python drops the exception, as in a destructor, the signal is sent again.
     """
     deaf_until = 0.0
+    report = sys.unraisablehook
 
     def leave(number: int, _frame: FrameType | None) -> None:
         nonlocal deaf_until
@@ -53,6 +57,16 @@ def catch_signals() -> None:
             deaf_until = now + GRACE_SECONDS
             raise Stopped(128 + number)
 
+    def again(dropped: "sys.UnraisableHookArgs") -> None:
+        nonlocal deaf_until
+        if not isinstance(dropped.exc_value, Stopped):
+            report(dropped)
+            return
+        deaf_until = 0.0
+        number = dropped.exc_value.args[0] - 128
+        threading.Timer(_AGAIN_SECONDS, signal.raise_signal, [number]).start()
+
+    sys.unraisablehook = again
     for number in _heard():
         signal.signal(number, leave)
 

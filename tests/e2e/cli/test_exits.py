@@ -178,6 +178,30 @@ def test_interrupted_while_starting(built: Builder, module: str) -> None:
     assert (done.returncode, done.stderr) == (130, told)
 
 
+DROPPING = """
+import os, signal, time
+from sitegen.cli.exits import run
+
+class Dropping:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.001)
+
+def command():
+    Dropping()
+    time.sleep(60)
+
+run(command)
+"""
+
+
+@pytest.mark.fault(2)
+def test_signal_in_a_destructor() -> None:
+    """A signal whose exception Python drops ends the program all the same: one line, 143."""
+    done = run_python("-c", DROPPING)
+    assert (done.returncode, done.stderr) == (143, "terminated; finished work is kept\n")
+
+
 LACKS = [
     ("torch", "sample mnist --output x.npz", "torch"),
     ("torch", "train x --data data", "torch"),
