@@ -182,8 +182,9 @@ class Clip {
     const there = level === undefined ? (stop) => stop + 1 >= told : (stop) => this.levels[stop] <= told;
     const stop = this.stops.find(there);
     if (stop === undefined) return;
+    this.aim = stop;
+    this.leader?.scrub(this.same(this.leader)); // which moves its partners to stops near by
     this.scrub(stop);
-    this.leader?.scrub(this.same(this.leader));
   }
 
   words(frame) {

@@ -64,9 +64,15 @@ def test_one_slider(look: Look, width: int) -> None:
 
 
 @pytest.fixture
-def differing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a page whose row has clips of 17 and of 4 levels, the latter with a value."""
-    more = {ROW[0]: (LONG, None), ROW[1]: (SHORT, MediaAxis("t", "", (1, 0.75, 0.5, 0.25, 0)))}
+def differing(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The address of a page whose row has clips of 17 and of 4 levels, the latter with a value.
+
+    The names of the two clips are the parameter, if there is one.
+    """
+    long, short = getattr(request, "param", ROW)
+    more = {long: (LONG, None), short: (SHORT, MediaAxis("t", "", (1, 0.75, 0.5, 0.25, 0)))}
 
     def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
         media, found = own(kind, id, page)
@@ -126,6 +132,15 @@ def test_link_into_a_row(look: Look) -> None:
         with look(f"second/?level=9#{name}") as page:
             for other in ROW:
                 wait_for_shade(page, other, LEVELS - 9)
+
+
+@pytest.mark.parametrize("differing", [ROW[::-1]], indirect=True)
+def test_link_to_a_level_that_others_lack(browser: Browser, differing: str) -> None:
+    """The figure of the address is at its level, though the first has fewer; that is near by."""
+    with opened(browser, f"{differing}?level=10#{ROW[1]}", **CALM) as page:
+        for name, frame, level in zip(ROW, (14, 10), (2, 10), strict=True):
+            wait_for_shade(page, name, frame)
+            expect(page.locator(f"#{name} .readout")).to_contain_text(f"k = {level}")
 
 
 def test_row_without_the_script(browser: Browser, sample_site: SampleSite) -> None:
