@@ -409,7 +409,7 @@ def _beginning(name: str, run: Run) -> Iterator[str]:
 def _baseline(run: Run) -> str | None:
     if run.model.card.diffusion is not None:
         return "a network that cannot see noise"
-    return None if run.model.statistics is None else "a linear filter"
+    return "a linear filter" if run.model.card.parameterization == "preconditioned" else None
 
 
 def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:

@@ -39,8 +39,8 @@ export class Sampler {
       const Band = band.unet ? PixelBand : CosineBand;
       return new Band(kernels, weights, band, description);
     });
-    if (description.parameterization === "preconditioned") {
-      const [mean, variance] = ["statistics.mean", "statistics.variance"];
+    const [mean, variance] = ["statistics.mean", "statistics.variance"];
+    if (mean in description.tensors) {
       this.#statistics = { mean: weights.numbers(mean), variance: weights.numbers(variance) };
       if (RESIDUAL in description.tensors) this.#statistics.residual = weights.numbers(RESIDUAL);
     }
@@ -112,7 +112,12 @@ export class Sampler {
   #solved(x, level, below) {
     const { times, solver, time_scale: scale } = this.description.flow;
     const [t, step] = [times[level], times[below] - times[level]];
-    const velocity = (state, time) => this.#bands[0].seen(state, scale * time);
+    const direction = 2 * times[0] - 1;
+    const velocity = (state, time) => {
+      const added = Math.abs(times[0] - time);
+      const found = this.#bands[0].seen(state, scale * time);
+      return this.#guided(found, state, [1 - added, added], [direction, -direction]);
+    };
     const along = (slope, length) => x.map((value, i) => value + length * slope[i]);
     const slope = velocity(x, t);
     const sharp = along(slope, times[0] - t);
@@ -129,10 +134,31 @@ export class Sampler {
     const seen = x.map((value) => input[level] * value);
     const answer = this.#bands[0].seen(seen, timestep[level]);
     const part = ([own, other]) => seen.map((value, i) => own * value + other * answer[i]);
-    const sharp = clip ? part(image[level]).map((v) => Math.min(Math.max(v, -1), 1)) : part(image[level]);
+    const own = part(image[level]);
+    const shares = state[level].map((share) => input[level] * share);
+    const moved = this.#guided(own, seen, shares, [1, 0]);
+    const ratio = shares[0] / shares[1]; // by which the noise follows, since the state is given
+    const left = part(noise[level]).map((value, i) => value - ratio * (moved[i] - own[i]));
+    const sharp = clip ? moved.map((value) => Math.min(Math.max(value, -1), 1)) : moved;
     const [kept, added] = state[below];
-    const left = part(noise[level]);
     return [sharp.map((value, i) => kept * value + added * left[i]), sharp];
+  }
+
+  /* An estimate of image · x_0 + noise · ε in the state x = kept · x_0 + added · ε, moved away from
+     the linear one: `guided` of sitegen/generative/process/model.py. */
+  #guided(estimate, x, [kept, added], [image, noise]) {
+    const weight = this.description.guidance?.[0] ?? this.description.guidance;
+    if (!weight) return estimate;
+    const { image_size: size } = this.description;
+    const { mean, variance } = this.#statistics;
+    const linear = this.#planes.forward(x).map((value, i) => {
+      const average = 2 * mean[i] - (i % size ** 2 ? 0 : size); // of images in [-1, 1]
+      const all = 4 * variance[i];
+      const away = (value - kept * average) / (kept ** 2 * all + added ** 2);
+      return image * (average + kept * all * away) + noise * added * away;
+    });
+    const worse = this.#planes.inverse(linear);
+    return estimate.map((value, i) => value + weight * (value - worse[i]));
   }
 
   /* The mean of the state at level `below`, given the state at `level`, and û_0. */

@@ -262,6 +262,11 @@ class ModelCard:
         return self.sampling is not None and self.sampling.forward == "markov"
 
     @property
+    def has_statistics(self) -> bool:
+        """True if the weights hold mean and variance of the data's cosines."""
+        return self.parameterization == "preconditioned" or any(self.guidance)
+
+    @property
     def guidance(self) -> tuple[float, ...]:
         """Guidance of each band's network; 0 unless the card sets it."""
         given = self.sampling.guidance if self.sampling else None
@@ -359,7 +364,7 @@ def _foreign_to(values: Mapping[str, Any], keys: Sequence[str], kind: str) -> In
 def _without_heat(values: Mapping[str, Any], kind: str) -> Incompatibilities:
     """Yield what only heat dissipation has."""
     yield from _foreign_to(values, _HEAT, kind)
-    for key in ("variance", "forward", "guidance"):
+    for key in ("variance", "forward"):
         if _of(values.get("sampling"), key) is not None:
             yield ("sampling", key), f"a {kind} has none; leave it out"
 

@@ -66,13 +66,15 @@ class DiffusionConfig:
 class SamplingConfig:
     """Sampling of a model: `levels` to visit, from K down, without the final 0.
 
-    levels: all levels if not given; a DDPM has no other field
+    levels: all levels if not given
     variance: "estimated" adds the model's residual uncertainty about the sharp image, stored in the
         weights, to the variance of the noise (`sitegen.generative.process`)
     forward: "markov" keeps the part of a state's noise that survives the heat equation, and draws
         only the rest; by default, as published, each state has independent noise
     guidance: scales the network's deviation from the linear estimate by 1 + guidance; negative
         values reduce it. A cascade may have one value for each band, the finest first.
+
+    A DDPM and a flow have `levels` and `guidance` only.
 
     Raises ConfigError that names every invalid value.
     """

@@ -339,8 +339,9 @@ def _refuse_unfit(
         if looks != wanted:
             told = looks.text() if looks else "an unknown network"
             raise RefusedError(f"{path}: holds {told}; the card has {wanted.text()}")
-    if card.parameterization == "preconditioned" and not {*STATISTICS} <= tensors.keys():
-        raise RefusedError(f"{path}: has no statistics, which a preconditioned model needs")
+    if card.has_statistics and not {*STATISTICS} <= tensors.keys():
+        needs = "which a model needs that is preconditioned or guided"
+        raise RefusedError(f"{path}: has no statistics, {needs}")
     if card.estimates_variance and RESIDUAL not in tensors:
         raise RefusedError(f"{path}: has no {RESIDUAL}, which its card requires")
 

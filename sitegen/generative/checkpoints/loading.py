@@ -190,8 +190,9 @@ def _shapes(band: Band, channels: int, image_size: int) -> Mapping[str, tuple[in
 
 def _check_published(path: Path, card: ModelCard, published: Published) -> dict[str, StoredTensor]:
     """Return the tensors for sampling: the averages, matched by position, or a bare state dict."""
-    if card.parameterization != "difference":
-        raise RefusedError(f"{path}: a .pth has no statistics; a preconditioned card needs them")
+    if card.has_statistics:
+        needs = "a card that is preconditioned or has a guidance needs them"
+        raise RefusedError(f"{path}: a .pth has no statistics of the data; {needs}")
     _check_schedule(path, card, published.schedule)
     stored = _chosen(path, card, published)
     for name, tensor in stored.items():
@@ -251,8 +252,10 @@ def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]
     if isinstance(card.finest, DiffusersUNet):
         now = renamed(entries)
         entries = {now[name]: entry for name, entry in entries.items()}
-    if card.parameterization == "preconditioned":
+    if card.has_statistics:
         wanted |= dict.fromkeys(STATISTICS, card.shape)
+    elif "blur" not in card.abilities:  # its guidance was removed
+        entries = {name: entry for name, entry in entries.items() if name not in STATISTICS}
     if card.estimates_variance:
         known = entries.get(RESIDUAL)
         whole = card.channels > 1 and known is not None and len(known.shape) > 2
@@ -359,7 +362,7 @@ def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precisi
 
 
 def _statistics(card: ModelCard, weights: Mapping[str, Tensor]) -> Statistics | None:
-    if card.parameterization != "preconditioned":
+    if not card.has_statistics:
         return None
     mean, variance = (weights[name] for name in STATISTICS)
     if bool((variance < 0).any()):

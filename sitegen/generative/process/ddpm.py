@@ -89,7 +89,7 @@ class DiffusionModel(SingleNetwork):
         return diffusion_of(self.card).prediction_type == "v_prediction"
 
     def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
-        """Return ε in x_k.
+        """Return ε in x_k, with the card's guidance unless the model is in training.
 
         `x` (N, C, H, W) float32, images in [-1, 1] with their noise; `level` k from 1 to K, an int
         or integers (N,). The network gets the timestep k − 1, in units of K / 1000 levels if the
@@ -98,10 +98,9 @@ class DiffusionModel(SingleNetwork):
         Raises ValueError for states of another shape or type, and for levels outside of 1 … K.
         """
         answer = self.answer(x, level)
-        if not self.predicts_velocity:
-            return answer
         kept, added = self.schedule.shares(self.levels_of(x, level), x)
-        return kept * answer + added * x
+        noise = kept * answer + added * x if self.predicts_velocity else answer
+        return self.guided(noise, x, (kept, added), (0.0, 1.0))
 
     def answer(self, x: Tensor, level: int | Tensor) -> Tensor:
         """Return the network's raw output for x_k, ε or v; arguments are those of `forward`."""

@@ -43,10 +43,23 @@ class FlowModel(SingleNetwork):
     """A network that predicts the velocity of a state."""
 
     def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Return v = dx/dt (N, C, H, W) float32 of states x (N, C, H, W) at t, one or one each."""
+        """Return v = dx/dt (N, C, H, W) float32 of states x (N, C, H, W) at t, one or one each.
+
+        It has the card's guidance unless the model is in training.
+        """
         times = torch.as_tensor(t, dtype=torch.float64, device=x.device).reshape(-1)
+        flow = flow_of(self.card)
+        direction = 2.0 * flow.data_time - 1
+        kept = (times if direction > 0 else 1 - times).to(x.dtype).view(-1, 1, 1, 1)
         if self.card.diffusion is None:
-            return self.answer(x, times * flow_of(self.card).time_scale)
+            velocity = self.answer(x, times * flow.time_scale)
+        else:
+            velocity = self._of_noise(x, times)
+        return self.guided(velocity, x, (kept, 1 - kept), (direction, -direction))
+
+    def _of_noise(self, x: Tensor, times: Tensor) -> Tensor:
+        """Return v by the network of a DDPM, for t (1,) or (N,) float64."""
+        assert self.card.diffusion is not None
         left = (1 - times).square() + times.square()  # of a = t / √left, s = (1 − t) / √left
         kept, added, scale = (
             each.to(x.dtype).view(-1, 1, 1, 1)

@@ -110,6 +110,12 @@ class Statistics:
         found = {"mean": self.mean, "variance": self.variance, "residual": self.residual}
         return {f"statistics.{name}": part for name, part in found.items() if part is not None}
 
+    def centred(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance (C, H, W) of the cosines of the images in [-1, 1]."""
+        mean = 2 * self.mean
+        mean[:, 0, 0] -= self.mean.shape[-1]  # the cosines of an image of ones
+        return mean, 4 * self.variance
+
     def pixel_scale(self, side: int) -> tuple[float, float]:
         """Mean and standard deviation of a pixel over all images, positions and channels.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -18,7 +18,7 @@ from sitegen.generative.process.edm import Consistency, ConsistencyModel, Edm, E
 from sitegen.generative.process.flow import Flow, FlowModel
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.hosted import Hosted
-from sitegen.generative.process.model import CardModel, Model
+from sitegen.generative.process.model import CardModel, Model, SingleNetwork
 from sitegen.generative.process.protocol import GenerativeProcess, Starts
 from sitegen.generative.process.sde import Score, ScoreModel
 
@@ -33,7 +33,7 @@ PROCESSES: dict[str, type[GenerativeProcess]] = {
     "blurring": Blurring,
     "sampler": Hosted,
 }
-_SINGLE: dict[str, Callable[[ModelCard, nn.Module, Precision], CardModel]] = {
+_SINGLE: dict[str, type[SingleNetwork]] = {
     "ddpm": DiffusionModel,
     "flow": FlowModel,
     "edm": EdmModel,
@@ -42,7 +42,7 @@ _SINGLE: dict[str, Callable[[ModelCard, nn.Module, Precision], CardModel]] = {
     "cold": ColdModel,
     "blurring": BlurringModel,
 }
-"""Models with one U-Net, and without statistics of the data."""
+"""Models with one U-Net."""
 
 
 def new_model(
@@ -53,7 +53,7 @@ def new_model(
 ) -> CardModel:
     """Return the model of a card's kind."""
     if card.kind in _SINGLE:
-        return _SINGLE[card.kind](card, networks[0], precision)
+        return _SINGLE[card.kind](card, networks[0], precision, statistics)
     return Model(card, networks, statistics, precision)
 
 

@@ -19,6 +19,7 @@ With a guidance w, sampling takes û_0 = x̂_0 + (1 + w) √R_k r: away from a w
 in Karras et al. 2024 ("Guiding a Diffusion Model with a Bad Version of Itself"), where the worse
 model is the linear estimate. It costs no time, and restores detail that a small network smooths
 away. A w below 0 reduces detail that a network wrongly adds to images unlike its training data.
+DDPMs and flows have the same guidance (`SingleNetwork.guided`).
 """
 
 from __future__ import annotations
@@ -60,9 +61,21 @@ class CardModel(nn.Module):
     """
 
     def __init__(
-        self, card: ModelCard, networks: Sequence[nn.Module], precision: Precision = "float32"
+        self,
+        card: ModelCard,
+        networks: Sequence[nn.Module],
+        precision: Precision = "float32",
+        statistics: Statistics | None = None,
     ) -> None:
         super().__init__()
+        if (statistics is not None) != card.has_statistics:
+            needs = "needs" if card.has_statistics else "has no"
+            raise ValueError(f"the model {needs} statistics of its data, by its card")
+        for name, tensor in (statistics.tensors() if statistics else {}).items():
+            self.register_buffer(name.replace(".", "_"), tensor, persistent=False)
+        self.statistics_mean: Tensor
+        self.statistics_variance: Tensor
+        self.statistics_residual: Tensor
         if len(networks) != len(card.networks):
             raise ValueError(f"{len(networks)} networks for {len(card.networks)} bands of levels")
         self.card = card
@@ -89,8 +102,11 @@ class CardModel(nn.Module):
 
     @property
     def statistics(self) -> Statistics | None:
-        """Statistics of a preconditioned model, on the device of its weights; else None."""
-        return None
+        """Statistics of the data, on the device of the weights, where the card has them."""
+        if not self.card.has_statistics:
+            return None
+        residual = getattr(self, "statistics_residual", None)
+        return Statistics(self.statistics_mean, self.statistics_variance, residual)
 
     @property
     def device(self) -> torch.device:
@@ -140,8 +156,34 @@ class CardModel(nn.Module):
 class SingleNetwork(CardModel):
     """Base class of models with one network for all levels."""
 
-    def __init__(self, card: ModelCard, unet: nn.Module, precision: Precision = "float32") -> None:
-        super().__init__(card, [unet], precision)
+    def __init__(
+        self,
+        card: ModelCard,
+        unet: nn.Module,
+        precision: Precision = "float32",
+        statistics: Statistics | None = None,
+    ) -> None:
+        super().__init__(card, [unet], precision, statistics)
+
+    def guided(
+        self, answer: Tensor, x: Tensor, shares: tuple[Tensor, Tensor], parts: tuple[float, float]
+    ) -> Tensor:
+        """Move an answer (N, C, H, W) away from the linear estimate's, by the card's guidance.
+
+        `shares` a and s (N, 1, 1, 1) are those of the state `x` = a x_0 + s ε, with images x_0 in
+        [-1, 1], and `answer` estimates i x_0 + j ε for the `parts` i and j. The linear estimates
+        are x̂_0 = m + a S / (a² S + s²) (x − a m) and ε̂ = s / (a² S + s²) (x − a m), cosine by
+        cosine. In training the answer is returned unchanged.
+        """
+        (weight,), statistics = self.card.guidance, self.statistics
+        if self.training or not weight or statistics is None:
+            return answer
+        (kept, added), (image, noise) = shares, parts
+        mean, variance = statistics.centred()
+        away = dct2(x) - kept * mean
+        scaled = away / (kept**2 * variance + added**2)
+        linear = idct2(image * (mean + kept * variance * scaled) + noise * added * scaled)
+        return answer + weight * (answer - linear)
 
 
 class Model(CardModel):
@@ -154,11 +196,7 @@ class Model(CardModel):
         statistics: Statistics | None = None,
         precision: Precision = "float32",
     ) -> None:
-        super().__init__(card, networks, precision)
-        if (statistics is None) == (card.parameterization == "preconditioned"):
-            raise ValueError(f"a {card.parameterization} model and these statistics do not match")
-        for name, tensor in (statistics.tensors() if statistics else {}).items():
-            self.register_buffer(name.replace(".", "_"), tensor, persistent=False)
+        super().__init__(card, networks, precision, statistics)
         self.sides = [band.side or card.image_size for band in card.networks]
         self._scales = [statistics.pixel_scale(side) for side in self.sides] if statistics else []
         lowest_levels = [band.lowest_level for band in card.networks]
@@ -168,17 +206,6 @@ class Model(CardModel):
             "sigmas", torch.tensor(card.schedule.sigmas, dtype=torch.float64), False
         )
         self.sigmas: Tensor
-        self.statistics_mean: Tensor
-        self.statistics_variance: Tensor
-        self.statistics_residual: Tensor
-
-    @property
-    def statistics(self) -> Statistics | None:
-        """Statistics of a preconditioned model, on the device of its weights; else None."""
-        if self.card.parameterization != "preconditioned":
-            return None
-        residual = getattr(self, "statistics_residual", None)
-        return Statistics(self.statistics_mean, self.statistics_variance, residual)
 
     def noise_std(self, level: int, below: int, delta: float) -> float | Tensor:
         """The standard deviation of the noise at level j = `below`, reached from level k.

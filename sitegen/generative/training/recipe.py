@@ -88,6 +88,9 @@ _FEWEST_LEVELS = 50  # of a card that is divided into bands and skips levels
 _COSINES = 10  # per side, for the MLP of the coarsest band
 _COSINES_FROM = 1.39  # pixels of blur, for images of as many pixels: exp(−(π · 1.39)² / 2) is 1e-4
 _FIRST_BETA, _LAST_BETA = 0.1, 13.0  # of K levels, times K
+_GUIDANCE = 0.5
+"""Guidance of a flow from a short run: a classifier recognized 0.74 of 300 coloured shapes without,
+0.81 with 0.1, 0.85 with 0.25, and 0.86 with 0.5."""
 _MIDDLE_SHARE, _FINE_SHARE = 0.67, 0.37  # of the levels of these bands that are visited
 
 
@@ -193,12 +196,14 @@ def as_flow(card: ModelCard, light: bool = False) -> ModelCard:
 
     A `light` one has a network of about the cost of a cascade's finest one, and midpoint steps of
     two evaluations each: a classifier recognized 0.66 of 200 coloured shapes, and 0.58 with as many
-    Euler steps. Times reach the network times 1000, since its embedding is made for timesteps.
+    Euler steps. It has a guidance. Times reach the network times 1000, since its embedding is made
+    for timesteps.
     """
     unet = light_noise_unet(card.image_size) if light else card.finest
     size = (card.image_size, card.channels, card.levels)
     flow = FlowConfig("midpoint" if light else "euler", time_scale=1000.0)
-    return ModelCard(*size, unet, kind="flow", flow=flow)
+    sampling = SamplingConfig(guidance=_GUIDANCE) if light else None
+    return ModelCard(*size, unet, kind="flow", flow=flow, sampling=sampling)
 
 
 FROM_NOISE: Mapping[str, Callable[[ModelCard, bool], ModelCard]] = {

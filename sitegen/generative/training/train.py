@@ -95,8 +95,7 @@ class Run:
         with _seeded(mixed_seed(options.seed), torch.device("cpu")):
             size = (card.channels, card.image_size)
             networks = [new_network(band, *size) for band in card.networks]
-        learnt = card.parameterization == "preconditioned"
-        statistics = image_statistics(images) if learnt else None
+        statistics = image_statistics(images) if card.has_statistics else None
         self.model = new_model(card, networks, statistics, training.precision)
         self.model.to(device).train()
         self.training, self.options, self.images = training, options, images

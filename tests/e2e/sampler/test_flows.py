@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sitegen.generative.card.card import DiffusionConfig, ModelCard
+from sitegen.generative.card.diffusion import SamplingConfig
 from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.generative.checkpoints.loading import load_model
@@ -17,6 +18,7 @@ from sitegen.generative.checkpoints.weights import save_weights
 from sitegen.generative.process.diffusion import Implicit
 from sitegen.generative.process.kinds import process_of
 from sitegen.generative.process.protocol import run
+from sitegen.generative.training.loss import image_statistics
 from tests.support.engine import run_sampler
 from tests.support.making import random_unet, small_card
 
@@ -48,6 +50,8 @@ CARDS: dict[str, dict[str, Any]] = {
         "diffusion": replace(LINEAR, prediction_type="v_prediction", clip_sample=False),
     },
 }
+GUIDED = SamplingConfig(guidance=0.5)
+CARDS |= {f"guided {name}": {**values, "sampling": GUIDED} for name, values in CARDS.items()}
 
 
 def written(folder: Path, **changes: Any) -> tuple[ModelCard, Path]:
@@ -55,7 +59,11 @@ def written(folder: Path, **changes: Any) -> tuple[ModelCard, Path]:
     options = {"channels": 3, "channel_mult": (1, 2), "levels": 4, "blur": None}
     card = small_card(**options, **changes)
     path = folder / "weights.safetensors"
-    save_weights(path, random_unet(card).state_dict(), torch.float32, card)
+    tensors = random_unet(card).state_dict()
+    if card.has_statistics:
+        images = np.random.default_rng(0).integers(0, 256, (9, *card.shape), np.uint8)
+        tensors |= image_statistics(torch.from_numpy(images)).tensors()
+    save_weights(path, tensors, torch.float32, card)
     return card, path
 
 

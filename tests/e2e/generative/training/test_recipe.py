@@ -140,8 +140,13 @@ def test_ddpm_folder_is_a_model(tmp_path: Path) -> None:
 
 
 def test_flow_folder_is_a_model(tmp_path: Path) -> None:
-    """A flow has weights that say what its time means, a card and no prior; sampling works."""
-    asked = recipe.as_flow(small_card())
+    """A flow has weights that say what its time means, a card and no prior; sampling works.
+
+    Its guidance may be removed from the card, but not be added to one whose weights were trained
+    without, since these lack the statistics of the data.
+    """
+    plain = recipe.as_flow(small_card())
+    asked = replace(plain, sampling=SamplingConfig(guidance=0.5))
     written = trained(asked, training(tmp_path))
     assert written == read_card(tmp_path)
     assert recipe.model_sizes(tmp_path).keys() == {"weights.safetensors", "model.toml"}
@@ -152,6 +157,12 @@ def test_flow_folder_is_a_model(tmp_path: Path) -> None:
     other = replace(written, flow=replace(asked.flow, time_scale=1.0))  # type: ignore[type-var]
     with pytest.raises(RefusedError, match=r"time_scale = \"1.0\": must be \"1000.0\""):
         load_model(tmp_path, other)
+    without = load_model(tmp_path, replace(written, sampling=None))
+    state = torch.rand(1, 1, 8, 8)
+    assert not torch.equal(without(state, 0.5), model(state, 0.5))
+    never = trained(plain, training(tmp_path / "never"))
+    with pytest.raises(RefusedError, match=r"statistics\.mean 1×8×8 is missing"):
+        load_model(tmp_path / "never", replace(never, sampling=asked.sampling))
 
 
 def test_beginning_is_in_the_card(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_statistics() -> None:
     assert torch.allclose(unknown, torch.tensor([1e-6, 4.0]), rtol=1e-5)
     statistics = image_statistics(images())
     for card, given in ((small_card(), statistics), (preconditioned(), None)):
-        with pytest.raises(ValueError, match="do not match"):
+        with pytest.raises(ValueError, match="statistics of its data"):
             Model(card, [random_unet(card)], given)
     model = without_coarse()
     names = model.state_dict().keys()

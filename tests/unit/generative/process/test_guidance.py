@@ -1,0 +1,98 @@
+"""Guidance of DDPMs and flows: away from the linear estimate."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.fft import idctn
+
+from sitegen.core.errors import ConfigError
+from sitegen.generative.card.card import DiffusionConfig, ModelCard
+from sitegen.generative.card.diffusion import SamplingConfig
+from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.card.noise import EdmConfig
+from sitegen.generative.process.ddpm import DiffusionModel
+from sitegen.generative.process.flow import FlowModel
+from sitegen.generative.process.heat import Statistics
+from tests.support.making import random_unet, small_card
+
+SIZE, WEIGHT = 8, 0.5
+GENERATOR = np.random.default_rng(0)
+MEAN, VARIANCE = GENERATOR.normal(size=(1, SIZE, SIZE)), GENERATOR.random((1, SIZE, SIZE)) + 0.1
+VELOCITY = DiffusionConfig("cosine", prediction_type="v_prediction")
+CARDS: dict[str, dict[str, Any]] = {
+    "flow": {"kind": "flow"},
+    "flow with data at 0": {"kind": "flow", "flow": FlowConfig("heun", 0, 1000.0)},
+    "flow of a ddpm": {"kind": "flow", "diffusion": VELOCITY},
+    "ddpm": {"kind": "ddpm", "diffusion": DiffusionConfig("cosine")},
+    "ddpm of velocity": {"kind": "ddpm", "diffusion": VELOCITY},
+}
+
+
+def guided_card(name: str, weight: float | None = WEIGHT) -> ModelCard:
+    sampling = None if weight is None else SamplingConfig(guidance=weight)
+    return small_card(image_size=SIZE, levels=10, blur=None, sampling=sampling, **CARDS[name])
+
+
+def models(name: str) -> tuple[FlowModel | DiffusionModel, FlowModel | DiffusionModel]:
+    """The same network without guidance, and with it."""
+    kind = DiffusionModel if CARDS[name]["kind"] == "ddpm" else FlowModel
+    statistics = Statistics(torch.tensor(MEAN).float(), torch.tensor(VARIANCE).float())
+    plain, guided = guided_card(name, None), guided_card(name)
+    unet = random_unet(plain)
+    return kind(plain, unet).eval(), kind(guided, unet, statistics=statistics).eval()
+
+
+def expected_image(x: np.ndarray, kept: float, added: float) -> np.ndarray:
+    """E[x_0 | x = kept x_0 + added ε] of Gaussian images in [-1, 1], by their covariance matrix."""
+    basis = np.stack([idctn(each.reshape(SIZE, SIZE), norm="ortho").ravel() for each in np.eye(64)])
+    mean = 2 * MEAN.ravel() @ basis - 1
+    covariance = 4 * basis.T @ (VARIANCE.ravel()[:, None] * basis)
+    total = kept**2 * covariance + added**2 * np.eye(64)
+    whole = mean + kept * covariance @ np.linalg.solve(total, x.ravel() - kept * mean)
+    return whole.reshape(x.shape)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_away_from_the_expected_image(name: str) -> None:
+    """The answer moves by the weight times its distance from that of Gaussian images."""
+    plain, guided = models(name)
+    x = torch.randn(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    place: float
+    if isinstance(plain, DiffusionModel):
+        place, left = 4, float(plain.schedule.alphas_bar[4])
+        kept, added = left**0.5, (1 - left) ** 0.5
+    else:
+        place = 0.3
+        kept = 0.3 if name != "flow with data at 0" else 0.7
+        added = 1 - kept
+    before, after = (model(x, place).double().numpy() for model in (plain, guided))
+    image = expected_image(x.double().numpy(), kept, added)
+    noise = (x.numpy() - kept * image) / added
+    direction = -1 if name == "flow with data at 0" else 1
+    worse = noise if isinstance(plain, DiffusionModel) else direction * (image - noise)
+    np.testing.assert_allclose(after, before + WEIGHT * (before - worse), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["flow", "ddpm"])
+def test_none_in_training(name: str) -> None:
+    """The loss is that of the network alone."""
+    plain, guided = models(name)
+    x = torch.randn(2, 1, SIZE, SIZE)
+    assert torch.equal(plain(x, 1), guided.train()(x, 1))
+
+
+def test_cards_and_statistics_belong_together() -> None:
+    """A guidance needs statistics, statistics a guidance; and EDM has neither."""
+    card = guided_card("flow")
+    assert card.has_statistics
+    assert not guided_card("flow", None).has_statistics
+    assert not guided_card("flow", 0.0).has_statistics
+    with pytest.raises(ValueError, match="needs statistics"):
+        FlowModel(card, random_unet(card))
+    with pytest.raises(ConfigError, match="sampling"):
+        replace(card, kind="edm", edm=EdmConfig())
+    with pytest.raises(ConfigError, match='variance = "estimated": a flow has none'):
+        replace(card, sampling=SamplingConfig(guidance=0.5, variance="estimated"))
