@@ -43,6 +43,6 @@ def test_noise_is_seen_at_eight_pixels() -> None:
             unet = as_ddpm(card, light=True).unet
             assert unet is not None
             flow = as_flow(card, light=True)
-            assert (flow.unet, flow.guidance) == (unet, (0.5,))
+            assert (flow.unet, flow.guidance) == (unet, (0.25,))
             halvings = len(unet.channel_mult) - 1
             assert size // (unet.patch_size or 1) >> halvings == 8
