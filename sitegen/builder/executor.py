@@ -283,9 +283,10 @@ class RenderExecutor:
         begin: Callable[[], Callable[[], float]],
     ) -> Record:
         with naming(planned.figure), self.store.workspace() as folder:
-            watch, title = begin(), left.title(planned.request_digest, planned.figure.id)
+            watch, request = begin(), planned.request_digest
+            title, in_all = left.title(request, planned.figure.id), partial(left.in_all, request)
             steps = len(job.levels) * len(job.clips) + job.steps
-            with self.report.rendering(title, steps) as advance:
+            with self.report.rendering(title, steps, in_all) as advance:
                 files = self._write_files(job, folder, advance, stop)
             clip = next(iter(job.clips.values()), None)
             record = Record(

@@ -123,13 +123,17 @@ class Eta:
         self._workers = workers
 
     def title(self, request: str, name: str) -> str:
-        """Return the title of a figure's progress line, at its start."""
+        """Return the title of a figure's progress line."""
         count = len(self._numbers)
         if count == 1:
             return f"rendering {name}"
-        seconds = sum(each or 0.0 for each in list(self._left.values())) / self._workers
-        left = f" ({duration(seconds)} left in all)" if seconds else ""
-        return f"figure {self._numbers[request]} of {count}{left}: {name}"
+        return f"figure {self._numbers[request]} of {count}: {name}"
+
+    def in_all(self, request: str, own: float | None) -> str:
+        """Describe the time left for all figures; `own` are the seconds left for this one."""
+        left = {**self._left, **({} if own is None else {request: own})}
+        seconds = max(sum(each or 0.0 for each in left.values()) / self._workers, own or 0.0)
+        return f", {duration(seconds)} left in all" if seconds and len(self._numbers) > 1 else ""
 
     def done(self, request: str) -> None:
         """Remove a finished figure."""

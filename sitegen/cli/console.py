@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sitegen.core.progress import Advance, left
+from sitegen.core.progress import Advance, InAll, left
 from sitegen.core.source import plain
 
 if TYPE_CHECKING:
@@ -110,16 +110,18 @@ class Console:
             self._notice = None
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int | None) -> Iterator[Advance]:
+    def rendering(
+        self, title: str, steps: int | None, in_all: InAll = lambda _: ""
+    ) -> Iterator[Advance]:
         """Show a task: the title, the current step, their number and the time left, if known."""
         self._cancel_notice()
         if self.quiet:
             yield lambda: None
         elif self._terminal:
-            with self._bar(title, steps) as (display, task):
+            with self._bar(title, steps, in_all=in_all) as (display, task):
                 yield lambda: display.advance(task)
         else:
-            log = PlainSteps(title, steps, _say)
+            log = PlainSteps(title, steps, _say, in_all=in_all)
             yield log.advance
             if steps is None:
                 log.end()
@@ -159,7 +161,12 @@ class Console:
         class Left(TimeRemainingColumn):
             def render(self, task: Task) -> Text:
                 told = task.fields.get("told")
-                return super().render(task) if told is None else Text(told)
+                if told is not None:
+                    return Text(told)
+                text = super().render(task)
+                if console.width >= ROOM_FOR_A_BAR and not task.finished:
+                    text.append(task.fields["in_all"](task.time_remaining))
+                return text
 
         console, whole = RichConsole(stderr=True), Column(no_wrap=True)
         bar = [BarColumn(bar_width=24)] if console.width >= ROOM_FOR_A_BAR else []
@@ -212,12 +219,14 @@ class PlainSteps:
         steps: int | None,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        in_all: InAll = lambda _: "",
     ) -> None:
         self._title, self._steps, self._say, self._clock = title, steps, say, clock
+        self._in_all = in_all
         self._started = self._said = clock()
         self._done = 0
         if steps is not None:
-            say(f"{title}: {steps} steps")
+            say(f"{title}: {steps} steps{in_all(None)}")
 
     def advance(self) -> None:
         """Count a step."""
@@ -228,7 +237,7 @@ class PlainSteps:
         elif now - self._said >= PLAIN_EVERY_S:
             self._said = now
             left = (now - self._started) / self._done * (steps - self._done) if steps else 0.0
-            of = f" of {steps}, about {left:.0f} s left" if steps else ""
+            of = f" of {steps}, about {left:.0f} s left{self._in_all(left)}" if steps else ""
             self._say(f"{self._title}: step {self._done}{of}")
 
     def end(self) -> None:

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 Advance = Callable[[], None]
+InAll = Callable[[float | None], str]
+"""Describes the time left for all tasks, by the seconds left for one, None if not yet known."""
 
 
 class Reporter(Protocol):
@@ -26,7 +28,9 @@ class Reporter(Protocol):
     def warn(self, line: str) -> None:
         """Report a probable mistake."""
 
-    def rendering(self, title: str, steps: int) -> AbstractContextManager[Advance]:
+    def rendering(
+        self, title: str, steps: int, in_all: InAll = ...
+    ) -> AbstractContextManager[Advance]:
         """Show a task of `steps` steps; the block calls the yielded function after each step."""
 
     def computing(self, title: str) -> AbstractContextManager[Advance]:

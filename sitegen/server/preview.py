@@ -399,7 +399,7 @@ class _Watched:
         self.computing = self._report.computing
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
+    def rendering(self, title: str, steps: int, in_all: object = None) -> Iterator[Advance]:
         done = 0
         with self._report.rendering(title, steps) as forward:
 

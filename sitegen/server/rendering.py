@@ -144,7 +144,7 @@ class _SendingReporter:
         )
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
+    def rendering(self, title: str, steps: int, in_all: object = None) -> Iterator[Advance]:
         _send("steps", (title, steps))
         yield partial(_send, "advance", None)
 

@@ -39,7 +39,7 @@ class Steps(Silent):
         self.drop, self.steps = drop, 0
 
     @contextmanager
-    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
+    def rendering(self, title: str, steps: int, in_all: object = None) -> Iterator[Advance]:
         """Count."""
 
         def advance() -> None:
@@ -138,7 +138,7 @@ def test_failures_have_words(context: BuildContext, make: Make) -> None:
             """Say nothing."""
 
         @contextmanager
-        def rendering(self, title: str, steps: int) -> Iterator[Advance]:
+        def rendering(self, title: str, steps: int, in_all: object = None) -> Iterator[Advance]:
             assert apart.pid is not None
             os.kill(apart.pid, signal.SIGKILL)
             yield lambda: None

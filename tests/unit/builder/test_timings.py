@@ -133,15 +133,22 @@ def test_precision_is_measured(
 
 
 def test_countdown() -> None:
-    """It tells which figure of how many begins, and the time for all that are not finished."""
+    """It tells which figure of how many begins, and the time for all that are not finished.
+
+    A figure that takes longer than was estimated counts with what is left of it.
+    """
     left = Eta(["a", "b", "c"], {"a": 60.0, "b": 240.0, "c": None}, 2)
-    assert left.title("b", "clip") == "figure 2 of 3 (2 min left in all): clip"
+    assert left.title("b", "clip") == "figure 2 of 3: clip"
+    assert left.in_all("b", None) == ", 2 min left in all"
+    assert left.in_all("a", 540.0) == ", 9 min left in all"
+    assert left.in_all("b", 20.0) == ", 40 s left in all"
     left.done("b")
     left.done("c")
-    assert left.title("c", "clip") == "figure 3 of 3 (30 s left in all): clip"
+    assert left.in_all("c", None) == ", 30 s left in all"
     left.done("a")
-    assert left.title("c", "clip") == "figure 3 of 3: clip"
-    assert Eta(["a"], {}, 1).title("a", "clip") == "rendering clip"
+    assert left.in_all("c", None) == ""
+    alone = Eta(["a"], {}, 1)
+    assert alone.title("a", "clip") + alone.in_all("a", 9.0) == "rendering clip"
 
 
 @pytest.mark.parametrize(

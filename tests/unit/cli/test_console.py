@@ -121,12 +121,13 @@ def test_silence_is_broken_where_nobody_reads(
 def test_plain_lines_of_a_long_run() -> None:
     """A line every few seconds: step, loss, speed, and in two units at most how long is left."""
     seconds, lines = iter(range(0, 1000, 2)), list[str]()
-    advance = PlainSteps("x", 6, lines.append, clock=lambda: float(next(seconds))).advance
+    in_all = ", {} in all".format
+    advance = PlainSteps("x", 6, lines.append, lambda: float(next(seconds)), in_all).advance
     for _ in range(6):
         advance()
     assert lines == [
-        "x: 6 steps",
-        "x: step 3 of 6, about 6 s left",
+        "x: 6 steps, None in all",
+        "x: step 3 of 6, about 6 s left, 6.0 in all",
         "x: done in 12 s",
     ]
     now, said = [0.0], list[str]()
@@ -191,7 +192,10 @@ def test_no_colours(
 
 
 def test_bars(terminal: Terminal) -> None:
-    """Each is shown once, several threads have theirs, and a failure leaves the cursor shown."""
+    """Each is shown once, several threads have theirs, and a failure leaves the cursor shown.
+
+    A wide terminal shows the time left in all.
+    """
     console = terminal.console()
     for name in ("first [red]x[/red]", "second"):  # a title is no markup of rich's
         with console.rendering(name, 1) as advance:
@@ -202,7 +206,7 @@ def test_bars(terminal: Terminal) -> None:
     assert "second" in terminal.shown().partition("|")[2]
 
     def show(name: str) -> None:
-        with console.rendering(name, 50) as advance:
+        with console.rendering(name, 50, lambda _: ", 9 min left in all") as advance:
             for _ in range(50):
                 advance()
 
@@ -211,6 +215,7 @@ def test_bars(terminal: Terminal) -> None:
         list(pool.map(show, names))
     for name in names:
         assert re.search(rf"{name} .* 50/50 00:00", terminal.shown())
+    assert "--:--, 9 min left in all" in terminal.shown()
 
     def fail() -> None:
         with console.rendering("x", 2):

@@ -273,7 +273,7 @@ def test_interrupted_before_the_first_sample(sampler: Sampler, tmp_path: Path, n
         left = 2
 
         @contextlib.contextmanager
-        def rendering(self, title: str, steps: int) -> Iterator[Advance]:
+        def rendering(self, title: str, steps: int, in_all: object = None) -> Iterator[Advance]:
             def advance() -> None:
                 self.left -= 1
                 if not self.left:
