@@ -168,7 +168,7 @@ class Sampler:
         def begin(selection: Selection) -> Iterator[Visible]:
             tree = renoised_tree(process, start, seed, splits, samples, finish)
             shards = [SampleBatch(tree, start, None)]
-            yield from _of_pictures(self.name, None, self.executor(shards, selection))
+            yield from _of_pictures(self, None, self.executor(shards, selection))
 
         return Trajectory(first, lambda: process.pixels(start, first), begin)
 
@@ -220,7 +220,7 @@ class Sampler:
 
         def begin(selection: Selection) -> Iterator[Visible]:
             shards = SampleBatch(process, states(), noise).shards()
-            yield from _of_pictures(self.name, noise, self.executor(shards, selection))
+            yield from _of_pictures(self, noise, self.executor(shards, selection))
 
         wanted: Callable[[Selection], Iterator[Visible]] = begin
         if self.sharing is not None:
@@ -337,18 +337,20 @@ def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> Joined:
     return Joined(tuple(interpolated(*pair, paths.points) for pair in ends))
 
 
-def _of_pictures(name: str, noise: Noise | None, levels: Iterator[Visible]) -> Iterator[Visible]:
+def _of_pictures(
+    sampler: Sampler, noise: Noise | None, levels: Iterator[Visible]
+) -> Iterator[Visible]:
     """Yield the levels. Raises TargetError, with model and sample, if results are not images."""
     try:
         for level, kept in levels:
             if level == 0:
-                _require_pictures(kept[-1], noise)
+                _require_pictures(kept[-1], noise, sampler.process.advice)
             yield level, kept
     except TargetError as error:
-        raise TargetError(f"{name}: {error}") from error
+        raise TargetError(f"{sampler.name}: {error}") from error
 
 
-def _require_pictures(mean: Tensor, noise: Noise | None) -> None:
+def _require_pictures(mean: Tensor, noise: Noise | None, advice: str) -> None:
     """Raise TargetError for means (N, C, H, W) with a channel far from images, or all flat.
 
     A single flat image may be what the model has learned. `noise` identifies the samples.
@@ -367,10 +369,7 @@ def _require_pictures(mean: Tensor, noise: Noise | None) -> None:
         fault = f"{sample_at(noise, 0)} and all others are of {of}, {flat}"
     else:
         return
-    raise TargetError(
-        f"sampling ended at level 0 in what is no picture: {fault}; check that the card fits the "
-        "weights, and that they are of a trained model"
-    )
+    raise TargetError(f"sampling ended at level 0 in what is not a picture: {fault}; {advice}")
 
 
 def _refuse_change(path: Path, found: str, known: str | None) -> None:

@@ -75,10 +75,10 @@ def test_what_is_not_flat_throughout_passes() -> None:
     """A batch passes with one channel of one sample that is a picture, however flat the rest is."""
     flat = torch.tensor([1.0, 0.0, 0.5]).view(1, 3, 1, 1).expand(2, 3, 4, 4).clone()
     with pytest.raises(TargetError, match=r"one value in each channel, 1, 0, 0\.5;"):
-        models._require_pictures(flat, None)
-    models._require_pictures(flat[:1], None)  # one that is flat may be what it should be
+        models._require_pictures(flat, None, "")
+    models._require_pictures(flat[:1], None, "")  # one that is flat may be what it should be
     flat[1, 2, 0, 0] = 0.6
-    models._require_pictures(flat, None)
+    models._require_pictures(flat, None, "")
 
 
 @pytest.mark.fault(17)

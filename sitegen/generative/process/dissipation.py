@@ -67,8 +67,8 @@ class HeatDissipation(GenerativeProcess):
     noise_std: float | None = None
     begin: int | None = None
 
-    hint: ClassVar[str] = (
-        "pixels belong in [0, 1]. Check that the card fits the weights, and that "
+    advice: ClassVar[str] = (
+        "check that the card fits the weights, that they are of a trained model, and that "
         "sampling_noise_std is not too large"
     )
 

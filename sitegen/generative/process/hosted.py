@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -46,6 +46,8 @@ class HostedModel:
 @dataclass(frozen=True)
 class Hosted(GenerativeProcess):
     """An author's sampler. State i of its K + 1 states is that of level K − i."""
+
+    advice: ClassVar[str] = "check the steps of the sampler and its value_range"
 
     @property
     def _facts(self) -> SamplerConfig:

@@ -97,8 +97,12 @@ class GenerativeProcess:
     """True if transitions draw noise."""
     largest: ClassVar[float] = 1.0
     """Largest absolute value that a state may be expected to have."""
-    hint: ClassVar[str] = "pixels belong in [0, 1]. Check that the card fits the weights"
-    """End of the error message about a state that cannot come from images."""
+    hint: ClassVar[str] = "pixels belong in [0, 1]"
+    """End of the error message about a state that cannot come from images, before the advice."""
+    advice: ClassVar[str] = (
+        "check that the card fits the weights, and that they are of a trained model"
+    )
+    """End of the error messages about states and results that cannot come from images."""
 
     @property
     def card(self) -> ModelCard:
@@ -154,7 +158,7 @@ class GenerativeProcess:
 class FromNoise(GenerativeProcess):
     """Base class of processes from Gaussian noise to images in [-1, 1]."""
 
-    hint: ClassVar[str] = "pixels belong in [-1, 1]. Check that the card fits the weights"
+    hint: ClassVar[str] = "pixels belong in [-1, 1]"
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return standard normal numbers (N, C, H, W) of N samples."""
@@ -253,11 +257,10 @@ def _check_finite(
     if bool(bad.any()):
         sample = int(bad.nonzero()[0])
         numbers = state[sample][state[sample].isfinite()]
-        span = (
-            f"{float(numbers.min()):.3g} to {float(numbers.max()):.3g}" if len(numbers) else "none"
-        )
-        broken = state[sample].numel() - numbers.numel()
+        broken = state[sample].numel() - len(numbers)
+        span = f"{numbers.min():.3g} to {numbers.max():.3g}" if len(numbers) else "none"
+        told = f"{broken} values that are not finite, and the others are" if broken else "values of"
         raise TargetError(
             f"sampling broke down on the way to level {level}: {sample_at(noise, sample, first)} "
-            f"has {broken} values that are not finite, and the others are {span}; {process.hint}"
+            f"has {told} {span}; {process.hint}; {process.advice}"
         )

@@ -4,13 +4,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from sitegen.core.errors import RefusedError
+from sitegen.core.errors import RefusedError, TargetError
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.recording import SamplerConfig
+from sitegen.generative.process.hosted import HostedModel
+from sitegen.generative.process.kinds import process_of
 from sitegen.generative.process.noise import Independent
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import run
@@ -189,3 +194,19 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSource]:
     folder = tmp_path_factory.mktemp("models")
     heat = model_source("heat", write_model(folder / "heat"))
     return {"heat": heat, "noise": model_source("noise", write_ddpm(folder / "noise"))}
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"),
+    [(0, r"not a picture: .* one value, 0\.5"), (1e6, r"has values of -.*e\+06")],
+)
+def test_advice_on_a_sampler_of_an_author(factor: float, told: str) -> None:
+    """It has neither weights nor a card to check, and its numbers are only too large."""
+    facts = SamplerConfig((0.0, 1.0), -1.0, 1.0)
+    card = ModelCard(8, 1, 1, None, kind="sampler", sampler=facts)
+    host = Mock(
+        call=lambda function, x, *_, **__: ({}, [x * (factor if function == "step" else 1)])
+    )
+    sampler = Sampler(process_of(HostedModel(card, host)), "own")
+    with pytest.raises(TargetError, match=rf"^own: .*{told}.*; check the steps of the sampler and"):
+        finals(sampler, (0, 1))
