@@ -324,8 +324,9 @@ def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
     what = SHOWN.get(str(record.parameters.get("show")))
     told = f"each level shows {what}" in media.alt
     lines += [f"  Levels:  after the start each shows {what}"] if what and not told else []
-    models = [f"{each.name}, {each.what} with SHA-256 {each.sha256}" for each in record.models]
-    lines += [f"  Model:   {each}" for each in models]
+    for each in record.models:
+        digests = ", uses ".join([each.sha256, *each.uses])
+        lines.append(f"  Model:   {each.name}, {each.what} with SHA-256 {digests}")
     lines += [] if record.seed is None else [f"  Seed:    {record.seed}"]
     made = record.environment.get("recorded_with")
     lines += [f"  Made with: {' '.join(made.split())}"] if made else []

@@ -123,7 +123,8 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
 def _reference(model: ModelSource) -> ModelRef:
     what: Literal["recording", "sampler"] = "recording" if model.card.recording else "sampler"
     is_file = model.card.recording is None and model.sampler is None
-    return ModelRef(model.name, model.weights_sha256, "checkpoint" if is_file else what)
+    uses = tuple(model.card.sampler.uses.values()) if model.card.sampler else ()
+    return ModelRef(model.name, model.weights_sha256, "checkpoint" if is_file else what, uses)
 
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:

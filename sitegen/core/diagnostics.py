@@ -182,12 +182,13 @@ def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
         choices = [word.strip("'") for word in words]
         given = error["input"]
         near = close_match(given if isinstance(given, str) else quoted(given), choices)
-        return f"{value}: should be {listed([quoted(word) for word in choices])}{near}"
+        named = [word.replace("'", '"') for word in words]  # numbers have no quotes
+        return f"{value}: should be {listed(named)}{near}"
     if kind in _HOLDS:
         return f"{value}: should be {_HOLDS[kind]}"
     if kind.startswith(_OF_NUMBERS) and name in known:
         return f"{value}: should be {_number(known[name])}"
-    subject, should, rest = error["msg"].partition(" should ")
+    subject, should, rest = error["msg"].replace(" after validation", "").partition(" should ")
     return f"{value}: should {rest}" if should else f"{value}: {subject}"
 
 

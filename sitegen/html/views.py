@@ -56,7 +56,8 @@ class Download:
 class Origin:
     """How a figure was made, and the command that makes it again.
 
-    models: each with its `name`, and `what` has the `sha256`: a checkpoint or a recording
+    models: each with its `name`, and `what` has the `sha256`: a checkpoint, a recording or a
+        sampler, with those of the files that it `uses`
     """
 
     models: tuple[ModelRef, ...]

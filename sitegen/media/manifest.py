@@ -64,11 +64,15 @@ class MediaFile:
 
 @dataclass(frozen=True, config=_STRICT)
 class ModelRef:
-    """Model that a figure shows: its name and the SHA-256 of its file; `what` that file is."""
+    """Model that a figure shows: its name and the SHA-256 of its file; `what` that file is.
+
+    uses: SHA-256 of the files that a sampler uses, such as its weights
+    """
 
     name: str
     sha256: _Digest
     what: Literal["checkpoint", "recording", "sampler"] = "checkpoint"
+    uses: tuple[_Digest, ...] = ()
 
 
 @dataclass(frozen=True, config=_STRICT)

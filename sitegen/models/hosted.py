@@ -144,9 +144,7 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
         raise ConfigError(str(error)) from None
     finally:
         host.close()
-    channels, *sides = facts.pop("shape")
-    if len({*sides}) != 1:
-        raise ConfigError(f"{shown(sampler.file)}: {sampler.name}.shape: images must be square")
+    channels, side, _ = facts.pop("shape")
     subject, uses = facts.pop("subject"), facts.pop("uses")
     values = facts.pop("values")[::-1]
     try:
@@ -157,7 +155,7 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
             **facts,
         )
         return ModelCard(
-            sides[0],
+            side,
             channels,
             len(values) - 1,
             None,

@@ -42,6 +42,7 @@ METHODS = {
     "start": "start",
     "step": "step",
     "_repeat": "step",
+    "_require_separate": "step",
     "corrupt": "corrupt",
     "between": "between",
 }
@@ -176,38 +177,44 @@ def describe(sampler: Any) -> Answer:
 
     Every step is tried once, with equal states and different normal numbers; only three steps if
     the sampler says itself whether steps are random. One or two are then repeated, in another
-    order.
+    order, and the first one with another second sample.
     """
-    symbol, unit, values = sampler.axis
+    try:
+        symbol, unit, values = sampler.axis
+        values = [float(each) for each in values]
+    except (TypeError, ValueError):
+        values = []
+    if not (1 < len(values) <= MOST_STATES and np.isfinite(values).all()):
+        each = f"a finite number for each of 2 to {MOST_STATES} states"
+        raise ValueError(f"axis must be (symbol, unit, values), with {each}")
     shape, (low, high) = [int(each) for each in sampler.shape], sampler.value_range
-    values = [float(each) for each in values]
-    if len(shape) != 3 or not 1 < len(values) <= MOST_STATES:
-        states = f"the values of 2 to {MOST_STATES} states"
-        raise ValueError(f"shape must be (C, H, W), and axis (symbol, unit, {states})")
+    if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2]:
+        raise ValueError(f"shape = {shape}: must be (C, H, W) with 1 or 3 channels and H = W")
     if not float(low) < float(high):
         raise ValueError(
             f"value_range = ({low}, {high}): must be (black, white) with black < white"
         )
     rng, probed = np.random.default_rng(0), (PROBED, *shape)
     normal = rng.standard_normal(probed, np.float32)
-    state = start(sampler, normal.copy())[1][0]
+    first = state = start(sampler, normal.copy())[1][0]
     factor = float((state * normal).sum() / (normal**2).sum())
     scaled = bool(np.allclose(state, factor * normal, rtol=1e-3, atol=1e-6))
     begun = "noise" if factor > 0 and scaled else "an initial state"
     steps, said = len(values) - 1, getattr(sampler, "random", None)
     random, predicts, uses = bool(said), True, getattr(sampler, "uses", ())
-    repeated: dict[int, Any] = dict.fromkeys((steps // 2, steps - 1), ())
-    for number in range(steps) if said is None else sorted({0, *repeated}):
+    tried: dict[int, Any] = dict.fromkeys(sorted({0, steps // 2, steps - 1}))
+    for number in range(steps) if said is None else tried:
         equal = np.repeat(state[:1], PROBED, axis=0)
         normal = rng.standard_normal(probed, np.float32)
         state, *final = _copied(sampler, equal, normal, number)
-        if number in repeated:
-            repeated[number] = equal, normal, [state, *final]
+        if number in tried:
+            tried[number] = equal, normal, [state, *final]
         if said is None:
             random = random or bool(np.ptp(state, axis=0).max() > RANDOM * np.abs(state).max())
         predicts = predicts and bool(final)
-    for number, tried in repeated.items():
-        _repeat(sampler, number, *tried)
+    for number in sorted({steps // 2, steps - 1}):
+        _repeat(sampler, number, *tried[number])
+    _require_separate(sampler, first, *tried[0])
     facts = {
         "shape": shape,
         "low": float(low),
@@ -246,6 +253,23 @@ def _repeat(sampler: Any, number: int, states: Any, normal: Any, before: list[An
     for first, again in zip(before, after):
         if (np.abs(again - first) > _rounding(states, first)).any():
             raise ValueError(f"step({number}) gave another result for the same arguments; {ALONE}")
+
+
+def _require_separate(
+    sampler: Any, states: Any, equal: Any, normal: Any, before: list[Any]
+) -> None:
+    """Raise ValueError if the first sample of step 0 depends on the second of its batch.
+
+    `before` are the results for `equal` states. The batch has as many samples now, since a matrix
+    product may be rounded in another way for a batch of another size.
+    """
+    noise = np.stack([normal[0], normal[1, ..., ::-1]])
+    for first, again in zip(before, _copied(sampler, states, noise, 0)):
+        if (np.abs(again - first) > _rounding(equal, first))[0].any():
+            raise ValueError(
+                "step(0) gave another result for a sample when the other one of its batch was "
+                "changed; images of a batch must not depend on each other"
+            )
 
 
 def _rounding(states: Any, result: Any) -> Any:

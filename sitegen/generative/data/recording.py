@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sitegen.core.diagnostics import dotted, rule
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.recording import RecordingConfig
@@ -246,6 +247,5 @@ def _first(error: Any) -> str:
     for each in found:
         if (each["type"], each["loc"]) == ("too_short", ("steps",)):
             return f"the number of steps is {each['ctx']['actual_length']}; record 2 or more"
-    first = found[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else str(first["msg"])[:200]
+    place = dotted(found[0]["loc"])
+    return f"{place}{rule(found[0], {})}" if place else str(found[0]["msg"])[:200]

@@ -388,7 +388,11 @@ def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("shape = (1, 8, 8)", "shape = (1, 8, 9)", "images must be square"),
+        (
+            "shape = (1, 8, 8)",
+            "shape = (1, 8, 9)",
+            "shape = [1, 8, 9]: must be (C, H, W) with 1 or 3 channels and H = W",
+        ),
         ("return normal\n", "return normal[:1]\n", "flow.py:21: ValueError: what start("),
         ("(1 - t), image", "(1 - t) * np.inf, image", "flow.py:24: ValueError: the next state of"),
         (
@@ -404,7 +408,7 @@ def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
             "flow.py: ValueError: value_range = (1, -1): must be (black, white)",
         ),
         ("return normal\n", "import os; os._exit(9)\n", "flow ended with exit code 9"),
-        ("0, 1, 11", "0, 1, 200_000", "the values of 2 to 100001 states"),
+        ("0, 1, 11", "0, 1, 200_000", "axis must be (symbol, unit, values), with a finite number for each of 2 to 100001 states"),
     ],
 )
 def test_a_wrong_sampler_is_refused_in_one_line(site: Path, old: str, new: str, told: str) -> None:

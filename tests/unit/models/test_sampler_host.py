@@ -227,7 +227,7 @@ def test_words_of_the_start() -> None:
 
 
 def test_cost_of_the_trial() -> None:
-    """Four steps are added, however many there are."""
+    """Five steps are added, however many there are."""
     calls = list[int]()
 
     class Listed(Euler):
@@ -238,7 +238,37 @@ def test_cost_of_the_trial() -> None:
             return super().step(x, i, normal)
 
     sampler_host.describe(Listed())
-    assert calls == [*range(50), 24, 25, 48, 49]
+    assert calls == [*range(50), 24, 25, 48, 49, 0]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.01])
+@pytest.mark.parametrize("of_states", [True, False])
+def test_samples_of_a_batch_that_depend_on_each_other(share: float, of_states: bool) -> None:
+    """They are refused, where their states are mixed and where only their noise is."""
+
+    class Mixing(Euler):
+        def step(self, x: Any, i: int, normal: Any) -> Any:
+            mixed = x if of_states else normal
+            return x - x * np.sin(3 * x) / 6 - share * mixed.mean(0, keepdims=True), None
+
+    with pytest.raises(ValueError, match=r"^step\(0\) .* must not depend on each other"):
+        sampler_host.describe(Mixing())
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [("t", [0, 1]), ("t", "", ["a", "b"]), ("t", "", [0]), ("t", "", [0, np.nan, 1]), ("t", "", 3)],
+)
+def test_a_wrong_axis(axis: Any) -> None:
+    """It is refused in plain words, before any step."""
+
+    class Wrong(Euler):
+        def step(self, x: Any, i: int, normal: Any) -> Any:
+            raise AssertionError
+
+    Wrong.axis = axis
+    with pytest.raises(ValueError, match=r"^axis must be \(symbol, unit, values\), with a finite num"):
+        sampler_host.describe(Wrong())
 
 
 def test_nan() -> None:
