@@ -136,10 +136,11 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     faults = []
     for model, needs in zip(models, spec.needs_of_models, strict=True):
         if fault := lacking(model.name, model.card, needs):
-            fit = sorted(n for n, each in sources.items() if not lacking(n, each.card, needs))
+            able = (each for each in sources.values() if not lacking(each.name, each.card, needs))
+            fit = sorted(each.name for each in able if not any(spec.file_faults([each])))
             remedy = spec.remedy(model.card) if model is models[0] else ""
-            others = ", ".join(fit) or "no model that is known here has it"
-            faults.append(f"{fault}: {remedy or others}")
+            others = f"models that have it: {', '.join(fit) or 'none'}"
+            faults.append(f"{fault}; {remedy or others}")
     if not models:
         return
     noise = getattr(spec, "sampling_noise_std", None)

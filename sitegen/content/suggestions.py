@@ -42,15 +42,15 @@ def figure_calls(
     labelled = f", label={json.dumps(label)}" if label else ""
     calls, obstacles = [], {}
     for kind, spec in ((name, kind.spec) for name, kind in figure_kinds().items()):
-        recorded = card.recording and spec.recorded_example(card.recording)
+        able = not lacking(name, card, spec.needs)
+        recorded = able and card.recording and spec.recorded_example(card.recording)
         example = (recorded or spec.example).replace("NAME", name).replace(_PICTURE, "")
         if card.image_size > LARGE and not recorded:
             example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
         if states is not None and spec.distinct_states:
             example = re.sub(r"count=(\d+)", lambda c: f"count={min(int(c[1]), states)}", example)
         call = f"{{{{ {kind}({example}{labelled}) }}}}"
-        missing = lacking(name, card, spec.needs)
-        if found := missing or _obstacle(card, call, kind, name, root, source):
+        if found := _obstacle(card, call, kind, name, root, source):
             obstacles[kind] = found
         else:
             calls.append(call)
@@ -76,7 +76,7 @@ def _obstacle(
         return "it shows no model"
     for needs in spec.needs_of_models:
         if missing := lacking(name, card, needs):
-            return missing
+            return "; ".join(filter(None, (missing, spec.remedy(card))))
     found = list(spec.incompatibilities([card]))
     if card.recording:
         found += spec.recorded_faults(card.recording)

@@ -357,9 +357,15 @@ def counted(count: int, model: str, card: ModelCard, label: str | None = None) -
     return f"{many} of the {'recording' if card.recording else 'model'} {model}"
 
 
+_RECORDABLE = frozenset[Ability](("mean", "final", "tree", "fan", "paths"))
+
+
 def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
     """Return a message on the abilities that a model lacks for a figure; empty if none."""
-    missing = " and ".join(ABILITIES[each] for each in needs if each not in card.abilities)
+    lacks = [each for each in needs if each not in card.abilities]
+    missing = " and ".join(ABILITIES[each] for each in lacks)
+    if card.recording and not _RECORDABLE.issuperset(lacks):
+        return f"needs {missing}, which cannot be shown from the recording {name}"
     return missing and f'needs {missing}, which the model {name} of kind "{card.kind}" lacks'
 
 

@@ -106,11 +106,14 @@ class Hierarchy(ChosenSpec):
 
     def recorded_faults(self, recording: RecordingConfig) -> Iterator[str]:
         """Leaves, splits or samples other than those of the recorded tree."""
-        leaves = 2 ** len(recording.splits)
-        if self.leaves != leaves:
-            yield f"leaves = {self.leaves}: the tree of the recording {self.model} has {leaves}"
-        elif self.splits not in (None, recording.splits) or self.samples is not None:
-            yield "splits and samples: those of a recorded tree are known; leave them out"
+        splits, leaves = list(recording.splits), 2 ** len(recording.splits)
+        tree = f"the tree of the recording {self.model}"
+        if self.splits not in (None, recording.splits):
+            yield f"splits = {list(self.splits)}: {tree} splits at {splits}; leave them out"
+        elif self.samples is not None:
+            yield f"samples: those of {tree} are known; leave them out"
+        elif self.leaves != leaves:
+            yield f"leaves = {self.leaves}: {tree} has {leaves}"
 
     def describe(self, card: ModelCard) -> str:
         """Describe how the tree grows, and from which state."""

@@ -78,9 +78,14 @@ class PageSampler(ChosenSpec):
 
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
         """Weights that a browser cannot read, or that are too heavy for it."""
-        from sitegen.generative.checkpoints.browser import export_for_browser, too_heavy
+        from sitegen.generative.checkpoints.browser import (
+            export_for_browser,
+            page_faults,
+            too_heavy,
+        )
 
         for source in sources:
+            yield from page_faults(source.name, source.card)
             if source.prior is None and "prior" in source.card.abilities:
                 yield f"the model {source.name} has no prior"
                 continue

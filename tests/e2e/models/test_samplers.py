@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sitegen.core.files import digest
 from sitegen.models.hosted import HOST
 from tests.support.builders import git
 from tests.support.forked import run_forked
@@ -114,6 +115,7 @@ def test_figures_of_a_sampler(site: Path) -> None:
     assert first["models"][0]["what"] == "sampler"
     assert {*first["environment"]} <= {"numpy", "encoder"}
     assert "4 black and white pixels forming out of Gaussian noise over 10 steps" in first["alt"]
+    assert first["models"][0]["uses"] == [digest(site / "weights.txt")]
     assert "z′ of its own and θ = 0.4" in figures[2]["choice"]
     assert "first is at an angle of 0.4 radians to that of the first" in figures[2]["alt"]
     assert "begins from the finished picture of the first" in figures[3]["choice"]
@@ -121,6 +123,7 @@ def test_figures_of_a_sampler(site: Path) -> None:
     html = (site / "build/index.html").read_text("utf-8")
     false = "checkpoint", "Torch", "float32", "σ_B", "a trained model", "one Gaussian", "coarse"
     assert not [word for word in false if word in html]
+    assert f'uses <code class="digest">{digest(site / "weights.txt")}</code>' in html
     made = imports(site)
     page(site, *CALLS[:1])
     for words in (["build", "--offline"], ["check"]):
@@ -408,7 +411,11 @@ def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
             "flow.py: ValueError: value_range = (1, -1): must be (black, white)",
         ),
         ("return normal\n", "import os; os._exit(9)\n", "flow ended with exit code 9"),
-        ("0, 1, 11", "0, 1, 200_000", "axis must be (symbol, unit, values), with a finite number for each of 2 to 100001 states"),
+        (
+            "0, 1, 11",
+            "0, 1, 200_000",
+            "axis must be (symbol, unit, values), with a finite number for each of 2 to 100001 states",
+        ),
     ],
 )
 def test_a_wrong_sampler_is_refused_in_one_line(site: Path, old: str, new: str, told: str) -> None:
@@ -474,6 +481,6 @@ def test_what_a_sampler_cannot_do_is_refused(site: Path) -> None:
     page(site, CALLS[3], 'shared_initial_state("flow")', 'shared_noise("flow")')
     told = sitegen(site, "build", code=2)
     assert "hierarchy(…): needs samples that split in two on their way" in told
-    assert ": give its class a method corrupt" in told
+    assert "; give its class a method corrupt" in told
     assert "give around=0.5" in told
     assert "shared_noise(…): needs randomness after the start" in told

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from sitegen.content.suggestions import comparisons, figure_calls
 from sitegen.figures.registry import figure_kinds
-from sitegen.generative.card.card import FileRef
+from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.card.recording import RecordingConfig
 from tests.support.making import small_card
 from tests.support.tinymodel import write_model
 
@@ -38,3 +40,21 @@ def test_comparisons(tmp_path: Path) -> None:
         assert set(obstacles) == {*figure_kinds()} - set(kinds)
         assert "no example of its images" in why["process"]
         assert [call for call in calls if call not in plain] == ['{{ process("birds") }}']
+
+
+def test_why_a_kind_cannot_show_a_model(tmp_path: Path) -> None:
+    """The reason has the build's advice; a recorded run may have been random all the same."""
+    card = ModelCard(8, 1, 8, small_card().unet, kind="flow", flow=FlowConfig())
+    _, why = figure_calls("cfm", card, tmp_path)
+    assert why["shared_initial_state"].endswith(
+        "lacks; give around=0.5, the angle between initial states"
+    )
+    for config in (
+        RecordingConfig((0.0, 1.0), 4, one_start=True),
+        RecordingConfig((0.0, 1.0, 2.0), 4, splits=(2, 1)),
+    ):
+        card = ModelCard(8, 1, len(config.values) - 1, None, kind="recording", recording=config)
+        _, why = figure_calls("run", card, tmp_path)
+        assert why["shared_noise"] == (
+            "needs randomness after the start, which cannot be shown from the recording run"
+        )

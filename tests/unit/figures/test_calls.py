@@ -1,6 +1,7 @@
 """Figure calls of every kind become frozen specs, or all that is wrong with them is told."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.card import FileRef, ModelCard, SamplingConfig
 from sitegen.generative.card.kinds import LevelAxis
+from sitegen.generative.card.recording import RecordingConfig
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD
 from tests.support.lessons import cascade_card
@@ -320,7 +322,7 @@ def planned(sources: Models, root: Path, kind: str, *args: str, **kwargs: Any) -
     return plan_figure(figure, "index.html", sources)
 
 
-_NEEDS = 'needs {}, which the model {} of kind "{}" lacks: {}'
+_NEEDS = 'needs {}, which the model {} of kind "{}" lacks; models that have it: {}'
 _BLUR, _DDIM = "a forward process that blurs", "the noise schedule of a DDPM"
 _MORE = {"ddpm": "noise", "ddim_steps": 11}
 
@@ -376,6 +378,25 @@ def test_what_does_not_fit_the_site(
         planned(sources, tmp_path, kind, model, **kwargs)
     assert f"{kind}(…): " in str(caught.value)
     assert told in str(caught.value)
+
+
+def test_what_a_recorded_tree_does_not_have(sources: Models, tmp_path: Path) -> None:
+    """The answer is about what was written; models that have it are those that the call can show.
+
+    The weights of `heat` and `noise` cannot be read.
+    """
+    tree = RecordingConfig((0.0, 1.0, 2.0), 4, splits=(2, 1))
+    card = ModelCard(16, 1, 2, None, kind="recording", recording=tree)
+    sources = {**sources, "tree": ModelSource("tree", card, tmp_path / "weights", None)}
+    for kind, wanted, told in (
+        ("hierarchy", {"splits": [9, 3, 1]}, "splits = [9, 3, 1]: the tree of the recording tree"),
+        ("hierarchy", {"samples": range(8)}, "samples: those of the tree"),
+        ("hierarchy", {"leaves": 8}, "leaves = 8: the tree of the recording tree has 4"),
+        ("sampler", {}, "from the recording tree; models that have it: none"),
+        ("shared_noise", {}, "tree; models that have it: heat, large, noise, shows"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(told)):
+            planned(sources, tmp_path, kind, "tree", **wanted)
 
 
 def test_trajectories_of_a_ddpm(sources: Models, tmp_path: Path) -> None:

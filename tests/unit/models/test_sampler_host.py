@@ -267,7 +267,9 @@ def test_a_wrong_axis(axis: Any) -> None:
             raise AssertionError
 
     Wrong.axis = axis
-    with pytest.raises(ValueError, match=r"^axis must be \(symbol, unit, values\), with a finite num"):
+    with pytest.raises(
+        ValueError, match=r"^axis must be \(symbol, unit, values\), with a finite num"
+    ):
         sampler_host.describe(Wrong())
 
 
