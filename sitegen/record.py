@@ -219,9 +219,11 @@ class record:
     def k_diffusion(self, progress: Mapping[str, Any]) -> None:
         """Record a step of a k-diffusion sampler: `sample_euler(…, callback=rec.k_diffusion)`.
 
-        The samplers report a step before they take it. Record the result with `rec(0, x)`.
+        The samplers report a step before they take it, after they have added noise to the state up
+        to `sigma_hat`, if they do. Record the result with `rec(0, x)`.
         """
-        self(progress["sigma"], progress["x"], final=progress["denoised"])
+        sigma = progress.get("sigma_hat", progress["sigma"])
+        self(sigma, progress["x"], final=progress["denoised"])
 
     def scan(self, values: Any, stacked: Any, final: Any = None) -> None:
         """Record what `lax.scan`, `odeint` or similar returned: T values, and states (T, N, …)."""
@@ -412,6 +414,7 @@ def _numbers(given: Any) -> NDArray[Any]:
         given = given.detach().cpu()
         given = given.float() if given.element_size() < 4 else given
     array = np.asarray(given)
+    _require(array.dtype.kind != "c", "the numbers are complex: give their real part, or decode=")
     return array if array.dtype == np.float64 else array.astype(np.float32)
 
 

@@ -306,18 +306,25 @@ def test_the_noise_of_a_latent_pipeline(tmp_path: Path) -> None:
 
 
 def sample_euler(
-    model: Any, x: torch.Tensor, sigmas: torch.Tensor, callback: Callable[[Any], None]
+    model: Any,
+    x: torch.Tensor,
+    sigmas: torch.Tensor,
+    callback: Callable[[Any], None],
+    churn: float,
 ) -> torch.Tensor:
     """Follow `sample_euler` of k-diffusion, as far as its callback goes."""
     for i in range(len(sigmas) - 1):
-        denoised = model(x, sigmas[i])
-        callback({"x": x, "i": i, "sigma": sigmas[i], "sigma_hat": sigmas[i], "denoised": denoised})
-        x = x + (x - denoised) / sigmas[i] * (sigmas[i + 1] - sigmas[i])
+        higher = sigmas[i] * (1 + churn)
+        x = x + torch.randn_like(x) * (higher**2 - sigmas[i] ** 2) ** 0.5
+        denoised = model(x, higher)
+        callback({"x": x, "i": i, "sigma": sigmas[i], "sigma_hat": higher, "denoised": denoised})
+        x = x + (x - denoised) / higher * (sigmas[i + 1] - higher)
     return x
 
 
-def test_the_callback_of_k_diffusion(tmp_path: Path) -> None:
-    """A sampler's callback records states with their σ, and the denoised images."""
+@pytest.mark.parametrize("churn", [0.0, 0.25])
+def test_the_callback_of_k_diffusion(tmp_path: Path, churn: float) -> None:
+    """A sampler's callback records states with the σ that they have, and the denoised images."""
     sigmas = torch.tensor([80.0, 5.0, 0.5, 0.0])
     with record(tmp_path / "ours.npz", axis=("σ", "")) as rec:
         x = sample_euler(
@@ -325,13 +332,14 @@ def test_the_callback_of_k_diffusion(tmp_path: Path) -> None:
             torch.from_numpy(images()) * 80,
             sigmas,
             callback=rec.k_diffusion,
+            churn=churn,
         )
         rec(0, x)
     run, arrays = read(tmp_path / "ours.npz")
     assert [(step["value"], "final" in step["has"]) for step in run["steps"]] == [
-        (80.0, True),
-        (5.0, True),
-        (0.5, True),
+        (80.0 * (1 + churn), True),
+        (5.0 * (1 + churn), True),
+        (0.5 * (1 + churn), True),
         (0.0, False),
     ]
     np.testing.assert_allclose(arrays["state/00003"], x, rtol=1e-2, atol=1e-3)
@@ -352,6 +360,7 @@ def bad_steps() -> Iterator[tuple[dict[str, Any], list[tuple[Any, ...]], str]]:
     nan[1, 0, 2, 2] = np.nan
     yield {}, [(0, x[0])], r"step 0 \(t = 0\): the state has the shape \(1, 4, 4\)"
     yield {}, [(0, x.repeat(4, 1))], r"with 1 or 3 channels.*decode="
+    yield {}, [(0, x * 1j)], r"the numbers are complex"
     yield {}, [(0, nan)], "the state has values that are not finite"
     yield {}, [(0, x * 1e6)], 'too large for "float16"'
     yield {}, [(float("nan"), x)], "the value must be finite"

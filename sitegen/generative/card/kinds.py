@@ -176,8 +176,8 @@ def _recorded(card: ModelCard) -> frozenset[Ability]:
 
 
 def _recorded_start(card: ModelCard, count: int) -> str:
-    one = "one recorded initial state" if card.recording.one_start else "recorded initial states"
-    return one if count > 1 else "a recorded initial state"
+    one = "one recorded state" if card.recording.one_start else "recorded states"
+    return one if count > 1 else "a recorded state"
 
 
 def _recorded_axis(card: ModelCard) -> LevelAxis:

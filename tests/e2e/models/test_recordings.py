@@ -106,11 +106,11 @@ def test_figures_of_recordings(site: Path) -> None:
     assert first["models"][0]["what"] == "recording"
     assert first["environment"]["recorded_with"] == "flow.py at 3f2a, JAX 0.5"
     assert not {"torch", "device", "precision", "onnxruntime"} & set(first["environment"])
-    formed = "4 small blobs forming out of recorded initial states over 4 recorded steps"
+    formed = "4 small blobs forming out of recorded states over 4 recorded steps"
     assert first["alt"] == formed
     assert second["parameters"]["samples"] == [5, 0]
     text = (site / "build/index.html").read_text("utf-8")
-    whole = "one recorded initial state splits into 2 and then 4 small blobs, which are one and the"
+    whole = "one recorded state splits into 2 and then 4 small blobs, which are one and the"
     assert figures[4]["alt"].startswith("A tree of the recording of small blobs")
     assert whole in figures[4]["alt"]
     for false in ("σ<sub>B</sub>", "pixels</b>", "Torch", "checkpoint with", "IHDM", "weights"):

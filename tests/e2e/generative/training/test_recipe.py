@@ -17,6 +17,7 @@ from sitegen.core.errors import LockedError, PlatformError, RefusedError
 from sitegen.core.files import digest, host_id
 from sitegen.core.locks import lock
 from sitegen.generative.card.card import ModelCard, SamplingConfig, read_card
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
 from sitegen.generative.process.ddpm import DiffusionModel
@@ -157,6 +158,7 @@ def test_flow_folder_is_a_model(tmp_path: Path) -> None:
     other = replace(written, flow=replace(asked.flow, time_scale=1.0))  # type: ignore[type-var]
     with pytest.raises(RefusedError, match=r"time_scale = \"1.0\": must be \"1000.0\""):
         load_model(tmp_path, other)
+    assert not inspect_checkpoint(tmp_path / "weights.safetensors").preconditioned
     without = load_model(tmp_path, replace(written, sampling=None))
     state = torch.rand(1, 1, 8, 8)
     assert not torch.equal(without(state, 0.5), model(state, 0.5))

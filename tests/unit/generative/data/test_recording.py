@@ -185,9 +185,9 @@ def test_what_a_card_says_of_limits(tmp_path: Path, tree: Path) -> None:
     assert "multiplied" not in card.recording.remarks(states=False)
     assert counted(1, "a", card) == "One sample of the recording a"
     whole = recorded_card(open_recording(tree))
-    assert "out of one recorded initial state over 3 recorded steps" in Trajectories(
-        "a", count=4
-    ).describe(whole)
+    assert "out of one recorded state over 3 recorded steps" in Trajectories("a", count=4).describe(
+        whole
+    )
     assert whole.recording is not None
     assert not {*RecordingConfig.LATER} & {*plain(whole)["recording"]}
     assert not whole.recording.remarks(states=True)
