@@ -414,7 +414,7 @@ def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
         (
             "0, 1, 11",
             "0, 1, 200_000",
-            "axis must be (symbol, unit, values), with a finite number for each of 2 to 100001 states",
+            "with a finite number for each of 2 to 100001 states",
         ),
     ],
 )
