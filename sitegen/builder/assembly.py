@@ -135,7 +135,7 @@ def _place(planned: PlannedFigure, record: Record) -> Media:
     alt = figure.alt or f"{planned.description}{measured}"
     axis = MediaAxis(**asdict(planned.axis)) if planned.axis else None
     parameters = figure.spec.with_words(record.parameters, planned.cards)
-    placed = replace(record, models=planned.models, files=files, parameters=parameters)
+    placed = replace(record, files=files, parameters=parameters)
     first = planned.cards[0] if planned.cards else None
     method = figure.spec.method(first) if first else ""
     states = getattr(figure.spec, "show", "state") == "state"
