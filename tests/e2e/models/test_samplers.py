@@ -292,12 +292,14 @@ def test_what_is_in_the_store_needs_no_file(site: Path) -> None:
     config.write_text(config.read_text() + '\n[models.good]\npath = "good.py:Sampler"\n')
     page(site, CALLS[0])
     sitegen(site, "build")
+    used = digest(site / "weights.txt")
     for gone in ("weights.txt", "flow.py"):
         made = imports(site)
         (site / gone).unlink()
         shutil.rmtree(site / "build")
         for words in (["build", "--offline"], ["build"], ["export"]):
             assert "omitted" not in sitegen(site, *words)
+        assert f", uses {used}" in (site / "exports/README.txt").read_text("utf-8")
         assert imports(site) == made
         new = 'trajectories("flow", count=2, id="new")'
         page(site, CALLS[0], new, 'trajectories("good", count=2, id="ok")')
