@@ -40,8 +40,10 @@ def test_noise_is_seen_at_eight_pixels() -> None:
     """The light network of all levels halves images until 8 pixels a side, at any size."""
     for size in (32, 64):
         for card in (small_card(size, 3), small_card(size, 3, levels=30)):
-            unet = as_ddpm(card, light=True).unet
+            ddpm = as_ddpm(card, light=True)
+            unet = ddpm.unet
             assert unet is not None
+            assert ddpm.guidance == (0.1,)
             flow = as_flow(card, light=True)
             assert (flow.unet, flow.guidance) == (unet, (0.25,))
             halvings = len(unet.channel_mult) - 1
