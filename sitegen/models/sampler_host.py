@@ -131,7 +131,10 @@ def _array(value: Any, shape: Any, what: str) -> Any:
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
-    found = np.ascontiguousarray(np.asarray(value), np.float32)
+    given = np.asarray(value)
+    if given.dtype.kind == "c":
+        raise ValueError(f"{what} is complex; give its real part")
+    found = np.ascontiguousarray(given, np.float32)
     if found.shape != tuple(shape):
         raise ValueError(f"{what} has the shape {found.shape}; must be {tuple(shape)}")
     if not np.isfinite(found).all():

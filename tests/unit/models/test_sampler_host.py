@@ -273,13 +273,15 @@ def test_a_wrong_axis(axis: Any) -> None:
         sampler_host.describe(Wrong())
 
 
-def test_nan() -> None:
-    """A number that is not finite is reported as that, in any step."""
+@pytest.mark.parametrize(
+    ("factor", "fault"), [(np.nan, "holds numbers that are not finite"), (1j, "is complex")]
+)
+def test_no_real_number(factor: complex, fault: str) -> None:
+    """A number that is not finite, or complex, is reported as that, in any step."""
 
     class Nan(Euler):
         def step(self, x: Any, i: int, normal: Any) -> Any:
-            return x * (np.nan if i == 2 else 1), None
+            return x * (factor if i == 2 else 1), None
 
-    told = r"the next state of step\(2\) holds numbers that are not finite"
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=rf"the next state of step\(2\) {fault}"):
         sampler_host.describe(Nan())
