@@ -7,7 +7,7 @@ from typing import Protocol
 
 Advance = Callable[[], None]
 InAll = Callable[[float | None], str]
-"""Describes the time left for all tasks, by the seconds left for one, None if not yet known."""
+"""Function of the seconds left for one task, None if unknown; returns the time left for all."""
 
 
 class Reporter(Protocol):

@@ -27,6 +27,7 @@ GRACE_SECONDS = 2.0
 """Seconds after the first signal during which further signals are ignored, so that temporary
 files can be removed."""
 _AGAIN_SECONDS = 0.05
+"""Seconds after which a signal whose exception was dropped is sent again."""
 
 
 def end_group(pid: int, number: int) -> None:
@@ -64,7 +65,9 @@ def catch_signals() -> None:
             return
         deaf_until = 0.0
         number = dropped.exc_value.args[0] - 128
-        threading.Timer(_AGAIN_SECONDS, signal.raise_signal, [number]).start()
+        timer = threading.Timer(_AGAIN_SECONDS, os.kill, [os.getpid(), number])
+        timer.daemon = True
+        timer.start()
 
     sys.unraisablehook = again
     for number in _heard():

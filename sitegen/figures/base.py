@@ -287,8 +287,8 @@ class FigureSpec:
     def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
         """Yield the reasons, found in the files of `models`, why the call cannot be rendered.
 
-        Rendering reports them as well. This reads the files, so it runs only before a call is
-        suggested.
+        Rendering reports them as well. This reads the files, so it runs only where calls, or
+        models for them, are suggested.
         """
         yield from ()
 
@@ -357,6 +357,7 @@ def counted(count: int, model: str, card: ModelCard, label: str | None = None) -
     return f"{many} of the {'recording' if card.recording else 'model'} {model}"
 
 
+# What recordings may have.
 _RECORDABLE = frozenset[Ability](("mean", "final", "tree", "fan", "paths"))
 
 

@@ -40,7 +40,7 @@ from sitegen.content.pages import Page
 from sitegen.core import bounded
 from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.files import digest, has_backup, restore_backup
-from sitegen.core.progress import Advance, Reporter
+from sitegen.core.progress import Advance, InAll, Reporter
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
@@ -399,9 +399,9 @@ class _Watched:
         self.computing = self._report.computing
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int, in_all: object = None) -> Iterator[Advance]:
+    def rendering(self, title: str, steps: int, in_all: InAll = lambda _: "") -> Iterator[Advance]:
         done = 0
-        with self._report.rendering(title, steps) as forward:
+        with self._report.rendering(title, steps, in_all) as forward:
 
             def advance() -> None:
                 nonlocal done

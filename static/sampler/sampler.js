@@ -20,6 +20,7 @@ export { interpolated, normals, Purpose } from "./noise.js";
 const PRIOR = "prior.coefficients";
 const RESIDUAL = "statistics.residual";
 const SMALLEST_VARIANCE = 1e-12;
+const LEAST_VARIANCE = 1e-10; // of the data's cosines
 
 export class Sampler {
   #kernels;
@@ -134,12 +135,13 @@ export class Sampler {
     const seen = x.map((value) => input[level] * value);
     const answer = this.#bands[0].seen(seen, timestep[level]);
     const part = ([own, other]) => seen.map((value, i) => own * value + other * answer[i]);
-    const own = part(image[level]);
-    const shares = state[level].map((share) => input[level] * share);
-    const moved = this.#guided(own, seen, shares, [1, 0]);
-    const ratio = shares[0] / shares[1]; // by which the noise follows, since the state is given
-    const left = part(noise[level]).map((value, i) => value - ratio * (moved[i] - own[i]));
-    const sharp = clip ? moved.map((value) => Math.min(Math.max(value, -1), 1)) : moved;
+    let [sharp, left] = [part(image[level]), part(noise[level])];
+    if (this.description.guidance) {
+      const shares = state[level].map((share) => input[level] * share);
+      sharp = this.#guided(sharp, seen, shares, [1, 0]);
+      left = this.#guided(left, seen, shares, [0, 1]);
+    }
+    if (clip) sharp = sharp.map((value) => Math.min(Math.max(value, -1), 1));
     const [kept, added] = state[below];
     return [sharp.map((value, i) => kept * value + added * left[i]), sharp];
   }
@@ -153,7 +155,7 @@ export class Sampler {
     const { mean, variance } = this.#statistics;
     const linear = this.#planes.forward(x).map((value, i) => {
       const average = 2 * mean[i] - (i % size ** 2 ? 0 : size); // of images in [-1, 1]
-      const all = 4 * variance[i];
+      const all = 4 * Math.max(variance[i], LEAST_VARIANCE);
       const away = (value - kept * average) / (kept ** 2 * all + added ** 2);
       return image * (average + kept * all * away) + noise * added * away;
     });

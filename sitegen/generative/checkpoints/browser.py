@@ -12,12 +12,12 @@ images (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors` have the nam
 files, each with its type, its shape and its offset; the statistics and the prior are always
 float32. `sha256` is the digest of the bytes.
 
-A model that starts from noise has no prior, σ or statistics. Instead it has `start_std`, the factor
-of its initial noise; `axis`, with symbol, unit and the values of all levels; and `flow`, with the
-`times` of all levels, the `solver` and the `time_scale`, or `implicit` for the network of a DDPM.
-For each level k, that lists the scale c of the network's `input` and its `timestep`; the factors of
-state and answer in the predicted `image` and in the `noise`; and the factors of both in the `state`
-of a level. `clip` limits the image to [-1, 1].
+A model that starts from noise has no prior and no σ, and statistics only with a guidance. It has
+`start_std`, the factor of its initial noise; `axis`, with symbol, unit and the values of all
+levels; and `flow`, with the `times` of all levels, the `solver` and the `time_scale`, or `implicit`
+for the network of a DDPM. For each level k, that lists the scale c of the network's `input` and its
+`timestep`; the factors of state and answer in the predicted `image` and in the `noise`; and the
+factors of both in the `state` of a level. `clip` limits the image to [-1, 1].
 """
 
 from __future__ import annotations
@@ -107,8 +107,10 @@ def export_for_browser(
     _refuse_unknown(card, weights)
     bands = list(zip(prefixes(card), card.networks, strict=True))
     found = _read(weights, card.weights)
-    if not card.estimates_variance:
-        found.pop(RESIDUAL, None)
+    unused = (() if card.has_statistics else STATISTICS) + (RESIDUAL,) * (
+        not card.estimates_variance
+    )
+    found = {name: values for name, values in found.items() if name not in unused}
     _refuse_unfit(card, bands, found, weights)
     small = scales_of(weights, read_header(weights).entries)
     stored: dict[str, Array] = {}
@@ -340,8 +342,8 @@ def _refuse_unfit(
             told = looks.text() if looks else "an unknown network"
             raise RefusedError(f"{path}: holds {told}; the card has {wanted.text()}")
     if card.has_statistics and not {*STATISTICS} <= tensors.keys():
-        needs = "which a model needs that is preconditioned or guided"
-        raise RefusedError(f"{path}: has no statistics, {needs}")
+        needs = "which a preconditioned or guided model needs"
+        raise RefusedError(f"{path}: has no statistics of the data, {needs}")
     if card.estimates_variance and RESIDUAL not in tensors:
         raise RefusedError(f"{path}: has no {RESIDUAL}, which its card requires")
 

@@ -39,9 +39,9 @@ from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.quantised import SCALE, weights_of
 from sitegen.generative.checkpoints.weights import (
     BANDS,
+    NOISED,
     RESIDUAL,
     STATISTICS,
-    Header,
     is_of_unet,
 )
 
@@ -182,7 +182,9 @@ def _inspected(file: Path) -> CheckpointInfo:
         tensors=len(shapes),
         parameters=sum(map(prod, shapes.values())),
         dtypes=tuple(sorted(NAMES.get(dtype, dtype) for dtype in dtypes)),
-        preconditioned=not isinstance(held, Published) and _preconditioned(held),
+        preconditioned=not isinstance(held, Published)
+        and {*STATISTICS} <= held.entries.keys()
+        and NOISED not in held.metadata,
         architecture=looks,
         presets=matching_presets(looks),
         learned_variance=has_learned_variance(shapes),
@@ -197,12 +199,6 @@ def _inspected(file: Path) -> CheckpointInfo:
         count = len(held.averages)
         return replace(info, ema_tensors=count, ema_decay=held.decay, ema_updates=held.updates)
     return replace(info, ema_tensors=info.tensors) if held.layout in AVERAGED else info
-
-
-def _preconditioned(header: Header) -> bool:
-    """Return whether a file has statistics, and no notes of a flow or DDPM, which may have them."""
-    noised = any(key.startswith(("flow.", "diffusion.")) for key in header.metadata)
-    return {*STATISTICS} <= header.entries.keys() and not noised
 
 
 def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:

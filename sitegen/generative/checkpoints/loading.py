@@ -191,8 +191,8 @@ def _shapes(band: Band, channels: int, image_size: int) -> Mapping[str, tuple[in
 def _check_published(path: Path, card: ModelCard, published: Published) -> dict[str, StoredTensor]:
     """Return the tensors for sampling: the averages, matched by position, or a bare state dict."""
     if card.has_statistics:
-        needs = "a card that is preconditioned or has a guidance needs them"
-        raise RefusedError(f"{path}: a .pth has no statistics of the data; {needs}")
+        needs = "which a preconditioned or guided model needs"
+        raise RefusedError(f"{path}: a .pth has no statistics of the data, {needs}")
     _check_schedule(path, card, published.schedule)
     stored = _chosen(path, card, published)
     for name, tensor in stored.items():

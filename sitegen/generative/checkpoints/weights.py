@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STATISTICS = ("statistics.mean", "statistics.variance")
-"""Names of a preconditioned model's statistics, which are always stored as float32."""
+"""Names of the data's statistics, of preconditioned and guided models; always float32."""
 RESIDUAL = "statistics.residual"
 """Name of the optional residual variance of a preconditioned model, also stored as float32."""
 BANDS = "bands."
@@ -38,6 +38,8 @@ MEANING = (
     *(("sde", "family"), ("sde", "centered"), ("blurring", "time_scale")),
 )
 """Keys of a card that decide the meaning of weights but not their shapes; copied to file notes."""
+NOISED = "kind"
+"""File note with the kind of a model that has statistics and starts from noise."""
 CASCADE = "bands"
 """File note with the bands of its networks, as canonical JSON."""
 
@@ -200,7 +202,8 @@ def notes(card: ModelCard) -> dict[str, str]:
     """Return the file notes for a card: its settings that decide the meaning of the weights."""
     if card.bands:
         return {CASCADE: canonical_json(plain(card.bands))}
-    return {".".join(key): value for key in MEANING if (value := meaning(card, key))}
+    noised = {NOISED: card.kind} if card.has_statistics and "blur" not in card.abilities else {}
+    return noised | {".".join(key): value for key in MEANING if (value := meaning(card, key))}
 
 
 def meaning(card: ModelCard, key: tuple[str, str]) -> str | None:

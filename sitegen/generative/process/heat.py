@@ -92,6 +92,10 @@ def dissipate(images: Tensor, sigma_b: float | Tensor) -> Tensor:
     return idct2(factor[:, None] * dct2(images.to(kind))).to(images.dtype)
 
 
+LEAST_VARIANCE = 1e-10
+"""Smallest variance of a cosine of the data; the linear estimate divides by it."""
+
+
 @dataclass(frozen=True)
 class Statistics:
     """Mean and variance (C, H, W) of the training images' cosine coefficients.
@@ -111,10 +115,10 @@ class Statistics:
         return {f"statistics.{name}": part for name, part in found.items() if part is not None}
 
     def centred(self) -> tuple[Tensor, Tensor]:
-        """Mean and variance (C, H, W) of the cosines of the images in [-1, 1]."""
+        """Mean and variance (C, H, W) of the cosines of the images in [-1, 1]; no variance is 0."""
         mean = 2 * self.mean
         mean[:, 0, 0] -= self.mean.shape[-1]  # the cosines of an image of ones
-        return mean, 4 * self.variance
+        return mean, 4 * self.variance.clamp_min(LEAST_VARIANCE)
 
     def pixel_scale(self, side: int) -> tuple[float, float]:
         """Mean and standard deviation of a pixel over all images, positions and channels.

@@ -176,8 +176,9 @@ class SingleNetwork(CardModel):
         cosine. In training the answer is returned unchanged.
         """
         (weight,), statistics = self.card.guidance, self.statistics
-        if self.training or not weight or statistics is None:
+        if self.training or not weight:
             return answer
+        assert statistics is not None
         (kept, added), (image, noise) = shares, parts
         mean, variance = statistics.centred()
         away = dct2(x) - kept * mean

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.flow import FlowModel, flow_of
-from sitegen.generative.process.heat import Statistics, dct2, dissipate
+from sitegen.generative.process.heat import LEAST_VARIANCE, Statistics, dct2, dissipate
 from sitegen.generative.process.model import CardModel, Model, linear_estimate
 
 _FOCUS_WIDTH = 0.18
@@ -24,7 +24,7 @@ def image_statistics(images: Tensor, chunk: int = 4096) -> Statistics:
         total += coefficients.sum(0)
         square += coefficients.square().sum(0)
     mean = total / len(images)
-    variance = (square / len(images) - mean.square()).clamp_min(1e-10)
+    variance = (square / len(images) - mean.square()).clamp_min(LEAST_VARIANCE)
     return Statistics(mean.float(), variance.float())
 
 

@@ -194,7 +194,7 @@ class Run:
                 for name, value in here.items()
                 if there.get(name, value) != value
             ]
-            words = ", ".join(differ) or "size, levels, blur or network differ"
+            words = ", ".join(differ) or "size, levels, blur, guidance or network differ"
             conflicts = [f"it trains another model ({words})"]
         else:
             conflicts = self.options.conflicts(state["options"], state["step"])

@@ -14,7 +14,7 @@ from sitegen.generative.card.diffusion import SamplingConfig
 from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.generative.checkpoints.loading import load_model
-from sitegen.generative.checkpoints.weights import save_weights
+from sitegen.generative.checkpoints.weights import STATISTICS, save_weights
 from sitegen.generative.process.diffusion import Implicit
 from sitegen.generative.process.kinds import process_of
 from sitegen.generative.process.protocol import run
@@ -50,8 +50,11 @@ CARDS: dict[str, dict[str, Any]] = {
         "diffusion": replace(LINEAR, prediction_type="v_prediction", clip_sample=False),
     },
 }
-GUIDED = SamplingConfig(guidance=0.5)
-CARDS |= {f"guided {name}": {**values, "sampling": GUIDED} for name, values in CARDS.items()}
+GUIDANCE = {"flow": SamplingConfig(guidance=0.5), "ddpm": SamplingConfig(guidance=(0.5,))}
+CARDS |= {
+    f"guided {name}": {**values, "sampling": GUIDANCE[values["kind"]]}
+    for name, values in CARDS.items()
+}
 
 
 def written(folder: Path, **changes: Any) -> tuple[ModelCard, Path]:
@@ -88,6 +91,15 @@ def test_transitions_are_those_of_sitegen(name: str, tmp_path: Path) -> None:
         assert close(f"state{at}", step.state[0], step.level)
         assert step.final is not None
         assert close(f"sharp{at}", step.final()[0], 0)
+
+
+def test_statistics_go_with_guidance(tmp_path: Path) -> None:
+    """A page does not load statistics that nothing uses."""
+    card, path = written(tmp_path, **CARDS["guided euler"])
+    guided = export_for_browser(card, path, None)
+    without = export_for_browser(replace(card, sampling=None), path, None)
+    assert {*STATISTICS} <= guided.description["tensors"].keys()
+    assert not {*STATISTICS} & without.description["tensors"].keys()
 
 
 def test_cost_counts_evaluations(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Guidance of DDPMs and flows: away from the linear estimate."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.fft import idctn
 
 from sitegen.core.errors import ConfigError
@@ -13,14 +15,17 @@ from sitegen.generative.card.card import DiffusionConfig, ModelCard
 from sitegen.generative.card.diffusion import SamplingConfig
 from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.card.noise import EdmConfig
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
+from sitegen.generative.checkpoints.weights import save_weights
 from sitegen.generative.process.ddpm import DiffusionModel
 from sitegen.generative.process.flow import FlowModel
 from sitegen.generative.process.heat import Statistics
 from tests.support.making import random_unet, small_card
 
+Array = NDArray[np.float64]
 SIZE, WEIGHT = 8, 0.5
 GENERATOR = np.random.default_rng(0)
-MEAN, VARIANCE = GENERATOR.normal(size=(1, SIZE, SIZE)), GENERATOR.random((1, SIZE, SIZE)) + 0.1
+MEAN, VARIANCE = GENERATOR.normal(size=(3, SIZE, SIZE)), GENERATOR.random((3, SIZE, SIZE)) + 0.1
 VELOCITY = DiffusionConfig("cosine", prediction_type="v_prediction")
 CARDS: dict[str, dict[str, Any]] = {
     "flow": {"kind": "flow"},
@@ -33,7 +38,7 @@ CARDS: dict[str, dict[str, Any]] = {
 
 def guided_card(name: str, weight: float | None = WEIGHT) -> ModelCard:
     sampling = None if weight is None else SamplingConfig(guidance=weight)
-    return small_card(image_size=SIZE, levels=10, blur=None, sampling=sampling, **CARDS[name])
+    return small_card(channels=3, levels=10, blur=None, sampling=sampling, **CARDS[name])
 
 
 def models(name: str) -> tuple[FlowModel | DiffusionModel, FlowModel | DiffusionModel]:
@@ -45,42 +50,59 @@ def models(name: str) -> tuple[FlowModel | DiffusionModel, FlowModel | Diffusion
     return kind(plain, unet).eval(), kind(guided, unet, statistics=statistics).eval()
 
 
-def expected_image(x: np.ndarray, kept: float, added: float) -> np.ndarray:
-    """E[x_0 | x = kept x_0 + added ε] of Gaussian images in [-1, 1], by their covariance matrix."""
+def expected_image(x: Array, kept: float, added: float) -> Array:
+    """E[x_0 | x = kept x_0 + added ε] of Gaussian images in [-1, 1], by covariance matrices."""
     basis = np.stack([idctn(each.reshape(SIZE, SIZE), norm="ortho").ravel() for each in np.eye(64)])
-    mean = 2 * MEAN.ravel() @ basis - 1
-    covariance = 4 * basis.T @ (VARIANCE.ravel()[:, None] * basis)
-    total = kept**2 * covariance + added**2 * np.eye(64)
-    whole = mean + kept * covariance @ np.linalg.solve(total, x.ravel() - kept * mean)
-    return whole.reshape(x.shape)
+    found = []
+    for state, mean, variance in zip(x.reshape(3, 64), MEAN, VARIANCE, strict=True):
+        average = 2 * mean.ravel() @ basis - 1
+        covariance = 4 * basis.T @ (variance.ravel()[:, None] * basis)
+        total = kept**2 * covariance + added**2 * np.eye(64)
+        found.append(average + kept * covariance @ np.linalg.solve(total, state - kept * average))
+    return np.stack(found).reshape(x.shape)
 
 
 @pytest.mark.parametrize("name", CARDS)
 def test_away_from_the_expected_image(name: str) -> None:
-    """The answer moves by the weight times its distance from that of Gaussian images."""
+    """The answer moves by the weight times its distance from that of Gaussian images.
+
+    In a batch each sample has its own time.
+    """
     plain, guided = models(name)
-    x = torch.randn(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    place: float
+    x = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     if isinstance(plain, DiffusionModel):
-        place, left = 4, float(plain.schedule.alphas_bar[4])
-        kept, added = left**0.5, (1 - left) ** 0.5
+        places = torch.tensor([4, 9])
+        left = plain.schedule.alphas_bar[places].numpy()
+        pairs = np.stack([left**0.5, (1 - left) ** 0.5], 1)
     else:
-        place = 0.3
-        kept = 0.3 if name != "flow with data at 0" else 0.7
-        added = 1 - kept
-    before, after = (model(x, place).double().numpy() for model in (plain, guided))
-    image = expected_image(x.double().numpy(), kept, added)
-    noise = (x.numpy() - kept * image) / added
-    direction = -1 if name == "flow with data at 0" else 1
-    worse = noise if isinstance(plain, DiffusionModel) else direction * (image - noise)
-    np.testing.assert_allclose(after, before + WEIGHT * (before - worse), atol=1e-4)
+        places = torch.tensor([0.3, 0.9], dtype=torch.float64)
+        kept = places.numpy() if name != "flow with data at 0" else 1 - places.numpy()
+        pairs = np.stack([kept, 1 - kept], 1)
+    before, after = (model(x, places).double().numpy() for model in (plain, guided))
+    for own, was, now, (kept, added) in zip(x.double().numpy(), before, after, pairs, strict=True):
+        image = expected_image(own, kept, added)
+        noise = (own - kept * image) / added
+        direction = -1 if name == "flow with data at 0" else 1
+        worse = noise if isinstance(plain, DiffusionModel) else direction * (image - noise)
+        np.testing.assert_allclose(now, was + WEIGHT * (was - worse), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_files_without_a_card(name: str, tmp_path: Path) -> None:
+    """The statistics of a guided model are not taken for those of a preconditioned one."""
+    _, guided = models(name)
+    statistics = guided.statistics
+    assert statistics is not None
+    tensors = {**guided.unet.state_dict(), **statistics.tensors()}
+    save_weights(tmp_path / "a.safetensors", tensors, torch.float32, guided.card)
+    assert not inspect_checkpoint(tmp_path / "a.safetensors").preconditioned
 
 
 @pytest.mark.parametrize("name", ["flow", "ddpm"])
 def test_none_in_training(name: str) -> None:
     """The loss is that of the network alone."""
     plain, guided = models(name)
-    x = torch.randn(2, 1, SIZE, SIZE)
+    x = torch.randn(2, 3, SIZE, SIZE)
     assert torch.equal(plain(x, 1), guided.train()(x, 1))
 
 
