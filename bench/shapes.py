@@ -6,7 +6,7 @@
 `draw` writes 2,000 pictures of 32 × 32 pixels: an upright circle, square, triangle or star of some
 place, size and colour on a background of another colour. `judge` trains a classifier of the four
 shapes and of pictures that show none of them (two shapes mixed, bent or blurred shapes,
-blobs), and prints the share of an .npz of `sitegen sample` that it is sure of.
+blobs), and prints the share of an .npz of `sitegen sample` in which it sees a shape.
 """
 
 from __future__ import annotations
@@ -156,10 +156,18 @@ def classifier(seed: int = 1) -> nn.Module:
 
 
 @torch.no_grad()
-def recognized(net: nn.Module, images: Tensor) -> Tensor:
-    """Return the label (N,) of images (N, 3, SIDE, SIDE) in [0, 1], NONE if not `SURE` of one."""
+def recognized(net: nn.Module, images: Tensor, sure: float = SURE) -> Tensor:
+    """Return labels (N,) of images (N, 3, SIDE, SIDE) in [0, 1], NONE if none is above `sure`."""
     chances, labels = net(images.clamp(0, 1)).softmax(1).max(1)
-    return torch.where(chances > SURE, labels, NONE)
+    return torch.where(chances > sure, labels, NONE)
+
+
+def _shares(net: nn.Module, images: Tensor) -> str:
+    """Describe which share of images shows a shape: surely, and as the most probable class."""
+    surely, likely = (
+        float((recognized(net, images, s) != NONE).double().mean()) for s in (SURE, 0)
+    )
+    return f"{surely:.3f} surely a shape, {likely:.3f} most probably one"
 
 
 def main() -> None:
@@ -173,17 +181,12 @@ def main() -> None:
         return
     net = classifier()
     real, labels = _examples(1000, 2)
-    found = recognized(net, real)
-    shown = labels != NONE
-    print(
-        f"of pictures that it has not seen: {float((found == labels)[shown].double().mean()):.3f}"
-        f" of shapes recognized, {float((found != NONE)[~shown].double().mean()):.3f} of others"
-    )
+    print(f"new pictures of shapes: {_shares(net, real[labels != NONE])}")
+    print(f"new pictures of none: {_shares(net, real[labels == NONE])}")
     samples = torch.from_numpy(np.load(arguments.path)["final"])
-    found = recognized(net, samples)
-    counts = torch.bincount(found, minlength=NONE + 1).tolist()
+    counts = torch.bincount(recognized(net, samples), minlength=NONE + 1).tolist()
     print(", ".join(f"{n} {name}" for name, n in zip((*NAMES, "none"), counts, strict=True)))
-    print(f"recognizable: {1 - counts[NONE] / len(found):.3f} of {len(found)}")
+    print(f"{len(samples)} samples: {_shares(net, samples)}")
 
 
 if __name__ == "__main__":

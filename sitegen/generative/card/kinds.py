@@ -185,6 +185,11 @@ def _recorded_axis(card: ModelCard) -> LevelAxis:
     return LevelAxis(recording.symbol, recording.unit, recording.values)
 
 
+def _of_ddpm(card: ModelCard) -> str:
+    known = card.diffusion.prediction_type == "v_prediction"
+    return "v, of noise and image, as in a DDPM" if known else "noise, as in a DDPM"
+
+
 Kind = Literal[
     "ihdm",
     "ddpm",
@@ -199,16 +204,14 @@ Kind = Literal[
 ]
 KINDS: dict[Kind, ProcessKind] = {
     "ihdm": ProcessKind("IHDM", _heat, _flat, _blur),
-    "ddpm": ProcessKind(
-        "DDPM", lambda _: _DIFFUSION, _noise, _timesteps, predicts=lambda _: "noise, as in a DDPM"
-    ),
+    "ddpm": ProcessKind("DDPM", lambda _: _DIFFUSION, _noise, _timesteps, predicts=_of_ddpm),
     "flow": ProcessKind(
         "Flow",
         lambda _: _FLOW,
         _noise,
         _times,
         lambda card: card.flow.evaluations if card.flow else 1,
-        lambda card: "noise, as in a DDPM" if card.diffusion else "velocity, as in a flow",
+        lambda card: _of_ddpm(card) if card.diffusion else "velocity, as in a flow",
     ),
     "edm": ProcessKind(
         "EDM",

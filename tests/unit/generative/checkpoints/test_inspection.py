@@ -77,6 +77,9 @@ def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> 
     ddpm = replace(tiny_card, kind="ddpm", blur=None, diffusion=DiffusionConfig("cosine"))
     convert(tiny, ddpm, tmp_path)
     assert "parameterization  noise, as in a DDPM" in inspect_checkpoint(tmp_path).to_text()
+    velocity = DiffusionConfig("cosine", prediction_type="v_prediction")
+    (tmp_path / "model.toml").write_text(replace(ddpm, diffusion=velocity).to_toml())
+    assert "parameterization  v, of noise and" in inspect_checkpoint(tmp_path).to_text()
     (tmp_path / "model.toml").unlink()
     assert "parameterization  unknown" in inspect_checkpoint(tmp_path).to_text()
 
