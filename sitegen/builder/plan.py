@@ -113,7 +113,7 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
         digest_bytes(request_json.encode()),
         request_json,
         first.axis if first else None,
-        figure.alt or figure.spec.describe(first) + figure.spec.shows,
+        figure.alt or figure.spec.describe(first) + figure.spec.shows(first),
         tuple(seen if has else 0 for seen, has in zip(evaluations, networks, strict=True)),
         tuple(cards),
         None if any(networks) or not first else first.recording,

@@ -130,10 +130,12 @@ class Eta:
         return f"figure {self._numbers[request]} of {count}: {name}"
 
     def in_all(self, request: str, own: float | None) -> str:
-        """Describe the time left for all figures; `own` are the seconds left for this one."""
-        left = {**self._left, **({} if own is None else {request: own})}
-        seconds = max(sum(each or 0.0 for each in left.values()) / self._workers, own or 0.0)
-        return f", {duration(seconds)} left in all" if seconds and len(self._numbers) > 1 else ""
+        """Describe the time left for all figures; `own`, if known, are the seconds left for one."""
+        if own is not None:
+            self._left[request] = own
+        seconds = [each or 0.0 for each in list(self._left.values())]
+        longest = max([sum(seconds) / self._workers, *seconds])
+        return f", {duration(longest)} left in all" if longest and len(self._numbers) > 1 else ""
 
     def done(self, request: str) -> None:
         """Remove a finished figure."""

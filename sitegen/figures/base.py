@@ -240,11 +240,11 @@ class FigureSpec:
         """Sentence that the samples were chosen, and from how many; empty if they were not."""
         return ""
 
-    @property
-    def shows(self) -> str:
-        """Sentence for a text alternative on what a level shows; empty for its state."""
+    def shows(self, card: ModelCard | None) -> str:
+        """Return a sentence for a text alternative on what a level shows; empty for its state."""
         what = SHOWN.get(getattr(self, "show", ""))
-        return f". After the start each level shows {what}" if what else ""
+        where = "Where it was recorded," if card and card.recording else "After the start"
+        return f". {where} each level shows {what}" if what else ""
 
     @property
     def needs_example(self) -> bool:

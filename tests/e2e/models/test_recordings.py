@@ -126,7 +126,7 @@ def test_figures_of_recordings(site: Path) -> None:
     sitegen(site, "export", "flow-trajectories-2", "--format", "png")
     told = (site / "exports/README.txt").read_text("utf-8")
     assert "Levels:" not in told  # the text alternative says it
-    assert second["alt"].endswith(". After the start each level shows the predicted image")
+    assert second["alt"].endswith(". Where it was recorded, each level shows the predicted image")
     sitegen(site, "export", "flow-trajectories", "--format", "png")
     assert "Made with: flow.py at 3f2a, JAX 0.5" in (site / "exports/README.txt").read_text("utf-8")
     sitegen(site, "check")

@@ -139,12 +139,13 @@ def test_countdown() -> None:
     """
     left = Eta(["a", "b", "c"], {"a": 60.0, "b": 240.0, "c": None}, 2)
     assert left.title("b", "clip") == "figure 2 of 3: clip"
-    assert left.in_all("b", None) == ", 2 min left in all"
+    assert left.in_all("b", None) == ", 4 min left in all"
     assert left.in_all("a", 540.0) == ", 9 min left in all"
-    assert left.in_all("b", 20.0) == ", 40 s left in all"
+    assert left.in_all("b", 20.0) == ", 9 min left in all"
+    assert left.in_all("a", 60.0) == ", 60 s left in all"
     left.done("b")
     left.done("c")
-    assert left.in_all("c", None) == ", 30 s left in all"
+    assert left.in_all("c", None) == ", 60 s left in all"
     left.done("a")
     assert left.in_all("c", None) == ""
     alone = Eta(["a"], {}, 1)

@@ -111,7 +111,7 @@ def test_defaults() -> None:
 
 def test_what_levels_show() -> None:
     """Means and predicted images are named; nothing is said of states."""
-    told = [call("mnist", show=show).spec.shows for show in ("state", "mean", "final")]
+    told = [call("mnist", show=show).spec.shows(None) for show in ("state", "mean", "final")]
     assert told == [
         "",
         *(
