@@ -85,7 +85,9 @@ class PageSampler(ChosenSpec):
         )
 
         for source in sources:
-            yield from page_faults(source.name, source.card)
+            if fault := next(page_faults(source.name, source.card), ""):
+                yield fault
+                continue
             if source.prior is None and "prior" in source.card.abilities:
                 yield f"the model {source.name} has no prior"
                 continue

@@ -349,7 +349,10 @@ _WRONG = [
     (_but("preconditioned", "difference"), ":14: bands: only for the parameterization"),
     (_but("preconditioned", "difference"), ":28: sampling: only for the parameterization"),
     (_DDPM + "[sampling]\nlevels = [99, 7]\n", ":16: sampling.levels = [99, 7]: must begin with K"),
-    (_DDPM + "[sampling]\nguidance = 0.1\n", ":16: sampling.guidance = 0.1: a DDPM has none"),
+    (
+        _DDPM + "[sampling]\nguidance = 2\n",
+        ":16: sampling.guidance = 2: should be a number from -0.5",
+    ),
     (
         _DDPM + '[sampling]\nvariance = "estimated"\n',
         ':16: sampling.variance = "estimated": a DDPM has none',
