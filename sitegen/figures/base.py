@@ -357,8 +357,8 @@ def counted(count: int, model: str, card: ModelCard, label: str | None = None) -
     return f"{many} of the {'recording' if card.recording else 'model'} {model}"
 
 
-# What recordings may have.
 _RECORDABLE = frozenset[Ability](("mean", "final", "tree", "fan", "paths"))
+"""Abilities that a recording may have."""
 
 
 def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:

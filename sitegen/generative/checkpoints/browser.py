@@ -107,10 +107,10 @@ def export_for_browser(
     _refuse_unknown(card, weights)
     bands = list(zip(prefixes(card), card.networks, strict=True))
     found = _read(weights, card.weights)
-    unused = (() if card.has_statistics else STATISTICS) + (RESIDUAL,) * (
-        not card.estimates_variance
-    )
-    found = {name: values for name, values in found.items() if name not in unused}
+    if not card.estimates_variance:
+        found.pop(RESIDUAL, None)
+    if not card.has_statistics:
+        found = {name: values for name, values in found.items() if name not in STATISTICS}
     _refuse_unfit(card, bands, found, weights)
     small = scales_of(weights, read_header(weights).entries)
     stored: dict[str, Array] = {}
