@@ -542,11 +542,15 @@ const viewer = {
     this.wait = find(".wait") ?? {};
     this.seed = find(".seed") ?? {};
     this.told = find("[role=status]") ?? {};
-    when(find(".close"), "click", () => dialog.close());
+    when(find(".close"), "click", () => this.close());
     when(find(".earlier"), "click", () => this.turn(-1));
     when(find(".later"), "click", () => this.turn(1));
-    when(dialog, "click", (event) => event.target === dialog && dialog.close());
-    when(dialog, "close", () => !dialog.open && this.closed()); // the event comes later
+    when(dialog, "click", (event) => event.target === dialog && this.close());
+    when(dialog, "cancel", (event) => {
+      event.preventDefault();
+      this.close();
+    });
+    when(dialog, "close", () => !dialog.open && this.closed()); // a browser may close it by itself
     when(dialog, "keydown", (event) => {
       if (event.target === this.controls.slider) return; // it uses the same keys
       const way = lead(event, { ArrowLeft: -1, ArrowRight: 1 });
@@ -609,6 +613,12 @@ const viewer = {
     pen.imageSmoothingEnabled = !clip.stage.classList.contains("pixelated");
     pen.imageSmoothingQuality = "high";
     pen.drawImage(ready ? video : poster, ...from, 0, 0, canvas.width, canvas.height);
+  },
+
+  /* The next key may come before the event "close". */
+  close() {
+    this.dialog?.close();
+    this.closed();
   },
 
   closed() {
@@ -764,7 +774,7 @@ function together(row) {
 prepare(".row.together", together);
 prepare("dialog.viewer", (dialog) => {
   viewer.setUp(dialog);
-  when(window, "hashchange", () => dialog.close()); // the address has changed
+  when(window, "hashchange", () => viewer.close()); // the address has changed
 });
 prepare(".motion", motion);
 prepare(".bibtex", copying);
@@ -779,7 +789,7 @@ const onColorScheme = () => clips.forEach((clip) => clip.choose());
 when(matchMedia("(prefers-color-scheme: dark)"), "change", onColorScheme);
 when(document, "scheme", onColorScheme);
 when(phone, "change", () => {
-  viewer.dialog?.close();
+  viewer.close();
   for (const clip of clips.filter(({ sizes }) => sizes.narrow.length)) {
     clip.arrange();
     clip.choose();

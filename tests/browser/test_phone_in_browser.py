@@ -48,6 +48,12 @@ LOADED = """id => {
   return stage.querySelector("video").readyState >= 2 && stage.querySelector("img").complete;
 }"""
 
+CLOSE_AND_UP = """() => {
+  document.querySelector("dialog.viewer .close").click();
+  const key = new KeyboardEvent("keydown", { key: "ArrowUp", bubbles: true });
+  document.querySelector("#grid .cell-button").dispatchEvent(key); // before the event "close"
+}"""
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -119,6 +125,9 @@ def test_sizes_of_pictures(browser: Browser, address: str) -> None:
         page.keyboard.press("ArrowUp")
         page.keyboard.press("Enter")
         assert page.locator("#viewer-title").text_content() == "Sample 16 of 24"
+        page.evaluate(CLOSE_AND_UP)
+        page.keyboard.press("Enter")
+        assert page.locator("#viewer-title").text_content() == "Sample 8 of 24"
         page.keyboard.press("Escape")
         page.locator("#tree .node").nth(14).hover()
         shown = page.locator("#tree .overlay:visible")
