@@ -176,7 +176,7 @@ def test_ddpm_step_by_hand(tmp_path: Path) -> None:
     pictures, wanted, noise = drawn(0, 0.0)
     assert torch.equal(levels, wanted)
     assert sorted(levels.tolist()) == list(range(1, 9))
-    alphas = DDPMScheduler(8, beta_schedule="squaredcos_cap_v2").alphas_cumprod  # type: ignore
+    alphas = DDPMScheduler(8, beta_schedule="squaredcos_cap_v2").alphas_cumprod
     left = alphas[levels - 1].view(-1, 1, 1, 1)
     x = left.sqrt() * (pictures / 127.5 - 1) + (1 - left).sqrt() * noise
     found = random_unet(card)(x, levels - 1) - noise
