@@ -5,11 +5,11 @@
 
 One network a band of levels. A round trains every band, beginning with the weights of the round
 before. `--begin` is a folder of NAME.safetensors such as recipes/begun/faces, weights after the
-first round: the bands that it has are not trained in that round. Each run is saved every two
-minutes and continues where it was stopped, so that the same command resumes. `--band` trains one
-band only: start one process a core, and at the end the command without `--band`, which joins the
-networks and estimates the variance. `--save` writes the weights of the first round so far, to
-begin with elsewhere.
+first round: the bands that it has are not trained in that round. Networks compute in bfloat16 where
+the processor has instructions for it. Each run is saved every two minutes and continues where it
+was stopped, so that the same command resumes. `--band` trains one band only: start one process a
+core, and at the end the command without `--band`, which joins the networks and estimates the
+variance. `--save` writes the weights of the first round so far, to begin with elsewhere.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from recipes.runs import BandRun, read_net, read_recipe
 from recipes.train_band import COSINES, TRAINING, highest_level, image_loss
 from recipes.train_cosines import cosine_loss
 from sitegen.cli import exits
+from sitegen.core.compute import has_bfloat16
 from sitegen.generative.card.card import BlurRange, FileRef, ModelCard, SamplingConfig
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.checkpoints.weights import RESIDUAL
@@ -133,15 +134,16 @@ def train_band(
     """Train the network of a band on `count` images, from the weights of `first` if given."""
     band = model.card.networks[number]
     options = replace(TRAINING if band.unet else COSINES, images=count, seed=seed)
+    half = has_bfloat16("cpu")
     if band.unet:
-        run = BandRun(band, model.card, image_loss(model, images, band, options, True), options)
+        run = BandRun(band, model.card, image_loss(model, images, band, options, half), options)
     else:
         side = band.side or SIDE
         sharp = low_cosines(images, side)
         known = LowCosines.of(model, side)
         levels = range(band.lowest_level, highest_level(model, band) + 1)
         axes, shares = principal_axes(known, sharp, levels)
-        loss = cosine_loss(replace(known, axes=axes), sharp, options, levels, True)
+        loss = cosine_loss(replace(known, axes=axes), sharp, options, levels, half)
         run = BandRun(band, model.card, loss, options)
         run.see_along(axes, shares)
     if first is not None:
