@@ -361,7 +361,7 @@ def test_axe_finds_nothing_in_own_colours(
             sheet.write_text(sheet.read_text(encoding="utf-8") + own, encoding="utf-8")
         with serving(site) as address, opened(browser, address, **calm) as page:
             page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
-            assert violations(page) == []
+            assert violations(page, "color-contrast", "link-in-text-block") == []
             colour = "e => getComputedStyle(e).backgroundColor"
             buttons.append(page.locator(".button").first.evaluate(colour))
     assert buttons[0] != buttons[1]

@@ -138,8 +138,12 @@ def _axe() -> str:
     return path.read_text(encoding="utf-8")
 
 
-def violations(page: Page) -> list[str]:
-    """Return what axe-core has against a page as it is now, each with the first element."""
+def violations(page: Page, *rules: str) -> list[str]:
+    """Return what axe-core has against a page as it is now, each with the first element.
+
+    By the rules with these names, or by all that axe-core has on by default.
+    """
     page.evaluate(_axe())
-    found: list[Any] = page.evaluate("axe.run().then(result => result.violations)")
+    run = "rules => axe.run(rules.length ? { runOnly: rules } : {}).then(found => found.violations)"
+    found: list[Any] = page.evaluate(run, rules)
     return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found]

@@ -39,7 +39,7 @@ class Interpolation(ComparedSpec):
     """Paths from one sample to another and back; a DDPM that is named has its own beside them."""
 
     recipe: ClassVar[int] = 2
-    example: ClassVar[str] = '"NAME", points=110, hold=10'
+    example: ClassVar[str] = '"NAME", points=60'
     needs: ClassVar[tuple[Ability, ...]] = ("paths",)
     constants: ClassVar[tuple[str, ...]] = (
         FILM,
