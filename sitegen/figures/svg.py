@@ -89,7 +89,7 @@ def picture(frame: Frame, x: float, y: float, size: float, *, quality: int | Non
     image = Image.fromarray(np.ascontiguousarray(frame[..., 0] if grey else frame))
     kind, data = "png", _encoded(image, "png", optimize=True)
     if quality is not None:
-        jpeg = _encoded(image, "jpeg", quality=quality, subsampling=0)
+        jpeg = _encoded(image, "jpeg", quality=quality, subsampling=0, optimize=True)
         kind, data = min((kind, data), ("jpeg", jpeg), key=lambda each: len(each[1]))
     uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     sharp = "pixels" if quality is None else None
