@@ -25,7 +25,7 @@ from sitegen.content.pages import Page, read_pages
 from sitegen.core.bounded import bounded
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
-from sitegen.core.errors import ConfigError, PlatformError, SitegenError
+from sitegen.core.errors import ConfigError, PlatformError, PlugInError, SitegenError
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
 from sitegen.generative.card.card import ModelCard
@@ -206,7 +206,9 @@ def _plan(
     stored: Collection[str],
     options: BuildOptions,
 ) -> tuple[tuple[PlannedFigure, ...], dict[FigureRef, SitegenError]]:
-    """Key every figure but those of samplers that cannot be run; return the errors of these.
+    """Key every figure but those of plug-ins that fail and of samplers that cannot be run.
+
+    Returns the errors of these, too.
 
     Such samplers are `broken`, or lack a file for a figure that is not taken from the `stored`.
     """
@@ -218,6 +220,9 @@ def _plan(
             try:
                 with naming(figure):
                     planned = plan_figure(replace(figure, typeface=site.typeface), uri, sources)
+            except PlugInError as found:
+                unrun[uri, figure.id] = found
+                continue
             except ConfigError as found:
                 faults.append(found)
                 continue

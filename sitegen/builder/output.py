@@ -306,7 +306,7 @@ def read_folder(root: Path) -> ServedFolder:
 
 
 _BY_CONTENT = re.compile(r"([a-z0-9-]+/)?(assets|media)/[\w-]+-[0-9a-f]{8}(\.\w+|/[\w-]+\.\w+)")
-"""Files that are named by their content, or are in a folder that is."""
+"""Files that are named by their content, or are in a folder that is: sitegen's, without a note."""
 
 Files = frozenset[tuple[str, str]]
 """URIs and SHA-256 of files; after a kill a URI may have two."""
@@ -380,17 +380,20 @@ def foreign(output: Path, site: Site, tree: Tree = MappingProxyType({})) -> tupl
     """
     with platform_errors(output, "read"):
         listed = sorted(below(output), key=lambda each: each[0].split("/"))
-        known = built(site, output) | _files(tree)
-        return tuple(name for name, entry in listed if _is_foreign(name, entry, known))
+        noted = built(site, output)
+        known = noted | _files(tree)
+        return tuple(
+            name for name, entry in listed if _is_foreign(name, entry, known, by_name=not noted)
+        )
 
 
-def _is_foreign(name: str, entry: os.DirEntry[str], known: Files) -> bool:
+def _is_foreign(name: str, entry: os.DirEntry[str], known: Files, by_name: bool) -> bool:
     if entry.is_symlink():
         return True
     if not entry.is_file() or SYSTEM_FILE.fullmatch(name):
         return False
     sha256 = digest(Path(entry.path))
-    named = _BY_CONTENT.fullmatch(name) and Path(name).stem.endswith(f"-{sha256[:8]}")
+    named = by_name and _BY_CONTENT.fullmatch(name) and Path(name).stem.endswith(f"-{sha256[:8]}")
     return not named and (name, sha256) not in known
 
 

@@ -1,12 +1,14 @@
 """The folder of a store: recognised by a marker file, and never emptied through a link.
 
-A folder with `objects`, `records` and no names of others at its top is taken for a store as well.
+A folder with `objects`, `records` and no names of others at its top is an older store, which has no
+marker, if one of the records is sitegen's.
 
 Only files that sitegen wrote are removed from a store: regular files with a name that sitegen
 gives. Everything else in the folder stays.
 """
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -67,13 +69,29 @@ def require_store(root: Path) -> None:
         if root.exists() and not root.is_dir():
             raise ConfigError(f"{shown(root)}: is not a folder; choose another cache_dir")
         names = {path.name for path in root.iterdir()} if root.is_dir() else set()
-        given = _GIVEN if {"objects", "records"} <= names else _FIRST  # older stores have no marker
+        if (root / MARKER).is_file():
+            return
+        given = _GIVEN if {"objects", "records"} <= names and _is_older(root) else _FIRST
         stray = {name for name in names if is_temporary(name) or SYSTEM_FILE.fullmatch(name)}
-        if names - given - stray and not (root / MARKER).is_file():
+        if names - given - stray:
             raise ConfigError(
                 f"{shown(root)}: holds files and is not a store of sitegen (it has no {MARKER}); "
                 "choose an empty or new folder as cache_dir"
             )
+
+
+def _is_older(root: Path) -> bool:
+    """Whether a folder without a marker is a store: it holds a record of one, or no such files."""
+    own = own_files(root)
+    records = [path for name, path in own.items() if name.startswith("records/")]
+    return not own or any(map(_is_record, records))
+
+
+def _is_record(path: Path) -> bool:
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(read_file(path))
+        return isinstance(value, dict) and value.get("key") == path.stem
+    return False
 
 
 def claim(root: Path) -> None:

@@ -33,6 +33,7 @@ from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, NARROW, STILLS
 from sitegen.figures.selection import ChosenFrom, Samples, selection_note
+from sitegen.generative.card import methods
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import ABILITIES, Ability
 from sitegen.generative.card.recording import RecordingConfig
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.provider import ModelProvider
 
-OTHER_LABELS = ("DDPM", "DDIM", "Full DDPM latent", "data")
+OTHER_LABELS = (methods.DDPM, methods.DDIM, "Full DDPM latent", "data")
 """Names of the other methods in pictures and tables; a model's label must not be one of them."""
 
 RULES = ConfigDict(extra="forbid", allow_inf_nan=False)

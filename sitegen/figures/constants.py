@@ -17,6 +17,7 @@ FILM, STILLS, COLOURS, LABELS, DRAWINGS, NARROW, RECORDED = (
     f"sitegen.media.look.{name}"
     for name in ("film", "stills", "colours", "labels", "drawings", "narrow", "recorded")
 )
+METHODS = "sitegen.generative.card.methods"
 """The groups that several kinds use; RECORDED is one of figures of a recording."""
 
 BASELINE: Mapping[str, str] = {
@@ -25,6 +26,7 @@ BASELINE: Mapping[str, str] = {
     "sitegen.figures.process.look": "cb4eaba74b9765f88a6c1f208759c0ea",
     "sitegen.figures.smoothness.look": "5aa1baa11264e9fc19ddcc2032dcd142",
     "sitegen.figures.spectra.look": "35ba329be57b0851dd7d15996b823586",
+    "sitegen.generative.card.methods": "82053e48f98895a15224a8e5b1a81ad0",
     "sitegen.media.look.colours": "98fb5f332c696f6f2ed3c9ab3d0c3769",
     "sitegen.media.look.drawings": "99730b22a25f397dae5b131435977674",
     "sitegen.media.look.film": "0f68fc3dbf9e0ddf11934ef2f7a74aea",

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from sitegen.figures.clips import noise_std_of
 from sitegen.figures.compared import ComparedSpec
+from sitegen.generative.card import methods
 from sitegen.sampling.provider import ModelProvider
 from sitegen.sampling.trajectory import LevelStream, Paths
 
@@ -35,8 +36,8 @@ def ways_down(models: ModelProvider, spec: ComparedSpec, paths: Paths, ddim_step
     ways: Ways = {spec.drawn_label(card): (own, card.steps)}
     if spec.ddpm is not None:
         baseline = models.sampler(spec.ddpm)
-        ways["DDPM"] = (partial(baseline.paths, paths), baseline.card.steps)
-        ways["DDIM"] = (partial(baseline.ddim(ddim_steps).paths, paths), ddim_steps)
+        ways[methods.DDPM] = (partial(baseline.paths, paths), baseline.card.steps)
+        ways[methods.DDIM] = (partial(baseline.ddim(ddim_steps).paths, paths), ddim_steps)
     return ways
 
 

@@ -22,7 +22,7 @@ from sitegen.figures.base import (
     sampler_in,
 )
 from sitegen.figures.compared import ComparedSpec, points_faults
-from sitegen.figures.constants import COLOURS, FILM, LABELS, NARROW, STILLS
+from sitegen.figures.constants import COLOURS, FILM, LABELS, METHODS, NARROW, STILLS
 from sitegen.figures.selection import ChosenFrom, selection_note
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
@@ -47,6 +47,7 @@ class Interpolation(ComparedSpec):
         COLOURS,
         LABELS,
         NARROW,
+        METHODS,
         f"{__name__}.look",
     )
 

@@ -21,7 +21,7 @@ from sitegen.figures.base import (
     sampler_in,
 )
 from sitegen.figures.compared import ComparedSpec, points_faults
-from sitegen.figures.constants import DRAWINGS
+from sitegen.figures.constants import DRAWINGS, METHODS
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import Ability
 from sitegen.generative.card.recording import RecordingConfig
@@ -34,7 +34,7 @@ class Smoothness(ComparedSpec):
     recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", pairs=16'
     needs: ClassVar[tuple[Ability, ...]] = ("paths",)
-    constants: ClassVar[tuple[str, ...]] = (DRAWINGS, f"{__name__}.look")
+    constants: ClassVar[tuple[str, ...]] = (DRAWINGS, METHODS, f"{__name__}.look")
 
     pairs: StrictInt = Field(default=16, ge=2, le=1000, description="How many pairs of samples.")
     points: StrictInt = Field(

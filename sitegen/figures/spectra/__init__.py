@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.figures.base import RULES, FigureKind, NoiseStd, Seed, Show, sampler_in
 from sitegen.figures.compared import ComparedSpec
-from sitegen.figures.constants import DRAWINGS
+from sitegen.figures.constants import DRAWINGS, METHODS
 from sitegen.generative.card.card import ModelCard
 
 
@@ -21,7 +21,7 @@ class Spectra(ComparedSpec):
     """Radially averaged power spectra of the states along the generation."""
 
     recipe: ClassVar[int] = 3
-    constants: ClassVar[tuple[str, ...]] = (DRAWINGS, f"{__name__}.look")
+    constants: ClassVar[tuple[str, ...]] = (DRAWINGS, METHODS, f"{__name__}.look")
 
     count: StrictInt = Field(
         default=32, ge=1, le=10_000, description="How many samples a spectrum is the mean of."

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from sitegen.figures.spectra import look
 from sitegen.figures.svg import CHART, Axis, Drawing, Panel, Sheet, decades, group, label, path
+from sitegen.generative.card import methods
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
     told = [*(f for f in look.TOLD if f < last), last]
     rings = [curves.frequencies.index(f) for f in told]
     rows = [[curves.name, each.level, *_some(each.power, rings)] for each in curves.heat]
-    rows += [["DDPM", each.level, *_some(each.power, rings)] for each in curves.noise]
+    rows += [[methods.DDPM, each.level, *_some(each.power, rings)] for each in curves.noise]
     rows += [["data", None, *_some(curves.data, rings)]] if curves.data else []
     table = {
         "caption": "Power per cosine at some frequencies, in cycles an image; pixels are in "
@@ -73,7 +74,7 @@ def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
 def _summary(curves: Curves) -> str:
     if curves.data is None:
         return "The spectrum of the data is not known here."
-    last = {curves.name: curves.heat[-1:], "DDPM": curves.noise[-1:]}
+    last = {curves.name: curves.heat[-1:], methods.DDPM: curves.noise[-1:]}
     data = curves.data
     words = [f"{n} {_distance(each.power, data):.2f}" for n, ends in last.items() for each in ends]
     return (
@@ -132,7 +133,11 @@ def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
 def _legend(curves: Curves, sheet: Sheet) -> tuple[Markup, float]:
     """A sample of each kind of line with its name, and what the shades mean; where it ends."""
     entries = [("heat", f"{curves.name}, levels {_span(curves.heat)}")]
-    entries += [("noise", f"DDPM (dashed), levels {_span(curves.noise)}")] if curves.noise else []
+    entries += (
+        [("noise", f"{methods.DDPM} (dashed), levels {_span(curves.noise)}")]
+        if curves.noise
+        else []
+    )
     entries += [("data", "data")] if curves.data else []
     entries += [("floor", "sampling noise δ²")] if curves.floor else []
     parts, y = [], 18.0

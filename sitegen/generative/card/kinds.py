@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from sitegen.generative.card import methods
 from sitegen.generative.card.noise import edm_levels
 
 ModelCard: TypeAlias = Any
@@ -203,10 +204,10 @@ Kind = Literal[
     "recording",
 ]
 KINDS: dict[Kind, ProcessKind] = {
-    "ihdm": ProcessKind("IHDM", _heat, _flat, _blur),
-    "ddpm": ProcessKind("DDPM", lambda _: _DIFFUSION, _noise, _timesteps, predicts=_of_ddpm),
+    "ihdm": ProcessKind(methods.IHDM, _heat, _flat, _blur),
+    "ddpm": ProcessKind(methods.DDPM, lambda _: _DIFFUSION, _noise, _timesteps, predicts=_of_ddpm),
     "flow": ProcessKind(
-        "Flow",
+        methods.FLOW,
         lambda _: _FLOW,
         _noise,
         _times,
@@ -214,7 +215,7 @@ KINDS: dict[Kind, ProcessKind] = {
         lambda card: _of_ddpm(card) if card.diffusion else "velocity, as in a flow",
     ),
     "edm": ProcessKind(
-        "EDM",
+        methods.EDM,
         _edm,
         _noise,
         _sigmas,
@@ -222,10 +223,10 @@ KINDS: dict[Kind, ProcessKind] = {
         lambda _: "sharp images, preconditioned as in EDM",
     ),
     "consistency": ProcessKind(
-        "Consistency", _consistency, _noise, _sigmas, predicts=lambda _: "sharp images"
+        methods.CONSISTENCY, _consistency, _noise, _sigmas, predicts=lambda _: "sharp images"
     ),
     "sde": ProcessKind(
-        "Score SDE",
+        methods.SCORE_SDE,
         lambda _: _RANDOM | _FINAL,
         _noise,
         _sde_axis,
@@ -233,20 +234,22 @@ KINDS: dict[Kind, ProcessKind] = {
         lambda card: "the score" if card.sde.family == "ve" else "noise, as in a DDPM",
     ),
     "cold": ProcessKind(
-        "Cold diffusion",
+        methods.COLD,
         lambda _: frozenset({"network", "final", "paths"}),
         _squares,
         _timesteps,
         predicts=lambda _: "sharp images",
     ),
     "blurring": ProcessKind(
-        "Blurring diffusion",
+        methods.BLURRING,
         lambda _: _RANDOM,
         _noise,
         _shares,
         predicts=lambda _: "noise, as in a DDPM",
     ),
-    "sampler": ProcessKind("Sampler", _sampler, lambda card, _: card.sampler.start, _sampler_axis),
-    "recording": ProcessKind("Recorded", _recorded, _recorded_start, _recorded_axis),
+    "sampler": ProcessKind(
+        methods.SAMPLER, _sampler, lambda card, _: card.sampler.start, _sampler_axis
+    ),
+    "recording": ProcessKind(methods.RECORDED, _recorded, _recorded_start, _recorded_axis),
 }
 """The kinds of processes, by the `kind` of a card."""

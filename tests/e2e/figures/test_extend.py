@@ -102,6 +102,11 @@ FAULTS = {
     "sample": ("    spec = figure.spec\n", "    {}[20]\n", "KeyError: 20 "),
     "work": ("                kept[level] = ", "                exit(0)\n", "SystemExit: 0 "),
     "still": ("        row = np.stack(", "        raise type('Odd', (Exception,), {})\n", "Odd: "),
+    "words": (
+        "\n\nKIND = ",
+        "\n    def describe(self, card: object) -> str:\n        exit(2)\n",
+        "SystemExit: 2 ",
+    ),
 }
 """Where it fails: the line before which another is put, and the exception."""
 
@@ -113,7 +118,8 @@ def test_an_exception(installed: Path, tmp_path: Path, name: str) -> None:
     With --verbose, the traceback follows.
     """
     shutil.copytree(installed, tmp_path / "broken")
-    module = tmp_path / "broken/sitegen_strip/sample.py"
+    file = "__init__" if name == "words" else "sample"
+    module = tmp_path / f"broken/sitegen_strip/{file}.py"
     text = module.read_text(encoding="utf-8")
     before, line, words = FAULTS[name]
     assert before in text
@@ -123,7 +129,7 @@ def test_an_exception(installed: Path, tmp_path: Path, name: str) -> None:
     build = ("build", "--device", "cpu")
     said = run(tmp_path / "broken", *build, folder=tmp_path, code=1)
     fault = "error: pages/index.md:3: tiny-strip: strip of the package sitegen-strip failed"
-    place = re.escape(f"{fault}: {words}(broken/sitegen_strip/sample.py:") + r"\d+\)"
+    place = re.escape(f"{fault}: {words}(broken/sitegen_strip/{file}.py:") + r"\d+\)"
     (told,) = (line for line in said.splitlines() if "error" in line)
     assert re.fullmatch(place, told)
     assert "Traceback" not in said

@@ -297,6 +297,7 @@ def test_clean(built: Builder, tmp_path: Path) -> None:
 def test_files_of_others_in_the_built_folder(built: Builder) -> None:
     """A build keeps them outside the store, a link as a link; `clean` refuses until then."""
     own = {"notes.txt": "words", "media/plan.png": "mine", "hand/index.html": "<p>mine</p>"}
+    own["media/mine-5891b5b5.txt"] = "hello\n"  # named by its content, as sitegen's files are
     for name, text in {**own, ".DS_Store": "junk"}.items():
         (built.output / name).parent.mkdir(exist_ok=True)
         (built.output / name).write_text(text)
