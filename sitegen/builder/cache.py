@@ -222,6 +222,8 @@ class Store:
         anything is removed, for a record that cannot be read.
         """
         require_removable(self._root)
+        if self._root.is_dir():
+            claim(self._root)
         needed = frozenset().union(*map(self.digests_of, keys))
         spared = {"records": keys, "asked": keys, "weights": models, "objects": needed}
         unused = [

@@ -77,7 +77,7 @@ class BuildContext:
 
     environment: settings and versions for clips made here; empty if rendering is not possible
     faults: errors of figures that are not among `figures`, by the uri of the page and the id: their
-        sampler cannot be run
+        sampler cannot be run, or their plug-in fails
     """
 
     site: Site
@@ -134,13 +134,13 @@ def prepare(config: Path, options: BuildOptions) -> BuildContext:
     """Read everything that the author wrote, and key every figure that can be.
 
     Raises ConfigError for mistakes of the author, RefusedError for unusable models; errors of
-    samplers are in the context.
+    samplers and plug-ins are in the context.
     """
     return prepare_site(load_site(config), options, keep_faults=True)
 
 
 def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False) -> BuildContext:
-    """Prepare a loaded `site.toml` as `prepare` does, but raise errors of samplers.
+    """Prepare a loaded `site.toml` as `prepare` does, but raise errors of samplers and plug-ins.
 
     keep_faults: return them in the context instead
     """
@@ -206,11 +206,10 @@ def _plan(
     stored: Collection[str],
     options: BuildOptions,
 ) -> tuple[tuple[PlannedFigure, ...], dict[FigureRef, SitegenError]]:
-    """Key every figure but those of plug-ins that fail and of samplers that cannot be run.
+    """Key every figure that can be keyed; return the errors of the others, too.
 
-    Returns the errors of these, too.
-
-    Such samplers are `broken`, or lack a file for a figure that is not taken from the `stored`.
+    These are figures of plug-ins that fail, and of samplers that are `broken` or lack a file for a
+    figure that is not in `stored`.
     """
     figures, faults = [], []
     unrun: dict[FigureRef, SitegenError] = {}

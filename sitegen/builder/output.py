@@ -306,7 +306,7 @@ def read_folder(root: Path) -> ServedFolder:
 
 
 _BY_CONTENT = re.compile(r"([a-z0-9-]+/)?(assets|media)/[\w-]+-[0-9a-f]{8}(\.\w+|/[\w-]+\.\w+)")
-"""Files that are named by their content, or are in a folder that is: sitegen's, without a note."""
+"""Files whose name has a part of their digest: sitegen's, where no note tells."""
 
 Files = frozenset[tuple[str, str]]
 """URIs and SHA-256 of files; after a kill a URI may have two."""

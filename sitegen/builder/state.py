@@ -72,8 +72,8 @@ def prepare_all(
 ) -> tuple[SiteBuild, ...]:
     """Read a site, its stored records, and the papers of a collection.
 
-    `warn` is called for damaged files in the stores. Raises as `build` does; errors of samplers are
-    returned in the contexts if `keep_faults` is set.
+    `warn` is called for damaged files in the stores. Raises as `build` does; errors of samplers and
+    plug-ins are returned in the contexts if `keep_faults` is set.
     """
     papers = load_papers(site)
     if papers and (options.only or options.rerender is not None):

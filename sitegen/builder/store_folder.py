@@ -81,10 +81,9 @@ def require_store(root: Path) -> None:
 
 
 def _is_older(root: Path) -> bool:
-    """Whether a folder without a marker is a store: it holds a record of one, or no such files."""
-    own = own_files(root)
-    records = [path for name, path in own.items() if name.startswith("records/")]
-    return not own or any(map(_is_record, records))
+    """Return whether a folder without a marker is an older store: it has a record of sitegen."""
+    records = (path for name, path in own_files(root).items() if name.startswith("records/"))
+    return any(map(_is_record, records))
 
 
 def _is_record(path: Path) -> bool:
@@ -187,6 +186,8 @@ def empty(root: Path) -> list[Path]:
     PlatformError for files that cannot be removed.
     """
     require_removable(root)
+    if root.is_dir():
+        claim(root)
     before = set(root.iterdir()) if root.is_dir() else set()
     remove(own_files(root).values())
     for folder in [*(root / "objects").glob("??"), *(root / name for name in _FOLDERS)]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.figures.base import OTHER_LABELS, RULES, Baseline, FigureSpec, network_steps
+from sitegen.figures.constants import METHODS
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.recording import RecordingConfig
 
@@ -20,6 +21,7 @@ class ComparedSpec(FigureSpec):
     """
 
     draws_label: ClassVar[bool] = True
+    constants: ClassVar[tuple[str, ...]] = (*FigureSpec.constants, METHODS)
 
     ddpm: Baseline = None
 

@@ -17,8 +17,10 @@ FILM, STILLS, COLOURS, LABELS, DRAWINGS, NARROW, RECORDED = (
     f"sitegen.media.look.{name}"
     for name in ("film", "stills", "colours", "labels", "drawings", "narrow", "recorded")
 )
-METHODS = "sitegen.generative.card.methods"
 """The groups that several kinds use; RECORDED is one of figures of a recording."""
+
+METHODS = "sitegen.generative.card.methods"
+"""The group of the names of methods."""
 
 BASELINE: Mapping[str, str] = {
     "sitegen.figures.hierarchy.look": "1d7181b8bf63a395ca32995f065bc1e1",

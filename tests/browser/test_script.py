@@ -111,7 +111,7 @@ def test_clips_play_while_in_view(moving: Page) -> None:
     """A clip is fetched when it is near, plays in view, starts anew, and rests out of view."""
     asked, button = watch(moving)[1], moving.locator("#trajectories .play")
     moving.set_viewport_size({"width": 1280, "height": 450})
-    moving.reload()  # what it asked for in a higher window was not seen
+    moving.reload()  # requests from the taller window came before watch()
     until(moving, f"{PLAYING} === 0")
     expect(button).to_have_attribute("aria-label", "Play, figure 1")
     moving.locator("#trajectories").scroll_into_view_if_needed()

@@ -139,9 +139,9 @@ def _axe() -> str:
 
 
 def violations(page: Page, *rules: str) -> list[str]:
-    """Return what axe-core has against a page as it is now, each with the first element.
+    """Return axe-core's violations of the page, each with its first element.
 
-    By the rules with these names, or by all that axe-core has on by default.
+    rules: names of the rules to run; the default rules if none
     """
     page.evaluate(_axe())
     run = "rules => axe.run(rules.length ? { runOnly: rules } : {}).then(found => found.violations)"

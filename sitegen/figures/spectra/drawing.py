@@ -37,7 +37,7 @@ class Curves:
     noise: Sequence[Spectrum]
     data: Sequence[float] | None
     floor: float = 0.0
-    name: str = "IHDM"
+    name: str = methods.IHDM
 
 
 def spectra_drawing(curves: Curves, sheet: Sheet = CHART) -> Drawing:

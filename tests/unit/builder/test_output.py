@@ -356,6 +356,17 @@ def test_a_page_that_was_edited_in_the_built_folder(built: Builder) -> None:
     assert not (built.root / KEPT / "2").exists()
 
 
+@pytest.mark.fault(38)
+def test_without_the_note_on_a_folder(built: Builder) -> None:
+    """Media are then known by the digest in their names; an old page is kept."""
+    shutil.rmtree(built.root / ".sitegen/built")
+    write_page(built.config, "Other words.\n")
+    assert built().changed
+    kept = built.root / KEPT / "1"
+    assert (kept / "index.html").is_file()
+    assert not [*kept.rglob("*.mp4"), *kept.rglob("*.css")]
+
+
 @pytest.mark.fault(4)
 def test_a_read_only_store_stops_no_build(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that may not be written serves a build that renders nothing."""

@@ -27,7 +27,10 @@ def test_folder_of_others_is_no_store(tmp_path: Path, data: bool) -> None:
     site = Builder(write_site(tmp_path / "site"))
     if data:
         site.config.write_text(f'cache_dir = "data"\n{SITE}')
-        for name in (f"objects/ab/ab{'0' * 62}", "records/mine.json"):  # as a store names them
+        for name in (
+            f"objects/ab/ab{'0' * 62}",
+            f"records/{'0' * 64}.json",
+        ):  # as a store names them
             (site.root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
             (site.root / "data" / name).write_text('{"key": "other"}')
     else:
