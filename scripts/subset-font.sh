@@ -1,6 +1,7 @@
 #!/bin/sh
-# Make the two weights of the theme's typeface, static/text-400.woff2 and static/text-600.woff2, and
-# those of the words in drawings and clips, sitegen/media/fonts/drawing-400.woff2 and -600.woff2.
+# Make the two weights of the theme's typeface: sitegen/media/fonts/letters-*.woff2, with all its
+# letters, for drawings, clips and cards; static/text-*.woff2, with those of a page in English, which
+# every page loads; and static/more-*.woff2, with the others.
 # Needs pyftsubset with brotli (`pip install fonttools brotli`) and the folder of Source Sans 3's
 # OpenType files, as Debian's fonts-adobe-sourcesans3 has them:
 #
@@ -19,7 +20,7 @@ for pair in 400:Regular 600:Semibold; do
     pyftsubset "$source/SourceSans3-${pair#*:}.otf" --unicodes="$latin,$greek,$maths" \
         --layout-features=kern,tnum --no-hinting --desubroutinize --notdef-outline \
         --name-IDs=0,1,2,3,4,6,13,14 --output-file="$work/$weight.otf"
-    python3 - "$work/$weight.otf" "static/text-$weight.woff2" "$weight" <<'PYTHON'
+    python3 - "$work/$weight.otf" "$work/$weight.woff2" "$weight" <<'PYTHON'
 import sys
 from fontTools.ttLib import TTFont
 
@@ -39,10 +40,19 @@ font.save(target)
 PYTHON
 done
 
-# The words of drawings and clips need fewer letters; a drawing carries its typeface in itself.
-words="U+0020-007E,U+00B1-00B3,U+00B9,U+00D7,U+0394,U+03B1,U+03B2,U+03B4,U+03C3,U+2013,U+2014"
-words="$words,U+2018,U+2019,U+201C,U+201D,U+2026,U+2070,U+2074-2079,U+207B,U+2202,U+2212,U+2260,U+25C6"
+# English, Greek and mathematics as in drawings, and the signs of the page itself. The ranges of
+# @font-face in static/style.css have the others.
+english="U+0020-007E,U+00A0,U+00A9,U+00B1-00B3,U+00B7,U+00B9,U+00D7,U+0394,U+03B1,U+03B2,U+03B4,U+03C3"
+english="$english,U+2013,U+2014,U+2018,U+2019,U+201C,U+201D,U+2022,U+2026,U+2070,U+2074-2079,U+207B"
+english="$english,U+2190-2193,U+2197,U+2202,U+2212,U+221E,U+2248,U+2260,U+2264,U+2265,U+25C6"
+others="U+A1-A8,U+AA-B0,U+B4-B6,U+B8,U+BA-D6,U+D8-17F,U+393,U+398-3A9,U+3B3,U+3B5-3C1,U+3C4-3C9"
+others="$others,U+2010-2012,U+201A-201B,U+201E-2021,U+2032,U+207A,U+2080-208B,U+2206"
+cut() {
+    pyftsubset "$work/$weight.woff2" --unicodes="$1" --layout-features="$2" --no-hinting \
+        --desubroutinize --notdef-outline --flavor=woff2 --output-file="$3-$weight.woff2"
+}
 for weight in 400 600; do
-    pyftsubset "static/text-$weight.woff2" --unicodes="$words" --layout-features=tnum --no-hinting \
-        --desubroutinize --flavor=woff2 --output-file="sitegen/media/fonts/drawing-$weight.woff2"
+    cut "*" tnum sitegen/media/fonts/letters
+    cut "$english" kern,tnum static/text
+    cut "$others" tnum static/more
 done

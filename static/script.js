@@ -797,9 +797,30 @@ when(phone, "change", () => {
 });
 arrival();
 observe();
-when(window, "load", () => {
-  for (const told of document.querySelectorAll(".sampler:not(.live) .sampler-why:not(.told)")) {
-    told.textContent = told.dataset.lost; // its script could not be loaded
-    told.classList.add("told");
+
+/* Live models. Their script is fetched when a visitor comes near one, or for a link to a picture. */
+{
+  const { sampler: src, worker } = document.currentScript.dataset;
+  const script = Object.assign(document.createElement("script"), { src });
+  script.dataset.worker = worker;
+  const load = () => {
+    near.disconnect();
+    if (!script.isConnected) document.head.append(script);
+  };
+  const near = new IntersectionObserver(
+    (entries) => entries.some(({ isIntersecting }) => isIntersecting) && load(),
+    { rootMargin: "200%" },
+  );
+  const follow = () => new URLSearchParams(location.hash.slice(1)).has("picture") && load();
+  when(script, "load error", () => {
+    for (const told of document.querySelectorAll(".sampler:not(.live) .sampler-why:not(.told)")) {
+      told.textContent = told.dataset.lost;
+      told.classList.add("told");
+    }
+  });
+  if (src) {
+    for (const figure of document.querySelectorAll(".sampler-figure")) near.observe(figure);
+    when(window, "hashchange", follow);
+    follow();
   }
-});
+}

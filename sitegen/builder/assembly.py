@@ -28,7 +28,7 @@ from sitegen.html.views import DrawnPictures
 from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
 from sitegen.media.typeface import SHIPPED, Typeface
 
-DRAWING_RECIPE = 2
+DRAWING_RECIPE = 3
 """Version of the drawing code; raise it by hand when its pixels change."""
 
 _OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files shared by the figures of a model
@@ -58,7 +58,23 @@ def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> M
     """Return the manifest: every figure on its page, with its record from `records` (by
     request).
     """
-    return Manifest(tuple(_place(each, records[each.request_digest]) for each in figures))
+    placed = (_place(each, records[each.request_digest]) for each in figures)
+    first_paths: dict[tuple[str, str], str] = {}
+    return Manifest(tuple(_with_first_paths(media, first_paths) for media in placed))
+
+
+def _with_first_paths(media: Media, first_paths: dict[tuple[str, str], str]) -> Media:
+    """Return a figure whose files have the paths of earlier files with the same content.
+
+    States and predicted images end on the same poster, for example; a visitor fetches it once.
+    `first_paths` has these by digest and suffix, and gains those of this figure.
+    """
+    files = {
+        name: replace(file, path=first_paths.setdefault((file.sha256, suffix), file.path))
+        for name, file in media.record.files.items()
+        for suffix in [Path(file.path).suffix]
+    }
+    return replace(media, record=replace(media.record, files=files))
 
 
 def assemble(

@@ -1,8 +1,7 @@
 """Self-contained SVG pictures and charts, for light and dark pages.
 
 A picture in an `<img>` cannot use the page's style sheet, so it carries its own, whose colours
-follow the reader's preference. Texts use fonts that every system has. Equal values give equal
-bytes.
+follow the reader's preference, and the letters of its words. Equal values give equal bytes.
 """
 
 from __future__ import annotations
@@ -144,9 +143,10 @@ class Drawing:
         return f"{root}\n"
 
     def _faces(self) -> str:
-        """Return the typeface in the weights that the words have."""
+        """Return the typeface in the weights that the words have, with their letters."""
         weights = [REGULAR, *([BOLD] if 'font-weight="600"' in self.body else [])]
-        return "".join(font_face(weight, self.typeface) for weight in weights)
+        words = self.body.striptags()
+        return "".join(font_face(words, weight, self.typeface) for weight in weights)
 
     @property
     def shown_height(self) -> int:

@@ -11,10 +11,9 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from sitegen.core.files import digest, platform_errors
-from sitegen.core.installed import resource
 from sitegen.media.exports import read_picture
 from sitegen.media.manifest import MediaFile
-from sitegen.media.typeface import REGULAR, Typeface, font, missing_letters, read_typeface
+from sitegen.media.typeface import REGULAR, SHIPPED, Typeface, font, missing_letters
 
 CARD_SIZE = (1200, 630)
 """Size of a card in pixels, which every service with link previews accepts."""
@@ -25,7 +24,6 @@ TILE_SIZE = (600, 315)
 _INK, _SOFT, _BASE, _DEEP = (255, 255, 255), (205, 212, 238), (51, 66, 121), (24, 31, 61)
 _MARGIN, _SAMPLES = 56, 518
 _FONT = ImageFont.FreeTypeFont
-_THEMES = read_typeface(*(resource("static") / f"text-{weight}.woff2" for weight in (400, 600)))
 
 
 def card(
@@ -33,7 +31,7 @@ def card(
     title: str,
     authors: Iterable[str],
     venue: str | None,
-    typeface: Typeface = _THEMES,
+    typeface: Typeface = SHIPPED,
 ) -> Image.Image:
     """Return the card of a site; without a poster it has only text."""
     picture = Image.new("RGB", CARD_SIZE)

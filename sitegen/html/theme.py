@@ -59,7 +59,7 @@ _OWN_NIGHT = (
     "light-dark(LIGHT, DARK) in the place of a colour"
 )
 FONTS = ("text-400.woff2", "text-600.woff2")
-"""Font files of the two weights used in pages, drawings and clips."""
+"""Font files of the two weights that every page loads."""
 _FILE = re.compile(rb"""url\(\s*["']?([A-Za-z0-9][\w.-]*)["']?\s*\)""")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 _ATTRIBUTE = re.compile(

@@ -1,6 +1,6 @@
 """The typeface of words in drawings, clips and strips: the pages' own, shipped or of an author.
 
-The shipped files, in ASCII, come from scripts/subset-font.sh; their licence is static/OFL.txt.
+The shipped files come from scripts/subset-font.sh; their licence is static/OFL.txt.
 """
 
 import base64
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sitegen.core.files import digest_bytes, platform_errors
+from sitegen.media.look import drawings
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -20,7 +21,7 @@ FAMILY = "Sitegen Text"
 REGULAR, BOLD = 400, 600
 """Weights."""
 LARGEST = 100_000
-"""Bytes of an author's file, at most; every drawing carries it in itself."""
+"""Bytes of an author's file, at most; a visitor fetches it before the page looks as it should."""
 _FONTS = Path(__file__).parent / "fonts"
 
 
@@ -53,7 +54,7 @@ def read_typeface(regular: Path, bold: Path) -> Typeface:
     return Typeface(*content)
 
 
-SHIPPED = read_typeface(_FONTS / "drawing-400.woff2", _FONTS / "drawing-600.woff2")
+SHIPPED = read_typeface(_FONTS / "letters-400.woff2", _FONTS / "letters-600.woff2")
 
 
 def font(size: int, weight: int = REGULAR, typeface: Typeface = SHIPPED) -> "FreeTypeFont":
@@ -68,11 +69,29 @@ def _font(content: bytes, size: int) -> "FreeTypeFont":
     return ImageFont.truetype(io.BytesIO(content), size)
 
 
-def font_face(weight: int = REGULAR, typeface: Typeface = SHIPPED) -> str:
-    """Return the CSS rule that carries a weight of a typeface in itself."""
-    data = base64.b64encode(typeface.file(weight)).decode()
+def font_face(words: str, weight: int = REGULAR, typeface: Typeface = SHIPPED) -> str:
+    """Return the CSS rule that carries a weight of a typeface in itself, as far as `words` need."""
+    letters = _subset(typeface.file(weight), "".join(sorted(set(words))))
+    data = base64.b64encode(letters).decode()
     source = f"url(data:font/woff2;base64,{data})"
     return f'@font-face {{ font-family: "{FAMILY}"; font-weight: {weight}; src: {source}; }}\n'
+
+
+@cache
+def _subset(content: bytes, letters: str) -> bytes:
+    """Return a WOFF2 file with these characters only, as far as the given one has them."""
+    from fontTools.subset import Options, Subsetter
+    from fontTools.ttLib import TTFont
+
+    options = Options(layout_features=list(drawings.FEATURES), hinting=False)
+    options.bidi_closure = False
+    subsetter = Subsetter(options)
+    subsetter.populate(text=letters)
+    font, file = TTFont(io.BytesIO(content), recalcTimestamp=False), io.BytesIO()
+    subsetter.subset(font)
+    font.flavor = "woff2"
+    font.save(file)
+    return file.getvalue()
 
 
 def font_fault(path: Path) -> str | None:

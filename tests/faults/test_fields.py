@@ -123,7 +123,7 @@ def author(tmp_path_factory: pytest.TempPathFactory) -> Builder:
         (other / f"{name}.safetensors").write_bytes(b"other")
     card = CARD.replace("levels = 4", "levels = 5").replace('"prior', '"models/tiny/prior')
     (site.root / "other.toml").write_text(card)
-    shutil.copy(ROOT / "sitegen/media/fonts/drawing-400.woff2", site.root / "text.woff2")
+    shutil.copy(ROOT / "sitegen/media/fonts/letters-400.woff2", site.root / "text.woff2")
     for name in ("more", "zoo"):
         write_page(site.config, f"# {name.title()}\n\nText.\n", name)
     return site

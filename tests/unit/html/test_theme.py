@@ -2,7 +2,6 @@
 
 import re
 import sys
-from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,12 @@ from sitegen.figures.svg import Drawing, label
 from sitegen.html import theme as theme_module
 from sitegen.html.render import render_site
 from sitegen.html.theme import FONTS, Theme, site_theme
-from sitegen.media.typeface import BOLD, REGULAR
+from sitegen.media.typeface import BOLD, REGULAR, font_face
 from tests.support.fabricated import make_site, manifest_for
 from tests.support.paths import ROOT
 
-PLAIN = ("icon.svg", "scheme.js", "script.js", "style.css", "OFL.txt", *FONTS)
+MORE = ("more-400.woff2", "more-600.woff2")
+PLAIN = ("icon.svg", "scheme.js", "script.js", "style.css", "OFL.txt", *FONTS, *MORE)
 SAMPLER = ("sampler.css", "sampler.js")
 SEARCH = "search.js"
 
@@ -45,12 +45,13 @@ def test_shipped_assets(tmp_path: Path) -> None:
     """A light stylesheet, script and icon, a sampler's beside, from here; macros are documented."""
     assets = Theme(tmp_path / "theme").assets
     assert set(assets) == {*PLAIN, *SAMPLER, SEARCH}
-    assert sum(len(assets[name].data) for name in FONTS) < 45_000
+    assert sum(len(assets[name].data) for name in FONTS) < 20_000
+    assert sum(len(assets[name].data) for name in (*FONTS, *MORE)) < 45_000
     for name, asset in assets.items():
         stem, suffix = name.split(".")
         assert re.fullmatch(rf"assets/{stem}-[0-9a-f]{{8}}\.{suffix}", asset.uri)
         assert len(asset.data) < 36_000
-        outside = rb"https?://(?!www\.w3\.org)|@import|url\((?!#|.text-)|eval"
+        outside = rb"https?://(?!www\.w3\.org)|@import|url\((?!#|.(text|more)-)|eval"
         assert name == "OFL.txt" or not re.search(outside, asset.data)
     docs = (ROOT / "docs" / "pages" / "theme.md").read_text(encoding="utf-8")
     assert len(macros()) > 10
@@ -102,7 +103,7 @@ def test_own_typeface(tmp_path: Path) -> None:
     assert all(assets[name].uri.removeprefix("assets/") in sheet for name in FONTS)
     assert site.typeface.file(REGULAR) == site.typeface.file(BOLD) == bold
     drawn = Drawing(9, 9, 9, "T", label(1, 2, "x", size=3), typeface=site.typeface).text()
-    assert b64encode(bold).decode() in drawn
+    assert font_face("x", REGULAR, site.typeface) in drawn
 
 
 @pytest.mark.parametrize(
