@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -471,6 +472,25 @@ def test_data_are_saved(browser: Browser, address: str) -> None:
         assert link(page)["picture"] == f"{SEED}.1"
 
 
+def test_script_comes_on_approach(browser: Browser, built: Path, tmp_path: Path) -> None:
+    """At the top of a long page it is not fetched; it is for who comes near or follows a link."""
+    site = shutil.copytree(built, tmp_path / "sub")
+    (style,) = site.glob("assets/style-*.css")
+    style.write_text(f"{style.read_text()}\n.sampler-figure {{ margin-top: 9000px; }}\n")
+    here = "document.querySelectorAll('script[data-worker][src*=\"/sampler-\"]').length"
+    with serving(site) as served:
+        with opened(browser, served) as page:
+            page.wait_for_timeout(300)
+            assert page.evaluate(here) == 0
+            page.evaluate("scrollTo(0, 7500)")
+            page.locator(".sampler.live").wait_for()
+            assert page.evaluate(here) == 1
+        with opened(browser, served) as page:
+            figure = page.locator(".sampler-figure").get_attribute("id")
+            page.evaluate(f"location.hash = 'figure={figure}&picture=7.0'")
+            wait(page)
+
+
 def test_choice_and_tree(browser: Browser, tmp_path: Path) -> None:
     """One of two models, which a link names; nothing of the other; a tree that the keyboard walks.
 
@@ -481,6 +501,7 @@ def test_choice_and_tree(browser: Browser, tmp_path: Path) -> None:
     build(write_site(tmp_path, TWO, SITE_OF_TWO), BuildOptions(CPU), FigureRenderer, Silent())
     cores = "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 2 })"
     with serving(tmp_path / "build") as served, opened(browser, served, before=cores) as page:
+        page.locator("#own .sampler-choices.live").wait_for()
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
         assert page.locator("#own .sampler:visible").count() == 1
