@@ -1,8 +1,9 @@
 #!/bin/sh
 # Makes sure that the tests find browsers, ffprobe, strace and the checkers of pages: installs Debian's
 # packages where it runs as root, and otherwise says in one line what is missing. Without a compiler
-# of the engine's version one test is skipped, and without WebKitGTK one of `make faults`: these are
-# installed where Debian has them, and not required.
+# of the engine's version one test is skipped, without WebKitGTK one of `make faults`, and without
+# Chromium's headless shell the tests take longer: these are installed where Debian has them, and not
+# required.
 set -eu
 
 packages=
@@ -14,6 +15,7 @@ command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
 wished=
 command -v clang-19 >/dev/null && command -v wasm-ld-19 >/dev/null || wished="clang-19 lld-19"
+command -v chromium-headless-shell >/dev/null || wished="$wished chromium-headless-shell"
 command -v WebKitWebDriver >/dev/null && command -v xvfb-run >/dev/null ||
     wished="$wished webkit2gtk-driver xvfb xauth"
 if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then

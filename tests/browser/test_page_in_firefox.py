@@ -68,6 +68,8 @@ DRAW = """(async () => {
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
   };
+  while (!document.querySelector(".sampler.live"))
+    await new Promise((resolve) => setTimeout(resolve, 30));
   find("new").click();
   await words("The picture is done.");
   const label = find("film").textContent;

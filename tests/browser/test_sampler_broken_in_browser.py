@@ -50,10 +50,10 @@ def test_where_nothing_can_be_drawn(
     page.add_init_script(without)
     page.goto(start)
     with contextlib.closing(page):
-        assert page.locator(".sampler-why").is_visible()
-        assert not page.locator(".sampler-new").is_visible()
         words = {"file": "opened from a disk", "script": "With JavaScript", "wasm": "WebAssembly"}
-        assert words[place] in page.locator(".sampler-why").inner_text()
+        expect(page.locator(".sampler-why")).to_contain_text(words[place])
+        expect(page.locator(".sampler-why")).to_be_visible()
+        assert not page.locator(".sampler-new").is_visible()
         assert page.locator(".sampler img").is_visible()
 
 

@@ -30,7 +30,6 @@ from tests.support.sample_site import (
     build_sample,
     shade,
 )
-from tests.support.stops import wrong_stops
 
 CALM: dict[str, Any] = {"reduced_motion": "reduce"}
 THROWER = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
@@ -577,8 +576,3 @@ def test_keyboard_reaches_everything(calm: Page) -> None:
         assert outline != "none", html
         visited.append(number)
     assert visited == wanted
-
-
-def test_level_in_words_in_chromium(calm: Page) -> None:
-    """After every seek and every pause the level in words is the level of the picture."""
-    assert wrong_stops(calm.evaluate) == []

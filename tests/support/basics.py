@@ -59,6 +59,8 @@ _WALK = """
   seen.large.push(dialog.open, find("#viewer-title").textContent);
   dialog.querySelector(".close").click();
   seen.large.push(dialog.open);
+  find("#own").scrollIntoView(); // its script comes with the visitor
+  await until(() => find("#own .sampler.live"));
   find("#own .sampler-new").click();
   const told = find("#own .sampler-told");
   await until(() => told.textContent === "The picture is done.");

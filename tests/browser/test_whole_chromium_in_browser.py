@@ -1,0 +1,29 @@
+"""The core of a page in the whole Chromium; the other tests of this tier use its headless shell."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from bench.serving import serving
+from tests.support.basics import WANTED, basics, site_of_basics
+from tests.support.browsing import chromium, opened
+from tests.support.stops import wrong_stops
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The whole browser."""
+    yield from chromium(whole=True)
+
+
+def test_level_in_words_in_chromium(calm: Page) -> None:
+    """After every seek and every pause the level in words is the level of the picture."""
+    assert wrong_stops(calm.evaluate) == []
+
+
+def test_basics_in_chromium(browser: Browser, tmp_path: Path) -> None:
+    """Tabs, popovers, scrubbing, the large view and a sampler work."""
+    with serving(site_of_basics(tmp_path)) as address, opened(browser, f"{address}#two") as page:
+        assert basics(page.evaluate) == WANTED
