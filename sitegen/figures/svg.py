@@ -10,7 +10,7 @@ import base64
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -144,9 +144,11 @@ class Drawing:
 
     def _faces(self) -> str:
         """Return the typeface in the weights that the words have, with their letters."""
-        weights = [REGULAR, *([BOLD] if 'font-weight="600"' in self.body else [])]
-        words = self.body.striptags()
-        return "".join(font_face(words, weight, self.typeface) for weight in weights)
+        words = {REGULAR: "", BOLD: ""}
+        for weight, text in _words(ElementTree.fromstring(f"<g>{self.body}</g>")):
+            words[weight] += text
+        faces = (font_face(text, weight, self.typeface) for weight, text in words.items() if text)
+        return "".join(faces)
 
     @property
     def shown_height(self) -> int:
@@ -166,6 +168,15 @@ class Drawing:
         require(root.tag == f"{{{_SVG}}}svg", file, "is not SVG")
         require(not _OUTSIDE.search(text), file, "needs something outside itself")
         return media_file(file, self.shown, self.shown_height)
+
+
+def _words(node: ElementTree.Element, weight: int = REGULAR) -> Iterator[tuple[int, str]]:
+    """Yield the texts in an element, with their weights."""
+    weight = int(node.get("font-weight", weight))
+    yield weight, node.text or ""
+    for child in node:
+        yield from _words(child, weight)
+        yield weight, child.tail or ""
 
 
 @dataclass(frozen=True)

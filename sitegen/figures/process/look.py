@@ -14,7 +14,7 @@ SECOND_LINE = 24.0
 UPPER_BAND, ROWS = 62.0, 96.0
 FORWARD, INVERSE = "Forward process: heat dissipation", "Inverse process: generation"
 """Headings."""
-JPEG_QUALITY = 90
+JPEG_QUALITY = 82
 """Quality of pictures that are enlarged smoothly, 1 to 95."""
 STYLE = """\
 .pixels { image-rendering: pixelated; }

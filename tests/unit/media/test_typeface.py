@@ -9,7 +9,7 @@ from fontTools.ttLib import TTFont
 
 from sitegen.config.loader import load_site
 from sitegen.core.installed import resource
-from sitegen.figures.svg import Drawing, label
+from sitegen.figures.svg import Drawing, element, label
 from sitegen.media.typeface import BOLD, REGULAR, SHIPPED, font, font_face
 
 
@@ -40,16 +40,17 @@ def characters(data: bytes) -> set[str]:
 
 def test_drawing_has_the_letters_of_its_words() -> None:
     """A drawing carries the letters of its words alone, also those that SVG escapes."""
-    body = label(1, 2, "a < b & σ", size=3, class_="xyz") + label(
-        1, 2, "é", size=3, font_weight=BOLD
-    )
+    bold = element("tspan", "q", font_weight=BOLD)
+    words = label(1, 2, "a < b & σ", bold, "r", size=3, class_="xyz")
+    body = words + label(1, 2, "é", size=3, font_weight=BOLD)
+    wanted = {REGULAR: set("a < b & σr"), BOLD: set("qé")}
     drawn = [Drawing(9, 9, 9, "Title", body).text() for _ in range(2)]
     assert drawn[0] == drawn[1]
     fonts = re.findall(r"font-weight: (\d+); src: url\(data:font/woff2;base64,([^)]+)\)", drawn[0])
     assert [int(weight) for weight, _ in fonts] == [REGULAR, BOLD]
     for weight, data in fonts:
         file = base64.b64decode(data)
-        assert characters(file) == set("a < b & σé")
+        assert characters(file) == wanted[int(weight)]
         assert len(file) < len(SHIPPED.file(int(weight))) / 8
 
 
