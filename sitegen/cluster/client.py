@@ -73,7 +73,7 @@ def connect(address: str) -> Client:
         why = str(error).partition("\n")[0] or "no answer"
         raise PlatformError(
             f"no dask scheduler answers at {address} within {CONNECT_S:.0f} s ({why}); start one "
-            "(`dask scheduler`), or correct the address after --distributed"
+            "(`dask scheduler`), or correct its address"
         ) from None
 
 

@@ -1,6 +1,7 @@
 """The registry: kinds of other packages beside ours, and what is wrong with some of them."""
 
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,13 @@ class Pair(FigureSpec):
 KIND = FigureKind("pair", Pair, lambda models, figure: None)
 OTHER = FigureKind("trajectories", Pair, KIND.sample)
 NONE = 3
+"""
+LOCAL = f"""
+def kind():
+{textwrap.indent(PAIR, "    ")}
+    return KIND
+
+KIND = kind()
 """
 PLACE = SourceLocation("pages/index.md", 14)
 Install = Callable[..., None]
@@ -87,6 +95,7 @@ def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None
     [
         ("pair", "others:NONE", PAIR, "is no FigureKind whose name is pair"),
         ("couple", "others:KIND", PAIR, "is no FigureKind whose name is couple"),
+        ("pair", "others:KIND", LOCAL, "has the spec kind.<locals>.Pair; define it outside"),
         ("pair", "others:MISSING", PAIR, "cannot be loaded: AttributeError: "),
         ("pair", "others:KIND", "import nothing_like_it", "cannot be loaded: ModuleNotFoundError"),
         ("pair", "others:KIND", "a b", "cannot be loaded: SyntaxError"),
