@@ -58,23 +58,8 @@ def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> M
     """Return the manifest: every figure on its page, with its record from `records` (by
     request).
     """
-    placed = (_place(each, records[each.request_digest]) for each in figures)
-    first_paths: dict[tuple[str, str], str] = {}
-    return Manifest(tuple(_with_first_paths(media, first_paths) for media in placed))
-
-
-def _with_first_paths(media: Media, first_paths: dict[tuple[str, str], str]) -> Media:
-    """Return a figure whose files have the paths of earlier files with the same content.
-
-    States and predicted images end on the same poster, for example; a visitor fetches it once.
-    `first_paths` has these by digest and suffix, and gains those of this figure.
-    """
-    files = {
-        name: replace(file, path=first_paths.setdefault((file.sha256, suffix), file.path))
-        for name, file in media.record.files.items()
-        for suffix in [Path(file.path).suffix]
-    }
-    return replace(media, record=replace(media.record, files=files))
+    paths: dict[tuple[str, str], str] = {}
+    return Manifest(tuple(_place(each, records[each.request_digest], paths) for each in figures))
 
 
 def assemble(
@@ -132,20 +117,20 @@ def _tile(paper: PaperSite, store: Store) -> MediaFile:
     return _drawn(store, "tile.webp", *known, *_card_words(paper.site))
 
 
-def _place(planned: PlannedFigure, record: Record) -> Media:
+def _place(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], str]) -> Media:
     """Place a record on its page: files are named after the figure and their digest.
 
-    Files of a model keep their names, so that a visitor downloads them once.
+    A file with the content of an earlier one has its path: states and predicted images, say, end on
+    the same poster, which a visitor then fetches once. `paths` has them by digest and suffix, and
+    gains those of this record. Files of a model keep their names.
     """
     figure = planned.figure
-    stems = {
-        name: Path(file.path).stem if _OF_MODEL.fullmatch(name) else figure.id
-        for name, file in record.files.items()
-    }
-    files = {
-        name: replace(file, path=f"media/{stems[name]}-{file.sha256[:8]}{Path(file.path).suffix}")
-        for name, file in record.files.items()
-    }
+    files = {}
+    for name, file in record.files.items():
+        stem = Path(file.path).stem if _OF_MODEL.fullmatch(name) else figure.id
+        suffix = Path(file.path).suffix
+        path = f"media/{stem}-{file.sha256[:8]}{suffix}"
+        files[name] = replace(file, path=paths.setdefault((file.sha256, suffix), path))
     summary = record.results.get("summary")
     measured = f". {summary}" if isinstance(summary, str) else ""
     alt = figure.alt or f"{planned.description}{measured}"

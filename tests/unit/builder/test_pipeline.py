@@ -110,7 +110,10 @@ def test_what_decides_the_pixels(built: Builder, name: str) -> None:
 
 
 def test_alike_figures_are_rendered_once(built: Builder) -> None:
-    """Defaults written out, another page, another id: one clip; `--only` finds it by either id."""
+    """Defaults written out, another page, another id: one clip, whose files are there once.
+
+    `--only` finds it by either id.
+    """
     write_page(built.config, INDEX.replace("count=4", 'count=4, columns=2, seed=0, show="state"'))
     assert built().changed is False
     write_page(built.config, f"# More\n\n{CALL}\n", "more")
@@ -120,7 +123,9 @@ def test_alike_figures_are_rendered_once(built: Builder) -> None:
     write_page(built.config, nine + "\n\n" + nine.replace(")", ', id="twin")'))
     assert built(only=("tiny-trajectories",)).rendered == ("tiny-trajectories", "twin")
     assert built.renderer.jobs == ["tiny-trajectories"]
-    assert len([*built.output.glob("media/*.*")]) == 9
+    assert len([*built.output.glob("media/*.*")]) == 6  # of four samples and of nine
+    twins = [each["files"] for each in built.figures[:2]]
+    assert twins[0] == twins[1]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
