@@ -23,7 +23,7 @@ from tests.support.builders import (
 )
 from tests.support.injecting import CHANGING, READING, Ended, Forge, forging
 from tests.support.publishing import PAGES, Paper, contents
-from tests.support.sweeping import LOG, counted, some
+from tests.support.sweeping import LOG, counted, of_a_sweep, some
 from tests.support.tinymodel import pictures, write_model
 
 SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
@@ -143,7 +143,7 @@ def own(paper: Paper) -> tuple[object, ...]:
 
 
 @pytest.mark.fault(28)
-@pytest.mark.parametrize("fault", [KILL, "error=EIO", "error=ENOSPC"][: 3 if LOG else 2])
+@pytest.mark.parametrize("fault", [KILL, "error=EIO", "error=ENOSPC"][: 3 if LOG else 1])
 def test_publish_with_a_fault_at_a_system_call(paper: Paper, tmp_path: Path, fault: str) -> None:
     """At any call of ours or of git's: the old branch or the new, the clone as it was.
 
@@ -195,8 +195,9 @@ def pictures_of(folder: Path) -> Path:
     return folder
 
 
+@of_a_sweep
 @pytest.mark.fault(35)
-@pytest.mark.parametrize("fault", [KILL, "error=EIO"][: 2 if LOG else 1])
+@pytest.mark.parametrize("fault", [KILL, "error=EIO"])
 def test_train_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None:
     """At any call on its files: said in words, and the next run ends with the very same model."""
     data, run = pictures_of(tmp_path / "pictures"), tmp_path / "run"
@@ -218,8 +219,9 @@ def test_train_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None
     counted(f"train with {fault.replace('=', ' ')} at a system call on its files", len(chosen))
 
 
+@of_a_sweep
 @pytest.mark.fault(35)
-@pytest.mark.parametrize("fault", ["error=EIO", KILL][: 2 if LOG else 1])
+@pytest.mark.parametrize("fault", ["error=EIO", KILL])
 def test_sampler_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None:
     """A page with a sampler, whose model is exported: all of it or nothing, as for clips."""
     config = write_site(tmp_path / "template", '{{ sampler("tiny") }}\n')

@@ -6,9 +6,11 @@ from bench.serving import serving
 from tests.conftest import SampleSite
 from tests.support.basics import WANTED, basics, site_of_basics
 from tests.support.stops import wrong_stops
+from tests.support.sweeping import of_a_sweep
 from tests.support.webkit import webkit
 
 
+@of_a_sweep
 def test_level_in_words_in_webkit(sample_site: SampleSite) -> None:
     """After every seek and every pause the level in words is the level of the picture."""
     with webkit() as page:

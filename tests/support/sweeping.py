@@ -14,10 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from hypothesis import settings
 
 _T = TypeVar("_T")
 LOG = os.environ.get("FAULTS", "")
+of_a_sweep = pytest.mark.skipif(not LOG, reason="takes many seconds; `make faults` has it")
+"""Marks a test whose every try takes many seconds, which `make test` leaves out."""
 _counts = Counter[str]()
 _figures = dict[str, str]()
 
