@@ -260,7 +260,8 @@ here for fault 9:
 git grep -n "fault(.*\\b9\\b" tests
 ```
 
-`make faults` runs these tests with many more cases; the [results](#h-the-last-sweep) are below.
+`make faults` runs these tests with many more cases, and a few only there; the
+[results](#h-the-last-sweep) are below.
 [Exit codes](how-it-works/#h-exit-codes) are listed elsewhere.
 
 """

@@ -40,8 +40,8 @@ font.save(target)
 PYTHON
 done
 
-# English, Greek and mathematics as in drawings, and the signs of the page itself. The ranges of
-# @font-face in static/style.css have the others.
+# English, Greek and mathematics as in drawings, and the signs of the page itself. The unicode-range in
+# static/style.css has the others.
 english="U+0020-007E,U+00A0,U+00A9,U+00B1-00B3,U+00B7,U+00B9,U+00D7,U+0394,U+03B1,U+03B2,U+03B4,U+03C3"
 english="$english,U+2013,U+2014,U+2018,U+2019,U+201C,U+201D,U+2022,U+2026,U+2070,U+2074-2079,U+207B"
 english="$english,U+2190-2193,U+2197,U+2202,U+2212,U+221E,U+2248,U+2260,U+2264,U+2265,U+25C6"

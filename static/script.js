@@ -798,7 +798,8 @@ when(phone, "change", () => {
 arrival();
 observe();
 
-/* Live models. Their script is fetched when a visitor comes near one, or for a link to a picture. */
+/* Live models. Their script is fetched when a visitor comes near one, moves with Tab, or follows a
+   link to a picture. */
 {
   const { sampler: src, worker } = document.currentScript.dataset;
   const script = Object.assign(document.createElement("script"), { src });
@@ -821,6 +822,7 @@ observe();
   if (src) {
     for (const figure of document.querySelectorAll(".sampler-figure")) near.observe(figure);
     when(window, "hashchange", follow);
+    when(document, "keydown", ({ key }) => key === "Tab" && load()); // its buttons are on the way
     follow();
   }
 }

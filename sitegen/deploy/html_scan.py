@@ -30,7 +30,8 @@ _PLAYED: dict[str, Role] = {"src": "load", "poster": "load"}
 
 _ATTRIBUTES: dict[str, dict[str, Role]] = {
     "a": {"href": "link", "xlink:href": "link"},
-    **dict.fromkeys(("img", "script", "iframe", "embed", "object"), _LOADED),
+    **dict.fromkeys(("img", "iframe", "embed", "object"), _LOADED),
+    "script": {**_LOADED, "data-sampler": "load", "data-worker": "load"},
     **dict.fromkeys(("video", "audio", "source", "track"), _PLAYED),
 }
 """Reference attributes of each element."""

@@ -76,15 +76,15 @@ def no_such_model(name: str, models: Collection[str]) -> str:
 
 ModelName = Annotated[Slug, AfterValidator(_known_model)]
 Model = Annotated[ModelName, Field(description="The name of the model in site.toml.")]
-_LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # characters in the font of pictures
+_LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # printable ASCII without _
 
 
 def label_fault(label: str) -> str | None:
     """Return what is wrong with a label; None if nothing is."""
     if label in OTHER_LABELS:
         return "is what something else is called in the figure; choose another"
-    short = "should be 1 to 24 letters A-Z or a-z, digits and marks without _"
-    return None if _LABEL.fullmatch(label) else f"{short}: pictures have no others"
+    short = "should be 1 to 24 letters A-Z or a-z, digits and marks, without _"
+    return None if _LABEL.fullmatch(label) else short
 
 
 Label = Annotated[

@@ -88,6 +88,8 @@ def _load(entry: EntryPoint) -> FigureKind:
         raise _broken(entry, f"cannot be loaded: {type(cause).__name__}: {cause}") from cause
     if not isinstance(kind, FigureKind) or kind.name != entry.name or not kind.name.isidentifier():
         raise _broken(entry, f"is no FigureKind whose name is {entry.name}")
+    if not isinstance(kind.spec, type):
+        raise _broken(entry, "has a spec that is not a class")
     if "<locals>" in kind.spec.__qualname__:  # another process could not find it
         raise _broken(entry, f"has the spec {kind.spec.__qualname__}; define it outside functions")
     return kind

@@ -146,7 +146,7 @@ class Drawing:
         """Return the typeface in the weights that the words have, with their letters."""
         words = {REGULAR: "", BOLD: ""}
         for weight, text in _words(ElementTree.fromstring(f"<g>{self.body}</g>")):
-            words[weight] += text
+            words[BOLD if weight in ("600", "bold") else REGULAR] += text
         faces = (font_face(text, weight, self.typeface) for weight, text in words.items() if text)
         return "".join(faces)
 
@@ -170,9 +170,9 @@ class Drawing:
         return media_file(file, self.shown, self.shown_height)
 
 
-def _words(node: ElementTree.Element, weight: int = REGULAR) -> Iterator[tuple[int, str]]:
+def _words(node: ElementTree.Element, weight: str = "400") -> Iterator[tuple[str, str]]:
     """Yield the texts in an element, with their weights."""
-    weight = int(node.get("font-weight", weight))
+    weight = node.get("font-weight", weight)
     yield weight, node.text or ""
     for child in node:
         yield from _words(child, weight)

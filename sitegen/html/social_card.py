@@ -11,9 +11,17 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from sitegen.core.files import digest, platform_errors
+from sitegen.core.installed import resource
 from sitegen.media.exports import read_picture
 from sitegen.media.manifest import MediaFile
-from sitegen.media.typeface import REGULAR, SHIPPED, Typeface, font, missing_letters
+from sitegen.media.typeface import (
+    REGULAR,
+    SHIPPED,
+    Typeface,
+    font,
+    missing_letters,
+    read_typeface,
+)
 
 CARD_SIZE = (1200, 630)
 """Size of a card in pixels, which every service with link previews accepts."""
@@ -24,6 +32,8 @@ TILE_SIZE = (600, 315)
 _INK, _SOFT, _BASE, _DEEP = (255, 255, 255), (205, 212, 238), (51, 66, 121), (24, 31, 61)
 _MARGIN, _SAMPLES = 56, 518
 _FONT = ImageFont.FreeTypeFont
+_PAGES = read_typeface(*(resource("static") / f"text-{weight}.woff2" for weight in (400, 600)))
+"""The typeface of pages in English, which has kerning; SHIPPED has more letters."""
 
 
 def card(
@@ -31,7 +41,7 @@ def card(
     title: str,
     authors: Iterable[str],
     venue: str | None,
-    typeface: Typeface = SHIPPED,
+    typeface: Typeface = _PAGES,
 ) -> Image.Image:
     """Return the card of a site; without a poster it has only text."""
     picture = Image.new("RGB", CARD_SIZE)
@@ -97,8 +107,12 @@ def _lines(
     typeface: Typeface, text: str, room: int, sizes: tuple[int, ...], most: int
 ) -> tuple[_FONT, list[str]]:
     """Break a text into lines at the largest size that fits; no lines if letters are missing."""
+    needed = "".join(text.split())
     letters = font(sizes[-1], REGULAR, typeface)
-    if missing_letters(letters, "".join(text.split())):
+    if typeface == _PAGES and missing_letters(letters, needed):
+        typeface = SHIPPED
+        letters = font(sizes[-1], REGULAR, typeface)
+    if missing_letters(letters, needed):
         return letters, []
     for size in sizes:
         letters = font(size, REGULAR, typeface)

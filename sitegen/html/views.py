@@ -518,7 +518,7 @@ class Head:
 
     address: where the page is published, where that is known
     citation: names and contents of the `citation_*` meta elements, for search engines of papers
-    fonts: the files of the typeface, which are fetched early
+    fonts: the files with the letters that every page has, which are fetched early
     scheme: the script that knows which colours were chosen; it runs before anything is seen
     sampler: what a page with a model that draws in it loads as well
     """

@@ -1,10 +1,11 @@
-"""The typeface of words in drawings, clips and strips: the pages' own, shipped or of an author.
+"""The typeface of words in drawings, clips, strips and cards: shipped, or of an author.
 
 The shipped files come from scripts/subset-font.sh; their licence is static/OFL.txt.
 """
 
 import base64
 import io
+import logging
 import string
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +22,7 @@ FAMILY = "Sitegen Text"
 REGULAR, BOLD = 400, 600
 """Weights."""
 LARGEST = 100_000
-"""Bytes of an author's file, at most; a visitor fetches it before the page looks as it should."""
+"""Bytes of an author's file, at most; every page loads it."""
 _FONTS = Path(__file__).parent / "fonts"
 
 
@@ -83,8 +84,9 @@ def _subset(content: bytes, letters: str) -> bytes:
     from fontTools.subset import Options, Subsetter
     from fontTools.ttLib import TTFont
 
-    options = Options(layout_features=list(drawings.FEATURES), hinting=False)
-    options.bidi_closure = False
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it tells what it leaves out
+    options = Options(hinting=False, bidi_closure=False)
+    options.layout_features = [*options.layout_features, *drawings.FEATURES]
     subsetter = Subsetter(options)
     subsetter.populate(text=letters)
     font, file = TTFont(io.BytesIO(content), recalcTimestamp=False), io.BytesIO()
@@ -104,7 +106,8 @@ def font_fault(path: Path) -> str | None:
         return f"is larger than {LARGEST // 1000} kB; leave letters out of it, as pyftsubset does"
     try:
         letters = ImageFont.truetype(path, 20)
-    except OSError:
+        _subset(path.read_bytes(), "A")
+    except Exception:  # fontTools raises all kinds of them for a damaged table
         return "is not a typeface that can be read"
     lacking = missing_letters(letters, string.ascii_letters + string.digits)
     return f"lacks the letters {lacking}" if lacking else None

@@ -473,7 +473,7 @@ def test_data_are_saved(browser: Browser, address: str) -> None:
 
 
 def test_script_comes_on_approach(browser: Browser, built: Path, tmp_path: Path) -> None:
-    """At the top of a long page it is not fetched; it is for who comes near or follows a link."""
+    """At the top of a long page it is not fetched; near it, with Tab or by a link it is."""
     site = shutil.copytree(built, tmp_path / "sub")
     (style,) = site.glob("assets/style-*.css")
     style.write_text(f"{style.read_text()}\n.sampler-figure {{ margin-top: 9000px; }}\n")
@@ -485,6 +485,9 @@ def test_script_comes_on_approach(browser: Browser, built: Path, tmp_path: Path)
             page.evaluate("scrollTo(0, 7500)")
             page.locator(".sampler.live").wait_for()
             assert page.evaluate(here) == 1
+        with opened(browser, served) as page:
+            page.keyboard.press("Tab")
+            page.locator(".sampler.live").wait_for()
         with opened(browser, served) as page:
             figure = page.locator(".sampler-figure").get_attribute("id")
             page.evaluate(f"location.hash = 'figure={figure}&picture=7.0'")

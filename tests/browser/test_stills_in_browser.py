@@ -110,3 +110,21 @@ def test_words_stay_inside(browser: Browser, built: Path) -> None:
                 down = min(one[3], other[3]) - max(one[1], other[1])
                 assert across <= 0 or down <= 0.35 * (one[3] - one[1]), (file, one, other)
             page.close()
+
+
+@pytest.mark.parametrize(("words", "more"), [("Plain 1/2 σ × –", []), ("Café Σ", ["400"])])
+def test_letters_that_are_fetched(
+    browser: Browser, tmp_path: Path, words: str, more: list[str]
+) -> None:
+    """A page in English fetches the letters of English alone, another the others, in one weight."""
+    config = write_site(tmp_path, f"{words}\n", 'title = "A title"\n')
+    build(config, BuildOptions(CPU), FigureRenderer, Silent())
+    with serving(tmp_path / "build") as address, opened(browser, address) as page:
+        page.evaluate("document.fonts.ready.then(() => true)")
+        names = page.evaluate("performance.getEntriesByType('resource').map((e) => e.name)")
+        fetched = [name.rpartition("/")[2] for name in names if name.endswith(".woff2")]
+        assert {name.rpartition("-")[0] for name in fetched} == {
+            "text-400",
+            "text-600",
+            *(f"more-{weight}" for weight in more),
+        }

@@ -53,9 +53,11 @@ for _name in ("new_page", "new_context"):
 
 
 LIVE = """
-[...document.querySelectorAll('.sampler')].every((sampler) =>
-  sampler.matches('.live') || sampler.querySelector('.told') ||
-  sampler.getBoundingClientRect().top > 3 * innerHeight)
+[...document.querySelectorAll('.sampler')].every((sampler) => {
+  const [box] = sampler.getClientRects();
+  const near = box && box.top < 3 * innerHeight && box.bottom > -2 * innerHeight;
+  return !near || sampler.matches('.live') || sampler.querySelector('.told');
+})
 """
 """Whether the samplers that a visitor is near have their script, or say why not."""
 
@@ -63,8 +65,8 @@ LIVE = """
 def chromium(*, whole: bool = False) -> Iterator[Browser]:
     """Debian's Chromium with a profile of its own.
 
-    Unless it is to be `whole`, its headless shell where that is installed: the same engine, without
-    the windows that nobody sees, in 0.4 of the processors' time.
+    Unless it is to be `whole`, its headless shell where that is installed: the same engine without
+    windows, which needs 0.4 of the time of processors.
     """
     path = None if whole else shutil.which("chromium-headless-shell")
     path = path or shutil.which("chromium")

@@ -1,7 +1,7 @@
 """Drawings in SVG: typeface, sizes and colours."""
 
 FEATURES = ("tnum",)
-"""OpenType features of the typeface that a drawing keeps."""
+"""OpenType features of the typeface that a drawing keeps, beside those that are on by default."""
 CHARTS = (480.0, 540), (344.0, 440)
 """Width of a chart and of a narrow one, in units, and as shown in CSS pixels."""
 FAR = 20.0

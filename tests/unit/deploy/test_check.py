@@ -60,6 +60,10 @@ BODIES: dict[str, tuple[str, str | None]] = {
     "file of this machine": ('<a href="file:///data/x.zip">x</a>', "names a file of this machine"),
     "script": ('<a href="javascript:alert(1)">x</a>', "is a script"),
     "no address": ('<a href="http://[">x</a>', "is not an address"),
+    "script of a sampler": (
+        '<script src="data.zip" data-sampler="no.js" data-worker="data.zip"></script>',
+        'the file "no.js"',
+    ),
     "clip": ('<video aria-label="x" src="media/no.mp4"></video>', 'the file "media/no.mp4"'),
     "source": ('<video aria-label="x"><source src="no.mp4"></video>', 'the file "no.mp4"'),
     "poster": ('<video aria-label="x" poster="no.webp"></video>', 'the file "no.webp"'),

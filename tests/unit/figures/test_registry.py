@@ -29,6 +29,7 @@ class Pair(FigureSpec):
 
 KIND = FigureKind("pair", Pair, lambda models, figure: None)
 OTHER = FigureKind("trajectories", Pair, KIND.sample)
+BARE = FigureKind("pair", None, KIND.sample)
 NONE = 3
 """
 LOCAL = f"""
@@ -96,6 +97,7 @@ def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None
         ("pair", "others:NONE", PAIR, "is no FigureKind whose name is pair"),
         ("couple", "others:KIND", PAIR, "is no FigureKind whose name is couple"),
         ("pair", "others:KIND", LOCAL, "has the spec kind.<locals>.Pair; define it outside"),
+        ("pair", "others:BARE", PAIR, "has a spec that is not a class"),
         ("pair", "others:MISSING", PAIR, "cannot be loaded: AttributeError: "),
         ("pair", "others:KIND", "import nothing_like_it", "cannot be loaded: ModuleNotFoundError"),
         ("pair", "others:KIND", "a b", "cannot be loaded: SyntaxError"),

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fontTools.ttLib import TTFont
+from fontTools.ttLib.tables.DefaultTable import DefaultTable
 from jinja2 import Environment, UndefinedError, nodes
 
 from sitegen.config.loader import load_site
@@ -113,6 +115,7 @@ def test_own_typeface(tmp_path: Path) -> None:
         ("../own.woff2", "should be a .woff2 file in the site's folder"),
         ("own.ttf", "should be a .woff2 file in the site's folder"),
         ("text.woff2", "is not a typeface that can be read"),
+        ("damaged.woff2", "is not a typeface that can be read"),
         ("large.woff2", "is larger than 100 kB; leave letters out of it, as pyftsubset does"),
         ("own.woff2", "lacks the letters 中"),
         ("link.woff2", "is a link out of the site's folder"),
@@ -128,6 +131,10 @@ def test_typefaces_that_are_refused(
     for name in ("own.ttf", "text.woff2"):
         (tmp_path / name).write_text("x")
     (tmp_path / "large.woff2").write_bytes(bytes(100_001))
+    with TTFont(resource("static") / FONTS[0]) as damaged:  # which Pillow reads all the same
+        damaged["OS/2"] = DefaultTable("OS/2")
+        damaged["OS/2"].data = b"x"
+        damaged.save(tmp_path / "damaged.woff2")
     (tmp_path / "own.woff2").write_bytes((resource("static") / FONTS[0]).read_bytes())
     monkeypatch.setattr("sitegen.media.typeface.string.ascii_letters", "ab中")
     config = tmp_path / "site.toml"

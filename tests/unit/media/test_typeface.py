@@ -52,6 +52,14 @@ def test_drawing_has_the_letters_of_its_words() -> None:
         file = base64.b64decode(data)
         assert characters(file) == wanted[int(weight)]
         assert len(file) < len(SHIPPED.file(int(weight))) / 8
+    assert "@font-face" not in Drawing(9, 9, 9, "Title", element("g")).text()
+    assert characters(_letters("x中")) == {"x"}
+
+
+def _letters(words: str) -> bytes:
+    """The file in a rule for these words."""
+    (data,) = re.findall(r"base64,([^)]+)", font_face(words))
+    return base64.b64decode(data)
 
 
 def test_pages_load_each_letter_once() -> None:
