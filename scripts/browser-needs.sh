@@ -26,10 +26,11 @@ if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then
 elif [ -n "$packages$wished" ]; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update
-    # shellcheck disable=SC2086 # lists of packages
-    if [ -n "$wished" ] && apt-cache show $wished >/dev/null 2>&1; then
-        packages="$packages $wished"
-    fi
+    for each in $wished; do
+        if apt-cache show "$each" >/dev/null 2>&1; then
+            packages="$packages $each"
+        fi
+    done
     if [ -n "$packages" ]; then
         echo "Installing$packages for the tests."
         # shellcheck disable=SC2086
