@@ -28,6 +28,7 @@ from sitegen.core.files import digest
 from sitegen.media import encoder as encode
 from sitegen.media.encoder import (
     ClipSpec,
+    crf_for,
     encode_clip,
     media_file,
     preflight,
@@ -171,6 +172,41 @@ def test_pictures_stay_crisp_and_colours_exact(tmp_path: Path) -> None:
         assert sampled[board == 255].min() > 240
         assert sampled[board == 0].max() < 15
     assert np.abs(decoded[72, 8::16] - colours[4::8]).max() <= 2
+
+
+def flat_states(count: int = 12, side: int = 64, cells: int = 6) -> Iterator[Frame]:
+    """Rows of states that hardly differ from one colour, with a model's noise of 0.01."""
+    generator = np.random.default_rng(0)
+    coarse = generator.normal(0, 4, (cells, 4, 4, 3))
+    colours = generator.uniform(60, 200, (cells, 1, 1, 3))
+    basis = np.cos(np.pi * (np.arange(side)[:, None] + 0.5) * np.arange(4) / side)
+    smooth = np.einsum("xi,yj,nijc->nxyc", basis, basis, coarse)
+    for step in range(count):
+        noise = generator.normal(0, 0.01 * 255, smooth.shape)
+        states = colours + smooth * step / count + noise
+        yield np.concatenate([*states.round().clip(0, 255).astype(np.uint8)], 1)
+
+
+def edge_steps(frames: Any, side: int = 64, block: int = 8) -> float:
+    """The size of nearly the largest step (95 %) from block to block, along whole edges."""
+    grey = np.asarray(frames, float).mean(-1)
+    rows = grey.reshape(len(grey), -1, block, grey.shape[2]).mean(2)
+    steps = np.abs(np.diff(rows, axis=2))
+    columns = np.arange(1, grey.shape[2])
+    inside = (columns % block == 0) & (columns % side != 0)
+    return float(np.percentile(steps[..., inside], 95))
+
+
+def test_flat_states_show_no_blocks(tmp_path: Path) -> None:
+    """Steps along the edges of H.264's blocks are smaller than those of the states' own noise.
+
+    The large view enlarges a state of 64 pixels seven times from such a clip.
+    """
+    frames = [*flat_states()]
+    spec = ClipSpec(24, crf_for(64) + film.CRF_SMOOTH, 2, BACKGROUND, smooth=True)
+    decoded = decode(tmp_path / "clip.mp4", encode_clip(frames, spec, tmp_path)["mp4"])
+    native = decoded.reshape(len(frames), 64, 2, -1, 2, 3).mean((2, 4))
+    assert edge_steps(native) < edge_steps(frames)
 
 
 def test_gif_of_rounded_colours(tmp_path: Path) -> None:
