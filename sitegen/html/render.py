@@ -53,7 +53,8 @@ from sitegen.html.views import (
 )
 from sitegen.media.manifest import Manifest, Media, MediaFile
 
-_LONG = 4  # minimum number of sections for a table of contents
+_FEWEST = 4  # sections in the table of contents of a site's only page
+_FEWEST_IN_MENU = 2  # in a menu of pages, below the open one
 
 
 def render_site(
@@ -121,7 +122,7 @@ class _Book:
         shown = [teaser, *chain.from_iterable(_alone(part) for part in parts)]
         clips = [part for part in shown if isinstance(part, Clip)]
         samples = any(isinstance(part, LiveModel) for part in shown)
-        names = self.site.menu_names
+        names, several = self.site.menu_names, len(self.pages) > 1
         menu = (
             MenuEntry(names.get(page_name(p.source), p.title), relative(p.uri, page.uri), p is page)
             for p in self.pages
@@ -133,8 +134,8 @@ class _Book:
             home=relative(INDEX, page.uri),
             teaser=teaser,
             paper=paper(self.site, page, self.pages) if front else None,
-            menu=tuple(menu) if len(self.pages) > 1 else (),
-            contents=contents(page.headings),
+            menu=tuple(menu) if several else (),
+            contents=contents(page.headings, _FEWEST_IN_MENU if several else _FEWEST),
             lead=self.site.lead if front else None,
             parts=parts,
             moving=bool(clips),
@@ -242,8 +243,8 @@ def _with_hint(
     return views
 
 
-def contents(headings: Sequence[Heading]) -> tuple[Section, ...]:
-    """Return the table of contents, two levels deep; empty if a page has few sections."""
+def contents(headings: Sequence[Heading], fewest: int) -> tuple[Section, ...]:
+    """Return the table of contents, two levels deep; empty for less than `fewest` sections."""
     found: list[tuple[Heading, list[Section]]] = []
     for heading in headings:
         if heading.level == 2:
@@ -251,7 +252,7 @@ def contents(headings: Sequence[Heading]) -> tuple[Section, ...]:
         elif heading.level == 3 and found:
             found[-1][1].append(Section(heading.title, heading.id, ()))
     sections = (Section(top.title, top.id, tuple(below)) for top, below in found)
-    return tuple(sections) if len(found) >= _LONG else ()
+    return tuple(sections) if len(found) >= fewest else ()
 
 
 def _missing(site: Site, theme: Theme) -> MissingView:

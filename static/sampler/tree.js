@@ -70,6 +70,8 @@ export class TreeView {
     if (!root) return;
     const tree = element("div", { role: "tree", "aria-label": name });
     tree.append(this.#item(root, 1));
+    const columns = Math.max(...this.#nodes.map(({ depth }) => depth));
+    tree.style.setProperty("--columns", columns);
     this.box.append(tree);
     for (const { picture } of this.#nodes) this.refresh(picture);
     const again = this.#nodes.find(
@@ -118,7 +120,7 @@ export class TreeView {
   #item(node, depth, above) {
     const said = this.said(node.picture, node.level ?? 0);
     node.item = element("div", { role: "treeitem", "aria-level": depth, "aria-label": said });
-    [node.canvas, node.above] = [element("canvas"), above];
+    Object.assign(node, { canvas: element("canvas"), above, depth });
     node.item.append(node.canvas);
     this.#nodes.push(node);
     if (node.children.length) {

@@ -320,6 +320,8 @@ def test_on_paper(look: Look, scheme: Any, wish: str) -> None:
         stage = page.locator("#hierarchy .stage")
         assert pixels(stage)[2, 2].min() > 240
         assert stage.evaluate("e => e.getBoundingClientRect().height") < 260
+        fits = "images => images.map(image => getComputedStyle(image).objectFit)"
+        assert {*page.locator(".stage img").evaluate_all(fits)} == {"contain"}  # none is cropped
         assert len(page.pdf()) > 1000
 
 

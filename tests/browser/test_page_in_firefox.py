@@ -40,6 +40,14 @@ def test_basics_in_firefox(fox: Firefox, tmp_path: Path) -> None:
     assert fox.messages == []
 
 
+def test_clips_are_no_tab_stops_in_firefox(fox: Firefox, sample_site: SampleSite) -> None:
+    """Tab goes from control to control, and never to a video, which has none of its own."""
+    page = fox.open(sample_site.address)
+    focused = [page.press_tab() for _ in range(25)]
+    assert "VIDEO" not in focused
+    assert "INPUT" in focused
+
+
 def test_slider_in_firefox(fox: Firefox, sample_site: SampleSite) -> None:
     """The thumb of a slider is one disc of 20 pixels, of one colour."""
     page = fox.open(sample_site.address)

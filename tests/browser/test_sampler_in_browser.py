@@ -600,6 +600,29 @@ def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, widt
         assert bar.is_hidden()
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_tree_has_room(browser: Browser, address: str, width: int) -> None:
+    """A press makes the figure taller by 40 % at most, and nothing reaches over its caption.
+
+    A tree of eight leaves is as wide as its place, and leaves the controls beside it.
+    """
+    lowest = """Math.max(...["[role=tree]", ".sampler-about"].map(
+        name => document.querySelector(name).getBoundingClientRect().bottom))"""
+    caption = "document.querySelector('figcaption').getBoundingClientRect().top"
+    with drawn(browser, address, viewport={"width": width, "height": 800}) as page:
+        figure, leaves = page.locator("#own"), page.locator("#own [role=treeitem]:not(:has(*>*>*))")
+        for button in ("details", "grow", "details", "details"):
+            before = box_of(figure)["height"]
+            page.evaluate("document.querySelector('.sampler-told').textContent = ''")
+            page.locator(f".sampler-{button}").click()
+            until(page, "document.querySelector('.sampler-told').textContent.endsWith('done.')")
+            assert box_of(figure)["height"] <= 1.4 * before, button
+            assert page.evaluate(f"{lowest} <= {caption}"), button
+        assert leaves.count() > 8
+        place, tree = (box_of(page.locator(name)) for name in (".sampler-tree", "[role=tree]"))
+        assert tree["width"] >= 0.9 * place["width"]
+
+
 def test_policy(built: Path) -> None:
     """Only the page with the sampler may compile code and start workers; every link arrives."""
     front, more = (

@@ -78,6 +78,14 @@ class Firefox:
         assert answer["type"] == "success", answer["exceptionDetails"]["text"]
         return json.loads(answer["result"].get("value", "null"))
 
+    def press_tab(self) -> str:
+        """Press Tab, and return the tag of the element that has the focus then."""
+        presses = [{"type": kind, "value": "\ue004"} for kind in ("keyDown", "keyUp")]
+        keys = [{"type": "key", "id": "keys", "actions": presses}]
+        self.command("input.performActions", context=self._tab, actions=keys)
+        tag: str = self.evaluate("document.activeElement.tagName")
+        return tag
+
     def screenshot(self, selector: str) -> bytes:
         """Return a PNG of an element, which is scrolled into view."""
         place = f"document.querySelector({json.dumps(selector)})"

@@ -53,7 +53,12 @@ CHART = """<svg xmlns="http://www.w3.org/2000/svg" width="640" height="300" view
 RESULTS: dict[str, Any] = {
     "summary": "Power falls with frequency.",
     "tables": [
-        {"caption": "Power", "columns": ["Radius", "Real", "Samples"], "rows": [["1", 0.5, 0.25]]}
+        {
+            "caption": name,
+            "columns": ["Radius", "Real", "Samples"],
+            "rows": [[str(radius), 0.5, 0.25] for radius in range(rows)],
+        }
+        for name, rows in (("Power", 5), ("All power", 9))
     ],
 }
 MORE = """
@@ -174,6 +179,9 @@ def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
     record = Record(kind, (ModelRef("mnist", "0" * 64),), 0, parameters, levels, placed, results)
     axis = MediaAxis("σ_B", "px", tuple(SIGMAS)) if kind != "single" else None
     alt, caption = f"The {kind} in words", f"The {kind}."
+    if kind == "hierarchy":
+        caption += " Two pictures share everything above the node that they have in common, and no"
+        caption += " more than that."
     words = selection_note(CHOSEN, CHOSEN_FROM) if kind == "trajectories" else ""
     return Media(id, page, alt, caption, record, axis, words), found
 

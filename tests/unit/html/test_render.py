@@ -320,6 +320,20 @@ def test_menu_of_many_pages(tmp_path: Path) -> None:
         assert sum(link.text == "Short" for link in menu.iter("a")) == 1
 
 
+def test_sections_in_the_menu(tmp_path: Path) -> None:
+    """Of several pages the open one has its sections in the menu, from two on."""
+    config = write_site(tmp_path, 'title = "T"\n', "## One\n\n## Two\n")
+    (config.parent / "pages/more.md").write_text("# More\n\n## Alone\n", encoding="utf-8")
+    pages = read_pages(load_site(config))
+    texts = render_site(load_site(config), pages, manifest_for(pages))
+    menus = [next(parse(texts[uri]).iter("nav")) for uri in ("index.html", "more/index.html")]
+    found = [[a.get("href") for a in nav.iter("a")] for nav in menus]
+    assert [[link for link in links if link[0] == "#"] for links in found] == [
+        ["#h-one", "#h-two"],
+        [],
+    ]
+
+
 def test_contents(tmp_path: Path) -> None:
     """Four sections have contents, a title alone nothing empty; wrong addresses have a page."""
     tree = parse(rendered(tmp_path, FULL, LONG))
