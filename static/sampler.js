@@ -8,7 +8,7 @@
   const [FEWEST, MOST] = [4, 24]; // limits of the number of stored pictures, depending on memory
   const NUMBERS = 2 ** 25;
   const [SEVERAL, LEAVES] = [4, 8]; // number of samples for one press, and in a tree
-  const BELOW = 3; // leaves of a tree that is shown below the controls; a larger one is beside them
+  const MOST_BELOW = 5; // maximum leaves of a tree below the controls; a larger one is beside them
   const [BRANCHES, LONGEST] = [64, 2000]; // maximum branches, and characters, of a picture in a link
   const SAVED = 512; // approximate size of a saved picture in pixels
   const [FPS, REST] = [24, 24]; // of a film; frames for which its last picture stays
@@ -518,7 +518,7 @@
       const shownTree = pictures.map(written).join();
       if (shownTree === this.shownTree) return;
       this.shownTree = shownTree;
-      this.box.classList.toggle("sampler-grows", this.grows || pictures.length > BELOW);
+      this.box.classList.toggle("sampler-beside", pictures.length > MOST_BELOW);
       view.show(pictures, picture && fill(tree.dataset.text, { name: this.name(root) }));
     }
 

@@ -759,7 +759,7 @@ prepare(".clip-figure", (figure) => {
   if (clip.stage.querySelector(".cell-button")) grid(clip);
   else if (clip.stage.querySelector(".tree")) tree(clip);
   else when(clip.video, "click", () => clip.toggle());
-  Object.assign(clip.video, { controls: false, loop: false, tabIndex: -1 }); // Firefox kept some
+  Object.assign(clip.video, { controls: false, loop: false, tabIndex: -1 }); // Firefox stops at some
   clips.push(clip);
 });
 /* Clips side by side: the first one leads, and all share one button and one slider. */

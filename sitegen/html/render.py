@@ -53,8 +53,8 @@ from sitegen.html.views import (
 )
 from sitegen.media.manifest import Manifest, Media, MediaFile
 
-_FEWEST = 4  # sections in the table of contents of a site's only page
-_FEWEST_IN_MENU = 2  # in a menu of pages, below the open one
+_FEWEST = 4  # minimum number of sections for a table of contents
+_FEWEST_IN_MENU = 2  # minimum number of sections of the open page in the menu
 
 
 def render_site(
@@ -244,7 +244,7 @@ def _with_hint(
 
 
 def contents(headings: Sequence[Heading], fewest: int) -> tuple[Section, ...]:
-    """Return the table of contents, two levels deep; empty for less than `fewest` sections."""
+    """Return the table of contents, two levels deep; empty if there are fewer than `fewest`."""
     found: list[tuple[Heading, list[Section]]] = []
     for heading in headings:
         if heading.level == 2:
