@@ -188,7 +188,7 @@ def flat_states(count: int = 12, side: int = 64, cells: int = 6) -> Iterator[Fra
 
 
 def edge_steps(frames: Any, side: int = 64, block: int = 8) -> float:
-    """The size of nearly the largest step (95 %) from block to block, along whole edges."""
+    """The size of nearly the largest step (95 %) from block to block, along vertical edges."""
     grey = np.asarray(frames, float).mean(-1)
     rows = grey.reshape(len(grey), -1, block, grey.shape[2]).mean(2)
     steps = np.abs(np.diff(rows, axis=2))
