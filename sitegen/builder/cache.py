@@ -31,6 +31,8 @@ from typing import Any
 
 from sitegen.builder.store_folder import (
     claim,
+    dump,
+    is_sealed,
     make_folder,
     own_files,
     remove,
@@ -107,7 +109,7 @@ class Store:
         for name, file in record.files.items():
             self._keep(file, sources[name])
         value = {**json.loads(record_to_json(record)), "key": key}
-        write_own(path, _dump({**value, "sha256": digest_bytes(_dump(value))}))
+        write_own(path, dump({**value, "sha256": digest_bytes(dump(value))}))
 
     def remember(self, request_json: str) -> None:
         """Store a request, so that a later build can report what has changed since.
@@ -325,13 +327,9 @@ def _unseal(data: bytes, key: str) -> Record:
     """Read a record and verify its key and digest. Raises RefusedError if it was changed."""
     try:
         value = json.loads(data)
-        if value.pop("sha256") != digest_bytes(_dump(value)) or value.pop("key") != key:
+        if not is_sealed(value) or value["key"] != key:
             raise RefusedError("not the record that was written here")
+        del value["sha256"], value["key"]
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RefusedError("truncated, or not a record") from error
     return record_from_json(json.dumps(value))
-
-
-def _dump(value: object) -> bytes:
-    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()

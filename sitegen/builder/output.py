@@ -20,7 +20,7 @@ from stat import S_ISREG
 from types import MappingProxyType
 
 from sitegen.builder.cache import errors_of_now
-from sitegen.builder.store_folder import LOCK_NAME, SYSTEM_FILE, claim, write_own
+from sitegen.builder.store_folder import LOCK_NAME, claim, is_system_file, write_own
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, PublishError, TargetError
 from sitegen.core.files import (
@@ -390,7 +390,7 @@ def foreign(output: Path, site: Site, tree: Tree = MappingProxyType({})) -> tupl
 def _is_foreign(name: str, entry: os.DirEntry[str], known: Files, by_name: bool) -> bool:
     if entry.is_symlink():
         return True
-    if not entry.is_file() or SYSTEM_FILE.fullmatch(name):
+    if not entry.is_file() or is_system_file(Path(entry.path)):
         return False
     sha256 = digest(Path(entry.path))
     named = by_name and _BY_CONTENT.fullmatch(name) and Path(name).stem.endswith(f"-{sha256[:8]}")

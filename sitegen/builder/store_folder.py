@@ -17,6 +17,7 @@ from pathlib import Path
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import (
     below,
+    digest_bytes,
     is_temporary,
     platform_errors,
     read_file,
@@ -56,8 +57,20 @@ _FIRST = {LOCK_NAME, *FOR_GIT, "speeds.json", "work"}
 _GIVEN = {*_FIRST, *_FOLDERS, MARKER, "used.json", "quarantine"}
 """Names at the top of a store."""
 
-SYSTEM_FILE = re.compile(r"(.*/)?(\._.*|\.DS_Store|Thumbs\.db|desktop\.ini)")
-"""Files that operating systems create in any folder they show."""
+_SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
+_APPLE_DOUBLE = b"\0\5\x16\7"
+"""First bytes of the files `._NAME` in which macOS keeps attributes of files."""
+
+
+def is_system_file(path: Path) -> bool:
+    """Return whether a file is one that operating systems create in any folder they show."""
+    if not path.name.startswith("._"):
+        return path.name in _SYSTEM_FILES
+    with platform_errors(path, "read"):
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(4) == _APPLE_DOUBLE
 
 
 def require_store(root: Path) -> None:
@@ -72,7 +85,7 @@ def require_store(root: Path) -> None:
         if (root / MARKER).is_file():
             return
         given = _GIVEN if {"objects", "records"} <= names and _is_older(root) else _FIRST
-        stray = {name for name in names if is_temporary(name) or SYSTEM_FILE.fullmatch(name)}
+        stray = {name for name in names if is_temporary(name) or is_system_file(root / name)}
         if names - given - stray:
             raise ConfigError(
                 f"{shown(root)}: holds files and is not a store of sitegen (it has no {MARKER}); "
@@ -89,8 +102,20 @@ def _is_older(root: Path) -> bool:
 def _is_record(path: Path) -> bool:
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(read_file(path))
-        return isinstance(value, dict) and value.get("key") == path.stem
+        return isinstance(value, dict) and is_sealed(value) and value.get("key") == path.stem
     return False
+
+
+def is_sealed(record: Mapping[str, object]) -> bool:
+    """Return whether a record has its digest as `sha256`, which sitegen wrote into it."""
+    rest = {name: value for name, value in record.items() if name != "sha256"}
+    return record.get("sha256") == digest_bytes(dump(rest))
+
+
+def dump(value: object) -> bytes:
+    """Return the JSON of a record, whose digest is its seal."""
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
 
 
 def claim(root: Path) -> None:

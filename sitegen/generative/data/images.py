@@ -30,6 +30,8 @@ SMALLEST, LARGEST = 4, 4096
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
 """Supported formats; decoders of other formats may start a program."""
+SCALED_BYTES = 4 << 30
+"""Maximum bytes of the images of a data set after scaling."""
 LARGEST_PIXELS = 50_000_000
 """Maximum pixels of a picture, which take about 500 MB while it is read."""
 DAMAGE = (
@@ -113,6 +115,11 @@ def _read(path: Path, image_size: int | None, choose: Choice | None) -> Images:
         images = images[list(choose(len(images)))]
     if image_size is None or images.shape[2:] == (image_size, image_size):
         return images
+    if len(images) * images.shape[1] * image_size**2 > SCALED_BYTES:
+        raise RefusedError(
+            f"{path}: {len(images):,} images of {image_size}×{image_size} pixels are more than "
+            f"sitegen scales ({SCALED_BYTES:,} bytes); scale them yourself, or use fewer"
+        )
     grey = images.shape[1] == 1
     pictures = images[:, 0] if grey else images.transpose(0, 2, 3, 1)
     return _stacked([scaled(picture, image_size) for picture in pictures])

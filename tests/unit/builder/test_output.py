@@ -298,12 +298,13 @@ def test_files_of_others_in_the_built_folder(built: Builder) -> None:
     """A build keeps them outside the store, a link as a link; `clean` refuses until then."""
     own = {"notes.txt": "words", "media/plan.png": "mine", "hand/index.html": "<p>mine</p>"}
     own["media/mine-5891b5b5.txt"] = "hello\n"  # named by its content, as sitegen's files are
-    for name, text in {**own, ".DS_Store": "junk"}.items():
+    own |= {"._todo.txt": "mine", "._drafts/notes.txt": "mine"}  # no attributes of macOS
+    for name, text in {**own, ".DS_Store": "junk", "media/._a": "\0\5\x16\7"}.items():
         (built.output / name).parent.mkdir(exist_ok=True)
         (built.output / name).write_text(text)
     (built.output / "circle").symlink_to("circle")
     before = traces(built.root)
-    with pytest.raises(ConfigError, match=rf"notes\.txt: was not.*\n.*{KEPT}/"):
+    with pytest.raises(ConfigError, match=rf"(?s)_drafts/notes\.txt: was not.*\n.*{KEPT}/"):
         clean(load_site(built.config))
     assert traces(built.root) == before
     assert built().changed
@@ -317,6 +318,7 @@ def test_files_of_others_in_the_built_folder(built: Builder) -> None:
     assert not built().changed
     assert clean(load_site(built.config)) == [f"removed {built.output}"]
     assert not (kept / ".DS_Store").exists()
+    assert not (kept / "media/._a").exists()
 
 
 @pytest.mark.fault(38)

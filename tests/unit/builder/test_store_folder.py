@@ -32,7 +32,7 @@ def test_folder_of_others_is_no_store(tmp_path: Path, data: bool) -> None:
             f"records/{'0' * 64}.json",
         ):  # as a store names them
             (site.root / "data" / name).parent.mkdir(parents=True, exist_ok=True)
-            (site.root / "data" / name).write_text('{"key": "other"}')
+            (site.root / "data" / name).write_text(f'{{"key": "{"0" * 64}"}}')  # no digest
     else:
         (site.root / ".git/objects/ab").mkdir(parents=True)
         (site.root / ".git/objects/ab/mine").write_text("mine")

@@ -147,6 +147,18 @@ def test_gzipped_bombs_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(9)
+def test_images_too_large_when_scaled(tmp_path: Path) -> None:
+    """Many images of one pixel are refused before they are scaled to more than memory."""
+    path = tmp_path / "x-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(idx(1_000_000, 1, 1) + bytes(1_000_000), 1))
+    assert path.stat().st_size < 10_000
+    started = time.monotonic()
+    with pytest.raises(RefusedError, match=r"1,000,000 images of 256×256 pixels are more than"):
+        read_images(path, 256)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.fault(9)
 def test_plain_files_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of a terabyte without content, and lengths without an end, are refused unread."""
     path = tmp_path / "train-images-idx3-ubyte"
