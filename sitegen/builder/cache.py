@@ -31,8 +31,6 @@ from typing import Any
 
 from sitegen.builder.store_folder import (
     claim,
-    dump,
-    is_sealed,
     make_folder,
     own_files,
     remove,
@@ -48,9 +46,11 @@ from sitegen.core.files import (
     digest_bytes,
     flush_folder,
     is_lfs_pointer,
+    is_sealed,
     platform_errors,
     read_file,
     remove_stale_temporaries,
+    sealed_text,
     temporary_file,
     temporary_folder,
 )
@@ -109,7 +109,7 @@ class Store:
         for name, file in record.files.items():
             self._keep(file, sources[name])
         value = {**json.loads(record_to_json(record)), "key": key}
-        write_own(path, dump({**value, "sha256": digest_bytes(dump(value))}))
+        write_own(path, sealed_text({**value, "sha256": digest_bytes(sealed_text(value))}))
 
     def remember(self, request_json: str) -> None:
         """Store a request, so that a later build can report what has changed since.

@@ -17,7 +17,7 @@ from pathlib import Path
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import (
     below,
-    digest_bytes,
+    is_sealed,
     is_temporary,
     platform_errors,
     read_file,
@@ -104,18 +104,6 @@ def _is_record(path: Path) -> bool:
         value = json.loads(read_file(path))
         return isinstance(value, dict) and is_sealed(value) and value.get("key") == path.stem
     return False
-
-
-def is_sealed(record: Mapping[str, object]) -> bool:
-    """Return whether a record has its digest as `sha256`, which sitegen wrote into it."""
-    rest = {name: value for name, value in record.items() if name != "sha256"}
-    return record.get("sha256") == digest_bytes(dump(rest))
-
-
-def dump(value: object) -> bytes:
-    """Return the JSON of a record, whose digest is its seal."""
-    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
 
 
 def claim(root: Path) -> None:

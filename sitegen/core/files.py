@@ -103,6 +103,18 @@ def digest_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def is_sealed(record: Mapping[str, object]) -> bool:
+    """Return whether a record has its digest as `sha256`, which sitegen wrote into it."""
+    rest = {name: value for name, value in record.items() if name != "sha256"}
+    return record.get("sha256") == digest_bytes(sealed_text(rest))
+
+
+def sealed_text(value: object) -> bytes:
+    """Return the JSON of a record, whose digest is its seal."""
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
 def canonical_json(value: object) -> str:
     """Serialize a JSON value in canonical form for hashing: sorted keys, no spaces, ASCII.
 
