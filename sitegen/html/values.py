@@ -19,13 +19,17 @@ def whole(values: Mapping[str, JSON], name: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
+_SHORT = 6  # maximum rows of a table below a figure
+
+
 def results_of(record: Record) -> Results | None:
     """Return the measurements of a figure for its page; None if there are none."""
     noted = record.results
     if not noted:
         return None
     tables = [_table(each) for each in sequence(noted.get("tables")) if isinstance(each, Mapping)]
-    return Results(str(noted.get("summary") or ""), tuple(tables))
+    short = tables[0] if tables and len(tables[0].rows) <= _SHORT else None
+    return Results(str(noted.get("summary") or ""), tuple(tables), short)
 
 
 def _table(noted: Mapping[str, JSON]) -> Table:

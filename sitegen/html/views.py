@@ -11,8 +11,6 @@ from markupsafe import Markup
 from sitegen.html.search import Search
 from sitegen.media.manifest import MediaFile, ModelRef
 
-_SHORT = 6  # rows of a table that is shown below a figure
-
 
 @dataclass(frozen=True)
 class Table:
@@ -29,21 +27,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Results:
-    """What a figure measured."""
+    """What a figure measured; `short` is the first table, if it is short enough to be shown."""
 
     summary: str
     tables: tuple[Table, ...]
-
-    @property
-    def short(self) -> Table | None:
-        """The table below the figure: the first one, if it is short."""
-        (first, *_) = (*self.tables, None)
-        return first if first and len(first.rows) <= _SHORT else None
-
-    @property
-    def others(self) -> tuple[Table, ...]:
-        """The tables that are shown in "About"."""
-        return self.tables[1:] if self.short else self.tables
+    short: Table | None
 
 
 @dataclass(frozen=True)
