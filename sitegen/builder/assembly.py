@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.builder.cache import Store
+from sitegen.builder.executor import naming
 from sitegen.builder.output import CopiedFile, Tree
 from sitegen.builder.plan import PlannedFigure
 from sitegen.config.schema import Site
@@ -120,6 +121,8 @@ def _tile(paper: PaperSite, store: Store) -> MediaFile:
 def _place(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], str]) -> Media:
     """Place a record on its page: files are named after the figure and their digest.
 
+    Raises PlugInError, with the figure's line, if the words of its kind cannot be had.
+
     A file with the content of an earlier one has its path: states and predicted images, say, end on
     the same poster, which a visitor then fetches once. `paths` has them by digest and suffix, and
     gains those of this record. Files of a model keep their names.
@@ -135,13 +138,13 @@ def _place(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], 
     measured = f". {summary}" if isinstance(summary, str) else ""
     alt = figure.alt or f"{planned.description}{measured}"
     axis = MediaAxis(**asdict(planned.axis)) if planned.axis else None
-    parameters = figure.spec.with_words(record.parameters, planned.cards)
-    placed = replace(record, files=files, parameters=parameters)
     first = planned.cards[0] if planned.cards else None
-    method = figure.spec.method(first) if first else ""
     states = getattr(figure.spec, "show", "state") == "state"
     remarks = first.recording.remarks(states) if first and first.recording else ""
-    words = " ".join(filter(None, (figure.spec.choice, method, remarks)))
+    words = " ".join(filter(None, (planned.choice, remarks)))
+    with naming(figure):
+        parameters = figure.spec.with_words(record.parameters, planned.cards)
+        placed = replace(record, files=files, parameters=parameters)
     return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
 
 

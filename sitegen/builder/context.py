@@ -25,7 +25,7 @@ from sitegen.content.pages import Page, read_pages
 from sitegen.core.bounded import bounded
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
-from sitegen.core.errors import ConfigError, PlatformError, PlugInError, SitegenError
+from sitegen.core.errors import ConfigError, PlatformError, PlugInError, SitegenError, together
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
 from sitegen.generative.card.card import ModelCard
@@ -162,7 +162,7 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     stored = {*store.keys("")}
     figures, faults = _plan(site, pages, sources, broken, stored, options)
     if faults and not keep_faults:
-        raise config_error(faults.values())
+        raise together([*faults.values()])
     # Verify weights of existing clips now, and those needed for rendering when they are loaded.
     shown_models = {
         name
@@ -214,7 +214,8 @@ def _plan(
     figures, faults = [], []
     unrun: dict[FigureRef, SitegenError] = {}
     for uri, figure in [(page.uri, figure) for page in pages for figure in page.figures]:
-        errors = [broken[each] for each in figure.models if each in broken]
+        errors: list[SitegenError] = [figure.fault] if figure.fault else []
+        errors += [broken[each] for each in figure.models if each in broken]
         if not errors:
             try:
                 with naming(figure):

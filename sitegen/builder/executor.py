@@ -11,7 +11,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,7 +23,14 @@ from sitegen.builder.cache import Store
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.timings import Eta
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import PlatformError, PlugInError, SitegenError, TargetError, with_message
+from sitegen.core.errors import (
+    PlatformError,
+    PlugInError,
+    SitegenError,
+    TargetError,
+    together,
+    with_message,
+)
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_kinds, plug_in_errors
@@ -272,7 +278,7 @@ class RenderExecutor:
         for error in faults:
             report_traceback(error, self.report)
         if faults:
-            raise with_message(faults[0], "\n".join(map(str, faults)))
+            raise together(faults)
 
     def _render(
         self,
@@ -325,7 +331,10 @@ class RenderExecutor:
                 path = folder / f"{Path(file.path).stem}{ending}{Path(file.path).suffix}"
                 (inside / file.path).replace(path)
                 files[f"{name}{ending}"] = replace(file, path=path.name)
-        return files | {name: draw(folder) for name, draw in job.stills.items()}
+        files |= {name: draw(folder) for name, draw in job.stills.items()}
+        if not {"mp4", "image"} & files.keys():
+            raise TargetError("the figure has neither a clip nor a still named image")
+        return files
 
 
 def _watch() -> Callable[[], float]:
@@ -426,18 +435,20 @@ def naming(figure: Figure) -> Iterator[None]:
 
 
 def named(figure: Figure, error: SitegenError) -> SitegenError:
-    """Return the error with the figure's line before its message."""
+    """Return the error, as the cause of one that has the figure's line before its message."""
     where = f"{figure.place.file}:{figure.place.line}"
-    return with_message(error, f"{where}: {figure.id}: {error}")
+    told = with_message(error, f"{where}: {figure.id}: {error}")
+    told.__cause__ = error
+    return told
 
 
 def report_traceback(error: BaseException, report: Reporter) -> None:
     """Report the traceback of a plug-in's exception, if the error has one."""
     cause: BaseException | None = error
-    while isinstance(cause, PlugInError):
+    while isinstance(cause, PlugInError) and not cause.trace:
         cause = cause.__cause__
-    if cause is not None and isinstance(error, PlugInError):
-        report.detail("".join(traceback.format_exception(cause)).rstrip())
+    if isinstance(cause, PlugInError):
+        report.detail(cause.trace)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from sitegen.builder.plan import PlannedFigure
 from sitegen.config.loader import load_papers, load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import known_words
-from sitegen.core.errors import ConfigError, TargetError
+from sitegen.core.errors import ConfigError, TargetError, together
 from sitegen.core.files import digest, platform_errors, read_file, temporary_folder
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX
@@ -90,7 +90,9 @@ def export(config: Path, options: ExportOptions) -> tuple[Path, list[str]]:
     been rendered.
     """
     site, settings = load_site(config), BuildOptions(ComputeTarget("cpu", "float32"), offline=True)
-    contexts = [prepare_site(each, settings) for each in (site, *load_papers(site))]
+    sites = (site, *load_papers(site))
+    contexts = [prepare_site(each, settings, keep_faults=True) for each in sites]
+    _require_made(contexts, options.figures)
     output = Path(os.path.realpath(options.output or site.root / "exports"))
     for each in contexts:
         _require_outside(output, (each.output, Path(os.path.realpath(each.site.cache_dir))))
@@ -182,6 +184,15 @@ def _require_outside(output: Path, ours: Sequence[Path]) -> None:
                 f"{shown(output)}: is inside {shown(folder)}, which sitegen replaces; "
                 "choose another --output"
             )
+
+
+def _require_made(contexts: Sequence[BuildContext], figures: Sequence[str]) -> None:
+    """Raise the errors of those figures that are asked for, by name or by none, and that failed."""
+    asked = {name.rpartition("/")[2] for name in figures}
+    faults = [each.faults.items() for each in contexts]
+    found = [error for each in faults for (_, name), error in each if not asked or name in asked]
+    if found:
+        raise together(found)
 
 
 def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_Chosen]:

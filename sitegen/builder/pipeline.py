@@ -21,6 +21,7 @@ from sitegen.builder.executor import (
     RendererFactory,
     RenderExecutor,
     naming,
+    report_traceback,
     tracebacks,
     x264,
 )
@@ -41,7 +42,7 @@ from sitegen.builder.timings import AROUND_S, DRAWING_S, MANY, Speeds, faster
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, has_bfloat16
-from sitegen.core.errors import SitegenError, TargetError, with_message
+from sitegen.core.errors import SitegenError, TargetError, together
 from sitegen.core.files import (
     has_backup,
     remove_stale_temporaries,
@@ -99,7 +100,7 @@ def build(
             remove_leftovers(each.context)
         if tree is None:
             _render_all(builds, renderer, report, encoder)
-        _raise_faults(builds)
+        _raise_faults(builds, report)
         _refuse_warnings(report, options)
         if any(each.missing or each.context.faults for each in builds):
             return summarise(builds)
@@ -137,10 +138,12 @@ def _render_all(
                 break
         each.records.update(each.rendered)
     if failed:
-        _raise_faults(builds, failed)
+        _raise_faults(builds, report, failed)
 
 
-def _raise_faults(builds: Sequence[SiteBuild], failed: Sequence[SitegenError] = ()) -> None:
+def _raise_faults(
+    builds: Sequence[SiteBuild], report: Reporter, failed: Sequence[SitegenError] = ()
+) -> None:
     """Raise one error for those of planning and those that rendering ended with."""
     found = [
         error
@@ -148,9 +151,10 @@ def _raise_faults(builds: Sequence[SiteBuild], failed: Sequence[SitegenError] = 
         for (_, name), error in each.context.faults.items()
         if not each.context.options.only or name in each.context.options.only
     ]
-    found += failed
-    if found:
-        raise found[0] if len(found) == 1 else with_message(found[0], "\n".join(map(str, found)))
+    for error in found:
+        report_traceback(error, report)
+    if faults := [*found, *failed]:
+        raise together(faults)
 
 
 def _restore_backup(site: Site, options: BuildOptions) -> None:
@@ -277,7 +281,7 @@ def _rehearse(builds: Sequence[SiteBuild], renderer: RendererFactory, report: Re
             rest = len(wanted) - len(known)
             more = f", and {rest} not measured yet" if rest else ""
             report.note(f"all of it: about {duration(AROUND_S + sum(known))}{more}")
-    _raise_faults(builds)
+    _raise_faults(builds, report)
     return replace(summarise(builds), rehearsed=True)
 
 
@@ -315,7 +319,8 @@ def _estimates(
     estimates = {each.request_digest: speeds.estimate(each.work, each.cost) for each in figures}
     for planned in figures:
         if estimates[planned.request_digest] is None and planned.models and context.environment:
-            pixels = planned.figure.spec.pixels(context.sources[planned.figure.models[0]].card)
+            with naming(planned.figure):
+                pixels = planned.figure.spec.pixels(planned.cards[0])
             networks = _paced(context, planned, target, renderer)
             estimates[planned.request_digest] = pixels / 1e6 * DRAWING_S + networks
     return estimates

@@ -36,6 +36,7 @@ class PlannedFigure:
     evaluations: number of images that the network of each model evaluates
     cards: the models' cards
     recording: recording of the first model, if no model has a network
+    choice: sentences of the spec on how the samples were chosen and made; may be empty
     """
 
     figure: Figure
@@ -49,6 +50,7 @@ class PlannedFigure:
     evaluations: tuple[int, ...] = ()
     cards: tuple[ModelCard, ...] = ()
     recording: RecordingConfig | None = None
+    choice: str = ""
 
     @property
     def cost(self) -> int:
@@ -105,6 +107,7 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
     first: Any = cards[0] if cards else None  # which figures without a model do not use
     networks = ["network" in card.abilities for card in cards]
     evaluations = figure.spec.evaluations(cards)
+    method = figure.spec.method(first) if first else ""
     return PlannedFigure(
         figure,
         page,
@@ -117,6 +120,7 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
         tuple(seen if has else 0 for seen, has in zip(evaluations, networks, strict=True)),
         tuple(cards),
         None if any(networks) or not first else first.recording,
+        " ".join(filter(None, (figure.spec.choice, method))),
     )
 
 

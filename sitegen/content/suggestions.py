@@ -10,10 +10,10 @@ from sitegen.config.loader import load_site
 from sitegen.content.calls import BESIDE
 from sitegen.content.templates import run_template
 from sitegen.core.diagnostics import SourceLocation, fields_of
-from sitegen.core.errors import ConfigError
+from sitegen.core.errors import ConfigError, PlugInError
 from sitegen.core.source import shown
-from sitegen.figures.base import FigureSpec, lacking
-from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.figures.base import Figure, FigureSpec, lacking
+from sitegen.figures.registry import figure_kinds, make_figure, plug_in_errors
 from sitegen.generative.card.card import ModelCard
 from sitegen.models.add import RUNS, AddResult
 from sitegen.models.registry import ModelSource, model_source, site_models
@@ -61,17 +61,23 @@ def _obstacle(
     card: ModelCard, call: str, kind: str, name: str, root: Path, source: ModelSource | None
 ) -> str:
     """Return why the call does not work with this model alone; "" if it does."""
-    made: list[FigureSpec] = []
+    made: list[Figure] = []
 
     def make(*args: object, **kwargs: object) -> str:
-        made.append(make_figure(kind, args, kwargs, SourceLocation("", 1), {name}, root).spec)
+        made.append(make_figure(kind, args, kwargs, SourceLocation("", 1), {name}, root))
         return ""
 
     try:
         run_template(call, {kind: make})
-    except ConfigError as error:  # as for a prior with a single state
+        (figure,) = made
+        with plug_in_errors(kind):
+            return str(figure.fault or _conflict(figure.spec, card, name, source))
+    except (ConfigError, PlugInError) as error:  # as for a prior with a single state
         return re.sub(r"^\S*:\d+: ", "", str(error).partition("\n")[0])
-    (spec,) = made
+
+
+def _conflict(spec: FigureSpec, card: ModelCard, name: str, source: ModelSource | None) -> str:
+    """Return why the model cannot be shown with these arguments; "" if it can."""
     if not spec.models:
         return "it shows no model"
     for needs in spec.needs_of_models:

@@ -12,6 +12,8 @@
 A message says what is wrong, where (file and line if there is one) and what to do about it.
 """
 
+from collections.abc import Sequence
+
 
 class SitegenError(Exception):
     """Base class of all errors that are shown to the user without a traceback."""
@@ -26,7 +28,9 @@ class TargetError(SitegenError):
 
 
 class PlugInError(TargetError):
-    """Code of another package, or the author's, failed; `__cause__` is its exception if known."""
+    """Code of another package, or the author's, failed; `trace` is its traceback if known."""
+
+    trace: str = ""
 
 
 class ConfigError(SitegenError):
@@ -74,6 +78,11 @@ def error_class(error: SitegenError) -> type[SitegenError]:
 def with_message(error: SitegenError, message: str) -> SitegenError:
     """Return an error of the same class of this module with another message."""
     return error_class(error)(message)
+
+
+def together(errors: Sequence[SitegenError]) -> SitegenError:
+    """Return one error with the messages of all, a line each, and the class of the first."""
+    return with_message(errors[0], "\n".join(map(str, errors)))
 
 
 def describe_os_error(error: OSError) -> str:

@@ -27,7 +27,7 @@ from pydantic.dataclasses import dataclass as validated
 from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import SourceLocation, close_match, fields_of, known_words
-from sitegen.core.errors import RefusedError
+from sitegen.core.errors import PlugInError, RefusedError
 from sitegen.core.files import digest_bytes, platform_errors, read_file
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
@@ -535,6 +535,7 @@ class Figure:
     teaser: whether it is shown under the title
     number: number of the figure on its page, from 1
     typeface: of its words
+    fault: why its arguments could not be checked, if the code of its plug-in failed
     """
 
     kind: str
@@ -549,6 +550,7 @@ class Figure:
     teaser: bool = False
     number: int = 0
     typeface: Typeface = SHIPPED
+    fault: PlugInError | None = None
 
     def read(self, name: str) -> bytes:
         """Return the content of the file that a field names, which is the content of the key.

@@ -12,17 +12,18 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from traceback import format_exception, format_exception_only
 from types import MappingProxyType
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.core.diagnostics import SourceLocation
+from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError
 from sitegen.core.signals import Stopped
 from sitegen.core.source import raised_at
 from sitegen.core.validation import Caption, Slug, Text, checked_call
-from sitegen.figures.base import RULES, Figure, FigureKind
+from sitegen.figures.base import RULES, Figure, FigureKind, ModelFreeSpec
 
 GROUP = "sitegen.figures"
 """The entry points by which other packages bring kinds."""
@@ -74,8 +75,16 @@ def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
         package = package_of(kind)
         if package is None or isinstance(error, SitegenError | MemoryError | Stopped):
             raise
-        words = " ".join(f"{type(error).__name__}: {error}{raised_at(error)}".split())
-        raise PlugInError(f"{place}{kind} of the package {package} failed: {words}") from error
+        words = " ".join(f"{_said(error)}{raised_at(error)}".split())
+        told = PlugInError(f"{place}{kind} of the package {package} failed: {words}")
+        told.trace = "".join(format_exception(error)).rstrip()
+        raise told from error
+
+
+def _said(error: BaseException) -> str:
+    """Return the class and the message of an exception, even one whose `__str__` fails."""
+    told = format_exception_only(error)[-1].strip()
+    return told.removeprefix(f"{type(error).__module__}.")
 
 
 def _load(entry: EntryPoint) -> FigureKind:
@@ -85,7 +94,8 @@ def _load(entry: EntryPoint) -> FigureKind:
             kind = entry.load()
     except PlugInError as error:
         cause = error.__cause__
-        raise _broken(entry, f"cannot be loaded: {type(cause).__name__}: {cause}") from cause
+        assert cause is not None
+        raise _broken(entry, f"cannot be loaded: {_said(cause)}") from cause
     if not isinstance(kind, FigureKind) or kind.name != entry.name or not kind.name.isidentifier():
         raise _broken(entry, f"is no FigureKind whose name is {entry.name}")
     if not isinstance(kind.spec, type):
@@ -119,10 +129,21 @@ def make_figure(
 ) -> Figure:
     """Check a figure call, and raise one ConfigError for all of its errors.
 
+    If the code of a plug-in fails, the figure has that `fault` and shows no model, so that the
+    page's other figures can be made.
+
     `models` are the names of the site's models, if known; `root` is the site's folder.
     """
     kinds = [figure_kinds()[kind].spec, _Words]
     known = {"models": models, "root": root}
-    with plug_in_errors(kind, f"{place.file}:{place.line}: "):
-        spec, said = checked_call(kind, kinds, args, kwargs, known, place)
-    return Figure(kind, said.id or "", spec, said.caption, said.alt, place, root)
+    fault = None
+    try:
+        with plug_in_errors(kind):
+            spec, said = checked_call(kind, kinds, args, kwargs, known, place)
+            if not all(isinstance(name, str) for name in spec.models):
+                raise TypeError(f"models = {spec.models!r} has to be a tuple of names")
+    except PlugInError as error:
+        words = {name: value for name, value in kwargs.items() if name in fields_of(_Words)}
+        (said,) = checked_call(kind, [_Words], (), words, known, place)
+        spec, fault = ModelFreeSpec(), error
+    return Figure(kind, said.id or "", spec, said.caption, said.alt, place, root, fault=fault)

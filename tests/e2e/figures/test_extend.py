@@ -29,6 +29,9 @@ PATHS = """
     ways = {"ours": (lambda: sampler.paths(paths), card.steps)}
     return path_job(figure, card, ways, 1, 5, 2)
 """
+NOTHING = """
+    return RenderJob((), made_with(figure, card))
+"""
 MANUAL = "from scripts.manual import figures_page; print(figures_page())"
 
 
@@ -98,17 +101,44 @@ def test_shipped_models(installed: Path, tmp_path: Path) -> None:
         assert [at <= level for at, level in zip(shown, [100, 60, 40, 20, 0], strict=True)]
 
 
+def member(line: str, body: str) -> tuple[str, str]:
+    """Where the page's spec ends, and a member that is put there."""
+    return "\n\nKIND = ", f"\n    {line}:\n        {body}\n"
+
+
 FAULTS = {
     "sample": ("    spec = figure.spec\n", "    {}[20]\n", "KeyError: 20 "),
     "work": ("                kept[level] = ", "                exit(0)\n", "SystemExit: 0 "),
-    "still": ("        row = np.stack(", "        raise type('Odd', (Exception,), {})\n", "Odd: "),
-    "words": (
-        "\n\nKIND = ",
-        "\n    def describe(self, card: object) -> str:\n        exit(2)\n",
-        "SystemExit: 2 ",
-    ),
+    "still": ("        row = np.stack(", "        raise type('Odd', (Exception,), {})\n", "Odd "),
+    "check": ("        return levels\n", "        {}[20]\n", "KeyError: 20 "),
+    "models": (*member("@property\n    def models(self)", "exit(2)"), "SystemExit: 2 "),
+    "describe": (*member("def describe(self, card)", "exit(2)"), "SystemExit: 2 "),
+    "method": (*member("def method(self, card)", "{}[20]"), "KeyError: 20 "),
+    "with_words": (*member("def with_words(self, known, cards)", "{}[20]"), "KeyError: 20 "),
 }
 """Where it fails: the line before which another is put, and the exception."""
+
+RENDERING = {"sample", "work", "still"}
+"""The faults of the module that samples; the others are the spec's."""
+
+UNREAD = {"check", "models"}
+"""The faults that leave no model in whose name a figure is called."""
+
+
+def faulty(name: str) -> str:
+    """The file that fails, inside the package."""
+    return f"sitegen_strip/{'sample' if name in RENDERING else '__init__'}.py"
+
+
+def broken(installed: Path, folder: Path, name: str) -> Path:
+    """A copy of the package that fails, installed beside it."""
+    shutil.copytree(installed, folder / "broken")
+    module = folder / "broken" / faulty(name)
+    text = module.read_text(encoding="utf-8")
+    before, line, _ = FAULTS[name]
+    assert before in text
+    module.write_text(text.replace(before, line + before), encoding="utf-8")
+    return folder / "broken"
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -117,43 +147,49 @@ def test_an_exception(installed: Path, tmp_path: Path, name: str) -> None:
 
     With --verbose, the traceback follows.
     """
-    shutil.copytree(installed, tmp_path / "broken")
-    file = "__init__" if name == "words" else "sample"
-    module = tmp_path / f"broken/sitegen_strip/{file}.py"
-    text = module.read_text(encoding="utf-8")
-    before, line, words = FAULTS[name]
-    assert before in text
-    module.write_text(text.replace(before, line + before), encoding="utf-8")
+    package = broken(installed, tmp_path, name)
     more = '\n{{ trajectories("tiny", count=1) }}\n'
     write_model(write_site(tmp_path, CALL + more).parent / "models" / "tiny")
     build = ("build", "--device", "cpu")
-    said = run(tmp_path / "broken", *build, folder=tmp_path, code=1)
-    fault = "error: pages/index.md:3: tiny-strip: strip of the package sitegen-strip failed"
-    place = re.escape(f"{fault}: {words}(broken/sitegen_strip/{file}.py:") + r"\d+\)"
+    said = run(package, *build, folder=tmp_path, code=1)
+    figure = "strip" if name in UNREAD else "tiny-strip"
+    fault = f"error: pages/index.md:3: {figure}: strip of the package sitegen-strip failed"
+    place = re.escape(f"{fault}: {FAULTS[name][2]}(broken/{faulty(name)}:") + r"\d+\)"
     (told,) = (line for line in said.splitlines() if "error" in line)
     assert re.fullmatch(place, told)
     assert "Traceback" not in said
     assert "tiny-trajectories: done" in said
-    if name in ("still", "words"):
-        said = run(tmp_path / "broken", *build, "--verbose", folder=tmp_path, code=1)
+    if name in ("still", "check", "method"):
+        said = run(package, *build, "--verbose", folder=tmp_path, code=1)
         assert told in said
-        assert "Traceback (most recent call last)" in said
-        assert f"sitegen_strip/{file}.py" in said
+        assert said.count("Traceback (most recent call last)") == 1
+        assert faulty(name) in said.partition("Traceback")[2]
         assert "tiny-trajectories: in the store" in said
 
 
-def test_an_exception_in_a_check(installed: Path, tmp_path: Path) -> None:
-    """A validator of a plug-in that fails is one line with page and line."""
-    shutil.copytree(installed, tmp_path / "broken")
-    module = tmp_path / "broken/sitegen_strip/__init__.py"
-    text = module.read_text(encoding="utf-8")
-    module.write_text(text.replace("        return levels\n", "        return {}[20]\n"), "utf-8")
-    write_site(tmp_path, CALL)
-    said = run(tmp_path / "broken", "build", folder=tmp_path, code=1)
-    assert (
-        "error: pages/index.md:3: strip of the package sitegen-strip failed: KeyError: 20" in said
-    )
-    assert "Traceback" not in said
+@pytest.mark.parametrize("name", ["check", "describe", "method"])
+def test_export_beside_an_exception(installed: Path, tmp_path: Path, name: str) -> None:
+    """A figure that is asked for by name is exported; all of them are not, and that is told."""
+    more = '\n{{ trajectories("tiny", count=1) }}\n'
+    write_model(write_site(tmp_path, CALL + more).parent / "models" / "tiny")
+    run(installed, "build", "--device", "cpu", folder=tmp_path)
+    package = broken(installed, tmp_path, name)
+    said = run(package, "export", folder=tmp_path, code=1)
+    assert "strip of the package sitegen-strip failed" in said
+    assert not (tmp_path / "exports").exists()
+    run(package, "export", "tiny-trajectories", "--format", "mp4", folder=tmp_path)
+    names = {path.name for path in (tmp_path / "exports").iterdir()}
+    assert names == {"tiny-trajectories.mp4", "README.txt"}
+
+
+def test_no_picture(installed: Path, tmp_path: Path) -> None:
+    """A job that makes nothing to show is told with the figure's line, and is not stored."""
+    package = changed(installed, tmp_path / "bare", NOTHING)
+    write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
+    for _ in range(2):
+        said = run(package, "build", "--device", "cpu", folder=tmp_path, code=1)
+        told = "pages/index.md:3: tiny-strip: the figure has neither a clip nor a still named image"
+        assert told in said
 
 
 def test_a_wrong_call_is_told(installed: Path, tmp_path: Path) -> None:

@@ -328,12 +328,15 @@ def test_folder_that_another_takes_the_place_of(config: Path, name: str, file: s
         wait_for(lambda: server.preview.reads > reads, "reading")
 
 
-@pytest.mark.parametrize("back", [Path.rename, shutil.copytree])
+@pytest.mark.parametrize("back", [Path.rename, partial(shutil.copytree, dirs_exist_ok=True)])
 @pytest.mark.parametrize("seconds", [0, 1])
 def test_site_that_is_moved_away_and_back(
     tmp_path: Path, back: Callable[[Path, Path], object], seconds: float
 ) -> None:
-    """A folder above the site that was moved away, and comes back or is copied, is followed."""
+    """A folder above the site that was moved away, and comes back or is copied, is followed.
+
+    Copying goes on beside the preview, which may make a folder first.
+    """
     above, away = tmp_path / "above", tmp_path / "away"
     config = write_site(above / "site")
     with running(config) as server:
