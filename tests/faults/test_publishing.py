@@ -1,12 +1,6 @@
 """Publishing gives away nothing that sitegen did not make, and needs no mending by hand."""
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -16,10 +10,8 @@ from sitegen.core.files import digest_bytes
 from sitegen.core.urls import MANIFEST
 from sitegen.deploy.git import Remote, Repository
 from sitegen.deploy.publish import freshness
-from tests.support.builders import environment, git
-from tests.support.previewing import wait_for
+from tests.support.builders import git
 from tests.support.publishing import Paper
-from tests.support.sweeping import some
 
 SOURCES = {
     "as built": "Words.\n",
@@ -47,37 +39,6 @@ def test_only_what_sitegen_made_is_published(paper: Paper, text: str) -> None:
         note.write_text("damaged")
     if text in (SOURCES["broken"], SOURCES["not filmed"]):
         paper.refused("did not write.*`sitegen build` moves them out of the folder")
-
-
-@pytest.mark.fault(28)
-def test_publish_killed_at_any_instant(paper: Paper) -> None:
-    """Killed with all that it started, at many instants: the next one needs no help.
-
-    A lock that git left is removed, as git's message says.
-    """
-    before = paper.condition()
-    command = [sys.executable, "-m", "sitegen", "publish", "--config", str(paper.site.config)]
-    for number in some(range(8), 3):
-        paper.rebuild(f"Words {number}.")
-        before = paper.condition()
-        process = subprocess.Popen(
-            command,
-            env=environment(),
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for(lambda: (paper.root / ".git/sitegen.lock").exists())
-        time.sleep(0.05 + 0.06 * number)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for left in (paper.root / ".git").rglob("*.lock"):
-            left.unlink()
-        paper.publish()
-        assert paper.condition() == before
-        assert paper.files() == paper.built()
-        (paper.root / ".git/sitegen.lock").unlink()
 
 
 @pytest.mark.fault(28)
