@@ -218,21 +218,6 @@ def test_what_may_be_replaced(
     require_ours(tmp_path)  # of a later sitegen
 
 
-@pytest.mark.fault(4)
-@pytest.mark.parametrize("error", [28, 30, 13])
-def test_unwritable_parent(output: Path, error: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full or read-only disk is found by trying; the message names the output."""
-
-    def fail(self: Path, data: bytes) -> int:
-        self.touch()
-        raise OSError(error, os.strerror(error))
-
-    monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(PlatformError, match=f"cannot write {output}: {os.strerror(error)}; "):
-        require_room(output)
-    assert temporaries(output.parent) == []
-
-
 def test_unchanged_is_what_was_promised(tmp_path: Path, tree: Tree) -> None:
     """A link, a pipe, other content and nothing are not the file that was promised."""
     copy = tree["media/clip.mp4"]
