@@ -332,7 +332,7 @@ class RenderExecutor:
                 (inside / file.path).replace(path)
                 files[f"{name}{ending}"] = replace(file, path=path.name)
         files |= {name: draw(folder) for name, draw in job.stills.items()}
-        if not {"mp4", "image"} & files.keys():
+        if not {"mp4", "image", "weights"} & files.keys():
             raise TargetError("the figure has neither a clip nor a still named image")
         return files
 

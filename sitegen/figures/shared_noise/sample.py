@@ -135,18 +135,28 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
     finals = u_0.reshape(-1, *u_K.shape).astype(np.float64)
     means, found = u_K.mean((2, 3), dtype=np.float64), finals.mean((3, 4))
     shapes = finals - found[..., None, None]
-    same_noise = [_likeness(*pair) for row in shapes for pair in combinations(row, 2)]
-    columns = shapes.swapaxes(0, 1)
-    same_state = [_likeness(*pair) for column in columns for pair in combinations(column, 2)]
     of_what = "brightness" if vary == "brightness" else "colour"
-    words = f"Two images with the same noise correlate by {np.mean(same_noise):.2f} on average"
+    words, rows = "", []
     if vary:
-        slope = f"with a slope of {_slope(means, found):.2f}"
+        slope = _slope(means, found)
         follows = "of a finished image follows that of its initial state"
-        words = f"The mean {of_what} {follows} {slope}. {words}"
-    if same_state:
-        words += f", two with the same initial state by {np.mean(same_state):.2f}"
-    return {"summary": f"{words}.", "tables": [_table(means, found, vary)] if vary else []}
+        words = f"The mean {of_what} {follows} with a slope of {slope:.2f}. "
+        rows = [[f"Slope of the mean {of_what} over that of the initial state", round(slope, 2)]]
+    alike = _alike(shapes)
+    words += f"Two images with the same noise correlate by {alike:.2f} on average"
+    rows += [["Correlation of two images with the same noise", round(alike, 2)]]
+    if len(finals) > 1:
+        alike = _alike(shapes.swapaxes(0, 1))
+        words += f", two with the same initial state by {alike:.2f}"
+        rows += [["Correlation of two images with the same initial state", round(alike, 2)]]
+    short = {"caption": "Averages of the finished images", "columns": ["Of", "Value"], "rows": rows}
+    more = [_table(means, found, vary)] if vary else []
+    return {"summary": f"{words}.", "tables": [short, *more]}
+
+
+def _alike(groups: NDArray[np.float64]) -> float:
+    """Return the mean likeness of two images of a group, in `groups` (groups, images, C, H, W)."""
+    return float(np.mean([_likeness(*pair) for each in groups for pair in combinations(each, 2)]))
 
 
 def _table(means: NDArray[np.float64], found: NDArray[np.float64], vary: str) -> dict[str, Any]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from sitegen.figures.spectra import look
 from sitegen.figures.svg import CHART, Axis, Drawing, Panel, Sheet, decades, group, label, path
 from sitegen.generative.card import methods
+
+_CUTS = (4.0, 16.0)  # between bands of frequencies, in cycles an image
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def spectra_drawing(curves: Curves, sheet: Sheet = CHART) -> Drawing:
 
 
 def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
-    """Return the numbers as results: a sentence, and the power at some frequencies."""
+    """Return the numbers as results: a sentence, distances, and the power at some frequencies."""
     last = curves.frequencies[-1]
     told = [*(f for f in look.TOLD if f < last), last]
     rings = [curves.frequencies.index(f) for f in told]
@@ -68,26 +72,37 @@ def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
         "columns": ["Of", "Level", *(f"{f:g}" for f in told)],
         "rows": rows,
     }
-    return {"summary": _summary(curves), "tables": [table]}
-
-
-def _summary(curves: Curves) -> str:
     if curves.data is None:
-        return "The spectrum of the data is not known here."
-    last = {curves.name: curves.heat[-1:], methods.DDPM: curves.noise[-1:]}
-    data = curves.data
-    words = [f"{n} {_distance(each.power, data):.2f}" for n, ends in last.items() for each in ends]
-    return (
-        "Root mean square distance of the finished images' spectrum from that of the data, in "
-        f"decades of power: {', '.join(words)}."
-    )
+        return {"summary": "The spectrum of the data is not known here.", "tables": [table]}
+    distances = _distances(curves, curves.data)
+    words = ", ".join(f"{name} {over_all:.2f}" for name, over_all, *_ in distances["rows"])
+    return {"summary": f"{distances['caption']}: {words}.", "tables": [distances, table]}
 
 
-def _distance(power: Sequence[float], data: Sequence[float]) -> float:
-    """In decades, over all rings but the first."""
-    found, wanted = (np.log10(np.maximum(each[1:], look.LOWEST)) for each in (power, data))
-    ratio = found - wanted
-    return float(np.sqrt(np.mean(ratio**2)))
+def _distances(curves: Curves, data: Sequence[float]) -> dict[str, Any]:
+    """Return the table of the distances of finished images from the data, in all and in bands."""
+    places, top = np.array(curves.frequencies), curves.frequencies[-1]
+    cuts = [0.0, *(cut for cut in _CUTS if cut < top), top]
+    bands = {"All": (0.0, top)}
+    bands |= {f"{low:g} to {high:g}": (low, high) for low, high in pairwise(cuts)}
+    inside = [(low < places) & (places <= high) for low, high in bands.values()]
+    ends = {curves.name: curves.heat[-1:], methods.DDPM: curves.noise[-1:]}
+    return {
+        "caption": "Root mean square distance of the finished images' spectrum from that of the "
+        "data, in decades of power",
+        "columns": ["Cycles an image", *bands],
+        "rows": [
+            [name, *(round(_distance(each.power, data, rings), 2) for rings in inside)]
+            for name, end in ends.items()
+            for each in end
+        ],
+    }
+
+
+def _distance(power: Sequence[float], data: Sequence[float], rings: NDArray[np.bool_]) -> float:
+    """Return the root mean square of log₁₀ of the ratio of two spectra over some rings."""
+    found, wanted = (np.log10(np.maximum(each, look.LOWEST)) for each in (power, data))
+    return float(np.sqrt(np.mean((found - wanted)[rings] ** 2)))
 
 
 def _some(power: Sequence[float], rings: Sequence[int]) -> list[float]:

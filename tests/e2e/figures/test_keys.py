@@ -97,6 +97,7 @@ UNKEYED: dict[str, str] = {
     "NARROW": "made of the group's values",
     "CHART": "made of the group's values",
     "NARROW_CHART": "made of the group's values",
+    "_CUTS": "decides results, which are no file",
 }
 """Constants of these modules that no group holds, and why."""
 

@@ -119,7 +119,7 @@ def test_spectra(sources: Sources, tmp_path: Path) -> None:
     """The curves are those of the states themselves, unclipped; the DDPM's are over √ᾱ_k."""
     made = job(sources, "spectra", ddpm="noise", count=3, levels=3, seed=2)
     drawing, results = finished(made, tmp_path)
-    rows = {(row[0], row[1]): row[2:] for row in results["tables"][0]["rows"]}
+    rows = {(row[0], row[1]): row[2:] for row in results["tables"][-1]["rows"]}
     sampler, baseline = (
         load_sampler(sources["tiny"], CPU),
         load_sampler(sources["noise"], CPU),
@@ -180,7 +180,7 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
 def test_label_of_spectra(sources: Sources, tmp_path: Path) -> None:
     """The rows of the table are called as the author said."""
     made = job(sources, "spectra", count=2, levels=2, label="Ours")
-    rows = finished(made, tmp_path)[1]["tables"][0]["rows"]
+    rows = finished(made, tmp_path)[1]["tables"][-1]["rows"]
     assert {row[0] for row in rows} == {"Ours", "data"}
 
 

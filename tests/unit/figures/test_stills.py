@@ -132,11 +132,20 @@ def texts(curves: Curves) -> list[str]:
     return ["".join(e.itertext()) for e in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
+def test_distances_of_spectra() -> None:
+    """A band has its own; all of them together are weighted by the rings in them."""
+    fine = [power * (100 if at > 8 else 1) for at, power in enumerate(DATA)]
+    found = spectra_table(replace(CURVES, heat=[Spectrum(0, fine)], noise=[]), 7)["tables"][0]
+    assert found["rows"] == [["IHDM", round((3 / 11 * 4) ** 0.5, 2), 0, 2]]
+
+
 def test_chart_of_spectra() -> None:
     """Table, legend and dashes name what there is, no words on curves, flat images as well."""
     results = spectra_table(CURVES, 7)
     assert "IHDM 1.00, DDPM 0.00" in results["summary"]
-    (table,) = results["tables"]
+    distances, table = results["tables"]
+    assert distances["columns"] == ["Cycles an image", "All", "0 to 4", "4 to 5.5"]
+    assert distances["rows"] == [["IHDM", 1, 1, 1], ["DDPM", 0, 0, 0]]
     assert [row[:2] for row in table["rows"]] == [
         ["IHDM", 4], ["IHDM", 0], ["DDPM", 3], ["DDPM", 0], ["data", None]
     ]  # fmt: skip

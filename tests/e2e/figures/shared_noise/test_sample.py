@@ -59,7 +59,8 @@ def test_other_initial_states_are_those_of_samples(sources: Sources) -> None:
         assert np.abs(spot.astype(int) - wanted).max() <= 1
     results = made.results()
     assert results["summary"].startswith("Two images with the same noise correlate by")
-    assert results["tables"] == []
+    (table,) = results["tables"]
+    assert [row[0].rpartition(" same ")[2] for row in table["rows"]] == ["noise", "initial state"]
 
 
 def test_strip(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_colours_of_hues_are_told() -> None:
         np.array([[0.8, 0.4, 0.2], [0.1, 0.5, 0.9]], np.float32)[:, :, None, None], (2, 3, 8, 8)
     )
     found = measured(u_K, np.concatenate([u_K - 0.1, u_K + 0.2]), "hue")
-    (table,) = found["tables"]
+    _, table = found["tables"]
     assert found["summary"].startswith("The mean colour of a finished image follows that of its")
     assert table["columns"][3:] == [f"Finished images, {c}" for c in ("red", "green", "blue")]
     assert table["rows"][0] == pytest.approx([0.8, 0.4, 0.2, 0.85, 0.45, 0.25], abs=1e-4)
@@ -150,6 +151,13 @@ def test_what_is_measured() -> None:
         "0.90. Two images with the same noise correlate by 1.00 on average, two with the same "
         f"initial state by {across:.2f}."
     )
-    assert found["tables"][0]["rows"] == [[0.1, 0.09], [0.3, 0.27], [0.6, 0.54]]
-    alone = measured(u_K, u_0[:3], "colour")["summary"]
-    assert alone.endswith("correlate by 1.00 on average.")
+    short, table = found["tables"]
+    assert short["rows"] == [
+        ["Slope of the mean brightness over that of the initial state", 0.9],
+        ["Correlation of two images with the same noise", 1.0],
+        ["Correlation of two images with the same initial state", pytest.approx(across, abs=0.005)],
+    ]
+    assert table["rows"] == [[0.1, 0.09], [0.3, 0.27], [0.6, 0.54]]
+    alone = measured(u_K, u_0[:3], "colour")
+    assert alone["summary"].endswith("correlate by 1.00 on average.")
+    assert len(alone["tables"][0]["rows"]) == 2
