@@ -125,7 +125,8 @@ export class TreeView {
     this.#nodes.push(node);
     if (node.children.length) {
       const group = element("div", { role: "group" });
-      group.append(...node.children.map((child) => this.#item(child, depth + 1, node)));
+      const items = node.children.map((child) => this.#item(child, depth + 1, node));
+      group.append(arrows(node.children), ...items);
       node.item.append(group);
       node.item.setAttribute("aria-expanded", "true");
     }
@@ -133,8 +134,36 @@ export class TreeView {
   }
 }
 
+/* The lines from a picture to its branches, each an S, in a drawing as high as all branches; all
+   leaves have the same height. */
+function arrows(children) {
+  const sizes = children.map(leaves);
+  const all = sizes.reduce((sum, size) => sum + size);
+  let above = 0;
+  const line = sizes.map((size) => {
+    const middle = (above + size / 2) / all;
+    above += size;
+    return `M0 .5C.5 .5 .5 ${middle} 1 ${middle}`;
+  }).join("");
+  const stretched = { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": true };
+  const drawing = drawn("svg", stretched);
+  drawing.append(drawn("path", { d: line }));
+  return drawing;
+}
+
+function leaves({ children }) {
+  return children.reduce((sum, child) => sum + leaves(child), 0) || 1;
+}
+
 function element(tag, attributes = {}) {
-  const made = document.createElement(tag);
+  return given(document.createElement(tag), attributes);
+}
+
+function drawn(tag, attributes) {
+  return given(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes);
+}
+
+function given(made, attributes) {
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   return made;
 }

@@ -604,8 +604,18 @@ def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, widt
 def test_a_tree_has_room(browser: Browser, address: str, width: int) -> None:
     """A press makes the figure taller by 40 % at most, and nothing reaches over its caption.
 
-    A large tree fills the width beside the controls, which stay; a new sample is large again.
+    A large tree fills the width beside the controls, which stay; a new sample is large again. The
+    line to each picture ends at its middle.
     """
+    ends = """[...document.querySelectorAll("[role=tree] svg")].flatMap(svg => {
+        const box = svg.getBoundingClientRect();
+        const items = [...svg.parentElement.children].slice(1).map(
+            item => item.firstChild.getBoundingClientRect());
+        const lines = svg.firstChild.getAttribute("d").split("M").slice(1).map(
+            line => Number(line.split(" ").at(-1)));
+        return items.map(({ y, height }, at) =>
+            Math.abs(box.y + lines[at] * box.height - y - height / 2));
+    })"""
     lowest = """Math.max(...["[role=tree]", ".sampler-about"].map(
         name => document.querySelector(name).getBoundingClientRect().bottom))"""
     caption = "document.querySelector('figcaption').getBoundingClientRect().top"
@@ -622,6 +632,8 @@ def test_a_tree_has_room(browser: Browser, address: str, width: int) -> None:
             assert box_of(figure)["height"] <= 1.4 * before, button
             assert page.evaluate(f"{lowest} <= {caption}"), button
         assert leaves.count() > 8
+        assert len(away := page.evaluate(ends)) > leaves.count()
+        assert max(away) < 1
         place, tree = (box_of(page.locator(name)) for name in (".sampler-tree", "[role=tree]"))
         if width > 390:
             assert 0.9 * place["width"] <= tree["width"] <= place["width"]

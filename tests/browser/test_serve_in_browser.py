@@ -52,7 +52,11 @@ def test_new_words_reload_the_page(server: Running, config: Path, page: Page) ->
 
 
 def test_mistake_and_its_mending(server: Running, config: Path, page: Page) -> None:
-    """File, line and hint stand over the last page until mended, or put away by key or button."""
+    """File, line and hint stand over the last page until mended, or put away by key or button.
+
+    The page has room below for them, so that its end can be read above them.
+    """
+    page.set_viewport_size({"width": 390, "height": 500})
     page.goto(server.address)
     overlay = page.get_by_role("alertdialog")
     write_page(config, BROKEN)
@@ -60,8 +64,12 @@ def test_mistake_and_its_mending(server: Running, config: Path, page: Page) -> N
     expect(overlay.locator("code")).to_have_text(f"{config.parent}/pages/index.md:3")
     expect(page.get_by_text("Words.", exact=True)).to_be_attached()
     expect(overlay.get_by_role("button")).to_be_focused()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    end = box_of(page.locator("footer"))
+    assert end["y"] + end["height"] <= box_of(overlay)["y"]
     page.keyboard.press("Escape")
     expect(overlay).to_have_count(0)
+    assert page.evaluate("document.body.style.paddingBottom") == ""
     write_page(config, BROKEN.replace("cuont", "coumt"))
     expect(overlay).to_contain_text("coumt")
     overlay.get_by_role("button").click()

@@ -141,14 +141,14 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
         slope = _slope(means, found)
         follows = "of a finished image follows that of its initial state"
         words = f"The mean {of_what} {follows} with a slope of {slope:.2f}. "
-        rows = [[f"Slope of the mean {of_what} over that of the initial state", round(slope, 2)]]
+        rows = [[f"Slope of the mean {of_what} over that of the initial state", f"{slope:.2f}"]]
     alike = _alike(shapes)
     words += f"Two images with the same noise correlate by {alike:.2f} on average"
-    rows += [["Correlation of two images with the same noise", round(alike, 2)]]
+    rows += [["Correlation of two images with the same noise", f"{alike:.2f}"]]
     if len(finals) > 1:
         alike = _alike(shapes.swapaxes(0, 1))
         words += f", two with the same initial state by {alike:.2f}"
-        rows += [["Correlation of two images with the same initial state", round(alike, 2)]]
+        rows += [["Correlation of two images with the same initial state", f"{alike:.2f}"]]
     short = {"caption": "Averages of the finished images", "columns": ["Of", "Value"], "rows": rows}
     more = [_table(means, found, vary)] if vary else []
     return {"summary": f"{words}.", "tables": [short, *more]}

@@ -30,6 +30,7 @@
   const hide = () => {
     if (overlay) overlay.remove();
     overlay = null;
+    document.body.style.paddingBottom = "";
   };
 
   const show = (error) => {
@@ -51,6 +52,7 @@
     );
     overlay.append(panel);
     document.body.append(overlay);
+    document.body.style.paddingBottom = `${overlay.offsetHeight}px`; // all of the page scrolls free
     button.focus({ preventScroll: true });
   };
 
