@@ -348,34 +348,46 @@ EXPORT void average(float *out, const float *image, int height, int width, int c
       }
 }
 
+/* How many rows of scores of `attend` are made at a time, and how far apart they are. */
+enum { QUERIES = 16 };
+INLINE int whole(int columns) { return (columns + PANEL - 1) / PANEL * PANEL; }
+
+/* How many floats `attend` needs for itself. */
+EXPORT int attend_scratch(int pixels, int channels, int heads) {
+  int width = channels / heads;
+  return whole(pixels) * (width + QUERIES) + pixels * whole(width);
+}
+
+/* e^x of each number less the largest one, so scaled that their sum is 1. The row goes on to a
+   multiple of 4. */
+INLINE void softmax(float *row, int count, float scale) {
+  float highest = -__builtin_inff(), sum = 0;
+  for (int j = 0; j < count; j++)
+    if (row[j] > highest) highest = row[j];
+  for (int j = 0; j < count; j += LANES)
+    store(row + j, exponential(mul(sub(load(row + j), splat(highest)), splat(scale))));
+  for (int j = 0; j < count; j++) sum += row[j];
+  for (int j = 0; j < count; j += LANES) store(row + j, mul(load(row + j), splat(1 / sum)));
+}
+
 /* Softmax attention over pixels. A pixel of `qkv` has the channels of q, then of k, then of v, each
-   the heads in turn; a head has a multiple of 4 channels. `scores`: room for a number a pixel,
-   rounded up to a multiple of 4. */
+   the heads in turn. `scratch` has room for `attend_scratch` floats. */
 EXPORT void attend(float *out, const float *qkv, int pixels, int channels, int heads,
-                   float *scores) {
-  int width = channels / heads, stride = 3 * channels;
-  float scale = 1 / __builtin_sqrtf(width);
-  for (int head = 0; head < channels; head += width)
-    for (int i = 0; i < pixels; i++) {
-      const float *q = qkv + i * stride + head, *k = qkv + channels + head, *v = k + channels;
-      float highest = -__builtin_inff(), sum = 0;
-      for (int j = 0; j < pixels; j++) {
-        f4 dot = splat(0);
-        for (int c = 0; c < width; c += LANES)
-          dot = madd(load(q + c), load(k + j * stride + c), dot);
-        scores[j] = total(dot) * scale;
-        if (scores[j] > highest) highest = scores[j];
-      }
-      for (int j = 0; j < pixels; j += LANES)
-        store(scores + j, exponential(sub(load(scores + j), splat(highest))));
-      for (int j = 0; j < pixels; j++) sum += scores[j];
-      for (int c = 0; c < width; c += LANES) {
-        f4 mean = splat(0);
-        for (int j = 0; j < pixels; j++)
-          mean = madd(splat(scores[j] / sum), load(v + j * stride + c), mean);
-        store(out + i * channels + head + c, mean);
-      }
+                   float *scratch) {
+  int width = channels / heads, stride = 3 * channels, row = whole(pixels);
+  float *keys = scratch, *values = keys + row * width, *scores = values + pixels * whole(width);
+  for (int head = 0; head < channels; head += width) {
+    const float *q = qkv + head, *k = q + channels, *v = k + channels;
+    pack(keys, k, width, pixels, 1, stride);
+    pack(values, v, pixels, width, stride, 1);
+    for (int i = 0; i < pixels; i += QUERIES) {
+      int rows = pixels - i < QUERIES ? pixels - i : QUERIES;
+      multiply(scores, row, q + i * stride, stride, rows, keys, width, pixels, 0, 0);
+      for (int r = 0; r < rows; r++)
+        softmax(scores + r * row, pixels, 1 / __builtin_sqrtf(width));
+      multiply(out + i * channels + head, channels, scores, row, rows, values, pixels, width, 0, 0);
     }
+  }
 }
 
 /* Layer norm of `count` numbers, a multiple of 4. */

@@ -172,12 +172,13 @@ export class UNet extends Plan {
     const rows = size * size;
     const normed = this.#passing("hidden", size, channels);
     const qkv = this.#passing("qkv", size, 3 * channels);
-    const scores = this.#passing("scores", size, 4).at;
-    const { num_heads: heads, num_head_channels: fixed } = this.config;
+    const { num_heads, num_head_channels: fixed } = this.config;
+    const heads = fixed > 0 ? channels / fixed : num_heads;
+    const needed = this.kernels.run.attend_scratch(rows, channels, heads);
+    const scratch = this.kernels.room(`attend ${needed}`, needed);
     this.#norm(normed.at, size * channels, x, `${name}.norm`);
     this.linear(qkv.at, normed.at, `${name}.qkv`, { rows });
-    this.call("attend", normed.at, qkv.at, rows, channels, fixed > 0 ? channels / fixed : heads,
-      scores);
+    this.call("attend", normed.at, qkv.at, rows, channels, heads, scratch);
     this.linear(x.at, normed.at, `${name}.proj_out`, { rows, onto: 1 });
     return x;
   }

@@ -44,6 +44,8 @@ export class Sampler {
     if (mean in description.tensors) {
       this.#statistics = { mean: weights.numbers(mean), variance: weights.numbers(variance) };
       if (RESIDUAL in description.tensors) this.#statistics.residual = weights.numbers(RESIDUAL);
+      this.#statistics.ring = Int32Array.from({ length: size ** 2 }, (_, i) =>
+        Math.round(Math.hypot(Math.floor(i / size), i % size)));
     }
     if (!(PRIOR in description.tensors)) return; // it starts from noise
     const [count, , low] = weights.shape(PRIOR);
@@ -173,30 +175,29 @@ export class Sampler {
     }
     const { mean: average, variance } = this.#statistics;
     const noise = this.description.training_noise_std ** 2;
-    const here = this.#left(level);
-    const there = this.#left(below);
-    const plane = here.length;
+    const [here, there, stays] = [this.#left(level), this.#left(below), this.#stays(level, below)];
+    const [plane, count] = [here.length, state.length];
     const cosines = this.#planes.forward(state);
-    const [estimate, z] = [new Float32Array(state.length), new Float32Array(state.length)];
-    for (let i = 0; i < state.length; i++) {
-      const left = here[i % plane];
-      const total = left ** 2 * variance[i] + noise;
-      const away = cosines[i] - left * average[i];
-      estimate[i] = average[i] + ((left * variance[i]) / total) * away;
-      z[i] = away / Math.sqrt(total);
-    }
+    const [estimate, z, unknown] = [0, 1, 2].map(() => new Float32Array(count));
+    for (let first = 0; first < count; first += plane)
+      for (let place = 0, i = first; place < plane; place++, i++) {
+        const [left, own] = [here[place], variance[i]];
+        const total = left * left * own + noise;
+        const away = cosines[i] - left * average[i];
+        estimate[i] = average[i] + ((left * own) / total) * away;
+        z[i] = away / Math.sqrt(total);
+        unknown[i] = Math.sqrt((own * noise) / total);
+      }
     const answer = band.answer(estimate, z, level);
     const more = this.description.guidance ?? 0; // one for all bands, or each
     const farther = 1 + (more[at] ?? more);
-    const sharp = estimate.map((value, i) => {
-      const unknown = (variance[i] * noise) / (here[i % plane] ** 2 * variance[i] + noise);
-      return value + farther * Math.sqrt(unknown) * answer[i];
-    });
-    const stays = this.#stays(level, below);
-    const mean = sharp.map((value, i) => {
-      const kept = stays[i % plane];
-      return (there[i % plane] - kept * here[i % plane]) * value + kept * cosines[i];
-    });
+    const [sharp, mean] = [estimate, z]; // of which no more is needed
+    for (let first = 0; first < count; first += plane)
+      for (let place = 0, i = first; place < plane; place++, i++) {
+        const kept = stays[place];
+        sharp[i] = estimate[i] + farther * unknown[i] * answer[i];
+        mean[i] = (there[place] - kept * here[place]) * sharp[i] + kept * cosines[i];
+      }
     return { mean: this.#planes.inverse(mean), sharp: this.#planes.inverse(sharp) };
   }
 
@@ -204,34 +205,37 @@ export class Sampler {
      its covariance over channels: sitegen/generative/process/reverse.py. Both are reduced if noise
      is kept. */
   #scaled(fresh, level, below, delta) {
-    const { variance, residual } = this.#statistics ?? {};
+    const { variance, residual, ring } = this.#statistics ?? {};
     if (!residual) return fresh.map((value) => delta * value);
-    const { image_size: size, levels, channels, training_noise_std: std } = this.description;
+    const { image_size: size, channels, training_noise_std: std } = this.description;
     const [here, there, stays] = [this.#left(level), this.#left(below), this.#stays(level, below)];
-    const [, rings, ...mixed] = this.description.tensors[RESIDUAL].shape;
-    const [plane, wide] = [size ** 2, mixed[0] ?? 1];
+    const [, rings, wide = 1] = this.description.tensors[RESIDUAL].shape;
+    const [plane, noise] = [size * size, std * std];
     const cosines = this.#planes.forward(fresh);
     const scaled = new Float32Array(cosines.length);
-    const [deviation, factor] = [channels, channels ** 2].map((count) => new Float64Array(count));
+    const [deviation, root] = [channels, channels ** 2].map((count) => new Float64Array(count));
     for (let place = 0; place < plane; place++) {
-      const ring = Math.round(Math.sqrt(Math.floor(place / size) ** 2 + (place % size) ** 2));
-      const first = ((level - 1) * rings + ring) * wide ** 2;
+      const left = here[place];
+      const stay = stays[place];
       for (let c = 0; c < channels; c++) {
         const all = variance[c * plane + place];
-        const unknown = (all * std ** 2) / (here[place] ** 2 * all + std ** 2);
-        deviation[c] = (there[place] - stays[place] * here[place]) * Math.sqrt(unknown);
+        const unknown = (all * noise) / (left * left * all + noise);
+        deviation[c] = (there[place] - stay * left) * Math.sqrt(unknown);
       }
-      const drawn = Math.max(delta ** 2 * (1 - stays[place] ** 2), SMALLEST_VARIANCE);
-      for (let a = 0; a < channels; a++)
+      const drawn = Math.max(delta * delta * (1 - stay * stay), SMALLEST_VARIANCE);
+      const first = ((level - 1) * rings + ring[place]) * wide * wide;
+      for (let a = 0; a < channels; a++) {
+        let sum = 0; // of L times the cosines; L Lᵀ is the covariance (Cholesky)
         for (let b = 0; b <= a; b++) {
-          const alone = a === b ? residual[first] : 0;
-          const share = wide > 1 ? residual[first + a * wide + b] : alone;
-          factor[a * channels + b] = (a === b ? drawn : 0) + share * deviation[a] * deviation[b];
+          const share = wide > 1 ? residual[first + a * wide + b] : a === b ? residual[first] : 0;
+          let rest = share * deviation[a] * deviation[b] + (a === b ? drawn : 0);
+          for (let c = 0; c < b; c++) rest -= root[a * channels + c] * root[b * channels + c];
+          const factor = a === b ? Math.sqrt(rest) : rest / root[b * channels + b];
+          root[a * channels + b] = factor;
+          sum += factor * cosines[b * plane + place];
         }
-      factorize(factor, channels);
-      for (let a = 0; a < channels; a++)
-        for (let b = 0; b <= a; b++)
-          scaled[a * plane + place] += factor[a * channels + b] * cosines[b * plane + place];
+        scaled[a * plane + place] = sum;
+      }
     }
     return this.#planes.inverse(scaled);
   }
@@ -250,23 +254,13 @@ export class Sampler {
 
   #decayed(time) {
     const { image_size: size } = this.description;
+    const along = Float64Array.from({ length: size }, (_, n) =>
+      Math.exp(-((Math.PI * n / size) ** 2) * time));
     const factors = new Float32Array(size ** 2);
-    for (let i = 0; i < factors.length; i++) {
-      const squares = Math.floor(i / size) ** 2 + (i % size) ** 2;
-      factors[i] = Math.exp(-((Math.PI / size) ** 2) * squares * time);
-    }
+    for (let y = 0, i = 0; y < size; y++)
+      for (let x = 0; x < size; x++) factors[i++] = along[y] * along[x];
     return factors;
   }
-}
-
-/* Replace the lower triangle of M, row by row, by that of L with L Lᵀ = M (Cholesky). */
-function factorize(matrix, count) {
-  for (let a = 0; a < count; a++)
-    for (let b = 0; b <= a; b++) {
-      let rest = matrix[a * count + b];
-      for (let at = 0; at < b; at++) rest -= matrix[a * count + at] * matrix[b * count + at];
-      matrix[a * count + b] = a === b ? Math.sqrt(rest) : rest / matrix[b * count + b];
-    }
 }
 
 /* States from [-1, 1] in pixel units, and back. */

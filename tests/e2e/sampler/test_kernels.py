@@ -143,11 +143,12 @@ def test_group_norm(channels: int, groups: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("heads", [1, 4])
 def test_attend(heads: int, tmp_path: Path) -> None:
-    """Attention over a number of pixels that is no multiple of 4."""
+    """Attention over a number of pixels that is no multiple of 4, nor of a block of queries."""
     qkv = random(49, 3, heads, 32 // heads) * 3
     program = """
     const out = kernels.reserve(49 * 32);
-    run.attend(out, given("qkv"), 49, 32, values.heads, kernels.reserve(52));
+    const scratch = kernels.reserve(run.attend_scratch(49, 32, values.heads));
+    run.attend(out, given("qkv"), 49, 32, values.heads, scratch);
     result("found", out, 49 * 32);
     """
     found = run_engine(tmp_path, program, {"heads": heads}, qkv=qkv)
