@@ -333,7 +333,10 @@ class RenderExecutor:
                 files[f"{name}{ending}"] = replace(file, path=path.name)
         files |= {name: draw(folder) for name, draw in job.stills.items()}
         if not {"mp4", "image", "weights"} & files.keys():
-            raise TargetError("the figure has neither a clip nor a still named image")
+            raise ValueError("it has neither a clip nor a still named image")
+        for name, file in files.items():
+            if not (folder / file.path).is_file():
+                raise ValueError(f"the still {name} is not in the folder that it was to be in")
         return files
 
 

@@ -25,7 +25,13 @@ from sitegen.config.loader import load_papers, load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError, TargetError, together
-from sitegen.core.files import digest, platform_errors, read_file, temporary_folder
+from sitegen.core.files import (
+    digest,
+    digest_bytes,
+    platform_errors,
+    read_file,
+    temporary_folder,
+)
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX
 from sitegen.figures.base import SHOWN
@@ -124,7 +130,7 @@ def _require_unchanged(
 
     sections: the existing README's sections, with the digests of exported files
     """
-    known = {(found[1], found[2]) for each in sections for found in _FILE.finditer(each)}
+    known = _files_in(sections)
     for name in names:
         path = output / name
         if not os.path.lexists(path):
@@ -141,30 +147,41 @@ def _require_unchanged(
 
 _HEAD = re.compile(r"Media of “.*”, exported by sitegen\.\n\n")
 _FILE = re.compile(r"^  (\S+): .*, SHA-256 ([0-9a-f]{64})$", re.MULTILINE)
+_SEAL = re.compile(r"\nSHA-256 of the text above: ([0-9a-f]{64})\n")
+
+
+def _files_in(sections: Sequence[str]) -> set[tuple[str, str]]:
+    """Return the files that sections of a README name, each with its digest."""
+    return {(found[1], found[2]) for each in sections for found in _FILE.finditer(each)}
 
 
 def _earlier(output: Path) -> list[str]:
     """Return the sections of the README of earlier exports, one per figure.
 
-    Raises ConfigError for a README or an archive that sitegen did not write.
+    Raises ConfigError for a README or an archive that sitegen did not write, or that was changed
+    since.
     """
     archive = output.suffix == ".zip"
-    place, text = output if archive else output / README, ""
+    place, text, members = output if archive else output / README, "", dict[str, str]()
     if not os.path.lexists(place):
         return []
     with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile):
         if archive:
             with zipfile.ZipFile(output) as old:
                 text = old.read(README).decode("utf-8", "replace")
+                names = (name for name in old.namelist() if name != README)
+                members = {name: digest_bytes(old.read(name)) for name in names}
         elif not place.is_symlink():
             text = read_file(place).decode("utf-8", "replace")
-    head = _HEAD.match(text)
-    if head is None:
+    head, seal = _HEAD.match(text), _SEAL.search(text)  # which earlier versions did not write
+    body = text[: seal.start()] if seal else text
+    changed = seal and (text != body + seal[0] or digest_bytes(body.encode()) != seal[1])
+    if head is None or changed or members.items() - _files_in([body]):
         raise ConfigError(
-            f"{shown(place)}: was not written by sitegen; nothing was written: move it, or choose "
-            "another --output"
+            f"{shown(place)}: was not written by sitegen, or was changed since; nothing was "
+            "written: move it, or choose another --output"
         )
-    return [each for each in text[head.end() :].split("\n\n") if each.strip()]
+    return [each for each in body[head.end() :].split("\n\n") if each.strip()]
 
 
 def _name_of(section: str) -> str:
@@ -174,7 +191,9 @@ def _name_of(section: str) -> str:
 def _write_readme(work: Path, title: str, sections: Sequence[str]) -> None:
     words = " ".join(title.split())
     text = "\n\n".join([f"Media of “{words}”, exported by sitegen.", *map(str.strip, sections)])
-    (work / README).write_text(f"{text}\n", encoding="utf-8")
+    body = f"{text}\n"
+    seal = f"\nSHA-256 of the text above: {digest_bytes(body.encode())}\n"
+    (work / README).write_text(body + seal, encoding="utf-8")
 
 
 def _require_outside(output: Path, ours: Sequence[Path]) -> None:

@@ -108,6 +108,9 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
     networks = ["network" in card.abilities for card in cards]
     evaluations = figure.spec.evaluations(cards)
     method = figure.spec.method(first) if first else ""
+    choice = " ".join(filter(None, (figure.spec.choice, method)))
+    description = figure.alt or figure.spec.describe(first) + figure.spec.shows(first)
+    f"{choice}{description}".encode()  # raises for half a character, which no page can hold
     return PlannedFigure(
         figure,
         page,
@@ -116,11 +119,11 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
         digest_bytes(request_json.encode()),
         request_json,
         first.axis if first else None,
-        figure.alt or figure.spec.describe(first) + figure.spec.shows(first),
+        description,
         tuple(seen if has else 0 for seen, has in zip(evaluations, networks, strict=True)),
         tuple(cards),
         None if any(networks) or not first else first.recording,
-        " ".join(filter(None, (figure.spec.choice, method))),
+        choice,
     )
 
 

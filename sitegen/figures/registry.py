@@ -73,7 +73,7 @@ def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:  # the code of another package may raise anything
         package = package_of(kind)
-        if package is None or isinstance(error, SitegenError | MemoryError | Stopped):
+        if package is None or isinstance(error, SitegenError | Stopped):
             raise
         words = " ".join(f"{_said(error)}{raised_at(error)}".split())
         told = PlugInError(f"{place}{kind} of the package {package} failed: {words}")

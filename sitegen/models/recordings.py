@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import chain
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
 from sitegen.generative.data.images import read_picture
-from sitegen.generative.untrusted.arrays import ArrayFile, open_arrays
-from sitegen.record import record
+from sitegen.generative.untrusted.arrays import ArrayFile, ArrayInfo, open_arrays
+from sitegen.record import LARGEST_ARRAY, record
 
 RECORDING_NAME = "recording.npz"
 _DIGITS = re.compile(r"(\d+)")
@@ -47,6 +48,8 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
             _record(target, _pictures(files), (0, 255), "step", "uint8")
             return (f"the pictures were read in the order of their {order}",)
         with open_arrays(source) as file:
+            for name in file.arrays.keys() & {"", "states", "means"}:
+                _require_steps(file.arrays[name], name or "the array")
             if "states" in file.arrays:
                 return _from_samples(file, target)
             if "" in file.arrays:
@@ -59,12 +62,29 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
     )
 
 
+def _require_steps(info: ArrayInfo, name: str) -> None:
+    """Raise ValueError for an array of no steps, or of steps that take too much memory."""
+    if len(info.shape) != 5:
+        raise ValueError(
+            f"{name} has the shape {info.shape}; must be (T, N, C, H, W) or (T, N, H, W, C)"
+        )
+    if (size := 4 * prod(info.shape[1:])) > LARGEST_ARRAY:
+        raise ValueError(f"a step of {name} takes {size:,} bytes; at most {LARGEST_ARRAY:,}")
+
+
+def _seed(given: Array) -> int:
+    value = given.item() if given.size == 1 else float("nan")
+    if value != value // 1:
+        raise ValueError(f"seed has the shape {given.shape}; it has to be one whole number")
+    return int(value)
+
+
 def _from_samples(file: ArrayFile, target: Path) -> tuple[str, ...]:
     levels = file.read("levels").ravel().tolist() if "levels" in file.arrays else []
     count = file.arrays["states"].shape[0]
     if len(levels) != count:
         raise ValueError(f"has {count} states and {len(levels)} levels; their number must agree")
-    seed = int(file.read("seed")) if "seed" in file.arrays else None
+    seed = _seed(file.read("seed")) if "seed" in file.arrays else None
     means: Iterator[Array | None] = iter([None] * count)
     if "means" in file.arrays:
         means = chain([None], (block[0] for block in file.blocks("means", 1)))
@@ -78,8 +98,6 @@ def _from_samples(file: ArrayFile, target: Path) -> tuple[str, ...]:
 def _from_array(file: ArrayFile, target: Path) -> tuple[str, ...]:
     """Write an array of steps; its range is that of bytes, [-1, 1] or [0, 1]."""
     info = file.arrays[""]
-    if len(info.shape) != 5:
-        raise ValueError(f"has the shape {info.shape}; must be (T, N, C, H, W) or (T, N, H, W, C)")
     last = info.shape[2] not in (1, 3) and info.shape[4] in (1, 3)
     low = 0 if info.dtype == np.uint8 else min(float(block.min()) for block in file.blocks("", 1))
     high = 255 if info.dtype == np.uint8 else 1

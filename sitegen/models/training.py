@@ -36,6 +36,7 @@ from sitegen.generative.training.residual import IMAGES, residual_shares
 from sitegen.generative.training.train import (
     DRAWN,
     DRAWN_MEASURED,
+    SHEET_NAME,
     STATE_NAME,
     Looks,
     Progress,
@@ -47,7 +48,6 @@ from sitegen.media.frames import to_uint8
 from sitegen.models.new_card import SUBJECT, Ask
 from sitegen.models.registry import find_model
 
-SHEET_NAME = "samples.png"
 LEARNED_LITTLE = 0.9
 """Loss, relative to the baseline's, from which a finished run is reported as too short. Trained
 models of this repository end between 0.2 and 0.7."""

@@ -23,13 +23,12 @@ from sitegen.generative.untrusted.pickles import (
     Vocabulary,
     read_pickle,
 )
+from sitegen.generative.untrusted.zips import UNPACKED, UNPACKED_BYTES
 
 Images = NDArray[np.uint8]
 
 DATASET_BYTES = 16 << 30
 """Maximum bytes of the pixels of a data set, all of which are in memory."""
-UNPACKED, UNPACKED_BYTES = 64, 16 << 20
-"""A gzipped file may unpack to this multiple of its size, plus this many bytes."""
 BATCH_BYTES = 512 << 20
 """Maximum bytes of the batches of CIFAR together, which have 155 MB."""
 IDX_UINT8 = 0x08

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from sitegen.core.errors import RefusedError
+from sitegen.core.files import regular_size
 from sitegen.generative.data.datasets import DATASET_BYTES, Images, find_dataset
 
 RawImage = NDArray[np.uint8]
@@ -194,6 +195,8 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
     if it was read before. Raises RefusedError for a file that cannot be read or has too many
     pixels, and for pixels whose meaning is not certain: transparent ones, or of 32 bits.
     """
+    if data is None:
+        regular_size(file, "picture")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # unusual but readable files; unreadable ones raise

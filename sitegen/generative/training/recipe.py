@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
@@ -47,11 +48,14 @@ from sitegen.generative.process.model import Model
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import (
+    LOG_NAME,
+    SHEET_NAME,
     STATE_NAME,
     InitialWeights,
     Progress,
     Run,
     Training,
+    TrainingLog,
     read_state,
 )
 
@@ -243,7 +247,8 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     """Open the run of a folder exclusively for the block: new, or as its last session left it.
 
     A finished run is not touched, not even by a lock. Raises RefusedError if the folder holds
-    another run, LockedError if another process has it open.
+    another run, or files of another origin that a new run would write over, LockedError if another
+    process has it open.
     """
     folder, shape = training.folder, training.images.shape[1:]
     if shape != card.shape:
@@ -251,12 +256,9 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
             f"{training.source}: images of {shape} do not fit the card's {card.shape}"
         )
     require_enough(training.images, training.source)
-    if (folder / CARD_NAME).exists() and not (folder / STATE_NAME).exists():
-        raise RefusedError(
-            f"{folder}: has a model but no {STATE_NAME} to resume from; choose another folder, "
-            "or delete this one to start over"
-        )
     run = Run(card, training)
+    if not (folder / STATE_NAME).exists():
+        _require_no_others(folder, run.log)
     run.restore()
     if finished_card(run) is not None:
         yield run
@@ -265,6 +267,17 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
         remove_stale_temporaries(folder)
         run.restore()  # again, since another process may have changed it before the lock
         yield run
+
+
+def _require_no_others(folder: Path, log: TrainingLog) -> None:
+    """Raise RefusedError if a new run would write over files in the folder."""
+    names = (CARD_NAME, WEIGHTS_NAME, PRIOR_NAME, EXAMPLE_NAME, SHEET_NAME)
+    found = [name for name in names if os.path.lexists(folder / name)]
+    if found := [*found, *([] if log.is_ours() else [LOG_NAME])]:
+        raise RefusedError(
+            f"{folder}: has {', '.join(found)}, but no {STATE_NAME} to resume from, so that a new "
+            "run would write over them; choose another folder, or move them away"
+        )
 
 
 def finished_card(run: Run) -> ModelCard | None:

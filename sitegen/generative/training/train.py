@@ -47,7 +47,7 @@ from sitegen.generative.training.optimizers import Optimizers
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import IMAGES, evaluations, u_net_evaluations
 
-STATE_NAME = "training.pt"
+STATE_NAME, SHEET_NAME = "training.pt", "samples.png"
 FIRST_SAVE_S = 10.0
 """Seconds until the first save of a session, so that an early kill costs little."""
 LARGEST_WEIGHT = 60_000.0
@@ -432,6 +432,13 @@ class TrainingLog:
         record = {"step": step, "loss": _rounded(losses), "by_level": by_level}
         with platform_errors(self.path), self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
+
+    def is_ours(self) -> bool:
+        """Return whether the file is missing, or has lines of a run only."""
+        text = self.path.read_text("utf-8", "replace") if self.path.exists() else ""
+        return all(
+            '"by_level"' in line and math.isfinite(_step(line)) for line in text.splitlines()
+        )
 
     def cut(self, step: int) -> None:
         """Remove lines after `step`, left by a killed run that resumes there."""

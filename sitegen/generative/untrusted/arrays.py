@@ -28,7 +28,13 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size
-from sitegen.generative.untrusted.zips import ZIP_DAMAGE, open_zip, up_to_last_end
+from sitegen.generative.untrusted.zips import (
+    UNPACKED,
+    UNPACKED_BYTES,
+    ZIP_DAMAGE,
+    open_zip,
+    up_to_last_end,
+)
 from sitegen.record import LARGEST_ARRAY, MOST_ARRAYS
 
 Array = NDArray[Any]
@@ -51,7 +57,8 @@ class ArrayBounds:
     """Maximum sizes that a reader accepts.
 
     members: files inside an `.npz`
-    bytes: all of them, unpacked; those that are stored may have as many as the file
+    bytes: all of them, unpacked, and at most `UNPACKED` times the file; those that are stored may
+        have as many as the file
     block_bytes: the array, block of rows or other member that is in memory at a time
     axes: of one array
     """
@@ -183,16 +190,17 @@ def open_arrays(path: Path, bounds: ArrayBounds | None = None) -> Iterator[Array
     Raises RefusedError for a file that is missing, damaged, too large or not of these formats.
     """
     bounds = bounds or ArrayBounds()
-    regular_size(path, "file of arrays")
+    size = regular_size(path, "file of arrays")
+    most = min(bounds.bytes, UNPACKED * size + UNPACKED_BYTES)
     with contextlib.ExitStack() as stack:
         with damage(path):
             file = stack.enter_context(path.open("rb"))
             first = file.read(len(NPY))
             if first.startswith(ZIP):
                 try:
-                    zipped = open_zip(file, bounds.bytes)
+                    zipped = open_zip(file, most)
                 except zipfile.BadZipFile:
-                    zipped = open_zip(up_to_last_end(file), bounds.bytes)
+                    zipped = open_zip(up_to_last_end(file), most)
                 found = ArrayFile(path, stack.enter_context(zipped), bounds)
             elif first == NPY:
                 found = ArrayFile(path, file, bounds)

@@ -9,6 +9,8 @@ from typing import IO, Any, cast
 
 DIRECTORY_BYTES = 4 << 20
 """Maximum bytes of the central directory, which has room for about 40,000 members."""
+UNPACKED, UNPACKED_BYTES = 64, 16 << 20
+"""A packed file of images may unpack to this multiple of its size, plus this many bytes."""
 ZIP_DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,

@@ -223,6 +223,11 @@ def test_a_second_export(config: Path) -> None:
             export(config, ExportOptions((name,), (format_,)))
     assert (output / "way.mp4").read_bytes() == b"cut by hand"
     assert (output / README).read_text(encoding="utf-8") == text
+    for changed in (text + "My own note.\n", text.replace("  Seen:", "  My own note.\n  Seen:", 1)):
+        (output / README).write_text(changed, encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"README\.txt: was not .*, or was changed since"):
+            export(config, ExportOptions(("chart",), ("svg",)))
+        assert (output / README).read_text(encoding="utf-8") == changed
     (output / README).write_text("mine")
     with pytest.raises(ConfigError, match=r"README\.txt: was not written by sitegen"):
         export(config, ExportOptions(("chart",), ("svg",)))
@@ -231,6 +236,24 @@ def test_a_second_export(config: Path) -> None:
     with pytest.raises(ConfigError, match=r"mine\.zip: was not written by sitegen"):
         export(config, ExportOptions(("digits",), ("mp4",), output=archive))
     assert (output / README).read_text() == "mine"
+
+
+@pytest.mark.fault(38)
+@pytest.mark.parametrize("name", ["notes.txt", "digits.mp4"])
+def test_a_second_archive(config: Path, name: str) -> None:
+    """It takes the place of the first, unless that has a file of its own, or one that changed."""
+    options = ExportOptions(("digits",), ("mp4",), output=config.parent / "all.zip")
+    archive, _ = export(config, options)
+    assert export(config, options) == (archive, ["digits.mp4", README])
+    with zipfile.ZipFile(archive) as old:
+        members = {each: old.read(each) for each in old.namelist()}
+    with zipfile.ZipFile(archive, "w") as new:
+        for each, data in {**members, name: b"mine"}.items():
+            new.writestr(each, data)
+    before = archive.read_bytes()
+    with pytest.raises(ConfigError, match=r"all\.zip: was not .*, or was changed since"):
+        export(config, options)
+    assert archive.read_bytes() == before
 
 
 def test_heavy_gif_is_enlarged_less(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ PATHS = """
 NOTHING = """
     return RenderJob((), made_with(figure, card))
 """
+WHERE = "pages/index.md:3: tiny-strip: strip of the package sitegen-strip failed: "
 MANUAL = "from scripts.manual import figures_page; print(figures_page())"
 
 
@@ -111,6 +112,7 @@ FAULTS = {
     "work": ("                kept[level] = ", "                exit(0)\n", "SystemExit: 0 "),
     "still": ("        row = np.stack(", "        raise type('Odd', (Exception,), {})\n", "Odd "),
     "check": ("        return levels\n", "        {}[20]\n", "KeyError: 20 "),
+    "memory": ("        row = np.stack(", "        raise MemoryError\n", "MemoryError "),
     "models": (*member("@property\n    def models(self)", "exit(2)"), "SystemExit: 2 "),
     "describe": (*member("def describe(self, card)", "exit(2)"), "SystemExit: 2 "),
     "method": (*member("def method(self, card)", "{}[20]"), "KeyError: 20 "),
@@ -118,7 +120,7 @@ FAULTS = {
 }
 """Where it fails: the line before which another is put, and the exception."""
 
-RENDERING = {"sample", "work", "still"}
+RENDERING = {"sample", "work", "still", "memory"}
 """The faults of the module that samples; the others are the spec's."""
 
 UNREAD = {"check", "models"}
@@ -188,8 +190,35 @@ def test_no_picture(installed: Path, tmp_path: Path) -> None:
     write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
     for _ in range(2):
         said = run(package, "build", "--device", "cpu", folder=tmp_path, code=1)
-        told = "pages/index.md:3: tiny-strip: the figure has neither a clip nor a still named image"
-        assert told in said
+        assert f"{WHERE}ValueError: it has neither a clip nor a still named image" in said
+
+
+def test_a_picture_that_is_not_there(installed: Path, tmp_path: Path) -> None:
+    """A still that is not where its job says is a fault of the package, and of no disk."""
+    shutil.copytree(installed, tmp_path / "moved")
+    module = tmp_path / "moved/sitegen_strip/sample.py"
+    text = module.read_text(encoding="utf-8")
+    (found,) = re.findall(r"^( +return )(write_still\(.*\))$", text, re.MULTILINE)
+    drawn = (
+        f"        file = {found[1]}\n        (folder / 'image.webp').unlink()\n        return file"
+    )
+    module.write_text(text.replace("".join(found), drawn), encoding="utf-8")
+    write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
+    said = run(tmp_path / "moved", "build", "--device", "cpu", folder=tmp_path, code=1)
+    assert f"{WHERE}ValueError: the still image is not in the folder" in said
+
+
+def test_words_that_no_page_can_hold(installed: Path, tmp_path: Path) -> None:
+    """Half a character in what a kind says of itself is told, and is no traceback."""
+    shutil.copytree(installed, tmp_path / "broken")
+    module = tmp_path / "broken/sitegen_strip/__init__.py"
+    before, line = member("def describe(self, card)", "return 'a \\ud800'")
+    text = module.read_text(encoding="utf-8")
+    module.write_text(text.replace(before, line + before), encoding="utf-8")
+    write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
+    said = run(tmp_path / "broken", "build", "--device", "cpu", folder=tmp_path, code=1)
+    assert f"{WHERE}UnicodeEncodeError" in said
+    assert "Traceback" not in said
 
 
 def test_a_wrong_call_is_told(installed: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """States that something else has saved become recordings."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,19 +80,43 @@ def test_pictures_of_sample(tmp_path: Path, samples: int) -> None:
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    """Other shapes, levels that do not fit, an empty folder and other archives."""
+    """Other shapes, levels and seeds that do not fit, an empty folder, a pipe, and large steps."""
+    states, levels = np.zeros((3, 1, 1, 4, 4)), np.arange(3)
     np.save(tmp_path / "flat.npy", np.zeros((5, 4, 4)))
-    np.savez(tmp_path / "short.npz", states=np.zeros((3, 1, 1, 4, 4)), levels=np.arange(2))
+    np.savez(tmp_path / "short.npz", states=states, levels=np.arange(2))
+    np.savez(tmp_path / "number.npz", states=np.zeros(()), levels=np.arange(1))
+    np.savez(tmp_path / "means.npz", states=states, means=states[0], levels=levels)
+    np.savez(tmp_path / "seeds.npz", states=states, levels=levels, seed=[1, 2])
+    np.savez(tmp_path / "endless.npz", states=states, levels=levels, seed=np.inf)
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
+    np.savez_compressed(tmp_path / "packed.npz", states=np.zeros((2, 9, 1, 1024, 1024), bool))
+    np.save(tmp_path / "large.npy", np.broadcast_to(np.uint8(0), (1, 257, 1, 1024, 1024)))
     (tmp_path / "empty").mkdir()
+    (tmp_path / "pipes").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "pipes/1.png")
+    os.mkfifo(tmp_path / "pipes/2.png")
     for name, fault in {
         "flat.npy": r"has the shape \(5, 4, 4\)",
         "short.npz": "3 states and 2 levels",
+        "number.npz": r"states has the shape \(\)",
+        "means.npz": r"means has the shape \(1, 1, 4, 4\)",
+        "seeds.npz": r"seed has the shape \(2,\)",
+        "endless.npz": "one whole number",
+        "packed.npz": "would unpack to far more",
+        "large.npy": "a step of the array takes 1,077,936,128 bytes",
+        "pipes": "this is a pipe, not a picture",
         "other.npz": "neither a recording",
         "empty": "must hold a PNG for each step",
     }.items():
         with pytest.raises(RefusedError, match=fault):
             write_recording(tmp_path / name, tmp_path / "recording.npz")
+
+
+def test_seed_in_an_array(tmp_path: Path) -> None:
+    """A list of one seed is that seed."""
+    states, levels = np.random.default_rng(0).random((2, 1, 1, 4, 4)), np.arange(2)
+    np.savez(tmp_path / "a.npz", states=states, levels=levels, seed=[5])
+    assert written(tmp_path / "a.npz", tmp_path)[0].run.seed == 5
 
 
 def test_recordings_are_told_from_others(tmp_path: Path) -> None:

@@ -222,9 +222,32 @@ def test_finished(tmp_path: Path) -> None:
     load_model(tmp_path)
     (tmp_path / "training.pt").unlink()  # now it is a model of another origin
     before = contents(tmp_path)
-    with pytest.raises(RefusedError, match=r"has a model but no training\.pt"):
+    with pytest.raises(RefusedError, match=r"has model\.toml, .*but no training\.pt"):
         trained(preconditioned(), training(tmp_path, images=48))
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "prior.safetensors", "example.png", "samples.png", "log.jsonl"]
+)
+def test_a_run_among_files_of_others(tmp_path: Path, name: str) -> None:
+    """A new run would write over a file of that name, and does not begin; other files stay."""
+    (tmp_path / name).write_text('{"step": 1, "loss": 0.5}\n')
+    (tmp_path / "notes.txt").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(RefusedError, match=f"has {name}, but no training.pt to resume from"):
+        trained(preconditioned(), training(tmp_path))
+    assert contents(tmp_path) == before
+    (tmp_path / name).unlink()
+    trained(preconditioned(), training(tmp_path))
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_killed_before_it_was_saved(tmp_path: Path) -> None:
+    """Only its log is there, which a new run begins anew."""
+    (tmp_path / "log.jsonl").write_text('{"step": 50, "loss": 0.5, "by_level": {"1-2": 0.5}}\n')
+    trained(preconditioned(), training(tmp_path))
+    assert '"step": 50' not in (tmp_path / "log.jsonl").read_text()
 
 
 @pytest.mark.fault(35)

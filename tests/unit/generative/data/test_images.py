@@ -380,7 +380,7 @@ def test_damage(tmp_path: Path, suffix: str, mode: str) -> None:
         try:
             read_picture(path, 8)
         except RefusedError as error:
-            assert str(error).startswith(f"{path}: cannot be read as an image")  # noqa: PT017
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017
 
 
 @pytest.mark.fault(9)
