@@ -497,22 +497,23 @@ def test_faces_from_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """
     drawn = tmp_path / "data" / "faces"
     drawn.mkdir(parents=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     header = b"\0\0\x08\x04" + np.array(pixels.shape, ">u4").tobytes()
     (drawn / "train-images-idx4-ubyte").write_bytes(header + pixels.tobytes())
     data, output, begun = ("--data", str(tmp_path / "data")), tmp_path / "run", tmp_path / "begun"
-    monkeypatch.setattr(faces, "TINY", replace(faces.TINY, images=(32, 32, 32, 2048, 2048)))
+    monkeypatch.setattr(faces, "TRAINING", replace(faces.TRAINING, batch_size=4))
+    monkeypatch.setattr(faces, "TINY", replace(faces.TINY, images=(4, 4, 4, 2048, 2048)))
     faces.main([*data, "--output", str(output), "--tiny"])
     model = load_model(output)
     assert model.card.shape == (3, 64, 64)
     assert model.card.estimates_variance
-    assert len(read_prior(output / "prior.safetensors", model.card)) == 8
+    assert len(read_prior(output / "prior.safetensors", model.card)) == 2
     with torch.inference_mode():
         assert model(torch.rand(1, 3, 64, 64), 20).isfinite().all()
     faces.main([*data, "--output", str(output), "--save", str(begun)])
     assert {path.stem for path in begun.iterdir()} == {*faces.NAMES}
     with monkeypatch.context() as patch:
-        patch.setattr(faces, "TINY", replace(faces.TINY, images=(32, 0, 0, 0, 0)))
+        patch.setattr(faces, "TINY", replace(faces.TINY, images=(4, 0, 0, 0, 0)))
         kept = [*data, "--output", str(tmp_path / "kept"), "--tiny", "--begin", str(begun)]
         faces.main(kept)
     assert [path.name for path in (tmp_path / "kept").rglob("round-*/*.pt")] == ["fine.pt"]
