@@ -348,11 +348,11 @@ EXPORT void average(float *out, const float *image, int height, int width, int c
       }
 }
 
-/* How many rows of scores of `attend` are made at a time, and how far apart they are. */
+/* Rows of scores that `attend` computes at a time, and the room of a row. */
 enum { QUERIES = 16 };
 INLINE int whole(int columns) { return (columns + PANEL - 1) / PANEL * PANEL; }
 
-/* How many floats `attend` needs for itself. */
+/* Number of floats of scratch memory that `attend` needs. */
 EXPORT int attend_scratch(int pixels, int channels, int heads) {
   int width = channels / heads;
   return whole(pixels) * (width + QUERIES) + pixels * whole(width);

@@ -121,7 +121,7 @@ def _tile(paper: PaperSite, store: Store) -> MediaFile:
 def _place(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], str]) -> Media:
     """Place a record on its page: files are named after the figure and their digest.
 
-    Raises PlugInError, with the figure's line, if the words of its kind cannot be had.
+    Raises PlugInError, with the figure's line, if the `with_words` of its kind fails.
 
     A file with the content of an earlier one has its path: states and predicted images, say, end on
     the same poster, which a visitor then fetches once. `paths` has them by digest and suffix, and

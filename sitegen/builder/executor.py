@@ -336,7 +336,7 @@ class RenderExecutor:
             raise ValueError("it has neither a clip nor a still named image")
         for name, file in files.items():
             if not (folder / file.path).is_file():
-                raise ValueError(f"the still {name} is not in the folder that it was to be in")
+                raise ValueError(f"{name} was not written to the given folder")
         return files
 
 
@@ -440,18 +440,19 @@ def naming(figure: Figure) -> Iterator[None]:
 def named(figure: Figure, error: SitegenError) -> SitegenError:
     """Return the error, as the cause of one that has the figure's line before its message."""
     where = f"{figure.place.file}:{figure.place.line}"
-    told = with_message(error, f"{where}: {figure.id}: {error}")
-    told.__cause__ = error
-    return told
+    located = with_message(error, f"{where}: {figure.id}: {error}")
+    located.__cause__ = error
+    return located
 
 
 def report_traceback(error: BaseException, report: Reporter) -> None:
-    """Report the traceback of a plug-in's exception, if the error has one."""
+    """Report the traceback of a plug-in's exception, if the error has one, once."""
     cause: BaseException | None = error
     while isinstance(cause, PlugInError) and not cause.trace:
         cause = cause.__cause__
     if isinstance(cause, PlugInError):
         report.detail(cause.trace)
+        cause.trace = ""
 
 
 @contextmanager

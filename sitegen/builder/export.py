@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sitegen.builder.assembly import placed
 from sitegen.builder.cache import Store
-from sitegen.builder.context import BuildContext, BuildOptions, found, prepare_site
+from sitegen.builder.context import BuildContext, BuildOptions, FigureRef, found, prepare_site
 from sitegen.builder.plan import PlannedFigure
 from sitegen.config.loader import load_papers, load_site
 from sitegen.core.compute import ComputeTarget
@@ -35,11 +35,13 @@ from sitegen.core.files import (
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX
 from sitegen.figures.base import SHOWN
+from sitegen.generative.untrusted.zips import ZIP_DAMAGE
 from sitegen.media.manifest import Media
 
 if TYPE_CHECKING:
     from sitegen.media.frames import Frame
 
+T = TypeVar("T")
 FORMATS = ("png", "pdf", "svg", "gif", "mp4", "strip-png", "strip-pdf")
 """Formats of exported files; each figure has some of them."""
 
@@ -165,12 +167,12 @@ def _earlier(output: Path) -> list[str]:
     place, text, members = output if archive else output / README, "", dict[str, str]()
     if not os.path.lexists(place):
         return []
-    with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile):
+    with contextlib.suppress(*ZIP_DAMAGE, NotImplementedError):
         if archive:
             with zipfile.ZipFile(output) as old:
-                text = old.read(README).decode("utf-8", "replace")
                 names = (name for name in old.namelist() if name != README)
                 members = {name: digest_bytes(old.read(name)) for name in names}
+                text = old.read(README).decode("utf-8", "replace")
         elif not place.is_symlink():
             text = read_file(place).decode("utf-8", "replace")
     head, seal = _HEAD.match(text), _SEAL.search(text)  # which earlier versions did not write
@@ -205,15 +207,6 @@ def _require_outside(output: Path, ours: Sequence[Path]) -> None:
             )
 
 
-def _require_made(contexts: Sequence[BuildContext], figures: Sequence[str]) -> None:
-    """Raise the errors of those figures that are asked for, by name or by none, and that failed."""
-    asked = {name.rpartition("/")[2] for name in figures}
-    faults = [each.faults.items() for each in contexts]
-    found = [error for each in faults for (_, name), error in each if not asked or name in asked]
-    if found:
-        raise together(found)
-
-
 def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_Chosen]:
     names = [_names(context) for context in contexts]
     known = [name for each in names for name in each]
@@ -240,15 +233,28 @@ def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_C
     return chosen
 
 
+def _require_made(contexts: Sequence[BuildContext], figures: Sequence[str]) -> None:
+    """Raise the errors of the requested figures that failed; without names, of all."""
+    failed = [each for context in contexts for each in _named(context, context.faults).items()]
+    if found := [error for name, error in failed if not figures or name in figures]:
+        raise together(found)
+
+
 def _names(context: BuildContext) -> Mapping[str, PlannedFigure]:
-    """Return the figures of a site by the names of their files.
+    """Return the figures of a site by the names of their files."""
+    return _named(context, {(each.page, each.figure.id): each for each in context.figures})
+
+
+def _named(context: BuildContext, found: Mapping[FigureRef, T]) -> dict[str, T]:
+    """Return what belongs to the figures of a site, by the names of their files.
 
     That is the id, with the folder of its page in front if several pages have the id.
     """
-    count, place = Counter(each.figure.id for each in context.figures), _place(context)
+    every = [*context.faults, *((each.page, each.figure.id) for each in context.figures)]
+    count, place = Counter(id for _, id in every), _place(context)
     return {
-        f"{place}{_page(each) if count[each.figure.id] > 1 else ''}{each.figure.id}": each
-        for each in context.figures
+        f"{place}{_page(page) if count[id] > 1 else ''}{id}": each
+        for (page, id), each in found.items()
     }
 
 
@@ -256,8 +262,8 @@ def _place(context: BuildContext) -> str:
     return f"{context.site.place}/" if context.site.place else ""
 
 
-def _page(planned: PlannedFigure) -> str:
-    return f"{planned.page.removesuffix(f'/{INDEX}').removesuffix('.html')}/"
+def _page(page: str) -> str:
+    return f"{page.removesuffix(f'/{INDEX}').removesuffix('.html')}/"
 
 
 def _wanted(name: str, media: Media, options: ExportOptions) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ from sitegen.builder.timings import AROUND_S, DRAWING_S, MANY, Speeds, faster
 from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, has_bfloat16
-from sitegen.core.errors import SitegenError, TargetError, together
+from sitegen.core.errors import PlugInError, SitegenError, TargetError, together
 from sitegen.core.files import (
     has_backup,
     remove_stale_temporaries,
@@ -239,7 +239,7 @@ def render_missing(
     executor = RenderExecutor(
         made(target), context.store(), report, context.environment, encode, timed
     )
-    estimates = partial(_estimates, context, chosen, made)
+    estimates = partial(_estimates, context, chosen, made, report)
     return executor.render(chosen, options.jobs, estimates)
 
 
@@ -269,7 +269,7 @@ def _rehearse(builds: Sequence[SiteBuild], renderer: RendererFactory, report: Re
     for build in builds:
         wanted = build.to_render
         made = cache(partial(renderer, build.context.sources))
-        estimates = _estimates(_settled(build.context, wanted, made), wanted, made)
+        estimates = _estimates(_settled(build.context, wanted, made), wanted, made, report)
         for planned in wanted:
             place, seconds = planned.figure.place, estimates[planned.request_digest]
             takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
@@ -313,14 +313,19 @@ def _estimates(
     context: BuildContext,
     figures: Sequence[PlannedFigure],
     renderer: Rendering,
+    report: Reporter,
 ) -> dict[str, float | None]:
     target = context.options.compute_target
     speeds = Speeds(context.site.cache_dir, target)
     estimates = {each.request_digest: speeds.estimate(each.work, each.cost) for each in figures}
     for planned in figures:
         if estimates[planned.request_digest] is None and planned.models and context.environment:
-            with naming(planned.figure):
-                pixels = planned.figure.spec.pixels(planned.cards[0])
+            try:
+                with naming(planned.figure):
+                    pixels = planned.figure.spec.pixels(planned.cards[0])
+            except PlugInError as error:
+                report.warn(f"{error}; its time is not estimated")
+                continue
             networks = _paced(context, planned, target, renderer)
             estimates[planned.request_digest] = pixels / 1e6 * DRAWING_S + networks
     return estimates

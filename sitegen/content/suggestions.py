@@ -41,20 +41,32 @@ def figure_calls(
     """
     labelled = f", label={json.dumps(label)}" if label else ""
     calls, obstacles = [], {}
-    for kind, spec in ((name, kind.spec) for name, kind in figure_kinds().items()):
-        able = not lacking(name, card, spec.needs)
-        recorded = able and card.recording and spec.recorded_example(card.recording)
-        example = (recorded or spec.example).replace("NAME", name).replace(_PICTURE, "")
-        if card.image_size > LARGE and not recorded:
-            example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
-        if states is not None and spec.distinct_states:
-            example = re.sub(r"count=(\d+)", lambda c: f"count={min(int(c[1]), states)}", example)
-        call = f"{{{{ {kind}({example}{labelled}) }}}}"
-        if found := _obstacle(card, call, kind, name, root, source):
+    for kind in figure_kinds():
+        try:
+            with plug_in_errors(kind):
+                example = _example(kind, name, card, states)
+                call = f"{{{{ {kind}({example}{labelled}) }}}}"
+                found = _obstacle(card, call, kind, name, root, source)
+        except PlugInError as error:
+            found = str(error)
+        if found:
             obstacles[kind] = found
         else:
             calls.append(call)
     return calls, obstacles
+
+
+def _example(kind: str, name: str, card: ModelCard, states: int | None) -> str:
+    """Return the arguments of a call that shows the model at its best."""
+    spec = figure_kinds()[kind].spec
+    able = not lacking(name, card, spec.needs)
+    recorded = able and card.recording and spec.recorded_example(card.recording)
+    example = (recorded or spec.example).replace("NAME", name).replace(_PICTURE, "")
+    if card.image_size > LARGE and not recorded:
+        example = re.sub(r"count=\d+", "count=4", re.sub(r", columns=\d+", "", example))
+    if states is not None and spec.distinct_states:
+        example = re.sub(r"count=(\d+)", lambda c: f"count={min(int(c[1]), states)}", example)
+    return example
 
 
 def _obstacle(
@@ -70,9 +82,8 @@ def _obstacle(
     try:
         run_template(call, {kind: make})
         (figure,) = made
-        with plug_in_errors(kind):
-            return str(figure.fault or _conflict(figure.spec, card, name, source))
-    except (ConfigError, PlugInError) as error:  # as for a prior with a single state
+        return str(figure.fault or _conflict(figure.spec, card, name, source))
+    except ConfigError as error:  # as for a prior with a single state
         return re.sub(r"^\S*:\d+: ", "", str(error).partition("\n")[0])
 
 

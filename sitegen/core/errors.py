@@ -82,6 +82,8 @@ def with_message(error: SitegenError, message: str) -> SitegenError:
 
 def together(errors: Sequence[SitegenError]) -> SitegenError:
     """Return one error with the messages of all, a line each, and the class of the first."""
+    if len(errors) == 1:
+        return errors[0]
     return with_message(errors[0], "\n".join(map(str, errors)))
 
 

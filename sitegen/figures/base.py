@@ -536,6 +536,7 @@ class Figure:
     number: number of the figure on its page, from 1
     typeface: of its words
     fault: why its arguments could not be checked, if the code of its plug-in failed
+    called: the models in its call, which are then its default id
     """
 
     kind: str
@@ -551,6 +552,7 @@ class Figure:
     number: int = 0
     typeface: Typeface = SHIPPED
     fault: PlugInError | None = None
+    called: tuple[str, ...] = ()
 
     def read(self, name: str) -> bytes:
         """Return the content of the file that a field names, which is the content of the key.
@@ -573,7 +575,8 @@ class Figure:
     @property
     def base(self) -> str:
         """The default id of a figure, used if its author gives none and no other figure has it."""
-        return f"{'-'.join(self.models)[:40]}-{self.kind.replace('_', '-')}".lstrip("-")
+        models = "-".join(self.called or self.models)[:40]
+        return f"{models}-{self.kind.replace('_', '-')}".lstrip("-")
 
 
 def spec_json(figure: Figure) -> dict[str, Any]:

@@ -7,17 +7,19 @@ the group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from traceback import format_exception, format_exception_only
+from traceback import format_exception
 from types import MappingProxyType
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
+from sitegen.core.bounded import TimeUp
 from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError
 from sitegen.core.signals import Stopped
@@ -73,18 +75,19 @@ def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:  # the code of another package may raise anything
         package = package_of(kind)
-        if package is None or isinstance(error, SitegenError | Stopped):
+        if package is None or isinstance(error, SitegenError | Stopped | TimeUp):
             raise
-        words = " ".join(f"{_said(error)}{raised_at(error)}".split())
-        told = PlugInError(f"{place}{kind} of the package {package} failed: {words}")
-        told.trace = "".join(format_exception(error)).rstrip()
-        raise told from error
+        words = " ".join(f"{_message(error)}{raised_at(error)}".split())
+        failed = PlugInError(f"{place}{kind} of the package {package} failed: {words}")
+        failed.trace = "".join(format_exception(error)).rstrip()
+        raise failed from error
 
 
-def _said(error: BaseException) -> str:
-    """Return the class and the message of an exception, even one whose `__str__` fails."""
-    told = format_exception_only(error)[-1].strip()
-    return told.removeprefix(f"{type(error).__module__}.")
+def _message(error: BaseException) -> str:
+    """Return the class and the text of an exception, or the class alone if `__str__` fails."""
+    with suppress(Exception):
+        return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}, whose text cannot be shown"
 
 
 def _load(entry: EntryPoint) -> FigureKind:
@@ -95,7 +98,7 @@ def _load(entry: EntryPoint) -> FigureKind:
     except PlugInError as error:
         cause = error.__cause__
         assert cause is not None
-        raise _broken(entry, f"cannot be loaded: {_said(cause)}") from cause
+        raise _broken(entry, f"cannot be loaded: {_message(cause)}") from cause
     if not isinstance(kind, FigureKind) or kind.name != entry.name or not kind.name.isidentifier():
         raise _broken(entry, f"is no FigureKind whose name is {entry.name}")
     if not isinstance(kind.spec, type):
@@ -129,21 +132,24 @@ def make_figure(
 ) -> Figure:
     """Check a figure call, and raise one ConfigError for all of its errors.
 
-    If the code of a plug-in fails, the figure has that `fault` and shows no model, so that the
-    page's other figures can be made.
+    If the code of a plug-in fails, the figure has that `fault` and no arguments, so that the other
+    figures of the page can be made. Its id is that of a figure of the models in the call.
 
     `models` are the names of the site's models, if known; `root` is the site's folder.
     """
     kinds = [figure_kinds()[kind].spec, _Words]
     known = {"models": models, "root": root}
-    fault = None
+    fault, called = None, tuple[str, ...]()
     try:
         with plug_in_errors(kind):
             spec, said = checked_call(kind, kinds, args, kwargs, known, place)
             if not all(isinstance(name, str) for name in spec.models):
                 raise TypeError(f"models = {spec.models!r} has to be a tuple of names")
     except PlugInError as error:
-        words = {name: value for name, value in kwargs.items() if name in fields_of(_Words)}
-        (said,) = checked_call(kind, [_Words], (), words, known, place)
+        own = {name: value for name, value in kwargs.items() if name in fields_of(_Words)}
+        (said,) = checked_call(kind, [_Words], (), own, known, place)
         spec, fault = ModelFreeSpec(), error
-    return Figure(kind, said.id or "", spec, said.caption, said.alt, place, root, fault=fault)
+        words = (each for each in (*args, *kwargs.values()) if isinstance(each, str))
+        called = tuple(each for each in words if each in (models or ()))
+    figure = Figure(kind, said.id or "", spec, said.caption, said.alt, place, root)
+    return replace(figure, fault=fault, called=called)

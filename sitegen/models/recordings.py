@@ -48,8 +48,9 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
             _record(target, _pictures(files), (0, 255), "step", "uint8")
             return (f"the pictures were read in the order of their {order}",)
         with open_arrays(source) as file:
-            for name in file.arrays.keys() & {"", "states", "means"}:
-                _require_steps(file.arrays[name], name or "the array")
+            for name in ("", "states", "means"):
+                if name in file.arrays:
+                    _require_steps(name, file.arrays[name])
             if "states" in file.arrays:
                 return _from_samples(file, target)
             if "" in file.arrays:
@@ -62,20 +63,21 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
     )
 
 
-def _require_steps(info: ArrayInfo, name: str) -> None:
-    """Raise ValueError for an array of no steps, or of steps that take too much memory."""
+def _require_steps(name: str, info: ArrayInfo) -> None:
+    """Raise ValueError for an array without five axes, or of steps that take too much memory."""
     if len(info.shape) != 5:
-        raise ValueError(
-            f"{name} has the shape {info.shape}; must be (T, N, C, H, W) or (T, N, H, W, C)"
-        )
+        orders = "(T, N, C, H, W)" if name else "(T, N, C, H, W) or (T, N, H, W, C)"
+        raise ValueError(f"{name or 'the array'} has the shape {info.shape}; must be {orders}")
     if (size := 4 * prod(info.shape[1:])) > LARGEST_ARRAY:
-        raise ValueError(f"a step of {name} takes {size:,} bytes; at most {LARGEST_ARRAY:,}")
+        raise ValueError(
+            f"a step of {name or 'the array'} takes {size:,} bytes; at most {LARGEST_ARRAY:,}"
+        )
 
 
 def _seed(given: Array) -> int:
     value = given.item() if given.size == 1 else float("nan")
     if value != value // 1:
-        raise ValueError(f"seed has the shape {given.shape}; it has to be one whole number")
+        raise ValueError(f"seed = {given.ravel()[:3].tolist()}: give one whole number")
     return int(value)
 
 

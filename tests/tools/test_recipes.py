@@ -501,7 +501,7 @@ def test_faces_from_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     header = b"\0\0\x08\x04" + np.array(pixels.shape, ">u4").tobytes()
     (drawn / "train-images-idx4-ubyte").write_bytes(header + pixels.tobytes())
     data, output, begun = ("--data", str(tmp_path / "data")), tmp_path / "run", tmp_path / "begun"
-    monkeypatch.setattr(faces, "TRAINING", replace(faces.TRAINING, batch_size=4))
+    monkeypatch.setattr(faces, "TRAINING", replace(TRAINING, batch_size=4))
     monkeypatch.setattr(faces, "TINY", replace(faces.TINY, images=(4, 4, 4, 2048, 2048)))
     faces.main([*data, "--output", str(output), "--tiny"])
     model = load_model(output)

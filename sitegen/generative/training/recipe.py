@@ -270,10 +270,14 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
 
 
 def _require_no_others(folder: Path, log: TrainingLog) -> None:
-    """Raise RefusedError if a new run would write over files in the folder."""
-    names = (CARD_NAME, WEIGHTS_NAME, PRIOR_NAME, EXAMPLE_NAME, SHEET_NAME)
-    found = [name for name in names if os.path.lexists(folder / name)]
-    if found := [*found, *([] if log.is_ours() else [LOG_NAME])]:
+    """Raise RefusedError if a new run would write over files in the folder.
+
+    The log of a run that was not saved, or whose state was deleted, may be written over, and the
+    samples beside it.
+    """
+    names = [CARD_NAME, WEIGHTS_NAME, PRIOR_NAME, EXAMPLE_NAME]
+    names += [] if log.is_ours() else [SHEET_NAME, LOG_NAME]
+    if found := [name for name in names if os.path.lexists(folder / name)]:
         raise RefusedError(
             f"{folder}: has {', '.join(found)}, but no {STATE_NAME} to resume from, so that a new "
             "run would write over them; choose another folder, or move them away"

@@ -434,11 +434,12 @@ class TrainingLog:
             log.write(json.dumps(record) + "\n")
 
     def is_ours(self) -> bool:
-        """Return whether the file is missing, or has lines of a run only."""
-        text = self.path.read_text("utf-8", "replace") if self.path.exists() else ""
-        return all(
-            '"by_level"' in line and math.isfinite(_step(line)) for line in text.splitlines()
-        )
+        """Return whether the log is there, and each whole line is one of a run."""
+        if not self.path.is_file():
+            return False
+        with platform_errors(self.path):
+            lines = self.path.read_text("utf-8", "replace").split("\n")[:-1]
+        return all('"by_level"' in line and math.isfinite(_step(line)) for line in lines)
 
     def cut(self, step: int) -> None:
         """Remove lines after `step`, left by a killed run that resumes there."""

@@ -33,6 +33,11 @@
     document.body.style.paddingBottom = "";
   };
 
+  // The end of the page scrolls above the overlay.
+  const makeRoom = () => {
+    if (overlay) document.body.style.paddingBottom = `${overlay.offsetHeight}px`;
+  };
+
   const show = (error) => {
     hide();
     overlay = make("div", "sitegen-overlay");
@@ -52,7 +57,7 @@
     );
     overlay.append(panel);
     document.body.append(overlay);
-    document.body.style.paddingBottom = `${overlay.offsetHeight}px`; // all of the page scrolls free
+    makeRoom();
     button.focus({ preventScroll: true });
   };
 
@@ -163,6 +168,7 @@
   document.addEventListener("visibilitychange", listen);
   addEventListener("scroll", giveWay, { passive: true });
   addEventListener("resize", giveWay);
+  addEventListener("resize", makeRoom);
   window.addEventListener("pagehide", () => stream && stream.close());
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();

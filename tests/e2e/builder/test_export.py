@@ -239,17 +239,22 @@ def test_a_second_export(config: Path) -> None:
 
 
 @pytest.mark.fault(38)
-@pytest.mark.parametrize("name", ["notes.txt", "digits.mp4"])
+@pytest.mark.parametrize("name", ["notes.txt", "digits.mp4", ""])
 def test_a_second_archive(config: Path, name: str) -> None:
-    """It takes the place of the first, unless that has a file of its own, or one that changed."""
+    """It replaces the first, unless that has another file, one that changed, or is damaged."""
     options = ExportOptions(("digits",), ("mp4",), output=config.parent / "all.zip")
     archive, _ = export(config, options)
     assert export(config, options) == (archive, ["digits.mp4", README])
     with zipfile.ZipFile(archive) as old:
         members = {each: old.read(each) for each in old.namelist()}
-    with zipfile.ZipFile(archive, "w") as new:
-        for each, data in {**members, name: b"mine"}.items():
-            new.writestr(each, data)
+    if name:
+        with zipfile.ZipFile(archive, "w") as new:
+            for each, data in {**members, name: b"mine"}.items():
+                new.writestr(each, data)
+    else:
+        damaged = bytearray(archive.read_bytes())
+        damaged[200] ^= 255
+        archive.write_bytes(damaged)
     before = archive.read_bytes()
     with pytest.raises(ConfigError, match=r"all\.zip: was not .*, or was changed since"):
         export(config, options)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.generative.card.card import read_card
-from tests.support.builders import run_python, write_site
+from tests.support.builders import run_python, write_page, write_site
 from tests.support.forked import run_forked
 from tests.support.paths import ROOT
 from tests.support.tinymodel import write_model
@@ -110,10 +110,14 @@ def member(line: str, body: str) -> tuple[str, str]:
 FAULTS = {
     "sample": ("    spec = figure.spec\n", "    {}[20]\n", "KeyError: 20 "),
     "work": ("                kept[level] = ", "                exit(0)\n", "SystemExit: 0 "),
-    "still": ("        row = np.stack(", "        raise type('Odd', (Exception,), {})\n", "Odd "),
+    "still": ("        row = np.stack(", "        raise type('Odd', (Exception,), {})\n", "Odd: "),
     "check": ("        return levels\n", "        {}[20]\n", "KeyError: 20 "),
-    "memory": ("        row = np.stack(", "        raise MemoryError\n", "MemoryError "),
+    "memory": ("        row = np.stack(", "        raise MemoryError\n", "MemoryError: "),
     "models": (*member("@property\n    def models(self)", "exit(2)"), "SystemExit: 2 "),
+    "layout": (*member("@property\n    def layout(self)", "exit(2)"), "SystemExit: 2 "),
+    "files": (*member("@property\n    def files(self)", "exit(2)"), "SystemExit: 2 "),
+    "evaluations": (*member("def evaluations(self, cards)", "{}[20]"), "KeyError: 20 "),
+    "incompatibilities": (*member("def incompatibilities(self, cards)", "{}[20]"), "KeyError: 20 "),
     "describe": (*member("def describe(self, card)", "exit(2)"), "SystemExit: 2 "),
     "method": (*member("def method(self, card)", "{}[20]"), "KeyError: 20 "),
     "with_words": (*member("def with_words(self, known, cards)", "{}[20]"), "KeyError: 20 "),
@@ -122,9 +126,6 @@ FAULTS = {
 
 RENDERING = {"sample", "work", "still", "memory"}
 """The faults of the module that samples; the others are the spec's."""
-
-UNREAD = {"check", "models"}
-"""The faults that leave no model in whose name a figure is called."""
 
 
 def faulty(name: str) -> str:
@@ -154,9 +155,7 @@ def test_an_exception(installed: Path, tmp_path: Path, name: str) -> None:
     write_model(write_site(tmp_path, CALL + more).parent / "models" / "tiny")
     build = ("build", "--device", "cpu")
     said = run(package, *build, folder=tmp_path, code=1)
-    figure = "strip" if name in UNREAD else "tiny-strip"
-    fault = f"error: pages/index.md:3: {figure}: strip of the package sitegen-strip failed"
-    place = re.escape(f"{fault}: {FAULTS[name][2]}(broken/{faulty(name)}:") + r"\d+\)"
+    place = re.escape(f"error: {WHERE}{FAULTS[name][2]}(broken/{faulty(name)}:") + r"\d+\)"
     (told,) = (line for line in said.splitlines() if "error" in line)
     assert re.fullmatch(place, told)
     assert "Traceback" not in said
@@ -169,9 +168,49 @@ def test_an_exception(installed: Path, tmp_path: Path, name: str) -> None:
         assert "tiny-trajectories: in the store" in said
 
 
+def test_ids_beside_an_exception(installed: Path, tmp_path: Path) -> None:
+    """A call whose check fails keeps its id, so that links, options and other calls mean the same.
+
+    Only calls of many levels fail.
+    """
+    package = broken(installed, tmp_path, "check")
+    module = package / faulty("check")
+    text = module.read_text(encoding="utf-8")
+    failing = "        {}[20]\n"
+    module.write_text(text.replace(failing, "        levels[3:] and {}[20]\n"), encoding="utf-8")
+    others = (
+        '\n{{ strip("tiny", levels=[2, 0]) }}\n\n{{ ref("tiny-strip") }}, [that](#tiny-strip)\n'
+    )
+    write_model(write_site(tmp_path, CALL + others).parent / "models" / "tiny")
+    run(package, "build", "--device", "cpu", folder=tmp_path)
+    one = (tmp_path / "build/media.json").read_bytes()
+    run(package, "export", "tiny-strip-2", "--format", "png", folder=tmp_path)
+    write_page(tmp_path / "site.toml", CALL.replace("[4, 2, 0]", "[4, 3, 2, 0]") + others)
+    said = run(package, "build", "--device", "cpu", folder=tmp_path, code=1)
+    assert f"error: {WHERE}KeyError: 20 " in said
+    for words in (("export", "tiny-strip"), ("build", "--only", "tiny-strip")):
+        assert f"error: {WHERE}KeyError: 20 " in run(package, *words, folder=tmp_path, code=1)
+    run(package, "export", "tiny-strip-2", "--format", "png", folder=tmp_path)
+    assert (tmp_path / "build/media.json").read_bytes() == one
+
+
+def test_an_estimate_that_fails(installed: Path, tmp_path: Path) -> None:
+    """Without the pixels of a figure it is rendered, and its time is unknown."""
+    shutil.copytree(installed, tmp_path / "broken")
+    module = tmp_path / "broken/sitegen_strip/__init__.py"
+    before, line = member("def pixels(self, card)", "exit(2)")
+    text = module.read_text(encoding="utf-8")
+    module.write_text(text.replace(before, line + before), encoding="utf-8")
+    more = '\n{{ trajectories("tiny", count=1) }}\n'
+    write_model(write_site(tmp_path, CALL + more).parent / "models" / "tiny")
+    said = run(tmp_path / "broken", "build", "--device", "cpu", folder=tmp_path)
+    assert f"warning: {WHERE}SystemExit: 2 " in said
+    assert "figures: 2 rendered" in said
+
+
 @pytest.mark.parametrize("name", ["check", "describe", "method"])
 def test_export_beside_an_exception(installed: Path, tmp_path: Path, name: str) -> None:
-    """A figure that is asked for by name is exported; all of them are not, and that is told."""
+    """A figure that is named is exported; without a name, the error is reported."""
     more = '\n{{ trajectories("tiny", count=1) }}\n'
     write_model(write_site(tmp_path, CALL + more).parent / "models" / "tiny")
     run(installed, "build", "--device", "cpu", folder=tmp_path)
@@ -185,7 +224,7 @@ def test_export_beside_an_exception(installed: Path, tmp_path: Path, name: str) 
 
 
 def test_no_picture(installed: Path, tmp_path: Path) -> None:
-    """A job that makes nothing to show is told with the figure's line, and is not stored."""
+    """A job that makes nothing to show is an error with the figure's line, and is not stored."""
     package = changed(installed, tmp_path / "bare", NOTHING)
     write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
     for _ in range(2):
@@ -205,11 +244,11 @@ def test_a_picture_that_is_not_there(installed: Path, tmp_path: Path) -> None:
     module.write_text(text.replace("".join(found), drawn), encoding="utf-8")
     write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
     said = run(tmp_path / "moved", "build", "--device", "cpu", folder=tmp_path, code=1)
-    assert f"{WHERE}ValueError: the still image is not in the folder" in said
+    assert f"{WHERE}ValueError: image was not written to the given folder" in said
 
 
 def test_words_that_no_page_can_hold(installed: Path, tmp_path: Path) -> None:
-    """Half a character in what a kind says of itself is told, and is no traceback."""
+    """Half a character in the description of a kind is reported in a line."""
     shutil.copytree(installed, tmp_path / "broken")
     module = tmp_path / "broken/sitegen_strip/__init__.py"
     before, line = member("def describe(self, card)", "return 'a \\ud800'")

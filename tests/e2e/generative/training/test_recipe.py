@@ -244,8 +244,10 @@ def test_a_run_among_files_of_others(tmp_path: Path, name: str) -> None:
 
 
 def test_a_run_killed_before_it_was_saved(tmp_path: Path) -> None:
-    """Only its log is there, which a new run begins anew."""
-    (tmp_path / "log.jsonl").write_text('{"step": 50, "loss": 0.5, "by_level": {"1-2": 0.5}}\n')
+    """A new run replaces its log, whose last line may be cut off, and samples beside it."""
+    line = '{"step": 50, "loss": 0.5, "by_level": {"1-2": 0.5}}\n'
+    (tmp_path / "log.jsonl").write_text(line + line[:20])
+    (tmp_path / "samples.png").write_bytes(b"of the run whose state was deleted")
     trained(preconditioned(), training(tmp_path))
     assert '"step": 50' not in (tmp_path / "log.jsonl").read_text()
 
