@@ -149,7 +149,7 @@ def _require_unchanged(
 
 _HEAD = re.compile(r"Media of “.*”, exported by sitegen\.\n\n")
 _FILE = re.compile(r"^  (\S+): .*, SHA-256 ([0-9a-f]{64})$", re.MULTILINE)
-_SEAL = re.compile(r"\nSHA-256 of the text above: ([0-9a-f]{64})\n")
+_SEAL = re.compile(r"\nSHA-256 of the text above: ([0-9a-f]{64})\n\Z")
 
 
 def _files_in(sections: Sequence[str]) -> set[tuple[str, str]]:
@@ -175,10 +175,10 @@ def _earlier(output: Path) -> list[str]:
                 text = old.read(README).decode("utf-8", "replace")
         elif not place.is_symlink():
             text = read_file(place).decode("utf-8", "replace")
-    head, seal = _HEAD.match(text), _SEAL.search(text)  # which earlier versions did not write
-    body = text[: seal.start()] if seal else text
-    changed = seal and (text != body + seal[0] or digest_bytes(body.encode()) != seal[1])
-    if head is None or changed or members.items() - _files_in([body]):
+    head, seal = _HEAD.match(text), _SEAL.search(text)
+    body = text[: seal.start()] if seal else ""
+    ours = head and seal and digest_bytes(body.encode()) == seal[1]
+    if not (head and ours) or members.items() - _files_in([body]):
         raise ConfigError(
             f"{shown(place)}: was not written by sitegen, or was changed since; nothing was "
             "written: move it, or choose another --output"

@@ -14,6 +14,7 @@ _SVG = "http://www.w3.org/2000/svg"
 _ACTIVE = frozenset({"script", "foreignobject", "iframe", "embed", "object", "handler", "listener"})
 _LINKS = frozenset({"href", "src", "action", "formaction", "data"})
 _OUTSIDE = re.compile(r"@import|url\((?!\s*(?:['\"]\s*)?(?:#|data:))|expression\(", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(?:([0-9a-f]{1,6})\s?|(.))", re.IGNORECASE | re.DOTALL)
 _LENGTH = re.compile(r"([0-9.]+(?:[eE][+-]?\d+)?)\s*(px|pt|pc|mm|cm|in|q|)", re.IGNORECASE)
 _PIXELS = {"": 1, "px": 1, "pt": 4 / 3, "pc": 16, "in": 96, "cm": 96 / 2.54, "mm": 96 / 25.4}
 _PIXELS |= {"q": 96 / 101.6}
@@ -66,7 +67,7 @@ class _Reading:
             _attribute(local.lower(), key.rpartition(" ")[2].lower(), value)
 
     def _text(self, text: str) -> None:  # an import can only be CSS
-        if _OUTSIDE.search(text):
+        if _OUTSIDE.search(_unescaped(text)):
             _refuse("a style that loads from outside the file", "put it inside")
 
 
@@ -79,8 +80,18 @@ def _attribute(element: str, name: str, value: str) -> None:
         _refuse(f"{name}={value[:40]!r}, which leads out of the file", "put it inside")
     if name == "attributename" and plain.rpartition(":")[2] in _LINKS:
         _refuse("an animated link", "remove it")
-    if name != "d" and _OUTSIDE.search(value):
+    if name != "d" and _OUTSIDE.search(_unescaped(value)):
         _refuse(f"{name}={value[:40]!r}, which loads from outside the file", "put it inside")
+
+
+def _unescaped(text: str) -> str:
+    r"""Return CSS as a browser reads it: \75 is u, and \r without a hexadecimal digit is r."""
+
+    def character(found: re.Match[str]) -> str:
+        code = int(found[1], 16) if found[1] else 0
+        return chr(code) if 0 < code < 0x110000 else found[2] or ""
+
+    return _ESCAPE.sub(character, text)
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:

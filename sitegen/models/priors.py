@@ -1,5 +1,6 @@
 """Priors for models that come without one, as published checkpoints do: made from their data."""
 
+import os
 from pathlib import Path
 
 import tomlkit
@@ -50,18 +51,24 @@ def add_prior(card_path: Path, data: Path) -> tuple[Path, int]:
     """Make a prior from training images, write it next to a model's card, and name it there.
 
     Also write an example image if the card has none. Comments in the card are kept. Returns the
-    path of the prior and its number of states. Raises RefusedError as `prior_and_example` does,
-    PlatformError if the folder cannot be written.
+    path of the prior and its number of states. Raises RefusedError as `prior_and_example` does, and
+    for files of these names that the card does not name; PlatformError if the folder cannot be
+    written.
     """
     card = read_card(card_path)
-    prior, example = prior_and_example(card, data)
     own = card_path.name == CARD_NAME  # a folder may hold the cards of several models
     stem = "" if own else f"{card_path.stem}-"
-    path = card_path.with_name(f"{stem}{PRIOR_NAME}")
+    path, picture = (card_path.with_name(f"{stem}{name}") for name in (PRIOR_NAME, EXAMPLE_NAME))
+    named = {part.file for part in (card.prior, card.example) if part}
+    for each in (path, *([picture] if card.example is None else [])):
+        if each.name not in named and os.path.lexists(each):
+            raise RefusedError(
+                f"{each}: is there already, and {card_path.name} does not name it; move it away"
+            )
+    prior, example = prior_and_example(card, data)
     document = tomlkit.parse(read_text(card_path, "model card"))
     document["prior"] = tomlkit.item({"file": path.name, "sha256": prior.write(path)})
     if card.example is None:
-        picture = card_path.with_name(f"{stem}{EXAMPLE_NAME}")
         write_atomic(picture, example)
         document["example"] = tomlkit.item({"file": picture.name, "sha256": digest_bytes(example)})
     write_atomic(card_path, tomlkit.dumps(document).encode())

@@ -18,6 +18,7 @@ from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import (
     digest_bytes,
     platform_errors,
+    read_text,
     remove_stale_temporaries,
     sha256,
     write_atomic,
@@ -256,6 +257,8 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
             f"{training.source}: images of {shape} do not fit the card's {card.shape}"
         )
     require_enough(training.images, training.source)
+    if not card.subject and (folder / CARD_NAME).exists():
+        card = replace(card, subject=read_card(folder).subject)  # perhaps of its author's words
     run = Run(card, training)
     if not (folder / STATE_NAME).exists():
         _require_no_others(folder, run.log)
@@ -266,6 +269,7 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     with lock(folder / LOCK_NAME):
         remove_stale_temporaries(folder)
         run.restore()  # again, since another process may have changed it before the lock
+        _require_own_card(run)
         yield run
 
 
@@ -281,6 +285,21 @@ def _require_no_others(folder: Path, log: TrainingLog) -> None:
         raise RefusedError(
             f"{folder}: has {', '.join(found)}, but no {STATE_NAME} to resume from, so that a new "
             "run would write over them; choose another folder, or move them away"
+        )
+
+
+def _require_own_card(run: Run) -> None:
+    """Raise RefusedError for a card that was changed since the run wrote it."""
+    path = run.training.folder / CARD_NAME
+    if not path.exists():
+        return
+    found = read_card(path)
+    own = ("subject", "weights", "prior", "example", "training")
+    card = replace(run.model.card, **{name: getattr(found, name) for name in own})
+    if read_text(path, "model card") != card.to_toml():
+        raise RefusedError(
+            f"{path}: was changed since the run wrote it, and the run would write over it; move it "
+            "away, and make the change again afterwards"
         )
 
 

@@ -49,7 +49,10 @@ def test_size(attributes: str, expected: tuple[int, int]) -> None:
      ("<style>@import 'https://example.org/x.css';</style>", "a style that loads from outside"),
      ("<style>g { fill: url( 'x.svg#a' ) }</style>", "a style that loads from outside"),
      ('<g fill="url(https://example.org/x.svg#a)"/>', "which loads from outside the file"),
-     ('<g style="background: url(x.png)"/>', "which loads from outside the file"),
+     (r"<style>g { fill: u\72l(https://e.org/x) }</style>", "a style that loads from outside"),
+    (r"<style>g { fill: u\000072 \L(x.svg#a) }</style>", "a style that loads from outside"),
+    (r'<g style="fill: \75 rl(x.png)"/>', "which loads from outside the file"),
+    ('<g style="background: url(x.png)"/>', "which loads from outside the file"),
      ('<?xml-stylesheet href="x.css"?>', "<?xml-stylesheet …?>")],
 )  # fmt: skip
 def test_more_than_a_picture(content: str, reason: str) -> None:

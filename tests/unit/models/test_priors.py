@@ -62,6 +62,18 @@ def test_prior_from_data(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(shown)[..., 0], np.asarray(given))
 
 
+@pytest.mark.fault(38)
+@pytest.mark.parametrize("name", ["prior.safetensors", "example.png"])
+def test_files_that_the_card_does_not_name(tmp_path: Path, name: str) -> None:
+    """A file of the author where the prior or the example would be written is left alone."""
+    model = bare(tmp_path / "tiny")
+    (model / name).write_text("mine")
+    before = (model / "model.toml").read_text()
+    with pytest.raises(RefusedError, match=rf"{name}: is there already, and model\.toml does not"):
+        add_prior(model / "model.toml", data(tmp_path / "data"))
+    assert ((model / name).read_text(), (model / "model.toml").read_text()) == ("mine", before)
+
+
 def test_add_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card pins the file and keeps its comments; images that do not fit change nothing."""
     model = bare(tmp_path / "tiny")
@@ -75,6 +87,8 @@ def test_add_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(read_prior(path, source.card)) == 6
     add_prior(model / "model.toml", tmp_path / "data")  # again changes nothing
     assert model_source("tiny", model).card == source.card
+    for name in ("prior.safetensors", "example.png"):
+        (model / name).unlink()
     card = (bare(model) / "model.toml").rename(tmp_path / "faces.toml")  # perhaps beside cars.toml
     assert add_prior(card, tmp_path / "data")[0].name == "faces-prior.safetensors"
     tmp_path = tmp_path / "more"

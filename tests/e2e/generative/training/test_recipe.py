@@ -243,6 +243,33 @@ def test_a_run_among_files_of_others(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("[weights]", "# mine\n[weights]"), ("levels = ", "levels  = ")]
+)
+def test_a_card_that_was_edited(tmp_path: Path, old: str, new: str) -> None:
+    """A run that goes on does not write over a card that its author has edited."""
+    trained(preconditioned(), training(tmp_path))
+    card = tmp_path / "model.toml"
+    assert old in card.read_text()
+    card.write_text(card.read_text().replace(old, new, 1))
+    before = {**contents(tmp_path), ".training.lock": None}
+    with pytest.raises(RefusedError, match=r"model\.toml: was changed since the run wrote it"):
+        trained(preconditioned(), training(tmp_path, images=40))
+    assert {**contents(tmp_path), ".training.lock": None} == before
+    card.unlink()
+    assert trained(preconditioned(), training(tmp_path, images=40)).training["images_seen"] == 40
+
+
+def test_a_subject_that_was_edited(tmp_path: Path) -> None:
+    """What the images show is kept by a run that goes on, unless it is asked for another."""
+    trained(replace(preconditioned(), subject="dots"), training(tmp_path))
+    card = tmp_path / "model.toml"
+    card.write_text(card.read_text().replace('"dots"', '"my dots"', 1))
+    assert trained(preconditioned(), training(tmp_path, images=40)).subject == "my dots"
+    other = replace(preconditioned(), subject="other dots")
+    assert trained(other, training(tmp_path, images=48)).subject == "other dots"
+
+
 def test_a_run_killed_before_it_was_saved(tmp_path: Path) -> None:
     """A new run replaces its log, whose last line may be cut off, and samples beside it."""
     line = '{"step": 50, "loss": 0.5, "by_level": {"1-2": 0.5}}\n'
