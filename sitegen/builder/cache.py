@@ -180,11 +180,15 @@ class Store:
                     os.utime(path, (now, now), follow_symlinks=False)
 
     def last_use(self) -> Mapping[str, float]:
-        """Return when each record was last needed, in seconds since 1970; never later than now."""
-        now, times = time.time(), dict[str, float]()
+        """Return when each record was last needed, in seconds since 1970.
+
+        A time in the future, of a clock that was wrong, says nothing, and counts as long ago.
+        """
+        latest, times = time.time() + _DAY, dict[str, float]()
         for key in self.keys(""):
             with contextlib.suppress(OSError):
-                times[key] = min(self._record_path(key).lstat().st_mtime, now)
+                used = self._record_path(key).lstat().st_mtime
+                times[key] = used if used < latest else 0.0
         return times
 
     def digests_of(self, key: str) -> frozenset[str]:

@@ -105,6 +105,7 @@ def export(config: Path, options: ExportOptions) -> tuple[Path, list[str]]:
     for each in contexts:
         _require_outside(output, (each.output, Path(os.path.realpath(each.site.cache_dir))))
     chosen = _chosen(contexts, options)
+    _require_own_names(chosen)
     folder = output.parent if output.suffix == ".zip" else output
     with platform_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -238,6 +239,16 @@ def _require_made(contexts: Sequence[BuildContext], figures: Sequence[str]) -> N
     failed = [each for context in contexts for each in _named(context, context.faults).items()]
     if found := [error for name, error in failed if not figures or name in figures]:
         raise together(found)
+
+
+def _require_own_names(chosen: Sequence[_Chosen]) -> None:
+    """Raise ConfigError if a file of one figure has the name of another's, as a-strip.png may."""
+    made = Counter(f"{each.name}{_ending(name)}" for each in chosen for name in each.formats)
+    if twice := [name for name, count in made.items() if count > 1]:
+        raise ConfigError(
+            f"{', '.join(twice)}: two figures would be exported under this name; give one of them "
+            "another id, or export them one after the other into folders of their own"
+        )
 
 
 def _names(context: BuildContext) -> Mapping[str, PlannedFigure]:

@@ -151,11 +151,11 @@ def _check(
 ) -> None:
     """Raise PublishError for words of `sitegen new` and for errors of `check_site`.
 
-    In an up-to-date folder, such words are reported with the lines of its sources. In a stale one,
-    its own files are searched.
+    Such words of an up-to-date folder are reported with the lines of its sources, if these have
+    them as `sitegen new` wrote them, otherwise with the lines of the built files.
     """
     sources = (each for one in (site, *load_papers(site)) for each in placeholders(one))
-    left = _placeholders(folder) if fresh.stale else [*sources]
+    left = ([] if fresh.stale else [*sources]) or _placeholders(folder)
     if left and not options.placeholders:
         end = "nothing was published; add --placeholders to publish it anyway"
         raise PublishError("\n".join([*map(str, left), end]))

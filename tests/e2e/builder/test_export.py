@@ -261,6 +261,16 @@ def test_a_second_archive(config: Path, name: str) -> None:
     assert archive.read_bytes() == before
 
 
+def test_a_name_that_two_figures_have(config: Path) -> None:
+    """The strip of one figure and the picture of another are not written over each other."""
+    page = config.parent / "pages/index.md"
+    page.write_text(PAGE.replace('id="way"', 'id="digits-strip"'), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"digits-strip\.png: two figures would be exported"):
+        export(config, ExportOptions(formats=("png", "strip-png")))
+    assert not (config.parent / "exports").exists()
+    export(config, ExportOptions(("digits",), ("strip-png",)))
+
+
 def test_heavy_gif_is_enlarged_less(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a GIF would weigh too much, the next smaller whole number is taken, down to 1."""
     from sitegen.media import exports

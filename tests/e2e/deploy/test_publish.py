@@ -18,6 +18,7 @@ import pytest
 
 from sitegen.core.errors import LockedError, PlatformError, PublishError
 from sitegen.core.locks import lock
+from sitegen.deploy.git import Repository
 from tests.support.builders import Builder, environment, git, run_sitegen, write_site
 from tests.support.previewing import WAIT_S, wait_for
 from tests.support.publishing import PAGES, SITE, Paper
@@ -209,6 +210,14 @@ def test_a_remote_that_is_silent(paper: Paper, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.fault(28)
+def test_http_gives_up(paper: Paper) -> None:
+    """Git, which sitegen runs, gives up on a web server that sends nothing for five minutes."""
+    repository = Repository(paper.root)
+    for name, value in {"http.lowSpeedLimit": "1", "http.lowSpeedTime": "300"}.items():
+        assert repository.run("config", name).out == value
+
+
+@pytest.mark.fault(28)
 def test_ssh_gives_up(paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ssh is told to give up on a silent server; a command of the author stays as it is."""
     (tmp_path / "programs").mkdir()
@@ -340,6 +349,11 @@ def test_placeholders_go_out_only_if_told(paper: Paper) -> None:
     told = paper.refused("add --placeholders to publish it anyway")
     assert 'site.toml:3: authors[0].name = "Your Name": is a placeholder of `sitegen new`' in told
     assert paper.publish(placeholders=True).changed
+    words = "**Abstract.** Write the abstract here.\n\nBy Your Name."
+    paper.rebuild(words, '[[authors]]\nname = "Ann"\n')
+    told = paper.refused("add --placeholders to publish it anyway")
+    for words in ("Write the abstract here", "Your Name"):
+        assert re.search(rf'index\.html:\d+: "{words}" is a placeholder', told)
 
 
 def test_check(paper: Paper) -> None:

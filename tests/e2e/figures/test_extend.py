@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sitegen_strip/sample.py",
     ]
     assert sum(text.count("\n") for name, text in files if name.endswith(".py")) <= 80
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["name"]
+    theirs = tomllib.loads(dict(files)["pyproject.toml"])["project"]["dependencies"]
+    assert ours in [re.split(r"[^\w-]", each)[0] for each in theirs]
     source, target = (tmp_path_factory.mktemp(name) for name in ("source", "target"))
     for name, text in files:
         (source / name).parent.mkdir(exist_ok=True)

@@ -54,6 +54,18 @@ def test_what_was_used_longest_ago_goes(built: Builder, monkeypatch: pytest.Monk
     assert built.renderer.jobs == []
 
 
+def test_a_time_in_the_future(built: Builder) -> None:
+    """A record that a wrong clock has stamped is not in use until that date."""
+    unused = keys(built)
+    film(built, 1)
+    for key in unused:
+        for path in (built.root / ".sitegen").rglob(f"{key}*"):
+            os.utime(path, (time.time() + 4e7,) * 2)
+    arguments = ["clean", "--older-than", "1d", "--config", str(built.config)]
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    assert not keys(built) & unused
+
+
 def test_what_a_page_needs_never_goes(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit below what the site needs is told, and takes all else; also when nothing changes."""
     first = keys(built)
