@@ -14,7 +14,14 @@ from typing import NoReturn
 
 from sitegen.core.errors import PlatformError, SitegenError, describe_os_error
 from sitegen.core.installed import memory_full, not_installed, not_loaded
-from sitegen.core.signals import HUNG_UP, INTERRUPTED, SIGNALS, TERMINATED, catch_signals
+from sitegen.core.signals import (
+    HUNG_UP,
+    INTERRUPTED,
+    SIGNALS,
+    TERMINATED,
+    Stopped,
+    catch_signals,
+)
 from sitegen.core.source import plain
 
 _WORDS = {
@@ -86,6 +93,8 @@ def outcome(command: Callable[[], object]) -> int:
 
 def _exit_code(error: BaseException) -> int | None:
     """Report an error, and return its exit code; None if it is a bug."""
+    if isinstance(error.__cause__, Stopped):  # up to Python 3.11, in a class that was being made
+        error = error.__cause__
     if (lacking := not_installed(error)) is not None:  # click, perhaps
         return _say(f"error: {lacking}", PlatformError.exit_code)
     if isinstance(error, SitegenError):

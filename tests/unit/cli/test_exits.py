@@ -9,12 +9,20 @@ import pytest
 
 from sitegen.cli.exits import run
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
-from sitegen.core.signals import SIGNALS
+from sitegen.core.signals import SIGNALS, Stopped
+
+
+def interrupted_class() -> RuntimeError:
+    """What Python 3.11 raises if Ctrl-C comes while it makes a class."""
+    error = RuntimeError("Error calling __set_name__ on 'Field' instance 'count' in 'Spec'")
+    error.__cause__ = Stopped(130)
+    return error
 
 
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
+        (interrupted_class(), 130, "interrupted"),
         (RefusedError("it is damaged"), 3, "error: it is damaged\n"),
         (LockedError("later"), 5, "error: later\n"),
         (PlatformError("no disk"), 4, "error: no disk\n"),
