@@ -139,10 +139,14 @@ def faulty(name: str) -> str:
 
 def broken(installed: Path, folder: Path, name: str) -> Path:
     """A copy of the package that fails, installed beside it."""
+    return inserted(installed, folder, faulty(name), *FAULTS[name][:2])
+
+
+def inserted(installed: Path, folder: Path, file: str, before: str, line: str) -> Path:
+    """A copy of the package with a line before another one."""
     shutil.copytree(installed, folder / "broken")
-    module = folder / "broken" / faulty(name)
+    module = folder / "broken" / file
     text = module.read_text(encoding="utf-8")
-    before, line, _ = FAULTS[name]
     assert before in text
     module.write_text(text.replace(before, line + before), encoding="utf-8")
     return folder / "broken"
@@ -200,14 +204,11 @@ def test_ids_beside_an_exception(installed: Path, tmp_path: Path) -> None:
 
 def test_an_estimate_that_fails(installed: Path, tmp_path: Path) -> None:
     """Without the pixels of a figure it is rendered, and its time is unknown."""
-    shutil.copytree(installed, tmp_path / "broken")
-    module = tmp_path / "broken/sitegen_strip/__init__.py"
-    before, line = member("def pixels(self, card)", "exit(2)")
-    text = module.read_text(encoding="utf-8")
-    module.write_text(text.replace(before, line + before), encoding="utf-8")
+    lines = member("def pixels(self, card)", "exit(2)")
+    package = inserted(installed, tmp_path, "sitegen_strip/__init__.py", *lines)
     more = '\n{{ trajectories("tiny", count=1) }}\n'
     write_model(write_site(tmp_path, CALL + more).parent / "models" / "tiny")
-    said = run(tmp_path / "broken", "build", "--device", "cpu", folder=tmp_path)
+    said = run(package, "build", "--device", "cpu", folder=tmp_path)
     assert f"warning: {WHERE}SystemExit: 2 " in said
     assert "figures: 2 rendered" in said
 
@@ -253,13 +254,10 @@ def test_a_picture_that_is_not_there(installed: Path, tmp_path: Path) -> None:
 
 def test_words_that_no_page_can_hold(installed: Path, tmp_path: Path) -> None:
     """Half a character in the description of a kind is reported in a line."""
-    shutil.copytree(installed, tmp_path / "broken")
-    module = tmp_path / "broken/sitegen_strip/__init__.py"
-    before, line = member("def describe(self, card)", "return 'a \\ud800'")
-    text = module.read_text(encoding="utf-8")
-    module.write_text(text.replace(before, line + before), encoding="utf-8")
+    lines = member("def describe(self, card)", "return 'a \\ud800'")
+    package = inserted(installed, tmp_path, "sitegen_strip/__init__.py", *lines)
     write_model(write_site(tmp_path, CALL).parent / "models" / "tiny")
-    said = run(tmp_path / "broken", "build", "--device", "cpu", folder=tmp_path, code=1)
+    said = run(package, "build", "--device", "cpu", folder=tmp_path, code=1)
     assert f"{WHERE}UnicodeEncodeError" in said
     assert "Traceback" not in said
 
