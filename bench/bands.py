@@ -6,8 +6,8 @@ The states of training images at the highest level of a band are those of perfec
 If samples from there are as good as real images, and samples from the next band's highest level
 are not, that next band needs more training. A band's loss does not show this: it is a share of the
 error of a linear filter, which is small at fine levels. The FID of few samples is uncertain: 500
-real faces have 8 to 14, 2,000 have 2.5 to 5. Prints Markdown; README.md in this folder defines the
-feature FID.
+real faces have 8 to 14, 2,000 have 2.5 to 5; the share that the classifier is sure of is less so.
+Prints Markdown; README.md in this folder defines both.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bench.judging.attributes import as_floats, attributes_for, is_faces, read_faces
 from bench.judging.classifier import classifier_for
@@ -43,11 +44,14 @@ BATCH = 250
 
 @dataclass(frozen=True)
 class Known:
-    """Real images (N, C, H, W) in [0, 1], and a function for features (N, F) of such images."""
+    """Real images (N, C, H, W) in [0, 1], and what a classifier says of such images.
+
+    `judge` returns features (N, F), and a mask (N,) of the images that the classifier is sure of.
+    """
 
     train: Images
     held_out: Images
-    features: Callable[[Images], Floats]
+    judge: Callable[[Images], tuple[Floats, NDArray[np.bool_]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,15 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not isinstance(model, Model):
         raise SystemExit(f"{options.model}: is not a model of heat dissipation")
     known = _known(options.data, options.cache, options.count)
-    real = known.features(known.held_out)
-    floor = frechet_distance(real, known.features(known.train))
-    rows = [("real images", f"{floor:.2f}", "1.0")]
+    real, _ = known.judge(known.held_out)
+    features, sure = known.judge(known.train)
+    floor = frechet_distance(real, features)
+    rows = [("real images", f"{floor:.2f}", "1.0", f"{sure.mean():.3f}")]
     for level in highest_levels(model.card):
         log.info("drawing %s samples from level %s", options.count, level)
         drawn = np.concatenate(list(drawn_from(model, known.train, level, options.seed)))
-        found = frechet_distance(real, known.features(drawn))
-        rows.append((f"samples from level {level}", f"{found:.2f}", f"{found / floor:.1f}"))
-    print(table(("measured", "feature FID", "over that of real images"), rows))
+        features, sure = known.judge(drawn)
+        found, share = frechet_distance(real, features), f"{sure.mean():.3f}"
+        rows.append((f"samples from level {level}", f"{found:.2f}", f"{found / floor:.1f}", share))
+    print(table(("measured", "feature FID", "over that of real images", "sure"), rows))
 
 
 def highest_levels(card: ModelCard) -> list[int]:
@@ -100,12 +106,22 @@ def _known(folder: Path, cache: Path, count: int) -> Known:
         attributes = attributes_for(faces, cache)
         train = as_floats(faces.train_images[take(count, len(faces.train_images), 0)])
         held_out = as_floats(faces.test_images)
-        return Known(train, held_out, lambda images: attributes.judge(images).features)
+
+        def judge_face(images: Images) -> tuple[Floats, NDArray[np.bool_]]:
+            judged = attributes.judge(images)
+            return judged.features, judged.sure.all(1)
+
+        return Known(train, held_out, judge_face)
     data = read_dataset(folder)
     classifier = classifier_for(data, cache)
     train = as_grey(data.train_images[take(count, len(data.train_images), 0)])[:, None]
     held_out = as_grey(data.test_images)[:, None]
-    return Known(train, held_out, lambda images: classifier.judge(images[:, 0])[0])
+
+    def judge(images: Images) -> tuple[Floats, NDArray[np.bool_]]:
+        features, probabilities = classifier.judge(images[:, 0])
+        return features, probabilities.max(1) > 0.9
+
+    return Known(train, held_out, judge)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -32,13 +32,16 @@ def test_a_fine_level_keeps_its_images() -> None:
 def test_command(
     data_folder: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A row for real images, and one for each band; a DDPM is refused."""
+    """A row for real images, and one for each band, with what is sure; a DDPM is refused."""
     model = write_model(tmp_path / "tiny", image_size=28)
     places = ["--data", str(data_folder), "--cache", str(cache), "--count", "20"]
     bands.main([str(model), *places])
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("| real images |")
     assert lines[3].startswith("| samples from level ")
+    assert lines[0].endswith("| sure |")
+    real, drawn = (float(line.split("|")[-2]) for line in lines[2:4])
+    assert 0 <= drawn < real <= 1
     noise = write_ddpm(tmp_path / "noise", image_size=28)
     with pytest.raises(SystemExit, match="is not a model of heat dissipation"):
         bands.main([str(noise), *places])
