@@ -55,7 +55,7 @@ BANDS = (
     Band(65, 10, cosines=CosineConfig(416, 4, 128)),
     Band(86, 5, cosines=CosineConfig(288, 4, 128)),
 )
-VISITS = (11, 10, 18, 21, 15)
+VISITS = (6, 7, 18, 21, 15)
 """Levels of each band that sampling visits."""
 GUIDANCE = (0.1, 0.1, 0.1, 0.0, 0.0)
 STATISTICS_NAME, SAVED = "statistics.pt", ".safetensors"
@@ -77,6 +77,7 @@ ROUNDS: tuple[Amounts, ...] = (
     Amounts((150_000, 160_000, 160_000, 6_000_000, 6_000_000)),
     Amounts((90_000, 0, 200_000, 0, 0)),
     Amounts((0, 0, 0, 12_000_000, 12_000_000)),
+    Amounts((0, 0, 140_000, 0, 0)),
 )
 TINY = Amounts((64, 64, 64, 4096, 4096), data=512)
 
