@@ -109,7 +109,7 @@ def _known(folder: Path, cache: Path, count: int) -> Known:
 
         def judge_face(images: Images) -> tuple[Floats, NDArray[np.bool_]]:
             judged = attributes.judge(images)
-            return judged.features, judged.sure.all(1)
+            return judged.features, np.asarray(judged.sure.all(1))
 
         return Known(train, held_out, judge_face)
     data = read_dataset(folder)
