@@ -44,8 +44,18 @@ def displayed(trajectory: LevelStream, show: Shown) -> Iterator[NDArray[np.float
 
 
 def even_levels(visited: Sequence[int], count: int) -> tuple[int, ...]:
-    """`count` of the levels K … 0 that are `visited`, evenly spaced among them, from 0 up."""
-    return tuple(visited[-1 - round(at * (len(visited) - 1) / (count - 1))] for at in range(count))
+    """Return `count` of the levels K … 0 that are `visited`, about evenly spaced, from 0 up.
+
+    Each is the nearest to its place, of those that leave enough for the rest. Raises ValueError if
+    fewer are visited.
+    """
+    known, chosen, first = sorted(visited), list[int](), 0
+    for at in range(count):
+        wanted, end = at * known[-1] / (count - 1), len(known) - (count - 1 - at)
+        first = min(range(first, end), key=lambda n: (abs(known[n] - wanted), known[n] % 2))
+        chosen.append(known[first])
+        first += 1
+    return tuple(chosen)
 
 
 def default_fps(steps: int) -> float:

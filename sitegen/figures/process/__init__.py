@@ -44,7 +44,7 @@ OwnPicture = Annotated[str, AfterValidator(_in_site)]
 class Process(ChosenSpec):
     """The forward process on a real image above the inverse process, level by level."""
 
-    recipe: ClassVar[int] = 3
+    recipe: ClassVar[int] = 4
     example: ClassVar[str] = '"NAME", image="FILE.png"'
     counts: ClassVar[str] = ""
     needs: ClassVar[tuple[Ability, ...]] = ("blur",)

@@ -20,7 +20,7 @@ from sitegen.generative.card.card import ModelCard
 class Spectra(ComparedSpec):
     """Radially averaged power spectra of the states along the generation."""
 
-    recipe: ClassVar[int] = 3
+    recipe: ClassVar[int] = 4
     constants: ClassVar[tuple[str, ...]] = (DRAWINGS, METHODS, f"{__name__}.look")
 
     count: StrictInt = Field(

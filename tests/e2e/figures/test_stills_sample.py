@@ -82,7 +82,15 @@ def test_process(sources: Sources, tmp_path: Path, show: Shown) -> None:
     rows = results["tables"][0]["rows"]
     assert [row[0] for row in rows] == list(levels)
     assert [row[1] for row in rows] == pytest.approx(sigmas.tolist())
+
+
+def test_even_levels() -> None:
+    """Levels are spread over 0 … K, however few of the sharp ones are visited, and all differ."""
     assert even_levels(range(5, -1, -1), 4) == (0, 2, 3, 5)
+    assert even_levels((100, 99, 80, 60, 55, 46, 21, 6, 0), 4) == (0, 21, 60, 100)
+    assert even_levels((100, 99, 98, 0), 4) == (0, 98, 99, 100)
+    with pytest.raises(ValueError, match="empty"):
+        even_levels((3, 0), 3)
 
 
 def test_process_of_an_own_picture(sources: Sources, tmp_path: Path) -> None:
