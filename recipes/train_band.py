@@ -58,11 +58,17 @@ def highest_level(model: Model, band: Band) -> int:
 
 
 def image_loss(
-    model: Model, images: Tensor, band: Band, options: TrainingOptions, half: bool
+    model: Model,
+    images: Tensor,
+    band: Band,
+    options: TrainingOptions,
+    half: bool,
+    order: Tensor | None = None,
 ) -> Loss:
     """Return `sitegen.generative.training.loss.heat_loss` on the cosines of a band's output.
 
-    `images` are uint8 (N, C, H, W); networks compute in bfloat16 if `half`.
+    `images` are uint8 (N, C, H, W); networks compute in bfloat16 if `half`. Images are drawn evenly
+    from `order`, indices that may name some of them several times; by default each is named once.
     """
     known = BandStates.of(model, band.side or model.card.image_size)
     levels = torch.arange(1, model.card.levels + 1)
@@ -70,7 +76,9 @@ def image_loss(
     density = ((levels >= band.lowest_level) & (levels <= highest_level(model, band))).double()
 
     def loss(net: UNet, _step: int, generator: torch.Generator) -> Tensor:
-        chosen = torch.randint(len(images), (options.batch_size,), generator=generator)
+        count = len(images if order is None else order)
+        chosen = torch.randint(count, (options.batch_size,), generator=generator)
+        chosen = chosen if order is None else order[chosen]
         cosines = dct2(images[chosen].float() / 255)
         drawn = draw_levels(len(chosen), density, generator)
         noise = known.noise_std * torch.randn(cosines.shape, generator=generator)

@@ -1,5 +1,6 @@
 """Networks for bands of levels learn from images or a larger one, and make up a model."""
 
+import json
 import signal
 from collections import Counter
 from dataclasses import replace
@@ -412,6 +413,43 @@ def test_loss_of_a_band_is_that_of_the_whole_network() -> None:
     assert float(found.mean()) == pytest.approx(float(wanted.mean()), rel=0.06)
 
 
+def test_images_of_a_band_are_drawn_in_the_order() -> None:
+    """Only images that `order` names are learned from: black ones, where only these are named."""
+    model, data = lesson_cascade(), images(60)
+    data[1::2] = 0
+    band, training = model.card.networks[0], replace(TRAINING, batch_size=256)
+
+    def mean_of(order: Tensor | None) -> float:
+        loss = train_band.image_loss(model, data, band, training, half=False, order=order)
+        seen: list[Tensor] = []
+
+        def net(state: Tensor, _levels: Tensor) -> Tensor:
+            seen.append(state)
+            return state
+
+        loss(net, 0, torch.Generator().manual_seed(0))
+        return float(seen[0].mean())
+
+    black, bright = mean_of(torch.arange(1, 60, 2)), mean_of(torch.arange(0, 60, 2))
+    assert mean_of(torch.tensor([1, 1])) == pytest.approx(black, rel=0.02)
+    assert (mean_of(None) - black) / (bright - black) == pytest.approx(0.5, abs=0.08)
+    mostly = torch.tensor([*range(0, 60, 2)] * 9 + [*range(1, 60, 2)])
+    assert (mean_of(mostly) - black) / (bright - black) == pytest.approx(0.9, abs=0.08)
+
+
+def test_faces_that_are_drawn_more_often(tmp_path: Path) -> None:
+    """A face of rare classes is named as often as the rarest of them says, others once."""
+    plain = {"gender": "female", "accessory": "none", "glasses": "none", "beard": "none"}
+    plain |= {"hair": "bald", "hair_color": "#B55239", "skin_color": "#5c3937", "mouth": "side"}
+    unlike = ({}, {"mouth": "mouth7"}, {"accessory": "eye-black", "mouth": "mouth8"})
+    unlike += ({"accessory": "headband"}, {"glasses": "facemask", "mouth": "mouth7"}, {})
+    lines = "\n".join(json.dumps({**plain, **each}) for each in unlike)
+    (tmp_path / "train-attributes.jsonl").write_text(lines + "\n")
+    assert faces.often_rare(tmp_path, 5).tolist() == [0, 1, 1, 2, 2, 2, 3, 4, 4]
+    with pytest.raises(SystemExit, match="lists 6 of 7 faces; draw them again"):
+        faces.often_rare(tmp_path, 7)
+
+
 def test_which_networks_stay() -> None:
     """Each kind is replaced by its own; a gap that would be left is refused in words."""
     card = model_source("faces", Path("models/faces")).card
@@ -500,6 +538,9 @@ def test_faces_from_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     header = b"\0\0\x08\x04" + np.array(pixels.shape, ">u4").tobytes()
     (drawn / "train-images-idx4-ubyte").write_bytes(header + pixels.tobytes())
+    face = {"gender": "male", "accessory": "eye-black", "glasses": "none", "beard": "none"}
+    face |= {"hair": "bald", "hair_color": "", "skin_color": "#5c3937", "mouth": "side"}
+    (drawn / "train-attributes.jsonl").write_text(f"{json.dumps(face)}\n" * 2)
     data, output, begun = ("--data", str(tmp_path / "data")), tmp_path / "run", tmp_path / "begun"
     monkeypatch.setattr(faces, "TRAINING", replace(TRAINING, batch_size=4))
     monkeypatch.setattr(faces, "TINY", replace(faces.TINY, images=(4, 4, 4, 2048, 2048)))
