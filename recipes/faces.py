@@ -20,6 +20,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import image_statistics
 from sitegen.generative.training.residual import residual_shares
+from sitegen.generative.training.train import write_state
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ BANDS = (
 VISITS = (6, 7, 18, 21, 15)
 """Levels of each band that sampling visits."""
 GUIDANCE = (0.1, 0.1, 0.1, 0.0, 0.0)
-STATISTICS_NAME, SAVED = "statistics.pt", ".safetensors"
+STATISTICS_NAME, SAVED, KEPT = "statistics.pt", ".safetensors", "kept"
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,15 @@ class Amounts:
     """Images that each band learns from in a round, and of how many others its statistics are.
 
     A band of 0 images keeps the weights of the round before. The faces of some classes are drawn
-    as often as `OFTEN` says if `rare`.
+    as often as `OFTEN` says if `rare`. Learning rates are multiplied by `rate`. The weights of a
+    U-Net in the end are the share `kept` of those of the round before, and the rest the new ones.
     """
 
     images: tuple[int, ...]
     data: int | None = None
     rare: bool = False
+    rate: float = 1.0
+    kept: float = 0.0
 
 
 ROUNDS: tuple[Amounts, ...] = (
@@ -82,7 +87,8 @@ ROUNDS: tuple[Amounts, ...] = (
     Amounts((90_000, 0, 200_000, 0, 0)),
     Amounts((0, 0, 0, 12_000_000, 12_000_000)),
     Amounts((0, 0, 140_000, 0, 0)),
-    Amounts((0, 0, 130_000, 0, 0), rare=True),
+    Amounts((0, 0, 130_000, 0, 0), rare=True, kept=0.5),
+    Amounts((0, 0, 0, 4_000_000, 0), rare=True, rate=0.5),
 )
 OFTEN: Mapping[tuple[str, str], int] = {
     ("accessory", "eye black"): 3,
@@ -136,7 +142,7 @@ def often_rare(folder: Path, count: int) -> Tensor:
     """
     path = folder / "train-attributes.jsonl"
     with path.open(encoding="utf-8") as lines:
-        labels = torch.tensor([label_of(json.loads(line)) for line, _ in zip(lines, range(count))])
+        labels = torch.tensor([label_of(json.loads(line)) for line in islice(lines, count)])
     if len(labels) < count:
         raise SystemExit(f"{path}: lists {len(labels)} of {count} faces; draw them again")
     times = torch.ones(count, dtype=torch.long)
@@ -164,18 +170,21 @@ def train_band(
     model: Model,
     number: int,
     images: Tensor,
-    count: int,
+    amounts: Amounts,
     seed: int,
     first: Path | None,
     path: Path,
     order: Tensor | None = None,
 ) -> None:
-    """Train the network of a band on `count` images, from the weights of `first` if given.
+    """Train the network of a band, from the weights of `first` if given.
 
     `order` is that of `image_loss`.
     """
     band = model.card.networks[number]
-    options = replace(TRAINING if band.unet else COSINES, images=count, seed=seed)
+    options = TRAINING if band.unet else COSINES
+    rates = options.learning_rate * amounts.rate, options.muon_learning_rate * amounts.rate
+    options = replace(options, images=amounts.images[number], seed=seed)
+    options = replace(options, learning_rate=rates[0], muon_learning_rate=rates[1])
     half = has_bfloat16("cpu")
     if band.unet:
         loss = image_loss(model, images, band, options, half, order)
@@ -186,14 +195,33 @@ def train_band(
         known = LowCosines.of(model, side)
         levels = range(band.lowest_level, highest_level(model, band) + 1)
         axes, shares = principal_axes(known, sharp, levels)
-        loss = cosine_loss(replace(known, axes=axes), sharp, options, levels, half)
+        drawn = sharp if order is None else sharp[order]
+        loss = cosine_loss(replace(known, axes=axes), drawn, options, levels, half)
         run = BandRun(band, model.card, loss, options)
         run.see_along(axes, shares)
     if first is not None:
-        run.begin_from(saved_weights(first) if first.suffix == SAVED else averaged(first))
+        run.begin_from(starting_weights(first))
     started = time.process_time()
     run.to_the_end(path)
     log.info("%s: %.0f s of the processor in this session", path, time.process_time() - started)
+
+
+def starting_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights of a run, or of what `save_weights_of` wrote."""
+    return saved_weights(path) if path.suffix == SAVED else averaged(path)
+
+
+def keep_share(path: Path, first: Path, share: float) -> None:
+    """Mix the averaged weights of a finished U-Net's run with a `share` of those of `first`."""
+    state, before = torch.load(path, weights_only=True), starting_weights(first)
+    for name, value in state["ema"].items():
+        value.lerp_(before[name], share)
+    write_state(path, state | {KEPT: share})
+
+
+def is_mixed(path: Path) -> bool:
+    """Return whether `keep_share` has changed the run, which is not continued then."""
+    return path.is_file() and KEPT in torch.load(path, weights_only=True)
 
 
 def averaged(run: Path) -> dict[str, Tensor]:
@@ -262,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = options.output / "round-1"
         save_weights_of({name: first / f"{name}.pt" for name in NAMES}, options.save)
         return
-    tiny = (TINY, replace(TINY, rare=True))
+    tiny = (TINY, replace(TINY, rare=True, rate=0.5, kept=0.5))
     rounds = (tiny if options.tiny else ROUNDS)[: options.rounds]
     if options.begin is not None and len(rounds) == 1:
         raise SystemExit("--begin: has the weights of the first round; leave out --rounds 1")
@@ -283,10 +311,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if not amounts.images[place]:
                 continue
             runs[name] = options.output / f"round-{number + 1}" / f"{name}.pt"
-            if options.band in (None, name):
-                count, first = amounts.images[place], before.get(name)
+            if options.band in (None, name) and not is_mixed(runs[name]):
+                first = before.get(name)
                 order = often_rare(more, len(images)) if amounts.rare else None
-                train_band(model, place, images, count, number, first, runs[name], order)
+                train_band(model, place, images, amounts, number, first, runs[name], order)
+                if amounts.kept and BANDS[place].unet and first is not None:
+                    keep_share(runs[name], first, amounts.kept)
     if options.band is None:
         join(model, [*runs.values()], mapped_images(options.data / "faces"), options.output)
         print(f"the model: {options.output}")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 
 from recipes import (
@@ -441,13 +442,26 @@ def test_faces_that_are_drawn_more_often(tmp_path: Path) -> None:
     """A face of rare classes is named as often as the rarest of them says, others once."""
     plain = {"gender": "female", "accessory": "none", "glasses": "none", "beard": "none"}
     plain |= {"hair": "bald", "hair_color": "#B55239", "skin_color": "#5c3937", "mouth": "side"}
-    unlike = ({}, {"mouth": "mouth7"}, {"accessory": "eye-black", "mouth": "mouth8"})
-    unlike += ({"accessory": "headband"}, {"glasses": "facemask", "mouth": "mouth7"}, {})
+    rare, mask = {"accessory": "eye-black", "mouth": "mouth8"}, {"glasses": "facemask"}
+    unlike: list[dict[str, str]] = [{}, {"mouth": "mouth7"}, rare, {"accessory": "headband"}]
+    unlike += [mask | {"mouth": "mouth7"}, {}]
     lines = "\n".join(json.dumps({**plain, **each}) for each in unlike)
     (tmp_path / "train-attributes.jsonl").write_text(lines + "\n")
     assert faces.often_rare(tmp_path, 5).tolist() == [0, 1, 1, 2, 2, 2, 3, 4, 4]
     with pytest.raises(SystemExit, match="lists 6 of 7 faces; draw them again"):
         faces.often_rare(tmp_path, 7)
+
+
+def test_share_of_the_weights_that_is_kept(tmp_path: Path) -> None:
+    """A quarter of the weights before and three quarters of the new ones, in the run's file."""
+    run, first = tmp_path / "run.pt", tmp_path / "first.safetensors"
+    assert not faces.is_mixed(run)
+    torch.save({"ema": {"w": torch.tensor([2.0, 4.0])}, "step": 3}, run)
+    save_file({"w": torch.tensor([0.0, 8.0]).half()}, first)
+    assert not faces.is_mixed(run)
+    faces.keep_share(run, first, 0.25)
+    assert torch.load(run, weights_only=True)["ema"]["w"].tolist() == [1.5, 5.0]
+    assert faces.is_mixed(run)
 
 
 def test_which_networks_stay() -> None:
@@ -553,6 +567,12 @@ def test_faces_from_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert model(torch.rand(1, 3, 64, 64), 20).isfinite().all()
     faces.main([*data, "--output", str(output), "--save", str(begun)])
     assert {path.stem for path in begun.iterdir()} == {*faces.NAMES}
+    last = torch.load(output / "round-2" / "coarse.pt", weights_only=True)
+    assert (last["kept"], last["options"]["learning_rate"]) == (0.5, TRAINING.learning_rate / 2)
+    assert "kept" not in torch.load(output / "round-2" / "shape.pt", weights_only=True)
+    faces.main([*data, "--output", str(output), "--tiny"])  # mixes nothing a second time
+    again = torch.load(output / "round-2" / "coarse.pt", weights_only=True)
+    assert all(torch.equal(again["ema"][name], value) for name, value in last["ema"].items())
     with monkeypatch.context() as patch:
         patch.setattr(faces, "TINY", replace(faces.TINY, images=(4, 0, 0, 0, 0)))
         kept = [*data, "--output", str(tmp_path / "kept"), "--tiny", "--begin", str(begun)]
