@@ -13,7 +13,7 @@ needs_cuda() {
 }
 
 answers() {
-    "$python" -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5).read(1)' \
+    timeout 5 "$python" -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1]).read(1)' \
         "$index/torch/" 2>/dev/null
 }
 
@@ -23,7 +23,8 @@ if ! needs_cuda; then
         extra=$index
     else
         echo "$index does not answer, so PyTorch may come with CUDA (3 GB more to fetch)." \
-            "To avoid that, set PIP_FIND_LINKS to a folder with PyTorch's wheel for processors." >&2
+            "To avoid that, set PIP_FIND_LINKS (for uv UV_FIND_LINKS) to a folder with PyTorch's" \
+            "wheel for processors." >&2
     fi
 fi
 

@@ -31,6 +31,7 @@ from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import run as run_process
 from sitegen.generative.training import recipe
 from sitegen.generative.training.duration import SIDES, chosen_for, look_every_s
+from sitegen.generative.training.loss import level_density, linear_flow_loss
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import IMAGES, residual_shares
 from sitegen.generative.training.train import (
@@ -65,6 +66,8 @@ BLUR_NEEDS = 5
 _CARD_OPTIONS = (
     *("image_size", "levels", "blur_sigma_max", "preset", "parameterization", "networks"),
 )
+_BASELINE_IMAGES = 4096
+"""Images that the loss of a linear filter is computed from, at most."""
 FEW_IMAGES = 1000
 """Number of images below which a warning is printed: the model could memorize them."""
 
@@ -220,13 +223,16 @@ def draw_sheet(run: Run, name: str) -> Path:
 
 def _warn_of_little(run: Run, report: TrainingReporter) -> None:
     """Warn if the last loss is near that of the baseline."""
+    if (baseline := _baseline(run)) is None:
+        return
     log = run.log.path.read_text(encoding="utf-8").splitlines() if run.log.path.exists() else []
-    loss = json.loads(log[-1])["loss"] if log else 1.0  # too short for a line
-    if (baseline := _baseline(run)) and loss >= LEARNED_LITTLE:
+    loss = json.loads(log[-1])["loss"] if log else baseline.loss  # too short for a line
+    if loss >= LEARNED_LITTLE * baseline.loss:
         report.warn(
-            f"the model learned almost nothing: the last loss is {loss:.3g}, and 1 is that of "
-            f"{baseline}. Samples will be blurry; repeat the command with more --images than "
-            f"{run.options.images:,} to continue, or train anew with more --minutes"
+            f"the model learned almost nothing: the last loss is {loss:.3g}, and "
+            f"{baseline.loss:.3g} is that of {baseline.words}. Samples will be blurry; repeat the "
+            f"command with more --images than {run.options.images:,} to continue, or train anew "
+            "with more --minutes"
         )
 
 
@@ -403,13 +409,26 @@ def _beginning(name: str, run: Run) -> Iterator[str]:
         f"{training.folder / SHEET_NAME}"
     )
     if baseline := _baseline(run):
-        yield f"a loss of 1 is the loss of {baseline}"
+        yield f"a loss of {baseline.loss:.3g} is the loss of {baseline.words}"
 
 
-def _baseline(run: Run) -> str | None:
-    if run.model.card.diffusion is not None:
-        return "a network that cannot see noise"
-    return "a linear filter" if run.model.card.parameterization == "preconditioned" else None
+@dataclass(frozen=True)
+class _Baseline:
+    """A predictor that learns nothing of an image's content, and its loss."""
+
+    words: str
+    loss: float
+
+
+def _baseline(run: Run) -> _Baseline | None:
+    card, options = run.model.card, run.options
+    if card.diffusion is not None:
+        return _Baseline("a network that cannot see noise", 1)
+    if card.kind == "flow":
+        images = torch.as_tensor(run.training.images[:_BASELINE_IMAGES])
+        density = level_density(card.levels, options.level_focus, options.focus_centre)
+        return _Baseline("a linear filter", linear_flow_loss(images, density))
+    return _Baseline("a linear filter", 1) if card.parameterization == "preconditioned" else None
 
 
 def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:

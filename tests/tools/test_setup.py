@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -166,6 +168,22 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
 TORCHES = {"pypi": "torch-9.0-py3-none-any.whl", "cpu": "torch-9.0+cpu-py3-none-any.whl"}
 
 
+class Indexes(SimpleHTTPRequestHandler):
+    """Serves files, and under /slow/ an answer that takes 12 seconds, a line in 1.5."""
+
+    def do_GET(self) -> None:
+        """Answer a request."""
+        if not self.path.startswith("/slow/"):
+            super().do_GET()
+            return
+        with suppress(OSError):  # the other side has left
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n")
+            for number in range(8):
+                time.sleep(1.5)
+                self.wfile.write(b"X-%d: slow\r\n" % number)
+            self.wfile.write(b"\r\nan index")
+
+
 @pytest.fixture(scope="module")
 def indexes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with two package indexes: one like PyPI, and one of CPU builds."""
@@ -180,7 +198,7 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             head = f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n"
             wheel.writestr(f"{about}/METADATA", head)
             wheel.writestr(f"{about}/RECORD", "")
-    handler = partial(SimpleHTTPRequestHandler, directory=str(root))
+    handler = partial(Indexes, directory=str(root))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -197,7 +215,12 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("driver", "index", "version"),
-    [("no-driver", "cpu", "9.0+cpu"), ("driver", "cpu", "9.0"), ("no-driver", "none", "9.0")],
+    [
+        ("no-driver", "cpu", "9.0+cpu"),
+        ("driver", "cpu", "9.0"),
+        ("no-driver", "none", "9.0"),
+        ("no-driver", "slow", "9.0"),
+    ],
 )
 def test_which_pytorch_is_installed(
     driver: str, index: str, version: str, indexes: str, venv: Path, tmp_path: Path
@@ -213,7 +236,7 @@ def test_which_pytorch_is_installed(
     shutil.copytree(venv, tmp_path / ".venv", symlinks=True)
     tools = tmp_path / "bin"  # no uv
     tools.mkdir()
-    for name in ("sh", "uname"):
+    for name in ("sh", "uname", "timeout"):
         (tools / name).symlink_to(str(shutil.which(name)))
     skip_upgrade = (ROOT / "scripts" / "install.sh").read_text().replace("'pip>=25.1'", "--help")
     (tmp_path / "install.sh").write_text(skip_upgrade)
@@ -231,4 +254,4 @@ def test_which_pytorch_is_installed(
     )
     assert done.returncode == 0, done.stderr
     assert f"torch-{version}" in done.stdout.splitlines()[-1]
-    assert ("does not answer" in done.stderr) == (index == "none")
+    assert ("does not answer" in done.stderr) == (index in ("none", "slow"))

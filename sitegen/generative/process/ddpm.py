@@ -64,8 +64,10 @@ class DiffusionSchedule:
 
     def shares(self, levels: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """√ᾱ_k and √(1 − ᾱ_k) (N, 1, 1, 1) of levels (N,), of the type and device of `like`."""
-        left = self.alphas_bar.to(like.device)[levels].view(-1, 1, 1, 1)
-        return left.sqrt().to(like.dtype), (1 - left).sqrt().to(like.dtype)
+        left = self.alphas_bar
+        roots = torch.stack([left.sqrt(), (1 - left).sqrt()]).to(like.dtype).to(like.device)
+        kept, added = roots[:, levels].view(2, -1, 1, 1, 1)
+        return kept, added
 
 
 def diffusion_of(card: ModelCard) -> DiffusionConfig:

@@ -28,6 +28,7 @@ from torch import Tensor
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.process.heat import precise
 from sitegen.generative.process.model import SingleNetwork
 from sitegen.generative.process.protocol import Draw, FromNoise, Moved
 
@@ -47,7 +48,7 @@ class FlowModel(SingleNetwork):
 
         It has the card's guidance unless the model is in training.
         """
-        times = torch.as_tensor(t, dtype=torch.float64, device=x.device).reshape(-1)
+        times = torch.as_tensor(t, dtype=precise(x.device), device=x.device).reshape(-1)
         flow = flow_of(self.card)
         direction = 2.0 * flow.data_time - 1
         kept = (times if direction > 0 else 1 - times).to(x.dtype).view(-1, 1, 1, 1)
@@ -58,7 +59,7 @@ class FlowModel(SingleNetwork):
         return self.guided(velocity, x, (kept, 1 - kept), (direction, -direction))
 
     def _of_noise(self, x: Tensor, times: Tensor) -> Tensor:
-        """Return v by the network of a DDPM, for t (1,) or (N,) float64."""
+        """Return v by the network of a DDPM, for precise t (1,) or (N,)."""
         assert self.card.diffusion is not None
         left = (1 - times).square() + times.square()  # of a = t / √left, s = (1 − t) / √left
         kept, added, scale = (
@@ -84,7 +85,7 @@ class FlowModel(SingleNetwork):
         wanted = times.cpu().numpy().clip(known[0], known[-1])
         found = np.interp(_odds(wanted), _odds(known), levels) - 1
         scale = 1000 / card.levels if card.diffusion.rescale_timesteps else 1
-        return torch.from_numpy(found * scale).to(times.device)
+        return torch.from_numpy(found * scale).to(times.dtype).to(times.device)
 
 
 def _odds(

@@ -182,6 +182,21 @@ def test_a_short_training_is_warned_of(pictures: Path) -> None:
     assert "almost nothing" not in told
 
 
+def test_a_short_flow_is_warned_of(pictures: Path) -> None:
+    """The loss of a flow is compared with that of a linear filter for its images."""
+    told = "\n".join(train(pictures, kind="flow"))
+    known = re.search(r"a loss of (\S+) is the loss of a linear filter", told)
+    warned = re.search(r"last loss is (\S+), and (\S+) is that of a linear filter", told)
+    assert known is not None
+    assert warned is not None
+    assert known[1] == warned[2]
+    assert float(warned[1]) > float(known[1])
+    folder = pictures.parent / "long"
+    with patch.object(Run, "advance", lambda run: low(run)):
+        told = "\n".join(train(pictures, kind="flow", output=folder))
+    assert "almost nothing" not in told
+
+
 def low(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
     """A step that goes well."""
     run.step += 1

@@ -8,8 +8,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sitegen.core.errors import PlatformError
+from sitegen.generative.card.card import DiffusionConfig, ModelCard
 from sitegen.generative.process import heat
+from sitegen.generative.process.ddpm import DiffusionSchedule
 from sitegen.generative.process.dissipation import reverse_process
+from sitegen.generative.process.flow import FlowModel
 from sitegen.generative.process.model import Model, require_device
 from sitegen.generative.process.noise import independent
 from sitegen.generative.training.loss import loss_per_image
@@ -58,6 +61,59 @@ def test_without_float64(parameterization: str, monkeypatch: pytest.MonkeyPatch)
         found = results()
     for here, there in zip(found, wanted, strict=True):
         assert torch.allclose(here, there, rtol=1e-3, atol=1e-4)
+
+
+class NoFloat64OnMeta(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses all tensors in float64 on the device "meta", as MPS does."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Compute, and look at the results."""
+        made = func(*args, **(kwargs or {}))
+        for each in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(each, Tensor) and (each.dtype, each.device.type) == WIDE:
+                raise TypeError(f"{func}: MPS has no float64")
+        return made
+
+
+WIDE = (torch.float64, "meta")
+NOISE = DiffusionConfig("linear", 1e-3, 0.1)
+
+
+def test_flow_without_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses and velocities of a flow need no float64 on the device of the model.
+
+    One with the network of a DDPM asks it for times in float32.
+    """
+    heated = small_card()
+    size = (heated.image_size, heated.channels, heated.levels, heated.unet)
+    model = FlowModel(ModelCard(*size, kind="flow"), random_unet(heated)).to("meta")
+    pictures = torch.empty((3, *heated.shape), device="meta")
+    monkeypatch.setattr(heat, "WITHOUT_FLOAT64", {"meta", "cpu"})
+    with NoFloat64OnMeta():  # type: ignore[no-untyped-call]
+        model(pictures, 0.25)
+        loss_per_image(model, pictures, torch.ones_like(pictures[:, 0, 0, 0]), pictures)
+    card, asked = ModelCard(*size, kind="flow", diffusion=NOISE), list[torch.dtype]()
+    of_noise = FlowModel(card, random_unet(heated))
+
+    def answer(x: Tensor, times: Tensor) -> Tensor:
+        asked.append(times.dtype)
+        return x
+
+    monkeypatch.setattr(of_noise, "answer", answer)
+    of_noise(torch.zeros(1, *card.shape), 0.25)
+    assert asked == [torch.float32]
+
+
+def test_noise_without_float64() -> None:
+    """The states of a DDPM need no float64 on the device of the images."""
+    schedule = DiffusionSchedule.of(
+        ModelCard(8, 1, 8, small_card().unet, kind="ddpm", diffusion=NOISE)
+    )
+    pictures = torch.empty((3, 1, 8, 8), device="meta")
+    levels = torch.empty(3, dtype=torch.int64, device="meta")
+    with NoFloat64OnMeta():  # type: ignore[no-untyped-call]
+        assert schedule.diffuse(pictures, levels, pictures).shape == pictures.shape
+        assert schedule.velocity(pictures, levels, pictures).shape == pictures.shape
 
 
 def test_absent(monkeypatch: pytest.MonkeyPatch) -> None:
