@@ -346,7 +346,7 @@ def _exchange_names(first: Path, second: Path) -> bool:
 
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, TypeError):  # TypeError: Windows, where None is no name
         return False
     here, exchange_flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     if renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange_flag) == 0:

@@ -49,4 +49,5 @@ def lock(path: Path) -> Iterator[None]:
 def _sign(handle: int) -> None:
     with contextlib.suppress(OSError):
         text = f"{os.getpid()} {ascii(socket.gethostname())[1:-1]}\n".encode()
-        os.ftruncate(handle, os.pwrite(handle, text, 0))
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.ftruncate(handle, os.write(handle, text))

@@ -182,13 +182,15 @@ class Worker:
 @contextlib.contextmanager
 def _inherited() -> Iterator[None]:
     """Block SIGINT, which is for the parent only, and imports from the current folder."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = getattr(signal, "pthread_sigmask", None)  # Windows has none
+    blocked = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else None
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if mask:
+            mask(signal.SIG_SETMASK, blocked)
         if before is None:
             del os.environ["PYTHONSAFEPATH"]
 

@@ -5,13 +5,14 @@ import os
 import re
 import runpy
 import signal
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sitegen.builder import output
-from sitegen.core import compute, files, locks, signals
+from sitegen.core import compute, files, locks, signals, worker
 from sitegen.generative.engines import choice
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.export import writing_npz
@@ -25,6 +26,8 @@ LINUX = (
 """Names that `os` and `signal` have on Linux and not on macOS."""
 WINDOWS = {
     **dict.fromkeys(("SIGHUP", "SIGKILL", "SIGALRM", "setitimer", "ITIMER_REAL"), signal),
+    **dict.fromkeys(("pthread_sigmask", "sigwait", "pause"), signal),
+    **dict.fromkeys(("pwrite", "pread", "pipe2", "fchown", "chown", "nice", "wait3"), os),
     **dict.fromkeys(("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "killpg"), os),
     **dict.fromkeys(("geteuid", "getuid", "fchmod", "mkfifo", "fork", "setsid", "umask"), os),
 }
@@ -88,6 +91,18 @@ def test_without_signals_and_flags_of_unix(tmp_path: Path, monkeypatch: pytest.M
         assert path.read_bytes() == content
     copied = output.CopiedFile(path, MediaFile("a", 3, files.digest(path), 1, 1))
     assert copied.is_unchanged()
+
+
+def test_locks_and_workers_without_unix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks name their process without `pwrite`, and workers inherit without signal masks."""
+    monkeypatch.delattr(os, "pwrite")
+    monkeypatch.delattr(signal, "pthread_sigmask")
+    path = tmp_path / "lock"
+    path.write_text("0 of a longer earlier name\n")
+    with locks.lock(path):
+        assert path.read_text() == f"{os.getpid()} {ascii(socket.gethostname())[1:-1]}\n"
+    with vars(worker)["_inherited"]():
+        assert os.environ["PYTHONSAFEPATH"] == "1"
 
 
 def test_windows_names_are_asked_for() -> None:
