@@ -147,13 +147,17 @@ def version() -> str:
 
 
 def own_requirement() -> str | None:
-    """Return the requirement that pip installed this sitegen from: a commit or a file.
+    """Return the requirement that pip installed this sitegen from: a release, a commit or a file.
 
-    None if it did not come from a web address.
+    None if it came from a folder or a file of this machine. A release of a package index has no
+    direct_url.json (PEP 610).
     """
     try:
-        text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
-        origin = json.loads(text or "{}")
+        installed = metadata.distribution(DISTRIBUTION)
+        text = installed.read_text("direct_url.json")
+        if text is None:
+            return f"{DISTRIBUTION}=={installed.version}"
+        origin = json.loads(text)
     except (metadata.PackageNotFoundError, ValueError):
         return None
     revision, url = origin.get("vcs_info", {}), str(origin.get("url"))

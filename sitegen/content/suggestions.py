@@ -15,7 +15,7 @@ from sitegen.core.source import shown
 from sitegen.figures.base import Figure, FigureSpec, lacking
 from sitegen.figures.registry import figure_kinds, make_figure, plug_in_errors
 from sitegen.generative.card.card import ModelCard
-from sitegen.models.add import RUNS, AddResult
+from sitegen.models.add import RUNS, AddResult, written_path
 from sitegen.models.registry import ModelSource, model_source, site_models
 
 _PICTURE = ', image="FILE.png"'
@@ -185,21 +185,17 @@ def added_lines(added: AddResult, label: str | None = None) -> list[str]:
     return [*lines, *_pasted(calls, obstacles)]
 
 
-def trained_lines(name: str, folder: Path) -> list[str]:
-    """Return the lines to print about a model that was trained: its table, and calls."""
+def trained_lines(name: str, folder: Path, root: Path = Path()) -> list[str]:
+    """Return the lines to print about a new model of the site in `root`: its table, and calls."""
     from sitegen.generative.data.prior import read_prior
 
     source = model_source(name, folder)
     states = len(read_prior(source.prior, source.card)) if source.prior else None
     found = figure_calls(name, source.card, folder, states, source)
-    return [*table_lines(name, folder), *_pasted(*found)]
-
-
-def table_lines(name: str, folder: Path) -> list[str]:
-    """Return the lines to print about the table of a model in a folder."""
     own = folder == RUNS / name
     first = f"`sitegen add {name}` in the folder of your site, or in site.toml:" if own else ""
-    return [first or "in site.toml:", f"    [models.{name}]", f'    path = "{folder.as_posix()}"']
+    path = f'    path = "{written_path(folder, root)}"'
+    return [first or "in site.toml:", f"    [models.{name}]", path, *_pasted(*found)]
 
 
 def _pasted(calls: list[str], obstacles: Mapping[str, str]) -> list[str]:

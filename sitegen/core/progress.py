@@ -58,6 +58,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def megabytes(count: int) -> str:
+    """Format a number of bytes for a reader: in kB below 1 MB."""
+    return f"{max(1, round(count / 1e3))} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
+
+
 def raised(number: int) -> str:
     """Write a number as an exponent."""
     return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -14,6 +14,7 @@ from typing import Any
 from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
 from sitegen.content.markdown import NEAR_TOP
 from sitegen.core.installed import resource
+from sitegen.core.progress import megabytes
 from sitegen.core.urls import INDEX, relative
 from sitegen.figures.base import FigureSpec, Row
 from sitegen.figures.registry import figure_kinds, plug_in_errors
@@ -266,11 +267,6 @@ def _downloads(media: Media, page: str) -> tuple[Download, ...]:
 def size(file: MediaFile) -> str:
     """Write the size of a file for a reader, in steps of a thousand."""
     return megabytes(file.bytes)
-
-
-def megabytes(count: int) -> str:
-    """Format a number of bytes for a reader: in kB below 1 MB."""
-    return f"{max(1, round(count / 1e3))} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
 
 
 def _steps(media: Media) -> Steps:

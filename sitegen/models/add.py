@@ -34,7 +34,7 @@ from sitegen.generative.checkpoints.archive import checkpoint_digest
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.generative.data.images import EXAMPLE_NAME
-from sitegen.models.converting import byte_weights, require_fit, require_light
+from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import preset_prior, site_models
@@ -111,7 +111,7 @@ def add_model(
     _require_free(name, site, text, config)
     notes: list[str] = []
     weights = weights_file(options.checkpoint)
-    entry = {"path": _written(weights, site), "card": f"models/{name}/{CARD_NAME}"}
+    entry = {"path": written_path(weights, site.root), "card": f"models/{name}/{CARD_NAME}"}
     start, example = None, None
     if known := _known(options.checkpoint):
         where, card = known
@@ -120,7 +120,7 @@ def add_model(
         if options.data is None:  # the card is complete, and `site.toml` names only it
             start = where.parent / card.prior.file if card.prior else None
             path = where.parent if where.name == CARD_NAME else options.checkpoint
-            entry = {"path": _written(path, site)}
+            entry = {"path": written_path(path, site.root)}
     else:
         options, card, notes = new_model(options, inspect_checkpoint(options.checkpoint), ask)
         if options.preset and not options.data:
@@ -131,11 +131,11 @@ def add_model(
         require_fit(name, card)
         entry = {"path": f"models/{name}"}
     plan = _Plan(card, weights, entry, start, options.data, example, sampler)
-    files, bank = _carry_out(site, config, name, plan)
+    files, bank, cost = _carry_out(site, config, name, plan)
     card = read_card(files[-1]) if files else card
     told = _grey_notes(bank) if options.data and bank else ()
     number = None if bank is None else len(bank)
-    return AddResult(name, card, files, (*notes, *told), config, states=number)
+    return AddResult(name, card, files, (*notes, *cost, *told), config, states=number)
 
 
 def _grey_notes(prior: "Prior") -> tuple[str, ...]:
@@ -177,7 +177,7 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
     if not file.exists():
         raise RefusedError(f"{file}: there is no such file or folder")
     stays, made = is_recording(file), list[tuple[ModelCard, tuple[str, ...]]]()
-    entry = {"path": _written(file, site), "card": f"models/{name}/{CARD_NAME}"}
+    entry = {"path": written_path(file, site.root), "card": f"models/{name}/{CARD_NAME}"}
     entry = entry if stays else {"path": f"models/{name}"}
 
     def write(folder: Path) -> None:
@@ -226,20 +226,26 @@ def add_named(config: Path, name: str, sampler: bool = False) -> AddResult:
 
     Raises ConfigError for a name that is taken, and for one that no such model has.
     """
-    own = config.parent / RUNS / name
-    if not slug_fault(name) and (own / CARD_NAME).is_file():
+    if own := trained_folder(config, name):
         return add_model(config, name, AddOptions(own), None, sampler)
     text = require_config(config)
     _require_free(name, parse_site(text, config), text, config)
     if name not in shipped_models():
         near = close_match(name, shipped_models()) or f": {', '.join(shipped_models())}"
         raise ConfigError(
-            f"no model {name} travels with sitegen{near}, nor is one in {shown(own)}; for one "
-            "of your own give its file or folder: --checkpoint FILE"
+            f"no model {name} travels with sitegen{near}, nor is one in "
+            f"{shown(config.parent / RUNS / name)}; for one of your own give its file or folder: "
+            "--checkpoint FILE"
         )
     _enter(config, name, {"path": f"models/{name}"})
     source = site_models(load_site(config))[name]
     return AddResult(name, source.card, (), (), config)
+
+
+def trained_folder(config: Path, name: str) -> Path | None:
+    """Return the folder that `sitegen train` wrote for the model, if there is one."""
+    own = config.parent / RUNS / name
+    return own if not slug_fault(name) and (own / CARD_NAME).is_file() else None
 
 
 def _require_free(name: str, site: Site, text: str, config: Path) -> None:
@@ -263,18 +269,20 @@ def _without_prior(site: Site, name: str, options: AddOptions) -> Path | None:
     return source.card_path if same and "prior" in source.card.abilities else None
 
 
-def _written(path: Path, site: Site) -> str:
+def written_path(path: Path, root: Path) -> str:
     """A path as `site.toml` has it: from the site's folder, unless it was given whole elsewhere."""
-    whole = Path(os.path.abspath(path))
-    if path.is_absolute() and not whole.is_relative_to(site.root):
+    whole, root = Path(os.path.abspath(path)), Path(os.path.abspath(root))
+    if path.is_absolute() and not whole.is_relative_to(root):
         return str(whole)
-    return Path(os.path.relpath(whole, site.root)).as_posix()
+    return Path(os.path.relpath(whole, root)).as_posix()
 
 
 def _carry_out(
     site: Site, config: Path, name: str, plan: _Plan
-) -> "tuple[tuple[Path, ...], Prior | None]":
-    """Write the model's folder, if it needs one, and the site's table; return files and prior.
+) -> "tuple[tuple[Path, ...], Prior | None, tuple[str, ...]]":
+    """Write the model's folder, if it needs one, and the site's table.
+
+    Returns the files, the prior, and in words what the sampler in a page costs.
 
     The card pins the weights by digest, so that a machine without them can identify them. Raises
     RefusedError if weights or prior do not fit the card that sampling will use.
@@ -295,7 +303,8 @@ def _carry_out(
         prior, example = prior_and_example(card, plan.data)
     if "card" not in plan.entry and not plan.sampler:
         _enter(config, name, plan.entry)
-        return (), prior
+        return (), prior, ()
+    cost: list[str] = []
 
     def write(folder: Path) -> None:
         made = card
@@ -305,8 +314,8 @@ def _carry_out(
             write_atomic(folder / EXAMPLE_NAME, example)
             made = replace(made, example=FileRef(EXAMPLE_NAME, digest_bytes(example)))
         if plan.sampler:
-            made, _ = byte_weights(plan.weights, made, folder)
-            require_light(name, made, folder)
+            converted = byte_weights(name, plan.weights, made, folder)
+            made, cost[:] = converted.card, [converted.text()]
         write_atomic(folder / CARD_NAME, made.to_toml().encode())
 
     home = site.root / "models" / name
@@ -316,7 +325,7 @@ def _carry_out(
 
     with model_folder(home, write, entered) as files:
         _enter(config, name, plan.entry)
-    return files, prior
+    return files, prior, tuple(cost)
 
 
 def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:

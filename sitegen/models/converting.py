@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import write_atomic
+from sitegen.core.progress import megabytes
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard
 from sitegen.generative.checkpoints.browser import (
     BrowserModel,
@@ -30,11 +31,18 @@ class Converted:
     exported: BrowserModel
     change: float
 
+    def text(self) -> str:
+        """Return what the model costs a visitor, in words."""
+        return (
+            f"{megabytes(self.exported.size)} to fetch, {self.exported.gflop:.3g} GFLOP a sample; "
+            f"the output of its network changed by {100 * self.change:.2g} %"
+        )
+
 
 def require_fit(name: str, card: ModelCard) -> None:
-    """Raise RefusedError, with the numbers, for a model that the sampler in a page cannot run."""
-    if fault := next(page_faults(name, card), ""):
-        raise RefusedError(fault)
+    """Raise RefusedError, with all reasons, for a model that the sampler in a page cannot run."""
+    if faults := [*page_faults(name, card)]:
+        raise RefusedError("; ".join(faults))
 
 
 def convert_model(source: ModelSource, folder: Path) -> Converted:
@@ -53,26 +61,16 @@ def convert_model(source: ModelSource, folder: Path) -> Converted:
     if source.example is not None:
         shutil.copyfile(source.example, folder / source.example.name)
         card = replace(card, example=FileRef(source.example.name, source.example_sha256))
-    card, change = byte_weights(source.weights, card, folder)
-    exported = require_light(source.name, card, folder)
-    write_atomic(folder / CARD_NAME, card.to_toml().encode())
-    return Converted(card, exported, change)
+    converted = byte_weights(source.name, source.weights, card, folder)
+    write_atomic(folder / CARD_NAME, converted.card.to_toml().encode())
+    return converted
 
 
-def require_light(name: str, card: ModelCard, folder: Path) -> BrowserModel:
-    """Return what a page gets of a model in a folder. Raises RefusedError if it is too heavy."""
-    assert card.weights is not None
-    prior = folder / card.prior.file if card.prior else None
-    exported = export_for_browser(card, folder / card.weights.file, prior)
-    if fault := too_heavy(name, exported.size, exported.gflop):
-        raise RefusedError(fault)
-    return exported
-
-
-def byte_weights(weights: Path, card: ModelCard, folder: Path) -> tuple[ModelCard, float]:
+def byte_weights(name: str, weights: Path, card: ModelCard, folder: Path) -> Converted:
     """Write the weights of a card's model into `folder`, large matrices and kernels as bytes.
 
-    Returns the card that names them, and the `change` of `Converted`.
+    The prior that the card names is there already. The new card is returned, not written. Raises
+    RefusedError if the model is too heavy for a page.
     """
     import torch
 
@@ -90,4 +88,8 @@ def byte_weights(weights: Path, card: ModelCard, folder: Path) -> tuple[ModelCar
         models = load_model(weights, card), load_model(folder / _WEIGHTS, small)
         before, after = (model.computed(state, torch.tensor([1])) for model in models)
     change = (after - before).square().mean() / before.square().mean().clamp_min(1e-20)
-    return small, float(change.sqrt())
+    prior = folder / card.prior.file if card.prior else None
+    exported = export_for_browser(small, folder / _WEIGHTS, prior)
+    if fault := too_heavy(name, exported.size, exported.gflop):
+        raise RefusedError(fault)
+    return Converted(small, exported, float(change.sqrt()))

@@ -17,7 +17,7 @@ import torch
 from sitegen.core.compute import Precision, has_bfloat16, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import write_atomic
-from sitegen.core.progress import Reporter, clock, duration
+from sitegen.core.progress import Reporter, clock, duration, megabytes
 from sitegen.core.signals import Stop, stop_on_signals
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
@@ -55,6 +55,7 @@ models of this repository end between 0.2 and 0.7."""
 LONG = 25
 """Minutes that a run of unknown duration is taken to last, which decides how often to draw."""
 EXPECTED = (
+    (2_000, "next to nothing: noise or a blur; give more --minutes"),
     (20_000, "colours and layout, not clear shapes; give more --minutes for those"),
     (300_000, "simple shapes, some with faults; give more --minutes for better ones"),
     (3_000_000, "digits, clothing and cartoon faces become clear; photographs stay blurred"),
@@ -147,6 +148,8 @@ def train_model(
         wanted, lines = _within(wanted, started)
         for line in lines:
             report.note(line)
+    elif wanted.minutes is not None:
+        report.note(f"the length of {name} was chosen when it began; --minutes does not change it")
     report.note(f"reading the images in {shown(wanted.data)}")
     card, training = prepare(name, wanted)
     if len(training.images) < FEW_IMAGES:
@@ -155,7 +158,8 @@ def train_model(
         if (done := recipe.finished_card(run)) is not None:
             report.note(
                 f"{name} is finished: the model in {training.folder} has seen "
-                f"{done.training['images_seen']:,} images; give a larger --images to continue"
+                f"{done.training['images_seen']:,} images; give a larger --images to continue, or "
+                "another name to train anew"
             )
             return training.folder
         if wanted.finish:
@@ -401,6 +405,9 @@ def _beginning(name: str, run: Run) -> Iterator[str]:
         f"{'grey' if card.channels == 1 else 'colour'}; {parameters:,} parameters, "
         f"{card.levels} levels, {method}"
     )
+    if run.step >= options.steps:
+        yield f"writing the model of step {run.step:,} into {training.folder}"
+        return
     if run.step:
         yield f"continuing after step {run.step:,} of {options.steps:,}, in {training.folder}"
     yield (
@@ -433,10 +440,10 @@ def _baseline(run: Run) -> _Baseline | None:
 
 def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:
     sizes = recipe.model_sizes(folder)
-    parts = ", ".join(f"{file} {size / 1e6:.2f} MB" for file, size in sizes.items())
+    parts = ", ".join(f"{file} {megabytes(size)}" for file, size in sizes.items())
     yield (
         f"{name}: trained on {card.training['images_seen']:,} images, the last session in "
         f"{duration(card.training['seconds_last_session'])}"
     )
-    yield f"{folder}: {sum(sizes.values()) / 1e6:.2f} MB ({parts})"
+    yield f"{folder}: {megabytes(sum(sizes.values()))} ({parts})"
     yield f"to see samples: sitegen sample {folder} --count 36 --output {folder}/samples"

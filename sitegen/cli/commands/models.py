@@ -49,7 +49,7 @@ _COUNT = IntegerRange(1)
 _SUBJECT: Row = ("subject", str, 'What its images show, in the plural: "cartoon faces".')
 
 _ADD: tuple[Row, ...] = (
-    ("checkpoint", PATH, "Its file or folder; omit it for a model that sitegen ships with."),
+    ("checkpoint", PATH, "Its file or folder.  [default: runs/NAME, or a shipped model]"),
     ("data", PATH, "Its training images, from which size and initial states are taken."),
     ("kind", KIND, "Its kind, if the file does not determine it."),
     ("preset", str, "The published configuration that it was trained with."),
@@ -101,7 +101,7 @@ def add(
     """
     from sitegen.content.suggestions import added_lines
     from sitegen.figures.base import label_fault
-    from sitegen.models.add import add_model, add_named, add_recording
+    from sitegen.models.add import add_model, add_named, add_recording, trained_folder
     from sitegen.models.new_card import AddOptions
 
     if label is not None and (fault := label_fault(label)):
@@ -113,6 +113,7 @@ def add(
         with Console().slow_operation_notice(f"reading {recording}"):
             added = add_recording(config, name, recording, options["subject"] or "")
     elif any(value is not None for value in options.values()):
+        options["checkpoint"] = options["checkpoint"] or trained_folder(config, name)
         if options["checkpoint"] is None:
             raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
         if options["data"] is not None:
@@ -143,14 +144,14 @@ def convert(model: str, output: Path | None, card: Path | None, config: Path) ->
       sitegen convert birds
       sitegen convert runs/birds --output models/birds
     """
-    from sitegen.content.suggestions import table_lines
+    from sitegen.content.suggestions import trained_lines
     from sitegen.core.errors import ConfigError
     from sitegen.models.add import model_folder
     from sitegen.models.converting import Converted, convert_model
     from sitegen.models.registry import find_model
 
     source = find_model(model, card, config)
-    folder = output or Path("models") / f"{source.name}-page"
+    folder = output or config.parent / "models" / f"{source.name}-page"
     if folder.exists():
         raise ConfigError(
             f"{folder}: is there already; choose another --output, or remove it first"
@@ -160,12 +161,9 @@ def convert(model: str, output: Path | None, card: Path | None, config: Path) ->
         Console().slow_operation_notice(f"reading the model {source.name}"),
         model_folder(folder, lambda part: made.append(convert_model(source, part)), lambda: False),
     ):
-        exported = made[0].exported
-    click.echo(
-        f"{folder}: {exported.size / 1e6:.2f} MB to fetch, {exported.gflop:.2f} GFLOP a sample; "
-        f"the output of its network changed by {100 * made[0].change:.2g} %"
-    )
-    for line in table_lines(folder.name, folder):
+        pass
+    click.echo(f"{folder}: {made[0].text()}")
+    for line in trained_lines(folder.name, folder, config.parent):
         click.echo(plain(line))
 
 

@@ -279,15 +279,20 @@ def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
 
     least: prefix of numbers that are lower bounds
     """
-    times = max(size / MOST_BYTES, gflop / MOST_GFLOP)
-    if times <= 1:
+    costs = (
+        (size / MOST_BYTES, f"{size / 1e6:.1f} MB to fetch", f"{MOST_BYTES / 1e6:.0f} MB"),
+        (gflop / MOST_GFLOP, f"{gflop:.1f} GFLOP a sample", f"{MOST_GFLOP:.0f} GFLOP"),
+    )
+    over = [
+        f"{least}{cost}, {times:.3g} times the limit of {most}"
+        for times, cost, most in costs
+        if times > 1
+    ]
+    if not over:
         return ""
     return (
-        f"the model {name} is too heavy for a page: {least}{size / 1e6:.1f} MB to fetch, where "
-        f"{MOST_BYTES / 1e6:.0f} MB is the most, and {least}{gflop:.1f} GFLOP a sample, where "
-        f"{MOST_GFLOP:.0f} is the most, which is {times:.3g} times the limit; show it by a clip, "
-        f'as in {{{{ trajectories("{name}") }}}}, or train one whose coarse levels have a smaller '
-        "network"
+        f"the model {name} is too heavy for a page: {', and '.join(over)}; show it by clips, or "
+        "train one whose coarse levels have a smaller network"
     )
 
 

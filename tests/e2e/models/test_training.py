@@ -22,6 +22,7 @@ from sitegen.content import suggestions
 from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest
+from sitegen.core.progress import megabytes
 from sitegen.generative.card.card import BlurRange, DiffusionConfig, FileRef, read_card
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.images import read_images
@@ -102,7 +103,7 @@ def test_trains_and_tells(pictures: Path, capsys: pytest.CaptureFixture[str]) ->
         "3 levels, preconditioned",
         "training on cpu in float32, 3 steps of 4 images",
         "trained on 12 images",
-        f"{folder}: {size / 1e6:.2f} MB (weights.safetensors ",
+        f"{folder}: {megabytes(size)} (weights.safetensors ",
         f"sitegen sample {folder}",
     ):
         assert words in told
@@ -295,7 +296,9 @@ def test_finished_on_request(pictures: Path, monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(Run, "advance", interrupted)
         with pytest.raises(SystemExit):
             train(pictures, optimizer="muon", levels=4)
-    train_model("dots", TrainOptions(pictures, folder, finish=True), Told())
+    train_model("dots", TrainOptions(pictures, folder, finish=True), told := Told())
+    assert f"writing the model of step 1 into {folder}" in told.lines
+    assert not any("continuing" in line for line in told.lines)
     card = read_card(folder)
     assert (card.levels, card.training["steps"]) == (4, 1)
     assert card.training["options"]["optimizer"] == "muon"
@@ -326,6 +329,7 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
     again = Told()
     train_model("dots", wanted, again)
     assert "dots is finished" in again.lines[-1]
+    assert "the length of dots was chosen when it began; --minutes does not" in again.lines[0]
     for options in ({"preset": "mnist"}, {"networks": "one"}, {"images": 5}):
         with pytest.raises(ConfigError, match="--minutes chooses all sizes; leave out --"):
             train_model(
@@ -339,6 +343,7 @@ def test_what_to_expect() -> None:
     """The words follow from the images that a kind of model needs, and from their side."""
     flow, heat = (duration.card_of(kind, 32, 3) for kind in ("flow", "ihdm"))
     large = duration.card_of("flow", 64, 3)
+    assert "next to nothing" in training.expectation(flow, 1_000)
     assert "simple shapes" in training.expectation(flow, 60_000)
     for card, images in ((flow, 10_000), (heat, 60_000), (large, 60_000)):
         assert f"from {images:,} images: colours and layout" in training.expectation(card, images)

@@ -261,7 +261,7 @@ GIT = {"url": "https://example.org/sitegen.git", "vcs_info": {"vcs": "git", "com
 @pytest.mark.parametrize(
     ("origin", "expected"),
     [
-        (None, None),
+        (None, "sitegen-diffusion==1.2.3"),
         ("", None),
         ("not JSON", None),
         (json.dumps(GIT), f"sitegen-diffusion @ git+https://example.org/sitegen.git@{COMMIT}"),
@@ -275,8 +275,9 @@ GIT = {"url": "https://example.org/sitegen.git", "vcs_info": {"vcs": "git", "com
 def test_where_sitegen_comes_from(
     origin: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A commit of a repository or a file, where all can read it; nothing else is named at all."""
-    installed = SimpleNamespace(read_text={"direct_url.json": origin}.__getitem__)
+    """A release, or a commit or a file that all can read; nothing else is named at all."""
+    reads = {"direct_url.json": origin}.__getitem__
+    installed = SimpleNamespace(read_text=reads, version="1.2.3")
     monkeypatch.setattr(metadata, "distribution", lambda name: installed)
     assert own_requirement() == expected
 

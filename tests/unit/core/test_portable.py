@@ -16,14 +16,8 @@ from sitegen.core import compute, files, locks, signals, worker
 from sitegen.generative.engines import choice
 from sitegen.media.manifest import MediaFile
 from sitegen.sampling.export import writing_npz
+from tests.support.bare_os import LINUX
 
-LINUX = (
-    *("posix_fallocate", "posix_fadvise", "sched_getaffinity", "sched_setaffinity", "getrandom"),
-    *("copy_file_range", "memfd_create", "pidfd_open", "eventfd", "splice", "fdatasync", "pipe2"),
-    *("O_TMPFILE", "O_PATH", "O_DIRECT", "O_NOATIME", "getxattr", "listxattr", "setxattr"),
-    *("sigtimedwait", "pidfd_send_signal"),
-)
-"""Names that `os` and `signal` have on Linux and not on macOS."""
 WINDOWS = {
     **dict.fromkeys(("SIGHUP", "SIGKILL", "SIGALRM", "setitimer", "ITIMER_REAL"), signal),
     **dict.fromkeys(("pthread_sigmask", "sigwait", "pause"), signal),
@@ -37,8 +31,7 @@ WINDOWS = {
 @pytest.fixture
 def macos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away what macOS has not: functions of `os` and of the C library, and /proc."""
-    for name in LINUX:
-        monkeypatch.delattr(os, name, raising=False)
+    assert not {*vars(os), *vars(signal)} & {*LINUX}
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
     for module, name in ((compute, "CPUINFO"), (choice, "MEMORY")):
         monkeypatch.setattr(module, name, tmp_path / "nowhere", raising=False)

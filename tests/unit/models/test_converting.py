@@ -46,7 +46,9 @@ def added(**more: Any) -> AddResult:
 
 def test_published_checkpoint_gets_a_sampler() -> None:
     """`add --sampler` copies it into the site as bytes, which a page can fetch, with its prior."""
-    assert [path.name for path in added(sampler=True).files] == [
+    result = added(sampler=True)
+    assert result.notes[-1].startswith("310 kB to fetch, 1.7 GFLOP a sample; the output of its")
+    assert [path.name for path in result.files] == [
         "example.png",
         "prior.safetensors",
         "weights.safetensors",
@@ -64,8 +66,9 @@ def test_convert(tmp_path: Path) -> None:
     added()
     done = CliRunner().invoke(cli, ["convert", "digits"])
     assert done.exit_code == 0, done.output
-    assert "models/digits-page: 0.31 MB to fetch, 1.70 GFLOP a sample" in done.output
+    assert "models/digits-page: 310 kB to fetch, 1.7 GFLOP a sample" in done.output
     assert '[models.digits-page]\n    path = "models/digits-page"' in done.output
+    assert '\n\n{{ sampler("digits-page"' in done.output
     folder = Path("models/digits-page")
     assert read_card(folder).subject == find_model("digits", None, CONFIG).card.subject
     found = convert_model(find_model("digits", None, CONFIG), tmp_path / "other")
@@ -77,18 +80,33 @@ def test_convert(tmp_path: Path) -> None:
     assert (again.exit_code, "is there already" in str(again.exception)) == (1, True)
 
 
+def test_convert_beside_another_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy is made in the site of --config, with its path from there."""
+    added()
+    site = Path.cwd()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = CliRunner().invoke(cli, ["convert", "digits", "--config", str(site / CONFIG)])
+    assert done.exit_code == 0, done.output
+    assert '[models.digits-page]\n    path = "models/digits-page"' in done.output
+    assert (site / "models/digits-page/model.toml").exists()
+
+
 def test_too_heavy_by_how_much() -> None:
     """What a page cannot run is refused before anything is written, with how far it is off."""
     large = small_card(image_size=32, levels=200, channels=3)
     large = replace(large, unet=UNetConfig(128, (1, 2, 2, 2), num_res_blocks=4))
     with pytest.raises(RefusedError) as refused:
         require_fit("cifar", large)
-    assert re.search(
-        r"at least \d+\.\d MB to fetch.* which is [0-9.]+ times the limit", str(refused.value)
-    )
+    over = r"too heavy for a page: at least \d+\.\d MB to fetch, [0-9.]+ times the limit of 25 MB, "
+    assert re.search(over + r"and at least [0-9.]+ GFLOP .* limit of 60 GFLOP;", str(refused.value))
     odd = small_card(use_scale_shift_norm=True)
     with pytest.raises(RefusedError, match="has use_scale_shift_norm, which the sampler in a"):
         require_fit("odd", odd)
+    assert large.unet is not None
+    both = replace(large, unet=replace(large.unet, use_scale_shift_norm=True))
+    with pytest.raises(RefusedError, match=r"has use_scale_shift_norm, .*; .* is too heavy for a"):
+        require_fit("both", both)
     before = CONFIG.read_text()
     data = draw(Path("pictures"), size=28, channels=1)
     heavy = AddOptions(TINY, data=data, **{**TOLD, "levels": 1000})
@@ -104,6 +122,9 @@ def test_a_run_is_found_by_its_name() -> None:
     found = add_named(CONFIG, "faces")
     assert found.card.image_size == read_card(Path("runs/faces")).image_size
     assert 'path = "runs/faces"' in CONFIG.read_text()
+    write_model(Path("runs/told"))
+    done = CliRunner().invoke(cli, ["add", "told", "--subject", "small birds"])
+    assert "runs/told/model.toml: write subject" in str(done.exception)
     write_model(Path("runs/again"))
     card = add_named(CONFIG, "again", sampler=True).files[-1]
     assert card == Path("models/again/model.toml").absolute()
