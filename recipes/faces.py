@@ -72,6 +72,7 @@ class Amounts:
     A band of 0 images keeps the weights of the round before. The faces of some classes are drawn
     as often as `OFTEN` says if `rare`. Learning rates are multiplied by `rate`. The weights of a
     U-Net in the end are the share `kept` of those of the round before, and the rest the new ones.
+    The error of pixels of the mouth counts `mouth` times for a U-Net.
     """
 
     images: tuple[int, ...]
@@ -79,6 +80,7 @@ class Amounts:
     rare: bool = False
     rate: float = 1.0
     kept: float = 0.0
+    mouth: float = 1.0
 
 
 ROUNDS: tuple[Amounts, ...] = (
@@ -98,6 +100,12 @@ OFTEN: Mapping[tuple[str, str], int] = {
 """Classes that samples show too seldom, and how many times their faces are named.
 
 After the fifth round samples showed them in 0.39, 0.44 and 0.50 of their share.
+"""
+MOUTH = (46, 60, 22, 43)
+"""First and last row and column around mouths, in pixels of 64.
+
+Of samples that began at level 31 of held-out faces, a classifier was sure of the mouth in 0.920,
+and of 0.992 of real ones; of all other attributes it was as sure as of real ones.
 """
 TINY = Amounts((64, 64, 64, 4096, 4096), data=512)
 
@@ -152,6 +160,15 @@ def often_rare(folder: Path, count: int) -> Tensor:
     return torch.repeat_interleave(times)
 
 
+def mouth_weights(side: int, weight: float) -> Tensor:
+    """Return weights (side, side) of pixels: `weight` at the mouth, 1 elsewhere, smooth between."""
+    place = (torch.arange(side) + 0.5) * (SIDE / side)
+    top, bottom, left, right = MOUTH
+    rows = torch.sigmoid(place - top) * torch.sigmoid(bottom - place)
+    columns = torch.sigmoid(place - left) * torch.sigmoid(right - place)
+    return 1 + (weight - 1) * rows[:, None] * columns
+
+
 def base_model(data: Path, output: Path, count: int | None) -> Model:
     """Return untrained networks with the statistics of the images, which are computed once."""
     path = output / STATISTICS_NAME
@@ -187,7 +204,8 @@ def train_band(
     options = replace(options, learning_rate=rates[0], muon_learning_rate=rates[1])
     half = has_bfloat16("cpu")
     if band.unet:
-        loss = image_loss(model, images, band, options, half, order)
+        weights = mouth_weights(band.side or SIDE, amounts.mouth) if amounts.mouth != 1 else None
+        loss = image_loss(model, images, band, options, half, order, weights)
         run = BandRun(band, model.card, loss, options)
     else:
         side = band.side or SIDE
@@ -290,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = options.output / "round-1"
         save_weights_of({name: first / f"{name}.pt" for name in NAMES}, options.save)
         return
-    tiny = (TINY, replace(TINY, rare=True, rate=0.5, kept=0.5))
+    tiny = (TINY, replace(TINY, rare=True, rate=0.5, kept=0.5, mouth=5.0))
     rounds = (tiny if options.tiny else ROUNDS)[: options.rounds]
     if options.begin is not None and len(rounds) == 1:
         raise SystemExit("--begin: has the weights of the first round; leave out --rounds 1")

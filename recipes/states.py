@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sitegen.generative.process.heat import Statistics, dct2
+from sitegen.generative.process.heat import Statistics, dct2, idct2
 from sitegen.generative.process.model import Model, linear_estimate, shrunken
 
 
@@ -53,7 +53,15 @@ class BandStates:
         side = self.side
         return (cosines - estimate)[..., :side, :side] / self.unknown[levels - 1]
 
-    def loss(self, answer: Tensor, wanted: Tensor, levels: Tensor) -> Tensor:
-        """Return the loss (N,) of an output in pixels, given the cosines `wanted`."""
-        error = dct2(answer) - wanted
-        return (self.cost[levels - 1] * error.square()).sum((1, 2, 3))
+    def loss(
+        self, answer: Tensor, wanted: Tensor, levels: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss (N,) of an output in pixels, given the cosines `wanted`.
+
+        The squared error of each pixel, as it enters the next state, is multiplied by its weight
+        (side, side). The output that is best does not depend on the weights.
+        """
+        error = self.cost[levels - 1].sqrt() * (dct2(answer) - wanted)
+        if weights is not None:
+            error = weights.sqrt() * idct2(error)
+        return error.square().sum((1, 2, 3))

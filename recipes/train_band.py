@@ -64,11 +64,13 @@ def image_loss(
     options: TrainingOptions,
     half: bool,
     order: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Loss:
     """Return `sitegen.generative.training.loss.heat_loss` on the cosines of a band's output.
 
     `images` are uint8 (N, C, H, W); networks compute in bfloat16 if `half`. Images are drawn evenly
     from `order`, indices that may name some of them several times; by default each is named once.
+    `weights` are those of pixels in `BandStates.loss`.
     """
     known = BandStates.of(model, band.side or model.card.image_size)
     levels = torch.arange(1, model.card.levels + 1)
@@ -85,7 +87,8 @@ def image_loss(
         estimate = known.estimate(cosines, drawn, noise)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             answer = net(known.seen(estimate).to(memory_format=layout), drawn)
-        return known.loss(answer.float(), known.wanted(cosines, estimate, drawn), drawn)
+        wanted = known.wanted(cosines, estimate, drawn)
+        return known.loss(answer.float(), wanted, drawn, weights)
 
     return loss
 

@@ -142,14 +142,7 @@ def train_model(
     begun = (_folder(name, wanted) / STATE_NAME).exists()
     if ask is not None and wanted.subject is None and not _from_noise(wanted) and not begun:
         wanted = replace(wanted, subject=ask(SUBJECT))
-    wanted = _resumed(name, wanted)
-    if wanted.minutes is not None and wanted.card is None:
-        report.note("measuring training steps on this machine")
-        wanted, lines = _within(wanted, started)
-        for line in lines:
-            report.note(line)
-    elif wanted.minutes is not None:
-        report.note(f"the length of {name} was chosen when it began; --minutes does not change it")
+    wanted = _within(name, _resumed(name, wanted), report, started)
     report.note(f"reading the images in {shown(wanted.data)}")
     card, training = prepare(name, wanted)
     if len(training.images) < FEW_IMAGES:
@@ -191,7 +184,7 @@ def _trained(
     """Take the steps that are left and write the model; None if it was stopped."""
     for line in _beginning(name, run):
         report.note(line)
-    if not wanted.finish and run.options.steps < (rising := run.options.warmup_steps):
+    if run.step < run.options.steps < (rising := run.options.warmup_steps):
         report.warn(
             f"{run.options.steps:,} steps are fewer than the {rising:,} in which the learning "
             "rate rises: little will be learnt; give more --images, or a lower --warmup-steps"
@@ -262,12 +255,19 @@ def _resumed(name: str, wanted: TrainOptions) -> TrainOptions:
     return replace(wanted, card=card, kind=card.kind, recipe={**asdict(options), **given})
 
 
-def _within(wanted: TrainOptions, started: float) -> tuple[TrainOptions, list[str]]:
-    """Choose the card and the recipe for a duration; return them with lines about them.
+def _within(
+    name: str, wanted: TrainOptions, report: TrainingReporter, started: float
+) -> TrainOptions:
+    """Choose the card and the recipe of a new run for its duration, if it has one; report them.
 
     `started` is the start of the command on the monotonic clock.
     """
-    assert wanted.minutes is not None
+    if wanted.minutes is None:
+        return wanted
+    if wanted.card is not None:
+        report.note(f"the length of {name} was chosen when it began; --minutes does not change it")
+        return wanted
+    report.note("measuring training steps on this machine")
     fixed = ("preset", "init", "networks", "parameterization")
     unfit = [name for name in fixed if getattr(wanted, name) is not None]
     unfit += ["images"] * ("images" in wanted.recipe)
@@ -283,16 +283,16 @@ def _within(wanted: TrainOptions, started: float) -> tuple[TrainOptions, list[st
     given = {key: value for key, value in wanted.recipe.items() if value is not None}
     found = chosen_for(wanted.kind, max(left, 1.0), sides, 3, device, precision, given)
     card, options = found.card, found.options
-    lines = [
+    report.note(
         f"{wanted.minutes:g} minutes on this machine: {card.image_size}×{card.image_size} pixels, "
         f"{len(card.networks)} network{'s' * (len(card.networks) > 1)}, {options.steps:,} steps of "
         f"{options.batch_size} images ({found.seconds_per_step:.2g} s a step, measured); it ends "
-        f"at about {clock(60 * wanted.minutes - (time.monotonic() - started))}",
-        expectation(card, options.images),
-    ]
+        f"at about {clock(60 * wanted.minutes - (time.monotonic() - started))}"
+    )
+    report.note(expectation(card, options.images))
     size = card.image_size if card.image_size != own else None
     chosen = replace(wanted, image_size=size, levels=card.levels, recipe=asdict(options))
-    return replace(chosen, light=True, measured=found.measured), lines
+    return replace(chosen, light=True, measured=found.measured)
 
 
 def expectation(card: ModelCard, images: int) -> str:

@@ -27,6 +27,7 @@ from recipes.cosines import LowCosines, draw_states, low_cosines, principal_axes
 from recipes.distil_cosines import Lessons, distillation_loss
 from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
 from recipes.runs import BandRun, read_net
+from recipes.states import BandStates
 from recipes.train_cosines import cosine_loss, denoising_loss
 from sitegen.core.compute import has_bfloat16
 from sitegen.core.errors import RefusedError
@@ -412,6 +413,34 @@ def test_loss_of_a_band_is_that_of_the_whole_network() -> None:
     noise = torch.randn(many.shape, generator=torch.Generator().manual_seed(1))
     wanted = heat_loss(alone, many, levels, noise)
     assert float(found.mean()) == pytest.approx(float(wanted.mean()), rel=0.06)
+
+
+def test_weights_of_pixels() -> None:
+    """Equal weights multiply the loss; where the weight is 0, an error does not count."""
+    model, data = lesson_cascade(), images(60)
+    known = BandStates.of(model, 8)
+    levels, noise = torch.arange(1, 6).repeat(12), torch.zeros(1, 1, 8, 8)
+    cosines = dct2(data.float() / 255)
+    wanted = known.wanted(cosines, known.estimate(cosines, levels, noise), levels)
+    answer = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(0))
+    plain = known.loss(answer, wanted, levels)
+    twice = known.loss(answer, wanted, levels, torch.full((8, 8), 2.0))
+    assert torch.allclose(twice, 2 * plain, rtol=1e-4)
+    halves = torch.zeros(2, 8, 8)
+    halves[0, :, :4] = halves[1, :, 4:] = 1
+    left, right = (known.loss(answer, wanted, levels, half) for half in halves)
+    assert torch.allclose(left + right, plain, rtol=1e-4)
+    assert float((left / plain).mean()) == pytest.approx(0.5, abs=0.1)
+
+
+def test_pixels_of_the_mouth() -> None:
+    """They weigh most in the lower middle, at any side, and the corners weigh 1."""
+    for side in (64, 32):
+        weights = faces.mouth_weights(side, 5.0)
+        at = weights[side * 53 // 64, side // 2]
+        assert float(at) == pytest.approx(5, abs=0.02)
+        assert float(weights[0, 0]) == pytest.approx(1)
+        assert float(weights.mean()) == pytest.approx(1.29, abs=0.02)
 
 
 def test_images_of_a_band_are_drawn_in_the_order() -> None:
