@@ -149,14 +149,14 @@ def version() -> str:
 def own_requirement() -> str | None:
     """Return the requirement that pip installed this sitegen from: a release, a commit or a file.
 
-    None if it came from a folder or a file of this machine. A release of a package index has no
-    direct_url.json (PEP 610).
+    None if it came from a folder or a file of this machine, or if a checkout runs. What a package
+    index has is installed without direct_url.json (PEP 610).
     """
     try:
         installed = metadata.distribution(DISTRIBUTION)
         text = installed.read_text("direct_url.json")
         if text is None:
-            return f"{DISTRIBUTION}=={installed.version}"
+            return None if _project() else f"{DISTRIBUTION}=={installed.version}"
         origin = json.loads(text)
     except (metadata.PackageNotFoundError, ValueError):
         return None

@@ -192,7 +192,7 @@ def trained_lines(name: str, folder: Path, root: Path = Path()) -> list[str]:
     source = model_source(name, folder)
     states = len(read_prior(source.prior, source.card)) if source.prior else None
     found = figure_calls(name, source.card, folder, states, source)
-    own = folder == RUNS / name
+    own = folder.absolute() == (root / RUNS / name).absolute()
     first = f"`sitegen add {name}` in the folder of your site, or in site.toml:" if own else ""
     path = f'    path = "{written_path(folder, root)}"'
     return [first or "in site.toml:", f"    [models.{name}]", path, *_pasted(*found)]
@@ -203,10 +203,10 @@ def _pasted(calls: list[str], obstacles: Mapping[str, str]) -> list[str]:
 
     Calls are paragraphs of their own, as in a page.
     """
-    told = "To show it, paste what you like of this into a page:"
+    told = ["To show it, paste what you like of this into a page:"] if calls else []
     others = [f"not {kind}: {why}" for kind, why in obstacles.items()]
     return [
-        told,
+        *told,
         *(line for call in calls for line in ("", call)),
         *(["", *others] if others else []),
     ]

@@ -270,7 +270,10 @@ def _without_prior(site: Site, name: str, options: AddOptions) -> Path | None:
 
 
 def written_path(path: Path, root: Path) -> str:
-    """A path as `site.toml` has it: from the site's folder, unless it was given whole elsewhere."""
+    """Return a path for `site.toml`: relative to the site's folder `root`, `/` between its parts.
+
+    A path outside `root` stays absolute if it was given so.
+    """
     whole, root = Path(os.path.abspath(path)), Path(os.path.abspath(root))
     if path.is_absolute() and not whole.is_relative_to(root):
         return str(whole)

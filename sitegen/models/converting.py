@@ -34,8 +34,9 @@ class Converted:
     def text(self) -> str:
         """Return what the model costs a visitor, in words."""
         return (
-            f"{megabytes(self.exported.size)} to fetch, {self.exported.gflop:.3g} GFLOP a sample; "
-            f"the output of its network changed by {100 * self.change:.2g} %"
+            f"for the sampler in a page: {megabytes(self.exported.size)} to fetch, "
+            f"{self.exported.gflop:.3g} GFLOP a sample; weights of one byte each change the output "
+            f"of the network by {100 * self.change:.2g} %"
         )
 
 
@@ -69,8 +70,8 @@ def convert_model(source: ModelSource, folder: Path) -> Converted:
 def byte_weights(name: str, weights: Path, card: ModelCard, folder: Path) -> Converted:
     """Write the weights of a card's model into `folder`, large matrices and kernels as bytes.
 
-    The prior that the card names is there already. The new card is returned, not written. Raises
-    RefusedError if the model is too heavy for a page.
+    The prior that the card names must exist in `folder`. The new card is returned, not written.
+    Raises RefusedError if the model is too heavy for a page.
     """
     import torch
 

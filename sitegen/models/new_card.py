@@ -250,6 +250,8 @@ def with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | Non
     if options.subject:
         line = f"subject = {quoted(options.subject)}"
         raise ConfigError(f"{where}: write {line} into this card, above its tables, not --subject")
+    if "prior" not in own.abilities and options.data is not None:
+        raise ConfigError(f'--data: the kind "{own.kind}" has no prior to make; leave it out')
     if "prior" not in own.abilities or own.prior is not None or options.data is not None:
         return options
     if ask is None:

@@ -55,7 +55,7 @@ models of this repository end between 0.2 and 0.7."""
 LONG = 25
 """Minutes that a run of unknown duration is taken to last, which decides how often to draw."""
 EXPECTED = (
-    (2_000, "next to nothing: noise or a blur; give more --minutes"),
+    (2_000, "almost nothing, only noise or a blur; give more --minutes"),
     (20_000, "colours and layout, not clear shapes; give more --minutes for those"),
     (300_000, "simple shapes, some with faults; give more --minutes for better ones"),
     (3_000_000, "digits, clothing and cartoon faces become clear; photographs stay blurred"),
@@ -223,14 +223,17 @@ def _warn_of_little(run: Run, report: TrainingReporter) -> None:
     if (baseline := _baseline(run)) is None:
         return
     log = run.log.path.read_text(encoding="utf-8").splitlines() if run.log.path.exists() else []
-    loss = json.loads(log[-1])["loss"] if log else baseline.loss  # too short for a line
-    if loss >= LEARNED_LITTLE * baseline.loss:
-        report.warn(
-            f"the model learned almost nothing: the last loss is {loss:.3g}, and "
-            f"{baseline.loss:.3g} is that of {baseline.words}. Samples will be blurry; repeat the "
-            f"command with more --images than {run.options.images:,} to continue, or train anew "
-            "with more --minutes"
-        )
+    told = f"{run.step:,} steps are too few to measure a loss"
+    if log:
+        loss = json.loads(log[-1])["loss"]
+        if loss < LEARNED_LITTLE * baseline.loss:
+            return
+        told = f"the last loss is {loss:.3g}, and {baseline.loss:.3g} is that of {baseline.words}"
+    report.warn(
+        f"the model learned almost nothing: {told}. Samples will be noise or a blur; repeat the "
+        f"command with more --images than {run.options.images:,} to continue, or train another "
+        "name for more --minutes"
+    )
 
 
 def _resumed(name: str, wanted: TrainOptions) -> TrainOptions:
@@ -265,7 +268,10 @@ def _within(
     if wanted.minutes is None:
         return wanted
     if wanted.card is not None:
-        report.note(f"the length of {name} was chosen when it began; --minutes does not change it")
+        report.note(
+            f"the length of {name} was chosen when it began, and --minutes does not change it; for "
+            "a longer run, give a larger --images or another name"
+        )
         return wanted
     report.note("measuring training steps on this machine")
     fixed = ("preset", "init", "networks", "parameterization")

@@ -1,6 +1,7 @@
-"""A plugin of pytest that takes from `os` and `signal` what they have on Linux only.
+"""A plugin of pytest that takes from `os` and `signal` functions that they have on Linux only.
 
-Tests that run in pytest's own process find no such function. Processes that tests start have them.
+Tests find none of these in pytest's own process, nor in those forked from it. A Python that a test
+starts anew has them.
 """
 
 import os
@@ -13,7 +14,9 @@ LINUX = (
     *("posix_fallocate", "posix_fadvise", "sched_getaffinity", "sched_setaffinity", "getrandom"),
     *("copy_file_range", "memfd_create", "pidfd_open", "eventfd", "splice", "fdatasync", "pipe2"),
     *("O_TMPFILE", "O_PATH", "O_DIRECT", "O_NOATIME", "getxattr", "listxattr", "setxattr"),
-    *("sigtimedwait", "pidfd_send_signal"),
+    *("removexattr", "eventfd_read", "eventfd_write", "getresuid", "setresuid", "getresgid"),
+    *("setresgid", "sched_setscheduler", "sched_getscheduler", "sched_setparam", "sched_getparam"),
+    *("sigtimedwait", "sigwaitinfo", "pidfd_send_signal", "SIGRTMIN", "SIGRTMAX"),
 )
 """Names that `os` and `signal` have on Linux and not on macOS."""
 

@@ -35,7 +35,7 @@ from sitegen.generative.card.networks import Band, CosineConfig
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
 from sitegen.generative.networks.cosines import CosineNet, lowest
-from sitegen.generative.process.heat import dct2
+from sitegen.generative.process.heat import dct2, idct2
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import heat_loss
 from sitegen.generative.training.options import TrainingOptions
@@ -416,21 +416,28 @@ def test_loss_of_a_band_is_that_of_the_whole_network() -> None:
 
 
 def test_weights_of_pixels() -> None:
-    """Equal weights multiply the loss; where the weight is 0, an error does not count."""
+    """An error in one pixel counts as the weight there says, and those of `image_loss` reach it."""
     model, data = lesson_cascade(), images(60)
     known = BandStates.of(model, 8)
-    levels, noise = torch.arange(1, 6).repeat(12), torch.zeros(1, 1, 8, 8)
+    levels, noise = torch.arange(1, 4).repeat(20), torch.zeros(1, 1, 8, 8)
     cosines = dct2(data.float() / 255)
-    wanted = known.wanted(cosines, known.estimate(cosines, levels, noise), levels)
-    answer = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(0))
-    plain = known.loss(answer, wanted, levels)
-    twice = known.loss(answer, wanted, levels, torch.full((8, 8), 2.0))
-    assert torch.allclose(twice, 2 * plain, rtol=1e-4)
-    halves = torch.zeros(2, 8, 8)
-    halves[0, :, :4] = halves[1, :, 4:] = 1
-    left, right = (known.loss(answer, wanted, levels, half) for half in halves)
-    assert torch.allclose(left + right, plain, rtol=1e-4)
-    assert float((left / plain).mean()) == pytest.approx(0.5, abs=0.1)
+    wanted = known.wanted(cosines, known.estimate(cosines, levels, noise), levels).double()
+    weights = torch.arange(64.0).view(8, 8)
+    for row, column in ((0, 5), (3, 1)):
+        error = torch.zeros(8, 8, dtype=torch.float64)
+        error[row, column] = 1
+        answer = idct2(wanted + dct2(error) / known.cost[levels - 1].sqrt())
+        assert known.loss(answer, wanted, levels).tolist() == pytest.approx([1] * 60)
+        found = known.loss(answer, wanted, levels, weights)
+        assert found.tolist() == pytest.approx([8 * row + column] * 60)
+    band, training = model.card.networks[0], replace(TRAINING, batch_size=16)
+    once, twice = (
+        train_band.image_loss(model, data, band, training, False, weights=each)(
+            model.networks[0], 0, torch.Generator().manual_seed(0)
+        )
+        for each in (None, torch.full((8, 8), 2.0))
+    )
+    assert torch.allclose(twice, 2 * once, rtol=1e-4)
 
 
 def test_pixels_of_the_mouth() -> None:
@@ -439,7 +446,7 @@ def test_pixels_of_the_mouth() -> None:
         weights = faces.mouth_weights(side, 5.0)
         at = weights[side * 53 // 64, side // 2]
         assert float(at) == pytest.approx(5, abs=0.02)
-        assert float(weights[0, 0]) == pytest.approx(1)
+        assert weights[:: side - 1, :: side - 1].tolist() == [[1, 1], [1, 1]]
         assert float(weights.mean()) == pytest.approx(1.29, abs=0.02)
 
 

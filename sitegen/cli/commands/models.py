@@ -49,7 +49,7 @@ _COUNT = IntegerRange(1)
 _SUBJECT: Row = ("subject", str, 'What its images show, in the plural: "cartoon faces".')
 
 _ADD: tuple[Row, ...] = (
-    ("checkpoint", PATH, "Its file or folder.  [default: runs/NAME, or a shipped model]"),
+    ("checkpoint", PATH, "Its file or folder.  [default: runs/NAME, or else a shipped model]"),
     ("data", PATH, "Its training images, from which size and initial states are taken."),
     ("kind", KIND, "Its kind, if the file does not determine it."),
     ("preset", str, "The published configuration that it was trained with."),
@@ -115,7 +115,10 @@ def add(
     elif any(value is not None for value in options.values()):
         options["checkpoint"] = options["checkpoint"] or trained_folder(config, name)
         if options["checkpoint"] is None:
-            raise click.UsageError("--checkpoint is missing: the file or folder of the model.")
+            raise click.UsageError(
+                "--checkpoint is missing: the file or folder of the model. There is none in "
+                f"runs/{name}, and shipped models take no options."
+            )
         if options["data"] is not None:
             click.echo(f"reading the images in {options['data']}")  # only headers, if many
         with Console().slow_operation_notice("reading the checkpoint and the images") as asking:
@@ -129,7 +132,7 @@ def add(
 
 @click.command()
 @click.argument("model", shell_complete=model_names)
-@click.option("--output", type=PATH, help="The new folder.  [default: models/NAME-page]")
+@click.option("--output", type=PATH, help="The new folder.  [default: the site's models/NAME-page]")
 @click.option("--card", type=PATH, help="The card of a checkpoint file.")
 @config_option
 def convert(model: str, output: Path | None, card: Path | None, config: Path) -> None:
@@ -146,12 +149,15 @@ def convert(model: str, output: Path | None, card: Path | None, config: Path) ->
     """
     from sitegen.content.suggestions import trained_lines
     from sitegen.core.errors import ConfigError
+    from sitegen.core.urls import slug_fault
     from sitegen.models.add import model_folder
     from sitegen.models.converting import Converted, convert_model
     from sitegen.models.registry import find_model
 
     source = find_model(model, card, config)
     folder = output or config.parent / "models" / f"{source.name}-page"
+    if fault := slug_fault(folder.name):
+        raise ConfigError(f"{folder}: the new model has the name of its folder, which {fault}")
     if folder.exists():
         raise ConfigError(
             f"{folder}: is there already; choose another --output, or remove it first"

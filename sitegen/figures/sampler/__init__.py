@@ -85,8 +85,8 @@ class PageSampler(ChosenSpec):
         )
 
         for source in sources:
-            if fault := next(page_faults(source.name, source.card), ""):
-                yield fault
+            if faults := [*page_faults(source.name, source.card)]:
+                yield "; ".join(faults)
                 continue
             if source.prior is None and "prior" in source.card.abilities:
                 yield f"the model {source.name} has no prior"

@@ -280,11 +280,11 @@ def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
     least: prefix of numbers that are lower bounds
     """
     costs = (
-        (size / MOST_BYTES, f"{size / 1e6:.1f} MB to fetch", f"{MOST_BYTES / 1e6:.0f} MB"),
-        (gflop / MOST_GFLOP, f"{gflop:.1f} GFLOP a sample", f"{MOST_GFLOP:.0f} GFLOP"),
+        (size / MOST_BYTES, f"{size / 1e6:,.1f} MB to fetch", f"{MOST_BYTES / 1e6:.0f} MB"),
+        (gflop / MOST_GFLOP, f"{gflop:,.1f} GFLOP a sample", f"{MOST_GFLOP:.0f} GFLOP"),
     )
     over = [
-        f"{least}{cost}, {times:.3g} times the limit of {most}"
+        f"{least}{cost}, {times:,.{0 if times > 10 else 2}f} times the limit of {most}"
         for times, cost, most in costs
         if times > 1
     ]
@@ -298,8 +298,9 @@ def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
 
 def page_faults(name: str, card: ModelCard) -> Iterator[str]:
     """Yield why the sampler in a page cannot run a model, as far as its card shows."""
-    for words in lacking(card):
-        yield f"the model {name} has {words}, which the sampler in a page does not have"
+    if found := lacking(card):
+        lacks = " and ".join(found)
+        yield f"the model {name} has {lacks}, which the sampler in a page does not have"
     if "browser" in card.abilities and (fault := too_heavy(name, *at_least(card), "at least ")):
         yield fault
 

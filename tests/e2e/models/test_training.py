@@ -274,7 +274,7 @@ def test_interrupted_and_then_a_choice(pictures: Path, monkeypatch: pytest.Monke
     told = Told()
     assert train_model("dots", short(pictures), told, confirm=answer) == folder
     assert "stopped after step 2; write the model now" in asked[1]
-    assert "the model learned almost nothing" in told.lines[-1]
+    assert "learned almost nothing: 2 steps are too few to measure a loss" in told.lines[-1]
     assert read_card(folder).training["images_seen"] == 8
     assert (folder / "samples.png").exists()
     assert "is finished" in train(pictures, images=8)[-1]
@@ -329,7 +329,7 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
     again = Told()
     train_model("dots", wanted, again)
     assert "dots is finished" in again.lines[-1]
-    assert "the length of dots was chosen when it began; --minutes does not" in again.lines[0]
+    assert "the length of dots was chosen when it began, and --minutes does not" in again.lines[0]
     for options in ({"preset": "mnist"}, {"networks": "one"}, {"images": 5}):
         with pytest.raises(ConfigError, match="--minutes chooses all sizes; leave out --"):
             train_model(
@@ -343,7 +343,7 @@ def test_what_to_expect() -> None:
     """The words follow from the images that a kind of model needs, and from their side."""
     flow, heat = (duration.card_of(kind, 32, 3) for kind in ("flow", "ihdm"))
     large = duration.card_of("flow", 64, 3)
-    assert "next to nothing" in training.expectation(flow, 1_000)
+    assert "almost nothing" in training.expectation(flow, 1_000)
     assert "simple shapes" in training.expectation(flow, 60_000)
     for card, images in ((flow, 10_000), (heat, 60_000), (large, 60_000)):
         assert f"from {images:,} images: colours and layout" in training.expectation(card, images)

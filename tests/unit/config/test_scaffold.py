@@ -279,6 +279,9 @@ def test_where_sitegen_comes_from(
     reads = {"direct_url.json": origin}.__getitem__
     installed = SimpleNamespace(read_text=reads, version="1.2.3")
     monkeypatch.setattr(metadata, "distribution", lambda name: installed)
+    if origin is None:
+        assert own_requirement() is None  # this checkout is no release
+        monkeypatch.setattr(module, "_CHECKOUT", ROOT / "nowhere" / "pyproject.toml")
     assert own_requirement() == expected
 
 

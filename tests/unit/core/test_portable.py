@@ -30,7 +30,7 @@ WINDOWS = {
 
 @pytest.fixture
 def macos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what macOS has not: functions of `os` and of the C library, and /proc."""
+    """Take away what macOS has not: the C library's own functions, and /proc; those of `os` are."""
     assert not {*vars(os), *vars(signal)} & {*LINUX}
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
     for module, name in ((compute, "CPUINFO"), (choice, "MEMORY")):

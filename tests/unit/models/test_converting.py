@@ -47,7 +47,7 @@ def added(**more: Any) -> AddResult:
 def test_published_checkpoint_gets_a_sampler() -> None:
     """`add --sampler` copies it into the site as bytes, which a page can fetch, with its prior."""
     result = added(sampler=True)
-    assert result.notes[-1].startswith("310 kB to fetch, 1.7 GFLOP a sample; the output of its")
+    assert "in a page: 310 kB to fetch, 1.7 GFLOP a sample; weights" in result.notes[-1]
     assert [path.name for path in result.files] == [
         "example.png",
         "prior.safetensors",
@@ -66,7 +66,7 @@ def test_convert(tmp_path: Path) -> None:
     added()
     done = CliRunner().invoke(cli, ["convert", "digits"])
     assert done.exit_code == 0, done.output
-    assert "models/digits-page: 310 kB to fetch, 1.7 GFLOP a sample" in done.output
+    assert "models/digits-page: for the sampler in a page: 310 kB to fetch, 1.7 " in done.output
     assert '[models.digits-page]\n    path = "models/digits-page"' in done.output
     assert '\n\n{{ sampler("digits-page"' in done.output
     folder = Path("models/digits-page")
@@ -78,6 +78,9 @@ def test_convert(tmp_path: Path) -> None:
     ).read_bytes()
     again = CliRunner().invoke(cli, ["convert", "digits"])
     assert (again.exit_code, "is there already" in str(again.exception)) == (1, True)
+    odd = CliRunner().invoke(cli, ["convert", "digits", "--output", "models/My Digits"])
+    assert "has the name of its folder, which should be 1 to 64 of" in str(odd.exception)
+    assert not Path("models/My Digits").exists()
 
 
 def test_convert_beside_another_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,8 +101,9 @@ def test_too_heavy_by_how_much() -> None:
     large = replace(large, unet=UNetConfig(128, (1, 2, 2, 2), num_res_blocks=4))
     with pytest.raises(RefusedError) as refused:
         require_fit("cifar", large)
-    over = r"too heavy for a page: at least \d+\.\d MB to fetch, [0-9.]+ times the limit of 25 MB, "
-    assert re.search(over + r"and at least [0-9.]+ GFLOP .* limit of 60 GFLOP;", str(refused.value))
+    over = r"a page: at least 48\.\d MB to fetch, 1\.93 times the limit of 25 MB, and at least "
+    over += r"3,389\.\d GFLOP a sample, 56 times the limit of 60 GFLOP;"
+    assert re.search(over, str(refused.value))
     odd = small_card(use_scale_shift_norm=True)
     with pytest.raises(RefusedError, match="has use_scale_shift_norm, which the sampler in a"):
         require_fit("odd", odd)
@@ -125,6 +129,13 @@ def test_a_run_is_found_by_its_name() -> None:
     write_model(Path("runs/told"))
     done = CliRunner().invoke(cli, ["add", "told", "--subject", "small birds"])
     assert "runs/told/model.toml: write subject" in str(done.exception)
+    data = draw(Path("pictures"), size=8, channels=1)
+    done = CliRunner().invoke(cli, ["add", "told", "--data", str(data)])
+    assert done.exit_code == 0, done.output
+    assert 'path = "runs/told/weights.safetensors"' in CONFIG.read_text()
+    write_flow(Path("runs/flow"))
+    done = CliRunner().invoke(cli, ["add", "flow", "--data", str(data)])
+    assert '--data: the kind "flow" has no prior to make; leave it out' in str(done.exception)
     write_model(Path("runs/again"))
     card = add_named(CONFIG, "again", sampler=True).files[-1]
     assert card == Path("models/again/model.toml").absolute()
