@@ -91,6 +91,9 @@ ROUNDS: tuple[Amounts, ...] = (
     Amounts((0, 0, 140_000, 0, 0)),
     Amounts((0, 0, 130_000, 0, 0), rare=True, kept=0.5),
     Amounts((0, 0, 0, 4_000_000, 0), rare=True, rate=0.5),
+    Amounts((60_000, 130_000, 0, 0, 0), mouth=5.0),
+    Amounts((0, 60_000, 0, 0, 0), mouth=5.0),
+    Amounts((0, 0, 80_000, 0, 0), mouth=5.0, kept=0.5),
 )
 OFTEN: Mapping[tuple[str, str], int] = {
     ("accessory", "eye black"): 3,
