@@ -239,9 +239,9 @@ def temporary_file(folder: Path) -> Iterator[Path]:
 def temporary_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder inside `folder`; it is removed at the end of the block."""
     path = temporary_path(folder)
-    with platform_errors(path):
-        path.mkdir(parents=True)
     try:
+        with platform_errors(path):
+            path.mkdir(parents=True)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
