@@ -108,7 +108,7 @@ MOUTH = (46, 60, 22, 43)
 """First and last row and column around mouths, in pixels of 64.
 
 Of samples that began at level 31 of held-out faces, a classifier was sure of the mouth in 0.920,
-and of 0.992 of real ones; of all other attributes it was as sure as of real ones.
+and of 0.992 of real ones. For each other attribute these shares differed by 0.01 at most.
 """
 TINY = Amounts((64, 64, 64, 4096, 4096), data=512)
 
