@@ -15,7 +15,8 @@ from sitegen.core.source import shown
 from sitegen.figures.base import Figure, FigureSpec, lacking
 from sitegen.figures.registry import figure_kinds, make_figure, plug_in_errors
 from sitegen.generative.card.card import ModelCard
-from sitegen.models.add import RUNS, AddResult, written_path
+from sitegen.models.add import AddResult, written_path
+from sitegen.models.folder import RUNS
 from sitegen.models.registry import ModelSource, model_source, site_models
 
 _PICTURE = ', image="FILE.png"'

@@ -5,10 +5,9 @@ temporary folder and moved into `models/NAME` at once. `site.toml` is changed la
 they are removed. The checkpoint and the images are each opened once.
 """
 
-import contextlib
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +18,7 @@ from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import (
     digest_bytes,
-    flush_folder,
-    platform_errors,
-    remove_stale_temporaries,
     sha256,
-    temporary_folder,
     write_atomic,
 )
 from sitegen.core.installed import shipped_models
@@ -35,16 +30,13 @@ from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.generative.data.images import EXAMPLE_NAME
 from sitegen.models.converting import byte_weights, require_fit
+from sitegen.models.folder import RUNS, model_folder, trained_folder
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import preset_prior, site_models
 
 if TYPE_CHECKING:
     from sitegen.generative.data.prior import Prior
-
-
-RUNS = Path("runs")
-"""Folder of the models that `sitegen train` writes, relative to where it runs."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +123,7 @@ def add_model(
         require_fit(name, card)
         entry = {"path": f"models/{name}"}
     plan = _Plan(card, weights, entry, start, options.data, example, sampler)
-    files, bank, cost = _carry_out(site, config, name, plan)
-    card = read_card(files[-1]) if files else card
+    card, files, bank, cost = _carry_out(site, config, name, plan)
     told = _grey_notes(bank) if options.data and bank else ()
     number = None if bank is None else len(bank)
     return AddResult(name, card, files, (*notes, *cost, *told), config, states=number)
@@ -176,24 +167,24 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
     _require_free(name, site, text, config)
     if not file.exists():
         raise RefusedError(f"{file}: there is no such file or folder")
-    stays, made = is_recording(file), list[tuple[ModelCard, tuple[str, ...]]]()
+    stays = is_recording(file)
     entry = {"path": written_path(file, site.root), "card": f"models/{name}/{CARD_NAME}"}
     entry = entry if stays else {"path": f"models/{name}"}
 
-    def write(folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def write(folder: Path) -> tuple[ModelCard, tuple[str, ...]]:
+        folder.mkdir(parents=True)
         recorded = file if stays else folder / RECORDING_NAME
         first = () if stays else write_recording(file, recorded)
         card, notes = _recorded(recorded, file, subject)
-        made.append((card, (*first, *notes)))
         write_atomic(folder / CARD_NAME, card.to_toml().encode())
+        return card, (*first, *notes)
 
     def entered() -> bool:
         return name in tomllib.loads(read_text(config)).get("models", {})
 
-    with model_folder(site.root / "models" / name, write, entered) as files:
+    with model_folder(site.root / "models" / name, write, entered) as (files, (card, notes)):
         _enter(config, name, entry)
-    return AddResult(name, made[0][0], files, made[0][1], config)
+    return AddResult(name, card, files, notes, config)
 
 
 def _recorded(recorded: Path, file: Path, subject: str) -> tuple[ModelCard, tuple[str, ...]]:
@@ -242,12 +233,6 @@ def add_named(config: Path, name: str, sampler: bool = False) -> AddResult:
     return AddResult(name, source.card, (), (), config)
 
 
-def trained_folder(config: Path, name: str) -> Path | None:
-    """Return the folder that `sitegen train` wrote for the model, if there is one."""
-    own = config.parent / RUNS / name
-    return own if not slug_fault(name) and (own / CARD_NAME).is_file() else None
-
-
 def _require_free(name: str, site: Site, text: str, config: Path) -> None:
     if fault := slug_fault(name):
         raise ConfigError(f"the name {name[:80]} {fault}")
@@ -282,10 +267,10 @@ def written_path(path: Path, root: Path) -> str:
 
 def _carry_out(
     site: Site, config: Path, name: str, plan: _Plan
-) -> "tuple[tuple[Path, ...], Prior | None, tuple[str, ...]]":
+) -> "tuple[ModelCard, tuple[Path, ...], Prior | None, tuple[str, ...]]":
     """Write the model's folder, if it needs one, and the site's table.
 
-    Returns the files, the prior, and in words what the sampler in a page costs.
+    Returns the card, the files, the prior, and in words what the sampler in a page costs.
 
     The card pins the weights by digest, so that a machine without them can identify them. Raises
     RefusedError if weights or prior do not fit the card that sampling will use.
@@ -306,11 +291,10 @@ def _carry_out(
         prior, example = prior_and_example(card, plan.data)
     if "card" not in plan.entry and not plan.sampler:
         _enter(config, name, plan.entry)
-        return (), prior, ()
-    cost: list[str] = []
+        return card, (), prior, ()
 
-    def write(folder: Path) -> None:
-        made = card
+    def write(folder: Path) -> tuple[ModelCard, tuple[str, ...]]:
+        made, cost = card, tuple[str, ...]()
         if prior is not None:
             made = replace(made, prior=FileRef(PRIOR_NAME, prior.write(folder / PRIOR_NAME)))
         if example:
@@ -318,17 +302,16 @@ def _carry_out(
             made = replace(made, example=FileRef(EXAMPLE_NAME, digest_bytes(example)))
         if plan.sampler:
             converted = byte_weights(name, plan.weights, made, folder)
-            made, cost[:] = converted.card, [converted.text()]
+            made, cost = converted.card, (converted.text(),)
         write_atomic(folder / CARD_NAME, made.to_toml().encode())
-
-    home = site.root / "models" / name
+        return made, cost
 
     def entered() -> bool:
         return name in tomllib.loads(read_text(config)).get("models", {})
 
-    with model_folder(home, write, entered) as files:
+    with model_folder(site.root / "models" / name, write, entered) as (files, (made, cost)):
         _enter(config, name, plan.entry)
-    return files, prior, tuple(cost)
+    return made, files, prior, cost
 
 
 def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
@@ -347,60 +330,3 @@ def _known(checkpoint: Path) -> tuple[Path, ModelCard] | None:
         return checkpoint.with_name(CARD_NAME), card
     foreign = foreign_model(checkpoint) if checkpoint.exists() else None
     return None if foreign is None else (checkpoint, foreign[1])
-
-
-@contextlib.contextmanager
-def model_folder(
-    folder: Path, write: Callable[[Path], None], wanted: Callable[[], bool]
-) -> Iterator[tuple[Path, ...]]:
-    """Move the files made by `write` into `folder`; yield their paths, the card's last.
-
-    The files stay if the block succeeds or if they are `wanted` even on failure. In any other case
-    the previous content is restored. Raises ConfigError if other files of these names exist,
-    PlatformError if the disk fails.
-    """
-    remove_stale_temporaries(folder.parent)
-    made = [path for path in (folder, folder.parent) if not path.exists()]
-    with contextlib.ExitStack() as undo:
-        undo.callback(lambda: None if wanted() else _remove(made))
-        with temporary_folder(folder.parent) as aside:
-            stage = aside / folder.name
-            write(stage)
-            # the card last: the other files are not a model without it
-            parts = sorted(stage.iterdir(), key=lambda path: (path.name == CARD_NAME, path.name))
-            files = {path: folder / path.name for path in parts}
-            made[:0] = [new for path, new in files.items() if not _is_there(path, new)]
-            with platform_errors(folder):
-                if not folder.exists():
-                    stage.rename(folder)
-                else:
-                    for path, new in files.items():
-                        path.replace(new)
-                    flush_folder(folder)
-                flush_folder(folder.parent)
-        yield tuple(files.values())
-        undo.pop_all()
-
-
-def _is_there(path: Path, target: Path) -> bool:
-    """Return whether `target` exists with the content of `path`.
-
-    Raises ConfigError if it has other content.
-    """
-    if not target.exists():
-        return False
-    if target.is_dir() or target.read_bytes() != path.read_bytes():
-        raise ConfigError(
-            f"{shown(target)}: is there already, and is not what would be written; choose "
-            "another name for the model, or remove the file first"
-        )
-    return True
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        with contextlib.suppress(OSError):
-            if path.is_dir():
-                path.rmdir()
-            else:
-                path.unlink(missing_ok=True)

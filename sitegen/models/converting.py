@@ -2,18 +2,22 @@
 
 import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import write_atomic
 from sitegen.core.progress import megabytes
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard
+from sitegen.generative.checkpoints.archive import scan
 from sitegen.generative.checkpoints.browser import (
     BrowserModel,
     export_for_browser,
     page_faults,
     too_heavy,
 )
+from sitegen.generative.checkpoints.weights import Header, scales_of
+from sitegen.models.folder import model_folder
 from sitegen.models.registry import ModelSource
 
 _WEIGHTS = "weights.safetensors"
@@ -47,14 +51,29 @@ def require_fit(name: str, card: ModelCard) -> None:
 
 
 def convert_model(source: ModelSource, folder: Path) -> Converted:
-    """Write a model with weights of one byte each, its prior and its card into a `folder`.
+    """Write a model with weights of one byte each, its prior and its card into a new `folder`.
 
-    Raises RefusedError for a model that the sampler in a page cannot run, or whose files cannot be
-    used. `folder` may then contain files, but no card.
+    Raises RefusedError for a model that the sampler in a page cannot run, whose files cannot be
+    used, or whose weights are bytes already.
     """
-    require_fit(source.name, source.card)
+    faults = [*page_faults(source.name, source.card)]
+    if faults and source.prior is None and "prior" in source.card.abilities:
+        faults.append(f"the model {source.name} has no prior to start from")
+    if faults:
+        raise RefusedError("; ".join(faults))
     source.require_usable()
-    folder.mkdir(parents=True, exist_ok=True)
+    contents = scan(source.weights).contents
+    if isinstance(contents, Header) and scales_of(source.weights, contents.entries):
+        raise RefusedError(
+            f"{source.weights}: its weights are bytes already; a page can use the model as it is: "
+            f'{{{{ sampler("{source.name}") }}}}'
+        )
+    with model_folder(folder, partial(_write_converted, source)) as (_, converted):
+        return converted
+
+
+def _write_converted(source: ModelSource, folder: Path) -> Converted:
+    folder.mkdir(parents=True)
     card = replace(source.card, prior=None, example=None)
     if source.prior is not None:
         shutil.copyfile(source.prior, folder / source.prior.name)

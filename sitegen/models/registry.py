@@ -28,6 +28,7 @@ from sitegen.generative.card.card import (
 from sitegen.generative.checkpoints.archive import checkpoint_digest, scan
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint
+from sitegen.models.folder import trained_folder
 from sitegen.models.hosted import SamplerFile, describe, is_current, sampler_files
 
 _LARGE = 1 << 30
@@ -180,9 +181,10 @@ def preset_source(name: str, path: Path, configuration: str) -> ModelSource:
 
 
 def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
-    """Return the model named on the command line: by a name in `config`, a shipped one, or a path.
+    """Return the model named on the command line.
 
-    `card` replaces the model's own. Paths with a folder, and existing files, take precedence.
+    `card` replaces the model's own. `name` is a path with a folder, an existing file, a name in
+    `config`, a model that `sitegen train` wrote, a shipped one, or a folder, in this order.
     Raises RefusedError, with the known names, if the model does not exist.
     """
     path = Path(name)
@@ -193,6 +195,8 @@ def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
     site, shipped = _configured(config), shipped_models()
     if name in site:
         return _entry_source(name, site[name], card)
+    if trained := trained_folder(config, name):
+        return model_source(name, trained, card)
     if name in shipped:
         return model_source(name, shipped[name], card)
     if path.exists():
@@ -205,12 +209,14 @@ def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
 def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:
     """Return the folder or file of the model named `path`; other paths are returned unchanged.
 
-    A name is that of a model in `config` or of a shipped one.
+    A name is that of a model in `config`, one that `sitegen train` wrote, or a shipped one.
     """
     if path.exists() or len(path.parts) != 1:
         return path
     site, shipped = _configured(config), shipped_models()
-    return site[path.name].path if path.name in site else shipped.get(path.name, path)
+    if path.name in site:
+        return site[path.name].path
+    return trained_folder(config, path.name) or shipped.get(path.name, path)
 
 
 def site_models(site: Site) -> Mapping[str, ModelSource]:

@@ -101,7 +101,8 @@ def add(
     """
     from sitegen.content.suggestions import added_lines
     from sitegen.figures.base import label_fault
-    from sitegen.models.add import add_model, add_named, add_recording, trained_folder
+    from sitegen.models.add import add_model, add_named, add_recording
+    from sitegen.models.folder import trained_folder
     from sitegen.models.new_card import AddOptions
 
     if label is not None and (fault := label_fault(label)):
@@ -138,9 +139,9 @@ def add(
 def convert(model: str, output: Path | None, card: Path | None, config: Path) -> None:
     """Copy MODEL with weights of one byte each, for the sampler in a page.
 
-    MODEL is a name in site.toml, a shipped model, a folder or a checkpoint, with initial states. A
-    model that is too heavy for a page, or has a network that a page lacks, is refused with the
-    numbers. `sitegen add --sampler` does this while it adds a checkpoint.
+    MODEL is a model of site.toml or runs/, a shipped one, a folder or a checkpoint, with initial
+    states. A model that is too heavy for a page, or has a network that a page lacks, is refused
+    with the numbers. `sitegen add --sampler` does this while it adds a checkpoint.
 
     \b
     Examples:
@@ -150,8 +151,7 @@ def convert(model: str, output: Path | None, card: Path | None, config: Path) ->
     from sitegen.content.suggestions import trained_lines
     from sitegen.core.errors import ConfigError
     from sitegen.core.urls import slug_fault
-    from sitegen.models.add import model_folder
-    from sitegen.models.converting import Converted, convert_model
+    from sitegen.models.converting import convert_model
     from sitegen.models.registry import find_model
 
     source = find_model(model, card, config)
@@ -162,13 +162,9 @@ def convert(model: str, output: Path | None, card: Path | None, config: Path) ->
         raise ConfigError(
             f"{folder}: is there already; choose another --output, or remove it first"
         )
-    made: list[Converted] = []
-    with (
-        Console().slow_operation_notice(f"reading the model {source.name}"),
-        model_folder(folder, lambda part: made.append(convert_model(source, part)), lambda: False),
-    ):
-        pass
-    click.echo(f"{folder}: {made[0].text()}")
+    with Console().slow_operation_notice(f"reading the model {source.name}"):
+        converted = convert_model(source, folder)
+    click.echo(f"{folder}: {converted.text()}")
     for line in trained_lines(folder.name, folder, config.parent):
         click.echo(plain(line))
 
@@ -195,9 +191,9 @@ def ask(question: Question) -> Any:
 def inspect(checkpoint: Path, as_json: bool) -> None:
     """Show a CHECKPOINT's format, step, parameters, averaged weights and architecture.
 
-    CHECKPOINT is a file, a folder, or the name of a model of the site or of a shipped one. Nothing
-    in the file is executed. Of a recording, and of an author's sampler by its name in site.toml,
-    it shows the axis and what figures can use.
+    CHECKPOINT is a file, a folder, or the name of a model of the site, of runs/ or of a shipped
+    one. Nothing in the file is executed. Of a recording, and of an author's sampler by its name in
+    site.toml, it shows the axis and what figures can use.
 
     \b
     Examples:
@@ -249,7 +245,7 @@ def sample(
     config: Path,
     **request: Any,
 ) -> None:
-    """Draw samples from MODEL: a name in site.toml, a shipped model, a folder or a checkpoint.
+    """Draw samples from MODEL: one of site.toml or runs/, a shipped one, a folder or checkpoint.
 
     The same seed gives the same samples, up to rounding, whatever the count. An .npz file holds
     float32 arrays (N, C, H, W): final and initial, with --trajectory also states, means and levels.

@@ -83,6 +83,29 @@ def test_convert(tmp_path: Path) -> None:
     assert not Path("models/My Digits").exists()
 
 
+def test_a_run_is_converted_by_its_name() -> None:
+    """A model that `train` wrote needs no table in site.toml; bytes are not converted again."""
+    write_model(Path("runs/own"))
+    done = CliRunner().invoke(cli, ["convert", "own"])
+    assert done.exit_code == 0, done.output
+    assert Path("models/own-page/model.toml").exists()
+    again = CliRunner().invoke(cli, ["convert", "models/own-page"])
+    refused = 'bytes already; a page can use the model as it is: {{ sampler("own-page") }}'
+    assert refused in str(again.exception)
+    assert not Path("models/own-page-page").exists()
+
+
+def test_all_reasons_at_once() -> None:
+    """A model that a page cannot run and that lacks a prior is refused with both reasons."""
+    folder = write_model(Path("models/odd"))
+    card = read_card(folder)
+    assert card.unet is not None
+    unet = replace(card.unet, use_scale_shift_norm=True)
+    (folder / "model.toml").write_text(replace(card, unet=unet, prior=None).to_toml())
+    done = CliRunner().invoke(cli, ["convert", "models/odd"])
+    assert re.search("use_scale_shift_norm, .*; the model odd has no prior", str(done.exception))
+
+
 def test_convert_beside_another_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The copy is made in the site of --config, with its path from there."""
     added()

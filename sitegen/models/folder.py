@@ -1,0 +1,85 @@
+"""Folders of models: where `sitegen train` writes them, and how a new one appears at once."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from sitegen.core.errors import ConfigError
+from sitegen.core.files import (
+    flush_folder,
+    platform_errors,
+    remove_stale_temporaries,
+    temporary_folder,
+)
+from sitegen.core.source import shown
+from sitegen.core.urls import slug_fault
+from sitegen.generative.card.card import CARD_NAME
+
+Written = TypeVar("Written")
+RUNS = Path("runs")
+"""Folder of the models that `sitegen train` writes, relative to where it runs."""
+
+
+def trained_folder(config: Path, name: str) -> Path | None:
+    """Return the folder that `sitegen train` wrote for the model, if there is one."""
+    own = config.parent / RUNS / name
+    return own if not slug_fault(name) and (own / CARD_NAME).is_file() else None
+
+
+@contextlib.contextmanager
+def model_folder(
+    folder: Path, write: Callable[[Path], Written], wanted: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[tuple[Path, ...], Written]]:
+    """Move the files made by `write` into `folder`; yield their paths, the card's last.
+
+    What `write` returns is yielded, too. It is called with a temporary folder that does not exist.
+    The files stay if the block succeeds or if they are `wanted` even on failure. In any other case
+    the previous content is restored. Raises ConfigError if other files of these names exist,
+    PlatformError if the disk fails.
+    """
+    remove_stale_temporaries(folder.parent)
+    made = [path for path in (folder, folder.parent) if not path.exists()]
+    with contextlib.ExitStack() as undo:
+        undo.callback(lambda: None if wanted() else _remove(made))
+        with temporary_folder(folder.parent) as aside:
+            stage = aside / folder.name
+            written = write(stage)
+            # the card last: the other files are not a model without it
+            parts = sorted(stage.iterdir(), key=lambda path: (path.name == CARD_NAME, path.name))
+            files = {path: folder / path.name for path in parts}
+            made[:0] = [new for path, new in files.items() if not _is_there(path, new)]
+            with platform_errors(folder):
+                if not folder.exists():
+                    stage.rename(folder)
+                else:
+                    for path, new in files.items():
+                        path.replace(new)
+                    flush_folder(folder)
+                flush_folder(folder.parent)
+        yield tuple(files.values()), written
+        undo.pop_all()
+
+
+def _is_there(path: Path, target: Path) -> bool:
+    """Return whether `target` exists with the content of `path`.
+
+    Raises ConfigError if it has other content.
+    """
+    if not target.exists():
+        return False
+    if target.is_dir() or target.read_bytes() != path.read_bytes():
+        raise ConfigError(
+            f"{shown(target)}: is there already, and is not what would be written; choose "
+            "another name for the model, or remove the file first"
+        )
+    return True
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
