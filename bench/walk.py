@@ -30,8 +30,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = str(ROOT / "sitegen") + os.sep
 COUNT = 31
 """A number that nothing else in such a site has by accident."""
-LIMITS = {"count": (22, 97, 0), "add": (16, 72, 1), "checkpoint": (12, 54, 1)}
-"""Files and functions that each walk may pass, and how often it may open the file, at most."""
+LIMITS = {"count": (22, 97, 0, 22), "add": (16, 72, 1, 14), "checkpoint": (12, 54, 1, 14)}
+"""Files and functions of each walk, opens of the file, and files until weights are loaded."""
+LOADING = "generative/checkpoints/loading.py"
+"""File whose functions load weights."""
 
 DEPTH = 3
 
@@ -52,9 +54,15 @@ class Walk:
         return tuple(dict.fromkeys(file for file, _ in self.steps))
 
     @property
+    def until_loaded(self) -> int:
+        """Number of files up to the one that loads weights, or of all where none does."""
+        files = self.files
+        return files.index(LOADING) + 1 if LOADING in files else len(files)
+
+    @property
     def over(self) -> bool:
         """Whether the walk exceeds its limits."""
-        found = len(self.files), len(self.steps), self.opened
+        found = len(self.files), len(self.steps), self.opened, self.until_loaded
         return any(one > most for one, most in zip(found, LIMITS[self.name], strict=True))
 
 
@@ -216,8 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.json:
             print(json.dumps({"walk": walk.name, "steps": walk.steps, "opened": walk.opened}))
         else:
-            opened = f", file opened {walk.opened} times" if walk.opened else ""
-            print(f"{walk.name}: {len(walk.files)} files, {len(walk.steps)} functions{opened}")
+            more = f", {walk.until_loaded} files until weights are loaded" if walk.opened else ""
+            more += f", file opened {walk.opened} times" if walk.opened else ""
+            print(f"{walk.name}: {len(walk.files)} files, {len(walk.steps)} functions{more}")
     over = [walk.name for walk in walks if walk.over]
     if options.check and over:
         raise SystemExit(f"over the limit: {', '.join(over)}; see {Path(__file__).name}")

@@ -2,7 +2,7 @@
 
 import re
 
-from bench.walk import Walk
+from bench.walk import LOADING, Walk
 from tests.support.builders import run_python
 
 
@@ -16,9 +16,15 @@ def test_the_main_path_does_not_grow() -> None:
 
 
 def test_a_walk_over_its_limits() -> None:
-    """More files, more functions or another open of the checkpoint is over the limit."""
+    """More files, more functions or another open of the checkpoint is over the limit.
+
+    So are too many files before weights are loaded; what comes after counts among all files.
+    """
     steps = tuple((f"file{n}.py", "function") for n in range(12))
     assert not Walk("checkpoint", steps, 1).over
     assert Walk("checkpoint", steps, 2).over
     assert Walk("checkpoint", (*steps, ("more.py", "function")), 1).over
     assert Walk("checkpoint", steps[:1] * 60, 1).over
+    before = [(f"file{n}.py", "function") for n in range(14)]
+    assert not Walk("add", (*before[:13], (LOADING, "load"), before[13]), 1).over
+    assert Walk("add", (*before, (LOADING, "load")), 1).over
