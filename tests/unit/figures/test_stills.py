@@ -293,7 +293,7 @@ def test_smooth_picture_is_light() -> None:
     grain = np.random.default_rng(0).normal(0, 2, (64, 64, 1))
     frame = (planes + grain).clip(0, 255).astype(np.uint8)
     links = [
-        picture(each, 0, 0, 5, quality=92).partition('href="')[2]
+        str(picture(each, 0, 0, 5, quality=92)).partition('href="')[2]
         for each in (frame, np.full_like(frame, 7))
     ]
     assert links[1].startswith("data:image/png;base64,")
