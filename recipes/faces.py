@@ -19,7 +19,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -31,7 +31,8 @@ from torch import Tensor, nn
 from bench.judging.attributes import ATTRIBUTES, label_of
 from recipes.cascade import matrices, spread_over_bands, write_networks
 from recipes.cosines import LowCosines, low_cosines, principal_axes
-from recipes.runs import BandRun, read_net, read_recipe
+from recipes.rounding import round_weights
+from recipes.runs import BandRun, Loss, read_net, read_recipe
 from recipes.train_band import COSINES, TRAINING, highest_level, image_loss
 from recipes.train_cosines import cosine_loss
 from sitegen.cli import exits
@@ -44,6 +45,7 @@ from sitegen.generative.networks.construct import new_network
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import image_statistics
+from sitegen.generative.training.optimizers import muon_names
 from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import write_state
 
@@ -69,41 +71,40 @@ STATISTICS_NAME, SAVED, KEPT = "statistics.pt", ".safetensors", "kept"
 class Amounts:
     """Images that each band learns from in a round, and of how many others its statistics are.
 
-    A band of 0 images keeps the weights of the round before. The faces of some classes are drawn
-    as often as `OFTEN` says if `rare`. Learning rates are multiplied by `rate`. The weights of a
-    U-Net in the end are the share `kept` of those of the round before, and the rest the new ones.
+    A band of 0 images keeps the weights of the round before. Faces of the classes in `often` are
+    drawn so many times as often as others. Learning rates are multiplied by `rate`. The weights of
+    a U-Net in the end are the share `kept` of those of the round before, and the rest the new ones.
     The error of pixels of the mouth counts `mouth` times for a U-Net.
     """
 
     images: tuple[int, ...]
     data: int | None = None
-    rare: bool = False
+    often: Mapping[tuple[str, str], int] = field(default_factory=dict)
     rate: float = 1.0
     kept: float = 0.0
     mouth: float = 1.0
 
 
+RARE: Mapping[tuple[str, str], int] = {
+    ("accessory", "eye black"): 3,
+    ("glasses", "facemask"): 2,
+    ("mouth", "open"): 2,
+}
+"""Classes that samples showed in 0.39, 0.44 and 0.50 of their share after the fifth round."""
+OPEN: Mapping[tuple[str, str], int] = {("mouth", "open"): 2}
+"""The class that samples showed in 0.65 of its share after the tenth round."""
 ROUNDS: tuple[Amounts, ...] = (
     Amounts((110_000, 150_000, 250_000, 5_000_000, 4_000_000)),
     Amounts((150_000, 160_000, 160_000, 6_000_000, 6_000_000)),
     Amounts((90_000, 0, 200_000, 0, 0)),
     Amounts((0, 0, 0, 12_000_000, 12_000_000)),
     Amounts((0, 0, 140_000, 0, 0)),
-    Amounts((0, 0, 130_000, 0, 0), rare=True, kept=0.5),
-    Amounts((0, 0, 0, 4_000_000, 0), rare=True, rate=0.5),
+    Amounts((0, 0, 130_000, 0, 0), often=RARE, kept=0.5),
+    Amounts((0, 0, 0, 4_000_000, 0), often=RARE, rate=0.5),
     Amounts((60_000, 130_000, 0, 0, 0), mouth=5.0),
     Amounts((0, 60_000, 0, 0, 0), mouth=5.0),
     Amounts((0, 0, 80_000, 0, 0), mouth=5.0, kept=0.5),
 )
-OFTEN: Mapping[tuple[str, str], int] = {
-    ("accessory", "eye black"): 3,
-    ("glasses", "facemask"): 2,
-    ("mouth", "open"): 2,
-}
-"""Classes that samples show too seldom, and how many times their faces are named.
-
-After the fifth round samples showed them in 0.39, 0.44 and 0.50 of their share.
-"""
 MOUTH = (46, 60, 22, 43)
 """First and last row and column around mouths, in pixels of 64.
 
@@ -146,8 +147,8 @@ def mapped_images(folder: Path, count: int | None = None) -> Tensor:
     return torch.from_numpy(pixels[:count]).permute(0, 3, 1, 2)
 
 
-def often_rare(folder: Path, count: int) -> Tensor:
-    """Return indices of the first `count` images, those of the classes of `OFTEN` several times.
+def repeated(folder: Path, count: int, often: Mapping[tuple[str, str], int]) -> Tensor:
+    """Return indices of the first `count` images, those of the classes in `often` several times.
 
     Raises SystemExit if there are fewer faces in the list of `folder`.
     """
@@ -157,9 +158,9 @@ def often_rare(folder: Path, count: int) -> Tensor:
     if len(labels) < count:
         raise SystemExit(f"{path}: lists {len(labels)} of {count} faces; draw them again")
     times = torch.ones(count, dtype=torch.long)
-    for (name, shown), often in OFTEN.items():
+    for (name, shown), times_drawn in often.items():
         has = labels[:, list(ATTRIBUTES).index(name)] == ATTRIBUTES[name].index(shown)
-        times[has] = times[has].clamp_min(often)
+        times[has] = times[has].clamp_min(times_drawn)
     return torch.repeat_interleave(times)
 
 
@@ -276,12 +277,29 @@ def network_of(path: Path, band: Band) -> nn.Module:
     return network
 
 
+def round_networks(model: Model, networks: Sequence[nn.Module], images: Tensor) -> None:
+    """Round the weights that are stored as bytes, those of `matrices`, so that little changes."""
+    for band, network in zip(model.card.networks, networks, strict=True):
+        names = muon_names(dict(network.named_parameters()))
+        round_weights(network, names, band_loss(model, band, images))
+
+
+def band_loss(model: Model, band: Band, images: Tensor) -> Loss:
+    """Return the loss of a finished network of a band, in float32."""
+    if band.unet:
+        return image_loss(model, images, band, TRAINING, half=False)
+    side = band.side or SIDE
+    levels = range(band.lowest_level, highest_level(model, band) + 1)
+    return cosine_loss(LowCosines.of(model, side), low_cosines(images, side), COSINES, levels)
+
+
 def join(model: Model, runs: Sequence[Path], images: Tensor, output: Path) -> ModelCard:
     """Write the model of the trained networks: byte weights, residual variance and prior."""
     networks = [network_of(path, band) for path, band in zip(runs, BANDS, strict=True)]
     assert model.statistics is not None
     recipe = {path.stem: read_recipe(path) for path in runs if path.suffix != SAVED}
     card = replace(model.card, training={**model.card.training, **recipe})
+    round_networks(model, networks, images)
     trained = Model(card, networks, model.statistics).eval()
     shares = residual_shares(trained, images.numpy())
     output.mkdir(parents=True, exist_ok=True)
@@ -311,7 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = options.output / "round-1"
         save_weights_of({name: first / f"{name}.pt" for name in NAMES}, options.save)
         return
-    tiny = (TINY, replace(TINY, rare=True, rate=0.5, kept=0.5, mouth=5.0))
+    tiny = (TINY, replace(TINY, often=RARE, rate=0.5, kept=0.5, mouth=5.0))
     rounds = (tiny if options.tiny else ROUNDS)[: options.rounds]
     if options.begin is not None and len(rounds) == 1:
         raise SystemExit("--begin: has the weights of the first round; leave out --rounds 1")
@@ -334,7 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             runs[name] = options.output / f"round-{number + 1}" / f"{name}.pt"
             if options.band in (None, name) and not is_mixed(runs[name]):
                 first = before.get(name)
-                order = often_rare(more, len(images)) if amounts.rare else None
+                order = repeated(more, len(images), amounts.often) if amounts.often else None
                 train_band(model, place, images, amounts, number, first, runs[name], order)
                 if amounts.kept and BANDS[place].unet and first is not None:
                     keep_share(runs[name], first, amounts.kept)
