@@ -104,6 +104,10 @@ ROUNDS: tuple[Amounts, ...] = (
     Amounts((60_000, 130_000, 0, 0, 0), mouth=5.0),
     Amounts((0, 60_000, 0, 0, 0), mouth=5.0),
     Amounts((0, 0, 80_000, 0, 0), mouth=5.0, kept=0.5),
+    Amounts((0, 200_000, 0, 0, 0), mouth=5.0),
+    Amounts((44_000, 0, 0, 0, 0), mouth=5.0, kept=0.3),
+    Amounts((0, 0, 220_000, 0, 0), often=OPEN, mouth=5.0, kept=0.3),
+    Amounts((0, 64_000, 0, 0, 0), mouth=5.0, kept=0.5),
 )
 MOUTH = (46, 60, 22, 43)
 """First and last row and column around mouths, in pixels of 64.
