@@ -9,7 +9,6 @@ counts, and nothing is left behind after an error.
     clip.webp   the last frame, of exactly the size of the MP4
 """
 
-import errno
 import io
 import itertools
 import math
@@ -22,7 +21,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias, TypeVar, cast
@@ -31,7 +30,7 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sitegen.core.errors import PlatformError, SitegenError, TargetError
+from sitegen.core.errors import PlatformError, TargetError
 from sitegen.core.files import digest, platform_errors, temporary_folder
 from sitegen.core.signals import end_group
 from sitegen.media.ffmpeg import GET_ENCODER, executable
@@ -49,17 +48,8 @@ _Byte: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 _LARGEST = 16383  # pixels per side; the limit of WebP
 
 _WORDS_SHOWN, _WORDS_BYTES = 6, 6000
-_RUNNING: "set[_Ffmpeg]" = set()
-_MACHINE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.ENOMEM, errno.EIO, errno.EMFILE, errno.EAGAIN),
-)
-_LACKING = {
-    os.strerror(errno.ENOSPC): "make room on the disk and try again",
-    os.strerror(errno.ENOMEM): "there is too little memory",
-    "pthread_create() failed": "no more threads may be started, or there is too little memory",
-}
-"""Errors of the machine that ffmpeg reports only in its messages, and what to do about each."""
+_REMEDY = f"check disk space, free memory and permissions, and try again; {GET_ENCODER}"
+_RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -133,7 +123,7 @@ def encode_clip(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[s
 def stop_encoding() -> None:
     """Kill every ffmpeg that runs for a thread of this process; their calls then fail."""
     for each in list(_RUNNING):
-        each.kill()
+        _kill(each)
 
 
 def write_still(frame: Frame, path: Path) -> MediaFile:
@@ -286,8 +276,7 @@ def _join(parts: Sequence[Path], path: Path) -> None:
     exact = ["-map_metadata", "-1", "-flags:v", "+bitexact", "-fflags", "+bitexact"]
     command = ["-y", "-f", "concat", "-i", str(names), "-c", "copy", *exact]
     command += ["-movflags", "+faststart", "-f", "mp4", str(path)]
-    with closing(_Ffmpeg(command, path.parent, 1, writes=True)) as ffmpeg:
-        ffmpeg.finish()
+    _ffmpeg(command, path.parent, 1)
 
 
 def _gif(native: _NativeFrames, spec: ClipSpec, path: Path) -> MediaFile:
@@ -354,7 +343,7 @@ def _write(
     fps: Fraction | int,
     output_params: Iterable[str],
 ) -> None:
-    """Write RGB frames of `size` (width, height). Raises as `_Ffmpeg.call` does."""
+    """Write RGB frames of `size` (width, height). Raises as `_ffmpeg` does."""
     raw = ("-f", "rawvideo", "-vcodec", "rawvideo", "-s", f"{size[0]}x{size[1]}")
     exact = ("-filter_threads", "1", "-map_metadata", "-1", "-flags:v", "+bitexact")
     arguments = [
@@ -362,140 +351,89 @@ def _write(
         *("-vcodec", codec, "-pix_fmt", pix_fmt_out),
         *(*exact, "-fflags", "+bitexact", *output_params, str(path)),
     ]
-    with closing(_Ffmpeg(arguments, path.parent, size[0] * size[1], writes=True)) as ffmpeg:
-        for frame in frames:
-            ffmpeg.call(ffmpeg.write, frame)
-        ffmpeg.finish()
+    _ffmpeg(arguments, path.parent, size[0] * size[1], frames)
 
 
-class _Ffmpeg:
-    """Running ffmpeg with a timeout, which is fed or read, and its last messages.
+def _ffmpeg(
+    arguments: Iterable[str], folder: Path, pixels: int, frames: Iterable[Frame | bytes] = ()
+) -> bytes:
+    """Run ffmpeg, pass it the frames, and return what it writes to its standard output.
 
-    arguments: of the command line, after the program
-    folder: for a temporary file with its messages
-    pixels: of what one call reads or writes; more pixels get more time
-    writes: whether it is fed frames; otherwise frames are read from it
+    `pixels` are those of a frame, or of all that it reads: more pixels get more time without
+    progress, in which only ffmpeg's own time counts. `folder` is for a temporary file with its
+    messages. Raises PlatformError with the last messages if ffmpeg fails, makes no progress or
+    cannot be started.
     """
+    patience, stalled = STALL_SECONDS * max(1.0, pixels / 1e6), threading.Event()
+    with tempfile.TemporaryFile(dir=folder) as messages, _started(arguments, messages) as process:
 
-    def __init__(
-        self, arguments: Iterable[str], folder: Path, pixels: int, *, writes: bool = False
-    ) -> None:
-        self._words = folder / f"words-{id(self)}"
-        self._patience, self._stalled = STALL_SECONDS * max(1.0, pixels / 1e6), False
-        command = [executable(), "-hide_banner", "-nostats", "-v", "error", *arguments]
-        pipe, none = subprocess.PIPE, subprocess.DEVNULL
-        try:
-            with self._words.open("wb") as words:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=pipe if writes else none,
-                    stdout=none if writes else pipe,
-                    stderr=words,
-                    env={name: each for name, each in os.environ.items() if name != "FFREPORT"},
-                    process_group=0,  # Ctrl-C goes to this process, which then stops ffmpeg
-                )
-        except OSError as error:
-            self._words.unlink(missing_ok=True)
-            raise PlatformError(f"cannot run {command[0]}: {error}; {GET_ENCODER}") from error
-        _RUNNING.add(self)
+        def stop() -> None:
+            stalled.set()
+            _kill(process)
 
-    def write(self, frame: Frame | bytes) -> None:
-        """Pass a frame to ffmpeg."""
-        cast(IO[bytes], self._process.stdin).write(
-            frame if isinstance(frame, bytes) else frame.data
-        )
-
-    def read(self) -> Frame | None:
-        """Read a frame (H, W, 3), in PPM; return None after the last."""
-        pipe = cast(IO[bytes], self._process.stdout)
-        if not pipe.readline():
-            return None
-        width, height = (int(each) for each in pipe.readline().split())
-        pipe.readline()
-        data = pipe.read(3 * width * height)
-        return np.frombuffer(data, np.uint8).reshape(height, width, 3)
-
-    def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call `write` or `read`; only their own duration counts towards the timeout.
-
-        Raises PlatformError if the machine stopped ffmpeg (disk full, no memory, killed, no such
-        encoder, no progress), and TargetError with ffmpeg's messages for other failures.
-        """
-        with self._watch():
+        def watched(function: Callable[..., T], *data: object) -> T:
+            watch = threading.Timer(patience, stop)
+            watch.daemon = True
+            watch.start()
             try:
-                return function(*arguments)
-            except (OSError, ValueError) as error:  # the pipe broke; ffmpeg's messages say why
-                broken = error
-        self.finish()
-        raise TargetError("ffmpeg ended before it had every frame") from broken
+                return function(*data)
+            finally:
+                watch.cancel()
 
-    def finish(self) -> None:
-        """Close the input and wait for ffmpeg to end. Raises as `call` does."""
-        with self._watch():
-            self._close_pipes()
-            code = self._process.wait()
-        if not code and not self._stalled:
-            return
-        said = ""
-        with suppress(OSError):
-            text = self._words.read_bytes()[-_WORDS_BYTES:].decode("utf-8", "replace")
-            lines = [line for line in text.split("\n") if line]
-            said = "\n    ".join(["; it said:", *lines[-_WORDS_SHOWN:]]) if lines else ""
-        if self._stalled:
-            raise PlatformError(
-                f"ffmpeg made no progress for {self._patience:.0f} seconds and was stopped; the "
-                f"machine may be overloaded: try again{said}"
-            )
-        raise _failure(code, said)
+        for frame in frames:
+            data = frame if isinstance(frame, bytes) else frame.data
+            try:
+                watched(cast(IO[bytes], process.stdin).write, data)
+            except OSError:  # the pipe broke; the messages say why
+                break
+        output, _ = watched(process.communicate)
+        if stalled.is_set():
+            why = f"made no progress for {patience:.0f} seconds and was stopped"
+        elif process.returncode < 0:
+            why = f"was stopped by signal {-process.returncode}"
+        elif process.returncode:
+            why = f"failed (exit status {process.returncode})"
+        else:
+            return bytes(output)
+        messages.seek(max(0, messages.tell() - _WORDS_BYTES))
+        lines = [line for line in messages.read().decode("utf-8", "replace").split("\n") if line]
+        said = "\n    ".join(["; it said:", *lines[-_WORDS_SHOWN:]]) if lines else ""
+        raise PlatformError(f"ffmpeg {why}; {_REMEDY}{said}")
 
-    def close(self) -> None:
-        """Stop ffmpeg if it still runs, and remove the file of its messages."""
-        self.kill()
-        self._process.wait()
-        self._close_pipes()
-        self._words.unlink(missing_ok=True)
-        _RUNNING.discard(self)
 
-    def kill(self, stalled: bool = False) -> None:
-        """Kill ffmpeg; `stalled` means that it made no progress."""
-        self._stalled |= stalled
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                end_group(self._process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-            self._process.kill()
-
-    def _close_pipes(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
+@contextmanager
+def _started(arguments: Iterable[str], messages: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start ffmpeg, and kill it at the end if it still runs."""
+    command = [executable(), "-hide_banner", "-nostats", "-v", "error", *arguments]
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            env={name: each for name, each in os.environ.items() if name != "FFREPORT"},
+            process_group=0,  # Ctrl-C goes to this process, which then stops ffmpeg
+        )
+    except OSError as error:
+        raise PlatformError(f"cannot run {command[0]}: {error}; {GET_ENCODER}") from error
+    _RUNNING.add(process)
+    try:
+        yield process
+    finally:
+        _kill(process)
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
             with suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
-
-    @contextmanager
-    def _watch(self) -> Iterator[None]:
-        """Kill ffmpeg if the block takes too long."""
-        watch = threading.Timer(self._patience, self.kill, [True])
-        watch.daemon = True
-        watch.start()
-        try:
-            yield
-        finally:
-            watch.cancel()
+                cast(IO[bytes], pipe).close()
+        _RUNNING.discard(process)
 
 
-def _failure(code: int, said: str) -> SitegenError:
-    """Return the error for a non-zero exit status: the machine's fault or the clip's, and why."""
-    if code < 0:
-        name = signal.strsignal(-code)
-        why = f"was stopped by signal {-code} ({name}); check free memory and disk space"
-    elif 256 - code in _MACHINE:
-        why = f"could not go on: {os.strerror(256 - code)}; fix that and try again"
-    elif lacks := [remedy for words, remedy in _LACKING.items() if words in said]:
-        why = f"could not go on; {lacks[0]}"
-    elif "Unknown encoder" in said:
-        why = f"lacks an encoder; {GET_ENCODER}"
-    else:
-        return TargetError(f"ffmpeg failed (exit status {code}){said or ' and gave no reason'}")
-    return PlatformError(f"ffmpeg {why}{said}")
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill ffmpeg, and what it started, if it still runs."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            end_group(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        process.kill()
 
 
 def verified_mp4(
@@ -513,25 +451,28 @@ def verified_mp4(
         fault = next(iter(clip_faults(path)), "")
     require(not fault, path, fault.partition(";")[0])
     height, width, _ = ends[0].shape
-    seen, first, last = 0, ends[0], ends[1]
-    ends_only = f"eq(n,0)+gte(n,{count - 1})"
-    for last in _decoded(path, height * width * count, ends_only):
-        first, seen = (first if seen else last), seen + 1
-    require(first.shape == last.shape == ends[0].shape, path, f"is not {width}×{height}")
-    require(seen == min(count, 2), path, f"does not have {count} frames")
+    frames = _decoded(path, height * width * count, f"eq(n,0)+gte(n,{count - 1})")
+    same = all(frame.shape == ends[0].shape for frame in frames)
+    require(same, path, f"is not {width}×{height}")
+    require(len(frames) == min(count, 2), path, f"does not have {count} frames")
+    first, last = frames[0], frames[-1]
     alike = looks_like(first, ends[0], crf) and looks_like(last, ends[1], crf)
     require(alike, path, "does not look like its frames")
     return media_file(path, width, height, count, fps)
 
 
-def _decoded(path: Path, pixels: int, select: str) -> Iterator[Frame]:
-    """Decode a clip of `pixels` in all; yield the frames (H, W, 3) that ffmpeg selects."""
+def _decoded(path: Path, pixels: int, select: str) -> list[Frame]:
+    """Decode a clip of `pixels` in all; return the frames (H, W, 3) that ffmpeg selects."""
     arguments = ["-xerror", "-i", str(path), "-vf", f"select='{select}'", "-pix_fmt", "rgb24"]
     arguments += ["-fps_mode", "passthrough", "-vcodec", "ppm", "-f", "image2pipe", "-"]
-    with closing(_Ffmpeg(arguments, path.parent, pixels)) as ffmpeg:
-        while (frame := ffmpeg.call(ffmpeg.read)) is not None:
-            yield frame
-        ffmpeg.finish()
+    output, frames = io.BytesIO(_ffmpeg(arguments, path.parent, pixels)), list[Frame]()
+    while output.readline():
+        width, height = (int(each) for each in output.readline().split())
+        output.readline()
+        data = output.read(3 * width * height)
+        require(len(data) == 3 * width * height, path, "was decoded in part")
+        frames.append(np.frombuffer(data, np.uint8).reshape(height, width, 3))
+    return frames
 
 
 def verified_gif(path: Path, width: int, height: int, count: int, fps: float) -> MediaFile:

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -367,22 +366,17 @@ LACKING = 'exec "$real" "$@" -c:v libnothing x.mp4'
 HALF = 'case "$*" in *xerror*) "$real" "$@" | head -c 99;; *) exec "$real" "$@";; esac'
 NO_GIF = 'case "$*" in *palette*) cat >/dev/null;; *) exec "$real" "$@";; esac'
 FAILING: list[tuple[str, type[SitegenError], str]] = [
-    (LACKING, PlatformError, "lacks an .*[^$]*libnothing"),
-    ('exec "$real" -badly "$@"', TargetError, "Unrecognized option 'badly'"),
-    ('head -c 60000 | "$real" "$@"', TargetError, "has not 25 frames|every frame"),
+    (LACKING, PlatformError, "status 8.*pip install[^$]*libnothing"),
+    ('exec "$real" -badly "$@"', PlatformError, "Unrecognized option 'badly'"),
+    ('head -c 60000 | "$real" "$@"', TargetError, "does not have 9 frames"),
     ("cat > /dev/null", TargetError, r"clip\.mp4 is not there"),
     (NO_GIF, TargetError, r"clip\.gif is damaged"),
-    ('"$real" "$@"; case "$*" in *faststart*) exit 228;; esac', PlatformError, "No space"),
-    ("say 'width not divisible by 2'; exit 187", TargetError, "187[^$]*width not divisible"),
-    ("exit 0", TargetError, "before it had every frame"),
-    (HALF, TargetError, "ended before it had every frame"),
-    ("cat > /dev/null; exit 3", TargetError, "status 3.*no reason"),
-    ("cat > /dev/null; exit 229", PlatformError, "File too large"),
-    ("cat > /dev/null; exit 243", PlatformError, "Permission denied"),
-    ("cat > /dev/null; say 'x: No space left on device'; exit 1", PlatformError, "No space"),
-    ("cat > /dev/null; say 'x: Cannot allocate memory'; exit 1", PlatformError, "little memory"),
-    ("cat > /dev/null; say 'pthread_create() failed'; exit 234", PlatformError, "more threads"),
-    ("cat > /dev/null; exit 245", PlatformError, "temporarily unavailable"),
+    ('"$real" "$@"; case "$*" in *faststart*) exit 228;; esac', PlatformError, "status 228"),
+    ("say 'width not divisible by 2'; exit 187", PlatformError, "187[^$]*width not divisible"),
+    ("exit 0", TargetError, r"clip\.mp4 is not there"),
+    (HALF, TargetError, r"clip\.mp4 was decoded in part"),
+    ("cat > /dev/null; exit 3", PlatformError, "status 3.*check disk space.*pip install"),
+    ("say 'x: No space left on device'; exit 1", PlatformError, "No space left on device"),
     ("cat > /dev/null; kill -9 $$", PlatformError, "signal 9"),
 ]
 
@@ -516,7 +510,7 @@ def test_no_room_leaves_nothing(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(PlatformError, match=r"too large|too low|disk enough"):
+        with pytest.raises(PlatformError, match=r"too large|too low|disk space"):
             encode_clip(moving_frames(), ClipSpec(10, 18, 2, BACKGROUND), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -538,7 +532,7 @@ def test_preflight(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", executable())
     assert re.match(r"ffmpeg \S*\d\S*; pillow ", encoder_version())
     place = stand_in(LACKING).parent
-    refused("lacks an encoder")
+    refused("Unknown encoder")
     stand_in("cat > /dev/null")
     refused(r"not work: .*clip\.mp4 is not there; `pip install")
     (place / "plain").write_bytes(b"\x00")
@@ -578,10 +572,8 @@ def test_stopped_while_files_are_made(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def endless(_native: object, _spec: object, path: Path) -> NoReturn:
         source = ["-re", "-f", "lavfi", "-i", "color=s=16x16", "-f", "null", "-"]
-        with closing(encode._Ffmpeg(source, path.parent, 256)) as ffmpeg:
-            begun.set()
-            ffmpeg.call(ffmpeg.read)
-            ffmpeg.finish()
+        begun.set()
+        encode._ffmpeg(source, path.parent, 256)
         raise AssertionError("it has no end")
 
     monkeypatch.setattr(encode, "_gif", endless)
