@@ -26,6 +26,8 @@ from sitegen.core.diagnostics import quoted
 from sitegen.core.source import odd_character
 from sitegen.core.urls import is_whole, relative, url_fault
 
+FORMULA_SOURCE = re.compile(r"<annotation\b.*?(</annotation>|\Z)", re.DOTALL)
+"""LaTeX in the HTML of a formula, which is not shown."""
 _FAILURES = (AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
 """Exceptions that the converter raises for invalid formulas."""
 _COMMAND = re.compile(r"\\[A-Za-z]+")

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from sitegen.config.schema import Author, Site
 from sitegen.content.embeds import read_photo
 from sitegen.content.links import at_heading, themed_ids
+from sitegen.content.markdown import FORMULA_SOURCE
 from sitegen.content.pages import Page
 from sitegen.core.site_files import SiteFolder
 from sitegen.core.urls import INDEX, relative
@@ -85,9 +86,7 @@ def head(
 def _first_words(page: Page) -> str | None:
     """Return the beginning of a page as a description for a site that has none."""
     prose = "".join(part for part in page.body if isinstance(part, Markup))
-    tex = r"<annotation\b.*?(</annotation>|\Z)"  # of formulas
-    prose = re.sub(tex, "", prose, flags=re.DOTALL)
-    for rest in prose.split("<p>")[1:]:
+    for rest in FORMULA_SOURCE.sub("", prose).split("<p>")[1:]:
         if words := Markup(rest.partition("</p>")[0]).striptags():
             return textwrap.shorten(words, _PREVIEW, placeholder=" …")
     return None

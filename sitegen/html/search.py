@@ -7,22 +7,20 @@ scripts, but may not fetch files.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from html.parser import HTMLParser
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from sitegen.content.markdown import FORMULA_SOURCE
 from sitegen.content.pages import Page
 from sitegen.core.files import digest_bytes
 
 MANY_PAGES = 8
 """Largest number of pages for which the menu suffices, without a search."""
 
-_HEADINGS = frozenset({"h2", "h3", "h4", "h5", "h6"})
-_WORDS = "a b code em i s span strong sub sup"
-_MATHS = "math mfrac mi mn mo mrow msub msubsup msup mtext semantics"
-_INLINE = frozenset(f"{_WORDS} {_MATHS}".split())
+_HEADING = re.compile(r'<h[2-6] id="([^"]*)">(.*?)</h[2-6]>', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -48,45 +46,12 @@ def search_index(pages: Iterable[Page]) -> tuple[str, str]:
 
 def _sections(page: Page) -> Iterator[tuple[str, str, str, str]]:
     """Yield link, title of the page, heading and text of each section, in order."""
-    reader = _Reader()
-    for part in page.body:
-        if isinstance(part, Markup):
-            reader.feed(str(part))
-        else:
-            reader.handle_data(f" {getattr(part, 'caption', '')} ")
-    for id, heading, text in reader.sections:
-        words = " ".join("".join(text).split())
-        title = " ".join("".join(heading).split())
+    parts = (
+        str(part) if isinstance(part, Markup) else f" {escape(getattr(part, 'caption', ''))} "
+        for part in page.body
+    )
+    first, *rest = _HEADING.split(FORMULA_SOURCE.sub("", "".join(parts)))
+    for id, heading, text in (("", "", first), *zip(*[iter(rest)] * 3, strict=True)):
+        title, words = Markup(heading).striptags(), Markup(text).striptags()
         if words or title:
             yield f"{page.uri}#{id}" if id else page.uri, page.title, title, words
-
-
-class _Reader(HTMLParser):
-    """Collects the text of sections: id, heading and pieces of text of each."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sections: list[tuple[str, list[str], list[str]]] = [("", [], [])]
-        self._heading = self._source = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _HEADINGS:
-            self._heading = True
-            self.sections.append((dict(attrs).get("id") or "", [], []))
-        elif tag == "annotation":  # LaTeX of a formula
-            self._source = True
-        elif tag not in _INLINE:
-            self.handle_data(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _HEADINGS:
-            self._heading = False
-        elif tag == "annotation":
-            self._source = False
-        elif tag not in _INLINE:
-            self.handle_data(" ")
-
-    def handle_data(self, data: str) -> None:
-        if not self._source:
-            _id, heading, text = self.sections[-1]
-            (heading if self._heading else text).append(data)
