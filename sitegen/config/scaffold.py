@@ -4,7 +4,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,33 +16,19 @@ from sitegen.core.files import platform_errors, require_writable, temporary_fold
 from sitegen.core.installed import DISTRIBUTION, resource
 from sitegen.core.source import KeyPath, page_sources, read_text, shown
 
-NOT_FOR_RENDERING = {
-    "ghp-import": "publishes",
-    "imageio": "encodes",
-    "imageio-ffmpeg": "encodes",
-    "onnx": "samples the models",
-    "onnxruntime": "samples the models",
-    "starlette": "serves the preview",
-    "torch": "samples the models",
-    "uvicorn": "serves the preview",
-    "watchfiles": "watches for the preview",
-}
-"""Requirements that a build from the store does not import, and the purpose of each."""
-
 WORKFLOW = ".github/workflows/pages.yml"
 IGNORED = ".gitignore"
+REQUIREMENTS = "requirements-render.txt"
 
 
-def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
+def new_site(folder: Path) -> tuple[str, ...]:
     """Write a new site into `folder`, creating it if needed; return the paths written, sorted.
-
-    sections: Markdown for the page, one text for each kind of figure
 
     Never overwrites a file: raises ConfigError that lists those that exist, and writes nothing.
     Only an existing `.gitignore`, which GitHub adds to new repositories, is kept. Raises
     PlatformError, with no file written, if the disk fails.
     """
-    files = dict(scaffold(sections))
+    files = dict(scaffold())
     _refuse_overwriting(folder, files)
     if (folder / IGNORED).exists():
         del files[IGNORED]
@@ -59,16 +45,20 @@ def new_site(folder: Path, sections: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(files))
 
 
-def scaffold(sections: Iterable[str] = ()) -> Mapping[str, str]:
+def scaffold() -> Mapping[str, str]:
     """Return the texts of a new site's files, by their paths in its folder."""
     source = resource("scaffold")
-    templates = {"site.toml": "site.toml", IGNORED: "gitignore", WORKFLOW: "pages.yml"}
-    files = {name: (source / file).read_text("utf-8") for name, file in templates.items()}
-    files[WORKFLOW] = files[WORKFLOW].replace("@SITEGEN@", own_requirement() or "")
-    start, end = ((source / name).read_text("utf-8") for name in ("index.md", "own.md"))
-    files["pages/index.md"] = "\n".join([start, *sections, end])
-    files["requirements-render.txt"] = render_requirements()
-    return files
+    files = {
+        "site.toml": "site.toml",
+        IGNORED: "gitignore",
+        WORKFLOW: "pages.yml",
+        "pages/index.md": "index.md",
+        REQUIREMENTS: REQUIREMENTS,
+    }
+    found = {name: (source / file).read_text("utf-8") for name, file in files.items()}
+    found[WORKFLOW] = found[WORKFLOW].replace("@SITEGEN@", own_requirement() or "")
+    found[REQUIREMENTS] = found[REQUIREMENTS].replace("@VERSION@", version())
+    return found
 
 
 _PLACEHOLDER = re.compile(
@@ -126,18 +116,6 @@ def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 _PUBLIC = re.compile(r"https://[^/@\s\"]+/[^\s\"]+")
-_HEAD = """\
-# Requirements of `sitegen build --offline`: those of sitegen {version} without the packages that
-# render clips, serve and publish. The workflow installs sitegen itself with --no-deps, from the
-# address in its line SITEGEN.
-"""
-
-
-def render_requirements() -> str:
-    """Return the text of `requirements-render.txt`, sorted by name."""
-    wanted = [line for line in _requirements() if _name(line) not in NOT_FOR_RENDERING]
-    head = _HEAD.format(version=version())
-    return head + "".join(f"{line}\n" for line in sorted(wanted, key=_name))
 
 
 def version() -> str:
@@ -168,21 +146,9 @@ def own_requirement() -> str | None:
     return f"{DISTRIBUTION} @ {url}" if "archive_info" in origin else None
 
 
-def _requirements() -> list[str]:
-    """Return the requirements of the checkout or the installed package, without extras."""
-    project = _project()
-    found = project["dependencies"] if project else metadata.requires(DISTRIBUTION) or []
-    return [line.replace(" ", "") for line in found if "extra ==" not in line]
-
-
 def _project() -> dict[str, Any] | None:
     """Return the `[project]` table of a checkout; None in an installation."""
     if not _CHECKOUT.is_file():
         return None
     project: dict[str, Any] = tomllib.loads(_CHECKOUT.read_text("utf-8")).get("project", {})
     return project if project.get("name") == DISTRIBUTION else None
-
-
-def _name(requirement: str) -> str:
-    found = re.match(r"[A-Za-z0-9._-]+", requirement)
-    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else requirement

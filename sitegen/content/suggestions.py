@@ -1,6 +1,5 @@
 """Suggested calls for a model that was added, which its author can paste into a page."""
 
-import inspect
 import json
 import re
 from collections.abc import Mapping
@@ -131,39 +130,6 @@ def _for_git(added: AddResult) -> str:
     hint = " (`git add -f` what .gitignore keeps out)" if own and not added.files else ""
     what = "recording" if source.card.recording else "weights"
     return f"into git, so that a clone builds without the {what}: {', '.join(files)}{hint}"
-
-
-MODEL = "faces"
-"""The model that is included with sitegen and used by the pages of a new site."""
-
-FEW = {"count": 12, "rows": 2, "pairs": 2, "points": 24}
-"""Maximum number of samples in a figure of a new site, which limits the page's size."""
-
-
-def new_page_sections() -> tuple[str, ...]:
-    """Return a section on each kind of figure, with its call, for the page of a new site."""
-    return tuple(map(_section, figure_kinds()))
-
-
-def _section(kind: str) -> str:
-    """Return the section on a kind; a call that needs a file is shown but not run."""
-    arguments = _small(figure_kinds()[kind].spec.example).replace("NAME", MODEL)
-    call = f"{{{{ {kind}({arguments}) }}}}"
-    if "FILE" in arguments:
-        call = f"{{% raw %}}\n    {call}\n{{% endraw %}}"
-    sentence = (inspect.getdoc(figure_kinds()[kind].spec) or "").partition("\n")[0]
-    words = kind.replace("_", " ").capitalize()
-    return f"## {words}\n\n{sentence}\n\n{call}\n"
-
-
-def _small(example: str) -> str:
-    """Return the arguments of an example with few samples and without optional files."""
-    arguments = re.sub(r', \w+="FILE[^"]*"', "", example)
-    for name, most in FEW.items():
-        found = re.search(rf"\b{name}=(\d+)", arguments)
-        if found is not None and int(found[1]) > most:
-            arguments = re.sub(r", columns=\d+", "", arguments.replace(found[0], f"{name}={most}"))
-    return arguments
 
 
 def added_lines(added: AddResult, label: str | None = None) -> list[str]:

@@ -44,13 +44,12 @@ def new(name: str) -> None:
       sitegen new .
     """
     from sitegen.config.scaffold import WORKFLOW, new_site
-    from sitegen.content.suggestions import new_page_sections
     from sitegen.core.errors import ConfigError
 
     if not name.strip():
         raise ConfigError('DIR is empty; name a folder, or "." for the current one')
     folder, report = Path(name), console()
-    written = new_site(folder, new_page_sections())
+    written = new_site(folder)
     for path in written:
         report.note(f"wrote {folder / path}")
     for line in _to_do(folder, written):

@@ -8,14 +8,13 @@ import pytest
 import yaml
 
 from sitegen.config.scaffold import WORKFLOW, ignored, new_site, scaffold
-from sitegen.content.suggestions import new_page_sections
 from tests.support.builders import Builder, git
 
 
 def test_new_site_travels(tmp_path: Path) -> None:
     """It builds at once; what is not to be published stays out of git, and the store is in it."""
     new = tmp_path / "paper"
-    new_site(new, new_page_sections())
+    new_site(new)
     site = Builder(new / "site.toml")
     assert site(strict=True).changed
     assert site().reused

@@ -20,11 +20,9 @@ from sitegen.config import scaffold as module
 from sitegen.config.loader import load_site
 from sitegen.config.scaffold import (
     IGNORED,
-    NOT_FOR_RENDERING,
     WORKFLOW,
     new_site,
     own_requirement,
-    render_requirements,
     scaffold,
     version,
 )
@@ -41,7 +39,6 @@ from sitegen.config.schema import (
 )
 from sitegen.content.embeds import EMBEDS
 from sitegen.content.pages import read_pages
-from sitegen.content.suggestions import new_page_sections
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.figures.registry import figure_kinds
 from sitegen.media.typeface import SHIPPED
@@ -49,14 +46,14 @@ from tests.support.builders import tree_hash
 from tests.support.making import small_card
 from tests.support.paths import ROOT
 
-FILES = sorted(scaffold(new_page_sections()))
+FILES = sorted(scaffold())
 COMMENTED = re.compile(r"# (\w+ = |\[)")
 
 
 @pytest.fixture
 def new(tmp_path: Path) -> Path:
     """A new site."""
-    new_site(tmp_path / "deep" / "paper", new_page_sections())
+    new_site(tmp_path / "deep" / "paper")
     return tmp_path / "deep" / "paper"
 
 
@@ -138,7 +135,7 @@ def test_never_overwrites(tmp_path: Path, name: str, how: str) -> None:
         path.symlink_to("nowhere")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ConfigError, match=re.escape(f"{path}: exists already")):
-        new_site(tmp_path, new_page_sections())
+        new_site(tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
     assert how != "file" or path.read_text() == "mine"
 
@@ -155,16 +152,16 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)
         with pytest.raises(PlatformError, match="free some disk space"):
-            new_site(tmp_path, new_page_sections())
+            new_site(tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert new_site(tmp_path, new_page_sections()) == tuple(FILES)
+    assert new_site(tmp_path) == tuple(FILES)
 
 
 def test_names_all_that_is_in_the_way(new: Path, tmp_path: Path) -> None:
     """Every file in the way has its line; other things may be there, but no file for a folder."""
     before = tree_hash(new)
     with pytest.raises(ConfigError) as caught:
-        new_site(new, new_page_sections())
+        new_site(new)
     assert [line.partition(":")[0] for line in str(caught.value).splitlines()[:-1]] == [
         str(new / name) for name in FILES
     ]
@@ -174,20 +171,20 @@ def test_names_all_that_is_in_the_way(new: Path, tmp_path: Path) -> None:
     theirs = ("README.md", "LICENSE", IGNORED)  # as GitHub makes a repository
     for name in theirs:
         (new / name).write_text("mine")
-    assert new_site(new, new_page_sections()) == tuple(name for name in FILES if name != IGNORED)
+    assert new_site(new) == tuple(name for name in FILES if name != IGNORED)
     assert {(new / name).read_text() for name in theirs} == {"mine"}
     (tmp_path / "paper").write_text("mine")
     with pytest.raises(ConfigError, match="is a file"):
-        new_site(tmp_path / "paper", new_page_sections())
+        new_site(tmp_path / "paper")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "pages").write_text("mine")
     with pytest.raises(PlatformError, match=r"pages"):
-        new_site(tmp_path / "site", new_page_sections())
+        new_site(tmp_path / "site")
 
 
 def workflow() -> Any:
     """The workflow as GitHub reads it."""
-    return yaml.safe_load(scaffold(new_page_sections())[WORKFLOW])
+    return yaml.safe_load(scaffold()[WORKFLOW])
 
 
 def test_workflow_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +204,7 @@ def test_workflow_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pull_request" in jobs["deploy"]["if"]
     assert "default_branch" in jobs["deploy"]["if"]
     assert workflow()["permissions"] == {"contents": "read"}
-    text = scaffold(new_page_sections())[WORKFLOW]
+    text = scaffold()[WORKFLOW]
     used = re.findall(r"uses: (.*)", text)
     assert len(used) == 4
     for each in used:
@@ -217,34 +214,37 @@ def test_workflow_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
     for known in [None, "sitegen-diffusion @ git+https://example.org/sitegen@0123"]:
         monkeypatch.setattr(module, "own_requirement", lambda known=known: known)
         assert workflow()["jobs"]["build"]["env"] == {"SITEGEN": known or ""}
-        for text in scaffold(new_page_sections()).values():
+        for text in scaffold().values():
             assert not re.search(r"^\s*sitegen\b|install sitegen|sitegen==", text, re.MULTILINE)
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def lines(text: str) -> list[str]:
-    """The requirements of a file, without its comments."""
-    return [line for line in text.splitlines() if not line.startswith("#")]
+NOT_FOR_RENDERING = {
+    "ghp-import": "publishes",
+    "imageio": "encodes",
+    "imageio-ffmpeg": "encodes",
+    "onnx": "samples the models",
+    "onnxruntime": "samples the models",
+    "starlette": "serves the preview",
+    "torch": "samples the models",
+    "uvicorn": "serves the preview",
+    "watchfiles": "watches for the preview",
+}
+"""Requirements that a build from the store does not import, and the purpose of each."""
 
 
 def test_in_step_with_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """All that our pyproject.toml or metadata requires, but for rendering; no other is read."""
+    """All that our pyproject.toml requires, but for rendering; no other project's is read."""
     wanted = [
         line
         for line in PROJECT["dependencies"]
         if re.split(r"[<>=~! ]", line)[0] not in NOT_FOR_RENDERING
     ]
-    assert lines(render_requirements()) == sorted(wanted)
-    assert not any(line.startswith(("torch", "imageio")) for line in wanted)
-    found = [*PROJECT["dependencies"], 'torchvision>=0.20; extra == "train"']
-    monkeypatch.setattr(module, "_CHECKOUT", ROOT / "nowhere" / "pyproject.toml")
-    monkeypatch.setattr(metadata, "requires", lambda name: found)
-    monkeypatch.setattr(metadata, "version", lambda name: PROJECT["version"])
-    text = render_requirements()
-    monkeypatch.undo()
-    assert text == render_requirements()
+    text = scaffold()["requirements-render.txt"]
+    assert re.findall(r"(?m)^[^#].*", text) == sorted(wanted)
+    assert f"those of sitegen {PROJECT['version']} without" in text
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\nversion = "9"\n')
     monkeypatch.setattr(module, "_CHECKOUT", tmp_path / "pyproject.toml")
     monkeypatch.setattr(metadata, "version", lambda name: "1.2.3")
@@ -283,9 +283,3 @@ def test_where_sitegen_comes_from(
         assert own_requirement() is None  # this checkout is no release
         monkeypatch.setattr(module, "_CHECKOUT", ROOT / "nowhere" / "pyproject.toml")
     assert own_requirement() == expected
-
-
-def test_the_page_promises_what_it_has() -> None:
-    """Where a section calls no DDPM, its words say that one is there only if it is named."""
-    sections = [each for each in new_page_sections() if "DDPM" in each and "ddpm=" not in each]
-    assert [each for each in sections if "a DDPM that is named" not in each] == []
