@@ -24,7 +24,6 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.generative.engines.choice import bytes_of
 from sitegen.generative.engines.chunks import CORES, each_on_one_thread
 from sitegen.generative.engines.memory import memory_errors
-from sitegen.generative.process.dissipation import KnowsVariance
 from sitegen.generative.process.model import CardModel
 from sitegen.generative.process.noise import Branching, Noise
 from sitegen.generative.process.protocol import GenerativeProcess, Step, run
@@ -146,7 +145,7 @@ class ChunkedModel:
 
     def noise_std(self, level: int, below: int, delta: float) -> float | Tensor:
         """Return the model's noise standard deviation if it knows one; else `delta`."""
-        known = isinstance(self.model, KnowsVariance)
+        known = hasattr(self.model, "noise_std")
         found: float | Tensor = self.model.noise_std(level, below, delta) if known else delta
         return found
 

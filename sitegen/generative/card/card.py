@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, Discriminator, Field, Strict, Tag
 from pydantic.dataclasses import dataclass
@@ -47,6 +47,8 @@ from sitegen.generative.card.validation import (
     must,
     read_tables,
 )
+
+T = TypeVar("T")
 
 CARD_NAME = "model.toml"
 TRAINING_NOISE_STD = 0.01
@@ -544,6 +546,12 @@ def preset(name: str) -> ModelCard:
         raise ConfigError(f"presets: {name}: unknown preset{known_words(name, presets())}")
     file = resource("presets") / f"{name}.toml"
     return ModelCard.from_toml(file.read_text(encoding="utf-8"), f"{name}.toml")
+
+
+def required(table: T | None) -> T:
+    """Return a table of a card that cards of its kind always have."""
+    assert table is not None
+    return table
 
 
 def plain(value: Any) -> Any:

@@ -19,9 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sitegen.core.errors import ConfigError
-from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.noise import BlurringConfig
+from sitegen.generative.card.card import required
 from sitegen.generative.process.edm import Noised
 from sitegen.generative.process.heat import attenuation, dct2, idct2
 from sitegen.generative.process.model import SingleNetwork
@@ -32,19 +30,12 @@ SMALLEST = 1e-8
 """Smallest denominator."""
 
 
-def blurring_of(card: ModelCard) -> BlurringConfig:
-    """Return the `[blurring]` table of a card. Raises ConfigError if it has none."""
-    if card.blurring is None:
-        raise ConfigError(f'a card of kind "{card.kind}" has no [blurring]')
-    return card.blurring
-
-
 class BlurringModel(SingleNetwork):
     """A network that predicts the noise."""
 
     def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
         """Return ε̂ (N, C, H, W) of states at a level from 1 to K; the network receives t."""
-        scale = blurring_of(self.card).time_scale / self.card.levels
+        scale = required(self.card.blurring).time_scale / self.card.levels
         times = self.levels_of(x, level) * scale
         return self.network(x, times.float().expand(len(x)))
 
@@ -55,11 +46,11 @@ class Blurring(Noised):
 
     def scales(self, level: int) -> tuple[float, float]:
         """Return a_t, the factor of a mean colour, and σ_t."""
-        return blurring_of(self.card).noise(level / self.card.levels)
+        return required(self.card.blurring).noise(level / self.card.levels)
 
     def _kept(self, level: int) -> Tensor:
         """Return α_t of each cosine, (H, W) float64."""
-        blurring, size = blurring_of(self.card), self.card.image_size
+        blurring, size = required(self.card.blurring), self.card.image_size
         blur = torch.tensor([blurring.blur(level / self.card.levels)], dtype=torch.float64)
         left = blurring.floor + (1 - blurring.floor) * attenuation(blur, size, size)[0]
         return self.scales(level)[0] * left

@@ -19,19 +19,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from sitegen.core.errors import ConfigError
-from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.card import required
 from sitegen.generative.card.noise import ColdConfig, cholesky
 from sitegen.generative.process.model import SingleNetwork
 from sitegen.generative.process.noise import Purpose, initial_noise, normal, straight
 from sitegen.generative.process.protocol import Draw, FromNoise, Moved
-
-
-def cold_of(card: ModelCard) -> ColdConfig:
-    """Return the `[cold]` table of a card. Raises ConfigError if it has none."""
-    if card.cold is None:
-        raise ConfigError(f'a card of kind "{card.kind}" has no [cold]')
-    return card.cold
 
 
 @lru_cache(maxsize=4)
@@ -78,7 +70,7 @@ class Cold(FromNoise):
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return squares of one colour with noise, (N, C, H, W)."""
-        cold, channels = cold_of(self.card), self.card.channels
+        cold, channels = required(self.card.cold), self.card.channels
         root = torch.tensor(cholesky(cold.start_covariance))
         colours = normal(seed, Purpose.INITIAL_STATE, samples, 0, (channels,)) @ root.T
         flat = (colours + torch.tensor(cold.start_mean))[:, :, None, None]
@@ -90,7 +82,7 @@ class Cold(FromNoise):
         return Moved(state, state, lambda: image)
 
     def _blurred(self, images: Tensor, level: int) -> Tensor:
-        return blurred(images, cold_of(self.card), level, self.card.levels)
+        return blurred(images, required(self.card.cold), level, self.card.levels)
 
     def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
         """Return states on the straight line between two."""

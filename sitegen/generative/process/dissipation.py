@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -46,14 +46,6 @@ class Denoiser(Protocol):
 
     def __call__(self, u: Tensor, level: int, below: int | None = None, /) -> Tensor:
         """(N, C, H, W) float32 → (N, C, H, W) float32."""
-
-
-@runtime_checkable
-class KnowsVariance(Protocol):
-    """A model that provides the noise of the next state."""
-
-    def noise_std(self, level: int, below: int, delta: float, /) -> float | Tensor:
-        """A number, or one for each cosine (C, H, W), or a matrix for each (C, C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ class HeatDissipation(GenerativeProcess):
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         model, card = self.model, self.card
         delta = card.sampling_noise_std if self.noise_std is None else self.noise_std
-        known = isinstance(model, KnowsVariance)
+        known = hasattr(model, "noise_std")
         std = model.noise_std(level, below, delta) if known else delta
         mean = (_kept_mean if card.keeps_noise else _mean)(model, level, below, x)
         return add_noise(mean, draw(0), std, self._final(level, x))

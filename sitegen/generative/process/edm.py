@@ -25,8 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sitegen.core.errors import ConfigError
-from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.card import required
 from sitegen.generative.card.noise import EdmConfig, edm_levels
 from sitegen.generative.process.model import SingleNetwork
 from sitegen.generative.process.protocol import Draw, FromNoise, Moved, add_noise, to_pixels
@@ -37,20 +36,13 @@ DATA_STD = 0.5
 """Standard deviation of data in [-1, 1], for display."""
 
 
-def edm_of(card: ModelCard) -> EdmConfig:
-    """Return the `[edm]` table of a card. Raises ConfigError if it has none."""
-    if card.edm is None:
-        raise ConfigError(f'a card of kind "{card.kind}" has no [edm]')
-    return card.edm
-
-
 class EdmModel(SingleNetwork):
     """A network with EDM's preconditioning."""
 
     @property
     def edm(self) -> EdmConfig:
         """The `[edm]` table of the card."""
-        return edm_of(self.card)
+        return required(self.card.edm)
 
     def forward(self, x: Tensor, sigma: float) -> Tensor:
         """Return D(x, σ), the predicted images, of states; both (N, C, H, W) float32."""
@@ -110,21 +102,25 @@ class Edm(Noised):
     @property
     def random(self) -> bool:  # type: ignore[override]
         """Return whether noise is drawn."""
-        return edm_of(self.card).churn > 0
+        return required(self.card.edm).churn > 0
 
     def scales(self, level: int) -> tuple[float, float]:
         """Return 1 and σ of a level."""
-        return 1.0, edm_levels(edm_of(self.card), self.card.levels)[level]
+        return 1.0, edm_levels(required(self.card.edm), self.card.levels)[level]
 
     def _churn(self, sigma: float) -> float:
         """Return γ at σ."""
-        edm = edm_of(self.card)
+        edm = required(self.card.edm)
         most = math.inf if edm.churn_max is None else edm.churn_max
         within = edm.churn_min <= sigma <= most
         return min(edm.churn / self.card.steps, MOST_CHURN) if within else 0.0
 
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        edm, (_, sigma), (_, after) = edm_of(self.card), self.scales(level), self.scales(below)
+        edm, (_, sigma), (_, after) = (
+            required(self.card.edm),
+            self.scales(level),
+            self.scales(below),
+        )
         raised = (1 + self._churn(sigma)) * sigma
         if self.random:
             std = math.sqrt(raised**2 - sigma**2) * edm.churn_noise
@@ -149,6 +145,6 @@ class Consistency(Edm):
 
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         image = self.model(x, self.scales(level)[1])
-        after, least = self.scales(below)[1], edm_of(self.card).sigma_min
+        after, least = self.scales(below)[1], required(self.card.edm).sigma_min
         std = math.sqrt(max(after**2 - least**2, 0.0))
         return add_noise(image, draw(0), std, lambda: image)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -71,11 +71,8 @@ class Step:
     final: Callable[[], Tensor] | None = None
 
 
-class Starts(Protocol):
-    """Makes initial states."""
-
-    def __call__(self, seed: int, samples: Sequence[int], /) -> Tensor:
-        """Return the initial states (N, C, H, W) of N samples of a seed."""
+Starts: TypeAlias = Callable[[int, Sequence[int]], Tensor]
+"""Makes initial states (N, C, H, W) of the N samples of a seed."""
 
 
 @dataclass(frozen=True)

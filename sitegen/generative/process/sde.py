@@ -24,9 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sitegen.core.errors import ConfigError
-from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.noise import SdeConfig
+from sitegen.generative.card.card import required
 from sitegen.generative.process.edm import DATA_STD, Noised
 from sitegen.generative.process.model import SingleNetwork
 from sitegen.generative.process.protocol import Draw, Moved, add_noise, split, to_pixels
@@ -35,19 +33,12 @@ VP_TIME_SCALE = 999.0
 """Factor of the t that a "vp" network receives."""
 
 
-def sde_of(card: ModelCard) -> SdeConfig:
-    """Return the `[sde]` table of a card. Raises ConfigError if it has none."""
-    if card.sde is None:
-        raise ConfigError(f'a card of kind "{card.kind}" has no [sde]')
-    return card.sde
-
-
 class ScoreModel(SingleNetwork):
     """A network that estimates the score."""
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         """Return the score (N, C, H, W) of states at a level from 1 to K; both float32."""
-        sde = sde_of(self.card)
+        sde = required(self.card.sde)
         time = sde.time(level, self.card.levels)
         _, noise = sde.marginal(time)
         exploding = sde.family == "ve"
@@ -62,11 +53,11 @@ class Score(Noised):
 
     def scales(self, level: int) -> tuple[float, float]:
         """Return the factor of the image and the standard deviation of the noise at a level."""
-        sde = sde_of(self.card)
+        sde = required(self.card.sde)
         return sde.marginal(sde.time(level, self.card.levels)) if level else (1.0, 0.0)
 
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        sde = sde_of(self.card)
+        sde = required(self.card.sde)
         *corrections, last = (draw(number) for number in range(sde.corrector_steps + 1))
         x = split(x, last)
         for noise in corrections:
@@ -79,7 +70,7 @@ class Score(Noised):
 
     def _corrected(self, x: Tensor, level: int, draw: Tensor) -> Tensor:
         """Return states after a Langevin step."""
-        sde, draw = sde_of(self.card), draw.to(x)
+        sde, draw = required(self.card.sde), draw.to(x)
         score = self.model(x, level)
         ratio = draw.flatten(1).norm(dim=1) / score.flatten(1).norm(dim=1)
         kept = 1.0 if sde.family == "ve" else 1 - self._beta(level)
@@ -89,7 +80,7 @@ class Score(Noised):
 
     def _predicted(self, x: Tensor, score: Tensor, level: int) -> tuple[Tensor, float]:
         """Return the mean of the next states, and the standard deviation of their noise."""
-        sde, count = sde_of(self.card), self.card.levels
+        sde, count = required(self.card.sde), self.card.levels
         time = sde.time(level, count)
         if sde.family == "ve":
             here, after = self._sigma(level), self._sigma(level - 1)
@@ -112,17 +103,17 @@ class Score(Noised):
 
     def _beta(self, level: int) -> float:
         """Return β of a level from 1 to K."""
-        sde = sde_of(self.card)
+        sde = required(self.card.sde)
         rise = sde.beta_max - sde.beta_min
         return (sde.beta_min + rise * self._share(level)) / self.card.levels
 
     def _sigma(self, level: int) -> float:
         """Return σ of a level, 0 at level 0."""
-        return sde_of(self.card).sigma(self._share(level)) if level else 0.0
+        return required(self.card.sde).sigma(self._share(level)) if level else 0.0
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return states in [0, 1]; "ve" states are divided so that data keep their contrast."""
-        sde = sde_of(self.card)
+        sde = required(self.card.sde)
         shown = states if sde.centered else 2 * states - 1
         if sde.family == "ve":
             noise = self.scales(level)[1] / DATA_STD
