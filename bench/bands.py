@@ -91,9 +91,9 @@ def drawn_from(model: Model, images: Images, level: int, seed: int) -> Iterator[
     card = model.card
     for first in range(0, len(images), BATCH):
         samples = range(first, min(first + BATCH, len(images)))
-        noise = independent(seed, samples, card.shape, model.device)
+        noise = independent(seed, samples, card.shape)
         sharp = torch.from_numpy(images[samples.start : samples.stop])
-        state = dissipate(sharp, card.schedule.sigmas[level]).to(model.device)
+        state = dissipate(sharp, card.schedule.sigmas[level])
         # Noise of a level above all that are visited: that of the states themselves.
         state = state + card.training_noise_std * noise(card.levels + 1)
         *_, last = reverse_process(model, state, noise, begin=level)

@@ -98,8 +98,7 @@ def draw(sampler: Sampler, noises: int, states: int, seed: int) -> tuple[Images,
         rows = range(start, min(start + together, noises))
         log.info("drawing noises %s to %s of %s from %s states", rows[0], rows[-1], noises, states)
         every = u_K.to(sampler.model.device).repeat(len(rows), 1, 1, 1)
-        device = sampler.model.device
-        noise = Joined(tuple(shared(seed, states, shape, device, sample=row) for row in rows))
+        noise = Joined(tuple(shared(seed, states, shape, sample=row) for row in rows))
         *_, last = sampler.run(every, noise).steps
         parts.append(last.mean.cpu().numpy().reshape(len(rows), states, *shape))
     return u_K.numpy(), np.concatenate(parts)

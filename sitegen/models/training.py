@@ -207,7 +207,7 @@ def draw_sheet(run: Run, name: str) -> Path:
             model.register_buffer("statistics_residual", shares, persistent=False)
         starts = make_prior(images, card, DRAWN).initial_states
     process, numbers = process_of(model, starts), range(DRAWN)
-    noise = independent(0, numbers, card.shape, model.device)
+    noise = independent(0, numbers, card.shape)
     state = process.start(0, numbers)
     for step in run_process(process, state, noise):
         state = process.pixels(step.mean, step.level)

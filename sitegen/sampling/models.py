@@ -34,7 +34,6 @@ from sitegen.generative.process.kinds import process_of
 from sitegen.generative.process.model import CardModel, require_device
 from sitegen.generative.process.noise import (
     Branching,
-    Device,
     Independent,
     Joined,
     Noise,
@@ -109,7 +108,7 @@ class Sampler:
         """Return the noise of some samples; None if the process draws none."""
         if not self.process.random:
             return None
-        return independent(seed, samples, self.process.shape, self.process.device or "cpu")
+        return independent(seed, samples, self.process.shape)
 
     def begin(
         self, seed: int, samples: Sequence[int], noise_std: float | None = None
@@ -151,8 +150,7 @@ class Sampler:
         """
         if not self.process.random:
             return self._renoised(seed, splits, samples)
-        shape, device = self.process.shape, self.process.device or "cpu"
-        noise = Branching(seed, splits, shape, device, samples)
+        noise = Branching(seed, splits, self.process.shape, samples)
         return self.run(self.start(seed, samples[:1] if samples else [0]), noise, noise_std)
 
     def _renoised(
@@ -182,8 +180,7 @@ class Sampler:
         process, ends = self.process, self.start(paths.seed, paths.ends)
         pairs = zip(ends[::2], ends[1::2], strict=True)
         start = torch.cat([process.between(*pair, paths.points) for pair in pairs])
-        device = process.device or "cpu"
-        noise = noise_of(paths, process.shape, device) if process.random else None
+        noise = noise_of(paths, process.shape) if process.random else None
         return self.run(start, noise, noise_std)
 
     def ddim(self, steps: int) -> Sampler:
@@ -328,11 +325,11 @@ def load_network(
     return model
 
 
-def noise_of(paths: Paths, shape: Shape, device: Device = "cpu") -> Joined:
+def noise_of(paths: Paths, shape: Shape) -> Joined:
     """Return the noise (paths · points, C, H, W) of every level, on great circles between ends."""
 
     def own(sample: int) -> Independent:
-        return independent(paths.seed, (sample,), shape, device)
+        return independent(paths.seed, (sample,), shape)
 
     ends = ((own(first), own(last)) for first, last in paths.pairs)
     return Joined(tuple(interpolated(*pair, paths.points) for pair in ends))

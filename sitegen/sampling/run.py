@@ -72,12 +72,11 @@ class SampleBatch:
         return replace(self, initial=initial, noise=noise, sample=self.sample + first)
 
     def with_model(self, model: Any) -> SampleBatch:
-        """Return the batch with a network, on its device; None for a batch to be sent."""
+        """Return the batch with a network, and its states there; None for a batch to be sent."""
         process = replace(self.process, model=model, starts=None)
         if model is None:
             return replace(self, process=process)
-        noise = None if self.noise is None else self.noise.on(model.device)
-        return replace(self, process=process, initial=self.initial.to(model.device), noise=noise)
+        return replace(self, process=process, initial=self.initial.to(model.device))
 
     def select(self, step: Step, selection: Selection) -> tuple[Tensor, ...]:
         """Return the selected output of a step, in pixel units."""

@@ -37,7 +37,7 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     sigmas = torch.tensor([card.schedule[level] for level in levels], dtype=torch.float64)
     forward = dissipate(image.expand(len(levels), -1, -1, -1), sigmas)
     noise_std = noise_std_of(spec, card)
-    noise = independent(spec.seed, spec.numbers, card.shape, device)
+    noise = independent(spec.seed, spec.numbers, card.shape)
     trajectory = sampler.run(forward[-1:].float().to(device), noise, noise_std)
     seen: dict[int, Frame] = {}
 

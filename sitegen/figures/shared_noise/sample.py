@@ -112,9 +112,8 @@ def around(colours: NDArray[np.float64], count: int) -> list[int]:
 
 def _noise(spec: SharedNoise, sampler: Sampler) -> Joined:
     """Return the noise of one of the seed's samples per row, shared by all images of the row."""
-    shape, device = sampler.card.shape, sampler.process.device or "cpu"
-    rows = (shared(spec.seed, spec.count, shape, device, row) for row in spec.numbers)
-    return Joined(tuple(rows))
+    shape = sampler.card.shape
+    return Joined(tuple(shared(spec.seed, spec.count, shape, row) for row in spec.numbers))
 
 
 def _strip(

@@ -5,7 +5,8 @@ generator (Philox of Salmon et al. 2011) on the CPU, in float32. They do not dep
 samples requested, their order, batches or devices.
 
 A noise source is called with the level that a step leaves, k = K … 1, and returns standard normal
-numbers (N, C, H, W). A process that needs several draws per step also passes the draw's number.
+numbers (N, C, H, W), which `run` moves to the device of the states. A process that needs several
+draws per step also passes the draw's number.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from torch import Tensor
 
 NoiseSource = Callable[..., Tensor]
 Shape = tuple[int, ...]
-Device = torch.device | str
 
 LAST_SEED = 2**63 - 1
 _NOTHING = 1e-15
@@ -70,19 +70,19 @@ def initial_noise(seed: int, samples: Sequence[int], shape: Shape) -> Tensor:
     return normal(seed, Purpose.INITIAL_NOISE, samples, 0, shape)
 
 
-def moved(numbers: Tensor, device: Device) -> Tensor:
+def on_device(numbers: Tensor, device: torch.device) -> Tensor:
     """Numbers of the CPU on `device`.
 
     A GPU is not waited for: it has the network of the same step to evaluate while its noise is
     drawn, and takes that from pinned memory when it comes to it.
     """
-    if torch.device(device).type != "cuda":
+    if device.type != "cuda":
         return numbers.to(device)
     return numbers.pin_memory().to(device, non_blocking=True)
 
 
 class Divisible(Protocol):
-    """Noise of samples, which can be drawn for some of them alone, and for another device."""
+    """Noise of samples, which can be drawn for some of them alone."""
 
     def __call__(self, level: int, draw: int = 0, /) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
@@ -93,9 +93,6 @@ class Divisible(Protocol):
     def rows(self, first: int, last: int) -> Self:
         """The noise of the samples from the place `first` on and before the place `last`."""
 
-    def on(self, device: Device) -> Self:
-        """Return this noise on a device; the numbers are the same."""
-
 
 @dataclass(frozen=True)
 class Independent:
@@ -104,30 +101,22 @@ class Independent:
     seed: int
     samples: tuple[int, ...]
     shape: Shape
-    device: Device = "cpu"
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
-        numbers = normal(self.seed, Purpose.STEP, self.samples, level, self.shape, draw)
-        return moved(numbers, self.device)
+        return normal(self.seed, Purpose.STEP, self.samples, level, self.shape, draw)
 
     def rows(self, first: int, last: int) -> Self:
         """The noise of the samples from the place `first` on and before the place `last`."""
         return replace(self, samples=self.samples[first:last])
 
-    def on(self, device: Device) -> Self:
-        """Return this noise on a device."""
-        return replace(self, device=device)
 
-
-def independent(
-    seed: int, samples: Sequence[int], shape: Shape, device: Device = "cpu"
-) -> Independent:
+def independent(seed: int, samples: Sequence[int], shape: Shape) -> Independent:
     """Return independent noise for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
-    return Independent(seed, tuple(samples), shape, device)
+    return Independent(seed, tuple(samples), shape)
 
 
 def sample_at(noise: NoiseSource | None, place: int, first: int = 0) -> str:
@@ -158,14 +147,10 @@ class Shared:
         """Return this noise for a range of the samples."""
         return replace(self, count=last - first)
 
-    def on(self, device: Device) -> Shared:
-        """Return this noise on a device."""
-        return replace(self, one=self.one.on(device))
 
-
-def shared(seed: int, count: int, shape: Shape, device: Device = "cpu", sample: int = 0) -> Shared:
+def shared(seed: int, count: int, shape: Shape, sample: int = 0) -> Shared:
     """One noise for all `count` samples: the one that `independent` gives to `sample`."""
-    return Shared(independent(seed, (sample,), shape, device), count)
+    return Shared(independent(seed, (sample,), shape), count)
 
 
 def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -> Tensor:
@@ -222,10 +207,6 @@ class Interpolated:
         """The noise of the samples from the place `first` on and before the place `last`."""
         return replace(self, first=self.first + first, last=self.first + last)
 
-    def on(self, device: Device) -> Interpolated:
-        """Return this noise on a device."""
-        return replace(self, one=self.one.on(device), other=self.other.on(device))
-
 
 def interpolated(first: Independent, second: Independent, points: int) -> Interpolated:
     """Noise of `points` samples on the great circle from one source of one sample to another."""
@@ -254,10 +235,6 @@ class Joined:
             start += len(source)
         return Joined(tuple(found))
 
-    def on(self, device: Device) -> Joined:
-        """Return this noise on a device."""
-        return Joined(tuple(source.on(device) for source in self.sources))
-
 
 @dataclass(frozen=True)
 class Branching:
@@ -276,7 +253,6 @@ class Branching:
     seed: int
     splits: tuple[int, ...]
     shape: Shape
-    device: Device = "cpu"
     samples: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -285,10 +261,6 @@ class Branching:
             raise ValueError(f"splits {self.splits}: must be levels that fall, each at least 1")
         if self.samples is not None and len(self.samples) != 1 << len(self.splits):
             raise ValueError(f"{len(self.samples)} samples for {1 << len(self.splits)} leaves")
-
-    def on(self, device: Device) -> Branching:
-        """Return this noise on a device."""
-        return replace(self, device=device)
 
     def branches(self, level: int) -> int:
         """Return the number of branches below `level`: it doubles at each split at or above it."""
@@ -300,9 +272,9 @@ class Branching:
         count = self.branches(level)
         if self.samples is not None:
             first = self.samples[:: len(self.samples) // count]
-            return independent(self.seed, first, self.shape, self.device)(level, draw)
+            return independent(self.seed, first, self.shape)(level, draw)
         nodes = range(count, 2 * count)
-        return moved(normal(self.seed, Purpose.BRANCH, nodes, level, self.shape, draw), self.device)
+        return normal(self.seed, Purpose.BRANCH, nodes, level, self.shape, draw)
 
 
 Noise = Divisible | Branching

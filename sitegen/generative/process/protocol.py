@@ -29,6 +29,7 @@ from sitegen.generative.process.noise import (
     Shape,
     great_circle,
     initial_noise,
+    on_device,
     sample_at,
 )
 
@@ -193,19 +194,19 @@ def run(
     state = initial_state.to(process.device or initial_state.device, torch.float32)
     for each in process.transitions():
         with torch.no_grad():
-            moved = each.move(state, _draws(noise, each.level))
+            moved = each.move(state, _draws(noise, each.level, state.device))
         state = moved.state
         _check_finite(process, state, each.below, noise, first)
         yield Step(each.below, *moved)
 
 
-def _draws(noise: NoiseSource | None, level: int) -> Draw:
-    """Return the draws of the transition that leaves a level."""
+def _draws(noise: NoiseSource | None, level: int, device: torch.device) -> Draw:
+    """Return the draws of the transition that leaves a level, on a device."""
 
     def draw(number: int) -> Tensor:
         if noise is None:
             raise ValueError("this process draws noise, and none is given")
-        return noise(level) if number == 0 else noise(level, number)
+        return on_device(noise(level) if number == 0 else noise(level, number), device)
 
     return draw
 

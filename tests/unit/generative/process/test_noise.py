@@ -15,8 +15,8 @@ from sitegen.generative.process.noise import (
     generator,
     independent,
     interpolated,
-    moved,
     normal,
+    on_device,
     shared,
 )
 from sitegen.ihdm import interpolate_noise
@@ -124,7 +124,7 @@ def test_noise_goes_to_a_gpu_from_pinned_memory() -> None:
             self.done.append(f"to {device}, {non_blocking=}")
             return self
 
-    moved(Numbers(), "cuda:1")  # type: ignore[arg-type]
+    on_device(Numbers(), torch.device("cuda:1"))  # type: ignore[arg-type]
     assert Numbers.done == ["pinned", "to cuda:1, non_blocking=True"]
     numbers = torch.ones(2)
-    assert moved(numbers, "cpu") is numbers
+    assert on_device(numbers, torch.device("cpu")) is numbers
