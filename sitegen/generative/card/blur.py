@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -26,12 +25,10 @@ class BlurRange:
     sigma_min: _Pixels
     sigma_max: _Pixels
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield a range that does not increase."""
-        low, high = values.get("sigma_min"), values.get("sigma_max")
-        if low is not None and high is not None and low > high:
-            yield "sigma_max", f"must be at least sigma_min, {low}"
+        if self.sigma_min > self.sigma_max:
+            yield "sigma_max", f"must be at least sigma_min, {self.sigma_min:g}"
 
 
 @checked("blur schedule")
@@ -48,22 +45,22 @@ class BlurSchedule:
 
     sigmas: tuple[Number, ...] = Field(validation_alias="schedule")
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield schedules that do not start at 0 or do not strictly increase."""
-        name = "schedule" if "schedule" in values else "sigmas"
-        sigmas: Sequence[float] | None = values.get(name)
-        if sigmas is None:
-            return
-        if len(sigmas) < 2:
-            yield name, "needs level 0 and at least one more level"
-        elif sigmas[0] != 0:
-            yield name, "level 0 is the sharp image, so must be 0"
-        for level, (below, here) in enumerate(pairwise(sigmas), 1):
+        if len(self.sigmas) < 2:
+            yield "schedule", "needs level 0 and at least one more level"
+        elif self.sigmas[0] != 0:
+            yield "schedule", "level 0 is the sharp image, so must be 0"
+        for level, (below, here) in enumerate(pairwise(self.sigmas), 1):
             if not here > below:
-                words = f"level {level} has {here}, which is not above {below}; blur scales"
-                yield name, f"{words} must increase from 0 to the flattest level"
+                words = f"level {level} has {here:g}, which is not above {below:g}; blur scales"
+                yield "schedule", f"{words} must increase from 0 to the flattest level"
                 return
+
+    @property
+    def schedule(self) -> tuple[float, ...]:
+        """The blur scales, by their name in cards."""
+        return self.sigmas
 
     @classmethod
     def log_spaced(cls, levels: int, sigma_min: float, sigma_max: float) -> BlurSchedule:

@@ -178,21 +178,17 @@ class ModelCard:
     origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
     """File that the card was read from, and the lines of its keys, if it was read from one."""
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield fields that the kind of model does not have or needs, and sizes that do not fit."""
-        kind = values.get("kind")
-        if kind is None:
-            return
-        for key, (owner, words) in _OWNED.items():
-            if values.get(key) is not None and kind not in owner:
+        for key, (owners, words) in _OWNED.items():
+            if getattr(self, key) is not None and self.kind not in owners:
                 yield key, words
-        yield from _BY_KIND[kind](values)
-        if kind not in _WITHOUT_NETWORK:
-            visited, levels = _of(values.get("sampling"), "levels"), values.get("levels")
-            if visited and levels and visited[0] != levels:
-                yield ("sampling", "levels"), f"must begin with K, {levels}"
-            yield from _network_incompatibilities(values)
+        yield from _BY_KIND[self.kind](self)
+        if self.kind not in _WITHOUT_NETWORK:
+            visited = self.sampling.levels if self.sampling else None
+            if visited and visited[0] != self.levels:
+                yield ("sampling", "levels"), f"must begin with K, {self.levels}"
+            yield from _network_incompatibilities(self)
 
     @cached_property
     def schedule(self) -> BlurSchedule:
@@ -295,27 +291,10 @@ class ModelCard:
     def from_toml(cls, text: str, where: str = CARD_NAME) -> ModelCard:
         """Parse a card. Raises ConfigError with all problems, each with `where` and the line."""
         tables = parse_toml(text, where)
-        blur, unet = tables.get("blur"), tables.get("unet")
-        inner: dict[KeyPath, Any] = {
-            ("unet",): DiffusersUNet if _of(unet, "diffusers") else UNetConfig,
-            ("blur",): BlurSchedule if _form(blur) == "<schedule>" else BlurRange,
-            ("diffusion",): DiffusionConfig,
-            ("sampling",): SamplingConfig,
-            ("recording",): RecordingConfig,
-            ("flow",): FlowConfig,
-            ("sampler",): SamplerConfig,
-            ("edm",): EdmConfig,
-            ("sde",): SdeConfig,
-            ("cold",): ColdConfig,
-            ("blurring",): BlurringConfig,
-        }
-        bands = tables.get("bands")
-        for number in range(len(bands) if isinstance(bands, list) else 0):
-            inner |= {("bands", number): Band, ("bands", number, "unet"): UNetConfig}
         words = f"is required with training_noise_std; {NOISE_RATIO} times that is a good value"
         more = {"sampling_noise_std": words}
         alone = "training_noise_std" in tables and "sampling_noise_std" not in tables
-        card = read_tables(cls, tables, inner, text, where, more if alone else {})
+        card = read_tables(cls, tables, text, where, more if alone else {})
         object.__setattr__(card, "origin", (where, toml_lines(text)))
         return card
 
@@ -352,147 +331,139 @@ def _place_in_toml(value: Any) -> int:
     return int(isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value))
 
 
-def _of(part: object, key: str) -> Any:
-    return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
-
-
-def _foreign_to(values: Mapping[str, Any], keys: Sequence[str], kind: str) -> Incompatibilities:
+def _foreign_to(card: ModelCard, keys: Sequence[str], kind: str) -> Incompatibilities:
     """Yield the keys that a kind of model does not have."""
     for key in keys:
-        if values.get(key) not in (None, _DEFAULTS[key]):
+        if getattr(card, key) not in (None, _DEFAULTS[key]):
             yield key, f"a {kind} has none; leave it out"
 
 
-def _without_heat(values: Mapping[str, Any], kind: str) -> Incompatibilities:
+def _without_heat(card: ModelCard, kind: str) -> Incompatibilities:
     """Yield what only heat dissipation has."""
-    yield from _foreign_to(values, _HEAT, kind)
+    yield from _foreign_to(card, _HEAT, kind)
     for key in ("variance", "forward"):
-        if _of(values.get("sampling"), key) is not None:
+        if card.sampling and getattr(card.sampling, key) is not None:
             yield ("sampling", key), f"a {kind} has none; leave it out"
 
 
-def _diffusion_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    yield from _without_heat(values, "DDPM")
-    if values.get("diffusion", ...) is None:
+def _diffusion_incompatibilities(card: ModelCard) -> Incompatibilities:
+    yield from _without_heat(card, "DDPM")
+    if card.diffusion is None:
         yield "diffusion", "is missing: how noise was added"
 
 
-def _flow_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    yield from _without_heat(values, "flow")
-    flow, levels = values.get("flow"), values.get("levels")
-    times = _of(flow, "times")
-    if times and levels and len(times) != levels + 1:
-        words = f"has {len(times)} values; {levels} steps have {levels + 1} states"
+def _flow_incompatibilities(card: ModelCard) -> Incompatibilities:
+    yield from _without_heat(card, "flow")
+    flow = card.flow or FlowConfig()
+    if flow.times and len(flow.times) != card.levels + 1:
+        words = f"has {len(flow.times)} values; {card.levels} steps have {card.levels + 1} states"
         yield ("flow", "times"), words
-    for key, default in (("times", None), ("data_time", 1), ("time_scale", 1.0)):
-        if values.get("diffusion") is not None and _of(flow, key) not in (None, default):
+    for key in ("times", "data_time", "time_scale"):
+        if card.diffusion is not None and getattr(flow, key) != getattr(FlowConfig(), key):
             yield ("flow", key), "follows from [diffusion]; leave it out"
 
 
-def _of_table(key: str, values: Mapping[str, Any]) -> Incompatibilities:
+def _of_table(key: str, card: ModelCard) -> Incompatibilities:
     """Yield what a kind lacks, or does not have, whose levels are those of its table `key`."""
-    yield from _foreign_to(values, (*_HEAT, "sampling"), f'model of kind "{values["kind"]}"')
-    if values.get(key, ...) is None:
+    yield from _foreign_to(card, (*_HEAT, "sampling"), f'model of kind "{card.kind}"')
+    if getattr(card, key) is None:
         yield key, f"is missing: a table [{key}]"
 
 
-def _edm_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    yield from _of_table("edm", values)
-    sigmas, levels = _of(values.get("edm"), "sigmas"), values.get("levels")
-    if sigmas and levels and len(sigmas) != levels:
-        yield ("edm", "sigmas"), f"has {len(sigmas)} values; {levels} steps need {levels}"
+def _edm_incompatibilities(card: ModelCard) -> Incompatibilities:
+    yield from _of_table("edm", card)
+    sigmas = card.edm.sigmas if card.edm else None
+    if sigmas and len(sigmas) != card.levels:
+        words = f"has {len(sigmas)} values; {card.levels} steps need {card.levels}"
+        yield ("edm", "sigmas"), words
 
 
-def _consistency_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    yield from _edm_incompatibilities(values)
+def _consistency_incompatibilities(card: ModelCard) -> Incompatibilities:
+    yield from _edm_incompatibilities(card)
     for key in ("solver", "churn", "churn_min", "churn_max", "churn_noise"):
-        if _of(values.get("edm"), key) not in (None, getattr(EdmConfig, key)):
+        if card.edm and getattr(card.edm, key) not in (None, getattr(EdmConfig, key)):
             yield ("edm", key), "a consistency model has none; leave it out"
 
 
-def _cold_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    yield from _of_table("cold", values)
-    mean, channels = _of(values.get("cold"), "start_mean"), values.get("channels")
-    if mean and channels and len(mean) != channels:
-        yield ("cold", "start_mean"), f"must have a number for each of the {channels} channels"
-    size, most = _of(values.get("cold"), "kernel_size"), values.get("image_size")
-    if size and most and size >= 2 * most:
-        yield ("cold", "kernel_size"), f"must be below twice the image_size, {most}"
+def _cold_incompatibilities(card: ModelCard) -> Incompatibilities:
+    yield from _of_table("cold", card)
+    if card.cold is None:
+        return
+    if card.cold.start_mean and len(card.cold.start_mean) != card.channels:
+        words = f"must have a number for each of the {card.channels} channels"
+        yield ("cold", "start_mean"), words
+    if card.cold.kernel_size >= 2 * card.image_size:
+        yield ("cold", "kernel_size"), f"must be below twice the image_size, {card.image_size}"
 
 
-def _without_network(key: str, what: str, values: Mapping[str, Any]) -> Incompatibilities:
+def _without_network(key: str, what: str, card: ModelCard) -> Incompatibilities:
     """Yield what a recording or a sampler lacks; `what` its table `key` is."""
-    yield from _foreign_to(values, (*_HEAT, "unet", "sampling"), key)
-    if (table := values.get(key, ...)) is None:
+    yield from _foreign_to(card, (*_HEAT, "unet", "sampling"), key)
+    table = getattr(card, key)
+    if table is None:
         yield key, f"is missing: {what}"
-    axis, levels = _of(table, "values"), values.get("levels")
-    if axis and levels and len(axis) != levels + 1:
-        words = f"has {len(axis)} values; level 0 and {levels} levels make {levels + 1}"
-        yield (key, "values"), words
+    elif table.values and len(table.values) != card.levels + 1:
+        words = f"has {len(table.values)} values; level 0 and {card.levels} levels make"
+        yield (key, "values"), f"{words} {card.levels + 1}"
 
 
-def _heat_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    blur, levels = values.get("blur", ...), values.get("levels")
+def _heat_incompatibilities(card: ModelCard) -> Incompatibilities:
+    blur = card.blur
     if blur is None:
         yield "blur", "is missing: the blur of the levels, sigma_min and sigma_max"
-    low, high = (_of(blur, key) for key in ("sigma_min", "sigma_max"))
-    if low is not None and low == high and levels not in (None, 1):
-        yield "blur", "sigma_max must be above sigma_min"
-    sigmas = _of(blur, "sigmas") or _of(blur, "schedule")
-    if sigmas and levels and len(sigmas) != levels + 1:
-        words = f"its schedule has {len(sigmas)} values; level 0 and {levels} levels need"
-        yield "blur", f"{words} {levels + 1}"
-    if isinstance(values.get("unet"), DiffusersUNet) or _of(values.get("unet"), "diffusers"):
+    elif isinstance(blur, BlurRange):
+        if blur.sigma_min == blur.sigma_max and card.levels != 1:
+            yield "blur", "sigma_max must be above sigma_min"
+    elif len(blur.sigmas) != card.levels + 1:
+        words = f"its schedule has {len(blur.sigmas)} values; level 0 and {card.levels} levels need"
+        yield "blur", f"{words} {card.levels + 1}"
+    if isinstance(card.unet, DiffusersUNet):
         yield "unet", 'diffusers: only for a card of kind "ddpm"'
-    linear = values.get("parameterization") == "difference"
     for key in ("bands", "sampling"):
-        if linear and values.get(key):
+        if card.parameterization == "difference" and getattr(card, key):
             yield key, 'only for the parameterization "preconditioned"; leave it out'
 
 
-def _network_incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
-    unet, bands = values.get("unet"), values.get("bands")
-    size, levels = values.get("image_size"), values.get("levels")
-    if {"unet", "bands"} <= values.keys() and unet is None and not bands:
+def _network_incompatibilities(card: ModelCard) -> Incompatibilities:
+    size = card.image_size
+    if card.unet is None and not card.bands:
         yield "unet", "is missing: the network, a table; or a cascade, as [[bands]]"
-    if bands and unet is not None:
+    if card.unet is not None and card.bands:
         yield "unet", "is not allowed with [[bands]], which list all networks; leave it out"
-    sharp = [unet, *(_of(band, "unet") for band in bands or () if _of(band, "side") is None)]
-    for network in sharp:
+    for network in (card.unet, *(band.unet for band in card.bands if band.side is None)):
         yield from halving_incompatibilities("image_size", size, network)
-    for number, band in enumerate(bands or ()):
-        for key, limit, most in (("lowest_level", "levels", levels), ("side", "image_size", size)):
-            value = _of(band, key)
-            if value is not None and most is not None and value > most:
-                yield ("bands", number, key), f"must be at most {limit}, {most}"
-    guidance = _of(values.get("sampling"), "guidance")
-    networks = len(bands or (unet,))
-    if isinstance(guidance, list | tuple) and len(guidance) != networks:
+    for number, band in enumerate(card.bands):
+        if band.lowest_level > card.levels:
+            yield ("bands", number, "lowest_level"), f"must be at most levels, {card.levels}"
+        if band.side is not None and band.side > size:
+            yield ("bands", number, "side"), f"must be at most image_size, {size}"
+    guidance = card.sampling.guidance if card.sampling else None
+    networks = len(card.bands) or 1
+    if isinstance(guidance, tuple) and len(guidance) != networks:
         words = f"has {len(guidance)} numbers; must be one, or one for each of the {networks} bands"
         yield ("sampling", "guidance"), words
-    yield from _band_incompatibilities(bands or (), size)
+    yield from _band_incompatibilities(card.bands, size)
 
 
-def _band_incompatibilities(bands: Sequence[Any], size: int | None) -> Incompatibilities:
+def _band_incompatibilities(bands: Sequence[Band], size: int) -> Incompatibilities:
     """Yield bands out of order, and a first band without a U-Net for whole images."""
     before = 0
     for number, band in enumerate(bands):
-        lowest = _of(band, "lowest_level")
-        if lowest is not None and number == 0 and lowest != 1:
+        if number == 0 and band.lowest_level != 1:
             yield ("bands", 0, "lowest_level"), "must be 1: the first band has the finest levels"
-        elif lowest is not None and lowest <= before:
+        elif band.lowest_level <= before:
             words = f"must be above that of the previous band, {before}"
             yield ("bands", number, "lowest_level"), words
-        before = lowest or before
-    if bands and _of(bands[0], "cosines") is not None:
+        before = band.lowest_level
+    if bands and bands[0].cosines is not None:
         yield ("bands", 0, "cosines"), "the first band, of the finest levels, needs a U-Net"
-    if bands and size and _of(bands[0], "side") not in (None, size):
+    if bands and bands[0].side not in (None, size):
         yield ("bands", 0, "side"), f"the first band must see all {size} pixels; leave it out"
 
 
 _RECORDED = "what was recorded; `sitegen add NAME --recording FILE`"
 _ASKED = "what the sampler can do, which it says itself"
-_BY_KIND: dict[str, Callable[[Mapping[str, Any]], Incompatibilities]] = {
+_BY_KIND: dict[str, Callable[[ModelCard], Incompatibilities]] = {
     "ihdm": _heat_incompatibilities,
     "ddpm": _diffusion_incompatibilities,
     "flow": _flow_incompatibilities,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -46,17 +45,14 @@ class DiffusionConfig:
     rescale_timesteps: Flag = False
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield ends that the schedule lacks or does not have, and ends that fall."""
-        ends = {key: values[key] for key in ("beta_start", "beta_end") if key in values}
-        schedule = values.get("beta_schedule")
-        for key, value in ends.items():
-            if schedule == "linear" and value is None:
+        low, high = self.beta_start, self.beta_end
+        for key, value in (("beta_start", low), ("beta_end", high)):
+            if self.beta_schedule == "linear" and value is None:
                 yield key, "is missing: the linear schedule needs it"
-            if schedule == "cosine" and value is not None:
+            if self.beta_schedule == "cosine" and value is not None:
                 yield key, "the cosine schedule has none"
-        low, high = ends.get("beta_start"), ends.get("beta_end")
         if low is not None and high is not None and low > high:
             yield "beta_end", f"must be at least beta_start, {low}"
 
@@ -98,8 +94,7 @@ class SamplingConfig:
         ),
     ] = None
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield a Markov chain without the estimated variance that it needs."""
-        if values.get("forward") == "markov" and values.get("variance") != "estimated":
+        if self.forward == "markov" and self.variance != "estimated":
             yield "forward", '"markov" needs variance = "estimated"'

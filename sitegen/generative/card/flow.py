@@ -8,10 +8,9 @@ no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from operator import mul
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -59,10 +58,9 @@ class FlowConfig:
         """Number of evaluations of the network in a step."""
         return 1 if self.solver == "euler" else 2
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield times that do not end at the t of data."""
-        times, end = values.get("times"), values.get("data_time", 1)
+        times, end = self.times, self.data_time
         if times and (times[-1] != end or not all(0 <= each <= 1 for each in times)):
             yield "times", f"must be from 0 to 1 and end at data_time, {end}"
 

@@ -73,24 +73,20 @@ class UNetConfig:
     norm_groups: Count | None = None
     patch_size: Annotated[int, Strict(), Field(ge=1, le=16)] | None = None
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield widths that groups or heads do not divide, and levels that do not exist."""
-        if not {"model_channels", "channel_mult"} <= values.keys():
-            return
-        widths = [values["model_channels"] * factor for factor in values["channel_mult"]]
-        groups = values.get("norm_groups") or GROUPS
-        if any(width % groups for width in widths):
-            words = f"times channel_mult must give multiples of {groups}"
-            yield "model_channels", f"{words} (norms have {groups} groups), not {widths}"
-        levels = values.get("attention_levels", ())
+        widths = [self.model_channels * factor for factor in self.channel_mult]
+        if any(width % self.groups for width in widths):
+            words = f"times channel_mult must give multiples of {self.groups}"
+            yield "model_channels", f"{words} (norms have {self.groups} groups), not {widths}"
+        levels = self.attention_levels
         if any(level >= len(widths) for level in levels) or len(set(levels)) < len(levels):
             words = f"must be different levels of channel_mult, from 0 to {len(widths) - 1}"
             yield "attention_levels", words
-        fixed = values.get("num_head_channels", -1) != -1
+        fixed = self.num_head_channels != -1
         key = "num_head_channels" if fixed else "num_heads"
         attended = {widths[-1], *(widths[level] for level in levels if level < len(widths))}
-        if any(width % values.get(key, 1) for width in attended):
+        if any(width % getattr(self, key) for width in attended):
             yield key, f"must divide the channels of every attention block, {sorted(attended)}"
 
     @property
@@ -149,6 +145,10 @@ class DiffusersUNet(UNetConfig):
                 "block_out_channels"
             ) from None
 
+    def incompatibilities(self) -> Incompatibilities:
+        """Yield nothing: diffusers checks the configuration."""
+        yield from ()
+
     def values(self) -> dict[str, Any]:
         """Return the configuration as a dict."""
         values: dict[str, Any] = json.loads(self.config)
@@ -188,21 +188,22 @@ class Band:
     unet: UNetConfig | None = None
     cosines: CosineConfig | None = None
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield a band without exactly one network, and a side that its U-Net cannot halve."""
-        networks = [values.get(key, ...) for key in ("unet", "cosines")]
-        if ... not in networks and networks.count(None) != 1:
+        if (self.unet is None) == (self.cosines is None):
             yield "unet", "a band has one network: a table unet, or a table cosines"
-        yield from halving_incompatibilities("side", values.get("side"), values.get("unet"))
+        yield from halving_incompatibilities("side", self.side, self.unet)
 
 
-def halving_incompatibilities(key: str, size: int | None, unet: object) -> Incompatibilities:
-    """Yield, under `key`, an image size in pixels that a U-Net, or its table, cannot halve."""
-    table = unet if isinstance(unet, Mapping) else getattr(unet, "__dict__", {})
-    halvings = len(table.get("channel_mult") or (0,)) - 1
-    divisor = 2**halvings * (table.get("patch_size") or 1)
-    if size and size % divisor:
+def halving_incompatibilities(
+    key: str, size: int | None, unet: UNetConfig | None
+) -> Incompatibilities:
+    """Yield, under `key`, an image size in pixels that a U-Net cannot halve."""
+    if size is None or unet is None:
+        return
+    halvings = len(unet.channel_mult) - 1
+    divisor = 2**halvings * (unet.patch_size or 1)
+    if size % divisor:
         reason = f"with this channel_mult the U-Net halves it {halvings} times"
         if divisor > 2**halvings:
             reason += f", after patches of {divisor // 2**halvings} pixels"

@@ -9,10 +9,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
@@ -37,9 +36,9 @@ def _falling(values: tuple[float, ...] | None) -> bool:
     return len(values) > 0 and values[-1] > 0 and all(a > b for a, b in pairwise(values))
 
 
-def _range(values: Mapping[str, Any], low: str, high: str) -> Incompatibilities:
+def _range(part: object, low: str, high: str) -> Incompatibilities:
     """Yield a `high` that is not above `low`."""
-    first, last = values.get(low), values.get(high)
+    first, last = getattr(part, low), getattr(part, high)
     if first is not None and last is not None and not first < last:
         yield high, f"must be above {low}, {first:g}"
 
@@ -77,11 +76,10 @@ class EdmConfig:
         tuple[Number, ...] | None, must("a list of falling numbers above 0", _falling)
     ] = None
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield ranges without a width."""
-        yield from _range(values, "sigma_min", "sigma_max")
-        yield from _range(values, "churn_min", "churn_max")
+        yield from _range(self, "sigma_min", "sigma_max")
+        yield from _range(self, "churn_min", "churn_max")
 
 
 @lru_cache(maxsize=16)
@@ -123,11 +121,10 @@ class SdeConfig:
     end_time: Annotated[Number, Field(gt=0, lt=1)] = 1e-5
     centered: Flag = True
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield ranges without a width."""
-        yield from _range(values, "sigma_min", "sigma_max")
-        yield from _range(values, "beta_min", "beta_max")
+        yield from _range(self, "sigma_min", "sigma_max")
+        yield from _range(self, "beta_min", "beta_max")
 
     def time(self, level: int, count: int) -> float:
         """Return t of a level k = 1 … K = `count`, from `end_time` to 1; 0 at level 0."""
@@ -172,10 +169,9 @@ class ColdConfig:
     padding: Literal["circular", "reflect"] = "circular"
     start_noise: _Not_negative = 0.0
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield a matrix that is not a covariance of the channels."""
-        mean, rows = values.get("start_mean"), values.get("start_covariance")
+        mean, rows = self.start_mean, self.start_covariance
         if mean is None or rows is None:
             return
         if {len(rows), *map(len, rows)} != {len(mean)}:
@@ -229,10 +225,9 @@ class BlurringConfig:
     log_snr_max: Number = 10.0
     time_scale: _Positive = 1.0
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield ends in the wrong order."""
-        yield from _range(values, "log_snr_min", "log_snr_max")
+        yield from _range(self, "log_snr_min", "log_snr_max")
 
     def blur(self, time: float) -> float:
         """Return σ_B at t in pixels."""

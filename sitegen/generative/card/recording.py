@@ -80,11 +80,9 @@ class RecordingConfig:
         scaled = "Each recorded state was multiplied by a factor that depends on its step."
         return " ".join((told,) * (not self.finished) + (scaled,) * (states and self.scaled))
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Splits that do not fall."""
-        splits = values.get("splits") or ()
-        if list(splits) != sorted(set(splits), reverse=True):
+        if list(self.splits) != sorted(set(self.splits), reverse=True):
             yield "splits", "must be levels that fall"
 
     def seed_fault(self, seed: int) -> str:
@@ -125,9 +123,7 @@ class SamplerConfig:
     predicts: Flag = False
     uses: Mapping[str, str] = Field(default_factory=dict)
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield a range without a width."""
-        low, high = values.get("low"), values.get("high")
-        if low is not None and high is not None and not low < high:
-            yield "high", f"must be above low, {low}"
+        if not self.low < self.high:
+            yield "high", f"must be above low, {self.low:g}"

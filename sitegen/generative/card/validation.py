@@ -1,17 +1,18 @@
 """Validation of the parts of a card: each value by pydantic, then how the values fit together.
 
-A part is a frozen dataclass of pydantic's, decorated with `@checked`. Its `incompatibilities`
-yield the problems of values that are valid one by one. All problems are raised as one ConfigError.
+A part is a frozen dataclass of pydantic's, decorated with `@checked`. Its `incompatibilities()`
+yield the problems of values that are valid one by one. All problems of one sort are raised as one
+ConfigError.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import reduce
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
 from sitegen.core.diagnostics import (
-    Diagnostic,
     config_error,
     dotted,
     fields_of,
@@ -60,9 +61,7 @@ def checked(name: str) -> Callable[[type[_T]], type[_T]]:
                 known, items = fields_of(part), error.errors(include_url=False)
                 found = [f"{dotted(item['loc'])}{rule(item, known)}" for item in items]
             else:
-                found = [
-                    f"{dotted(path)}{words}" for path, words in _incompatibilities(part, vars(self))
-                ]
+                found = [f"{dotted(path)}{words}" for path, words in _problems(self)]
             if found:
                 raise config_error(f"{name}: {problem}" for problem in found)
 
@@ -73,75 +72,42 @@ def checked(name: str) -> Callable[[type[_T]], type[_T]]:
 
 
 def read_tables(
-    part: type[_T],
-    tables: Mapping[str, Any],
-    inner: Mapping[KeyPath, Any],
-    text: str,
-    where: str,
-    more: Mapping[str, str],
+    part: type[_T], tables: Mapping[str, Any], text: str, where: str, more: Mapping[str, str]
 ) -> _T:
     """Create a part from the tables of a TOML document; messages name the document `where`.
 
-    inner: parts of inner tables, by path
     more: further problems, by key
 
-    Values are checked for incompatibilities even if others are invalid, as far as possible. Raises
-    ConfigError with all problems.
+    Raises ConfigError with all invalid values or, if there are none, with all that do not fit.
     """
-    lines, made, parts = toml_lines(text), None, {(): part, **inner}
-    found: list[Diagnostic] = []
-    wrong: set[KeyPath] = set()
+    lines = toml_lines(text)
+    found = [placed(where, lines, (key,), f" {words}") for key, words in more.items()]
     try:
         made = TypeAdapter(part).validate_python(tables)
     except ValidationError as error:
-        found = toml_diagnostics(error, part, text, where)
-        for item in error.errors(include_url=False):
-            loc = tuple(each for each in item["loc"] if not str(each).startswith("<"))
-            wrong.add(loc[: 1 + max(len(path) for path in parts if loc[: len(path)] == path)])
-    found += [placed(where, lines, (key,), f" {words}") for key, words in more.items()]
-    right = _right(tables, (), parts, wrong)
-    for path, kind in parts.items():
-        values = _at(right, path)
-        for key, words in _incompatibilities(kind, values) if isinstance(values, Mapping) else ():
-            found.append(placed(where, lines, (*path, *key), words))
-    if made is None or found:
+        raise config_error(
+            in_order([*toml_diagnostics(error, part, text, where), *found])
+        ) from error
+    found += [placed(where, lines, path, words) for path, words in _problems(made)]
+    if found:
         raise config_error(in_order(found))
     return made
 
 
-def _right(value: Any, path: KeyPath, parts: Mapping[KeyPath, Any], wrong: set[KeyPath]) -> Any:
-    if isinstance(value, list):
-        return [_right(item, (*path, at), parts, wrong) for at, item in enumerate(value)]
-    if path not in parts or not isinstance(value, Mapping):
-        return value
-    known = fields_of(parts[path]).items()
-    values = {name: each.default for name, each in known if not each.is_required()} | dict(value)
-    pairs = (((*path, key), key, item) for key, item in values.items())
-    return {key: _right(item, at, parts, wrong) for at, key, item in pairs if at not in wrong}
-
-
-def _is_table(value: object) -> bool:
-    return isinstance(value, Mapping) or is_dataclass(value)
-
-
-def _at(value: Any, path: KeyPath) -> Any:
-    for key in path:
-        if isinstance(value, Mapping):
-            value = value.get(key)
-        elif isinstance(key, int):
-            value = value[key] if isinstance(value, list | tuple) else None
-        else:
-            value = getattr(value, key, None)
-    return value
-
-
-def _incompatibilities(part: Any, values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    for key, words in part.incompatibilities(values) if hasattr(part, "incompatibilities") else ():
-        path = (key,) if isinstance(key, str) else key
-        value = _at(values, path)
-        plain = isinstance(value, str | int | float) or (
-            isinstance(value, list | tuple) and not any(map(_is_table, value))
+def _problems(part: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """Yield what does not fit in a part and in the parts in it, each with its path and value."""
+    for key, words in part.incompatibilities() if hasattr(part, "incompatibilities") else ():
+        keys = (key,) if isinstance(key, str) else key
+        value = reduce(
+            lambda each, k: each[k] if isinstance(k, int) else getattr(each, k), keys, part
         )
+        many = isinstance(value, tuple) and not any(map(is_dataclass, value))
         missing = words.startswith("is missing")
-        shown = f" = {quoted(value)}" if plain and not missing else ""
-        yield path, f"{shown}{'' if missing else ':'} {words}"
+        shown = f" = {quoted(value)}" if many or isinstance(value, str | int | float) else ""
+        yield (*path, *keys), f" {words}" if missing else f"{shown}: {words}"
+    for item in fields(part):
+        value = getattr(part, item.name)
+        inner = enumerate(value) if isinstance(value, tuple) else [(None, value)]
+        for at, each in inner:
+            if is_dataclass(each):
+                yield from _problems(each, (*path, item.name, *(() if at is None else (at,))))

@@ -53,11 +53,10 @@ class TrainingOptions:
     seed: Annotated[Whole, Field(ge=0, le=2**63 - 1)] = 0
     save_every_s: Annotated[Number, Field(ge=0)] = 120.0
 
-    @staticmethod
-    def incompatibilities(values: Mapping[str, Any]) -> Incompatibilities:
+    def incompatibilities(self) -> Incompatibilities:
         """Yield `images` if they do not suffice for one step."""
-        if values["images"] < values["batch_size"]:
-            yield "images", f"must be at least batch_size, {values['batch_size']}, for one step"
+        if self.images < self.batch_size:
+            yield "images", f"must be at least batch_size, {self.batch_size}, for one step"
 
     @property
     def steps(self) -> int:

@@ -223,18 +223,11 @@ def test_everything_wrong_is_told_at_once() -> None:
         "num_heads = 7\ndrpout = 0.1\n[waits]\nfile = 'x'\n"
     )
     assert told(text, "m") == (
-        "m:1: image_size = 30: must be divisible by 4: with this channel_mult the U-Net halves it "
-        "2 times\n"
         'm:2: chanels: unknown key, did you mean "channels"?\n'
         "m:3: channels = 2: should be 1 (grey) or 3 (colour)\n"
         "m:4: levels = nan: should be a whole number from 1 to 100000\n"
         'm:5: parameterization = "diference": should be "difference" or "preconditioned", did you '
         'mean "difference"?\n'
-        "m:8: blur.sigma_max = 0.5: must be at least sigma_min, 5\n"
-        "m:10: unet.model_channels = 40: times channel_mult must give multiples of 32 (norms have "
-        "32 groups), not [40, 80, 80]\n"
-        "m:12: unet.attention_levels = [3]: must be different levels of channel_mult, from 0 to 2\n"
-        "m:13: unet.num_heads = 7: must divide the channels of every attention block, [80]\n"
         'm:14: unet.drpout: unknown key, did you mean "dropout"?\n'
         'm:15: waits: unknown key, did you mean "weights"?'
     )
@@ -242,9 +235,29 @@ def test_everything_wrong_is_told_at_once() -> None:
         "here.toml: image_size is missing: the side of its images, in pixels\n"
         "here.toml: channels is missing: 1 for grey images, 3 for colour\n"
         "here.toml: levels is missing: K, the steps from the flattest state to the sharp one\n"
-        "here.toml: blur is missing: the blur of the levels, sigma_min and sigma_max\n"
-        "here.toml: unet is missing: the network, a table; or a cascade, as [[bands]]\n"
         "here.toml:1: weights.file is missing: the path from the card's folder"
+    )
+
+
+def test_everything_that_does_not_fit_is_told_at_once() -> None:
+    """Of values that are valid one by one: a line each, in the file's order."""
+    text = (
+        "image_size = 30\nchannels = 1\nlevels = 3\n[blur]\nsigma_min = 5\nsigma_max = 0.5\n"
+        "[unet]\nmodel_channels = 40\nchannel_mult = [1, 2, 2]\nattention_levels = [3]\n"
+        "num_heads = 7\n"
+    )
+    assert told(text, "m") == (
+        "m:1: image_size = 30: must be divisible by 4: with this channel_mult the U-Net halves it "
+        "2 times\n"
+        "m:6: blur.sigma_max = 0.5: must be at least sigma_min, 5\n"
+        "m:8: unet.model_channels = 40: times channel_mult must give multiples of 32 (norms have "
+        "32 groups), not [40, 80, 80]\n"
+        "m:10: unet.attention_levels = [3]: must be different levels of channel_mult, from 0 to 2\n"
+        "m:11: unet.num_heads = 7: must divide the channels of every attention block, [80]"
+    )
+    assert told("image_size = 8\nchannels = 1\nlevels = 3\n") == (
+        "here.toml: blur is missing: the blur of the levels, sigma_min and sigma_max\n"
+        "here.toml: unet is missing: the network, a table; or a cascade, as [[bands]]"
     )
 
 
@@ -293,7 +306,7 @@ _WRONG = [
     (_with(_RANGE, "schedule = [0, 1]"), ":8: blur: its schedule has 2 values"),
     (
         _with(_RANGE, "schedule = [0, 1, 0]"),
-        ":9: blur.schedule = [0, 1, 0]: level 2 has 0, which is not",
+        ":9: blur.schedule = [0.0, 1.0, 0.0]: level 2 has 0, which is not",
     ),
     (_with(_RANGE, 'schedule = [0, "x"]'), ':9: blur.schedule[1] = "x"'),
     (_with("= [2]", "= [2, 2]"), ":15: unet.attention_levels = [2, 2]"),
@@ -315,7 +328,10 @@ _WRONG = [
     ("known_faults = [1]\n" + _CARD, ":1: known_faults[0] = 1"),
     ('kind = "ddpm"\n' + _CARD, ":9: blur: a DDPM has none"),
     ('kind = "ddpm"\n' + _CARD, ": diffusion is missing"),
-    (_CARD + "[diffusion]\n", ':16: diffusion: only for a card of kind "ddpm"'),
+    (
+        _CARD + '[diffusion]\nbeta_schedule = "cosine"\n',
+        ':16: diffusion: only for a card of kind "ddpm"',
+    ),
     (_CASCADE + _PLUS[_PLUS.index("[unet]") :], ":30: unet: is not allowed with [[bands]]"),
     (_BANDS, ": unet is missing: the network, a table; or a cascade, as [[bands]]"),
     (_but(_FINE, ""), ":15: bands[0].lowest_level = 56: must be 1"),
@@ -421,8 +437,8 @@ def test_cards_in_python() -> None:
     for sigmas, rule in [
         ((0.0,), "at least one more level"),
         ((0.5, 1.0), "level 0 is the sharp image"),
-        ((0.0, 1.0, 1.0), "level 2 has 1.0"),
-        ((0.0, 1.0, 2.0, 0.0), "level 3 has 0.0"),
+        ((0.0, 1.0, 1.0), "level 2 has 1, which"),
+        ((0.0, 1.0, 2.0, 0.0), "level 3 has 0, which"),
         ((0.0, math.nan), r"sigmas\[1\] = nan"),
         ((0.0, math.inf), r"sigmas\[1\] = inf"),
     ]:
