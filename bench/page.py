@@ -34,8 +34,9 @@ CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
 SEEKS = 24
 WEIGH = """
 async () => {
-  for (const image of document.images) image.loading = 'eager';
-  await Promise.all([...document.images].map(image => image.decode().catch(() => null)));
+  const images = [...document.querySelectorAll('img:not(.paper)')];  // those are for printing
+  for (const image of images) image.loading = 'eager';
+  await Promise.all(images.map(image => image.decode().catch(() => null)));
 }
 """
 SEEK = """
