@@ -94,11 +94,14 @@ def principal_axes(known: LowCosines, sharp: Tensor, levels: range) -> tuple[Ten
     all of them at equal scale can hardly separate them. `sharp` (N, n) are the lowest cosines of
     images; the covariance is that of their states at all `levels` together.
     """
-    signal = torch.zeros(sharp.shape[1], sharp.shape[1], dtype=torch.float64)
-    noise = torch.zeros(sharp.shape[1], dtype=torch.float64)
+    moments = torch.zeros(sharp.shape[1], sharp.shape[1], dtype=torch.float64)
+    for part in torch.split(sharp, 65_536):
+        away = (part - known.data_mean).double()
+        moments += away.T @ away / len(sharp)
+    signal, noise = torch.zeros_like(moments), torch.zeros_like(moments[0])
     for level in levels:
-        z = ((known.attenuation[level] * sharp - known.mean[level]) / known.std[level]).double()
-        signal += z.T @ z / len(z) / len(levels)
+        scale = (known.attenuation[level] / known.std[level]).double()
+        signal += scale[:, None] * moments * scale / len(levels)
         noise += (known.noise_std / known.std[level]).double().square() / len(levels)
     sizes, along = torch.linalg.eigh(signal + noise.diag())
     white = along / sizes.sqrt()

@@ -288,12 +288,16 @@ def _rehearse(builds: Sequence[SiteBuild], renderer: RendererFactory, report: Re
 def _settled(
     context: BuildContext, figures: Sequence[PlannedFigure], renderer: Rendering
 ) -> BuildContext:
-    """Return the context with the faster precision for many figures, if it is to be measured."""
+    """Return the context with the faster precision for many figures, if it is to be measured.
+
+    The models of the figure that takes most decide.
+    """
     options, target = context.options, context.options.compute_target
     able = options.measure and context.environment and has_bfloat16(target.device)
     if not able or sum(planned.cost for planned in figures) < MANY:
         return context
-    best = faster(target, lambda each: sum(_paced(context, f, each, renderer) for f in figures))
+    largest = max(figures, key=lambda planned: planned.cost)
+    best = faster(target, lambda each: _paced(context, largest, each, renderer))
     here = {**context.environment, "precision": best.precision}
     return replace(context, options=replace(options, compute_target=best), environment=here)
 

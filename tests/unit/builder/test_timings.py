@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -130,6 +131,36 @@ def test_precision_is_measured(
         monkeypatch.setattr(pipeline, "MANY", many)
         site(measure=measure, rerender=())
         assert used == [wanted]
+
+
+def test_the_largest_figure_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the models of two figures, only that of the larger one is tried in bfloat16."""
+    monkeypatch.setattr(pipeline, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(pipeline, "MANY", 16)
+    tried: list[tuple[str, str]] = []
+
+    class Trying(FakeRenderer):
+        """A renderer that is as fast in both."""
+
+        def __call__(
+            self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
+        ) -> FakeRenderer:
+            made = FakeRenderer()
+
+            def pace(model: str) -> float:
+                tried.append((model, compute_target.precision))
+                return 0.01
+
+            made.pace = pace  # type: ignore[method-assign]
+            return made(sources, compute_target)
+
+    calls = '{{ trajectories("small", count=2) }}\n\n{{ trajectories("tiny", count=4) }}\n'
+    config = write_site(tmp_path / "site", calls)
+    shutil.copytree(config.parent / "models" / "tiny", config.parent / "models" / "small")
+    (config.parent / "models" / "small" / "weights.safetensors").write_bytes(b"others")
+    config.write_text(config.read_text() + '[models.small]\npath = "models/small"\n')
+    Builder(config, Trying())(measure=True)
+    assert tried == [("tiny", "bfloat16"), ("tiny", "float32"), ("small", "float32")]
 
 
 def test_countdown() -> None:
