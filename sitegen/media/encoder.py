@@ -365,7 +365,9 @@ def _ffmpeg(
     cannot be started.
     """
     patience, stalled = STALL_SECONDS * max(1.0, pixels / 1e6), threading.Event()
-    with tempfile.TemporaryFile(dir=folder) as messages, _started(arguments, messages) as process:
+    with platform_errors(folder):
+        messages = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+    with messages, _started(arguments, messages) as process:
 
         def stop() -> None:
             stalled.set()

@@ -7,7 +7,6 @@ ConfigError.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import reduce
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
@@ -85,9 +84,8 @@ def read_tables(
     try:
         made = TypeAdapter(part).validate_python(tables)
     except ValidationError as error:
-        raise config_error(
-            in_order([*toml_diagnostics(error, part, text, where), *found])
-        ) from error
+        found += toml_diagnostics(error, part, text, where)
+        raise config_error(in_order(found)) from error
     found += [placed(where, lines, path, words) for path, words in _problems(made)]
     if found:
         raise config_error(in_order(found))
@@ -98,9 +96,9 @@ def _problems(part: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     """Yield what does not fit in a part and in the parts in it, each with its path and value."""
     for key, words in part.incompatibilities() if hasattr(part, "incompatibilities") else ():
         keys = (key,) if isinstance(key, str) else key
-        value = reduce(
-            lambda each, k: each[k] if isinstance(k, int) else getattr(each, k), keys, part
-        )
+        value: Any = part
+        for each in keys:
+            value = value[each] if isinstance(each, int) else getattr(value, each)
         many = isinstance(value, tuple) and not any(map(is_dataclass, value))
         missing = words.startswith("is missing")
         shown = f" = {quoted(value)}" if many or isinstance(value, str | int | float) else ""

@@ -116,11 +116,8 @@ class Edm(Noised):
         return min(edm.churn / self.card.steps, MOST_CHURN) if within else 0.0
 
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        edm, (_, sigma), (_, after) = (
-            required(self.card.edm),
-            self.scales(level),
-            self.scales(below),
-        )
+        edm = required(self.card.edm)
+        (_, sigma), (_, after) = self.scales(level), self.scales(below)
         raised = (1 + self._churn(sigma)) * sigma
         if self.random:
             std = math.sqrt(raised**2 - sigma**2) * edm.churn_noise
