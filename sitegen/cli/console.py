@@ -140,7 +140,8 @@ class Console:
 
                 def show(progress: Progress) -> None:
                     told = f"{_measures(progress)}, {left(progress.seconds_left)}"
-                    display.update(task, completed=progress.step, told=told)
+                    done, steps = progress.step, progress.steps
+                    display.update(task, completed=done, total=steps, told=told)
 
                 yield show
         else:

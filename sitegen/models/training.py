@@ -84,6 +84,7 @@ class TrainOptions:
     card: the card of a run that is resumed
     light: whether to take the networks for short runs
     measured: images per level for estimating the residual variance
+    ends_at: time on the monotonic clock at which a new run of `minutes` should end
     """
 
     data: Path
@@ -105,6 +106,7 @@ class TrainOptions:
     card: ModelCard | None = None
     light: bool = False
     measured: int = IMAGES
+    ends_at: float | None = None
 
 
 _NO_CASCADE = (
@@ -190,7 +192,7 @@ def _trained(
             "rate rises: little will be learnt; give more --images, or a lower --warmup-steps"
         )
     draw = partial(draw_sheet, name=name)
-    run.measured = wanted.measured
+    run.measured, run.ends_at = wanted.measured, wanted.ends_at
     run.looks = Looks(run.model.card, look_every_s(60 * (wanted.minutes or LONG)), draw)
     measuring = partial(report.rendering, f"{name}: estimating its residual variance")
     with report.training(name, run.step, run.options.steps) as show:
@@ -285,7 +287,8 @@ def _within(
     own = image_side(wanted.data)
     sides = [side for side in SIDES if own is None or side <= own] or [own or SIDES[-1]]
     sides = sides if wanted.image_size is None else [wanted.image_size]
-    left = 60 * wanted.minutes - (time.monotonic() - started)
+    ends_at = started + 60 * wanted.minutes
+    left = ends_at - time.monotonic()
     given = {key: value for key, value in wanted.recipe.items() if value is not None}
     found = chosen_for(wanted.kind, max(left, 1.0), sides, 3, device, precision, given)
     card, options = found.card, found.options
@@ -293,12 +296,12 @@ def _within(
         f"{wanted.minutes:g} minutes on this machine: {card.image_size}×{card.image_size} pixels, "
         f"{len(card.networks)} network{'s' * (len(card.networks) > 1)}, {options.steps:,} steps of "
         f"{options.batch_size} images ({found.seconds_per_step:.2g} s a step, measured); it ends "
-        f"at about {clock(60 * wanted.minutes - (time.monotonic() - started))}"
+        f"at about {clock(ends_at - time.monotonic())}"
     )
     report.note(expectation(card, options.images))
     size = card.image_size if card.image_size != own else None
     chosen = replace(wanted, image_size=size, levels=card.levels, recipe=asdict(options))
-    return replace(chosen, light=True, measured=found.measured)
+    return replace(chosen, light=True, measured=found.measured, ends_at=ends_at)
 
 
 def expectation(card: ModelCard, images: int) -> str:

@@ -63,6 +63,11 @@ class TrainingOptions:
         """Number of optimizer steps of the run."""
         return self.images // self.batch_size
 
+    @property
+    def first_decay_step(self) -> int:
+        """The first step of a lower learning rate than the highest, at the earliest step 1."""
+        return max(1, self.steps - int(self.decay_share * self.steps))
+
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, 0 … steps − 1."""
         return self.learning_rate * self._share_of_rate(step)

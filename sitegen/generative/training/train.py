@@ -115,14 +115,36 @@ class Run:
         self._shares = tuple(_shares(card, options))
         self.looks: Looks | None = None
         self.measured = IMAGES  # per level, to estimate the residual variance at the end
+        self.ends_at: float | None = None  # on the monotonic clock, if the run has a duration
 
     def end_here(self) -> None:
         """Make the next step the end of the run. Raises RefusedError before the first step."""
         if not self.step:
             raise RefusedError(f"{self.training.folder}: nothing was learned yet; train it first")
-        images = self.step * self.options.batch_size
-        self.options = replace(self.options, images=images)
+        self._end_at(self.step)
+
+    def _end_at(self, step: int) -> None:
+        self.options = replace(self.options, images=step * self.options.batch_size)
         self.training = replace(self.training, options=self.options)
+
+    def _end_in_time(self, per_step: float) -> None:
+        """Choose the last step again, so that the run ends at `ends_at`, if it has a duration.
+
+        `per_step` are the seconds of a step as they are now. Once the learning rate falls, which
+        depends on the number of steps, it stays.
+        """
+        if self.ends_at is not None and self.step < self.options.first_decay_step:
+            left = self.ends_at - time.monotonic()
+            self._end_at(self.step + max(1, int(left / per_step - self._steps_after(left))))
+
+    def _steps_after(self, left: float) -> float:
+        """Return the time of sheets in `left` seconds and of the estimate at the end, in steps.
+
+        One evaluation of a network takes about a third of its part in a step.
+        """
+        more = evaluations(self.model.card, self.measured)
+        more += self.looks.evaluated_in(left) if self.looks else 0
+        return more / (3 * self.options.batch_size)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the tensors of the trained model: averaged weights and the data's statistics."""
@@ -261,6 +283,8 @@ class Run:
             started = time.monotonic()
             recent.append(self.advance())
             durations.append(time.monotonic() - started)
+            if len(durations) >= FEWEST_TIMED:
+                self._end_in_time(median(durations))
             at_end = self.step == self.options.steps
             if at_end or self.step % LOG_EVERY == 0:
                 self.log.write(self.step, recent)
@@ -278,15 +302,12 @@ class Run:
         """Return the progress of the run, given the seconds per step.
 
         The time left includes sheets of samples, and the estimate of the residual variance after
-        the last step. One evaluation of a network takes about a third of its part in a step.
+        the last step.
         """
         loss = float(torch.cat([losses for _, losses in recent]).mean())
         steps, batch = self.options.steps, self.options.batch_size
         left = (steps - self.step) * per_step
-        more = evaluations(self.model.card, self.measured) + (
-            self.looks.evaluated_in(left) if self.looks else 0
-        )
-        left += more * per_step / (3 * batch)
+        left += self._steps_after(left) * per_step
         return Progress(self.step, steps, loss, batch / max(per_step, 1e-9), left)
 
     def _require_finite(self) -> None:
