@@ -588,6 +588,7 @@ const viewer = {
     if (box.line && away) clip.scrub(clip.end);
     title.textContent = box.button?.dataset.title ?? fill(title.dataset.sample, { n: this.at + 1, count });
     Object.assign(canvas, { width: box.width, height: box.height });
+    canvas.classList.toggle("pixelated", clip.stage.classList.contains("pixelated"));
     clip.show(clip.shown);
   },
 
@@ -610,7 +611,7 @@ const viewer = {
     if (!wide) return poster.complete && clip.scrub(clip.aim);
     const { x, y, width, height } = clip.part(ready ? clip.shown : clip.last);
     const from = [x, y, width, height].map((value) => (value * wide) / clip.width);
-    pen.imageSmoothingEnabled = !clip.stage.classList.contains("pixelated");
+    pen.imageSmoothingEnabled = !canvas.classList.contains("pixelated");
     pen.imageSmoothingQuality = "high";
     pen.drawImage(ready ? video : poster, ...from, 0, 0, canvas.width, canvas.height);
   },

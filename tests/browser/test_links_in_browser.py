@@ -56,6 +56,12 @@ def test_sample_and_branch_are_kept(calm: Page, look: Look) -> None:
         f"Seed 0, sample number {CHOSEN[-1]}; the first is 0"
     )
     assert address_of(calm, "#viewer") == f"?sample={COUNT}#trajectories"
+    stage, large = calm.locator("#trajectories .stage"), dialog.locator("canvas")
+    for look_of, rendering in (("pixelated", "pixelated"), ("stage", "auto")):
+        stage.evaluate(f"e => {{ e.className = 'stage {look_of}' }}")
+        dialog.locator(".earlier").press("Enter")
+        dialog.locator(".later").press("Enter")
+        expect(large).to_have_css("image-rendering", rendering)  # as that of the clip
     dialog.locator(".slider").press("Home")
     uri = address_of(calm, "#viewer")
     assert uri == f"?sample={COUNT}&level={LEVELS}#trajectories"

@@ -335,6 +335,10 @@ def test_axe_finds_nothing(look: Look, scheme: Any, width: int) -> None:
             assert violations(page) == [], uri
             paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert (paper == "rgb(255, 255, 255)") is (scheme == "light")
+            for about in page.locator(".sheet.origin").all()[:1]:
+                about.evaluate("e => { e.style.height = '4rem'; e.showPopover() }")
+                assert violations(page) == [], "how a figure was made, in little room"
+                about.evaluate("e => e.hidePopover()")
             for button in page.locator(".cell-button, .node").all()[:1]:
                 button.press("Enter")
                 assert page.locator("#viewer").is_visible()

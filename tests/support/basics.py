@@ -1,4 +1,6 @@
-"""What every engine must do on a page: tabs, popovers, scrubbing, the large view and a sampler."""
+"""What every engine must do on a page: tabs, popovers, scrubbing, the large view, smooth, and a
+sampler; and nothing is wider than the window.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,8 @@ WANTED = {
     "tabs": [True, False],
     "popover": [False, True, False],
     "scrubbed": [True, True],
-    "large": [False, True, "Sample 1 of 2", False],
+    "large": [False, True, "Sample 1 of 2", "auto", False],
+    "sideways": 0,
     "sampler": ["The picture is done.", True],
 }
 """What the page must have done after `basics`."""
@@ -57,8 +60,11 @@ _WALK = """
   seen.large = [dialog.open];
   find("#one .cell-button").click();
   seen.large.push(dialog.open, find("#viewer-title").textContent);
+  seen.large.push(getComputedStyle(dialog.querySelector("canvas")).imageRendering);
   dialog.querySelector(".close").click();
   seen.large.push(dialog.open);
+  scrollTo(500, scrollY);
+  seen.sideways = scrollX;
   find("#own").scrollIntoView(); // its script comes with the visitor
   await until(() => find("#own .sampler.live"));
   find("#own .sampler-new").click();
