@@ -1,15 +1,17 @@
 #!/bin/sh
 # Install sitegen, editable, into .venv, with uv where it is there and else with pip. On Linux without
 # an NVIDIA GPU, take PyTorch's build for processors, which saves about 4 GB, where its index answers.
-# TORCH_INDEX is that index; NVIDIA_DRIVER is the file that a system with NVIDIA's driver has.
+# TORCH_INDEX is that index; NVIDIA_DRIVER is the file that a system with NVIDIA's driver has, and
+# wsl_driver the same in Windows' Linux.
 set -eu
 
 python=.venv/bin/python
 index=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
 driver=${NVIDIA_DRIVER:-/proc/driver/nvidia/version}
+wsl_driver=/usr/lib/wsl/lib/libcuda.so.1
 
 needs_cuda() {
-    [ "$(uname -s)" != Linux ] || [ -e "$driver" ] || [ -e /dev/dxg ]
+    [ "$(uname -s)" != Linux ] || [ -e "$driver" ] || [ -e "$wsl_driver" ]
 }
 
 answers() {

@@ -289,11 +289,12 @@ def flush_folder(folder: Path) -> None:
 def flush_tree(folder: Path) -> None:
     """Make everything below `folder` durable. Raises OSError if the disk fails."""
     folders = [folder]
+    access = os.O_RDWR if os.name == "nt" else os.O_RDONLY  # Windows flushes what it may write
     for _, entry in below(folder):
         if entry.is_dir(follow_symlinks=False):
             folders.append(Path(entry.path))
         elif not entry.is_symlink():
-            handle = os.open(entry.path, os.O_RDONLY)
+            handle = os.open(entry.path, access)
             try:
                 os.fsync(handle)
             finally:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from sitegen.core.errors import ConfigError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import (
     flush_folder,
     platform_errors,
@@ -15,6 +15,7 @@ from sitegen.core.files import (
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
 from sitegen.generative.card.card import CARD_NAME
+from sitegen.generative.training.options import STATE_NAME
 
 Written = TypeVar("Written")
 RUNS = Path("runs")
@@ -22,9 +23,21 @@ RUNS = Path("runs")
 
 
 def trained_folder(config: Path, name: str) -> Path | None:
-    """Return the folder that `sitegen train` wrote for the model, if there is one."""
+    """Return the folder that `sitegen train` wrote for the model, if there is one.
+
+    Raises RefusedError if its run is not finished.
+    """
     own = config.parent / RUNS / name
-    return own if not slug_fault(name) and (own / CARD_NAME).is_file() else None
+    if slug_fault(name):
+        return None
+    if (own / CARD_NAME).is_file():
+        return own
+    if (own / STATE_NAME).is_file():
+        raise RefusedError(
+            f"{shown(own)}: holds an unfinished run; the command that began it continues it, and "
+            "with --finish writes the model from what was learned"
+        )
+    return None
 
 
 @contextlib.contextmanager

@@ -32,13 +32,12 @@ from sitegen.generative.process.protocol import run as run_process
 from sitegen.generative.training import recipe
 from sitegen.generative.training.duration import SIDES, chosen_for, look_every_s
 from sitegen.generative.training.loss import level_density, linear_flow_loss
-from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.options import STATE_NAME, TrainingOptions
 from sitegen.generative.training.residual import IMAGES, residual_shares
 from sitegen.generative.training.train import (
     DRAWN,
     DRAWN_MEASURED,
     SHEET_NAME,
-    STATE_NAME,
     Looks,
     Progress,
     Run,
@@ -162,6 +161,7 @@ def train_model(
         written = _trained(name, run, wanted, report, stop)
         if written is None and stop.signal == SIGINT and confirm is not None:
             question = f"stopped after step {run.step:,}; write the model now, from what it learned"
+            stop.act_at_once()
             if run.step and confirm(question):
                 stop.signal = None
                 run.end_here()
@@ -225,7 +225,7 @@ def _warn_of_little(run: Run, report: TrainingReporter) -> None:
     if (baseline := _baseline(run)) is None:
         return
     log = run.log.path.read_text(encoding="utf-8").splitlines() if run.log.path.exists() else []
-    told = f"{run.step:,} steps are too few to measure a loss"
+    told = f"{run.step:,} steps are too few"
     if log:
         loss = json.loads(log[-1])["loss"]
         if loss < LEARNED_LITTLE * baseline.loss:
@@ -269,6 +269,11 @@ def _within(
     """
     if wanted.minutes is None:
         return wanted
+    fixed = ("preset", "init", "networks", "parameterization")
+    unfit = [name for name in fixed if getattr(wanted, name) is not None]
+    unfit += ["images"] * (wanted.card is None and "images" in wanted.recipe)
+    if unfit:
+        raise ConfigError(f"--minutes chooses all sizes; leave out --{unfit[0]}")
     if wanted.card is not None:
         report.note(
             f"the length of {name} was chosen when it began, and --minutes does not change it; for "
@@ -276,11 +281,6 @@ def _within(
         )
         return wanted
     report.note("measuring training steps on this machine")
-    fixed = ("preset", "init", "networks", "parameterization")
-    unfit = [name for name in fixed if getattr(wanted, name) is not None]
-    unfit += ["images"] * ("images" in wanted.recipe)
-    if unfit:
-        raise ConfigError(f"--minutes chooses all sizes; leave out --{unfit[0]}")
     device = resolve_device(wanted.device)
     require_device(device)
     precision = training_precision(wanted.precision, device)
@@ -293,7 +293,7 @@ def _within(
     found = chosen_for(wanted.kind, max(left, 1.0), sides, 3, device, precision, given)
     card, options = found.card, found.options
     report.note(
-        f"{wanted.minutes:g} minutes on this machine: {card.image_size}×{card.image_size} pixels, "
+        f"{wanted.minutes:g} min on this machine: {card.image_size}×{card.image_size} pixels, "
         f"{len(card.networks)} network{'s' * (len(card.networks) > 1)}, {options.steps:,} steps of "
         f"{options.batch_size} images ({found.seconds_per_step:.2g} s a step, measured); it ends "
         f"at about {clock(ends_at - time.monotonic())}"

@@ -16,7 +16,7 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.recipe import FROM_NOISE, small_card
 from sitegen.generative.training.residual import IMAGES, evaluations
-from sitegen.generative.training.train import DRAWN_MEASURED, Looks, Run, Training
+from sitegen.generative.training.train import DRAWN_MEASURED, Looks, Run, Training, steps_in
 
 SIDES = (64, 32)
 """Sides in pixels to which larger images, or images of several sizes, may be scaled."""
@@ -109,7 +109,7 @@ def chosen_for(
         measured = min(IMAGES, max(DRAWN_MEASURED, int(most / card.steps)))
         looks = Looks(card, look_every_s(seconds))
         rest = evaluations(card, measured) + looks.evaluated_in(seconds)
-        steps = max(1, int(seconds / per_step - rest / (3 * batch)))
+        steps = steps_in(seconds / per_step, rest / (3 * batch))
         if steps * batch >= ENOUGH:
             break
     return Duration(card, options_for(steps, given), per_step, measured)

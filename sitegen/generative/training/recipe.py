@@ -46,12 +46,11 @@ from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png, require_enough
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
 from sitegen.generative.process.model import Model
-from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.options import STATE_NAME, TrainingOptions
 from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import (
     LOG_NAME,
     SHEET_NAME,
-    STATE_NAME,
     InitialWeights,
     Progress,
     Run,

@@ -44,10 +44,10 @@ from sitegen.generative.training.loss import (
     loss_per_image,
 )
 from sitegen.generative.training.optimizers import Optimizers
-from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.training.options import STATE_NAME, TrainingOptions
 from sitegen.generative.training.residual import IMAGES, evaluations, u_net_evaluations
 
-STATE_NAME, SHEET_NAME = "training.pt", "samples.png"
+SHEET_NAME = "samples.png"
 FIRST_SAVE_S = 10.0
 """Seconds until the first save of a session, so that an early kill costs little."""
 LARGEST_WEIGHT = 60_000.0
@@ -135,7 +135,7 @@ class Run:
         """
         if self.ends_at is not None and self.step < self.options.first_decay_step:
             left = self.ends_at - time.monotonic()
-            self._end_at(self.step + max(1, int(left / per_step - self._steps_after(left))))
+            self._end_at(self.step + steps_in(left / per_step, self._steps_after(left)))
 
     def _steps_after(self, left: float) -> float:
         """Return the time of sheets in `left` seconds and of the estimate at the end, in steps.
@@ -510,6 +510,14 @@ class Looks:
         return sheets * (
             DRAWN * u_net_evaluations(self.card) + evaluations(self.card, DRAWN_MEASURED)
         )
+
+
+def steps_in(whole: float, rest: float) -> int:
+    """Return how many steps to take in the time of `whole` steps, where others take that of `rest`.
+
+    At least half of the time is for learning, whatever sheets of samples take.
+    """
+    return max(1, int(max(whole - rest, whole / 2)))
 
 
 class Timer:

@@ -69,6 +69,20 @@ def test_files_and_samples_without_linux(macos: None, tmp_path: Path) -> None:
         assert found["a"].tolist() == [2, 2, 2]
 
 
+def test_files_are_flushed_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a file can be flushed only by a handle that may write it."""
+    (tmp_path / "page.html").write_text("a page")
+
+    def fsync(handle: int) -> None:
+        assert os.write(handle, b"A") == 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        patch.setattr(os, "name", "nt")
+        files.flush_tree(tmp_path)
+    assert (tmp_path / "page.html").read_text() == "A page"
+
+
 def test_without_signals_and_flags_of_unix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Signals, atomic writes and copies of checked files do without what Windows has not."""
     for name, module in WINDOWS.items():

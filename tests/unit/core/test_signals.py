@@ -25,6 +25,11 @@ def test_impatience(monkeypatch: pytest.MonkeyPatch) -> None:
             now[0] += GRACE_SECONDS
             os.kill(os.getpid(), signal.SIGTERM)
             assert heard == [signal.SIGTERM]
+        with stop_on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            stop.act_at_once()  # a question is asked
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert heard == [signal.SIGTERM] * 2
     finally:
         signal.signal(signal.SIGTERM, before)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -15,7 +15,7 @@ from sitegen.generative.data.prior import read_prior
 from sitegen.models.registry import ModelSource, find_model, model_source, named_folder, site_models
 from tests.support.builders import CARD, write_site
 
-NOWHERE = Path("nowhere/site.toml")
+NOWHERE, CONFIG = Path("nowhere/site.toml"), Path("site.toml")
 
 
 @pytest.fixture
@@ -37,6 +37,11 @@ def test_names_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert named_folder(path) == path
     Path("mnist").touch()
     assert named_folder(Path("mnist")) == Path("mnist")
+    Path("runs/birds").mkdir(parents=True)
+    Path("runs/birds/training.pt").touch()
+    for find in (lambda: named_folder(Path("birds")), lambda: find_model("birds", None, CONFIG)):
+        with pytest.raises(RefusedError, match=r"runs/birds: holds an unfinished run.*--finish"):
+            find()
 
 
 def test_folder(config: Path, tmp_path: Path) -> None:

@@ -52,6 +52,14 @@ def test_fits_the_time(
     assert 1 / (1 - options.ema_decay) < options.steps / 5
 
 
+def test_slow_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least half of the time is for learning, although sheets of samples would take it all."""
+    monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 5.0)
+    found = chosen_for("flow", 120, (32,), 3, "cpu", "float32", {})
+    assert Looks(found.card, look_every_s(120)).evaluated_in(120) * 5 / (3 * 16) > 100
+    assert found.options.steps in (11, 12)  # of 24, with a little time gone
+
+
 @pytest.mark.parametrize("kind", ["ddpm", "flow"])
 def test_kinds_that_start_from_noise(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They have one light network and few levels, and no images are kept to measure a variance."""
