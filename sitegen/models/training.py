@@ -269,12 +269,14 @@ def _within(
     """
     if wanted.minutes is None:
         return wanted
-    fixed = ("preset", "init", "networks", "parameterization")
+    fixed = ("preset", "init", "levels", "networks", "parameterization")
     unfit = [name for name in fixed if getattr(wanted, name) is not None]
     unfit += ["images"] * (wanted.card is None and "images" in wanted.recipe)
     if unfit:
         raise ConfigError(f"--minutes chooses all sizes; leave out --{unfit[0]}")
     if wanted.card is not None:
+        if wanted.image_size not in (None, side := wanted.card.image_size):
+            raise ConfigError(f"--image-size {wanted.image_size}: the run has {side}; leave it out")
         report.note(
             f"the length of {name} was chosen when it began, and --minutes does not change it; for "
             "a longer run, give a larger --images or another name"

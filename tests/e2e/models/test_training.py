@@ -328,7 +328,9 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
     train_model("dots", wanted, again)
     assert "dots is finished" in again.lines[-1]
     assert "the length of dots was chosen when it began, and --minutes does not" in again.lines[0]
-    for options in ({"preset": "mnist"}, {"networks": "one"}, {"images": 5}):
+    with pytest.raises(ConfigError, match="--image-size 9: the run has 7; leave it out"):
+        train_model("dots", replace(wanted, image_size=9), Told())
+    for options in ({"preset": "mnist"}, {"networks": "one"}, {"images": 5}, {"levels": 9}):
         with pytest.raises(ConfigError, match="--minutes chooses all sizes; leave out --"):
             train_model(
                 "other",
