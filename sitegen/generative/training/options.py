@@ -69,7 +69,7 @@ class TrainingOptions:
 
     @property
     def first_decay_step(self) -> int:
-        """The first step of a lower learning rate than the highest, at the earliest step 1."""
+        """The step from which the learning rate falls, 1 at least."""
         return max(1, self.steps - int(self.decay_share * self.steps))
 
     def rate(self, step: int) -> float:
