@@ -53,9 +53,11 @@ LEARNED_LITTLE = 0.9
 models of this repository end between 0.2 and 0.7."""
 LONG = 25
 """Minutes that a run of unknown duration is taken to last, which decides how often to draw."""
+SHAPES_FROM = 20_000
+"""Images of 32 × 32 pixels from which samples show simple shapes."""
 EXPECTED = (
     (2_000, "almost nothing, only noise or a blur; give more --minutes"),
-    (20_000, "colours and layout, not clear shapes; give more --minutes for those"),
+    (SHAPES_FROM, "colours and layout, not clear shapes; give more --minutes for those"),
     (300_000, "simple shapes, some with faults; give more --minutes for better ones"),
     (3_000_000, "digits, clothing and cartoon faces become clear; photographs stay blurred"),
     (math.inf, "clear samples of simple subjects; photographs need a GPU and more"),
@@ -231,10 +233,10 @@ def _warn_of_little(run: Run, report: TrainingReporter) -> None:
         if loss < LEARNED_LITTLE * baseline.loss:
             return
         told = f"the last loss is {loss:.3g}, and {baseline.loss:.3g} is that of {baseline.words}"
+    more = max(SHAPES_FROM, 2 * run.options.images)
     report.warn(
         f"the model learned almost nothing: {told}. Samples will be noise or a blur; repeat the "
-        f"command with more --images than {run.options.images:,} to continue, or train another "
-        "name for more --minutes"
+        f"command with --images {more} to continue, or train another name for more --minutes"
     )
 
 

@@ -154,9 +154,11 @@ def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) 
 
 
 def _nothing(folder: Path) -> RefusedError:
+    others = sorted({path.suffix.lower() for path in folder.iterdir() if path.suffix})[:5]
+    there = f"; what it has are files named {', '.join(others)}" if others else ""
     return RefusedError(
         f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}), no MNIST-format "
-        "training images and no CIFAR batches"
+        f"training images and no CIFAR batches{there}"
     )
 
 

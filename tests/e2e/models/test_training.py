@@ -176,6 +176,7 @@ def test_a_short_training_is_warned_of(pictures: Path) -> None:
     assert re.search(
         r"learned almost nothing: the last loss is \S+, and 1 is that of a linear", told
     )
+    assert "repeat the command with --images 20000 to continue" in told
     folder = pictures.parent / "long"
     with patch.object(Run, "advance", lambda run: low(run)):
         told = "\n".join(train(pictures, warmup_steps=2, output=folder))

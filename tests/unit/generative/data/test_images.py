@@ -228,6 +228,9 @@ def test_nothing_there(tmp_path: Path, read: Callable[[Path], object]) -> None:
         read(tmp_path / "absent")
     with pytest.raises(RefusedError, match="holds no pictures"):
         read(tmp_path)
+    (tmp_path / "a.GIF").touch()
+    with pytest.raises(RefusedError, match=r"holds no pictures.*what it has are files named \.gif"):
+        read(tmp_path)
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     with pytest.raises(RefusedError, match=r"a\.png: cannot be read as an image"):
         read(tmp_path)
