@@ -32,12 +32,17 @@ def trained_folder(config: Path, name: str) -> Path | None:
         return None
     if (own / CARD_NAME).is_file():
         return own
-    if (own / STATE_NAME).is_file():
-        raise RefusedError(
-            f"{shown(own)}: holds an unfinished run; the command that began it continues it, and "
-            "with --finish writes the model from what was learned"
-        )
+    require_finished(own)
     return None
+
+
+def require_finished(folder: Path) -> None:
+    """Raise RefusedError if `folder` has a run of `sitegen train`, and no model yet."""
+    if (folder / STATE_NAME).is_file() and not (folder / CARD_NAME).is_file():
+        raise RefusedError(
+            f"{shown(folder)}: holds an unfinished run; the command that began it continues it, "
+            "and with --finish writes the model from what was learned"
+        )
 
 
 @contextlib.contextmanager

@@ -412,6 +412,10 @@ def test_models_of_our_own(site: Path, what: str) -> None:
         ConfigError, match="decides all of it; leave out --levels, --training-noise"
     ):
         add("other", checkpoint=Path(what), levels=3, training_noise_std=0.1)
+    Path("runs/more").mkdir()
+    Path("runs/more/training.pt").touch()
+    with pytest.raises(RefusedError, match="runs/more: holds an unfinished run"):
+        add("more", checkpoint=Path("runs/more"))
     folder = Path("runs/own")  # without a prior it needs images, and gets a card of the site's own
     card = replace(card_of(folder), prior=None)
     (folder / "model.toml").write_text(card.to_toml())
