@@ -168,6 +168,21 @@ def test_slider_in_forced_colours(look: Look, scheme: Any) -> None:
     assert (np.abs(track - picture[2].mean()) > 100).all()
 
 
+TABS = """<div class=tab-list>
+<label><input type=radio name=tab checked>One</label><label><input type=radio name=tab>Two</label>
+</div>"""
+
+
+def test_chosen_tab_in_forced_colours(look: Look) -> None:
+    """Only the chosen tab has a line below it where the system chooses the colours."""
+    with look(forced_colors="active") as page:
+        page.evaluate(f"document.querySelector('main').insertAdjacentHTML('afterbegin', `{TABS}`)")
+        line = "tabs => tabs.map(tab => getComputedStyle(tab).borderBottomColor)"
+        chosen, other = page.locator(".tab-list label").evaluate_all(line)
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert other == paper != chosen
+
+
 @pytest.mark.parametrize("way", ["setting", "style"])
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_type_of_twice_the_size(look: Look, width: int, way: str) -> None:
