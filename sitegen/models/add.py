@@ -30,7 +30,7 @@ from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.generative.data.images import EXAMPLE_NAME
 from sitegen.models.converting import byte_weights, require_fit
-from sitegen.models.folder import RUNS, model_folder, require_finished, trained_folder
+from sitegen.models.folder import RUNS, model_folder, trained_folder
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import preset_prior, site_models
@@ -101,7 +101,6 @@ def add_model(
             name, card, (prior, without_prior), told, config, entered=False, states=states
         )
     _require_free(name, site, text, config)
-    require_finished(options.checkpoint)
     notes: list[str] = []
     weights = weights_file(options.checkpoint)
     entry = {"path": written_path(weights, site.root), "card": f"models/{name}/{CARD_NAME}"}

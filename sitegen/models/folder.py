@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.core.errors import ConfigError
 from sitegen.core.files import (
     flush_folder,
     platform_errors,
@@ -14,8 +14,7 @@ from sitegen.core.files import (
 )
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
-from sitegen.generative.card.card import CARD_NAME
-from sitegen.generative.training.options import STATE_NAME
+from sitegen.generative.card.card import CARD_NAME, require_finished
 
 Written = TypeVar("Written")
 RUNS = Path("runs")
@@ -34,15 +33,6 @@ def trained_folder(config: Path, name: str) -> Path | None:
         return own
     require_finished(own)
     return None
-
-
-def require_finished(folder: Path) -> None:
-    """Raise RefusedError if `folder` has a run of `sitegen train`, and no model yet."""
-    if (folder / STATE_NAME).is_file() and not (folder / CARD_NAME).is_file():
-        raise RefusedError(
-            f"{shown(folder)}: holds an unfinished run; the command that began it continues it, "
-            "and with --finish writes the model from what was learned"
-        )
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from sitegen.core.progress import Reporter, clock, duration, megabytes
 from sitegen.core.signals import Stop, stop_on_signals
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
-from sitegen.generative.card.card import BlurRange, ModelCard, Parameterization, preset
+from sitegen.generative.card.card import STATE_NAME, BlurRange, ModelCard, Parameterization, preset
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.data.images import image_side, read_images, require_enough
 from sitegen.generative.data.prior import make_prior
@@ -32,7 +32,7 @@ from sitegen.generative.process.protocol import run as run_process
 from sitegen.generative.training import recipe
 from sitegen.generative.training.duration import SIDES, chosen_for, look_every_s
 from sitegen.generative.training.loss import level_density, linear_flow_loss
-from sitegen.generative.training.options import STATE_NAME, TrainingOptions
+from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import IMAGES, residual_shares
 from sitegen.generative.training.train import (
     DRAWN,

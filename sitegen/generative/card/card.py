@@ -18,10 +18,10 @@ from pydantic import BeforeValidator, Discriminator, Field, Strict, Tag
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.diagnostics import known_words, placed
-from sitegen.core.errors import ConfigError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import canonical_json, is_folder, read_text
 from sitegen.core.installed import resource
-from sitegen.core.source import KeyPath, parse_toml, toml_lines
+from sitegen.core.source import KeyPath, parse_toml, shown, toml_lines
 from sitegen.generative.card.blur import BlurRange as BlurRange
 from sitegen.generative.card.blur import BlurSchedule as BlurSchedule
 from sitegen.generative.card.diffusion import DiffusionConfig as DiffusionConfig
@@ -51,6 +51,8 @@ from sitegen.generative.card.validation import (
 T = TypeVar("T")
 
 CARD_NAME = "model.toml"
+STATE_NAME = "training.pt"
+"""File of a run of `sitegen train`, from which it continues."""
 TRAINING_NOISE_STD = 0.01
 """Training noise σ of the published models, and the default of sitegen's."""
 NOISE_RATIO = 1.25
@@ -504,6 +506,15 @@ def card_beside(weights: Path) -> ModelCard | None:
         return None
     card = read_card(weights.parent)
     return card if card.weights and weights.parent / card.weights.file == weights else None
+
+
+def require_finished(folder: Path) -> None:
+    """Raise RefusedError if `folder` has a run of `sitegen train`, and no model yet."""
+    if (folder / STATE_NAME).is_file() and not (folder / CARD_NAME).is_file():
+        raise RefusedError(
+            f"{shown(folder)}: holds an unfinished run; the command that began it continues it, "
+            "and with --finish writes the model from what was learned"
+        )
 
 
 def presets() -> tuple[str, ...]:

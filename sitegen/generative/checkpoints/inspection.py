@@ -24,6 +24,7 @@ from sitegen.generative.card.card import (
     preset,
     presets,
     read_card,
+    require_finished,
 )
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.checkpoints.archive import (
@@ -242,12 +243,13 @@ def weights_file(path: Path) -> Path:
     """Return the weights of a model's folder; a file is returned unchanged.
 
     If a folder has no card, or its card names no weights, its single checkpoint is returned. Raises
-    RefusedError if there is none.
+    RefusedError if there is none, or if the folder is an unfinished run of `sitegen train`.
     """
     if not is_folder(path):
         return path
     if (foreign := foreign_model(path)) is not None:
         return foreign[0]
+    require_finished(path)
     card = read_card(path) if (path / CARD_NAME).exists() else None
     if card is not None and card.weights is not None:
         return path / card.weights.file

@@ -17,10 +17,6 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 _MAY_CHANGE = ("images", "save_every_s")
 
 
-STATE_NAME = "training.pt"
-"""File of a run's state, in its folder."""
-
-
 @checked("training options")
 @dataclass(frozen=True, config=PART)
 class TrainingOptions:

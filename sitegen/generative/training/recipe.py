@@ -27,6 +27,7 @@ from sitegen.core.installed import memory_full
 from sitegen.core.locks import lock
 from sitegen.generative.card.card import (
     CARD_NAME,
+    STATE_NAME,
     TRAINING_NOISE_STD,
     BlurRange,
     DiffusionConfig,
@@ -46,7 +47,7 @@ from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png, require_enough
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
 from sitegen.generative.process.model import Model
-from sitegen.generative.training.options import STATE_NAME, TrainingOptions
+from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import (
     LOG_NAME,

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from sitegen.core.compute import Precision
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import platform_errors, write_atomic
-from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.card import STATE_NAME, ModelCard
 from sitegen.generative.checkpoints.weights import prefixes
 from sitegen.generative.data.datasets import Images
 from sitegen.generative.data.images import DAMAGE
@@ -44,7 +44,7 @@ from sitegen.generative.training.loss import (
     loss_per_image,
 )
 from sitegen.generative.training.optimizers import Optimizers
-from sitegen.generative.training.options import STATE_NAME, TrainingOptions
+from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import IMAGES, evaluations, u_net_evaluations
 
 SHEET_NAME = "samples.png"
