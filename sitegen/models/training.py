@@ -78,6 +78,7 @@ FEW_IMAGES = 1000
 class TrainOptions:
     """Options of `sitegen train`; None means the value of the preset, the data or the small model.
 
+    kind: kind of the process; None for that of the run, or else a flow with `minutes`, else ihdm
     subject: what the images show, in the plural
     minutes: duration for which to choose the size, the networks and the recipe
     finish: write the model from what a run has learned so far
@@ -90,7 +91,7 @@ class TrainOptions:
 
     data: Path
     output: Path | None = None
-    kind: str = "ihdm"
+    kind: str | None = None
     image_size: int | None = None
     levels: int | None = None
     blur_sigma_max: float | None = None
@@ -108,6 +109,11 @@ class TrainOptions:
     light: bool = False
     measured: int = IMAGES
     ends_at: float | None = None
+
+    @property
+    def process(self) -> str:
+        """Kind of the process of a new run."""
+        return self.kind or ("flow" if self.minutes else "ihdm")
 
 
 _NO_CASCADE = (
@@ -243,8 +249,8 @@ def _warn_of_little(run: Run, report: TrainingReporter) -> None:
 def _resumed(name: str, wanted: TrainOptions) -> TrainOptions:
     """Return the options completed by those of the run that is resumed, if there is one.
 
-    Its card is taken unless options for another are given. Raises RefusedError if there is no run
-    to finish, or its state is damaged.
+    Its card is taken unless options for another are given. Raises ConfigError for another kind than
+    the run's, RefusedError if there is no run to finish, or its state is damaged.
     """
     folder = _folder(name, wanted)
     saved = recipe.saved_choices(folder)
@@ -253,10 +259,13 @@ def _resumed(name: str, wanted: TrainOptions) -> TrainOptions:
             raise RefusedError(f"{folder}: no run to finish; train it first, without --finish")
         return wanted
     card, options = saved
+    if wanted.kind not in (None, card.kind):
+        raise ConfigError(
+            f"--kind {wanted.kind}: {name} was begun as {card.kind}; leave --kind out to continue "
+            "it, or choose another name"
+        )
     same = wanted.minutes is not None or wanted.finish
     if not same and any(getattr(wanted, option) is not None for option in _CARD_OPTIONS):
-        return wanted
-    if not same and wanted.kind not in ("ihdm", card.kind):
         return wanted
     given = {key: value for key, value in wanted.recipe.items() if value is not None}
     return replace(wanted, card=card, kind=card.kind, recipe={**asdict(options), **given})
@@ -294,7 +303,7 @@ def _within(
     ends_at = started + 60 * wanted.minutes
     left = ends_at - time.monotonic()
     given = {key: value for key, value in wanted.recipe.items() if value is not None}
-    found = chosen_for(wanted.kind, max(left, 1.0), sides, 3, device, precision, given)
+    found = chosen_for(wanted.process, max(left, 1.0), sides, 3, device, precision, given)
     card, options = found.card, found.options
     report.note(
         f"{wanted.minutes:g} min on this machine: {card.image_size}×{card.image_size} pixels, "
@@ -324,7 +333,7 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     """
     for option in ("blur_sigma_max", "parameterization"):
         if _from_noise(wanted) and getattr(wanted, option) is not None:
-            none = f"the kind {wanted.kind} has none; leave it out"
+            none = f"the kind {wanted.process} has none; leave it out"
             raise ConfigError(f"--{option.replace('_', '-')}: {none}")
     base = wanted.card or _preset(wanted)
     kind = wanted.parameterization or (base.parameterization if base else "preconditioned")
@@ -346,7 +355,7 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
     if wanted.networks == "cascade" and not (card.bands or _light(wanted, card)):
         raise ConfigError(f"--networks cascade: {_NO_CASCADE}")
     if _from_noise(wanted) and wanted.card is None:
-        card = recipe.FROM_NOISE[wanted.kind](card, _light(wanted, card))
+        card = recipe.FROM_NOISE[wanted.process](card, _light(wanted, card))
     card = replace(card, subject=wanted.subject or card.subject)
     start = None
     if source is not None:
@@ -371,7 +380,7 @@ def _light(wanted: TrainOptions, card: ModelCard) -> bool:
 
 def _from_noise(wanted: TrainOptions) -> bool:
     """Return whether the model starts from noise, not from blurred images."""
-    return wanted.kind in recipe.FROM_NOISE
+    return wanted.process in recipe.FROM_NOISE
 
 
 def _folder(name: str, wanted: TrainOptions) -> Path:

@@ -414,7 +414,6 @@ def train(ctx: click.Context, /, name: str, **options: Any) -> None:
     from sitegen.content.suggestions import trained_lines
     from sitegen.models.training import TrainOptions, train_model
 
-    options["kind"] = options["kind"] or ("flow" if options["minutes"] else "ihdm")
     values = {key: options.pop(key) for key in _RECIPE}
     given = {k: v for k, v in values.items() if ctx.get_parameter_source(k) != _BY_DEFAULT}
     both = (ask, partial(click.confirm, err=True)) if _is_interactive() else (None, None)

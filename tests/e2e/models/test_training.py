@@ -312,7 +312,7 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """Sizes and recipe are chosen, told with the end by the clock, and kept by who goes on."""
     monkeypatch.setattr(duration, "seconds_per_step", lambda *_: 8.0)
     folder, console = pictures.parent / "run", Told()
-    wanted = TrainOptions(pictures, folder, minutes=1, precision="float32")
+    wanted = TrainOptions(pictures, folder, "ihdm", minutes=1, precision="float32")
     train_model("dots", wanted, console)
     told = "\n".join(console.lines)
     assert re.search(r"1 min on this machine: 7×7 pixels, 1 network, \d steps of 64 images", told)
@@ -331,6 +331,8 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "the length of dots was chosen when it began, and --minutes does not" in again.lines[0]
     with pytest.raises(ConfigError, match="--image-size 9: the run has 7; leave it out"):
         train_model("dots", replace(wanted, image_size=9), Told())
+    with pytest.raises(ConfigError, match="--kind flow: dots was begun as ihdm; leave --kind out"):
+        train_model("dots", replace(wanted, kind="flow"), Told())
     for options in ({"preset": "mnist"}, {"networks": "one"}, {"images": 5}, {"levels": 9}):
         with pytest.raises(ConfigError, match="--minutes chooses all sizes; leave out --"):
             train_model(
@@ -385,7 +387,7 @@ def test_every_option_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = (call.args[:2] for call in called.call_args_list)
     assert first == ("dots", TrainOptions(**GIVEN, recipe=RECIPE))
     assert second == ("dots", TrainOptions(Path("here")))
-    assert third == ("dots", TrainOptions(Path("here"), kind="flow", minutes=3.0))
+    assert third == ("dots", TrainOptions(Path("here"), minutes=3.0))
     assert runner.invoke(cli, ["train", "dots"]).exit_code == 2
 
 
