@@ -47,14 +47,15 @@ def strip(
 ) -> Frame:
     """Lay out rows of square images, enlarged by an integer factor, with row names on the left.
 
-    Images are uint8 (side, side, 3), all of one size; rows have equal length.
+    Images are uint8 (side, side, 3), all of one size; rows have equal length. Without names, the
+    images begin at the left edge.
     """
     side = rows[0][1][0].shape[0]
     columns = len(rows[0][1])
     factor = max(1, look.STRIP_WIDTH // columns // side)
     pitch = side * factor + look.STRIP_GAP
     words = max(label_width(name, look.FONT, typeface) for name, _ in rows)
-    left = words + look.FONT // 2
+    left = words + look.FONT // 2 if words else 0
     size = len(rows) * pitch - look.STRIP_GAP, left + columns * pitch - look.STRIP_GAP, 3
     sheet = np.full(size, paper, np.uint8)
     for row, (name, pictures) in enumerate(rows):
@@ -71,7 +72,7 @@ def strip(
 class Panels:
     """Layout of panels side by side: a column of images for each sampling method, with its name.
 
-    labels: the names of the panels, from left to right
+    labels: the names of the panels, from left to right; that of a single panel is not written
     rows: images in each panel, from top to bottom
     side: height and width in pixels of the square images
     background, ink: colours of the canvas and of the names, 0 to 255 each
@@ -122,7 +123,7 @@ class Panels:
     def canvas(self) -> Frame:
         """Return the canvas (H, W, 3) with the names, without images."""
         sheet = np.full((*self.size, 3), self.background, np.uint8)
-        for panel, label in enumerate(self.labels):
+        for panel, label in enumerate(self.labels if self._top else ()):
             middle = self.place(panel, 0)[1] + self.picture // 2
             baseline = self._top - look.GAP // 2 - self.font_size // 8
             look_of_name = self.font_size, self.ink, self.typeface
@@ -141,8 +142,8 @@ class Panels:
 
     @property
     def _top(self) -> int:
-        """Top of the first row, below the names."""
-        return (self.font_size + look.GAP) // 2 * 2
+        """Top of the first row, below the names; 0 if none are written."""
+        return (self.font_size + look.GAP) // 2 * 2 if len(self.labels) > 1 else 0
 
 
 def _parts(words: str, size: int) -> list[tuple[str, int, float]]:

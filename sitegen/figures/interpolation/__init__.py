@@ -38,7 +38,7 @@ Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 class Interpolation(ComparedSpec):
     """Paths from one sample to another and back; a DDPM that is named has its own beside them."""
 
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
     example: ClassVar[str] = '"NAME", points=60'
     needs: ClassVar[tuple[Ability, ...]] = ("paths",)
     constants: ClassVar[tuple[str, ...]] = (

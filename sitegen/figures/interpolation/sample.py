@@ -91,10 +91,10 @@ def turns(points: int, hold: int) -> list[int]:
 def _strip(
     found: Mapping[str, Frame], paths: int, points: int, paper: Colour, ink: Colour, **words: Any
 ) -> Frame:
-    """Return evenly spaced points of every path, a row for each sampling method."""
+    """Return evenly spaced points of every path, a row for each way; one way alone has no name."""
     chosen = even_levels(range(points - 1, -1, -1), min(look.IN_A_STRIP, points))
     rows = [
-        (name, [images[start + point] for point in chosen])
+        (name if len(found) > 1 else "", [images[start + point] for point in chosen])
         for start in range(0, paths * points, points)
         for name, images in found.items()
     ]

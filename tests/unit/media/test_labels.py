@@ -62,6 +62,8 @@ def test_strip() -> None:
     assert (sheet[pitch - 4 : pitch] == PAPER).all()
     large = strip([("a", [np.zeros((256, 256, 3), np.uint8)] * 5)], PAPER, INK)
     assert large.shape[0] == 256  # never made smaller
+    unnamed = strip([("", list(pictures[0]))], PAPER, INK)
+    np.testing.assert_array_equal(unnamed[:, : 20 * factor], upscale(pictures[0, 0], factor))
     layout = Panels(LABELS, 2, 28, PAPER, INK)
     pictures = np.random.default_rng(0).integers(0, 256, (3, 2, 28, 28, 3), np.uint8)
     frame = layout.draw(list(pictures))
@@ -93,8 +95,10 @@ def test_places(count: int, rows: int, side: int) -> None:
     for top, left in places:
         assert top % 2 == left % 2 == 0
         assert 0 <= left <= width - layout.picture
-        assert 16 <= top <= height - layout.picture
+        assert (16 if count > 1 else 0) <= top <= height - layout.picture
     assert layout.place(0, 0)[1] == 0
+    assert count > 1 or layout.place(0, 0)[0] == 0
+    assert count == 1 or (layout.canvas == INK).all(-1).any()
     assert len(set(places)) == len(places)
     assert layout.factor == 1 or layout.factor % 2 == 0
     assert width <= count * max(320, side + 16)
