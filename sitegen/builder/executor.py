@@ -195,40 +195,20 @@ class RenderExecutor:
         jobs: dict[str, RenderJob],
         left: Eta,
     ) -> dict[str, Record]:
-        if workers == 1:
-            return self._render_in_turn(figures, jobs, left)
-        stop = threading.Event()
-        with ThreadPoolExecutor(workers) as pool:
+        """Render `workers` figures at a time; one worker completes a figure during the next.
 
-            def begun(each: PlannedFigure) -> Future[Record]:
-                job = jobs.pop(each.request_digest)
-                return pool.submit(self._render, each, job, left, stop, _watch)
-
-            futures = {begun(each): each for each in figures}
-            try:
-                return self._results(futures)
-            except (KeyboardInterrupt, SystemExit):
-                _stop_encoding(stop, futures)
-                raise
-            finally:
-                stop.set()
-                self.leave()
-                pool.shutdown(cancel_futures=True)
-
-    def _render_in_turn(
-        self, figures: Sequence[PlannedFigure], jobs: dict[str, RenderJob], left: Eta
-    ) -> dict[str, Record]:
-        """Sample one figure after the other, and complete the previous one at the same time.
-
-        Only the calling thread samples, because interruptions arrive there.
+        One worker samples in the calling thread only, because interruptions arrive there.
         """
         stop, ended, turns = threading.Event(), threading.Event(), _Turns()
+        begin = turns.begin if workers == 1 else _watch
         futures: dict[Future[Record], PlannedFigure] = {}
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(max(2, workers)) as pool:
             try:
                 for planned in figures:
-                    job, handed = _handed(jobs.pop(planned.request_digest), ended)
-                    future = pool.submit(self._render, planned, job, left, stop, turns.begin)
+                    job, handed = jobs.pop(planned.request_digest), list[BackgroundIterator[Any]]()
+                    if workers == 1:
+                        job, handed = _handed(job, ended)
+                    future = pool.submit(self._render, planned, job, left, stop, begin)
                     futures[future] = planned
                     future.add_done_callback(partial(_ended, handed, ended))
                     for each in handed:
@@ -242,6 +222,8 @@ class RenderExecutor:
                 raise
             finally:
                 stop.set()
+                self.leave()
+                pool.shutdown(cancel_futures=True)
 
     def _results(self, futures: Mapping[Future[Record], PlannedFigure]) -> dict[str, Record]:
         """Return the records by request, once all figures have ended.
