@@ -6,7 +6,7 @@ the folder of `site.toml`, links at the root of the site.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -308,36 +308,31 @@ def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
     return domain
 
 
-def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    pages = _pages(info)
-    others = pages - {"index"}
-    for place, name in enumerate(names):
-        if name == "index":
-            raise ValueError("should not name the front page, which comes first anyway")
-        if name in names[:place]:
-            raise ValueError(f"names {quoted(name)} twice")
-        if pages and name not in others:
-            hint = known_words(name, others) if others else " in pages/"
-            raise ValueError(f"there is no page {quoted(name)}{hint}")
-    return names
-
-
-def _menu_names(names: Mapping[str, str], info: ValidationInfo) -> Mapping[str, str]:
-    pages = _pages(info)
-    for name in names:
-        if pages and name not in pages:
-            raise ValueError(f"there is no page {quoted(name)}{known_words(name, pages)}")
-    return dict(names)
-
-
-def _papers(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    known = paper_names(site_root(info))
+def _require_named(names: tuple[str, ...], known: Collection[str], what: str, folder: str) -> None:
+    """Raise ValueError if a name is not known, or is there twice."""
     for place, name in enumerate(names):
         if name in names[:place]:
             raise ValueError(f"names {quoted(name)} twice")
         if name not in known:
-            hint = known_words(name, known) if known else f" in {SITES}/"
-            raise ValueError(f"there is no paper {quoted(name)}{hint}")
+            hint = known_words(name, known) if known else f" in {folder}/"
+            raise ValueError(f"there is no {what} {quoted(name)}{hint}")
+
+
+def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    if "index" in names:
+        raise ValueError("should not name the front page, which comes first anyway")
+    pages = _pages(info)
+    _require_named(names, pages - {"index"} if pages else names, "page", "pages")
+    return names
+
+
+def _menu_names(names: Mapping[str, str], info: ValidationInfo) -> Mapping[str, str]:
+    _require_named(tuple(names), _pages(info) or names, "page", "pages")
+    return dict(names)
+
+
+def _papers(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    _require_named(names, paper_names(site_root(info)), "paper", SITES)
     return names
 
 
