@@ -25,7 +25,7 @@ from sitegen.content.pages import Page, read_pages
 from sitegen.core.bounded import bounded
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
-from sitegen.core.errors import ConfigError, PlatformError, PlugInError, SitegenError, together
+from sitegen.core.errors import ConfigError, PlatformError, PlugInError, SitegenError
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
 from sitegen.generative.card.card import ModelCard
@@ -136,14 +136,11 @@ def prepare(config: Path, options: BuildOptions) -> BuildContext:
     Raises ConfigError for mistakes of the author, RefusedError for unusable models; errors of
     samplers and plug-ins are in the context.
     """
-    return prepare_site(load_site(config), options, keep_faults=True)
+    return prepare_site(load_site(config), options)
 
 
-def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False) -> BuildContext:
-    """Prepare a loaded `site.toml` as `prepare` does, but raise errors of samplers and plug-ins.
-
-    keep_faults: return them in the context instead
-    """
+def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
+    """Prepare a loaded `site.toml` as `prepare` does."""
     require_store(site.cache_dir)
     store = Store(site.cache_dir)
     sources = with_known_digests(site, store)
@@ -161,8 +158,6 @@ def prepare_site(site: Site, options: BuildOptions, *, keep_faults: bool = False
     _require_apart(output, site, {*shown_files} - {site.root})
     stored = {*store.keys("")}
     figures, faults = _plan(site, pages, sources, broken, stored, options)
-    if faults and not keep_faults:
-        raise together([*faults.values()])
     # Verify weights of existing clips now, and those needed for rendering when they are loaded.
     shown_models = {
         name

@@ -99,7 +99,7 @@ def export(config: Path, options: ExportOptions) -> tuple[Path, list[str]]:
     """
     site, settings = load_site(config), BuildOptions(ComputeTarget("cpu", "float32"), offline=True)
     sites = (site, *load_papers(site))
-    contexts = [prepare_site(each, settings, keep_faults=True) for each in sites]
+    contexts = [prepare_site(each, settings) for each in sites]
     _require_made(contexts, options.figures)
     output = Path(os.path.realpath(options.output or site.root / "exports"))
     for each in contexts:

@@ -74,7 +74,7 @@ def build(
         # site.toml and pages: the figures with their keys, and what the store has of them.
         site = load_site(config)
         _restore_backup(site, options)
-        builds = prepare_all(site, options, report.warn, keep_faults=True)
+        builds = prepare_all(site, options, report.warn)
         for each in builds:
             _describe(each, report)
         if options.dry_run:

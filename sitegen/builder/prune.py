@@ -17,7 +17,7 @@ from sitegen.builder.assembly import drawn_keys, placed
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.output import KEPT, alone, foreign, require_ours
-from sitegen.builder.state import SiteBuild, prepare_all
+from sitegen.builder.state import SiteBuild, prepare_all, require_sound
 from sitegen.builder.store_folder import empty, require_removable, require_store
 from sitegen.builder.store_folder import others as left
 from sitegen.config.loader import load_papers, load_site
@@ -79,7 +79,9 @@ def clean_unused(config: Path, days: float | None = None) -> str:
     with ExitStack() as locks:
         for each in (site, *load_papers(site)):
             locks.enter_context(alone(each))
-        for work in prepare_all(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True)):
+        works = prepare_all(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
+        require_sound(works)
+        for work in works:
             store = Store(work.context.site.cache_dir)
             since = time.time() - (days or 0) * DAY
             keys = _needed(work, store)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from sitegen.builder.assembly import PaperSite, assemble, placed
@@ -13,7 +12,7 @@ from sitegen.builder.output import Tree
 from sitegen.builder.plan import PlannedFigure
 from sitegen.config.loader import load_papers
 from sitegen.config.schema import Site
-from sitegen.core.errors import ConfigError
+from sitegen.core.errors import ConfigError, together
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX
 from sitegen.media.manifest import Record
@@ -64,16 +63,12 @@ class SiteBuild:
 
 
 def prepare_all(
-    site: Site,
-    options: BuildOptions,
-    warn: Callable[[str], None] = lambda line: None,
-    *,
-    keep_faults: bool = False,
+    site: Site, options: BuildOptions, warn: Callable[[str], None] = lambda line: None
 ) -> tuple[SiteBuild, ...]:
     """Read a site, its stored records, and the papers of a collection.
 
     `warn` is called for damaged files in the stores. Raises as `build` does; errors of samplers and
-    plug-ins are returned in the contexts if `keep_faults` is set.
+    plug-ins are in the contexts.
     """
     papers = load_papers(site)
     if papers and (options.only or options.rerender is not None):
@@ -82,14 +77,19 @@ def prepare_all(
             f"--config {shown(papers[0].root / 'site.toml')}"
         )
     below = replace(options, output=None)
-    read = partial(prepare_site, keep_faults=keep_faults)
-    roof, *others = [read(site, options), *(read(each, below) for each in papers)]
+    roof, *others = prepare_site(site, options), *(prepare_site(each, below) for each in papers)
 
     def known(context: BuildContext) -> dict[str, Record]:
         return found(context.figures, context.store(warn))
 
     builds = tuple(SiteBuild(each, known(each)) for each in others)
     return SiteBuild(roof, known(roof), builds), *builds
+
+
+def require_sound(builds: Sequence[SiteBuild]) -> None:
+    """Raise the errors of samplers and plug-ins, if there are any, as one."""
+    if faults := [error for each in builds for error in each.context.faults.values()]:
+        raise together(faults)
 
 
 @dataclass(frozen=True)

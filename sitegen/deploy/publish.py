@@ -22,7 +22,7 @@ from sitegen.builder.output import (
     is_built,
     read_folder,
 )
-from sitegen.builder.state import prepare_all
+from sitegen.builder.state import prepare_all, require_sound
 from sitegen.config.loader import load_papers
 from sitegen.config.scaffold import placeholders, placeholders_in
 from sitegen.config.schema import Site
@@ -317,6 +317,7 @@ def freshness(site: Site, folder: ServedFolder) -> Freshness:
     tree: Tree | None = None
     try:
         works = prepare_all(site, options)
+        require_sound(works)
         lacking = [planned.figure.id for work in works for planned in work.missing]
         words = [f"{name} is not rendered" for name in lacking]
         tree = None if words else works[0].tree()
