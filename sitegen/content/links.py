@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,22 +20,18 @@ _FOLDERS = re.compile(r"(media|assets)/.*")
 _ID = re.compile(r"""\bid=["']([^"'{}]+)["']""")
 
 
+@dataclass
 class PageFiles:
-    """The author's files as requested by one page; it records which ones were requested.
+    """The author's files as requested by one page; `used` records which ones were requested.
 
     `uris` are the paths of all pages in the built folder, `made` those of the other files that
     sitegen writes there.
     """
 
-    def __init__(self, folder: SiteFolder, uris: Collection[str], made: Collection[str]) -> None:
-        self.folder = folder
-        self.uris = uris
-        self.made = made
-        self.used: dict[str, OwnFile] = {}
-
-    def anew(self) -> "PageFiles":
-        """Return a copy for another page, with no requests recorded."""
-        return PageFiles(self.folder, self.uris, self.made)
+    folder: SiteFolder
+    uris: Collection[str]
+    made: Collection[str]
+    used: dict[str, OwnFile] = field(default_factory=dict)
 
     def picture(self, src: str) -> Photo:
         """Read a picture that the Markdown refers to; raise ValueError if it cannot be shown."""

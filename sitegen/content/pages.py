@@ -88,9 +88,9 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     # have `else`, and in Markdown a removed line changes the meaning of the lines around it.
     for source in _in_order(site.root / "pages", site):
         begin_page(shown(source))
-        readings.append(_read(source, site, files.anew(), available))
+        readings.append(_read(source, site, files, available))
         hides = readings[-1].hides
-        every = _read(source, site, files.anew(), lambda _: True) if hides else readings[-1]
+        every = _read(source, site, files, lambda _: True) if hides else readings[-1]
         whole.append(every)
     themed = themed_ids(site.root)
     ids = {each.page.uri: each.page.ids | themed for each in whole if each.page and each.complete}
@@ -190,7 +190,7 @@ class _Read:
 
 
 def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], bool]) -> _Read:
-    calls = Calls(shown(path), site, files.folder)
+    calls, files = Calls(shown(path), site, files.folder), replace(files, used={})
     try:
         uri = _uri(path)
         require_inside(path, site.root)
