@@ -14,6 +14,7 @@ import errno
 import json
 import logging
 import mimetypes
+import os
 import re
 import secrets
 import socket
@@ -228,19 +229,15 @@ def media_type(uri: str) -> str:
 
 def listening(port: int) -> socket.socket:
     """Open a socket at 127.0.0.1 and `port`, or a free port for 0; PlatformError if taken."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
-        listener.listen(128)
+        return socket.create_server((HOST, port), backlog=128)
     except OSError as error:
-        listener.close()
-        told = f"cannot listen at port {port}: {error.strerror}; take another, as in --port 8000"
+        why = os.strerror(error.errno or 0)
+        told = f"cannot listen at port {port}: {why}; take another, as in --port 8000"
         if error.errno == errno.EADDRINUSE:
             told = f"port {port} is taken, perhaps by another `sitegen serve`; "
             told += f"take another, --port {port + 1}, or any that is free, --port 0"
         raise PlatformError(told) from None
-    return listener
 
 
 def serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
