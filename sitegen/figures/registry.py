@@ -7,7 +7,7 @@ the group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -77,17 +77,10 @@ def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
         package = package_of(kind)
         if package is None or isinstance(error, SitegenError | Stopped | TimeUp):
             raise
-        words = " ".join(f"{_message(error)}{raised_at(error)}".split())
+        words = " ".join(f"{type(error).__name__}: {error}{raised_at(error)}".split())
         failed = PlugInError(f"{place}{kind} of the package {package} failed: {words}")
         failed.trace = "".join(format_exception(error)).rstrip()
         raise failed from error
-
-
-def _message(error: BaseException) -> str:
-    """Return the class and the text of an exception, or the class alone if `__str__` fails."""
-    with suppress(Exception):
-        return f"{type(error).__name__}: {error}"
-    return f"{type(error).__name__}, whose text cannot be shown"
 
 
 def _load(entry: EntryPoint) -> FigureKind:
@@ -98,7 +91,7 @@ def _load(entry: EntryPoint) -> FigureKind:
     except PlugInError as error:
         cause = error.__cause__
         assert cause is not None
-        raise _broken(entry, f"cannot be loaded: {_message(cause)}") from cause
+        raise _broken(entry, f"cannot be loaded: {type(cause).__name__}: {cause}") from cause
     if not isinstance(kind, FigureKind) or kind.name != entry.name or not kind.name.isidentifier():
         raise _broken(entry, f"is no FigureKind whose name is {entry.name}")
     if not isinstance(kind.spec, type):
