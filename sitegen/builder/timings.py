@@ -96,16 +96,13 @@ class Speeds:
             return {}
 
 
-def faster(
-    target: ComputeTarget, seconds: Callable[[ComputeTarget], float], floor: float = FASTER
-) -> ComputeTarget:
+def faster(target: ComputeTarget, seconds: Callable[[ComputeTarget], float]) -> ComputeTarget:
     """Return `target` in the precision that takes less time; bfloat16 only if that is worth it.
 
     seconds: the time of what is to be done on a target
-    floor: factor by which bfloat16 must be faster
     """
     other = replace(target, precision="bfloat16")
-    return other if floor * seconds(other) < seconds(target) else target
+    return other if FASTER * seconds(other) < seconds(target) else target
 
 
 class Eta:

@@ -59,12 +59,9 @@ def resolve_precision(wanted: str) -> Precision:
     return "bfloat16" if wanted == "bfloat16" else "float32"
 
 
-def has_bfloat16(device: Device, cpuinfo: Path | None = None) -> bool:
-    """Return whether a device is a CPU with instructions for bfloat16.
-
-    Reads only `cpuinfo` (default: /proc/cpuinfo).
-    """
-    flags = _text(cpuinfo or CPUINFO).split() if device == "cpu" else []
+def has_bfloat16(device: Device) -> bool:
+    """Return whether a device is a CPU with instructions for bfloat16, by /proc/cpuinfo."""
+    flags = _text(CPUINFO).split() if device == "cpu" else []
     return not BFLOAT16_UNITS.isdisjoint(flags)
 
 

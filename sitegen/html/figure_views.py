@@ -258,15 +258,10 @@ def _downloads(media: Media, page: str) -> tuple[Download, ...]:
     files = media.record.files
     still = {"image": files["image"].path.rpartition(".")[2].upper()} if "image" in files else {}
     return tuple(
-        Download(label, relative(files[name].path, page), size(files[name]))
+        Download(label, relative(files[name].path, page), megabytes(files[name].bytes))
         for name, label in (_LABELS | still).items()
         if name in files
     )
-
-
-def size(file: MediaFile) -> str:
-    """Write the size of a file for a reader, in steps of a thousand."""
-    return megabytes(file.bytes)
 
 
 def _steps(media: Media) -> Steps:

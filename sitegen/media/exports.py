@@ -62,8 +62,8 @@ def read_frame(path: Path) -> Frame:
     return np.asarray(read_picture(path))
 
 
-def write_frame(frame: Frame, path: Path) -> tuple[int, int]:
-    """Write an enlarged frame as PNG or PDF, by the suffix; return its width and height."""
+def write_frame(frame: Frame, path: Path) -> None:
+    """Write an enlarged frame as PNG or PDF, by the suffix."""
     from PIL import Image
 
     frame = upscale(frame, -(-_WIDE // frame.shape[1]))
@@ -72,7 +72,6 @@ def write_frame(frame: Frame, path: Path) -> tuple[int, int]:
             path.write_bytes(pdf(frame))
         else:
             Image.fromarray(frame).save(path, "PNG", optimize=True)
-    return frame.shape[1], frame.shape[0]
 
 
 def enlarge_gif(source: Path, target: Path, fps: float | None = None) -> MediaFile:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sitegen.core import compute
 from sitegen.core.compute import has_bfloat16, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError
 
@@ -68,13 +69,14 @@ def test_auto_device(
     ],
 )
 def test_instructions_for_bfloat16(
-    flags: str | None, device: str, found: bool, tmp_path: Path
+    flags: str | None, device: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are a processor's, by its flags; a file that cannot be read names none."""
     cpuinfo = tmp_path / "cpuinfo"
     if flags is not None:
         cpuinfo.write_text(flags)
-    assert has_bfloat16(device, cpuinfo) == found
+    monkeypatch.setattr(compute, "CPUINFO", cpuinfo)
+    assert has_bfloat16(device) == found
 
 
 def test_precision() -> None:

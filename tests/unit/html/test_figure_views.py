@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from sitegen.core.progress import megabytes
 from sitegen.figures.base import Row
 from sitegen.figures.hierarchy.drawing import Layout
 from sitegen.figures.hierarchy.sample import nodes
-from sitegen.html.figure_views import figure_view, front_picture, row_view, scale, size
+from sitegen.html.figure_views import figure_view, front_picture, row_view, scale
 from sitegen.html.views import Cells, Clip, FigureRow, Node, Picture, Steps, Still
 from sitegen.media.manifest import Media, MediaAxis, MediaFile, ModelRef, Record
 
@@ -77,8 +78,8 @@ def test_steps() -> None:
     assert [*map(scale, (0.0, 0.5, 0.996, 5.14, 20.0))] == ["0", "0.50", "0.996", "5.1", "20.0"]
     assert [*map(scale, (1e308, -2.5e10, 1e9))] == ["1e308", "-2.5e10", "1e9"]
     assert [*map(scale, (0.994, 0.999, -0.99999, 1.0))] == ["0.99", "0.999", "-0.99999", "1.0"]
-    files = [MediaFile("a.mp4", n, "0" * 64, 2, 2) for n in (10, 123_456, 999_999, 10**6)]
-    assert [*map(size, files)] == ["1 kB", "123 kB", "1000 kB", "1.0 MB"]
+    sizes = [megabytes(n) for n in (10, 123_456, 999_999, 10**6)]
+    assert sizes == ["1 kB", "123 kB", "1000 kB", "1.0 MB"]
     noted = {"columns": 6, "rows": 6, "count": 36, "width": 28, "height": 28}
     assert clip({"cells": noted}).cells == Cells(6, 36, 56, 56)
     oddities: Any = [{}, {"cells": {"columns": 0}}, {"cells": "x"}, {"columns": True, "count": 4}]
