@@ -17,7 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import reject_duplicate_keys
+from sitegen.core.files import reject_duplicate_keys, sealed_text
 
 VERSION = 1
 """Version of `media.json` and records; incremented when old readers would misread new files."""
@@ -136,9 +136,8 @@ class Manifest:
     def to_json(self) -> str:
         """Return the text of `media.json`. Raises ValueError for values that are not JSON."""
         figures = _MANIFEST.dump_python(self, exclude_defaults=True)["figures"]
-        return _dump(
-            {"version": VERSION, "figures": [each.pop("record") | each for each in figures]}
-        )
+        flat = [each.pop("record") | each for each in figures]
+        return sealed_text({"version": VERSION, "figures": flat}).decode()
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
@@ -153,16 +152,13 @@ _RECORD, _MANIFEST = TypeAdapter(Record), TypeAdapter(Manifest)
 
 def record_to_json(record: Record) -> str:
     """Return the text of a record. Raises ValueError for values that are not JSON."""
-    return _dump({"version": VERSION, **_RECORD.dump_python(record, exclude_defaults=True)})
+    value = {"version": VERSION, **_RECORD.dump_python(record, exclude_defaults=True)}
+    return sealed_text(value).decode()
 
 
 def record_from_json(text: str) -> Record:
     """Parse a record. Raises RefusedError if it is damaged or of a newer version."""
     return _read(_RECORD, text, "a stored record is damaged: {}")
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _versioned(text: str) -> dict[str, Any]:
