@@ -74,9 +74,12 @@ def assemble(
 
     papers: the papers of this collection, each in a folder of its own
     """
-    theme, front = site_theme(site), front_poster(pages, manifest)
-    drawn = draw(site, front, store.object(front) if front else None, store)
-    drawn = replace(drawn, tiles={paper.site.place: _tile(paper, store) for paper in papers})
+    theme, drawn = site_theme(site), draw(site, front_poster(pages, manifest), store)
+    tiles = {
+        paper.site.place: _drawn("tile.webp", paper.site, paper.front, paper.store, store)
+        for paper in papers
+    }
+    drawn = replace(drawn, tiles=tiles)
     tree: dict[str, bytes | CopiedFile] = {
         file.path: CopiedFile(store.object(file), file)
         for media in manifest.figures
@@ -112,12 +115,6 @@ def _below(paper: PaperSite, roof: Tree) -> Tree:
     return {f"{place}/{uri}": content for uri, content in mine.items()}
 
 
-def _tile(paper: PaperSite, store: Store) -> MediaFile:
-    front = paper.front
-    known = (front.sha256, paper.store.object(front)) if front else (None, None)
-    return _drawn(store, "tile.webp", *known, *_card_words(paper.site))
-
-
 def _place(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], str]) -> Media:
     """Place a record on its page: files are named after the figure and their digest.
 
@@ -148,29 +145,23 @@ def _place(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], 
     return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
 
 
-def draw(site: Site, front: MediaFile | None, path: Path | None, store: Store) -> DrawnPictures:
+def draw(site: Site, front: MediaFile | None, store: Store) -> DrawnPictures:
     """Return the pictures of a site, drawn if the store lacks them.
 
-    `front` is the poster on the site's card, at `path`. Raises PlatformError if the store is not
-    writable.
+    `front` is the poster on the site's card, which the store has. Raises PlatformError if the store
+    is not writable.
     """
     if site.base_url is None:
         return DrawnPictures()
-    words = _card_words(site)
-    return DrawnPictures(_drawn(store, "card.png", front.sha256 if front else None, path, *words))
+    return DrawnPictures(_drawn("card.png", site, front, store, store))
 
 
 def drawn_keys(
     site: Site, pages: Iterable[Page], manifest: Manifest, papers: Sequence[PaperSite] = ()
 ) -> set[str]:
     """Return the store keys of a site's drawn pictures, including those of its papers."""
-    front, keys = front_poster(tuple(pages), manifest), set[str]()
-    for paper in papers:
-        poster = paper.front
-        words = _card_words(paper.site)
-        keys.add(_drawn_key("tile", poster.sha256 if poster else None, *words))
-    own = front.sha256 if front else None
-    return keys | {_drawn_key("card", own, *_card_words(site))}
+    tiles = {_drawn_key("tile", paper.site, paper.front) for paper in papers}
+    return tiles | {_drawn_key("card", site, front_poster(tuple(pages), manifest))}
 
 
 def _card_words(site: Site) -> tuple[Any, ...]:
@@ -178,26 +169,28 @@ def _card_words(site: Site) -> tuple[Any, ...]:
     return site.title, [author.name for author in site.authors], site.venue, *own
 
 
-def _drawn_key(kind: str, sha256: str | None, *words: Any) -> str:
-    told = [each.digest if isinstance(each, Typeface) else each for each in words]
-    decides = [DRAWING_RECIPE, kind, sha256, *told]
+def _drawn_key(kind: str, site: Site, front: MediaFile | None) -> str:
+    words = [each.digest if isinstance(each, Typeface) else each for each in _card_words(site)]
+    decides = [DRAWING_RECIPE, kind, front.sha256 if front else None, *words]
     return f"drawn-{digest_bytes(canonical_json(decides).encode())}"
 
 
 def _drawn(
-    store: Store, name: str, sha256: str | None, poster: Path | None, *words: Any
+    name: str, site: Site, front: MediaFile | None, source: Store, store: Store
 ) -> MediaFile:
-    """Return the picture made from a poster (by its sha256) and `words`; draw it if it is not
-    stored.
+    """Return the picture of a site with the poster `front` of `source`; draw it if it is not in
+    `store`.
     """
     kind = Path(name).stem
-    key = _drawn_key(kind, sha256, *words)
+    key = _drawn_key(kind, site, front)
     record = store.get(key)
     if record is None:
         from sitegen.html import social_card
 
+        poster = source.object(front) if front else None
         with store.workspace() as folder:
-            file = social_card.save(getattr(social_card, kind)(poster, *words), folder / name)
+            picture = getattr(social_card, kind)(poster, *_card_words(site))
+            file = social_card.save(picture, folder / name)
             record = Record("drawn", (), 0, {}, (), {"picture": file})
             store.put(key, record, {"picture": folder / file.path})
     file = record.files["picture"]

@@ -12,7 +12,7 @@ from sitegen.core.files import digest
 from sitegen.figures.base import Figure
 from sitegen.html import social_card
 from sitegen.media.jobs import RenderJob
-from sitegen.media.manifest import MediaFile
+from sitegen.media.manifest import MediaFile, Record
 from tests.support.builders import INDEX, Builder, traces, write_page, write_site
 from tests.support.fabricated import MP4, draw_poster, make_site
 
@@ -99,12 +99,13 @@ def test_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "poster.webp"
     poster = MediaFile("poster.webp", 1, digest(path), 8, 8)
     site, store = make_site(tmp_path, CARDED), Store(tmp_path / "store")
-    first = draw(site, poster, path, store)
-    other = draw(make_site(tmp_path, CARDED.replace("Gen", "Deg")), poster, path, store)
+    store.put("figure", Record("tiny", (), 0, {}, (), {"poster": poster}), {"poster": path})
+    first = draw(site, poster, store)
+    other = draw(make_site(tmp_path, CARDED.replace("Gen", "Deg")), poster, store)
     assert first.card != other.card
     monkeypatch.delattr(social_card, "card")
-    assert draw(site, poster, path, store) == first
+    assert draw(site, poster, store) == first
     assert len(first.files) == 1
     for file in first.files:
         assert file.path.rpartition(".")[0].endswith(digest(store.object(file))[:8])
-    assert draw(make_site(tmp_path, 'title = "T"'), None, None, store).files == ()
+    assert draw(make_site(tmp_path, 'title = "T"'), None, store).files == ()
