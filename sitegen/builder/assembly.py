@@ -4,11 +4,13 @@ Drawn pictures are kept in the store, so that each is drawn only once. Pillow is
 draw; a build that finds everything in the store does not need it.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sitegen.builder.cache import Store
 from sitegen.builder.executor import naming
@@ -29,6 +31,9 @@ from sitegen.html.views import DrawnPictures
 from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
 from sitegen.media.typeface import SHIPPED, Typeface
 
+if TYPE_CHECKING:
+    from sitegen.builder.state import SiteBuild
+
 DRAWING_RECIPE = 3
 """Version of the drawing code; raise it by hand when its pixels change."""
 
@@ -37,22 +42,6 @@ _OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files shared by the figures
 
 _ROOFS_OWN = frozenset({NOT_FOUND, "robots.txt", "sitemap.xml", ".nojekyll"})
 """Files that a host requests only at the root of a site."""
-
-
-@dataclass(frozen=True)
-class PaperSite:
-    """A paper of a collection; `tree` is the content of its built folder."""
-
-    site: Site
-    pages: tuple[Page, ...]
-    manifest: Manifest
-    tree: Tree
-    store: Store
-
-    @property
-    def front(self) -> MediaFile | None:
-        """The poster on the paper's card."""
-        return front_poster(self.pages, self.manifest)
 
 
 def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> Manifest:
@@ -68,16 +57,17 @@ def assemble(
     pages: tuple[Page, ...],
     manifest: Manifest,
     store: Store,
-    papers: Sequence[PaperSite] = (),
+    papers: Sequence[SiteBuild] = (),
 ) -> Tree:
     """Return the content of the built folder.
 
     papers: the papers of this collection, each in a folder of its own
     """
     theme, drawn = site_theme(site), draw(site, front_poster(pages, manifest), store)
+    below = [paper.context for paper in papers]
     tiles = {
-        paper.site.place: _drawn("tile.webp", paper.site, paper.front, paper.store, store)
-        for paper in papers
+        each.site.place: _drawn("tile.webp", each.site, paper.front, each.store(), store)
+        for each, paper in zip(below, papers, strict=True)
     }
     drawn = replace(drawn, tiles=tiles)
     tree: dict[str, bytes | CopiedFile] = {
@@ -89,29 +79,28 @@ def assemble(
     tree |= {file.path: CopiedFile(store.object(file), file) for file in drawn.files}
     samples = any("weights" in media.record.files for media in manifest.figures)
     tree |= theme.files(samples=samples, search=len(pages) > MANY_PAGES)
-    texts = bounded(
-        render_site, site, pages, manifest, theme, drawn, [paper.site for paper in papers]
-    )
-    below = [f"{paper.site.place}/{page.uri}" for paper in papers for page in paper.pages]
-    texts |= webmap(site, [*(page.uri for page in pages), *below])
+    sites = [each.site for each in below]
+    texts = bounded(render_site, site, pages, manifest, theme, drawn, sites)
+    uris = [f"{each.site.place}/{page.uri}" for each in below for page in each.pages]
+    texts |= webmap(site, [*(page.uri for page in pages), *uris])
     tree |= {uri: text.encode() for uri, text in texts.items()}
     tree[MANIFEST] = manifest.to_json().encode()
     tree[".nojekyll"] = b""
     for paper in papers:
-        tree |= _below(paper, tree)
+        tree |= _below(paper.context.site, paper.tree(), tree)
     return tree
 
 
-def _below(paper: PaperSite, roof: Tree) -> Tree:
+def _below(site: Site, tree: Tree, roof: Tree) -> Tree:
     """Return a paper's files under its folder. Raises ConfigError if the collection uses that
     name.
     """
-    place = paper.site.place
+    place = site.place
     if taken := [uri for uri in roof if uri == place or uri.startswith(f"{place}/")]:
         raise ConfigError(
-            f"{shown(paper.site.root)}: {taken[0]} has the same path; rename the paper's folder"
+            f"{shown(site.root)}: {taken[0]} has the same path; rename the paper's folder"
         )
-    mine = {uri: content for uri, content in paper.tree.items() if uri not in _ROOFS_OWN}
+    mine = {uri: content for uri, content in tree.items() if uri not in _ROOFS_OWN}
     return {f"{place}/{uri}": content for uri, content in mine.items()}
 
 
@@ -156,12 +145,10 @@ def draw(site: Site, front: MediaFile | None, store: Store) -> DrawnPictures:
     return DrawnPictures(_drawn("card.png", site, front, store, store))
 
 
-def drawn_keys(
-    site: Site, pages: Iterable[Page], manifest: Manifest, papers: Sequence[PaperSite] = ()
-) -> set[str]:
+def drawn_keys(build: SiteBuild) -> set[str]:
     """Return the store keys of a site's drawn pictures, including those of its papers."""
-    tiles = {_drawn_key("tile", paper.site, paper.front) for paper in papers}
-    return tiles | {_drawn_key("card", site, front_poster(tuple(pages), manifest))}
+    tiles = {_drawn_key("tile", paper.context.site, paper.front) for paper in build.papers}
+    return tiles | {_drawn_key("card", build.context.site, build.front)}
 
 
 def _card_words(site: Site) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
-from sitegen.builder.assembly import drawn_keys, placed
+from sitegen.builder.assembly import drawn_keys
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.output import KEPT, alone, foreign, require_ours
@@ -150,10 +150,7 @@ def _needed(work: SiteBuild, store: Store) -> set[str]:
 
     If a figure is missing, its drawings are unknown, and all drawings stay.
     """
-    context, records = work.context, work.records
-    keys = {planned.request_digest for planned in context.figures}
-    there = tuple(each for each in context.figures if each.request_digest in records)
+    keys = {planned.request_digest for planned in work.context.figures}
     if any(each.missing for each in (work, *work.papers)):
         return keys | set(store.keys("drawn-"))
-    below = [each.paper() for each in work.papers]
-    return keys | drawn_keys(context.site, context.pages, placed(there, records), below)
+    return keys | drawn_keys(work)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sitegen.builder.assembly import PaperSite, assemble, placed
+from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.context import BuildContext, BuildOptions, found, prepare_site
 from sitegen.builder.output import Tree
 from sitegen.builder.plan import PlannedFigure
@@ -15,7 +15,8 @@ from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, together
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX
-from sitegen.media.manifest import Record
+from sitegen.html.render import front_poster
+from sitegen.media.manifest import Manifest, MediaFile, Record
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,20 @@ class SiteBuild:
         }
         return list(chosen.values())
 
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest; every figure needs a record."""
+        return placed(self.context.figures, self.records)
+
+    @property
+    def front(self) -> MediaFile | None:
+        """The poster on the site's card."""
+        return front_poster(self.context.pages, self.manifest)
+
     def tree(self) -> Tree:
         """Return the content of the built folder, with papers; every figure needs a record."""
-        papers = [each.paper() for each in self.papers]
-        context, manifest = self.context, placed(self.context.figures, self.records)
-        return assemble(context.site, context.pages, manifest, context.store(), papers=papers)
-
-    def paper(self) -> PaperSite:
-        """Return the site as a paper of a collection."""
-        context, manifest = self.context, placed(self.context.figures, self.records)
-        return PaperSite(context.site, context.pages, manifest, self.tree(), context.store())
+        context = self.context
+        return assemble(context.site, context.pages, self.manifest, context.store(), self.papers)
 
 
 def prepare_all(
