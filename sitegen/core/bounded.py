@@ -32,16 +32,9 @@ def too_long() -> str:
     return f"takes more than {SECONDS:g} s, and was stopped; a loop or a macro may never end"
 
 
-_NO_PAGE = "the pages"
-_page = _NO_PAGE
-"""The page that is rendered, in the worker."""
-
-
 def begin_page(name: str) -> None:
     """Note that the page `name` is rendered from here on; its time starts now."""
-    global _page
     if send(name):
-        _page = name
         _set_timer(SECONDS)
 
 
@@ -51,7 +44,7 @@ def bounded(function: Callable[..., Any], *args: object) -> Any:
     Raises ConfigError that names the page, and the line where that is known, for a page that takes
     too long; TargetError after `stop`; else as `Worker.call`.
     """
-    page = _NO_PAGE
+    page = "the pages"
 
     def note(name: str) -> None:
         nonlocal page
@@ -87,13 +80,12 @@ def close() -> None:
 
 
 def _limited(function: Callable[..., Any], *args: object) -> Any:
-    global _page
-    _page = _NO_PAGE
     _set_timer(SECONDS)
     try:
         return function(*args)
     except TimeUp:
-        raise ConfigError(f"{_page}: {too_long()}") from None
+        signal.raise_signal(signal.SIGVTALRM)  # ends this process, as the kernel would
+        raise
     finally:
         _set_timer(0)
 
