@@ -298,8 +298,6 @@ def opening_of(levels: Sequence[int]) -> int:
 def axis_of(media: Media) -> tuple[str, str, Mapping[int, float]]:
     """Return the axis of a figure's process: symbol, unit, and the value of each level shown."""
     levels, axis = media.record.levels, media.axis
-    if axis is None and media.sigmas and len(media.sigmas) == len(levels):
-        return "σ_B", "px", dict(zip(levels, media.sigmas, strict=True))  # a manifest of 0.1.0
     if axis is None or not all(0 <= level < len(axis.values) for level in levels):
         return "", "", {}
     repeats = axis.values == tuple(range(len(axis.values)))

@@ -60,7 +60,7 @@ def test_two_widths(native: tuple[int, int], factor: int, width: int, wide: bool
 
 def test_steps() -> None:
     """Levels, scales or points where they fit the frames; sizes and cells, or nothing."""
-    steps = clip(sigmas=(20.04, 0.515, 0.0)).steps
+    steps = clip(axis=MediaAxis("σ_B", "px", (0.0, 0.515, 20.04))).steps
     assert (steps.levels, steps.values) == ("2 1 0", "20.0 0.52 0")
     assert (steps.level, steps.value, steps.last, steps.fps) == ("0", "0", 2, "24")
     assert (steps.symbol, steps.unit, steps.opening) == ("σ_B", "px", 0)
@@ -69,8 +69,7 @@ def test_steps() -> None:
     assert clip(levels=(0, 0, 2, 1, 0), frames=5).steps.opening == 2
     assert clip(levels=(1, 0)).steps.levels == ""
     way = {"points": 5, "hold": 2, "panels": ["DDPM", "IHDM"]}
-    finished: dict[str, Any] = {"levels": (0,) * 14, "sigmas": (0.0,) * 14}
-    shown = clip(way, "interpolation", frames=14, **finished)
+    shown = clip(way, "interpolation", frames=14, levels=(0,) * 14)
     assert (shown.steps.points, shown.steps.hold) == (5, 2)
     assert (shown.steps.levels, shown.steps.level, shown.steps.value) == ("", "", "")
     assert shown.panels == ("DDPM", "IHDM")
@@ -238,11 +237,10 @@ def test_still_with_numbers() -> None:
 
 
 def test_axis() -> None:
-    """Values are those of levels on the axis, unless they repeat the level; old manifests too."""
+    """Values are those of levels on the axis, unless they repeat the level."""
     axis = MediaAxis("σ", "px", (0.0, 0.5, 20.0))
     assert clip(axis=axis).steps.values == "20.0 0.50 0"
     assert (clip(axis=axis).steps.symbol, clip(axis=axis).steps.unit) == ("σ", "px")
     assert clip(axis=MediaAxis("t", "", (0.0, 1.0, 2.0))).steps.values == ""
     assert clip(axis=MediaAxis("t", "", (0.0, 1.0))).steps.values == ""
     assert clip(axis=MediaAxis("σ", "px", (0.0, 1.0, 2.0))).steps.values == "2.0 1.0 0"
-    assert clip(sigmas=(20.0, 0.5, 0.0)).steps.symbol == "σ_B"
