@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -411,10 +410,8 @@ class Site(TomlTable):
         (), description="Pages and logos of the places where authors work."
     )
     links: tuple[Link, ...] = Field((), description="The buttons under the title.")
-    models: Annotated[Mapping[Slug, ModelEntry], AfterValidator(MappingProxyType)] = Field(
-        default_factory=dict,
-        validate_default=True,
-        description="The models that pages can call, by name.",
+    models: Mapping[Slug, ModelEntry] = Field(
+        default_factory=dict, description="The models that pages can call, by name."
     )
     citation: Citation | None = Field(None, description="How to cite the paper.")
     build: Building | None = Field(None, description="Where figures are rendered.")

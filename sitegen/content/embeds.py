@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -323,7 +322,7 @@ class Embed:
         return f"image-{PurePosixPath(self.call.file.file.uri).stem[:-9]}"  # without the digest
 
 
-EMBEDS: Mapping[str, type[Any]] = MappingProxyType({"image": ImageCall, "video": VideoCall})
+EMBEDS: Mapping[str, type[Any]] = {"image": ImageCall, "video": VideoCall}
 """Argument classes of the calls, by name."""
 
 

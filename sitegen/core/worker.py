@@ -14,9 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
 from multiprocessing.util import Finalize
-from types import MappingProxyType
 from typing import Any
 
 from sitegen.core.errors import (
@@ -50,15 +48,6 @@ class WorkerEnded(Exception):
 
 class UnexpectedError(Exception):
     """An exception in the worker that is not a SitegenError; its traceback is a note."""
-
-
-def _read_only(values: dict[Any, Any]) -> "MappingProxyType[Any, Any]":
-    return MappingProxyType(values)
-
-
-ForkingPickler.register(  # a read-only dict, which has no pickle
-    MappingProxyType, lambda proxy: (_read_only, (dict(proxy),))
-)
 
 
 def start_method() -> str:

@@ -14,7 +14,6 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from traceback import format_exception
-from types import MappingProxyType
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
@@ -48,7 +47,7 @@ def figure_kinds() -> Mapping[str, FigureKind]:
         if kind.name in kinds:
             raise _broken(entry, f"there is a figure {kind.name} already")
         kinds[kind.name] = kind
-    return MappingProxyType(kinds)
+    return kinds
 
 
 def _plug_ins() -> list[EntryPoint]:

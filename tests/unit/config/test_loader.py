@@ -50,8 +50,6 @@ def test_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (other.path, other.card_path) == (tmp_path / "weights.pth", tmp_path / "other.toml")
     with pytest.raises(ValidationError):
         site.title = "another"
-    with pytest.raises(TypeError):
-        site.models["x"] = site.models["mnist"]  # type: ignore[index]
     monkeypatch.chdir(tmp_path)
     assert load_site(Path("site.toml")).root == tmp_path
     site = make_site(tmp_path, 'title = "T"')
