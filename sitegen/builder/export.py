@@ -224,7 +224,7 @@ def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_C
         records = found(figures.values(), store)
         missing += [n for n, figure in figures.items() if figure.request_digest not in records]
         if not missing:
-            media, place = placed(figures.values(), records).figures, _place(context)
+            media, place = placed(figures.values(), records).figures, context.site.prefix
             pairs = zip(figures, media, strict=True)
             chosen += [
                 _Chosen(n, place, each, store, _wanted(n, each, options)) for n, each in pairs
@@ -262,15 +262,11 @@ def _named(context: BuildContext, found: Mapping[FigureRef, T]) -> dict[str, T]:
     That is the id, with the folder of its page in front if several pages have the id.
     """
     every = [*context.faults, *((each.page, each.figure.id) for each in context.figures)]
-    count, place = Counter(id for _, id in every), _place(context)
+    count, place = Counter(id for _, id in every), context.site.prefix
     return {
         f"{place}{_page(page) if count[id] > 1 else ''}{id}": each
         for (page, id), each in found.items()
     }
-
-
-def _place(context: BuildContext) -> str:
-    return f"{context.site.place}/" if context.site.place else ""
 
 
 def _page(page: str) -> str:

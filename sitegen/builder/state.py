@@ -134,7 +134,7 @@ def summarise(builds: Sequence[SiteBuild]) -> Summary:
     """Return the summary of a site; figures and models of its papers follow its own."""
     contexts = [build.context for build in builds]
     figures = [
-        (build, planned.request_digest, f"{_prefix(build)}{planned.figure.id}")
+        (build, planned.request_digest, f"{build.context.site.prefix}{planned.figure.id}")
         for build in builds
         for planned in build.context.figures
     ]
@@ -146,7 +146,7 @@ def summarise(builds: Sequence[SiteBuild]) -> Summary:
         reused=tuple(name for build, request, name in kept if request not in build.rendered),
         missing=(
             *(name for build, request, name in figures if request not in build.records),
-            *(f"{_prefix(build)}{name}" for build in builds for _, name in build.context.faults),
+            *(f"{each.site.prefix}{name}" for each in contexts for _, name in each.faults),
         ),
         changed=False,
         bytes=0,
@@ -154,8 +154,3 @@ def summarise(builds: Sequence[SiteBuild]) -> Summary:
         uncalled=tuple(line for each in contexts for line in each.omitted_models(waited=False)),
         approximate=tuple(source.name for source in used if source.approximate),
     )
-
-
-def _prefix(build: SiteBuild) -> str:
-    place = build.context.site.place
-    return f"{place}/" if place else ""

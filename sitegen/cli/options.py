@@ -87,7 +87,7 @@ def _figures() -> Iterable[str]:
 
     roof = load_site(Path("site.toml"))
     return [
-        f"{site.place}/{figure.id}" if site.place else figure.id
+        f"{site.prefix}{figure.id}"
         for site in (roof, *load_papers(roof))
         for page in bounded(read_pages, site)
         for figure in page.figures

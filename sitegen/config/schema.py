@@ -456,6 +456,11 @@ class Site(TomlTable):
         """Name and folder of a paper inside a collection; "" for any other site."""
         return self._place
 
+    @property
+    def prefix(self) -> str:
+        """Beginning of the names of a paper's figures and files in its collection; or ""."""
+        return f"{self._place}/" if self._place else ""
+
     def under(self, collection: "Site", name: str) -> "Site":
         """Return the site as a paper of a collection, with an address inside the collection's."""
         base_url = f"{collection.base_url.rstrip('/')}/{name}/" if collection.base_url else None
