@@ -63,13 +63,14 @@ def assemble(
 
     papers: the papers of this collection, each in a folder of its own
     """
-    theme, drawn = site_theme(site), draw(site, front_poster(pages, manifest), store)
+    theme, front = site_theme(site), front_poster(pages, manifest)
     below = [paper.context for paper in papers]
+    card = drawn_picture("card.png", site, front, store, store) if site.base_url else None
     tiles = {
-        each.site.place: _drawn("tile.webp", each.site, paper.front, each.store(), store)
+        each.site.place: drawn_picture("tile.webp", each.site, paper.front, each.store(), store)
         for each, paper in zip(below, papers, strict=True)
     }
-    drawn = replace(drawn, tiles=tiles)
+    drawn = DrawnPictures(card, tiles)
     tree: dict[str, bytes | CopiedFile] = {
         file.path: CopiedFile(store.object(file), file)
         for media in manifest.figures
@@ -134,17 +135,6 @@ def _place(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], 
     return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
 
 
-def draw(site: Site, front: MediaFile | None, store: Store) -> DrawnPictures:
-    """Return the pictures of a site, drawn if the store lacks them.
-
-    `front` is the poster on the site's card, which the store has. Raises PlatformError if the store
-    is not writable.
-    """
-    if site.base_url is None:
-        return DrawnPictures()
-    return DrawnPictures(_drawn("card.png", site, front, store, store))
-
-
 def drawn_keys(build: SiteBuild) -> set[str]:
     """Return the store keys of a site's drawn pictures, including those of its papers."""
     tiles = {_drawn_key("tile", paper.context.site, paper.front) for paper in build.papers}
@@ -162,11 +152,13 @@ def _drawn_key(kind: str, site: Site, front: MediaFile | None) -> str:
     return f"drawn-{digest_bytes(canonical_json(decides).encode())}"
 
 
-def _drawn(
+def drawn_picture(
     name: str, site: Site, front: MediaFile | None, source: Store, store: Store
 ) -> MediaFile:
     """Return the picture of a site with the poster `front` of `source`; draw it if it is not in
     `store`.
+
+    Raises PlatformError if the store is not writable.
     """
     kind = Path(name).stem
     key = _drawn_key(kind, site, front)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sitegen.builder.assembly import draw
+from sitegen.builder.assembly import drawn_picture
 from sitegen.builder.cache import Store
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.core.files import digest
@@ -100,12 +100,9 @@ def test_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poster = MediaFile("poster.webp", 1, digest(path), 8, 8)
     site, store = make_site(tmp_path, CARDED), Store(tmp_path / "store")
     store.put("figure", Record("tiny", (), 0, {}, (), {"poster": poster}), {"poster": path})
-    first = draw(site, poster, store)
-    other = draw(make_site(tmp_path, CARDED.replace("Gen", "Deg")), poster, store)
-    assert first.card != other.card
+    first = drawn_picture("card.png", site, poster, store, store)
+    other = make_site(tmp_path, CARDED.replace("Gen", "Deg"))
+    assert first != drawn_picture("card.png", other, poster, store, store)
     monkeypatch.delattr(social_card, "card")
-    assert draw(site, poster, store) == first
-    assert len(first.files) == 1
-    for file in first.files:
-        assert file.path.rpartition(".")[0].endswith(digest(store.object(file))[:8])
-    assert draw(make_site(tmp_path, 'title = "T"'), None, store).files == ()
+    assert drawn_picture("card.png", site, poster, store, store) == first
+    assert first.path.rpartition(".")[0].endswith(digest(store.object(first))[:8])
