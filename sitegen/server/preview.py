@@ -57,7 +57,7 @@ class PreviewState:
     before: content-named files of the previous tree, for pages that are still open
     error: errors in the author's files or in a figure
     failed: figures that an error is about, on the last valid page
-    outdated, pending: figures that show an old clip, and figures that have no clip yet
+    outdated: figures that show an old clip
     progress: description of the work in progress
     """
 
@@ -67,7 +67,6 @@ class PreviewState:
     error: str | None = None
     failed: tuple[FigureRef, ...] = ()
     outdated: tuple[FigureRef, ...] = ()
-    pending: tuple[FigureRef, ...] = ()
     progress: str | None = None
 
 
@@ -259,7 +258,6 @@ class Preview:
             error="\n".join(self._errors.values()) or None,
             failed=self._failed(),
             outdated=tuple(map(_figure_ref, old)),
-            pending=pending,
         )
 
     def _clip(self, context: BuildContext, planned: PlannedFigure) -> Record | None:
