@@ -199,7 +199,7 @@ class RenderExecutor:
 
         One worker samples in the calling thread only, because interruptions arrive there.
         """
-        stop, ended, turns = threading.Event(), threading.Event(), _Turns()
+        stop, turns = threading.Event(), _Turns()
         begin = turns.begin if workers == 1 else _watch
         futures: dict[Future[Record], PlannedFigure] = {}
         with ThreadPoolExecutor(max(2, workers)) as pool:
@@ -207,14 +207,14 @@ class RenderExecutor:
                 for planned in figures:
                     job, handed = jobs.pop(planned.request_digest), list[BackgroundIterator[Any]]()
                     if workers == 1:
-                        job, handed = _handed(job, ended)
+                        job, handed = _handed(job, stop)
                     future = pool.submit(self._render, planned, job, left, stop, begin)
                     futures[future] = planned
-                    future.add_done_callback(partial(_ended, handed, ended))
+                    future.add_done_callback(partial(_ended, handed, stop))
                     for each in handed:
                         if not each.make():
                             break
-                    if ended.is_set():
+                    if stop.is_set():
                         break
                 return self._results(futures)
             except (KeyboardInterrupt, SystemExit):
@@ -391,12 +391,12 @@ def _ends_the_build(error: BaseException) -> bool:
 
 
 def _ended(
-    handed: list[BackgroundIterator[Any]], ended: threading.Event, future: Future[Record]
+    handed: list[BackgroundIterator[Any]], stop: threading.Event, future: Future[Record]
 ) -> None:
     """Stop the iterators of an ended figure, and the other figures after a fatal error."""
     error = future.exception()
     if error is not None and _ends_the_build(error):
-        ended.set()
+        stop.set()
     for each in handed:
         each.leave()
 
