@@ -16,7 +16,7 @@ from sitegen.core.errors import ConfigError, TargetError
 from sitegen.generative.card.card import DiffusionConfig, ModelCard, SamplingConfig
 from sitegen.generative.process.ddpm import DiffusionModel, DiffusionSchedule
 from sitegen.generative.process.diffusion import ddim_levels, ddim_process, ddpm_process
-from sitegen.generative.process.noise import Branching, independent, initial_noise
+from sitegen.generative.process.noise import independent, initial_noise
 from sitegen.generative.process.protocol import Step, to_pixels
 from tests.support.making import closeness, random_unet, small_card
 
@@ -104,56 +104,42 @@ def fed(monkeypatch: pytest.MonkeyPatch, module: str, noise: Callable[[], Tensor
 
 @pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
 @pytest.mark.parametrize(
-    ("levels", "variance", "clip"),
+    ("levels", "every", "variance", "clip"),
     [
-        (1000, "fixed_small", True),
-        (40, "fixed_small", False),
-        (40, "fixed_large", True),
-        (100, "fixed_large", False),
+        (1000, 1, "fixed_small", True),
+        (40, 1, "fixed_small", False),
+        (40, 1, "fixed_large", True),
+        (100, 1, "fixed_large", False),
+        (40, 5, "fixed_small", True),
+        (40, 5, "fixed_large", True),
     ],
 )
 def test_ddpm_is_theirs(
     schedule: dict[str, Any],
     levels: int,
+    every: int,
     variance: str,
     clip: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each state is the one that DDPMScheduler makes of the state before and the same noise."""
+    """Each state is the one that DDPMScheduler makes of the state before and the same noise.
+
+    So it is where a card visits every fifth level, and the scheduler takes so many steps.
+    """
     card = diffusion_card(levels, **schedule, variance=variance, clip_sample=clip)
-    scheduler = theirs(DDPMScheduler, card, variance_type=variance)
+    if every > 1:
+        card = replace(card, sampling=SamplingConfig(levels=tuple(range(levels, 0, -every))))
+    scheduler = theirs(DDPMScheduler, card, variance_type=variance, timestep_spacing="trailing")
+    scheduler.set_timesteps(levels // every)
     noise = independent(0, [0, 1], SHAPE)
     at = levels
 
     def step(predicted: Tensor, timestep: int, state: Tensor) -> Any:
         nonlocal at
         at = timestep + 1
-        return scheduler.step(predicted, timestep, state).prev_sample
-
-    fed(monkeypatch, "diffusers.schedulers.scheduling_ddpm", lambda: noise(at))
-    ours = ddpm_process(Predictor(card, guess), start(), noise)
-    assert step_by_step(ours, start(), card, step) <= 1e-4
-
-
-@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
-@pytest.mark.parametrize("schedule", [LINEAR, COSINE], ids=["linear", "cosine"])
-def test_fewer_levels_are_theirs(
-    schedule: dict[str, Any], variance: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A card that visits every fifth level goes down as DDPMScheduler does in so many steps."""
-    card = diffusion_card(40, **schedule, variance=variance)
-    card = replace(card, sampling=SamplingConfig(levels=tuple(range(40, 0, -5))))
-    scheduler = theirs(DDPMScheduler, card, variance_type=variance, timestep_spacing="trailing")
-    scheduler.set_timesteps(8)
-    noise = independent(0, [0, 1], SHAPE)
-    at = 40
-
-    def step(predicted: Tensor, timestep: int, state: Tensor) -> Any:
-        nonlocal at
-        at = timestep + 1
         found = scheduler.step(predicted, timestep, state)
-        # It goes on adding noise until timestep 0, which it does not come to in such steps.
-        return found.prev_sample if at > 5 else found.pred_original_sample
+        # It goes on adding noise until timestep 0, which it does not come to in larger steps.
+        return found.prev_sample if at > every or every == 1 else found.pred_original_sample
 
     fed(monkeypatch, "diffusers.schedulers.scheduling_ddpm", lambda: noise(at))
     model = Predictor(card, guess)
@@ -231,12 +217,8 @@ def test_levels_of_ddim() -> None:
     assert torch.equal(DiffusionSchedule.of(card).diffuse(images, at * 0, noise), images)
 
 
-def test_trees_split() -> None:
-    """Branching noise splits states, first noise is the sample's; what cannot be is refused."""
-    tree = Branching(0, (6, 1), SHAPE)
-    steps = list(ddpm_process(Predictor(diffusion_card(), guess), start(1), tree))
-    assert [len(step.state) for step in steps] == [1, 1, 2, 2, 2, 2, 2, 4]
-    assert not torch.equal(steps[2].state[0], steps[2].state[1])
+def test_first_noise_and_what_cannot_be() -> None:
+    """First noise is the sample's, and like no step's; what cannot be is refused."""
     one = initial_noise(5, [3], SHAPE)
     assert torch.equal(one, initial_noise(5, [1, 3, 7], SHAPE)[1:2])
     assert not torch.equal(one, initial_noise(6, [3], SHAPE))

@@ -22,15 +22,22 @@ from tests.support.making import random_unet, small_card
 
 
 class NoFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses tensors in float64 with several numbers and two axes or more, as MPS does all."""
+    """Refuses all tensors in float64 on the device "meta", as MPS does.
+
+    On the CPU, which has some of its own, those with several numbers and more than two axes.
+    """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Compute, and look at the result."""
+        """Compute, and look at the results."""
         made = func(*args, **(kwargs or {}))
         for each in made if isinstance(made, tuple | list) else [made]:
-            if isinstance(each, Tensor) and each.dtype == torch.float64 and each.dim() > 2:
+            wide = isinstance(each, Tensor) and each.dtype == torch.float64
+            if wide and (each.device.type == "meta" or each.dim() > 2):
                 raise TypeError(f"{func}: MPS has no float64")
         return made
+
+
+NOISE = DiffusionConfig("linear", 1e-3, 0.1)
 
 
 @pytest.mark.parametrize("parameterization", ["preconditioned", "difference"])
@@ -63,22 +70,6 @@ def test_without_float64(parameterization: str, monkeypatch: pytest.MonkeyPatch)
         assert torch.allclose(here, there, rtol=1e-3, atol=1e-4)
 
 
-class NoFloat64OnMeta(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses all tensors in float64 on the device "meta", as MPS does."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Compute, and look at the results."""
-        made = func(*args, **(kwargs or {}))
-        for each in made if isinstance(made, tuple | list) else [made]:
-            if isinstance(each, Tensor) and (each.dtype, each.device.type) == WIDE:
-                raise TypeError(f"{func}: MPS has no float64")
-        return made
-
-
-WIDE = (torch.float64, "meta")
-NOISE = DiffusionConfig("linear", 1e-3, 0.1)
-
-
 def test_flow_without_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """Losses and velocities of a flow need no float64 on the device of the model.
 
@@ -89,7 +80,7 @@ def test_flow_without_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     model = FlowModel(ModelCard(*size, kind="flow"), random_unet(heated)).to("meta")
     pictures = torch.empty((3, *heated.shape), device="meta")
     monkeypatch.setattr(heat, "WITHOUT_FLOAT64", {"meta", "cpu"})
-    with NoFloat64OnMeta():  # type: ignore[no-untyped-call]
+    with NoFloat64():  # type: ignore[no-untyped-call]
         model(pictures, 0.25)
         loss_per_image(model, pictures, torch.ones_like(pictures[:, 0, 0, 0]), pictures)
     card, asked = ModelCard(*size, kind="flow", diffusion=NOISE), list[torch.dtype]()
@@ -111,7 +102,7 @@ def test_noise_without_float64() -> None:
     )
     pictures = torch.empty((3, 1, 8, 8), device="meta")
     levels = torch.empty(3, dtype=torch.int64, device="meta")
-    with NoFloat64OnMeta():  # type: ignore[no-untyped-call]
+    with NoFloat64():  # type: ignore[no-untyped-call]
         assert schedule.diffuse(pictures, levels, pictures).shape == pictures.shape
         assert schedule.velocity(pictures, levels, pictures).shape == pictures.shape
 

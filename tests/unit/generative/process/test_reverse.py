@@ -155,10 +155,7 @@ def test_breakdown_is_told_of_the_sample_by_its_number() -> None:
 
 
 def test_what_cannot_be(tiny_card: ModelCard) -> None:
-    """No finite number is told; no gradients; other shapes and noises are refused."""
-    stub = _Stub(small_card(), lambda u, _level: u * math.nan)
-    with pytest.raises(TargetError, match="level 7: sample 0"):
-        next(reverse_process(stub, _flat(2), _no_noise))
+    """Its steps keep no gradients; other shapes and noises are refused."""
     card = replace(tiny_card, levels=2)
     unet = random_unet(card).requires_grad_(True)
     steps = reverse_process(
