@@ -3,7 +3,6 @@
 import json
 import resource
 import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,12 +45,8 @@ def dimensions(count: int) -> bytes:
 
 def many_entries(folder: Path) -> Path:
     """A zip with very many empty entries."""
-    path = folder / "a.pth"
-    with zipfile.ZipFile(path, "w") as file:
-        for number in range(100_000):
-            file.writestr(f"a/{number}", b"")
-        file.writestr("a/data.pkl", pickled(b"}"))
-    return path
+    empty = {f"a/{number}": b"" for number in range(100_000)}
+    return zipped(folder / "a.pth", {**empty, "a/data.pkl": pickled(b"}")})
 
 
 def hidden_entries(folder: Path) -> Path:

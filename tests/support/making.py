@@ -1,14 +1,18 @@
 """Things that the tests of the model make: cards, random networks, checkpoints as published."""
 
+import io
+import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_STORED
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
@@ -83,10 +87,7 @@ def save(value: object, path: Path, monkeypatch: pytest.MonkeyPatch | None = Non
 
 def rezip(source: Path, target: Path, edit: Callable[[str, bytes], bytes]) -> Path:
     """Write a zip again with every entry passed through `edit`."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
-        for name in old.namelist():
-            new.writestr(name, edit(name, old.read(name)))
-    return target
+    return zipped(target, {name: edit(name, data) for name, data in entries_of(source).items()})
 
 
 def closeness(found: Tensor, wanted: Tensor) -> float:
@@ -119,9 +120,9 @@ def refused(path: Path, card: ModelCard, told: str) -> None:
         inspect_checkpoint(path)
 
 
-def zipped(path: Path, entries: dict[str, bytes]) -> Path:
+def zipped(path: Path, entries: Mapping[str, bytes | str], packed: int = ZIP_STORED) -> Path:
     """Write a zip of these entries."""
-    with zipfile.ZipFile(path, "w") as file:
+    with zipfile.ZipFile(path, "w", packed) as file:
         for name, data in entries.items():
             file.writestr(name, data)
     return path
@@ -140,6 +141,19 @@ class Call:
 def pickled(*parts: bytes) -> bytes:
     """A pickle of protocol 2 with these instructions."""
     return b"\x80\x02" + b"".join(parts) + b"."
+
+
+def npy_bytes(array: Any) -> bytes:
+    """An array as NumPy saves it."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def idx(images: NDArray[np.uint8]) -> bytes:
+    """Images (N, H, W), or (N, H, W, C), in MNIST's format."""
+    shape = struct.pack(f">{images.ndim}I", *images.shape)
+    return bytes((0, 0, 8, images.ndim)) + shape + images.tobytes()
 
 
 def entries_of(path: Path) -> dict[str, bytes]:

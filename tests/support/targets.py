@@ -2,30 +2,49 @@
 
 import gzip
 import json
+import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.generative.card.card import read_card
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.data.images import read_images
+from sitegen.generative.untrusted.arrays import ArrayBounds, open_arrays
 from sitegen.media.manifest import Manifest, record_from_json
 from sitegen.media.mp4 import clip_faults, mp4_size
 from tests.support.builders import CARD, SITE, box, fake_mp4, write_site
-from tests.support.datafiles import (
-    array_file,
-    batches,
-    mnist_file,
-    read_all_arrays,
-    require_images,
-)
 from tests.support.fabricated import ENTRY, FULL, PAGE
-from tests.support.making import entries_of, published, save, small_card, zipped
+from tests.support.making import entries_of, idx, npy_bytes, published, save, small_card, zipped
 from tests.support.tinymodel import write_model
 
 Target = tuple[bytes, Callable[[bytes], object]]
+SMALL = ArrayBounds(members=100, bytes=1 << 24, block_bytes=1 << 22)
+
+
+def _require_images(images: NDArray[np.uint8]) -> None:
+    """Raise AssertionError unless these are images (N, C, H, W) of bytes."""
+    assert images.dtype == np.uint8
+    assert images.ndim == 4
+    assert images.shape[2] == images.shape[3]
+
+
+def _read_all_arrays(path: Path) -> None:
+    """Read all of an `.npz` or `.npy`, whole and row by row, and compare the two."""
+    with open_arrays(path, SMALL) as file:
+        for name, info in file.arrays.items():
+            whole = file.read(name)
+            assert whole.shape == info.shape
+            if info.shape and len(whole) < 1000:
+                rows = np.concatenate(list(file.blocks(name, 1)))
+                assert rows.tobytes() == whole.tobytes()
+        for name in file.others:
+            file.member(name)
 
 
 def _file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
@@ -85,28 +104,32 @@ def _weights(folder: Path) -> Target:
 
 
 def _batch(folder: Path) -> Target:
+    pixels = np.arange(2 * 3072, dtype=np.uint8).reshape(2, 3072)
+    batch = {b"data": pixels, b"fine_labels": [1, 2], b"filenames": [b"a.png", b"b.png"]}
     read = _file(folder / "data/cifar-100-python/train", lambda path: read_images(path.parents[1]))
-    return batches()[0], lambda data: require_images(read(data)[1])  # type: ignore[index]
+    return pickle.dumps(batch, 2), lambda data: _require_images(read(data)[1])  # type: ignore[index]
 
 
 def _idx(folder: Path) -> Target:
     path = folder / "train-images-idx3-ubyte"
-    return mnist_file(), _file(path, lambda _: require_images(read_images(path)))
+    good = idx(np.arange(48, dtype=np.uint8).reshape(3, 4, 4))
+    return good, _file(path, lambda _: _require_images(read_images(path)))
 
 
 def _gzipped(folder: Path) -> Target:
-    read = _idx(folder)[1]
-    return gzip.compress(mnist_file(), mtime=0), read
+    good, read = _idx(folder)
+    return gzip.compress(good, mtime=0), read
 
 
 def _array(folder: Path) -> Target:
-    return array_file(), _file(folder / "a.npy", read_all_arrays)
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    return npy_bytes(array), _file(folder / "a.npy", _read_all_arrays)
 
 
 def _arrays(folder: Path) -> Target:
-    entries = {"run.json": b"{}", "a.npy": array_file()}
+    entries = {"run.json": b"{}", "a.npy": _array(folder)[0]}
     good = zipped(folder / "a.npz", entries).read_bytes()
-    return good, _file(folder / "a.npz", read_all_arrays)
+    return good, _file(folder / "a.npz", _read_all_arrays)
 
 
 def _clip(folder: Path) -> Target:

@@ -19,6 +19,7 @@ from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.media import exports
 from sitegen.media.manifest import Record
 from tests.support.builders import tree_hash
+from tests.support.making import entries_of, zipped
 from tests.support.paths import ROOT
 from tests.support.sample_site import LEVELS, renders, shade
 
@@ -245,12 +246,8 @@ def test_a_second_archive(config: Path, name: str) -> None:
     options = ExportOptions(("digits",), ("mp4",), output=config.parent / "all.zip")
     archive, _ = export(config, options)
     assert export(config, options) == (archive, ["digits.mp4", README])
-    with zipfile.ZipFile(archive) as old:
-        members = {each: old.read(each) for each in old.namelist()}
     if name:
-        with zipfile.ZipFile(archive, "w") as new:
-            for each, data in {**members, name: b"mine"}.items():
-                new.writestr(each, data)
+        zipped(archive, {**entries_of(archive), name: b"mine"})
     else:
         damaged = bytearray(archive.read_bytes())
         damaged[200] ^= 255

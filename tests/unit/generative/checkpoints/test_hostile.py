@@ -195,22 +195,17 @@ def test_nested_lists(card: ModelCard, tmp_path: Path, good: Path) -> None:
     assert not (tmp_path.parent.parent / "x").exists()
     bare = {name: data for name, data in entries.items() if "/data/" not in name}
     refused(zipped(tmp_path / "b.pth", bare), card, "is missing or has the wrong size")
-    path = tmp_path / "packed.pth"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, data in entries_of(good).items():
-            file.writestr(name, data)
-    assert load_model(path, card)
+    packed = zipped(tmp_path / "packed.pth", entries_of(good), zipfile.ZIP_DEFLATED)
+    assert load_model(packed, card)
 
 
 @pytest.mark.fault(9)
 def test_zip_bombs(good: Path, card: ModelCard, tmp_path: Path) -> None:
     """What unpacks to far more than the file, holds two pickles, twins or another order."""
     path = tmp_path / "bomb.pth"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("a/data.pkl", b"\0" * (64 << 20))
+    zipped(path, {"a/data.pkl": b"\0" * (64 << 20)}, zipfile.ZIP_DEFLATED)
     refused(path, card, r"unpack to far more than 1,\d+,\d+ bytes")
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as file:
-        file.writestr("a/data.pkl", entries_of(good)["good/data.pkl"])
+    zipped(path, {"a/data.pkl": entries_of(good)["good/data.pkl"]}, zipfile.ZIP_LZMA)
     refused(path, card, "neither stored nor deflated")
     changed = bytearray(good.read_bytes())
     central = changed.rindex(b"PK\x01\x02")

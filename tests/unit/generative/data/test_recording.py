@@ -1,6 +1,5 @@
 """Recordings are read a step at a time, and refused where they are not what they claim."""
 
-import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from sitegen.generative.card.card import ModelCard, plain
 from sitegen.generative.card.recording import RecordingConfig
 from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.record import record
+from tests.support.making import entries_of, npy_bytes, zipped
 
 Members = dict[str, bytes]
 
@@ -69,18 +69,6 @@ def test_the_recorded_images_are_final_at_the_last_step_too(tmp_path: Path) -> N
     assert found == {"final": [1, 1, 1], "state": [0, 0, 0.5], "mean": [0.5, 0.5, 0.5]}
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
-def test_pixels_of_every_type(tmp_path: Path, dtype: Any) -> None:
-    """Each type of numbers comes back as pixels in [0, 1]."""
-    x = np.linspace(-2, 2, 64).reshape(1, 1, 8, 8)
-    with record(tmp_path / "a.npz", range=(-2, 2), dtype=dtype) as rec:
-        rec(0, x)
-        rec(1, x)
-    *_, last = open_recording(tmp_path / "a.npz").states("state", [0])
-    assert last.dtype == np.float32
-    assert np.abs(last - (x + 2) / 4).max() < 0.003
-
-
 def test_runs_in_several_files(tmp_path: Path) -> None:
     """A step that splits in three makes no tree, and samples of several starts make no fan."""
     x = np.zeros((2, 1, 4, 4))
@@ -94,26 +82,14 @@ def test_runs_in_several_files(tmp_path: Path) -> None:
 
 def change(source: Path, edit: Callable[[dict[str, Any], Members], None]) -> Path:
     """Write the recording again with its description or members changed."""
-    with zipfile.ZipFile(source) as file:
-        members = {name: file.read(name) for name in file.namelist()}
+    members = entries_of(source)
     run = json.loads(members.pop("run.json"))
     edit(run, members)
-    changed = source.with_name("changed.npz")
-    with zipfile.ZipFile(changed, "w") as file:
-        for name, data in members.items():
-            file.writestr(name, data)
-        file.writestr("run.json", json.dumps(run))
-    return changed
-
-
-def npy(array: Any) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=True)
-    return file.getvalue()
+    return zipped(source.with_name("changed.npz"), {**members, "run.json": json.dumps(run)})
 
 
 def member(name: str, array: Any) -> Callable[[dict[str, Any], Members], None]:
-    return lambda run, members: members.update({name: npy(array)})
+    return lambda run, members: members.update({name: npy_bytes(array)})
 
 
 def description(**values: Any) -> Callable[[dict[str, Any], Members], None]:
@@ -218,8 +194,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     with pytest.raises(RefusedError, match="is not a recording"):
         open_recording(tmp_path / "other.npz")
-    with zipfile.ZipFile(tmp_path / "json.npz", "w") as file:
-        file.writestr("run.json", "[" * 100_000)
+    zipped(tmp_path / "json.npz", {"run.json": "[" * 100_000})
     with pytest.raises(RefusedError, match=r"run\.json: Invalid JSON"):
         open_recording(tmp_path / "json.npz")
 
@@ -230,7 +205,6 @@ def test_a_large_description_is_not_read(tmp_path: Path) -> None:
         (zipfile.ZIP_STORED, "34,000,000 bytes"),
         (zipfile.ZIP_DEFLATED, "far more"),
     ):
-        with zipfile.ZipFile(tmp_path / "a.npz", "w", way) as file:
-            file.writestr("run.json", " " * 34_000_000)
+        zipped(tmp_path / "a.npz", {"run.json": " " * 34_000_000}, way)
         with pytest.raises(RefusedError, match=words):
             open_recording(tmp_path / "a.npz")

@@ -1,12 +1,10 @@
 """Arrays from someone else are read in bounded memory, or refused with the path and a reason."""
 
-import io
 import json
 import pickle
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from numpy.lib import format as npy
 
 from sitegen.core.errors import RefusedError
 from sitegen.generative.untrusted.arrays import ArrayBounds, open_arrays
-from tests.support.making import Call
+from tests.support.making import Call, npy_bytes, zipped
 
 MB = 1 << 20
 DTYPES = ("<f4", ">f4", "<f2", "<f8", "|u1", "|i1", "<i8", ">u2", "|b1")
@@ -34,21 +32,6 @@ def header(text: str, *, version: bytes = b"\1\0", length: int | None = None) ->
 def described(shape: str, descr: str = "'<f4'", order: str = "False") -> bytes:
     """Return the header of an array of this shape."""
     return header(f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n")
-
-
-def npy_bytes(array: Any) -> bytes:
-    """Return an array as NumPy saves it."""
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def zipped(path: Path, members: Mapping[str, bytes], packed: int = zipfile.ZIP_STORED) -> Path:
-    """Write an `.npz` with these members."""
-    with zipfile.ZipFile(path, "w", packed) as file:
-        for name, data in members.items():
-            file.writestr(name, data)
-    return path
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
