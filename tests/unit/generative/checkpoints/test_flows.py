@@ -12,8 +12,7 @@ import torch
 from diffusers import DDPMPipeline, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
-from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.generative.card.card import DiffusionConfig, FileRef, ModelCard
+from sitegen.core.errors import RefusedError
 from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
@@ -129,40 +128,3 @@ def test_unknown_network_is_told_what_to_do_next(tmp_path: Path) -> None:
     assert "Your own method" in inspect_checkpoint(path).to_text()
     with pytest.raises(RefusedError, match=r"record its samples .* or write a sampler file"):
         new_model(AddOptions(path, kind="flow"), inspect_checkpoint(path), None)
-
-
-FLOW = """image_size = 8
-channels = 1
-levels = 4
-kind = "flow"
-{}
-[unet]
-model_channels = 32
-channel_mult = [1]
-"""
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        ("[flow]\ntimes = [0.0, 0.5, 1.0]", "has 3 values; 4 steps have 5 states"),
-        ("[flow]\ntimes = [0.0, 0.5, 0.4, 0.6, 1.0]", "a list of times that rise, or fall"),
-        ("[flow]\ntimes = [1.0, 0.7, 0.5, 0.2, 0.0]", "end at data_time, 1"),
-        ('[flow]\nsolver = "rk4"', "solver"),
-        ("training_noise_std = 0.1\nsampling_noise_std = 0.1", "a flow has none"),
-        ('[diffusion]\nbeta_schedule = "cosine"\n[flow]\ntime_scale = 2.0', "follows from"),
-    ],
-)
-def test_cards_of_flows_are_checked(words: str, told: str) -> None:
-    """A wrong card is refused with the key and what is wrong."""
-    with pytest.raises(ConfigError, match=told):
-        ModelCard.from_toml(FLOW.format(words))
-
-
-def test_a_card_is_written_and_read() -> None:
-    """Flows keep their tables, and other cards are as they were."""
-    card = ModelCard.from_toml(FLOW.format('[flow]\nsolver = "heun"'))
-    assert ModelCard.from_toml(card.to_toml()) == card
-    diffused = replace(card, flow=FlowConfig(), diffusion=DiffusionConfig("cosine"))
-    assert diffused.axis.values[0] == 1
-    assert diffused.weights is None or isinstance(diffused.weights, FileRef)
