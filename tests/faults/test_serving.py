@@ -1,11 +1,8 @@
 """Whoever reads the preview while it changes, or means it ill, spoils it for nobody."""
 
 import asyncio
-import contextlib
 import random
 import re
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -14,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sitegen.server.preview import last_built
-from tests.support.builders import Builder, children, environment, write_page, write_site
-from tests.support.previewing import WAIT_S, Running, running, wait_for
+from tests.support.builders import Builder, children, write_page, write_site
+from tests.support.previewing import WAIT_S, Running, port_of, running, serving, wait_for
 from tests.support.sweeping import LOG, counted, measured
 from tests.support.tinymodel import write_model
 
@@ -49,22 +46,6 @@ def test_what_a_kill_left_aside_is_there_again(built: Builder) -> None:
     assert not aside.exists()
 
 
-@contextlib.contextmanager
-def serving(module: str, config: Path) -> Iterator[tuple[int, int]]:
-    """`serve` in a process of its own: its number and its port."""
-    words = ["-m", module, "serve", "-q", "--port", "0", "--config", str(config)]
-    with subprocess.Popen(
-        [sys.executable, *words], env=environment(), text=True, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
-        assert found is not None
-        try:
-            yield process.pid, int(found[1])
-        finally:
-            process.terminate()
-
-
 def resident(pid: int) -> float:
     """The memory that a process holds, in MB."""
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
@@ -72,6 +53,7 @@ def resident(pid: int) -> float:
     return int(found[1]) / 1000
 
 
+QUIET = ("-q", "--port", "0", "--config")
 LARGEST_MB = 120
 """What `serve` may hold while it renders nothing."""
 
@@ -81,7 +63,8 @@ def test_serve_holds_little_before_and_after_rendering(tmp_path: Path) -> None:
     """It has no torch, not even once it has rendered: that was a process of its own, and ended."""
     config = write_site(tmp_path / "site")
     write_model(tmp_path / "site/models/tiny")
-    with serving("sitegen", config) as (pid, port):
+    with serving(*QUIET, config, module="sitegen") as process:
+        port, pid = port_of(process), process.pid
         before = resident(pid)
         wait_for(lambda: (tmp_path / "site/build/media.json").exists(), "rendering")
         # The process that renders pages stays, and the one that tracks resources.
@@ -125,7 +108,8 @@ def test_many_clients_ask_for_ranges(built: Builder) -> None:
     (built.root / "data.bin").write_bytes(data)
     write_page(built.config, "The [data](data.bin).\n")
     held, total = list[float](), 0
-    with serving("tests.support.fakecli", built.config) as (pid, port):
+    with serving(*QUIET, built.config) as process:
+        port, pid = port_of(process), process.pid
 
         async def run() -> int:
             until = time.monotonic() + seconds

@@ -3,8 +3,11 @@
 import contextlib
 import http.client
 import random
+import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +20,7 @@ from sitegen.core.signals import Stop
 from sitegen.server.app import listening, serve
 from sitegen.server.preview import Preview
 from sitegen.server.rendering import InProcessRenderer
-from tests.support.builders import CPU, FakeRenderer
+from tests.support.builders import CPU, FakeRenderer, environment
 from tests.support.reporters import Silent
 
 WAIT_S = 300.0  # far more than is needed, for a machine that is busy
@@ -73,6 +76,30 @@ class Running:
     def wait_until_settled(self) -> None:
         """Wait until all is rendered and the built folder is as after a build."""
         wait_for(lambda: self.preview.settled, "settling")
+
+
+@contextlib.contextmanager
+def serving(
+    *words: str | Path, module: str = "tests.support.fakecli", **changes: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Start `sitegen serve`, with the fake renderer if not told; it does not outlive the block."""
+    command = [sys.executable, "-m", module, "serve", *map(str, words)]
+    env, pipe = environment(**changes), subprocess.PIPE
+    with subprocess.Popen(
+        command, env=env, stdout=pipe, stderr=pipe, text=True, cwd="/"
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def port_of(process: subprocess.Popen[str]) -> int:
+    """The port that `serve` says it is at, in its first line."""
+    assert process.stdout is not None
+    told = re.fullmatch(r".*http://127\.0\.0\.1:(\d+)/.*\n", process.stdout.readline())
+    assert told is not None
+    return int(told[1])
 
 
 def port_to_return_to() -> int:

@@ -1,12 +1,9 @@
 """The preview's server: renders with ranges, this host and this site only, and a clean end."""
 
-import contextlib
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +15,11 @@ from sitegen.server.app import media_type
 from tests.support.builders import (
     INDEX,
     children,
-    environment,
     temporaries,
     write_page,
     write_site,
 )
-from tests.support.previewing import WAIT_S, Running, running, wait_for
+from tests.support.previewing import WAIT_S, Running, port_of, running, serving, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -174,20 +170,6 @@ TYPES = {
 EVENTS = "GET /_sitegen/events HTTP/1.1"
 
 
-@contextlib.contextmanager
-def serving(*words: str | Path, **changes: str) -> Iterator[subprocess.Popen[str]]:
-    """Start `sitegen serve` with the fake renderer; it does not outlive the block."""
-    command = [sys.executable, "-m", "tests.support.fakecli", "serve", *map(str, words)]
-    env, pipe = environment(**changes), subprocess.PIPE
-    with subprocess.Popen(
-        command, env=env, stdout=pipe, stderr=pipe, text=True, cwd="/"
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 STOPS = [
     (signal.SIGTERM, 143, "terminated", "0.5"),
     (signal.SIGHUP, 129, "hung up", "0"),
@@ -201,10 +183,7 @@ def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pau
     root = write_site(tmp_path / "site").parent
     config = root / "site.toml"
     with serving("--config", config, "--port", "0", "-q", FAKE_PAUSE=pause) as process:
-        assert process.stdout is not None
-        address = re.fullmatch(r".*http://127\.0\.0\.1:(\d+)/.*\n", process.stdout.readline())
-        assert address is not None
-        port = int(address[1])
+        port = port_of(process)
         with connected(port, EVENTS, f"Host: 127.0.0.1:{port}", "") as wire:
             wire.recv(100)
             pending = "build/index.html" if pause == "0" else ".sitegen/work/*"
@@ -227,20 +206,18 @@ def test_page_that_never_ends(tmp_path: Path) -> None:
     config, page = root / "site.toml", root / "pages/index.md"
     words = page.read_text()
     with serving("--config", config, "--port", "0", "-q", FAKE_LIMIT="2") as process:
-        assert process.stdout is not None
-        address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
-        assert address is not None
+        address = f"http://127.0.0.1:{port_of(process)}/"
 
         def shown(path: str = "") -> str:
-            with urllib.request.urlopen(f"{address[0]}{path}", timeout=WAIT_S) as answer:
+            with urllib.request.urlopen(f"{address}{path}", timeout=WAIT_S) as answer:
                 return str(answer.read(2000), "utf-8")
 
         wait_for(lambda: (root / "build/index.html").exists(), "settling")
         page.write_text(f"# Title\n\n{ENDLESS}\n")
         told = "pages/index.md:4: takes"
-        wait_for(lambda: told in events(address[0]) and "<title>" in shown(), "the error")
+        wait_for(lambda: told in events(address) and "<title>" in shown(), "the error")
         page.write_text(words)
-        wait_for(lambda: "takes" not in events(address[0]), "its end")
+        wait_for(lambda: "takes" not in events(address), "its end")
 
 
 @pytest.mark.fault(26)
