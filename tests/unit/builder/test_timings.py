@@ -72,6 +72,34 @@ def test_first_estimates(tmp_path: Path) -> None:
     assert int(told) > 6  # its network alone takes 0.07 s
 
 
+class Paced(FakeRenderer):
+    """A renderer with a pace for each precision; keeps what was tried and rendered in which."""
+
+    def __init__(self, **paces: float) -> None:
+        super().__init__()
+        self.paces = paces
+        self.tried: list[tuple[str, str]] = []
+        self.used: list[str] = []
+
+    def __call__(
+        self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
+    ) -> FakeRenderer:
+        """A renderer that notes the precision of all that it does."""
+        made, precision = FakeRenderer(), compute_target.precision
+        job = made.render_job
+
+        def pace(model: str) -> float:
+            self.tried.append((model, precision))
+            return self.paces[precision]
+
+        def render_job(figure: Figure) -> RenderJob:
+            self.used.append(precision)
+            return job(figure)
+
+        made.pace, made.render_job = pace, render_job  # type: ignore[method-assign]
+        return made(sources, compute_target)
+
+
 @pytest.mark.parametrize(
     ("paces", "units", "chosen"),
     [
@@ -95,72 +123,36 @@ def test_precision_is_measured(
     """
     monkeypatch.setattr(pipeline, "has_bfloat16", lambda device: units)
     monkeypatch.setattr(pipeline, "MANY", 16)
-    used: list[str] = []
-
-    class Measuring(FakeRenderer):
-        """A renderer with a pace for each precision."""
-
-        def __call__(
-            self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
-        ) -> FakeRenderer:
-            made = FakeRenderer()
-            precision = compute_target.precision
-            job = made.render_job
-
-            def pace(model: str) -> float:
-                used.append(f"paced {precision}")
-                return paces[precision]
-
-            def render_job(figure: Figure) -> RenderJob:
-                used.append(precision)
-                return job(figure)
-
-            made.pace, made.render_job = pace, render_job  # type: ignore[method-assign]
-            return made(sources, compute_target)
-
     config = write_site(tmp_path / "site", '{{ trajectories("tiny", count=4) }}\n')
-    site = Builder(config, Measuring())
+    renderer = Paced(**paces)
+    site = Builder(config, renderer)
     site(measure=True)
-    assert used == [*(["paced bfloat16", "paced float32"] if units else []), chosen]
+    assert renderer.tried == ([("tiny", "bfloat16"), ("tiny", "float32")] if units else [])
+    assert renderer.used == [chosen]
     for measure, many, wanted in (
         (True, 16, chosen),
         (True, 17, "float32"),
         (False, 16, "float32"),
     ):
-        used.clear()
+        renderer.tried.clear()
+        renderer.used.clear()
         monkeypatch.setattr(pipeline, "MANY", many)
         site(measure=measure, rerender=())
-        assert used == [wanted]
+        assert (renderer.tried, renderer.used) == ([], [wanted])
 
 
 def test_the_largest_figure_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the models of two figures, only that of the larger one is tried in bfloat16."""
     monkeypatch.setattr(pipeline, "has_bfloat16", lambda device: True)
     monkeypatch.setattr(pipeline, "MANY", 16)
-    tried: list[tuple[str, str]] = []
-
-    class Trying(FakeRenderer):
-        """A renderer that is as fast in both."""
-
-        def __call__(
-            self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget
-        ) -> FakeRenderer:
-            made = FakeRenderer()
-
-            def pace(model: str) -> float:
-                tried.append((model, compute_target.precision))
-                return 0.01
-
-            made.pace = pace  # type: ignore[method-assign]
-            return made(sources, compute_target)
-
     calls = '{{ trajectories("small", count=2) }}\n\n{{ trajectories("tiny", count=4) }}\n'
     config = write_site(tmp_path / "site", calls)
     shutil.copytree(config.parent / "models" / "tiny", config.parent / "models" / "small")
     (config.parent / "models" / "small" / "weights.safetensors").write_bytes(b"others")
     config.write_text(config.read_text() + '[models.small]\npath = "models/small"\n')
-    Builder(config, Trying())(measure=True)
-    assert tried == [("tiny", "bfloat16"), ("tiny", "float32"), ("small", "float32")]
+    renderer = Paced(float32=0.01, bfloat16=0.01)
+    Builder(config, renderer)(measure=True)
+    assert renderer.tried == [("tiny", "bfloat16"), ("tiny", "float32"), ("small", "float32")]
 
 
 def test_countdown() -> None:
