@@ -10,7 +10,6 @@ from sitegen.core.files import digest_bytes
 from sitegen.core.urls import MANIFEST
 from sitegen.deploy.git import Remote, Repository
 from sitegen.deploy.publish import freshness
-from tests.support.builders import git
 from tests.support.publishing import Paper
 
 SOURCES = {
@@ -39,18 +38,6 @@ def test_only_what_sitegen_made_is_published(paper: Paper, text: str) -> None:
         note.write_text("damaged")
     if text in (SOURCES["broken"], SOURCES["not filmed"]):
         paper.refused("did not write.*`sitegen build` moves them out of the folder")
-
-
-@pytest.mark.fault(28)
-@pytest.mark.parametrize(
-    "url", ["https://ann:s3cret@host/x.git", "https://ann:a@s3cret@host/x.git"]
-)
-def test_no_credential_is_printed(paper: Paper, url: str) -> None:
-    """A user and a password in the address of a remote stand in no message."""
-    git(paper.root, "remote", "set-url", "origin", url.replace("host", "127.0.0.1:9", 1))
-    told = paper.refused("does not answer")
-    assert "ann" not in told
-    assert "s3cret" not in told
 
 
 @pytest.mark.fault(28)

@@ -5,6 +5,7 @@ import pytest
 from sitegen.deploy.git import masked
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(
     ("url", "shown"),
     {
