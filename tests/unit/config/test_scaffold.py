@@ -188,7 +188,7 @@ def workflow() -> Any:
 
 
 def test_workflow_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Builds from the store, deploys the default branch, by pinned actions and a named sitegen."""
+    """Builds from the store, deploys the default branch, by GitHub's actions and our package."""
     jobs = workflow()["jobs"]
     assert set(jobs) == {"build", "deploy"}
     runs = [step["run"] for step in jobs["build"]["steps"] if "run" in step]
@@ -203,12 +203,8 @@ def test_workflow_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert jobs["deploy"]["environment"]["name"] == "github-pages"
     assert "pull_request" in jobs["deploy"]["if"]
     assert "default_branch" in jobs["deploy"]["if"]
-    assert workflow()["permissions"] == {"contents": "read"}
     text = scaffold()[WORKFLOW]
-    used = re.findall(r"uses: (.*)", text)
-    assert len(used) == 4
-    for each in used:
-        assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+    assert re.findall(r"uses: (\w+)/", text) == ["actions"] * 4
     for words in ("Settings → Pages", "GitHub Actions", "In a fork", "git add .sitegen"):
         assert words in text
     for known in [None, "sitegen-diffusion @ git+https://example.org/sitegen@0123"]:
