@@ -257,7 +257,10 @@ def test_samples_of_a_batch_that_depend_on_each_other(share: float, of_states: b
 
 @pytest.mark.parametrize(
     "axis",
-    [("t", [0, 1]), ("t", "", ["a", "b"]), ("t", "", [0]), ("t", "", [0, np.nan, 1]), ("t", "", 3)],
+    [
+        ("t", [0, 1]),
+        *(("t", "", values) for values in (["a", "b"], [0], [0, np.nan, 1], 3, range(100_002))),
+    ],
 )
 def test_a_wrong_axis(axis: Any) -> None:
     """It is refused in plain words, before any step."""
@@ -267,9 +270,8 @@ def test_a_wrong_axis(axis: Any) -> None:
             raise AssertionError
 
     Wrong.axis = axis
-    with pytest.raises(
-        ValueError, match=r"^axis must be \(symbol, unit, values\), with a finite num"
-    ):
+    told = r"^axis must be \(symbol, unit, values\), with a finite .* each of 2 to 100001 states"
+    with pytest.raises(ValueError, match=told):
         sampler_host.describe(Wrong())
 
 
