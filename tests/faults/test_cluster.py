@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +38,7 @@ from sitegen.sampling.provider import ModelProvider
 from tests.support import clusters
 from tests.support.builders import CPU, FAKE_ENCODER
 from tests.support.clusters import Processes
-from tests.support.previewing import WAIT_S
+from tests.support.previewing import WAIT_S, wait_for
 from tests.support.reporters import Silent
 from tests.support.tinymodel import write_ddpm, write_model
 
@@ -396,7 +395,9 @@ def test_ctrl_c_leaves_the_cluster_clean(author: Author, three: Processes) -> No
     wished = ["build", "--distributed", three.address, "--device", "cpu", "--precision", "float32"]
     process = clusters.command(author.root, wished, output)
     try:
-        _wait(lambda: "worker" in (output.read_text() if output.exists() else ""), process.is_alive)
+        wait_for(
+            lambda: output.exists() and "worker" in output.read_text(), "the words of a worker"
+        )
         assert process.pid is not None
         os.kill(process.pid, signal.SIGINT)
         process.join(WAIT_S)
@@ -405,7 +406,7 @@ def test_ctrl_c_leaves_the_cluster_clean(author: Author, three: Processes) -> No
     finally:
         process.kill()
     with Client(three.address, set_as_default=False) as client:
-        _wait(lambda: not any(client.has_what().values()), lambda: True)
+        wait_for(lambda: not any(client.has_what().values()), "forgetting")
         assert _tasks(client) == ([], 1)
     assert not list((author.root / ".sitegen").glob("work/*"))
 
@@ -419,11 +420,3 @@ def _tasks(client: Any) -> tuple[list[str], int]:
 
     found: tuple[list[str], int] = client.run_on_scheduler(known)
     return found
-
-
-def _wait(for_it: Callable[[], bool], alive: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not for_it():
-        assert alive()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
