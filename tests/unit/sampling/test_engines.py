@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -73,15 +75,30 @@ def test_little_memory(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> 
     assert float((found - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
 
 
-def test_no_memory(source: ModelSource) -> None:
-    """Where one image is too much, sampling ends with the level and what was wanted."""
+FULL = r"out of memory while computing level 4 \(an image of 8 pixels needs about 0\.\d+ MB\)"
+
+
+@pytest.mark.fault(15)
+@pytest.mark.parametrize(
+    ("error", "told", "words"),
+    [
+        (None, PlatformError, rf"\({1 << 57} bytes requested\) while computing level 4"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), PlatformError, FULL),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you"), PlatformError, FULL),
+        (MemoryError(), PlatformError, FULL),
+        (RuntimeError("shapes do not match"), RuntimeError, "shapes do not match"),
+    ],
+)
+def test_no_memory(source: ModelSource, error: Any, told: Any, words: str) -> None:
+    """Where one image is too much, sampling ends with the level and what was wanted.
+
+    So it does in torch's several ways of saying so, and a bug is not told as such.
+    """
     sampler = load_sampler(source, CPU)
     engine = sampler.model.engines[0]
     assert isinstance(engine, Chunked)
-    engine.alone.engine = lambda x, levels: torch.empty(1 << 55)
-    with pytest.raises(
-        PlatformError, match=rf"\({1 << 57} bytes requested\) while computing level 4"
-    ):
+    engine.alone.engine = Mock(side_effect=error or (lambda x, levels: torch.empty(1 << 55)))
+    with pytest.raises(told, match=words):
         finals(sampler, 5)
 
 
