@@ -81,6 +81,13 @@ def write_page(config: Path, text: str, name: str = "index") -> None:
     (config.parent / "pages" / f"{name}.md").write_text(text)
 
 
+def page(folder: Path, *calls: str) -> None:
+    """Write the front page of the site in a folder, with a title and some calls."""
+    (folder / "pages").mkdir(exist_ok=True)
+    text = "\n\n".join(f"{{{{ {call} }}}}" for call in calls)
+    (folder / "pages/index.md").write_text(f"# A flow\n\n{text}\n")
+
+
 @dataclass
 class FakeRenderer:
     """Renders noise that depends on the figure and its models' bytes only; remembers what it did.

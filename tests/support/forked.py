@@ -45,6 +45,14 @@ def run_forked(folder: Path, *words: str | Path, **changes: str) -> CompletedPro
     return _run("torch", folder, words, changes)
 
 
+def sitegen(folder: Path, *words: str, code: int = 0) -> str:
+    """Run a command in that folder; what it prints, and that is no traceback."""
+    done = run_forked(folder, *words)
+    told = done.stdout + done.stderr
+    assert (done.returncode, "Traceback" in told) == (code, False), told
+    return told
+
+
 def run_without(
     names: str, folder: Path, *words: str | Path, **changes: str
 ) -> CompletedProcess[str]:

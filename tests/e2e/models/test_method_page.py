@@ -4,9 +4,10 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
-from tests.support.builders import run_python
-from tests.support.forked import run_forked
+from tests.support.builders import page, run_python
+from tests.support.forked import sitegen
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/pages/method.md").read_text(encoding="utf-8")
@@ -16,19 +17,9 @@ SITE = 'title = "Birds"\n'
 
 def build(folder: Path) -> list[dict[str, object]]:
     """Build the site, and return its figures."""
-    done = run_forked(folder, "build")
-    assert done.returncode == 0, done.stderr
-    figures: list[dict[str, object]] = json.loads((folder / "build/media.json").read_text("utf-8"))[
-        "figures"
-    ]
-    return figures
-
-
-def write_page(folder: Path, *calls: str) -> None:
-    """Write the front page."""
-    (folder / "pages").mkdir(exist_ok=True)
-    text = "".join(f"\n{{{{ {call} }}}}\n" for call in calls)
-    (folder / "pages/index.md").write_text(f"# Birds\n{text}")
+    sitegen(folder, "build")
+    manifest: dict[str, Any] = json.loads((folder / "build/media.json").read_text("utf-8"))
+    return list(manifest["figures"])
 
 
 def test_programs_are_short() -> None:
@@ -39,11 +30,10 @@ def test_programs_are_short() -> None:
 def test_recording(tmp_path: Path) -> None:
     """The program writes a file that becomes a clip."""
     (tmp_path / "site.toml").write_text(SITE)
-    write_page(tmp_path)
+    page(tmp_path)
     assert run_python("-c", RECORDING, folder=tmp_path).returncode == 0
-    words = ("add", "flow", "--recording", "flow.npz", "--subject", "small birds")
-    assert run_forked(tmp_path, *words).returncode == 0
-    write_page(tmp_path, 'trajectories("flow", count=4, show="final")')
+    sitegen(tmp_path, "add", "flow", "--recording", "flow.npz", "--subject", "small birds")
+    page(tmp_path, 'trajectories("flow", count=4, show="final")')
     (figure,) = build(tmp_path)
     assert "4 small birds" in str(figure["alt"])
 
@@ -53,6 +43,6 @@ def test_sampler_file(tmp_path: Path) -> None:
     (tmp_path / "flow.py").write_text(SAMPLER)
     model = '[models.flow]\npath = "flow.py:Sampler"\n'
     (tmp_path / "site.toml").write_text(f'{SITE}{model}python = "{sys.executable}"\n')
-    write_page(tmp_path, 'trajectories("flow", count=2)')
+    page(tmp_path, 'trajectories("flow", count=2)')
     (figure,) = build(tmp_path)
     assert "2 small birds forming out of Gaussian noise over 50 steps" in str(figure["alt"])

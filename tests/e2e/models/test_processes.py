@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sitegen.generative.card.noise import BlurringConfig, ColdConfig, EdmConfig, SdeConfig
-from tests.support.forked import run_forked
+from tests.support.builders import page
+from tests.support.forked import sitegen
 from tests.support.tinymodel import write_ddpm
 
 CARDS: dict[str, dict[str, Any]] = {
@@ -38,18 +39,13 @@ def site(tmp_path: Path) -> Path:
         write_ddpm(tmp_path / "models" / name, **{"diffusion": None, **changes})
         text += f'[models.{name}]\npath = "models/{name}"\n'
     (tmp_path / "site.toml").write_text(text)
-    (tmp_path / "pages").mkdir()
     return tmp_path
 
 
 def build(site: Path, *calls: str, code: int = 0) -> str:
     """Build a page with some calls; what is printed."""
-    text = "\n\n".join(f"{{{{ {call} }}}}" for call in calls)
-    (site / "pages/index.md").write_text(f"# Processes\n\n{text}\n")
-    done = run_forked(site, "build", "--device", "cpu")
-    told = done.stdout + done.stderr
-    assert (done.returncode, "Traceback" in told) == (code, False), told
-    return told
+    page(site, *calls)
+    return sitegen(site, "build", "--device", "cpu", code=code)
 
 
 def test_figures_of_every_process(site: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sitegen.record import record
-from tests.support.builders import run_python
+from tests.support.builders import page, run_python
 from tests.support.forked import run_without
 
 SITE = """
@@ -40,7 +40,6 @@ def refused(folder: Path, *arguments: str) -> str:
 def site(tmp_path: Path) -> Path:
     """A site, and recordings of 6 samples, of a tree and of two paths."""
     (tmp_path / "site.toml").write_text(SITE)
-    (tmp_path / "pages").mkdir()
     rng = np.random.default_rng(0)
     x, noise = rng.uniform(-1, 1, (6, 1, 8, 8)), rng.standard_normal((6, 1, 8, 8))
     with record(tmp_path / "flow.npz", seed=7, made_with="flow.py at 3f2a, JAX 0.5") as rec:
@@ -54,12 +53,6 @@ def site(tmp_path: Path) -> Path:
         for t in (0, 0.5, 1):
             rec(t, t * x + (1 - t) * noise)
     return tmp_path
-
-
-def page(site: Path, *calls: str) -> None:
-    """Write the front page with some calls."""
-    text = "\n\n".join(f"{{{{ {call} }}}}" for call in calls)
-    (site / "pages" / "index.md").write_text(f"# A flow\n\n{text}\n")
 
 
 def test_inspect(site: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from sitegen.core.files import digest
 from sitegen.models.hosted import HOST
-from tests.support.builders import git
-from tests.support.forked import run_forked
+from tests.support.builders import git, page
+from tests.support.forked import run_forked, sitegen
 from tests.support.previewing import wait_for
 
 SITE = """
@@ -78,22 +78,7 @@ def site(tmp_path: Path) -> Path:
     (tmp_path / "site.toml").write_text(SITE.format(python=sys.executable))
     (tmp_path / "flow.py").write_text(FLOW)
     (tmp_path / "weights.txt").write_text("1.5")
-    (tmp_path / "pages").mkdir()
     return tmp_path
-
-
-def page(site: Path, *calls: str) -> None:
-    """Write the front page with some calls."""
-    text = "\n\n".join(f"{{{{ {call} }}}}" for call in calls)
-    (site / "pages" / "index.md").write_text(f"# A flow\n\n{text}\n")
-
-
-def sitegen(site: Path, *words: str, code: int = 0) -> str:
-    """Run a command; what it prints, and that is no traceback."""
-    done = run_forked(site, *words)
-    told = done.stdout + done.stderr
-    assert (done.returncode, "Traceback" in told) == (code, False), told
-    return told
 
 
 def imports(site: Path) -> int:
