@@ -35,11 +35,11 @@ from sitegen.generative.process.model import CardModel, require_device
 from sitegen.generative.process.noise import (
     Branching,
     Independent,
+    Interpolated,
     Joined,
     Noise,
     Shape,
     independent,
-    interpolated,
     sample_at,
 )
 from sitegen.generative.process.protocol import GenerativeProcess, Step
@@ -332,7 +332,7 @@ def noise_of(paths: Paths, shape: Shape) -> Joined:
         return independent(paths.seed, (sample,), shape)
 
     ends = ((own(first), own(last)) for first, last in paths.pairs)
-    return Joined(tuple(interpolated(*pair, paths.points) for pair in ends))
+    return Joined(tuple(Interpolated(*pair, paths.points, 0, paths.points) for pair in ends))
 
 
 def _of_pictures(

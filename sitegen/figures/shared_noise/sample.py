@@ -14,7 +14,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, grid_job, noise_std_of, strips
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.generative.data.prior import Prior
-from sitegen.generative.process.noise import Joined, shared
+from sitegen.generative.process.noise import Joined, independent
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import strip
@@ -112,8 +112,8 @@ def around(colours: NDArray[np.float64], count: int) -> list[int]:
 
 def _noise(spec: SharedNoise, sampler: Sampler) -> Joined:
     """Return the noise of one of the seed's samples per row, shared by all images of the row."""
-    shape = sampler.card.shape
-    return Joined(tuple(shared(spec.seed, spec.count, shape, row) for row in spec.numbers))
+    rows = ((number,) * spec.count for number in spec.numbers)
+    return Joined(tuple(independent(spec.seed, row, sampler.card.shape) for row in rows))
 
 
 def _strip(

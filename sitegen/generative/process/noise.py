@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
-from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -81,22 +80,9 @@ def on_device(numbers: Tensor, device: torch.device) -> Tensor:
     return numbers.pin_memory().to(device, non_blocking=True)
 
 
-class Divisible(Protocol):
-    """Noise of samples, which can be drawn for some of them alone."""
-
-    def __call__(self, level: int, draw: int = 0, /) -> Tensor:
-        """The noise (N, C, H, W) of the step that leaves `level`."""
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-
-    def rows(self, first: int, last: int) -> Self:
-        """The noise of the samples from the place `first` on and before the place `last`."""
-
-
 @dataclass(frozen=True)
 class Independent:
-    """Independent noise for each of the `samples`; `shape` is (C, H, W)."""
+    """Noise of each of the `samples`, which may share one; `shape` is (C, H, W)."""
 
     seed: int
     samples: tuple[int, ...]
@@ -109,7 +95,7 @@ class Independent:
         """The noise (N, C, H, W) of the step that leaves `level`."""
         return normal(self.seed, Purpose.STEP, self.samples, level, self.shape, draw)
 
-    def rows(self, first: int, last: int) -> Self:
+    def rows(self, first: int, last: int) -> Independent:
         """The noise of the samples from the place `first` on and before the place `last`."""
         return replace(self, samples=self.samples[first:last])
 
@@ -127,30 +113,6 @@ def sample_at(noise: NoiseSource | None, place: int, first: int = 0) -> str:
     if isinstance(noise, Independent):
         return f"sample {noise.samples[place]} of seed {noise.seed}"
     return f"sample {first + place} of the batch"
-
-
-@dataclass(frozen=True)
-class Shared:
-    """One noise, that of a single sample, for all `count` samples."""
-
-    one: Independent
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __call__(self, level: int, draw: int = 0) -> Tensor:
-        """The noise (N, C, H, W) of the step that leaves `level`."""
-        return self.one(level, draw).expand(self.count, *self.one.shape)
-
-    def rows(self, first: int, last: int) -> Shared:
-        """Return this noise for a range of the samples."""
-        return replace(self, count=last - first)
-
-
-def shared(seed: int, count: int, shape: Shape, sample: int = 0) -> Shared:
-    """One noise for all `count` samples: the one that `independent` gives to `sample`."""
-    return Shared(independent(seed, (sample,), shape), count)
 
 
 def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -> Tensor:
@@ -208,16 +170,11 @@ class Interpolated:
         return replace(self, first=self.first + first, last=self.first + last)
 
 
-def interpolated(first: Independent, second: Independent, points: int) -> Interpolated:
-    """Noise of `points` samples on the great circle from one source of one sample to another."""
-    return Interpolated(first, second, points, 0, points)
-
-
 @dataclass(frozen=True)
 class Joined:
     """The noises of several sources, one after the other."""
 
-    sources: tuple[Divisible, ...]
+    sources: tuple[Independent | Interpolated, ...]
 
     def __len__(self) -> int:
         return sum(map(len, self.sources))
@@ -277,5 +234,5 @@ class Branching:
         return normal(self.seed, Purpose.BRANCH, nodes, level, self.shape, draw)
 
 
-Noise = Divisible | Branching
+Noise = Independent | Interpolated | Joined | Branching
 """The noise of samples, or of a tree."""

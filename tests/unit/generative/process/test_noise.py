@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from sitegen.generative.process.noise import (
     LAST_SEED,
     Branching,
+    Interpolated,
     Purpose,
     generator,
     independent,
-    interpolated,
     normal,
     on_device,
-    shared,
 )
 from sitegen.ihdm import interpolate_noise
 
@@ -43,9 +42,8 @@ _RECORDED_INDICES = [310, 392, 351, 16]
 
 def test_numbers() -> None:
     """Normal numbers, other for each seed, sample, level and purpose, that stay as they are."""
-    noise = shared(4, 3, _SHAPE)(2)
-    assert noise.shape == (3, *_SHAPE)
-    assert torch.equal(noise, independent(4, [0, 0, 0], _SHAPE)(2))
+    noise = independent(4, [0, 0, 0], _SHAPE)(2)
+    assert torch.equal(noise, independent(4, [0], _SHAPE)(2).expand(3, *_SHAPE))
     numbers = independent(0, range(50), (1, 64, 64))(1)
     assert abs(float(numbers.mean())) < 0.01
     assert abs(float(numbers.std()) - 1) < 0.01
@@ -89,7 +87,7 @@ def test_great_circle() -> None:
         assert torch.allclose(row, math.cos(theta) * a[0] + math.sin(theta) * b[0], atol=1e-6)
     first, second = (independent(7, [sample], _SHAPE) for sample in (0, 1))
     for level in (3, 1):
-        noise = interpolated(first, second, 5)(level)
+        noise = Interpolated(first, second, 5, 0, 5)(level)
         assert torch.equal(noise[:1], first(level))
         assert torch.equal(noise[-1:], second(level))
     large, small = torch.full(_SHAPE, 1e10), torch.full(_SHAPE, 1e-10)

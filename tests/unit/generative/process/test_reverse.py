@@ -11,7 +11,7 @@ from torch import Tensor
 from sitegen.core.errors import TargetError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.process.model import Model
-from sitegen.generative.process.noise import Branching, independent, shared
+from sitegen.generative.process.noise import Branching, independent
 from sitegen.ihdm import interpolate_noise, reverse_process
 from tests.support.lessons import cascade_card
 from tests.support.making import closeness, random_unet, small_card
@@ -159,7 +159,7 @@ def test_what_cannot_be(tiny_card: ModelCard) -> None:
     card = replace(tiny_card, levels=2)
     unet = random_unet(card).requires_grad_(True)
     steps = reverse_process(
-        Model(card, [unet]), torch.full((1, 1, 28, 28), 0.5), shared(0, 1, card.shape)
+        Model(card, [unet]), torch.full((1, 1, 28, 28), 0.5), independent(0, [0], card.shape)
     )
     for step in steps:
         assert torch.is_grad_enabled()
@@ -170,6 +170,6 @@ def test_what_cannot_be(tiny_card: ModelCard) -> None:
             next(reverse_process(stub, torch.zeros(shape), _no_noise))
         assert not stub.calls
     for count, noises in [(3, 2), (2, 3)]:
-        source = shared(0, noises, (1, 8, 8))
+        source = independent(0, range(noises), (1, 8, 8))
         with pytest.raises(ValueError, match="noise for"):
             next(reverse_process(_Stub(small_card()), _flat(count), source))
