@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
 from sitegen.generative.process.noise import Purpose, independent, normal
-from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, Transition
+from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved
 
 Finish = Callable[[GenerativeProcess, Tensor], Tensor]
 """Runs a process from initial states (N, C, H, W), and returns its last output."""
@@ -38,7 +38,7 @@ class Renoised(GenerativeProcess):
 
     random = False
 
-    @property
+    @cached_property
     def _whole(self) -> GenerativeProcess:
         return replace(self.base, model=self.model)
 
@@ -48,27 +48,15 @@ class Renoised(GenerativeProcess):
         levels = self._whole.levels
         return levels[levels.index(self.begin) :]
 
-    def transitions(self) -> Sequence[Transition]:
-        """Return the transitions from `begin` on; siblings join at the beginning of theirs."""
-        joins, whole = dict(self.siblings), self._whole.transitions()
-        return [
-            replace(each, move=partial(_joined, each.move, joins[each.level]))
-            if each.level in joins
-            else each
-            for each in whole[len(whole) + 1 - len(self.levels) :]
-        ]
+    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        siblings = dict(self.siblings).get(level)
+        if siblings is not None:  # each follows its state
+            x = torch.stack([x, siblings[: len(x)].to(x)], dim=1).flatten(0, 1)
+        return self._whole._move(level, below, x, draw)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return the pixels of states, or the states themselves."""
         return states if self.bare else self._whole.pixels(states, level)
-
-
-def _joined(
-    move: Callable[[Tensor, Draw], Moved], siblings: Tensor, x: Tensor, draw: Draw
-) -> Moved:
-    """Move states, each followed by its sibling."""
-    both = torch.stack([x, siblings[: len(x)].to(x)], dim=1)
-    return move(both.flatten(0, 1), draw)
 
 
 def renoised_tree(

@@ -171,7 +171,7 @@ def chunk(shape: tuple[int, ...]) -> int:
 def bytes_of_all(process: GenerativeProcess, count: int, noise: Noise | None) -> int:
     """Return the size of the states and means of all levels of `count` samples, at most."""
     leaves = noise.branches(1) if isinstance(noise, Branching) else 1
-    return 2 * len(process.transitions()) * leaves * count * math.prod(process.shape) * 4
+    return 2 * (len(process.levels) - 1) * leaves * count * math.prod(process.shape) * 4
 
 
 class SpooledLevels:

@@ -3,7 +3,7 @@
 A process is a sequence of transitions, each from a level k to a lower one. A transition maps a
 state and standard normal draws to the next state. `run` executes them in order, for every process:
 heat dissipation (`dissipation.py`), DDPM and DDIM (`diffusion.py`), flows (`flow.py`). To add a
-process, write its transitions.
+process, write its transition.
 
 All randomness is standard normal and belongs to a sample: `draw(n)` gives the n-th draw of a
 transition. In a tree (`noise.Branching`) a draw has m rows for each state. Each state then splits
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -53,15 +52,6 @@ class Moved(NamedTuple):
     final: Callable[[], Tensor] | None = None
 
 
-@dataclass(frozen=True)
-class Transition:
-    """A step from `level` to `below`."""
-
-    level: int
-    below: int
-    move: Callable[[Tensor, Draw], Moved]
-
-
 @dataclass(frozen=True, eq=False)
 class Step:
     """Result of a step: `level` falls from below K to 0; the other fields are those of `Moved`."""
@@ -84,8 +74,8 @@ class GenerativeProcess:
         and sent without it
     starts: makes initial states; None where the process needs none to be given
 
-    Subclasses implement `_move`, or `transitions`, and override what differs. Rows of a batch must
-    not depend on each other.
+    Subclasses implement the transition `_move`, and override what differs. Rows of a batch must not
+    depend on each other.
     """
 
     model: Any = field(compare=False, repr=False)
@@ -127,10 +117,6 @@ class GenerativeProcess:
         """Return the initial states (N, C, H, W) of N samples of a seed."""
         assert self.starts is not None
         return self.starts(seed, samples)
-
-    def transitions(self) -> Sequence[Transition]:
-        """Return all transitions, from the first state to the images: one to each level."""
-        return [Transition(*pair, partial(self._move, *pair)) for pair in pairwise(self.levels)]
 
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         """Return the states at the level `below` of states (N, C, H, W) at a level."""
@@ -192,12 +178,12 @@ def run(
     if len(found) != 4 or found[1:] != shape:
         raise ValueError(f"the initial state is {found}; must be (N, C, H, W) = (N, {shape})")
     state = initial_state.to(process.device or initial_state.device, torch.float32)
-    for each in process.transitions():
+    for level, below in pairwise(process.levels):
         with torch.no_grad():
-            moved = each.move(state, _draws(noise, each.level, state.device))
+            moved = process._move(level, below, state, _draws(noise, level, state.device))
         state = moved.state
-        _check_finite(process, state, each.below, noise, first)
-        yield Step(each.below, *moved)
+        _check_finite(process, state, below, noise, first)
+        yield Step(below, *moved)
 
 
 def _draws(noise: NoiseSource | None, level: int, device: torch.device) -> Draw:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -128,9 +129,9 @@ def test_a_tree_is_noised_anew() -> None:
     assert torch.allclose(found[-1][0], process.pixels(plain.state, 0)[0], atol=1e-5)
     noise = normal(SEED, Purpose.BRANCH, [3], 8, whole.shape)
     state = process.corrupt(plain.state, 8, lambda _: noise)
-    for transition in process.transitions()[2:]:
+    for level, below in pairwise(process.levels[2:]):
         with torch.no_grad():
-            state = transition.move(state, lambda _: noise).state
+            state = process._move(level, below, state, lambda _: noise).state
     assert torch.allclose(found[-1][2], process.pixels(state, 0)[0], atol=1e-5)
 
 
@@ -164,8 +165,8 @@ def test_renoised_states_keep_their_law() -> None:
 
 def last_of(process: Flow, state: Tensor, first: int) -> Tensor:
     """The finished images from the states before the step `first`."""
-    for transition in process.transitions()[first:]:
-        state = transition.move(state, torch.zeros).state
+    for level, below in pairwise(process.levels[first:]):
+        state = process._move(level, below, state, torch.zeros).state
     return state
 
 

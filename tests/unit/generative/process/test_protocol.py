@@ -122,12 +122,10 @@ def near(one: Tensor, other: Tensor) -> bool:
     return float((one - other).abs().max()) <= 1e-4 * float(other.abs().max())
 
 
-def test_transitions_lead_from_the_first_level_to_0(process: GenerativeProcess) -> None:
-    """Each begins where the one before ended, and the last ends at level 0 in its mean."""
-    found = process.transitions()
-    assert [each.level for each in found] == list(process.levels[:-1])
-    assert [each.below for each in found] == list(process.levels[1:])
-    *_, last = steps(process)
+def test_steps_lead_from_the_first_level_to_0(process: GenerativeProcess) -> None:
+    """There is one to each level below the first, and the last ends at level 0 in its mean."""
+    *_, last = found = steps(process)
+    assert [step.level for step in found] == list(process.levels[1:])
     assert last.level == 0
     assert last.mean.shape == (3, *process.shape)
 
