@@ -18,7 +18,7 @@ from sitegen.generative.process.edm import Consistency, ConsistencyModel, Edm, E
 from sitegen.generative.process.flow import Flow, FlowModel
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.hosted import Hosted
-from sitegen.generative.process.model import CardModel, Model, SingleNetwork
+from sitegen.generative.process.model import CardModel, Model
 from sitegen.generative.process.protocol import GenerativeProcess, Starts
 from sitegen.generative.process.sde import Score, ScoreModel
 
@@ -33,7 +33,8 @@ PROCESSES: dict[str, type[GenerativeProcess]] = {
     "blurring": Blurring,
     "sampler": Hosted,
 }
-_SINGLE: dict[str, type[SingleNetwork]] = {
+_MODELS: dict[str, type[CardModel]] = {
+    "ihdm": Model,
     "ddpm": DiffusionModel,
     "flow": FlowModel,
     "edm": EdmModel,
@@ -42,7 +43,6 @@ _SINGLE: dict[str, type[SingleNetwork]] = {
     "cold": ColdModel,
     "blurring": BlurringModel,
 }
-"""Models with one U-Net."""
 
 
 def new_model(
@@ -52,9 +52,7 @@ def new_model(
     precision: Precision = "float32",
 ) -> CardModel:
     """Return the model of a card's kind."""
-    if card.kind in _SINGLE:
-        return _SINGLE[card.kind](card, networks[0], precision, statistics)
-    return Model(card, networks, statistics, precision)
+    return _MODELS[card.kind](card, networks, statistics, precision)
 
 
 def process_of(model: Any, starts: Starts | None = None) -> GenerativeProcess:

@@ -64,8 +64,8 @@ class CardModel(nn.Module):
         self,
         card: ModelCard,
         networks: Sequence[nn.Module],
-        precision: Precision = "float32",
         statistics: Statistics | None = None,
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
         if (statistics is not None) != card.has_statistics:
@@ -156,15 +156,6 @@ class CardModel(nn.Module):
 class SingleNetwork(CardModel):
     """Base class of models with one network for all levels."""
 
-    def __init__(
-        self,
-        card: ModelCard,
-        unet: nn.Module,
-        precision: Precision = "float32",
-        statistics: Statistics | None = None,
-    ) -> None:
-        super().__init__(card, [unet], precision, statistics)
-
     def guided(
         self, answer: Tensor, x: Tensor, shares: tuple[Tensor, Tensor], parts: tuple[float, float]
     ) -> Tensor:
@@ -197,7 +188,7 @@ class Model(CardModel):
         statistics: Statistics | None = None,
         precision: Precision = "float32",
     ) -> None:
-        super().__init__(card, networks, precision, statistics)
+        super().__init__(card, networks, statistics, precision)
         self.sides = [band.side or card.image_size for band in card.networks]
         self._scales = [statistics.pixel_scale(side) for side in self.sides] if statistics else []
         lowest_levels = [band.lowest_level for band in card.networks]

@@ -228,7 +228,7 @@ def test_first_noise_and_what_cannot_be() -> None:
     assert abs(float(many.mean())) < 0.02
     assert float(many.std()) == pytest.approx(1, abs=0.02)
     card = diffusion_card()
-    model = DiffusionModel(card, random_unet(card))
+    model = DiffusionModel(card, [random_unet(card)])
     for level in (0, 9):
         with pytest.raises(ValueError, match=r"level must be 1 … 8"):
             model(start(), level)
@@ -249,12 +249,12 @@ def test_model_is_given_timesteps() -> None:
     """The network sees k − 1; variance and clipping are the card's unless given."""
     card = diffusion_card()
     unet = random_unet(card)
-    model = DiffusionModel(card, unet)
+    model = DiffusionModel(card, [unet])
     x = start(3)
     levels = torch.tensor([1, 4, 8])
     assert torch.equal(model(x, levels), unet(x, levels - 1))
     assert torch.allclose(model(x, 4), model(x, torch.tensor([4, 4, 4])), atol=1e-6)
-    thousand = DiffusionModel(diffusion_card(rescale_timesteps=True), unet)
+    thousand = DiffusionModel(diffusion_card(rescale_timesteps=True), [unet])
     assert torch.equal(thousand(x, levels), unet(x, torch.tensor([0.0, 375.0, 875.0])))
     assert model.device == torch.device("cpu")
     assert model(x, 4).dtype == torch.float32

@@ -73,8 +73,8 @@ def test_flow_of_a_ddpm_is_ddim(schedule: Any, prediction: Any) -> None:
     noise = DiffusionConfig(name, first, final, prediction_type=prediction)
     whole = card(diffusion=noise)
     unet = random_unet(whole)
-    ddpm = DiffusionModel(replace(whole, kind="ddpm", flow=None), unet)
-    process = Flow(FlowModel(whole, unet))
+    ddpm = DiffusionModel(replace(whole, kind="ddpm", flow=None), [unet])
+    process = Flow(FlowModel(whole, [unet]))
     start = normal(SEED, Purpose.INITIAL_NOISE, SAMPLES, 0, whole.shape)
     wanted = list(ddim_process(ddpm, start, LEVELS, clip=False))
     found = list(run(process, process.start(SEED, SAMPLES), None))
@@ -94,7 +94,7 @@ def test_flow_of_diffusers() -> None:
     scheduler.set_timesteps(LEVELS)
     times = tuple(float(each) for each in scheduler.sigmas)
     flow = FlowConfig(data_time=0, time_scale=1000.0, times=times)
-    process = Flow(FlowModel(whole := card(flow=flow), random_unet(whole)))
+    process = Flow(FlowModel(whole := card(flow=flow), [random_unet(whole)]))
     state = process.start(SEED, SAMPLES)
     found = [step.state for step in run(process, state, None)]
     for timestep, own in zip(scheduler.timesteps, found, strict=True):
@@ -115,7 +115,7 @@ def test_corrupted_images_have_their_share() -> None:
 
 def tree(samples: tuple[int, ...] | None = None) -> list[Tensor]:
     """The pictures of a tree of four leaves, level by level."""
-    sampler = Sampler(Flow(FlowModel(whole := card(), random_unet(whole))))
+    sampler = Sampler(Flow(FlowModel(whole := card(), [random_unet(whole)])))
     found = sampler.tree(SEED, (8, 5), samples)
     return [torch.from_numpy(images) for _, images in found.seen("state")]
 
@@ -124,7 +124,7 @@ def test_a_tree_is_noised_anew() -> None:
     """A branch continues its parent; its sibling starts from the parent's picture, noised again."""
     found = tree()
     assert [len(each) for each in found] == [1, 1, 1, 2, 2, 2, 4, 4, 4, 4, 4]
-    process = Flow(FlowModel(whole := card(), random_unet(whole)))
+    process = Flow(FlowModel(whole := card(), [random_unet(whole)]))
     *_, plain = run(process, process.start(SEED, [0]), None)
     assert torch.allclose(found[-1][0], process.pixels(plain.state, 0)[0], atol=1e-5)
     noise = normal(SEED, Purpose.BRANCH, [3], 8, whole.shape)
@@ -172,7 +172,7 @@ def last_of(process: Flow, state: Tensor, first: int) -> Tensor:
 
 def test_initial_states_around_the_first() -> None:
     """The first picture is the sample itself, and the others start at the angle to it."""
-    sampler = Sampler(Flow(FlowModel(whole := card(), random_unet(whole))))
+    sampler = Sampler(Flow(FlowModel(whole := card(), [random_unet(whole)])))
     start = sampler.around(SEED, (0, 1, 2), 0.3).u_K
     own = sampler.process.pixels(sampler.start(SEED, (0, 1)), LEVELS)
     z, other = own * 2 - 1

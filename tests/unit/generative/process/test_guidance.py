@@ -47,7 +47,7 @@ def models(name: str) -> tuple[FlowModel | DiffusionModel, FlowModel | Diffusion
     statistics = Statistics(torch.tensor(MEAN).float(), torch.tensor(VARIANCE).float())
     plain, guided = guided_card(name, None), guided_card(name)
     unet = random_unet(plain)
-    return kind(plain, unet).eval(), kind(guided, unet, statistics=statistics).eval()
+    return kind(plain, [unet]).eval(), kind(guided, [unet], statistics).eval()
 
 
 def expected_image(x: Array, kept: float, added: float) -> Array:
@@ -113,7 +113,7 @@ def test_cards_and_statistics_belong_together() -> None:
     assert not guided_card("flow", None).has_statistics
     assert not guided_card("flow", 0.0).has_statistics
     with pytest.raises(ValueError, match="needs statistics"):
-        FlowModel(card, random_unet(card))
+        FlowModel(card, [random_unet(card)])
     with pytest.raises(ConfigError, match="sampling"):
         replace(card, kind="edm", edm=EdmConfig())
     with pytest.raises(ConfigError, match='variance = "estimated": a flow has none'):

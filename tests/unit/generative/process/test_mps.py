@@ -77,14 +77,14 @@ def test_flow_without_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     heated = small_card()
     size = (heated.image_size, heated.channels, heated.levels, heated.unet)
-    model = FlowModel(ModelCard(*size, kind="flow"), random_unet(heated)).to("meta")
+    model = FlowModel(ModelCard(*size, kind="flow"), [random_unet(heated)]).to("meta")
     pictures = torch.empty((3, *heated.shape), device="meta")
     monkeypatch.setattr(heat, "WITHOUT_FLOAT64", {"meta", "cpu"})
     with NoFloat64():  # type: ignore[no-untyped-call]
         model(pictures, 0.25)
         loss_per_image(model, pictures, torch.ones_like(pictures[:, 0, 0, 0]), pictures)
     card, asked = ModelCard(*size, kind="flow", diffusion=NOISE), list[torch.dtype]()
-    of_noise = FlowModel(card, random_unet(heated))
+    of_noise = FlowModel(card, [random_unet(heated)])
 
     def answer(x: Tensor, times: Tensor) -> Tensor:
         asked.append(times.dtype)

@@ -70,14 +70,14 @@ def diffusion() -> DiffusionModel:
     """A small DDPM with random weights."""
     unet = UNetConfig(32, (1,), num_res_blocks=1)
     card = ModelCard(8, 1, 10, unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
-    return DiffusionModel(card, random_unet(card))
+    return DiffusionModel(card, [random_unet(card)])
 
 
 def flow(config: FlowConfig, noise: DiffusionConfig | None = None) -> FlowModel:
     """A small flow with random weights."""
     unet = UNetConfig(32, (1,), num_res_blocks=1)
     card = ModelCard(8, 1, 10, unet, kind="flow", flow=config, diffusion=noise)
-    return FlowModel(card, random_unet(card))
+    return FlowModel(card, [random_unet(card)])
 
 
 def noised(kind: Any, **table: Any) -> GenerativeProcess:

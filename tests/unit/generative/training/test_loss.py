@@ -57,7 +57,7 @@ def test_ddpm_loss(kind: Literal["epsilon", "v_prediction"]) -> None:
     """The mean square of what the network answers less the noise, or the v of diffusers' own."""
     diffusion = DiffusionConfig("cosine", prediction_type=kind)
     card = small_card(kind="ddpm", blur=None, diffusion=diffusion)
-    model = DiffusionModel(card, random_unet(card))
+    model = DiffusionModel(card, [random_unet(card)])
     pictures, noise = batch(8)
     theirs: Any = DDPMScheduler
     levels = torch.arange(1, 9)
@@ -77,7 +77,7 @@ def test_flow_loss(data_time: Literal[0, 1]) -> None:
     """The mean square of the network's answer less dx/dt, at times within the levels' steps."""
     flow = FlowConfig(data_time=data_time, time_scale=7.0)
     card = small_card(kind="flow", blur=None, flow=flow)
-    model = FlowModel(card, random_unet(card))
+    model = FlowModel(card, [random_unet(card)])
     pictures, noise = batch(8)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
