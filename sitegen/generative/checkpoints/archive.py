@@ -24,11 +24,10 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from io import BufferedReader
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import sitegen.generative.checkpoints.weights as ours
 from sitegen.core.errors import ConfigError, RefusedError
@@ -71,7 +70,7 @@ class Published:
 
     Only in the layout "published" are the averages separate: an unnamed list in the order of the
     parameters, with the `decay` and number of `updates` of the average. In "spectral", "torchcfm"
-    and "averaged" the weights are averages. `sigmas` is the blur in a file of "spectral".
+    and "averaged" the weights are averages. `schedule` is the blur in a file of "spectral".
     """
 
     layout: ArchiveLayout
@@ -80,25 +79,12 @@ class Published:
     averages: tuple[StoredTensor, ...] | None = None
     decay: float | None = None
     updates: int | None = None
-    sigmas: tuple[float, ...] | None = None
+    schedule: BlurSchedule | None = None
 
     @property
     def tensors(self) -> tuple[StoredTensor, ...]:
         """All tensors that a model could use."""
         return *self.weights.values(), *(self.averages or ())
-
-    @cached_property
-    def schedule(self) -> BlurSchedule | None:
-        """Return the blur in the file. Raises ConfigError or OverflowError if it is not valid."""
-        return None if self.sigmas is None else BlurSchedule(self.sigmas)
-
-    def checked(self, path: Path) -> Self:
-        """Return self if the schedule is valid. Raises RefusedError, with `path`, if not."""
-        try:
-            _ = self.schedule
-        except (ConfigError, OverflowError) as error:
-            raise RefusedError(f"{path}: its schedule: {error}") from None
-        return self
 
 
 Contents = Published | ours.Header
@@ -144,7 +130,7 @@ class Archive:
         if value and all(isinstance(item, StoredTensor) for item in value.values()):
             return Published("state dict", _named(self.path, value))
         if "ema_state_dict" in value and "schedule" in value:
-            return _spectral(self.path, value, self._floats).checked(self.path)
+            return _spectral(self.path, value, self._floats)
         if {"state", "param_groups"} <= value.keys():
             raise RefusedError(
                 f"{self.path}: the state of an optimizer, not a model; give the model*.pt or, "
@@ -315,7 +301,12 @@ def _spectral(
         raise RefusedError(f"{path}: its schedule has no list of values, as IHDM-spectral saves")
     if not isinstance(weights, dict) or not weights:
         raise RefusedError(f"{path}: its ema_state_dict holds no weights")
-    return Published("spectral", _named(path, weights), _step(value), sigmas=tuple(values))
+    named = _named(path, weights)
+    try:
+        blur = BlurSchedule(tuple(values))
+    except (ConfigError, OverflowError) as error:
+        raise RefusedError(f"{path}: its schedule: {error}") from None
+    return Published("spectral", named, _step(value), schedule=blur)
 
 
 def _step(value: Mapping[Any, Any]) -> int | None:
