@@ -15,7 +15,7 @@ from sitegen.content.pages import read_pages
 from sitegen.generative.card.card import read_card
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.data.images import read_images
-from sitegen.generative.untrusted.arrays import ArrayBounds, open_arrays
+from sitegen.generative.untrusted.arrays import open_arrays
 from sitegen.media.manifest import Manifest, record_from_json
 from sitegen.media.mp4 import clip_faults, mp4_size
 from tests.support.builders import CARD, SITE, box, fake_mp4, write_site
@@ -24,7 +24,6 @@ from tests.support.making import entries_of, idx, npy_bytes, published, save, sm
 from tests.support.tinymodel import write_model
 
 Target = tuple[bytes, Callable[[bytes], object]]
-SMALL = ArrayBounds(members=100, bytes=1 << 24, block_bytes=1 << 22)
 
 
 def _require_images(images: NDArray[np.uint8]) -> None:
@@ -36,7 +35,7 @@ def _require_images(images: NDArray[np.uint8]) -> None:
 
 def _read_all_arrays(path: Path) -> None:
     """Read all of an `.npz` or `.npy`, whole and row by row, and compare the two."""
-    with open_arrays(path, SMALL) as file:
+    with open_arrays(path, 1 << 22) as file:
         for name, info in file.arrays.items():
             whole = file.read(name)
             assert whole.shape == info.shape

@@ -22,7 +22,7 @@ from sitegen.core.diagnostics import dotted, rule
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.recording import RecordingConfig
-from sitegen.generative.untrusted.arrays import ArrayBounds, ArrayFile, open_arrays
+from sitegen.generative.untrusted.arrays import ArrayFile, open_arrays
 from sitegen.record import MOST_ARRAYS, MOST_RUN_BYTES, MOST_SAMPLES, is_even
 
 Images = NDArray[np.float32]
@@ -180,7 +180,7 @@ class Recording:
 
 def open_recording(path: Path) -> Recording:
     """Read and check the description of a recording. Raises RefusedError for a wrong one."""
-    with open_arrays(path, ArrayBounds(block_bytes=MOST_RUN_BYTES)) as file:
+    with open_arrays(path, MOST_RUN_BYTES) as file:
         if _RUN not in file.others:
             raise RefusedError(f"{path}: has no {_RUN}, so it is not a recording of sitegen.record")
         text = file.member(_RUN)

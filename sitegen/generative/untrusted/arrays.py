@@ -42,6 +42,12 @@ Array = NDArray[Any]
 NPY = b"\x93NUMPY"
 ZIP = b"PK\x03\x04"
 SUFFIX = ".npy"
+MOST_MEMBERS = MOST_ARRAYS + 1
+"""Maximum number of files inside an `.npz`."""
+MOST_BYTES = 16 << 30
+"""Maximum bytes of the packed ones, unpacked; also at most `UNPACKED` times the file."""
+_AXES = 8
+"""Maximum number of axes of an array."""
 _HEADER_BYTES = 4096
 """Maximum bytes of the text that describes an array; NumPy writes 118."""
 _PIECE = 1 << 20
@@ -50,23 +56,6 @@ _ORDER = r"'fortran_order': *(?P<fortran>True|False)"
 _SHAPE = r"'shape': *\((?P<shape>[\d, L]{0,400})\)"
 _HEADER = re.compile(rf"\{{ *{_DESCR}, *{_ORDER}, *{_SHAPE} *,? *\}} *\n?")
 _NUMBERS = "booleans, integers or floats"
-
-
-@dataclass(frozen=True)
-class ArrayBounds:
-    """Maximum sizes that a reader accepts.
-
-    members: files inside an `.npz`
-    bytes: all of them, unpacked, and at most `UNPACKED` times the file; those that are stored may
-        have as many as the file
-    block_bytes: the array, block of rows or other member that is in memory at a time
-    axes: of one array
-    """
-
-    members: int = MOST_ARRAYS + 1
-    bytes: int = 16 << 30
-    block_bytes: int = LARGEST_ARRAY
-    axes: int = 8
 
 
 @dataclass(frozen=True)
@@ -85,13 +74,14 @@ class ArrayInfo:
 
 
 class ArrayFile:
-    """An open `.npy` or `.npz`; `arrays` describes its arrays by name, without the suffix."""
+    """An open `.npy` or `.npz`; `arrays` describes its arrays by name, without the suffix.
 
-    def __init__(
-        self, path: Path, source: IO[bytes] | zipfile.ZipFile, bounds: ArrayBounds
-    ) -> None:
+    block_bytes: maximum bytes of the array, block of rows or other member that is read at a time
+    """
+
+    def __init__(self, path: Path, source: IO[bytes] | zipfile.ZipFile, block_bytes: int) -> None:
         self.path = path
-        self._source, self._bounds = source, bounds
+        self._source, self._block_bytes = source, block_bytes
         found: dict[str, ArrayInfo] = {}
         self._others: dict[str, int] = {}
         for name, size in self._members().items():
@@ -99,7 +89,7 @@ class ArrayFile:
                 self._others[name] = size
                 continue
             with self._opened(name) as stream:
-                found[name.removesuffix(SUFFIX)] = _info(name, stream, size, bounds)
+                found[name.removesuffix(SUFFIX)] = _info(name, stream, size)
         self.arrays: Mapping[str, ArrayInfo] = MappingProxyType(found)
 
     @property
@@ -149,10 +139,8 @@ class ArrayFile:
         if not isinstance(self._source, zipfile.ZipFile):
             return {SUFFIX: self.path.stat().st_size}
         infos = self._source.infolist()
-        if len(infos) > self._bounds.members:
-            raise self._refused(
-                f"it holds {len(infos):,} members, more than {self._bounds.members:,}"
-            )
+        if len(infos) > MOST_MEMBERS:
+            raise self._refused(f"it holds {len(infos):,} members, more than {MOST_MEMBERS:,}")
         return {info.filename: info.file_size for info in infos}
 
     @contextlib.contextmanager
@@ -171,9 +159,8 @@ class ArrayFile:
         return self.arrays[name]
 
     def _require_small(self, name: str, size: int) -> None:
-        most = self._bounds.block_bytes
-        if size > most:
-            what = name[:100] or "its array"
+        if size > self._block_bytes:
+            most, what = self._block_bytes, name[:100] or "its array"
             raise self._refused(f"{what} takes {size:,} bytes at a time, more than {most:,}")
 
     def _refused(self, why: str) -> RefusedError:
@@ -181,7 +168,7 @@ class ArrayFile:
 
 
 @contextlib.contextmanager
-def open_arrays(path: Path, bounds: ArrayBounds | None = None) -> Iterator[ArrayFile]:
+def open_arrays(path: Path, block_bytes: int = LARGEST_ARRAY) -> Iterator[ArrayFile]:
     """Open a `.npy` or `.npz` and check the headers of its arrays; the first bytes decide the
     format.
 
@@ -189,9 +176,8 @@ def open_arrays(path: Path, bounds: ArrayBounds | None = None) -> Iterator[Array
 
     Raises RefusedError for a file that is missing, damaged, too large or not of these formats.
     """
-    bounds = bounds or ArrayBounds()
     size = regular_size(path, "file of arrays")
-    most = min(bounds.bytes, UNPACKED * size + UNPACKED_BYTES)
+    most = min(MOST_BYTES, UNPACKED * size + UNPACKED_BYTES)
     with contextlib.ExitStack() as stack:
         with damage(path):
             file = stack.enter_context(path.open("rb"))
@@ -201,9 +187,9 @@ def open_arrays(path: Path, bounds: ArrayBounds | None = None) -> Iterator[Array
                     zipped = open_zip(file, most)
                 except zipfile.BadZipFile:
                     zipped = open_zip(up_to_last_end(file), most)
-                found = ArrayFile(path, stack.enter_context(zipped), bounds)
+                found = ArrayFile(path, stack.enter_context(zipped), block_bytes)
             elif first == NPY:
-                found = ArrayFile(path, file, bounds)
+                found = ArrayFile(path, file, block_bytes)
             else:
                 raise ValueError("neither an .npz nor an .npy")
         yield found
@@ -218,7 +204,7 @@ def damage(path: Path) -> Iterator[None]:
         raise RefusedError(f"{path}: damaged or not a file of arrays: {error}") from None
 
 
-def _info(name: str, stream: IO[bytes], size: int, bounds: ArrayBounds) -> ArrayInfo:
+def _info(name: str, stream: IO[bytes], size: int) -> ArrayInfo:
     """Read the header of an array in a member of `size` bytes. Raises ValueError if it is wrong."""
     name = name.removesuffix(SUFFIX)[:100] or "its array"
     start = stream.read(8)
@@ -235,7 +221,7 @@ def _info(name: str, stream: IO[bytes], size: int, bounds: ArrayBounds) -> Array
             raise ValueError(f"{name} holds Python objects, which may run code; save {_NUMBERS}")
         raise ValueError(f"{name} has an unsupported header; save {_NUMBERS}")
     axes = re.findall(r"\d+", match["shape"])
-    if len(axes) > bounds.axes or any(len(axis) > 18 for axis in axes):
+    if len(axes) > _AXES or any(len(axis) > 18 for axis in axes):
         raise ValueError(f"{name} has an absurd shape")
     shape = tuple(map(int, axes))
     if 0 in shape:
