@@ -13,18 +13,15 @@ As in the paper's program, denominators are at least 1e-8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sitegen.generative.card.card import required
-from sitegen.generative.process.edm import Noised
 from sitegen.generative.process.heat import attenuation, dct2, idct2
 from sitegen.generative.process.model import SingleNetwork
-from sitegen.generative.process.noise import initial_noise
-from sitegen.generative.process.protocol import Draw, Moved, add_noise, to_pixels
+from sitegen.generative.process.protocol import Draw, FromNoise, Moved, add_noise
 
 SMALLEST = 1e-8
 """Smallest denominator."""
@@ -41,7 +38,7 @@ class BlurringModel(SingleNetwork):
 
 
 @dataclass(frozen=True)
-class Blurring(Noised):
+class Blurring(FromNoise):
     """The reverse of a blurring diffusion."""
 
     def scales(self, level: int) -> tuple[float, float]:
@@ -54,10 +51,6 @@ class Blurring(Noised):
         blur = torch.tensor([blurring.blur(level / self.card.levels)], dtype=torch.float64)
         left = blurring.floor + (1 - blurring.floor) * attenuation(blur, size, size)[0]
         return self.scales(level)[0] * left
-
-    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
-        """Return standard normal numbers (N, C, H, W) of N samples."""
-        return initial_noise(seed, samples, self.shape)
 
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         (_, here), (_, after) = self.scales(level), self.scales(below)
@@ -73,10 +66,6 @@ class Blurring(Noised):
         of_state, of_image, std = (each.to(x) for each in (of_state, of_image, variance.sqrt()))
         mean = idct2(of_state * state + of_image * (state - here * noise))
         return add_noise(mean, draw(0), std.expand(x.shape[1:]) if below else 0.0)
-
-    def pixels(self, states: Tensor, level: int) -> Tensor:
-        """Return states from [-1, 1] in [0, 1]."""
-        return to_pixels(states)
 
     def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return states at a level of images (N, C, H, W) in [-1, 1]."""
