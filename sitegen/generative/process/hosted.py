@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.card import ModelCard, required
 from sitegen.generative.card.recording import SamplerConfig
 from sitegen.generative.process.noise import great_circle, initial_noise, straight
 from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, split
@@ -19,27 +19,21 @@ from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, 
 Array = NDArray[np.float32]
 
 
-class Caller(Protocol):
-    """Calls a method of the sampler with arrays."""
-
-    def call(
-        self, function: str, *arrays: Array, **more: Any
-    ) -> tuple[dict[str, Any], list[Array]]:
-        """Return its facts and arrays."""
-
-
 @dataclass(frozen=True)
 class HostedModel:
-    """A sampler with its card, in place of a network."""
+    """A sampler with its card, in place of a network.
+
+    call: calls a method of the sampler with arrays, and returns its facts and arrays
+    """
 
     card: ModelCard
-    host: Caller
+    call: Callable[..., tuple[dict[str, Any], list[Array]]]
     device: None = None
     statistics: None = None
 
     def __call__(self, function: str, *states: Tensor, **more: Any) -> list[Tensor]:
         """Call a method of the sampler with tensors."""
-        _, arrays = self.host.call(function, *(each.cpu().numpy() for each in states), **more)
+        _, arrays = self.call(function, *(each.cpu().numpy() for each in states), **more)
         return [torch.from_numpy(each) for each in arrays]
 
 
@@ -51,9 +45,7 @@ class Hosted(GenerativeProcess):
 
     @property
     def _facts(self) -> SamplerConfig:
-        facts = self.card.sampler
-        assert facts is not None
-        return facts
+        return required(self.card.sampler)
 
     @property
     def random(self) -> bool:  # type: ignore[override]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from unittest.mock import Mock
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,9 +204,10 @@ def test_advice_on_a_sampler_of_an_author(factor: float, told: str) -> None:
     """It has neither weights nor a card to check, and its numbers are only too large."""
     facts = SamplerConfig((0.0, 1.0), -1.0, 1.0)
     card = ModelCard(8, 1, 1, None, kind="sampler", sampler=facts)
-    host = Mock(
-        call=lambda function, x, *_, **__: ({}, [x * (factor if function == "step" else 1)])
-    )
-    sampler = Sampler(process_of(HostedModel(card, host)), "own")
+
+    def call(function: str, x: Any, *_: Any, **__: Any) -> tuple[dict[str, Any], list[Any]]:
+        return {}, [x * (factor if function == "step" else 1)]
+
+    sampler = Sampler(process_of(HostedModel(card, call)), "own")
     with pytest.raises(TargetError, match=rf"^own: .*{told}.*; check the steps of the sampler and"):
         finals(sampler, (0, 1))
