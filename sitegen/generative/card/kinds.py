@@ -107,10 +107,6 @@ def _sampler(card: ModelCard) -> frozenset[Ability]:
     return frozenset(name for name, found in there.items() if found)
 
 
-def _sampler_axis(card: ModelCard) -> LevelAxis:
-    return LevelAxis(card.sampler.symbol, card.sampler.unit, card.sampler.values)
-
-
 _RANDOM: frozenset[Ability] = frozenset({"network", "random", "mean", "tree", "fan", "paths"})
 _FINAL: frozenset[Ability] = frozenset({"final"})
 _HEAT = _RANDOM | frozenset[Ability]({"prior", "blur", "noise_std", "browser"})
@@ -181,9 +177,10 @@ def _recorded_start(card: ModelCard, count: int) -> str:
     return one if count > 1 else "a recorded state"
 
 
-def _recorded_axis(card: ModelCard) -> LevelAxis:
-    recording = card.recording
-    return LevelAxis(recording.symbol, recording.unit, recording.values)
+def _own_axis(card: ModelCard) -> LevelAxis:
+    """Return the axis that the table of a recording or a sampler has."""
+    own = card.recording or card.sampler
+    return LevelAxis(own.symbol, own.unit, own.values)
 
 
 def _of_ddpm(card: ModelCard) -> str:
@@ -248,8 +245,8 @@ KINDS: dict[Kind, ProcessKind] = {
         predicts=lambda _: "noise, as in a DDPM",
     ),
     "sampler": ProcessKind(
-        methods.SAMPLER, _sampler, lambda card, _: card.sampler.start, _sampler_axis
+        methods.SAMPLER, _sampler, lambda card, _: card.sampler.start, _own_axis
     ),
-    "recording": ProcessKind(methods.RECORDED, _recorded, _recorded_start, _recorded_axis),
+    "recording": ProcessKind(methods.RECORDED, _recorded, _recorded_start, _own_axis),
 }
 """The kinds of processes, by the `kind` of a card."""
