@@ -344,16 +344,16 @@ def _words(error: object) -> str:
     return f"{type(error).__name__}: {error}"[:500]
 
 
-def _start(count: int, device: str, threads: int | None = None) -> Any:
+def _start(count: int, device: str) -> Any:
     """Start a scheduler and `count` workers on the loopback interface; `close()` stops them.
 
-    Each worker has `threads` threads, by default an equal share of the cores. On GPUs each worker
-    sees one of them, in turn. Raises PlatformError if dask is missing.
+    Each worker has an equal share of the cores. On GPUs each worker sees one of them, in turn.
+    Raises PlatformError if dask is missing.
     """
     _require_dask()
     from distributed import Nanny, Scheduler, SpecCluster
 
-    threads = threads or max(1, (os.cpu_count() or 1) // count)
+    threads = max(1, (os.cpu_count() or 1) // count)
     unseen = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     shared: dict[str, Any] = {"nthreads": threads, "host": "127.0.0.1", "memory_limit": 0, **unseen}
     shared |= {"silence_logs": logging.CRITICAL, "preload": ["sitegen.cluster.ignore_sigint"]}
