@@ -232,13 +232,14 @@ def _warn_of_little(run: Run, report: TrainingReporter) -> None:
     """Warn if the last loss is near that of the baseline."""
     if (baseline := _baseline(run)) is None:
         return
+    words, least = baseline
     log = run.log.path.read_text(encoding="utf-8").splitlines() if run.log.path.exists() else []
     told = f"{run.step:,} steps are too few"
     if log:
         loss = json.loads(log[-1])["loss"]
-        if loss < LEARNED_LITTLE * baseline.loss:
+        if loss < LEARNED_LITTLE * least:
             return
-        told = f"the last loss is {loss:.3g}, and {baseline.loss:.3g} is that of {baseline.words}"
+        told = f"the last loss is {loss:.3g}, and {least:.3g} is that of {words}"
     more = max(SHAPES_FROM, 2 * run.options.images)
     report.warn(
         f"the model learned almost nothing: {told}. Samples will be noise or a blur; repeat the "
@@ -267,8 +268,7 @@ def _resumed(name: str, wanted: TrainOptions) -> TrainOptions:
     same = wanted.minutes is not None or wanted.finish
     if not same and any(getattr(wanted, option) is not None for option in _CARD_OPTIONS):
         return wanted
-    given = {key: value for key, value in wanted.recipe.items() if value is not None}
-    return replace(wanted, card=card, kind=card.kind, recipe={**asdict(options), **given})
+    return replace(wanted, card=card, kind=card.kind, recipe={**asdict(options), **wanted.recipe})
 
 
 def _within(
@@ -302,8 +302,7 @@ def _within(
     sides = sides if wanted.image_size is None else [wanted.image_size]
     ends_at = started + 60 * wanted.minutes
     left = ends_at - time.monotonic()
-    given = {key: value for key, value in wanted.recipe.items() if value is not None}
-    found = chosen_for(wanted.process, max(left, 1.0), sides, 3, device, precision, given)
+    found = chosen_for(wanted.process, max(left, 1.0), sides, 3, device, precision, wanted.recipe)
     card, options = found.card, found.options
     report.note(
         f"{wanted.minutes:g} min on this machine: {card.image_size}×{card.image_size} pixels, "
@@ -389,9 +388,8 @@ def _folder(name: str, wanted: TrainOptions) -> Path:
 
 def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOptions:
     """Return the options of the run; "difference" draws levels uniformly unless given."""
-    given = {key: value for key, value in wanted.recipe.items() if value is not None}
     published = {"level_focus": 0.0} if parameterization == "difference" else {}
-    return TrainingOptions(**(published | given))
+    return TrainingOptions(**{**published, **wanted.recipe})
 
 
 def training_precision(precision: str, device: str) -> Precision:
@@ -438,26 +436,19 @@ def _beginning(name: str, run: Run) -> Iterator[str]:
         f"{training.folder / SHEET_NAME}"
     )
     if baseline := _baseline(run):
-        yield f"a loss of {baseline.loss:.3g} is the loss of {baseline.words}"
+        yield f"a loss of {baseline[1]:.3g} is the loss of {baseline[0]}"
 
 
-@dataclass(frozen=True)
-class _Baseline:
-    """A predictor that learns nothing of an image's content, and its loss."""
-
-    words: str
-    loss: float
-
-
-def _baseline(run: Run) -> _Baseline | None:
+def _baseline(run: Run) -> tuple[str, float] | None:
+    """Return a predictor that learns nothing of an image's content, in words, and its loss."""
     card, options = run.model.card, run.options
     if card.diffusion is not None:
-        return _Baseline("a network that cannot see noise", 1)
+        return "a network that cannot see noise", 1
     if card.kind == "flow":
         images = torch.as_tensor(run.training.images[:_BASELINE_IMAGES])
         density = level_density(card.levels, options.level_focus, options.focus_centre)
-        return _Baseline("a linear filter", linear_flow_loss(images, density))
-    return _Baseline("a linear filter", 1) if card.parameterization == "preconditioned" else None
+        return "a linear filter", linear_flow_loss(images, density)
+    return ("a linear filter", 1) if card.parameterization == "preconditioned" else None
 
 
 def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:
