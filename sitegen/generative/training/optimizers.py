@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,17 +43,8 @@ class Optimizers:
         rest = [value for name, value in parameters.items() if name not in wanted]
         self._options = options
         self._adam = torch.optim.Adam(rest, options.learning_rate, fused=True)
-        # Each kernel with a matrix view that shares its memory.
-        self._matrices = [
-            (value, nn.Parameter(_flattened(value.data, value)))
-            for name, value in parameters.items()
-            if name in wanted
-        ]
-        assert all(value.data_ptr() == flat.data_ptr() for value, flat in self._matrices)
-        self._muon: Muon | None = None
-        if self._matrices:
-            matrices = [flat for _, flat in self._matrices]
-            self._muon = Muon(matrices, options.muon_learning_rate, MOMENTUM)
+        kernels = [value for name, value in parameters.items() if name in wanted]
+        self._muon = Muon(kernels, options.muon_learning_rate, MOMENTUM) if kernels else None
 
     def step(self, number: int) -> None:
         """Update all parameters from their gradients, at the rates of step `number`."""
@@ -62,9 +53,6 @@ class Optimizers:
         self._adam.step()
         if self._muon is not None:
             self._muon.learning_rate = self._options.muon_rate(number)
-            for value, flat in self._matrices:
-                assert value.grad is not None
-                flat.grad = _flattened(value.grad, value)
             self._muon.step()
 
     def state(self) -> dict[str, Any]:
@@ -96,7 +84,7 @@ def _flattened(values: Tensor, like: Tensor) -> Tensor:
 
 
 class Muon:
-    """Muon for matrices (rows, columns), with Nesterov momentum and without weight decay.
+    """Muon for matrices and kernels, with Nesterov momentum and without weight decay.
 
     A step is the orthogonal matrix near the averaged gradient, times `learning_rate` · 0.2
     √max(rows, columns), which is as large as one of Adam (Liu et al. 2025). The saved state is that
@@ -104,24 +92,27 @@ class Muon:
     """
 
     def __init__(
-        self, matrices: Iterable[nn.Parameter], learning_rate: float, momentum: float
+        self, kernels: Sequence[nn.Parameter], learning_rate: float, momentum: float
     ) -> None:
-        self.matrices, self.momentum = list(matrices), momentum
+        self.kernels, self.momentum = kernels, momentum
         self.learning_rate = learning_rate
-        self._averages = [torch.zeros_like(matrix) for matrix in self.matrices]
+        # Views, which share the memory of the kernels.
+        self._matrices = [_flattened(kernel.data, kernel) for kernel in kernels]
+        pairs = zip(kernels, self._matrices, strict=True)
+        assert all(kernel.data_ptr() == matrix.data_ptr() for kernel, matrix in pairs)
+        self._averages = [torch.zeros_like(matrix) for matrix in self._matrices]
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update all matrices from their gradients."""
-        updates = orthogonalized([self._update(place) for place in range(len(self.matrices))])
-        for matrix, update in zip(self.matrices, updates, strict=True):
+        """Update all kernels from their gradients."""
+        updates = orthogonalized([*map(self._update, self.kernels, self._averages)])
+        for matrix, update in zip(self._matrices, updates, strict=True):
             matrix.add_(update, alpha=-self.learning_rate * 0.2 * max(matrix.shape) ** 0.5)
 
-    def _update(self, place: int) -> Tensor:
-        gradient = self.matrices[place].grad
-        assert gradient is not None
-        average = self._averages[place].lerp_(gradient, 1 - self.momentum)
-        return gradient.lerp(average, self.momentum)
+    def _update(self, kernel: nn.Parameter, average: Tensor) -> Tensor:
+        assert kernel.grad is not None
+        gradient = _flattened(kernel.grad, kernel)
+        return gradient.lerp(average.lerp_(gradient, 1 - self.momentum), self.momentum)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the averaged gradients, under the names of torch."""
@@ -130,7 +121,7 @@ class Muon:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore a saved state. Raises KeyError or ValueError if it does not fit."""
-        averages = [saved["state"][place]["momentum_buffer"] for place in range(len(self.matrices))]
+        averages = [saved["state"][place]["momentum_buffer"] for place in range(len(self.kernels))]
         for mine, other in zip(self._averages, averages, strict=True):
             if mine.shape != other.shape:
                 raise ValueError(f"a gradient is {tuple(other.shape)}, not {tuple(mine.shape)}")
