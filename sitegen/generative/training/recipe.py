@@ -39,6 +39,7 @@ from sitegen.generative.card.card import (
     sampling_noise,
 )
 from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.card.kinds import Kind
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.checkpoints.inspection import Architecture
@@ -140,7 +141,7 @@ def as_cascade(card: ModelCard, coarse: CosineConfig = COARSE_MLP) -> ModelCard:
     size, sigmas = card.image_size, card.schedule.sigmas
     if size % 4 or size < 2 * _SMALLEST_SIDE or card.levels < _FEWEST_LEVELS:
         return card
-    bands = [Band(1, unet=light_unet(size))]
+    bands = [Band(1, unet=PATCHED_UNET if size >= PATCHED_FROM else FINE_UNET)]
     side, blur = size // 2, _HALF_FROM
     while side >= _SMALLEST_SIDE and side % 2 == 0:
         middle = WIDE_MIDDLE_UNET if side >= 32 and side % 4 == 0 else MIDDLE_UNET
@@ -162,16 +163,6 @@ def as_cascade(card: ModelCard, coarse: CosineConfig = COARSE_MLP) -> ModelCard:
     )
 
 
-def light_unet(image_size: int) -> UNetConfig:
-    """Return the network of the finest levels for images of a size."""
-    return PATCHED_UNET if image_size >= PATCHED_FROM else FINE_UNET
-
-
-def light_noise_unet(image_size: int) -> UNetConfig:
-    """Return the light network of all levels of a process of noise for images of a size."""
-    return PATCHED_NOISE_UNET if image_size >= PATCHED_FROM else NOISE_UNET
-
-
 def _spread(first: int, end: int, share: float) -> list[int]:
     """Return a share of the levels from `first` down to `end` (excluded), evenly spaced."""
     count = max(1, round(share * (first - end)))
@@ -186,15 +177,12 @@ def as_ddpm(card: ModelCard, light: bool = False) -> ModelCard:
     image that is still invisible, which tints samples. β then rises linearly until less than a
     thousandth of the image's power is left, and the network predicts v.
     """
-    unet = light_noise_unet(card.image_size) if light else card.finest
     levels = card.levels
     diffusion = DiffusionConfig("cosine", prediction_type="v_prediction" if light else None)
     if _LAST_BETA < levels < _FEWEST_LEVELS:
         ends = _FIRST_BETA / levels, _LAST_BETA / levels
         diffusion = DiffusionConfig("linear", *ends, prediction_type="v_prediction")
-    size = (card.image_size, card.channels, levels)
-    sampling = _GUIDANCE["ddpm"] if light else None
-    return ModelCard(*size, unet, kind="ddpm", diffusion=diffusion, sampling=sampling)
+    return _from_noise(card, "ddpm", light, diffusion=diffusion)
 
 
 def as_flow(card: ModelCard, light: bool = False) -> ModelCard:
@@ -205,11 +193,17 @@ def as_flow(card: ModelCard, light: bool = False) -> ModelCard:
     Euler steps. It has a guidance. Times reach the network times 1000, since its embedding is made
     for timesteps.
     """
-    unet = light_noise_unet(card.image_size) if light else card.finest
-    size = (card.image_size, card.channels, card.levels)
     flow = FlowConfig("midpoint" if light else "euler", time_scale=1000.0)
-    sampling = _GUIDANCE["flow"] if light else None
-    return ModelCard(*size, unet, kind="flow", flow=flow, sampling=sampling)
+    return _from_noise(card, "flow", light, flow=flow)
+
+
+def _from_noise(card: ModelCard, kind: Kind, light: bool, **process: Any) -> ModelCard:
+    """Return the card of a kind with the levels of `card`, and its network or a light one."""
+    patched = card.image_size >= PATCHED_FROM
+    small = PATCHED_NOISE_UNET if patched else NOISE_UNET
+    size = (card.image_size, card.channels, card.levels)
+    unet, sampling = (small, _GUIDANCE[kind]) if light else (card.finest, None)
+    return ModelCard(*size, unet, kind=kind, sampling=sampling, **process)
 
 
 FROM_NOISE: Mapping[str, Callable[[ModelCard, bool], ModelCard]] = {
