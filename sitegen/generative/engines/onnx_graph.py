@@ -36,12 +36,8 @@ _SMALL = 64
 """Largest number of values, mostly of shapes, in a constant that is stored in the graph."""
 
 
-@dataclass(frozen=True)
-class Graph:
-    """Serialized ONNX model, and its weights by name."""
-
-    model: bytes
-    weights: dict[str, NDArray[Any]]
+Graph = tuple[bytes, dict[str, NDArray[Any]]]
+"""Serialized ONNX model, and its weights by name."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +123,7 @@ def _finished(writer: Writer, shape: tuple[int, int, int]) -> Graph:
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-    return Graph(model.SerializeToString(), writer.weights)
+    return model.SerializeToString(), writer.weights
 
 
 def _elsewhere(name: str, numbers: NDArray[Any]) -> Any:

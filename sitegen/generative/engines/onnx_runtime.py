@@ -58,11 +58,11 @@ class OnnxEngine:
         # thread held up by another program causes less delay.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.add_session_config_entry("session.dynamic_block_base", "4")
-        weights, providers = self._graph.weights, ["CPUExecutionProvider"]
+        (model, weights), providers = self._graph, ["CPUExecutionProvider"]
         with _errors_of_memory():
             values = [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in weights.values()]
             options.add_external_initializers(list(weights), values)
-            return onnxruntime.InferenceSession(self._graph.model, options, providers=providers)
+            return onnxruntime.InferenceSession(model, options, providers=providers)
 
 
 @contextmanager
