@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +64,6 @@ class ColdModel(SingleNetwork):
 @dataclass(frozen=True)
 class Cold(FromNoise):
     """Cold diffusion; nothing is random after the start."""
-
-    random: ClassVar[bool] = False
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return squares of one colour with noise, (N, C, H, W)."""

@@ -82,7 +82,7 @@ class Implicit(Diffusion):
     eta: float = 0.0
 
     @property
-    def random(self) -> bool:  # type: ignore[override]
+    def random(self) -> bool:
         """Return whether noise is drawn."""
         return self.eta > 0
 

@@ -99,11 +99,6 @@ class Noised(FromNoise):
 class Edm(Noised):
     """EDM's sampler; nothing is random after the start unless the card has a churn."""
 
-    @property
-    def random(self) -> bool:  # type: ignore[override]
-        """Return whether noise is drawn."""
-        return required(self.card.edm).churn > 0
-
     def scales(self, level: int) -> tuple[float, float]:
         """Return 1 and σ of a level."""
         return 1.0, edm_levels(required(self.card.edm), self.card.levels)[level]
@@ -134,11 +129,6 @@ class Edm(Noised):
 @dataclass(frozen=True)
 class Consistency(Edm):
     """Multistep consistency sampling."""
-
-    @property
-    def random(self) -> bool:  # type: ignore[override]
-        """Return whether noise is drawn: not in a single step."""
-        return self.card.levels > 1
 
     def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         image = self.model(x, self.scales(level)[1])

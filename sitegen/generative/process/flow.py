@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -95,8 +94,6 @@ def _odds(
 @dataclass(frozen=True)
 class Flow(FromNoise):
     """The flow of a model from noise to images; nothing is random after the start."""
-
-    random: ClassVar[bool] = False
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return initial noise (N, C, H, W) of N samples; that of a DDPM is scaled to its time."""

@@ -48,11 +48,6 @@ class Hosted(GenerativeProcess):
         return required(self.card.sampler)
 
     @property
-    def random(self) -> bool:  # type: ignore[override]
-        """Return whether steps depend on their normal numbers."""
-        return self._facts.random
-
-    @property
     def largest(self) -> float:  # type: ignore[override]
         """Largest absolute value that a state may be expected to have."""
         return max(abs(self._facts.low), abs(self._facts.high), 100.0)

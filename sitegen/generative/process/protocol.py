@@ -81,8 +81,6 @@ class GenerativeProcess:
     model: Any = field(compare=False, repr=False)
     starts: Starts | None = field(default=None, compare=False, repr=False, kw_only=True)
 
-    random: ClassVar[bool] = True
-    """True if transitions draw noise."""
     largest: ClassVar[float] = 1.0
     """Largest absolute value that a state may be expected to have."""
     hint: ClassVar[str] = "pixels belong in [0, 1]"
@@ -97,6 +95,11 @@ class GenerativeProcess:
         """The card of the model."""
         card: ModelCard = self.model.card
         return card
+
+    @property
+    def random(self) -> bool:
+        """True if transitions draw noise."""
+        return "random" in self.card.abilities
 
     @property
     def shape(self) -> Shape:
