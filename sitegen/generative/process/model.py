@@ -68,16 +68,11 @@ class CardModel(nn.Module):
         precision: Precision = "float32",
     ) -> None:
         super().__init__()
-        if (statistics is not None) != card.has_statistics:
-            needs = "needs" if card.has_statistics else "has no"
-            raise ValueError(f"the model {needs} statistics of its data, by its card")
         for name, tensor in (statistics.tensors() if statistics else {}).items():
             self.register_buffer(name.replace(".", "_"), tensor, persistent=False)
         self.statistics_mean: Tensor
         self.statistics_variance: Tensor
         self.statistics_residual: Tensor
-        if len(networks) != len(card.networks):
-            raise ValueError(f"{len(networks)} networks for {len(card.networks)} bands of levels")
         self.card = card
         self.networks = nn.ModuleList(networks)
         self.precision = precision
