@@ -95,16 +95,15 @@ class BrowserModel:
 def export_for_browser(
     card: ModelCard, weights: Path, prior: Path | None, precision: Precision = "float16"
 ) -> BrowserModel:
-    """Export a model, and its prior if it starts from one, from safetensors files.
+    """Export a model that is not `lacking`, and its prior if it has one, from safetensors files.
 
     `precision` is the type of all weights that are not stored as bytes.
 
-    Raises RefusedError for a model with networks that the browser's sampler does not support, for
-    weights that are not safetensors or too large for float16, and for missing or damaged files.
+    Raises RefusedError for weights that are not safetensors or too large for float16, and for
+    missing or damaged files.
     """
     import numpy as np  # imported here, since checking a card does not need it
 
-    _refuse_unknown(card, weights)
     bands = list(zip(prefixes(card), card.networks, strict=True))
     found = _read(weights, card.weights)
     if not card.estimates_variance:
@@ -321,14 +320,6 @@ def at_least(card: ModelCard) -> tuple[int, float]:
             size += weights  # could be stored as bytes
             flop += steps * 2 * weights * side**2
     return size, flop * card.process.evaluations(card) / 1e9
-
-
-def _refuse_unknown(card: ModelCard, weights: Path) -> None:
-    if found := lacking(card):
-        raise RefusedError(
-            f"{weights}: the sampler in a page does not have {', nor '.join(found)}; show "
-            "clips of this model, or train one without them"
-        )
 
 
 def _odd_heads(unet: UNetConfig) -> bool:
