@@ -87,19 +87,14 @@ class Prior:
         return sha256(path)
 
 
-def make_prior(
-    images: NDArray[np.uint8], card: ModelCard, count: int, data: str = "", seed: int = 0
-) -> Prior:
+def make_prior(images: NDArray[np.uint8], card: ModelCard, count: int, data: str = "") -> Prior:
     """Make a bank of `count` of the `images` (N, C, H, W) uint8, dissipated to the card's level K.
 
-    Takes all images if there are fewer. The choice depends on `seed` alone. If the noise of a state
+    Takes all images if there are fewer; the choice is always the same. If the noise of a state
     stays in the next, noise is also added to the kept cosines of the flattest: a network that was
-    trained on noisy states makes fewer rare samples from clean ones. Raises RefusedError for images
-    of another shape than the card's, or an empty array.
+    trained on noisy states makes fewer rare samples from clean ones.
     """
-    if images.ndim != 4 or tuple(images.shape[1:]) != card.shape or not len(images):
-        raise RefusedError(f"images of shape {images.shape} do not fit the card's {card.shape}")
-    chosen = draw_places(len(images), count, seed)
+    chosen = draw_places(len(images), count)
     sigma = card.schedule[card.levels]
     kept = attenuation(torch.tensor([sigma]), card.image_size, card.image_size)
     parts, power = [], torch.zeros(rings(card.image_size), dtype=torch.float64)
@@ -111,16 +106,16 @@ def make_prior(
     low = _how_many(whole)
     few = whole[..., :low, :low].contiguous()
     if card.keeps_noise:
-        noise = normal(seed, Purpose.PRIOR_NOISE, chosen, 0, tuple(few.shape[1:]))
+        noise = normal(0, Purpose.PRIOR_NOISE, chosen, 0, tuple(few.shape[1:]))
         few += card.training_noise_std * noise
     # Round to six digits, so that the bank has the same bytes on every machine.
     rounded = tuple(float(f"{value:.6g}") for value in (power / len(chosen)).tolist())
     return Prior(few, card.image_size, sigma, data, rounded)
 
 
-def draw_places(images: int, count: int, seed: int = 0) -> list[int]:
+def draw_places(images: int, count: int) -> list[int]:
     """Return the indices, in ascending order, of the images in a bank of `count`; at most all."""
-    draw = generator(seed, Purpose.INITIAL_STATE)
+    draw = generator(0, Purpose.INITIAL_STATE)
     return sorted(draw.permutation(images)[:count].tolist())
 
 
