@@ -134,10 +134,11 @@ def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
     if scheduler is None:
         raise RefusedError(f"{folder}: has no {SCHEDULER_NAME}, which defines how noise was added")
     size, channels = (config[key] for key in ("sample_size", "in_channels"))
-    name = read_json(scheduler).get("_class_name", "DDPMScheduler")
+    settings = read_json(scheduler)
+    name = settings.get("_class_name", "DDPMScheduler")
     if name not in _SCHEDULERS:
         raise RefusedError(f"{scheduler}: {name}: known are {', '.join(_SCHEDULERS)}")
-    levels, process = _SCHEDULERS[name](scheduler)
+    levels, process = _SCHEDULERS[name](scheduler, settings)
     reference = FileRef(weights.relative_to(folder).as_posix(), checkpoint_digest(weights))
     try:
         return weights, ModelCard(size, channels, levels, unet, **process, weights=reference)
@@ -193,13 +194,13 @@ def _unet(path: Path, config: Mapping[str, Any]) -> DiffusersUNet:
         raise RefusedError(f"{path}: {error}") from None
 
 
-def _flow(path: Path) -> tuple[int, dict[str, Any]]:
+def _flow(path: Path, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """Return the number of steps, and the card's fields, of a flow's scheduler.
 
     Its σ is the time, with data at 0. As in diffusers, the first and last σ of training and the
     evenly spaced ones between them are shifted in turn, and 0 follows.
     """
-    config, steps = read_json(path), FLOW_STEPS
+    steps = FLOW_STEPS
     _require(path, config, {key: False for key in _FLOW_PLAIN if config.get(key) is not None})
     trained: float = config.get("num_train_timesteps", 1000)
     shift: float = config.get("shift", 1.0)
@@ -217,9 +218,8 @@ def _flow(path: Path) -> tuple[int, dict[str, Any]]:
     return steps, {"kind": "flow", "flow": flow}
 
 
-def _diffusion(path: Path) -> tuple[int, dict[str, Any]]:
+def _diffusion(path: Path, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """Return K, and the card's fields, of a DDPM's scheduler."""
-    config = read_json(path)
     _require(path, config, {key: value for key, value in _PLAIN.items() if key in config})
     schedule = _one_of(path, config.get("beta_schedule", "linear"), _BETAS)
     variance = _one_of(path, config.get("variance_type", "fixed_small"), _VARIANCES)
@@ -249,20 +249,18 @@ def _sigmas(path: Path, config: Mapping[str, Any], **more: Any) -> EdmConfig:
 _EDM_PLAIN = {"sigma_schedule": "karras", "prediction_type": "epsilon", "final_sigmas_type": "zero"}
 
 
-def _edm(path: Path) -> tuple[int, dict[str, Any]]:
+def _edm(path: Path, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """Return the number of steps, and the card's fields, of an EDM scheduler.
 
     The multistep solver keeps a history, which is not supported: its models are solved by Heun.
     """
-    config = read_json(path)
     _require(path, config, {key: value for key, value in _EDM_PLAIN.items() if key in config})
     solver = "euler" if config["_class_name"] == "EDMEulerScheduler" else "heun"
     return EDM_STEPS, {"kind": "edm", "edm": _sigmas(path, config, solver=solver)}
 
 
-def _consistency(path: Path) -> tuple[int, dict[str, Any]]:
+def _consistency(path: Path, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """Return the steps and the card's fields of a consistency model: every half of its σ."""
-    config = read_json(path)
     _require(path, config, {"s_noise": 1.0} if "s_noise" in config else {})
     given = {"time_scale": 250.0, "clip": config.get("clip_denoised", True)}
     trained = config.get("num_train_timesteps", 40)
@@ -275,9 +273,8 @@ def _consistency(path: Path) -> tuple[int, dict[str, Any]]:
     return CONSISTENCY_STEPS, {"kind": "consistency", "edm": table}
 
 
-def _exploding(path: Path) -> tuple[int, dict[str, Any]]:
+def _exploding(path: Path, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """Return the steps and the card's fields of a variance-exploding SDE, with data in [0, 1]."""
-    config = read_json(path)
     usual = {"snr": 0.15, "sigma_min": 0.01, "sigma_max": 1348.0, "sampling_eps": 1e-5}
     values = {key: config.get(key, value) for key, value in usual.items()}
     end, steps = values.pop("sampling_eps"), config.get("correct_steps", 1)
