@@ -35,7 +35,6 @@ from sitegen.core.files import cached_by_stat, format_of, regular_size, sha256
 from sitegen.generative.card.card import BlurSchedule
 from sitegen.generative.checkpoints.floats import is_finite
 from sitegen.generative.checkpoints.limits import (
-    NAME_LENGTH,
     PART_BYTES,
     PICKLE_BYTES,
     SCHEDULE_NUMBERS,
@@ -43,7 +42,7 @@ from sitegen.generative.checkpoints.limits import (
     UNPACKED_BYTES,
 )
 from sitegen.generative.checkpoints.pickles import Storage, StoredTensor, read_pickle
-from sitegen.generative.untrusted.pickles import ForbiddenError, PickleError
+from sitegen.generative.untrusted.pickles import NAME_LENGTH, ForbiddenError, PickleError
 from sitegen.generative.untrusted.zips import ZIP_DAMAGE, open_zip
 
 ArchiveLayout = Literal["published", "state dict", "spectral", "torchcfm", "averaged"]

@@ -4,8 +4,6 @@ MB = 1 << 20
 
 DIMENSIONS = 8
 """Maximum axes of a tensor."""
-NAME_LENGTH = 1_000
-"""Maximum characters in the name of a tensor."""
 
 PICKLE_BYTES = 8 * MB
 """Maximum bytes of the list of tensors in a `.pth`."""

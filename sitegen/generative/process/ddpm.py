@@ -18,10 +18,8 @@ from torch import Tensor
 
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.card import DiffusionConfig, ModelCard
+from sitegen.generative.card.flow import LARGEST_BETA
 from sitegen.generative.process.model import SingleNetwork
-
-LARGEST_BETA = 0.999
-"""Upper limit of β in the cosine schedule, which keeps the last step from dividing by 0."""
 
 
 @dataclass(frozen=True, eq=False)
