@@ -45,7 +45,7 @@ from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.checkpoints.inspection import Architecture
 from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, network_shapes, read_weights
 from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
-from sitegen.generative.data.images import EXAMPLE_NAME, as_png, require_enough
+from sitegen.generative.data.images import EXAMPLE_NAME, as_png
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.options import TrainingOptions
@@ -245,12 +245,7 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     another run, or files of another origin that a new run would write over, LockedError if another
     process has it open.
     """
-    folder, shape = training.folder, training.images.shape[1:]
-    if shape != card.shape:
-        raise RefusedError(
-            f"{training.source}: images of {shape} do not fit the card's {card.shape}"
-        )
-    require_enough(training.images, training.source)
+    folder = training.folder
     if not card.subject and (folder / CARD_NAME).exists():
         card = replace(card, subject=read_card(folder).subject)  # perhaps of its author's words
     run = Run(card, training)
