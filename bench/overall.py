@@ -30,7 +30,7 @@ from bench.judging.report import table
 from sitegen.cli import exits
 from sitegen.core.compute import ComputeTarget
 from sitegen.figures.shared_noise.sample import spread
-from sitegen.generative.process.noise import Joined, independent
+from sitegen.generative.process.noise import Interpolated
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import Sampler, load_sampler
 
@@ -98,8 +98,8 @@ def draw(sampler: Sampler, noises: int, states: int, seed: int) -> tuple[Images,
         rows = range(start, min(start + together, noises))
         log.info("drawing noises %s to %s of %s from %s states", rows[0], rows[-1], noises, states)
         every = u_K.to(sampler.model.device).repeat(len(rows), 1, 1, 1)
-        noise = Joined(tuple(independent(seed, (row,) * states, shape) for row in rows))
-        *_, last = sampler.run(every, noise).steps
+        points = tuple((row, row, 0.0) for row in rows for _ in range(states))
+        *_, last = sampler.run(every, Interpolated(seed, points, shape)).steps
         parts.append(last.mean.cpu().numpy().reshape(len(rows), states, *shape))
     return u_K.numpy(), np.concatenate(parts)
 

@@ -6,6 +6,7 @@ This module and those that import it are among the few that need torch.
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -34,9 +35,7 @@ from sitegen.generative.process.kinds import process_of
 from sitegen.generative.process.model import CardModel, require_device
 from sitegen.generative.process.noise import (
     Branching,
-    Independent,
     Interpolated,
-    Joined,
     Noise,
     Shape,
     independent,
@@ -325,14 +324,11 @@ def load_network(
     return model
 
 
-def noise_of(paths: Paths, shape: Shape) -> Joined:
+def noise_of(paths: Paths, shape: Shape) -> Interpolated:
     """Return the noise (paths · points, C, H, W) of every level, on great circles between ends."""
-
-    def own(sample: int) -> Independent:
-        return independent(paths.seed, (sample,), shape)
-
-    ends = ((own(first), own(last)) for first, last in paths.pairs)
-    return Joined(tuple(Interpolated(*pair, paths.points, 0, paths.points) for pair in ends))
+    angles = torch.linspace(0, math.pi / 2, paths.points, dtype=torch.float64).tolist()
+    points = tuple((*pair, angle) for pair in paths.pairs for angle in angles)
+    return Interpolated(paths.seed, points, shape)
 
 
 def _of_pictures(

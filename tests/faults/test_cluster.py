@@ -30,7 +30,7 @@ from sitegen.core.errors import (
     SitegenError,
     TargetError,
 )
-from sitegen.generative.process.noise import Branching, Joined, independent
+from sitegen.generative.process.noise import Branching, Interpolated
 from sitegen.models.registry import model_source
 from sitegen.sampling import run
 from sitegen.sampling.models import Trajectory
@@ -188,9 +188,8 @@ def _trajectories(models: ModelProvider) -> Iterator[Trajectory]:
     states = tiny.start(3, range(20))
     yield tiny.begin(3, range(20), 0.02)
     yield tiny.run(states[:1], Branching(3, (20, 10, 5, 2), shape))
-    yield tiny.run(
-        states, Joined((independent(3, (0,) * 15, shape), independent(3, range(5), shape)))
-    )
+    points = (*(((0, 0, 0.0),) * 15), *((number, 1, 0.3) for number in range(5)))
+    yield tiny.run(states, Interpolated(3, points, shape))
     yield noise.begin(3, range(10))
     yield noise.ddim(7).begin(3, range(17))
 

@@ -14,7 +14,7 @@ from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, grid_job, noise_std_of, strips
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.generative.data.prior import Prior
-from sitegen.generative.process.noise import Joined, independent
+from sitegen.generative.process.noise import Interpolated
 from sitegen.media.frames import Colour, Frame, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import strip
@@ -110,10 +110,10 @@ def around(colours: NDArray[np.float64], count: int) -> list[int]:
     return chosen
 
 
-def _noise(spec: SharedNoise, sampler: Sampler) -> Joined:
+def _noise(spec: SharedNoise, sampler: Sampler) -> Interpolated:
     """Return the noise of one of the seed's samples per row, shared by all images of the row."""
-    rows = ((number,) * spec.count for number in spec.numbers)
-    return Joined(tuple(independent(spec.seed, row, sampler.card.shape) for row in rows))
+    points = tuple((each, each, 0.0) for each in spec.numbers for _ in range(spec.count))
+    return Interpolated(spec.seed, points, sampler.card.shape)
 
 
 def _strip(

@@ -82,7 +82,7 @@ def on_device(numbers: Tensor, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class Independent:
-    """Noise of each of the `samples`, which may share one; `shape` is (C, H, W)."""
+    """Independent noise for each of the `samples`; `shape` is (C, H, W)."""
 
     seed: int
     samples: tuple[int, ...]
@@ -145,52 +145,29 @@ def straight(first: Tensor, last: Tensor, points: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Interpolated:
-    """Noise on the great circle from one source of one sample to another, in `points` points.
+    """Noise on great circles between samples of a seed; `shape` is (C, H, W).
 
-    Those from the place `first` on and before the place `last` alone.
+    points: for each image the sample at the angle 0, the one at π/2, and its angle
     """
 
-    one: Independent
-    other: Independent
-    points: int
-    first: int
-    last: int
+    seed: int
+    points: tuple[tuple[int, int, float], ...]
+    shape: Shape
 
     def __len__(self) -> int:
-        return self.last - self.first
+        return len(self.points)
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
-        angles = torch.linspace(0, math.pi / 2, self.points, dtype=torch.float64)
-        ends = self.one(level, draw), self.other(level, draw)
-        return interpolate_noise(*ends, angles[self.first : self.last])
+        ones, others, angles = zip(*self.points, strict=True)
+        known, places = np.unique([ones, others], return_inverse=True)
+        drawn = normal(self.seed, Purpose.STEP, known.tolist(), level, self.shape, draw)
+        one, other = drawn[torch.from_numpy(places.reshape(2, -1))]
+        return interpolate_noise(one, other, torch.tensor(angles, dtype=torch.float64))
 
     def rows(self, first: int, last: int) -> Interpolated:
         """The noise of the samples from the place `first` on and before the place `last`."""
-        return replace(self, first=self.first + first, last=self.first + last)
-
-
-@dataclass(frozen=True)
-class Joined:
-    """The noises of several sources, one after the other."""
-
-    sources: tuple[Independent | Interpolated, ...]
-
-    def __len__(self) -> int:
-        return sum(map(len, self.sources))
-
-    def __call__(self, level: int, draw: int = 0) -> Tensor:
-        """The noise (N, C, H, W) of the step that leaves `level`."""
-        return torch.cat([source(level, draw) for source in self.sources])
-
-    def rows(self, first: int, last: int) -> Joined:
-        """The noise of the samples from the place `first` on and before the place `last`."""
-        found, start = [], 0
-        for source in self.sources:
-            low, high = max(first - start, 0), min(last - start, len(source))
-            found += [source.rows(low, high)] if low < high else []
-            start += len(source)
-        return Joined(tuple(found))
+        return replace(self, points=self.points[first:last])
 
 
 @dataclass(frozen=True)
@@ -234,5 +211,5 @@ class Branching:
         return normal(self.seed, Purpose.BRANCH, nodes, level, self.shape, draw)
 
 
-Noise = Independent | Interpolated | Joined | Branching
+Noise = Independent | Interpolated | Branching
 """The noise of samples, or of a tree."""

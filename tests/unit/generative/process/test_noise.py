@@ -85,11 +85,13 @@ def test_great_circle() -> None:
     assert torch.equal(found, interpolate_noise(a[0], b[0], angles))
     for theta, row in zip(angles.tolist(), found, strict=True):
         assert torch.allclose(row, math.cos(theta) * a[0] + math.sin(theta) * b[0], atol=1e-6)
-    first, second = (independent(7, [sample], _SHAPE) for sample in (0, 1))
-    for level in (3, 1):
-        noise = Interpolated(first, second, 5, 0, 5)(level)
-        assert torch.equal(noise[:1], first(level))
-        assert torch.equal(noise[-1:], second(level))
+    points = ((4, 4, 0.0), (4, 1, math.pi / 2), (1, 4, 0.3))
+    circles = Interpolated(7, points, _SHAPE)
+    four, one = independent(7, [4, 1], _SHAPE)(3)
+    between = math.cos(0.3) * one + math.sin(0.3) * four
+    assert torch.equal(circles(3)[:2], torch.stack([four, one]))
+    assert torch.allclose(circles(3)[2], between, atol=1e-6)
+    assert torch.equal(circles.rows(1, 3)(3), circles(3)[1:])
     large, small = torch.full(_SHAPE, 1e10), torch.full(_SHAPE, 1e-10)
     ends = torch.tensor([0, math.pi / 2], dtype=torch.float64)
     assert torch.equal(interpolate_noise(large, small, ends), torch.stack([large, small]))
