@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -206,8 +205,7 @@ def seconds_an_image(model: CardModel) -> float:
     large.
     """
     left = model.card.visited_levels[:-1]
-    lowest = [band.lowest_level for band in model.card.networks]
-    bands = [bisect_right(lowest, level) for level in left]
+    bands = [model.card.band_at(level) for level in left]
     seconds = {band: _seconds_at(model, left[bands.index(band)]) for band in {*bands}}
     return sum(seconds[band] for band in bands) / len(bands)
 

@@ -238,6 +238,10 @@ class ModelCard:
             return self.bands
         return (Band(1, unet=self.unet),)
 
+    def band_at(self, level: int) -> int:
+        """Return the place among the `networks` of the one for a level from 1 up."""
+        return sum(band.lowest_level <= level for band in self.networks) - 1
+
     @property
     def finest(self) -> UNetConfig:
         """U-Net of level 1."""

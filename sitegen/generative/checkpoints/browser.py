@@ -313,9 +313,7 @@ def at_least(card: ModelCard) -> tuple[int, float]:
     for place, band in enumerate(card.networks):
         if band.unet is None:
             continue
-        higher = card.networks[place + 1 :]
-        top = higher[0].lowest_level if higher else card.levels + 1
-        steps = sum(band.lowest_level <= level < top for level in card.visited_levels[:-1])
+        steps = sum(card.band_at(level) == place for level in card.visited_levels[:-1])
         for weights, side in convolutions(band.unet, band.side or card.image_size):
             size += weights  # could be stored as bytes
             flop += steps * 2 * weights * side**2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 
 import torch
@@ -27,9 +26,7 @@ def evaluations(card: ModelCard, count: int = IMAGES) -> int:
 
 def u_net_evaluations(card: ModelCard) -> int:
     """Return how often a sample evaluates a U-Net."""
-    lowest = [band.lowest_level for band in card.networks]
-    levels = [level for level in card.visited_levels if level > 0]
-    bands = [card.networks[bisect_right(lowest, level) - 1] for level in levels]
+    bands = [card.networks[card.band_at(level)] for level in card.visited_levels[:-1]]
     return card.process.evaluations(card) * sum(band.cosines is None for band in bands)
 
 
@@ -55,7 +52,7 @@ def residual_shares(
     size = (card.levels, rings(card.image_size), card.channels, card.channels)
     shares, before = torch.zeros(size, dtype=torch.float64), 0
     for level in sorted(card.visited_levels)[1:]:
-        band = [band for band in card.networks if band.lowest_level <= level][-1]
+        band = card.networks[card.band_at(level)]
         cosines = all_cosines if band.cosines else all_cosines[:count]
         here = model.attenuation(torch.tensor([level], device=model.device))
         noise = torch.randn(cosines.shape, generator=generator).to(model.device)
