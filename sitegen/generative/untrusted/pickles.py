@@ -18,6 +18,8 @@ _ARGUMENTS = 16
 """Maximum arguments of a call; the supported constructors take up to six."""
 _LARGEST_KEY = 1 << 60
 """Bound on numeric keys of dicts: larger ones can be chosen so that all hashes collide."""
+_NESTING = 100
+"""Maximum depth of unfinished lists, dicts and tuples."""
 _SHORT = 255
 """Maximum bytes of an encoded text that is decoded to bytes at once."""
 
@@ -42,7 +44,6 @@ class Vocabulary:
     persistent: makes a record of a persistent id; None if these are not allowed
     bytes: length of the pickle
     operations: number of instructions, which also limits the memo
-    nesting: depth of unfinished lists, dicts and tuples
     """
 
     writer: str
@@ -53,7 +54,6 @@ class Vocabulary:
     operations: int
     records: frozenset[str] = frozenset()
     persistent: Callable[[object], object] | None = None
-    nesting: int = 100
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def _tuple(length: int) -> Callable[[_Machine, None], None]:
 
 
 def _mark(machine: _Machine, _argument: None) -> None:
-    if len(machine.marks) >= machine.words.nesting:
+    if len(machine.marks) >= _NESTING:
         raise PickleError("the pickle inside is nested too deeply")
     machine.marks.append(machine.stack)
     machine.stack = []
