@@ -20,8 +20,6 @@ from sitegen.generative.checkpoints.weights import Header, scales_of
 from sitegen.models.folder import model_folder
 from sitegen.models.registry import ModelSource
 
-_WEIGHTS = "weights.safetensors"
-
 
 @dataclass(frozen=True)
 class Converted:
@@ -94,22 +92,22 @@ def byte_weights(name: str, weights: Path, card: ModelCard, folder: Path) -> Con
     """
     import torch
 
-    from sitegen.generative.checkpoints.loading import load_model, read_weights
+    from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, load_model, read_weights
     from sitegen.generative.checkpoints.weights import save_weights
     from sitegen.generative.training.optimizers import muon_names
 
     tensors = read_weights(weights, card)
     large = {name: value for name, value in tensors.items() if not name.startswith("statistics.")}
-    digest = save_weights(folder / _WEIGHTS, tensors, torch.float16, card, muon_names(large))
-    small = replace(card, weights=FileRef(_WEIGHTS, digest))
+    digest = save_weights(folder / WEIGHTS_NAME, tensors, torch.float16, card, muon_names(large))
+    small = replace(card, weights=FileRef(WEIGHTS_NAME, digest))
     generator = torch.Generator().manual_seed(0)
     state = torch.rand((1, *card.shape), generator=generator)
     with torch.no_grad():
-        models = load_model(weights, card), load_model(folder / _WEIGHTS, small)
+        models = load_model(weights, card), load_model(folder / WEIGHTS_NAME, small)
         before, after = (model.computed(state, torch.tensor([1])) for model in models)
     change = (after - before).square().mean() / before.square().mean().clamp_min(1e-20)
     prior = folder / card.prior.file if card.prior else None
-    exported = export_for_browser(small, folder / _WEIGHTS, prior)
+    exported = export_for_browser(small, folder / WEIGHTS_NAME, prior)
     if fault := too_heavy(name, exported.size, exported.gflop):
         raise RefusedError(fault)
     return Converted(small, exported, float(change.sqrt()))
