@@ -48,11 +48,12 @@ class Renoised(GenerativeProcess):
         levels = self._whole.levels
         return levels[levels.index(self.begin) :]
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below; siblings join where theirs begins."""
         siblings = dict(self.siblings).get(level)
         if siblings is not None:  # each follows its state
             x = torch.stack([x, siblings[: len(x)].to(x)], dim=1).flatten(0, 1)
-        return self._whole._move(level, below, x, draw)
+        return self._whole.move(level, below, x, draw)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return the pixels of states, or the states themselves."""

@@ -52,7 +52,8 @@ class Blurring(FromNoise):
         left = blurring.floor + (1 - blurring.floor) * attenuation(blur, size, size)[0]
         return self.scales(level)[0] * left
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, drawn from the posterior of blurring diffusion."""
         (_, here), (_, after) = self.scales(level), self.scales(below)
         ratio = self._kept(level) / self._kept(below)
         variance = (

@@ -73,7 +73,8 @@ class Cold(FromNoise):
         flat = (colours + torch.tensor(cold.start_mean))[:, :, None, None]
         return flat + cold.start_noise * initial_noise(seed, samples, self.shape)
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, by the image of the model, degraded anew."""
         image = self.model(x, level)
         state = x - self._blurred(image, level) + self._blurred(image, below)
         return Moved(state, state, lambda: image)

@@ -62,7 +62,8 @@ class Ancestral(Diffusion):
 
     variance: str | None = None
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, drawn from the posterior of DDPM."""
         left, here = (float(self.schedule.alphas_bar[each]) for each in (below, level))
         beta = 1 - here / left
         of_x = math.sqrt(1 - beta) * (1 - left) / (1 - here)
@@ -91,7 +92,8 @@ class Implicit(Diffusion):
         """The levels of the states, from K to 0."""
         return ddim_levels(self.card.levels, self.steps)
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, by DDIM."""
         left, here = (float(self.schedule.alphas_bar[each]) for each in (below, level))
         variance = (1 - left) / (1 - here) * (1 - here / left)
         of_image, of_noise = math.sqrt(left), math.sqrt(1 - left - self.eta**2 * variance)

@@ -72,7 +72,8 @@ class HeatDissipation(GenerativeProcess):
             raise ValueError(f"begins at level {self.begin}, which is not visited")
         return levels[0 if self.begin is None else levels.index(self.begin) :]
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, a little less dissipated."""
         model, card = self.model, self.card
         delta = card.sampling_noise_std if self.noise_std is None else self.noise_std
         known = hasattr(model, "noise_std")

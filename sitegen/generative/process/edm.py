@@ -110,7 +110,8 @@ class Edm(Noised):
         within = edm.churn_min <= sigma <= most
         return min(edm.churn / self.card.steps, MOST_CHURN) if within else 0.0
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, by Euler's or Heun's step."""
         edm = required(self.card.edm)
         (_, sigma), (_, after) = self.scales(level), self.scales(below)
         raised = (1 + self._churn(sigma)) * sigma
@@ -130,7 +131,8 @@ class Edm(Noised):
 class Consistency(Edm):
     """Multistep consistency sampling."""
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the image of the model, with the noise of the level below."""
         image = self.model(x, self.scales(level)[1])
         after, least = self.scales(below)[1], required(self.card.edm).sigma_min
         std = math.sqrt(max(after**2 - least**2, 0.0))

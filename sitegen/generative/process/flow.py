@@ -103,7 +103,8 @@ class Flow(FromNoise):
         time = self.card.flow_times[self.levels[0]]
         return noise * math.hypot(time, 1 - time)
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, by a step of the ODE."""
         times, flow = self.card.flow_times, flow_of(self.card)
         t, step = times[level], times[below] - times[level]
         velocity = self.model(x, t)

@@ -62,7 +62,8 @@ class Hosted(GenerativeProcess):
         found: Tensor = self.model("start", initial_noise(seed, samples, self.shape))[0]
         return found
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, by a step of the author's sampler."""
         normal = draw(0) if self.random else torch.zeros_like(x)
         state, *final = self.model(
             "step", split(x, normal), normal, number=self.card.levels - level

@@ -74,7 +74,7 @@ class GenerativeProcess:
         and sent without it
     starts: makes initial states; None where the process needs none to be given
 
-    Subclasses implement the transition `_move`, and override what differs. Rows of a batch must not
+    Subclasses implement the transition, `move`, and override what differs. Rows of a batch must not
     depend on each other.
     """
 
@@ -121,7 +121,7 @@ class GenerativeProcess:
         assert self.starts is not None
         return self.starts(seed, samples)
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         """Return the states at the level `below` of states (N, C, H, W) at a level."""
         raise NotImplementedError
 
@@ -183,7 +183,7 @@ def run(
     state = initial_state.to(process.device or initial_state.device, torch.float32)
     for level, below in pairwise(process.levels):
         with torch.no_grad():
-            moved = process._move(level, below, state, _draws(noise, level, state.device))
+            moved = process.move(level, below, state, _draws(noise, level, state.device))
         state = moved.state
         _check_finite(process, state, below, noise, first)
         yield Step(below, *moved)

@@ -56,7 +56,8 @@ class Score(Noised):
         sde = required(self.card.sde)
         return sde.marginal(sde.time(level, self.card.levels)) if level else (1.0, 0.0)
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, by the steps of the predictor and the corrector."""
         sde = required(self.card.sde)
         *corrections, last = (draw(number) for number in range(sde.corrector_steps + 1))
         x = split(x, last)

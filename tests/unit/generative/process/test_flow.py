@@ -131,7 +131,7 @@ def test_a_tree_is_noised_anew() -> None:
     state = process.corrupt(plain.state, 8, lambda _: noise)
     for level, below in pairwise(process.levels[2:]):
         with torch.no_grad():
-            state = process._move(level, below, state, lambda _: noise).state
+            state = process.move(level, below, state, lambda _: noise).state
     assert torch.allclose(found[-1][2], process.pixels(state, 0)[0], atol=1e-5)
 
 
@@ -166,7 +166,7 @@ def test_renoised_states_keep_their_law() -> None:
 def last_of(process: Flow, state: Tensor, first: int) -> Tensor:
     """The finished images from the states before the step `first`."""
     for level, below in pairwise(process.levels[first:]):
-        state = process._move(level, below, state, torch.zeros).state
+        state = process.move(level, below, state, torch.zeros).state
     return state
 
 

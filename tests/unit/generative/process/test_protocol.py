@@ -44,7 +44,8 @@ class Churn(GenerativeProcess):
         """Standard normal numbers."""
         return normal(seed, Purpose.INITIAL_NOISE, samples, 0, self.shape)
 
-    def _move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Split and squash."""
         x = split(x, draw(0)) + 0.1 * draw(0)
         final = torch.tanh(x)
         mean = x + (final - x) / level
