@@ -74,7 +74,8 @@ class Amounts:
     A band of 0 images keeps the weights of the round before. Faces of the classes in `often` are
     drawn so many times as often as others. Learning rates are multiplied by `rate`. The weights of
     a U-Net in the end are the share `kept` of those of the round before, and the rest the new ones.
-    The error of pixels of the mouth counts `mouth` times for a U-Net.
+    The error of pixels of the mouth counts `mouth` times for a U-Net. The fine U-Net learns the
+    levels from `lowest` on.
     """
 
     images: tuple[int, ...]
@@ -83,6 +84,7 @@ class Amounts:
     rate: float = 1.0
     kept: float = 0.0
     mouth: float = 1.0
+    lowest: int = 1
 
 
 RARE: Mapping[tuple[str, str], int] = {
@@ -108,6 +110,8 @@ ROUNDS: tuple[Amounts, ...] = (
     Amounts((44_000, 0, 0, 0, 0), mouth=5.0, kept=0.3),
     Amounts((0, 0, 220_000, 0, 0), often=OPEN, mouth=5.0, kept=0.3),
     Amounts((0, 64_000, 0, 0, 0), mouth=5.0, kept=0.5),
+    Amounts((56_000, 0, 0, 0, 0), mouth=5.0),
+    Amounts((160_000, 0, 0, 0, 0), mouth=12.0, lowest=9),
 )
 MOUTH = (46, 60, 22, 43)
 """First and last row and column around mouths, in pixels of 64.
@@ -134,7 +138,7 @@ def face_card(data: str) -> ModelCard:
         training={"data": data},
     )
     assert card.sampling is not None
-    levels = spread_over_bands(card, VISITS)
+    levels = spread_over_bands(card, VISITS)[:-1]  # one step from level 10 to 0 is as good as two
     return replace(card, sampling=replace(card.sampling, levels=levels))
 
 
@@ -213,7 +217,8 @@ def train_band(
     half = has_bfloat16("cpu")
     if band.unet:
         weights = mouth_weights(band.side or SIDE, amounts.mouth) if amounts.mouth != 1 else None
-        loss = image_loss(model, images, band, options, half, order, weights)
+        learned = replace(band, lowest_level=max(band.lowest_level, amounts.lowest))
+        loss = image_loss(model, images, learned, options, half, order, weights)
         run = BandRun(band, model.card, loss, options)
     else:
         side = band.side or SIDE
