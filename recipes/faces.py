@@ -338,7 +338,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = options.output / "round-1"
         save_weights_of({name: first / f"{name}.pt" for name in NAMES}, options.save)
         return
-    tiny = (TINY, replace(TINY, often=RARE, rate=0.5, kept=0.5, mouth=5.0))
+    tiny = (TINY, replace(TINY, often=RARE, rate=0.5, kept=0.5, mouth=5.0, lowest=9))
     rounds = (tiny if options.tiny else ROUNDS)[: options.rounds]
     if options.begin is not None and len(rounds) == 1:
         raise SystemExit("--begin: has the weights of the first round; leave out --rounds 1")

@@ -707,7 +707,7 @@ def test_scrolling_does_not_stutter(browser: Browser, built: Path) -> None:
         page.locator(".sampler-new").click()
         wait(page)
         assert spent(thread) - before < 0.7
-        assert page.evaluate("window.long") < 12  # of 67 levels
+        assert page.evaluate("window.long") < 12  # of 66 levels
 
 
 def spent(thread: CDPSession) -> float:

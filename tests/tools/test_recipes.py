@@ -29,6 +29,7 @@ from recipes.distil_cosines import Lessons, distillation_loss
 from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
 from recipes.runs import BandRun, read_net
 from recipes.states import BandStates
+from recipes.train_band import image_loss
 from recipes.train_cosines import cosine_loss, denoising_loss
 from sitegen.core.compute import has_bfloat16
 from sitegen.core.errors import RefusedError
@@ -599,6 +600,7 @@ def test_faces_from_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     faces.main([*data, "--output", str(output), "--tiny"])
     model = load_model(output)
     assert model.card.shape == (3, 64, 64)
+    assert model.card.visited_levels[-2:] == (10, 0)
     assert model.card.estimates_variance
     assert len(read_prior(output / "prior.safetensors", model.card)) == 2
     with torch.inference_mode():
@@ -614,8 +616,17 @@ def test_faces_from_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(faces, "TINY", replace(faces.TINY, images=(4, 0, 0, 0, 0)))
         patch.setattr(faces, "round_networks", lambda *_: None)  # seen above, and slow
+        learned: list[int] = []
+
+        def noting(model: Model, images: Tensor, band: Band, *rest: Any) -> Any:
+            """Note the lowest level that a network learns."""
+            learned.append(band.lowest_level)
+            return image_loss(model, images, band, *rest)
+
+        patch.setattr(faces, "image_loss", noting)
         kept = [*data, "--output", str(tmp_path / "kept"), "--tiny", "--begin", str(begun)]
         faces.main(kept)
+    assert learned == [9]
     assert [path.name for path in (tmp_path / "kept").rglob("round-*/*.pt")] == ["fine.pt"]
     known = faces.saved_weights(begun / "layout.safetensors")["leave.weight"]
     found = load_model(tmp_path / "kept").networks[-1].state_dict()["leave.weight"]
