@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sitegen.builder.cache import Store
 from sitegen.builder.executor import naming
 from sitegen.builder.output import CopiedFile, Tree
 from sitegen.builder.plan import PlannedFigure
+from sitegen.builder.state import SiteBuild
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
 from sitegen.core.bounded import bounded
@@ -30,9 +31,6 @@ from sitegen.html.theme import site_theme
 from sitegen.html.views import DrawnPictures
 from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
 from sitegen.media.typeface import SHIPPED, Typeface
-
-if TYPE_CHECKING:
-    from sitegen.builder.state import SiteBuild
 
 DRAWING_RECIPE = 3
 """Version of the drawing code; raise it by hand when its pixels change."""
@@ -52,6 +50,18 @@ def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> M
     return Manifest(tuple(_place(each, records[each.request_digest], paths) for each in figures))
 
 
+def tree_of(build: SiteBuild) -> Tree:
+    """Return the content of the built folder, with papers; every figure needs a record."""
+    context, manifest = build.context, placed(build.context.figures, build.records)
+    return assemble(context.site, context.pages, manifest, context.store(), build.papers)
+
+
+def _front(build: SiteBuild) -> MediaFile | None:
+    """Return the poster on a site's card."""
+    manifest = placed(build.context.figures, build.records)
+    return front_poster(build.context.pages, manifest)
+
+
 def assemble(
     site: Site,
     pages: tuple[Page, ...],
@@ -67,7 +77,7 @@ def assemble(
     below = [paper.context for paper in papers]
     card = drawn_picture("card.png", site, front, store, store) if site.base_url else None
     tiles = {
-        each.site.place: drawn_picture("tile.webp", each.site, paper.front, each.store(), store)
+        each.site.place: drawn_picture("tile.webp", each.site, _front(paper), each.store(), store)
         for each, paper in zip(below, papers, strict=True)
     }
     drawn = DrawnPictures(card, tiles)
@@ -88,7 +98,7 @@ def assemble(
     tree[MANIFEST] = manifest.to_json().encode()
     tree[".nojekyll"] = b""
     for paper in papers:
-        tree |= _below(paper.context.site, paper.tree(), tree)
+        tree |= _below(paper.context.site, tree_of(paper), tree)
     return tree
 
 
@@ -137,8 +147,8 @@ def _place(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], 
 
 def drawn_keys(build: SiteBuild) -> set[str]:
     """Return the store keys of a site's drawn pictures, including those of its papers."""
-    tiles = {_drawn_key("tile", paper.context.site, paper.front) for paper in build.papers}
-    return tiles | {_drawn_key("card", build.context.site, build.front)}
+    tiles = {_drawn_key("tile", paper.context.site, _front(paper)) for paper in build.papers}
+    return tiles | {_drawn_key("card", build.context.site, _front(build))}
 
 
 def _card_words(site: Site) -> tuple[Any, ...]:

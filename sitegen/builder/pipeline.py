@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
+from sitegen.builder.assembly import tree_of
 from sitegen.builder.context import BuildContext, BuildOptions, Records, found, new_notes
 from sitegen.builder.executor import (
     Encode,
@@ -83,7 +84,7 @@ def build(
         # Everything is in the store: if it is installed too, nothing is to be done.
         output, tree = builds[0].context.output, None
         if not any(_is_stale(each) for each in builds):
-            tree = builds[0].tree()
+            tree = tree_of(builds[0])
             if is_installed(tree, output, site):
                 _refuse_warnings(report, options)
                 for each in builds:
@@ -106,7 +107,7 @@ def build(
             return summarise(builds)
 
         # The manifest and the pages become the built folder.
-        tree = builds[0].tree() if tree is None else tree
+        tree = tree_of(builds[0]) if tree is None else tree
         for line in preserve_foreign_files(output, site, tree):
             report.warn(line)
         changed = install(tree, output, site)

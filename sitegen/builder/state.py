@@ -6,17 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.context import BuildContext, BuildOptions, found, prepare_site
-from sitegen.builder.output import Tree
 from sitegen.builder.plan import PlannedFigure
 from sitegen.config.loader import load_papers
 from sitegen.config.schema import Site
 from sitegen.core.errors import ConfigError, together
 from sitegen.core.source import shown
 from sitegen.core.urls import INDEX
-from sitegen.html.render import front_poster
-from sitegen.media.manifest import Manifest, MediaFile, Record
+from sitegen.media.manifest import Record
 
 
 @dataclass(frozen=True)
@@ -50,21 +47,6 @@ class SiteBuild:
             or options.renders_again(planned.figure.id)
         }
         return list(chosen.values())
-
-    @property
-    def manifest(self) -> Manifest:
-        """The manifest; every figure needs a record."""
-        return placed(self.context.figures, self.records)
-
-    @property
-    def front(self) -> MediaFile | None:
-        """The poster on the site's card."""
-        return front_poster(self.context.pages, self.manifest)
-
-    def tree(self) -> Tree:
-        """Return the content of the built folder, with papers; every figure needs a record."""
-        context = self.context
-        return assemble(context.site, context.pages, self.manifest, context.store(), self.papers)
 
 
 def prepare_all(

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sitegen.builder.assembly import tree_of
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.output import (
     ServedFolder,
@@ -320,7 +321,7 @@ def freshness(site: Site, folder: ServedFolder) -> Freshness:
         require_sound(works)
         lacking = [planned.figure.id for work in works for planned in work.missing]
         words = [f"{name} is not rendered" for name in lacking]
-        tree = None if words else works[0].tree()
+        tree = None if words else tree_of(works[0])
     except SitegenError as error:
         words = [f"the build fails, {str(error).partition(chr(10))[0]}"]
     changed, others = differences(output, tree or {})

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from sitegen.builder.assembly import assemble, placed
+from sitegen.builder.assembly import assemble, placed, tree_of
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildContext, BuildOptions, FigureRef, found, prepare
 from sitegen.builder.output import (
@@ -319,7 +319,7 @@ class Preview:
                     restore_backup(context.output)
                     require_room(context.output)
                     ready = SiteBuild(context, self._records)
-                    tree = ready.tree()
+                    tree = tree_of(ready)
                     for line in preserve_foreign_files(context.output, context.site, tree):
                         self.report.warn(line)
                     install(tree, context.output, context.site)
