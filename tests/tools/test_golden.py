@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from sitegen.builder.assembly import tree_of
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildOptions, prepare
 from sitegen.builder.output import put_tree
@@ -166,7 +167,7 @@ def build_from_records(config: Path) -> Path:
                 path.write_bytes(content(planned.figure.id, key))
             store.put(planned.request_digest, record, sources)
         records[planned.request_digest] = record
-    put_tree(SiteBuild(context, records).tree(), context.output)
+    put_tree(tree_of(SiteBuild(context, records)), context.output)
     return context.output
 
 
