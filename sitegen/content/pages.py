@@ -45,8 +45,8 @@ from sitegen.core.source import (
 from sitegen.core.urls import INDEX, RESERVED, page_fault, relative
 from sitegen.figures.base import Figure
 
-_THING = re.compile(r" at 0x[0-9a-f]{6,}\\?>")
-"""End of the text of a Python object that has a memory address."""
+_THING = re.compile(r"(<function [\w\\]+| at 0x[0-9a-f]{6,})\\?>")
+"""End of the text of a Python object: the name of a function, or a memory address."""
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
 
 

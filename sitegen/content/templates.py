@@ -76,9 +76,7 @@ def as_markdown(value: object) -> Markup:
 @pass_eval_context  # prevents Jinja from treating constants as template text
 def _written(_context: EvalContext, value: object) -> Markup:
     if callable(value) and not isinstance(value, Undefined):
-        name = (
-            getattr(value, "__name__", "it").removeprefix("safe").strip("_")
-        )  # safe_range is range
+        name = getattr(value, "__name__", "it").strip("_")
         raise TemplateRuntimeError(f"{name} stands here without its parentheses; write {name}(…)")
     return as_markdown(value)
 
@@ -127,6 +125,21 @@ _FILTERS = {
 """Replacements for Jinja filters: `random`, and the filters that return HTML."""
 
 
+class TemplateFunction:
+    """A function for templates. Its text is its name, without an address that would vary."""
+
+    def __init__(self, function: Callable[..., Any], name: str = "") -> None:
+        self._function = function
+        self.__name__ = name or getattr(function, "__name__", "it")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self._function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<function {self.__name__}>"
+
+
 def sandbox(
     kind: type[ImmutableSandboxedEnvironment] = ImmutableSandboxedEnvironment, **options: Any
 ) -> ImmutableSandboxedEnvironment:
@@ -139,12 +152,16 @@ def sandbox(
         keep_trailing_newline=True,
         **options,
     )
-    environment.globals = {"range": safe_range}
+    environment.globals = {"range": TemplateFunction(safe_range, "range")}
     return environment
 
 
 class _Pages(ImmutableSandboxedEnvironment):
     """The sandbox of pages. It reports calls of undefined names to a handler."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.filters |= _FILTERS
 
     def call(__self: Any, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         tell = __context.get(_UNKNOWN)
@@ -158,9 +175,7 @@ class _Pages(ImmutableSandboxedEnvironment):
 
 @cache
 def _for_pages() -> ImmutableSandboxedEnvironment:
-    environment = sandbox(_Pages, finalize=_written)
-    environment.filters |= _FILTERS
-    return environment
+    return sandbox(_Pages, finalize=_written)
 
 
 def run_template(
@@ -176,8 +191,9 @@ def run_template(
         return unknown(f"{reason_of(error)}{_hint(str(error), names)}")
 
     try:
-        handler = {_UNKNOWN: tell} if unknown else {}
-        return _for_pages().from_string(text).render({**names, **handler})
+        given = {n: TemplateFunction(v) if callable(v) else v for n, v in names.items()}
+        given |= {_UNKNOWN: tell} if unknown else {}
+        return _for_pages().from_string(text).render(given)
     except TemplateSyntaxError as error:
         raise _syntax_fault(error, text) from error
     except SyntaxError as error:  # in the Python code that Jinja generates
