@@ -271,6 +271,7 @@ class RenderExecutor:
         begin: Callable[[], Callable[[], float]],
     ) -> Record:
         with naming(planned.figure), self.store.workspace() as folder:
+            _refuse_if_stopped(stop)
             watch, request = begin(), planned.request_digest
             title, in_all = left.title(request, planned.figure.id), partial(left.in_all, request)
             steps = len(job.levels) * len(job.clips) + job.steps
@@ -394,7 +395,7 @@ def _ended(
     handed: list[BackgroundIterator[Any]], stop: threading.Event, future: Future[Record]
 ) -> None:
     """Stop the iterators of an ended figure, and the other figures after a fatal error."""
-    error = future.exception()
+    error = None if future.cancelled() else future.exception()
     if error is not None and _ends_the_build(error):
         stop.set()
     for each in handed:
@@ -403,10 +404,14 @@ def _ended(
 
 def _counted(steps: Iterable[T], advance: Advance, stop: threading.Event) -> Iterator[T]:
     for step in steps:
-        if stop.is_set():
-            raise TargetError("stopped, because the build ended or was interrupted")
+        _refuse_if_stopped(stop)
         yield step
         advance()
+
+
+def _refuse_if_stopped(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise TargetError("stopped, because the build ended or was interrupted")
 
 
 @contextmanager
