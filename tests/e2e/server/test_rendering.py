@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.builder.context import BuildContext, BuildOptions, prepare
+from sitegen.core import worker
 from sitegen.core.errors import PlatformError, TargetError
 from sitegen.core.progress import Advance
 from sitegen.core.worker import UnexpectedError
@@ -149,8 +150,15 @@ def test_failures_have_words(context: BuildContext, make: Make) -> None:
 
 
 @pytest.mark.parametrize("deaf", [False, True])
-def test_stopped_from_another_thread(context: BuildContext, make: Make, deaf: bool) -> None:
-    """Deep in a frame that takes an hour, it stops at once, even if it ignores the signal."""
+def test_stopped_from_another_thread(
+    context: BuildContext, make: Make, deaf: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deep in a frame that takes an hour, it stops at once, even if it ignores the signal.
+
+    If it does not, it removes its temporary files in the time that it is given, here a longer one.
+    """
+    if not deaf:
+        monkeypatch.setattr(worker, "TERMINATE_SECONDS", 20.0)
     apart = make(FakeRenderer(pause=3600, deaf=deaf))
     ended = list[BaseException]()
 
