@@ -159,17 +159,18 @@ def test_stopped_from_another_thread(
     """
     if not deaf:
         monkeypatch.setattr(worker, "TERMINATE_SECONDS", 20.0)
-    apart = make(FakeRenderer(pause=3600, deaf=deaf))
+    apart, steps = make(FakeRenderer(pause=3600, soon=1, deaf=deaf)), Steps()
     ended = list[BaseException]()
 
     def render() -> None:
         with pytest.raises(TargetError) as told:
-            apart(context, context.figures[0], Steps())
+            apart(context, context.figures[0], steps)
         ended.append(told.value)
 
     thread = threading.Thread(target=render)
     thread.start()
-    wait_for(lambda: list(context.site.root.rglob(".sitegen-tmp-*")), "rendering")
+    wait_for(lambda: steps.steps == 1, "a first frame")
+    assert temporaries(context.site.root)
     apart.stop()
     thread.join(WAIT_S)
     assert ended
