@@ -32,7 +32,7 @@ from bench.judging.attributes import ATTRIBUTES, label_of
 from recipes.cascade import matrices, spread_over_bands, write_networks
 from recipes.cosines import LowCosines, low_cosines, principal_axes
 from recipes.rounding import round_weights
-from recipes.runs import BandRun, Loss, read_net, read_recipe
+from recipes.runs import BandRun, Loss, read_net, read_recipe, turned
 from recipes.train_band import COSINES, TRAINING, highest_level, image_loss
 from recipes.train_cosines import cosine_loss
 from sitegen.cli import exits
@@ -72,10 +72,10 @@ class Amounts:
     """Images that each band learns from in a round, and of how many others its statistics are.
 
     A band of 0 images keeps the weights of the round before. Faces of the classes in `often` are
-    drawn so many times as often as others. Learning rates are multiplied by `rate`. The weights of
-    a U-Net in the end are the share `kept` of those of the round before, and the rest the new ones.
-    The error of pixels of the mouth counts `mouth` times for a U-Net. The fine U-Net learns the
-    levels from `lowest` on.
+    drawn so many times as often as others. Learning rates are multiplied by `rate`. The weights in
+    the end are the share `kept` of those of the round before, and the rest the new ones. The error
+    of pixels of the mouth counts `mouth` times for a U-Net. The fine U-Net learns the levels from
+    `lowest` on.
     """
 
     images: tuple[int, ...]
@@ -112,6 +112,7 @@ ROUNDS: tuple[Amounts, ...] = (
     Amounts((0, 64_000, 0, 0, 0), mouth=5.0, kept=0.5),
     Amounts((56_000, 0, 0, 0, 0), mouth=5.0),
     Amounts((160_000, 0, 0, 0, 0), mouth=12.0, lowest=9),
+    Amounts((0, 0, 0, 1_200_000, 0), rate=0.3, kept=0.5),
 )
 MOUTH = (46, 60, 22, 43)
 """First and last row and column around mouths, in pixels of 64.
@@ -243,8 +244,10 @@ def starting_weights(path: Path) -> dict[str, Tensor]:
 
 
 def keep_share(path: Path, first: Path, share: float) -> None:
-    """Mix the averaged weights of a finished U-Net's run with a `share` of those of `first`."""
+    """Mix the averaged weights of a finished run with a `share` of those of `first`."""
     state, before = torch.load(path, weights_only=True), starting_weights(first)
+    if state["axes"] is not None:
+        before = turned(before, torch.linalg.inv(state["axes"]))
     for name, value in state["ema"].items():
         value.lerp_(before[name], share)
     write_state(path, state | {KEPT: share})
@@ -363,7 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 first = before.get(name)
                 order = repeated(more, len(images), amounts.often) if amounts.often else None
                 train_band(model, place, images, amounts, number, first, runs[name], order)
-                if amounts.kept and BANDS[place].unet and first is not None:
+                if amounts.kept and first is not None:
                     keep_share(runs[name], first, amounts.kept)
     if options.band is None:
         join(model, [*runs.values()], mapped_images(options.data / "faces"), options.output)

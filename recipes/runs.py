@@ -64,7 +64,7 @@ class BandRun:
         """
         own = self.net.state_dict()
         if self.axes is not None:
-            weights = _turned(weights, torch.linalg.inv(self.axes))
+            weights = turned(weights, torch.linalg.inv(self.axes))
         known = {n: v for n, v in weights.items() if n in own and v.shape == own[n].shape}
         if not known:
             raise RefusedError(
@@ -196,11 +196,11 @@ def read_recipe(path: Path) -> dict[str, Any]:
     }
 
 
-def _turned(weights: Mapping[str, Tensor], axes: Tensor) -> dict[str, Tensor]:
+def turned(weights: Mapping[str, Tensor], axes: Tensor) -> dict[str, Tensor]:
     """Return the weights of an MLP for the original z, given those for z along `axes`."""
     entering, size = weights["enter.weight"], len(axes)
-    turned = torch.cat([entering[:, :size] @ axes.T, entering[:, size:]], 1)
-    return {**weights, "enter.weight": turned}
+    entering = torch.cat([entering[:, :size] @ axes.T, entering[:, size:]], 1)
+    return {**weights, "enter.weight": entering}
 
 
 def _ready(
@@ -208,5 +208,5 @@ def _ready(
 ) -> nn.Module:
     """Return the network for the original input, given one for z along `axes`."""
     net = new_network(band, *size)
-    net.load_state_dict(weights if axes is None else _turned(weights, axes))
+    net.load_state_dict(weights if axes is None else turned(weights, axes))
     return net.eval().requires_grad_(False)

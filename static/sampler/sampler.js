@@ -202,8 +202,8 @@ export class Sampler {
   }
 
   /* The noise of δ and, if known, of the residual variance of each cosine, for colour images with
-     its covariance over channels: sitegen/generative/process/reverse.py. Both are reduced if noise
-     is kept. */
+     its covariance over channels: sitegen/generative/process/dissipation.py. Both are reduced if
+     noise is kept. */
   #scaled(fresh, level, below, delta) {
     const { variance, residual, ring } = this.#statistics ?? {};
     if (!residual) return fresh.map((value) => delta * value);

@@ -27,7 +27,7 @@ from recipes import (
 from recipes.cosines import LowCosines, draw_states, low_cosines, principal_axes
 from recipes.distil_cosines import Lessons, distillation_loss
 from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
-from recipes.runs import BandRun, read_net
+from recipes.runs import BandRun, read_net, turned
 from recipes.states import BandStates
 from recipes.train_band import image_loss
 from recipes.train_cosines import cosine_loss, denoising_loss
@@ -494,12 +494,26 @@ def test_share_of_the_weights_that_is_kept(tmp_path: Path) -> None:
     """A quarter of the weights before and three quarters of the new ones, in the run's file."""
     run, first = tmp_path / "run.pt", tmp_path / "first.safetensors"
     assert not faces.is_mixed(run)
-    torch.save({"ema": {"w": torch.tensor([2.0, 4.0])}, "step": 3}, run)
+    torch.save({"ema": {"w": torch.tensor([2.0, 4.0])}, "axes": None, "step": 3}, run)
     save_file({"w": torch.tensor([0.0, 8.0]).half()}, first)
     assert not faces.is_mixed(run)
     faces.keep_share(run, first, 0.25)
     assert torch.load(run, weights_only=True)["ema"]["w"].tolist() == [1.5, 5.0]
     assert faces.is_mixed(run)
+
+
+def test_share_of_the_weights_of_an_mlp_that_is_kept(tmp_path: Path) -> None:
+    """A run along axes is mixed with weights for the original input, in these axes."""
+    run, first = tmp_path / "run.pt", tmp_path / "first.safetensors"
+    generator = torch.Generator().manual_seed(1)
+    own, before = torch.randn(2, 4, 5, generator=generator).half().float()
+    axes = torch.randn(3, 3, generator=generator)
+    torch.save({"ema": {"enter.weight": own.clone()}, "axes": axes}, run)
+    save_file({"enter.weight": before.half()}, first)
+    faces.keep_share(run, first, 0.25)
+    mixed = torch.load(run, weights_only=True)["ema"]
+    wanted = 0.75 * turned({"enter.weight": own}, axes)["enter.weight"] + 0.25 * before
+    torch.testing.assert_close(turned(mixed, axes)["enter.weight"], wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_which_networks_stay() -> None:
@@ -609,7 +623,8 @@ def test_faces_from_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert {path.stem for path in begun.iterdir()} == {*faces.NAMES}
     last = torch.load(output / "round-2" / "coarse.pt", weights_only=True)
     assert (last["kept"], last["options"]["learning_rate"]) == (0.5, TRAINING.learning_rate / 2)
-    assert "kept" not in torch.load(output / "round-2" / "shape.pt", weights_only=True)
+    shapes = [output / f"round-{number}" / "shape.pt" for number in (1, 2)]
+    assert [faces.is_mixed(run) for run in shapes] == [False, True]
     faces.main([*data, "--output", str(output), "--tiny", "--band", "coarse"])  # mixes nothing
     again = torch.load(output / "round-2" / "coarse.pt", weights_only=True)
     assert all(torch.equal(again["ema"][name], value) for name, value in last["ema"].items())

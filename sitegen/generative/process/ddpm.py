@@ -3,8 +3,8 @@
 Images are in [-1, 1] here, not in [0, 1] as where heat dissipates.
 Level k = 1 … K is timestep t = k − 1 of Ho et al. 2020, with β_k, ᾱ_k = Π_{i ≤ k} (1 − β_i) and
 x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε. The network predicts ε, or v = √ᾱ_k ε − √(1 − ᾱ_k) x_0 (Salimans and
-Ho 2022, appendix D). `reverse.py` samples with ε. Where little of the image is left, an error of ε
-is an error of x_0 that is √((1 − ᾱ_k) / ᾱ_k) times as large, and one of v is not.
+Ho 2022, appendix D). `diffusion.py` samples with ε. Where little of the image is left, an error of
+ε is an error of x_0 that is √((1 − ᾱ_k) / ᾱ_k) times as large, and one of v is not.
 """
 
 from __future__ import annotations

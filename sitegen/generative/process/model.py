@@ -199,8 +199,8 @@ class Model(CardModel):
 
         δ, or of its cosines √(δ² (1 − ρ²) + (A_j − ρ A_k)² V_k) where V_k was estimated, the
         variance of the sharp image that the model leaves unknown at level k, and ρ is 0 unless
-        noise is kept (`reverse.py`): (C, H, W), or (C, C, H, W) with the lower triangular roots of
-        covariances between channels.
+        noise is kept (`dissipation.py`): (C, H, W), or (C, C, H, W) with the lower triangular roots
+        of covariances between channels.
         """
         statistics = self.statistics
         if statistics is None or statistics.residual is None:
