@@ -246,8 +246,9 @@ def starting_weights(path: Path) -> dict[str, Tensor]:
 def keep_share(path: Path, first: Path, share: float) -> None:
     """Mix the averaged weights of a finished run with a `share` of those of `first`."""
     state, before = torch.load(path, weights_only=True), starting_weights(first)
-    if state["axes"] is not None:
-        before = turned(before, torch.linalg.inv(state["axes"]))
+    axes = state.get("axes")
+    if axes is not None:
+        before = turned(before, torch.linalg.inv(axes))
     for name, value in state["ema"].items():
         value.lerp_(before[name], share)
     write_state(path, state | {KEPT: share})

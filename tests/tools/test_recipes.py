@@ -494,7 +494,7 @@ def test_share_of_the_weights_that_is_kept(tmp_path: Path) -> None:
     """A quarter of the weights before and three quarters of the new ones, in the run's file."""
     run, first = tmp_path / "run.pt", tmp_path / "first.safetensors"
     assert not faces.is_mixed(run)
-    torch.save({"ema": {"w": torch.tensor([2.0, 4.0])}, "axes": None, "step": 3}, run)
+    torch.save({"ema": {"w": torch.tensor([2.0, 4.0])}, "step": 3}, run)
     save_file({"w": torch.tensor([0.0, 8.0]).half()}, first)
     assert not faces.is_mixed(run)
     faces.keep_share(run, first, 0.25)
