@@ -28,9 +28,8 @@ test: check ## Run all checks and tests (ARGS="tests/unit/core -x" goes to pytes
 	@sh scripts/browser-needs.sh
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(python) -m pytest -n 4 --dist loadfile --durations=15 $(ARGS)
 
-faults: $(developing) ## Try the promises many more times, or go on with that; counts for promises.md
+faults: $(developing) ## Try the promises many more times, or go on with that
 	FAULTS="$(CURDIR)/.faults.jsonl" OMP_NUM_THREADS=1 nice $(python) -m pytest tests/faults -n 2 -q -o faulthandler_timeout=3600 $(ARGS)
-	@$(python) -m scripts.promises .faults.jsonl
 
 oldest: $(developing) ## Run the unit tests with the oldest versions that pyproject.toml allows
 	@$(python) -m uv venv --quiet --clear --python $(python) .venv-oldest

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.promises import page
 from sitegen.config.reference import reference
 from sitegen.content.embeds import EMBEDS as EMBED_CALLS
 from sitegen.figures.registry import figure_kinds
@@ -39,7 +38,6 @@ def made_pages() -> dict[str, str]:
         "figures": figures_page(),
         "config": reference(),
         "views": views_page(),
-        "promises": page(),
     }
 
 

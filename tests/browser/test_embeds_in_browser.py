@@ -123,7 +123,6 @@ def test_the_player_comes_with_the_click(visit: Visit, way: str) -> None:
     assert visit.troubles == []
 
 
-@pytest.mark.fault(36)
 def test_without_scripts(browser: Browser, built: Path) -> None:
     """The poster is a plain link to the video; pictures have their room before they are there."""
     size: Any = {"width": 390, "height": 800}

@@ -36,7 +36,6 @@ def new_page(browser: Browser, **options: Any) -> tuple[Page, list[str]]:
     return page, errors
 
 
-@pytest.mark.fault(36)
 @pytest.mark.parametrize("store", [DENIED, FULL], ids=["denied", "full"])
 def test_storage_that_keeps_nothing(browser: Browser, sample_site: SampleSite, store: str) -> None:
     """Where a browser keeps nothing, each choice holds for the page, and no script stumbles."""
@@ -53,7 +52,6 @@ def test_storage_that_keeps_nothing(browser: Browser, sample_site: SampleSite, s
     page.close()
 
 
-@pytest.mark.fault(36)
 def test_back_and_forward(browser: Browser, sample_site: SampleSite) -> None:
     """Back from another page, slider and words tell the same level, and both go on working."""
     page, errors = new_page(browser, **CALM)
@@ -103,7 +101,6 @@ def test_same_wish_changes_nothing(browser: Browser, sample_site: SampleSite) ->
         assert page.evaluate(PLAYING) == 1
 
 
-@pytest.mark.fault(36)
 @pytest.mark.parametrize("how", ["missing", "cut off", "damaged"])
 def test_films_that_are_no_films(browser: Browser, sample_site: SampleSite, how: str) -> None:
     """A host that says 404, or sends half a clip or noise: it is said, and the poster stays."""
@@ -128,7 +125,6 @@ def test_films_that_are_no_films(browser: Browser, sample_site: SampleSite, how:
     page.close()
 
 
-@pytest.mark.fault(36)
 def test_host_without_ranges(browser: Browser, sample_site: SampleSite) -> None:
     """Where a host sends clips only whole, slider, words and viewer tell of what is really seen."""
     media = sample_site.folder / "media"
@@ -152,7 +148,6 @@ HASTE = (
 )
 
 
-@pytest.mark.fault(36)
 def test_clip_that_nobody_sends(browser: Browser, sample_site: SampleSite) -> None:
     """A host that never answers is told after a while, as one that refuses; a press tries again."""
     page = browser.new_page(**CALM)
@@ -172,7 +167,6 @@ def test_clip_that_nobody_sends(browser: Browser, sample_site: SampleSite) -> No
     page.close()
 
 
-@pytest.mark.fault(36)
 def test_clip_that_does_not_come(browser: Browser, sample_site: SampleSite) -> None:
     """Slider and words go back to what is seen, and it is said; the next press tries again."""
     page = browser.new_page(**CALM)

@@ -37,7 +37,6 @@ def address(built: Path) -> Iterator[str]:
         yield served
 
 
-@pytest.mark.fault(36)
 @pytest.mark.parametrize("place", ["file", "script", "wasm"])
 def test_where_nothing_can_be_drawn(
     browser: Browser, built: Path, address: str, place: str
@@ -57,7 +56,6 @@ def test_where_nothing_can_be_drawn(
         assert page.locator(".sampler img").is_visible()
 
 
-@pytest.mark.fault(36)
 def test_a_model_that_does_not_come(browser: Browser, built: Path, tmp_path: Path) -> None:
     """It is told, and the next press tries again."""
     site = shutil.copytree(built, tmp_path / "sub")
@@ -97,7 +95,6 @@ PARTS: dict[str, tuple[str, Callable[[bytes], bytes] | None]] = {
 }
 
 
-@pytest.mark.fault(36)
 @pytest.mark.parametrize("part", PARTS)
 def test_parts_of_a_model_that_are_missing_or_damaged(
     browser: Browser, built: Path, tmp_path: Path, part: str
@@ -138,7 +135,6 @@ LINKS = {
 }
 
 
-@pytest.mark.fault(36)
 @pytest.mark.parametrize("link", LINKS)
 def test_links_to_no_picture(browser: Browser, address: str, link: str) -> None:
     """A link to a picture that cannot be is refused in words, and the next press draws."""
@@ -151,7 +147,6 @@ def test_links_to_no_picture(browser: Browser, address: str, link: str) -> None:
         wait(page)
 
 
-@pytest.mark.fault(36)
 def test_weights_whose_sending_breaks_off(
     browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +173,6 @@ def test_weights_whose_sending_breaks_off(
         expect(page.locator(".sampler-trouble")).to_be_hidden()
 
 
-@pytest.mark.fault(36)
 def test_host_that_forbids_wasm(browser: Browser, address: str) -> None:
     """Where the host's policy forbids WebAssembly, that is said, and nothing is fetched for it."""
     with contextlib.closing(browser.new_page()) as page:
@@ -225,7 +219,6 @@ HASTE = (
 )
 
 
-@pytest.mark.fault(36)
 def test_weights_that_nobody_sends(
     browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +248,6 @@ def test_weights_that_nobody_sends(
         silent.set()
 
 
-@pytest.mark.fault(36)
 def test_script_that_does_not_come(browser: Browser, address: str) -> None:
     """Where the script that draws does not come, a sentence stands for the button."""
     with contextlib.closing(browser.new_page()) as page:

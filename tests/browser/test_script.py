@@ -201,7 +201,6 @@ def test_reduced_motion(calm: Page) -> None:
     expect(calm.get_by_role("button", name="Let clips play")).to_be_visible()
 
 
-@pytest.mark.fault(36)
 @pytest.mark.parametrize(("scheme", "day"), [("light", LIGHT[0]), ("dark", DARK[0])])
 def test_without_the_script(
     browser: Browser, sample_site: SampleSite, scheme: Any, day: int

@@ -82,7 +82,6 @@ def edited(tmp_path: Path) -> Iterator[Site]:
         yield Site(site.root, folder, forge, old, warm.site_hash())
 
 
-@pytest.mark.fault(1)
 def test_build_killed_at_a_system_call(edited: Site) -> None:
     """Killed at a write, flush, rename or removal: the old site or the new; the next is right."""
     calls = edited.forge.calls(edited.fresh(), edited.folder, CHANGING)
@@ -95,8 +94,6 @@ def test_build_killed_at_a_system_call(edited: Site) -> None:
     counted("build killed at a system call that changes a file", len(chosen))
 
 
-@pytest.mark.fault(3)
-@pytest.mark.fault(5)
 @pytest.mark.parametrize("fault", ERRORS)
 def test_build_with_an_error_at_a_system_call(edited: Site, fault: str) -> None:
     """A disk that fails or is full, no descriptor, no permission: words, and nothing is lost."""
@@ -115,7 +112,6 @@ def test_build_with_an_error_at_a_system_call(edited: Site, fault: str) -> None:
     counted("build with an error at a system call on its files", made)
 
 
-@pytest.mark.fault(3)
 def test_build_on_a_disk_that_stays_full(edited: Site) -> None:
     """From some write on there is no room: exit 4 says so in words; with room it goes well."""
     calls = edited.forge.calls(edited.fresh(), edited.folder, ["write", "sendfile", "mkdir"])
@@ -142,7 +138,6 @@ def own(paper: Paper) -> tuple[object, ...]:
     )
 
 
-@pytest.mark.fault(28)
 @pytest.mark.parametrize("fault", [KILL, "error=EIO", "error=ENOSPC"][: 3 if LOG else 1])
 def test_publish_with_a_fault_at_a_system_call(paper: Paper, tmp_path: Path, fault: str) -> None:
     """At any call of ours or of git's: the old branch or the new, the clone as it was.
@@ -196,7 +191,6 @@ def pictures_of(folder: Path) -> Path:
 
 
 @of_a_sweep
-@pytest.mark.fault(35)
 @pytest.mark.parametrize("fault", [KILL, "error=EIO"])
 def test_train_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None:
     """At any call on its files: said in words, and the next run ends with the very same model."""
@@ -220,7 +214,6 @@ def test_train_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None
 
 
 @of_a_sweep
-@pytest.mark.fault(35)
 @pytest.mark.parametrize("fault", ["error=EIO", KILL])
 def test_sampler_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None:
     """A page with a sampler, whose model is exported: all of it or nothing, as for clips."""

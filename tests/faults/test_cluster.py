@@ -161,7 +161,6 @@ def when_busy(processes: Processes, act: Callable[[str], object]) -> Iterator[No
         thread.join()
 
 
-@pytest.mark.fault(37)
 def test_samples_have_the_same_bits_in_a_cluster(models: Path, three: Processes) -> None:
     """Grids, trees, noise of another's making, DDPM and DDIM, in shards: bit for bit as here."""
     sources = {each.name: model_source(each.name, each) for each in (models / "models").iterdir()}
@@ -194,7 +193,6 @@ def _trajectories(models: ModelProvider) -> Iterator[Trajectory]:
     yield noise.ddim(7).begin(3, range(17))
 
 
-@pytest.mark.fault(37)
 def test_any_number_of_workers_gives_the_same_bytes(
     author: Author, local: Mapping[str, bytes]
 ) -> None:
@@ -224,7 +222,6 @@ def test_any_number_of_workers_gives_the_same_bytes(
         assert author.build(slow.address).rendered == ()
 
 
-@pytest.mark.fault(37)
 def test_only_worker_is_killed_and_another_comes(
     author: Author, local: Mapping[str, bytes]
 ) -> None:
@@ -242,7 +239,6 @@ def test_only_worker_is_killed_and_another_comes(
         assert author.made() == local
 
 
-@pytest.mark.fault(37)
 def test_slow_worker_is_waited_for(
     author: Author, three: Processes, local: Mapping[str, bytes]
 ) -> None:
@@ -257,7 +253,6 @@ def test_slow_worker_is_waited_for(
     assert author.made() == local
 
 
-@pytest.mark.fault(37)
 def test_incompatible_workers_are_refused_and_others_go_on(
     author: Author, local: Mapping[str, bytes]
 ) -> None:
@@ -275,7 +270,6 @@ def test_incompatible_workers_are_refused_and_others_go_on(
         assert re.search(f"warning: worker {address} is not used: {said}", told)
 
 
-@pytest.mark.fault(37)
 def test_worker_whose_code_fails(author: Author, local: Mapping[str, bytes]) -> None:
     """Dask repeats its shards; if no other worker takes them, the build ends with the exception."""
     with clusters.cluster(0) as odd:
@@ -284,7 +278,6 @@ def test_worker_whose_code_fails(author: Author, local: Mapping[str, bytes]) -> 
         refused(author, TargetError, words, odd.address)
 
 
-@pytest.mark.fault(37)
 def test_late_worker_of_another_version(author: Author) -> None:
     """One that joins a build that has begun computes nothing, and its versions are reported."""
     with clusters.cluster(0) as cluster:
@@ -299,7 +292,6 @@ def test_late_worker_of_another_version(author: Author) -> None:
             refused(author, RefusedError, words, cluster.address)
 
 
-@pytest.mark.fault(37)
 def test_checkpoint_that_changed_on_its_way(models: Path) -> None:
     """A worker loads only the weights that the build's keys name."""
     source = model_source("tiny", models / "models/tiny")
@@ -311,7 +303,6 @@ def test_checkpoint_that_changed_on_its_way(models: Path) -> None:
         sent.model(CPU)
 
 
-@pytest.mark.fault(37)
 def test_no_worker_fits_or_there_is_none(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no worker can be used, the build ends in words, soon."""
     monkeypatch.setattr(clients, "PATIENCE_S", 0.5)
@@ -322,7 +313,6 @@ def test_no_worker_fits_or_there_is_none(author: Author, monkeypatch: pytest.Mon
         refused(author, RefusedError, words, empty.address)
 
 
-@pytest.mark.fault(37)
 def test_scheduler_goes_away(author: Author) -> None:
     """When the scheduler dies in the middle, the old site stays and the build says what to do."""
     with clusters.cluster(0) as cluster:
@@ -335,7 +325,6 @@ def test_scheduler_goes_away(author: Author) -> None:
             refused(author, PlatformError, "the scheduler at .* went away", cluster.address)
 
 
-@pytest.mark.fault(37)
 def test_scheduler_stands_still(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is there and does not answer any more ends the build after `SILENT_S` seconds."""
     monkeypatch.setattr(clients, "SILENT_S", 2.0)
@@ -352,7 +341,6 @@ def test_scheduler_stands_still(author: Author, monkeypatch: pytest.MonkeyPatch)
             os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.fault(37)
 def test_nobody_answers(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address that nobody answers at, or somebody else, is told."""
     monkeypatch.setattr(clients, "CONNECT_S", 1.0)
@@ -386,7 +374,6 @@ def _talkative() -> Iterator[str]:
     thread.join()
 
 
-@pytest.mark.fault(2, 37)
 def test_ctrl_c_leaves_the_cluster_clean(author: Author, three: Processes) -> None:
     """Ctrl-C ends a build with 130 and its words; no key, task or client stays in the cluster."""
     from distributed import Client

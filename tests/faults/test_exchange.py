@@ -38,7 +38,6 @@ def two_folders(parent: Path) -> None:
         (parent / name / "a").write_text(name)
 
 
-@pytest.mark.fault(1)
 def test_a_site_that_a_kill_left_aside_is_put_back(built: Builder, tmp_path: Path) -> None:
     """Killed between two renames, the site comes back first, though the next build fails."""
     before, seen = built.site_hash(), set()
@@ -66,7 +65,6 @@ def test_a_site_that_a_kill_left_aside_is_put_back(built: Builder, tmp_path: Pat
     assert seen == {True, False}
 
 
-@pytest.mark.fault(2)
 @pytest.mark.parametrize(("moment", "stays"), [(1, "site"), (2, "new")])
 def test_interrupted_between_two_renames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int, stays: str
@@ -90,7 +88,6 @@ def test_interrupted_between_two_renames(
     assert (tmp_path / "site/a").read_text() == stays
 
 
-@pytest.mark.fault(1)
 def test_an_exchange_that_is_not_permitted_is_made_by_renames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +105,6 @@ def test_an_exchange_that_is_not_permitted_is_made_by_renames(
     assert (tmp_path / "site/a").read_text() == "new"
 
 
-@pytest.mark.fault(3)
 def test_what_was_replaced_cannot_have_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +124,6 @@ def test_what_was_replaced_cannot_have_its_name(
     assert (tmp_path / "site/a").read_text() == "new"
 
 
-@pytest.mark.fault(3)
 def test_error_after_the_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the disk after the folders were exchanged does not say that they were not."""
     two_folders(tmp_path)

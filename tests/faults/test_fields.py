@@ -148,13 +148,11 @@ def tree(site: Builder, key: str, *, other: bool) -> str:
     return tree_hash(folder)
 
 
-@pytest.mark.fault(33)
 def test_every_key_of_a_site_is_tried_or_listed() -> None:
     """A new key of `site.toml` has another value here, or a reason why it changes nothing."""
     assert set(KEYS) == set(OTHER) | set(WITHOUT_EFFECT)
 
 
-@pytest.mark.fault(33)
 def test_another_value_changes_the_site(author: Builder) -> None:
     """Another value at any key of `site.toml` changes a byte of the site, or is listed."""
     plain: dict[str, str] = {}
@@ -274,7 +272,6 @@ def plain() -> dict[tuple[str, str], Made]:
     return {}
 
 
-@pytest.mark.fault(33)
 @pytest.mark.parametrize(("kind", "name"), ARGUMENTS)
 def test_another_argument_changes_the_figure(
     shown: Builder, plain: dict[tuple[str, str], Made], kind: str, name: str

@@ -124,7 +124,6 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return (request.param, *TARGETS[request.param](folder))
 
 
-@pytest.mark.fault(9, 34)
 @SETTINGS
 @given(data=st.data())
 def test_any_input(target: Any, data: st.DataObject) -> None:
@@ -150,7 +149,6 @@ SAYS = [
 ]
 
 
-@pytest.mark.fault(34)
 @pytest.mark.parametrize("says", some(range(len(SAYS)), 3))
 def test_any_answer_of_git(
     paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: int

@@ -19,7 +19,6 @@ CHILD = ("sh", "-c", '"$@" || exit $?', "sh")
 """Runs a command with the peak memory of sh: libFuzzer counts what a process has of its parent."""
 
 
-@pytest.mark.fault(34)
 @pytest.mark.skipif(
     not LOG or not importlib.util.find_spec("atheris"), reason="of `make faults`, with atheris"
 )

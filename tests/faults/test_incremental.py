@@ -177,8 +177,6 @@ class Edits(RuleBasedStateMachine):
         assert not output.exists() or (output / "media.json").exists()
 
 
-@pytest.mark.fault(7)
-@pytest.mark.fault(30)
 def test_incremental_is_clean_whatever_was_done(forge: Forge) -> None:
     """Edits, kills, damage of store and folder in any order: each build equals a clean one."""
     global built

@@ -37,7 +37,6 @@ def build(site: Builder, *before: str, limit: Callable[[], None] | None = None) 
     return done.returncode, done.stderr
 
 
-@pytest.mark.fault(4)
 @pytest.mark.parametrize("place", ["", ".sitegen", ".sitegen/objects"])
 def test_folders_that_may_not_be_written(built: Builder, place: str) -> None:
     """Without the right to write there: exit 4 that names the place, and nothing is rendered."""
@@ -59,7 +58,6 @@ def test_folders_that_may_not_be_written(built: Builder, place: str) -> None:
     assert built().rendered == ("second",)
 
 
-@pytest.mark.fault(5)
 def test_few_descriptors(built: Builder) -> None:
     """However few files may be open: it goes well, or exit 4 in words, and the old site stays."""
     write_page(built.config, INDEX + SECOND)
@@ -95,7 +93,6 @@ def limited(files: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
 
-@pytest.mark.fault(6)
 @pytest.mark.parametrize("content", [b"", b"garbage", b"999999999999\n", b"\xff" * 5000, b"1\n"])
 def test_lock_file_with_anything_in_it(built: Builder, content: bytes) -> None:
     """Only the kernel's lock counts: whatever an old lock file holds, the build goes on."""
@@ -105,7 +102,6 @@ def test_lock_file_with_anything_in_it(built: Builder, content: bytes) -> None:
     assert built().changed
 
 
-@pytest.mark.fault(30)
 def test_source_edited_while_it_is_built(built: Builder) -> None:
     """What was read is what is built; the next build makes what was written meanwhile."""
     write_page(built.config, INDEX + SECOND)
@@ -123,7 +119,6 @@ def test_source_edited_while_it_is_built(built: Builder) -> None:
     assert built.renderer.jobs == []
 
 
-@pytest.mark.fault(29)
 def test_a_site_holds_no_time(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the clock or SOURCE_DATE_EPOCH says, the site is the same, byte for byte."""
     before = built.site_hash()
@@ -136,7 +131,6 @@ def test_a_site_holds_no_time(built: Builder, monkeypatch: pytest.MonkeyPatch) -
         assert built.site_hash() == before
 
 
-@pytest.mark.fault(29)
 def test_date_of_a_published_commit(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     """SOURCE_DATE_EPOCH dates the commit, so the same site is the same commit."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")

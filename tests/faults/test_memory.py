@@ -24,7 +24,6 @@ IMPORTS = {
 }
 
 
-@pytest.mark.fault(5)
 @pytest.mark.parametrize("error", IMPORTS.values(), ids=IMPORTS)
 def test_libraries_that_cannot_be_loaded(
     error: Exception, capsys: pytest.CaptureFixture[str]
@@ -45,7 +44,6 @@ def limited(megabytes: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
 
 
-@pytest.mark.fault(15)
 def test_sampling_in_little_memory(tmp_path: Path) -> None:
     """However little memory there is, sampling ends well or with exit 4 in words."""
     command = [sys.executable, "-m", "sitegen", "sample", str(write_model(tmp_path / "tiny"))]

@@ -47,7 +47,6 @@ def test_ordinary_samples_pass(tmp_path: Path) -> None:
     assert len(sample(folder)) == 1
 
 
-@pytest.mark.fault(17)
 @pytest.mark.parametrize(
     ("bias", "told"),
     [
@@ -81,7 +80,6 @@ def test_what_is_not_flat_throughout_passes() -> None:
     models._require_pictures(flat, None, "")
 
 
-@pytest.mark.fault(17)
 @pytest.mark.parametrize("write", [write_model, write_ddpm], ids=["ihdm", "ddpm"])
 def test_weights_that_are_zero_are_refused(tmp_path: Path, write: type) -> None:
     """A network whose last layer is all zero was never trained: the model is refused."""

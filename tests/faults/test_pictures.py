@@ -24,7 +24,6 @@ def _card(poster: Path) -> object:
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
 
 
-@pytest.mark.fault(25)
 def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostScript that calls itself a PNG is refused unopened, wherever a picture is read."""
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", shutil.which("false"))
@@ -46,7 +45,6 @@ def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyP
             of_a_store(path)
 
 
-@pytest.mark.fault(25)
 @pytest.mark.parametrize("kind", ["AVIF", "PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
 def test_damaged_pictures_are_told(tmp_path: Path, kind: str) -> None:
     """Damaged pictures of every format end in words, never in a traceback."""
@@ -61,7 +59,6 @@ def test_damaged_pictures_are_told(tmp_path: Path, kind: str) -> None:
         _told(path, bytes(data))
 
 
-@pytest.mark.fault(25)
 def test_pictures_that_claim_to_be_huge(tmp_path: Path) -> None:
     """A picture of a few bytes that says it has a thousand million pixels is told, not drawn."""
     picture = io.BytesIO()

@@ -20,7 +20,6 @@ SOURCES = {
 }
 
 
-@pytest.mark.fault(28)
 @pytest.mark.parametrize("text", SOURCES.values(), ids=SOURCES)
 def test_only_what_sitegen_made_is_published(paper: Paper, text: str) -> None:
     """A file of others is refused by name wherever it lies, whatever became of the sources."""
@@ -40,7 +39,6 @@ def test_only_what_sitegen_made_is_published(paper: Paper, text: str) -> None:
         paper.refused("did not write.*`sitegen build` moves them out of the folder")
 
 
-@pytest.mark.fault(28)
 def test_a_name_proves_nothing(paper: Paper) -> None:
     """Other bytes are refused under a name of sitegen's, of the last page, or that a manifest has.
 
@@ -73,7 +71,6 @@ def test_a_name_proves_nothing(paper: Paper) -> None:
     assert paper.publish(stale=True).changed
 
 
-@pytest.mark.fault(28)
 def test_files_that_change_while_it_publishes(
     paper: Paper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +88,6 @@ def test_files_that_change_while_it_publishes(
     assert paper.tip() == ""
 
 
-@pytest.mark.fault(28)
 def test_files_that_come_while_it_publishes_stay(
     paper: Paper, monkeypatch: pytest.MonkeyPatch
 ) -> None:

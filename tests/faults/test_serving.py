@@ -25,7 +25,6 @@ def server(built: Builder) -> Iterator[Running]:
         yield server
 
 
-@pytest.mark.fault(1)
 def test_what_a_kill_left_aside_is_there_again(built: Builder) -> None:
     """A site whose name a kill took away is shown again, and the next build replaces it."""
     aside = built.root / ".sitegen-aside-build"
@@ -58,7 +57,6 @@ LARGEST_MB = 120
 """What `serve` may hold while it renders nothing."""
 
 
-@pytest.mark.fault(27)
 def test_serve_holds_little_before_and_after_rendering(tmp_path: Path) -> None:
     """It has no torch, not even once it has rendered: that was a process of its own, and ended."""
     config = write_site(tmp_path / "site")
@@ -100,7 +98,6 @@ async def ask_for_ranges(port: int, data: bytes, until: float, seed: int) -> int
     return asked
 
 
-@pytest.mark.fault(27)
 def test_many_clients_ask_for_ranges(built: Builder) -> None:
     """With 200 clients that jump in a large file every byte is right, and memory stays flat."""
     clients, seconds = (200, 300) if LOG else (200, 4)

@@ -47,7 +47,6 @@ def soon(call: Callable[[], object]) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500 * 1024
 
 
-@pytest.mark.fault(22)
 @pytest.mark.parametrize("text", CONFIGS.values(), ids=CONFIGS)
 def test_absurd_configs_are_refused_soon(tmp_path: Path, text: str) -> None:
     """A `site.toml` of absurd numbers or sizes is refused in words, within seconds."""
@@ -60,7 +59,6 @@ def test_absurd_configs_are_refused_soon(tmp_path: Path, text: str) -> None:
     soon(load)
 
 
-@pytest.mark.fault(26)
 @pytest.mark.parametrize("text", PAGES.values(), ids=PAGES)
 def test_absurd_templates_are_refused_soon(tmp_path: Path, text: str) -> None:
     """A page with absurd values is refused with its line."""

@@ -21,7 +21,6 @@ from tests.support.builders import Builder, traces
 PASSING = (errno.EMFILE, errno.EIO, errno.EACCES)
 
 
-@pytest.mark.fault(5)
 @pytest.mark.parametrize("code", PASSING, ids=errno.errorcode.get)
 @pytest.mark.parametrize("part", ["records", "objects", "asked", "weights"])
 def test_what_could_not_be_read_is_not_damaged(
@@ -50,7 +49,6 @@ def test_what_could_not_be_read_is_not_damaged(
     assert built(offline=True).changed
 
 
-@pytest.mark.fault(5)
 def test_what_could_not_be_read_keeps_its_files(
     built: Builder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,7 +111,6 @@ def soon(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.fault(24)
 @pytest.mark.parametrize("kind", ODD)
 @pytest.mark.parametrize("part", PARTS)
 def test_no_pipe_in_the_store_keeps_a_build_waiting(built: Builder, part: str, kind: str) -> None:

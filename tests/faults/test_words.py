@@ -20,7 +20,6 @@ from tests.support.publishing import Paper
 from tests.support.tinymodel import card_of, write_model
 
 
-@pytest.mark.fault(23)
 @pytest.mark.parametrize("text", ["**x**", "# x", "[x](y)", "`x`", "<b>x</b>", "a\n\nb"])
 def test_text_of_an_expression_is_no_markup(text: str) -> None:
     """A constant in an expression is as much text as a variable with the same value."""
@@ -43,7 +42,6 @@ def test_a_page_may_compute() -> None:
     assert found.endswith("\\[1\\, 2\\] 2\\.5")
 
 
-@pytest.mark.fault(23)
 @pytest.mark.parametrize("text", ["\x1b[31mred\x1b[0m", "\x9b31m", "\x1b]0;title\x07", "\u202egnp"])
 def test_no_name_in_a_file_steers_the_terminal(tmp_path: Path, text: str) -> None:
     """Names in a checkpoint reach the terminal without escape codes, whoever shows them."""
@@ -65,7 +63,6 @@ def test_no_name_in_a_file_steers_the_terminal(tmp_path: Path, text: str) -> Non
         assert not set(told) & set("\x1b\x9b\x07\u202e"), (words, told)
 
 
-@pytest.mark.fault(24)
 def test_a_pipe_for_a_manifest_is_refused_at_once(paper: Paper) -> None:
     """A pipe in the place of media.json keeps nobody waiting."""
     manifest = paper.site.output / "media.json"
@@ -75,7 +72,6 @@ def test_a_pipe_for_a_manifest_is_refused_at_once(paper: Paper) -> None:
         paper.publish()
 
 
-@pytest.mark.fault(12)
 @pytest.mark.parametrize("key", ["sigma", "image_size", "power"])
 @pytest.mark.parametrize("value", ["1" + "0" * 400, "1e400", "-1e400", '"x"', "[[]]", "9" * 5000])
 def test_priors_with_absurd_numbers_are_refused(tmp_path: Path, key: str, value: str) -> None:
@@ -95,7 +91,6 @@ def test_priors_with_absurd_numbers_are_refused(tmp_path: Path, key: str, value:
         read_prior(path, card_of(folder))
 
 
-@pytest.mark.fault(9)
 @pytest.mark.parametrize("part", ["prior", "example"])
 def test_a_sparse_part_is_refused_unread(tmp_path: Path, part: str) -> None:
     """Nor is a prior or an example of a terabyte read for its digest."""
@@ -110,7 +105,6 @@ def test_a_sparse_part_is_refused_unread(tmp_path: Path, part: str) -> None:
     assert time.process_time() - started < 30
 
 
-@pytest.mark.fault(9)
 def test_a_sparse_checkpoint_is_refused_unread(tmp_path: Path) -> None:
     """A file of a terabyte that is no checkpoint is refused before it is read for its digest."""
     folder = write_model(tmp_path / "tiny", pinned=False)

@@ -209,7 +209,6 @@ def test_one_id_on_two_pages(config: Path) -> None:
         export(config, ExportOptions(("way",)))
 
 
-@pytest.mark.fault(38)
 def test_a_second_export(config: Path) -> None:
     """The README keeps what it says of other figures; files of others are never overwritten."""
     for name in ("digits", "way", "digits"):
@@ -239,7 +238,6 @@ def test_a_second_export(config: Path) -> None:
     assert (output / README).read_text() == "mine"
 
 
-@pytest.mark.fault(38)
 @pytest.mark.parametrize("name", ["notes.txt", "digits.mp4", ""])
 def test_a_second_archive(config: Path, name: str) -> None:
     """It replaces the first, unless that has another file, one that changed, or is damaged."""

@@ -153,7 +153,6 @@ class Author:
         export(self.paper.site.config, ExportOptions(formats=("mp4",)))
 
 
-@pytest.mark.fault(38)
 @pytest.mark.parametrize("seed", range(6))
 def test_no_file_of_the_author_is_lost(paper: Paper, seed: int) -> None:
     """After each of 40 random commands and edits, every byte and link of the author is there."""

@@ -85,7 +85,6 @@ def test_each_model_is_loaded_once(source: ModelSource, monkeypatch: pytest.Monk
     assert loaded == [source.weights]
 
 
-@pytest.mark.fault(16)
 def test_devices(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no device, or is not there, is told before anything is loaded; default rates fit."""
     with pytest.raises(ConfigError, match="should be auto, cpu, cuda, cuda:N or mps"):

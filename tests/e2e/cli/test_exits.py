@@ -65,7 +65,6 @@ def start(site: Builder, *words: str, pause: str = "3") -> subprocess.Popen[str]
     return process
 
 
-@pytest.mark.fault(2)
 @pytest.mark.parametrize(
     ("number", "words", "jobs"),
     [
@@ -95,7 +94,6 @@ def test_signal_while_rendering(
     wait_for(lambda: not any(Path("/proc", child).exists() for child in ffmpeg), "their end")
 
 
-@pytest.mark.fault(1, 6)
 def test_two_builds_at_once_and_a_kill(built: Builder) -> None:
     """The second ends with 5 and names the first; that one killed, the old site stays whole."""
     before = tree_hash(built.output)
@@ -113,7 +111,6 @@ def test_two_builds_at_once_and_a_kill(built: Builder) -> None:
     assert tree_hash(built.output) != before
 
 
-@pytest.mark.fault(2)
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> None:
     """The cursor that a bar hides is shown again, also where the terminal hangs up."""
@@ -134,7 +131,6 @@ def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> N
     assert told.rindex(b"\x1b[?25h") > told.rindex(b"\x1b[?25l")
 
 
-@pytest.mark.fault(2)
 @pytest.mark.parametrize(
     ("pipe", "lines"), [("2>&1 | head -1", ["rendering second: 5 steps"]), ("| true", [])]
 )
@@ -167,7 +163,6 @@ main()
 """
 
 
-@pytest.mark.fault(2)
 @pytest.mark.parametrize(
     "module", ["sitegen.cli.exits", "click", "sitegen.cli.main", "sitegen.builder.pipeline"]
 )
@@ -196,7 +191,6 @@ run(command)
 """
 
 
-@pytest.mark.fault(2)
 def test_signal_in_a_destructor() -> None:
     """A signal whose exception Python drops ends the program all the same: one line, 143.
 

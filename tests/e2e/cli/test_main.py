@@ -159,7 +159,6 @@ def test_new(tmp_path: Path, run: Run) -> None:
     assert "\n  training.pt\n" in cloned.out
 
 
-@pytest.mark.fault(31)
 def test_build_for_real(real: Path, run: Run, tmp_path: Path) -> None:
     """A second build rests; another hash seed, zone, language, umask or folder: the same bytes.
 
@@ -222,7 +221,6 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.fault(22)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes(untouched: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Each has its exit code and says what is wrong; nothing is rendered or left behind."""
@@ -237,7 +235,6 @@ def test_mistakes(untouched: Path, run: Run, monkeypatch: pytest.MonkeyPatch, na
     assert temporaries(untouched) == []
 
 
-@pytest.mark.fault(17)
 @pytest.mark.parametrize(
     ("spoil", "code"), [(None, 3), (float("nan"), 3), (1e6, 1)], ids=["cut", "nan", "wild"]
 )

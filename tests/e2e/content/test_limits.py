@@ -24,7 +24,6 @@ ENDLESS = {
 }
 
 
-@pytest.mark.fault(26)
 @pytest.mark.parametrize("name", ENDLESS)
 def test_without_end(config: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A page or template that never ends is named and, where it is known, its line."""

@@ -25,7 +25,6 @@ while not os.path.exists(sys.argv[2]):
 """
 
 
-@pytest.mark.fault(1)
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_kill_leaves_old_or_new(tmp_path: Path, call: int) -> None:
     """Killed at the flush, the rename or the clean-up: old or new content, and sweep clears up."""
@@ -51,7 +50,6 @@ def test_lock_is_free_while_a_child_lives(tmp_path: Path) -> None:
         child.join()
 
 
-@pytest.mark.fault(1)
 def test_reader_never_misses_the_site(tmp_path: Path) -> None:
     """A process that opens the site over and over finds it whole during 60 exchanges."""
     current, new, stop = (tmp_path / name for name in ("site", "new", "stop"))

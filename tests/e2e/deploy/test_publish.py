@@ -86,7 +86,6 @@ def test_dry_run_changes_nothing(paper: Paper) -> None:
     paper.refused("there is no remote fork, there is origin", dry_run=True, remote="fork")
 
 
-@pytest.mark.fault(28)
 def test_work_of_others_is_not_overwritten(paper: Paper) -> None:
     """A branch that was there before, or moved since we published, stays, until --overwrite."""
     paper.push_of_somebody()
@@ -102,7 +101,6 @@ def test_work_of_others_is_not_overwritten(paper: Paper) -> None:
     assert paper.files() == paper.built()
 
 
-@pytest.mark.fault(28)
 def test_push_during_our_push(paper: Paper) -> None:
     """Whoever comes between is not overwritten, not even with --overwrite."""
     ours = paper.publish().commit
@@ -119,7 +117,6 @@ def test_push_during_our_push(paper: Paper) -> None:
 ODD = ["-x", "a b", "a..b", "", "x.lock", "HEAD", "@", "FETCH_HEAD", "refs/heads/x", "heads/x"]
 
 
-@pytest.mark.fault(28)
 def test_branches_that_are_refused(paper: Paper) -> None:
     """One that is worked on, the remote's main one, and no names, are refused in every case."""
     before = paper.tip("refs/heads/main")
@@ -189,7 +186,6 @@ def test_placeholders_of_a_stale_folder(paper: Paper) -> None:
     assert paper.publish(stale=True).changed
 
 
-@pytest.mark.fault(28)
 def test_a_remote_that_is_silent(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     """A remote that accepts and says nothing is reported, and git ends when it closes."""
     monkeypatch.setattr("sitegen.deploy.git.SLOW_SECONDS", 0.5)
@@ -209,7 +205,6 @@ def test_a_remote_that_is_silent(paper: Paper, monkeypatch: pytest.MonkeyPatch) 
     assert paper.condition() == before
 
 
-@pytest.mark.fault(28)
 def test_http_gives_up(paper: Paper) -> None:
     """Git, which sitegen runs, gives up on a web server that sends nothing for five minutes."""
     repository = Repository(paper.root)
@@ -217,7 +212,6 @@ def test_http_gives_up(paper: Paper) -> None:
         assert repository.run("config", name).out == value
 
 
-@pytest.mark.fault(28)
 def test_ssh_gives_up(paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ssh is told to give up on a silent server; a command of the author stays as it is."""
     (tmp_path / "programs").mkdir()
@@ -263,7 +257,6 @@ def test_folders_that_sitegen_did_not_build(paper: Paper) -> None:
     paper.refused("is not a folder that sitegen built")
 
 
-@pytest.mark.fault(28)
 def test_hook_of_git_itself(paper: Paper) -> None:
     """Where the author's own hook keeps the commit from being made: its words."""
     refuse = '[ "$1" = prepared ] && grep -q unfinished && echo "not today" >&2 && exit 1; exit 0'
@@ -272,7 +265,6 @@ def test_hook_of_git_itself(paper: Paper) -> None:
     assert [word in told for word in ("not today", "Traceback", "crash")] == [True, False, False]
 
 
-@pytest.mark.fault(28)
 @pytest.mark.parametrize(("name", "here"), [("update", False), ("pre-push", True)])
 def test_hooks_that_refuse(paper: Paper, name: str, here: bool) -> None:
     """Git's words are told, what was published stays ours, and the next time all goes well."""
@@ -307,7 +299,6 @@ def test_no_odd_address_is_told(paper: Paper, urls: list[str]) -> None:
     assert "cret" not in "".join(paper.report.lines)
 
 
-@pytest.mark.fault(28)
 def test_no_repository(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     """No remote, author, repository or git: told in git's words, without anybody's password."""
     for url, words in {
@@ -392,7 +383,6 @@ def start(paper: Paper) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=paper.root, env=environment(), stderr=pipe, text=True)
 
 
-@pytest.mark.fault(28)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_stopped_in_the_middle(paper: Paper, number: int, code: int) -> None:
     """Ctrl-C or a kill during the push leaves both repositories well, and the next one succeeds."""
@@ -417,7 +407,6 @@ def test_stopped_in_the_middle(paper: Paper, number: int, code: int) -> None:
     assert paper.condition() == before
 
 
-@pytest.mark.fault(28)
 def test_stopped_while_the_commit_is_made(
     paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
-
 from sitegen.deploy.git import execute
 
 TALKS = (
@@ -13,7 +11,6 @@ TALKS = (
 )
 
 
-@pytest.mark.fault(34)
 def test_words_beyond_a_pipe(tmp_path: Path) -> None:
     """Both streams are read whole, whatever the order is in which it talks and listens."""
     with tempfile.TemporaryFile() as stdin:

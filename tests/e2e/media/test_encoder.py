@@ -279,7 +279,6 @@ def test_gif_drops_frames_to_be_light(tmp_path: Path, monkeypatch: pytest.Monkey
     assert encode_clip(moving_frames(), spec, tmp_path)["gif"].frames == 1
 
 
-@pytest.mark.fault(21)
 @pytest.mark.parametrize("case", [(1, 1, 1, 10), (2, 2, 2, 60), (1, 9, 3, 10)], ids=str)
 def test_tiny_clips(tmp_path: Path, case: tuple[int, int, int, int]) -> None:
     """The smallest sizes, a single frame, and frames that are equal or fast are clips too."""
@@ -332,7 +331,6 @@ BAD_FRAMES: list[tuple[Any, type[BaseException], str]] = [
 ]
 
 
-@pytest.mark.fault(20)
 @pytest.mark.parametrize("case", BAD_FRAMES, ids=lambda case: case[2])
 def test_bad_frames_leave_nothing(tmp_path: Path, case: Any) -> None:
     """No frames, odd ones, a failing sampler, Ctrl-C: the right error, no file and no process."""
@@ -381,7 +379,6 @@ FAILING: list[tuple[str, type[SitegenError], str]] = [
 ]
 
 
-@pytest.mark.fault(20)
 @pytest.mark.parametrize("case", FAILING, ids=lambda case: case[2])
 def test_failing_ffmpeg_leaves_nothing(stand_in: Stand, case: Any) -> None:
     """What ffmpeg does wrong, or the machine lacks (exit code 4), is told in its own words."""
@@ -401,7 +398,6 @@ HANGING = {
 }
 
 
-@pytest.mark.fault(20)
 @pytest.mark.parametrize("name", HANGING)
 def test_hang_is_ended(stand_in: Stand, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """An ffmpeg that never ends, writing or reading, is killed with what it started."""
@@ -474,7 +470,6 @@ BAD_CLIPS: list[tuple[tuple[str, ...], str]] = [
 ]
 
 
-@pytest.mark.fault(20)
 @pytest.mark.parametrize(("arguments", "words"), BAD_CLIPS)
 def test_bad_mp4_is_refused(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     """Another size, count, order, channel order or layout of the file."""
@@ -504,7 +499,6 @@ def test_gif_is_verified(tmp_path: Path) -> None:
             verified_gif(path, *wrong, 10.0)
 
 
-@pytest.mark.fault(3)
 def test_no_room_leaves_nothing(tmp_path: Path) -> None:
     """A real limit on the size of files, met by the encoder or by us, is a PlatformError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -520,7 +514,6 @@ def test_no_room_leaves_nothing(tmp_path: Path) -> None:
         encode_clip(moving_frames(2), SPEC, tmp_path / "file")
 
 
-@pytest.mark.fault(19)
 def test_preflight(stand_in: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wheel's ffmpeg passes; without one, or without its x264, sampling never begins."""
 

@@ -173,7 +173,6 @@ add(data=DATA, **TOLD)
 """
 
 
-@pytest.mark.fault(35)
 def test_killed_before_the_last_write(tmp_path: Path) -> None:
     """The same command again finishes what was left: nothing else is in the way."""
     assert run_python("-c", KILLED, folder=tmp_path).returncode == -signal.SIGKILL

@@ -49,7 +49,6 @@ RANGES = {  # the first is what Safari asks for
 }  # fmt: skip
 
 
-@pytest.mark.fault(27)
 def test_ranges(served: Running) -> None:
     """Parts of a clip come as 206 in their place, what is beyond as 416, all else as 200."""
     path, whole = clip(served)
@@ -88,7 +87,6 @@ OTHER_HOSTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.fault(27)
 def test_hosts(served: Running) -> None:
     """Only under the names of this machine it says anything of the site."""
     own = f"127.0.0.1:{served.port}"
@@ -120,7 +118,6 @@ ELSEWHERE = (
 )  # fmt: skip
 
 
-@pytest.mark.fault(27)
 def test_nothing_else_is_served(served: Running) -> None:
     """Nothing beside the site is served, nothing can be sent, and only this machine is heard."""
     for path in ELSEWHERE:
@@ -199,7 +196,6 @@ ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}\n{{ b }}{% end
 STUCK = "{{ 10**(10**9) }}"  # one operation, which no signal interrupts
 
 
-@pytest.mark.fault(26)
 def test_page_that_never_ends(tmp_path: Path) -> None:
     """The last good page stays, then the error names the page, and then its end is noticed."""
     root = write_site(tmp_path / "site").parent
@@ -220,7 +216,6 @@ def test_page_that_never_ends(tmp_path: Path) -> None:
         wait_for(lambda: "takes" not in events(address), "its end")
 
 
-@pytest.mark.fault(26)
 def test_stop_while_a_page_never_ends(tmp_path: Path) -> None:
     """A signal does not wait for the page, which may take an hour here."""
     root = write_site(tmp_path / "site").parent
@@ -247,7 +242,6 @@ def page_process_is_busy(pid: int) -> bool:
     return any(state.rpartition(")")[2].split()[0] == "R" for state in states)
 
 
-@pytest.mark.fault(27)
 def test_nothing_can_be_served(tmp_path: Path, served: Running) -> None:
     """A port that is taken (4), a folder without a site (2): one line, and nothing is touched."""
     config = write_site(tmp_path / "site")
@@ -262,7 +256,6 @@ def test_nothing_can_be_served(tmp_path: Path, served: Running) -> None:
     assert not (config.parent / "build").exists()
 
 
-@pytest.mark.fault(24, 27)
 def test_links_are_not_followed(tmp_path: Path) -> None:
     """What leads out of the site is never sent, and what was removed is missing."""
     config = write_site(tmp_path / "site", INDEX + "\n\n![A dot](dot.png)\n\n![One](one.png)\n")

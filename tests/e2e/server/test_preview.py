@@ -202,7 +202,6 @@ MISTAKES = (
 )
 
 
-@pytest.mark.fault(27)
 def test_mistakes_and_their_mending(server: Running, config: Path) -> None:
     """A mistake is told with file, line and hint; the last good page stays; mended, it goes."""
     for number, (name, text, told) in enumerate(MISTAKES):

@@ -76,7 +76,6 @@ def test_files_are_copied(site: Builder) -> None:
     assert traces(site.output) == whole
 
 
-@pytest.mark.fault(30)
 def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is not any more what was checked is not published."""
     render_job = site.renderer.render_job

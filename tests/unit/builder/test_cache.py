@@ -79,7 +79,6 @@ def test_what_was_put_is_got(filled: Filled, tmp_path: Path) -> None:
     assert filled.store.get(KEY) == make_record(seed=5)
 
 
-@pytest.mark.fault(8)
 def test_damaged_record_is_a_miss(filled: Filled) -> None:
     """Cut anywhere, with a bit turned, under another name, or no record at all: a miss."""
     data = filled.path.read_bytes()
@@ -105,7 +104,6 @@ def test_damaged_record_is_a_miss(filled: Filled) -> None:
         assert filled.path.read_bytes() == data
 
 
-@pytest.mark.fault(7)
 @pytest.mark.parametrize("damage", ["bit", "cut", "longer", "empty"])
 def test_damaged_object_is_a_miss_and_is_mended(filled: Filled, damage: str) -> None:
     """One bit, a missing end, more bytes: a warning that names it, and put replaces it."""

@@ -141,7 +141,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.fault(7)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_anything_else_is_noticed_and_mended(tree: Tree, output: Path, damage: str) -> None:
     """A byte, a file too many or too few, a link: not the tree; `put_tree` mends it."""
@@ -154,7 +153,6 @@ def test_anything_else_is_noticed_and_mended(tree: Tree, output: Path, damage: s
     assert temporaries(output.parent) == []
 
 
-@pytest.mark.fault(3)
 def test_file_that_cannot_be_written(
     tree: Tree, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,7 +276,6 @@ def test_clean(built: Builder, tmp_path: Path) -> None:
     assert traces(site.root) == before
 
 
-@pytest.mark.fault(38)
 def test_files_of_others_in_the_built_folder(built: Builder) -> None:
     """A build keeps them outside the store, a link as a link; `clean` refuses until then."""
     own = {"notes.txt": "words", "media/plan.png": "mine", "hand/index.html": "<p>mine</p>"}
@@ -306,7 +303,6 @@ def test_files_of_others_in_the_built_folder(built: Builder) -> None:
     assert not (kept / "media/._a").exists()
 
 
-@pytest.mark.fault(38)
 def test_rescued_files_stay(built: Builder) -> None:
     """Two of one name, and a folder named as a file was, are numbered; no command removes them."""
     for text in ("first", "second"):
@@ -324,7 +320,6 @@ def test_rescued_files_stay(built: Builder) -> None:
     assert [path.read_text() for path in kept if path.is_file()] == ["first", "second", "third"]
 
 
-@pytest.mark.fault(38)
 def test_a_page_that_was_edited_in_the_built_folder(built: Builder) -> None:
     """An edit of a built page, or of its media, is reported and kept when the site is built."""
     page = built.output / "index.html"
@@ -343,7 +338,6 @@ def test_a_page_that_was_edited_in_the_built_folder(built: Builder) -> None:
     assert not (built.root / KEPT / "2").exists()
 
 
-@pytest.mark.fault(38)
 def test_without_the_note_on_a_folder(built: Builder) -> None:
     """Media are then known by the digest in their names; an old page is kept."""
     shutil.rmtree(built.root / ".sitegen/built")
@@ -354,7 +348,6 @@ def test_without_the_note_on_a_folder(built: Builder) -> None:
     assert not [*kept.rglob("*.mp4"), *kept.rglob("*.css")]
 
 
-@pytest.mark.fault(4)
 def test_a_read_only_store_stops_no_build(built: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that may not be written serves a build that renders nothing."""
     store = built.root / ".sitegen"
@@ -394,7 +387,6 @@ def test_a_read_only_store_stops_no_build(built: Builder, monkeypatch: pytest.Mo
     built.refused(PlatformError, "Read-only file system")
 
 
-@pytest.mark.fault(1)
 def test_leftovers_of_the_dead_go(built: Builder) -> None:
     """What killed builds left beside the output and in the store; that of the living stays."""
     living = f".sitegen-tmp-{host_id()}-{os.getpid()}-0-0a"

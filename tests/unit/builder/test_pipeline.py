@@ -147,7 +147,6 @@ def test_failing_figure_leaves_the_old_site(built: Builder, jobs: int) -> None:
     assert built().rendered == ()
 
 
-@pytest.mark.fault(7)
 @pytest.mark.parametrize("strict", [False, True])
 def test_damaged_object(built: Builder, strict: bool) -> None:
     """A turned bit in the store: one warning, rendered again; `--strict` fails, then is content."""
@@ -349,7 +348,6 @@ def test_models_that_no_page_calls(site: Builder) -> None:
         site()
 
 
-@pytest.mark.fault(6)
 def test_two_builds_at_once(site: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
     """One waits for the other's lock and renders nothing again; what is done needs no lock."""
     target = site.root / "disk" / "site"
@@ -372,7 +370,6 @@ def test_two_builds_at_once(site: Builder, monkeypatch: pytest.MonkeyPatch) -> N
     assert (summary.rendered, summary.changed, site.renderer.jobs) == ((), False, [])
 
 
-@pytest.mark.fault(3, 4)
 @pytest.mark.parametrize("folder", [".", ".sitegen"])
 def test_full_disk_is_found_before_sampling(
     site: Builder, folder: str, monkeypatch: pytest.MonkeyPatch
@@ -396,7 +393,6 @@ def test_full_disk_is_found_before_sampling(
     assert site.renderer.jobs == []
 
 
-@pytest.mark.fault(1)
 def test_warm_build_removes_what_the_dead_left(built: Builder) -> None:
     """Wherever a killed build had something under way; what is alive stays."""
     places = [".", *(f".sitegen/{name}" for name in ("", *PARTS))]

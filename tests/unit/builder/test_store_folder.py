@@ -20,7 +20,6 @@ def clean_store(built: Builder) -> list[str]:
     return clean(load_site(built.config), store=True)
 
 
-@pytest.mark.fault(39)
 @pytest.mark.parametrize("data", [True, False])
 def test_folder_of_others_is_no_store(tmp_path: Path, data: bool) -> None:
     """A `cache_dir` that is a repository or a folder of data is refused by all commands."""
@@ -52,7 +51,6 @@ def test_folder_of_others_is_no_store(tmp_path: Path, data: bool) -> None:
     assert traces(site.root) == before
 
 
-@pytest.mark.fault(39)
 def test_nothing_is_removed_through_a_link(built: Builder, tmp_path: Path) -> None:
     """A store that is a link, or has one in it, is left alone, and so is what it leads to."""
     store, moved = built.root / ".sitegen", tmp_path / "elsewhere"
@@ -76,7 +74,6 @@ def test_nothing_is_removed_through_a_link(built: Builder, tmp_path: Path) -> No
     assert not store.exists()
 
 
-@pytest.mark.fault(38)
 def test_a_file_of_the_store_that_is_a_link_is_not_written(built: Builder) -> None:
     """A link in the place of the lock or of a note is named, and what it leads to stays."""
     mine = built.root / "mine.txt"
@@ -95,7 +92,6 @@ def test_a_file_of_the_store_that_is_a_link_is_not_written(built: Builder) -> No
     assert built().changed
 
 
-@pytest.mark.fault(38)
 def test_files_of_others_in_a_store_stay(built: Builder) -> None:
     """Every option of `clean` leaves them, wherever they are in the store, and says so."""
     store = built.root / ".sitegen"
@@ -120,7 +116,6 @@ def test_files_of_others_in_a_store_stay(built: Builder) -> None:
     shutil.rmtree(store / "quarantine")
 
 
-@pytest.mark.fault(39)
 def test_older_stores_get_a_marker(built: Builder) -> None:
     """A store without a marker is recognised by the names in it, but for what systems put there."""
     store = built.root / ".sitegen"

@@ -156,7 +156,6 @@ PLACES: list[tuple[str, list[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.fault(22)
 @pytest.mark.parametrize(("text", "message"), MESSAGES)
 def test_messages(tmp_path: Path, text: str, message: str) -> None:
     """The words, with file, line, key, value, rule and close match."""
@@ -212,7 +211,6 @@ KEYS: list[tuple[Any, ...]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.fault(22)
 @settings(max_examples=40)
 @given(st.sampled_from(KEYS), JUNK)
 def test_junk_is_loaded_or_told(
@@ -276,7 +274,6 @@ def test_every_line_stays_in_its_order(blocks: list[str]) -> None:
     assert all(line in lines for line in text.rstrip().split("\n"))
 
 
-@pytest.mark.fault(14)
 def test_models_that_are_not_there(tmp_path: Path) -> None:
     """The site is read, since no page may call them; each is told with its line and the nearest."""
     text = (

@@ -89,7 +89,6 @@ def test_what_writing_leaves(tmp_path: Path) -> None:
         files.require_writable(tmp_path / "file", Path("wanted"))
 
 
-@pytest.mark.fault(3)
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_full_disk_keeps_the_old_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
@@ -128,7 +127,6 @@ def test_what_is_written_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert calls[-1] == "flush folder"
 
 
-@pytest.mark.fault(32)
 def test_sweep_removes_only_what_dead_processes_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +158,6 @@ def test_sweep_removes_only_what_dead_processes_left(
     assert other.exists()
 
 
-@pytest.mark.fault(6)
 def test_what_is_gone_needs_no_sweeping(tmp_path: Path) -> None:
     """What is gone needs no sweeping; a lock is exclusive, names its holder, and is freed."""
     files.remove_stale_temporaries(tmp_path / "missing")

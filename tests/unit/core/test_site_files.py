@@ -22,7 +22,6 @@ def folder(tmp_path: Path) -> SiteFolder:
     return SiteFolder(root, (root / "build",))
 
 
-@pytest.mark.fault(24)
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -49,7 +48,6 @@ def test_refused(folder: SiteFolder, name: str, reason: str) -> None:
         folder.find(name)
 
 
-@pytest.mark.fault(24)
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
@@ -68,7 +66,6 @@ def test_links_of_the_file_system(folder: SiteFolder, target: str, reason: str) 
     assert read_own(folder.find("b.png")) == b"abc"
 
 
-@pytest.mark.fault(24)
 def test_pipes_and_empty_files(folder: SiteFolder, tmp_path: Path) -> None:
     """No pipe, nothing empty or too large is read; links may lead to a site; copies have names."""
     os.mkfifo(folder.root / "pipe")

@@ -100,7 +100,6 @@ def test_long_lists_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse.call_count < 10
 
 
-@pytest.mark.fault(22, 24)
 def test_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder, a pipe, no file, a broken disk, no text: refused; Windows' lines are read."""
     os.mkfifo(tmp_path / "pipe")

@@ -30,7 +30,6 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.fault(24)
 @pytest.mark.parametrize(
     ("fault", "good", "bad"),
     [

@@ -259,7 +259,6 @@ def test_addresses_for_machines_are_followed(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.fault(28)
 def test_sizes(tmp_path: Path) -> None:
     """Files above 50 MB, and sites above 1 GB."""
     root = folder(tmp_path)
@@ -308,7 +307,6 @@ def test_paths_of_this_machine(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.fault(24)
 def test_links_and_odd_files(tmp_path: Path) -> None:
     """No links, pipes and odd names; a front page, .nojekyll, each id once."""
     root = folder(tmp_path / "site", "", {"odd:name.txt": "x"})

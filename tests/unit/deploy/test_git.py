@@ -5,7 +5,6 @@ import pytest
 from sitegen.deploy.git import masked
 
 
-@pytest.mark.fault(28)
 @pytest.mark.parametrize(
     ("url", "shown"),
     {

@@ -183,7 +183,6 @@ def test_own_theme(tmp_path: Path) -> None:
     assert render_site(site, pages, manifest_for(pages))["index.html"] == "&lt;b&gt;"
 
 
-@pytest.mark.fault(24)
 @pytest.mark.parametrize("name", ["static/x.txt", "templates/page.html", "colours.css"])
 @pytest.mark.parametrize(
     ("target", "told"),
@@ -216,7 +215,6 @@ def test_odd_names(tmp_path: Path, name: str, told: str) -> None:
         Theme(tmp_path / "theme").assets  # noqa: B018 - it is read when asked for
 
 
-@pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("text", "message"),
     [("\n{% block %}", r"page\.html:2: "), ("\n\n{{ page.nothing }}", r"page\.html:3: .*nothing"),

@@ -62,7 +62,6 @@ def test_prior_from_data(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(shown)[..., 0], np.asarray(given))
 
 
-@pytest.mark.fault(38)
 @pytest.mark.parametrize("name", ["prior.safetensors", "example.png"])
 def test_files_that_the_card_does_not_name(tmp_path: Path, name: str) -> None:
     """A file of the author where the prior or the example would be written is left alone."""

@@ -78,7 +78,6 @@ def test_little_memory(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> 
 FULL = r"out of memory while computing level 4 \(an image of 8 pixels needs about 0\.\d+ MB\)"
 
 
-@pytest.mark.fault(15)
 @pytest.mark.parametrize(
     ("error", "told", "words"),
     [

@@ -291,7 +291,6 @@ def test_interrupted_before_the_first_sample(sampler: Sampler, tmp_path: Path, n
     assert list(tmp_path.glob("kept/*/*.png"))
 
 
-@pytest.mark.fault(17)
 def test_diverging_model(tmp_path: Path) -> None:
     """It names the level and leaves the old file; a failing block leaves no temporary."""
     model = write_model(tmp_path / "tiny", spoil=1e6)

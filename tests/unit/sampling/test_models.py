@@ -98,7 +98,6 @@ def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seconds_an_image(Slow()) == pytest.approx(2.0)  # type: ignore[arg-type]
 
 
-@pytest.mark.fault(11)
 @pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
 @pytest.mark.parametrize("pinned", [False, True])
 def test_damaged_file(tmp_path: Path, name: str, pinned: bool) -> None:
@@ -109,7 +108,6 @@ def test_damaged_file(tmp_path: Path, name: str, pinned: bool) -> None:
         load_sampler(model_source("tiny", model), CPU)
 
 
-@pytest.mark.fault(30)
 @pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
 def test_file_that_changes_while_it_is_read(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch

@@ -279,7 +279,6 @@ def test_a_run_killed_before_it_was_saved(tmp_path: Path) -> None:
     assert '"step": 50' not in (tmp_path / "log.jsonl").read_text()
 
 
-@pytest.mark.fault(35)
 def test_killed_while_the_model_was_written(tmp_path: Path) -> None:
     """All steps taken but the model not whole: it is written again, the same."""
     written = trained(preconditioned(), training(tmp_path))
@@ -308,7 +307,6 @@ def test_flat_images(tmp_path: Path) -> None:
     assert float((load_model(tmp_path)(u, 8) - u).abs().max()) < 0.05
 
 
-@pytest.mark.fault(15)
 @pytest.mark.parametrize(
     "error",
     [

@@ -67,7 +67,6 @@ def _with(line: str, new: str) -> str:
     return _CARD.replace(line, new)
 
 
-@pytest.mark.fault(18)
 @pytest.mark.parametrize("name", presets())
 def test_presets_are_the_published_configurations(name: str, reference: Path) -> None:
     """Every number of the published file is in the card, and the faults are mended and named."""
@@ -393,7 +392,6 @@ _WRONG = [
 ]
 
 
-@pytest.mark.fault(18)
 @pytest.mark.parametrize(("text", "start"), _WRONG, ids=[start[:40] for _, start in _WRONG])
 def test_wrong_values(text: str, start: str) -> None:
     """Each is refused with its place, its key and its value."""
@@ -446,7 +444,6 @@ def test_cards_in_python() -> None:
             BlurSchedule(sigmas)
 
 
-@pytest.mark.fault(18)
 def test_schedules(expected: dict[str, Tensor], reference: Path) -> None:
     """The recorded one, the ends of all eight, even steps in log, one level; no senseless range."""
     found = BlurSchedule.log_spaced(8, 0.5, 20)

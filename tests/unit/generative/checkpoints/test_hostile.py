@@ -40,7 +40,6 @@ def canary(tmp_path: Path) -> Iterator[Path]:
     assert time.process_time() - started < 30
 
 
-@pytest.mark.fault(9)
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
 @pytest.mark.parametrize("replaced", [True, False])
 def test_written_while_it_is_read(
@@ -64,7 +63,6 @@ def test_written_while_it_is_read(
     assert scan(path).sha256 == sha256(path)
 
 
-@pytest.mark.fault(9)
 @pytest.mark.parametrize(
     ("function", "argument", "name"),
     [
@@ -98,7 +96,6 @@ def test_code_is_never_run(
         refused(path, card, f"refused as unsafe: it names .*({name})")
 
 
-@pytest.mark.fault(9)
 def test_the_canary_would_sing(canary: Path) -> None:
     """The hostile pickles here do run code elsewhere; random ones raise our error or are read."""
     pickle.loads(pickle.dumps(Call(os.mkdir, os.fspath(canary)), protocol=2))
@@ -141,7 +138,6 @@ def test_old_and_odd_checkpoints(card: ModelCard, tmp_path: Path, canary: Path) 
             refused(path, card, "a bare pickle")
 
 
-@pytest.mark.fault(9)
 @pytest.mark.parametrize(
     ("data", "told"),
     [
@@ -199,7 +195,6 @@ def test_nested_lists(card: ModelCard, tmp_path: Path, good: Path) -> None:
     assert load_model(packed, card)
 
 
-@pytest.mark.fault(9)
 def test_zip_bombs(good: Path, card: ModelCard, tmp_path: Path) -> None:
     """What unpacks to far more than the file, holds two pickles, twins or another order."""
     path = tmp_path / "bomb.pth"

@@ -48,7 +48,6 @@ def _output(model: Model, card: ModelCard) -> Tensor:
         return model(torch.rand(2, *card.shape, generator=generator), 3)  # type: ignore[no-any-return]
 
 
-@pytest.mark.fault(10)
 def test_same_numbers_as_torch(tiny: Path, tiny_card: ModelCard) -> None:
     """Our reader and torch's restricted one agree bit for bit, and nothing is drawn at random."""
 
@@ -89,7 +88,6 @@ def test_other_architectures(
     assert torch.equal(_output(model, card), _output(wanted, card))
 
 
-@pytest.mark.fault(10)
 def test_numpy_1(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
     """NumPy 1 spelled its scalars otherwise, and a type tells its byte order: both are read."""
 
@@ -113,7 +111,6 @@ def test_numpy_1(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> None:
     assert read_pickle(b"\x80\x02" + scalar + order + data + b"\x86R.") == 0.75
 
 
-@pytest.mark.fault(10)
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_])
 def test_numpy_numbers(kind: Any, tmp_path: Path) -> None:
     """NumPy's numbers of any kind become plain ones, as the number of steps here."""
@@ -128,7 +125,6 @@ def test_numpy_numbers(kind: Any, tmp_path: Path) -> None:
     assert load_model(path, card)
 
 
-@pytest.mark.fault(10)
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_saved_in_other_ways(protocol: int, tmp_path: Path) -> None:
     """Channels-last tensors, transposed ones, newer pickles, arrays in the optimizer: the same."""
@@ -213,7 +209,6 @@ def test_same_bytes(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights.values(), many, strict=True))
 
 
-@pytest.mark.fault(16)
 @pytest.mark.parametrize(
     ("device", "precision", "kind"),
     [

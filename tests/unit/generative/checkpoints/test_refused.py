@@ -46,7 +46,6 @@ def averaged(make: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[dict[str
     return change
 
 
-@pytest.mark.fault(12)
 def test_huge_tensors(card: ModelCard, tmp_path: Path, good: Path) -> None:
     """Tensors larger than their storage, and entries that changed without their checksum."""
     value = published(card)
@@ -73,7 +72,6 @@ def test_huge_tensors(card: ModelCard, tmp_path: Path, good: Path) -> None:
     assert load_model(rezip(good, tmp_path / "again.pth", lambda _name, content: content), card)
 
 
-@pytest.mark.fault(13)
 def test_wrong_architecture(good: Path, tmp_path: Path) -> None:
     """The first five differences are named; statistics belong to preconditioned models alone."""
     with pytest.raises(RefusedError) as caught:
@@ -164,7 +162,6 @@ def _with_tensor(card: ModelCard, name: str, make: Callable[[torch.Tensor], torc
     return to_safetensors(weights)
 
 
-@pytest.mark.fault(12)
 @pytest.mark.parametrize(
     ("name", "make", "told"),
     [
@@ -187,7 +184,6 @@ def test_odd_safetensors(
     unloadable(path, card, told)
 
 
-@pytest.mark.fault(13)
 def test_pinned_digest(good: Path, card: ModelCard, tmp_path: Path) -> None:
     """Not the file that its card means: refused; its first bytes, not its name, tell the kind."""
     ours = tmp_path / "weights.safetensors"
@@ -202,7 +198,6 @@ def test_pinned_digest(good: Path, card: ModelCard, tmp_path: Path) -> None:
         assert load_model(path, card)
 
 
-@pytest.mark.fault(11)
 @pytest.mark.parametrize("kind", ["bare", "pinned", "ours, pinned"])
 def test_single_bits(kind: str, good: Path, card: ModelCard, tmp_path: Path) -> None:
     """A bit that flips is noticed, or nothing is read from it; of a pinned file it always is."""
@@ -226,7 +221,6 @@ def test_single_bits(kind: str, good: Path, card: ModelCard, tmp_path: Path) -> 
     assert noticed >= (24 if kind == "bare" else 30)
 
 
-@pytest.mark.fault(11)
 @pytest.mark.parametrize("kind", ["pth", "safetensors"])
 def test_truncations(kind: str, good: Path, card: ModelCard, tmp_path: Path) -> None:
     """No matter where a file ends, it is refused."""
@@ -247,7 +241,6 @@ def _header(text: bytes, numbers: bytes = b"\0" * 8, length: int | None = None) 
 _ONE = b'"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}'
 
 
-@pytest.mark.fault(12)
 @pytest.mark.parametrize(
     ("data", "told"),
     [
@@ -277,7 +270,6 @@ def test_odd_bytes(data: bytes, told: str, card: ModelCard, tmp_path: Path) -> N
     unloadable(path, card, told)
 
 
-@pytest.mark.fault(14, 24)
 def test_what_is_no_file(card: ModelCard, tmp_path: Path, good: Path) -> None:
     """No pipe, folder, device, terabyte or empty file; of what is missing, the nearest name."""
     pipe, folder, link = tmp_path / "pipe", tmp_path / "folder", tmp_path / "zero.pth"

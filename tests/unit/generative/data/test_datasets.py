@@ -73,7 +73,6 @@ CRAFTED = {
 }
 
 
-@pytest.mark.fault(9)
 @pytest.mark.parametrize(("value", "words"), CRAFTED.values(), ids=CRAFTED)
 def test_crafted_batches_are_refused(tmp_path: Path, value: bytes, words: str) -> None:
     """A batch that makes objects, claims sizes or names code is refused in little memory."""
@@ -108,7 +107,6 @@ def test_batches_of_every_pickle(tmp_path: Path) -> None:
             read_cifar(folder)
 
 
-@pytest.mark.fault(9)
 def test_batch_of_many_labels_is_read_soon(tmp_path: Path) -> None:
     """A batch of the size of CIFAR-100's is read within seconds; one of far too many is refused."""
     folder = tmp_path / "cifar-100-python"
@@ -130,7 +128,6 @@ def idx(*shape: int) -> bytes:
     return bytes((0, 0, 8, len(shape))) + struct.pack(f">{len(shape)}I", *shape)
 
 
-@pytest.mark.fault(9)
 def test_gzipped_bombs_are_refused(tmp_path: Path) -> None:
     """A gzipped file is not unpacked beyond what its header says and its size allows."""
     path, count = tmp_path / "train-images-idx3-ubyte.gz", 100_000
@@ -146,7 +143,6 @@ def test_gzipped_bombs_are_refused(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
-@pytest.mark.fault(9)
 def test_images_too_large_when_scaled(tmp_path: Path) -> None:
     """Many images of one pixel are refused before they are scaled to more than memory."""
     path = tmp_path / "x-images-idx3-ubyte.gz"
@@ -158,7 +154,6 @@ def test_images_too_large_when_scaled(tmp_path: Path) -> None:
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.fault(9)
 def test_plain_files_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of a terabyte without content, and lengths without an end, are refused unread."""
     path = tmp_path / "train-images-idx3-ubyte"
@@ -184,7 +179,6 @@ def test_plain_files_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read_cifar(folder)
 
 
-@pytest.mark.fault(9)
 def test_pictures_of_too_many_pixels(tmp_path: Path) -> None:
     """A picture of 13000² pixels is refused by its header; its side is still reported.
 

@@ -362,7 +362,6 @@ def test_damage(tmp_path: Path, suffix: str, mode: str) -> None:
             assert str(error).startswith(f"{path}: {said}")  # noqa: PT017
 
 
-@pytest.mark.fault(9)
 def test_pictures_that_are_too_large_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,7 +117,6 @@ def test_what_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert make(small()) is None
 
 
-@pytest.mark.fault(15)
 @pytest.mark.parametrize("error", ["Fail", "RuntimeException"])
 def test_memory_is_full_for_a_session(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told as torch tells it, and no reason to compute with torch, which needs more of it."""

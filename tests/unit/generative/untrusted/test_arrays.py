@@ -96,7 +96,6 @@ HEADERS = {
 }
 
 
-@pytest.mark.fault(9)
 @pytest.mark.parametrize(("data", "words"), HEADERS.values(), ids=HEADERS)
 def test_odd_arrays_are_refused(tmp_path: Path, data: bytes, words: str) -> None:
     """Objects, absurd shapes and damaged headers are refused before memory is taken for them."""
@@ -112,7 +111,6 @@ def test_odd_arrays_are_refused(tmp_path: Path, data: bytes, words: str) -> None
     tracemalloc.stop()
 
 
-@pytest.mark.fault(9)
 def test_bounds_on_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many members or bytes, also for the size of the file, and too large a block are refused.
 
@@ -150,7 +148,6 @@ def test_bounds_on_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         file.member("run.json")
 
 
-@pytest.mark.fault(9)
 def test_damaged_zips_of_arrays(tmp_path: Path) -> None:
     """Wrong checksums, members twice, encrypted, oddly packed or cut zips, and pickles: refused."""
     path = tmp_path / "a.npz"
@@ -187,7 +184,6 @@ def test_damaged_zips_of_arrays(tmp_path: Path) -> None:
 GOOD = npy_bytes(np.arange(12, dtype=np.float32).reshape(3, 4))
 
 
-@pytest.mark.fault(34)
 @given(
     changes=st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.binary(max_size=6)), max_size=4),
     end=st.integers(0, len(GOOD)),
