@@ -1,8 +1,11 @@
 """What every test may use: the recorded reference, a browser, and a site to look at in it."""
 
 import os
+import shutil
 import signal
-from collections import defaultdict
+import socket
+import subprocess
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +15,6 @@ import pytest
 from hypothesis import settings
 
 from sitegen.core import bounded, worker
-from tests.support import forked
 from tests.support.paths import TESTS
 
 pytest_plugins = ["tests.support.recorded"]
@@ -20,12 +22,8 @@ pytest_plugins = ["tests.support.recorded"]
 SWEEP = bool(os.environ.get("FAULTS"))  # of `make faults`
 TEST_S = 0 if SWEEP else 1200
 """Seconds that a test may take, so that one that waits for ever fails; 0 is no limit."""
-BUDGETS = {"unit": 400, "e2e": 900, "browser": 540, "tools": 400, "faults": 550}
-"""Seconds of processors that each tier may take: about three times what it takes on a quiet
-machine of two cores. TEST_BUDGET multiplies them, and 0 is no limit."""
-
-_spent: dict[str, float] = defaultdict(float)
-_last: list[float] = [sum(os.times()[:4])]
+PATCHED = (os, signal, subprocess, shutil, socket, time)
+"""Modules that tests and their helpers change, and have to give back as they were."""
 
 # How long an example takes says nothing on a machine that others use, too.
 settings.register_profile("shared", deadline=None)
@@ -44,6 +42,18 @@ def _no_process_of_another_test() -> Iterator[None]:
     """End the process of pages after each test."""
     yield
     bounded.close()
+
+
+@pytest.fixture(autouse=True)
+def _modules_are_restored() -> Iterator[None]:
+    """Fail a test after which a module of the standard library is not what it was before."""
+    before = [{**vars(module)} for module in PATCHED]
+    yield
+    for module, names in zip(PATCHED, before, strict=True):
+        changed = {name for name, value in vars(module).items() if names.get(name) is not value}
+        changed |= names.keys() - vars(module).keys()
+        vars(module).update(names)
+        assert not changed, f"{module.__name__} has changed after the test: {sorted(changed)}"
 
 
 @pytest.fixture(scope="session")
@@ -112,37 +122,3 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
         return (yield)
     finally:
         signal.alarm(0)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, Any, Any]:
-    """Note the time of processors since the last report; processes count when they have ended."""
-    report = yield
-    now = sum(os.times()[:4]) + forked.processors()
-    report.processors, _last[0] = now - _last[0], now
-    return report
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Add up the time of each tier."""
-    tier = report.nodeid.removeprefix("tests/").partition("/")[0]
-    _spent[tier] += getattr(report, "processors", 0.0)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which a tier took more than its budget."""
-    if _over_budget() and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def _over_budget() -> list[str]:
-    limit = 0.0 if SWEEP else float(os.environ.get("TEST_BUDGET", "1"))
-    return [tier for tier in BUDGETS if 0 < limit * BUDGETS[tier] < _spent[tier]]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the time of each tier that ran, with its budget."""
-    told = (f"{tier} {_spent[tier]:.0f} of {BUDGETS[tier]}" for tier in BUDGETS if _spent[tier])
-    terminalreporter.write_line(f"seconds of processors, and budgets: {', '.join(told)}")
-    if over := _over_budget():
-        terminalreporter.write_line(f"over the budget (see tests/conftest.py): {', '.join(over)}")

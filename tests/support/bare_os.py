@@ -1,14 +1,13 @@
-"""A plugin of pytest that takes from `os` and `signal` functions that they have on Linux only.
+"""`sitegen` in a process where `os` and `signal` lack what they have on Linux only.
 
-Tests find none of these in pytest's own process, nor in those forked from it. A Python that a test
-starts anew has them.
+`python -m tests.support.bare_os COMMAND …` runs a command so. The names are removed from that
+process alone: libraries elsewhere use them, as the thread pools of Python 3.13 use
+`os.sched_getaffinity`.
 """
 
 import os
-import shutil
 import signal
 import sys
-import tempfile
 
 LINUX = (
     *("posix_fallocate", "posix_fadvise", "sched_getaffinity", "sched_setaffinity", "getrandom"),
@@ -21,11 +20,29 @@ LINUX = (
 """Names that `os` and `signal` have on Linux and not on macOS."""
 
 
-def pytest_load_initial_conftests() -> None:
-    """Remove them before a conftest imports sitegen."""
-    assert not any(name.partition(".")[0] == "sitegen" for name in sys.modules)
-    vars(tempfile)["_O_TMPFILE_WORKS"] = False  # it looked before
-    vars(shutil)["_copyxattr"] = lambda *_, **__: None  # as on macOS
+def _hide_proc(event: str, arguments: tuple[object, ...]) -> None:
+    """Audit hook: raise FileNotFoundError where a file of /proc is opened."""
+    if event == "open" and str(arguments[0]).startswith("/proc"):
+        raise FileNotFoundError(arguments[0])
+
+
+def main() -> None:
+    """Remove the names, then import sitegen and run the command."""
+    # Modules that are imported later look for the names and do without, as on macOS.
+    assert not {"sitegen", "tempfile", "shutil", "concurrent.futures"} & sys.modules.keys()
     for module in (os, signal):
         for name in LINUX:
             vars(module).pop(name, None)
+    if hasattr(os, "process_cpu_count"):
+        vars(os)["process_cpu_count"] = os.cpu_count
+    sys.addaudithook(_hide_proc)
+
+    from sitegen.__main__ import main as run
+    from tests.support.quick import shorten
+
+    shorten()
+    run()
+
+
+if __name__ == "__main__":
+    main()

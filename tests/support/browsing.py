@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from playwright.sync_api import (
@@ -37,21 +38,6 @@ times, and a test that passes does not wait."""
 expect.set_options(timeout=1000 * PATIENCE_S)
 
 
-def _patient(make: Callable[..., Any]) -> Callable[..., Any]:
-    """Pages that wait as long for a press and for an address as for what is expected."""
-
-    def made(*words: Any, **options: Any) -> Any:
-        page = make(*words, **options)
-        page.set_default_timeout(1000 * PATIENCE_S)
-        return page
-
-    return made
-
-
-for _name in ("new_page", "new_context"):
-    setattr(Browser, _name, _patient(getattr(Browser, _name)))
-
-
 LIVE = """
 [...document.querySelectorAll('.sampler')].every((sampler) => {
   const [box] = sampler.getClientRects();
@@ -74,8 +60,26 @@ def chromium(*, whole: bool = False) -> Iterator[Browser]:
         pytest.fail("Chromium is missing; install it: apt-get install chromium", pytrace=False)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
+        with _patience():
+            yield browser
         browser.close()
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Pages that wait as long for a press and for an address as for what is expected."""
+
+    def patient(make: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            page = make(*arguments, **options)
+            page.set_default_timeout(1000 * PATIENCE_S)
+            return page
+
+        return call
+
+    new = {name: patient(getattr(Browser, name)) for name in ("new_page", "new_context")}
+    with patch.multiple(Browser, **new):
+        yield
 
 
 @contextmanager

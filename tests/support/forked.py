@@ -33,12 +33,6 @@ PRELOADED = {
         *("sitegen.sampling.models", "sitegen.models.add", "sitegen.models.training"),
     ),
 }
-_spent: dict[str, float] = {}
-
-
-def processors() -> float:
-    """Seconds of processors that these processes and their copies have used so far."""
-    return sum(_spent.values())
 
 
 def run_forked(folder: Path, *words: str | Path, **changes: str) -> CompletedProcess[str]:
@@ -83,7 +77,7 @@ def _run(
             _server.cache_clear()
             raise
         assert line, "the process that forks has ended"
-        code, _spent[kind] = json.loads(line)
+        code = int(line)
         out, errors = (
             (Path(streams) / name).read_text("utf-8", "replace") for name in ("out", "err")
         )
@@ -104,7 +98,7 @@ def _server(kind: str) -> subprocess.Popen[str]:
 
 
 def _serve(kind: str) -> None:
-    """Fork a copy for each line of standard input; answer its exit code and the time so far."""
+    """Fork a copy for each line of standard input; answer its exit code."""
     for name in PRELOADED[kind]:
         importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w")
@@ -114,8 +108,7 @@ def _serve(kind: str) -> None:
             answers.close()
             _copy(json.loads(line))
         _, status = os.waitpid(pid, 0)
-        used = sum(os.times()[:4])
-        answers.write(json.dumps([os.waitstatus_to_exitcode(status), used]) + "\n")
+        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
         answers.flush()
 
 

@@ -1,6 +1,5 @@
 """Nothing needs a function that macOS or Windows lacks without asking whether it is there."""
 
-import ctypes
 import os
 import re
 import runpy
@@ -8,14 +7,11 @@ import signal
 import socket
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from sitegen.builder import output
-from sitegen.core import compute, files, locks, signals, worker
-from sitegen.generative.engines import choice
+from sitegen.core import files, locks, signals, worker
 from sitegen.media.manifest import MediaFile
-from sitegen.sampling.export import writing_npz
 from tests.support.bare_os import LINUX
 
 WINDOWS = {
@@ -26,47 +22,6 @@ WINDOWS = {
     **dict.fromkeys(("geteuid", "getuid", "fchmod", "mkfifo", "fork", "setsid", "umask"), os),
 }
 """Names that Windows has not, and some that it has only in newer Pythons."""
-
-
-@pytest.fixture
-def macos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what macOS has not: the C library's own functions, and /proc; those of `os` are."""
-    assert not {*vars(os), *vars(signal)} & {*LINUX}
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
-    for module, name in ((compute, "CPUINFO"), (choice, "MEMORY")):
-        monkeypatch.setattr(module, name, tmp_path / "nowhere", raising=False)
-    read = Path.read_text
-
-    def read_text(path: Path, *rest: str, **more: str) -> str:
-        if path.is_relative_to("/proc"):
-            raise FileNotFoundError(path)
-        return read(path, *rest, **more)
-
-    monkeypatch.setattr(Path, "read_text", read_text)
-
-
-def test_files_and_samples_without_linux(macos: None, tmp_path: Path) -> None:
-    """Atomic writes, swaps, sweeps, locks and files of samples do without Linux's own functions."""
-    path = tmp_path / "a.txt"
-    files.write_atomic(path, b"one")
-    assert path.read_bytes() == b"one"
-    new, current = tmp_path / "new", tmp_path / "current"
-    for folder in (new, current):
-        folder.mkdir()
-        (folder / "name").write_text(folder.name)
-    files.exchange(new, current)
-    assert (current / "name").read_text() == "new"
-    with locks.lock(tmp_path / ".lock"):
-        files.flush_folder(tmp_path)
-    files.flush_tree(current)
-    with files.temporary_file(tmp_path) as temporary:
-        temporary.write_bytes(b"")
-        files.remove_stale_temporaries(tmp_path)
-        assert temporary.exists()
-    with writing_npz(tmp_path / "x.npz", {"a": (3,)}, {}) as arrays:
-        arrays["a"][:] = 2
-    with np.load(tmp_path / "x.npz") as found:
-        assert found["a"].tolist() == [2, 2, 2]
 
 
 def test_files_are_flushed_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
