@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from sitegen.core import bounded, worker
 from tests.support.paths import TESTS
 
 pytest_plugins = ["tests.support.recorded"]
@@ -31,17 +30,6 @@ settings.load_profile("shared")
 
 # A run in the background inherits that Ctrl-C is ignored; tests and what they start are not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-# The process of pages is a copy of the test's, with what a test replaced; xdist has a thread.
-worker.start_method = lambda: "fork"
-
-
-@pytest.fixture(autouse=True)
-def _no_process_of_another_test() -> Iterator[None]:
-    """End the process of pages after each test."""
-    yield
-    bounded.close()
 
 
 @pytest.fixture(autouse=True)

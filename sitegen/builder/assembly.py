@@ -19,7 +19,6 @@ from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.state import SiteBuild
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
-from sitegen.core.bounded import bounded
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest_bytes
 from sitegen.core.source import shown
@@ -91,7 +90,7 @@ def assemble(
     samples = any("weights" in media.record.files for media in manifest.figures)
     tree |= theme.files(samples=samples, search=len(pages) > MANY_PAGES)
     sites = [each.site for each in below]
-    texts = bounded(render_site, site, pages, manifest, theme, drawn, sites)
+    texts = render_site(site, pages, manifest, theme, drawn, sites)
     uris = [f"{each.site.place}/{page.uri}" for each in below for page in each.pages]
     texts |= webmap(site, [*(page.uri for page in pages), *uris])
     tree |= {uri: text.encode() for uri, text in texts.items()}

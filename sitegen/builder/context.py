@@ -22,7 +22,6 @@ from sitegen.builder.store_folder import require_store
 from sitegen.config.loader import load_site
 from sitegen.config.schema import PROCESSES, SITES, Site
 from sitegen.content.pages import Page, read_pages
-from sitegen.core.bounded import bounded
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
 from sitegen.core.errors import ConfigError, PlatformError, PlugInError, SitegenError
@@ -146,7 +145,7 @@ def prepare_site(site: Site, options: BuildOptions) -> BuildContext:
     sources = with_known_digests(site, store)
     unrun = {name for name, entry in site.models.items() if entry.sampler} - sources.keys()
     there = usable(sources, store) | (unrun - _missing_samplers(site, sources).keys())
-    pages = bounded(read_pages, site, there.__contains__)
+    pages = read_pages(site, there.__contains__)
     called = {name for page in pages for figure in page.figures for name in figure.models}
     if missing := [fault for name, fault in site.missing_models().items() if name in called]:
         raise config_error(missing)

@@ -83,13 +83,12 @@ def _presets() -> Iterable[str]:
 def _figures() -> Iterable[str]:
     from sitegen.config.loader import load_papers, load_site
     from sitegen.content.pages import read_pages
-    from sitegen.core.bounded import bounded
 
     roof = load_site(Path("site.toml"))
     return [
         f"{site.prefix}{figure.id}"
         for site in (roof, *load_papers(roof))
-        for page in bounded(read_pages, site)
+        for page in read_pages(site)
         for figure in page.figures
     ]
 

@@ -30,7 +30,6 @@ from sitegen.content.links import (
 )
 from sitegen.content.markdown import Heading, Noted, parse
 from sitegen.content.templates import TemplateFault, run_template
-from sitegen.core.bounded import begin_page
 from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile
@@ -87,7 +86,6 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     # A page that hides text is read twice, since neither reading implies the other: a template may
     # have `else`, and in Markdown a removed line changes the meaning of the lines around it.
     for source in _in_order(site.root / "pages", site):
-        begin_page(shown(source))
         readings.append(_read(source, site, files, available))
         hides = readings[-1].hides
         every = _read(source, site, files, lambda _: True) if hides else readings[-1]

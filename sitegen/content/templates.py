@@ -5,7 +5,7 @@ The value of an expression is data: all Markdown punctuation in it is escaped, a
 `{% raw %}` and `{% endraw %}` is not changed, so that a page can show the source of a figure call.
 
 Templates of pages and themes are the author's own code. The sandbox prevents them from modifying
-their input; the limit on time is that of their process (`sitegen.core.bounded`).
+their input.
 """
 
 import re
@@ -34,17 +34,14 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from markupsafe import Markup
 
-from sitegen.core.bounded import TimeUp, too_long
 from sitegen.core.diagnostics import close_match
 from sitegen.core.source import PLAIN
 
 FAILURES = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError),
-    *(RecursionError, TimeUp, TypeError, ValueError),
+    *(RecursionError, TypeError, ValueError),
 )
 """Exceptions that an author's expressions may raise besides those of Jinja and sitegen."""
-LIMITS = MemoryError, TimeUp
-"""Exceptions for a page that takes too much memory or time."""
 SOURCE = Path(__file__)
 """This file, on which compiled templates depend."""
 _DEEP = 100  # nested calls above which a template is assumed to call itself
@@ -200,7 +197,7 @@ def run_template(
         hint = "; say it once" if "repeated" in error.msg else _RAW
         raise TemplateFault(_repeated(error, text), f"{error.msg}{hint}") from error
     except (TemplateError, *FAILURES) as error:
-        ours = isinstance(error, FAILURES) and not isinstance(error, LIMITS)
+        ours = isinstance(error, FAILURES) and not isinstance(error, MemoryError)
         if ours and _in_a_function(error.__traceback__, names):
             raise  # a bug in sitegen
         hint = _hint(str(error), names) if isinstance(error, UndefinedError) else ""
@@ -276,8 +273,6 @@ def reason_of(error: Exception) -> str:
     """Return the message of an error, on one line of at most 300 characters."""
     if isinstance(error, MemoryError):
         return "needs more memory than there is; make its values and loops smaller"
-    if isinstance(error, TimeUp):
-        return too_long()
     if isinstance(error, RecursionError):
         return "too much is nested in each other here"
     return " ".join(str(error).split())[:300] or type(error).__name__

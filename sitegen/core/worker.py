@@ -9,7 +9,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -48,12 +47,6 @@ class WorkerEnded(Exception):
 
 class UnexpectedError(Exception):
     """An exception in the worker that is not a SitegenError; its traceback is a note."""
-
-
-def start_method() -> str:
-    """Return how to start a process: a copy of this one, where that is quick and safe."""
-    alone = threading.active_count() == 1  # a copy would keep the locks of other threads
-    return "fork" if alone and sys.platform == "linux" else "spawn"
 
 
 class Worker:

@@ -18,7 +18,6 @@ from traceback import format_exception
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.core.bounded import TimeUp
 from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError
 from sitegen.core.signals import Stopped
@@ -74,7 +73,7 @@ def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:  # the code of another package may raise anything
         package = package_of(kind)
-        if package is None or isinstance(error, SitegenError | Stopped | TimeUp):
+        if package is None or isinstance(error, SitegenError | Stopped):
             raise
         words = " ".join(f"{type(error).__name__}: {error}{raised_at(error)}".split())
         failed = PlugInError(f"{place}{kind} of the package {package} failed: {words}")

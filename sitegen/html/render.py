@@ -17,9 +17,8 @@ from markupsafe import Markup
 from sitegen.config.schema import Site
 from sitegen.content.markdown import Heading
 from sitegen.content.pages import Page
-from sitegen.core.bounded import begin_page
 from sitegen.core.errors import TargetError
-from sitegen.core.source import page_name, shown
+from sitegen.core.source import page_name
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, relative
 from sitegen.figures.base import Figure
 from sitegen.html.figure_views import (
@@ -77,13 +76,10 @@ def render_site(
     texts = dict([search_index(pages)] if len(pages) > MANY_PAGES else [])
     book = _Book(site, pages, media, theme, drawn or DrawnPictures(), papers, next(iter(texts), ""))
     for page in pages:
-        begin_page(shown(page.source))
         texts[page.uri] = theme.render("page.html", page=book.view(page))
     for each in media.values():
         if (view := book.standalone(each)) is not None:
-            begin_page(standalone_uri(each))
             texts[standalone_uri(each)] = theme.render("standalone.html", page=view)
-    begin_page(NOT_FOUND)
     return texts | {NOT_FOUND: theme.render(NOT_FOUND, page=_missing(site, theme))}
 
 

@@ -35,7 +35,7 @@ from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.config.schema import Site, collection_of
-from sitegen.content.templates import FAILURES, LIMITS, SOURCE, reason_of, sandbox, seeded_choice
+from sitegen.content.templates import FAILURES, SOURCE, reason_of, sandbox, seeded_choice
 from sitegen.core.diagnostics import Diagnostic, close_match
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
@@ -296,7 +296,7 @@ def _place(error: Exception, folder: Path) -> str | None:
     lacking = _EXPORT.match(str(error))
     if lacking is not None and (folder / lacking["file"]).is_file():
         return shown(folder / lacking["file"])
-    found, limit = None, isinstance(error, LIMITS)
+    found, limit = None, isinstance(error, MemoryError)
     for frame, line in walk_tb(error.__traceback__):
         file = Path(frame.f_code.co_filename)
         if folder in file.parents:

@@ -45,7 +45,6 @@ from starlette.staticfiles import StaticFiles
 
 from sitegen.builder.context import FigureRef
 from sitegen.builder.output import CopiedFile
-from sitegen.core import bounded
 from sitegen.core.errors import PlatformError
 from sitegen.core.installed import resource
 from sitegen.core.signals import Stop
@@ -280,7 +279,6 @@ async def _serve(preview: Preview, listener: socket.socket, stop: Stop) -> None:
     closing.set()
     running.should_exit = True
     while not all(task.done() for task in tasks):
-        bounded.stop()  # otherwise the page that is being rendered would delay the exit
         await asyncio.wait(tasks, timeout=TICK_S)
     await asyncio.gather(*tasks)
     for connection in list(running.server_state.connections):

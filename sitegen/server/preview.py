@@ -37,7 +37,6 @@ from sitegen.builder.prune import tidy
 from sitegen.builder.state import SiteBuild
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
-from sitegen.core import bounded
 from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.files import digest, has_backup, restore_backup
 from sitegen.core.progress import Advance, InAll, Reporter
@@ -135,8 +134,6 @@ def last_built(config: Path) -> Tree | None:
     return None
 
 
-LOCK_S = 0.1
-"""Seconds to wait for the lock before stopping the page that is being rendered."""
 PATIENCE_S = 1.0
 """Seconds before retrying while another sitegen process works on this site."""
 
@@ -196,10 +193,8 @@ class Preview:
     def close(self) -> None:
         """Make `run` return, and stop the rendering in progress."""
         self._closed = True
-        while not self._changed.acquire(timeout=LOCK_S):
-            bounded.stop()  # rendering of pages, which holds the lock
-        self._changed.notify_all()
-        self._changed.release()
+        with self._changed:
+            self._changed.notify_all()
         self._rendering.stop()
 
     def wants(self, planned: PlannedFigure) -> bool:

@@ -2,17 +2,11 @@
 
 FAKE_PAUSE is the time before each frame in seconds, but for the first FAKE_SOON frames. FAKE_FAIL
 is the figure that breaks down, and FAKE_BLOCK names modules, with spaces between, that cannot be
-imported. With FAKE_DEAF, the process that renders for `serve` ignores SIGTERM. FAKE_LIMIT is the
-time for a page in seconds.
+imported. With FAKE_DEAF, the process that renders for `serve` ignores SIGTERM.
 """
 
 import os
 import sys
-
-from sitegen.core import bounded
-
-bounded.SECONDS = float(os.environ.get("FAKE_LIMIT", bounded.SECONDS))  # in each process
-bounded._GRACE = min(bounded._GRACE, bounded.SECONDS / 4)
 
 
 def main() -> None:

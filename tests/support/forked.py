@@ -21,7 +21,6 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from sitegen.__main__ import main
-from sitegen.core import worker
 from tests.support.builders import environment
 from tests.support.quick import shorten
 
@@ -126,7 +125,6 @@ def _copy(job: dict[str, Any]) -> None:
     if missing := os.environ.get("FORKED_WITHOUT"):
         sys.meta_path.insert(0, _Without(missing.split()))
     shorten()
-    worker.start_method = lambda: "fork"  # of the process of pages, too
     try:
         main()
     except SystemExit as end:

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sitegen.core import bounded
 from tests.support.builders import environment
 
 CHANGING = [
@@ -191,7 +190,6 @@ def _child(kind: str, job: dict[str, Any]) -> None:
         os.dup2(said, stream)
     os.close(said)
     if job["stop"]:
-        bounded.bounded(len, ())  # starts the process of pages, in which nothing is injected
         os.kill(os.getpid(), signal.SIGSTOP)
     _work(kind, job["words"])
 
@@ -202,7 +200,6 @@ def _serve(kind: str) -> None:
         job = json.loads(line)
         if job["warm"]:
             _warm(kind, job)
-            bounded.close()  # a child cannot use the process that renders pages here
             continue
         pid = os.fork()
         if pid == 0:

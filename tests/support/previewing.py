@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.builder.context import BuildOptions
-from sitegen.core import bounded
 from sitegen.core.signals import Stop
 from sitegen.server.app import listening, serve
 from sitegen.server.preview import Preview
@@ -126,4 +125,3 @@ def running(config: Path, renderer: FakeRenderer | None = None, port: int = 0) -
             stop.signal = signal.SIGTERM
             thread.join(WAIT_S)
             assert not thread.is_alive()
-            bounded.close()  # the process of pages was forked with the listener open

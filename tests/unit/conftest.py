@@ -2,13 +2,9 @@
 
 import os
 import subprocess
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
-
-from sitegen.core import bounded
 
 
 @pytest.fixture(autouse=True)
@@ -21,14 +17,3 @@ def _no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", refuse)
     for name in ("fork", "posix_spawn", "system"):
         monkeypatch.setattr(os, name, refuse)
-
-
-@pytest.fixture(autouse=True)
-def _render_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Render pages in this process, without limits."""
-
-    def call(_limited: object, function: Callable[..., Any], *args: object, **_: object) -> Any:
-        return function(*args)
-
-    nothing = SimpleNamespace(call=call, stop=lambda: None, close=lambda: None)
-    monkeypatch.setattr(bounded, "_worker", nothing)
