@@ -14,7 +14,6 @@ from PIL import Image
 from sitegen.server.app import media_type
 from tests.support.builders import (
     INDEX,
-    children,
     temporaries,
     write_page,
     write_site,
@@ -192,54 +191,10 @@ def test_stop(tmp_path: Path, number: signal.Signals, code: int, words: str, pau
     assert temporaries(root) == []
 
 
-ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}\n{{ b }}{% endfor %}{% endfor %}"
-STUCK = "{{ 10**(10**9) }}"  # one operation, which no signal interrupts
-
-
-def test_page_that_never_ends(tmp_path: Path) -> None:
-    """The last good page stays, then the error names the page, and then its end is noticed."""
-    root = write_site(tmp_path / "site").parent
-    config, page = root / "site.toml", root / "pages/index.md"
-    words = page.read_text()
-    with serving("--config", config, "--port", "0", "-q", FAKE_LIMIT="2") as process:
-        address = f"http://127.0.0.1:{port_of(process)}/"
-
-        def shown(path: str = "") -> str:
-            with urllib.request.urlopen(f"{address}{path}", timeout=WAIT_S) as answer:
-                return str(answer.read(2000), "utf-8")
-
-        wait_for(lambda: (root / "build/index.html").exists(), "settling")
-        page.write_text(f"# Title\n\n{ENDLESS}\n")
-        told = "pages/index.md:4: takes"
-        wait_for(lambda: told in events(address) and "<title>" in shown(), "the error")
-        page.write_text(words)
-        wait_for(lambda: "takes" not in events(address), "its end")
-
-
-def test_stop_while_a_page_never_ends(tmp_path: Path) -> None:
-    """A signal does not wait for the page, which may take an hour here."""
-    root = write_site(tmp_path / "site").parent
-    words = ("--config", root / "site.toml", "--port", "0", "-q")
-    with serving(*words, FAKE_LIMIT="3600") as process:
-        wait_for(lambda: (root / "build/index.html").exists(), "settling")
-        (root / "pages/index.md").write_text(f"# Title\n\n{STUCK}\n")
-        wait_for(lambda: page_process_is_busy(process.pid), "rendering")
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=WAIT_S)
-    assert process.returncode == 143
-    assert errors.endswith("terminated; finished work is kept\n")
-
-
 def events(address: str) -> str:
     """The first event of the preview: its state."""
     with urllib.request.urlopen(f"{address}_sitegen/events", timeout=WAIT_S) as answer:
         return b"".join(answer.readline() for _ in range(2)).decode()
-
-
-def page_process_is_busy(pid: int) -> bool:
-    """Whether a child of `serve` computes."""
-    states = (Path(f"/proc/{child}/stat").read_text() for child in children(pid))
-    return any(state.rpartition(")")[2].split()[0] == "R" for state in states)
 
 
 def test_nothing_can_be_served(tmp_path: Path, served: Running) -> None:

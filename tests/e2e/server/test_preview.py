@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from sitegen.builder.context import BuildOptions
-from sitegen.core import worker
 from sitegen.core.locks import lock
 from sitegen.server.preview import Preview
 from sitegen.server.rendering import InProcessRenderer, words
@@ -287,7 +286,6 @@ def test_unexpected_error_of_a_figure(server: Running, config: Path) -> None:
 
 def test_another_sitegen_is_at_work(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits, says for whom, and goes on when the other is done."""
-    monkeypatch.setattr(worker, "start_method", lambda: "spawn")  # a copy would hold the lock, too
     with ExitStack() as other:
         other.enter_context(lock(config.parent / ".sitegen/lock"))
         with running(config) as server:
