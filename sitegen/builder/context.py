@@ -20,7 +20,7 @@ from sitegen.builder.output import KEPT
 from sitegen.builder.plan import PlannedFigure, environment, plan_figure
 from sitegen.builder.store_folder import require_store
 from sitegen.config.loader import load_site
-from sitegen.config.schema import PROCESSES, SITES, Site
+from sitegen.config.schema import PROCESSES, Site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
@@ -182,7 +182,7 @@ def _require_apart(output: Path, site: Site, own: Collection[Path]) -> None:
 
     `own` are the folders of files that pages show or link to.
     """
-    folders = [site.root / name for name in ("pages", SITES, "theme", "models", "pictures", KEPT)]
+    folders = [site.root / name for name in ("pages", "theme", "models", "pictures", KEPT)]
     folders += [site.cache_dir, *(entry.path for entry in site.models.values()), *own]
     for folder in (Path(os.path.realpath(each)) for each in folders):
         if output == folder or folder in output.parents or output in folder.parents:

@@ -1,8 +1,7 @@
 """`sitegen export`: a site's figures as files for slides and papers, taken from the store.
 
 Nothing is sampled. README.txt in the same folder describes each file and gives its digest. A file
-that sitegen did not write there, or that was changed since, is never overwritten. The papers of a
-collection are exported into a folder each.
+that sitegen did not write there, or that was changed since, is never overwritten.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from sitegen.builder.assembly import placed
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildContext, BuildOptions, FigureRef, found, prepare_site
 from sitegen.builder.plan import PlannedFigure
-from sitegen.config.loader import load_papers, load_site
+from sitegen.config.loader import load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError, TargetError, together
@@ -62,8 +61,8 @@ _MOMENTS = 6
 class ExportOptions:
     """Settings from the command line.
 
-    figures, formats: empty = all. A figure of a paper is `paper/figure`; with an id that several
-        pages have, it is `page/figure`
+    figures, formats: empty = all. A figure with an id that several pages have is
+        `page/figure`
     levels: levels of strips, in their order; empty = some evenly spaced ones
     fps: frame rate of GIFs; None = as in the store
     output: a folder, or a file name that ends in .zip; None = `exports` next to `site.toml`
@@ -80,12 +79,10 @@ class ExportOptions:
 class _Chosen:
     """A figure to be exported.
 
-    name: name of its files, after the folders of its paper and, if needed, of its page
-    place: folder of its paper, with a slash; empty without one
+    name: name of its files, after the folder of its page if needed
     """
 
     name: str
-    place: str
     media: Media
     store: Store
     formats: tuple[str, ...]
@@ -98,8 +95,7 @@ def export(config: Path, options: ExportOptions) -> tuple[Path, list[str]]:
     been rendered.
     """
     site, settings = load_site(config), BuildOptions(ComputeTarget("cpu", "float32"), offline=True)
-    sites = (site, *load_papers(site))
-    contexts = [prepare_site(each, settings) for each in sites]
+    contexts = [prepare_site(site, settings)]
     _require_made(contexts, options.figures)
     output = Path(os.path.realpath(options.output or site.root / "exports"))
     for each in contexts:
@@ -224,11 +220,9 @@ def _chosen(contexts: Sequence[BuildContext], options: ExportOptions) -> list[_C
         records = found(figures.values(), store)
         missing += [n for n, figure in figures.items() if figure.request_digest not in records]
         if not missing:
-            media, place = placed(figures.values(), records).figures, context.site.prefix
+            media = placed(figures.values(), records).figures
             pairs = zip(figures, media, strict=True)
-            chosen += [
-                _Chosen(n, place, each, store, _wanted(n, each, options)) for n, each in pairs
-            ]
+            chosen += [_Chosen(n, each, store, _wanted(n, each, options)) for n, each in pairs]
     if missing:
         raise TargetError(f"not rendered yet: {', '.join(missing)}; run `sitegen build` first")
     return chosen
@@ -262,10 +256,9 @@ def _named(context: BuildContext, found: Mapping[FigureRef, T]) -> dict[str, T]:
     That is the id, with the folder of its page in front if several pages have the id.
     """
     every = [*context.faults, *((each.page, each.figure.id) for each in context.figures)]
-    count, place = Counter(id for _, id in every), context.site.prefix
+    count = Counter(id for _, id in every)
     return {
-        f"{place}{_page(page) if count[id] > 1 else ''}{id}": each
-        for (page, id), each in found.items()
+        f"{_page(page) if count[id] > 1 else ''}{id}": each for (page, id), each in found.items()
     }
 
 
@@ -361,7 +354,7 @@ def _strip(media: Media, levels: Sequence[int], store: Store, work: Path) -> tup
 
 def _section(figure: _Chosen, files: Mapping[str, str], work: Path) -> str:
     media, record = figure.media, figure.media.record
-    lines = [f"{figure.name}: {record.kind}, on the page {figure.place}{media.page}"]
+    lines = [f"{figure.name}: {record.kind}, on the page {media.page}"]
     about = {"Seen:   ": media.alt, "Caption:": media.caption, "Samples:": media.choice}
     lines += [f"  {name} {' '.join(words.split())}" for name, words in about.items() if words]
     what = SHOWN.get(str(record.parameters.get("show")))

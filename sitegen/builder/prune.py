@@ -13,14 +13,13 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
-from sitegen.builder.assembly import drawn_keys
 from sitegen.builder.cache import Store
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.output import KEPT, alone, foreign, require_ours
 from sitegen.builder.state import SiteBuild, prepare_all, require_sound
 from sitegen.builder.store_folder import empty, require_removable, require_store
 from sitegen.builder.store_folder import others as left
-from sitegen.config.loader import load_papers, load_site
+from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError
@@ -77,8 +76,7 @@ def clean_unused(config: Path, days: float | None = None) -> str:
     site = load_site(config)
     count = size = before = 0
     with ExitStack() as locks:
-        for each in (site, *load_papers(site)):
-            locks.enter_context(alone(each))
+        locks.enter_context(alone(site))
         works = prepare_all(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
         require_sound(works)
         for work in works:
@@ -146,11 +144,5 @@ def beyond(store: Store, needed: Collection[str], limit: int) -> list[str]:
 
 
 def _needed(work: SiteBuild, store: Store) -> set[str]:
-    """Return the keys of all figures on pages, and of drawings.
-
-    If a figure is missing, its drawings are unknown, and all drawings stay.
-    """
-    keys = {planned.request_digest for planned in work.context.figures}
-    if any(each.missing for each in (work, *work.papers)):
-        return keys | set(store.keys("drawn-"))
-    return keys | drawn_keys(work)
+    """Return the keys of all figures on pages."""
+    return {planned.request_digest for planned in work.context.figures}

@@ -1,17 +1,15 @@
-"""The sites of a build: one site, or a collection with its papers, their figures, and a summary."""
+"""The state of a site during a build, and the summary of the build."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sitegen.builder.context import BuildContext, BuildOptions, found, prepare_site
 from sitegen.builder.plan import PlannedFigure
-from sitegen.config.loader import load_papers
 from sitegen.config.schema import Site
-from sitegen.core.errors import ConfigError, together
-from sitegen.core.source import shown
+from sitegen.core.errors import together
 from sitegen.core.urls import INDEX
 from sitegen.media.manifest import Record
 
@@ -21,13 +19,11 @@ class SiteBuild:
     """The state of one site during a build.
 
     records: available figures, by request; grows during the build
-    papers: the papers of this collection
     rendered: the records of this build's own figures, by request
     """
 
     context: BuildContext
     records: dict[str, Record]
-    papers: tuple[SiteBuild, ...] = ()
     rendered: dict[str, Record] = field(default_factory=dict)
 
     @property
@@ -52,25 +48,13 @@ class SiteBuild:
 def prepare_all(
     site: Site, options: BuildOptions, warn: Callable[[str], None] = lambda line: None
 ) -> tuple[SiteBuild, ...]:
-    """Read a site, its stored records, and the papers of a collection.
+    """Read a site and its stored records.
 
-    `warn` is called for damaged files in the stores. Raises as `build` does; errors of samplers and
+    `warn` is called for damaged files in the store. Raises as `build` does; errors of samplers and
     plug-ins are in the contexts.
     """
-    papers = load_papers(site)
-    if papers and (options.only or options.rerender is not None):
-        raise ConfigError(
-            "--only and --rerender are for one site, and this is a collection; name a paper with "
-            f"--config {shown(papers[0].root / 'site.toml')}"
-        )
-    below = replace(options, output=None)
-    roof, *others = prepare_site(site, options), *(prepare_site(each, below) for each in papers)
-
-    def known(context: BuildContext) -> dict[str, Record]:
-        return found(context.figures, context.store(warn))
-
-    builds = tuple(SiteBuild(each, known(each)) for each in others)
-    return SiteBuild(roof, known(roof), builds), *builds
+    context = prepare_site(site, options)
+    return (SiteBuild(context, found(context.figures, context.store(warn))),)
 
 
 def require_sound(builds: Sequence[SiteBuild]) -> None:
@@ -113,10 +97,10 @@ class Summary:
 
 
 def summarise(builds: Sequence[SiteBuild]) -> Summary:
-    """Return the summary of a site; figures and models of its papers follow its own."""
+    """Return the summary of a build."""
     contexts = [build.context for build in builds]
     figures = [
-        (build, planned.request_digest, f"{build.context.site.prefix}{planned.figure.id}")
+        (build, planned.request_digest, planned.figure.id)
         for build in builds
         for planned in build.context.figures
     ]
@@ -128,7 +112,7 @@ def summarise(builds: Sequence[SiteBuild]) -> Summary:
         reused=tuple(name for build, request, name in kept if request not in build.rendered),
         missing=(
             *(name for build, request, name in figures if request not in build.records),
-            *(f"{each.site.prefix}{name}" for each in contexts for _, name in each.faults),
+            *(name for each in contexts for _, name in each.faults),
         ),
         changed=False,
         bytes=0,

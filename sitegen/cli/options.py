@@ -81,16 +81,11 @@ def _presets() -> Iterable[str]:
 
 
 def _figures() -> Iterable[str]:
-    from sitegen.config.loader import load_papers, load_site
+    from sitegen.config.loader import load_site
     from sitegen.content.pages import read_pages
 
-    roof = load_site(Path("site.toml"))
-    return [
-        f"{site.prefix}{figure.id}"
-        for site in (roof, *load_papers(roof))
-        for page in read_pages(site)
-        for figure in page.figures
-    ]
+    site = load_site(Path("site.toml"))
+    return [figure.id for page in read_pages(site) for figure in page.figures]
 
 
 model_names = offers(_models, files=True)

@@ -6,18 +6,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from sitegen.config.schema import SITES, Site, paper_names
-from sitegen.core.diagnostics import Diagnostic, config_error, toml_diagnostics
+from sitegen.config.schema import Site
+from sitegen.core.diagnostics import config_error, toml_diagnostics
 from sitegen.core.errors import ConfigError
-from sitegen.core.source import (
-    page_name,
-    page_sources,
-    parse_toml,
-    read_text,
-    shown,
-    toml_lines,
-)
-from sitegen.core.urls import RESERVED, slug_fault
+from sitegen.core.source import parse_toml, read_text, shown, toml_lines
 
 
 def load_site(path: Path) -> Site:
@@ -33,40 +25,6 @@ def require_config(path: Path) -> str:
             "with --config, or create a site with `sitegen new DIR`"
         )
     return read_text(path)
-
-
-def load_papers(collection: Site) -> tuple[Site, ...]:
-    """Return the papers in the folder `sites/` of a collection, in their order.
-
-    Their names become folders of the built collection, so its own names are rejected. Raises
-    ConfigError as `load_site` does.
-    """
-    faults: list[object] = []
-    papers = []
-    pages = {page_name(path) for path in page_sources(collection.root / "pages")}
-    for name in dict.fromkeys((*collection.papers, *paper_names(collection.root))):
-        config = collection.root / SITES / name / "site.toml"
-        fault = slug_fault(name)
-        if name in pages or name in RESERVED:
-            fault = "has the name of a page" if name in pages else "is a name sitegen uses itself"
-        if fault:
-            faults.append(Diagnostic(shown(config.parent), None, f"{fault}; rename the folder"))
-            continue
-        try:
-            papers.append(_paper(config).under(collection, name))
-        except ConfigError as error:
-            faults += error.problems or [error]
-    if faults:
-        raise config_error(faults)
-    return tuple(papers)
-
-
-def _paper(config: Path) -> Site:
-    site = load_site(config)
-    if within := paper_names(site.root):
-        place = config.parent / SITES / within[0]
-        raise ConfigError(f"{shown(place)}: is in a collection inside another one; move it up")
-    return site
 
 
 def parse_site(text: str, path: Path) -> Site:

@@ -53,8 +53,6 @@ from sitegen.media.typeface import SHIPPED, Typeface, font_fault, read_typeface
 PROCESSES = "sitegen.processes"
 """Entry points by which packages bring samplers; a path names one as sitegen.processes:NAME."""
 _SAMPLER = re.compile(rf"(.+\.py|{re.escape(PROCESSES)}):([A-Za-z_]\w*)")
-SITES = "sites"
-"""Folder next to `site.toml` with the papers of a collection."""
 
 
 def site_root(info: ValidationInfo) -> Path:
@@ -113,7 +111,7 @@ def _own_folder(value: object, info: ValidationInfo) -> Path:
     path, root = _path(value), site_root(info)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
         raise ValueError("should be a folder inside the site's own folder")
-    used = {str(name): root / name for name in ("pages", SITES, "theme", "site.toml", ".git")}
+    used = {str(name): root / name for name in ("pages", "theme", "site.toml", ".git")}
     used |= {f"the model {name}": entry.path for name, entry in info.data.get("models", {}).items()}
     if "output" in info.data:
         output: Path = info.data["output"]
@@ -330,22 +328,6 @@ def _menu_names(names: Mapping[str, str], info: ValidationInfo) -> Mapping[str, 
     return dict(names)
 
 
-def _papers(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    _require_named(names, paper_names(site_root(info)), "paper", SITES)
-    return names
-
-
-def collection_of(root: Path) -> Path | None:
-    """Return the folder of the collection that the site at `root` is a paper of, or None."""
-    above = root.parent.parent
-    return above if root.parent.name == SITES and (above / "site.toml").is_file() else None
-
-
-def paper_names(root: Path) -> list[str]:
-    """Return the names of the folders in `sites/` that have a `site.toml`."""
-    return sorted(path.parent.name for path in (root / SITES).glob("[!.]*/site.toml"))
-
-
 def _pages(info: ValidationInfo) -> set[str]:
     return {page_name(path) for path in page_sources(site_root(info) / "pages")}
 
@@ -397,14 +379,6 @@ class Site(TomlTable):
         default_factory=dict,
         description="Short names of pages for the menu, by page name.",
     )
-    papers: Annotated[tuple[Slug, ...], AfterValidator(_papers)] = Field(
-        (),
-        description="The papers in sites/ in the order of the front page, if the site is a "
-        "collection of papers; the others follow by name.",
-    )
-    page_budget: StrictInt = Field(
-        300, ge=1, le=1_000_000, description="Without effect, and to be removed."
-    )
     authors: tuple[Author, ...] = Field((), description="The authors, in the order printed.")
     affiliations: tuple[Affiliation, ...] = Field(
         (), description="Pages and logos of the places where authors work."
@@ -430,7 +404,6 @@ class Site(TomlTable):
         "removed first, and never one that a page needs.",
     )
     _root: Path = PrivateAttr(default_factory=Path.cwd)
-    _place: str = PrivateAttr("")
     _file: str = PrivateAttr("site.toml")
     _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)
 
@@ -450,23 +423,6 @@ class Site(TomlTable):
     def root(self) -> Path:
         """Absolute path of the folder of `site.toml`."""
         return self._root
-
-    @property
-    def place(self) -> str:
-        """Name and folder of a paper inside a collection; "" for any other site."""
-        return self._place
-
-    @property
-    def prefix(self) -> str:
-        """Beginning of the names of a paper's figures and files in its collection; or ""."""
-        return f"{self._place}/" if self._place else ""
-
-    def under(self, collection: "Site", name: str) -> "Site":
-        """Return the site as a paper of a collection, with an address inside the collection's."""
-        base_url = f"{collection.base_url.rstrip('/')}/{name}/" if collection.base_url else None
-        paper = self.model_copy(update={"base_url": base_url, "domain": None})
-        paper._place = name
-        return paper
 
     def problem(self, key: KeyPath, fault: str) -> Diagnostic:
         """Return a diagnostic for the value of a key, with its line."""

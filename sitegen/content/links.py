@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from sitegen.config.schema import Site, collection_of
+from sitegen.config.schema import Site
 from sitegen.content.embeds import Photo, read_photo
 from sitegen.core.diagnostics import known_words
 from sitegen.core.site_files import OwnFile, SiteFolder, own_file, read_own
@@ -112,13 +112,9 @@ def at_heading(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str:
 def themed_ids(root: Path) -> frozenset[str]:
     """Return the ids in the templates of the author's theme, which every page may contain.
 
-    Those of a collection are in the pages of its papers, too. Raises ConfigError for a template
-    that cannot be read or is a link to outside the site.
+    Raises ConfigError for a template that cannot be read or is a link to outside the site.
     """
-    paths = []
-    for site in filter(None, (root, collection_of(root))):
-        own = sorted((site / "theme" / "templates").glob("[!.]*.html"))
-        for path in own:
-            require_inside(path, site)
-        paths += own
+    paths = sorted((root / "theme" / "templates").glob("[!.]*.html"))
+    for path in paths:
+        require_inside(path, root)
     return frozenset(name for path in paths for name in _ID.findall(read_text(path)))

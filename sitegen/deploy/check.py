@@ -16,7 +16,6 @@ from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from sitegen.builder.output import ServedFolder, read_folder
-from sitegen.config.loader import load_papers
 from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
@@ -148,8 +147,8 @@ def _alike(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-STANDALONE = re.compile(r"([a-z0-9-]+/)?media/embed/")
-"""Pages of standalone figures; a collection has some in each paper's folder."""
+STANDALONE = re.compile(r"media/embed/")
+"""Pages of standalone figures."""
 
 LARGE_FILE, LARGEST_FILE = 50 * 2**20, 100 * 2**20
 """Bytes above which GitHub warns about a file, and above which it refuses one."""
@@ -277,10 +276,7 @@ def check_site(site: Site | None, root: Path) -> Findings:
         return check_folder(root, PublishTarget(private=tuple(home)))
     base_url = site.base_url or (f"https://{site.domain}/" if site.domain else None)
     found = check_folder(root, PublishTarget(base_url, (site.root, *home)))
-    sites = (site, *load_papers(site))
-    more = [*(each for one in sites for each in placeholders(one)), *_elsewhere(root, base_url)]
-    if "page_budget" in site.model_fields_set:
-        more.append(site.problem(("page_budget",), " has no effect any more; remove it"))
+    more = [*placeholders(site), *_elsewhere(root, base_url)]
     return replace(found, warnings=(*more, *found.warnings))
 
 

@@ -24,7 +24,6 @@ from sitegen.builder.output import (
     read_folder,
 )
 from sitegen.builder.state import prepare_all, require_sound
-from sitegen.config.loader import load_papers
 from sitegen.config.scaffold import placeholders, placeholders_in
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device
@@ -155,7 +154,7 @@ def _check(
     Such words of an up-to-date folder are reported with the lines of its sources, if these have
     them as `sitegen new` wrote them, otherwise with the lines of the built files.
     """
-    sources = (each for one in (site, *load_papers(site)) for each in placeholders(one))
+    sources = placeholders(site)
     left = ([] if fresh.stale else [*sources]) or _placeholders(folder)
     if left and not options.placeholders:
         end = "nothing was published; add --placeholders to publish it anyway"

@@ -47,19 +47,20 @@ _PREVIEW = 160  # characters of a description that link previews display
 
 
 def head(
-    site: Site, page: Page, theme: Theme, card: MediaFile | None, *, samples: bool = False
+    site: Site, page: Page, theme: Theme, picture: MediaFile | None, *, samples: bool = False
 ) -> Head:
     """Return the head of a page, with absolute addresses if the site's address is configured.
 
+    picture: the poster for link previews
     samples: whether the page has a live model
     """
     names = {name: relative(asset.uri, page.uri) for name, asset in theme.assets.items()}
     title = f"{page.title} – {site.title}"
     alone = page.title == site.title or len(title) > _LONGEST
     preview = None
-    if site.base_url is not None and card is not None:
-        whole = f"{base_address(site.base_url)}{card.path}"
-        preview = Card(whole, card.width, card.height, f"{site.title}: samples of the model")
+    if site.base_url is not None and picture is not None:
+        whole = f"{base_address(site.base_url)}{picture.path}"
+        preview = Card(whole, picture.width, picture.height, f"{site.title}: samples of the model")
     return Head(
         title=page.title if alone else title,
         policy=f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(page.body)}",

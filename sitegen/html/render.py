@@ -6,7 +6,7 @@ of a page's body, which `sitegen.content.markdown` has made safe.
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import chain, groupby
@@ -29,21 +29,16 @@ from sitegen.html.figure_views import (
     standalone_uri,
 )
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
-from sitegen.html.search import MANY_PAGES, Search, search_index
-from sitegen.html.theme import ICON, SCHEME, SCRIPT, SEARCH, STYLESHEET, Theme, site_theme
+from sitegen.html.theme import ICON, SCHEME, SCRIPT, STYLESHEET, Theme, site_theme
 from sitegen.html.views import (
     Clip,
-    DrawnPictures,
     FigureRow,
     FigureView,
     LiveModel,
     MenuEntry,
     MissingView,
     PageView,
-    PaperEntry,
-    PaperList,
     Part,
-    Picture,
     Prose,
     Section,
     StandaloneView,
@@ -61,20 +56,16 @@ def render_site(
     pages: tuple[Page, ...],
     manifest: Manifest,
     theme: Theme | None = None,
-    drawn: DrawnPictures | None = None,
-    papers: Sequence[Site] = (),
 ) -> dict[str, str]:
-    """Render every page; return HTML, and the index of the search, by path in the build folder.
-
-    `papers` are the papers of this collection, whose cards were drawn.
+    """Render every page; return HTML by path in the build folder.
 
     Raises TargetError if a figure of a page is not in the manifest, and ConfigError if one of the
     author's templates fails.
     """
     theme = theme or site_theme(site)
     media = {(each.page, each.id): each for each in manifest.figures}
-    texts = dict([search_index(pages)] if len(pages) > MANY_PAGES else [])
-    book = _Book(site, pages, media, theme, drawn or DrawnPictures(), papers, next(iter(texts), ""))
+    texts: dict[str, str] = {}
+    book = _Book(site, pages, media, theme, preview_picture(pages, manifest))
     for page in pages:
         texts[page.uri] = theme.render("page.html", page=book.view(page))
     for each in media.values():
@@ -83,8 +74,8 @@ def render_site(
     return texts | {NOT_FOUND: theme.render(NOT_FOUND, page=_missing(site, theme))}
 
 
-def front_poster(pages: Sequence[Page], manifest: Manifest) -> MediaFile | None:
-    """Return a poster to represent the site: of the teaser, the front page or another page.
+def preview_picture(pages: Sequence[Page], manifest: Manifest) -> MediaFile | None:
+    """Return the poster for link previews: of the teaser, the front page or another page.
 
     Only raster images qualify, not vector drawings.
     """
@@ -106,15 +97,12 @@ class _Book:
     pages: Sequence[Page]
     media: Mapping[tuple[str, str], Media]
     theme: Theme
-    drawn: DrawnPictures
-    papers: Sequence[Site] = ()
-    index: str = ""
+    preview: MediaFile | None
 
     def view(self, page: Page) -> PageView:
         """Return the template's view of a page."""
         front = page.uri == INDEX
         teaser, parts = self._parts(page)
-        parts = (*parts, *(self._paper_list() if front else ()))
         shown = [teaser, *chain.from_iterable(_alone(part) for part in parts)]
         clips = [part for part in shown if isinstance(part, Clip)]
         samples = any(isinstance(part, LiveModel) for part in shown)
@@ -125,7 +113,7 @@ class _Book:
         )
         return PageView(
             language=self.site.language,
-            head=head(self.site, page, self.theme, self.drawn.card, samples=samples),
+            head=head(self.site, page, self.theme, self.preview, samples=samples),
             title=page.title,
             home=relative(INDEX, page.uri),
             teaser=teaser,
@@ -138,15 +126,7 @@ class _Book:
             viewer=any(clip.cells or clip.nodes for clip in clips),
             bibtex=bibtex(self.site) if front else None,
             manifest=relative(MANIFEST, page.uri) if self.media else None,
-            collection=relative(f"../{INDEX}", page.uri) if self.site.place else None,
-            search=self._search(page) if self.index else None,
         )
-
-    def _search(self, page: Page) -> Search:
-        """Return what a page searches with."""
-        script = self.theme.assets[SEARCH].uri
-        root = relative(INDEX, page.uri).removesuffix(INDEX)
-        return Search(relative(script, page.uri), relative(self.index, page.uri), root)
 
     def standalone(self, media: Media) -> StandaloneView | None:
         """Return the view of a standalone figure; None for a figure without a standalone page."""
@@ -174,24 +154,6 @@ class _Book:
             part=part,
             viewer=isinstance(part, Clip) and bool(part.cells or part.nodes),
         )
-
-    def _paper_list(self) -> Iterator[PaperList]:
-        """Yield the papers of the collection, if there are any."""
-        entries = []
-        for one in self.papers:
-            tile = self.drawn.tiles[one.place]
-            entries.append(
-                PaperEntry(
-                    one.title,
-                    f"{one.place}/{INDEX}",
-                    ", ".join(author.name for author in one.authors),
-                    one.venue,
-                    one.description,
-                    Picture(tile.path, tile.width, tile.height),
-                )
-            )
-        if entries:
-            yield PaperList(tuple(entries))
 
     def _parts(self, page: Page) -> tuple[FigureView | None, tuple[Part, ...]]:
         """Return the teaser of a page, if it has one, and the other parts in order."""

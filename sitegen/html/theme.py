@@ -1,6 +1,6 @@
 """The theme: templates, stylesheet, script and icon, each of which an author can override.
 
-Overrides are in the folder of `site.toml`; those of a collection are the default of its papers:
+Overrides are in the folder of `site.toml`:
 
     theme/templates/NAME.html   replaces the template of that name; it can extend or import the
                                 original as `sitegen/NAME.html`
@@ -34,7 +34,7 @@ from jinja2 import (
 from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from sitegen.config.schema import Site, collection_of
+from sitegen.config.schema import Site
 from sitegen.content.templates import FAILURES, SOURCE, reason_of, sandbox, seeded_choice
 from sitegen.core.diagnostics import Diagnostic, close_match
 from sitegen.core.errors import ConfigError
@@ -49,8 +49,6 @@ FOLDER = "theme"
 STYLESHEET, SCRIPT, SCHEME, ICON = "style.css", "script.js", "scheme.js", "icon.svg"
 SAMPLER_STYLE, SAMPLER_SCRIPT = "sampler.css", "sampler.js"
 """Files that only pages with live models load."""
-SEARCH = "search.js"
-"""Script that only sites with many pages have."""
 ENGINE, WORKER = "sampler", "worker.js"
 """The folder of `static/` with the sampling engine, and the worker script in it."""
 _COLOURS = "colours.css"
@@ -94,18 +92,11 @@ class Asset:
 class Theme:
     """The shipped theme with the overrides in the author's folder `own`.
 
-    above: the folder with the overrides of the collection, for one of its papers
     typeface: of all words
     """
 
     own: Path
-    above: Path | None = None
     typeface: Typeface = SHIPPED
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """Folders with overrides; the later ones take precedence."""
-        return (self.above, self.own) if self.above else (self.own,)
 
     @cached_property
     def assets(self) -> Mapping[str, Asset]:
@@ -115,10 +106,9 @@ class Theme:
         that cannot be read.
         """
         paths = {path.name: path for path in _files(resource("static"))}
-        for folder in self.folders:
-            _refuse_links(folder)
-            _refuse_other_names(folder)
-            paths |= {path.name: path for path in _files(folder / "static")}
+        _refuse_links(self.own)
+        _refuse_other_names(self.own)
+        paths |= {path.name: path for path in _files(self.own / "static")}
         found = {}
         for name, path in sorted(paths.items()):
             if not _NAME.fullmatch(name):
@@ -127,8 +117,8 @@ class Theme:
                 found[name] = path.read_bytes()
         if self.typeface != SHIPPED:
             found |= zip(FONTS, (self.typeface.regular, self.typeface.bold), strict=True)
-        for colours in (folder / _COLOURS for folder in self.folders):
-            found[STYLESHEET] += b"\n" + read_text(colours).encode() if colours.exists() else b""
+        if (colours := self.own / _COLOURS).exists():
+            found[STYLESHEET] += b"\n" + read_text(colours).encode()
         sheets = {name: found.pop(name) for name in list(found) if name.endswith(".css")}
         assets = {name: _asset(name, data) for name, data in found.items()}
         for name, data in sheets.items():
@@ -160,34 +150,30 @@ class Theme:
         folder = f"assets/{ENGINE}-{digest_bytes(told.encode())[:8]}"
         return {name: Asset(f"{folder}/{name}", data) for name, data in found.items()}
 
-    def files(self, *, samples: bool, search: bool = False) -> Mapping[str, bytes]:
+    def files(self, *, samples: bool) -> Mapping[str, bytes]:
         """Return the files to publish, by path.
 
         samples: whether a page has a live model
-        search: whether the site has a search
         """
         left_out = [] if samples else [SAMPLER_STYLE, SAMPLER_SCRIPT]
-        left_out += [] if search else [SEARCH]
         kept = [asset for name, asset in self.assets.items() if name not in left_out]
         kept += self.engine.values() if samples else ()
         return {asset.uri: asset.data for asset in kept}
 
     @cached_property
-    def _templates(self) -> tuple[Path, ...]:
-        """Check and return the folders of the author's templates; the first takes precedence."""
-        for folder in self.folders:
-            _refuse_links(folder)
-            _refuse_misspelt(folder / "templates")
-        return tuple(folder / "templates" for folder in reversed(self.folders))
+    def _templates(self) -> Path:
+        """Check and return the folder of the author's templates."""
+        _refuse_links(self.own)
+        _refuse_misspelt(self.own / "templates")
+        return self.own / "templates"
 
     def render(self, name: str, **values: Any) -> str:
         """Render a template; raise ConfigError with the line if one of the author's fails."""
-        folders = self._templates
-        environment = _environment(tuple(folder for folder in folders if folder.is_dir()))
+        environment = _environment(self._templates if self._templates.is_dir() else None)
         try:
             return environment.get_template(name).render(values)
         except (TemplateError, *FAILURES) as error:
-            place = next(filter(None, (_place(error, folder) for folder in folders)), None)
+            place = _place(error, self._templates)
             if place is None:
                 raise
             raise ConfigError(f"{place}: {_reason(error)}") from error
@@ -210,8 +196,7 @@ def _with_links(sheet: bytes, assets: Mapping[str, Asset]) -> bytes:
 
 def site_theme(site: Site) -> Theme:
     """Return the theme of a site."""
-    above = collection_of(site.root)
-    return Theme(site.root / FOLDER, above / FOLDER if above else None, site.typeface)
+    return Theme(site.root / FOLDER, site.typeface)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -272,11 +257,11 @@ class _CompiledTemplates(FileSystemBytecodeCache):
 
 
 @lru_cache(maxsize=8)
-def _environment(own: tuple[Path, ...]) -> ImmutableSandboxedEnvironment:
+def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
     shipped = FileSystemLoader(resource("templates"))
-    loaders = [FileSystemLoader(folder) for folder in own]
+    author = [FileSystemLoader(own)] if own else []
     environment = sandbox(
-        loader=ChoiceLoader([*loaders, shipped, PrefixLoader({"sitegen": shipped})]),
+        loader=ChoiceLoader([*author, shipped, PrefixLoader({"sitegen": shipped})]),
         bytecode_cache=_CompiledTemplates(),
     )
     environment.filters["random"] = seeded_choice

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from markupsafe import Markup
 
-from sitegen.html.search import Search
-from sitegen.media.manifest import MediaFile, ModelRef
+from sitegen.media.manifest import ModelRef
 
 
 @dataclass(frozen=True)
@@ -391,32 +389,7 @@ class FigureRow:
     steps: Steps | None
 
 
-@dataclass(frozen=True)
-class PaperEntry:
-    """A paper under the collection, as the front page shows it.
-
-    authors: their names, with commas
-    picture: its card
-    """
-
-    title: str
-    uri: str
-    authors: str
-    venue: str | None
-    description: str | None
-    picture: Picture
-
-
-@dataclass(frozen=True)
-class PaperList:
-    """The papers under a collection."""
-
-    shape: ClassVar[str] = "papers"
-
-    papers: tuple[PaperEntry, ...]
-
-
-Part = Prose | FigureView | FigureRow | Tabs | Image | VideoEmbed | OwnVideo | PaperList
+Part = Prose | FigureView | FigureRow | Tabs | Image | VideoEmbed | OwnVideo
 """What stands on a page, each in a place of its own."""
 
 
@@ -432,8 +405,6 @@ class PageView:
     moving: whether it has clips
     viewer: whether it has samples that open large
     manifest: a link to `media.json`
-    collection: a link to the front page of all papers, where the site is one of several
-    search: what a site of more than eight pages searches with
     """
 
     language: str
@@ -450,8 +421,6 @@ class PageView:
     viewer: bool
     bibtex: str | None
     manifest: str | None
-    collection: str | None
-    search: Search | None = None
 
 
 @dataclass(frozen=True)
@@ -579,21 +548,3 @@ class Paper:
     buttons: tuple[Button, ...]
     equal: bool = False
     logos: tuple[Logo, ...] = ()
-
-
-@dataclass(frozen=True)
-class DrawnPictures:
-    """Drawn pictures at their places in the built folder.
-
-    card: what previews of a link show; None where the site does not say where it is published
-    tiles: the cards of papers under this collection, by their places
-    """
-
-    card: MediaFile | None = None
-    tiles: Mapping[str, MediaFile] = field(default_factory=dict)
-
-    @property
-    def files(self) -> tuple[MediaFile, ...]:
-        """All of them."""
-        card = [self.card] if self.card else []
-        return (*card, *self.tiles.values())

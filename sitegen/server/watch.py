@@ -14,7 +14,6 @@ from stat import S_ISDIR
 
 from watchfiles import awatch
 
-from sitegen.config.schema import collection_of
 from sitegen.generative.checkpoints.inspection import SUFFIXES
 from sitegen.html.theme import FOLDER
 from sitegen.server.preview import Preview
@@ -33,15 +32,14 @@ class Sources:
         self._preview = preview
         self._config = preview.config
         self._root = self._config.parent
-        sites = filter(None, (self._root, collection_of(self._root)))
-        self._themes = [site / FOLDER for site in sites]  # of the site, and of its collection
+        self._theme = self._root / FOLDER
 
     def folders(self) -> frozenset[Path]:
         """Return paths of the folders that contain source files, and of files; all may be missing.
 
         Raises FileNotFoundError if the site's folder is missing and there is an error.
         """
-        themes = [folder for theme in self._themes for folder in (theme, *theme.rglob("*"))]
+        themes = [self._theme, *self._theme.rglob("*")]
         found = {self._root, self._root / "pages", *themes, *self._ways()}
         if self._preview.state.error:
             beside = (*self._root.iterdir(), *(self._root / "pages").rglob("*"))
@@ -56,8 +54,6 @@ class Sources:
         if path == self._config or path in self._ways():
             return True
         if path.parent in self._dropped_at() and path.suffix.lower() in SUFFIXES:
-            return not path.name.startswith(".")
-        if any(path.is_relative_to(theme) for theme in self._themes[1:]):
             return not path.name.startswith(".")
         if not path.is_relative_to(self._root) or not self._may_matter(path):
             return False

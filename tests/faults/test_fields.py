@@ -78,13 +78,11 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 """What must be said beside such a value, before and after."""
 WITHOUT_EFFECT = {
-    "Site.page_budget": "it has no effect any more, and `sitegen check` says so",
     "Site.cache_dir": "where clips are kept decides nothing of the site",
     "Site.cache_limit": "it bounds the store, and keeps what a page needs: "
     "tests/unit/builder/test_last_use.py",
     "Site.build": "where figures are rendered decides nothing of them",
     "Building.distributed": "likewise: tests/faults/test_cluster.py",
-    "Site.papers": "only a site with others below it has them: tests/unit/builder/test_roof.py",
     "ModelEntry.preset": "it stands for a card, and is tried in tests/unit/models/test_registry.py",
     "ModelEntry.python": "it runs a sampler's file, as in tests/e2e/models/test_samplers.py",
 }

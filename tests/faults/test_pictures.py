@@ -11,15 +11,9 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from sitegen.content.embeds import read_photo
-from sitegen.core.errors import PlatformError, RefusedError, SitegenError
+from sitegen.core.errors import PlatformError, RefusedError
 from sitegen.generative.data.images import image_side, read_picture
-from sitegen.html.social_card import card
 from sitegen.media.exports import enlarge_gif, read_frame
-
-
-def _card(poster: Path) -> object:
-    return card(poster, "Title", (), None)
-
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
 
@@ -37,7 +31,6 @@ def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ValueError, match="no picture that browsers show"):
         read_photo(path)
     for of_a_store in (
-        _card,
         read_frame,
         lambda poster: enlarge_gif(poster, tmp_path / "x.gif"),
     ):
@@ -66,14 +59,14 @@ def test_pictures_that_claim_to_be_huge(tmp_path: Path) -> None:
     data = bytearray(picture.getvalue())
     data[16:24] = struct.pack(">II", 40000, 40000)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    assert _told(tmp_path / "pic.png", bytes(data)) == 3
+    assert _told(tmp_path / "pic.png", bytes(data)) == 2
 
 
 def _told(path: Path, data: bytes) -> int:
     """Read a picture in all ways that there are; how many refused it."""
     path.write_bytes(data or b"x")
     refused = 0
-    ways = ((read_picture, RefusedError), (read_photo, ValueError), (_card, SitegenError))
+    ways = ((read_picture, RefusedError), (read_photo, ValueError))
     for read, error in ways:
         try:
             read(path)

@@ -13,8 +13,8 @@ from sitegen.core.errors import ConfigError
 from tests.support.builders import SITE, write_site
 
 CONFIGS = {
-    "digits": "page_budget = " + "9" * 5000,
-    "hexadecimal digits": "page_budget = 0x" + "f" * 5000,
+    "digits": "cache_limit = " + "9" * 5000,
+    "hexadecimal digits": "cache_limit = 0x" + "f" * 5000,
     "binary digits": "base_url = [[0b1" + "0" * 30_000 + "]]",
     "authors": "\n".join('[[authors]]\nname = "A"' for _ in range(80_000)),
     "dotted keys": "\n".join(f"x{number}.a.b = 1" for number in range(100_000)),

@@ -184,8 +184,7 @@ def export(config: Path, **wished: Any) -> None:
 
     Nothing is sampled: the figures must have been built. Stills and strips are lossless PNG and
     PDF. GIFs are at least 480 pixels wide unless they would exceed 5 MB. Drawings are converted to
-    PNG and PDF by the Chromium or Chrome of this machine. Without FIGURE, all are written. In a
-    collection of papers, each has a folder for its files, and its figures are PAPER/FIGURE.
+    PNG and PDF by the Chromium or Chrome of this machine. Without FIGURE, all are written.
 
     \b
     Examples:
@@ -244,7 +243,7 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
       sitegen clean --store
     """
     from sitegen.builder.prune import clean, clean_unused
-    from sitegen.config.loader import load_papers, load_site
+    from sitegen.config.loader import load_site
 
     if store + unused + (days is not None) > 1:
         raise click.UsageError(
@@ -256,9 +255,7 @@ def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
             report.note(clean_unused(config, days))
         return
     site = load_site(config)
-    papers = load_papers(site)
-    lines = [line for each in (site, *papers) for line in clean(each, store=store)]
-    for line in lines or ["there was nothing to remove"]:
+    for line in clean(site, store=store) or ["there was nothing to remove"]:
         console().note(line)
 
 
@@ -366,8 +363,6 @@ def serve(
     """
     from sitegen.builder.context import BuildOptions
     from sitegen.config.loader import load_site
-    from sitegen.config.schema import SITES, paper_names
-    from sitegen.core.errors import ConfigError
     from sitegen.core.signals import stop_on_signals
     from sitegen.server.app import HOST, listening, serve
     from sitegen.server.preview import Preview
@@ -375,12 +370,6 @@ def serve(
 
     if not config.is_file():
         load_site(config)  # raises the error
-    if papers := paper_names(config.absolute().parent):
-        paper = config.parent / SITES / papers[0] / "site.toml"
-        raise ConfigError(
-            f"{config}: is a collection of {len(papers)} papers; only one can be previewed; name "
-            f"it, as in `sitegen serve --config {shlex.quote(str(paper))}`"
-        )
     target, measure = compute_target(device, precision), precision == "auto"
     wanted = BuildOptions(target, offline=offline, measure=measure)
     report = console()

@@ -170,33 +170,6 @@ def test_archive_of_all(config: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".sitegen*"))
 
 
-def test_papers_under_a_roof(config: Path, tmp_path: Path) -> None:
-    """All of their figures are taken, each paper's into its folder; one is named with its paper."""
-    roof = tmp_path / "roof"
-    (roof / "pages").mkdir(parents=True)
-    (roof / "pages/index.md").write_text("Two papers.\n", encoding="utf-8")
-    (roof / "site.toml").write_text('title = "Papers"\n', encoding="utf-8")
-    for name in ("a", "b"):
-        shutil.copytree(config.parent, roof / "sites" / name)
-    stills = ExportOptions(formats=("mp4",))
-    output, names = export(roof / "site.toml", stills)
-    shown = ["a/digits.mp4", "a/way.mp4", "b/digits.mp4", "b/way.mp4"]
-    assert names == [*shown, README]
-    assert all((output / name).is_file() for name in names)
-    assert "b/way: interpolation, on the page b/index.html" in (output / README).read_text("utf-8")
-    _, one = export(roof / "site.toml", ExportOptions(("b/way",), ("mp4",), output=tmp_path / "x"))
-    assert one == ["b/way.mp4", README]
-    with pytest.raises(ConfigError, match=r"way: no page .* figure, but there is a/way and b/way"):
-        export(roof / "site.toml", ExportOptions(("way",)))
-    shutil.rmtree(roof / "sites/b/.sitegen")
-    with pytest.raises(TargetError, match="not rendered yet: b/digits, b/chart, b/way; run"):
-        export(roof / "site.toml", stills)
-    archive, names = export(
-        roof / "site.toml", ExportOptions(("a/way",), ("mp4",), output=tmp_path / "all.zip")
-    )
-    assert zipfile.ZipFile(archive).namelist() == ["a/way.mp4", README]
-
-
 def test_one_id_on_two_pages(config: Path) -> None:
     """Figures that have one id on two pages are both written, each into the folder of its page."""
     (config.parent / "pages/more.md").write_text(PAGE, encoding="utf-8")

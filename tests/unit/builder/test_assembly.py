@@ -5,16 +5,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sitegen.builder.assembly import drawn_picture
-from sitegen.builder.cache import Store
 from sitegen.core.errors import ConfigError, TargetError
-from sitegen.core.files import digest
 from sitegen.figures.base import Figure
-from sitegen.html import social_card
 from sitegen.media.jobs import RenderJob
-from sitegen.media.manifest import MediaFile, Record
 from tests.support.builders import INDEX, Builder, traces, write_page, write_site
-from tests.support.fabricated import MP4, draw_poster, make_site
+from tests.support.fabricated import MP4
 
 BROUGHT = f"""{INDEX}
 {{{{ image("lab/setup.png", alt="The setup") }}}}
@@ -87,21 +82,3 @@ def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(site.renderer, "render_job", changing)
     site.refused(TargetError, r"talk.mp4 changed while it was copied; build again")
     assert not site.output.exists()
-
-
-CARDED = 'title = "Generative Modelling"\nbase_url = "https://example.org/"\n'
-
-
-def test_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The card follows the title; what the store has is not drawn again."""
-    draw_poster(tmp_path / "poster.webp")
-    path = tmp_path / "poster.webp"
-    poster = MediaFile("poster.webp", 1, digest(path), 8, 8)
-    site, store = make_site(tmp_path, CARDED), Store(tmp_path / "store")
-    store.put("figure", Record("tiny", (), 0, {}, (), {"poster": poster}), {"poster": path})
-    first = drawn_picture("card.png", site, poster, store, store)
-    other = make_site(tmp_path, CARDED.replace("Gen", "Deg"))
-    assert first != drawn_picture("card.png", other, poster, store, store)
-    monkeypatch.delattr(social_card, "card")
-    assert drawn_picture("card.png", site, poster, store, store) == first
-    assert first.path.rpartition(".")[0].endswith(digest(store.object(first))[:8])

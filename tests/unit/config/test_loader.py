@@ -100,9 +100,9 @@ MESSAGES = [
         'site.toml:4: models.m.preset = "cifar1": no such preset, did you mean "cifar10"?',
     ),
     (
-        'title = "T"\nmenu = ["idnex"]\npage_budget = 0',
+        'title = "T"\nmenu = ["idnex"]\nbuild = 0',
         'site.toml:2: menu = ["idnex"]: there is no page "idnex" in pages/\n'
-        "site.toml:3: page_budget = 0: should be a whole number from 1 to 1000000",
+        "site.toml:3: build = 0: should be a table",
     ),
     ('title = "T"\n[citation]\nkey = "k"\nyear = 2026\ntype = "article"\nbooktitle = "B"',
      'site.toml:2: citation: type = "article" needs journal = "…"'),

@@ -111,7 +111,7 @@ def test_config_has_every_key(new: Path) -> None:
     for table in (Site, Author, Affiliation, Link, Citation, Building, Look, ModelEntry):
         made = (entry for entry in [*entries, site.build, site.theme] if isinstance(entry, table))
         said = set().union(*(each.model_fields_set for each in made))
-        assert said == {*table.model_fields} - {"page_budget"}  # which has no effect
+        assert said == {*table.model_fields}
     assert "faces" in site.models
     for icon in get_args(Icon):
         assert re.search(rf"[:,#] {icon}[,.]", text), icon

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,12 +12,11 @@ from PIL import Image
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError
 from sitegen.html import heads as module
-from sitegen.html import social_card
 from sitegen.html.heads import address, bibtex, head, paper, webmap
 from sitegen.html.theme import site_theme
 from sitegen.html.views import Card
 from sitegen.media.manifest import MediaFile
-from tests.support.fabricated import draw_poster, make_site
+from tests.support.fabricated import make_site
 
 PAPER = """
 [[authors]]
@@ -162,31 +160,6 @@ def test_braces_are_balanced(text: str) -> None:
         depth += 1 if mark == "{" else -1
         assert depth >= 0
     assert depth == 0
-
-
-def test_card_shows_the_samples(tmp_path: Path) -> None:
-    """The poster's pixels beside any title, or words alone; in another size."""
-    assert social_card.card(None, "T", ["A"], "V").size == (1200, 630)
-    path = tmp_path / "small.png"
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (168, 168, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    card = np.asarray(social_card.card(path, "A title", ["Ana", "Bo"], "A venue"))
-    assert card.shape == (630, 1200, 3)
-    side = 518
-    left, top = 1200 - 56 - side, (630 - side) // 2
-    shown = card[top : top + side, left : left + side]
-    wanted = Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
-    assert np.array_equal(shown, np.asarray(wanted))
-    assert (card[:, : left - 56] == 255).all(-1).any()
-    for title in ["数字", "A title of many words that goes on and on " * 12]:
-        path = tmp_path / "poster.webp"
-        draw_poster(path)
-        card = np.asarray(social_card.card(path, title, [], None))
-        white = (card[:, :600] == 255).all(-1)
-        assert white.any() != (title == "数字")
-        assert not white[:20].any()
-        assert not white[-20:].any()
 
 
 def test_marks_of_authors(tmp_path: Path) -> None:

@@ -79,7 +79,12 @@ def test_golden_head(tmp_path: Path) -> None:
         '<meta property="og:site_name" content="A title">',
         '<link rel="canonical" href="https://example.org/paper/">',
         '<meta property="og:url" content="https://example.org/paper/">',
-        '<meta name="twitter:card" content="summary">',
+        '<meta property="og:image" content="https://example.org/paper/media/'
+        'index-mnist-trajectories.webp">',
+        '<meta property="og:image:width" content="504">',
+        '<meta property="og:image:height" content="504">',
+        '<meta property="og:image:alt" content="A title: samples of the model">',
+        '<meta name="twitter:card" content="summary_large_image">',
         '<meta name="citation_title" content="A title">',
         '<meta name="citation_author" content="Ana">',
         '<meta name="citation_author_institution" content="A university">',
@@ -295,7 +300,7 @@ def test_nothing_is_forgotten() -> None:
         ), path.name
     fields = {name for table in (Site, Author, Link, Citation) for name in table.model_fields}
     fixed = (
-        "affiliations equal menu menu_names papers build page_budget authors links models citation "
+        "affiliations equal menu menu_names build authors links models citation "
         "output cache_dir cache_limit icon year type theme"
     )
     assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}

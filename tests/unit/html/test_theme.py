@@ -25,7 +25,6 @@ from tests.support.paths import ROOT
 MORE = ("more-400.woff2", "more-600.woff2")
 PLAIN = ("icon.svg", "scheme.js", "script.js", "style.css", "OFL.txt", *FONTS, *MORE)
 SAMPLER = ("sampler.css", "sampler.js")
-SEARCH = "search.js"
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -46,7 +45,7 @@ def page(folder: Path) -> str:
 def test_shipped_assets(tmp_path: Path) -> None:
     """A light stylesheet, script and icon, a sampler's beside, from here; macros are documented."""
     assets = Theme(tmp_path / "theme").assets
-    assert set(assets) == {*PLAIN, *SAMPLER, SEARCH}
+    assert set(assets) == {*PLAIN, *SAMPLER}
     assert sum(len(assets[name].data) for name in FONTS) < 20_000
     assert sum(len(assets[name].data) for name in (*FONTS, *MORE)) < 45_000
     for name, asset in assets.items():
@@ -68,8 +67,6 @@ def test_engine(tmp_path: Path) -> None:
     theme = Theme(tmp_path / "theme")
     plain, more = theme.files(samples=False), theme.files(samples=True)
     assert set(plain) == {theme.assets[name].uri for name in PLAIN}
-    searched = theme.files(samples=False, search=True)
-    assert set(searched) == {*plain, theme.assets[SEARCH].uri}
     own = {theme.assets[name].uri for name in SAMPLER}
     engine = {asset.uri for asset in theme.engine.values()}
     assert set(more) == {*plain, *own, *engine}
@@ -155,7 +152,7 @@ def test_own_theme(tmp_path: Path) -> None:
     write(tmp_path, "static/logo.svg", "<svg/>")
     write(tmp_path, "static/.hidden", "")
     assets = Theme(tmp_path / "theme").assets
-    assert set(assets) == {*PLAIN, *SAMPLER, SEARCH, "logo.svg"}
+    assert set(assets) == {*PLAIN, *SAMPLER, "logo.svg"}
     assert assets["icon.svg"].data == b"<svg/>"
     write(tmp_path, "templates/moton.html", "x")
     with pytest.raises(ConfigError, match=r'moton\.html: .*, did you mean "motion\.html"\?'):
@@ -288,23 +285,3 @@ def test_compiled_templates_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (shipped / "__pycache__").write_bytes(b"")
     assert rendered() == "2"
     theme_module._environment.cache_clear()
-
-
-def test_theme_of_a_collection(tmp_path: Path) -> None:
-    """Colours and templates of a collection reach its papers, whose own take precedence."""
-    (tmp_path / "site.toml").write_text('title = "All"\n')
-    paper = tmp_path / "sites" / "one"
-    write(tmp_path, "colours.css", ":root { --accent: #123456; }\n")
-    write(tmp_path, "templates/footer.html", "{% macro footer(manifest) %}Ours{% endmacro %}")
-    assert "Ours" in page(paper)
-    sheet = site_theme(load_site(paper / "site.toml")).assets["style.css"].data
-    assert sheet.endswith(b":root { --accent: #123456; }\n")
-    write(paper, "colours.css", ":root { --accent: #654321; }\n")
-    write(paper, "templates/footer.html", "{% macro footer(manifest) %}Mine{% endmacro %}")
-    assert "Mine" in page(paper)
-    sheet = site_theme(load_site(paper / "site.toml")).assets["style.css"].data
-    assert sheet.index(b"#123456") < sheet.index(b"#654321")
-    (paper / "theme" / "templates" / "footer.html").unlink()
-    write(tmp_path, "templates/footer.html", "{% macro footer(manifest) %}{{ odd }}{% endmacro %}")
-    with pytest.raises(ConfigError, match=r"theme/templates/footer.html:1: 'odd' is undefined"):
-        page(paper)
