@@ -8,7 +8,6 @@
   const [FEWEST, MOST] = [4, 24]; // limits of the number of stored pictures, depending on memory
   const NUMBERS = 2 ** 25;
   const [SEVERAL, LEAVES] = [4, 8]; // number of samples for one press, and in a tree
-  const MOST_BELOW = 5; // maximum leaves of a tree below the controls; a larger one is beside them
   const [BRANCHES, LONGEST] = [64, 2000]; // maximum branches, and characters, of a picture in a link
   const SAVED = 512; // approximate size of a saved picture in pixels
   const [FPS, REST] = [24, 24]; // of a film; frames for which its last picture stays
@@ -106,13 +105,12 @@
       const find = (name) => box.querySelector(`.sampler-${name}`);
       Object.assign(this, { figure, box, words: box.dataset });
       for (const name of [
-        "new", "several", "details", "grow", "save", "film", "link", "cost", "told", "fetch", "trouble",
+        "new", "several", "details", "save", "film", "link", "cost", "told", "fetch", "trouble",
         "more", "slider", "readout", "shows", "about", "tree", "shelf", "start",
         "hues", "between", "one", "other", "share",
       ]) this[name] = find(name);
       this.grows = box.classList.contains("sampler-grows");
       this.noise = "noise" in box.dataset; // it starts from noise, and nothing is random after that
-      box.querySelectorAll(".tab-list label")[1].hidden = this.noise;
       this.canvas = box.querySelector("canvas");
       this.poster = box.querySelector("img");
       this.pictures = [];
@@ -124,6 +122,7 @@
       toolbar(find("bar"));
       toolbar(find("corner"));
       box.classList.add("live");
+      this.update();
       this.follow();
     }
 
@@ -132,7 +131,6 @@
       when(this.new, "click", () => (this.drawing ? this.stop() : this.sample()));
       when(this.several, "click", () => this.idle(this.several) || this.sample(SEVERAL));
       when(this.details, "click", () => this.redo());
-      when(this.grow, "click", () => this.idle(this.grow) || this.branch(this.picture));
       when(this.save, "click", () => this.keep());
       when(this.film, "click", () => this.record());
       when(this.link, "click", () => this.address());
@@ -141,7 +139,7 @@
       when(this.shelf, "change", (event) => this.choose(this.pictures[event.target.value]));
       when(this.start, "change", () => this.recolour());
       for (const list of [this.one, this.other])
-        when(list, "change", () => (list.chosen = this.pictures[list.value]));
+        when(list, "change", ({ target }) => (list.chosen = list.end = this.pictures[target.value]));
       when(this.share, "input", () => this.mix(true));
       when(this.share, "change", () => this.mix(false));
       when(this.box, "keydown", (event) => event.key === "Escape" && this.stop());
@@ -241,7 +239,7 @@
 
     /* Interpolate between the two selected pictures, in few levels while the slider is dragged. */
     mix(coarse) {
-      const [one, other] = [this.one, this.other].map((list) => this.pictures[list.value]);
+      const [one, other] = [this.one, this.other].map((list) => list.end);
       if (!one || !other || (coarse && (!this.model.predicts || reducedMotion.matches))) return;
       const picture = { between: [said(one), said(other)], share: Number(this.share.value) };
       const percent = Math.round(100 * picture.share);
@@ -267,7 +265,6 @@
         return this.tell(this.words.unreadable);
       }
       Object.assign(this, { asked: undefined, rough: coarse, aim: level });
-      this.more.classList.remove("coming");
       if (!coarse) this.tell(pictures.length > 1 ? this.words.several : this.words.begun);
       this.many = pictures.length > 1;
       this.picture = seen;
@@ -291,7 +288,7 @@
     }
 
     async load() {
-      this.expand(true);
+      this.cost.hidden = true;
       try {
         const part = (name) => import(new URL(name, WORKER));
         const parts = ["worker-pool.js", "tree.js", "film.js"].map(part);
@@ -306,7 +303,7 @@
           Object.assign(this.fetch, { hidden: !this.asked, value: percent });
         });
         this.fetch.hidden = true;
-        this.view ??= new TreeView(this.tree, {
+        if (this.grows) this.view ??= new TreeView(this.tree, {
           open: (picture, level) => this.choose(picture, level),
           draw: (canvas, state) => show(canvas, state, this.model),
           said: (picture, level) => fill(this.words.seen, { name: this.name(picture), level }),
@@ -324,7 +321,7 @@
       console.info(fault);
       pool?.close();
       this.pool = this.coming = undefined;
-      this.expand(Boolean(this.model));
+      this.cost.hidden = Boolean(this.model);
       this.tell("");
       this.trouble.hidden = false;
       this.fetch.hidden = true;
@@ -333,24 +330,10 @@
       this.busy(false);
     }
 
-    /* Reserve space for the controls when the button is pressed, to prevent layout shifts. */
-    expand(on) {
-      this.cost.hidden = on;
-      this.box.classList.toggle("begun", on);
-      const { more, details, save, link } = this;
-      for (const each of [more, save, link]) each.hidden = !on;
-      details.hidden = !on || this.noise;
-      this.several.hidden = !on || this.grows;
-      this.grow.hidden = !on || this.grows || this.noise;
-      this.films = FILMS.find((type) => window.MediaRecorder?.isTypeSupported(type));
-      this.film.hidden = !on || !this.films;
-      this.more.classList.toggle("coming", !this.model);
-    }
-
     /* Show the controls of a loaded model. */
     init() {
       const { channels, size, range, predicts } = this.model;
-      this.shows.hidden = !predicts;
+      this.shows.classList.toggle("absent", !predicts);
       Object.assign(this.canvas, { width: size, height: size });
       if (channels > 1) this.offerHues();
       else Object.assign(this.start, { min: range[0].toFixed(3), max: range[1].toFixed(3) });
@@ -360,6 +343,7 @@
     async offerFilms({ able, film, recorded }) {
       const side = 2 * Math.max(SAVED / 2, this.model.size);
       const mp4 = await able(side, side, FPS);
+      this.films = FILMS.find((type) => window.MediaRecorder?.isTypeSupported(type));
       this.write = mp4 ? film : recorded;
       this.film.hidden = !mp4 && !this.films;
       const other = !mp4 && this.films?.startsWith("video/webm");
@@ -395,7 +379,7 @@
         picture.states.push(state);
         if (this.picture === picture && this.following) this.at = picture.levels.length - 1;
         if (reducedMotion.matches) return;
-        this.view.refresh(picture);
+        this.view?.refresh(picture);
         if (this.picture === picture) this.paint();
       }
       if (!ended) return;
@@ -417,7 +401,7 @@
         this.at = place < 0 ? picture.levels.length - 1 : place;
       }
       if (!rough) this.sketch(picture);
-      this.view.refresh(picture);
+      this.view?.refresh(picture);
       if (this.picture === picture) this.paint();
       if (rough || this.drawing) return;
       const whole = this.many ? words.all : words.done;
@@ -477,20 +461,27 @@
 
     /* Store pictures and remove the oldest ones. */
     add(pictures) {
-      const make = (tag, values) => Object.assign(document.createElement(tag), values);
       for (const picture of pictures) {
-        const name = this.name(picture);
-        const label = make("label", { picture });
-        const radio = make("input", { type: "radio", name: `${this.words.group}-kept` });
-        const thumb = make("canvas");
-        label.append(radio, thumb, make("span", { textContent: name }));
-        Object.assign(picture, { radio, label, name, thumb });
+        Object.assign(picture, { name: this.name(picture), thumbs: [] });
+        const label = this.thumbnail(picture, "kept");
+        Object.assign(picture, { label, radio: label.firstChild });
         this.attach(picture);
-        this.sketch(picture);
         this.pictures.push(picture);
       }
       while (this.pictures.length > this.most()) this.pictures.shift().label.remove();
       this.count();
+    }
+
+    /* A thumbnail of a picture that can be chosen, as one of a group of radio buttons. */
+    thumbnail(picture, group) {
+      const make = (tag, values) => Object.assign(document.createElement(tag), values);
+      const label = make("label", { picture, className: "sampler-thumb", title: picture.name });
+      const radio = make("input", { type: "radio", name: `${this.words.group}-${group}` });
+      const thumb = make("canvas");
+      label.append(radio, thumb, make("span", { textContent: picture.name }));
+      picture.thumbs.push(thumb);
+      this.sketch(picture);
+      return label;
     }
 
     /* Remove a picture that was never begun. */
@@ -511,6 +502,7 @@
     /* Show the tree of the visible sample, if it has branches. */
     showTree() {
       const { picture, view, tree } = this;
+      if (!view) return;
       const { seed, number, mean, between } = picture ?? {};
       const root = { seed, number, branches: [], mean };
       const siblings = (each) => !each.between && written({ ...each, branches: [] }) === written(root);
@@ -518,7 +510,6 @@
       const shownTree = pictures.map(written).join();
       if (shownTree === this.shownTree) return;
       this.shownTree = shownTree;
-      this.box.classList.toggle("sampler-beside", pictures.length > MOST_BELOW);
       view.show(pictures, picture && fill(tree.dataset.text, { name: this.name(root) }));
     }
 
@@ -531,19 +522,27 @@
       label.classList.add("sampler-branch");
     }
 
-    /* A thumbnail of a picture in its current state. */
-    sketch({ thumb, states }) {
-      if (thumb && states.length) show(thumb, states.at(-1), this.model);
+    /* The thumbnails of a picture in its current state. */
+    sketch({ thumbs = [], states }) {
+      if (states.length) for (const thumb of thumbs) show(thumb, states.at(-1), this.model);
     }
 
-    /* The lists of "from one to another": all pictures that are not interpolations. */
+    /* The thumbnails of "from one to another": all pictures that are not interpolations. Those that
+       are there already stay, so that the one with the focus keeps it. */
     offer() {
-      const fit = this.pictures.filter((each) => !each.between);
-      this.between.hidden = fit.length < 2;
-      for (const [list, usual] of [[this.one, fit.at(-2)], [this.other, fit.at(-1)]]) {
-        const chosen = fit.includes(list.chosen) ? list.chosen : usual;
-        list.replaceChildren(...fit.map((each) => new Option(each.name, each.radio.value)));
-        if (chosen) list.value = chosen.radio.value;
+      const ends = this.pictures.filter((picture) => !picture.between);
+      this.between.hidden = ends.length < 2;
+      for (const [list, usual] of [[this.one, ends.at(-2)], [this.other, ends.at(-1)]]) {
+        const labels = [...list.querySelectorAll("label")];
+        for (const label of labels) if (!ends.includes(label.picture)) label.remove();
+        for (const picture of ends)
+          if (!labels.some((label) => label.picture === picture))
+            list.append(this.thumbnail(picture, list.className));
+        list.end = ends.includes(list.chosen) ? list.chosen : usual;
+        for (const label of list.querySelectorAll("label")) {
+          label.firstChild.value = this.pictures.indexOf(label.picture);
+          label.firstChild.checked = label.picture === list.end;
+        }
       }
     }
 
@@ -598,13 +597,13 @@
       const { picture, at, model, drawing } = this;
       const level = picture?.levels[at];
       const fixed = drawing || !picture || Boolean(picture.between);
+      this.more.inert = !picture; // the controls have their space, so that nothing moves
       const idle = (button, value) => button.setAttribute("aria-disabled", String(value));
       idle(this.several, drawing);
-      idle(this.grow, fixed);
       idle(this.details, fixed || level === undefined);
       for (const each of [this.save, this.film, this.link]) idle(each, level === undefined);
       if (level === undefined) return;
-      this.view.mark(picture, level);
+      this.view?.mark(picture, level);
       const values = { level, sigma: scale(model.sigmas[level]), name: this.name(picture) };
       this.slider.value = model.visited.indexOf(level);
       this.slider.setAttribute("aria-valuetext", fill(this.slider.dataset.text, values));
