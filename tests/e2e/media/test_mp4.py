@@ -9,6 +9,7 @@ import imageio_ffmpeg
 import pytest
 
 from sitegen.media.mp4 import clip_faults
+from tests.support.programs import program
 
 FRONT = ("-movflags", "+faststart")
 H264 = ("-c:v", "libx264", *FRONT)
@@ -68,7 +69,8 @@ def test_each_fault_is_found(folder: Path, tmp_path: Path, name: str) -> None:
     assert expected is None or any(expected in each and "ffmpeg -i" in each for each in faults)
     if name in ("late", "yuv444p", "mp4v"):
         assert clip_faults(mended(faults[0], path, tmp_path / "a.mp4")) == []
-    command = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(path)]
+    ffprobe = program("ffprobe", package="ffmpeg")
+    command = [ffprobe, "-v", "error", "-show_streams", "-of", "json", str(path)]
     told = subprocess.run(command, check=True, capture_output=True).stdout
     stream = json.loads(told)["streams"][0]
     even = stream["width"] % 2 == stream["height"] % 2 == 0
