@@ -323,7 +323,7 @@ def preset_prior(name: str) -> Path:
     """Return the shipped prior of a preset, since a checkpoint contains no initial states.
 
     MNIST's is made from its training images. The others are approximate, drawn from a model of
-    natural images (`bench/priors.py`), which their cards list as a fault.
+    natural images (`recipes/priors.py`), which their cards list as a fault.
     """
     return resource("presets") / f"{name}.safetensors"
 

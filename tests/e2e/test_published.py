@@ -1,7 +1,6 @@
 """Published checkpoints, end to end: added with their preset, sampled, on a page.
 
 The weights are random, but names, shapes and order are the published ones, as `test_unet.py` sees.
-Larger ones are in `bench/full_size.py`.
 """
 
 import json

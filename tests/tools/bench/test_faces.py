@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench import overall
 from bench.judging import attributes
 from bench.judging.attributes import (
     ATTRIBUTES,
@@ -26,12 +25,7 @@ from bench.judging.attributes import (
 from bench.judging.faces import FaceQuality, judge_faces
 from bench.judging.images import Samples
 from bench.judging.spectra import Images
-from bench.overall import Agreement, agreement, measure
 from bench.quality import main
-from sitegen.models.registry import model_source
-from sitegen.sampling.models import load_sampler
-from tests.support.builders import CPU
-from tests.support.tinymodel import write_model
 
 DRAWN: dict[str, list[str]] = {
     "gender": ["female", "male"],
@@ -157,43 +151,3 @@ def test_report_and_what_is_refused(
     (lacking / "train-attributes.jsonl").touch()
     with pytest.raises(SystemExit, match="train-images-idx4-ubyte: is missing; `make data`"):
         main(["x", "--data", str(lacking)])
-
-
-def test_overall_colour_and_shape(faces_folder: Path, cache: Path) -> None:
-    """Pictures made of a noise's attributes and a state's colour: both are found, and chance."""
-    data = read_faces(faces_folder)
-    classifier = attributes_for(data, cache)
-    tints = np.array([[0.06, 0, 0], [0, 0.06, 0], [0, 0, 0.06]], np.float32)[:, :, None, None]
-    shapes = as_floats(data.test_images[:20])
-    initial = np.broadcast_to(0.5 + tints, (3, 3, 32, 32)).astype(np.float32)
-    final = shapes[:, None] - shapes.mean((2, 3), keepdims=True)[:, None] + initial[None]
-    found = measure(initial, final, classifier)
-    assert (found.noises, found.states) == (20, 3)
-    assert found.slope == pytest.approx(1, abs=1e-4)
-    assert found.correlation == pytest.approx(1, abs=1e-4)
-    assert found.distance < 1e-4
-    labels = np.stack([np.repeat(np.arange(5)[:, None], 4, 1)] * 2, 2)
-    assert agreement(labels) == Agreement(1, 0, 0)
-    labels[:, :, 1] = np.arange(4)
-    assert agreement(labels) == Agreement(0, 0, 0)
-    assert agreement(labels[:, :, 1:]) == Agreement(0, 1, 0)
-
-
-def test_command_for_overall_colour(
-    faces_folder: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It draws a model's noises from its states, in batches that change nothing."""
-    model = str(write_model(tmp_path / "tiny", image_size=32, channels=3))
-    asked = ["--data", str(faces_folder), "--cache", str(cache), "--noises", "5", "--states", "2"]
-    overall.main([model, *asked, "--json", str(tmp_path / "o.json")])
-    assert "10 draws: 5 noises from 2 initial states" in capsys.readouterr().out
-    numbers = json.loads((tmp_path / "o.json").read_text())
-    assert set(numbers["all"]) == {"same_noise", "same_state", "neither"}
-    sampler = load_sampler(model_source("tiny", Path(model)), CPU)
-    _, whole = overall.draw(sampler, 5, 2, 0)
-    _, one = overall.draw(sampler, 1, 2, 0)
-    np.testing.assert_allclose(whole[:1], one, atol=1e-5)
-    assert not np.allclose(whole[0], whole[1], atol=1e-3)
-    grey = str(write_model(tmp_path / "grey", image_size=32))
-    with pytest.raises(SystemExit, match=r"grey: its images are \(1, 32, 32\), the faces \(3, 32"):
-        overall.main([grey, *asked])

@@ -14,7 +14,7 @@ import bench.judging.draw
 from bench.judging.draw import draw_samples
 from bench.judging.images import Samples
 from bench.judging.spectra import power
-from bench.priors import natural_prior
+from recipes.priors import natural_prior
 from sitegen.generative.card.card import BlurRange, DiffusionConfig, ModelCard, preset
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.data.prior import read_prior

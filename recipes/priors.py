@@ -1,6 +1,6 @@
 """Draw the priors of the published configurations, `sitegen/generative/card/presets`.
 
-    python -m bench.priors [--data .data/mnist]
+    python -m recipes.priors [--data .data/mnist]
 
 The training images of CIFAR-10, AFHQ, FFHQ and LSUN churches may not be redistributed, and were not
 available. At level K little more is left of an image than its mean colour and the lowest cosines.
@@ -65,7 +65,7 @@ those of Google's Landmarks, also outdoor photographs of buildings, replace them
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw the priors; MNIST's only if its training images are given."""
-    parser = argparse.ArgumentParser(prog="bench.priors", description="Draw the presets' priors.")
+    parser = argparse.ArgumentParser(prog="recipes.priors", description="Draw the presets' priors.")
     parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST's training images")
     options = parser.parse_args(arguments)
     for name in COLOURS:
