@@ -20,10 +20,13 @@ _PREVIEW = ("starlette", "uvicorn", "watchfiles")
 """Packages that only `serve` needs; a machine that only renders has none of them."""
 
 
-def not_installed(error: BaseException) -> str | None:
-    """Return the message for a missing package; None for other errors and sitegen's modules."""
-    if not isinstance(error, ModuleNotFoundError):
+def import_fault(error: BaseException) -> str | None:
+    """Return the message for a package that is missing or broken; None for other errors."""
+    if not isinstance(error, ImportError):
         return None
+    if not isinstance(error, ModuleNotFoundError):
+        reason = str(error).strip().rpartition("\n")[2]
+        return f"a package cannot be loaded: {reason}; check the disk, or install it again"
     module = (error.name or "").partition(".")[0]
     if module in {"", "sitegen"}:
         return None
@@ -51,15 +54,6 @@ def memory_full(error: BaseException) -> str | None:
     return (
         f"out of memory ({asked[1]}{asked[2] or ' bytes'} requested)" if asked else "out of memory"
     )
-
-
-def not_loaded(error: BaseException) -> str | None:
-    """Return the message for a package that cannot be loaded; None for other errors."""
-    if not isinstance(error, ImportError) or isinstance(error, ModuleNotFoundError):
-        return None
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    why = lines[-1] if lines else "no reason given"
-    return f"a package cannot be loaded: {why}; check the disk, or install it again"
 
 
 DISTRIBUTION = "sitegen-diffusion"

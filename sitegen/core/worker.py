@@ -23,7 +23,7 @@ from sitegen.core.errors import (
     describe_os_error,
     error_class,
 )
-from sitegen.core.installed import memory_full, not_installed
+from sitegen.core.installed import import_fault, memory_full
 from sitegen.core.source import raised_at
 
 TERMINATE_SECONDS = 0.8
@@ -225,7 +225,7 @@ def _failure(error: Exception) -> tuple[type[Exception], str, tuple[object, ...]
         problems = getattr(error, "problems", ())
         plain = tuple(str(each) if isinstance(each, Exception) else each for each in problems)
         return error_class(error), str(error), plain
-    if (words := not_installed(error) or memory_full(error)) is not None:
+    if (words := import_fault(error) or memory_full(error)) is not None:
         return PlatformError, words, ()
     if isinstance(error, OSError):
         return PlatformError, describe_os_error(error), ()

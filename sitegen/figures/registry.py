@@ -20,7 +20,6 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError
-from sitegen.core.signals import Stopped
 from sitegen.core.source import raised_at
 from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES, Figure, FigureKind, ModelFreeSpec
@@ -73,7 +72,7 @@ def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:  # the code of another package may raise anything
         package = package_of(kind)
-        if package is None or isinstance(error, SitegenError | Stopped):
+        if package is None or isinstance(error, SitegenError):
             raise
         words = " ".join(f"{type(error).__name__}: {error}{raised_at(error)}".split())
         failed = PlugInError(f"{place}{kind} of the package {package} failed: {words}")

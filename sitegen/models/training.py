@@ -169,7 +169,6 @@ def train_model(
         written = _trained(name, run, wanted, report, stop)
         if written is None and stop.signal == SIGINT and confirm is not None:
             question = f"stopped after step {run.step:,}; write the model now, from what it learned"
-            stop.act_at_once()
             if run.step and confirm(question):
                 stop.signal = None
                 run.end_here()

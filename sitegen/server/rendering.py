@@ -18,9 +18,9 @@ from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.state import SiteBuild
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
-from sitegen.core.installed import memory_full, not_installed
+from sitegen.core.installed import import_fault, memory_full
 from sitegen.core.progress import Advance, Reporter
-from sitegen.core.signals import catch_signals
+from sitegen.core.signals import interrupt_on_signals
 from sitegen.core.source import raised_at
 from sitegen.core.worker import UnexpectedError, Worker, WorkerEnded, send
 from sitegen.models.registry import ModelSource
@@ -65,7 +65,9 @@ class SubprocessRenderer:
 
     def __init__(self, config: Path, options: BuildOptions, renderer: RendererFactory) -> None:
         self._site = config.absolute(), options, renderer
-        self._worker = Worker(catch_signals, lambda: "spawn")  # torch's threads are not copied
+        self._worker = Worker(
+            interrupt_on_signals, lambda: "spawn"
+        )  # torch's threads are not copied
         self._stopped = False
 
     @property
@@ -181,5 +183,5 @@ def words(error: Exception) -> str:
     """Describe an error in one line."""
     if isinstance(error, SitegenError | UnexpectedError):
         return str(error)
-    told = not_installed(error) or memory_full(error)
+    told = import_fault(error) or memory_full(error)
     return told or f"{type(error).__name__}: {error}{raised_at(error)}"

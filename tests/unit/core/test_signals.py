@@ -1,51 +1,38 @@
-"""A signal asks to stop and does not tear; the second one does, and ignored ones do nothing."""
+"""A signal ends a command, or asks a computation to stop."""
 
 import os
 import signal
-import threading
-import time
+from collections.abc import Iterator
 
 import pytest
 
-from sitegen.core.signals import GRACE_SECONDS, stop_on_signals
+from sitegen.core.signals import SIGNALS, Interrupted, interrupt_on_signals, stop_on_signals
 
 
-def test_impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A later second signal acts; ignored ones stay ignored, and threads have none."""
-    now, heard = [100.0], list[int]()
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
-    try:
-        with stop_on_signals() as stop:
-            assert not stop.asked()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                os.kill(os.getpid(), number)
-                assert stop.signal == signal.SIGINT
-            assert heard == []
-            now[0] += GRACE_SECONDS
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert heard == [signal.SIGTERM]
-        with stop_on_signals() as stop:
-            os.kill(os.getpid(), signal.SIGINT)
-            stop.act_at_once()  # a question is asked
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert heard == [signal.SIGTERM] * 2
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with stop_on_signals() as stop:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert not stop.asked()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    handler, seen = signal.getsignal(signal.SIGINT), list[object]()
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
-    def work() -> None:
-        with stop_on_signals() as stop:
-            seen.extend((stop.asked(), signal.getsignal(signal.SIGINT)))
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [False, handler]
+@pytest.mark.parametrize("number", SIGNALS)
+def test_first_signal_requests_a_stop(number: int) -> None:
+    """In the block the first signal is a request; a second one, and one after it, end the program.
+
+    A signal that the process was started to ignore does nothing.
+    """
+    interrupt_on_signals()
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.signal == number
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), number)
+    with pytest.raises(Interrupted):
+        os.kill(os.getpid(), number)
+    signal.signal(number, signal.SIG_IGN)
+    interrupt_on_signals()
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), number)
+        assert not stop.asked()
