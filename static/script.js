@@ -720,6 +720,20 @@ function folding(box) {
   when(box, "click", ({ target }) => target.closest("a") && box.hidePopover?.());
 }
 
+/* Mark the section that is read in the contents: the last one that begins in the upper third. */
+function current(list) {
+  const links = [...list.querySelectorAll("a")];
+  const headings = links.map(({ hash }) => document.getElementById(decodeURIComponent(hash.slice(1))));
+  const mark = () => {
+    const last = headings.findLastIndex((heading) => heading?.getBoundingClientRect().top < innerHeight / 3);
+    for (const [number, link] of links.entries())
+      if (number === last) link.setAttribute("aria-current", "location");
+      else link.removeAttribute("aria-current");
+  };
+  const observer = new IntersectionObserver(mark, { rootMargin: "0px 0px -66.7%" });
+  for (const heading of headings) if (heading) observer.observe(heading);
+}
+
 /* Show the tab of the figure in the address. */
 function uncover() {
   const tab = document.getElementById(location.hash.slice(1))?.closest(".tab");
@@ -785,6 +799,7 @@ prepare("[data-player]", elsewhere);
 prepare(".link", linking);
 prepare(".service", toolbar);
 prepare(".folded", folding);
+prepare(".contents ol, .menu ol", current);
 when(window, "hashchange", uncover);
 const onColorScheme = () => clips.forEach((clip) => clip.choose());
 when(matchMedia("(prefers-color-scheme: dark)"), "change", onColorScheme);

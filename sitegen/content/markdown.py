@@ -135,7 +135,7 @@ def parse(text: str, slot: re.Pattern[str], uri: str, files: PageFiles) -> Parse
     warnings = tuple(_tags_as_text(tokens))
     walk = _Walk(uri, files)
     walk.run(tokens if title is None else tokens[3:])
-    parts = tuple(_parts(walk.kept, slot, env))
+    parts = tuple(_parts(_with_notes(walk.kept), slot, env))
     faults, headings, anchors = tuple(walk.faults), tuple(walk.headings), tuple(walk.anchors)
     return ParsedPage(title or None, parts, faults, headings, anchors, warnings)
 
@@ -148,7 +148,7 @@ def _parser() -> MarkdownIt:
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
     parser.use(footnote_plugin)
     rules: dict[str, Any] = parser.renderer.rules  # type: ignore[attr-defined]
-    rules["footnote_caption"] = lambda tokens, at, *_: f"[{tokens[at].meta['id'] + 1}]"
+    rules["footnote_caption"] = lambda tokens, at, *_: str(tokens[at].meta["id"] + 1)
     parser.use(dollarmath_plugin, allow_labels=False)
     parser.inline.ruler.at("math_inline", _inline_formula)
     parser.inline.ruler.at("html_inline", _tag)
@@ -227,6 +227,45 @@ def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator
 _PARAGRAPH = ["paragraph_open", "paragraph_close"]
 
 
+def _with_notes(tokens: Sequence[Token]) -> list[Token]:
+    """Move each footnote from the end of the page to the block that first refers to it.
+
+    The block and its notes are wrapped in an element, so that a wide window shows the notes in the
+    gutter beside the block, and a narrow one shows them beneath it.
+    """
+    footnotes: dict[int, list[Token]] = {}
+    body: list[Token] = []
+    note: list[Token] | None = None
+    for token in tokens:
+        if token.type == "footnote_open":
+            note = footnotes.setdefault(token.meta["id"], [])
+        elif token.type == "footnote_close":
+            note = None
+        elif not token.type.startswith("footnote_block"):
+            (body if note is None else note).append(token)
+    result: list[Token] = []
+    block: list[Token] = []
+    depth = 0
+    for token in body:
+        block.append(token)
+        depth += token.nesting
+        if depth:
+            continue
+        notes: list[Token] = []
+        for part in itertools.chain(block, notes):  # a note may refer to another
+            for child in part.children or ():
+                if child.type == "footnote_ref" and child.meta["id"] in footnotes:
+                    number = child.meta["id"]
+                    content = footnotes.pop(number)
+                    notes += [_raw(_NOTE.format(number + 1)), *content, _raw("</aside>\n")]
+        if notes:
+            notes = [_raw('<div class="notes">\n'), *notes, _raw("</div>\n</div>\n")]
+            block.insert(0, _raw('<div class="noted">\n'))
+        result += block + notes
+        block = []
+    return result
+
+
 def free_name(base: str, taken: set[str]) -> str:
     """Return the first free name of `base`, `base-2`, `base-3`, … and add it to `taken`."""
     names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
@@ -249,7 +288,7 @@ _NO_ALT = (
     'decoration is {{ image("…", alt="") }}'
 )
 _SCROLL = '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
-_BACK = ' <a href="#fnref{}" class="footnote-backref" aria-label="Back to the text">↩\ufe0e</a>'
+_NOTE = '<aside class="note" id="fn{0}" role="note"><span class="note-number">{0}</span>\n'
 
 
 def _raw(html: str) -> Token:
@@ -317,8 +356,7 @@ class _Walk:
                 style = str(token.attrs.pop("style", ""))  # pages do not allow style attributes
                 token.attrs |= {"class": style.replace("text-align:", "align-")} if style else {}
             case "footnote_anchor":
-                again = f":{token.meta['subId']}" if token.meta["subId"] > 0 else ""
-                return [_raw(_BACK.format(f"{token.meta['id'] + 1}{again}"))]
+                return []  # a link back, which a note beside its text does not need
         return [token]
 
     def _inline(self, token: Token) -> None:
