@@ -356,7 +356,9 @@ class _Walk:
                 style = str(token.attrs.pop("style", ""))  # pages do not allow style attributes
                 token.attrs |= {"class": style.replace("text-align:", "align-")} if style else {}
             case "footnote_anchor":
-                return []  # a link back, which a note beside its text does not need
+                # No link back, since the note is beside its text. The token stays, so that a
+                # figure in a note is not a paragraph of its own and is refused.
+                return [_raw("")]
         return [token]
 
     def _inline(self, token: Token) -> None:

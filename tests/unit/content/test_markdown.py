@@ -48,8 +48,8 @@ def html(text: str, uri: str = "index.html") -> str:
 def test_notes_stand_beside_their_block() -> None:
     """A footnote follows the block that refers to it first, with those that it refers to itself."""
     page = html(
-        "A[^one] b[^two].\n\n- c[^one]\n\n## D\n\nE^[Inline.]\n\n[^one]: First[^three].\n\n[^two]: Second.\n\n"
-        "[^three]: Third."
+        "A[^one] b[^two].\n\n- c[^one]\n\n## D\n\nE^[Inline.]\n\n"
+        "[^one]: First[^three].\n\n[^two]: Second.\n\n[^three]: Third."
     )
     blocks = re.findall(r'<div class="noted">(.*?)</div>\n</div>', page, re.DOTALL)
     assert [re.findall(r'<aside class="note" id="(fn\d)"', block) for block in blocks] == [
