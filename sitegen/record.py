@@ -10,22 +10,22 @@ This file needs Python 3.8 and NumPy, and imports nothing else of sitegen: you m
 project.
 
 The file is a zip archive of uncompressed .npy members, `state/00000.npy`, `final/00000.npy` and
-`mean/00000.npy`, and of `run.json`, which describes them. `np.load` opens it. Only one step is in
-memory at a time. The archive is complete after every step, so that a run that is killed leaves all
-steps before that. If the kill comes in the middle of a write, sitegen still finds them, but
-`np.load` may not.
+`mean/00000.npy`, and of `run.json`, which describes them. `np.load` opens it. Steps
+are written at most every two seconds, and then the archive is complete, so that a killed run leaves
+the steps up to that moment. Until then they are in memory.
 """
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import math
 import operator
 import os
 import re
-import struct
-import zlib
+import time
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,8 +49,10 @@ MOST_RUN_BYTES = 32 << 20
 """Maximum bytes of run.json; 1,000 steps of 100 samples that split at each step take 1 MB."""
 LARGEST_SIDE = 4096
 """Maximum pixels a side."""
-_UTF8, _DATE = 0x800, 0x21  # flags and date of a member: the name is UTF-8; 1 January 1980
-_LIMIT_32 = (1 << 32) - 1  # from which on zip has fields of 64 bits
+REWRITE_S = 2.0
+"""Minimum seconds between two directories."""
+REWRITE_BYTES = 64 << 20
+"""Bytes of members in memory from which on they are written earlier."""
 _PLANE_ENDS = "".join(chr(0x10000 * n + end) for n in range(17) for end in (0xFFFE, 0xFFFF))
 _ODD = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
@@ -101,28 +103,30 @@ class record:
         made_with: str = "",
     ) -> None:
         low, high = (float(end) for end in range)
-        wide = 1e-30 < high - low < 1e30
-        _require(wide, f"range = ({low}, {high}): give black, then white, such as (-1, 1)")
+        is_range = 1e-30 < high - low < 1e30
+        _require(is_range, f"range = ({low}, {high}): give black, then white, such as (-1, 1)")
         _require(layout in ("NCHW", "NHWC"), f'layout = "{layout}": give "NCHW" or "NHWC"')
         dtypes = ("uint8", "float16", "float32")
         _require(dtype in dtypes, f'dtype = "{dtype}": give "uint8", "float16" or "float32"')
-        every = _whole("every", every, 1)
-        side = None if side is None else _whole("side", side, 1)
-        seed = None if seed is None else _whole("seed", seed, 0)
-        pair = isinstance(axis, (tuple, list)) and len(axis) == 2 and all(map(_is_short, axis))
-        _require(pair, f'axis = {axis!r}: give symbol and unit, as in ("t", "")')
-        text = isinstance(made_with, str) and len(made_with) <= 1000 and not _ODD.search(made_with)
-        _require(text, "made_with: give at most 1,000 characters, without control characters")
-        fault = f"positions = {positions}: give 2 to 1,000, evenly spaced from 0 to 1"
+        is_pair = isinstance(axis, (tuple, list)) and len(axis) == 2
+        is_pair = is_pair and all(
+            isinstance(word, str) and len(word) <= 200 and word.isprintable() for word in axis
+        )
+        _require(is_pair, f'axis = {axis!r}: give symbol and unit, as in ("t", "")')
+        is_text = isinstance(made_with, str) and len(made_with) <= 1000
+        is_text = is_text and not _ODD.search(made_with)
+        _require(is_text, "made_with: give at most 1,000 characters, without control characters")
         if positions is not None:
-            _require(len(positions) <= 1000 and is_even(positions), fault)
-            _require(abs(positions[0]) <= 0.01 and abs(positions[-1] - 1) <= 0.01, fault)
+            fits = len(positions) <= 1000 and is_even(positions)
+            fits = fits and abs(positions[0]) <= 0.01 and abs(positions[-1] - 1) <= 0.01
+            _require(fits, f"positions = {positions}: give 2 to 1,000, evenly spaced from 0 to 1")
         self._path, self._layout, self._dtype = os.fspath(path), layout, dtype
-        self._ends, self._every, self._side = (low, high), every, side
-        self._decode, self._scale = decode, scale
+        self._ends, self._decode, self._scale = (low, high), decode, scale
+        self._every = _whole("every", every, 1)
+        self._side = None if side is None else _whole("side", side, 1)
         self._rows: slice | list[int] | None = None
         if isinstance(rows, Iterable):
-            self._rows = [_whole("rows", each, 0) for each in rows]
+            self._rows = [_whole("rows", row, 0) for row in rows]
         elif rows is not None:
             self._rows = slice(_whole("rows", rows, 1))
         _require(self._rows != [], "rows = []: give at least one")
@@ -131,18 +135,19 @@ class record:
             "version": VERSION,
             "axis": list(axis),
             "range": [low, high],
-            "seed": seed,
+            "seed": None if seed is None else _whole("seed", seed, 0),
             "made_with": made_with,
-            "positions": None if positions is None else [float(each) for each in positions],
+            "positions": None if positions is None else list(map(float, positions)),
             "scaled": scale is not None,
             "finished": False,
             "steps": [],
         }
+        self._arrays, self._run_bytes = 0, len(_encoded(self._run)) + 100  # 100 for the shape
         self._archive: _Archive | None = None
         self._calls = 0
-        self._lineage: list[int] = []
+        self._lineage: list[int] = []  # of each sample, its index in the last recorded step
         self._shape: tuple[int, ...] = ()
-        self._pending: tuple[float, Arrays] | None = None
+        self._skipped: tuple[float, Arrays] | None = None  # last step, if `every` left it out
 
     def __enter__(self) -> Self:
         """Create the file."""
@@ -158,10 +163,10 @@ class record:
         """Write the last step if `every` left it out, and close the file."""
         assert self._archive is not None
         try:
-            if self._pending is not None:
-                self._write(*self._pending)
+            if self._skipped is not None:
+                self._write(*self._skipped)
             self._run["finished"] = kind is None
-            self._archive.append({}, _encoded(self._run))
+            self._archive.write(self._run)
         finally:
             self._archive.close()
             self._archive = None
@@ -185,19 +190,20 @@ class record:
         """
         if self._archive is None:
             raise RuntimeError("use it as `with record(…) as rec:`, and then rec(value, states)")
-        place = float(value)
-        where = f"step {self._calls} ({self._run['axis'][0]} = {place:.6g})"
-        _require(math.isfinite(place), f"{where}: the value must be finite")
-        factor = 1.0 if self._scale is None else self._scale(place)
+        value = float(value)
+        where = f"step {self._calls} ({self._run['axis'][0]} = {value:.6g})"
+        _require(math.isfinite(value), f"{where}: the value must be finite")
+        factor = 1.0 if self._scale is None else self._scale(value)
         arrays = {"state": self._images(states, factor, f"{where}: the state")}
         if final is not None:
             arrays["final"] = self._images(final, 1.0, f"{where}: final")
         if mean is not None:
             arrays["mean"] = self._images(mean, factor, f"{where}: mean")
-        self._follow(arrays, parents, where)
-        self._pending = place, arrays
+        self._select(arrays, parents, where)
         if self._calls % self._every == 0:
-            self._write(place, arrays)
+            self._write(value, arrays)
+        else:
+            self._skipped = value, arrays
         self._calls += 1
 
     def diffusers(
@@ -210,10 +216,10 @@ class record:
         record it with `rec(1000, latents)` and give `latents` to the pipeline. If these are not
         images, rec needs the VAE before: `record(…, decode=vae_decoder(pipe.vae))`.
         """
-        left = pipe.scheduler.timesteps[step + 1 :]
+        later = pipe.scheduler.timesteps[step + 1 :]
         if self._decode is None and getattr(pipe, "vae", None) is not None:
             self._decode = vae_decoder(pipe.vae)
-        self(left[0] if len(left) else 0.0, callback_kwargs["latents"])
+        self(later[0] if len(later) else 0.0, callback_kwargs["latents"])
         return callback_kwargs
 
     def k_diffusion(self, progress: Mapping[str, Any]) -> None:
@@ -234,11 +240,18 @@ class record:
         for at, value in enumerate(values):
             self(value, stacked[at], final=predictions[at])
 
-    def _images(self, given: Any, factor: float, what: str) -> NDArray[Any]:
+    def _images(self, array: Any, factor: float, what: str) -> NDArray[Any]:
         """Return images (N, C, H, W) as they are written."""
-        import numpy as np  # here, so that importing this module takes no time
+        import numpy as np  # not at the top, so that importing this module takes no time
 
-        images = _numbers(given if self._decode is None else self._decode(given))
+        array = array if self._decode is None else self._decode(array)
+        if hasattr(array, "detach"):  # of torch, perhaps on a GPU and of bfloat16
+            array = array.detach().cpu()
+            array = array.float() if array.element_size() < 4 else array
+        images = np.asarray(array)
+        fault = "the numbers are complex: give their real part, or decode="
+        _require(images.dtype.kind != "c", fault)
+        images = images if images.dtype == np.float64 else images.astype(np.float32)
         order = "(N, C, H, W)" if self._layout == "NCHW" else "(N, H, W, C)"
         fault = f"{what} has the shape {images.shape}; it must be {order}"
         _require(images.ndim == 4 and images.size > 0, fault)
@@ -246,8 +259,17 @@ class record:
             images = images.transpose(0, 3, 1, 2)
         hint = f'{fault} with 1 or 3 channels: check layout="{self._layout}", or give decode='
         _require(images.shape[1] in (1, 3), hint)
-        images = _reduced(images, self._side, what)
         height, width = images.shape[2:]
+        if self._side not in (None, max(height, width)):
+            factors = max(height, width) // self._side or 1
+            fault = (
+                f"{what} has {height} x {width} pixels, which side = {self._side} does not divide"
+            )
+            fits = max(height, width) == factors * self._side
+            _require(fits and height % factors == width % factors == 0, fault)
+            height, width = height // factors, width // factors
+            blocks = images.reshape(*images.shape[:2], height, factors, width, factors)
+            images = blocks.mean((3, 5))
         pixels = f"{what} has {height} x {width} pixels"
         _require(height == width, f"{pixels}; record squares, which decode= can make")
         _require(height <= LARGEST_SIDE, f"{pixels}; at most {LARGEST_SIDE} a side: give side=")
@@ -258,137 +280,106 @@ class record:
             low, high = self._ends
             images = ((images - low) * (255 / (high - low))).round().clip(0, 255)
         with np.errstate(over="ignore"):
-            written = np.ascontiguousarray(images.astype(self._dtype))
+            images = np.ascontiguousarray(images.astype(self._dtype))
         too_large = f'{what} has values too large for "float16": give dtype="float32", or scale='
-        _require(bool(np.isfinite(written).all()), too_large)
-        return written
+        _require(bool(np.isfinite(images).all()), too_large)
+        return images
 
-    def _follow(self, arrays: Arrays, parents: Sequence[int] | None, where: str) -> None:
-        """Select the rows, and keep track of where each comes from in the last recorded step."""
-        count = len(arrays["state"])
+    def _select(self, arrays: Arrays, parents: Sequence[int] | None, where: str) -> None:
+        """Select the rows, and follow from which sample of the last recorded step each comes."""
+        count, *shape = arrays["state"].shape
         for name, images in arrays.items():
-            found, expected = images.shape, arrays["state"].shape
-            _require(found == expected, f"{where}: {name} is {found}, and the state {expected}")
+            fault = f"{where}: {name} is {images.shape}, and the state {arrays['state'].shape}"
+            _require(images.shape == arrays["state"].shape, fault)
         _require(parents is None or self._rows is None, f"{where}: rows= excludes parents=")
-        shape, before = arrays["state"].shape[1:], len(self._lineage)
+        before = len(self._lineage)
         if self._calls == 0:
             _require(parents is None, f"{where}: the first step has no parents")
             if isinstance(self._rows, list):
-                chosen = f"{where}: rows must be indices from 0 to {count - 1}"
-                _require(all(0 <= each < count for each in self._rows), chosen)
-            self._shape, self._lineage = shape, list(range(count))
+                fault = f"{where}: rows must be indices from 0 to {count - 1}"
+                _require(max(self._rows) < count, fault)
+            self._shape, self._lineage = tuple(shape), list(range(count))
         elif parents is None:
             fault = f"{where}: {count} samples after {before}: where samples split, give parents="
             _require(count == before, fault)
         else:
-            fits = len(parents) == count and all(0 <= each < before for each in parents)
+            fits = len(parents) == count and all(0 <= parent < before for parent in parents)
             _require(fits, f"{where}: parents must be {count} indices from 0 to {before - 1}")
-            self._lineage = [self._lineage[each] for each in parents]
-        _require(shape == self._shape, f"{where}: images of {shape} after {self._shape}")
+            self._lineage = [self._lineage[parent] for parent in parents]
+        fault = f"{where}: images of {tuple(shape)} after {self._shape}"
+        _require(tuple(shape) == self._shape, fault)
         if self._rows is not None:
             for name, images in arrays.items():
                 arrays[name] = images[self._rows]
-        kept, places = len(arrays["state"]), len(self._run["positions"] or [0])
-        _require(kept % places == 0, f"{where}: {kept} samples for {places} positions")
-        many = f"{where}: {kept} samples; at most {MOST_SAMPLES}: give rows="
-        _require(kept <= MOST_SAMPLES, many)
+        count, positions = len(arrays["state"]), len(self._run["positions"] or [0])
+        fault = f"{where}: {count} samples for {positions} positions"
+        _require(count % positions == 0, fault)
+        _require(
+            count <= MOST_SAMPLES, f"{where}: {count} samples; at most {MOST_SAMPLES}: give rows="
+        )
 
     def _write(self, value: float, arrays: Arrays) -> None:
-        """Append a step to the file."""
+        """Add a step to the file."""
         assert self._archive is not None
-        self._pending = None
+        self._skipped = None
         steps = self._run["steps"]
-        same = self._lineage == list(range(len(self._lineage)))
-        kept = len(arrays["state"])
-        parents = None if not steps or (same and kept == steps[-1]["count"]) else self._lineage
+        count, unchanged = len(arrays["state"]), list(range(len(self._lineage)))
+        same = self._lineage == unchanged and steps and count == steps[-1]["count"]
+        parents = None if same or not steps else self._lineage
         members = {f"{name}/{len(steps):05}.npy": _npy(images) for name, images in arrays.items()}
-        step = {"value": value, "count": kept, "parents": parents, "has": sorted(arrays)}
-        run = {**self._run, "shape": list(self._shape), "steps": [*steps, step]}
-        text = _encoded(run)
-        small = len(self._archive.entries) + len(members) <= MOST_ARRAYS
-        small = small and len(text) <= MOST_RUN_BYTES
+        step = {"value": value, "count": count, "parents": parents, "has": sorted(arrays)}
+        arrays_in_all = self._arrays + len(members)
+        run_bytes = self._run_bytes + len(_encoded(step)) + len(", ")
+        small = arrays_in_all <= MOST_ARRAYS and run_bytes <= MOST_RUN_BYTES
         _require(small, f"a recording of more than {len(steps)} steps is too large: give every=")
-        self._archive.append(members, text)
-        self._run = run
-        self._lineage = list(range(len(self._lineage)))
+        self._arrays, self._run_bytes = arrays_in_all, run_bytes
+        self._run["shape"] = list(self._shape)
+        steps.append(step)
+        self._archive.append(members, self._run)
+        self._lineage = unchanged
 
 
 class _Archive:
-    """A zip archive of uncompressed members that is complete after every call of `append`.
+    """A zip archive of uncompressed members, which are written together with a directory.
 
-    A zip archive ends with its directory. `append` first copies the directory behind the room for
-    the new members, then writes these, and at last a new directory. A write never touches the last
-    complete directory, so that the file always has one, though after a kill in the middle of a
-    write not at its end. `run.json` is replaced each time, and is therefore written with the
-    directory.
+    A zip archive ends with its directory, which the next member overwrites. Members are therefore
+    held in memory until REWRITE_S after the last directory, or until they have REWRITE_BYTES.
     """
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "wb")  # noqa: SIM115 - closed by `close`
-        self.entries: list[bytes] = []
-        self._end = 0  # of the members
-        self._run = b"{}"
+        self._zip = zipfile.ZipFile(self._file, "w")
+        self._waiting: list[tuple[str, bytes]] = []
+        self._waiting_bytes = 0
+        self._written_at = -math.inf
 
-    def append(self, members: Mapping[str, bytes], run: bytes) -> None:
-        """Write members, and `run` in place of the previous run.json."""
-        entries, end = [*self.entries], self._end
-        parts: list[bytes] = []
-        for name, data in members.items():
-            entries.append(_entry(name, data, end))
-            parts += [_header(name, data), data]
-            end += sum(map(len, parts[-2:]))
-        last = self._file.seek(0, os.SEEK_END)
-        if last and members:
-            last = self._finish(max(last, end))
-        self._file.seek(self._end)
-        for part in parts:
-            self._file.write(part)
+    def append(self, members: Mapping[str, bytes], run: Mapping[str, Any]) -> None:
+        """Add members; `run` becomes run.json."""
+        self._waiting += members.items()
+        self._waiting_bytes += sum(map(len, members.values()))
+        due = time.monotonic() - self._written_at >= REWRITE_S
+        if due or self._waiting_bytes >= REWRITE_BYTES:
+            self.write(run)
+
+    def write(self, run: Mapping[str, Any]) -> None:
+        """Write the members that are waiting, run.json and the directory."""
+        for name, data in self._waiting:
+            self._zip.writestr(zipfile.ZipInfo(name), data)
+        self._waiting, self._waiting_bytes = [], 0
+        # zipfile writes a directory only when an archive is closed. A copy is closed in place of
+        # the archive, which continues where the copy began with run.json.
+        ending = copy.copy(self._zip)
+        ending.filelist, ending.NameToInfo = list(ending.filelist), dict(ending.NameToInfo)
+        with ending:
+            ending.writestr(zipfile.ZipInfo("run.json"), _encoded(run))
+        self._file.truncate()
         self._file.flush()
-        self.entries, self._end, self._run = entries, end, run
-        self._finish(max(last, end))
+        self._written_at = time.monotonic()
 
     def close(self) -> None:
-        """Close the file, with the directory right after the members."""
-        with self._file:
-            self._file.truncate(self._finish(self._end))
-
-    def _finish(self, start: int) -> int:
-        """Write run.json and the directory at `start`, and return their end."""
-        own = _header("run.json", self._run) + self._run
-        entries = [*self.entries, _entry("run.json", self._run, start)]
-        self._file.seek(start)
-        self._file.write(own + _directory(entries, start + len(own)))
-        self._file.flush()
-        return self._file.tell()
-
-
-def _header(name: str, data: bytes) -> bytes:
-    """Return what precedes a member in a zip archive."""
-    size, crc, coded = len(data), zlib.crc32(data), name.encode()
-    fields = 0x04034B50, 20, _UTF8, 0, 0, _DATE, crc, size, size, len(coded), 0
-    return struct.pack("<I5H3I2H", *fields) + coded
-
-
-def _entry(name: str, data: bytes, offset: int) -> bytes:
-    """Return the entry of a member in the directory; beyond 4 GiB its offset has 64 bits."""
-    size, crc, coded = len(data), zlib.crc32(data), name.encode()
-    far = offset >= _LIMIT_32
-    extra = struct.pack("<2HQ", 1, 8, offset) if far else b""
-    fields = (0x02014B50, 45, 45 if far else 20, _UTF8, 0, 0, _DATE, crc, size, size, len(coded))
-    rest = len(extra), 0, 0, 0, 0, _LIMIT_32 if far else offset
-    return struct.pack("<I6H3I5H2I", *fields, *rest) + coded + extra
-
-
-def _directory(entries: Sequence[bytes], start: int) -> bytes:
-    """Return the directory of an archive, and the record that locates it."""
-    body, count = b"".join(entries), len(entries)
-    wide = b""
-    if start + len(body) >= _LIMIT_32:
-        fields = 0x06064B50, 44, 45, 45, 0, 0, count, count, len(body), start
-        wide = struct.pack("<IQ2H2I4Q", *fields)
-        wide += struct.pack("<IIQI", 0x07064B50, 0, start + len(body), 1)
-    last = 0x06054B50, 0, 0, count, count, len(body), min(start, _LIMIT_32), 0
-    return body + wide + struct.pack("<I4H2IH", *last)
+        """Close the file as it is."""
+        self._zip.fp = None  # otherwise zipfile writes a directory when the object is deleted
+        self._file.close()
 
 
 def _npy(images: NDArray[Any]) -> bytes:
@@ -396,39 +387,14 @@ def _npy(images: NDArray[Any]) -> bytes:
 
     file = io.BytesIO()
     np.save(file, images, allow_pickle=False)
-    data = file.getvalue()
-    large = f"a step of {len(data)} bytes; at most {LARGEST_ARRAY}: give rows=, side= or dtype="
-    _require(len(data) <= LARGEST_ARRAY, large)
-    return data
+    size = file.tell()
+    fault = f"a step of {size} bytes; at most {LARGEST_ARRAY}: give rows=, side= or dtype="
+    _require(size <= LARGEST_ARRAY, fault)
+    return file.getvalue()
 
 
 def _encoded(run: Mapping[str, Any]) -> bytes:
     return json.dumps(run, ensure_ascii=False, allow_nan=False).encode()
-
-
-def _numbers(given: Any) -> NDArray[Any]:
-    """Return an array of any library as a NumPy array, float64 if it is float64, else float32."""
-    import numpy as np
-
-    if hasattr(given, "detach"):  # torch, where the array may be on a GPU and of bfloat16
-        given = given.detach().cpu()
-        given = given.float() if given.element_size() < 4 else given
-    array = np.asarray(given)
-    _require(array.dtype.kind != "c", "the numbers are complex: give their real part, or decode=")
-    return array if array.dtype == np.float64 else array.astype(np.float32)
-
-
-def _reduced(images: NDArray[Any], side: int | None, what: str) -> NDArray[Any]:
-    """Average squares of pixels, so that the longer side has `side` pixels."""
-    height, width = images.shape[2:]
-    if side is None or max(height, width) == side:
-        return images
-    factor, rest = divmod(max(height, width), side)
-    fits = rest == 0 and height % factor == 0 and width % factor == 0
-    _require(fits, f"{what} has {height} x {width} pixels, which side = {side} does not divide")
-    blocks = images.reshape(*images.shape[:2], height // factor, factor, width // factor, factor)
-    averaged: NDArray[Any] = blocks.mean((3, 5))
-    return averaged
 
 
 def vae_decoder(vae: Any) -> Callable[[Any], Any]:
@@ -446,23 +412,19 @@ def is_even(positions: Sequence[float]) -> bool:
         return False
     first, last = positions[0], positions[-1]
     step = (last - first) / (len(positions) - 1)
-    off = (abs(each - first - number * step) for number, each in enumerate(positions))
-    return step > 0 and max(off) <= 0.01 * (last - first)
+    errors = (abs(position - first - n * step) for n, position in enumerate(positions))
+    return step > 0 and max(errors) <= 0.01 * (last - first)
 
 
-def _whole(name: str, given: Any, least: int) -> int:
+def _whole(name: str, number: Any, least: int) -> int:
     """Return a whole number of any library as an int."""
-    fault = f"{name} = {given!r}: give a whole number from {least} to 2**63 - 1"
+    fault = f"{name} = {number!r}: give a whole number from {least} to 2**63 - 1"
     try:
-        number = operator.index(given)
+        whole = operator.index(number)
     except TypeError:
         raise ValueError(fault) from None
-    _require(least <= number < 1 << 63, fault)
-    return number
-
-
-def _is_short(word: object) -> bool:
-    return isinstance(word, str) and len(word) <= 200 and word.isprintable()
+    _require(least <= whole < 1 << 63, fault)
+    return whole
 
 
 def _require(condition: bool, fault: str) -> None:

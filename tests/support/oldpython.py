@@ -3,9 +3,10 @@
 import ast
 
 MODULES = {
-    *("__future__", "collections.abc", "importlib", "importlib.util", "inspect", "io", "json"),
-    *("math", "numpy", "operator", "os", "re", "struct", "sys", "threading", "time", "traceback"),
-    *("types", "typing", "zlib"),
+    *("__future__", "collections.abc", "copy", "importlib", "importlib.util", "inspect", "io"),
+    "json",
+    *("math", "numpy", "operator", "os", "re", "sys", "threading", "time", "traceback"),
+    *("types", "typing", "zipfile"),
 }
 """Modules whose names in 3.8 and 3.13 have been compared; another needs that first."""
 NEWER = {
