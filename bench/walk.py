@@ -1,18 +1,17 @@
-"""Count the files and functions that a value passes on its way through sitegen.
+"""Count the files and functions of sitegen that run, and those that a value passes.
 
-    python -m bench.walk
+    python -m bench.walk [--check]
 
-`count` is followed from the call `trajectories("tiny", count=31)` in a page to the finished clip. A
-function counts if one of its arguments carries that number: directly, as the length of a sequence
-or an array, or in an object, down to `DEPTH` attributes. `checkpoint` is the path of a file of
-weights, from `sitegen add` to loaded weights; a function counts if an argument carries that path.
+- build: all that run in a cold build of one figure of one model, with the bodies of modules and
+  classes.
+- count: those with an argument that carries the number of samples in `trajectories("tiny",
+  count=31)`: directly, as the length of a sequence or an array, or in an attribute.
+- add: those with an argument that carries the path of a checkpoint, in `sitegen add`.
 """
 
 from __future__ import annotations
 
 import argparse
-import dis
-import json
 import os
 import shutil
 import sys
@@ -20,67 +19,44 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = str(ROOT / "sitegen") + os.sep
 COUNT = 31
 """A number that nothing else in such a site has by accident."""
-LIMITS = {"count": (22, 97, 0, 22), "add": (16, 72, 1, 14), "checkpoint": (12, 54, 1, 14)}
-"""Files and functions of each walk, opens of the file, and files until weights are loaded."""
-LOADING = "generative/checkpoints/loading.py"
-"""File whose functions load weights."""
-
+LIMITS = {"build": (85, 560), "count": (14, None), "add": (10, None)}
+"""Files and functions of each walk at most; None is no limit."""
+PARTS = ("<genexpr>", "<lambda>", "<listcomp>", "<dictcomp>", "<setcomp>")
+"""Code that belongs to the function around it."""
 DEPTH = 3
+"""Attributes of attributes in which the number is looked for."""
 
 Carries = Callable[[Any], bool]
-
-
-@dataclass(frozen=True)
-class Walk:
-    """The functions that a value passed, as (file, function), in the order of their first call."""
-
-    name: str
-    steps: tuple[tuple[str, str], ...]
-    opened: int = 0
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The files of the functions, in the order of their first call."""
-        return tuple(dict.fromkeys(file for file, _ in self.steps))
-
-    @property
-    def until_loaded(self) -> int:
-        """Number of files up to the one that loads weights, or of all where none does."""
-        files = self.files
-        return files.index(LOADING) + 1 if LOADING in files else len(files)
-
-    @property
-    def over(self) -> bool:
-        """Whether the walk exceeds its limits."""
-        found = len(self.files), len(self.steps), self.opened, self.until_loaded
-        return any(one > most for one, most in zip(found, LIMITS[self.name], strict=True))
+Steps = dict[tuple[str, str], None]
+"""Functions as (file, name), in the order of their first call."""
 
 
 def carries_count(value: Any, depth: int = DEPTH) -> bool:
     """Return whether a value is the count, has as many items, or has such an attribute."""
-    if _is_count(value):
-        return True
-    return depth > 0 and any(carries_count(part, depth - 1) for part in _parts(value))
-
-
-def _is_count(value: Any) -> bool:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int):
         return value == COUNT
     if type(value).__name__ in ("Tensor", "ndarray"):
         return len(value.shape) > 0 and value.shape[0] == COUNT
     if isinstance(value, range | tuple | list) and len(value) == COUNT:
-        return not isinstance(value[0], str)  # words of a command
-    return False
+        return not isinstance(value[0], str)  # a command line
+    return depth > 0 and any(carries_count(part, depth - 1) for part in _parts(value))
+
+
+def carries_path(name: str) -> Carries:
+    """Return a test for paths of files with this name, and for values that have one."""
+
+    def is_path(value: Any) -> bool:
+        return isinstance(value, str | Path) and str(value).endswith(name)
+
+    return lambda value: is_path(value) or any(map(is_path, _parts(value)))
 
 
 def _parts(value: Any) -> Iterator[Any]:
@@ -94,71 +70,33 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from (getattr(value, name, None) for name in getattr(value, "__slots__", ()))
 
 
-def carries_path(path: Path) -> Carries:
-    """Return a test for values that are `path`, or have it as a field."""
-
-    def carries(value: Any) -> bool:
-        return _is_path(value) or any(map(_is_path, _parts(value)))
-
-    def _is_path(value: Any) -> bool:
-        return isinstance(value, str | Path) and str(value).endswith(path.name)
-
-    return carries
-
-
-@cache
-def _beginning(code: CodeType) -> int:
-    """Return the offset of the first instruction of a function's body."""
-    return next(each.offset for each in dis.get_instructions(code) if each.opname == "RESUME")
-
-
 @contextmanager
-def traced(carries: Carries) -> Iterator[list[tuple[str, str]]]:
-    """Record, in all threads, the functions of the package with an argument that `carries`."""
-    steps: dict[tuple[str, str], None] = {}
-    found: list[tuple[str, str]] = []
+def traced(carries: Carries | None) -> Iterator[Steps]:
+    """Record, in all threads, the functions that run, or those with an argument that `carries`."""
+    steps: Steps = {}
 
     def profile(frame: FrameType, event: str, _argument: Any) -> None:
         code = frame.f_code
-        if event != "call" or not code.co_filename.startswith(PACKAGE) or code.co_name[0] == "<":
+        if event != "call" or not code.co_filename.startswith(PACKAGE) or code.co_name in PARTS:
             return
-        if frame.f_lasti > _beginning(code):
-            return  # a generator goes on; it was called before
         step = code.co_filename.removeprefix(PACKAGE), code.co_qualname
-        if step in steps:
-            return
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        if any(carries(frame.f_locals.get(name)) for name in names):
+        if step not in steps and (
+            carries is None or any(carries(frame.f_locals.get(name)) for name in names)
+        ):
             steps[step] = None
 
     threading.setprofile(profile)
     sys.setprofile(profile)
     try:
-        yield found
+        yield steps
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-        found.extend(steps)
 
 
-@contextmanager
-def opens(path: Path) -> Iterator[list[int]]:
-    """Count how often a file is opened in this process during the block, by an audit hook."""
-    count, counting = [0], [True]
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and counting[0]:
-            count[0] += str(arguments[0]).endswith(path.name)
-
-    sys.addaudithook(hook)  # which cannot be removed
-    try:
-        yield count
-    finally:
-        counting[0] = False
-
-
-def walk_count(folder: Path) -> Walk:
-    """Trace `count` from a page to its clip, in a site with a model of the smallest size."""
+def walk_build(folder: Path, carries: Carries | None) -> Steps:
+    """Trace a cold build of one figure, with a model of the smallest size."""
     from tests.support.tinymodel import write_model
 
     write_model(folder / "models" / "tiny")
@@ -166,70 +104,64 @@ def walk_count(folder: Path) -> Walk:
     (folder / "pages").mkdir()
     page = f'# Walk\n\n{{{{ trajectories("tiny", count={COUNT}, fps=2.0) }}}}\n'
     (folder / "pages" / "index.md").write_text(page)
-    with traced(carries_count) as steps:
+    with traced(carries) as steps:
         _sitegen("build", "--quiet", "--device", "cpu", "--config", str(folder / "site.toml"))
-    return Walk("count", tuple(steps))
+    return steps
 
 
-def walk_checkpoint(folder: Path) -> tuple[Walk, Walk]:
-    """Trace a checkpoint through `add`, and from the build's start to loaded weights."""
+def walk_add(folder: Path) -> Steps:
+    """Trace the path of a checkpoint through `add`."""
+    from PIL import Image
+
     checkpoint = folder / "walked.pth"
     shutil.copy(ROOT / "tests" / "reference" / "tiny" / "checkpoint.pth", checkpoint)
     (folder / "site.toml").write_text('title = "Walk"\n')
-    (folder / "pages").mkdir()
-    config = ("--config", str(folder / "site.toml"))
+    for parent in ("pages", "data"):
+        (folder / parent).mkdir()
+    for grey in range(4):
+        Image.new("L", (28, 28), 60 * grey).save(folder / f"data/{grey}.png")
     answers = ("--levels", "8", "--blur-sigma-min", "0.5", "--blur-sigma-max", "20")
-    noise = ("--training-noise-std", "0.01", "--data", str(_pictures(folder / "data")))
-    with traced(carries_path(checkpoint)) as steps, opens(checkpoint) as added:
-        _sitegen("add", "walked", "--checkpoint", str(checkpoint), *answers, *noise, *config)
-    page = '# Walk\n\n{{ trajectories("walked", count=2, fps=2.0) }}\n'
-    (folder / "pages" / "index.md").write_text(page)
-    with traced(carries_path(checkpoint)) as more, opens(checkpoint) as built:
-        _sitegen("build", "--quiet", "--device", "cpu", *config)
-    return Walk("add", tuple(steps), added[0]), Walk("checkpoint", tuple(more), built[0])
+    answers += ("--training-noise-std", "0.01", "--data", str(folder / "data"))
+    config = ("--config", str(folder / "site.toml"))
+    with traced(carries_path(checkpoint.name)) as steps:
+        _sitegen("add", "walked", "--checkpoint", str(checkpoint), *answers, *config)
+    return steps
 
 
-def _pictures(folder: Path) -> Path:
-    import numpy as np
-    from PIL import Image
-
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(4):
-        pixels = generator.integers(0, 256, (28, 28), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    return folder
-
-
-def _sitegen(*words: str) -> None:
+def _sitegen(*arguments: str) -> None:
     from sitegen.cli.main import cli
 
-    cli.main(list(words), prog_name="sitegen", standalone_mode=False)
+    cli.main(list(arguments), prog_name="sitegen", standalone_mode=False)
+
+
+def is_over(name: str, steps: Steps) -> bool:
+    """Return whether a walk has more files or functions than its limits."""
+    sizes = len({file for file, _ in steps}), len(steps)
+    return any(limit and size > limit for size, limit in zip(sizes, LIMITS[name], strict=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print both walks; exit with 1 if a limit is exceeded and `--check` was given."""
-    parser = argparse.ArgumentParser(
-        prog="bench.walk", description="Trace values through the code."
-    )
+    """Print the walks; exit with 1 if `--check` is given and one is over its limits."""
+    parser = argparse.ArgumentParser(prog="bench.walk", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="fail if a limit is exceeded")
-    parser.add_argument("--json", action="store_true", help="print every step as JSON")
+    parser.add_argument("--list", action="store_true", help="print every file and function")
     options = parser.parse_args(arguments)
-    walks = []
-    for trace in (walk_count, walk_checkpoint):
+    walks: dict[str, Callable[[Path], Steps]] = {
+        "build": lambda folder: walk_build(folder, None),  # first, while nothing is cached
+        "count": lambda folder: walk_build(folder, carries_count),
+        "add": walk_add,
+    }
+    over = []
+    for name, walk in walks.items():
         with tempfile.TemporaryDirectory() as folder:
-            found = trace(Path(folder))
-            walks += [found] if isinstance(found, Walk) else [*found]
-    for walk in walks:
-        if options.json:
-            print(json.dumps({"walk": walk.name, "steps": walk.steps, "opened": walk.opened}))
-        else:
-            more = f", {walk.until_loaded} files until weights are loaded" if walk.opened else ""
-            more += f", file opened {walk.opened} times" if walk.opened else ""
-            print(f"{walk.name}: {len(walk.files)} files, {len(walk.steps)} functions{more}")
-    over = [walk.name for walk in walks if walk.over]
+            steps = walk(Path(folder))
+        print(f"{name}: {len({file for file, _ in steps})} files, {len(steps)} functions")
+        if options.list:
+            print("\n".join(f"  {file} {function}" for file, function in steps))
+        if is_over(name, steps):
+            over.append(name)
     if options.check and over:
-        raise SystemExit(f"over the limit: {', '.join(over)}; see {Path(__file__).name}")
+        raise SystemExit(f"over the limit: {', '.join(over)}; see LIMITS in bench/walk.py")
 
 
 if __name__ == "__main__":
