@@ -74,8 +74,10 @@ def _patience() -> Iterator[None]:
 
         return call
 
-    new = {name: patient(getattr(Browser, name)) for name in ("new_page", "new_context")}
-    with patch.multiple(Browser, **new):
+    with (
+        patch.object(Browser, "new_page", patient(Browser.new_page)),
+        patch.object(Browser, "new_context", patient(Browser.new_context)),
+    ):
         yield
 
 

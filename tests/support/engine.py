@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.generative.checkpoints.browser import BrowserModel
+from tests.support import programs
 from tests.support.paths import ROOT
 
 ENGINE = ROOT / "static/sampler"
@@ -50,7 +51,7 @@ def run_engine(
         "folder": json.dumps(str(folder)),
         "values": json.dumps(values or {}),
     }
-    node = program("node", package="nodejs")
+    node = programs.program("node", package="nodejs")
     command = [node, "--experimental-default-type=module", "--input-type=module"]
     done = subprocess.run(
         command, input=prelude + program, capture_output=True, text=True, check=False

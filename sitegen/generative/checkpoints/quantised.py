@@ -30,8 +30,8 @@ def quantised(values: NDArray[np.floating]) -> tuple[NDArray[np.int8], NDArray[n
     import numpy as np
 
     rows = np.asarray(values, np.float32).reshape(len(values), -1)
-    scale = np.abs(rows).max(1) / np.float32(LARGEST)
-    numbers = np.rint(rows / np.where(scale > 0, scale, 1)[:, None])
+    scale = np.asarray(np.abs(rows).max(1) / np.float32(LARGEST), np.float32)
+    numbers: NDArray[np.floating] = np.rint(rows / np.where(scale > 0, scale, 1)[:, None])
     return numbers.astype(np.int8).reshape(values.shape), scale
 
 

@@ -89,10 +89,12 @@ def test_still(tmp_path: Path, noisy: bool) -> None:
         frame = np.random.default_rng(0).integers(0, 256, frame.shape, np.uint8)
     file = write_still(frame, tmp_path / "a.webp")
     assert (file.width, file.height, file.frames) == (60, 40, None)
-    seen = np.asarray(Image.open(tmp_path / "a.webp").convert("RGB"), np.float32)
-    bright = [each @ np.array([0.299, 0.587, 0.114]) for each in (seen, frame)]
+    decoded = np.asarray(Image.open(tmp_path / "a.webp").convert("RGB"), np.float32)
+    pair = decoded, frame.astype(np.float32)
+    bright = [np.asarray(image @ [0.299, 0.587, 0.114], np.float32) for image in pair]
     assert psnr(*bright) > 36
-    assert psnr(*(each.reshape(20, 2, 30, 2, 3).mean((1, 3)) for each in (seen, frame))) > 31
+    halves = [np.asarray(image.reshape(20, 2, 30, 2, 3).mean((1, 3))) for image in pair]
+    assert psnr(*halves) > 31
 
 
 def test_still_of_pictures_is_light(tmp_path: Path) -> None:
