@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from sitegen.builder.cache import Store
-from sitegen.builder.executor import naming
-from sitegen.builder.output import CopiedFile, Tree
-from sitegen.builder.plan import PlannedFigure
-from sitegen.builder.state import SiteBuild
+from sitegen.builder.install import CopiedFile, Tree
+from sitegen.builder.plan import PlannedFigure, naming
+from sitegen.builder.store import Store
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
 from sitegen.core.urls import MANIFEST
@@ -24,21 +22,19 @@ _OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files shared by the figures
 
 
 def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> Manifest:
-    """Return the manifest: every figure on its page, with its record from `records` (by
-    request).
+    """Return the manifest: every figure on its page, with its record from `records` (by key).
+
+    Raises PlugInError, with the figure's line, if the `with_words` of its kind fails.
     """
     paths: dict[tuple[str, str], str] = {}
-    return Manifest(tuple(_place(each, records[each.request_digest], paths) for each in figures))
-
-
-def tree_of(build: SiteBuild) -> Tree:
-    """Return the content of the built folder; every figure needs a record."""
-    context, manifest = build.context, placed(build.context.figures, build.records)
-    return assemble(context.site, context.pages, manifest, context.store())
+    return Manifest(tuple(_media(figure, records[figure.key], paths) for figure in figures))
 
 
 def assemble(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Store) -> Tree:
-    """Return the content of the built folder."""
+    """Return the content of the built folder.
+
+    Raises ConfigError if one of the author's templates fails.
+    """
     theme = site_theme(site)
     tree: dict[str, bytes | CopiedFile] = {
         file.path: CopiedFile(store.object(file), file)
@@ -46,7 +42,7 @@ def assemble(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Sto
         for file in media.record.files.values()
     }
     tree |= {own.uri: CopiedFile(own.source.resolve(), own) for page in pages for own in page.files}
-    tree |= theme.files(samples=any("weights" in media.record.files for media in manifest.figures))
+    tree |= theme.files(samples=any("weights" in m.record.files for m in manifest.figures))
     texts = render_site(site, pages, manifest, theme)
     texts |= webmap(site, [page.uri for page in pages])
     tree |= {uri: text.encode() for uri, text in texts.items()}
@@ -55,10 +51,8 @@ def assemble(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Sto
     return tree
 
 
-def _place(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], str]) -> Media:
+def _media(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], str]) -> Media:
     """Place a record on its page: files are named after the figure and their digest.
-
-    Raises PlugInError, with the figure's line, if the `with_words` of its kind fails.
 
     A file with the content of an earlier one has its path: states and predicted images, say, end on
     the same poster, which a visitor then fetches once. `paths` has them by digest and suffix, and
@@ -78,8 +72,8 @@ def _place(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], 
     first = planned.cards[0] if planned.cards else None
     states = getattr(figure.spec, "show", "state") == "state"
     remarks = first.recording.remarks(states) if first and first.recording else ""
-    words = " ".join(filter(None, (planned.choice, remarks)))
+    choice = " ".join(filter(None, (planned.choice, remarks)))
     with naming(figure):
         parameters = figure.spec.with_words(record.parameters, planned.cards)
-        placed = replace(record, files=files, parameters=parameters)
-    return Media(figure.id, planned.page, alt, figure.caption, placed, axis, words)
+        record = replace(record, files=files, parameters=parameters)
+    return Media(figure.id, planned.page, alt, figure.caption, record, axis, choice)

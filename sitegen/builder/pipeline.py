@@ -1,61 +1,65 @@
-"""The build: plan, render missing figures, lay out the pages, and exchange the folders.
+"""The build: plan, render missing figures, lay out the pages, and install the folder.
 
-Nothing is written into the site's folder until everything is ready; then old and new are exchanged
-in one step. A build without changes writes nothing.
+Nothing is written into the built folder until everything is ready; then the new folder takes the
+place of the old one. A build without changes writes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
-from dataclasses import replace
-from functools import cache, partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from sitegen.builder.assembly import tree_of
-from sitegen.builder.context import BuildContext, BuildOptions, Records, found, new_notes
-from sitegen.builder.executor import (
+from sitegen.builder.assembly import assemble, placed
+from sitegen.builder.context import BuildContext, BuildOptions, prepare
+from sitegen.builder.install import install, is_current, require_ours, weight
+from sitegen.builder.plan import PlannedFigure, naming
+from sitegen.builder.render import (
     Encode,
-    Encoder,
     FigureRenderer,
-    Renderer,
     RendererFactory,
-    RenderExecutor,
-    naming,
-    report_traceback,
-    tracebacks,
-    x264,
+    Rendering,
+    environment,
 )
-from sitegen.builder.explain import refuse_unrenderable
-from sitegen.builder.output import (
-    install,
-    is_installed,
-    locked,
-    preserve_foreign_files,
-    require_ours,
-    require_room,
-    weight,
-)
-from sitegen.builder.plan import PlannedFigure, environment, other_environment
-from sitegen.builder.prune import MEGABYTE, tidy
-from sitegen.builder.state import SiteBuild, Summary, prepare_all, summarise
-from sitegen.builder.timings import AROUND_S, DRAWING_S, MANY, Speeds, faster
+from sitegen.builder.store import Records
+from sitegen.builder.timings import read_speeds, work_of, write_speeds
 from sitegen.config.loader import load_site
-from sitegen.config.schema import Site
-from sitegen.core.compute import ComputeTarget, has_bfloat16
-from sitegen.core.errors import PlugInError, SitegenError, TargetError, together
-from sitegen.core.files import (
-    has_backup,
-    remove_stale_temporaries,
-    require_writable,
-    restore_backup,
-)
+from sitegen.core.errors import PlugInError, TargetError
+from sitegen.core.files import require_writable
 from sitegen.core.progress import Reporter, duration
+from sitegen.core.urls import INDEX
 
-Rendering = Callable[[ComputeTarget], Renderer]
-"""Returns the renderer for a device and a precision, made once."""
-FIGURES_AT_ONCE = 16
-"""Maximum number of figures in a cluster at a time without --jobs; this machine draws each."""
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a build; `changed` is False if the site was already up to date."""
+
+    output: Path
+    rendered: tuple[str, ...]
+    reused: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    changed: bool = False
+    bytes: int = 0
+    dry_run: bool = False
+    omitted: tuple[str, ...] = ()
+    approximate: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return the summary as the command line prints it."""
+        lines = [f"{len(self.rendered)} rendered, {len(self.reused)} reused"]
+        if self.missing:
+            lines[0] += f", {len(self.missing)} missing: {', '.join(self.missing)}"
+        if self.omitted:
+            lines.append(f"omitted, because a file is missing: {', '.join(self.omitted)}")
+        if self.approximate:
+            lines.append(f"starting from approximate flat images: {', '.join(self.approximate)}")
+        if self.dry_run:
+            return lines
+        if self.missing:
+            return [*lines, "the site was not written; build without --only"]
+        state = "written" if self.changed else "already up to date"
+        size = f"site: {self.bytes / 1e6:.1f} MB, {state}"
+        return [*lines, size, f"open it: {(self.output / INDEX).as_uri()}"]
 
 
 def build(
@@ -63,7 +67,7 @@ def build(
     options: BuildOptions,
     renderer: RendererFactory,
     report: Reporter,
-    encoder: Encoder | None = None,
+    encode: Encode | None = None,
 ) -> Summary:
     """Build the site of `config`; with `dry_run`, report which figures would be rendered.
 
@@ -71,266 +75,165 @@ def build(
     figures that cannot be rendered, PlatformError if the machine lacks something, LockedError while
     another build runs here. After any error the old site is still in place.
     """
-    with tracebacks(report), ExitStack() as locks:
-        # site.toml and pages: the figures with their keys, and what the store has of them.
-        site = load_site(config)
-        _restore_backup(site, options)
-        builds = prepare_all(site, options, report.warn)
-        for each in builds:
-            _describe(each, report)
-        if options.dry_run:
-            return _rehearse(builds, renderer, report)
-
-        # Everything is in the store: if it is installed too, nothing is to be done.
-        output, tree = builds[0].context.output, None
-        if not any(_is_stale(each) for each in builds):
-            tree = tree_of(builds[0])
-            if is_installed(tree, output, site):
-                _refuse_warnings(report, options)
-                for each in builds:
-                    remove_leftovers(each.context)
-                    _keep_small(each, report)
-                return replace(summarise(builds), bytes=weight(tree))
-
-        # Network and process make frames; the encoder puts their clips into the store.
-        require_ours(output)
-        for each in builds:
-            locks.enter_context(locked(each.context.site, reading=tree is not None))
-        require_room(output)
-        for each in builds:
-            remove_leftovers(each.context)
-        if tree is None:
-            _render_all(builds, renderer, report, encoder)
-        _raise_faults(builds, report)
-        _refuse_warnings(report, options)
-        if any(each.missing or each.context.faults for each in builds):
-            return summarise(builds)
-
-        # The manifest and the pages become the built folder.
-        tree = tree_of(builds[0]) if tree is None else tree
-        for line in preserve_foreign_files(output, site, tree):
-            report.warn(line)
-        changed = install(tree, output, site)
-        for each in builds:
-            tidy(each, report, changed=True)
-        return replace(summarise(builds), bytes=weight(tree), changed=changed)
-
-
-def _render_all(
-    builds: Sequence[SiteBuild],
-    renderer: RendererFactory,
-    report: Reporter,
-    encoder: Encoder | None,
-) -> None:
-    """Render what is missing of each site; a figure that fails stops no other one.
-
-    Raises as `build` does, with all errors of figures.
-    """
-    failed: list[SitegenError] = []
-    for each in builds:
-        require_writable(each.context.site.cache_dir)
-        # Another build may have rendered some before this one had the lock.
-        each.records.update(found(each.missing, each.context.store()))
-        try:
-            each.rendered.update(render_missing(each, renderer, report, encoder))
-        except SitegenError as error:
-            failed.append(error)
-            if not isinstance(error, TargetError):
-                break
-        each.records.update(each.rendered)
-    if failed:
-        _raise_faults(builds, report, failed)
-
-
-def _raise_faults(
-    builds: Sequence[SiteBuild], report: Reporter, failed: Sequence[SitegenError] = ()
-) -> None:
-    """Raise one error for those of planning and those that rendering ended with."""
-    found = [
-        error
-        for each in builds
-        for (_, name), error in each.context.faults.items()
-        if not each.context.options.only or name in each.context.options.only
-    ]
-    for error in found:
-        report_traceback(error, report)
-    if faults := [*found, *failed]:
-        raise together(faults)
-
-
-def _restore_backup(site: Site, options: BuildOptions) -> None:
-    """Rename the backup of a site that a killed build left, even if this build fails later."""
-    output = options.output or site.output
-    if has_backup(output) and not options.dry_run:
-        with locked(site):
-            restore_backup(output)
-
-
-def _describe(build: SiteBuild, report: Reporter) -> None:
-    context = build.context
+    # site.toml and pages: the figures with their keys, and what the store has of them.
+    try:
+        context = prepare(load_site(config), options)
+    except PlugInError as error:
+        report.detail(error.trace)
+        raise
+    store = context.store(report.warn)
+    records = store.find(context.figures)
     for warning in context.warnings:
         report.warn(warning)
-    if context.options.strict and (omitted := context.omitted_models()):
-        raise TargetError(f"--strict: models of site.toml are not there: {', '.join(omitted)}")
-    count = f"{len(context.pages)} page(s), {len(context.figures)} figure(s)"
-    report.detail(f"{context.site.root}: {count}")
-    for planned in context.figures:
-        record, name = build.records.get(planned.request_digest), planned.figure.id
-        state = "to be rendered" if record is None else "in the store"
-        report.detail(f"{name}: {state}, key {planned.request_digest}")
-        if record is not None and (other := other_environment(record, context.environment)):
-            remedy = f"`sitegen build --rerender {name}` renders it again"
-            report.detail(f"{name}: rendered with {other}; {remedy}")
+    if options.strict and context.omitted:
+        names = ", ".join(context.omitted)
+        raise TargetError(f"--strict: models of site.toml are missing: {names}")
+    if options.dry_run:
+        return rehearse(context, records, report)
+
+    # Everything is in the store: if it is installed too, nothing is to be done.
+    tree = None
+    if not figures_to_render(context, records):
+        if len(records) < len({figure.key for figure in context.figures}):  # with --only
+            return summarise(context, records, {})
+        tree = assemble(context.site, context.pages, placed(context.figures, records), store)
+        _refuse_warnings(report, options)
+        if is_current(context.output, tree):
+            return summarise(context, records, {}, size=weight(tree))
+
+    # Network and process make frames; the encoder puts their clips into the store.
+    require_ours(context.output)
+    require_writable(context.output.parent, context.output)
+    with store.locked():
+        rendered: Records = {}
+        if tree is None:
+            # Another build may have rendered some since; damaged ones were reported above.
+            records = context.store().find(context.figures)
+            figures = figures_to_render(context, records)
+            rendered = render_missing(context, figures, renderer, report, encode)
+            records |= rendered
+            _refuse_warnings(report, options)
+            if any(figure.key not in records for figure in context.figures):
+                return summarise(context, records, rendered)
+
+            # The manifest and the pages become the built folder.
+            tree = assemble(context.site, context.pages, placed(context.figures, records), store)
+        changed = install(tree, context.output)
+    return summarise(context, records, rendered, size=weight(tree), changed=changed)
 
 
-def _is_stale(build: SiteBuild) -> bool:
-    context = build.context
-    notes = new_notes(context.site, context.used_sources)
-    return bool(build.missing or build.to_render or notes or context.faults)
+def figures_to_render(context: BuildContext, records: Records) -> list[PlannedFigure]:
+    """Return the selected figures that are missing or to be rendered again, without duplicates."""
+    options = context.options
+    figures = {
+        planned.key: planned
+        for planned in context.figures
+        if not options.only or planned.figure.id in options.only
+        if planned.key not in records or options.renders_again(planned.figure.id)
+    }
+    return list(figures.values())
 
 
-def _keep_small(build: SiteBuild, report: Reporter) -> None:
-    """Note the use of an up-to-date site's records, and reduce its store to its size limit."""
-    site = build.context.site
-    over = site.cache_limit and build.context.store().size() > site.cache_limit * MEGABYTE
-    with locked(site) if over else nullcontext():
-        tidy(build, report, changed=False)
+def render_missing(
+    context: BuildContext,
+    figures: Sequence[PlannedFigure],
+    renderer: RendererFactory,
+    report: Reporter,
+    encode: Encode | None = None,
+) -> Records:
+    """Render figures into the store; requires the lock.
+
+    Raises as `build` does. Figures that are already finished stay in the store.
+    """
+    if not figures:
+        return {}
+    if context.options.offline:
+        lines = [f"{location(planned)} is not in the store" for planned in figures]
+        raise TargetError("\n".join([*lines, "--offline renders nothing"]))
+    for planned in figures:  # before the first sample
+        with naming(planned.figure):
+            for name in planned.figure.models:
+                context.models[name].require_usable()
+    if encode is None:
+        from sitegen.media.encoder import encode_clip  # here: building pages needs no NumPy
+
+        encode = encode_clip
+    store, options = context.store(report.warn), context.options
+    if address := options.distributed or context.site.scheduler:
+        from sitegen.cluster.client import open_cluster
+
+        cluster = open_cluster(address, report, options.asked, options.jobs)
+        try:
+            target = cluster.compute_target
+            workers = FigureRenderer(context.models, target, cluster.executor)
+            plural = "s" if cluster.size > 1 else ""
+            report.note(f"{cluster.size} worker{plural} at {address} ({target.device})")
+            rendering = Rendering(workers, store, encode, report, environment(target))
+            return rendering.render_all(figures, max(options.jobs, cluster.size + 1))
+        finally:
+            cluster.close()
+    target = options.compute_target
+    rendering = Rendering(
+        renderer(context.models, target), store, encode, report, environment(target)
+    )
+    try:
+        return rendering.render_all(figures, options.jobs)
+    finally:
+        speeds = {
+            work_of(planned, target): rendering.seconds[planned.key] / planned.cost
+            for planned in figures
+            if planned.cost and planned.key in rendering.seconds
+        }
+        write_speeds(store, speeds)
 
 
-def remove_leftovers(context: BuildContext) -> None:
-    """Remove temporaries that killed processes left in this site."""
-    context.store().remove_stale_temporaries()
-    for folder in (context.site.cache_dir, context.output.parent):
-        remove_stale_temporaries(folder)
+def rehearse(context: BuildContext, records: Records, report: Reporter) -> Summary:
+    """Report the figures to be rendered, with the times that the last build measured."""
+    speeds = read_speeds(context.store())
+    total = 0.0
+    for planned in figures_to_render(context, records):
+        line = f"would render {location(planned)}"
+        if planned.cost:
+            line += f", {planned.cost:,} evaluations of a network"
+        if speed := speeds.get(work_of(planned, context.options.compute_target)):
+            total += speed * planned.cost
+            line += f", about {duration(speed * planned.cost)}"
+        report.note(line)
+    if total:
+        report.note(f"figures whose models were measured before: about {duration(total)}")
+    return summarise(context, records, {}, dry_run=True)
+
+
+def summarise(
+    context: BuildContext,
+    records: Records,
+    rendered: Records,
+    size: int = 0,
+    *,
+    changed: bool = False,
+    dry_run: bool = False,
+) -> Summary:
+    """Return the summary of a build with the figures of its pages."""
+    figures = context.figures
+    return Summary(
+        context.output,
+        tuple(each.figure.id for each in figures if each.key in rendered),
+        tuple(each.figure.id for each in figures if each.key in records.keys() - rendered.keys()),
+        tuple(each.figure.id for each in figures if each.key not in records),
+        changed,
+        size,
+        dry_run,
+        context.omitted,
+        tuple(name for name in sorted(context.used) if context.models[name].approximate),
+    )
+
+
+def location(planned: PlannedFigure) -> str:
+    """Return the file, line and id of a figure for a message."""
+    place = planned.figure.place
+    return f"{place.file}:{place.line}: {planned.figure.id}"
 
 
 def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:
     if options.strict and (count := report.warnings):
         raise TargetError(f"--strict: {count} warning(s), see above; the site was not changed")
-
-
-def render_missing(
-    build: SiteBuild, renderer: RendererFactory, report: Reporter, encoder: Encoder | None = None
-) -> Records:
-    """Render the requested figures that are missing or outdated; requires the lock.
-
-    Also notes the digests of the weights, for machines without them.
-
-    Raises as `build` does. Figures that are already finished are kept.
-    """
-    context, chosen = build.context, build.to_render
-    for name, digest in new_notes(context.site, context.used_sources).items():
-        context.store().note_weights(name, digest)
-    if not chosen:
-        return {}
-    refuse_unrenderable(build)
-    for planned in chosen:
-        with naming(planned.figure):
-            for name in planned.figure.models:
-                context.sources[name].require_usable()
-    encoder = encoder or x264()
-    encoder.preflight()
-    options, encode = context.options, encoder.encode
-    address = options.distributed or context.site.scheduler or options.default_scheduler
-    if address is not None:
-        return _render_in_cluster(address, context, chosen, report, encode)
-    context = _settled(context, chosen, cache(partial(renderer, context.sources)))  # freed then
-    made, target = cache(partial(renderer, context.sources)), context.options.compute_target
-    timed = Speeds(context.site.cache_dir, target).note
-    executor = RenderExecutor(
-        made(target), context.store(), report, context.environment, encode, timed
-    )
-    estimates = partial(_estimates, context, chosen, made, report)
-    return executor.render(chosen, options.jobs, estimates)
-
-
-def _render_in_cluster(
-    address: str,
-    context: BuildContext,
-    chosen: Sequence[PlannedFigure],
-    report: Reporter,
-    encode: Encode,
-) -> Records:
-    """Render with a cluster; its times are not used for this machine's estimates."""
-    from sitegen.cluster.client import open_cluster
-
-    options, store = context.options, context.store()
-    cluster = open_cluster(address, report, options.asked, options.jobs)
-    count, target = cluster.size, cluster.compute_target
-    renderer = FigureRenderer(context.sources, target, cluster.executor)
-    here = environment(target)
-    executor = RenderExecutor(renderer, store, report, here, encode, leave=cluster.close)
-    on = f"{target.device}, {target.precision}"
-    report.note(f"{count} worker{'s' if count > 1 else ''} at {address} ({on})")
-    return executor.render(chosen, max(options.jobs, min(count + 1, FIGURES_AT_ONCE)))
-
-
-def _rehearse(builds: Sequence[SiteBuild], renderer: RendererFactory, report: Reporter) -> Summary:
-    """Report the figures to be rendered, with the time estimated from measurements here."""
-    for build in builds:
-        wanted = build.to_render
-        made = cache(partial(renderer, build.context.sources))
-        estimates = _estimates(_settled(build.context, wanted, made), wanted, made, report)
-        for planned in wanted:
-            place, seconds = planned.figure.place, estimates[planned.request_digest]
-            takes = "not measured yet" if seconds is None else f"about {duration(seconds)}"
-            seen = planned.cost
-            takes = f"{seen:,} evaluations of a network, {takes}" if seen else takes
-            report.note(f"would render {planned.figure.id} ({place.file}:{place.line}), {takes}")
-        known = [seconds for seconds in estimates.values() if seconds is not None]
-        if known:
-            rest = len(wanted) - len(known)
-            more = f", and {rest} not measured yet" if rest else ""
-            report.note(f"all of it: about {duration(AROUND_S + sum(known))}{more}")
-    _raise_faults(builds, report)
-    return replace(summarise(builds), rehearsed=True)
-
-
-def _settled(
-    context: BuildContext, figures: Sequence[PlannedFigure], renderer: Rendering
-) -> BuildContext:
-    """Return the context with the faster precision for many figures, if it is to be measured.
-
-    The models of the figure that takes most decide.
-    """
-    options, target = context.options, context.options.compute_target
-    able = options.measure and context.environment and has_bfloat16(target.device)
-    if not able or sum(planned.cost for planned in figures) < MANY:
-        return context
-    largest = max(figures, key=lambda planned: planned.cost)
-    best = faster(target, lambda each: _paced(context, largest, each, renderer))
-    here = {**context.environment, "precision": best.precision}
-    return replace(context, options=replace(options, compute_target=best), environment=here)
-
-
-def _paced(
-    context: BuildContext, planned: PlannedFigure, target: ComputeTarget, renderer: Rendering
-) -> float:
-    """Return the seconds that networks take for a figure, by their pace, measured once."""
-    speeds = Speeds(context.site.cache_dir, target)
-    pairs = zip(planned.evaluations, planned.models, strict=True)
-    with naming(planned.figure):
-        paces = (seen * speeds.pace(model, renderer(target).pace) for seen, model in pairs if seen)
-        return sum(paces)
-
-
-def _estimates(
-    context: BuildContext,
-    figures: Sequence[PlannedFigure],
-    renderer: Rendering,
-    report: Reporter,
-) -> dict[str, float | None]:
-    target = context.options.compute_target
-    speeds = Speeds(context.site.cache_dir, target)
-    estimates = {each.request_digest: speeds.estimate(each.work, each.cost) for each in figures}
-    for planned in figures:
-        if estimates[planned.request_digest] is None and planned.models and context.environment:
-            try:
-                with naming(planned.figure):
-                    pixels = planned.figure.spec.pixels(planned.cards[0])
-            except PlugInError as error:
-                report.warn(f"{error}; its time is not estimated")
-                continue
-            networks = _paced(context, planned, target, renderer)
-            estimates[planned.request_digest] = pixels / 1e6 * DRAWING_S + networks
-    return estimates

@@ -6,22 +6,20 @@ the recipe of the kind. The environment may change the last bits too. It is reco
 is not part of the key, so an upgrade or another machine renders nothing again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import metadata
 from typing import Any, Literal
 
-from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import ConfigError, PlatformError
+from sitegen.core.errors import ConfigError, PlugInError, SitegenError, with_message
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.figures.base import Figure, lacking, spec_json
-from sitegen.figures.constants import DRAWINGS, LABELS, RECORDED, changed_constants
+from sitegen.figures.constants import RECORDED, changed_constants
+from sitegen.figures.registry import plug_in_errors
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import LevelAxis
 from sitegen.generative.card.recording import RecordingConfig
-from sitegen.media.ffmpeg import encoder_version
-from sitegen.media.manifest import ModelRef, Record
-from sitegen.media.typeface import SHIPPED
+from sitegen.media.manifest import ModelRef
 from sitegen.models.registry import ModelSource
 
 
@@ -30,8 +28,7 @@ class PlannedFigure:
     """A figure of a page with its key.
 
     levels, axis: K of the figure's first model, and a viewer's information on its levels
-    request_digest: the key, the digest of `request_json`, which has everything that decides the
-        pixels
+    key: digest of everything that decides the bytes of its files
     description: text alternative, by the author or from the spec
     evaluations: number of images that the network of each model evaluates
     cards: the models' cards
@@ -43,8 +40,7 @@ class PlannedFigure:
     page: str
     models: tuple[ModelRef, ...]
     levels: int
-    request_digest: str
-    request_json: str = ""
+    key: str
     axis: LevelAxis | None = None
     description: str = ""
     evaluations: tuple[int, ...] = ()
@@ -56,11 +52,6 @@ class PlannedFigure:
     def cost(self) -> int:
         """Number of images that networks evaluate."""
         return sum(self.evaluations) if self.models else 0
-
-    @property
-    def work(self) -> str:
-        """The kind and the models, which decide the time of an evaluation."""
-        return f"{self.figure.kind} {'+'.join(model.sha256[:16] for model in self.models)}"
 
     def provenance(
         self, parameters: Mapping[str, Any], environment: Mapping[str, str]
@@ -79,28 +70,35 @@ class PlannedFigure:
         return {"seed": self.recording.seed, "parameters": own, "environment": drawn | made}
 
 
-def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:
+def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:
     """Key a figure.
 
     Hashes weights that no card pins; imports neither torch nor an encoder. Raises ConfigError for
     models that do not fit the figure, RefusedError for weights or a prior that are missing or
-    unreadable.
+    unreadable, PlugInError for a kind of another package that fails.
     """
+    if figure.fault:
+        raise figure.fault
     models = [sources[name] for name in figure.models]
     require_fit(figure, sources)
-    figure = replace(figure, contents=_contents(figure))
+    contents = dict[str, str]()
+    for name in figure.spec.files:
+        if (file := getattr(figure.spec, name)) is not None:
+            with platform_errors(figure.root / file, "read"):
+                contents[name] = digest(figure.root / file)
+    figure = replace(figure, contents=contents)
     recorded = any(model.card.recording is not None for model in models)
     layout = figure.spec.layout
     reduced = layout.reduction(models[0].card.image_size) if layout else 1
     constants = changed_constants((*figure.spec.constants, *[RECORDED] * recorded))
-    request_json = canonical_json(
+    request = canonical_json(
         {
             "spec": {**spec_json(figure), **figure.contents},
             "recipe": figure.spec.recipe,
             "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
             **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
             **({"constants": constants} if constants else {}),
-            **({"reduced": reduced} if reduced > 1 else {}),  # which stores of 0.2 lack
+            **({"reduced": reduced} if reduced > 1 else {}),
         }
     )
     cards = [model.card for model in models]
@@ -116,8 +114,7 @@ def plan_figure(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -
         page,
         tuple(map(_reference, models)),
         first.levels if first else 0,
-        digest_bytes(request_json.encode()),
-        request_json,
+        digest_bytes(request.encode()),
         first.axis if first else None,
         description,
         tuple(seen if has else 0 for seen, has in zip(evaluations, networks, strict=True)),
@@ -175,41 +172,15 @@ def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
         raise ConfigError("; ".join(f"{figure.kind}(…): {fault}" for fault in faults))
 
 
-def _contents(figure: Figure) -> dict[str, str]:
-    """Return the digests of the author's files that the figure shows, by field, and typeface."""
-    contents = {}
-    if figure.typeface != SHIPPED and {LABELS, DRAWINGS} & {*figure.spec.constants}:
-        contents["typeface"] = figure.typeface.digest
-    for name in figure.spec.files:
-        if (file := getattr(figure.spec, name)) is not None:
-            with platform_errors(figure.root / file, "read"):
-                contents[name] = digest(figure.root / file)
-    return contents
-
-
-def environment(compute_target: ComputeTarget) -> Mapping[str, str]:
-    """Return the settings and versions for clips made here: device class, precision, packages.
-
-    Imports none of the packages. Raises PlatformError, with the missing package, on a machine that
-    can only render pages.
-    """
-    versions = {}
-    for name in ("torch", "numpy", "onnxruntime"):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            if name == "onnxruntime":  # optional: torch replaces it
-                continue
-            raise PlatformError(f"{name} is not installed here: `pip install {name}`") from None
-    device = compute_target.device.partition(":")[0]
-    known = {"device": device, "precision": compute_target.precision}
-    return {**known, **versions, "encoder": encoder_version()}
-
-
-def other_environment(record: Record, here: Mapping[str, str]) -> str:
-    """Describe how a clip's settings differ from those `here`; empty if they do not."""
-    return ", ".join(
-        f"{name} {value} (here {here[name]})"
-        for name, value in sorted(record.environment.items())
-        if here.get(name, value) != value
-    )
+@contextmanager
+def naming(figure: Figure) -> Iterator[None]:
+    """Put the figure's line before the messages of errors in the block; their classes stay."""
+    try:
+        with plug_in_errors(figure.kind):
+            yield
+    except SitegenError as error:
+        location = f"{figure.place.file}:{figure.place.line}"
+        located = with_message(error, f"{location}: {figure.id}: {error}")
+        if isinstance(error, PlugInError) and isinstance(located, PlugInError):
+            located.trace = error.trace
+        raise located from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sitegen.core.progress import Advance, InAll, left
+from sitegen.core.progress import Advance, duration
 from sitegen.core.source import plain
 
 if TYPE_CHECKING:
@@ -110,18 +110,16 @@ class Console:
             self._notice = None
 
     @contextlib.contextmanager
-    def rendering(
-        self, title: str, steps: int | None, in_all: InAll = lambda _: ""
-    ) -> Iterator[Advance]:
+    def rendering(self, title: str, steps: int | None) -> Iterator[Advance]:
         """Show a task: the title, the current step, their number and the time left, if known."""
         self._cancel_notice()
         if self.quiet:
             yield lambda: None
         elif self._terminal:
-            with self._bar(title, steps, in_all=in_all) as (display, task):
+            with self._bar(title, steps) as (display, task):
                 yield lambda: display.advance(task)
         else:
-            log = PlainSteps(title, steps, _say, in_all=in_all)
+            log = PlainSteps(title, steps, _say)
             yield log.advance
             if steps is None:
                 log.end()
@@ -139,7 +137,7 @@ class Console:
             with self._bar(title, steps, completed=first, told="") as (display, task):
 
                 def show(progress: Progress) -> None:
-                    told = f"{_measures(progress)}, {left(progress.seconds_left)}"
+                    told = f"{_measures(progress)}, {duration(progress.seconds_left)} left"
                     done, steps = progress.step, progress.steps
                     display.update(task, completed=done, total=steps, told=told)
 
@@ -164,10 +162,7 @@ class Console:
                 told = task.fields.get("told")
                 if told is not None:
                     return Text(told)
-                text = super().render(task)
-                if console.width >= ROOM_FOR_A_BAR and not task.finished:
-                    text.append(task.fields["in_all"](task.time_remaining))
-                return text
+                return super().render(task)
 
         console, whole = RichConsole(stderr=True), Column(no_wrap=True)
         bar = [BarColumn(bar_width=24)] if console.width >= ROOM_FOR_A_BAR else []
@@ -220,14 +215,12 @@ class PlainSteps:
         steps: int | None,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
-        in_all: InAll = lambda _: "",
     ) -> None:
         self._title, self._steps, self._say, self._clock = title, steps, say, clock
-        self._in_all = in_all
         self._started = self._said = clock()
         self._done = 0
         if steps is not None:
-            say(f"{title}: {steps} steps{in_all(None)}")
+            say(f"{title}: {steps} steps")
 
     def advance(self) -> None:
         """Count a step."""
@@ -238,7 +231,7 @@ class PlainSteps:
         elif now - self._said >= PLAIN_EVERY_S:
             self._said = now
             left = (now - self._started) / self._done * (steps - self._done) if steps else 0.0
-            of = f" of {steps}, about {left:.0f} s left{self._in_all(left)}" if steps else ""
+            of = f" of {steps}, about {left:.0f} s left" if steps else ""
             self._say(f"{self._title}: step {self._done}{of}")
 
     def end(self) -> None:
@@ -257,7 +250,7 @@ def plain_training(
         now, step, steps = clock(), progress.step, progress.steps
         if step == steps or now - said >= LINE_EVERY_S:
             said = now
-            rest = f", about {left(progress.seconds_left)}" if step < steps else ""
+            rest = f", about {duration(progress.seconds_left)} left" if step < steps else ""
             say(f"{title}: step {step:,} of {steps:,}, {_measures(progress)}{rest}")
 
     return show

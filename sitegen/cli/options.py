@@ -178,15 +178,8 @@ def require_scheduler_address(distributed: str | None) -> None:
         raise ConfigError(f"--distributed {distributed}: {fault}")
 
 
-def default_scheduler(jobs: int) -> str | None:
-    """Return "local" for several jobs if dask is installed: processes of this machine."""
-    from importlib.util import find_spec
-
-    return "local" if jobs > 1 and find_spec("distributed") else None
-
-
 def figure_renderer(sources: Any, compute_target: ComputeTarget) -> Any:
     """Return a renderer; imports torch, so it is called only if something is to be rendered."""
-    from sitegen.builder.executor import FigureRenderer
+    from sitegen.builder.render import FigureRenderer
 
     return FigureRenderer(sources, compute_target)

@@ -55,7 +55,7 @@ BFLOAT16_UNITS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
 def resolve_precision(wanted: str) -> Precision:
-    """Turn "auto" into "float32", until a build has measured both (`sitegen.builder.timings`)."""
+    """Turn "auto" into "float32"."""
     return "bfloat16" if wanted == "bfloat16" else "float32"
 
 

@@ -6,8 +6,6 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 Advance = Callable[[], None]
-InAll = Callable[[float | None], str]
-"""Function of the seconds left for one task, None if unknown; returns the time left for all."""
 
 
 class Reporter(Protocol):
@@ -28,18 +26,11 @@ class Reporter(Protocol):
     def warn(self, line: str) -> None:
         """Report a probable mistake."""
 
-    def rendering(
-        self, title: str, steps: int, in_all: InAll = ...
-    ) -> AbstractContextManager[Advance]:
+    def rendering(self, title: str, steps: int) -> AbstractContextManager[Advance]:
         """Show a task of `steps` steps; the block calls the yielded function after each step."""
 
     def computing(self, title: str) -> AbstractContextManager[Advance]:
         """Show a task of unknown length; the block calls the yielded function after each step."""
-
-
-def left(seconds: float) -> str:
-    """Format the time left and the clock time of the end: "9 min left, until 14:32"."""
-    return f"{duration(seconds)} left, until {clock(seconds)}"
 
 
 def clock(seconds: float) -> str:
@@ -51,7 +42,7 @@ def clock(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Format seconds for people: "40 s", "12 min" or "3 h 05 min"."""
+    """Format seconds for readers: "40 s", "12 min" or "3 h 05 min"."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -15,7 +15,7 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from sitegen.builder.output import ServedFolder, read_folder
+from sitegen.builder.install import ServedFolder, read_folder
 from sitegen.config.scaffold import placeholders
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted

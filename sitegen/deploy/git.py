@@ -15,7 +15,7 @@ from typing import IO
 
 import ghp_import  # type: ignore[import-untyped]
 
-from sitegen.builder.output import ServedFolder
+from sitegen.builder.install import ServedFolder
 from sitegen.config.schema import Site
 from sitegen.core.errors import PlatformError, PublishError
 from sitegen.core.source import shown

@@ -12,18 +12,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitegen.builder.assembly import tree_of
-from sitegen.builder.context import BuildOptions
-from sitegen.builder.output import (
-    ServedFolder,
-    Tree,
-    alone,
-    built,
-    differences,
-    is_built,
-    read_folder,
-)
-from sitegen.builder.state import prepare_all, require_sound
+from sitegen.builder.assembly import assemble, placed
+from sitegen.builder.context import BuildOptions, prepare
+from sitegen.builder.install import ServedFolder, differences, is_built, read_folder
 from sitegen.config.scaffold import placeholders, placeholders_in
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget, resolve_device
@@ -107,7 +98,7 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
             "sitegen, or a git repository in it); name the built one with --output"
         )
     repository = Repository(site.root, report.note)
-    with alone(site), lock(repository.common / "sitegen.lock"):
+    with lock(repository.common / "sitegen.lock"):
         folder = read_folder(output).sealed()  # later changes are neither checked nor published
         fresh = _require_fresh(site, folder, options, report)
         _check(site, folder, fresh, options, report)
@@ -187,12 +178,6 @@ def _require_fresh(
     sources; with `stale`, it is a warning.
     """
     fresh, output = freshness(site, folder), shown(folder.root)
-    if fresh.foreign:
-        raise PublishError(
-            f"{output}: contains files that sitegen did not write, or that were "
-            f"changed since, and publishing would make them public: {first_few(fresh.foreign)}; "
-            "`sitegen build` moves them out of the folder"
-        )
     if fresh.stale:
         what = f"{output}: differs from the output of `sitegen build`: {first_few(fresh.stale)}; "
         if not options.stale:
@@ -298,38 +283,29 @@ class Freshness:
     """The differences between a built folder and the output of a build.
 
     stale: differences in words, one per file; empty if there are none
-    foreign: files that no build has made
     """
 
     stale: tuple[str, ...] = ()
-    foreign: tuple[str, ...] = ()
 
 
 def freshness(site: Site, folder: ServedFolder) -> Freshness:
-    """Compare a sealed, built folder with its sources and the store.
-
-    A note in the store lists the files of a build with their digests; a name proves nothing.
-    """
+    """Compare a built folder with its sources and the store."""
     output = folder.root
     compute_target = ComputeTarget(resolve_device("auto"), "float32")
-    options = BuildOptions(compute_target, output, dry_run=True, offline=True)  # reads the store
-    ours = built(site, output)
-    tree: Tree | None = None
     try:
-        works = prepare_all(site, options)
-        require_sound(works)
-        lacking = [planned.figure.id for work in works for planned in work.missing]
-        words = [f"{name} is not rendered" for name in lacking]
-        tree = None if words else tree_of(works[0])
+        context = prepare(site, BuildOptions(compute_target, output, offline=True))
+        store = context.store()
+        records = store.find(context.figures)
+        missing = [figure.figure.id for figure in context.figures if figure.key not in records]
+        if missing:
+            return Freshness(tuple(f"{name} is not rendered" for name in missing))
+        tree = assemble(site, context.pages, placed(context.figures, records), store)
     except SitegenError as error:
-        words = [f"the build fails, {str(error).partition(chr(10))[0]}"]
-    changed, others = differences(output, tree or {})
-    there = [name for name in (*changed, *others) if name in folder.files or name in folder.others]
-    foreign = tuple(name for name in there if (name, folder.seal.get(name, "")) not in ours)
-    if tree is not None:
-        words = [f"{name} {'differs' if name in there else 'is missing'}" for name in changed]
-        words += [f"{name} would be removed" for name in others if name not in foreign]
-    return Freshness(tuple(words), foreign)
+        return Freshness((f"the build fails, {str(error).partition(chr(10))[0]}",))
+    changed, others = differences(output, tree)
+    names = folder.files.keys() | folder.others.keys()
+    lines = [f"{name} {'differs' if name in names else 'is missing'}" for name in changed]
+    return Freshness((*lines, *(f"{name} would be removed" for name in others)))
 
 
 def first_few(words: tuple[str, ...]) -> str:

@@ -28,7 +28,7 @@ from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import SourceLocation, close_match, fields_of, known_words
 from sitegen.core.errors import PlugInError, RefusedError
-from sitegen.core.files import digest_bytes, platform_errors, read_file
+from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, NARROW, STILLS
@@ -560,9 +560,9 @@ class Figure:
         Raises RefusedError if it has changed since the figure was keyed, PlatformError if it cannot
         be read.
         """
-        path = self.root / getattr(self.spec, name)
+        path: Path = self.root / getattr(self.spec, name)
         with platform_errors(path, "read"):
-            data = read_file(path)
+            data = path.read_bytes()
         if digest_bytes(data) != self.contents.get(name, digest_bytes(data)):
             raise RefusedError(f"{path}: changed while the site was built; build again")
         return data

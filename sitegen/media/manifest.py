@@ -17,7 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import reject_duplicate_keys, sealed_text
+from sitegen.core.files import readable_json, reject_duplicate_keys
 
 VERSION = 1
 """Version of `media.json` and records; incremented when old readers would misread new files."""
@@ -137,7 +137,7 @@ class Manifest:
         """Return the text of `media.json`. Raises ValueError for values that are not JSON."""
         figures = _MANIFEST.dump_python(self, exclude_defaults=True)["figures"]
         flat = [each.pop("record") | each for each in figures]
-        return sealed_text({"version": VERSION, "figures": flat}).decode()
+        return readable_json({"version": VERSION, "figures": flat})
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
@@ -153,7 +153,7 @@ _RECORD, _MANIFEST = TypeAdapter(Record), TypeAdapter(Manifest)
 def record_to_json(record: Record) -> str:
     """Return the text of a record. Raises ValueError for values that are not JSON."""
     value = {"version": VERSION, **_RECORD.dump_python(record, exclude_defaults=True)}
-    return sealed_text(value).decode()
+    return readable_json(value)
 
 
 def record_from_json(text: str) -> Record:

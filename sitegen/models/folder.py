@@ -6,12 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import (
-    flush_folder,
-    platform_errors,
-    remove_stale_temporaries,
-    temporary_folder,
-)
+from sitegen.core.files import platform_errors, temporary_folder
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
 from sitegen.generative.card.card import CARD_NAME, require_finished
@@ -46,7 +41,6 @@ def model_folder(
     the previous content is restored. Raises ConfigError if other files of these names exist,
     PlatformError if the disk fails.
     """
-    remove_stale_temporaries(folder.parent)
     made = [path for path in (folder, folder.parent) if not path.exists()]
     with contextlib.ExitStack() as undo:
         undo.callback(lambda: None if wanted() else _remove(made))
@@ -63,8 +57,6 @@ def model_folder(
                 else:
                     for path, new in files.items():
                         path.replace(new)
-                    flush_folder(folder)
-                flush_folder(folder.parent)
         yield tuple(files.values()), written
         undo.pop_all()
 

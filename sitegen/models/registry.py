@@ -42,9 +42,7 @@ class ModelSource:
     """Paths of a model's parts; `prior` and `example` are None if its card names none.
 
     Digests are computed once, on first use. The pinned digest of weights is trusted until they are
-    loaded, unless the source is `verified`. `remembered` is the digest, known from the store, of
-    missing weights that the card does not pin. `sampler` is an author's class, whose file then
-    replaces weights.
+    loaded. `sampler` is an author's class, whose file then replaces weights.
     """
 
     name: str
@@ -53,9 +51,7 @@ class ModelSource:
     prior: Path | None
     card_path: Path | None = None
     example: Path | None = None
-    remembered: str | None = None
     sampler: SamplerFile | None = None
-    verified: bool = False
 
     @property
     def available(self) -> bool:
@@ -86,27 +82,23 @@ class ModelSource:
 
     @cached_property
     def weights_sha256(self) -> str:
-        """Digest of the weights; the pinned or remembered one if the file is missing."""
-        pin = self.card.weights.sha256 if self.card.weights else None
-        known = pin or self.remembered
-        if known and not self.weights.exists():
-            return known
+        """Digest of the weights; the pinned one if the card has it."""
+        if self.card.weights and self.card.weights.sha256:
+            return self.card.weights.sha256
         with self._telling_what_to_do():
             size = regular_size(self.weights, "checkpoint")
             if size > _LARGE and self.card.recording is None:
                 scan(self.weights)  # rejects other large files before they are hashed
-            if pin is None:
-                return checkpoint_digest(self.weights)
-            return sha256(self.weights) if self.verified else pin
+            return checkpoint_digest(self.weights)
 
     @cached_property
     def prior_sha256(self) -> str | None:
-        """Digest of the prior; the pinned one if the file is missing."""
+        """Digest of the prior; the pinned one if the card has it."""
         return _digest(self.prior, self.card.prior, "prior")
 
     @cached_property
     def example_sha256(self) -> str | None:
-        """Digest of the example; the pinned one if the file is missing."""
+        """Digest of the example; the pinned one if the card has it."""
         return _digest(self.example, self.card.example, "example")
 
     def require_usable(self) -> None:
@@ -309,7 +301,7 @@ def _card_beside(path: Path) -> Path:
 def _digest(path: Path | None, named: FileRef | None, what: str) -> str | None:
     if path is None:
         return None
-    if named is not None and named.sha256 and not path.exists():
+    if named is not None and named.sha256:
         return named.sha256
     if (size := regular_size(path, what)) > _LARGE:
         raise RefusedError(

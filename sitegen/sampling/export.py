@@ -20,11 +20,8 @@ from PIL import Image
 
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import (
-    flush_folder,
     platform_errors,
-    remove_stale_temporaries,
     require_writable,
-    temporary_file,
     temporary_folder,
     write_atomic,
 )
@@ -183,7 +180,6 @@ def writing_npz(
     same bytes. Raises PlatformError, naming `path`, when the disk is full or cannot be written.
     """
     require_writable(path.parent, path)
-    remove_stale_temporaries(path.parent)
     with temporary_folder(path.parent) as folder:
         with platform_errors(path):
             arrays = {name: _mapped(folder / name, shape) for name, shape in shapes.items()}
@@ -196,7 +192,6 @@ def writing_npz(
                 (folder / name).unlink(missing_ok=True)
         with platform_errors(path):
             (folder / "packed").replace(path)
-            flush_folder(path.parent)
 
 
 def _noise_std(card: ModelCard, request: Request) -> float:
@@ -289,9 +284,9 @@ def _pictures(folder: Path, request: Request) -> _Keep:
             path = folder / f"{name}-{index:05d}{ending}"
             with platform_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with temporary_file(path.parent) as temporary:
-                    Image.fromarray(picture).save(temporary, "PNG")
-                    temporary.replace(path)
+                with temporary_folder(path.parent) as work:
+                    Image.fromarray(picture).save(work / path.name, "PNG")
+                    (work / path.name).replace(path)
 
     def keep(chosen: range, level: int, state: Array, mean: Array | None) -> None:
         if request.trajectory:

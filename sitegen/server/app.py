@@ -21,10 +21,8 @@ import socket
 import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import replace
 from hashlib import sha256
 from html import escape, unescape
-from pathlib import Path
 from urllib.parse import quote
 
 import uvicorn
@@ -43,13 +41,12 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from sitegen.builder.context import FigureRef
-from sitegen.builder.output import CopiedFile
+from sitegen.builder.install import CopiedFile
 from sitegen.core.errors import PlatformError
 from sitegen.core.installed import resource
 from sitegen.core.signals import Stop
 from sitegen.core.urls import NOT_FOUND, file_at
-from sitegen.server.preview import Preview, PreviewState
+from sitegen.server.preview import FigureRef, Preview, PreviewState
 from sitegen.server.watch import Sources, watch
 
 HOST = "127.0.0.1"
@@ -171,19 +168,12 @@ class Server:
         assert state.tree is not None
         content, kind = {**state.before, **state.tree}[uri], media_type(uri)
         if isinstance(content, CopiedFile):
-            path = self._unchanged(uri, content)
-            if path is None:
-                return PlainTextResponse("It has gone or changed since it was built.", 404)
-            return FileResponse(path, status, media_type=kind)
+            if not content.source.is_file():
+                return PlainTextResponse("It has gone since it was built.", 404)
+            return FileResponse(content.source, status, media_type=kind)
         if uri.endswith(".html"):
             content = with_client(content.decode(), uri, self._version(state)).encode()
         return Response(content, status, media_type=kind)
-
-    def _unchanged(self, uri: str, content: CopiedFile) -> Path | None:
-        """Return the file, or its copy in the built folder if the file has changed since."""
-        context = self._preview.context
-        copies = [replace(content, source=context.output / uri)] if context else []
-        return next((each.source for each in (content, *copies) if each.is_unchanged()), None)
 
     def _plain(self, state: PreviewState, words: str, status: int = 503) -> Response:
         title = "The site cannot be built" if state.error else "sitegen serve"

@@ -18,33 +18,31 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from sitegen.builder.assembly import assemble, placed, tree_of
-from sitegen.builder.cache import Store
-from sitegen.builder.context import BuildContext, BuildOptions, FigureRef, found, prepare
-from sitegen.builder.output import (
+from sitegen.builder.assembly import assemble, placed
+from sitegen.builder.context import BuildContext, BuildOptions, prepare
+from sitegen.builder.install import (
     CopiedFile,
     Tree,
     install,
     is_built,
-    locked,
-    preserve_foreign_files,
     read_folder,
     require_ours,
-    require_room,
 )
 from sitegen.builder.plan import PlannedFigure
-from sitegen.builder.prune import tidy
-from sitegen.builder.state import SiteBuild
+from sitegen.builder.store import Store
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core.errors import LockedError, SitegenError
-from sitegen.core.files import digest, has_backup, restore_backup
-from sitegen.core.progress import Advance, InAll, Reporter
+from sitegen.core.files import digest
+from sitegen.core.progress import Advance, Reporter
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
 from sitegen.media.manifest import Manifest, Record
 from sitegen.server.rendering import Cancelled, Rendering, words
+
+FigureRef = tuple[str, str]
+"""Location of a figure: the uri of its page, and its id."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +116,6 @@ def last_built(config: Path) -> Tree | None:
     with contextlib.suppress(SitegenError):
         site = load_site(config)
         output = site.output
-        if has_backup(output):
-            with locked(site):
-                restore_backup(output)
     with contextlib.suppress(OSError, SitegenError):
         output = Path(os.path.realpath(output))
         if is_built(output):
@@ -171,7 +166,7 @@ class Preview:
         started, before = time.monotonic(), self.state
         self.reads += 1
         with self._showing_errors("reading"):
-            context = prepare(self.config, self._options)
+            context = prepare(load_site(self.config), self._options)
             require_ours(context.output)
             with self._changed:
                 self._begin(context)
@@ -200,7 +195,7 @@ class Preview:
     def wants(self, planned: PlannedFigure) -> bool:
         """Return whether the figure is still needed, and none was edited after it."""
         context = None if self._closed else self.context
-        if context is None or planned.request_digest not in self._edited:
+        if context is None or planned.key not in self._edited:
             return False
         first = self._next(context)
         return first is None or self._rank(first) <= self._rank(planned)
@@ -215,18 +210,14 @@ class Preview:
             self._last.update(built_records(context.output))
         store = context.store(self.report.warn)
         self._records = {key: each for key, each in self._records.items() if _there(each, store)}
-        self._records |= found(SiteBuild(context, self._records).missing, store)
-        digests = [each.request_digest for each in context.figures]
+        self._records |= store.find(p for p in context.figures if p.key not in self._records)
+        digests = [each.key for each in context.figures]
         self._edited = {each: self._edited.get(each, self.reads) for each in digests}
         for warning in context.warnings:
             if warning not in self._warned:
                 self.report.warn(warning)
         self._warned = context.warnings
-        faults = {" ".join(ref): str(error) for ref, error in context.faults.items()}
-        for text in faults.values():
-            if text not in self._errors.values():
-                self.report.warn(text)
-        self.context, self.settled, self._errors = context, False, faults
+        self.context, self.settled, self._errors = context, False, {}
         self._changed.notify_all()
 
     def _show(self) -> None:
@@ -234,15 +225,14 @@ class Preview:
         context = self.context
         assert context is not None
         clips = [(planned, self._clip(context, planned)) for planned in context.figures]
-        records = {planned.request_digest: record for planned, record in clips if record}
-        shown = [planned for planned in context.figures if planned.request_digest in records]
-        pending = (*map(_figure_ref, SiteBuild(context, records).missing), *context.faults)
-        errors = {_figure_ref(p): self._errors.get(p.request_digest) for p in context.figures}
-        errors |= {ref: str(error) for ref, error in context.faults.items()}
+        records = {planned.key: record for planned, record in clips if record}
+        shown = [planned for planned in context.figures if planned.key in records]
+        pending = [_figure_ref(p) for p in context.figures if p.key not in records]
+        errors = {_figure_ref(p): self._errors.get(p.key) for p in context.figures}
         pages = tuple(without(page, pending, errors) for page in context.pages)
         tree = assemble(context.site, pages, placed(shown, records), context.store())
-        self._last |= {_figure_ref(planned): records[planned.request_digest] for planned in shown}
-        old = (planned for planned in shown if planned.request_digest not in self._records)
+        self._last |= {_figure_ref(planned): records[planned.key] for planned in shown}
+        old = (planned for planned in shown if planned.key not in self._records)
         last = self.state.tree or {}
         kept = {uri: last[uri] for uri in last if uri.startswith(("assets/", "media/"))}
         self.state = replace(
@@ -261,8 +251,8 @@ class Preview:
         The last clip must be of the same kind, with no level that the model no longer has.
         """
         old = self._last.get(_figure_ref(planned))
-        if planned.request_digest in self._records or old is None:
-            return self._records.get(planned.request_digest)
+        if planned.key in self._records or old is None:
+            return self._records.get(planned.key)
         fits = old.kind == planned.figure.kind and max(old.levels, default=0) <= planned.levels
         return old if fits and _there(old, context.store()) else None
 
@@ -275,27 +265,26 @@ class Preview:
     def _has_work(self, context: BuildContext | None) -> bool:
         if context is None or self._next(context) is not None:
             return context is not None
-        missing = SiteBuild(context, self._records).missing
-        return not (self.settled or missing or context.faults)
+        return not self.settled and all(p.key in self._records for p in context.figures)
 
     def _next(self, context: BuildContext) -> PlannedFigure | None:
         """Return the figure to render: edited last, then first on its page; None after failures."""
-        missing = SiteBuild(context, self._records).missing
-        able = (each for each in missing if each.request_digest not in self._errors)
+        missing = (p for p in context.figures if p.key not in self._records)
+        able = (each for each in missing if each.key not in self._errors)
         return max(able, key=self._rank, default=None)
 
     def _rank(self, planned: PlannedFigure) -> int:
         """Return the number of the reading in which a figure was edited."""
-        return self._edited.get(planned.request_digest, 0)
+        return self._edited.get(planned.key, 0)
 
     def _render(self, context: BuildContext, planned: PlannedFigure) -> None:
         """Render one figure and show it; a failed figure is retried after the next change."""
         place, name = planned.figure.place, planned.figure.id
         where = f"{place.file}:{place.line}: {name}: "
-        showing = self._showing_errors(planned.request_digest, where)
+        showing = self._showing_errors(planned.key, where)
         with showing, contextlib.suppress(Cancelled):
             try:
-                with locked(context.site):
+                with context.store().locked():
                     made = self._rendering(context, planned, _Watched(self, planned))
             except LockedError as error:
                 self._wait_for_lock(error)
@@ -303,22 +292,18 @@ class Preview:
             with self._changed:
                 self._records |= made
         with self._showing_errors("showing"), self._changed:
-            if planned.request_digest in {*self._records, *self._errors}:
+            if planned.key in {*self._records, *self._errors}:
                 self._show()
         self.progressed(None)
 
     def _settle(self, context: BuildContext) -> None:
         with self._showing_errors("placing"):
             try:
-                with locked(context.site):
-                    restore_backup(context.output)
-                    require_room(context.output)
-                    ready = SiteBuild(context, self._records)
-                    tree = tree_of(ready)
-                    for line in preserve_foreign_files(context.output, context.site, tree):
-                        self.report.warn(line)
-                    install(tree, context.output, context.site)
-                    tidy(ready, self.report, changed=True)
+                store = context.store()
+                with store.locked():
+                    manifest = placed(context.figures, self._records)
+                    tree = assemble(context.site, context.pages, manifest, store)
+                    install(tree, context.output)
             except LockedError as error:
                 self._wait_for_lock(error)
                 return
@@ -374,12 +359,11 @@ class Preview:
         def is_meant(planned: PlannedFigure) -> bool:
             place = planned.figure.place
             line = rf"(^|/){re.escape(f'{place.file}:{place.line}')}:"
-            return planned.request_digest in self._errors or bool(re.search(line, told, re.M))
+            return planned.key in self._errors or bool(re.search(line, told, re.M))
 
         if self.context is None or not told:
             return ()
-        meant = (_figure_ref(each) for each in self.context.figures if is_meant(each))
-        return (*meant, *self.context.faults)
+        return tuple(_figure_ref(each) for each in self.context.figures if is_meant(each))
 
 
 class _Watched:
@@ -392,9 +376,9 @@ class _Watched:
         self.computing = self._report.computing
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int, in_all: InAll = lambda _: "") -> Iterator[Advance]:
+    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
         done = 0
-        with self._report.rendering(title, steps, in_all) as forward:
+        with self._report.rendering(title, steps) as forward:
 
             def advance() -> None:
                 nonlocal done

@@ -6,16 +6,16 @@ longer needed ends the process, and so does the end of the preview.
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sitegen.builder.context import BuildContext, BuildOptions, Records, prepare
-from sitegen.builder.executor import Renderer, RendererFactory
+from sitegen.builder.context import BuildContext, BuildOptions, prepare
 from sitegen.builder.pipeline import render_missing
 from sitegen.builder.plan import PlannedFigure
-from sitegen.builder.state import SiteBuild
+from sitegen.builder.render import Renderer, RendererFactory
+from sitegen.builder.store import Records
+from sitegen.config.loader import load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, SitegenError, TargetError
 from sitegen.core.installed import import_fault, memory_full
@@ -40,9 +40,7 @@ class InProcessRenderer:
 
     def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
         """Render a figure."""
-        options = replace(context.options, only=(), strict=False)
-        alone = replace(context, figures=(planned,), options=options)
-        return render_missing(SiteBuild(alone, {}), self._kept, report)
+        return render_missing(context, [planned], self._kept, report)
 
     def _kept(self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget) -> Renderer:
         here = {name: each for name, each in sources.items() if each.available}.items()
@@ -77,7 +75,7 @@ class SubprocessRenderer:
 
     def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
         """Render a figure, and return its record from the store."""
-        digest, record = planned.request_digest, None
+        digest, record = planned.key, None
         with contextlib.ExitStack() as bars:
             if self._stopped:
                 raise _stopped()
@@ -146,7 +144,7 @@ class _SendingReporter:
         )
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int, in_all: object = None) -> Iterator[Advance]:
+    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
         _send("steps", (title, steps))
         yield partial(_send, "advance", None)
 
@@ -168,9 +166,9 @@ _renderer: list[InProcessRenderer] = []
 def _render(config: Path, options: BuildOptions, make: RendererFactory, digest: str) -> bool:
     """Render a figure into the store; return False if the site no longer has it."""
     if digest not in _known:
-        context = prepare(config, options)
+        context = prepare(load_site(config), options)
         _known.clear()
-        _known.update({each.request_digest: (context, each) for each in context.figures})
+        _known.update({each.key: (context, each) for each in context.figures})
     if digest not in _known:
         return False
     if not _renderer:

@@ -83,7 +83,7 @@ class Sources:
         files = [own.source for page in context.pages for own in page.files]
         if (theme := context.site.theme) is not None:
             files += [theme.font, *([theme.font_bold] if theme.font_bold else [])]
-        for source in context.sources.values():
+        for source in context.models.values():
             parts = (source.card_path, source.example, *source.files)
             files += [path for path in parts if path is not None]
         for figure in (planned.figure for planned in context.figures):

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser
 
 from bench.serving import serving
 from sitegen.builder.context import BuildOptions
-from sitegen.builder.executor import FigureRenderer
 from sitegen.builder.pipeline import build
+from sitegen.builder.render import FigureRenderer
 from sitegen.media.frames import to_uint8
 from sitegen.models.add import add_model
 from sitegen.models.new_card import AddOptions

@@ -19,8 +19,8 @@ from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from bench.serving import serving
 from sitegen.builder.context import BuildOptions
-from sitegen.builder.executor import FigureRenderer
 from sitegen.builder.pipeline import build
+from sitegen.builder.render import FigureRenderer
 from sitegen.deploy.check import PublishTarget, check_folder
 from sitegen.generative.card.card import read_card
 from sitegen.media.frames import to_uint8

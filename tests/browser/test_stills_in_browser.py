@@ -14,8 +14,8 @@ from playwright.sync_api import Browser
 
 from bench.serving import serving
 from sitegen.builder.context import BuildOptions
-from sitegen.builder.executor import FigureRenderer
 from sitegen.builder.pipeline import build
+from sitegen.builder.render import FigureRenderer
 from tests.support.browsing import box_of, opened
 from tests.support.builders import CPU, write_site
 from tests.support.reporters import Silent

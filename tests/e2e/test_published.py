@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sitegen.builder.context import BuildOptions
-from sitegen.builder.executor import FigureRenderer
 from sitegen.builder.pipeline import build
+from sitegen.builder.render import FigureRenderer
 from sitegen.generative.card.card import preset
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.models.add import add_model

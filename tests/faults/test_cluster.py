@@ -17,9 +17,8 @@ import pytest
 import torch
 
 from sitegen.builder.context import BuildOptions
-from sitegen.builder.executor import FigureRenderer
-from sitegen.builder.pipeline import build
-from sitegen.builder.state import Summary
+from sitegen.builder.pipeline import Summary, build
+from sitegen.builder.render import FigureRenderer
 from sitegen.cluster import client as clients
 from sitegen.cluster.client import open_cluster
 from sitegen.cluster.worker import Checkpoint
@@ -36,7 +35,7 @@ from sitegen.sampling import run
 from sitegen.sampling.models import Trajectory
 from sitegen.sampling.provider import ModelProvider
 from tests.support import clusters
-from tests.support.builders import CPU, FAKE_ENCODER
+from tests.support.builders import CPU, fake_encode
 from tests.support.clusters import Processes
 from tests.support.previewing import WAIT_S, wait_for
 from tests.support.reporters import Silent
@@ -61,7 +60,7 @@ class Author:
         """Build it from nothing but its store; on the processors of the workers."""
         self.report = report or Silent()
         asked = BuildOptions(CPU, distributed=address, asked=("cpu", "float32"))
-        return build(self.root / "site.toml", asked, FigureRenderer, self.report, FAKE_ENCODER)
+        return build(self.root / "site.toml", asked, FigureRenderer, self.report, fake_encode)
 
     def forget(self) -> None:
         """Remove what was built."""

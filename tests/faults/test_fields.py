@@ -239,14 +239,14 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Builder:
         ImageOps.mirror(example).rotate(90).save(root / "picture.png")
     if not LOG:
         return Builder(config)
-    from sitegen.builder.executor import Encoder, FigureRenderer
-    from sitegen.media.encoder import encode_clip, preflight
+    from sitegen.builder.render import FigureRenderer
+    from sitegen.media.encoder import encode_clip
 
     class Sampling(FakeRenderer):
         def __call__(self, *about):  # type: ignore[no-untyped-def]  # as the one it stands for
             return FigureRenderer(*about)
 
-    return Builder(config, Sampling(), encoder=Encoder(encode_clip, preflight))
+    return Builder(config, Sampling(), encode=encode_clip)
 
 
 def media(site: Builder, kind: str, arguments: Mapping[str, str]) -> Made:

@@ -93,15 +93,6 @@ def limited(files: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"999999999999\n", b"\xff" * 5000, b"1\n"])
-def test_lock_file_with_anything_in_it(built: Builder, content: bytes) -> None:
-    """Only the kernel's lock counts: whatever an old lock file holds, the build goes on."""
-    (lock,) = built.root.glob(".sitegen/*lock*")
-    lock.write_bytes(content)
-    write_page(built.config, "Other words.\n")
-    assert built().changed
-
-
 def test_source_edited_while_it_is_built(built: Builder) -> None:
     """What was read is what is built; the next build makes what was written meanwhile."""
     write_page(built.config, INDEX + SECOND)

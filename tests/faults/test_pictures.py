@@ -13,7 +13,7 @@ from PIL import EpsImagePlugin, Image
 from sitegen.content.embeds import read_photo
 from sitegen.core.errors import PlatformError, RefusedError
 from sitegen.generative.data.images import image_side, read_picture
-from sitegen.media.exports import enlarge_gif, read_frame
+from sitegen.media.exports import read_frame
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
 
@@ -30,10 +30,7 @@ def test_no_picture_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyP
             read(path)
     with pytest.raises(ValueError, match="no picture that browsers show"):
         read_photo(path)
-    for of_a_store in (
-        read_frame,
-        lambda poster: enlarge_gif(poster, tmp_path / "x.gif"),
-    ):
+    for of_a_store in (read_frame,):
         with pytest.raises(PlatformError, match=r"cannot read .*pic\.png: cannot identify"):
             of_a_store(path)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sitegen.builder.output import read_folder
+from sitegen.builder.install import read_folder
 from sitegen.config.loader import load_site
 from sitegen.core.files import digest_bytes
 from sitegen.core.urls import MANIFEST

@@ -19,9 +19,8 @@ from numpy.random import default_rng  # here: its C code may swallow what a sign
 from numpy.typing import NDArray
 
 from sitegen.builder.context import BuildOptions
-from sitegen.builder.executor import Encoder
-from sitegen.builder.pipeline import build
-from sitegen.builder.state import Summary
+from sitegen.builder.pipeline import Summary, build
+from sitegen.builder.render import Encode
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError
 from sitegen.figures.base import Figure, spec_json
@@ -125,10 +124,6 @@ class FakeRenderer:
         clip = ClipSource(ClipSpec(24.0, 18, 2, (32, 36, 48)), self._frames(figure, levels))
         return RenderJob(levels, spec, {"": clip})
 
-    def pace(self, model: str) -> float:
-        """A hundredth of a second for an image and level."""
-        return 0.01
-
     def _frames(self, figure: Figure, levels: tuple[int, ...]) -> Iterator[Frame]:
         source = self.sources[figure.models[0]]
         about = [spec_json(figure), source.card.digest, source.weights_sha256, source.prior_sha256]
@@ -207,9 +202,6 @@ def fake_poster(folder: Path) -> MediaFile:
     return MediaFile("image.webp", len(data), hashlib.sha256(data).hexdigest(), 64, 48)
 
 
-FAKE_ENCODER = Encoder(fake_encode, lambda: None)
-
-
 @dataclass
 class Builder:
     """Builds a site with the fake renderer and encoder, and keeps what it told."""
@@ -217,14 +209,14 @@ class Builder:
     config: Path
     renderer: FakeRenderer = field(default_factory=FakeRenderer)
     report: Silent = field(default_factory=Silent)
-    encoder: Encoder = FAKE_ENCODER
+    encode: Encode = fake_encode
 
     def __call__(self, **options: Any) -> Summary:
         """Build; `options` are those of `BuildOptions`."""
         self.renderer.jobs.clear()
         self.report = Silent()
         wanted = BuildOptions(**{"compute_target": CPU, **options})
-        return build(self.config, wanted, self.renderer, self.report, self.encoder)
+        return build(self.config, wanted, self.renderer, self.report, self.encode)
 
     def refused(self, error: type[SitegenError], words: str, **options: Any) -> None:
         """Build, which is refused in these words."""
@@ -291,7 +283,7 @@ def children(pid: int | str = "self") -> list[str]:
 
 def temporaries(folder: Path) -> list[Path]:
     """What a build that stopped short has left."""
-    return sorted(folder.rglob(".sitegen-tmp-*"))
+    return sorted(folder.rglob(".sitegen-*"))
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -331,7 +323,7 @@ def deadly(function):
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*args, **kwargs)
     return call
-os.fsync = deadly(os.fsync)
+pathlib.Path.rename = deadly(pathlib.Path.rename)
 pathlib.Path.replace = deadly(pathlib.Path.replace)
 """
-"""The head of a program that is killed at its N-th flush or rename; N is its first argument."""
+"""The head of a program that is killed at its N-th rename; N is its first argument."""

@@ -3,8 +3,8 @@
 import distributed
 import torch
 
-import sitegen.builder.executor
 import sitegen.builder.pipeline
+import sitegen.builder.render
 import sitegen.cli.main
 import sitegen.media.encoder
 

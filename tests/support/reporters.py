@@ -27,7 +27,7 @@ class Silent:
         self.lines.append(f"warning: {line}")
 
     @contextlib.contextmanager
-    def rendering(self, title: str, steps: int, in_all: object = None) -> Iterator[Advance]:
+    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
         """Keep the title; steps are not shown."""
         self.lines.append(f"{title}: {steps} steps")
         yield lambda: None

@@ -19,8 +19,8 @@ from markupsafe import Markup
 from PIL import Image, ImageDraw
 
 from sitegen.builder.assembly import assemble
-from sitegen.builder.cache import Store
-from sitegen.builder.output import put_tree
+from sitegen.builder.install import install
+from sitegen.builder.store import Store
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
@@ -233,5 +233,5 @@ def build_sample(folder: Path, base_url: str | None = None) -> Path:
     tree = assemble(site, pages, manifest, store)
     output = folder / "site" / "sub"
     output.parent.mkdir(parents=True)
-    put_tree(tree, output)
+    install(tree, output)
     return output

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sitegen.builder.executor import FigureRenderer
+from sitegen.builder.render import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.registry import make_figure
 from sitegen.media.frames import Frame

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from sitegen.builder.assembly import tree_of
-from sitegen.builder.cache import Store
+from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.context import BuildOptions, prepare
-from sitegen.builder.output import put_tree
-from sitegen.builder.state import SiteBuild
+from sitegen.builder.install import install
+from sitegen.builder.store import Store
+from sitegen.config.loader import load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import canonical_json, digest, digest_bytes
@@ -151,18 +151,20 @@ def copy_site(source: Path, target: Path) -> Path:
 
 def build_from_records(config: Path) -> Path:
     """Fill a store with the golden records, and put the site that they make in its place."""
-    context = prepare(config, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
+    context = prepare(
+        load_site(config), BuildOptions(ComputeTarget("cpu", "float32"), offline=True)
+    )
     store = Store(context.site.cache_dir)
     records = {}
     for planned in context.figures:
         record = golden_record(planned.figure.kind, planned.figure.id)
         with store.workspace() as folder:
-            sources = {key: folder / file.path for key, file in record.files.items()}
-            for key, path in sources.items():
-                path.write_bytes(content(planned.figure.id, key))
-            store.put(planned.request_digest, record, sources)
-        records[planned.request_digest] = record
-    put_tree(tree_of(SiteBuild(context, records)), context.output)
+            for key, file in record.files.items():
+                (folder / file.path).write_bytes(content(planned.figure.id, key))
+            store.put(planned.key, record, folder)
+        records[planned.key] = record
+    manifest = placed(context.figures, records)
+    install(assemble(context.site, context.pages, manifest, store), context.output)
     return context.output
 
 

@@ -1,7 +1,6 @@
 """Commands for sites: new, build, serve, check, publish, export and clean."""
 
 import contextlib
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,7 +21,7 @@ from sitegen.cli.options import (
     row_options,
     verbosity_options,
 )
-from sitegen.core.source import plain
+from sitegen.core.source import plain, shown
 
 _output_option = click.option("--output", type=PATH, help="The built folder.")
 _figures_option = partial(click.option, multiple=True, shell_complete=figure_names)
@@ -170,92 +169,61 @@ class Levels(click.ParamType[tuple[int, ...]]):
     "--format",
     "formats",
     multiple=True,
-    type=click.Choice(["png", "pdf", "svg", "gif", "mp4", "strip-png", "strip-pdf"]),
+    type=click.Choice(["mp4", "gif", "png", "svg"]),
     help="What to write; repeatable.  [default: all that a figure has]",
 )
 @click.option(
     "--levels", type=Levels(), default=(), metavar="K,K,…", help="The levels that strips show."
 )
-@click.option("--fps", type=options.NumberRange(1, 50), help="Frames per second of GIFs.")
-@click.option("--output", type=PATH, help="A folder, or a file in .zip.  [default: exports]")
+@click.option("--output", type=PATH, help="The folder to write to.  [default: exports]")
 @verbosity_options
 def export(config: Path, **wished: Any) -> None:
-    """Write figures as files for slides and papers, with a README that describes each.
+    """Write figures as files for slides and papers: clips, strips of moments, and drawings.
 
-    Nothing is sampled: the figures must have been built. Stills and strips are lossless PNG and
-    PDF. GIFs are at least 480 pixels wide unless they would exceed 5 MB. Drawings are converted to
-    PNG and PDF by the Chromium or Chrome of this machine. Without FIGURE, all are written.
+    Nothing is sampled: the figures must have been built. A clip is an MP4, a GIF, and a PNG of
+    moments side by side; a drawing is an SVG. Without FIGURE, all are written, over earlier files.
 
     \b
     Examples:
       sitegen export
-      sitegen export mnist-trajectories --format gif --fps 12
-      sitegen export mnist-trajectories --format strip-pdf --levels 100,60,30,0
-      sitegen export --output media.zip
+      sitegen export mnist-trajectories --format gif
+      sitegen export mnist-trajectories --format png --levels 100,60,30,0
+      sitegen export --output slides/media
     """
     from sitegen.builder.export import ExportOptions, export
 
     report = console()
     with report.slow_operation_notice("writing the files"):
-        output, names = export(config, ExportOptions(**wished))
-    for name in names:
-        report.note(f"{name} in {output}")
-
-
-class Days(click.ParamType[float]):
-    """Time in days, as in 30, 30d, 2w or 12h."""
-
-    name = "DAYS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the days. Raises click.BadParameter for anything else."""
-        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) ?(h|d|w)?", str(value).strip())
-        if found is None:
-            self.fail(f"{value!r} is not a time, as in 30d, 2w or 12h.", param, ctx)
-        return float(found[1]) * {"h": 1 / 24, "d": 1, "w": 7}[found[2] or "d"]
+        paths = export(config, ExportOptions(**wished))
+    for path in paths:
+        report.note(f"wrote {shown(path)}")
 
 
 @click.command()
 @config_option
 @click.option("--store", is_flag=True, help="Also remove the rendered clips in cache_dir.")
 @click.option("--unused", is_flag=True, help="Remove only clips in cache_dir that no page needs.")
-@click.option(
-    "--older-than",
-    "days",
-    type=Days(),
-    help="Remove only clips in cache_dir that no page has needed for this time, as in 30d or 2w.",
-)
 @verbosity_options
-def clean(config: Path, store: bool, unused: bool, days: float | None) -> None:
-    """Remove files that sitegen made: the built folder, and remains of interrupted runs.
+def clean(config: Path, store: bool, unused: bool) -> None:
+    """Remove files that sitegen made: the built folder, and with --store the rendered clips.
 
     Clips stay in the store, so that the next build renders nothing, unless --store is given. With
-    --unused, only clips that no page uses are removed; with --older-than, only those of them that
-    were not used for some days. Both keep the built folder.
+    --unused, only clips that no page uses are removed, and the built folder stays.
 
     \b
     Examples:
       sitegen clean
       sitegen clean --unused
-      sitegen clean --older-than 30d
       sitegen clean --store
     """
-    from sitegen.builder.prune import clean, clean_unused
+    from sitegen.builder.clean import clean, clean_unused
     from sitegen.config.loader import load_site
 
-    if store + unused + (days is not None) > 1:
-        raise click.UsageError(
-            "--store removes all clips, --unused and --older-than some; give one of them."
-        )
-    if unused or days is not None:
-        report = console()
-        with report.slow_operation_notice("reading every clip of the store"):
-            report.note(clean_unused(config, days))
-        return
+    if store and unused:
+        raise click.UsageError("--store removes all clips, --unused some; give one of them.")
     site = load_site(config)
-    for line in clean(site, store=store) or ["there was nothing to remove"]:
+    lines = [clean_unused(site)] if unused else clean(site, store=store)
+    for line in lines or ["there was nothing to remove"]:
         console().note(line)
 
 
@@ -275,15 +243,12 @@ EVERY = "*"
     metavar="[FIGURE]",
     help="Render all figures again, even if they are in the store, or only this one; repeatable.",
 )
-@_figures_option(
-    "--refilm", is_flag=False, flag_value=EVERY, hidden=True, help="Former name of --rerender."
-)
 @click.option("--offline", is_flag=True, help="Render nothing; fail if a clip is not in the store.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
 @click.option("--dry-run", is_flag=True, help="Print what would be rendered, and render nothing.")
 @row_options(
     [
-        ("jobs", options.IntegerRange(1), "The number of processes or figures to render at once."),
+        ("jobs", options.IntegerRange(1), "The number of figures to render at once."),
         ("distributed", str, "The dask scheduler whose workers sample: its address or file."),
     ],
     {"jobs": 1},
@@ -294,14 +259,12 @@ def build(
     device: str,
     precision: str,
     rerender: tuple[str, ...],
-    refilm: tuple[str, ...],
     **wished: Any,
 ) -> None:
     """Render the figures that pages call, lay out the pages, and put the site into its folder.
 
     Clips in the store are reused, whatever device, precision and versions they were rendered with.
-    --rerender renders them again, and --verbose lists those rendered with other settings. A build
-    without changes writes nothing.
+    --rerender renders them again. A build without changes writes nothing.
 
     \b
     Examples:
@@ -316,13 +279,10 @@ def build(
     from sitegen.builder.context import BuildOptions
     from sitegen.builder.pipeline import build
 
-    named = (*rerender, *refilm)  # --refilm is the old name
-    again = None if not named else () if EVERY in named else named
+    again = None if not rerender else () if EVERY in rerender else rerender
     asked = device, precision
     options.require_scheduler_address(wished["distributed"])
-    wished["default_scheduler"] = options.default_scheduler(wished["jobs"])
-    wished |= {"rerender": again, "asked": asked, "measure": precision == "auto"}
-    wanted = BuildOptions(compute_target(*asked), **wished)
+    wanted = BuildOptions(compute_target(*asked), rerender=again, asked=asked, **wished)
     report = console()
     with report.slow_operation_notice("reading the pages and the clips in the store"):
         summary = build(config, wanted, options.figure_renderer, report)
@@ -370,8 +330,7 @@ def serve(
 
     if not config.is_file():
         load_site(config)  # raises the error
-    target, measure = compute_target(device, precision), precision == "auto"
-    wanted = BuildOptions(target, offline=offline, measure=measure)
+    wanted = BuildOptions(compute_target(device, precision), offline=offline)
     report = console()
     rendering = SubprocessRenderer(config, wanted, options.figure_renderer)
     preview = Preview(config, wanted, rendering, report)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, platform_errors, read_file
+from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import even_levels, made_with, noise_std_of
 from sitegen.figures.process import Process
@@ -98,7 +98,7 @@ def _example(source: ModelSource) -> Tensor:
     """Return the picture that the model's card names, with the digest that the key holds."""
     assert source.example is not None  # or the plan has refused the figure
     with platform_errors(source.example, "read"):
-        data = read_file(source.example)
+        data = source.example.read_bytes()
     known = source.card.example.sha256 if source.card.example else None
     found = digest_bytes(data)
     if found != source.example_sha256 or known not in (None, found):

@@ -19,7 +19,6 @@ from sitegen.core.files import (
     digest_bytes,
     platform_errors,
     read_text,
-    remove_stale_temporaries,
     sha256,
     write_atomic,
 )
@@ -256,7 +255,6 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
         yield run
         return
     with lock(folder / LOCK_NAME):
-        remove_stale_temporaries(folder)
         run.restore()  # again, since another process may have changed it before the lock
         _require_own_card(run)
         yield run

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from sitegen.builder.context import BuildOptions
-from sitegen.builder.executor import FigureRenderer
 from sitegen.builder.pipeline import build
+from sitegen.builder.render import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.core.files import digest

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sitegen.builder.cache import Store
-from sitegen.builder.executor import FigureRenderer, RenderExecutor, x264
-from sitegen.builder.plan import PlannedFigure, plan_figure
+from sitegen.builder.plan import PlannedFigure, plan
+from sitegen.builder.render import FigureRenderer, Rendering
+from sitegen.builder.store import Store
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import RefusedError
 from sitegen.figures import constants
@@ -109,14 +109,14 @@ def planned(
         arguments.pop("count" if kind != "shared_noise" else "rows", None)
         arguments.pop("leaves", None)
     place = SourceLocation("index.md", 1)
-    return plan_figure(make_figure(kind, (model,), arguments, place, root=root), "i", sources)
+    return plan(make_figure(kind, (model,), arguments, place, root=root), "i", sources)
 
 
 def rendered(planned: PlannedFigure, sources: Sources, folder: Path) -> dict[str, str]:
     """Render a figure, and return the digests of its files."""
     renderer = FigureRenderer(sources, CPU)
-    executor = RenderExecutor(renderer, Store(folder), Silent(), {}, x264().encode)
-    (record,) = executor.render([planned], 1).values()
+    rendering = Rendering(renderer, Store(folder), encoder.encode_clip, Silent(), {})
+    (record,) = rendering.render_all([planned], 1).values()
     return {name: file.sha256 for name, file in record.files.items()}
 
 
@@ -132,22 +132,14 @@ def another(value: Any) -> Any:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_constant(sources: Sources, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A changed constant of a group that a kind uses changes the kind's key; others do not."""
-    known, used = planned(sources, kind).request_digest, figure_kinds()[kind].spec.constants
+    known, used = planned(sources, kind).key, figure_kinds()[kind].spec.constants
     for group in constants.BASELINE:
         assert constants.constants(group)
         for name, value in constants.constants(group).items():
             with monkeypatch.context() as patch:
                 patch.setattr(f"{group}.{name}", another(value))
-                changed = planned(sources, kind).request_digest != known
+                changed = planned(sources, kind).key != known
             assert changed == (group in used), (group, name)
-
-
-def test_constants_of_the_baseline(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups with the values of the baseline are in no key, so stores from before keep theirs."""
-    today = {group: constants.constants_digest(group) for group in constants.BASELINE}
-    monkeypatch.setattr(constants, "BASELINE", today)
-    assert not constants.changed_constants(constants.BASELINE)
-    assert all("constants" not in planned(sources, kind).request_json for kind in KINDS)
 
 
 def test_constants_of_recordings(
@@ -159,18 +151,11 @@ def test_constants_of_recordings(
         rec(1.0, np.ones((4, 1, 4, 4)))
     card = recorded_card(open_recording(tmp_path / "ours.npz"))
     recorded = {"tiny": replace(sources["tiny"], card=card)}
-    before = [planned(each, "trajectories").request_digest for each in (sources, recorded)]
+    before = [planned(each, "trajectories").key for each in (sources, recorded)]
     monkeypatch.setattr("sitegen.media.look.recorded.GIF_FILTER", "")
-    after = [planned(each, "trajectories").request_digest for each in (sources, recorded)]
+    after = [planned(each, "trajectories").key for each in (sources, recorded)]
     assert before[0] == after[0]
     assert before[1] != after[1]
-
-
-def test_reduced_grid(sources: Sources) -> None:
-    """A factor above 1 is in the key, which an older store lacks, and no other factor is."""
-    large = replace(sources["tiny"], card=replace(sources["tiny"].card, image_size=1024))
-    assert '"reduced":2' in planned({"tiny": large}, "trajectories", count=5).request_json
-    assert "reduced" not in planned({"tiny": large}, "trajectories", count=4).request_json
 
 
 def test_no_constant_is_outside_of_the_groups() -> None:
@@ -215,7 +200,7 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
         base: dict[str, Any] = {"model": "flow", "around": 1.0} if name == "around" else {}
         other = planned(everything, kind, tmp_path, **base)
         changed = planned(everything, kind, tmp_path, **{**base, name: value})
-        assert changed.request_digest != other.request_digest, name
+        assert changed.key != other.key, name
 
 
 @pytest.mark.usefixtures("small_clips")
@@ -230,11 +215,11 @@ def test_every_word(sources: Sources, kind: str, tmp_path: Path) -> None:
     others = {**sources, "tiny": replace(sources["tiny"], card=card)}
     words: dict[str, Any] = {"alt": "Other words.", "caption": "And more.", "id": "another"}
     if figure_kinds()[kind].spec.draws_label:
-        assert planned(sources, kind, label="A").request_digest != first.request_digest
+        assert planned(sources, kind, label="A").key != first.key
     else:
         words["label"] = "Ours"
     second = planned(others, kind, **words)
-    assert second.request_digest == first.request_digest
+    assert second.key == first.key
     folders = (tmp_path / str(number) for number in count())
     assert rendered(first, sources, next(folders)) == rendered(second, others, next(folders))
 
@@ -258,6 +243,6 @@ def test_another_typeface(sources: Sources, kind: str) -> None:
     """An author's typeface is in the keys of the kinds that write words, and in no other."""
     first = planned(sources, kind)
     other = replace(first.figure, typeface=Typeface(SHIPPED.bold, SHIPPED.bold))
-    second = plan_figure(other, "i", sources)
+    second = plan(other, "i", sources)
     writes = {constants.LABELS, constants.DRAWINGS} & {*figure_kinds()[kind].spec.constants}
-    assert (second.request_digest != first.request_digest) == bool(writes)
+    assert (second.key != first.key) == bool(writes)

@@ -7,11 +7,11 @@ import pytest
 
 from sitegen.builder.pipeline import render_missing
 from sitegen.server import rendering
-from tests.support.builders import FAKE_ENCODER
+from tests.support.builders import fake_encode
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _fake_encoder() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendering, "render_missing", partial(render_missing, encoder=FAKE_ENCODER))
+        patch.setattr(rendering, "render_missing", partial(render_missing, encode=fake_encode))
         yield

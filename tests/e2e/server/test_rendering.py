@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.builder.context import BuildContext, BuildOptions, prepare
+from sitegen.config.loader import load_site
 from sitegen.core import worker
 from sitegen.core.errors import PlatformError, TargetError
 from sitegen.core.progress import Advance
@@ -40,7 +41,7 @@ class Steps(Silent):
         self.drop, self.steps = drop, 0
 
     @contextmanager
-    def rendering(self, title: str, steps: int, in_all: object = None) -> Iterator[Advance]:
+    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
         """Count."""
 
         def advance() -> None:
@@ -55,7 +56,7 @@ class Steps(Silent):
 def context(config: Path) -> BuildContext:
     """A site with two figures."""
     write_page(config, INDEX + SECOND)
-    return prepare(config, BuildOptions(CPU))
+    return prepare(load_site(config), BuildOptions(CPU))
 
 
 Make = Callable[[FakeRenderer], SubprocessRenderer]
@@ -91,10 +92,10 @@ def test_one_process_for_all_until_it_rests(context: BuildContext, make: Make) -
         apart(context, second, Steps(drop=1))
     assert apart.pid is None
     store = context.store()
-    assert store.get(second.request_digest) is None
+    assert store.get(second.key) is None
     assert temporaries(context.site.root) == []
     apart(context, second, Steps())
-    assert store.get(second.request_digest) is not None
+    assert store.get(second.key) is not None
     apart.shutdown()
     assert apart.pid is None
     assert temporaries(context.site.root) == []
@@ -139,7 +140,7 @@ def test_failures_have_words(context: BuildContext, make: Make) -> None:
             """Say nothing."""
 
         @contextmanager
-        def rendering(self, title: str, steps: int, in_all: object = None) -> Iterator[Advance]:
+        def rendering(self, title: str, steps: int) -> Iterator[Advance]:
             assert apart.pid is not None
             os.kill(apart.pid, signal.SIGKILL)
             yield lambda: None
@@ -182,13 +183,14 @@ PARENT = """
 import sys
 from pathlib import Path
 from sitegen.builder.context import BuildOptions, prepare
+from sitegen.config.loader import load_site
 from sitegen.server.rendering import SubprocessRenderer
 from tests.support.builders import CPU, FakeRenderer
 from tests.support.reporters import Silent
 
 if __name__ == "__main__":
     config, options = Path(sys.argv[1]), BuildOptions(CPU)
-    context = prepare(config, options)
+    context = prepare(load_site(config), options)
     apart = SubprocessRenderer(config, options, FakeRenderer(pause=60))
     apart(context, context.figures[0], Silent())
 """

@@ -8,6 +8,7 @@ import pytest
 
 from bench.scaling import SERIES, WORDS, Cost, Size, chart, curvature, markdown, measure, write
 from sitegen.builder.context import BuildOptions, prepare
+from sitegen.config.loader import load_site
 from tests.support.builders import CPU
 
 
@@ -23,8 +24,8 @@ def test_sizes(name: str, tmp_path: Path) -> None:
     asked = {"samples": (1, 1000), "levels": (25, 400), "side": (16, 128), "figures": (1, 100)}
     assert (getattr(sizes[0], name), getattr(sizes[-1], name)) == asked[name]
     write(tmp_path / "site", sizes[1])
-    context = prepare(tmp_path / "site" / "site.toml", BuildOptions(CPU))
-    card = context.sources["tiny"].card
+    context = prepare(load_site(tmp_path / "site" / "site.toml"), BuildOptions(CPU))
+    card = context.models["tiny"].card
     evaluations = sum(sum(planned.evaluations) for planned in context.figures)
     assert evaluations * card.image_size**2 / 1e3 == sizes[1].work
     assert len(context.figures) == sizes[1].figures

@@ -80,5 +80,5 @@ def test_changed_while_it_was_built(site: Builder, monkeypatch: pytest.MonkeyPat
         return render_job(figure)
 
     monkeypatch.setattr(site.renderer, "render_job", changing)
-    site.refused(TargetError, r"talk.mp4 changed while it was copied; build again")
+    site.refused(TargetError, r"talk.mp4: damaged, or changed during the build")
     assert not site.output.exists()

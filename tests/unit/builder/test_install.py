@@ -1,94 +1,187 @@
-"""The note of a built folder tells the files of builds from those of others."""
+"""The built folder is replaced as a whole or not at all, and only if sitegen built it."""
 
 import errno
-import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sitegen.builder import output as install
-from sitegen.builder.output import built as noted
-from sitegen.builder.output import foreign, put_tree
-from sitegen.config.loader import load_site
-from sitegen.core.errors import PlatformError
-from sitegen.core.files import read_file
-from tests.support.builders import INDEX, Builder, traces, tree_hash, write_page
-from tests.support.publishing import contents
+from sitegen.builder.install import (
+    CopiedFile,
+    Tree,
+    differences,
+    install,
+    is_current,
+    remove_folder,
+    require_ours,
+    weight,
+)
+from sitegen.core.errors import ConfigError, PlatformError, TargetError
+from sitegen.core.files import digest_bytes
+from sitegen.media.manifest import MediaFile
+from tests.support.builders import temporaries, traces, tree_hash
+
+CLIP = b"moving pictures"
+MANIFEST = b'{"version": 1, "figures": []}'
 
 
-def test_nothing_stays_of_the_last_build(built: Builder, tmp_path: Path) -> None:
-    """A folder that was built over another has the files of a build in an empty one."""
-    write_page(built.config, INDEX.replace("count=4", "count=4, seed=1"))
-    built()
-    elsewhere = tmp_path / "clean"
-    built(output=elsewhere)
-    assert contents(built.output) == contents(elsewhere)
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """The content of a small site."""
+    source = tmp_path / "object"
+    source.write_bytes(CLIP)
+    file = MediaFile("media/clip.mp4", len(CLIP), digest_bytes(CLIP), 2, 2)
+    return {
+        "index.html": b"<p>words",
+        "more/index.html": b"<p>more",
+        "media/clip.mp4": CopiedFile(source, file),
+        "media.json": MANIFEST,
+        ".nojekyll": b"",
+    }
 
 
-@pytest.mark.parametrize("at", ["before", "after"])
-def test_a_kill_around_the_exchange(
-    built: Builder, at: str, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """The folder that it is installed into, which is missing."""
+    return tmp_path / "build"
+
+
+def test_install(tree: Tree, output: Path) -> None:
+    """Every file has its content; a second install touches nothing; stale files go."""
+    assert not is_current(output, tree)
+    assert install(tree, output)
+    files = {p.relative_to(output).as_posix(): p for p in output.rglob("*") if p.is_file()}
+    assert files.keys() == tree.keys()
+    assert files["media/clip.mp4"].read_bytes() == CLIP
+    assert weight(tree) == sum(path.stat().st_size for path in files.values())
+    before = traces(output.parent)
+    assert not install(tree, output)
+    assert traces(output.parent) == before
+    (output / "stray.txt").touch()
+    assert differences(output, {**tree, "index.html": b"x"}) == (("index.html",), ("stray.txt",))
+    assert install(tree, output)
+    assert not (output / "stray.txt").exists()
+    assert temporaries(output.parent) == []
+
+
+def test_changed_source(tree: Tree, output: Path) -> None:
+    """A clip whose content is not that of its record never gets in, and the old site stays."""
+    install(tree, output)
+    whole = tree_hash(output)
+    copy = tree["media/clip.mp4"]
+    assert isinstance(copy, CopiedFile)
+    copy.source.write_bytes(b"moving picturez")
+    with pytest.raises(TargetError, match="changed during the build"):
+        install({**tree, "index.html": b"other"}, output)
+    copy.source.unlink()
+    with pytest.raises(PlatformError, match="cannot read"):
+        install({**tree, "index.html": b"other"}, output)
+    assert tree_hash(output) == whole
+    assert temporaries(output.parent) == []
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "byte": lambda output: (output / "index.html").write_bytes(b"<p>wordz"),
+    "clip": lambda output: (output / "media/clip.mp4").write_bytes(b"moving picturez"),
+    "missing": lambda output: (output / ".nojekyll").unlink(),
+    "stray": lambda output: (output / "stray.txt").touch(),
+    "link": lambda output: (output / "stray.txt").symlink_to("index.html"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_changed_folder(tree: Tree, output: Path, damage: str) -> None:
+    """A built folder that was changed by hand is noticed, and installed again."""
+    install(tree, output)
+    whole = tree_hash(output)
+    DAMAGES[damage](output)
+    assert not is_current(output, tree)
+    assert install(tree, output)
+    assert tree_hash(output) == whole
+
+
+@pytest.mark.parametrize("name", ["rename", "write_bytes"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_interrupted_at_any_call(
+    tree: Tree,
+    output: Path,
+    name: str,
+    error: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whether the folder was exchanged or not, its files are known as a build's."""
-    write_page(built.config, INDEX.replace("count=4", "count=4, seed=2"))
-    real = put_tree
+    """Whenever the disk refuses or a signal arrives, the old site stays under its name."""
+    install(tree, output)
+    whole, function = tree_hash(output), getattr(Path, name)
+    for number in range(9):
+        calls = 0
 
-    def dies(*arguments: object) -> None:
-        if at == "after":
-            real(*arguments)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
+        def failing(self: Path, argument: object, number: int = number) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == number + 1:
+                raise error
+            return function(self, argument)
 
-    monkeypatch.setattr(install, "put_tree", dies)
-    with pytest.raises(KeyboardInterrupt):
-        built()
-    monkeypatch.setattr(install, "put_tree", real)
-    assert foreign(built.output, load_site(built.config)) == ()
-    built()
-    after = tree_hash(built.output)
-    assert not built().changed
-    assert tree_hash(built.output) == after
-
-
-def test_a_note_that_cannot_be_read_stops_a_build(
-    built: Builder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A passing error of the disk does not make the files of the last build those of others."""
-    write_page(built.config, "Other words.\n")
-    before, read = traces(built.output), read_file
-
-    def failing(path: Path) -> bytes:
-        if path.parent.name == "built":
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
-        return read(path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("sitegen.builder.output.read_file", failing)
-        with pytest.raises(PlatformError, match=r"cannot read .*built"):
-            built()
-    assert traces(built.output) == before
-    assert built().changed
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, failing)
+            try:
+                install({**tree, "index.html": b"other"}, output)
+            except (PlatformError, KeyboardInterrupt):
+                assert tree_hash(output) == whole
+            else:
+                break
+        assert temporaries(output.parent) == []
+    else:
+        raise AssertionError
+    assert number > 1
 
 
-ODD: list[Any] = [
-    [],
-    1,
-    "",
-    None,
-    {"files": 1},
-    {"files": ["x"]},
-    {"files": [["x"]]},
-    ["index.html"],
-]
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "file": (lambda output: output.write_text("mine"), "is not a folder"),
+    "files": (lambda output: (output.mkdir(), (output / "a").touch()), "holds files, and no media"),
+    "json": (
+        lambda output: (output.mkdir(), (output / "media.json").write_text("[]")),
+        "holds files, and no media",
+    ),
+    "git": (
+        lambda output: (
+            output.mkdir(),
+            (output / "media.json").write_bytes(MANIFEST),
+            (output / ".git").mkdir(),
+        ),
+        "holds a git repository",
+    ),
+}
 
 
-@pytest.mark.parametrize("text", [*map(json.dumps, ODD), "[" * 9999])
-def test_a_damaged_note(built: Builder, text: str) -> None:
-    """It proves nothing, and the next build writes it again."""
-    (note,) = (built.root / ".sitegen/built").glob("*.json")
-    site, before = load_site(built.config), note.read_bytes()
-    note.write_text(text)
-    assert noted(site, built.output) == frozenset()
-    assert not built().changed
-    assert note.read_bytes() == before
+@pytest.mark.parametrize("case", REFUSED)
+def test_folder_of_someone_else(tree: Tree, output: Path, case: str) -> None:
+    """A folder that sitegen did not build, or a repository, is refused, and stays as it was."""
+    prepare, words = REFUSED[case]
+    prepare(output)
+    before = traces(output.parent)
+    with pytest.raises(ConfigError, match=words):
+        install(tree, output)
+    assert traces(output.parent) == before
+
+
+def test_empty_folder(tree: Tree, output: Path) -> None:
+    """An empty folder is replaced."""
+    output.mkdir()
+    require_ours(output)
+    assert install(tree, output)
+
+
+def test_leftovers_of_a_kill(tree: Tree, output: Path) -> None:
+    """After a kill between the renames the next install and a removal find nothing half done."""
+    install(tree, output)
+    whole = tree_hash(output)
+    (output.with_name(".sitegen-new-build") / "half").mkdir(parents=True)
+    output.rename(output.with_name(".sitegen-old-build"))
+    assert install(tree, output)
+    assert (tree_hash(output), temporaries(output.parent)) == (whole, [])
+    output.with_name(".sitegen-new-build").mkdir()
+    assert remove_folder(output)
+    assert not remove_folder(output)
+    assert sorted(os.listdir(output.parent)) == ["object"]

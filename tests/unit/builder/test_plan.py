@@ -10,7 +10,8 @@ from unittest.mock import Mock, call
 import pytest
 from pydantic.dataclasses import dataclass
 
-from sitegen.builder.plan import PlannedFigure, environment, other_environment, plan_figure
+from sitegen.builder.plan import PlannedFigure, plan
+from sitegen.builder.render import environment
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import PlatformError, RefusedError
@@ -19,7 +20,6 @@ from sitegen.figures.base import RULES, Figure, ModelFreeSpec, Seed
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.kinds import LevelAxis
-from sitegen.media.manifest import MediaFile, Record
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD, CPU
 
@@ -42,7 +42,7 @@ def figure(**spec: Any) -> Figure:
 
 def key(figure: Figure, source: ModelSource) -> str:
     """The key of a figure of that model."""
-    return plan_figure(figure, "index.html", {"tiny": source}).request_digest
+    return plan(figure, "index.html", {"tiny": source}).key
 
 
 SPECS: dict[str, Any] = {
@@ -88,10 +88,10 @@ def test_what_is_planned(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -
     assert key(other, source) == known
     noted = replace(source.card, training={"by": "me"}, known_faults=("none",))
     assert key(figure(), replace(source, card=noted, card_path=Path("elsewhere"))) == known
-    means = plan_figure(figure(show="mean"), "index.html", {"tiny": source})
+    means = plan(figure(show="mean"), "index.html", {"tiny": source})
     assert means.description.endswith(". After the start each level shows the mean of the state")
-    planned = plan_figure(figure(), "other/index.html", {"tiny": source})
-    found = (planned.request_digest, planned.page, planned.levels)
+    planned = plan(figure(), "other/index.html", {"tiny": source})
+    found = (planned.key, planned.page, planned.levels)
     assert found == (known, "other/index.html", 4)
     assert planned.axis == LevelAxis("σ_B", "px", (0.0, 0.5, 1.2599, 3.1748, 8.0))
 
@@ -106,26 +106,13 @@ def test_environment_of_a_machine_that_renders_pages(
         environment(CPU)
 
 
-def test_environment_without_onnx_runtime(lack: Callable[[str], None]) -> None:
-    """Clips can be made all the same; where it is installed its version is told."""
-    assert "onnxruntime" in environment(CPU)
-    lack("onnxruntime")
-    assert "onnxruntime" not in environment(CPU)
-
-
-def test_environments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Device class, precision and versions; what differs is told, and what is unknown is not."""
-    file = MediaFile("clip.mp4", 1, "0" * 64, 2, 2)
-    made = {"torch": "1", "numpy": "2"}
-    record = Record("trajectories", (), 0, {}, (), {"mp4": file}, environment=made)
-    assert other_environment(record, {"torch": "1", "numpy": "3"}) == "numpy 2 (here 3)"
-    assert other_environment(record, {}) == ""
-    assert other_environment(replace(record, environment={}), made) == ""
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the class of the device, the precision and the versions."""
     cuda = environment(ComputeTarget("cuda:1", "bfloat16"))
     assert cuda == {**environment(CPU), "device": "cuda", "precision": "bfloat16"}
     monkeypatch.setattr(metadata, "version", lambda name: f"{name}-9")
-    known = environment(CPU)
-    assert (known["torch"], known["numpy"]) == ("torch-9", "numpy-9")
+    versions = environment(CPU)
+    assert (versions["torch"], versions["numpy"]) == ("torch-9", "numpy-9")
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
     with pytest.raises(PlatformError, match="/nowhere/ffmpeg"):
         environment(CPU)
@@ -143,12 +130,12 @@ def test_figure_without_a_model() -> None:
 
     def planned(seed: int) -> PlannedFigure:
         place = SourceLocation("a.md", 1)
-        return plan_figure(Figure("chart", "", Chart(seed=seed), "", None, place), "a", {})
+        return plan(Figure("chart", "", Chart(seed=seed), "", None, place), "a", {})
 
     first = planned(1)
     assert (first.figure.base, first.models, first.evaluations) == ("chart", (), ())
     assert (first.description, first.axis, first.levels) == ("A chart of nothing", None, 0)
-    assert planned(1).request_digest == first.request_digest != planned(2).request_digest
+    assert planned(1).key == first.key != planned(2).key
     assert first.provenance({"seed": 1}, {"torch": "1", "numpy": "2"})["environment"] == {
         "numpy": "2"
     }

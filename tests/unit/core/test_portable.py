@@ -4,14 +4,11 @@ import os
 import re
 import runpy
 import signal
-import socket
 from pathlib import Path
 
 import pytest
 
-from sitegen.builder import output
-from sitegen.core import files, locks, signals, worker
-from sitegen.media.manifest import MediaFile
+from sitegen.core import files, signals
 from tests.support.bare_os import LINUX
 
 WINDOWS = {
@@ -24,46 +21,17 @@ WINDOWS = {
 """Names that Windows has not, and some that it has only in newer Pythons."""
 
 
-def test_files_are_flushed_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There a file can be flushed only by a handle that may write it."""
-    (tmp_path / "page.html").write_text("a page")
-
-    def fsync(handle: int) -> None:
-        assert os.write(handle, b"A") == 1
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fsync)
-        patch.setattr(os, "name", "nt")
-        files.flush_tree(tmp_path)
-    assert (tmp_path / "page.html").read_text() == "A page"
-
-
 def test_without_signals_and_flags_of_unix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signals, atomic writes and copies of checked files do without what Windows has not."""
+    """Signals and atomic writes do without what Windows has not."""
     for name, module in WINDOWS.items():
         monkeypatch.delattr(module, name, raising=False)
     loaded = runpy.run_path(signals.__file__)
     assert loaded["SIGNALS"] == (signal.SIGINT, signal.SIGTERM)
     loaded["end_group"](0, 0)
     path = tmp_path / "a.txt"
-    monkeypatch.setattr(files, "flush_folder", lambda folder: None)
     for content in (b"one", b"two"):
         files.write_atomic(path, content)
         assert path.read_bytes() == content
-    copied = output.CopiedFile(path, MediaFile("a", 3, files.digest(path), 1, 1))
-    assert copied.is_unchanged()
-
-
-def test_locks_and_workers_without_unix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks name their process without `pwrite`, and workers inherit without signal masks."""
-    monkeypatch.delattr(os, "pwrite")
-    monkeypatch.delattr(signal, "pthread_sigmask")
-    path = tmp_path / "lock"
-    path.write_text("0 of a longer earlier name\n")
-    with locks.lock(path):
-        assert path.read_text() == f"{os.getpid()} {ascii(socket.gethostname())[1:-1]}\n"
-    with vars(worker)["_inherited"]():
-        assert os.environ["PYTHONSAFEPATH"] == "1"
 
 
 def test_windows_names_are_asked_for() -> None:

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from sitegen.builder.cache import Store
-from sitegen.builder.output import read_folder
+from sitegen.builder.install import read_folder
+from sitegen.builder.store import Store
 from sitegen.config.loader import load_site
 from sitegen.deploy.publish import first_few, freshness, pages_address
 from tests.support.builders import Builder, traces, write_page, write_site

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 
-from sitegen.builder.plan import PlannedFigure, plan_figure
+from sitegen.builder.plan import PlannedFigure, plan
 from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure, spec_json
@@ -319,7 +319,7 @@ def sources(tmp_path: Path) -> Models:
 def planned(sources: Models, root: Path, kind: str, *args: str, **kwargs: Any) -> PlannedFigure:
     """A call in line 3 of the site in `root`, planned."""
     figure = make_figure(kind, args, kwargs, SourceLocation("index.md", 3), sources, root)
-    return plan_figure(figure, "index.html", sources)
+    return plan(figure, "index.html", sources)
 
 
 _NEEDS = 'needs {}, which the model {} of kind "{}" lacks; models that have it: {}'
@@ -424,34 +424,34 @@ def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:
         both = planned(sources, tmp_path, kind, "heat", ddpm="noise", **few)
         assert [each.name for each in alone.models] == ["heat"]
         assert [each.name for each in both.models] == ["heat", "noise"]
-        assert alone.request_digest != both.request_digest
+        assert alone.key != both.key
         assert ("DDPM" in both.description, "DDPM" in alone.description) == (True, False)
 
 
 def test_the_picture_decides_pixels(sources: Models, tmp_path: Path) -> None:
     """Its content does, whatever its name: the author's or the example's, or else its digest."""
 
-    def request_digest(kind: str = "process", **kwargs: Any) -> str:
+    def key(kind: str = "process", **kwargs: Any) -> str:
         fresh = {
             name: ModelSource(**{part: getattr(source, part) for part in _PARTS})
             for name, source in sources.items()
         }
         more = {"columns": 5} if kind == "process" else {}
-        return planned(fresh, tmp_path, kind, "shows", **more, **kwargs).request_digest
+        return planned(fresh, tmp_path, kind, "shows", **more, **kwargs).key
 
-    first, own, grid = request_digest(), request_digest(image="two.png"), request_digest("spectra")
+    first, own, grid = key(), key(image="two.png"), key("spectra")
     assert first != own
     (tmp_path / "three.png").write_bytes(b"two.png")
-    assert request_digest(image="three.png") == own
+    assert key(image="three.png") == own
     (tmp_path / "two.png").write_bytes(b"another")
-    assert request_digest(image="two.png") != own
+    assert key(image="two.png") != own
     (tmp_path / "one.png").write_bytes(b"another")
-    assert request_digest() != first
-    assert request_digest("spectra") == grid
+    assert key() != first
+    assert key("spectra") == grid
     (tmp_path / "one.png").unlink()
     card = replace(ModelCard.from_toml(CARD), example=FileRef("one.png", "a" * 64))
     source = replace(sources["shows"], card=card)
-    assert planned({"shows": source}, tmp_path, "process", "shows", columns=5).request_digest
+    assert planned({"shows": source}, tmp_path, "process", "shows", columns=5).key
 
 
 _PARTS = ("name", "card", "weights", "prior", "card_path", "example")

@@ -1,0 +1,215 @@
+"""The built folder: compared with its intended content, and replaced as a whole.
+
+A new folder is written next to it, and two renames exchange the two. A build that fails or is
+killed therefore leaves the old site, and the next build finds nothing half written.
+"""
+
+import contextlib
+import json
+import posixpath
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from sitegen.core.errors import ConfigError, PublishError, TargetError
+from sitegen.core.files import below, digest, digest_bytes, platform_errors
+from sitegen.core.site_files import OwnFile
+from sitegen.core.source import shown
+from sitegen.core.urls import INDEX, MANIFEST
+from sitegen.media.manifest import MediaFile
+
+
+@dataclass(frozen=True)
+class CopiedFile:
+    """A file to copy from the store or the author's folder, with its expected digest."""
+
+    source: Path
+    file: MediaFile | OwnFile
+
+    def read(self) -> bytes:
+        """Return the content. Raises TargetError if its digest is not the expected one."""
+        with platform_errors(self.source, "read"):
+            data = self.source.read_bytes()
+        if digest_bytes(data) != self.file.sha256:
+            raise TargetError(
+                f"{self.source}: damaged, or changed during the build; build again, and remove "
+                "the file first if sitegen rendered it"
+            )
+        return data
+
+
+Tree = Mapping[str, bytes | CopiedFile]
+"""Content of a built folder, by relative URI."""
+
+
+def weight(tree: Tree) -> int:
+    """Return the total size of the files of `tree` in bytes."""
+    return sum(map(_size, tree.values()))
+
+
+def is_current(output: Path, tree: Tree) -> bool:
+    """Return whether `output` has exactly the files of `tree`. Reads only.
+
+    Raises PlatformError if something in it cannot be read.
+    """
+    return output.is_dir() and differences(output, tree) == ((), ())
+
+
+def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the URIs that are missing or different in `output`, and those that `tree` lacks.
+
+    Reads only. Raises PlatformError if something in it cannot be read.
+    """
+    with platform_errors(output, "read"):
+        changed = (uri for uri in sorted(tree) if not _is_same(output / uri, tree[uri]))
+        entries = below(output) if output.is_dir() else ()
+        names = sorted(name for name, entry in entries if not entry.is_dir(follow_symlinks=False))
+        return tuple(changed), tuple(name for name in names if name not in tree)
+
+
+def install(tree: Tree, output: Path) -> bool:
+    """Replace `output` by `tree`; return False if it has exactly these files already.
+
+    Requires the lock. Raises ConfigError for a folder that sitegen did not build, PlatformError and
+    TargetError with the old folder still in place.
+    """
+    require_ours(output)
+    if is_current(output, tree):
+        return False
+    new, old = _beside(output, "new"), _beside(output, "old")
+    with platform_errors(output):
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            for folder in sorted({parent for uri in tree for parent in PurePosixPath(uri).parents}):
+                (new / folder).mkdir(parents=True, exist_ok=True)
+            for uri, content in tree.items():
+                (new / uri).write_bytes(content if isinstance(content, bytes) else content.read())
+            if output.exists():
+                output.rename(old)
+            new.rename(output)
+        except BaseException:
+            # A signal, too, may arrive between the renames.
+            if old.exists() and not output.exists():
+                old.rename(output)
+            raise
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+    return True
+
+
+def remove_folder(folder: Path) -> bool:
+    """Remove a folder, and leftovers of a killed build; return False if there is no such folder.
+
+    It is renamed first, so that an interruption leaves no part of it under its name. Raises
+    PlatformError.
+    """
+    exists = folder.is_dir()
+    with platform_errors(folder, "remove"):
+        for word in ("new", "old"):
+            if _beside(folder, word).is_dir():
+                shutil.rmtree(_beside(folder, word))
+        if exists:
+            shutil.rmtree(folder.rename(_beside(folder, "old")))
+    return exists
+
+
+def _beside(folder: Path, word: str) -> Path:
+    return folder.with_name(f".sitegen-{word}-{folder.name}")
+
+
+def require_ours(output: Path) -> None:
+    """Raise ConfigError unless `output` is missing, empty, or a folder that sitegen built.
+
+    The folder is replaced as a whole, so a folder with a git repository is refused as well.
+    """
+    with platform_errors(output, "read"):
+        if not output.exists():
+            return
+        if not output.is_dir():
+            raise ConfigError(f"{output}: is not a folder; choose another --output")
+        names = {path.name for path in output.iterdir()}
+    if names and not is_built(output):
+        fault = f"holds files, and no {MANIFEST} of sitegen"
+        if ".git" in names:
+            fault = "holds a git repository"
+        raise ConfigError(
+            f"{output}: {fault}; a build replaces the whole folder, so choose an empty or new one"
+        )
+
+
+def is_built(output: Path) -> bool:
+    """Return whether `output` is a folder that sitegen built, without a git repository."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        manifest = json.loads((output / MANIFEST).read_bytes())
+        is_manifest = isinstance(manifest, dict) and {"version", "figures"} <= manifest.keys()
+        return is_manifest and not (output / ".git").exists()
+    return False
+
+
+def _is_same(path: Path, content: bytes | CopiedFile) -> bool:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != _size(content):
+        return False
+    if isinstance(content, bytes):
+        return path.read_bytes() == content
+    return digest(path) == content.file.sha256
+
+
+def _size(content: bytes | CopiedFile) -> int:
+    return len(content) if isinstance(content, bytes) else content.file.bytes
+
+
+@dataclass(frozen=True)
+class ServedFolder:
+    """The content of a folder, by relative URI, with names as the folder spells them.
+
+    files: size of each regular file in bytes
+    others: symbolic links, pipes and so on, each with a description
+    seal: SHA-256 of each file, if only unchanged files may be read from now on
+    """
+
+    root: Path
+    files: Mapping[str, int]
+    others: Mapping[str, str] = field(default_factory=dict)
+    seal: Mapping[str, str] = field(default_factory=dict)
+
+    def served(self, name: str) -> str | None:
+        """Return the file that GitHub Pages serves for a path: itself, its index, or its .html."""
+        choices = [name, posixpath.join(name, INDEX)]
+        choices += [] if not name or name.endswith("/") else [f"{name}.html"]
+        return next((choice for choice in choices if choice in self.files), None)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises PlatformError if it cannot be read, PublishError if it has changed since it was
+        sealed.
+        """
+        path = self.root / name
+        with platform_errors(path, "read"):
+            data = path.read_bytes()
+        if self.seal.get(name) not in (None, digest_bytes(data)):
+            raise PublishError(f"{shown(path)}: has changed since it was checked; try again")
+        return data
+
+    def sealed(self) -> "ServedFolder":
+        """Return this folder sealed with its current content. Raises PlatformError."""
+        with platform_errors(self.root, "read"):
+            return replace(self, seal={name: digest(self.root / name) for name in self.files})
+
+
+def read_folder(root: Path) -> ServedFolder:
+    """List a folder without following links. Raises PlatformError if it cannot be read."""
+    files: dict[str, int] = {}
+    others: dict[str, str] = {}
+    with platform_errors(root, "read"):
+        for name, entry in below(root):
+            if entry.is_symlink():
+                others[name] = "a symbolic link"
+            elif entry.is_file():
+                files[name] = entry.stat().st_size
+            elif not entry.is_dir():
+                others[name] = "not a regular file"
+    return ServedFolder(root, dict(sorted(files.items())), dict(sorted(others.items())))

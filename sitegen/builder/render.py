@@ -1,0 +1,175 @@
+"""Rendering of figures into the store: sample, encode, and store each as soon as it is done.
+
+A figure that fails does not stop the others. If the machine lacks something, or the user stops the
+build, all stop and leave no files.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from sitegen.builder.plan import PlannedFigure, naming
+from sitegen.builder.store import Records, Store
+from sitegen.core.compute import ComputeTarget
+from sitegen.core.errors import PlatformError, PlugInError, SitegenError, TargetError, together
+from sitegen.core.progress import Advance, Reporter
+from sitegen.figures.base import Figure
+from sitegen.figures.registry import figure_kinds
+from sitegen.media.ffmpeg import encoder_version
+from sitegen.media.jobs import RenderJob
+from sitegen.media.manifest import MediaFile, Record
+from sitegen.models.registry import ModelSource
+from sitegen.sampling.provider import ModelProvider
+
+if TYPE_CHECKING:
+    from sitegen.media.encoder import ClipSpec
+    from sitegen.media.frames import Frame
+
+T = TypeVar("T")
+Encode = Callable[["Iterable[Frame]", "ClipSpec", Path], dict[str, MediaFile]]
+"""Encodes frames to files in a folder."""
+
+
+class Renderer(Protocol):
+    """The interface of a renderer that the build needs."""
+
+    def render_job(self, figure: Figure) -> RenderJob:
+        """Prepare a figure for rendering."""
+
+
+class FigureRenderer(ModelProvider):
+    """Renders figures; loads each model once."""
+
+    def render_job(self, figure: Figure) -> RenderJob:
+        """Prepare a figure; its frames are rendered when they are requested.
+
+        Raises RefusedError for weights or priors that are missing, damaged or incompatible.
+        """
+        return figure_kinds()[figure.kind].sample(self, figure)
+
+
+RendererFactory = Callable[[Mapping[str, ModelSource], ComputeTarget], Renderer]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Renders figures into a store.
+
+    environment: settings and versions for the clips' records
+    seconds: measured seconds of each finished figure, by key
+    """
+
+    renderer: Renderer
+    store: Store
+    encode: Encode
+    report: Reporter
+    environment: Mapping[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def render_all(self, figures: Sequence[PlannedFigure], jobs: int) -> Records:
+        """Render figures, `jobs` at a time; return their records by key.
+
+        Raises one error for all figures that failed, when the others are finished; PlatformError
+        at once.
+        """
+
+        def attempt(number: int, figure: PlannedFigure) -> Record | SitegenError:
+            title = f"figure {number} of {len(figures)}: {figure.figure.id}"
+            try:
+                self._refuse_if_stopped()
+                return self.render(figure, title if len(figures) > 1 else figure.figure.id)
+            except PlatformError:
+                self._stop.set()
+                raise
+            except SitegenError as error:
+                if isinstance(error, PlugInError):
+                    self.report.detail(error.trace)
+                return error
+
+        if jobs == 1:  # in this thread, which a signal interrupts at once
+            outcomes = [attempt(*numbered) for numbered in enumerate(figures, 1)]
+        else:
+            with ThreadPoolExecutor(jobs) as pool:
+                try:
+                    outcomes = list(pool.map(attempt, range(1, len(figures) + 1), figures))
+                except BaseException:
+                    self._stop.set()
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        errors = [outcome for outcome in outcomes if isinstance(outcome, SitegenError)]
+        if errors:
+            raise together(errors)
+        pairs = zip(figures, outcomes, strict=True)
+        return {figure.key: record for figure, record in pairs if isinstance(record, Record)}
+
+    def render(self, planned: PlannedFigure, title: str) -> Record:
+        """Render a figure into the store; return its record. Errors name the figure's line."""
+        started = time.monotonic()
+        with naming(planned.figure), self.store.workspace() as folder:
+            job = self.renderer.render_job(planned.figure)
+            steps = len(job.levels) * len(job.clips) + job.steps
+            with self.report.rendering(title, steps) as advance:
+                files = self._write_files(job, folder, advance)
+            clip = next(iter(job.clips.values()), None)
+            record = Record(
+                kind=planned.figure.kind,
+                models=planned.models,
+                levels=clip.spec.levels(job.levels) if clip else job.levels,
+                files=files,
+                results=job.results(),
+                **planned.provenance(job.parameters, self.environment),
+            )
+            self.store.put(planned.key, record, folder)
+        self.seconds[planned.key] = time.monotonic() - started
+        return record
+
+    def _write_files(self, job: RenderJob, folder: Path, advance: Advance) -> dict[str, MediaFile]:
+        """Make all files of a job in `folder`; variants add theirs to the name."""
+        files: dict[str, MediaFile] = {}
+        for _ in self._counted(job.work, advance):
+            pass
+        for variant, clip in job.clips.items():
+            inside = folder / variant
+            inside.mkdir(exist_ok=True)
+            encoded = self.encode(self._counted(clip.frames, advance), clip.spec, inside)
+            for name, file in encoded.items():
+                ending = f"-{variant}" if variant else ""
+                path = folder / f"{Path(file.path).stem}{ending}{Path(file.path).suffix}"
+                (inside / file.path).replace(path)
+                files[f"{name}{ending}"] = replace(file, path=path.name)
+        return files | {name: draw(folder) for name, draw in job.stills.items()}
+
+    def _counted(self, steps: Iterable[T], advance: Advance) -> Iterator[T]:
+        for step in steps:
+            self._refuse_if_stopped()
+            yield step
+            advance()
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stop.is_set():
+            raise TargetError("stopped, because the build ended")
+
+
+def environment(compute_target: ComputeTarget) -> Mapping[str, str]:
+    """Return the settings and versions for clips made here: device class, precision, packages.
+
+    Imports none of the packages. Raises PlatformError, with the missing package, on a machine that
+    can only render pages.
+    """
+    versions = {}
+    for name in ("torch", "numpy"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            raise PlatformError(f"{name} is not installed here: `pip install {name}`") from None
+    device = compute_target.device.partition(":")[0]
+    settings = {"device": device, "precision": compute_target.precision}
+    return {**settings, **versions, "encoder": encoder_version()}
