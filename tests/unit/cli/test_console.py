@@ -121,13 +121,12 @@ def test_silence_is_broken_where_nobody_reads(
 def test_plain_lines_of_a_long_run() -> None:
     """A line every few seconds: step, loss, speed, and in two units at most how long is left."""
     seconds, lines = iter(range(0, 1000, 2)), list[str]()
-    in_all = ", {} in all".format
-    advance = PlainSteps("x", 6, lines.append, lambda: float(next(seconds)), in_all).advance
+    advance = PlainSteps("x", 6, lines.append, lambda: float(next(seconds))).advance
     for _ in range(6):
         advance()
     assert lines == [
-        "x: 6 steps, None in all",
-        "x: step 3 of 6, about 6 s left, 6.0 in all",
+        "x: 6 steps",
+        "x: step 3 of 6, about 6 s left",
         "x: done in 12 s",
     ]
     now, said = [0.0], list[str]()
@@ -137,13 +136,13 @@ def test_plain_lines_of_a_long_run() -> None:
         show(progress(step))
     assert [int(text.split()[2]) for text in said] == [1, 16, 31, 46, 61, 76, 91, 100]
     first = "digits: step 1 of 100, loss 0.1235, 64 images/s, about 99 s left"
-    assert re.fullmatch(rf"{first}, until \d\d:\d\d", said[0])
+    assert said[0] == first
     assert said[-1] == "digits: step 100 of 100, loss 0.1235, 64 images/s"
     show(progress(1200, 15_000))
     now[0] += 10
     show(progress(1201, 15_000))
     later = "digits: step 1,201 of 15,000, loss 0.1235, 64 images/s, about 3 h 50 min left"
-    assert re.fullmatch(rf"{later}, until \d\d:\d\d( on \d+ [A-Z][a-z]+)?", "".join(said[8:]))
+    assert said[8:] == [later]
     for took, words in [
         (0.4, "0 s"),
         (99.4, "99 s"),
@@ -192,10 +191,7 @@ def test_no_colours(
 
 
 def test_bars(terminal: Terminal) -> None:
-    """Each is shown once, several threads have theirs, and a failure leaves the cursor shown.
-
-    A wide terminal shows the time left in all.
-    """
+    """Each is shown once, several threads have theirs, and a failure leaves the cursor shown."""
     console = terminal.console()
     for name in ("first [red]x[/red]", "second"):  # a title is no markup of rich's
         with console.rendering(name, 1) as advance:
@@ -206,7 +202,7 @@ def test_bars(terminal: Terminal) -> None:
     assert "second" in terminal.shown().partition("|")[2]
 
     def show(name: str) -> None:
-        with console.rendering(name, 50, lambda _: ", 9 min left in all") as advance:
+        with console.rendering(name, 50) as advance:
             for _ in range(50):
                 advance()
 
@@ -215,7 +211,6 @@ def test_bars(terminal: Terminal) -> None:
         list(pool.map(show, names))
     for name in names:
         assert re.search(rf"{name} .* 50/50 00:00", terminal.shown())
-    assert "--:--, 9 min left in all" in terminal.shown()
 
     def fail() -> None:
         with console.rendering("x", 2):
@@ -236,7 +231,7 @@ def progress(step: int, steps: int = 100) -> Progress:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, ["digits: step 50 of 100, loss 0.1235, 64 images/s, about 50 s left, until "]),
+        ({}, ["digits: step 50 of 100, loss 0.1235, 64 images/s, about 50 s left"]),
         ({"terminal": True}, ["digits ━", " 50/100 loss 0.1235, 64 images/s, 50 s left"]),
         ({"terminal": True, "quiet": True}, []),
     ],
