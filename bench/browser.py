@@ -1,7 +1,7 @@
 """Draw samples in Debian's Chromium, as a visitor of a built page does, and judge them.
 
     python -m bench.browser --output x.npz [--site build] [--count 200] [--seed 0]
-    python -m bench.browser --output x.npz --card models/mnist/model.toml --data .data/mnist
+    python -m bench.browser --output x.npz --data .data/mnist
 
 Follows a link to each sample of a seed to the site's first sampler, and reads the pixels of its
 canvas (8 bits). The site is served under a sub-path, without ranges and compression. With `--data`
@@ -48,14 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--count", type=int, default=200, help="samples to draw (200)")
     add("--seed", type=int, default=0, help="their seed (0)")
     add("--pages", type=int, default=2, help="pages that draw side by side (2)")
-    add("--card", type=Path, metavar="FILE", help="model.toml of the model")
     add("--data", type=Path, metavar="DIR", help="judge them by bench.quality beside these data")
     options = parser.parse_args(arguments)
     arrays = draw(options.site, options.count, options.seed, options.pages)
     np.savez(options.output, **arrays)
     if options.data:
-        card = ["--card", str(options.card)] if options.card else []
-        quality.main(["--samples", str(options.output), *card, "--data", str(options.data)])
+        quality.main(["--samples", str(options.output), "--data", str(options.data)])
 
 
 def draw(site: Path, count: int, seed: int, pages: int = 2) -> dict[str, Any]:

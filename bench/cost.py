@@ -1,9 +1,10 @@
 """Measure the cost of sitegen: the time of help and builds, and the memory of a build.
 
-    python -m bench.cost [--count 360] [--json FILE]
+    python -m bench.cost [--site FOLDER] [--json FILE]
 
-Builds a copy of this repository's own site in a temporary folder, with an empty store. Memory is
-the sum over sitegen and its child processes, sampled every 10 ms. Linux only.
+Builds a copy of a site, by default this repository's, cold, warm, with another caption, with
+another seed of its first `trajectories`, and with another δ of `--model`. Memory is the sum over
+sitegen and its child processes, sampled every 10 ms. Linux only.
 """
 
 from __future__ import annotations
@@ -13,131 +14,133 @@ import json
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sitegen.cli import exits
 
 ROOT = Path(__file__).resolve().parent.parent
-EVERY = 0.01
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+INTERVAL_S = 0.01
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
 class Run:
-    """Duration of a command in seconds, and the peak memory of it and its children."""
+    """Wall-clock and CPU seconds of a command, and the peak memory of it and its children."""
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
-
-
-@dataclass(frozen=True)
-class Costs:
-    """All measurements; `count` is the number of samples of the larger build."""
-
-    count: int
-    help_seconds: float
-    cold_seconds: float
-    warm_seconds: float
-    peak_bytes: int
-    larger_seconds: float
-    larger_peak_bytes: int
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, and write JSON on request."""
     parser = argparse.ArgumentParser(prog="bench.cost", description="Measure what sitegen costs.")
-    parser.add_argument("--count", type=int, default=360, help="samples of the larger build (360)")
+    parser.add_argument("--site", type=Path, default=ROOT, help="folder of site.toml and pages/")
+    parser.add_argument("--model", default="mnist", help="model whose δ is changed (mnist)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     options = parser.parse_args(arguments)
-    costs = measure_costs(options.count)
-    print(markdown(costs))
-    if options.json:
-        options.json.write_text(json.dumps(asdict(costs), indent=2) + "\n", encoding="utf-8")
-
-
-def measure_costs(count: int) -> Costs:
-    """Run help, the site's own build cold and warm, and a build with `count` samples."""
     with tempfile.TemporaryDirectory() as temporary:
-        site, larger = Path(temporary, "site"), Path(temporary, "larger")
-        copy_site(site, None)
-        copy_site(larger, count)
-        # The first start also compiles bytecode, so it does not count.
-        helps = [sitegen(site, "--help").seconds for _ in range(11)][1:]
-        cold = sitegen(site, "build")
-        warm = [sitegen(site, "build").seconds for _ in range(5)]
-        large = sitegen(larger, "build")
-    return Costs(
-        count=count,
-        help_seconds=statistics.median(helps),
-        cold_seconds=cold.seconds,
-        warm_seconds=statistics.median(warm),
-        peak_bytes=cold.peak_bytes,
-        larger_seconds=large.seconds,
-        larger_peak_bytes=large.peak_bytes,
-    )
+        runs = measure(options.site, options.model, Path(temporary, "site"))
+    print(markdown(runs))
+    if options.json:
+        text = json.dumps({name: asdict(run) for name, run in runs.items()}, indent=2)
+        options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def markdown(costs: Costs) -> str:
-    """Return the measurements as a table, with their limits."""
-    mega, larger = 1_000_000, f"a build with {costs.count} samples"
-    rows = [
-        ("`sitegen --help`, median of 10", f"{costs.help_seconds:.2f} s", "≤ 0.25 s"),
-        ("`sitegen build`, cold", f"{costs.cold_seconds:.1f} s", "≤ 60 s"),
-        ("`sitegen build`, warm, median of 5", f"{costs.warm_seconds:.2f} s", "≤ 1 s"),
-        ("peak memory of the cold build", f"{costs.peak_bytes / mega:.0f} MB", "≤ 1500 MB"),
-        (larger, f"{costs.larger_seconds:.1f} s", ""),
-        (f"peak memory of {larger}", f"{costs.larger_peak_bytes / mega:.0f} MB", "about the same"),
-    ]
-    head = (f"on {os.cpu_count()} cores", "measured", "limit")
-    lines = [head, ("---", "---", "---"), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def measure(site: Path, model: str, folder: Path) -> dict[str, Run]:
+    """Run help and builds of a copy of the site in `folder`; return the runs by name."""
+    copy_site(site, folder)
+    changes: dict[str, Callable[[], None]] = {
+        "another caption": lambda: replace_first(folder, r'\bcaption="', 'caption="Again: '),
+        "another figure": lambda: replace_first(
+            folder, r'\{\{ ?trajectories\("([\w-]+)"', r'{{ trajectories("\1", seed=4711'
+        ),
+        "another model": lambda: change_noise(folder / "models" / model / "model.toml"),
+    }
+    sitegen(folder, "--help")  # compiles bytecode
+    runs = {"help": middle([sitegen(folder, "--help") for _ in range(9)])}
+    runs["cold"] = sitegen(folder, "build")
+    runs["warm"] = middle([sitegen(folder, "build") for _ in range(5)])
+    for name, change in changes.items():
+        change()
+        runs[name] = sitegen(folder, "build")
+        print(f"{name}: {runs[name].seconds:.1f} s", file=sys.stderr, flush=True)
+    return runs
 
 
-def copy_site(folder: Path, count: int | None) -> None:
-    """Copy the repository's own site; every clip gets `count` samples if that is given."""
+def middle(runs: Sequence[Run]) -> Run:
+    """Return the run of median duration, of an odd number."""
+    return sorted(runs, key=lambda run: run.seconds)[len(runs) // 2]
+
+
+def copy_site(site: Path, folder: Path) -> None:
+    """Copy what an author wrote, and the models of this repository that the site lacks."""
     folder.mkdir()
-    shutil.copy(ROOT / "site.toml", folder)
-    shutil.copytree(ROOT / "pages", folder / "pages")
-    if count is not None:
-        for page in (folder / "pages").rglob("*.md"):
-            page.write_text(re.sub(r"\bcount=\d+", f"count={count}", page.read_text("utf-8")))
+    shutil.copy(site / "site.toml", folder)
+    for name in ("pages", "pictures", "models", "checkpoints"):
+        if (site / name).is_dir():
+            shutil.copytree(site / name, folder / name)
+    for model in (ROOT / "models").iterdir():
+        if model.is_dir() and not (folder / "models" / model.name).exists():
+            shutil.copytree(model, folder / "models" / model.name)
+
+
+def replace_first(folder: Path, pattern: str, replacement: str) -> None:
+    """Replace the first match in the pages; raises SystemExit if there is none."""
+    for page in sorted((folder / "pages").rglob("*.md")):
+        text, count = re.subn(pattern, replacement, page.read_text(encoding="utf-8"), count=1)
+        if count:
+            page.write_text(text, encoding="utf-8")
+            return
+    raise SystemExit(f"{folder}: no page has {pattern}")
+
+
+def change_noise(card: Path) -> None:
+    """Increase δ in a card by half a thousandth; raises SystemExit if it names none."""
+    text = card.read_text(encoding="utf-8")
+    noise = re.search(r"(?m)^sampling_noise_std = (\S+)$", text)
+    if noise is None:
+        raise SystemExit(f"{card}: names no sampling_noise_std to change")
+    line = f"sampling_noise_std = {float(noise[1]) * 1.0005:.8g}"
+    card.write_text(text.replace(noise[0], line), encoding="utf-8")
 
 
 def sitegen(folder: Path, *arguments: str) -> Run:
     """Run sitegen in `folder`; raises SystemExit with its output if it fails."""
-    return run([sys.executable, "-m", "sitegen", *arguments], folder)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as for users
+    command = [sys.executable, "-m", "sitegen", *arguments]
+    return run(command, folder, environment)
 
 
-def run(command: Sequence[str], folder: Path) -> Run:
+def run(command: Sequence[str], folder: Path, environment: dict[str, str]) -> Run:
     """Run a command, and watch the memory of its process and all child processes."""
-    start, peak = time.perf_counter(), 0
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    peak, before, start = 0, os.times(), time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             while process.poll() is None:
-                peak = max(peak, resident(process.pid))
-                time.sleep(EVERY)
+                peak = max(peak, resident_bytes(process.pid))
+                time.sleep(INTERVAL_S)
         finally:
             process.terminate()
-        seconds = time.perf_counter() - start
+        seconds, after = time.perf_counter() - start, os.times()
         if process.returncode != 0:
             output.seek(0)
             raise SystemExit(f"{' '.join(command)}: exit {process.returncode}\n{output.read()}")
-    return Run(seconds, peak)
+    cpu = after.children_user + after.children_system
+    return Run(seconds, cpu - before.children_user - before.children_system, peak)
 
 
-def resident(process: int) -> int:
+def resident_bytes(process: int) -> int:
     """Return the bytes of memory of a process and its descendants; 0 after it has ended."""
     folder = Path("/proc", str(process))
     try:
@@ -149,7 +152,17 @@ def resident(process: int) -> int:
         ]
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return pages * _PAGE + sum(resident(child) for child in children)
+    return pages * PAGE_BYTES + sum(map(resident_bytes, children))
+
+
+def markdown(runs: dict[str, Run]) -> str:
+    """Return the measurements as a table."""
+    lines = [f"| on {os.cpu_count()} cores | seconds | of processors | MB |", "| --- " * 4 + "|"]
+    lines += [
+        f"| {name} | {run.seconds:.2f} | {run.cpu_seconds:.2f} | {run.peak_bytes / 1e6:.0f} |"
+        for name, run in runs.items()
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

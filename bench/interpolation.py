@@ -2,7 +2,13 @@
 
     python -m bench.interpolation models/mnist models/mnist-ddpm --data .data/mnist
 
-Prints Markdown; `--json FILE` writes the same numbers. README.md in this folder defines them.
+A path of n images has n − 1 steps, each the root mean square difference of two neighbours. Its peak
+is the largest step over the mean step, 1 if all are equal; its tortuosity the sum of the steps over
+the distance of the ends, 1 for a straight line. A blend of the ends scores 1 in both, but its
+images are superpositions: a path is good if it is even *and* the classifier is sure of its images.
+
+Prints Markdown; `--json FILE` writes the same numbers: medians over the pairs, with the 95 %
+interval of a percentile bootstrap over them (Efron and Tibshirani 1993, ch. 13).
 """
 
 from __future__ import annotations
@@ -19,26 +25,40 @@ from numpy.typing import NDArray
 
 from bench.judging.classifier import Classifier, classifier_for
 from bench.judging.mnist import read_dataset
+from bench.judging.report import table
 from sitegen.cli import exits
 from sitegen.core.compute import ComputeTarget
-from sitegen.figures.smoothness.measure import Evenness, Floats, Interval, evenness, median_interval
-from sitegen.figures.smoothness.sample import pairs_of
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import Trajectory, load_sampler
 from sitegen.sampling.trajectory import Paths
 
 log = logging.getLogger(__name__)
 
+Floats = NDArray[np.float64]
 Images = NDArray[np.float32]
 CONTROL = "blend"
-"""Linear blend of the ends of IHDM's paths: perfectly even, but its images are superpositions."""
+"""Linear blend of the ends of IHDM's paths."""
+RESAMPLES = 10_000
+"""Bootstrap resamples of the pairs."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """Measurements of the paths of one model, each (paths,).
+class Interval:
+    """Median with its 95 % interval."""
 
-    peak, tortuosity: in pixels, as `sitegen.figures.smoothness.measure` defines them
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} [{self.low:.2f}, {self.high:.2f}]".replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Measurements of the paths of one method, each (paths,).
+
+    peak, tortuosity: in pixels
     feature_peak, feature_tortuosity: the same between the classifier's features
     spread: the 95th percentile of a path's steps over their median, in pixels
     confident_share: share of a path's images of whose class the classifier is more than 0.9 sure
@@ -54,53 +74,43 @@ class Way:
     foreign_share: Floats
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Models to compare: the folders of a model and optionally a DDPM; and the paths."""
-
-    model: Path
-    compute_target: ComputeTarget
-    ddpm: Path | None = None
-    pairs: int = 64
-    points: int = 10
-    ddim_steps: int = 20
-    seed: int = 0
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, sample the paths, measure, print and write."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
     classifier = classifier_for(read_dataset(options.data), options.cache)
-    compute_target = ComputeTarget(options.device, options.precision)
-    paths = (options.pairs, options.points, options.ddim_steps, options.seed)
-    wanted = Comparison(options.model, compute_target, options.ddpm, *paths)
-    ways = compare(wanted, classifier)
-    print(markdown(ways, options.points))
+    measures = {name: measure(images, classifier) for name, images in sample_paths(options)}
+    columns = intervals(measures)
+    head = (f"{options.pairs} pairs, {options.points} points", *columns)
+    rows = [
+        (name.replace("_", " "), *(str(column[name]) for column in columns.values()))
+        for name in vars(measures["IHDM"])
+    ]
+    print(table(head, rows))
     if options.json:
-        text = json.dumps(numbers(ways), indent=2, sort_keys=True)
+        numbers = {
+            method: {name: asdict(interval) for name, interval in column.items()}
+            for method, column in columns.items()
+        }
+        text = json.dumps(numbers, indent=2, sort_keys=True, ensure_ascii=False)
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def compare(wanted: Comparison, classifier: Classifier) -> dict[str, Way]:
-    """Sample the paths of each model and measure them; return the results by name."""
-    return {name: measure(images, classifier) for name, images in sample_paths(wanted)}
-
-
-def sample_paths(wanted: Comparison) -> Iterator[tuple[str, Images]]:
-    """Yield the finished paths (pairs, points, H, W) of each model and the control, by name."""
-    paths = Paths(wanted.seed, pairs_of(wanted.pairs), wanted.points)
-    sampler = load_sampler(model_source(wanted.model.name, wanted.model), wanted.compute_target)
-    begin: dict[str, Callable[[], Trajectory]] = {"IHDM": lambda: sampler.paths(paths)}
-    if wanted.ddpm:
-        source = model_source(wanted.ddpm.name, wanted.ddpm)
-        baseline = load_sampler(source, wanted.compute_target)
-        begin["DDPM"] = lambda: baseline.paths(paths)
-        begin["DDIM"] = lambda: baseline.ddim(wanted.ddim_steps).paths(paths)
-    for name, start in begin.items():
-        log.info("sampling %s paths of %s points: %s", wanted.pairs, wanted.points, name)
+def sample_paths(options: argparse.Namespace) -> Iterator[tuple[str, Images]]:
+    """Yield the finished paths (pairs, points, H, W) of each method and the control, by name."""
+    pairs = tuple((2 * pair, 2 * pair + 1) for pair in range(options.pairs))
+    paths = Paths(options.seed, pairs, options.points)
+    target = ComputeTarget(options.device, options.precision)
+    sampler = load_sampler(model_source(options.model.name, options.model), target)
+    methods: dict[str, Callable[[], Trajectory]] = {"IHDM": lambda: sampler.paths(paths)}
+    if options.ddpm:
+        baseline = load_sampler(model_source(options.ddpm.name, options.ddpm), target)
+        methods["DDPM"] = lambda: baseline.paths(paths)
+        methods["DDIM"] = lambda: baseline.ddim(options.ddim_steps).paths(paths)
+    for name, start in methods.items():
+        log.info("sampling %s paths of %s points: %s", options.pairs, options.points, name)
         *_, last = start().steps
-        shape = (wanted.pairs, wanted.points, *last.mean.shape[2:])
+        shape = (options.pairs, options.points, *last.mean.shape[2:])
         images = last.mean.cpu().numpy().mean(1).reshape(shape)
         yield name, images
         if name == "IHDM":
@@ -113,67 +123,59 @@ def blend(images: Images) -> Images:
     return np.asarray((1 - share) * images[:, :1] + share * images[:, -1:])
 
 
-def measure(images: Images, classifier: Classifier) -> Way:
+def measure(images: Images, classifier: Classifier) -> Measures:
     """Measure paths (pairs, points, H, W): pixels unclipped, the classifier's input clipped."""
     pairs, points = images.shape[:2]
     features, probabilities = classifier.judge(images.reshape(-1, *images.shape[2:]).clip(0, 1))
-    pixels = evenness(images)
-    felt = evenness(features.reshape(pairs, points, -1))
     labels = probabilities.argmax(1).reshape(pairs, points)
     foreign = (labels != labels[:, :1]) & (labels != labels[:, -1:])
-    return Way(
-        peak=pixels.peak,
-        tortuosity=pixels.tortuosity,
-        feature_peak=felt.peak,
-        feature_tortuosity=felt.tortuosity,
-        spread=_spread(pixels),
+    peak, tortuosity, spread = evenness(images)
+    feature_peak, feature_tortuosity, _ = evenness(features.reshape(pairs, points, -1))
+    return Measures(
+        peak=peak,
+        tortuosity=tortuosity,
+        feature_peak=feature_peak,
+        feature_tortuosity=feature_tortuosity,
+        spread=spread,
         confident_share=(probabilities.max(1) > 0.9).reshape(pairs, points).mean(1),
         foreign_share=foreign.mean(1),
     )
 
 
-def _spread(pixels: Evenness) -> Floats:
-    high, middle = np.percentile(pixels.steps, [95, 50], axis=1)
-    return np.asarray(high / np.maximum(middle, 1e-12))
+def evenness(paths: NDArray[np.floating]) -> tuple[Floats, Floats, Floats]:
+    """Return peak, tortuosity and spread (paths,) of paths (paths, n, …) of n ≥ 2 images.
+
+    A path that never moves counts as even: 1 and 1.
+    """
+    images = paths.reshape(*paths.shape[:2], -1).astype(np.float64)
+    steps = np.sqrt(np.mean(np.diff(images, axis=1) ** 2, axis=-1))
+    distance = np.sqrt(np.mean((images[:, -1] - images[:, 0]) ** 2, axis=-1))
+    length = steps.sum(1)
+    peak = np.where(length > 0, steps.max(1) / np.maximum(steps.mean(1), 1e-12), 1.0)
+    tortuosity = np.where(length > 0, length / np.maximum(distance, 1e-12), 1.0)
+    high, middle = np.percentile(steps, [95, 50], axis=1)
+    return peak, tortuosity, np.asarray(high / np.maximum(middle, 1e-12))
 
 
-def numbers(ways: Mapping[str, Way]) -> dict[str, object]:
-    """Return medians with intervals, and the paired differences IHDM − another, for JSON."""
-    found: dict[str, object] = {
-        name: {key: asdict(interval) for key, interval in _intervals(way).items()}
-        for name, way in ways.items()
+def intervals(measures: Mapping[str, Measures]) -> dict[str, dict[str, Interval]]:
+    """Return medians by method and measure, and the paired differences of IHDM and baselines."""
+    columns = {
+        method: {name: median_interval(values) for name, values in vars(found).items()}
+        for method, found in measures.items()
     }
-    for name, way in ways.items():
-        if name not in ("IHDM", CONTROL):
-            less = {key: asdict(each) for key, each in _differences(ways["IHDM"], way).items()}
-            found[f"IHDM - {name}"] = less
-    return found
+    for method in [method for method in measures if method not in ("IHDM", CONTROL)]:
+        columns[f"IHDM − {method}"] = {
+            name: median_interval(values - getattr(measures[method], name))
+            for name, values in vars(measures["IHDM"]).items()
+        }
+    return columns
 
 
-def _intervals(way: Way) -> dict[str, Interval]:
-    return {key: median_interval(np.asarray(values)) for key, values in vars(way).items()}
-
-
-def _differences(first: Way, second: Way) -> dict[str, Interval]:
-    return {
-        key: median_interval(np.asarray(values) - getattr(second, key))
-        for key, values in vars(first).items()
-    }
-
-
-def markdown(ways: Mapping[str, Way], points: int) -> str:
-    """Return the table, one column per model, with the paired differences."""
-    columns = {name: _intervals(way) for name, way in ways.items()}
-    for name, way in ways.items():
-        if name not in ("IHDM", CONTROL):
-            columns[f"IHDM − {name}"] = _differences(ways["IHDM"], way)
-    measures = list(vars(ways["IHDM"]))
-    rows = [
-        (key.replace("_", " "), *(str(each[key]) for each in columns.values())) for key in measures
-    ]
-    head = (f"{len(ways['IHDM'].peak)} pairs, {points} points", *columns)
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def median_interval(values: Floats) -> Interval:
+    """Return the median of `values` (N,) with its bootstrap interval."""
+    chosen = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.percentile(np.median(values[chosen], axis=1), [2.5, 97.5])
+    return Interval(float(np.median(values)), float(low), float(high))
 
 
 def _parser() -> argparse.ArgumentParser:

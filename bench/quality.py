@@ -2,8 +2,7 @@
 
     python -m bench.quality models/mnist --data .data/mnist
     python -m bench.quality models/faces --data .data/faces
-    python -m bench.quality models/mnist --ddpm models/mnist-ddpm --data .data/mnist
-    python -m bench.quality --samples x.npz --card models/mnist/model.toml --data .data/mnist
+    python -m bench.quality --samples x.npz --data .data/mnist
 
 Prints Markdown; `--json FILE` writes the same numbers. README.md in this folder defines them.
 """
@@ -18,13 +17,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.judging.attributes import attributes_for, is_faces, read_faces
-from bench.judging.classifier import Classifier, classifier_for
+from bench.judging.classifier import classifier_for
 from bench.judging.images import Samples, judge_samples
 from bench.judging.mnist import read_dataset
 from bench.judging.report import markdown
 from bench.judging.samples import Planes, coloured, grey, read_samples
 from sitegen.cli import exits
-from sitegen.generative.card.card import read_card
 from sitegen.models.registry import model_source
 
 LEAST = 50
@@ -35,8 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, measure, print and write."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
-    if options.ddpm and options.model is None:
-        raise SystemExit("--ddpm compares with a model; give that model's folder, too")
     if is_faces(options.data):
         _faces(options)
         return
@@ -45,8 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     quality = judge_samples(samples, data, classifier)
     print(markdown(quality))
     found = asdict(quality)
-    if options.ddpm:
-        found["interpolation"] = _interpolation(options, classifier)
     if options.json:
         text = json.dumps(found, indent=2, sort_keys=True)
         options.json.write_text(text + "\n", encoding="utf-8")
@@ -56,8 +50,6 @@ def _faces(options: argparse.Namespace) -> None:
     """Measure and report faces, which are in colour and have attributes."""
     from bench.judging import faces
 
-    if options.ddpm:
-        raise SystemExit("--ddpm: faces have no labels to follow along a path; leave it out")
     data, samples = read_faces(options.data), _samples(options, coloured)
     classifier = attributes_for(data, options.cache)
     quality = faces.judge_faces(samples, data, classifier)
@@ -67,26 +59,10 @@ def _faces(options: argparse.Namespace) -> None:
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def _interpolation(options: argparse.Namespace, classifier: Classifier) -> dict[str, object]:
-    """Measure, print and return the evenness of interpolations, compared with the DDPM."""
-    from bench import interpolation
-    from sitegen.core.compute import ComputeTarget
-
-    compute_target = ComputeTarget(options.device, options.precision)
-    wanted = interpolation.Comparison(
-        options.model, compute_target, options.ddpm, options.pairs, seed=options.seed
-    )
-    ways = interpolation.compare(wanted, classifier)
-    print(f"\n{interpolation.markdown(ways, wanted.points)}")
-    return interpolation.numbers(ways)
-
-
 def _samples(options: argparse.Namespace, planes: Planes = grey) -> Samples:
     """Return the samples to judge; raises SystemExit if none are given, or too few."""
     if options.samples:
-        card = read_card(options.card) if options.card else None
-        sigmas = card.schedule.sigmas if card and card.blur else None
-        samples = read_samples(options.samples, sigmas, planes)
+        samples = read_samples(options.samples, planes)
         if len(samples.final) < LEAST:
             few = f"{len(samples.final)} samples are too few to judge"
             raise SystemExit(f"{options.samples}: {few}; draw {LEAST} or more")
@@ -97,7 +73,7 @@ def _samples(options: argparse.Namespace, planes: Planes = grey) -> Samples:
         raise SystemExit(f"--count {options.count}: too few to judge; draw {LEAST} or more")
     from bench.judging.draw import draw_samples  # not needed for a file of samples
 
-    source = model_source(options.model.name, options.model, options.card)
+    source = model_source(options.model.name, options.model)
     wanted = 3 if planes is coloured else 1
     if source.card.channels != wanted:
         has = f"its images have {source.card.channels} channels, the data {wanted}"
@@ -118,7 +94,6 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("model", type=Path, nargs="?", help="folder with model.toml, weights and prior")
     add("--samples", type=Path, metavar="FILE", help=".npz of `sitegen sample` to measure instead")
-    add("--card", type=Path, metavar="FILE", help="model.toml that the samples were made with")
     add(
         "--data",
         type=Path,
@@ -132,8 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="cpu", help="device to sample on (cpu)")
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="(float32)")
     add("--cache", type=Path, default=Path(".data"), help="folder of the classifier (.data)")
-    add("--ddpm", type=Path, metavar="DIR", help="a DDPM to compare the interpolations with")
-    add("--pairs", type=int, default=64, help="pairs of samples to interpolate between (64)")
     add("--json", type=Path, metavar="FILE", help="also write the numbers there")
     return parser
 

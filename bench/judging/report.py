@@ -36,8 +36,13 @@ def markdown(quality: Quality) -> str:
     ratio = samples.feature_fid / real.feature_fid
     rows.insert(5, ("feature FID ÷ its floor", f"{ratio:.1f}", "1", "≤ 20", "≤ 10"))
     head = ("measure", f"{quality.count} samples", "real images", "bar", "goal")
-    parts = [table(head, rows), levels_table(quality.levels, quality.watched), *_remarks(quality)]
-    return "\n\n".join(part for part in parts if part)
+    classifier = (
+        f"Classifier: {quality.classifier_accuracy:.2%} on held-out images, sha256 "
+        f"{quality.classifier_digest[:16]}. Its features make the FID, which is not comparable "
+        "with an Inception FID."
+    )
+    levels = levels_table(quality.levels, quality.watched)
+    return "\n\n".join([table(head, rows), levels, classifier])
 
 
 def levels_table(levels: Iterable[LevelDeviation], seen: int, bars: str = BARS) -> str:
@@ -51,25 +56,6 @@ def levels_table(levels: Iterable[LevelDeviation], seen: int, bars: str = BARS) 
         "log10 of band power over that of dissipated held-out images, by DCT radius "
         f"(states of {seen} samples; – where noise hides the band). {bars}.\n\n"
         f"{table(head, rows)}"
-    )
-
-
-def _remarks(quality: Quality) -> Iterable[str]:
-    if drift := quality.drift:
-        yield (
-            f"Mass: mean intensity of the final mean less that of u_K is {drift.mean:+.4f} ± "
-            f"{drift.std:.4f}; noise alone gives ± {drift.predicted_std:.4f}."
-        )
-    if seeds := quality.seeds:
-        yield (
-            f"Seeds: of {seeds.known} samples whose training image is known, "
-            f"{seeds.nearest_is_seed:.1%} are nearest to it in pixels and {seeds.same_class:.1%} "
-            "are classified with its label."
-        )
-    yield (
-        f"Classifier: {quality.classifier_accuracy:.2%} on held-out images, sha256 "
-        f"{quality.classifier_digest[:16]}. Its features make the FID, which is not comparable "
-        "with an Inception FID."
     )
 
 
