@@ -17,13 +17,17 @@ from sitegen.core.source import shown
 def clean(site: Site, *, store: bool = False) -> list[str]:
     """Remove the built folder, with `store` also the rendered clips; report each path.
 
-    Raises ConfigError, with nothing removed, for an output folder that sitegen did not build,
-    LockedError during a build, PlatformError for files that cannot be removed.
+    Raises ConfigError, with nothing removed, for an output folder that sitegen did not build, and
+    for a store with other files in it; LockedError during a build, PlatformError for files that
+    cannot be removed.
     """
     output = Path(os.path.realpath(site.output))
     require_ours(output)
+    folder = Store(site.cache_dir)
     is_stored = site.cache_dir.is_dir()
-    with Store(site.cache_dir).locked() if is_stored else contextlib.nullcontext():
+    if store and is_stored:
+        folder.require_alone()
+    with folder.locked() if is_stored else contextlib.nullcontext():
         removed = [output] if remove_folder(output) else []
         if store and remove_folder(site.cache_dir):
             removed.append(site.cache_dir)

@@ -149,7 +149,8 @@ def render_missing(
         return {}
     if context.options.offline:
         lines = [f"{location(planned)} is not in the store" for planned in figures]
-        raise TargetError("\n".join([*lines, "--offline renders nothing"]))
+        remedy = "build on a machine with torch, and copy its cache_dir here"
+        raise TargetError("\n".join([*lines, f"--offline renders nothing; {remedy}"]))
     for planned in figures:  # before the first sample
         with naming(planned.figure):
             for name in planned.figure.models:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from sitegen.builder.plan import PlannedFigure
-from sitegen.core.errors import LockedError, RefusedError
+from sitegen.core.errors import ConfigError, LockedError, RefusedError
 from sitegen.core.files import platform_errors, temporary_folder
 from sitegen.core.locks import lock
 from sitegen.media.manifest import MediaFile, Record, record_from_json, record_to_json
@@ -26,6 +26,8 @@ Records = dict[str, Record]
 
 _FOR_GIT = {".gitignore": "/lock\n/seconds.json\n/work/\n", ".gitattributes": "* -text\n"}
 """Rules for authors who track the store with git: results only, byte for byte."""
+
+_NAMES = {"objects", "records", "work", "lock", "seconds.json"}
 
 
 class Store:
@@ -115,6 +117,15 @@ class Store:
                 raise LockedError(f"{self.root.parent}: {error}") from None
             shutil.rmtree(self.root / "work", ignore_errors=True)
             yield
+
+    def require_alone(self) -> None:
+        """Raise ConfigError if the folder has files that no store has: then it is not ours."""
+        names = {path.name for path in self.root.iterdir()} - {*_FOR_GIT, *_NAMES}
+        if names:
+            raise ConfigError(
+                f"{self.root}: holds other files ({', '.join(sorted(names)[:3])}), so it is not "
+                "removed; remove objects/ and records/ in it yourself"
+            )
 
     def prune(self, keys: Collection[str]) -> tuple[int, int]:
         """Remove all records but those of `keys`, and the files that no record names any more.

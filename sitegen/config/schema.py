@@ -396,13 +396,6 @@ class Site(TomlTable):
     cache_dir: OwnFolder = Field(
         Path(".sitegen"), validate_default=True, description="The folder that keeps rendered clips."
     )
-    cache_limit: StrictInt | None = Field(
-        None,
-        ge=1,
-        le=1_000_000_000,
-        description="The maximum size of this folder in MB; the clips unused for longest are "
-        "removed first, and never one that a page needs.",
-    )
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _file: str = PrivateAttr("site.toml")
     _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)

@@ -79,8 +79,6 @@ BESIDE: dict[str, dict[str, Any]] = {
 """What must be said beside such a value, before and after."""
 WITHOUT_EFFECT = {
     "Site.cache_dir": "where clips are kept decides nothing of the site",
-    "Site.cache_limit": "it bounds the store, and keeps what a page needs: "
-    "tests/unit/builder/test_last_use.py",
     "Site.build": "where figures are rendered decides nothing of them",
     "Building.distributed": "likewise: tests/faults/test_cluster.py",
     "ModelEntry.preset": "it stands for a card, and is tried in tests/unit/models/test_registry.py",

@@ -42,6 +42,15 @@ def test_refused(built: Builder) -> None:
     assert traces(built.root) == before
 
 
+def test_store_with_other_files(built: Builder) -> None:
+    """A `cache_dir` that holds the author's files is not removed, and neither is anything else."""
+    (built.root / ".sitegen/notes.txt").write_text("mine")
+    before = traces(built.root)
+    with pytest.raises(ConfigError, match=r"holds other files \(notes\.txt\)"):
+        clean(load_site(built.config), store=True)
+    assert traces(built.root) == before
+
+
 def test_unused(built: Builder) -> None:
     """Clips that no page shows go; the built folder stays, and the next build renders nothing."""
     site = load_site(built.config)
