@@ -1,5 +1,6 @@
 """Parsing of `site.toml` into a frozen `Site`, with all errors at once; and editing."""
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,40 +40,18 @@ def parse_site(text: str, path: Path) -> Site:
 
 
 def with_model(text: str, name: str, entry: Mapping[str, str]) -> str:
-    """Return the text, valid TOML, with a table `[models.NAME]` after those of other models.
+    """Return the text, valid TOML, with a table `[models.NAME]` at its end.
 
     Raises ConfigError, with what to write by hand, if no table can be added to the text.
     """
-    import tomlkit
-
-    plain = text.replace("\r\n", "\n")
-    pairs = [f"{key} = {tomlkit.item(value).as_string()}" for key, value in entry.items()]
-    table = "\n".join([f"[models.{name}]", *pairs, ""])
-    for changed in (_after_the_models(plain, table), plain.rstrip("\n") + f"\n\n{table}"):
-        if _is_only_added(plain, changed, name, entry):
-            return changed.replace("\n", "\r\n") if "\r\n" in text else changed
-    raise ConfigError(
-        f"there is no place for a table [models.{name}]; write into models: "
-        f"{name} = {{ {', '.join(pairs)} }}"
-    )
-
-
-def _after_the_models(text: str, table: str) -> str:
-    """Return the text with the table after the last line that belongs to a model."""
-    lines = toml_lines(text)
-    last = max((line for path, line in lines.items() if path[0] == "models"), default=0)
-    before, after = text.split("\n")[:last], "\n".join(text.split("\n")[last:])
-    between = "\n" if after.strip("\n") and not after.startswith("\n") else ""
-    return "\n".join([*before, "", table]) + between + (after if after.strip("\n") else "")
-
-
-def _is_only_added(text: str, changed: str, name: str, entry: Mapping[str, str]) -> bool:
-    """Return whether the change adds the table, and keeps every other line in its order."""
-    wanted = tomllib.loads(text)
-    wanted["models"] = {**wanted.get("models", {}), name: dict(entry)}
+    newline = "\r\n" if "\r\n" in text else "\n"
+    pairs = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
+    changed = text.rstrip() + newline * 2 + newline.join([f"[models.{name}]", *pairs, ""])
     try:
-        found = tomllib.loads(changed)
-    except tomllib.TOMLDecodeError:
-        return False
-    lines = iter(changed.split("\n"))
-    return found == wanted and all(line in lines for line in text.rstrip().split("\n"))
+        tomllib.loads(changed)
+    except tomllib.TOMLDecodeError:  # all models are in one inline table
+        raise ConfigError(
+            f"no table [models.{name}] can be added; write into models: "
+            f"{name} = {{ {', '.join(pairs)} }}"
+        ) from None
+    return changed

@@ -1,34 +1,31 @@
 """Pictures and videos that the author adds to a page.
 
 `{{ image("pictures/setup.png", alt="…") }}` and `{{ video("https://youtu.be/…") }}` are called like
-figures, but nothing is sampled for them, and media.json does not list them. Files are read for
-their size, so that a page can reserve space for them. YouTube's player is embedded from an address
+figures, but nothing is sampled for them, and media.json does not list them. A page reserves space
+for them, so pictures are read for their size, and videos have a declared aspect. YouTube's player
+is embedded from an address
 that sets no cookie before playback; Vimeo's accepts `dnt=1` (do not track). Both players are
 loaded by a click and start immediately.
 """
 
-import io
 import math
 import re
-import struct
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
+from xml.etree import ElementTree
 
-from pydantic import Field, PlainValidator, StrictInt, ValidationInfo
+from pydantic import Field, PlainValidator, StrictInt, StringConstraints, ValidationInfo
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.files import cached_by_stat
 from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, read_own
 from sitegen.core.urls import web_url_fault
 from sitegen.core.validation import Caption, Slug, Text, checked_call
 from sitegen.figures.base import RULES
-from sitegen.media.mp4 import mp4_size
-from sitegen.media.svg import svg_size
 
 _SUFFIXES = {
     "PNG": ".png",
@@ -39,16 +36,9 @@ _SUFFIXES = {
     "AVIF": ".avif",
 }
 _FORMATS = [name for name in _SUFFIXES if name != "MPO"]  # MPO is opened as JPEG
-_XML = re.compile(rb"\s*(\xef\xbb\xbf\s*)?(<\?xml|<!--|<!DOCTYPE\s+svg|<svg)", re.IGNORECASE)
 _ORIENTATION = 0x0112
-_TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
-_DAMAGE = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
-    *(struct.error, SyntaxError, TypeError, ValueError),
-)
-"""Exceptions that Pillow raises for damaged pictures."""
-_LARGEST = 80_000_000  # pixels; some browsers do not display larger pictures
-_TOO_LARGE = f"has more than {_LARGEST // 1_000_000} million pixels; make it smaller"
+_SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
+_MOST_PIXELS = 80_000_000  # some browsers do not display larger pictures
 
 
 @dataclass(frozen=True)
@@ -60,41 +50,46 @@ class Photo:
     height: int
 
 
-@cached_by_stat
 def read_photo(path: Path) -> Photo:
-    """Read one of the author's pictures; raise ValueError if a page cannot show it.
-
-    The picture is decoded completely, so that damage is found here and not by a reader. The result
-    is cached between readings of the pages.
-    """
+    """Read one of the author's pictures; raise ValueError if a page cannot show it."""
     data = read_own(path)
-    suffix, size = (".svg", svg_size(data)) if _XML.match(data) else _measure(data)
-    return Photo(media_copy(path, data, suffix), *size)
-
-
-def _measure(data: bytes) -> tuple[str, tuple[int, int]]:
+    if path.suffix.lower() == ".svg":
+        return Photo(media_copy(path, data, ".svg"), *_svg_size(data))
     from PIL import Image as pillow  # not needed for pages without pictures
     from PIL import UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # repaired data, and the size, which is checked below
-            with pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
-                if math.prod(image.size) > _LARGEST:
-                    raise pillow.DecompressionBombError
-                image.load()
-                # Browsers apply the EXIF orientation, except for WebP.
-                turned = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _TURNED
-                size = image.size[::-1] if turned else image.size
-                return _SUFFIXES[str(image.format)], size
-    except UnidentifiedImageError:
+            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+            image = pillow.open(path, formats=_FORMATS)
+    except (UnidentifiedImageError, pillow.DecompressionBombError):
         raise ValueError(
             "is no picture that browsers show; save it as PNG, JPEG, WebP, GIF, AVIF or SVG"
         ) from None
-    except pillow.DecompressionBombError:
-        raise ValueError(_TOO_LARGE) from None
-    except _DAMAGE as error:
-        raise ValueError(f"is damaged: {error}; save it again") from error
+    with image:
+        if math.prod(image.size) > _MOST_PIXELS:
+            raise ValueError(f"has more than {_MOST_PIXELS // 1_000_000} million pixels")
+        # Browsers apply the EXIF orientation, except for WebP.
+        sideways = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _SIDEWAYS
+        width, height = image.size[::-1] if sideways else image.size
+        return Photo(media_copy(path, data, _SUFFIXES[str(image.format)]), width, height)
+
+
+def _svg_size(data: bytes) -> tuple[int, int]:
+    """Return the width and height of an SVG image in pixels: its own, or those of its view box."""
+    try:
+        root = ElementTree.fromstring(data)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"is not well-formed SVG: {error}") from None
+    numbers = re.findall(r"[-+.\deE]+", root.get("viewBox", ""))
+    sides = [root.get("width", ""), root.get("height", "")]
+    if not all(re.fullmatch(r"[.\d]+(px)?", side) for side in sides):
+        sides = numbers[2:4]
+    try:
+        width, height = (max(1, round(float(side.removesuffix("px")))) for side in sides)
+    except (OverflowError, ValueError):
+        raise ValueError("is SVG without a size; give it a viewBox") from None
+    return width, height
 
 
 YOUTUBE = "https://www.youtube-nocookie.com"
@@ -126,123 +121,71 @@ def find_player(url: str) -> Player:
     parts = urlsplit(url)
     host = re.sub(r"^(www|m|music)\.", "", (parts.hostname or "").lower())
     # Vimeo puts the time in the fragment, YouTube in the query
-    given = dict(parse_qsl(parts.fragment) + parse_qsl(parts.query))
+    query = dict(parse_qsl(parts.fragment) + parse_qsl(parts.query))
     if host in {"youtube.com", "youtube-nocookie.com", "youtu.be"}:
-        return _youtube(parts.path, given, short=host == "youtu.be")
+        return _youtube(parts.path, query, short=host == "youtu.be")
     if host in {"vimeo.com", "player.vimeo.com"}:
-        return _vimeo(parts.path, given)
+        return _vimeo(parts.path, query)
     raise ValueError(
         "should be a video on YouTube or Vimeo, or a file in the site; to videos elsewhere write "
         "a link"
     )
 
 
-def _youtube(path: str, given: Mapping[str, str], *, short: bool) -> Player:
+def _youtube(path: str, query: Mapping[str, str], *, short: bool) -> Player:
     """Parse /watch?v=ID, /shorts/ID, /live/ID, /embed/ID, /v/ID, `short` /ID; `t` or `start`."""
-    found = re.fullmatch(r"/(?:shorts|live|embed|v)/([^/]+)/?", path)
-    name = path.strip("/") if short else found[1] if found else ""
+    match = re.fullmatch(r"/(?:shorts|live|embed|v)/([^/]+)/?", path)
+    name = path.strip("/") if short else match[1] if match else ""
     if path.rstrip("/") == "/watch" and not short:
-        name = given.get("v", "")
+        name = query.get("v", "")
     if not _YOUTUBE_ID.fullmatch(name):
         raise ValueError("names no video: https://youtu.be/ and 11 letters, digits, - and _")
-    start = _seconds(given.get("t") or given.get("start") or "")
-    asked = {"autoplay": "1", "rel": "0"} | ({"start": str(start)} if start else {})
+    start = _seconds(query.get("t") or query.get("start") or "")
+    parameters = {"autoplay": "1", "rel": "0"} | ({"start": str(start)} if start else {})
     link = {"v": name} | ({"t": f"{start}s"} if start else {})
     page = f"https://www.youtube.com/watch?{urlencode(link)}"
-    return Player("YouTube", YOUTUBE, f"{YOUTUBE}/embed/{name}?{urlencode(asked)}", page)
+    return Player("YouTube", YOUTUBE, f"{YOUTUBE}/embed/{name}?{urlencode(parameters)}", page)
 
 
-def _vimeo(path: str, given: Mapping[str, str]) -> Player:
+def _vimeo(path: str, query: Mapping[str, str]) -> Player:
     """Parse vimeo.com/NUMBER, also below channels; /HASH or ?h=HASH marks an unlisted video."""
-    found = _VIMEO_PATH.fullmatch(path)
-    secret = (found[2] if found else None) or given.get("h", "")
-    if found is None or not re.fullmatch(r"[0-9a-f]*", secret):
+    match = _VIMEO_PATH.fullmatch(path)
+    secret = (match[2] if match else None) or query.get("h", "")
+    if match is None or not re.fullmatch(r"[0-9a-f]*", secret):
         raise ValueError("names no video: https://vimeo.com/ and a number")
-    start = _seconds(given.get("t", ""))
-    asked = ({"h": secret} if secret else {}) | {"dnt": "1", "autoplay": "1"}
+    start = _seconds(query.get("t", ""))
+    parameters = ({"h": secret} if secret else {}) | {"dnt": "1", "autoplay": "1"}
     at = f"#t={start}s" if start else ""
-    page = f"https://vimeo.com/{found[1]}{f'/{secret}' if secret else ''}{at}"
-    return Player("Vimeo", VIMEO, f"{VIMEO}/video/{found[1]}?{urlencode(asked)}{at}", page)
+    page = f"https://vimeo.com/{match[1]}{f'/{secret}' if secret else ''}{at}"
+    return Player("Vimeo", VIMEO, f"{VIMEO}/video/{match[1]}?{urlencode(parameters)}{at}", page)
 
 
 def _seconds(text: str) -> int:
     """Return a time such as 90, 90s or 1h2m3s in seconds; 0 if empty or invalid."""
-    found = _TIME.fullmatch(text)
-    if found is None:
+    match = _TIME.fullmatch(text)
+    if match is None:
         raise ValueError(f"starts at {text[:20]!r}; write seconds as in t=90, or t=1m30s")
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return 3600 * hours + 60 * minutes + seconds
 
 
-_EBML, _SEGMENT, _TRACKS, _ENTRY, _VIDEO = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0xE0
-_WIDTH, _HEIGHT = 0xB0, 0xBA
-_LEFT_OUT = "is no MP4 or WebM video, which is what browsers play; encode it as one of them"
+_VIDEOS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm"}
 
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video to copy: its MIME type, and its width and height in pixels."""
+    """A video to copy, and its MIME type."""
 
     file: OwnFile
     type: str
-    width: int
-    height: int
 
 
-@cached_by_stat
 def read_video(path: Path) -> VideoFile:
-    """Read one of the author's videos; raise ValueError if a page cannot show it."""
-    data = read_own(path)
-    if data[4:8] == b"ftyp":
-        suffix, size = ".mp4", mp4_size(data)
-    elif data[:4] == _EBML.to_bytes(4, "big"):
-        suffix, size = ".webm", _webm_size(data)
-    else:
-        raise ValueError(_LEFT_OUT)
-    if size is None:
-        raise ValueError("is damaged, or shows no pictures; encode it again")
-    return VideoFile(media_copy(path, data, suffix), f"video/{suffix[1:]}", *size)
-
-
-def _webm_size(data: bytes) -> tuple[int, int] | None:
-    bounds = [(0, len(data))]
-    for kind in (_SEGMENT, _TRACKS, _ENTRY, _VIDEO):
-        bounds = [inner for outer in bounds for inner in _elements(data, kind, *outer)]
-    for video in bounds:
-        sides = [
-            int.from_bytes(data[start:end], "big")
-            for kind in (_WIDTH, _HEIGHT)
-            for start, end in _elements(data, kind, *video)
-        ]
-        if len(sides) == 2 and all(sides):
-            return sides[0], sides[1]
-    return None
-
-
-def _elements(data: bytes, kind: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the content bounds of the elements of one kind in `data[start:end]`."""
-    while start < end:
-        name, at = _number(data, start, marked=True)
-        size, at = _number(data, at, marked=False)
-        if name is None or size is None:
-            return
-        stop = min(at + size, end)  # an unknown size is encoded as the maximum
-        if name == kind:
-            yield at, stop
-        start = stop
-
-
-def _number(data: bytes, at: int, marked: bool) -> tuple[int | None, int]:
-    """Read a number of 1 to 8 bytes, including its length marker for an id; None if invalid.
-
-    The number of leading zero bits is the number of bytes that follow the first.
-    """
-    first = data[at] if at < len(data) else 0
-    length = 9 - first.bit_length()
-    if not first or at + length > len(data):
-        return None, len(data)
-    value = int.from_bytes(data[at : at + length], "big")
-    return value if marked else value & ((1 << 7 * length) - 1), at + length
+    """Read one of the author's videos; raise ValueError if browsers do not play it."""
+    suffix = path.suffix.lower()
+    if suffix not in _VIDEOS:
+        raise ValueError("is no MP4 or WebM video, which is what browsers play")
+    return VideoFile(media_copy(path, read_own(path), suffix), _VIDEOS[suffix])
 
 
 _T = TypeVar("_T")
@@ -288,6 +231,9 @@ class VideoCall:
     caption: Caption = Field(default="", description="The words under the video.")
     id: Slug | None = Field(default=None, description="The video's name in links.")
     poster: _OwnPhoto | None = Field(default=None, description="The picture before it plays.")
+    aspect: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,4}:[1-9]\d{0,4}$")] = Field(
+        default="16:9", description="Width and height of a file's pictures, as in 4:3."
+    )
 
 
 @dataclass(frozen=True)

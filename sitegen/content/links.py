@@ -10,14 +10,13 @@ from sitegen.config.schema import Site
 from sitegen.content.embeds import Photo, read_photo
 from sitegen.core.diagnostics import known_words
 from sitegen.core.site_files import OwnFile, SiteFolder, own_file, read_own
-from sitegen.core.source import KeyPath, page_name, page_sources, read_text, require_inside
+from sitegen.core.source import KeyPath, page_name, page_sources
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, file_at, is_whole
 
 THEMED = r"fn(ref)?\d.*|citation|contents?|pages|top|viewer.*"
 """Pattern of the ids that the theme and footnotes use."""
 
 _FOLDERS = re.compile(r"(media|assets)/.*")
-_ID = re.compile(r"""\bid=["']([^"'{}]+)["']""")
 
 
 @dataclass
@@ -48,27 +47,22 @@ class PageFiles:
         target = file_at(unquote(re.split(r"[?#]", url)[0]))
         if target in self.uris or target in self.used:
             return
-        inside = _FOLDERS.fullmatch(target)
-        if not inside and target not in self.made:
-            if re.fullmatch(r"pages/.*\.md", target):
-                raise ValueError(f'is the text of a page; link to the page: "{target[6:-3]}/"')
-            own = (*self.uris, "media/", "assets/")
-            if any(uri.startswith(f"{target}/") for uri in own) and self._is_there(target):
-                raise ValueError("is a file with the name of a folder of the site; rename it")
-            path = self.folder.find(target, [uri.removesuffix(INDEX) or uri for uri in self.uris])
-            self.used[target] = own_file(target, path, read_own(path))
-        elif self._is_there(target):
-            where = "lies in a folder whose" if inside else "has a"
-            raise ValueError(f"{where} name sitegen uses itself; rename it")
-
-    def _is_there(self, target: str) -> bool:
-        return (self.folder.root / target).is_file()
+        if target in self.made or _FOLDERS.fullmatch(target):
+            if (self.folder.root / target).is_file():
+                raise ValueError("is at a path that sitegen writes to; rename it")
+            return
+        if re.fullmatch(r"pages/.*\.md", target):
+            raise ValueError(f'is the text of a page; link to the page: "{target[6:-3]}/"')
+        path = self.folder.find(target, [uri.removesuffix(INDEX) or uri for uri in self.uris])
+        if any(uri.startswith(f"{target}/") for uri in (*self.uris, "media/", "assets/")):
+            raise ValueError("is a file with the name of a folder of the site; rename it")
+        self.used[target] = own_file(target, path, read_own(path))
 
 
 def page_files(site: Site) -> PageFiles:
     """Return the files that pages of the site may show and link to."""
     made = {MANIFEST, NOT_FOUND, "robots.txt", *(["sitemap.xml"] if site.base_url else [])}
-    uris = {page_uri(each) for each in page_sources(site.root / "pages")}
+    uris = {page_uri(source) for source in page_sources(site.root / "pages")}
     return PageFiles(SiteFolder(site.root, (site.output, site.cache_dir)), uris, made)
 
 
@@ -79,42 +73,31 @@ def page_uri(source: Path) -> str:
 
 def site_links(site: Site) -> Mapping[KeyPath, str]:
     """Return the internal links in `site.toml`, by key; the front page shows them."""
-    urls = {("authors", at, "url"): author.url for at, author in enumerate(site.authors)}
-    urls |= {("affiliations", at, "url"): place.url for at, place in enumerate(site.affiliations)}
-    urls |= {("links", at, "url"): link.url for at, link in enumerate(site.links)}
+    urls = {("authors", index, "url"): author.url for index, author in enumerate(site.authors)}
+    urls |= {("affiliations", n, "url"): entry.url for n, entry in enumerate(site.affiliations)}
+    urls |= {("links", index, "url"): link.url for index, link in enumerate(site.links)}
     return {key: url for key, url in urls.items() if url is not None and not is_whole(url)}
 
 
-def place_fault(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str | None:
+def anchor_fault(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str | None:
     """Return an error if a link of the page at `uri` has an anchor that its target lacks.
 
     `ids` are the ids of every page for which they are known. Returns None for a valid link.
     """
-    whole, _, rest = url.partition("#")
-    path, place = unquote(whole.partition("?")[0]), unquote(rest.partition(":~:")[0])
-    target = file_at(path) if whole else uri
-    known = ids.get(target)
-    if known is None or not place or place in known or re.fullmatch(THEMED, place):
+    path, _, fragment = url.partition("#")
+    anchor = unquote(fragment.partition(":~:")[0])
+    target = file_at(unquote(path.partition("?")[0])) if path else uri
+    known_ids = ids.get(target)
+    if known_ids is None or not anchor or anchor in known_ids or re.fullmatch(THEMED, anchor):
         return None
-    own = "" if place.startswith("h-") else "h-"  # headings can be linked without the prefix
-    hint = known_words(f"#{place}", {f"#{name.removeprefix(own)}" for name in known})
+    prefix = "" if anchor.startswith("h-") else "h-"  # headings can be linked without the prefix
+    hint = known_words(f"#{anchor}", {f"#{id.removeprefix(prefix)}" for id in known_ids})
     return f"leads to no heading and no figure of {'this' if target == uri else 'that'} page{hint}"
 
 
 def at_heading(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str:
     """Return the link; `#results` becomes `#h-results` if only the heading has this name."""
-    whole, _, place = url.partition("#")
-    heading = f"{whole}#h-{place}"
-    wrong = place_fault(uri, url, ids) and not place_fault(uri, heading, ids)
-    return heading if wrong else url
-
-
-def themed_ids(root: Path) -> frozenset[str]:
-    """Return the ids in the templates of the author's theme, which every page may contain.
-
-    Raises ConfigError for a template that cannot be read or is a link to outside the site.
-    """
-    paths = sorted((root / "theme" / "templates").glob("[!.]*.html"))
-    for path in paths:
-        require_inside(path, root)
-    return frozenset(name for path in paths for name in _ID.findall(read_text(path)))
+    path, _, anchor = url.partition("#")
+    heading = f"{path}#h-{anchor}"
+    is_wrong = anchor_fault(uri, url, ids) and not anchor_fault(uri, heading, ids)
+    return heading if is_wrong else url

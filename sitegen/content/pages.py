@@ -8,7 +8,7 @@ such as `{{ trajectories("mnist", count=36, caption="…") }}` is a separate par
 """
 
 import difflib
-import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -17,35 +17,25 @@ from pathlib import Path
 from markupsafe import Markup
 
 from sitegen.config.schema import Site
-from sitegen.content.calls import Calls, Shown
+from sitegen.content.calls import SLOT, Calls, Shown
 from sitegen.content.embeds import Embed
 from sitegen.content.links import (
     PageFiles,
+    anchor_fault,
     at_heading,
     page_files,
     page_uri,
-    place_fault,
     site_links,
-    themed_ids,
 )
 from sitegen.content.markdown import Heading, Noted, parse
 from sitegen.content.templates import TemplateFault, run_template
 from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile
-from sitegen.core.source import (
-    odd_character,
-    page_name,
-    page_sources,
-    read_text,
-    require_inside,
-    shown,
-)
+from sitegen.core.source import page_name, page_sources, read_text, shown
 from sitegen.core.urls import INDEX, RESERVED, page_fault, relative
 from sitegen.figures.base import Figure
 
-_THING = re.compile(r"(<function [\w\\]+| at 0x[0-9a-f]{6,})\\?>")
-"""End of the text of a Python object: the name of a function, or a memory address."""
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
 
 
@@ -79,85 +69,146 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     """Read every page of the site, the front page first; raise ConfigError with all errors.
 
     `available` returns whether a model can be sampled; by default, every model of the site can.
-    Text that needs a missing model is checked too.
     """
     available = available or site.models.__contains__
-    readings, whole, files = list[_Read](), list[_Read](), page_files(site)
-    # A page that hides text is read twice, since neither reading implies the other: a template may
-    # have `else`, and in Markdown a removed line changes the meaning of the lines around it.
-    for source in _in_order(site.root / "pages", site):
-        readings.append(_read(source, site, files, available))
-        hides = readings[-1].hides
-        every = _read(source, site, files, lambda _: True) if hides else readings[-1]
-        whole.append(every)
-    themed = themed_ids(site.root)
-    ids = {each.page.uri: each.page.ids | themed for each in whole if each.page and each.complete}
-    problems: list[object] = [*_misplaced(site.root / "pages")]
-    for reading, other in zip(readings, whole, strict=True):
-        led = _misled(other.page, ids) if other.page else ()
-        problems += in_order([*reading.problems, *other.problems, *led])
-    problems += in_order(_misled_by_config(site, files, ids))
+    files, folder = page_files(site), site.root / "pages"
+    pages, problems, ids = list[Page](), list[object](), dict[str, Collection[str]]()
+    for source in _in_order(folder, site):
+        page, faults = _read(source, site, replace(files, used={}), available)
+        problems += in_order(faults)
+        if page is not None:
+            pages.append(page)
+            if not faults and not page.waits:  # else there are more ids than those known
+                ids[page.uri] = page.ids
+    # The ids in an author's own templates are not known; `sitegen check` reads them in the pages.
+    checked = {} if (site.root / "theme" / "templates").is_dir() else ids
+    for page in pages:
+        problems += [
+            Diagnostic(shown(page.source), anchor.line, f"the link {quoted(anchor.text)} {fault}")
+            for anchor in page.anchors
+            if (fault := anchor_fault(page.uri, at_heading(page.uri, anchor.text, ids), checked))
+        ]
+    problems += [*_misplaced(folder), *in_order(_faults_of_config(site, files, checked))]
+    pages = [_with_headings(page, ids) for page in pages]
+    problems += _equal_names([*files.used.values(), *(f for page in pages for f in page.files)])
     if problems:
         raise config_error(problems)
-    pages = [_with_headings(reading.page, ids) for reading in readings if reading.page]
     front = replace(pages[0], files=_sorted([*pages[0].files, *files.used.values()]))
     return (front, *pages[1:])
-
-
-def _misled(page: Page, ids: Mapping[str, Collection[str]]) -> Iterator[Diagnostic]:
-    for anchor in page.anchors:
-        if fault := place_fault(page.uri, at_heading(page.uri, anchor.text, ids), ids):
-            text = f"the link {quoted(anchor.text)} {fault}"
-            yield Diagnostic(shown(page.source), anchor.line, text)
-
-
-def _with_headings(page: Page, ids: Mapping[str, Collection[str]]) -> Page:
-    """Return the page with links to headings completed where the prefix was left out."""
-    links = {anchor.text: at_heading(page.uri, anchor.text, ids) for anchor in page.anchors}
-    body = page.body
-    for old, new in links.items():
-        if old != new:
-            was, now = (f'href="{escape(relative(url, page.uri))}"' for url in (old, new))
-            body = tuple(
-                Markup(str(part).replace(was, now)) if isinstance(part, Markup) else part
-                for part in body
-            )
-    return replace(page, body=body)
-
-
-def _misled_by_config(
-    site: Site, files: PageFiles, ids: Mapping[str, Collection[str]]
-) -> Iterator[Diagnostic]:
-    for key, url in site_links(site).items():
-        try:
-            fault = place_fault(INDEX, at_heading(INDEX, url, ids), ids)
-            if not url.startswith("#"):
-                files.link(url)
-        except ValueError as error:
-            fault = str(error)
-        if fault:
-            yield site.problem(key, f" = {quoted(url)}: {fault}")
-    for at, place in enumerate(site.affiliations):
-        try:
-            if place.logo:
-                files.picture(place.logo)
-        except ValueError as error:
-            key = ("affiliations", at, "logo")
-            yield site.problem(key, f" = {quoted(place.logo)}: {error}")
 
 
 def _in_order(folder: Path, site: Site) -> list[Path]:
     sources = dict[str, Path]()
     for path in page_sources(folder):
         if (other := sources.setdefault(page_name(path), path)) != path:
-            both = " and ".join(ascii(each.name)[1:-1] for each in (path, other))
-            text = f"has the name of another page, written with other characters ({both}); "
+            names = " and ".join(ascii(page.name)[1:-1] for page in (path, other))
+            text = f"has the name of another page, written with other characters ({names}); "
             text += "rename or remove one of them"
             raise config_error([Diagnostic(shown(path), None, text)])
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
-    names = dict.fromkeys(("index", *site.menu, *sources))
-    return [sources[name] for name in names if name in sources]
+    order = dict.fromkeys(("index", *site.menu, *sources))
+    return [sources[name] for name in order if name in sources]
+
+
+def _read(
+    path: Path, site: Site, files: PageFiles, available: Callable[[str], bool]
+) -> tuple[Page | None, Sequence[object]]:
+    """Return a page and its problems; no page if the text could not be read to the end."""
+    calls = Calls(shown(path), site, files.folder)
+    if path.stem != "index" and (fault := _name_fault(path)):
+        message = f"the page's name {quoted(path.stem)} {fault}"
+        return None, [Diagnostic(calls.file, None, message)]
+    uri = page_uri(path)
+    try:
+        source = read_text(path)
+        public = site.model_dump(exclude={"cache_dir", "models", "output"})  # texts, but no paths
+        names: dict[str, object] = {"site": public, **calls.functions(available)}
+        text = run_template(source, names)
+    except ConfigError as error:
+        return None, error.problems or [error]
+    except TemplateFault as error:
+        return None, [*calls.faults, Diagnostic(calls.file, error.line, error.reason)]
+    document = parse(text, SLOT, uri, files)
+    notes = document.faults or document.anchors or document.warnings
+    lines = _source_lines(text, source) if notes else ()  # slow for a long page
+
+    def diagnostics(notes: Iterable[Noted]) -> Iterator[Diagnostic]:
+        return (Diagnostic(calls.file, lines[note.line - 1], note.text) for note in notes)
+
+    body = calls.body(document.parts)
+    embeds = (part for part in body if isinstance(part, Embed))
+    page = Page(
+        uri,
+        document.title or site.title,
+        tuple(part for part in body if isinstance(part, Figure)),
+        body,
+        path,
+        _sorted([*files.used.values(), *(file for embed in embeds for file in embed.files)]),
+        document.headings,
+        tuple(Noted(lines[anchor.line - 1], anchor.text) for anchor in document.anchors),
+        tuple(diagnostics(document.warnings)),
+        frozenset(calls.missing_models),
+    )
+    misplaced = calls.misplaced(text, document.parts)
+    return page, [*calls.faults, *misplaced, *diagnostics(document.faults)]
+
+
+def _name_fault(path: Path) -> str | None:
+    """Return why a page cannot have this name: a folder has it in the built site; or None."""
+    return (
+        "is a name that sitegen uses itself"
+        if path.stem in RESERVED
+        else page_fault(page_name(path))
+    )
+
+
+def _source_lines(text: str, source: str) -> Sequence[int]:
+    """Return, for each line of the rendered template, its line in the page, from 1."""
+    lines, nearest = list[int](), 1
+    matcher = difflib.SequenceMatcher(None, text.split("\n"), source.split("\n"))
+    for block in matcher.get_matching_blocks():
+        lines += [nearest] * (block.a - len(lines))
+        lines += range(block.b + 1, block.b + block.size + 1)
+        nearest = block.b + block.size + 1
+    return lines
+
+
+def _with_headings(page: Page, ids: Mapping[str, Collection[str]]) -> Page:
+    """Return the page with links to headings completed where the prefix was left out."""
+    body = page.body
+    for anchor in page.anchors:
+        if (new := at_heading(page.uri, anchor.text, ids)) != anchor.text:
+            link, completed = (
+                f'href="{escape(relative(url, page.uri))}"' for url in (anchor.text, new)
+            )
+            body = tuple(
+                Markup(str(part).replace(link, completed)) if isinstance(part, Markup) else part
+                for part in body
+            )
+    return replace(page, body=body)
+
+
+def _faults_of_config(
+    site: Site, files: PageFiles, ids: Mapping[str, Collection[str]]
+) -> Iterator[Diagnostic]:
+    """Yield errors of links and logos in `site.toml`; `files.used` gains the linked files."""
+    for key, url in site_links(site).items():
+        try:
+            fault = anchor_fault(INDEX, at_heading(INDEX, url, ids), ids)
+            if not url.startswith("#"):
+                files.link(url)
+        except ValueError as error:
+            fault = str(error)
+        if fault:
+            yield site.problem(key, f" = {quoted(url)}: {fault}")
+    for index, affiliation in enumerate(site.affiliations):
+        try:
+            if affiliation.logo:
+                files.picture(affiliation.logo)
+        except ValueError as error:
+            key = ("affiliations", index, "logo")
+            yield site.problem(key, f" = {quoted(affiliation.logo)}: {error}")
 
 
 def _misplaced(folder: Path) -> Iterator[Diagnostic]:
@@ -172,98 +223,19 @@ def _misplaced(folder: Path) -> Iterator[Diagnostic]:
             yield Diagnostic(shown(path), None, text)
 
 
-@dataclass(frozen=True)
-class _Read:
-    """The result of reading a page.
+def _equal_names(files: Iterable[OwnFile]) -> Iterator[Diagnostic]:
+    """Yield an error for each file that would overwrite another where names fold.
 
-    page: None if the text could not be read to the end
-    complete: whether all calls are valid, so that all ids are known
-    hides: whether the page may have more text when more models are available
+    Some file systems ignore case, and some the composition of characters.
     """
-
-    page: Page | None
-    problems: Sequence[object]
-    complete: bool = False
-    hides: bool = False
-
-
-def _read(path: Path, site: Site, files: PageFiles, available: Callable[[str], bool]) -> _Read:
-    calls, files = Calls(shown(path), site, files.folder), replace(files, used={})
-    try:
-        uri = _uri(path)
-        require_inside(path, site.root)
-        source = read_text(path)
-        public = site.model_dump(exclude={"cache_dir", "models", "output"})  # texts, but no paths
-        names = {"available": calls.asking(available), "site": public, **calls.functions()}
-        text = run_template(source, names, calls.unknown)
-    except ConfigError as error:
-        return _Read(None, error.problems or [error])
-    except TemplateFault as fault:
-        told = Diagnostic(calls.file, fault.line, fault.reason)
-        return _Read(None, [*calls.faults, told], hides=bool(calls.waits))
-    if (odd := _no_text(text, source)) is not None:
-        place, words = odd
-        at = _lines(text, source)[text.count("\n", 0, place)]
-        return _Read(None, [*calls.faults, Diagnostic(calls.file, at, words)])
-    document = parse(text, calls.slot, uri, files)
-    noted = document.faults or document.anchors or document.warnings
-    line = _lines(text, source) if noted else ()
-    problems: list[object] = [*calls.faults, *calls.strays(text, document.parts), *calls.bad_ids()]
-    problems += [
-        Diagnostic(calls.file, line[fault.line - 1], fault.text)
-        for fault in document.faults
-        if calls.mark not in fault.text  # a figure in place of a link, which is reported already
-    ]
-    body = calls.body(document.parts)
-    embeds = (part for part in body if isinstance(part, Embed))
-    page = Page(
-        uri,
-        document.title or site.title,
-        tuple(part for part in body if isinstance(part, Figure)),
-        body,
-        path,
-        _sorted([*files.used.values(), *(file for embed in embeds for file in embed.files)]),
-        document.headings,
-        tuple(Noted(line[anchor.line - 1], anchor.text) for anchor in document.anchors),
-        tuple(Diagnostic(calls.file, line[w.line - 1], w.text) for w in document.warnings),
-        frozenset(calls.waits),
-    )
-    return _Read(page, problems, not calls.faults, bool(calls.waits))
+    sources = dict[str, OwnFile]()
+    for file in files:
+        other = sources.setdefault(unicodedata.normalize("NFC", file.uri).casefold(), file)
+        if other.uri != file.uri:
+            names = " and ".join(ascii(each.uri)[1:-1] for each in (file, other))
+            text = f"has the name of another file in other characters ({names}); rename one of them"
+            yield Diagnostic(shown(file.source), None, text)
 
 
 def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:
     return tuple(sorted(set(files), key=lambda file: file.uri))
-
-
-def _no_text(text: str, source: str) -> tuple[int, str] | None:
-    """Find output of a template that is not an author's text; return its position and an error."""
-    if (odd := odd_character(text)) is not None:
-        return odd[0], f"what stands here holds the character {odd[1]}; leave it out"
-    if (thing := _THING.search(text)) is not None and thing[0] not in source:
-        words = "what stands here is a thing of the template's own, and no text; call a function as"
-        return thing.start(), f"{words} name(…), and put |list or |join behind a filter of lists"
-    return None
-
-
-def _lines(text: str, source: str) -> Sequence[int]:
-    """Return, for each line of the rendered template, its line in the page, from 1."""
-    found, nearest = list[int](), 1
-    matcher = difflib.SequenceMatcher(None, text.split("\n"), source.split("\n"))
-    for block in matcher.get_matching_blocks():
-        found += [nearest] * (block.a - len(found))
-        found += range(block.b + 1, block.b + block.size + 1)
-        nearest = block.b + block.size + 1
-    return found
-
-
-def _uri(path: Path) -> str:
-    """Return the path of a built page; raise ConfigError for a name that a folder cannot have."""
-    fault = (
-        "is a name that sitegen uses itself"
-        if path.stem in RESERVED
-        else page_fault(page_name(path))
-    )
-    if fault is not None and path.stem != "index":
-        text = f"the page's name {quoted(path.stem)} {fault}"
-        raise config_error([Diagnostic(shown(path), None, text)])
-    return page_uri(path)

@@ -5,7 +5,6 @@ import json
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -14,22 +13,8 @@ from pydantic.fields import FieldInfo
 from sitegen.core.errors import ConfigError
 from sitegen.core.source import KeyPath, toml_lines
 
-_MOST = 50  # problems in one message
-_ENOUGH = 1000  # validation errors read from one document
-_SHOWN = 6  # items of a list in a message
-_LONGEST = 60  # characters of a value in a message
-_LONGEST_NUMBER = 10_000  # bits; Python itself refuses to print more than 4300 digits
-_HOLDS = {
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "dict_type": "a table",
-    "mapping_type": "a table",
-    "model_type": "a table",
-    "dataclass_type": "a table",
-    "bool_type": "true or false",
-}  # error types of pydantic, with the TOML name of the type expected
-_OF_NUMBERS = ("int_", "float_", "finite_", "greater_than", "less_than")
-_BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+_MOST_ITEMS = 6  # of a list in a message
+_MOST_CHARACTERS = 60  # of a value in a message
 
 
 @dataclass(frozen=True)
@@ -49,17 +34,15 @@ class Diagnostic:
     text: str
 
     def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.text}"
+        location = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{location}: {self.text}"
 
 
 def config_error(problems: Iterable[object]) -> ConfigError:
     """Return one ConfigError for all problems, one line each; the caller raises it."""
-    found = tuple(problems)
-    lines = [str(problem) for problem in found[:_MOST]]
-    more = [f"… and {len(found) - _MOST} more problems"] if len(found) > _MOST else []
-    error = ConfigError("\n".join([*lines, *more]))
-    error.problems = found
+    problems = tuple(problems)
+    error = ConfigError("\n".join(map(str, problems)))
+    error.problems = problems
     return error
 
 
@@ -68,39 +51,36 @@ def in_order(problems: Iterable[object]) -> list[object]:
     return sorted(dict.fromkeys(problems), key=lambda problem: getattr(problem, "line", None) or 0)
 
 
-def close_match(word: str, known: Iterable[str]) -> str:
-    """Return `, did you mean "x"?` if one of the known words is close, else ""."""
-    names = list(known)
-    same = [name for name in names if name.casefold() == word.casefold()]
-    found = same or difflib.get_close_matches(word[:100], names, n=1, cutoff=0.6)
-    return f', did you mean "{found[0]}"?' if found else ""
+def close_match(word: str, candidates: Iterable[str]) -> str:
+    """Return `, did you mean "x"?` if one of the candidates is close, else ""."""
+    names = list(candidates)
+    equal = [name for name in names if name.casefold() == word.casefold()]
+    close = equal or difflib.get_close_matches(word[:100], names, n=1, cutoff=0.6)
+    return f', did you mean "{close[0]}"?' if close else ""
 
 
-def known_words(word: str, known: Iterable[str]) -> str:
-    """Return a hint for an unknown word: the closest known one, or else all of them."""
-    names = sorted(known)
-    listed = f"; known: {', '.join(names)}" if names else "; there is none"
-    return close_match(word, names) or listed
+def known_words(word: str, candidates: Iterable[str]) -> str:
+    """Return a hint for an unknown word: the closest candidate, or else all of them."""
+    names = sorted(candidates)
+    all_names = f"; known: {', '.join(names)}" if names else "; there is none"
+    return close_match(word, names) or all_names
 
 
 def quoted(value: object) -> str:
-    """Return a value from the author's file, shortened and on one line."""
-    if isinstance(value, str):
-        cut = value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
-        return f'"{cut}"' if cut.isprintable() else json.dumps(cut)
-    if isinstance(value, PurePath):
-        return quoted(str(value))
+    """Return a value from a file as TOML has it, shortened and on one line."""
     if isinstance(value, list | tuple):
-        more = ", …" if len(value) > _SHOWN else ""
-        return f"[{', '.join(map(quoted, value[:_SHOWN]))}{more}]"
+        more = ", …" if len(value) > _MOST_ITEMS else ""
+        return f"[{', '.join(map(quoted, value[:_MOST_ITEMS]))}{more}]"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
-        return "a number of thousands of digits"
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # in a table; Python before 3.14 refuses to print such a number
-        return "a table with a number of thousands of digits"
+    if value is None or isinstance(value, Mapping | int | float):
+        try:
+            return reprlib.repr(value)
+        except ValueError:  # Python refuses to print integers of more than 4300 digits
+            return "a number of thousands of digits"
+    text = str(value)
+    text = text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+    return f'"{text}"' if text.isprintable() else json.dumps(text)
 
 
 def toml_diagnostics(
@@ -113,17 +93,18 @@ def toml_diagnostics(
     file: its name in messages
     """
     lines = toml_lines(text)
-    found = []
-    for item in error.errors(include_url=False)[:_ENOUGH]:
-        path, known = _placed(item["loc"], document, lines)
-        found.append(placed(file, lines, path, rule(item, known)))
-    return sorted(found, key=lambda problem: problem.line or 0)
+    problems = []
+    for item in error.errors(include_url=False):
+        path, fields = _key_of(item["loc"], document, lines)
+        problems.append(placed(file, lines, path, rule(item, fields)))
+    return sorted(problems, key=lambda problem: problem.line or 0)
 
 
-def placed(file: str, lines: Mapping[KeyPath, int], path: KeyPath, words: str) -> Diagnostic:
+def placed(file: str, lines: Mapping[KeyPath, int], path: KeyPath, text: str) -> Diagnostic:
     """Return a diagnostic for a key, at its line or else at the line of its table."""
-    at = (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines)
-    return Diagnostic(file, next(at, None), f"{dotted(path)}{words}".removeprefix(": "))
+    ancestors = (path[:end] for end in range(len(path), 0, -1))
+    line = next((lines[key] for key in ancestors if key in lines), None)
+    return Diagnostic(file, line, f"{dotted(path)}{text}".removeprefix(": "))
 
 
 def dotted(path: KeyPath) -> str:
@@ -137,7 +118,7 @@ def fields_of(document: Any) -> Mapping[str, FieldInfo]:
     return getattr(document, "__pydantic_fields__", {})
 
 
-def _placed(
+def _key_of(
     loc: KeyPath, document: Any, lines: Mapping[KeyPath, int]
 ) -> tuple[KeyPath, Mapping[str, FieldInfo]]:
     """Return the path of keys of an error, and the fields allowed in the table of the last key.
@@ -146,70 +127,43 @@ def _placed(
     tried, and `[key]`. They are dropped.
     """
     path: KeyPath = ()
-    known = beside = fields_of(document)
+    fields = siblings = fields_of(document)
     for part in loc:
         name = str(part)
-        if name in known or (*path, part) in lines:
-            path, beside = (*path, part), known
-            known = (_inner(known[name].annotation) if name in known else {}) or known
-    return path, beside
+        if name in fields or (*path, part) in lines:
+            path, siblings = (*path, part), fields
+            fields = (_inner_fields(fields[name].annotation) if name in fields else {}) or fields
+    return path, siblings
 
 
-def _inner(annotation: Any) -> Mapping[str, FieldInfo]:
+def _inner_fields(annotation: Any) -> Mapping[str, FieldInfo]:
     """Return the fields of all tables that a type contains, at any depth."""
-    found = dict(fields_of(annotation))
+    fields = dict(fields_of(annotation))
     for inner in get_args(annotation):
-        found |= _inner(inner)
-    return found
+        fields |= _inner_fields(inner)
+    return fields
 
 
-def rule(error: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> str:
+def rule(error: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> str:
     """Return the message for an error of pydantic, to be appended to the key.
 
-    `known` maps the keys that are allowed in the same table to their fields.
+    `fields` are those that are allowed in the same table, by name.
     """
     name = str(error["loc"][-1]) if error["loc"] else ""
-    kind, context = error["type"], error.get("ctx", {})
+    kind, message = error["type"], error["msg"]
     if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
-        return f": unknown key{known_words(name, known)}"
+        return f": unknown key{known_words(name, fields)}"
     if kind in {"missing", "missing_argument"}:
-        return f" is missing: {known[name].description or ''}" if name in known else " is missing"
-    value = "" if isinstance(error["input"], Mapping) else f" = {quoted(error['input'])}"
+        return f" is missing: {fields[name].description or ''}" if name in fields else " is missing"
     if kind == "value_error":
-        return f"{value}: {context['error']}"
-    if kind == "literal_error":
-        words = context["expected"].replace(" or ", ", ").split(", ")
-        choices = [word.strip("'") for word in words]
-        given = error["input"]
-        near = close_match(given if isinstance(given, str) else quoted(given), choices)
-        named = [word.replace("'", '"') for word in words]  # numbers have no quotes
-        return f"{value}: should be {listed(named)}{near}"
-    if kind in _HOLDS:
-        return f"{value}: should be {_HOLDS[kind]}"
-    if kind.startswith(_OF_NUMBERS) and name in known:
-        return f"{value}: should be {_number(known[name])}"
-    subject, should, rest = error["msg"].replace(" after validation", "").partition(" should ")
-    return f"{value}: should {rest}" if should else f"{value}: {subject}"
-
-
-def _number(field: FieldInfo) -> str:
-    bounds = {
-        name: getattr(each, name)
-        for each in field.metadata
-        for name in _BOUNDS
-        if hasattr(each, name)
-    }
-    kind = "a number" if _holds_float(field.annotation) else "a whole number"
-    if "lt" in bounds and kind == "a whole number":
-        bounds["le"] = bounds.pop("lt") - 1
-    if bounds.keys() == {"ge", "le"}:
-        return f"{kind} from {bounds['ge']} to {bounds['le']}"
-    limits = " and ".join(f"{_BOUNDS[name]} {bound}" for name, bound in bounds.items())
-    return f"{kind} {limits}".rstrip()
-
-
-def _holds_float(annotation: object) -> bool:
-    return annotation is float or any(map(_holds_float, get_args(annotation)))
+        message = str(error["ctx"]["error"])
+    elif kind == "literal_error":
+        choices = error["ctx"]["expected"].replace(" or ", ", ").split(", ")
+        message += close_match(
+            quoted(error["input"]).strip('"'), [choice.strip("'") for choice in choices]
+        )
+    value = "" if isinstance(error["input"], Mapping) else f" = {quoted(error['input'])}"
+    return f"{value}: {message}"
 
 
 def listed(words: Sequence[str], last: str = "or") -> str:

@@ -27,8 +27,8 @@ def reject_if(fault: Callable[[Any], str | None]) -> AfterValidator:
     """Return a validator that rejects values for which `fault` returns a broken rule."""
 
     def check(value: Any) -> Any:
-        if found := fault(value):
-            raise ValueError(found)
+        if message := fault(value):
+            raise ValueError(message)
         return value
 
     return AfterValidator(check)
@@ -92,7 +92,7 @@ def checked_call(
     args: Sequence[object],
     kwargs: Mapping[str, object],
     context: Mapping[str, Any],
-    place: SourceLocation,
+    location: SourceLocation,
 ) -> list[Any]:
     """Validate the arguments of a call in a page, and return one frozen value for each kind.
 
@@ -102,24 +102,24 @@ def checked_call(
 
     Raises ConfigError that lists all problems of the call.
     """
-    known = {key: field for kind in kinds for key, field in fields_of(kind).items()}
-    needed = [key for key, field in fields_of(kinds[0]).items() if field.is_required()]
-    faults = [f"{quoted(value)} needs a name, as in count=36" for value in args[len(needed) :]]
-    given = dict(zip(needed, args, strict=False))
-    faults += [f"{key} is given twice" for key in given if key in kwargs]
-    given |= kwargs
-    owner = {key: kind for kind in reversed(kinds) for key in fields_of(kind)}
-    made = []
+    fields = {key: field for kind in kinds for key, field in fields_of(kind).items()}
+    required = [key for key, field in fields_of(kinds[0]).items() if field.is_required()]
+    faults = [f"{quoted(value)} needs a name, as in count=36" for value in args[len(required) :]]
+    arguments = dict(zip(required, args, strict=False))
+    faults += [f"{key} is given twice" for key in arguments if key in kwargs]
+    arguments |= kwargs
+    owners = {key: kind for kind in reversed(kinds) for key in fields_of(kind)}
+    values = []
     for kind in kinds:
-        own = {key: value for key, value in given.items() if owner.get(key, kinds[0]) is kind}
+        own = {key: v for key, v in arguments.items() if owners.get(key, kinds[0]) is kind}
         try:
-            values = ArgsKwargs((), own)
-            made.append(TypeAdapter(kind).validate_python(values, context=dict(context)))
+            adapter = TypeAdapter(kind)
+            values.append(adapter.validate_python(ArgsKwargs((), own), context=dict(context)))
         except ValidationError as error:
             items = error.errors(include_url=False)
-            faults += [f"{item['loc'][0]}{rule(item, known)}" for item in items]
+            faults += [f"{item['loc'][0]}{rule(item, fields)}" for item in items]
     if faults:
         raise config_error(
-            Diagnostic(place.file, place.line, f"{name}(…): {fault}") for fault in faults
+            Diagnostic(location.file, location.line, f"{name}(…): {fault}") for fault in faults
         )
-    return made
+    return values

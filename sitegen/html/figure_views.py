@@ -45,6 +45,7 @@ from sitegen.media.manifest import JSON, Media, MediaFile, Record
 _COLUMN, _WIDE, _TALL = 640, 928, 720  # CSS pixels: of the text, of wide figures, of a height
 _LANDSCAPE = 1.4  # width over height from which a clip is wide
 _ENLARGED = 8  # times that pictures are enlarged at most
+_VIDEO_WIDTH = 1280  # pixels of an author's video; narrower columns scale it
 _COMFORTABLE = 352  # CSS pixels: posters of samplers are shown at most this wide
 _LAYOUT = {"also", "cells", "choices", "grow", "narrow", "nodes", "panels"}  # where, not how made
 _TOLD = {"kind", "seed", "sampling_noise_std", "model", "models"}  # shown on separate lines
@@ -464,8 +465,10 @@ def embed_view(thing: Embed, uri: str) -> Part:
     words = (thing.id, call.title, call.caption)
     if isinstance(video, Player):
         return VideoEmbed(*words, video.name, video.address, video.link, poster)
-    size, address = (video.width, video.height), relative(video.file.uri, uri)
-    return OwnVideo(*words, address, video.type, *size, poster.uri if poster else None)
+    across, down = map(int, call.aspect.split(":"))
+    height, address = max(1, round(_VIDEO_WIDTH * down / across)), relative(video.file.uri, uri)
+    still = poster.uri if poster else None
+    return OwnVideo(*words, address, video.type, _VIDEO_WIDTH, height, still)
 
 
 def frames_policy(parts: Iterable[object]) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from sitegen.config.schema import Author, Site
 from sitegen.content.embeds import read_photo
-from sitegen.content.links import at_heading, themed_ids
+from sitegen.content.links import at_heading
 from sitegen.content.markdown import FORMULA_SOURCE
 from sitegen.content.pages import Page
 from sitegen.core.site_files import SiteFolder
@@ -131,8 +131,7 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
 
 def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> Paper:
     """Return authors with their marks, affiliations, venue and buttons; `pages` are the site's."""
-    themed = themed_ids(site.root)
-    ids = {each.uri: each.ids | themed for each in pages}
+    ids = {other.uri: other.ids for other in pages}
 
     def link(url: str) -> str:
         return relative(at_heading(page.uri, url, ids), page.uri)

@@ -8,7 +8,7 @@ Overrides are in the folder of `site.toml`:
                                 file; stylesheets refer to such a file as url("NAME")
     theme/colours.css           rules that are appended to the stylesheet
 
-Templates run in Jinja's sandbox: they can access the views passed to them, but not Python.
+Templates are the author's own code.
 """
 
 import re
@@ -24,6 +24,7 @@ from typing import Any
 import jinja2
 from jinja2 import (
     ChoiceLoader,
+    Environment,
     FileSystemBytecodeCache,
     FileSystemLoader,
     PrefixLoader,
@@ -32,15 +33,14 @@ from jinja2 import (
     TemplateSyntaxError,
 )
 from jinja2.bccache import Bucket
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sitegen.config.schema import Site
-from sitegen.content.templates import FAILURES, SOURCE, reason_of, sandbox, seeded_choice
+from sitegen.content.templates import FAILURES, reason_of, template_environment
 from sitegen.core.diagnostics import Diagnostic, close_match
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
+from sitegen.core.files import canonical_json, digest_bytes, platform_errors
 from sitegen.core.installed import resource
-from sitegen.core.source import read_text, require_inside, shown
+from sitegen.core.source import read_text, shown
 from sitegen.media.typeface import SHIPPED, Typeface
 
 FOLDER = "theme"
@@ -106,7 +106,6 @@ class Theme:
         that cannot be read.
         """
         paths = {path.name: path for path in _files(resource("static"))}
-        _refuse_links(self.own)
         _refuse_other_names(self.own)
         paths |= {path.name: path for path in _files(self.own / "static")}
         found = {}
@@ -163,7 +162,6 @@ class Theme:
     @cached_property
     def _templates(self) -> Path:
         """Check and return the folder of the author's templates."""
-        _refuse_links(self.own)
         _refuse_misspelt(self.own / "templates")
         return self.own / "templates"
 
@@ -206,12 +204,6 @@ def _files(folder: Path) -> list[Path]:
         return [path for path in found if path.is_file() and not path.name.startswith(".")]
 
 
-def _refuse_links(own: Path) -> None:
-    with platform_errors(own, "read"):
-        for path in sorted(own.rglob("*")) if own.is_dir() else []:
-            require_inside(path, own.parent)
-
-
 def _refuse_other_names(folder: Path) -> None:
     """Raise ConfigError for a file with a name similar to that of the colours."""
     for path in _files(folder):
@@ -243,7 +235,7 @@ class _CompiledTemplates(FileSystemBytecodeCache):
         folder = resource("templates") / "__pycache__"
         with suppress(OSError):
             folder.mkdir(exist_ok=True)
-        made_by = jinja2.__version__, sys.implementation.cache_tag, digest(SOURCE)
+        made_by = jinja2.__version__, sys.implementation.cache_tag
         super().__init__(str(folder), f"%s.{digest_bytes(repr(made_by).encode())[:8]}")
 
     def load_bytecode(self, bucket: Bucket) -> None:
@@ -257,15 +249,12 @@ class _CompiledTemplates(FileSystemBytecodeCache):
 
 
 @lru_cache(maxsize=8)
-def _environment(own: Path | None) -> ImmutableSandboxedEnvironment:
+def _environment(own: Path | None) -> Environment:
     shipped = FileSystemLoader(resource("templates"))
     author = [FileSystemLoader(own)] if own else []
-    environment = sandbox(
-        loader=ChoiceLoader([*author, shipped, PrefixLoader({"sitegen": shipped})]),
-        bytecode_cache=_CompiledTemplates(),
+    return template_environment(
+        ChoiceLoader([*author, shipped, PrefixLoader({"sitegen": shipped})]), _CompiledTemplates()
     )
-    environment.filters["random"] = seeded_choice
-    return environment
 
 
 def _place(error: Exception, folder: Path) -> str | None:

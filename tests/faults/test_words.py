@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from sitegen.content.templates import run_template
 from sitegen.core.errors import PublishError, RefusedError
 from sitegen.generative.data.prior import read_prior
 from sitegen.models.registry import ModelSource, model_source
@@ -18,28 +17,6 @@ from tests.support.forked import run_forked
 from tests.support.making import small_card
 from tests.support.publishing import Paper
 from tests.support.tinymodel import card_of, write_model
-
-
-@pytest.mark.parametrize("text", ["**x**", "# x", "[x](y)", "`x`", "<b>x</b>", "a\n\nb"])
-def test_text_of_an_expression_is_no_markup(text: str) -> None:
-    """A constant in an expression is as much text as a variable with the same value."""
-    constant = run_template(f"{{{{ {json.dumps(text)} }}}}", {})
-    assert constant == run_template("{{ value }}", {"value": text})
-    assert constant == run_template(f"{{% set x = {json.dumps(text)} %}}{{{{ x }}}}", {})
-
-
-def test_a_page_may_compute() -> None:
-    """Lists, tables and loops of the size that pages have are not too much."""
-    text = (
-        "{% for i in range(2000) %}"
-        "{{ i | string | replace('1', 'one') }}, {{ ('%05.1f' % i).replace('.', ',') }} "
-        "{% endfor %}{{ (range(5000) | list) | join(', ') | length }}"
-        "{{ (range(9000) | list) | sum }} {{ ('word ' * 900) | wordwrap(79) | length }}"
-        "{{ {'a': [1, 2, (3, 4)]} | tojson }} {{ 'a' ~ 1 ~ 'b' }} {{ [1] + [2] }} {{ 1 + 1.5 }}"
-    )
-    found = run_template(text, {})
-    assert "one, 001" in found
-    assert found.endswith("\\[1\\, 2\\] 2\\.5")
 
 
 @pytest.mark.parametrize("text", ["\x1b[31mred\x1b[0m", "\x9b31m", "\x1b]0;title\x07", "\u202egnp"])

@@ -2,8 +2,6 @@
 
 import io
 import re
-import struct
-import zlib
 from pathlib import Path
 
 import pytest
@@ -19,12 +17,10 @@ from sitegen.content.embeds import (
     find_player,
     make_embed,
     read_photo,
-    read_video,
 )
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
-from tests.support.fabricated import MP4
 
 PLACE = SourceLocation("pages/index.md", 3)
 
@@ -32,7 +28,7 @@ PLACE = SourceLocation("pages/index.md", 3)
 def make(folder: Path, kind: str, *args: object, **kwargs: object) -> Embed:
     """Call one in a site that has a picture and a video."""
     Pillow.new("RGB", (30, 20)).save(folder / "Set up.png")
-    (folder / "talk.mp4").write_bytes(MP4)
+    (folder / "talk.mp4").write_bytes(b"video")
     return make_embed(kind, args, kwargs, PLACE, SiteFolder(folder))
 
 
@@ -62,7 +58,7 @@ def test_image(tmp_path: Path) -> None:
     told = embed.call
     assert isinstance(told, VideoCall)
     assert isinstance(told.url, VideoFile)
-    assert (told.url.width, told.url.height, told.title) == (64, 36, "Video")
+    assert (told.url.type, told.title, told.aspect) == ("video/mp4", "Video", "16:9")
     assert embed.files == (told.url.file,)
 
 
@@ -77,7 +73,7 @@ def test_image(tmp_path: Path) -> None:
                 'file = "Set pu.png": there is no such file, did you mean "Set up.png"?',
                 'alt is missing: What is to be seen, in words; alt="" if it is decoration.',
                 'captoin: unknown key, did you mean "caption"?',
-                "width = 0: should be a whole number from 1 to 4096",
+                "width = 0: Input should be greater than or equal to 1",
             ],
         ),
         (
@@ -95,7 +91,7 @@ def test_image(tmp_path: Path) -> None:
             {"title": " ", "poster": "none.png"},
             [
                 'url = "https://example.org/x.mp4": should be a video on YouTube or Vimeo',
-                'title = " ": should have at least 1 character',
+                'title = " ": String should have at least 1 character',
                 'poster = "none.png": there is no such file',
             ],
         ),
@@ -140,54 +136,24 @@ def read(folder: Path, data: bytes, name: str = "a.png") -> tuple[str, int, int]
     return photo.file.uri, photo.width, photo.height
 
 
-def fault(folder: Path, data: bytes) -> str:
-    """Why a picture with these bytes cannot be shown."""
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
-        read(folder, data)
-    return str(caught.value)
-
-
-def test_what_is_known(tmp_path: Path) -> None:
-    """Each format by its content, in every mode, or cut short; no other, no absurd size."""
-    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 3 4"/>'
-    for before in ("", '<?xml version="1.0"?>\n', "<!-- a -->", "\ufeff", "\n"):
-        uri, width, height = read(tmp_path, f"{before}{svg}".encode())
+def test_formats(tmp_path: Path) -> None:
+    """A picture's format and size are those of its content; other files are refused."""
+    for attributes in ('viewBox="0 0 3 4"', 'width="3px" height="4"'):
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg" {attributes}/>'.encode()
+        uri, width, height = read(tmp_path, svg, "a.svg")
         assert (uri[-4:], width, height) == (".svg", 3, 4)
-    assert "is SVG with <script>" in fault(tmp_path, svg.replace("/>", "><script/></svg>").encode())
-    for mode in ("1", "LA", "P", "RGBA", "I;16", "CMYK"):
-        made = picture("JPEG" if mode == "CMYK" else "PNG", mode)
-        assert read(tmp_path, made)[1:] == (40, 20), mode
-    for form, suffix in (("MPO", ".jpg"), ("GIF", ".gif")):
-        data = io.BytesIO()
-        first, second = (Image.new("RGB", (40, 20), colour) for colour in ("red", "blue"))
-        first.save(data, form, save_all=True, append_images=[second])
-        uri, width, height = read(tmp_path, data.getvalue())
-        assert (uri[-4:], width, height) == (suffix, 40, 20)
-    for form in ("BMP", "TIFF", "PDF"):
-        data = io.BytesIO()
-        Image.new("RGB", (40, 20)).save(data, form)
-        assert "save it as PNG, JPEG, WebP, GIF, AVIF or SVG" in fault(tmp_path, data.getvalue())
-    for side in (9_000, 50_000):
-        told = fault(tmp_path, bomb(side))
-        assert told == "has more than 80 million pixels; make it smaller"
-    for form in FORMATS:
+    for data, words in ((b"<svg/>", "give it a viewBox"), (b"<svg", "is not well-formed")):
+        with pytest.raises(ValueError, match=words):
+            read(tmp_path, data, "a.svg")
+    for form, suffix in {**FORMATS, "MPO": ".jpg"}.items():
         uri, width, height = read(tmp_path, picture(form), "Photo.xyz")
-        assert uri.startswith("media/photo-")
-        assert uri.endswith(FORMATS[form])
+        assert (uri[:12], uri[-len(suffix) :]) == ("media/photo-", suffix)
         assert (width, height) == (40, 20)
-        whole = picture(form, size=(90, 90))
-        told = fault(tmp_path, whole[: len(whole) // 2])
-        assert "is damaged" in told or "is no picture that browsers show" in told
-
-
-def bomb(side: int) -> bytes:
-    """A small PNG that says it is `side` pixels wide and high."""
-    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+    assert read(tmp_path, picture("JPEG", turn=6))[1:] == (20, 40)
+    assert read(tmp_path, picture("WEBP", turn=6))[1:] == (40, 20)
+    for form in ("BMP", "TIFF", "PDF"):
+        with pytest.raises(ValueError, match="save it as PNG, JPEG, WebP, GIF, AVIF or SVG"):
+            read(tmp_path, picture(form))
 
 
 ID = "qY1juqIDT10"
@@ -248,40 +214,3 @@ def test_no_player(url: str, reason: str) -> None:
     """What is no video of a known host is told with the reason."""
     with pytest.raises(ValueError, match=re.escape(reason)):
         find_player(url)
-
-
-def element(name: str, *content: bytes) -> bytes:
-    """An element of a WebM: its id in hexadecimal, its length, its content."""
-    data = b"".join(content)
-    return bytes.fromhex(name) + bytes([0x80 | len(data)]) + data
-
-
-SIZE = element("e0", element("b0", b"\x40"), element("ba", b"\x24"))
-TRACKS = element("1654ae6b", element("ae", element("e1", b"sound")), element("ae", SIZE))
-HEAD = element("1a45dfa3")
-WEBM = HEAD + element("18538067", TRACKS)
-
-
-ENDLESS = HEAD + bytes.fromhex("18538067 01ffffffffffffff") + TRACKS
-
-
-@pytest.mark.parametrize(("data", "type"), [(MP4, "mp4"), (WEBM, "webm"), (ENDLESS, "webm")])
-def test_measured(tmp_path: Path, data: bytes, type: str) -> None:
-    """A file is known and measured by its content; more of MP4 in `unit/media/test_mp4.py`."""
-    (tmp_path / "A b.mov").write_bytes(data)
-    film = read_video(SiteFolder(tmp_path).find("A b.mov"))
-    assert (film.type, film.width, film.height) == (f"video/{type}", 64, 36)
-    assert film.file.uri == f"media/a-b-{film.file.sha256[:8]}.{type}"
-
-
-@pytest.mark.parametrize("whole", [MP4, WEBM], ids=["mp4", "webm"])
-def test_cut_short(tmp_path: Path, whole: bytes) -> None:
-    """A file that ends too early shows no pictures; other files are refused with what would do."""
-    for length in range(8, len(whole)):
-        (tmp_path / "x.mp4").write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="is damaged, or shows no pictures"):
-            read_video(SiteFolder(tmp_path).find("x.mp4"))
-    for data in [b"abc", b"RIFF....AVI ", b"\x89PNG\r\n\x1a\n"]:
-        (tmp_path / "x.mp4").write_bytes(data)
-        with pytest.raises(ValueError, match="is no MP4 or WebM video"):
-            read_video(SiteFolder(tmp_path).find("x.mp4"))

@@ -514,8 +514,8 @@ def test_policy_names_the_hosts_of_this_page(tmp_path: Path) -> None:
     poster = video.attrib.pop("poster")
     assert re.fullmatch(r"media/a-[0-9a-f]{8}\.svg", poster)
     assert dict(video.attrib) == {
-        "class": "film", "controls": "", "playsinline": "", "preload": "none", "width": "64",
-        "height": "36", "aria-label": "T"
+        "class": "film", "controls": "", "playsinline": "", "preload": "none", "width": "1280",
+        "height": "720", "aria-label": "T"
     }  # fmt: skip
     source = video.find("source")
     assert source.get("type") == "video/mp4"

@@ -35,7 +35,7 @@ COLD = "[cold]\nstart_mean = [0.1]\nstart_covariance = [[0.2]]\n"
         ("edm", "[edm]\n[sampling]\nlevels = [4, 2]", "sampling"),
         ("consistency", "[edm]\nchurn = 2.0", "a consistency model has none"),
         ("ddpm", "[edm]\nrho = 2.0", 'only for a card of kind "edm" or "consistency"'),
-        ("sde", "[sde]\nfamily = 'sub-vp'", '"ve" or "vp"'),
+        ("sde", "[sde]\nfamily = 'sub-vp'", "'ve' or 'vp'"),
         ("sde", "[sde]\nfamily = 'vp'\nbeta_max = 0.01", "must be above beta_min"),
         ("cold", COLD + "kernel_size = 4", "an odd number"),
         ("cold", COLD + "kernel_size = 17", "must be below twice the image_size"),
