@@ -18,7 +18,8 @@ from recipes.cascade import write_model
 from recipes.train_cosines import read_model
 from sitegen.cli import exits
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
-from sitegen.generative.checkpoints.weights import RESIDUAL, read_header, scales_of
+from sitegen.generative.checkpoints.archive import open_checkpoint
+from sitegen.generative.checkpoints.weights import RESIDUAL, scales_of
 from sitegen.generative.data.images import read_images
 from sitegen.generative.data.prior import make_prior, read_prior
 from sitegen.generative.training.residual import residual_shares
@@ -72,7 +73,7 @@ def main() -> None:
     card = replace(card, sampling=sampling, sampling_noise_std=card.training_noise_std)
     images = read_images(arguments.data)
     tensors = model.statistics.tensors() | {RESIDUAL: residual_shares(model, images)}
-    small = scales_of(source.weights, read_header(source.weights).entries)  # these stay bytes
+    small = scales_of(source.weights, open_checkpoint(source.weights).weights)  # these stay bytes
     card = write_model(arguments.output, source, card, tensors, list(model.networks), small)
     if arguments.starts or card.keeps_noise:  # then the initial states have noise, too
         _make_prior(arguments.output, card, images, arguments.starts)

@@ -139,6 +139,9 @@ Format = Literal["pth", "safetensors"]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _TEXT_LIMIT = 1 << 20
+_MOST_COMPRESSED = 64
+"""Largest ratio of a file's size to its blocks, on file systems that compress. Sparse files of a
+few blocks can claim terabytes, which take hours to read."""
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -167,6 +170,12 @@ def regular_size(path: Path, what: str) -> int:
         raise RefusedError(f"{path}: this {what} is not readable; check its permissions")
     if status.st_size == 0:
         raise RefusedError(f"{path}: this {what} is empty")
+    on_disk = 512 * getattr(status, "st_blocks", 0)
+    if on_disk and status.st_size > _MOST_COMPRESSED * on_disk + (16 << 20):
+        raise RefusedError(
+            f"{path}: this {what} claims {status.st_size:,} bytes, and the disk has {on_disk:,} "
+            "of them; download or copy it again"
+        )
     return status.st_size
 
 

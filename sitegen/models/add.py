@@ -25,7 +25,6 @@ from sitegen.core.installed import shipped_models
 from sitegen.core.source import read_text, shown, toml_lines
 from sitegen.core.urls import slug_fault
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, card_beside, read_card
-from sitegen.generative.checkpoints.archive import checkpoint_digest
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.generative.data.images import EXAMPLE_NAME
@@ -275,17 +274,16 @@ def _carry_out(
     The card pins the weights by digest, so that a machine without them can identify them. Raises
     RefusedError if weights or prior do not fit the card that sampling will use.
     """
-    from sitegen.generative.checkpoints.loading import check_weights
+    from sitegen.generative.checkpoints.loading import read_weights
     from sitegen.generative.data.prior import PRIOR_NAME, read_prior
     from sitegen.models.priors import prior_and_example
 
     card, example = plan.card, b""
     if plan.sampler and plan.example is not None:
         example = plan.example.read_bytes()
+    read_weights(plan.weights, card)
     if "card" in plan.entry:
-        pinned = FileRef(plan.weights.name, checkpoint_digest(plan.weights))
-        card = replace(card, weights=pinned)
-    check_weights(plan.weights, card)
+        card = replace(card, weights=FileRef(plan.weights.name, sha256(plan.weights)))
     prior = None if plan.prior is None else read_prior(plan.prior, card)
     if plan.data is not None and "prior" in card.abilities:  # which starts from noise
         prior, example = prior_and_example(card, plan.data)

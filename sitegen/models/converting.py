@@ -9,14 +9,14 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import write_atomic
 from sitegen.core.progress import megabytes
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard
-from sitegen.generative.checkpoints.archive import scan
+from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.browser import (
     BrowserModel,
     export_for_browser,
     page_faults,
     too_heavy,
 )
-from sitegen.generative.checkpoints.weights import Header, scales_of
+from sitegen.generative.checkpoints.weights import scales_of
 from sitegen.models.folder import model_folder
 from sitegen.models.registry import ModelSource
 
@@ -60,8 +60,7 @@ def convert_model(source: ModelSource, folder: Path) -> Converted:
     if faults:
         raise RefusedError("; ".join(faults))
     source.require_usable()
-    contents = scan(source.weights).contents
-    if isinstance(contents, Header) and scales_of(source.weights, contents.entries):
+    if scales_of(source.weights, open_checkpoint(source.weights).weights):
         raise RefusedError(
             f"{source.weights}: its weights are bytes already; a page can use the model as it is: "
             f'{{{{ sampler("{source.name}") }}}}'

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
+from sitegen.generative.data.arrays import ArrayFile, ArrayInfo, open_arrays
 from sitegen.generative.data.images import read_picture
-from sitegen.generative.untrusted.arrays import ArrayFile, ArrayInfo, open_arrays
 from sitegen.record import LARGEST_ARRAY, record
 
 RECORDING_NAME = "recording.npz"
@@ -47,7 +47,7 @@ def write_recording(source: Path, target: Path) -> tuple[str, ...]:
             order, files = _files(source)
             _record(target, _pictures(files), (0, 255), "step", "uint8")
             return (f"the pictures were read in the order of their {order}",)
-        with open_arrays(source) as file:
+        with open_arrays(source, max(LARGEST_ARRAY, 2 * source.stat().st_size)) as file:
             for name in ("", "states", "means"):
                 if name in file.arrays:
                     _require_steps(name, file.arrays[name])
@@ -89,11 +89,10 @@ def _from_samples(file: ArrayFile, target: Path) -> tuple[str, ...]:
     seed = _seed(file.read("seed")) if "seed" in file.arrays else None
     means: Iterator[Array | None] = iter([None] * count)
     if "means" in file.arrays:
-        means = chain([None], (block[0] for block in file.blocks("means", 1)))
+        means = chain([None], file.read("means"))
     with record(target, axis=("level", ""), range=(0, 1), dtype="float32", seed=seed) as rec:
-        steps = zip(levels, file.blocks("states", 1), means, strict=True)
-        for level, states, mean in steps:
-            rec(level, states[0], mean=mean)
+        for level, states, mean in zip(levels, file.read("states"), means, strict=True):
+            rec(level, states, mean=mean)
     return ()
 
 
@@ -101,12 +100,13 @@ def _from_array(file: ArrayFile, target: Path) -> tuple[str, ...]:
     """Write an array of steps; its range is that of bytes, [-1, 1] or [0, 1]."""
     info = file.arrays[""]
     last = info.shape[2] not in (1, 3) and info.shape[4] in (1, 3)
-    low = 0 if info.dtype == np.uint8 else min(float(block.min()) for block in file.blocks("", 1))
+    steps = file.read("")
+    low = 0 if info.dtype == np.uint8 else min(float(states.min()) for states in steps)
     high = 255 if info.dtype == np.uint8 else 1
     ends = (0 if low >= -0.05 else -1, high)
     dtype = "uint8" if info.dtype == np.uint8 else "float32"
-    steps = (block[0].transpose(0, 3, 1, 2) if last else block[0] for block in file.blocks("", 1))
-    _record(target, steps, ends, "step", dtype)
+    channels_first = steps.transpose(0, 1, 4, 2, 3) if last else steps
+    _record(target, iter(channels_first), ends, "step", dtype)
     note = f"{ends[0]} is taken for black and {ends[1]} for white"
     return (f"{note}; if that is wrong, record with sitegen.record and range=",)
 

@@ -25,14 +25,13 @@ from sitegen.generative.card.card import (
     preset,
     read_card,
 )
-from sitegen.generative.checkpoints.archive import checkpoint_digest, scan
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint
 from sitegen.models.folder import trained_folder
 from sitegen.models.hosted import SamplerFile, describe, is_current, sampler_files
 
 _LARGE = 1 << 30
-"""Bytes above which a checkpoint is inspected before it is hashed; other parts are never larger."""
+"""Maximum bytes of a prior or an example."""
 APPROXIMATE = "Approximate prior:"
 """Beginning of the fault in a card that reports an approximate prior."""
 
@@ -86,10 +85,8 @@ class ModelSource:
         if self.card.weights and self.card.weights.sha256:
             return self.card.weights.sha256
         with self._telling_what_to_do():
-            size = regular_size(self.weights, "checkpoint")
-            if size > _LARGE and self.card.recording is None:
-                scan(self.weights)  # rejects other large files before they are hashed
-            return checkpoint_digest(self.weights)
+            regular_size(self.weights, "checkpoint")
+            return sha256(self.weights)
 
     @cached_property
     def prior_sha256(self) -> str | None:

@@ -22,7 +22,6 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import digest_bytes, sha256
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.checkpoints.archive import checkpoint_digest
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.engines.choice import choose_engines
@@ -315,7 +314,7 @@ def load_network(
         )
         if engines:
             choose_engines(model)
-    _refuse_change(source.weights, checkpoint_digest(source.weights), known)
+    _refuse_change(source.weights, sha256(source.weights), known)
     if not any(bool(part.any()) for name, part in model.named_parameters() if _HEAD.search(name)):
         raise RefusedError(
             f"{source.name}: {source.weights}: the weights of the last layer are all zero, so it "

@@ -12,7 +12,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["sitegen"]):
-    import sitegen.generative.untrusted.arrays  # noqa: F401  # which tests.support imports, too
+    import sitegen.generative.data.arrays  # noqa: F401  # which tests.support imports, too
     from sitegen.core.errors import SitegenError
     from tests.support.builders import SITE, write_site
     from tests.support.targets import TARGETS

@@ -310,7 +310,7 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
 
 
 _TRAIN: tuple[Row, ...] = (
-    ("data", PATH, "A folder of pictures, or a file or folder of MNIST's or CIFAR's format."),
+    ("data", PATH, "A folder of pictures, an .npz, or files of MNIST's or CIFAR's binary format."),
     ("output", PATH, "The model's folder.  [default: runs/NAME]"),
     (
         "kind",

@@ -1,7 +1,7 @@
 """Export of a model for sampling in a browser: a description in JSON, and a file of bytes.
 
 They are read by `static/sampler/sampler.js`, which supports fewer kinds of networks. Models that it
-does not support are refused here. No torch.
+does not support are refused here.
 
 The description has the card's values for sampling. `visited` are the levels of a sample, from K to
 0; `forward` is "markov" if noise stays between them; `guidance` is the card's value, if any, a
@@ -30,15 +30,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, regular_size, sha256
+from sitegen.core.files import digest_bytes, regular_size, sha256, sniff
 from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.diffusion import DiffusionConfig
 from sitegen.generative.card.flow import FlowConfig, alphas_bar
 from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig
-from sitegen.generative.checkpoints.archive import (
-    Published,
-    scan,
-)
+from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
 from sitegen.generative.checkpoints.inspection import Architecture, infer
 from sitegen.generative.checkpoints.quantised import SCALE, quantised
@@ -48,7 +45,6 @@ from sitegen.generative.checkpoints.weights import (
     is_of_unet,
     prefixes,
     read_arrays,
-    read_header,
     scales_of,
 )
 
@@ -111,7 +107,7 @@ def export_for_browser(
     if not card.has_statistics:
         found = {name: values for name, values in found.items() if name not in STATISTICS}
     _refuse_unfit(card, bands, found, weights)
-    small = scales_of(weights, read_header(weights).entries)
+    small = scales_of(weights, open_checkpoint(weights).weights)
     stored: dict[str, Array] = {}
     for name, values in found.items():
         stored |= _stored(name, values, bands, None if name in small else precision)
@@ -231,7 +227,7 @@ def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tu
 def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
     """Read the arrays of a safetensors file, and check its digest against the card."""
     regular_size(path, "model's file")
-    if isinstance(scan(path).contents, Published):
+    if sniff(path) == "pth":
         raise RefusedError(
             f"{path}: the sampler in a page needs safetensors; `sitegen convert` or "
             "`sitegen add --sampler` writes them from this file"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.files import is_folder, read_json
+from sitegen.core.files import is_folder, read_json, sha256, sniff
 from sitegen.generative.card.card import (
     CARD_NAME,
     TRAINING_NOISE_STD,
@@ -24,11 +24,7 @@ from sitegen.generative.card.card import (
 from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
 from sitegen.generative.card.noise import EdmConfig, SdeConfig, edm_levels
-from sitegen.generative.checkpoints.archive import (
-    Published,
-    checkpoint_digest,
-    scan,
-)
+from sitegen.generative.checkpoints.archive import open_checkpoint
 
 CONFIG_NAME = "config.json"
 
@@ -44,19 +40,18 @@ def foreign_model(path: Path) -> tuple[Path, ModelCard] | None:
         return diffusers_model(path)
     if card_beside(path) is not None:
         return None
-    contents = scan(path).contents
-    if not isinstance(contents, Published) or contents.schedule is None:
+    if sniff(path) != "pth" or (schedule := open_checkpoint(path).schedule) is None:
         return None
-    place = path.with_name(CONFIG_NAME)  # K and the blur come from the file itself
-    if not place.exists():
+    config = path.with_name(CONFIG_NAME)  # K and the blur come from the file itself
+    if not config.exists():
         raise ConfigError(
             f"{path}: an IHDM-spectral checkpoint has its blur, but not its network; put its "
             f"{CONFIG_NAME} next to it, or give its model card"
         )
     try:
-        return path, _spectral_card(_flat(read_json(place)), contents.schedule)
+        return path, _spectral_card(_flat(read_json(config)), schedule)
     except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from None
+        raise ConfigError(f"{config}: {error}") from None
 
 
 def has_foreign_config(path: Path) -> bool:
@@ -139,7 +134,7 @@ def diffusers_model(folder: Path) -> tuple[Path, ModelCard] | None:
     if name not in _SCHEDULERS:
         raise RefusedError(f"{scheduler}: {name}: known are {', '.join(_SCHEDULERS)}")
     levels, process = _SCHEDULERS[name](scheduler, settings)
-    reference = FileRef(weights.relative_to(folder).as_posix(), checkpoint_digest(weights))
+    reference = FileRef(weights.relative_to(folder).as_posix(), sha256(weights))
     try:
         return weights, ModelCard(size, channels, levels, unet, **process, weights=reference)
     except ConfigError as error:

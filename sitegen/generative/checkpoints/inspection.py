@@ -1,4 +1,4 @@
-"""Inspection of checkpoints without building their networks; no torch.
+"""Inspection of checkpoints without building their networks or reading their numbers.
 
 The dimensions of a U-Net follow from the names and shapes of its weights. The number of heads, the
 order of attention's channels and the dropout do not.
@@ -10,13 +10,13 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import Format, is_folder
+from sitegen.core.files import Format, is_folder, sha256
 from sitegen.generative.card.card import (
     CARD_NAME,
     ModelCard,
@@ -29,26 +29,30 @@ from sitegen.generative.card.card import (
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.checkpoints.archive import (
     UNKNOWN_NETWORK,
-    Published,
-    Scan,
-    Stored,
+    Checkpoint,
+    Layout,
     has_learned_variance,
-    scan,
+    open_checkpoint,
 )
-from sitegen.generative.checkpoints.floats import NAMES
 from sitegen.generative.checkpoints.foreign import foreign_model
-from sitegen.generative.checkpoints.quantised import SCALE, weights_of
+from sitegen.generative.checkpoints.quantised import SCALE
 from sitegen.generative.checkpoints.weights import (
     BANDS,
     NOISED,
     RESIDUAL,
     STATISTICS,
     is_of_unet,
+    type_name,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 """File name extensions of checkpoints."""
 
+_NUMBERS = frozenset({"float64", "float32", "float16", "bfloat16", "int8"})
+"""Number types of stored networks."""
 AVERAGED = ("spectral", "torchcfm", "averaged")
 """Layouts whose weights are averages."""
 
@@ -59,11 +63,11 @@ class CheckpointInfo:
 
     `parameters` counts the numbers of all networks; `ema_*` are None without averages.
     `architecture` is None if the names and shapes are not those of a known U-Net; `presets` are the
-    published configurations that it fits. `layout` is an `ArchiveLayout`, "weights" for
-    safetensors, or "diffusers". `schedule_levels` is K if the file contains the blur schedule.
-    `bands` is the number of networks of a cascade. `card` is the card in a model's folder, which
-    has values that a checkpoint lacks. `problems` are reasons why the file cannot be loaded with
-    any card.
+    published configurations that it fits. `layout` is that of the file, or "diffusers". `heads` are
+    the settings of attention that the file records. `schedule_levels` is K if the file contains the
+    blur schedule. `bands` is the number of networks of a cascade. `card` is the card in a model's
+    folder, which has values that a checkpoint lacks. `problems` are reasons why the file cannot be
+    loaded with any card.
     """
 
     format: Format
@@ -79,10 +83,11 @@ class CheckpointInfo:
     ema_decay: float | None = None
     ema_updates: int | None = None
     preconditioned: bool = False
-    layout: str = "weights"
+    layout: Layout | Literal["diffusers"] = "weights"
     learned_variance: bool = False
     schedule_levels: int | None = None
     file: str = ""
+    heads: Mapping[str, int] = field(default_factory=dict)
     card: ModelCard | None = None
     bands: int = 0
     problems: tuple[str, ...] = ()
@@ -166,57 +171,56 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
 
 
 def _inspected(file: Path) -> CheckpointInfo:
-    found = scan(file)
-    held = found.contents
-    tensors: Mapping[str, Stored]
-    tensors = held.weights if isinstance(held, Published) else held.entries
-    scales = {name + SCALE for name in weights_of(tensors)}
+    checkpoint = open_checkpoint(file)
+    scales = {name + SCALE for name in checkpoint.weights if name + SCALE in checkpoint.weights}
     beside = {*STATISTICS, RESIDUAL, *scales}
-    tensors = {name: tensor for name, tensor in tensors.items() if name not in beside}
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    dtypes = {tensor.dtype for tensor in tensors.values()}
+    tensors = {n: tensor for n, tensor in checkpoint.weights.items() if n not in beside}
+    shapes = shapes_of(tensors)
     looks = infer({name: shape for name, shape in shapes.items() if is_of_unet(name)})
     info = CheckpointInfo(
-        format="pth" if isinstance(held, Published) else "safetensors",
-        bytes=found.bytes,
-        sha256=found.sha256,
+        format="safetensors" if checkpoint.layout == "weights" else "pth",
+        bytes=checkpoint.bytes,
+        sha256=sha256(file),
         tensors=len(shapes),
         parameters=sum(map(prod, shapes.values())),
-        dtypes=tuple(sorted(NAMES.get(dtype, dtype) for dtype in dtypes)),
-        preconditioned=not isinstance(held, Published)
-        and {*STATISTICS} <= held.entries.keys()
-        and NOISED not in held.metadata,
+        dtypes=tuple(sorted(set(map(type_name, tensors.values())))),
+        preconditioned=checkpoint.layout == "weights"
+        and {*STATISTICS} <= checkpoint.weights.keys()
+        and NOISED not in checkpoint.notes,
         architecture=looks,
         presets=matching_presets(looks),
         learned_variance=has_learned_variance(shapes),
         bands=len({name.split(".")[1] for name in shapes if name.startswith(BANDS)}),
-        problems=tuple(_problems(found, tensors)),
+        step=checkpoint.step,
+        layout=checkpoint.layout,
+        heads=checkpoint.heads,
+        schedule_levels=checkpoint.schedule.levels if checkpoint.schedule else None,
+        ema_tensors=len(shapes) if checkpoint.layout in AVERAGED else None,
+        problems=tuple(_problems(checkpoint, tensors)),
     )
-    if not isinstance(held, Published):
+    if checkpoint.averages is None:
         return info
-    levels = held.schedule.levels if held.schedule else None
-    info = replace(info, step=held.step, layout=held.layout, schedule_levels=levels)
-    if held.averages is not None:
-        count = len(held.averages)
-        return replace(info, ema_tensors=count, ema_decay=held.decay, ema_updates=held.updates)
-    return replace(info, ema_tensors=info.tensors) if held.layout in AVERAGED else info
+    decay, updates = checkpoint.decay, checkpoint.updates
+    count = len(checkpoint.averages)
+    return replace(info, ema_tensors=count, ema_decay=decay, ema_updates=updates)
 
 
-def _problems(found: Scan, tensors: Mapping[str, Stored]) -> Iterator[str]:
-    count = sum(prod(tensor.shape) for tensor in tensors.values())
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of tensors by name."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _problems(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    count = sum(tensor.numel() for tensor in tensors.values())
     if not count:
         yield "it holds no tensors" if not tensors else "its tensors hold no numbers"
-    broken = [name for name, tensor in tensors.items() if tensor in found.broken]
-    if broken or found.broken:
-        more = f", and so do {len(found.broken) - 1} more" if len(found.broken) > 1 else ""
-        first = broken[0][:100] if broken else "an averaged tensor"
-        yield f"{first} holds numbers that are not finite{more}"
-    odd = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in NAMES}
-    for name, dtype in list(odd.items())[:1]:
+    odd = [name for name, tensor in tensors.items() if type_name(tensor) not in _NUMBERS]
+    if odd:
         more = f", and {len(odd) - 1} more are of such types" if len(odd) > 1 else ""
-        yield f"{name[:100]} holds {dtype[:100]}, which no network can be loaded from{more}"
-    if count > found.bytes:  # a number has at least one byte
-        yield f"it claims {count:,} parameters, which its {found.bytes:,} bytes cannot hold"
+        dtype = type_name(tensors[odd[0]])
+        yield f"{odd[0][:100]} holds {dtype}, which no network can be loaded from{more}"
+    if count > checkpoint.bytes:  # a number has at least one byte
+        yield f"it claims {count:,} parameters, which its {checkpoint.bytes:,} bytes cannot hold"
 
 
 def only_checkpoint(folder: Path) -> Path | None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from sitegen.core.compute import Precision
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.files import is_folder, regular_size
+from sitegen.core.files import is_folder, regular_size, sha256
 from sitegen.generative.card.card import (
     CARD_NAME,
     BlurSchedule,
@@ -33,43 +33,40 @@ from sitegen.generative.card.card import (
 from sitegen.generative.card.networks import Band, DiffusersUNet
 from sitegen.generative.checkpoints.archive import (
     HEAD,
-    Contents,
-    Numbers,
-    Published,
-    Stored,
+    OTHER_WAYS,
+    Checkpoint,
     has_learned_variance,
-    read_numbers,
-    scan,
+    open_checkpoint,
+    require_whole,
 )
-from sitegen.generative.checkpoints.floats import FLOATS, NAMES
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import (
     Shapes,
     differences,
     inspect_checkpoint,
     mismatch,
+    shapes_of,
     weights_file,
 )
-from sitegen.generative.checkpoints.pickles import StoredTensor
-from sitegen.generative.checkpoints.quantised import SCALE, weights_of
 from sitegen.generative.checkpoints.weights import (
     BANDS,
     CASCADE,
     MEANING,
     RESIDUAL,
     STATISTICS,
-    Entry,
-    Header,
     meaning,
     notes,
     prefixes,
     scales_of,
+    type_name,
 )
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
 from sitegen.generative.process.heat import Statistics, rings
 from sitegen.generative.process.kinds import new_model
 from sitegen.generative.process.model import CardModel, require_device
+
+Notes = Mapping[str, str]
 
 WEIGHTS_NAME = "weights.safetensors"
 
@@ -115,61 +112,36 @@ def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path
 def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
     """Return all verified weights of the card's model by name, as float32 on the CPU.
 
-    Raises RefusedError as `load_model` does.
+    Names, shapes and types are compared with the card's networks before any number is read. Raises
+    RefusedError as `load_model` does.
     """
-    numbers: Numbers = {}
-    stored = check_weights(path, card, numbers)
-    read_numbers(path, numbers)
-    wanted, weights = network_shapes(card), {}
-    for name, tensor in stored.items():
-        kind = getattr(torch, NAMES[tensor.dtype])
-        flat = torch.frombuffer(numbers[tensor], dtype=kind).float()
-        if tensor.strides is None:
-            weights[name] = flat.view(tensor.shape)
-        else:
-            weights[name] = flat.as_strided(tensor.shape, tensor.strides).contiguous()
-        if name in HEAD:  # only the first half; the second is a learned variance
-            weights[name] = weights[name][: wanted[name][0]]
-    for name in weights_of(weights):
-        scale = weights.pop(name + SCALE)
-        weights[name] *= scale.view(-1, *(1 for _ in weights[name].shape[1:]))
-    return weights
+    checkpoint = open_checkpoint(path)
+    choose = _of_sitegen if checkpoint.layout == "weights" else _of_torch
+    tensors, scales = choose(path, card, checkpoint)
+    if sum(tensor.nbytes for tensor in tensors.values()) > checkpoint.bytes:
+        raise RefusedError(f"{path}: its tensors share numbers, so that they have more than it has")
+    _require_digest(path, card)
+    weights = {}
+    for name, tensor in tensors.items():
+        numbers = tensor.detach().to(torch.float32, copy=True).contiguous()
+        if name in scales:
+            numbers *= tensors[scales[name]].view(-1, *(1 for _ in tensor.shape[1:]))
+        if not bool(numbers.isfinite().all()):
+            raise RefusedError(f"{path}: {name} holds numbers that are not finite")
+        weights[name] = numbers
+    return {name: numbers for name, numbers in weights.items() if name not in scales.values()}
 
 
-def check_weights(
-    path: Path, card: ModelCard, numbers: Numbers | None = None
-) -> Mapping[str, Stored]:
-    """Check that all tensors of the card's model are present, undamaged, finite and of the right
-    shape; return them by name.
-
-    A cached file is not opened again. For any other file, requested `numbers` are filled in by the
-    pass that verifies it. Raises RefusedError as `load_model` does.
-    """
-    stored: dict[str, Stored] = {}
-
-    def select(contents: Contents) -> Numbers:
-        stored.update(
-            _check_published(path, card, contents)
-            if isinstance(contents, Published)
-            else _check_ours(path, card, contents)
-        )
-        if numbers is not None:
-            numbers.update({tensor: bytearray() for tensor in stored.values()})
-        return {} if numbers is None else numbers
-
-    found = scan(path, select)
-    if not stored:  # the scan was cached
-        select(found.contents)
+def _require_digest(path: Path, card: ModelCard) -> None:
+    """Refuse a file that is not the one that the card pins, or whose own checksums are wrong."""
     pinned = card.weights.sha256 if card.weights else None
-    if pinned not in (None, found.sha256):
+    if pinned is None:
+        require_whole(path)
+    elif pinned != (digest := sha256(path)):
         raise RefusedError(
             f"{path}: damaged, or not the file that its card means: its SHA-256 is not {pinned}; "
-            f'if it was trained on, write sha256 = "{found.sha256}" into [weights] of its card'
+            f'if it was trained on, write sha256 = "{digest}" into [weights] of its card'
         )
-    for name, tensor in stored.items():
-        if tensor in found.broken:
-            raise RefusedError(f"{path}: {name} holds numbers that are not finite")
-    return stored
 
 
 def network_shapes(card: ModelCard) -> Mapping[str, tuple[int, ...]]:
@@ -188,120 +160,125 @@ def _shapes(band: Band, channels: int, image_size: int) -> Mapping[str, tuple[in
     return {name: tuple(tensor.shape) for name, tensor in empty.items()}
 
 
-def _check_published(path: Path, card: ModelCard, published: Published) -> dict[str, StoredTensor]:
+def _of_torch(
+    path: Path, card: ModelCard, checkpoint: Checkpoint
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors for sampling: the averages, matched by position, or a bare state dict."""
     if card.has_statistics:
         needs = "which a preconditioned or guided model needs"
         raise RefusedError(f"{path}: a .pth has no statistics of the data, {needs}")
-    _check_schedule(path, card, published.schedule)
-    stored = _chosen(path, card, published)
-    for name, tensor in stored.items():
-        if FLOATS.get(tensor.dtype, "float64") == "float64":
-            raise RefusedError(f"{path}: {name} holds {tensor.dtype}, not floats")
-    return stored
+    _check_schedule(path, card, checkpoint.schedule)
+    shapes = network_shapes(card)
+    tensors = dict(checkpoint.weights)
+    if "label_emb.weight" in tensors:
+        raise RefusedError(
+            f"{path}: a class-conditional model; its images depend on a class, which sitegen does "
+            f"not provide; use an unconditional one, or {OTHER_WAYS}"
+        )
+    if card.diffusion and has_learned_variance(shapes_of(tensors)):
+        tensors |= {name: tensors[name][: shapes[name][0]] for name in HEAD if name in tensors}
+    _check_shapes(path, shapes_of(tensors), shapes, card)
+    if checkpoint.layout == "published":
+        tensors = _averages_by_name(path, card, checkpoint, shapes)
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise RefusedError(f"{path}: {name} holds {type_name(tensor)}, not floats")
+    return {name: tensors[name] for name in shapes}, {}
+
+
+def _averages_by_name(
+    path: Path, card: ModelCard, checkpoint: Checkpoint, shapes: Shapes
+) -> dict[str, Tensor]:
+    if checkpoint.averages is None:
+        raise RefusedError(
+            f"{path}: has no averaged weights (ema), which sampling needs; to use the raw ones all "
+            'the same, save checkpoint["model"] alone as a file and give that'
+        )
+    if list(checkpoint.weights) != list(shapes):
+        raise RefusedError(
+            f"{path}: its parameters are in a different order than the published ones, so the "
+            "averaged weights, a list without names, cannot be matched to names"
+        )
+    if len(checkpoint.averages) != len(shapes):
+        count = len(checkpoint.averages)
+        raise RefusedError(f"{path}: its ema has {count} tensors, the network has {len(shapes)}")
+    tensors = dict(zip(shapes, checkpoint.averages, strict=True))
+    _check_shapes(path, shapes_of(tensors), shapes, card, "ema: ")
+    return tensors
 
 
 def _check_schedule(path: Path, card: ModelCard, own: BlurSchedule | None) -> None:
     """Check that a schedule in the file is the card's, since the weights were trained with it."""
     if own is None:
         return
-    told = card.schedule.sigmas
-    if len(told) != len(own.sigmas) or not all(map(isclose, told, own.sigmas)):
+    sigmas = card.schedule.sigmas
+    if len(sigmas) != len(own.sigmas) or not all(map(isclose, sigmas, own.sigmas)):
         raise RefusedError(
             f"{path}: holds a blur schedule of {own.levels} levels up to {own.sigmas[-1]:g} "
             "pixels, which is not the card's; give the card its values, as [blur] schedule"
         )
 
 
-def _chosen(path: Path, card: ModelCard, published: Published) -> dict[str, StoredTensor]:
-    wanted = network_shapes(card)
-    found = {name: tensor.shape for name, tensor in published.weights.items()}
-    if "label_emb.weight" in found:
-        raise RefusedError(
-            f"{path}: a class-conditional model; its images depend on a class, which sitegen "
-            "does not provide; use an unconditional one"
-        )
-    if card.diffusion and has_learned_variance(found):
-        found |= {name: wanted[name] for name in HEAD if name in found and name in wanted}
-    _check_shapes(path, found, wanted, card)
-    if published.layout != "published":
-        return {name: published.weights[name] for name in wanted}
-    if published.averages is None:
-        raise RefusedError(
-            f"{path}: has no averaged weights (ema), which sampling needs; to use the raw ones all "
-            'the same, save checkpoint["model"] alone as a file and give that'
-        )
-    if list(found) != list(wanted):
-        raise RefusedError(
-            f"{path}: its parameters are in a different order than the published ones, so the "
-            "averaged weights, a list without names, cannot be matched to names"
-        )
-    tensors = published.averages
-    if len(tensors) != len(wanted):
-        raise RefusedError(
-            f"{path}: its ema has {len(tensors)} tensors, the network has {len(wanted)}"
-        )
-    named = dict(zip(wanted, tensors, strict=True))
-    _check_shapes(path, {name: t.shape for name, t in named.items()}, wanted, card, "ema: ")
-    return named
-
-
-def _check_ours(path: Path, card: ModelCard, header: Header) -> dict[str, Entry]:
-    """Return the tensors of a safetensors file, by the names that the network uses."""
-    entries, wanted = dict(header.entries), dict(network_shapes(card))
+def _of_sitegen(
+    path: Path, card: ModelCard, checkpoint: Checkpoint
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors of a safetensors file by the names that the network uses, and the names of
+    the scales of byte weights.
+    """
+    tensors, networks = dict(checkpoint.weights), network_shapes(card)
     if isinstance(card.finest, DiffusersUNet):
-        now = renamed(entries)
-        entries = {now[name]: entry for name, entry in entries.items()}
+        names = renamed(tensors)
+        tensors = {names[name]: tensor for name, tensor in tensors.items()}
+    shapes = dict(networks)
     if card.has_statistics:
-        wanted |= dict.fromkeys(STATISTICS, card.shape)
+        shapes |= dict.fromkeys(STATISTICS, card.shape)
     elif "blur" not in card.abilities:  # its guidance was removed
-        entries = {name: entry for name, entry in entries.items() if name not in STATISTICS}
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in STATISTICS}
     if card.estimates_variance:
-        known = entries.get(RESIDUAL)
-        whole = card.channels > 1 and known is not None and len(known.shape) > 2
+        residual = tensors.get(RESIDUAL)
+        whole = card.channels > 1 and residual is not None and residual.dim() > 2
         channels = (card.channels, card.channels) if whole else ()
-        wanted[RESIDUAL] = (card.levels, rings(card.image_size), *channels)
+        shapes[RESIDUAL] = (card.levels, rings(card.image_size), *channels)
     else:
-        entries.pop(RESIDUAL, None)
-    small = scales_of(path, entries)
-    scales = {scale: entries.pop(scale) for scale in small.values()}
-    found = {name: entry.shape for name, entry in entries.items()}
-    _check_bands(path, card, header, found, wanted)
-    _check_meaning(path, card, header)
-    _check_shapes(path, found, wanted, card)
-    for name, entry in entries.items():
-        allowed = ("F32",) if name in (*STATISTICS, RESIDUAL) else ("F32", "F16", "BF16")
-        if entry.dtype not in allowed and (name not in small or name not in network_shapes(card)):
+        tensors.pop(RESIDUAL, None)
+    scales = scales_of(path, tensors)
+    numbers = {name: item for name, item in tensors.items() if name not in scales.values()}
+    _check_bands(path, card, checkpoint.notes, shapes_of(numbers), shapes)
+    _check_meaning(path, card, checkpoint.notes)
+    _check_shapes(path, shapes_of(numbers), shapes, card)
+    for name, tensor in numbers.items():
+        allowed = ["float32"] if name not in networks else ["float32", "float16", "bfloat16"]
+        if type_name(tensor) not in allowed and (name not in scales or name not in networks):
             words = " or ".join(allowed)
-            raise RefusedError(f"{path}: {name} holds {entry.dtype}; should be {words}")
-    return {name: entries[name] for name in wanted} | scales
+            raise RefusedError(f"{path}: {name} holds {type_name(tensor)}; should be {words}")
+    return tensors, scales
 
 
 def _check_bands(
-    path: Path, card: ModelCard, header: Header, shapes: Shapes, wanted: Shapes
+    path: Path, card: ModelCard, file_notes: Notes, shapes: Shapes, expected: Shapes
 ) -> None:
     """Check that the networks for other bands than the finest are those that the card describes."""
-    told = header.metadata.get(CASCADE)
-    if told is not None and told != notes(card).get(CASCADE):
-        raise RefusedError(f"{_difference(card, told)}, as {path} says")
-    here = {name: shape for name, shape in shapes.items() if name.startswith(BANDS)}
-    there = {name: shape for name, shape in wanted.items() if name.startswith(BANDS)}
-    if here and not there:
+    bands = file_notes.get(CASCADE)
+    if bands is not None and bands != notes(card).get(CASCADE):
+        raise RefusedError(f"{_difference(card, bands)}, as {path} says")
+    stored = {name: shape for name, shape in shapes.items() if name.startswith(BANDS)}
+    in_card = {name: shape for name, shape in expected.items() if name.startswith(BANDS)}
+    if stored and not in_card:
         raise RefusedError(
             f"{path}: has networks for bands of levels, which its card does not describe; use "
             "it with the card that it came with, which has bands"
         )
-    if lines := differences(here, there):
+    if lines := differences(stored, in_card):
         listed = "".join(f"\n  {line}" for line in lines[:5])
         raise RefusedError(f"{card.place('bands')}: not the networks that {path} holds:{listed}")
 
 
-def _check_meaning(path: Path, card: ModelCard, header: Header) -> None:
+def _check_meaning(path: Path, card: ModelCard, file_notes: Notes) -> None:
     """Check settings that shapes do not show against the file's notes, where it has them."""
     for key in MEANING:
-        told, own = header.metadata.get(".".join(key)), meaning(card, key)
-        if told not in (None, own):
-            is_now, must = ("is missing" if own is None else f"= {_value(own)}"), _value(told)
+        noted, value = file_notes.get(".".join(key)), meaning(card, key)
+        if noted not in (None, value):
+            is_now, must = ("is missing" if value is None else f"= {_value(value)}"), _value(noted)
             raise RefusedError(f"{card.place(*key)} {is_now}: must be {must}, as {path} says")
 
 
@@ -309,43 +286,45 @@ def _value(text: str) -> str:
     return text[:20] if text.isdecimal() else quoted(text)
 
 
-def _difference(card: ModelCard, told: str) -> str:
-    theirs, ours = _bands(told), plain(card.bands)
+def _difference(card: ModelCard, noted: str) -> str:
+    theirs, ours = _bands(noted), plain(card.bands)
     if len(theirs) != len(ours):
         return f"{card.place('bands')}: has {len(ours)} bands; must be the {len(theirs)}"
-    for number, (own, other) in enumerate(zip(ours, theirs, strict=True)):
-        if own != other:
-            key, found, wanted = _parting(own, other)
-            is_now = "is missing" if found is None else f"= {quoted(found)}"
-            must = "leave it out" if wanted is None else f"must be {quoted(wanted)}"
+    for number, (band, noted_band) in enumerate(zip(ours, theirs, strict=True)):
+        if band != noted_band:
+            key, value, required = _first_difference(band, noted_band)
+            is_now = "is missing" if value is None else f"= {quoted(value)}"
+            must = "leave it out" if required is None else f"must be {quoted(required)}"
             return f"{card.place('bands', number, *key)} {is_now}: {must}"
-    return f"{card.place('bands')}: must be {told}"
+    return f"{card.place('bands')}: must be {noted}"
 
 
-def _bands(told: str) -> list[dict[str, Any]]:
+def _bands(noted: str) -> list[dict[str, Any]]:
     try:
-        bands = json.loads(told)
+        bands = json.loads(noted)
     except (ValueError, RecursionError):
         return []
     tables = isinstance(bands, list) and all(isinstance(band, dict) for band in bands)
     return bands if tables else []
 
 
-def _parting(own: dict[str, Any], other: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any]:
-    key = next(key for key in sorted({*own, *other}) if own.get(key) != other.get(key))
-    found, wanted = own.get(key), other.get(key)
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        inner, found, wanted = _parting(found, wanted)
-        return (key, *inner), found, wanted
-    return (key,), found, wanted
+def _first_difference(
+    band: dict[str, Any], other: dict[str, Any]
+) -> tuple[tuple[str, ...], Any, Any]:
+    """Return the path of the first key with different values, and both values."""
+    key = next(key for key in sorted({*band, *other}) if band.get(key) != other.get(key))
+    value, required = band.get(key), other.get(key)
+    if isinstance(value, dict) and isinstance(required, dict):
+        inner, value, required = _first_difference(value, required)
+        return (key, *inner), value, required
+    return (key,), value, required
 
 
 def _check_shapes(
-    path: Path, found: Shapes, wanted: Shapes, card: ModelCard, part: str = ""
+    path: Path, shapes: Shapes, expected: Shapes, card: ModelCard, part: str = ""
 ) -> None:
-    lines = differences(found, wanted)
-    if lines:
-        raise RefusedError(f"{path}: {part}{mismatch(lines, found, card)}")
+    if lines := differences(shapes, expected):
+        raise RefusedError(f"{path}: {part}{mismatch(lines, shapes, card)}")
 
 
 def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precision) -> CardModel:

@@ -8,7 +8,6 @@ with `SCALE` appended. Needs no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 SCALE = ".scale"
 """Suffix of the name of the scales."""
-INT8 = "I8"
-"""Type of the integers in safetensors."""
 LARGEST = 127
 
 
@@ -41,9 +38,3 @@ def restored(numbers: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[n
 
     rows = numbers.reshape(len(numbers), -1).astype(np.float32)
     return (rows * scale[:, None]).reshape(numbers.shape)
-
-
-def weights_of(names: Iterable[str]) -> set[str]:
-    """Return the names of weights that have scales among the names."""
-    known = set(names)
-    return {name for name in known if name + SCALE in known}

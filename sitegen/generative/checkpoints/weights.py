@@ -1,24 +1,16 @@
-"""Our own weights files: safetensors, written reproducibly, and checked before they are read.
-
-Reading a header needs no torch.
-"""
+"""Our own weights files: safetensors, written reproducibly."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import canonical_json, digest_bytes, reject_duplicate_keys, write_atomic
+from sitegen.core.files import canonical_json, digest_bytes, write_atomic
 from sitegen.generative.card.card import ModelCard, plain
-from sitegen.generative.checkpoints.floats import is_finite
-from sitegen.generative.checkpoints.limits import DIMENSIONS, HEADER_BYTES, PART_BYTES
-from sitegen.generative.checkpoints.quantised import INT8, SCALE, quantised, restored
+from sitegen.generative.checkpoints.archive import open_checkpoint
+from sitegen.generative.checkpoints.quantised import SCALE, quantised, restored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,129 +35,47 @@ NOISED = "kind"
 CASCADE = "bands"
 """File note with the bands of its networks, as canonical JSON."""
 
-_NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-"""NumPy types of safetensors' types; NumPy has no bfloat16."""
-
-_DAMAGE = (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A tensor of a file that has not been read. `dtype` is safetensors' name: F16, BF16, F32, …
-
-    Its numbers are row-major, from byte `start` to `end` of the file.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
-    strides: None = None
-
-
-@dataclass(frozen=True)
-class Header:
-    """The tensors of a file by name, in the order of their numbers, and its notes."""
-
-    entries: Mapping[str, Entry]
-    metadata: Mapping[str, str]
-
 
 def is_of_unet(name: str) -> bool:
     """Return whether a tensor belongs to a single U-Net."""
     return name not in (*STATISTICS, RESIDUAL) and not name.startswith(BANDS)
 
 
-def read_header(path: Path) -> Header:
-    """Read the header of a safetensors file. Raises RefusedError if it is damaged or unusual."""
-    from safetensors import safe_open
-
-    with _damage(path), path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > min(HEADER_BYTES, path.stat().st_size - 8):
-            raise ValueError(f"its header claims {length} bytes")
-        with safe_open(path, framework="numpy"):  # offsets, overlaps, holes, sizes
-            pass
-        tables = json.loads(file.read(length), object_pairs_hook=reject_duplicate_keys)
-        metadata = tables.pop("__metadata__", {})
-        entries = {}
-        for name, table in sorted(tables.items(), key=lambda pair: pair[1]["data_offsets"]):
-            start, end = (8 + length + at for at in table["data_offsets"])
-            if len(table["shape"]) > DIMENSIONS:
-                raise ValueError(f"{name[:100]} has more than {DIMENSIONS} axes")
-            entries[name] = Entry(name, table["dtype"], tuple(table["shape"]), start, end)
-    return Header(entries, metadata)
-
-
-def scan(path: Path, header: Header, numbers: dict[Any, bytearray]) -> tuple[str, frozenset[Entry]]:
-    """Read a whole file once; return its SHA-256, and the tensors with numbers that are not finite.
-
-    Fills in the requested `numbers`.
-    """
-    found, broken = hashlib.sha256(), set()
-    with _damage(path), path.open("rb") as file:
-        for entry in header.entries.values():
-            found.update(file.read(entry.start - file.tell()))
-            kept = bytearray() if entry in numbers else None
-            for at in range(entry.start, entry.end, PART_BYTES):
-                data = file.read(min(PART_BYTES, entry.end - at))
-                found.update(data)
-                if not is_finite(entry.dtype, data):
-                    broken.add(entry)
-                if kept is not None:
-                    kept += data
-            if kept is not None:
-                numbers[entry] = kept
-        found.update(file.read())
-    return found.hexdigest(), frozenset(broken)
-
-
-def read_numbers(path: Path, entry: Entry) -> bytearray:
-    """Return the bytes of a tensor's numbers, little-endian."""
-    with _damage(path), path.open("rb") as file:
-        file.seek(entry.start)
-        return bytearray(file.read(entry.end - entry.start))
-
-
 def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Return all tensors of a file by name, as float32, with byte weights restored; no torch.
+    """Return all tensors of a safetensors file by name, as float32, with byte weights restored.
 
     Raises RefusedError if the file is missing, damaged, or has anything else.
     """
-    import numpy as np
-
-    arrays: dict[str, Any] = {}
-    entries = read_header(path).entries
-    for name, entry in entries.items():
-        if entry.dtype == INT8 and name + SCALE in entries:
-            arrays[name] = np.frombuffer(read_numbers(path, entry), np.int8).reshape(entry.shape)
-            continue
-        if entry.dtype not in _NUMBERS:
-            raise RefusedError(f"{path}: {name[:100]} holds {entry.dtype[:100]}, not floats")
-        numbers = np.frombuffer(read_numbers(path, entry), _NUMBERS[entry.dtype])
-        if entry.dtype == "BF16":  # the upper half of a float32
-            numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
-        arrays[name] = numbers.astype(np.float32).reshape(entry.shape)
-    for name, scale in scales_of(path, entries).items():
-        arrays[name] = restored(arrays[name], arrays.pop(scale))
+    weights = open_checkpoint(path).weights
+    scales = scales_of(path, weights)
+    for name, tensor in weights.items():
+        if not tensor.is_floating_point() and name not in scales:
+            raise RefusedError(f"{path}: {name[:100]} holds {type_name(tensor)}, not floats")
+    arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
+    for name, scale in scales.items():
+        arrays[name] = restored(weights[name].numpy(), arrays.pop(scale))
     return arrays
 
 
-def scales_of(path: Path, entries: Mapping[str, Entry]) -> dict[str, str]:
+def scales_of(path: Path, weights: Mapping[str, Tensor]) -> dict[str, str]:
     """Return the byte weights in a safetensors file, with the names of their scales.
 
     Raises RefusedError if the scales do not fit.
     """
-    found = {}
-    for name, entry in entries.items():
-        scale = entries.get(name + SCALE)
-        if entry.dtype != INT8 or scale is None:
+    scales = {}
+    for name, tensor in weights.items():
+        scale = weights.get(name + SCALE)
+        if type_name(tensor) != "int8" or scale is None:
             continue
-        if scale.dtype != "F32" or not entry.shape or scale.shape != entry.shape[:1]:
-            raise RefusedError(f"{path}: {scale.name} is not a float32 for each row of {name}")
-        found[name] = scale.name
-    return found
+        if type_name(scale) != "float32" or not tensor.dim() or scale.shape != tensor.shape[:1]:
+            raise RefusedError(f"{path}: {name + SCALE} is not a float32 for each row of {name}")
+        scales[name] = name + SCALE
+    return scales
+
+
+def type_name(tensor: Tensor) -> str:
+    """Return the name of a tensor's number type, such as "float16"."""
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def save_weights(
@@ -215,13 +125,3 @@ def meaning(card: ModelCard, key: tuple[str, str]) -> str | None:
 def prefixes(card: ModelCard) -> tuple[str, ...]:
     """Return the prefix of the tensors' names for each of the card's networks."""
     return tuple(f"{BANDS}{number}." for number in range(len(card.bands))) or ("",)
-
-
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (SafetensorError, *_DAMAGE) as error:
-        raise RefusedError(f"{path}: damaged or not a checkpoint: {error}") from None

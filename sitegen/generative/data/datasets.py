@@ -1,9 +1,13 @@
-"""Data sets in single files: images in MNIST's format, gzipped or not, and CIFAR's batches."""
+"""Data sets in single files: MNIST's format, gzipped or not, CIFAR's binary version, and `.npz`.
+
+Their pixels are read in blocks, so that memory grows with the scaled images only.
+"""
 
 import gzip
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import IO, cast
@@ -13,120 +17,128 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size
-from sitegen.generative.untrusted.pickles import (
-    NUMPY_CALLS,
-    NUMPY_NAMES,
-    EncodedText,
-    NumpyArray,
-    NumpyType,
-    PickleError,
-    Vocabulary,
-    read_pickle,
-)
-from sitegen.generative.untrusted.zips import UNPACKED, UNPACKED_BYTES
+from sitegen.core.zips import UNPACKED, UNPACKED_BYTES
+from sitegen.generative.data.arrays import open_arrays
 
 Images = NDArray[np.uint8]
 
 DATASET_BYTES = 16 << 30
-"""Maximum bytes of the pixels of a data set, all of which are in memory."""
-BATCH_BYTES = 512 << 20
-"""Maximum bytes of the batches of CIFAR together, which have 155 MB."""
-IDX_UINT8 = 0x08
-_PIECE = 1 << 20
+"""Maximum bytes of the images of a data set, all of which are in memory once scaled."""
+BLOCK_BYTES = 16 << 20
+"""Bytes of pixels that are read at a time, and at least one image."""
 _IDX_NAMES = tuple(f"train-images{dot}idx{axes}-ubyte" for axes in (3, 4) for dot in "-.")
-_CIFAR = {"cifar-10-batches-py": "data_batch_*", "cifar-100-python": "train"}
-_CIFAR_SHAPE = (3, 32, 32)
-_BATCH = Vocabulary(
-    writer="CIFAR's authors",
-    kind="batch of CIFAR",
-    calls=NUMPY_CALLS,
-    names=NUMPY_NAMES,
-    bytes=BATCH_BYTES,
-    operations=1_000_000,
-)
+_CIFAR = {"cifar-10-batches-bin": ("data_batch_*.bin", 1), "cifar-100-binary": ("train.bin", 2)}
+"""Folders of CIFAR's binary version: names of their files, and the labels before each image."""
+_CIFAR_PICKLED = ("cifar-10-batches-py", "cifar-100-python")
+_NPZ_NAMES = ("train_images", "x_train", "images", "data", "arr_0")
 
 
-def find_dataset(path: Path) -> Callable[[], Images] | None:
-    """Return the function that reads the data set of a file or folder; None if it holds none.
+@dataclass(frozen=True)
+class Dataset:
+    """The images of a data set, unread; `blocks` yields them as (n, H, W, C) uint8.
 
-    Known are MNIST-format training images, in the folder or as torchvision keeps them
-    (NAME/raw/), and CIFAR's batches. Raises RefusedError if there are several.
+    shape: their number, height, width and channels
+    """
+
+    path: Path
+    shape: tuple[int, int, int, int]
+    blocks: Callable[[], Iterator[Images]]
+
+
+def find_dataset(path: Path) -> Dataset | None:
+    """Return the data set of a file or folder; None for a folder that holds none.
+
+    Known are MNIST-format training images, in the folder or as torchvision keeps them (NAME/raw/),
+    CIFAR's binary version, and an `.npz` file. Raises RefusedError if there are several, and for a
+    file that is anything else.
     """
     if not path.exists():
         raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
     if not path.is_dir():
-        return lambda: read_idx(path)
-    places = [path, *(path / name for name in _CIFAR)]
-    cifar = [place for place in places if place.name in _CIFAR and place.is_dir()]
+        return _npz(path) if path.suffix == ".npz" else _idx(path)
+    folders = [path, *(path / name for name in (*_CIFAR, *_CIFAR_PICKLED))]
+    cifar = [folder for folder in folders if folder.name in _CIFAR and folder.is_dir()]
     idx = _find_idx(path)
-    found = [*idx, *cifar]
-    if len(found) > 1:
-        names = ", ".join(str(each.relative_to(path)) for each in found)
+    if len(found := [*idx, *cifar]) > 1:
+        names = ", ".join(str(dataset.relative_to(path)) for dataset in found)
         raise RefusedError(f"{path}: holds several data sets ({names}); name one of them")
+    for folder in folders:
+        if not found and folder.name in _CIFAR_PICKLED and folder.is_dir():
+            raise RefusedError(
+                f"{folder}: CIFAR's version for Python is pickles, which may run code; download "
+                "its binary version (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz)"
+            )
     if idx:
-        return lambda: read_idx(idx[0])
-    return (lambda: read_cifar(cifar[0])) if cifar else None
+        return _idx(idx[0])
+    return _cifar(cifar[0]) if cifar else None
 
 
 def _find_idx(folder: Path) -> list[Path]:
-    places = [folder, folder / "raw", *sorted(folder.glob("*/raw"))]
     found = []
-    for place in places:
-        files = [place / f"{name}{end}" for name in _IDX_NAMES for end in ("", ".gz")]
+    for parent in (folder, folder / "raw", *sorted(folder.glob("*/raw"))):
+        files = [parent / f"{name}{end}" for name in _IDX_NAMES for end in ("", ".gz")]
         found += [file for file in files if file.is_file()][:1]
     return found
 
 
-def read_idx(path: Path) -> Images:
-    """Read the images (N, C, H, W) of one MNIST-format file, gzipped or not.
+def _idx(path: Path) -> Dataset:
+    """Return the images of one MNIST-format file, gzipped or not.
 
     The format is a header of big-endian integers (0, 0, type 8 for uint8, number of axes, the
     lengths of the axes) and then the bytes. Grey images have three axes, images in colour a fourth
-    for their channels. Raises RefusedError for any other file, before memory is taken for it.
+    for their channels.
     """
     size = regular_size(path, "file of images")
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            if not packed:
-                return _read_idx(path, file, size, size)
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                return _read_idx(
-                    path, cast(IO[bytes], unpacked), None, UNPACKED * size + UNPACKED_BYTES
-                )
+        with _opened(path, packed) as stream:
+            shape, header = _idx_shape(path, stream)
     except (OSError, EOFError, zlib.error) as error:
-        raise RefusedError(f"{path}: cannot be read: {error}") from error
-
-
-def _read_idx(path: Path, file: IO[bytes], size: int | None, most: int) -> Images:
-    """Read the images from an open file of `size` bytes (None if unknown).
-
-    No more than `most` bytes are unpacked.
-    """
-    shape, header = _idx_shape(path, file)
-    wanted = prod(shape)
-    if size is not None and size - header != wanted:
+        raise RefusedError(f"{path}: cannot be read: {error}") from None
+    if not packed and size - header != prod(shape):
         raise _wrong_length(path, f"{size - header}", shape)
-    if wanted > min(most, DATASET_BYTES):
+    if packed and prod(shape) > UNPACKED * size + UNPACKED_BYTES:
         raise RefusedError(
-            f"{path}: its header says {wanted:,} bytes of pixels, more than {_limit(most)}"
+            f"{path}: its header says {prod(shape):,} bytes of pixels, more than a gzipped file of "
+            "its size may hold; unpack it first"
         )
-    pixels, filled = np.empty(wanted, np.uint8), 0
-    while filled < wanted and (piece := file.read(min(_PIECE, wanted - filled))):
-        pixels[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
-        filled += len(piece)
-    if file.read(1):  # at the end, a gzipped file's checksum is verified
-        raise _wrong_length(path, f"more than {wanted}", shape)
-    if filled < wanted:
-        raise _wrong_length(path, f"{filled}", shape)
-    return np.ascontiguousarray(pixels.reshape(shape).transpose(0, 3, 1, 2))
+
+    if not prod(shape):
+        raise RefusedError(f"{path}: holds no images, or images without pixels")
+
+    def blocks() -> Iterator[Images]:
+        try:
+            with _opened(path, packed) as stream:
+                stream.read(header)
+                yield from _rows(stream, shape, 0)
+                if stream.read(1):  # at the end, a gzipped file's checksum is verified
+                    raise _wrong_length(path, f"more than {prod(shape)}", shape)
+        except EOFError:
+            raise _wrong_length(path, f"fewer than {prod(shape)}", shape) from None
+        except (OSError, zlib.error) as error:
+            raise RefusedError(f"{path}: cannot be read: {error}") from None
+
+    return Dataset(path, shape, blocks)
 
 
-def _limit(most: int) -> str:
-    if most < DATASET_BYTES:
-        return f"a gzipped file of its size may hold ({most:,}); unpack it first"
-    return f"sitegen reads ({DATASET_BYTES:,})"
+def _opened(path: Path, packed: bool) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
+
+
+def _rows(stream: IO[bytes], shape: tuple[int, int, int, int], labels: int) -> Iterator[Images]:
+    """Yield blocks of images; raises EOFError if the file ends early.
+
+    labels: bytes before each image
+    """
+    count, size = shape[0], labels + prod(shape[1:])
+    while count:
+        rows = min(count, max(1, BLOCK_BYTES // max(size, 1)))
+        data = stream.read(rows * size)
+        if len(data) < rows * size:
+            raise EOFError
+        yield np.frombuffer(data, np.uint8).reshape(rows, size)[:, labels:].reshape(-1, *shape[1:])
+        count -= rows
 
 
 def _wrong_length(path: Path, held: str, shape: tuple[int, ...]) -> RefusedError:
@@ -141,57 +153,66 @@ def _wrong_length(path: Path, held: str, shape: tuple[int, ...]) -> RefusedError
 def _idx_shape(path: Path, file: IO[bytes]) -> tuple[tuple[int, int, int, int], int]:
     """Read the header: the images, rows, columns and channels, and its own length."""
     start = file.read(4)
-    axes = start[3] if len(start) == 4 and start[:3] == bytes([0, 0, IDX_UINT8]) else 0
+    axes = start[3] if len(start) == 4 and start[:3] == b"\0\0\x08" else 0
     data = file.read(4 * axes) if axes in (3, 4) else b""
     shape = struct.unpack(f">{axes}I", data) if data and len(data) == 4 * axes else ()
     if len(shape) == 3:
         return (*shape, 1), 16
     if len(shape) != 4 or shape[3] not in (1, 3):
         raise RefusedError(
-            f"{path}: not a file of images in the MNIST format (uint8, three axes or four); "
-            "give the file that ends in images-idx3-ubyte, or a folder of pictures"
+            f"{path}: not a file of images in the MNIST format (uint8, three axes or four); give "
+            "the file that ends in images-idx3-ubyte, an .npz, or a folder of pictures"
         )
     return shape, 20
 
 
-def read_cifar(folder: Path) -> Images:
-    """Read the training images (N, 3, 32, 32) in a folder of CIFAR's batches.
-
-    The batches are pickles, which are read as data: nothing of them is executed. Raises
-    RefusedError for a file that is anything else.
-    """
-    files = sorted(folder.glob(_CIFAR[folder.name]))
+def _cifar(folder: Path) -> Dataset:
+    """Return the training images of CIFAR's binary version: labels, then 3 × 32 × 32 bytes."""
+    pattern, labels = _CIFAR[folder.name]
+    files, row = sorted(folder.glob(pattern)), labels + 3072
     if not files:
-        raise RefusedError(f"{folder}: holds no {_CIFAR[folder.name]}; unpack the archive again")
-    size = sum(regular_size(file, "batch of images") for file in files)
-    if size > BATCH_BYTES:
-        raise RefusedError(f"{folder}: its batches have {size:,} bytes; those of CIFAR have 155 MB")
-    return np.concatenate([_read_batch(file) for file in files])
+        raise RefusedError(f"{folder}: holds no {pattern}; unpack the archive again")
+    sizes = {file: regular_size(file, "batch of images") for file in files}
+    for file, size in sizes.items():
+        if size % row:
+            raise RefusedError(f"{file}: its {size:,} bytes are not rows of {row}; damaged")
+
+    def blocks() -> Iterator[Images]:
+        for file, size in sizes.items():
+            with file.open("rb") as stream:
+                for block in _rows(stream, (size // row, 3, 32, 32), labels):
+                    yield block.transpose(0, 2, 3, 1)
+
+    return Dataset(folder, (sum(sizes.values()) // row, 32, 32, 3), blocks)
 
 
-def _read_batch(path: Path) -> Images:
-    try:
-        batch = read_pickle(path.read_bytes(), _BATCH)
-        if not isinstance(batch, dict):
-            raise PickleError(f"it holds a {type(batch).__name__}, not a dict")
-        return _pixels(batch.get("data", batch.get(b"data")))
-    except (OSError, ValueError) as error:
-        raise RefusedError(f"{path}: not a batch of CIFAR, or damaged: {error}") from error
+def _npz(path: Path) -> Dataset:
+    """Return the images (N, H, W), (N, H, W, C) or (N, C, H, W), uint8, of an `.npz` file."""
+    with open_arrays(path, DATASET_BYTES) as file:
+        images = {
+            name: info.shape
+            for name, info in file.arrays.items()
+            if info.dtype == np.uint8 and len(info.shape) in (3, 4)
+        }
+        name = next((name for name in _NPZ_NAMES if name in images), "")
+        if not name and len(images) == 1:
+            (name,) = images
+        if not name:
+            arrays = ", ".join(f"{n} {i.dtype} {i.shape}" for n, i in file.arrays.items())[:300]
+            raise RefusedError(
+                f"{path}: which array are the images? It has {arrays or 'none'}; save uint8 images "
+                "(N, H, W) or (N, H, W, 3) under the name images"
+            )
+    shape = images[name] if len(images[name]) == 4 else (*images[name], 1)
+    first = shape[3] not in (1, 3) and shape[1] in (1, 3)
+    if shape[1 if first else 3] not in (1, 3):
+        raise RefusedError(f"{path}: {name} has the shape {shape}; images have 1 or 3 channels")
+    if first:
+        shape = (shape[0], *shape[2:], shape[1])
 
+    def blocks() -> Iterator[Images]:
+        with open_arrays(path, DATASET_BYTES) as file:
+            pixels = file.read(name)
+        yield pixels.transpose(0, 2, 3, 1) if first else pixels.reshape(shape)
 
-def _pixels(array: object) -> Images:
-    if not isinstance(array, NumpyArray):
-        raise PickleError("its data are not an array")
-    if not isinstance(array.dtype, NumpyType) or array.dtype.code != "u1":
-        raise PickleError("its data are not an array of uint8")
-    data = array.data
-    if isinstance(data, EncodedText):
-        data = data.text
-    if isinstance(data, str):  # a string of Python 2
-        data = data.encode("latin1")
-    width = prod(_CIFAR_SHAPE)
-    if not isinstance(data, bytes | memoryview) or len(data) % width or not len(data):
-        raise PickleError(f"its data are not rows of {width} bytes")
-    if array.is_fortran is not False or array.shape != (len(data) // width, width):
-        raise PickleError("its data do not have the shape of colour images of 32×32 pixels")
-    return np.frombuffer(data, np.uint8).reshape(-1, *_CIFAR_SHAPE)
+    return Dataset(path, cast(tuple[int, int, int, int], shape), blocks)

@@ -1,4 +1,4 @@
-"""Training images: a folder of pictures, MNIST-format files, or CIFAR's batches.
+"""Training images: a folder of pictures, or a data set in files (`datasets.py`).
 
 Everything becomes one uint8 array (N, C, H, W), which is how these small sets are used. The files
 may come from someone else: sizes are checked before memory is allocated, and no code is run.
@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size
-from sitegen.generative.data.datasets import DATASET_BYTES, Images, find_dataset
+from sitegen.generative.data.datasets import DATASET_BYTES, Dataset, Images, find_dataset
 
 RawImage = NDArray[np.uint8]
 Choice = Callable[[int], Sequence[int]]
@@ -31,8 +31,6 @@ SMALLEST, LARGEST = 4, 4096
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
 """Supported formats; decoders of other formats may start a program."""
-SCALED_BYTES = 4 << 30
-"""Maximum bytes of the images of a data set after scaling."""
 LARGEST_PIXELS = 50_000_000
 """Maximum pixels of a picture, which take about 500 MB while it is read."""
 DAMAGE = (
@@ -51,22 +49,24 @@ def read_images(
 ) -> Images:
     """Return images (N, C, H, W) uint8, with N at least 1 and H = W, from a file or folder.
 
-    `path` is an MNIST-format file, a folder with `train-images-idx3-ubyte` (or its .gz) or CIFAR's
-    batches as torchvision keeps them, or a folder of square pictures, searched recursively.
+    `path` is an MNIST-format file or an .npz, a folder with `train-images-idx3-ubyte` (or its .gz)
+    or CIFAR's binary version, or a folder of square pictures, searched recursively.
     `image_size` scales the middle square of images of another size. Images have one channel if none
     has colour; `channels` = 3 converts grey images to colour. `choose` is called with the number of
     images and returns the indices of those to use; only these pictures of a folder are read.
 
     Raises RefusedError if nothing usable is there, or an image does not fit the others.
     """
-    images = _read(path, image_size, choose)
-    _, own, height, width = images.shape
-    if channels is not None and channels != own:
-        if own != 1:
+    dataset = find_dataset(path)
+    if dataset is None:
+        images = _read_pictures(path, image_size, choose)
+    else:
+        images = _read_dataset(dataset, image_size, choose)
+    _, own_channels, height, width = images.shape
+    if channels is not None and channels != own_channels:
+        if own_channels != 1:
             raise RefusedError(f"{path}: its images have colour; this model is for grey ones")
         images = np.repeat(images, channels, axis=1)
-    if not images.size:
-        raise RefusedError(f"{path}: holds no images, or images without pixels")
     if height != width:
         raise RefusedError(f"{path}: its images are {width}×{height} pixels; use squares")
     return np.ascontiguousarray(images)
@@ -98,32 +98,36 @@ def image_side(path: Path) -> int | None:
     """
     dataset = find_dataset(path)
     files = find_pictures(path) if dataset is None else []
-    sizes = {dataset().shape[2:]} if dataset else {_picture_size(file) for file in files}
+    sizes = {dataset.shape[1:3]} if dataset else {_picture_size(file) for file in files}
     if not sizes:
         raise _nothing(path)
     height, width = sizes.pop()
     return height if height == width and not sizes else None
 
 
-def _read(path: Path, image_size: int | None, choose: Choice | None) -> Images:
-    dataset = find_dataset(path)
-    if dataset is None:
-        return _read_pictures(path, image_size, choose)
-    images = dataset()
-    if not images.size:
-        return images
-    if choose is not None:
-        images = images[list(choose(len(images)))]
-    if image_size is None or images.shape[2:] == (image_size, image_size):
-        return images
-    if len(images) * images.shape[1] * image_size**2 > SCALED_BYTES:
+def _read_dataset(dataset: Dataset, image_size: int | None, choose: Choice | None) -> Images:
+    """Return the chosen images (N, C, H, W) of a data set; their blocks are scaled in turn."""
+    count, height, width, channels = dataset.shape
+    order = np.arange(count) if choose is None else np.array(choose(count), int)
+    if image_size is not None:
+        height = width = image_size
+    if len(order) * height * width * channels > DATASET_BYTES:
         raise RefusedError(
-            f"{path}: {len(images):,} images of {image_size}×{image_size} pixels are more than "
-            f"sitegen scales ({SCALED_BYTES:,} bytes); scale them yourself, or use fewer"
+            f"{dataset.path}: {len(order):,} images of {width}×{height} pixels are more than "
+            f"sitegen reads ({DATASET_BYTES:,} bytes); use fewer, or a smaller --image-size"
         )
-    grey = images.shape[1] == 1
-    pictures = images[:, 0] if grey else images.transpose(0, 2, 3, 1)
-    return _stacked([scaled(picture, image_size) for picture in pictures])
+    images, start = np.empty((len(order), channels, height, width), np.uint8), 0
+    for block in dataset.blocks():
+        for row in np.flatnonzero((order >= start) & (order < start + len(block))):
+            picture = scaled(
+                block[order[row] - start].squeeze(-1)
+                if channels == 1
+                else block[order[row] - start],
+                image_size,
+            )
+            images[row] = picture if channels == 1 else picture.transpose(2, 0, 1)
+        start += len(block)
+    return images
 
 
 def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) -> Images:
@@ -131,7 +135,7 @@ def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) 
     if not files:
         raise _nothing(folder)
     if choose is not None:
-        files = [files[place] for place in choose(len(files))]
+        files = [files[index] for index in choose(len(files))]
     pictures = [read_picture(files[0], image_size)]
     height, width = pictures[0].shape[:2]
     if width > LARGEST or pictures[0].size * len(files) > DATASET_BYTES:
@@ -154,11 +158,11 @@ def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) 
 
 
 def _nothing(folder: Path) -> RefusedError:
-    others = sorted({path.suffix.lower() for path in folder.iterdir() if path.suffix})[:5]
-    there = f"; what it has are files named {', '.join(others)}" if others else ""
+    suffixes = sorted({path.suffix.lower() for path in folder.iterdir() if path.suffix})[:5]
+    others = f"; what it has are files named {', '.join(suffixes)}" if suffixes else ""
     return RefusedError(
         f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}), no MNIST-format "
-        f"training images and no CIFAR batches{there}"
+        f"training images and no binary CIFAR{others}"
     )
 
 

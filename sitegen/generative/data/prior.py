@@ -21,7 +21,8 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256, sniff, write_atomic
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.checkpoints.weights import Header, read_header, read_numbers
+from sitegen.generative.checkpoints.archive import Checkpoint, open_checkpoint
+from sitegen.generative.checkpoints.weights import type_name
 from sitegen.generative.process.heat import attenuation, cosine_basis, dct2, ring_means, rings
 from sitegen.generative.process.noise import Purpose, generator, normal
 
@@ -79,9 +80,9 @@ class Prior:
 
     def write(self, path: Path) -> str:
         """Write the bank and return the file's SHA-256; the same bank gives the same bytes."""
-        about: dict[str, Any] = {"power": list(self.power)} if self.power else {}
-        about |= {name: getattr(self, name) for name in ("image_size", "sigma", "data")}
-        text = json.dumps({"count": len(self), **about}, sort_keys=True)
+        settings: dict[str, Any] = {"power": list(self.power)} if self.power else {}
+        settings |= {name: getattr(self, name) for name in ("image_size", "sigma", "data")}
+        text = json.dumps({"count": len(self), **settings}, sort_keys=True)
         # Use a single key: safetensors writes several in a changing order.
         write_atomic(path, save({_COEFFICIENTS: self.coefficients.contiguous()}, {"prior": text}))
         return sha256(path)
@@ -127,22 +128,20 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     regular_size(path, "prior")
     if sniff(path) != "safetensors":
         raise RefusedError(f"{path}: not a prior: it must be safetensors")
-    header = read_header(path)
-    about = _about(path, header, card)
+    checkpoint = open_checkpoint(path)
+    settings = _settings(path, checkpoint, card)
     if card.prior is not None and card.prior.sha256 not in (None, sha256(path)):
         raise RefusedError(f"{path}: damaged, or not the prior that its card means (SHA-256)")
-    entry = header.entries[_COEFFICIENTS]
-    coefficients = torch.frombuffer(read_numbers(path, entry), dtype=torch.float32)
-    coefficients = coefficients.view(entry.shape)
+    coefficients = checkpoint.weights[_COEFFICIENTS].clone()
     if not bool(coefficients.isfinite().all()):
         raise RefusedError(f"{path}: damaged: it holds numbers that are not finite")
-    sigma, data = float(about["sigma"]), str(about.get("data", ""))
-    return Prior(coefficients, card.image_size, sigma, data, _power(path, about))
+    sigma, data = float(settings["sigma"]), str(settings.get("data", ""))
+    return Prior(coefficients, card.image_size, sigma, data, _power(path, settings))
 
 
-def _power(path: Path, about: dict[str, Any]) -> tuple[float, ...]:
-    power = about.get("power", [])
-    good = isinstance(power, list) and len(power) in (0, rings(int(about["image_size"])))
+def _power(path: Path, settings: dict[str, Any]) -> tuple[float, ...]:
+    power = settings.get("power", [])
+    good = isinstance(power, list) and len(power) in (0, rings(int(settings["image_size"])))
     if not good or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
         raise RefusedError(f"{path}: not a prior: the power of its images is invalid")
     return tuple(map(float, power))
@@ -161,27 +160,26 @@ def _how_many(coefficients: Tensor) -> int:
     return int((worst > TOLERANCE).sum()) + 1 if worst[-1] <= TOLERANCE else side
 
 
-def _about(path: Path, header: Header, card: ModelCard) -> dict[str, Any]:
-    entry = header.entries.get(_COEFFICIENTS)
+def _settings(path: Path, checkpoint: Checkpoint, card: ModelCard) -> dict[str, Any]:
+    """Return the settings of a bank. Raises RefusedError unless they and its shape fit the card."""
+    bank = checkpoint.weights.get(_COEFFICIENTS)
     try:
-        about = json.loads(header.metadata["prior"])
-        sigma, size = float(about["sigma"]), int(about["image_size"])
+        settings = json.loads(checkpoint.notes["prior"])
+        sigma, size = float(settings["sigma"]), int(settings["image_size"])
     except (KeyError, ValueError, TypeError, RecursionError, OverflowError):
         raise RefusedError(f"{path}: not a prior: it has no header with its settings") from None
-    if entry is None or len(header.entries) != 1 or entry.dtype != "F32" or len(entry.shape) != 4:
+    if bank is None or len(checkpoint.weights) != 1 or bank.dim() != 4:
         raise RefusedError(f"{path}: not a prior: it must hold coefficients (count, C, n, n)")
-    count, channels, rows, columns = entry.shape
-    if count < 1 or not 1 <= rows == columns <= size:
+    count, channels, rows, columns = bank.shape
+    if count < 1 or not 1 <= rows == columns <= size or bank.dtype != torch.float32:
         raise RefusedError(
-            f"{path}: not a prior: its coefficients have an unexpected shape {entry.shape}"
+            f"{path}: not a prior: its coefficients are {type_name(bank)} of shape "
+            f"{tuple(bank.shape)}"
         )
-    wanted = card.schedule[card.levels]
     if (size, channels) != (card.image_size, card.channels) or not isfinite(sigma):
         raise RefusedError(
             f"{path}: made for {channels}×{size}×{size} images; the card has {card.shape}"
         )
-    if not isclose(sigma, wanted, rel_tol=1e-6):
-        raise RefusedError(
-            f"{path}: blurred by {sigma:g} pixels; the card's level K has {wanted:g}"
-        )
-    return dict(about)
+    if not isclose(sigma, blur := card.schedule[card.levels], rel_tol=1e-6):
+        raise RefusedError(f"{path}: blurred by {sigma:g} pixels; the card's level K has {blur:g}")
+    return dict(settings)

@@ -22,7 +22,7 @@ from sitegen.core.diagnostics import dotted, rule
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.recording import RecordingConfig
-from sitegen.generative.untrusted.arrays import ArrayFile, open_arrays
+from sitegen.generative.data.arrays import ArrayFile, open_arrays
 from sitegen.record import MOST_ARRAYS, MOST_RUN_BYTES, MOST_SAMPLES, is_even
 
 Images = NDArray[np.float32]
@@ -166,11 +166,12 @@ class Recording:
             raise RefusedError(f"{self.path}: {name}.npy has the type {info.dtype}; {words}")
         numbers = file.read(name)
         if numbers.dtype == np.uint8:
-            return np.divide(numbers, np.float32(255), dtype=np.float32)
+            images: Images = np.divide(numbers, np.float32(255), dtype=np.float32)
+            return images
         if not np.isfinite(numbers).all():
             raise RefusedError(f"{self.path}: {name}.npy has values that are not finite")
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            images: Images = numbers.astype(np.float32, copy=False)
+            images = numbers.astype(np.float32, copy=False)
             images -= np.float32(low)  # in place, since a step may take hundreds of megabytes
             images /= np.float32(high - low)
         if not np.isfinite(images).all():

@@ -122,9 +122,9 @@ def test_a_namespace_is_inert(inner: Any, tmp_path: Path, capsys: Any) -> None:
 
 def test_unknown_network_is_told_what_to_do_next(tmp_path: Path) -> None:
     """`inspect` and `add` lead to recordings and sampler files."""
-    with pytest.raises(RefusedError, match=r"it holds net; .* or write a sampler file"):
+    with pytest.raises(RefusedError, match=r"it holds net; .* or write a sampler class"):
         inspect_checkpoint(save({"net": {"a": torch.ones(1)}}, tmp_path / "y.pt"))
     path = save({"layer.weight": torch.ones(3, 3)}, tmp_path / "x.pt")
     assert "Your own method" in inspect_checkpoint(path).to_text()
-    with pytest.raises(RefusedError, match=r"record its samples .* or write a sampler file"):
+    with pytest.raises(RefusedError, match=r"record its samples .* or write a sampler class"):
         new_model(AddOptions(path, kind="flow"), inspect_checkpoint(path), None)

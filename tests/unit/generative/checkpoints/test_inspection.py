@@ -1,27 +1,17 @@
-"""What a checkpoint is can be told from its names and shapes, without torch."""
+"""What a checkpoint is can be told from its names and shapes."""
 
-import hashlib
-import io
 import json
-import os
 import shutil
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import DiffusionConfig, ModelCard, preset, presets, read_card
-from sitegen.generative.checkpoints.archive import checkpoint_digest
-from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import Architecture, infer, inspect_checkpoint
-from sitegen.generative.checkpoints.loading import check_weights, network_shapes, read_weights
-from sitegen.models.registry import model_source
+from sitegen.generative.checkpoints.loading import network_shapes
 from tests.support.making import ARCHITECTURES, convert, small_card
-from tests.unit.generative.checkpoints.test_foreign import saved
 
 
 def test_inspect_published(tiny: Path, tiny_card: ModelCard, reference: Path) -> None:
@@ -108,75 +98,3 @@ def test_folder_with_one_checkpoint(tiny: Path, tiny_card: ModelCard, tmp_path: 
     shutil.copy(tiny, tmp_path / "checkpoint_8.pt")
     with pytest.raises(RefusedError, match=r"holds 2 checkpoints \(checkpoint_4\.pth, c"):
         inspect_checkpoint(tmp_path)
-
-
-class Reading:
-    """Counts how often one file is opened, and the bytes that are read of it."""
-
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.opens = self.bytes = 0
-        open_any = Path.open
-
-        def opened(file: Path, *rest: Any, **more: Any) -> Any:
-            return self.counted(io.FileIO)(file) if file == path else open_any(file, *rest, **more)
-
-        monkeypatch.setattr(Path, "open", opened)
-
-    def counted(self, kind: type[io.FileIO]) -> type[io.FileIO]:
-        """That kind of file, but counting."""
-        reading = self
-
-        class Counted(kind):  # type: ignore[valid-type, misc]
-            def __init__(self, file: Path) -> None:
-                super().__init__(file)
-                reading.opens += 1
-
-            def read(self, size: int | None = -1, /) -> Any:
-                data = super().read(size)
-                reading.bytes += len(data)
-                return data
-
-        return Counted
-
-
-@pytest.mark.parametrize("kind", ["pth", "safetensors"])
-def test_a_checkpoint_is_read_once(
-    kind: str, tiny: Path, tiny_card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who tells what it is, takes its digest and checks that it fits reads a file whole once."""
-    path = tmp_path / "c.pth"
-    shutil.copyfile(tiny, path)
-    if kind == "safetensors":
-        convert(tiny, tiny_card, tmp_path / "ours", torch.float32)
-        path = tmp_path / "ours/weights.safetensors"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    time.sleep(0.05)  # what was written just now is not remembered
-    reading, size = Reading(path, monkeypatch), path.stat().st_size
-    for _ in range(2):
-        assert foreign_model(path) is None
-        info = inspect_checkpoint(path)
-        check_weights(path, tiny_card)
-        assert checkpoint_digest(path) == info.sha256 == digest
-    assert size <= reading.bytes < 1.2 * size
-    assert reading.opens == (1 if kind == "pth" else 3)
-    read_weights(path, tiny_card)  # the numbers alone, of which a .pth has more than these
-    assert reading.bytes < {"pth": 1.5, "safetensors": 2.2}[kind] * size
-    os.utime(path)
-    time.sleep(0.05)
-    reading.bytes = 0
-    read_weights(path, tiny_card)  # verified and loaded in one pass
-    assert size <= reading.bytes < 1.2 * size
-    os.truncate(path, size - 1)
-    with pytest.raises(RefusedError):
-        check_weights(path, tiny_card)
-    assert checkpoint_digest(path) not in ("", digest)  # also of what is no checkpoint
-
-
-def test_a_refresh_reads_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a preview asks again at each change: the models of other programs are remembered."""
-    saved(tmp_path)
-    time.sleep(0.05)
-    weights = tmp_path / "unet/diffusion_pytorch_model.safetensors"
-    first, reading = model_source("theirs", tmp_path), Reading(weights, monkeypatch)
-    assert model_source("theirs", tmp_path) == first
-    assert (reading.opens, reading.bytes) == (0, 0)

@@ -19,14 +19,12 @@ from sitegen.generative.checkpoints.loading import load_model, read_weights
 from sitegen.generative.checkpoints.weights import save_weights
 from tests.support.making import (
     entries_of,
-    pickled,
     published,
     random_unet,
     refused,
     rezip,
     save,
     small_card,
-    zipped,
 )
 
 
@@ -46,29 +44,15 @@ def averaged(make: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[dict[str
     return change
 
 
-def test_huge_tensors(card: ModelCard, tmp_path: Path, good: Path) -> None:
-    """Tensors larger than their storage, and entries that changed without their checksum."""
-    value = published(card)
-    value["ema"]["shadow_params"][0] = torch.zeros(1).expand(10**6, 10**6)
-    refused(save(value, tmp_path / "a.pth"), card, "is not contiguous")
-    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n" + b"((X\x07\x00\x00\x00storagectorch\n"
-    tensor += b"FloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQK\x00"
-    for count, told in (
-        (b"\x8a\x06" + (10**12).to_bytes(6, "little"), "larger than its storage"),
-        (b"\x8a\x20" + (2**250).to_bytes(32, "little"), "not described by a storage and numbers"),
-        (b"J\xff\xff\xff\xff", "not described by a storage and numbers"),
-    ):
-        data = pickled(b"}X\x05\x00\x00\x00model}X\x01\x00\x00\x00w", tensor)
-        data = data[:-1] + count + b"\x85K\x01\x85\x89NtR" + b"ss."
-        refused(zipped(tmp_path / "b.pth", {"a/data.pkl": data, "a/data/0": b"\0" * 4}), card, told)
+def test_checksums(card: ModelCard, tmp_path: Path, good: Path) -> None:
+    """Numbers that changed without their checksum are noticed without a pinned digest, too."""
     entries = entries_of(good)
     name = max((name for name in entries if "/data/" in name), key=lambda n: len(entries[n]))
-    marked = entries[name][:64]
-    data = good.read_bytes()
-    at = data.index(marked)
-    path = tmp_path / "changed.pth"
-    path.write_bytes(data[:at] + bytes([marked[0] ^ 1]) + data[at + 1 :])
-    refused(path, card, "the checksum of .* is wrong")
+    data, path = bytearray(good.read_bytes()), tmp_path / "changed.pth"
+    data[data.index(entries[name][:64])] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RefusedError, match=f"the checksum of {name} is wrong"):
+        load_model(path, card)
     assert load_model(rezip(good, tmp_path / "again.pth", lambda _name, content: content), card)
 
 
@@ -102,13 +86,7 @@ def test_wrong_architecture(good: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (averaged(lambda t: torch.zeros(1).expand(t.shape)), "is not contiguous: strides"),
-        (
-            averaged(lambda t: t.flip(0).as_strided(t.shape, (1, *t.stride()[1:]))),
-            "is not contiguous",
-        ),
-        (averaged(lambda t: t.double()), "holds Double, not floats"),
-        (averaged(lambda t: t.int()), "holds Int, not floats"),
+        (averaged(lambda t: t.int()), "holds int32, not floats"),
         (averaged(lambda t: t * torch.nan), "numbers that are not finite"),
         (averaged(lambda t: t / 0), "numbers that are not finite"),
         (averaged(lambda t: t.to_sparse()), "refused as unsafe: it names .*sparse"),
@@ -140,7 +118,7 @@ def test_wrong_architecture(good: Path, tmp_path: Path) -> None:
         (lambda value: value["ema"].update(shadow_params=[1]), "not a tensor"),
         (lambda value: value.pop("model"), "it holds optimizer, step, ema"),
         (lambda value: value.update(model={}), "a published checkpoint has model and ema"),
-        (lambda value: value["model"].update(x=1), "x in its model is not a tensor"),
+        (lambda value: value["model"].update(x=1), "x in its model is not a named"),
         (lambda value: value["model"].update({3: torch.zeros(1)}), "3 in its model is not"),
     ],
 )
@@ -166,11 +144,11 @@ def _with_tensor(card: ModelCard, name: str, make: Callable[[torch.Tensor], torc
     ("name", "make", "told"),
     [
         ("out.2.bias", lambda t: t * torch.nan, "out.2.bias holds numbers that are not finite"),
-        ("out.2.bias", lambda t: t.int(), "out.2.bias holds I32"),
-        ("out.2.bias", lambda t: t.double(), "out.2.bias holds F64"),
+        ("out.2.bias", lambda t: t.int(), "out.2.bias holds int32"),
+        ("out.2.bias", lambda t: t.double(), "out.2.bias holds float64"),
         ("out.2.bias", lambda t: torch.zeros(2), "out.2.bias is 2, the network has 1"),
         ("statistics.variance", lambda t: -t, "statistics.variance .* is negative"),
-        ("statistics.mean", lambda t: t.half(), "statistics.mean holds F16; should be F32"),
+        ("statistics.mean", lambda t: t.half(), "statistics.mean holds float16; should be float32"),
         ("statistics.mean", lambda t: t[0], "statistics.mean is 8×8, the network has 1×8×8"),
     ],
 )
@@ -185,17 +163,14 @@ def test_odd_safetensors(
 
 
 def test_pinned_digest(good: Path, card: ModelCard, tmp_path: Path) -> None:
-    """Not the file that its card means: refused; its first bytes, not its name, tell the kind."""
+    """A file that is not the one its card pins is refused; its name need not tell its format."""
     ours = tmp_path / "weights.safetensors"
     save_weights(ours, random_unet(card).state_dict(), torch.float16)
     for path in (good, ours):
         with pytest.raises(RefusedError, match="damaged, or not the file that its card means"):
             load_model(path, replace(card, weights=FileRef(path.name, "0" * 64)))
-    ours, theirs = tmp_path / "ours.pth", tmp_path / "theirs.safetensors"
-    save_weights(ours, random_unet(card).state_dict(), torch.float32)
-    theirs.write_bytes(good.read_bytes())
-    for path in (ours, theirs):
-        assert load_model(path, card)
+    save_weights(tmp_path / "ours.pth", random_unet(card).state_dict(), torch.float32)
+    assert load_model(tmp_path / "ours.pth", card)
 
 
 @pytest.mark.parametrize("kind", ["bare", "pinned", "ours, pinned"])
@@ -286,12 +261,10 @@ def test_what_is_no_file(card: ModelCard, tmp_path: Path, good: Path) -> None:
     refused(empty, card, "is empty")
     with pytest.raises(RefusedError, match=r"holds no checkpoint; .* --recording FOLDER"):
         load_model(folder)
-    sparse.write_bytes(_header(b"{" + _ONE + b"}"))
-    os.truncate(sparse, 10**12)
-    refused(sparse, card, "damaged")
-    sparse.write_bytes(b"PK\x03\x04")
-    os.truncate(sparse, 10**12)
-    refused(sparse, card, "damaged")
+    for start in (_header(b"{" + _ONE + b"}"), b"PK\x03\x04"):
+        sparse.write_bytes(start)
+        os.truncate(sparse, 10**12)
+        refused(sparse, card, r"claims 1,000,000,000,000 bytes, and the disk has \d")
     unloadable(tmp_path / "goof.pth", card, r"no such checkpoint; did you mean good\.pth")
     unloadable(tmp_path / "models" / "good.pth", card, "is not there either")
     unloadable(good / "below", card, "no such checkpoint")
