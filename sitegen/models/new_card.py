@@ -82,7 +82,9 @@ class Question:
 
 Ask = Callable[[Question], Any]
 
-_DATA = Question("data", "its training images: a folder, an .npz, or files of MNIST's or CIFAR's binary format")
+_DATA = Question(
+    "data", "its training images: a folder, an .npz, or files of MNIST or binary CIFAR"
+)
 _SIZE = Question("image_size", "side of its images in pixels, to which these are scaled")
 SUBJECT = Question(
     "subject",

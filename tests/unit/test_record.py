@@ -18,10 +18,7 @@ from numpy.typing import NDArray
 
 import sitegen.record
 from sitegen.core.source import odd_character
-from sitegen.core.zips import DIRECTORY_BYTES, open_zip
 from sitegen.generative.card.limits import LARGEST_COUNT
-from sitegen.generative.data import arrays as reader
-from sitegen.generative.data.arrays import MOST_MEMBERS, open_arrays
 from sitegen.generative.data.recording import open_recording
 from sitegen.record import record, vae_decoder
 from tests.support.oldpython import newer

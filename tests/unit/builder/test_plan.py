@@ -79,7 +79,7 @@ def test_what_is_planned(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -
     """Weights are hashed once; words, places and notes leave the key alone; levels have σ_B."""
     counted = Mock(return_value="0" * 64)
     monkeypatch.setattr("sitegen.models.registry.sha256", counted)
-    monkeypatch.setattr("sitegen.models.registry.checkpoint_digest", counted)
+    monkeypatch.setattr("sitegen.models.registry.sha256", counted)
     for seed in range(3):
         key(figure(seed=seed), source)
     assert counted.call_args_list == [call(source.weights), call(source.prior)]
