@@ -111,7 +111,7 @@ def row_options(rows: Sequence[Row], defaults: Mapping[str, Any], *needed: str) 
     return add
 
 
-_FASTER = "The network's arithmetic; auto is the faster one on this processor."
+_FASTER = "The network's arithmetic; auto is bfloat16 on processors that multiply in it."
 _COMPUTE: tuple[Row, ...] = (
     ("device", str, "The device that the network runs on: auto, cpu, cuda, cuda:N or mps."),
     ("precision", PRECISION, _FASTER),
@@ -166,7 +166,7 @@ def compute_target(device: str, precision: str) -> ComputeTarget:
     from sitegen.core.compute import ComputeTarget, resolve_device, resolve_precision
 
     resolved = resolve_device(device)
-    return ComputeTarget(resolved, resolve_precision(precision))
+    return ComputeTarget(resolved, resolve_precision(precision, resolved))
 
 
 def require_scheduler_address(distributed: str | None) -> None:

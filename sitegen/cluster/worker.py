@@ -32,7 +32,7 @@ Levels = list[tuple[int, tuple[NDArray[np.float32], ...]]]
 """The levels of a shard, each with its selected output, (N, C, H, W)."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_VERSIONS = ("torch", "numpy", "onnxruntime")
+_VERSIONS = ("torch", "numpy")
 """Packages with versions that affect the last bits of an image."""
 _LOADING = threading.Lock()
 
@@ -65,7 +65,7 @@ def source_digest() -> str:
 def identity(device: str, precision: str) -> dict[str, str]:
     """Return this process's versions, and the device and precision that it would use."""
     found = resolve_device(device)
-    return {**versions(), "device": found, "precision": resolve_precision(precision)}
+    return {**versions(), "device": found, "precision": resolve_precision(precision, found)}
 
 
 def other_versions(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:

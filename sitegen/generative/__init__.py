@@ -3,4 +3,4 @@
 Of sitegen it imports `core` alone: no site, figure or page. `sitegen.ihdm` is its public façade.
 """
 
-__all__ = ["card", "checkpoints", "data", "engines", "networks", "process", "training"]
+__all__ = ["card", "checkpoints", "data", "engine", "networks", "process", "training"]

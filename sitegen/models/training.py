@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import click
 import torch
 
-from sitegen.core.compute import Precision, has_bfloat16, resolve_device, resolve_precision
+from sitegen.core.compute import Precision, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import write_atomic
 from sitegen.core.progress import Reporter, clock, duration, megabytes
@@ -393,13 +393,10 @@ def training_options(wanted: TrainOptions, parameterization: str) -> TrainingOpt
 
 def training_precision(precision: str, device: str) -> Precision:
     """Turn "auto" into bfloat16 if the CPU or GPU is fast with it, else float32."""
-    if precision != "auto":
-        return resolve_precision(precision)
-    if device.startswith("cuda"):
+    if precision == "auto" and device.startswith("cuda"):
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = has_bfloat16(device)
-    return "bfloat16" if fast else "float32"
+        return "bfloat16" if fast else "float32"
+    return resolve_precision(precision, device)
 
 
 def _preset(wanted: TrainOptions) -> ModelCard | None:

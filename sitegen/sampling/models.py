@@ -24,9 +24,7 @@ from sitegen.core.files import digest_bytes, sha256
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
-from sitegen.generative.engines.choice import choose_engines
-from sitegen.generative.engines.chunks import on_one_thread
-from sitegen.generative.engines.memory import memory_errors
+from sitegen.generative.engine import choose_engines, memory_errors, on_one_thread
 from sitegen.generative.process.diffusion import Implicit
 from sitegen.generative.process.heat import spectrum, spectrum_of
 from sitegen.generative.process.hosted import HostedModel

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -20,15 +19,13 @@ from torch import Tensor
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import Place, Spool
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.engines.choice import bytes_of
-from sitegen.generative.engines.chunks import CORES, each_on_one_thread
-from sitegen.generative.engines.memory import memory_errors
+from sitegen.generative.engine import CORES, each_on_one_thread, memory_errors
 from sitegen.generative.process.model import CardModel
 from sitegen.generative.process.noise import Branching, Noise
 from sitegen.generative.process.protocol import GenerativeProcess, Step, run
 
-PIXELS_AT_ONCE = 40 * 28 * 28
-"""Pixels that a model processes at a time; its engines may process fewer."""
+PIXELS_AT_ONCE = 48 * 64 * 64
+"""Pixels that a model processes at a time; its engines divide them into parts (`engine.py`)."""
 FEWEST = 8
 """Minimum number of images at a time, however large, so that several cores have work."""
 
@@ -149,17 +146,9 @@ class ChunkedModel:
 
     def __call__(self, u: Tensor, *levels: int | None) -> Tensor:
         """Evaluate the model with its own arguments."""
-        with memory_errors(f"computing level {levels[0]}{self._needed}"):
+        with memory_errors(f"computing level {levels[0]}"):
             parts = torch.split(u, chunk(self.card.shape))
             return torch.cat([self.model(part, *levels) for part in parts])
-
-    @cached_property
-    def _needed(self) -> str:
-        """The memory that one image needs, in words; empty if it is unknown for the networks."""
-        whole = self.card.image_size
-        bands = [(band.unet, band.side or whole) for band in self.card.networks]
-        found = [bytes_of(unet, side) / 1e6 for unet, side in bands if unet]
-        return f" (an image of {whole} pixels needs about {max(found):.3g} MB)" if found else ""
 
 
 def chunk(shape: tuple[int, ...]) -> int:

@@ -28,7 +28,7 @@ LIGHT = ("sitegen.cli.main", "sitegen.builder.pipeline", "sitegen.media.encoder"
 PRELOADED = {
     "light": LIGHT,
     "torch": (
-        *(*LIGHT, "torch", "onnx"),
+        *(*LIGHT, "torch"),
         *("sitegen.sampling.models", "sitegen.models.add", "sitegen.models.training"),
     ),
 }

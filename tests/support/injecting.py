@@ -34,14 +34,12 @@ SAMPLING = (
     *(
         "torch",
         "torch._dynamo",
-        "onnx",
         "PIL.Image",
         "sitegen.cli.main",
         "sitegen.builder.pipeline",
     ),
     *("sitegen.sampling.models", "sitegen.models.training"),
 )
-"""Not onnxruntime, which starts a thread that a child would wait for at its end."""
 
 
 @dataclass(frozen=True)

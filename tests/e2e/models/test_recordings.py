@@ -18,7 +18,7 @@ title = "A flow"
 name = "A. Author"
 """
 
-TORCH = "torch onnxruntime safetensors"
+TORCH = "torch safetensors"
 
 
 def sitegen(folder: Path, *arguments: str) -> str:
@@ -98,7 +98,7 @@ def test_figures_of_recordings(site: Path) -> None:
     assert (first["seed"], {*first["levels"]}, figures[3]["seed"]) == (7, {0, 1, 2, 3, 4}, None)
     assert first["models"][0]["what"] == "recording"
     assert first["environment"]["recorded_with"] == "flow.py at 3f2a, JAX 0.5"
-    assert not {"torch", "device", "precision", "onnxruntime"} & set(first["environment"])
+    assert not {"torch", "device", "precision"} & set(first["environment"])
     formed = "4 small blobs forming out of recorded states over 4 recorded steps"
     assert first["alt"] == formed
     assert second["parameters"]["samples"] == [5, 0]

@@ -221,8 +221,6 @@ NOT_FOR_RENDERING = {
     "ghp-import": "publishes",
     "imageio": "encodes",
     "imageio-ffmpeg": "encodes",
-    "onnx": "samples the models",
-    "onnxruntime": "samples the models",
     "starlette": "serves the preview",
     "torch": "samples the models",
     "uvicorn": "serves the preview",

@@ -79,7 +79,9 @@ def test_instructions_for_bfloat16(
     assert has_bfloat16(device) == found
 
 
-def test_precision() -> None:
-    """What is asked for is done, and `auto` is float32 where nothing was measured."""
-    found = [resolve_precision(asked) for asked in ("auto", "float32", "bfloat16")]
-    assert found == ["float32", "float32", "bfloat16"]
+@pytest.mark.parametrize("able", [True, False])
+def test_precision(able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` is bfloat16 where the processor multiplies in it; other requests are followed."""
+    monkeypatch.setattr(compute, "has_bfloat16", lambda device: able)
+    precisions = [resolve_precision(name, "cpu") for name in ("auto", "float32", "bfloat16")]
+    assert precisions == ["bfloat16" if able else "float32", "float32", "bfloat16"]

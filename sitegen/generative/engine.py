@@ -1,0 +1,251 @@
+"""Evaluation of the networks during sampling: in parts on a CPU, as one captured graph on a GPU.
+
+On a CPU a batch is cut into parts that depend only on the number and size of its images, and each
+part is computed on one thread, as many at a time as there are cores. Torch's last bits depend on
+how many threads share a computation, so pictures depend neither on the number of cores nor on other
+work.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from sitegen.core.compute import Precision
+from sitegen.core.errors import PlatformError
+from sitegen.core.installed import memory_full
+from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.networks.cosines import CosineNet
+from sitegen.generative.networks.unet import UNet
+from sitegen.generative.process.model import CardModel, Engine
+
+_T = TypeVar("_T")
+CORES = torch.get_num_threads()
+"""Threads of torch when this module was imported; `OMP_NUM_THREADS` determines it."""
+NUMBERS_IN_PART = 24 * 48 * 32 * 32
+"""Largest number of values in a U-Net's widest activation for a part: 24 images of models/faces.
+
+A larger part takes no less time per image. With 8 images, the calls of operators take up to a
+third of the time.
+"""
+WARM_UPS = 3
+"""Evaluations before a graph is captured, in which libraries choose their kernels."""
+CAPTURED_SIZES = 4
+"""Most graphs of a network; each holds the memory of an evaluation."""
+
+
+def choose_engines(model: CardModel) -> None:
+    """Set the engines of a model that will only be sampled from, and convert its U-Nets.
+
+    Afterwards the networks must not change or move.
+    """
+    card, kind = model.card, model.device.type
+    for band, network in enumerate(model.networks):
+        unet, side = card.networks[band].unet, card.networks[band].side or card.image_size
+        if isinstance(network, CosineNet):
+            continue
+        if kind != "cpu":
+            computed = partial(model.computed, band=band)
+            captured = kind == "cuda" and isinstance(network, UNet)
+            model.engines[band] = Halving(Captured(computed) if captured else computed)
+        elif isinstance(network, UNet) and isinstance(unet, UNetConfig):
+            convert(network, model.precision)
+            model.engines[band] = Parts(network, images_in_part(unet, side))
+        else:  # a U-Net of diffusers, whose norms are slow in bfloat16
+            model.engines[band] = Parts(network, max(1, NUMBERS_IN_PART // (64 * side**2)))
+
+
+def convert(unet: UNet, precision: Precision) -> None:
+    """Give the weights the layout and type in which a CPU convolves fastest.
+
+    Norms and the embedding of the level stay float32.
+    """
+    unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
+    if precision == "bfloat16":
+        for layer in unet.modules():
+            if isinstance(layer, nn.Conv1d | nn.Conv2d):
+                layer.to(torch.bfloat16)
+
+
+def images_in_part(unet: UNetConfig, side: int) -> int:
+    """Return the largest number of images of `side` pixels in a part."""
+    widest = unet.model_channels * unet.channel_mult[0] * (side // unet.patch) ** 2
+    return max(1, NUMBERS_IN_PART // widest)
+
+
+def part_sizes(count: int, largest: int) -> list[int]:
+    """Divide `count` images into parts of at most `largest`, as even as possible.
+
+    The number of parts is a multiple of 4 if each then has half of `largest`, else of 2, so that
+    the cores finish together. The cores of this machine do not matter.
+    """
+    even = 4 if count >= 2 * largest else 2
+    parts = min(count, even * -(-count // (even * largest)))
+    return [count * (i + 1) // parts - count * i // parts for i in range(parts)]
+
+
+class Parts:
+    """Engine that evaluates parts of at most `largest` images in parallel, each on one thread."""
+
+    def __init__(self, network: Engine, largest: int, cores: int | None = None) -> None:
+        self.network, self.largest = Halving(network), largest
+        self.cores = CORES if cores is None else cores
+
+    def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
+        """Evaluate: (N, C, H, W), levels (N,) → (N, C, H, W)."""
+        sizes = part_sizes(len(x), self.largest)
+        parts = zip(torch.split(x, sizes), torch.split(levels, sizes), strict=True)
+        if self.cores == 1 or len(sizes) == 1:
+            with on_one_thread():
+                return torch.cat([self._part(*part) for part in parts])
+        return torch.cat(list(_workers(self.cores).map(lambda part: self._part(*part), parts)))
+
+    @torch.no_grad()  # torch's setting is one of each thread
+    def _part(self, x: Tensor, levels: Tensor) -> Tensor:
+        return self.network(x, levels)
+
+
+@cache
+def _workers(count: int) -> ThreadPoolExecutor:
+    """Return this process's pool of threads for parts; each thread computes alone."""
+    return ThreadPoolExecutor(count, "parts", initializer=partial(torch.set_num_threads, 1))
+
+
+_lock = threading.Lock()
+_entered: list[int] = []  # torch's number of threads, once for each thread inside
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Make torch compute on the calling thread only; restore its threads afterwards.
+
+    Several threads may be inside; the last one to leave restores the original number.
+    """
+    with _lock:
+        _entered.append(_entered[0] if _entered else torch.get_num_threads())
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            before = _entered.pop()
+            if not _entered:
+                torch.set_num_threads(before)
+
+
+def each_on_one_thread(steps: Iterable[_T]) -> Iterator[_T]:
+    """Yield the steps, each computed `on_one_thread`.
+
+    Networks have their own threads. The work between them is so small that waiting for a second
+    thread costs more than it saves, while other threads draw and encode.
+    """
+    steps = iter(steps)
+    while True:
+        with on_one_thread():
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+        yield step
+
+
+@dataclass
+class Halving:
+    """Engine that halves its batches when memory is exhausted, and keeps the smaller size.
+
+    If a single image is too large, the exception is raised to the caller.
+    """
+
+    engine: Engine
+    largest: int | None = None
+
+    def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
+        """Evaluate as the engine does, at most `largest` images at a time."""
+        most = self.largest or len(x)
+        if len(x) > most:
+            parts = zip(torch.split(x, most), torch.split(levels, most), strict=True)
+            return torch.cat([self(*part) for part in parts])
+        try:
+            return self.engine(x, levels)
+        except (MemoryError, RuntimeError) as error:
+            if len(x) == 1 or memory_full(error) is None:
+                raise
+        # Outside the handler, so that the exception's traceback no longer keeps tensors alive.
+        if x.is_cuda:
+            torch.cuda.empty_cache()
+        self.largest = min((len(x) + 1) // 2, self.largest or len(x))
+        return self(x, levels)
+
+
+@contextmanager
+def memory_errors(doing: str) -> Iterator[None]:
+    """Turn every kind of out-of-memory error into a PlatformError with the size requested."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        full = memory_full(error)
+        if full is None:
+            raise
+        raise PlatformError(
+            f"{full} while {doing}; close other programs, or request fewer samples"
+        ) from error
+
+
+Replay = Callable[[Tensor, Tensor], Tensor]
+
+
+def capture(engine: Engine, x: Tensor, levels: Tensor) -> Replay:
+    """Capture `engine` for inputs of these shapes on their device; return a function to replay."""
+    inputs = x.clone(), levels.clone()
+    stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream(x.device))
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UPS):
+            engine(*inputs)
+    torch.cuda.current_stream(x.device).wait_stream(stream)
+    graph: Any = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        answer = engine(*inputs)
+
+    def replay(x: Tensor, levels: Tensor) -> Tensor:
+        for static, current in zip(inputs, (x, levels), strict=True):
+            static.copy_(current, non_blocking=True)
+        graph.replay()
+        return answer.clone()
+
+    return replay
+
+
+class Captured:
+    """Engine that captures each batch size when it occurs for the second time, as a CUDA graph.
+
+    Without graphs, a GPU spends most of a small network's time waiting for Python to launch the
+    next kernel. Beyond `CAPTURED_SIZES`, other sizes are evaluated directly. Threads may share an
+    engine: their work on a device is one queue.
+    """
+
+    def __init__(
+        self, engine: Engine, capture: Callable[[Engine, Tensor, Tensor], Replay] = capture
+    ) -> None:
+        self.engine, self._capture = engine, capture
+        self._replays: dict[tuple[int, ...], Replay | None] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
+        """Evaluate: (N, C, H, W), levels (N,) → (N, C, H, W)."""
+        shape = tuple(x.shape)
+        with self._lock:
+            replay = self._replays.get(shape)
+            captured = sum(each is not None for each in self._replays.values())
+            if replay is None and shape in self._replays and captured < CAPTURED_SIZES:
+                replay = self._capture(self.engine, x, levels)
+            self._replays[shape] = replay
+            return replay(x, levels) if replay else self.engine(x, levels)

@@ -1,0 +1,303 @@
+"""Networks are evaluated in fixed parts, each on one thread, and on a GPU by captured graphs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from sitegen.core.compute import Precision
+from sitegen.core.errors import PlatformError
+from sitegen.generative.card.card import preset
+from sitegen.generative.engine import (
+    Captured,
+    Halving,
+    Parts,
+    Replay,
+    choose_engines,
+    each_on_one_thread,
+    images_in_part,
+    memory_errors,
+    on_one_thread,
+    part_sizes,
+)
+from sitegen.generative.process.model import Engine, Model
+from tests.support.making import random_unet, small_card
+from tests.support.tinymodel import on_one_thread as quick
+
+one_thread = pytest.fixture(scope="module", autouse=True)(quick)
+
+CARD = small_card(channel_mult=(1, 2), attention_levels=(1,))
+X = torch.randn(13, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+LEVELS = torch.tensor([3]).expand(13)
+
+
+def model(precision: Precision = "float32") -> Model:
+    """Return a model of the smallest size, ready to sample from."""
+    return Model(CARD, [random_unet(CARD)], precision=precision).eval().requires_grad_(False)
+
+
+def parts_of(precision: Precision, largest: int, cores: int) -> Parts:
+    """Return the engine of such a model."""
+    chosen = model(precision)
+    choose_engines(chosen)
+    engine = chosen.engines[0]
+    assert isinstance(engine, Parts)
+    return Parts(engine.network, largest, cores)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 9, 36, 40, 41, 1000])
+@pytest.mark.parametrize("largest", [1, 3, 4, 16])
+def test_parts_are_even(count: int, largest: int) -> None:
+    """They hold all images, none too many, differ by one at most, and share out among 2 cores."""
+    sizes = part_sizes(count, largest)
+    assert sum(sizes) == count
+    assert max(sizes) <= largest
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) % 2 == 0 or len(sizes) == count
+
+
+def test_parts_have_equal_numbers() -> None:
+    """Large and wide networks take few images at a time, small ones many, and one at least."""
+    assert images_in_part(preset("mnist").finest, 28) == 11
+    assert images_in_part(preset("afhq-256").finest, 256) == 1
+    assert part_sizes(48, 24) == [12] * 4
+    assert part_sizes(36, 24) == [18, 18]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_same_bits_whatever_the_number_of_cores(precision: Precision) -> None:
+    """1, 2 and 3 workers give the same tensor, and a part alone has the bits that it has there."""
+    one, two, three = (parts_of(precision, 2, cores)(X, LEVELS) for cores in (1, 2, 3))
+    assert one.shape == X.shape
+    assert torch.equal(one, two)
+    assert torch.equal(one, three)
+    start, alone = 0, parts_of(precision, 2, 1).network
+    for size in part_sizes(len(X), 2):
+        part = slice(start, start + size)
+        with torch.no_grad():
+            assert torch.equal(alone(X[part], LEVELS[part]), one[part])
+        start += size
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.02)])
+def test_same_pictures_as_without_an_engine(precision: Precision, tolerance: float) -> None:
+    """Layout, shared levels and number type change the answer by rounding alone."""
+    plain, chosen = model(), model(precision)
+    choose_engines(chosen)
+    with torch.no_grad():
+        wanted = plain(X, 3)
+        for level in (3, torch.full((13,), 3)):
+            difference = (chosen(X, level) - wanted).abs().max()
+            assert 0 < float(difference) < tolerance * float(wanted.abs().max())
+
+
+def test_each_image_keeps_its_level() -> None:
+    """Levels are divided as images are."""
+    levels = torch.arange(1, 14)
+    answer = Parts(lambda x, k: x + k.view(-1, 1, 1, 1), 2)(X, levels)
+    assert torch.equal(answer, X + levels.view(-1, 1, 1, 1))
+
+
+def test_workers_compute_alone_and_at_the_same_time() -> None:
+    """Two parts are computed together, each with one thread of torch's and no gradients."""
+    both = threading.Barrier(2, timeout=60)
+    settings = []
+
+    def engine(x: Tensor, levels: Tensor) -> Tensor:
+        both.wait()
+        settings.append((torch.get_num_threads(), torch.is_grad_enabled()))
+        return x
+
+    Parts(engine, 1, cores=2)(X[:2], LEVELS[:2])
+    assert settings == [(1, False), (1, False)]
+
+
+def test_torch_gets_its_threads_back() -> None:
+    """Also when two threads compute, and the one that came first leaves first."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> int:
+        with on_one_thread():
+            inside.set()
+            leave.wait(60)
+            return torch.get_num_threads()
+
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            with on_one_thread():
+                threads = pool.submit(other)
+                inside.wait(60)
+            assert torch.get_num_threads() == 1
+            leave.set()
+            assert threads.result() == 1
+        with on_one_thread():
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("taken", [1, 9])
+def test_only_what_is_computed_is_on_one_thread(taken: int) -> None:
+    """The consumer of the steps has its threads between them, and after it leaves."""
+
+    def walk() -> Iterator[int]:
+        for _ in range(3):
+            yield torch.get_num_threads()
+
+    torch.set_num_threads(3)
+    try:
+        steps = each_on_one_thread(walk())
+        threads = [(inside, torch.get_num_threads()) for inside in islice(steps, taken)]
+        assert threads == [(1, 3)] * min(taken, 3)
+        del steps
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole batch goes to one captured graph."""
+    chosen = model()
+    monkeypatch.setattr(Model, "device", SimpleNamespace(type="cuda"))
+    choose_engines(chosen)
+    engine = chosen.engines[0]
+    assert isinstance(engine, Halving)
+    assert isinstance(engine.engine, Captured)
+
+
+TORCH = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 160563200 bytes. Error"
+FULL: list[tuple[Exception, str]] = [
+    (RuntimeError(f"[enforce fail at alloc_cpu.cpp:127] err == 0. {TORCH} code 12"), "160563200 b"),
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0"), "2.00 GiB"),
+    (RuntimeError("DefaultCPUAllocator: not enough memory: you"), ""),
+    (RuntimeError("could not create a primitive"), ""),
+    (MemoryError("Unable to allocate 74.5 GiB for an array with shape (9,)"), "74.5 GiB"),
+]
+ROWS = torch.arange(7.0)[:, None, None, None].expand(7, 1, 2, 2).contiguous()
+NUMBERS = torch.arange(1, 8)
+
+
+@pytest.mark.parametrize(("error", "requested"), FULL, ids=[str(error) for error, _ in FULL])
+def test_exhausted_memory(error: Exception, requested: str) -> None:
+    """Exit code 4, what was being done, and the size requested where the library has it."""
+    doing, message = "computing level 3", "out of memory.* while computing level 3"
+    with pytest.raises(PlatformError, match=message) as raised, memory_errors(doing):
+        raise error
+    assert raised.value.__cause__ is error
+    assert requested in str(raised.value)
+    assert ("requested" in str(raised.value)) == bool(requested)
+
+
+def test_other_errors_pass() -> None:
+    """A fault that is not one of memory stays what it is, and halves nothing."""
+
+    def engine(x: Tensor, levels: Tensor) -> Tensor:
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"), memory_errors("computing"):
+        Halving(engine)(ROWS, NUMBERS)
+
+
+@pytest.mark.parametrize("room", [1, 2, 3, 4])
+def test_batches_halve(room: int) -> None:
+    """With room for some images at a time all are computed, in their order, each at its level.
+
+    A size that has failed once is not tried again.
+    """
+    sizes = []
+
+    def engine(x: Tensor, levels: Tensor) -> Tensor:
+        sizes.append(len(x))
+        if len(x) > room:
+            raise FULL[room][0]
+        return 10 * x + levels.view(-1, 1, 1, 1)
+
+    halving = Halving(engine)
+    wanted = 10 * ROWS + NUMBERS.view(-1, 1, 1, 1)
+    assert torch.equal(halving(ROWS, NUMBERS), wanted)
+    tried = len(sizes)
+    assert torch.equal(halving(ROWS, NUMBERS), wanted)
+    assert max(sizes[tried:]) <= room
+
+
+def test_one_image_that_is_too_much() -> None:
+    """It is not tried for ever; the library's own exception arrives, also from a worker."""
+
+    def engine(x: Tensor, levels: Tensor) -> Tensor:
+        raise MemoryError("Unable to allocate 1.00 TiB for an array")
+
+    message = r"out of memory \(1.00 TiB requested\) while computing level 3"
+    with pytest.raises(PlatformError, match=message), memory_errors("computing level 3"):
+        Parts(engine, 2, cores=2)(ROWS, NUMBERS)
+
+
+class FakeDevice:
+    """Keeps what a GPU would: fixed buffers for inputs and answer, of each captured size."""
+
+    def __init__(self) -> None:
+        self.captured: list[int] = []
+        self.replayed = 0
+
+    def capture(self, engine: Engine, x: Tensor, levels: Tensor) -> Replay:
+        """Record an engine for inputs of these shapes."""
+        self.captured.append(len(x))
+        inputs, answer = (x.clone(), levels.clone()), torch.empty_like(x)
+
+        def replay(x: Tensor, levels: Tensor) -> Tensor:
+            self.replayed += 1
+            inputs[0].copy_(x)
+            inputs[1].copy_(levels)
+            time.sleep(1e-4)  # an unlocked thread would write into the inputs now
+            answer.copy_(engine(*inputs))
+            return answer.clone()
+
+        return replay
+
+
+def double(x: Tensor, levels: Tensor) -> Tensor:
+    """An engine whose answer shows image and level."""
+    return 2 * x + levels.view(-1, 1, 1, 1)
+
+
+def test_a_size_is_captured_when_it_comes_again() -> None:
+    """The first time it is computed directly; then captured once, and replayed from there on."""
+    device = FakeDevice()
+    engine = Captured(double, device.capture)
+    for start in (0, 2, 4):
+        part = slice(start, start + 3)
+        assert torch.equal(engine(ROWS[part], NUMBERS[part]), double(ROWS[part], NUMBERS[part]))
+    assert (device.captured, device.replayed) == ([3], 2)
+    engine(ROWS[:5], NUMBERS[:5])
+    assert device.captured == [3]
+
+
+def test_only_some_sizes_are_kept() -> None:
+    """Beyond that others are computed directly, and right."""
+    device = FakeDevice()
+    engine = Captured(double, device.capture)
+    for _ in range(3):
+        for count in range(1, 7):
+            answer = engine(ROWS[:count], NUMBERS[:count])
+            assert torch.equal(answer, double(ROWS[:count], NUMBERS[:count]))
+    assert device.captured == [1, 2, 3, 4]
+
+
+def test_threads_share_a_captured_engine() -> None:
+    """Figures that are rendered at the same time do not write into each other's buffers."""
+    engine = Captured(double, FakeDevice().capture)
+
+    def evaluate(start: int) -> bool:
+        part = slice(start % 5, start % 5 + 3)
+        return torch.equal(engine(ROWS[part], NUMBERS[part]), double(ROWS[part], NUMBERS[part]))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(evaluate, range(200)))
