@@ -51,25 +51,30 @@ def weight(tree: Tree) -> int:
 def is_current(output: Path, tree: Tree) -> bool:
     """Return whether `output` has exactly the files of `tree`. Reads only.
 
-    Raises PlatformError if something in it cannot be read.
+    Clips are compared by name and size: their names have part of their digest, and hashing them
+    took a tenth of the time of an up-to-date build. Raises PlatformError if something in it cannot
+    be read.
     """
-    return output.is_dir() and differences(output, tree) == ((), ())
+    return output.is_dir() and differences(output, tree, quick=True) == ((), ())
 
 
-def differences(output: Path, tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def differences(
+    output: Path, tree: Tree, *, quick: bool = False
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the URIs that are missing or different in `output`, and those that `tree` lacks.
 
+    quick: compare clips by name and size alone
     Reads only. Raises PlatformError if something in it cannot be read.
     """
     with platform_errors(output, "read"):
-        changed = (uri for uri in sorted(tree) if not _is_same(output / uri, tree[uri]))
+        changed = (uri for uri in sorted(tree) if not _is_same(output / uri, tree[uri], quick))
         entries = below(output) if output.is_dir() else ()
         names = sorted(name for name, entry in entries if not entry.is_dir(follow_symlinks=False))
         return tuple(changed), tuple(name for name in names if name not in tree)
 
 
 def install(tree: Tree, output: Path) -> bool:
-    """Replace `output` by `tree`; return False if it has exactly these files already.
+    """Replace `output` by `tree`; return False if it has these files already, by `is_current`.
 
     Requires the lock. Raises ConfigError for a folder that sitegen did not build, PlatformError and
     TargetError with the old folder still in place.
@@ -149,11 +154,13 @@ def is_built(output: Path) -> bool:
     return False
 
 
-def _is_same(path: Path, content: bytes | CopiedFile) -> bool:
+def _is_same(path: Path, content: bytes | CopiedFile, quick: bool) -> bool:
     if path.is_symlink() or not path.is_file() or path.stat().st_size != _size(content):
         return False
     if isinstance(content, bytes):
         return path.read_bytes() == content
+    if quick and isinstance(content.file, MediaFile):
+        return True
     return digest(path) == content.file.sha256
 
 

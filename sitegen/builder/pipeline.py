@@ -215,24 +215,24 @@ def summarise(
     dry_run: bool = False,
 ) -> Summary:
     """Return the summary of a build with the figures of its pages."""
-    figures = context.figures
+    ids = [(planned.key, planned.figure.id) for planned in context.figures]
     return Summary(
-        context.output,
-        tuple(each.figure.id for each in figures if each.key in rendered),
-        tuple(each.figure.id for each in figures if each.key in records.keys() - rendered.keys()),
-        tuple(each.figure.id for each in figures if each.key not in records),
-        changed,
-        size,
-        dry_run,
-        context.omitted,
-        tuple(name for name in sorted(context.used) if context.models[name].approximate),
+        output=context.output,
+        rendered=tuple(id for key, id in ids if key in rendered),
+        reused=tuple(id for key, id in ids if key in records and key not in rendered),
+        missing=tuple(id for key, id in ids if key not in records),
+        changed=changed,
+        bytes=size,
+        dry_run=dry_run,
+        omitted=context.omitted,
+        approximate=tuple(n for n in sorted(context.used) if context.models[n].approximate),
     )
 
 
 def location(planned: PlannedFigure) -> str:
     """Return the file, line and id of a figure for a message."""
-    place = planned.figure.place
-    return f"{place.file}:{place.line}: {planned.figure.id}"
+    call = planned.figure.place
+    return f"{call.file}:{call.line}: {planned.figure.id}"
 
 
 def _refuse_warnings(report: Reporter, options: BuildOptions) -> None:

@@ -47,7 +47,7 @@ def cli() -> None:
       sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
       sitegen check                          check the built site before you publish it
       sitegen publish                        put it on GitHub Pages
-      sitegen export --output media.zip      write the clips as files for slides and papers
+      sitegen export                         write the clips as files for slides and papers
       sitegen sample mnist --count 36 --output digits.npz
       sitegen inspect checkpoint_130000.pth
       sitegen train birds --data pictures/ --minutes 10

@@ -9,7 +9,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -54,7 +54,7 @@ class SiteFolder:
         try:
             self._require_file(path, path.stat())
         except (FileNotFoundError, NotADirectoryError) as error:
-            hint = self._close(name, others)
+            hint = self._similar(name, others)
             if not hint and _HOST.match(name):
                 hint = "; the address of another site begins with https://"
             raise ValueError(f"there is no such file{hint}") from error
@@ -62,38 +62,40 @@ class SiteFolder:
             raise ValueError(f"cannot be read: {error.strerror}") from error
         return path
 
-    def _require_file(self, path: Path, found: os.stat_result) -> None:
-        if not stat.S_ISREG(found.st_mode):
-            inside = "is a folder; name the file inside it"
-            raise ValueError(inside if stat.S_ISDIR(found.st_mode) else "is not a regular file")
+    def _require_file(self, path: Path, status: os.stat_result) -> None:
+        if stat.S_ISDIR(status.st_mode):
+            raise ValueError("is a folder; name the file inside it")
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("is not a regular file")
         if fault := inside_fault(path, self.root):
             raise ValueError(fault)
         for folder in self.closed:
             if path.resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"is in {shown(folder)}, which sitegen fills; keep it elsewhere")
-        if found.st_size > LARGEST:
+        if status.st_size > LARGEST:
             raise ValueError(f"is larger than {LARGEST // 1_000_000} MB; make it smaller")
 
-    def _close(self, name: str, others: Iterable[str]) -> str:
+    def _similar(self, name: str, others: Iterable[str]) -> str:
         """Return a hint for a missing file.
 
         Suggests a similar name in the same folder or among the others, or else the same name in
         another folder of the site.
         """
-        near = close_match(name, [*self._beside(PurePosixPath(name).parent), *others])
-        elsewhere = sorted(self.root.glob(f"[!.]*/{glob.escape(PurePosixPath(name).name)}"))
-        names = (path.relative_to(self.root).as_posix() for path in elsewhere)
-        return near or next((f', did you mean "{found}"?' for found in names), "")
-
-    def _beside(self, parent: PurePosixPath) -> Iterator[str]:
-        """Yield the files of a folder, or if it is missing those of the folders of the site."""
-        folders = [self.root / parent]
-        if not folders[0].is_dir():
-            folders = [each for each in sorted(self.root.iterdir()) if each.is_dir()]
-        for folder in folders:
-            for path in sorted(folder.iterdir()):
-                if path.is_file() and not path.name.startswith("."):
-                    yield path.relative_to(self.root).as_posix()
+        parent = self.root / PurePosixPath(name).parent
+        folders = [parent]
+        if not parent.is_dir():
+            folders = [path for path in sorted(self.root.iterdir()) if path.is_dir()]
+        names = [
+            path.relative_to(self.root).as_posix()
+            for folder in folders
+            for path in sorted(folder.iterdir())
+            if path.is_file() and not path.name.startswith(".")
+        ]
+        if hint := close_match(name, [*names, *others]):
+            return hint
+        for path in sorted(self.root.glob(f"[!.]*/{glob.escape(PurePosixPath(name).name)}")):
+            return f', did you mean "{path.relative_to(self.root).as_posix()}"?'
+        return ""
 
 
 def read_own(path: Path) -> bytes:

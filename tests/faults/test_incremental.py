@@ -123,7 +123,7 @@ class Edits(RuleBasedStateMachine):
         """A file of the store is damaged."""
         self._spoil(self.site.root / ".sitegen", chance, how)
 
-    @rule(chance=st.integers(0, 999), how=st.sampled_from(["delete", "cut", "turn", "touch"]))
+    @rule(chance=st.integers(0, 999), how=st.sampled_from(["delete", "cut", "touch"]))
     def spoils_the_built_folder(self, chance: int, how: str) -> None:
         """A file of the built folder is damaged."""
         self._spoil(self.site.output, chance, how)

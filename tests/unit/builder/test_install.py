@@ -59,7 +59,9 @@ def test_install(tree: Tree, output: Path) -> None:
     assert not install(tree, output)
     assert traces(output.parent) == before
     (output / "stray.txt").touch()
-    assert differences(output, {**tree, "index.html": b"x"}) == (("index.html",), ("stray.txt",))
+    (output / "media/clip.mp4").write_bytes(b"moving picturez")  # which `publish` notices
+    changed = ("index.html", "media/clip.mp4")
+    assert differences(output, {**tree, "index.html": b"x"}) == (changed, ("stray.txt",))
     assert install(tree, output)
     assert not (output / "stray.txt").exists()
     assert temporaries(output.parent) == []
@@ -83,7 +85,7 @@ def test_changed_source(tree: Tree, output: Path) -> None:
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "byte": lambda output: (output / "index.html").write_bytes(b"<p>wordz"),
-    "clip": lambda output: (output / "media/clip.mp4").write_bytes(b"moving picturez"),
+    "clip": lambda output: (output / "media/clip.mp4").write_bytes(b"moving"),
     "missing": lambda output: (output / ".nojekyll").unlink(),
     "stray": lambda output: (output / "stray.txt").touch(),
     "link": lambda output: (output / "stray.txt").symlink_to("index.html"),
