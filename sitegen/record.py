@@ -349,6 +349,7 @@ class _Archive:
     def __init__(self, path: str) -> None:
         self._file = open(path, "wb")  # noqa: SIM115 - closed by `close`
         self._zip = zipfile.ZipFile(self._file, "w")
+        self._run = b""
         self._waiting: list[tuple[str, bytes]] = []
         self._waiting_bytes = 0
         self._written_at = -math.inf
@@ -363,18 +364,32 @@ class _Archive:
 
     def write(self, run: Mapping[str, Any]) -> None:
         """Write the members that are waiting, run.json and the directory."""
+        text = _encoded(run)
+        if self._run and self._waiting:
+            # So that a kill never finds the file without a directory, the last one is first copied
+            # behind the room for what comes now, which has at most 200 bytes a member of its own.
+            members = len(self._waiting) + len(self._zip.filelist) + 2
+            room = self._waiting_bytes + len(text) + 200 * members
+            self._end(self._zip.start_dir + room)
         for name, data in self._waiting:
             self._zip.writestr(zipfile.ZipInfo(name), data)
-        self._waiting, self._waiting_bytes = [], 0
-        # zipfile writes a directory only when an archive is closed. A copy is closed in place of
-        # the archive, which continues where the copy began with run.json.
+        self._run, self._waiting, self._waiting_bytes = text, [], 0
+        self._end(self._zip.start_dir)
+        self._file.truncate()
+        self._written_at = time.monotonic()
+
+    def _end(self, start: int) -> None:
+        """Write run.json and the directory at `start`.
+
+        zipfile writes a directory only when an archive is closed. A copy is closed in place of the
+        archive, which continues behind its last member.
+        """
         ending = copy.copy(self._zip)
         ending.filelist, ending.NameToInfo = list(ending.filelist), dict(ending.NameToInfo)
+        ending.start_dir = start
         with ending:
-            ending.writestr(zipfile.ZipInfo("run.json"), _encoded(run))
-        self._file.truncate()
+            ending.writestr(zipfile.ZipInfo("run.json"), self._run)
         self._file.flush()
-        self._written_at = time.monotonic()
 
     def close(self) -> None:
         """Close the file as it is."""
