@@ -1,43 +1,52 @@
 """Publishing: the built folder becomes the single commit of a branch that GitHub Pages serves.
 
-ghp-import makes the commit separately from the rest of the repository: no file, index or branch of
-the author is changed. A ref in `refs/sitegen` remembers the published commit, so that the work of
-others is never overwritten unnoticed: the push succeeds only if the remote's branch has not changed
-since it was read.
+ghp-import makes the commit separately from the rest of the repository, on a temporary branch: no
+file, index or branch of the author is changed. The push succeeds only if the remote's branch has
+not changed since it was read.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import ghp_import  # type: ignore[import-untyped]
+
 from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.context import BuildOptions, prepare
-from sitegen.builder.install import ServedFolder, differences, is_built, read_folder
+from sitegen.builder.install import differences, is_built
+from sitegen.builder.store import Store
 from sitegen.config.scaffold import placeholders, placeholders_in
 from sitegen.config.schema import Site
-from sitegen.core.compute import ComputeTarget, resolve_device
+from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import Diagnostic
-from sitegen.core.errors import PublishError, SitegenError, TargetError
-from sitegen.core.locks import lock
+from sitegen.core.errors import PlatformError, PublishError, SitegenError, TargetError
 from sitegen.core.progress import Reporter
 from sitegen.core.source import shown
-from sitegen.deploy.check import check_site
-from sitegen.deploy.git import Remote, Repository, committed, masked
+from sitegen.core.urls import MANIFEST
+from sitegen.deploy.check import check_site, read_folder
 
-_NO_BRANCH = re.compile(r"@|([A-Z]+_)?HEAD|(refs|heads|tags|remotes)/.*|-.*|[0-9a-f]{40}")
-"""Branch names that git allows but that are ambiguous, such as HEAD or a commit's digest."""
+_STAGED = "sitegen-publish"
+"""Temporary branch for the commit to be published; it is deleted at the end."""
 
-_GITHUB = re.compile(r"(?:.*[@/])?github\.com(?::\d+)?[:/](?P<user>[^/@]+)/(?P<name>[^/]+?)/?")
-_ALIAS = re.compile(r"^(ssh://)?([^/@]+@)?github\.com-[\w.-]+(?=[:/])")
-"""A host alias of github.com in ~/.ssh/config, as used with two accounts."""
+_LOGIN = re.compile(r"(?<=://)[^\s/]*@")
+"""User, and password or token, in an address: `https://user:token@`."""
+
+_GITHUB = re.compile(
+    r"(?:.*[@/])?github\.com(?:-[\w.-]+)?(?::\d+)?[:/](?P<user>[^/@]+)/(?P<name>[^/]+?)(\.git)?/?"
+)
+"""Address of a repository on GitHub; ~/.ssh/config may name the host github.com-something."""
 
 
 @dataclass(frozen=True)
 class PublishOptions:
     """Settings from the command line: the destination, and checks to skip.
 
+    overwrite: replace a branch that has no site of sitegen, or create the remote's first branch
     placeholders: allow words of `sitegen new`
     stale: allow a folder that is older than its sources
     """
@@ -55,33 +64,28 @@ class PublishOptions:
 class PublishResult:
     """The result of a publish or its rehearsal; `commit` is None in a rehearsal."""
 
-    remote: Remote
-    branch: str
+    destination: str
     commit: str | None
     changed: bool
     address: str | None
+    is_on_github: bool
 
     def lines(self) -> list[str]:
         """Return the summary as the command line prints it."""
-        where = f"{self.branch} of {self.remote.name} ({masked(self.remote.url)})"
+        address = f"it is at {self.address}"
+        if self.address is None:
+            address = "its address is unknown; write it into site.toml: base_url"
         if self.commit is None:
-            return [f"nothing was pushed to {where}", *self._visit("it would be at")]
+            return [f"nothing was pushed to {self.destination}", address]
         if not self.changed:
-            return [f"{where} has this site already", *self._visit("it is at")]
-        waiting = (
-            "GitHub needs a minute or two. The first time, choose this branch and / (root) under "
-            "Settings, Pages, Deploy from a branch."
-        )
-        lines = [f"published to {where}, commit {self.commit[:10]}", *self._visit("it is at")]
-        return [*lines, waiting] if _GITHUB.fullmatch(_bare(self.remote.url)) else lines
-
-    def _visit(self, words: str) -> list[str]:
-        if self.address:
-            return [f"{words} {self.address}"]
-        return [
-            f"its address is unknown, since {self.remote.name} is not on github.com; write it "
-            "into site.toml: base_url"
-        ]
+            return [f"{self.destination} has this site already", address]
+        lines = [f"published to {self.destination}, commit {self.commit[:10]}", address]
+        if self.is_on_github:
+            lines.append(
+                "GitHub needs a minute or two. The first time, choose this branch and / (root) "
+                "under Settings, Pages, Deploy from a branch."
+            )
+        return lines
 
 
 def publish(site: Site, output: Path, options: PublishOptions, report: Reporter) -> PublishResult:
@@ -90,32 +94,108 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
     Raises PublishError with nothing changed on the remote, PlatformError if git is missing,
     LockedError during a build.
     """
-    if not output.is_dir():
-        raise PublishError(f"{shown(output)}: does not exist; run `sitegen build` first")
     if not is_built(output):
-        raise PublishError(
-            f"{shown(output)}: is not a folder that sitegen built (it has no media.json of "
-            "sitegen, or a git repository in it); name the built one with --output"
-        )
-    repository = Repository(site.root, report.note)
-    with lock(repository.common / "sitegen.lock"):
-        folder = read_folder(output).sealed()  # later changes are neither checked nor published
-        fresh = _require_fresh(site, folder, options, report)
-        _check(site, folder, fresh, options, report)
-        remote = _remote(repository, options)
-        _keep_domain(repository, remote, site, options)
-        address = pages_address(site, remote.url)
-        ours = remote.tip if remote.tip in _ours(repository, options) else None
-        if ours and repository.holds(ours, folder, site):
-            if not options.dry_run:
-                repository.ask("update-ref", _ref(options, "published"), ours)
-            return PublishResult(remote, options.branch, ours, False, address)
-        _report(folder, remote, site, options, report)
+        fault = "is not a folder that sitegen built" if output.exists() else "does not exist"
+        raise PublishError(f"{shown(output)}: {fault}; run `sitegen build` first")
+    with contextlib.ExitStack() as stack:
+        if site.cache_dir.is_dir():
+            stack.enter_context(Store(site.cache_dir).locked())
+
+        # The folder is what a build makes now, has no words of `sitegen new`, and passes `check`.
+        if differs := stale_files(site, output):
+            fault = f"{shown(output)}: differs from the output of `sitegen build`: "
+            fault += ", ".join(differs[:5])
+            fault += f" and {len(differs) - 5} more" if len(differs) > 5 else ""
+            if not options.stale:
+                raise PublishError(f"{fault}; run it first, or publish this with --stale")
+            report.warn(f"{fault}; run it first")
+        words = [] if differs else [*placeholders(site)]
+        if not options.placeholders and (words := words or placeholders_of(output)):
+            advice = "nothing was published; add --placeholders to publish it anyway"
+            raise PublishError("\n".join([*map(str, words), advice]))
+        findings = check_site(site, output)
+        for warning in findings.warnings:
+            report.warn(str(warning))
+        try:
+            findings.require_good(strict=options.strict)
+        except TargetError as error:
+            raise PublishError("\n".join([*map(str, findings.errors), str(error)])) from None
+        report.note(findings.summary())
+
+        # The branch is one that may be replaced.
+        url = _require_repository(site, options)
+        branch, remote = options.branch, options.remote
+        git = _Git(site.root)
+        answer = git("ls-remote", "--symref", remote, "HEAD", f"refs/heads/{branch}")
+        match = re.search(rf"^([0-9a-f]+)\trefs/heads/{re.escape(branch)}$", answer, re.M)
+        tip = match[1] if match else None
+        cname = site.domain
+        if tip is None:
+            _require_first(git, options)
+        elif f"ref: refs/heads/{branch}\tHEAD\n" in f"{answer}\n":
+            raise PublishError(
+                f"{branch} is the main branch of {remote}, and publishing would replace all of its "
+                "content; name another branch with --branch"
+            )
+        else:
+            git("fetch", "--quiet", "--no-tags", remote, f"refs/heads/{branch}")
+            files = git("ls-tree", "--name-only", tip).split("\n")
+            if MANIFEST not in files and not options.overwrite:
+                raise PublishError(
+                    f"{branch} of {remote} is at {tip[:10]}, which has no {MANIFEST} of sitegen. "
+                    f"Look at it with `git log {tip[:10]}`; to replace it with this site, add "
+                    "--overwrite"
+                )
+            if cname is None and "CNAME" in files:
+                cname = git("show", f"{tip}:CNAME").strip()
+        address = f"https://{cname}/" if cname else pages_address(site, url)
+
+        # ghp-import makes the commit, and git pushes it.
+        size = f"{findings.files} files of {findings.bytes / 1e6:.1f} MB"
+        verb = "would publish" if options.dry_run else "publishing"
+        replaced = f"replacing {tip[:10]}" if tip else "a new branch"
+        domain = f", with the domain {cname}" if cname else ""
+        report.note(f"{verb} {size} to {branch} of {remote}, {replaced}{domain}")
+        is_on_github = _GITHUB.fullmatch(url) is not None
+        destination = f"{branch} of {remote}"
         if options.dry_run:
-            return PublishResult(remote, options.branch, None, False, address)
-        with committed(repository, folder, site) as commit:
-            _push(repository, commit, remote, options)
-        return PublishResult(remote, options.branch, commit, True, address)
+            return PublishResult(destination, None, False, address, is_on_github)
+        commit = _commit(site, output, cname)
+        if tip and git("rev-parse", f"{commit}^{{tree}}") == git("rev-parse", f"{tip}^{{tree}}"):
+            return PublishResult(destination, tip, False, address, is_on_github)
+        lease = f"--force-with-lease=refs/heads/{branch}:{tip or ''}"
+        git("push", "--quiet", "--no-follow-tags", lease, remote, f"{commit}:refs/heads/{branch}")
+        return PublishResult(destination, commit, True, address, is_on_github)
+
+
+def stale_files(site: Site, output: Path) -> list[str]:
+    """Describe the differences between a built folder and the output of a build now.
+
+    Reads the sources and the store; renders nothing.
+    """
+    try:
+        context = prepare(site, BuildOptions(ComputeTarget("cpu", "float32"), output))
+        store = context.store()
+        records = store.find(context.figures)
+        if missing := [each.figure.id for each in context.figures if each.key not in records]:
+            return [f"{id} is not rendered" for id in missing]
+        tree = assemble(site, context.pages, placed(context.figures, records), store)
+    except SitegenError as error:
+        return [f"the build fails, {str(error).partition(chr(10))[0]}"]
+    changed, others = differences(output, tree)
+    lines = [f"{uri} {'differs' if (output / uri).exists() else 'is missing'}" for uri in changed]
+    return [*lines, *(f"{uri} would be removed" for uri in others)]
+
+
+def placeholders_of(output: Path) -> list[Diagnostic]:
+    """Return the words of `sitegen new` in the files of a built folder, each with its line."""
+    folder = read_folder(output)
+    return [
+        Diagnostic(shown(output / name), line, text)
+        for name in folder.files
+        if name.endswith((".html", ".json", ".xml", ".txt"))
+        for line, text in placeholders_in(folder.text(name))
+    ]
 
 
 def pages_address(site: Site, url: str) -> str | None:
@@ -124,191 +204,107 @@ def pages_address(site: Site, url: str) -> str | None:
         return f"https://{site.domain}/"
     if site.base_url:
         return site.base_url
-    found = _GITHUB.fullmatch(_bare(url))
-    if found is None:
+    match = _GITHUB.fullmatch(url)
+    if match is None:
         return None
-    host = f"{found['user'].lower()}.github.io"
-    path = "" if found["name"].lower() == host else f"{found['name']}/"
+    host = f"{match['user'].lower()}.github.io"
+    path = "" if match["name"].lower() == host else f"{match['name']}/"
     return f"https://{host}/{path}"
 
 
-def _bare(url: str) -> str:
-    """Return the address in GitHub's usual form if it is one of GitHub, without redundant parts."""
-    return _ALIAS.sub("git@github.com", url).removesuffix("/").removesuffix(".git")
+class _Git:
+    """git in the author's repository."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def __call__(self, *arguments: str) -> str:
+        """Return git's output. Raises PublishError with git's message, PlatformError without git.
+
+        Names of strangers' refs and files are in the output only, never in the arguments.
+        """
+        try:
+            result = subprocess.run(
+                ["git", *arguments],
+                cwd=self._root,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+            )
+        except FileNotFoundError:
+            raise PlatformError("git is not installed, and `sitegen publish` needs it") from None
+        if result.returncode:
+            lines = [line for line in result.stderr.splitlines() if not line.startswith("hint:")]
+            message = _LOGIN.sub("", "\n".join(lines[-30:])).removeprefix("fatal: ")
+            raise PublishError(f"git {arguments[0]} failed: {message}")
+        return result.stdout.strip("\n")
 
 
-def _check(
-    site: Site, folder: ServedFolder, fresh: Freshness, options: PublishOptions, report: Reporter
-) -> None:
-    """Raise PublishError for words of `sitegen new` and for errors of `check_site`.
+def _require_repository(site: Site, options: PublishOptions) -> str:
+    """Return the address of the remote.
 
-    Such words of an up-to-date folder are reported with the lines of its sources, if these have
-    them as `sitegen new` wrote them, otherwise with the lines of the built files.
+    Raises PublishError without a repository, an author or the remote, and for a branch that must
+    not be replaced.
     """
-    sources = placeholders(site)
-    left = ([] if fresh.stale else [*sources]) or _placeholders(folder)
-    if left and not options.placeholders:
-        end = "nothing was published; add --placeholders to publish it anyway"
-        raise PublishError("\n".join([*map(str, left), end]))
-    findings = check_site(site, folder.root)
-    for warning in findings.warnings:
-        report.warn(str(warning))
+    # A hook of git that runs sitegen has these, perhaps for another repository.
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
+        os.environ.pop(name, None)
+    git = _Git(site.root)
     try:
-        findings.require_good(strict=options.strict)
-    except TargetError as error:
-        raise PublishError("\n".join([*map(str, findings.errors), str(error)])) from None
-    report.note(findings.summary())
-
-
-def _placeholders(folder: ServedFolder) -> list[Diagnostic]:
-    return [
-        Diagnostic(shown(folder.root / name), line, text)
-        for name in folder.files
-        if name.endswith((".html", ".json", ".xml", ".txt"))
-        for line, text in placeholders_in(folder.read(name).decode("utf-8", "replace"))
-    ]
-
-
-def _require_fresh(
-    site: Site, folder: ServedFolder, options: PublishOptions, report: Reporter
-) -> Freshness:
-    """Return the folder's freshness.
-
-    Raises PublishError for files that sitegen did not make, and for a folder that is older than its
-    sources; with `stale`, it is a warning.
-    """
-    fresh, output = freshness(site, folder), shown(folder.root)
-    if fresh.stale:
-        what = f"{output}: differs from the output of `sitegen build`: {first_few(fresh.stale)}; "
-        if not options.stale:
-            raise PublishError(f"{what}run it first, or publish this with --stale")
-        report.warn(f"{what}run it first")
-    return fresh
-
-
-def _remote(repository: Repository, options: PublishOptions) -> Remote:
-    branch = options.branch
-    odd = repository.run("check-ref-format", f"refs/heads/{branch}").code
-    if odd or _NO_BRANCH.fullmatch(branch):
+        git("rev-parse", "--git-dir")
+    except PublishError as error:
+        advice = "create one with `git init` and add a remote with `git remote add origin URL`"
+        raise PublishError(f"{site.root}: is not in a git repository; {advice} ({error})") from None
+    try:
+        git("check-ref-format", "--branch", options.branch)
+    except PublishError:
+        fault = "not a usable branch name; the usual one is gh-pages"
+        raise PublishError(f"--branch {options.branch}: {fault}") from None
+    worktrees = git("worktree", "list", "--porcelain").split("\n")
+    if f"branch refs/heads/{options.branch}" in worktrees:
         raise PublishError(
-            f"--branch {branch}: not a usable branch name; the usual one is gh-pages"
+            f"{options.branch} is checked out here, and publishing would replace all of its "
+            "content; name another branch with --branch, or check out the branch of your sources"
         )
-    if branch in repository.checked_out():
+    remotes = git("remote").split()
+    if options.remote not in remotes:
+        others = f"there is {', '.join(remotes)}" if remotes else "there is none"
         raise PublishError(
-            f"{branch} is checked out here, and publishing would replace all of its content; name "
-            "another branch with --branch, or check out the branch of your sources"
+            f"there is no remote {options.remote}, {others}; add it with "
+            f"`git remote add {options.remote} URL`, or name another one with --remote"
         )
-    remote = repository.remote(options.remote, branch)
-    if remote.tip in _ours(repository, options):
-        there = (
-            remote.main
-            or remote.tip
-            or repository.ask("ls-remote", "--heads", repository.place(remote.name, remote.url))
-        )
-        if options.overwrite or there:
-            return remote
+    identity = git("var", "GIT_COMMITTER_IDENT")  # its message says how to set name and address
+    if match := re.match(r"(.*) <(.*)>", identity):  # ghp-import reads the settings of git only
+        os.environ["GIT_COMMITTER_NAME"], os.environ["GIT_COMMITTER_EMAIL"] = match.groups()
+    return git("remote", "get-url", "--push", options.remote)
+
+
+def _require_first(git: _Git, options: PublishOptions) -> None:
+    """Raise PublishError if the branch would be the first one, and thus the main branch."""
+    if not options.overwrite and not git("ls-remote", "--heads", options.remote):
         raise PublishError(
-            f"{masked(remote.url)} has no branch yet, and the first one becomes its main branch: "
-            f"push your sources first (`git push {remote.name} HEAD`); to make {branch} the "
+            f"{options.remote} has no branch yet, and the first one becomes its main branch: push "
+            f"your sources first (`git push {options.remote} HEAD`); to make {options.branch} the "
             "main branch, add --overwrite"
         )
-    if remote.main == branch:
-        raise PublishError(
-            f"{branch} is the main branch of {masked(remote.url)}, and publishing would replace "
-            "all of its content; name another branch with --branch"
-        )
-    if not options.overwrite:
-        raise PublishError(
-            f"{branch} of {masked(remote.url)} is at {str(remote.tip)[:10]}, which was not "
-            "published from this clone: it was pushed by someone else, or from another clone. "
-            f"Look at it with `git fetch {remote.name} {branch}` and `git log FETCH_HEAD`; to "
-            "replace it with this site, add --overwrite"
-        )
-    return remote
 
 
-def _keep_domain(
-    repository: Repository, remote: Remote, site: Site, options: PublishOptions
-) -> None:
-    """Refuse to delete a CNAME that sitegen did not write."""
-    if site.domain is not None or remote.tip in _ours(repository, options):
-        return
-    domain = (repository.file_there(remote, options.branch, "CNAME") or "").strip()[:253]
-    if domain:
-        raise PublishError(
-            f"{options.branch} of {masked(remote.url)} has the domain {domain}, which this would "
-            f'remove; set domain = "{domain}" in site.toml to keep it, or delete CNAME from that '
-            "branch"
-        )
+def _commit(site: Site, output: Path, cname: str | None) -> str:
+    """Commit the folder without parents, and return the commit; no branch has it.
 
-
-def _ours(repository: Repository, options: PublishOptions) -> set[str | None]:
-    """Return the commits that the remote's branch may have without being the work of others."""
-    states = ("published", "attempted")
-    return {None, *(repository.commit(_ref(options, state)) for state in states)}
-
-
-def _ref(options: PublishOptions, state: str) -> str:
-    """Return the ref for a commit that was `published`, or `attempted` before its push returned."""
-    return f"refs/sitegen/{state}/{options.remote}/{options.branch}"
-
-
-def _report(
-    folder: ServedFolder, remote: Remote, site: Site, options: PublishOptions, report: Reporter
-) -> None:
-    count, size = len(folder.files), sum(folder.files.values())
-    verb = "would publish" if options.dry_run else "publishing"
-    place = f"{options.branch} of {masked(remote.url)}"
-    then = f"replacing {remote.tip[:10]}" if remote.tip else "a new branch"
-    domain = f", with the domain {site.domain}" if site.domain else ""
-    report.note(f"{verb} {count} files of {size / 1e6:.1f} MB to {place}, {then}{domain}")
-
-
-def _push(repository: Repository, commit: str, remote: Remote, options: PublishOptions) -> None:
-    repository.ask("update-ref", _ref(options, "attempted"), commit)
-    branch = f"refs/heads/{options.branch}"
-    lease = f"--force-with-lease={branch}:{remote.tip or ''}"
-    quiet = ("--progress", "--no-follow-tags", "--recurse-submodules=no")
-    done = repository.run("push", *quiet, lease, remote.name, f"{commit}:{branch}")
-    if done.code:
-        raise PublishError(f"git push to {masked(remote.url)} was refused:\n{done.words}")
-    repository.ask("update-ref", _ref(options, "published"), commit)
-
-
-_MOST = 5  # maximum number of files in a message
-
-
-@dataclass(frozen=True)
-class Freshness:
-    """The differences between a built folder and the output of a build.
-
-    stale: differences in words, one per file; empty if there are none
+    Raises PublishError with nothing changed if git fails, with its message on the terminal.
     """
-
-    stale: tuple[str, ...] = ()
-
-
-def freshness(site: Site, folder: ServedFolder) -> Freshness:
-    """Compare a built folder with its sources and the store."""
-    output = folder.root
-    compute_target = ComputeTarget(resolve_device("auto"), "float32")
+    git = _Git(site.root)
     try:
-        context = prepare(site, BuildOptions(compute_target, output, offline=True))
-        store = context.store()
-        records = store.find(context.figures)
-        missing = [figure.figure.id for figure in context.figures if figure.key not in records]
-        if missing:
-            return Freshness(tuple(f"{name} is not rendered" for name in missing))
-        tree = assemble(site, context.pages, placed(context.figures, records), store)
-    except SitegenError as error:
-        return Freshness((f"the build fails, {str(error).partition(chr(10))[0]}",))
-    changed, others = differences(output, tree)
-    names = folder.files.keys() | folder.others.keys()
-    lines = [f"{name} {'differs' if name in names else 'is missing'}" for name in changed]
-    return Freshness((*lines, *(f"{name} would be removed" for name in others)))
-
-
-def first_few(words: tuple[str, ...]) -> str:
-    """Return the first words in a list, and the number of the others."""
-    more = f" and {len(words) - _MOST} more" if len(words) > _MOST else ""
-    return ", ".join(words[:_MOST]) + more
+        git("update-ref", "-d", f"refs/heads/{_STAGED}")  # a killed publish may have left it
+        with contextlib.chdir(site.root):  # ghp-import works on the repository of this folder
+            ghp_import.ghp_import(
+                output.resolve(), branch=_STAGED, mesg=f"Publish {site.title}", cname=cname
+            )
+        return git("rev-parse", f"refs/heads/{_STAGED}")
+    except (ghp_import.GhpError, TypeError) as error:  # TypeError: its message is written as bytes
+        message = f"git could not make a commit of {shown(output)}, see above"
+        raise PublishError(message) from error
+    finally:
+        git("update-ref", "-d", f"refs/heads/{_STAGED}")

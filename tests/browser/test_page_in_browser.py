@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.serving import serving
-from sitegen.deploy.check import PublishTarget, check_folder
+from sitegen.deploy.check import check_folder
 from tests.browser.conftest import Look
 from tests.conftest import SampleSite
 from tests.support.browsing import box_of, html_faults, opened, until, violations, watch
@@ -42,7 +42,7 @@ def test_nothing_goes_wrong(browser: Browser, sample_site: SampleSite, place: st
 
 def test_links_arrive(sample_site: SampleSite) -> None:
     """Every link and address, also in sitemap, robots and card, leads to what is there."""
-    found = check_folder(sample_site.folder, PublishTarget(sample_site.address))
+    found = check_folder(sample_site.folder, sample_site.address)
     assert found.errors == ()
     assert found.pages == len(PAGES) + 1
 

@@ -21,7 +21,7 @@ from bench.serving import serving
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
 from sitegen.builder.render import FigureRenderer
-from sitegen.deploy.check import PublishTarget, check_folder
+from sitegen.deploy.check import check_folder
 from sitegen.generative.card.card import read_card
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
@@ -645,7 +645,7 @@ def test_policy(built: Path) -> None:
     assert "'wasm-unsafe-eval'; worker-src 'self'" in front
     assert "wasm" not in more
     assert "assets/sampler-" not in more
-    assert check_folder(built, PublishTarget()).errors == ()
+    assert check_folder(built).errors == ()
     figure = json.loads((built / "media.json").read_text())["figures"][0]
     assert figure["kind"] == "sampler"
     assert set(figure["files"]) == {"poster", "model", "weights"}

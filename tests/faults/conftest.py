@@ -1,14 +1,13 @@
-"""What the tests of faults share: sites built by fakes, published; and the record of a sweep."""
+"""What the tests of faults share: sites built by fakes, and the record of a sweep."""
 
 from collections.abc import Generator
 
 import pytest
 
 from tests.support import sweeping
-from tests.support.publishing import nobody_is_asked, paper
 from tests.unit.builder.conftest import built, prebuilt, site
 
-__all__ = ["built", "nobody_is_asked", "paper", "prebuilt", "site"]
+__all__ = ["built", "prebuilt", "site"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

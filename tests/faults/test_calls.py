@@ -15,14 +15,12 @@ from sitegen.core.files import digest
 from tests.support.builders import (
     INDEX,
     Builder,
-    git,
     temporaries,
     tree_hash,
     write_page,
     write_site,
 )
 from tests.support.injecting import CHANGING, READING, Ended, Forge, forging
-from tests.support.publishing import PAGES, Paper, contents
 from tests.support.sweeping import LOG, counted, of_a_sweep, some
 from tests.support.tinymodel import pictures, write_model
 
@@ -125,61 +123,6 @@ def test_build_on_a_disk_that_stays_full(edited: Site) -> None:
         edited.look_over(ended, call)
     assert said
     counted("build on a disk that is full from some call on", len(chosen))
-
-
-def own(paper: Paper) -> tuple[object, ...]:
-    """What an author sees of the clone: files, index, stashes, branches and where HEAD is."""
-    files = contents(paper.root).items()
-    told = ("status --porcelain", "stash list", "branch --list", "symbolic-ref HEAD")
-    return (
-        {name: data for name, data in files if not name.startswith((".git/", ".sitegen/"))},
-        (paper.root / ".git/index").read_bytes(),
-        [git(paper.root, *words.split()) for words in told],
-    )
-
-
-@pytest.mark.parametrize("fault", [KILL, "error=EIO", "error=ENOSPC"][: 3 if LOG else 1])
-def test_publish_with_a_fault_at_a_system_call(paper: Paper, tmp_path: Path, fault: str) -> None:
-    """At any call of ours or of git's: the old branch or the new, the clone as it was.
-
-    A lock that a killed git left is removed, as git's message says.
-    """
-    paper.publish()
-    old = git(paper.bare, "rev-parse", f"{PAGES}^{{tree}}")
-    paper.rebuild("Other words.")
-    folders = (paper.root, paper.bare)
-    for folder in folders:
-        shutil.copytree(folder, tmp_path / "kept" / folder.name, symlinks=True)
-
-    def fresh() -> None:
-        for folder in folders:
-            shutil.rmtree(folder)
-            shutil.copytree(tmp_path / "kept" / folder.name, folder, symlinks=True)
-
-    words = ["publish", "--config", str(paper.site.config)]
-    with forging("sitegen", tmp_path, *words) as forge:
-        new = git(paper.bare, "rev-parse", f"{PAGES}^{{tree}}")
-        assert new != old
-        fresh()
-        before = own(paper)
-        calls = forge.calls(words, tmp_path, CHANGING)
-        chosen = calls if LOG else some([call for call in calls if ".git" in call.about], 2)
-        for call in chosen:
-            fresh()
-            ended = forge.inject(words, call, fault)
-            assert ended.code in (0, 4, 6, -9), (call, ended)
-            assert "Traceback" not in ended.said, (call, ended)
-            tree = git(paper.bare, "rev-parse", f"{PAGES}^{{tree}}")
-            assert tree in ((old, new) if ended.code else (new,)), (call, ended)
-            for left in paper.root.joinpath(".git").rglob("*.lock") if fault == KILL else ():
-                left.unlink()
-            again = forge.run(words)
-            assert again.code == 0, (call, ended, again)
-            assert git(paper.bare, "rev-parse", f"{PAGES}^{{tree}}") == new
-            assert own(paper) == before, (call, ended)
-    counted(
-        f"publish with {fault.replace('=', ' ')} at a system call of sitegen or git", len(chosen)
-    )
 
 
 def pictures_of(folder: Path) -> Path:

@@ -4,12 +4,9 @@ Each begins with something good, and changes it at random: characters, lines, wh
 """
 
 import json
-import os
-import re
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +15,7 @@ from hypothesis import strategies as st
 
 from sitegen.core.errors import SitegenError
 from tests.support.builders import SITE, write_site
-from tests.support.publishing import Paper
-from tests.support.sweeping import counted, examples, some
+from tests.support.sweeping import counted, examples
 from tests.support.targets import JSON, TARGETS, TEXTS
 
 FEW, MANY = 20, 6000
@@ -130,43 +126,3 @@ def test_any_input(target: Any, data: st.DataObject) -> None:
     """Whatever an input holds, it is read, or refused in words: texts, JSON, weights, data."""
     kind, good, read = target
     ends_well(partial(read, data.draw(changed(kind, good))))
-
-
-GIT = """#!/bin/sh
-n=$(cat {count} 2>/dev/null || echo 0)
-echo $((n + 1)) > {count}
-if [ "$n" = "{at}" ]; then {real} "$@" >/dev/null 2>&1 </dev/null; {says}; fi
-exec {real} "$@"
-"""
-SAYS = [
-    "exit 0",
-    "echo; exit 0",
-    "printf 'a\\0b\\tc\\n'; exit 0",
-    "printf '\\377\\376 \\33[31m'; exit 0",
-    "echo fatal: odd >&2; exit 128",
-    "kill -9 $$",
-    "head -c 100000 /dev/zero; exit 0",
-]
-
-
-@pytest.mark.parametrize("says", some(range(len(SAYS)), 3))
-def test_any_answer_of_git(
-    paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: int
-) -> None:
-    """Whatever git answers at any of its calls, it ends in words, and the next publish succeeds."""
-    paper.publish()
-    real = next(path for path in os.get_exec_path() if Path(path, "git").exists()) + "/git"
-    stub, count = tmp_path / "bin/git", tmp_path / "count"
-    stub.parent.mkdir()
-    monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
-    tried = some(range(24), 2)
-    for at in tried:
-        paper.rebuild(f"Words {says} {at}.")
-        count.write_text("0")
-        stub.write_text(GIT.format(count=f"'{count}'", at=at, real=real, says=SAYS[says]))
-        stub.chmod(0o755)
-        ends_well(paper.publish)
-        stub.unlink()
-        paper.publish()
-        assert paper.files() == paper.built()
-    assert re.fullmatch(r"\d+\n?", count.read_text())

@@ -12,11 +12,9 @@ from tests.support.builders import (
     Builder,
     FakeRenderer,
     environment,
-    git,
     traces,
     write_page,
 )
-from tests.support.publishing import PAGES, Paper
 from tests.support.sweeping import counted, some
 
 SECOND = '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
@@ -120,18 +118,3 @@ def test_a_site_holds_no_time(built: Builder, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
         assert built().changed
         assert built.site_hash() == before
-
-
-def test_date_of_a_published_commit(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SOURCE_DATE_EPOCH dates the commit, so the same site is the same commit."""
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-    paper.publish()
-    tip = paper.tip()
-    assert git(paper.bare, "log", "-1", "--format=%ct %at", PAGES) == "1000000000 1000000000"
-    git(paper.bare, "update-ref", "-d", PAGES)
-    git(paper.root, "update-ref", "-d", "refs/remotes/origin/gh-pages")
-    paper.publish(overwrite=True)
-    assert paper.tip() == tip
-    paper.rebuild("Other words.")
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
-    paper.refused("invalid date format: @soon")

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from sitegen.core.errors import PublishError, RefusedError
+from sitegen.core.errors import RefusedError
 from sitegen.generative.data.prior import read_prior
 from sitegen.models.registry import ModelSource, model_source
 from tests.support.forked import run_forked
 from tests.support.making import small_card
-from tests.support.publishing import Paper
 from tests.support.tinymodel import card_of, write_model
 
 
@@ -38,15 +37,6 @@ def test_no_name_in_a_file_steers_the_terminal(tmp_path: Path, text: str) -> Non
         told = done.stdout + done.stderr
         assert told
         assert not set(told) & set("\x1b\x9b\x07\u202e"), (words, told)
-
-
-def test_a_pipe_for_a_manifest_is_refused_at_once(paper: Paper) -> None:
-    """A pipe in the place of media.json keeps nobody waiting."""
-    manifest = paper.site.output / "media.json"
-    manifest.unlink()
-    os.mkfifo(manifest)
-    with pytest.raises(PublishError, match="is not a folder that sitegen built"):
-        paper.publish()
 
 
 @pytest.mark.parametrize("key", ["sigma", "image_size", "power"])

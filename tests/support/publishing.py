@@ -38,81 +38,84 @@ class Paper:
         """The clone."""
         return self.site.root
 
-    def publish(self, **wishes: Any) -> PublishResult:
+    def publish(self, **options: Any) -> PublishResult:
         """Publish as the command does."""
         self.report = Silent()
         site = load_site(self.site.config)
-        return publish(site, site.output, PublishOptions(**wishes), self.report)
+        return publish(site, site.output, PublishOptions(**options), self.report)
 
-    def refused(self, words: str, error: type[SitegenError] = PublishError, **wishes: Any) -> str:
-        """Publish, which is refused in these words; all that is said, and the branch stays."""
-        before = self.tip()
-        with pytest.raises(error, match=words) as told:
-            self.publish(**wishes)
-        assert self.tip() == before
-        return str(told.value)
-
-    def warned(self) -> list[str]:
-        """The warnings of the last time."""
-        return [line for line in self.report.lines if "warning: " in line]
+    def refused(
+        self, message: str, error: type[SitegenError] = PublishError, **options: Any
+    ) -> str:
+        """Publish, which fails with a message that is returned, and leaves the branch."""
+        before = self.tip(), self.condition()
+        with pytest.raises(error, match=message) as caught:
+            self.publish(**options)
+        assert (self.tip(), self.condition()) == before
+        return str(caught.value)
 
     def tip(self, branch: str = PAGES) -> str:
         """The commit of a branch of the bare repository; empty if there is no such branch."""
         return git(self.bare, "for-each-ref", "--format=%(objectname)", branch)
 
     def files(self) -> dict[str, bytes]:
-        """What the branch holds."""
+        """The files of the branch."""
         copy = self.bare.parent / f"copy-{time.monotonic_ns()}"
         git(self.bare.parent, "clone", "-q", "-b", "gh-pages", str(self.bare), str(copy))
         shutil.rmtree(copy / ".git")
         return contents(copy)
 
     def built(self) -> dict[str, bytes]:
-        """What the folder holds."""
+        """The files of the built folder."""
         return contents(self.site.output)
 
-    def rebuild(self, words: str, settings: str = "") -> None:
+    def rebuild(self, text: str, settings: str = "") -> None:
         """Build another text, and perhaps with other settings."""
-        (self.root / "pages/index.md").write_text(f"{words}\n")
+        (self.root / "pages/index.md").write_text(f"{text}\n")
         if settings:
             self.site.config.write_text(SITE.format(settings))
         self.site()
 
-    def hook(self, name: str, script: str, *, here: bool = False) -> None:
-        """Give the bare repository, or the clone, a hook."""
-        path = (self.root / ".git" if here else self.bare) / "hooks" / name
+    def hook(self, name: str, script: str) -> None:
+        """Give the bare repository a hook."""
+        path = self.bare / "hooks" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
-    def push_of_somebody(self, name: str = "hello") -> str:
+    def push_of_somebody(self, name: str) -> str:
         """Another clone pushes a commit with a file onto the branch."""
         clone = self.bare.parent / f"clone-{time.monotonic_ns()}"
         git(self.bare.parent, "clone", "--quiet", str(self.bare), str(clone))
         git(clone, "checkout", "--quiet", "-B", "gh-pages", "origin/gh-pages", check=False)
         git(clone, "checkout", "--quiet", "--orphan", "gh-pages", check=False)
         (clone / name).write_text("old.example.org\n")
-        git(clone, "add", "--all")
+        git(clone, "add", name)
         git(clone, "commit", "--quiet", "-m", "Somebody's work")
         git(clone, "push", "--quiet", "origin", f"HEAD:{PAGES}")
         return git(clone, "rev-parse", "HEAD")
 
     def condition(self) -> tuple[object, ...]:
         """All of the clone that an author sees: files, index, stashes, branches, where HEAD is."""
-        own, everything = (f"{self.root}/.git", "/.sitegen"), traces(self.root).items()
-        files = {name: trace for name, trace in everything if not any(x in name for x in own)}
-        told = ("status --porcelain", "stash list", "branch --list", "symbolic-ref HEAD")
+        ours = (f"{self.root}/.git", "/.sitegen")
+        paths = traces(self.root).items()
+        files = {name: trace for name, trace in paths if not any(part in name for part in ours)}
+        commands = (
+            "--no-optional-locks status --porcelain",
+            "stash list",
+            "branch --list",
+            "symbolic-ref HEAD",
+        )
         index = (self.root / ".git/index").read_bytes()
-        return files, index, [git(self.root, *words.split()) for words in told]
-
-    def everything(self) -> tuple[object, ...]:
-        """The same, and all references of the clone and all of the bare repository."""
-        return traces(self.bare), git(self.root, "for-each-ref"), self.condition()
+        return files, index, [git(self.root, *command.split()) for command in commands]
 
 
 @pytest.fixture
 def nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Git asks for no password and reads no settings of this machine."""
+    for name in ("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):  # publishing sets them
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")

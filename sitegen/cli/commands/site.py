@@ -82,9 +82,9 @@ def _to_do(folder: Path, written: Sequence[str]) -> Iterator[str]:
 def check(config: Path, output: Path | None, strict: bool) -> None:
     """Check the built folder as GitHub Pages will serve it. Nothing is fetched or changed.
 
-    Errors are broken links, anchors and files (names are case-sensitive), clips that browsers do
-    not play, and files that GitHub rejects. Warnings are resources from other servers, and
-    placeholders of `sitegen new`. Links to other sites are listed, not followed.
+    Errors are broken links, anchors and files (names are case-sensitive), and files that GitHub
+    rejects. Warnings are resources from other servers, and placeholders of `sitegen new`. Links to
+    other sites are listed, not followed.
 
     \b
     Examples:
@@ -113,7 +113,7 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Also replace a branch that was not published from this clone, or create the first one.",
+    help="Also replace a branch that has no site of sitegen, or create the first one.",
 )
 @click.option("--strict", is_flag=True, help="Refuse on a warning of `sitegen check`.")
 @click.option("--stale", is_flag=True, help="Publish a folder that is older than its sources.")
@@ -123,8 +123,7 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
 def publish(config: Path, output: Path | None, **options: Any) -> None:
     """Push the built site to a branch that GitHub Pages serves, after `sitegen check`.
 
-    Refuses a folder that is older than its sources, a file in it that sitegen did not write, and
-    placeholders of `sitegen new` in its pages.
+    Refuses a folder that is older than its sources, and placeholders of `sitegen new` in its pages.
 
     The branch then holds one commit: the built folder, .nojekyll, and CNAME if site.toml names a
     domain. Your files, your index and your other branches are not changed.
