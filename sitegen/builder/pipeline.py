@@ -85,6 +85,11 @@ def build(
     records = store.find(context.figures)
     for warning in context.warnings:
         report.warn(warning)
+    counts = f"{len(context.pages)} page(s), {len(context.figures)} figure(s)"
+    report.detail(f"{context.site.root}: {counts}")
+    for planned in context.figures:
+        state = "in the store" if planned.key in records else "to be rendered"
+        report.detail(f"{planned.figure.id}: {state}, key {planned.key}")
     if options.strict and context.omitted:
         names = ", ".join(context.omitted)
         raise TargetError(f"--strict: models of site.toml are missing: {names}")

@@ -82,10 +82,10 @@ class Rendering:
         """
 
         def attempt(number: int, figure: PlannedFigure) -> Record | SitegenError:
-            title = f"figure {number} of {len(figures)}: {figure.figure.id}"
+            counted = f"figure {number} of {len(figures)}:" if len(figures) > 1 else "rendering"
             try:
                 self._refuse_if_stopped()
-                return self.render(figure, title if len(figures) > 1 else figure.figure.id)
+                return self.render(figure, f"{counted} {figure.figure.id}")
             except PlatformError:
                 self._stop.set()
                 raise

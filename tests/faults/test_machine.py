@@ -35,7 +35,7 @@ def build(site: Builder, *before: str, limit: Callable[[], None] | None = None) 
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("place", ["", ".sitegen", ".sitegen/objects"])
+@pytest.mark.parametrize("place", ["", ".sitegen/objects"])
 def test_folders_that_may_not_be_written(built: Builder, place: str) -> None:
     """Without the right to write there: exit 4 that names the place, and nothing is rendered."""
     write_page(built.config, INDEX + SECOND)

@@ -120,15 +120,14 @@ def test_build(fake: Path, run: Run) -> None:
     assert (done.code, "exclude each other" in done.err) == (2, True)
 
 
-@pytest.mark.parametrize("name", ["--rerender", "--refilm"])
-def test_rerender(fake: Path, run: Run, name: str) -> None:
-    """Alone it means every figure, else those named; its hidden old name does the same."""
+def test_rerender(fake: Path, run: Run) -> None:
+    """Alone it means every figure, else those named."""
+    name = "--rerender"
     write_page(fake, INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n')
     run("build", "--config", fake)
     for words, count in {(name,): 2, (name, "second"): 1, (name, "second", name): 2}.items():
         done = run("build", *words, "--dry-run", "--config", fake)
         assert (done.out + done.err).count("would render") == count
-    assert "--refilm" not in run("build", "--help").out
 
 
 def test_the_command_under_a_figure(fake: Path, run: Run) -> None:

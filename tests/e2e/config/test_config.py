@@ -30,7 +30,7 @@ def test_new_site_travels(tmp_path: Path) -> None:
     assert {"/build/", "training.pt", ".training.lock"} <= set(ignored())
     ours = {name.split("/")[1] for name in tracked if name.startswith(".sitegen/")}
     assert {"objects", "records"} <= ours
-    assert not ours & {"lock", "quarantine", "speeds.json", "work"}
+    assert not ours & {"lock", "seconds.json", "work"}
 
 
 REQUIREMENTS = {

@@ -213,21 +213,6 @@ def test_an_estimate_that_fails(installed: Path, tmp_path: Path) -> None:
     assert "figures: 2 rendered" in said
 
 
-@pytest.mark.parametrize("name", ["check", "describe", "method"])
-def test_export_beside_an_exception(installed: Path, tmp_path: Path, name: str) -> None:
-    """A figure that is named is exported; without a name, the error is reported."""
-    more = '\n{{ trajectories("tiny", count=1) }}\n'
-    write_model(write_site(tmp_path, CALL + more).parent / "models" / "tiny")
-    run(installed, "build", "--device", "cpu", folder=tmp_path)
-    package = broken(installed, tmp_path, name)
-    said = run(package, "export", folder=tmp_path, code=1)
-    assert "strip of the package sitegen-strip failed" in said
-    assert not (tmp_path / "exports").exists()
-    run(package, "export", "tiny-trajectories", "--format", "mp4", folder=tmp_path)
-    names = {path.name for path in (tmp_path / "exports").iterdir()}
-    assert names == {"tiny-trajectories.mp4", "README.txt"}
-
-
 def test_no_picture(installed: Path, tmp_path: Path) -> None:
     """A job that makes nothing to show is an error with the figure's line, and is not stored."""
     package = changed(installed, tmp_path / "bare", NOTHING)

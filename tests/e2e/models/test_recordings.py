@@ -112,22 +112,7 @@ def test_figures_of_recordings(site: Path) -> None:
         assert false not in text
     assert "flow, recording with SHA-256" in text
     assert "0 rendered, 7 reused" in sitegen(site, "build")
-    sitegen(site, "export", "tree-hierarchy", "--format", "png")
-    told = (site / "exports/README.txt").read_text("utf-8")
-    assert "tree, recording with SHA-256" in told
-    assert "Seed" not in told
-    sitegen(site, "export", "flow-trajectories-2", "--format", "png")
-    told = (site / "exports/README.txt").read_text("utf-8")
-    assert "Levels:" not in told  # the text alternative says it
-    assert second["alt"].endswith(". Where it was recorded, each level shows the predicted image")
-    sitegen(site, "export", "flow-trajectories", "--format", "png")
-    assert "Made with: flow.py at 3f2a, JAX 0.5" in (site / "exports/README.txt").read_text("utf-8")
     sitegen(site, "check")
-    page(site, CALLS[0], CALLS[1].replace("show=", 'alt="Blobs", show='))
-    sitegen(site, "build")
-    sitegen(site, "export", "flow-trajectories-2", "--format", "png")
-    told = (site / "exports/README.txt").read_text("utf-8")
-    assert "Levels:  after the start each shows the predicted image" in told
 
 
 def test_samples_of_a_recording(site: Path) -> None:

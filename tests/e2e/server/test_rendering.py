@@ -203,6 +203,6 @@ def test_it_does_not_outlive_its_parent(context: BuildContext, tmp_path: Path) -
     command = [sys.executable, str(program), str(context.site.root / "site.toml")]
     root = context.site.root
     with subprocess.Popen(command, env=environment(PYTHONPATH=str(ROOT))) as process:
-        wait_for(lambda: list(root.rglob(".sitegen-tmp-*")), "rendering")
+        wait_for(lambda: list(root.rglob(".sitegen/work/*")), "rendering")
         process.kill()
     wait_for(lambda: temporaries(root) == [], "its end")

@@ -38,7 +38,7 @@ def test_first_build_renders_and_second_touches_nothing(site: Builder) -> None:
     assert site.figures[0]["environment"] == environment(CPU)
     assert environment(CPU)["torch"] in (site.output / "index.html").read_text()
     assert (first.rendered, first.reused, first.changed) == (("tiny-trajectories",), (), True)
-    assert site.report.lines == ["tiny-trajectories: 5 steps"]
+    assert site.report.lines == ["rendering tiny-trajectories: 5 steps"]
     before = traces(site.root)
     second = site()
     assert (second.rendered, second.reused, second.changed) == ((), ("tiny-trajectories",), False)
