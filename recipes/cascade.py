@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from recipes.runs import read_net, read_recipe
 from recipes.train_cosines import read_model
 from sitegen.cli import exits
-from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
+from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard
 from sitegen.generative.card.networks import Band
+from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.loading import WEIGHTS_NAME
 from sitegen.generative.checkpoints.weights import prefixes, save_weights
 from sitegen.generative.training.optimizers import muon_names

@@ -37,8 +37,9 @@ from recipes.train_band import COSINES, TRAINING, highest_level, image_loss
 from recipes.train_cosines import cosine_loss
 from sitegen.cli import exits
 from sitegen.core.compute import has_bfloat16
-from sitegen.generative.card.card import BlurRange, FileRef, ModelCard, SamplingConfig
+from sitegen.generative.card.card import BlurRange, FileRef, ModelCard
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
+from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.weights import RESIDUAL
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
 from sitegen.generative.networks.construct import new_network

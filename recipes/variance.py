@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from recipes.cascade import write_model
 from recipes.train_cosines import read_model
 from sitegen.cli import exits
-from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, SamplingConfig
+from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard
+from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.weights import RESIDUAL, scales_of
 from sitegen.generative.data.images import read_images

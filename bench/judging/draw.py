@@ -15,10 +15,9 @@ from bench.judging.spectra import Floats, Images, power, watched_levels
 from sitegen.core.compute import Precision
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
-from sitegen.generative.process.dissipation import Denoiser, reverse_process
-from sitegen.generative.process.kinds import process_of
+from sitegen.generative.process.dissipation import Denoiser
 from sitegen.generative.process.noise import independent
-from sitegen.generative.process.protocol import GenerativeProcess, run
+from sitegen.generative.process.protocol import GenerativeProcess, process_of, reverse_process, run
 from sitegen.models.registry import ModelSource
 
 BATCH = 250

@@ -16,9 +16,9 @@ from sitegen.core.files import canonical_json, digest, digest_bytes, platform_er
 from sitegen.figures.base import Figure, lacking, spec_json
 from sitegen.figures.constants import RECORDED, changed_constants
 from sitegen.figures.registry import plug_in_errors
+from sitegen.generative.card.abilities import LevelAxis
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import LevelAxis
-from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.process.recorded import RecordingConfig
 from sitegen.media.manifest import ModelRef
 from sitegen.models.registry import ModelSource
 

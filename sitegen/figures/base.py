@@ -34,9 +34,9 @@ from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.constants import COLOURS, DRAWINGS, FILM, LABELS, NARROW, STILLS
 from sitegen.figures.selection import ChosenFrom, Samples, selection_note
 from sitegen.generative.card import methods
+from sitegen.generative.card.abilities import ABILITIES, Ability
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import ABILITIES, Ability
-from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.process.recorded import RecordingConfig
 from sitegen.media.look import film
 from sitegen.media.look import narrow as phone
 from sitegen.media.typeface import SHIPPED, Typeface
@@ -373,7 +373,7 @@ def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
 
 def network_steps(card: ModelCard) -> int:
     """Return how often a sample evaluates the network."""
-    return card.steps * card.process.evaluations(card)
+    return card.steps * card.evaluations
 
 
 def steps(card: ModelCard) -> str:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass as validated
 from sitegen.figures.base import OTHER_LABELS, RULES, Baseline, FigureSpec, network_steps
 from sitegen.figures.constants import METHODS
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.process.recorded import RecordingConfig
 
 
 @validated(frozen=True, config=RULES)
@@ -27,7 +27,7 @@ class ComparedSpec(FigureSpec):
 
     def drawn_label(self, card: ModelCard) -> str:
         """Return the name of the model's method in the picture."""
-        return self.label or card.process.label
+        return self.label or card.label
 
     @property
     def _ddim_steps(self) -> int:

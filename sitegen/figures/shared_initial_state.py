@@ -8,8 +8,8 @@ from pydantic import Field, StrictFloat
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.figures.base import RULES, FigureKind, Grid, counted, grid_sampler, steps
+from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import Ability
 
 
 @validated(frozen=True, config=RULES)
@@ -59,7 +59,7 @@ class SharedInitialState(Grid):
     def describe(self, card: ModelCard) -> str:
         """Describe the number of samples, their initial state and the number of steps."""
         many = counted(self.count, self.display_name, card, self.label)
-        start = card.process.start(card, 1).removeprefix("a ")
+        start = card.first_state(1).removeprefix("a ")
         if self.around is not None:
             return (
                 f"{many} forming out of {start} over {steps(card)}; the initial state of each but "

@@ -20,7 +20,7 @@ class Trajectories(Grid):
     def describe(self, card: ModelCard) -> str:
         """Describe the number of samples, their initial states and the number of steps."""
         many = counted(self.count, self.display_name, card, self.label)
-        return f"{many} forming out of {card.process.start(card, self.count)} over {steps(card)}"
+        return f"{many} forming out of {card.first_state(self.count)} over {steps(card)}"
 
 
 KIND = FigureKind("trajectories", Trajectories, grid_sampler("begin"))

@@ -1,4 +1,4 @@
-"""The public API of the inverse heat dissipation model.
+"""The public API of the model library.
 
     from sitegen.ihdm import load_model, reverse_process
 
@@ -16,18 +16,15 @@ if TYPE_CHECKING:
     from sitegen.generative.card.card import ModelCard as ModelCard
     from sitegen.generative.checkpoints.loading import load_model as load_model
     from sitegen.generative.data.prior import read_prior as read_prior
-    from sitegen.generative.process.diffusion import ddim_process as ddim_process
-    from sitegen.generative.process.diffusion import ddpm_process as ddpm_process
-    from sitegen.generative.process.dissipation import reverse_process as reverse_process
     from sitegen.generative.process.heat import dissipate as dissipate
     from sitegen.generative.process.noise import independent as independent
     from sitegen.generative.process.noise import interpolate_noise as interpolate_noise
+    from sitegen.generative.process.protocol import reverse_process as reverse_process
 
 _MODULES = {
     **dict.fromkeys(("BlurSchedule", "ModelCard"), "card.card"),
     **dict.fromkeys(("independent", "interpolate_noise"), "process.noise"),
-    **dict.fromkeys(("ddim_process", "ddpm_process"), "process.diffusion"),
-    "reverse_process": "process.dissipation",
+    "reverse_process": "process.protocol",
     "dissipate": "process.heat",
     "load_model": "checkpoints.loading",
     "read_prior": "data.prior",
@@ -35,8 +32,6 @@ _MODULES = {
 __all__ = [
     "BlurSchedule",
     "ModelCard",
-    "ddim_process",
-    "ddpm_process",
     "dissipate",
     "independent",
     "interpolate_noise",

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sitegen.config.loader import load_site, parse_site, require_config, with_model
 from sitegen.config.schema import Site
@@ -28,6 +28,7 @@ from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, card_bes
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
 from sitegen.generative.data.images import EXAMPLE_NAME
+from sitegen.generative.process.recorded import Recorded
 from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.folder import RUNS, model_folder, trained_folder
 from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
@@ -151,11 +152,11 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
         if own.quality or own.known_faults:
             notes += ("quality and known faults, of the earlier recording, are removed",)
         card = replace(
-            own,
+            cast(Recorded, own),
             image_size=card.image_size,
             channels=card.channels,
             levels=card.levels,
-            recording=card.recording,
+            recording=cast(Recorded, card).recording,
             weights=card.weights,
             subject=subject or own.subject,
             quality={},

@@ -10,8 +10,8 @@ from typing import Any
 from sitegen.config.loader import load_site
 from sitegen.core.errors import RefusedError
 from sitegen.core.source import shown
+from sitegen.generative.card.abilities import ABILITIES
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import ABILITIES
 from sitegen.models.recordings import RECORDING_NAME, is_recording
 from sitegen.models.registry import find_model, named_folder, sampler_source
 

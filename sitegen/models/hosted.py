@@ -20,7 +20,7 @@ from sitegen.core.errors import ConfigError, PlatformError, PlugInError, Refused
 from sitegen.core.files import sha256
 from sitegen.core.source import shown
 from sitegen.generative.card.card import FileRef, ModelCard
-from sitegen.generative.card.recording import SamplerConfig
+from sitegen.generative.process.hosted import SamplerConfig
 
 HOST = Path(__file__).resolve().with_name("sampler_host.py")
 Array = NDArray[np.float32]

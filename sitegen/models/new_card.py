@@ -15,18 +15,18 @@ from typing import Any
 
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.generative.card.card import (
-    NOISE_RATIO,
-    BlurRange,
-    DiffusionConfig,
-    ModelCard,
-    preset,
-    sampling_noise,
-)
-from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
+from sitegen.generative.card.card import BlurRange, ModelCard, preset
 from sitegen.generative.checkpoints.archive import UNKNOWN_NETWORK
 from sitegen.generative.checkpoints.inspection import CheckpointInfo
 from sitegen.generative.data.images import image_side
+from sitegen.generative.process.ddpm import DiffusionConfig
+from sitegen.generative.process.dissipation import (
+    NOISE_RATIO,
+    HeatDissipation,
+    heat_of,
+    sampling_noise,
+)
+from sitegen.generative.process.flow import FLOW_STEPS, FlowConfig
 from sitegen.models.registry import is_approximate, measured
 
 HEADS = 1
@@ -217,7 +217,7 @@ def _noise(options: AddOptions) -> float:
 def _prior_serves(options: AddOptions) -> bool:
     if options.preset is None:
         return False
-    card = preset(options.preset)
+    card = heat_of(preset(options.preset))
     return options.image_size in (None, card.image_size) and (
         options.blur_sigma_max in (None, _blur(card).sigma_max)
     )
@@ -237,7 +237,7 @@ def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
         lines.append("the heads are split as published: use_new_attention_order in the card")
     if options.preset is None and options.sampling_noise_std is None:
         times = f"{NOISE_RATIO} times the training noise"
-        lines.append(f"sampling noise: {card.sampling_noise_std:g}, {times}")
+        lines.append(f"sampling noise: {card.noise_std:g}, {times}")
     return lines
 
 
@@ -263,7 +263,7 @@ def with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | Non
 
 def _from_preset(options: AddOptions) -> ModelCard:
     assert options.preset is not None
-    card = preset(options.preset)
+    card = heat_of(preset(options.preset))
     blur, unet = _blur(card), card.finest
     if options.heads is not None:
         unet = replace(unet, num_heads=options.heads, num_head_channels=-1)
@@ -274,7 +274,7 @@ def _from_preset(options: AddOptions) -> ModelCard:
     return replace(card, unet=unet, blur=sigmas, **changes)
 
 
-def _blur(card: ModelCard) -> BlurRange:
+def _blur(card: HeatDissipation) -> BlurRange:
     assert isinstance(card.blur, BlurRange)  # those of all presets are
     return card.blur
 

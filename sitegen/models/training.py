@@ -21,13 +21,14 @@ from sitegen.core.progress import Reporter, clock, duration, megabytes
 from sitegen.core.signals import Stop, stop_on_signals
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
-from sitegen.generative.card.card import STATE_NAME, BlurRange, ModelCard, Parameterization, preset
+from sitegen.generative.card.card import STATE_NAME, BlurRange, ModelCard, preset
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.data.images import image_side, read_images, require_enough
 from sitegen.generative.data.prior import make_prior
-from sitegen.generative.process.kinds import process_of
+from sitegen.generative.process.dissipation import HeatDissipation, Parameterization, heat_of
 from sitegen.generative.process.model import Model, require_device
 from sitegen.generative.process.noise import independent
+from sitegen.generative.process.protocol import process_of
 from sitegen.generative.process.protocol import run as run_process
 from sitegen.generative.training import recipe
 from sitegen.generative.training.duration import SIDES, chosen_for, look_every_s
@@ -334,7 +335,9 @@ def prepare(name: str, wanted: TrainOptions) -> tuple[ModelCard, Training]:
             none = f"the kind {wanted.process} has none; leave it out"
             raise ConfigError(f"--{option.replace('_', '-')}: {none}")
     base = wanted.card or _preset(wanted)
-    kind = wanted.parameterization or (base.parameterization if base else "preconditioned")
+    kind = wanted.parameterization or (
+        base.parameterization if isinstance(base, HeatDissipation) else "preconditioned"
+    )
     kind = "difference" if _from_noise(wanted) else kind  # whose distribution of levels it uses
     options = training_options(wanted, kind)
     device = resolve_device(wanted.device)
@@ -403,7 +406,8 @@ def _preset(wanted: TrainOptions) -> ModelCard | None:
     """Return the preset's card without its notes, which describe the published weights."""
     if wanted.preset is None:
         return None
-    card = replace(preset(wanted.preset), training={}, quality={}, known_faults=())
+    published = heat_of(preset(wanted.preset))
+    card = replace(published, training={}, quality={}, known_faults=())
     names = ("image_size", "levels", "parameterization")
     changes = {name: getattr(wanted, name) for name in names if getattr(wanted, name) is not None}
     if wanted.blur_sigma_max is not None:
@@ -415,7 +419,7 @@ def _preset(wanted: TrainOptions) -> ModelCard | None:
 def _beginning(name: str, run: Run) -> Iterator[str]:
     card, options, training = run.model.card, run.options, run.training
     parameters = sum(tensor.numel() for tensor in run.parameters.values())
-    method = card.parameterization if "blur" in card.abilities else card.process.label
+    method = card.parameterization if isinstance(card, HeatDissipation) else card.label
     yield (
         f"{name}: {len(training.images):,} images of {card.image_size}×{card.image_size} in "
         f"{'grey' if card.channels == 1 else 'colour'}; {parameters:,} parameters, "
@@ -444,7 +448,7 @@ def _baseline(run: Run) -> tuple[str, float] | None:
         images = torch.as_tensor(run.training.images[:_BASELINE_IMAGES])
         density = level_density(card.levels, options.level_focus, options.focus_centre)
         return "a linear filter", linear_flow_loss(images, density)
-    return ("a linear filter", 1) if card.parameterization == "preconditioned" else None
+    return ("a linear filter", 1) if card.has_statistics else None
 
 
 def _ending(name: str, folder: Path, card: ModelCard) -> Iterator[str]:

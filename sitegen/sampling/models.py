@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -21,14 +21,13 @@ from torch import Tensor
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import digest_bytes, sha256
-from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.engine import choose_engines, memory_errors, on_one_thread
-from sitegen.generative.process.diffusion import Implicit
+from sitegen.generative.process.base import Process
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.heat import spectrum, spectrum_of
-from sitegen.generative.process.hosted import HostedModel
-from sitegen.generative.process.kinds import process_of
+from sitegen.generative.process.hosted import Hosted, HostedModel
 from sitegen.generative.process.model import CardModel, require_device
 from sitegen.generative.process.noise import (
     Branching,
@@ -38,7 +37,7 @@ from sitegen.generative.process.noise import (
     independent,
     sample_at,
 )
-from sitegen.generative.process.protocol import GenerativeProcess, Step
+from sitegen.generative.process.protocol import GenerativeProcess, Step, process_of
 from sitegen.models.hosted import Host, is_current
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.renoised import renoised_tree
@@ -91,7 +90,7 @@ class Sampler:
         return self.process.model
 
     @property
-    def card(self) -> ModelCard:
+    def card(self) -> Process:
         """The card of the model."""
         return self.process.card
 
@@ -181,7 +180,9 @@ class Sampler:
 
     def ddim(self, steps: int) -> Sampler:
         """Return a DDPM that is sampled without noise, in that many steps."""
-        return replace(self, process=Implicit(self.model, steps=steps))
+        card = self.card
+        assert isinstance(card, Ddpm)
+        return replace(self, process=replace(self.process, card=card.with_ddim(steps)))
 
     def pace(self) -> float:
         """Return the seconds that the network takes for one image at one level, measured now."""
@@ -292,7 +293,7 @@ def load_hosted(source: ModelSource) -> Sampler:
     source.require_usable()
     if not is_current(source.sampler, source.card):
         raise RefusedError(f"{source.weights}: changed while the site was built; build again")
-    model = HostedModel(source.card, Host(source.sampler, source.name).call)
+    model = HostedModel(cast(Hosted, source.card), Host(source.sampler, source.name).call)
     return Sampler(process_of(model), source.name)
 
 
@@ -335,7 +336,7 @@ def _of_pictures(
     try:
         for level, kept in levels:
             if level == 0:
-                _require_pictures(kept[-1], noise, sampler.process.advice)
+                _require_pictures(kept[-1], noise, sampler.process.card.advice)
             yield level, kept
     except TargetError as error:
         raise TargetError(f"{sampler.name}: {error}") from error

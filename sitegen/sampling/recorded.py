@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import sha256
 from sitegen.core.source import shown
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.recording import RecordingConfig
 from sitegen.generative.data.recording import Recording, open_recording, recorded_card
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.trajectory import Images, Paths, Shown
@@ -102,7 +101,7 @@ def load_recorded(source: ModelSource) -> RecordedSampler:
     source.require_usable()
     recording = open_recording(source.weights)
     found = recorded_card(recording, source.card.subject)
-    same = _plain(found) == _plain(source.card)
+    same = (found.shape, found.recording) == (source.card.shape, source.card.recording)
     if not same or sha256(source.weights) != source.weights_sha256:
         raise RefusedError(
             f"{source.weights}: is not the recording that the card of {source.name} describes; "
@@ -110,8 +109,3 @@ def load_recorded(source: ModelSource) -> RecordedSampler:
             f"{shlex.quote(shown(source.weights))}`"
         )
     return RecordedSampler(source.name, source.card, recording)
-
-
-def _plain(card: ModelCard) -> object:
-    """Return what a card of any age says of a recording."""
-    return card.shape, card.recording and replace(card.recording, **RecordingConfig.LATER)

@@ -9,14 +9,15 @@ two branches is the parent itself, and the second is such a sibling.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from sitegen.generative.process.base import Draw, Moved
 from sitegen.generative.process.noise import Purpose, independent, normal
-from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved
+from sitegen.generative.process.protocol import GenerativeProcess
 
 Finish = Callable[[GenerativeProcess, Tensor], Tensor]
 """Runs a process from initial states (N, C, H, W), and returns its last output."""
@@ -24,40 +25,25 @@ Finish = Callable[[GenerativeProcess, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Renoised(GenerativeProcess):
-    """A process from level `begin` on, with siblings that join the samples at levels.
+    """A process with siblings that join the samples at levels.
 
-    base: the process, without its network
     siblings: by level, the states (N, C, H, W) that join the N samples there
     bare: whether `pixels` returns states unchanged
     """
 
-    base: GenerativeProcess
-    begin: int
     siblings: tuple[tuple[int, Tensor], ...] = field(default=(), compare=False)
     bare: bool = False
-
-    random = False
-
-    @cached_property
-    def _whole(self) -> GenerativeProcess:
-        return replace(self.base, model=self.model)
-
-    @property
-    def levels(self) -> Sequence[int]:
-        """The levels from `begin` on."""
-        levels = self._whole.levels
-        return levels[levels.index(self.begin) :]
 
     def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         """Return the states below; siblings join where theirs begins."""
         siblings = dict(self.siblings).get(level)
         if siblings is not None:  # each follows its state
             x = torch.stack([x, siblings[: len(x)].to(x)], dim=1).flatten(0, 1)
-        return self._whole.move(level, below, x, draw)
+        return super().move(level, below, x, draw)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return the pixels of states, or the states themselves."""
-        return states if self.bare else self._whole.pixels(states, level)
+        return states if self.bare else super().pixels(states, level)
 
 
 def renoised_tree(
@@ -73,9 +59,8 @@ def renoised_tree(
     `samples` are those of the leaves, if they are chosen; a sibling has the noise of the sample of
     its first leaf. This finishes every branch once, to know the image that is noised.
     """
-    base = replace(process, model=None)
-    alone = partial(Renoised, process.model, base, bare=True)
-    ended = finish(alone(begin=process.levels[0]), start)
+    alone = partial(Renoised, process.card, process.model, bare=True)
+    ended = finish(alone(), start)
     siblings: list[tuple[int, Tensor]] = []
     for depth, level in enumerate(splits):
         noise = _noise(process, seed, level, depth, len(splits), samples)
@@ -84,7 +69,7 @@ def renoised_tree(
         if depth + 1 < len(splits):
             others = finish(alone(begin=level), states)
             ended = torch.stack([ended, others.to(ended)], dim=1).flatten(0, 1)
-    return Renoised(process.model, base, process.levels[0], tuple(siblings))
+    return Renoised(process.card, process.model, siblings=tuple(siblings))
 
 
 def _given(noise: Tensor, _: int) -> Tensor:

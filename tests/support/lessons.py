@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 from torch import Tensor
 
-from sitegen.generative.card.card import ModelCard, SamplingConfig
+from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.networks import Band, CosineConfig
+from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.cosines import CosineNet
 from sitegen.generative.networks.unet import UNet

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import BlurRange, FileRef, ModelCard
@@ -22,7 +22,9 @@ from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, load_model, read_weights
 from sitegen.generative.checkpoints.weights import save_weights
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.model import Model
+from sitegen.generative.process.base import Process
+from sitegen.generative.process.model import CardModel, Model
+from sitegen.generative.process.protocol import GenerativeProcess, process_of
 
 ARCHITECTURES: list[dict[str, Any]] = [
     {},
@@ -41,9 +43,20 @@ def small_card(**changes: Any) -> ModelCard:
     names = UNetConfig.__dataclass_fields__
     unet |= {key: value for key, value in changes.items() if key in names}
     card: dict[str, Any] = {"image_size": 8, "channels": 1, "levels": 8}
-    card["blur"] = BlurRange(0.5, 20)
+    card |= {} if changes.get("kind", "ihdm") != "ihdm" else {"blur": BlurRange(0.5, 20)}
     card |= {key: value for key, value in changes.items() if key not in names}
     return ModelCard(unet=UNetConfig(**unet), **card)
+
+
+def model_of(card: ModelCard, *networks: nn.Module, seed: int = 0) -> CardModel:
+    """A card's model with networks, or a random one."""
+    assert isinstance(card, Process)
+    return card.with_networks(networks or [random_unet(card, seed)], None, "float32")
+
+
+def process_with(card: ModelCard, *networks: nn.Module) -> GenerativeProcess:
+    """A card's process with networks, or a random one."""
+    return process_of(model_of(card, *networks))
 
 
 def random_unet(card: ModelCard, seed: int = 0) -> UNet:

@@ -12,9 +12,10 @@ from PIL import Image
 from safetensors.torch import save
 
 from sitegen.core.files import digest
-from sitegen.generative.card.card import DiffusionConfig, FileRef, ModelCard
+from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.checkpoints.weights import prefixes, save_weights
 from sitegen.generative.data.prior import PRIOR_NAME, make_prior
+from sitegen.generative.process.ddpm import DiffusionConfig
 from sitegen.generative.training.loss import image_statistics
 from tests.support.lessons import cascade
 from tests.support.making import random_unet, small_card
@@ -116,7 +117,7 @@ def write_flow(folder: Path, **changes: Any) -> Path:
 def write_ddpm(folder: Path, **changes: Any) -> Path:
     """Write the folder of a DDPM with the same network; `changes` go to its card."""
     folder.mkdir(parents=True, exist_ok=True)
-    diffusion = {"kind": "ddpm", "blur": None, "diffusion": DiffusionConfig("cosine")}
+    diffusion = {"kind": "ddpm", "diffusion": DiffusionConfig("cosine")}
     card = small_card(**{"levels": LEVELS, **diffusion, **changes})
     weights = _save(folder / WEIGHTS_NAME, random_unet(card).state_dict())
     card = replace(card, weights=FileRef(WEIGHTS_NAME, weights))

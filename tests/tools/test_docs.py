@@ -26,9 +26,11 @@ from sitegen.content.pages import read_pages
 from sitegen.core.diagnostics import fields_of
 from sitegen.deploy.check import check_site
 from sitegen.figures.registry import figure_kinds
-from sitegen.generative.card.card import DiffusionConfig, FileRef, ModelCard, SamplingConfig
-from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.process.ddpm import DiffusionConfig
+from sitegen.generative.process.flow import FlowConfig
 from tests.support.builders import Builder, FakeRenderer, environment
 from tests.support.paths import ROOT
 from tests.support.tinymodel import pictures, write_model

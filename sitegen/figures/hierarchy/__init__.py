@@ -26,9 +26,9 @@ from sitegen.figures.base import (
     steps,
 )
 from sitegen.figures.constants import COLOURS, FILM, NARROW, STILLS
+from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import Ability
-from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.process.recorded import RecordingConfig
 
 LEAVES = (2, 4, 8, 16)
 DEFAULT_LEAVES = 8
@@ -120,7 +120,7 @@ class Hierarchy(ChosenSpec):
         assert self.leaves is not None
         *first, last = (str(2**depth) for depth in range(1, self.leaves.bit_length()))
         branches = f"{', '.join(first)} and then {last}" if first else last
-        start = re.sub("^a ", "one ", card.process.start(card, 1))
+        start = re.sub("^a ", "one ", card.first_state(1))
         alike = "share their coarse shape" if "blur" in card.abilities else "are one and the same"
         return (
             f"A tree of {self.named(card)} that grows from left to right over "
@@ -145,7 +145,7 @@ class Hierarchy(ChosenSpec):
         splits, card = self.splits_of(cards[0]), cards[0]
         left = card.visited_levels[:-1]
         states = sum(2 ** sum(split > level for split in splits) for level in left)
-        return (states * card.process.evaluations(card) * (1 + _is_renoised(card)),)
+        return (states * card.evaluations * (1 + _is_renoised(card)),)
 
     def pixels(self, card: ModelCard) -> int:
         """Return the number of pixels of the canvases, over eight seconds of growth and a pause."""

@@ -24,9 +24,9 @@ from sitegen.figures.base import (
 from sitegen.figures.compared import ComparedSpec, points_faults
 from sitegen.figures.constants import COLOURS, FILM, LABELS, METHODS, NARROW, STILLS
 from sitegen.figures.selection import ChosenFrom, selection_note
+from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import Ability
-from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.process.recorded import RecordingConfig
 
 FIRST = (0, 1)
 """Default samples at the ends of a path."""

@@ -25,8 +25,8 @@ from sitegen.figures.base import (
     steps,
 )
 from sitegen.figures.constants import DRAWINGS
+from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import Ability
 
 
 def _in_site(name: str, info: ValidationInfo) -> str:

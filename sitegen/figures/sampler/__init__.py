@@ -20,8 +20,8 @@ from sitegen.figures.base import (
     sampler_in,
 )
 from sitegen.figures.constants import COLOURS, STILLS
+from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import Ability
 
 if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource

@@ -26,8 +26,8 @@ from sitegen.figures.base import (
     steps,
 )
 from sitegen.figures.constants import COLOURS, FILM, LABELS, NARROW, STILLS
+from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import Ability
 
 WORDS = {
     "brightness": "brightness",
@@ -100,7 +100,7 @@ class SharedNoise(ChosenSpec):
         if not (varied := self.varied(card)):
             return (
                 f"{many} forming over {steps(card)}; {each} the noise of the steps, and each "
-                f"column begins from another initial state: {card.process.start(card, 2)}. In the "
+                f"column begins from another initial state: {card.first_state(2)}. In the "
                 "strip the initial states are the first row, and the samples stand below"
             )
         squares = "flat grey squares" if card.channels == 1 else "flat squares"

@@ -22,9 +22,9 @@ from sitegen.figures.base import (
 )
 from sitegen.figures.compared import ComparedSpec, points_faults
 from sitegen.figures.constants import DRAWINGS, METHODS
+from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.kinds import Ability
-from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.process.recorded import RecordingConfig
 
 
 @validated(frozen=True, config=RULES)

@@ -85,10 +85,10 @@ def _sinking(baseline: Sampler, powers: Powers, count: int) -> list[Spectrum]:
     """
     import torch
 
-    from sitegen.generative.process.ddpm import DiffusionSchedule
-
     seen = sorted(powers)
-    alphas_bar = DiffusionSchedule.of(baseline.card).alphas_bar[seen]
+    diffusion = baseline.card.diffusion
+    assert diffusion is not None
+    alphas_bar = torch.tensor(diffusion.alphas_bar(baseline.card.levels), dtype=torch.float64)[seen]
     floors = (1 - alphas_bar) / alphas_bar / 4  # in [0, 1] units, half as large as [-1, 1]
     most = max(powers[0][1:])
     loud = (floors >= 3 * most).nonzero()

@@ -7,32 +7,32 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field, ValidationInfo, field_validator
 
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.limits import LARGEST_BLUR
-from sitegen.generative.card.validation import PART, Incompatibilities, Number, checked
+from sitegen.generative.card.parts import Number, table
 
 _Pixels = Annotated[Number, Field(gt=0, le=LARGEST_BLUR)]
 
 
-@checked("blur")
-@dataclass(frozen=True, config=PART)
+@table
 class BlurRange:
     """Blur scales, in pixels, of levels 1 and K; those in between are evenly spaced in log."""
 
     sigma_min: _Pixels
     sigma_max: _Pixels
 
-    def incompatibilities(self) -> Incompatibilities:
-        """Yield a range that does not increase."""
-        if self.sigma_min > self.sigma_max:
-            yield "sigma_max", f"must be at least sigma_min, {self.sigma_min:g}"
+    @field_validator("sigma_max")
+    @classmethod
+    def _not_below(cls, value: float, info: ValidationInfo) -> float:
+        low = info.data.get("sigma_min")
+        if low is not None and value < low:
+            raise ValueError(f"must be at least sigma_min, {low:g}")
+        return value
 
 
-@checked("blur schedule")
-@dataclass(frozen=True, config=PART)
+@table
 class BlurSchedule:
     """Blur scales σ_B,k in pixels of levels k = 0 (sharp) … K (flattest).
 
@@ -45,17 +45,20 @@ class BlurSchedule:
 
     sigmas: tuple[Number, ...] = Field(validation_alias="schedule")
 
-    def incompatibilities(self) -> Incompatibilities:
-        """Yield schedules that do not start at 0 or do not strictly increase."""
-        if len(self.sigmas) < 2:
-            yield "schedule", "needs level 0 and at least one more level"
-        elif self.sigmas[0] != 0:
-            yield "schedule", "level 0 is the sharp image, so must be 0"
-        for level, (below, here) in enumerate(pairwise(self.sigmas), 1):
-            if not here > below:
-                words = f"level {level} has {here:g}, which is not above {below:g}; blur scales"
-                yield "schedule", f"{words} must increase from 0 to the flattest level"
-                return
+    @field_validator("sigmas")
+    @classmethod
+    def _rising_from_0(cls, sigmas: tuple[float, ...]) -> tuple[float, ...]:
+        if len(sigmas) < 2:
+            raise ValueError("needs level 0 and at least one more level")
+        if sigmas[0] != 0:
+            raise ValueError("level 0 is the sharp image, so must be 0")
+        for level, (below, sigma) in enumerate(pairwise(sigmas), 1):
+            if not sigma > below:
+                raise ValueError(
+                    f"level {level} has {sigma:g}, which is not above {below:g}; blur scales must "
+                    "increase from 0 to the flattest level"
+                )
+        return sigmas
 
     @property
     def schedule(self) -> tuple[float, ...]:

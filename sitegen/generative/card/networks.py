@@ -6,23 +6,21 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from math import gcd
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, Strict
-from pydantic.dataclasses import dataclass
+from pydantic import (
+    BeforeValidator,
+    Field,
+    Strict,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.limits import LARGEST_COUNT
-from sitegen.generative.card.validation import (
-    PART,
-    Count,
-    Flag,
-    Incompatibilities,
-    Level,
-    Number,
-    checked,
-    must,
-)
+from sitegen.generative.card.parts import Count, Flag, Level, Number, must, table
 
 GROUPS = 32
 """Groups of the norms, as published."""
@@ -46,8 +44,7 @@ _HeadChannels = Annotated[
 ]
 
 
-@checked("U-Net")
-@dataclass(frozen=True, config=PART)
+@table
 class UNetConfig:
     """Hyperparameters of the U-Net, under their published names.
 
@@ -73,21 +70,28 @@ class UNetConfig:
     norm_groups: Count | None = None
     patch_size: Annotated[int, Strict(), Field(ge=1, le=16)] | None = None
 
-    def incompatibilities(self) -> Incompatibilities:
-        """Yield widths that groups or heads do not divide, and levels that do not exist."""
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
         widths = [self.model_channels * factor for factor in self.channel_mult]
         if any(width % self.groups for width in widths):
-            words = f"times channel_mult must give multiples of {self.groups}"
-            yield "model_channels", f"{words} (norms have {self.groups} groups), not {widths}"
+            raise ValueError(
+                f"model_channels = {self.model_channels}: times channel_mult must give multiples "
+                f"of {self.groups} (norms have {self.groups} groups), not {widths}"
+            )
         levels = self.attention_levels
         if any(level >= len(widths) for level in levels) or len(set(levels)) < len(levels):
-            words = f"must be different levels of channel_mult, from 0 to {len(widths) - 1}"
-            yield "attention_levels", words
-        fixed = self.num_head_channels != -1
-        key = "num_head_channels" if fixed else "num_heads"
-        attended = {widths[-1], *(widths[level] for level in levels if level < len(widths))}
+            raise ValueError(
+                f"attention_levels = {quoted(levels)}: must be different levels of channel_mult, "
+                f"from 0 to {len(widths) - 1}"
+            )
+        key = "num_heads" if self.num_head_channels == -1 else "num_head_channels"
+        attended = {widths[-1], *(widths[level] for level in levels)}
         if any(width % getattr(self, key) for width in attended):
-            yield key, f"must divide the channels of every attention block, {sorted(attended)}"
+            raise ValueError(
+                f"{key} = {getattr(self, key)}: must divide the channels of every attention "
+                f"block, {sorted(attended)}"
+            )
+        return self
 
     @property
     def groups(self) -> int:
@@ -145,18 +149,13 @@ class DiffusersUNet(UNetConfig):
                 "block_out_channels"
             ) from None
 
-    def incompatibilities(self) -> Incompatibilities:
-        """Yield nothing: diffusers checks the configuration."""
-        yield from ()
-
     def values(self) -> dict[str, Any]:
         """Return the configuration as a dict."""
         values: dict[str, Any] = json.loads(self.config)
         return values
 
 
-@checked("MLP over cosines")
-@dataclass(frozen=True, config=PART)
+@table
 class CosineConfig:
     """MLP of a band of coarse levels, which works on cosines instead of pixels (`cosines.py`).
 
@@ -172,8 +171,7 @@ class CosineConfig:
     level_features: Annotated[int, Strict(), Field(ge=1, le=256)] = 16
 
 
-@checked("band")
-@dataclass(frozen=True, config=PART)
+@table
 class Band:
     """Band of a cascade's levels, from `lowest_level` up to the next band, and its network.
 
@@ -188,23 +186,35 @@ class Band:
     unet: UNetConfig | None = None
     cosines: CosineConfig | None = None
 
-    def incompatibilities(self) -> Incompatibilities:
-        """Yield a band without exactly one network, and a side that its U-Net cannot halve."""
-        if (self.unet is None) == (self.cosines is None):
-            yield "unet", "a band has one network: a table unet, or a table cosines"
-        yield from halving_incompatibilities("side", self.side, self.unet)
+    @field_validator("cosines")
+    @classmethod
+    def _one_network(
+        cls, cosines: CosineConfig | None, info: ValidationInfo
+    ) -> CosineConfig | None:
+        unet, side = info.data.get("unet"), info.data.get("side")
+        if (unet is None) == (cosines is None):
+            raise ValueError("a band has one network: a table unet, or a table cosines")
+        if unet is not None and side is not None:
+            require_halving("side", side, unet)
+        return cosines
 
 
-def halving_incompatibilities(
-    key: str, size: int | None, unet: UNetConfig | None
-) -> Incompatibilities:
-    """Yield, under `key`, an image size in pixels that a U-Net cannot halve."""
-    if size is None or unet is None:
-        return
+def _of_diffusers(value: object) -> object:
+    return (
+        DiffusersUNet.of_json(value) if isinstance(value, dict) and "diffusers" in value else value
+    )
+
+
+Network = Annotated[UNetConfig, BeforeValidator(_of_diffusers)]
+"""A U-Net; in a card, also the configuration of diffusers."""
+
+
+def require_halving(key: str, size: int, unet: UNetConfig) -> None:
+    """Raise ValueError if a U-Net cannot halve an image of `size` pixels, the value of `key`."""
     halvings = len(unet.channel_mult) - 1
-    divisor = 2**halvings * (unet.patch_size or 1)
+    divisor = 2**halvings * unet.patch
     if size % divisor:
         reason = f"with this channel_mult the U-Net halves it {halvings} times"
-        if divisor > 2**halvings:
-            reason += f", after patches of {divisor // 2**halvings} pixels"
-        yield key, f"must be divisible by {divisor}: {reason}"
+        if unet.patch > 1:
+            reason += f", after patches of {unet.patch} pixels"
+        raise ValueError(f"{key} = {size}: must be divisible by {divisor}: {reason}")

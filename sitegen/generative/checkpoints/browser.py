@@ -32,8 +32,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, regular_size, sha256, sniff
 from sitegen.generative.card.card import FileRef, ModelCard
-from sitegen.generative.card.diffusion import DiffusionConfig
-from sitegen.generative.card.flow import FlowConfig, alphas_bar
 from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
@@ -47,6 +45,9 @@ from sitegen.generative.checkpoints.weights import (
     read_arrays,
     scales_of,
 )
+from sitegen.generative.process.ddpm import DiffusionConfig
+from sitegen.generative.process.dissipation import heat_of
+from sitegen.generative.process.flow import Flow
 
 VERSION = 1
 PRIOR = "prior.coefficients"
@@ -137,30 +138,31 @@ def export_for_browser(
 
 def _heat(card: ModelCard) -> dict[str, Any]:
     """Return the part of the description that only heat dissipation has."""
+    heat = heat_of(card)
     return {
-        "sigmas": list(card.schedule.sigmas),
-        "parameterization": card.parameterization,
-        "training_noise_std": card.training_noise_std,
-        "sampling_noise_std": card.sampling_noise_std,
+        "sigmas": list(heat.schedule.sigmas),
+        "parameterization": heat.parameterization,
+        "training_noise_std": heat.training_noise_std,
+        "sampling_noise_std": heat.sampling_noise_std,
     }
 
 
 def _is_flow(card: ModelCard) -> bool:
     """Return whether a model that starts from noise is sampled as a flow."""
-    return "random" not in card.abilities
+    return isinstance(card, Flow)
 
 
 def _from_noise(card: ModelCard) -> dict[str, Any]:
     """Return the part of the description that only models which start from noise have."""
     found: dict[str, Any] = {"axis": asdict(card.axis), "start_std": 1.0}
     if card.diffusion is not None:
-        time = card.flow_times[card.levels]
-        start = math.hypot(time, 1 - time) if _is_flow(card) else 1.0
+        time = card.times[card.levels] if isinstance(card, Flow) else 1.0
+        start = math.hypot(time, 1 - time)
         return {**found, "start_std": start, "implicit": _implicit(card, card.diffusion)}
-    flow = card.flow or FlowConfig()
-    names = ("solver", "time_scale", "evaluations")
-    values = {name: getattr(flow, name) for name in names}
-    return {**found, "flow": {**values, "times": list(card.flow_times)}}
+    assert isinstance(card, Flow)
+    flow: dict[str, Any] = {"solver": card.flow.solver, "time_scale": card.flow.time_scale}
+    flow |= {"evaluations": card.evaluations, "times": list(card.times)}
+    return {**found, "flow": flow}
 
 
 def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
     … K, and the first row of all but `state` is not used.
     """
     rows = []
-    for left in alphas_bar(diffusion, card.levels):
+    for left in diffusion.alphas_bar(card.levels):
         a, s = math.sqrt(left), math.sqrt(1 - left)
         scale = a + s if _is_flow(card) else 1.0
         velocity = diffusion.prediction_type == "v_prediction"
@@ -215,7 +217,7 @@ def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tu
     """Return mean and standard deviation of a pixel of images of `side` pixels, like
     `Statistics`.
     """
-    if card.parameterization != "preconditioned":
+    if "blur" not in card.abilities or not card.has_statistics:
         return 0.0, 1.0
     whole = (tensors[name].astype("float64") for name in STATISTICS)
     mean, variance = (each[:, :side, :side] for each in whole)
@@ -252,7 +254,7 @@ def lacking(card: ModelCard) -> list[str]:
     known = {
         f'kind = "{card.kind}"': "browser" not in card.abilities,
         "a solver other than Euler's for the network of a DDPM": (
-            card.diffusion is not None and _is_flow(card) and card.process.evaluations(card) > 1
+            card.diffusion is not None and _is_flow(card) and card.evaluations > 1
         ),
         "a DDPM that skips levels": card.diffusion is not None and card.steps < card.levels,
         "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
@@ -313,7 +315,7 @@ def at_least(card: ModelCard) -> tuple[int, float]:
         for weights, side in convolutions(band.unet, band.side or card.image_size):
             size += weights  # could be stored as bytes
             flop += steps * 2 * weights * side**2
-    return size, flop * card.process.evaluations(card) / 1e9
+    return size, flop * card.evaluations / 1e9
 
 
 def _odd_heads(unet: UNetConfig) -> bool:

@@ -11,20 +11,14 @@ from typing import Any
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import is_folder, read_json, sha256, sniff
-from sitegen.generative.card.card import (
-    CARD_NAME,
-    TRAINING_NOISE_STD,
-    BlurSchedule,
-    DiffusionConfig,
-    FileRef,
-    ModelCard,
-    card_beside,
-    sampling_noise,
-)
-from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
+from sitegen.generative.card.card import CARD_NAME, BlurSchedule, FileRef, ModelCard, card_beside
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
-from sitegen.generative.card.noise import EdmConfig, SdeConfig, edm_levels
 from sitegen.generative.checkpoints.archive import open_checkpoint
+from sitegen.generative.process.ddpm import DiffusionConfig
+from sitegen.generative.process.dissipation import TRAINING_NOISE_STD, sampling_noise
+from sitegen.generative.process.edm import EdmConfig
+from sitegen.generative.process.flow import FLOW_STEPS, FlowConfig
+from sitegen.generative.process.sde import SdeConfig
 
 CONFIG_NAME = "config.json"
 
@@ -261,7 +255,7 @@ def _consistency(path: Path, config: Mapping[str, Any]) -> tuple[int, dict[str, 
     trained = config.get("num_train_timesteps", 40)
     if type(trained) is not int or not CONSISTENCY_STEPS <= trained <= 100_000:
         raise RefusedError(f"{path}: num_train_timesteps = {trained}: must be from 2 to 100,000")
-    known = edm_levels(_sigmas(path, config, **given), trained)
+    known = _sigmas(path, config, **given).of_levels(trained)
     step = trained // CONSISTENCY_STEPS
     sigmas = tuple(known[trained - step * place] for place in range(CONSISTENCY_STEPS))
     table = _sigmas(path, config, **given, sigmas=sigmas)

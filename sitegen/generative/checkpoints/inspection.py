@@ -44,6 +44,7 @@ from sitegen.generative.checkpoints.weights import (
     is_of_unet,
     type_name,
 )
+from sitegen.generative.process.dissipation import heat_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,7 +130,7 @@ class CheckpointInfo:
 
     def _parameterization(self) -> str:
         card = self.card
-        if card and (known := card.process.predicts(card)):
+        if card and (known := card.predicts):
             return known
         if self.layout == "torchcfm":
             return "velocity, as in a flow"
@@ -146,10 +147,10 @@ def _about(card: ModelCard) -> str:
     size = f"{card.image_size}×{card.image_size} pixels, {card.levels} levels"
     if "blur" not in card.abilities:
         return f"{card.kind}, {size}"
-    sigmas = card.schedule.sigmas
+    heat, sigmas = heat_of(card), card.schedule.sigmas
     blur = f"blur {sigmas[1]:g} to {sigmas[-1]:g} pixels"
     noise = (
-        f"noise {card.training_noise_std:g} in training, {card.sampling_noise_std:g} in sampling"
+        f"noise {heat.training_noise_std:g} in training, {heat.sampling_noise_std:g} in sampling"
     )
     return f"{size}, {blur}, {noise}, attention heads {card.finest.num_heads}"
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from math import isclose
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -62,8 +62,8 @@ from sitegen.generative.checkpoints.weights import (
 )
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
+from sitegen.generative.process.base import Process
 from sitegen.generative.process.heat import Statistics, rings
-from sitegen.generative.process.kinds import new_model
 from sitegen.generative.process.model import CardModel, require_device
 
 Notes = Mapping[str, str]
@@ -336,7 +336,7 @@ def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precisi
         network.load_state_dict(own, strict=True, assign=True)
         foreign = isinstance(band.unet, DiffusersUNet)
         networks.append(DiffusersAdapter(network) if foreign else network)
-    model = new_model(card, networks, _statistics(card, weights), precision)
+    model = cast(Process, card).with_networks(networks, _statistics(card, weights), precision)
     return model.eval().requires_grad_(False)
 
 

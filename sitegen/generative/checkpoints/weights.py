@@ -118,7 +118,7 @@ def notes(card: ModelCard) -> dict[str, str]:
 
 def meaning(card: ModelCard, key: tuple[str, str]) -> str | None:
     """Return a card's value for a key of `MEANING`; None if it has no such table or value."""
-    value = getattr(getattr(card, key[0]), key[1], None)
+    value = getattr(getattr(card, key[0], None), key[1], None)
     return None if value is None else str(value)
 
 

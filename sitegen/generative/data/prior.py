@@ -23,6 +23,7 @@ from sitegen.core.files import regular_size, sha256, sniff, write_atomic
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.archive import Checkpoint, open_checkpoint
 from sitegen.generative.checkpoints.weights import type_name
+from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.process.heat import attenuation, cosine_basis, dct2, ring_means, rings
 from sitegen.generative.process.noise import Purpose, generator, normal
 
@@ -108,7 +109,7 @@ def make_prior(images: NDArray[np.uint8], card: ModelCard, count: int, data: str
     few = whole[..., :low, :low].contiguous()
     if card.keeps_noise:
         noise = normal(0, Purpose.PRIOR_NOISE, chosen, 0, tuple(few.shape[1:]))
-        few += card.training_noise_std * noise
+        few += heat_of(card).training_noise_std * noise
     # Round to six digits, so that the bank has the same bytes on every machine.
     rounded = tuple(float(f"{value:.6g}") for value in (power / len(chosen)).tolist())
     return Prior(few, card.image_size, sigma, data, rounded)

@@ -13,62 +13,97 @@ As in the paper's program, denominators are at least 1e-8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
-from torch import Tensor
+from pydantic import Field
 
-from sitegen.generative.card.card import required
-from sitegen.generative.process.heat import attenuation, dct2, idct2
-from sitegen.generative.process.model import SingleNetwork
-from sitegen.generative.process.protocol import Draw, FromNoise, Moved, add_noise
+from sitegen.generative.card.abilities import RANDOM
+from sitegen.generative.card.parts import Number, Positive, above, card_kind, table
+from sitegen.generative.process.base import Draw, FromNoise, Moved, add_noise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sitegen.generative.process.model import CardModel
 
 SMALLEST = 1e-8
 """Smallest denominator."""
 
 
-class BlurringModel(SingleNetwork):
-    """A network that predicts the noise."""
+@table
+class BlurringConfig:
+    """Schedule of a blurring diffusion, at t = k / K.
 
-    def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
-        """Return ε̂ (N, C, H, W) of states at a level from 1 to K; the network receives t."""
-        scale = required(self.card.blurring).time_scale / self.card.levels
-        times = self.levels_of(x, level) * scale
-        return self.network(x, times.float().expand(len(x)))
+    sigma_max: σ_B at t = 1 in pixels; at t it is σ_max sin²(π t / 2)
+    floor: smallest factor of a cosine by the blur
+    log_snr_min, log_snr_max: ends of the cosine schedule of the noise, ln (a² / σ²)
+    time_scale: factor of the t that the network receives
+    """
+
+    sigma_max: Positive = 20.0
+    floor: Annotated[Number, Field(gt=0, lt=1)] = 0.001
+    log_snr_min: Number = -10.0
+    log_snr_max: Annotated[Number, above("log_snr_min")] = 10.0
+    time_scale: Positive = 1.0
 
 
-@dataclass(frozen=True)
+@card_kind
 class Blurring(FromNoise):
     """The reverse of a blurring diffusion."""
 
+    kind: Literal["blurring"] = "blurring"
+    blurring: BlurringConfig = Field(description="a table [blurring]")
+
+    label = "Blurring diffusion"
+    abilities = RANDOM - {"final"}
+    predicts = "noise, as in a DDPM"
+
+    def level_values(self) -> list[float]:
+        """Return t of the levels 0 … K, from 0 to 1."""
+        return [level / self.levels for level in range(self.levels + 1)]
+
     def scales(self, level: int) -> tuple[float, float]:
         """Return a_t, the factor of a mean colour, and σ_t."""
-        return required(self.card.blurring).noise(level / self.card.levels)
+        last = math.atan(math.exp(-0.5 * self.blurring.log_snr_max))
+        first = math.atan(math.exp(-0.5 * self.blurring.log_snr_min))
+        angle = last + (first - last) * (level / self.levels)
+        return math.cos(angle), math.sin(angle)
 
-    def _kept(self, level: int) -> Tensor:
+    def _alpha(self, level: int) -> Tensor:
         """Return α_t of each cosine, (H, W) float64."""
-        blurring, size = required(self.card.blurring), self.card.image_size
-        blur = torch.tensor([blurring.blur(level / self.card.levels)], dtype=torch.float64)
-        left = blurring.floor + (1 - blurring.floor) * attenuation(blur, size, size)[0]
-        return self.scales(level)[0] * left
+        import torch
 
-    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        from sitegen.generative.process.heat import attenuation
+
+        blur = self.blurring.sigma_max * math.sin(math.pi * (level / self.levels) / 2) ** 2
+        sigma_b, floor = torch.tensor([blur], dtype=torch.float64), self.blurring.floor
+        factor = floor + (1 - floor) * attenuation(sigma_b, self.image_size, self.image_size)[0]
+        return self.scales(level)[0] * factor
+
+    def predict(self, model: CardModel, x: Tensor, level: Any, *_: Any) -> Tensor:
+        """Return ε̂ (N, C, H, W) of states at a level from 1 to K; the network receives t."""
+        times = model.levels_of(x, level) * (self.blurring.time_scale / self.levels)
+        return model.network(x, times.float().expand(len(x)))
+
+    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         """Return the states below, drawn from the posterior of blurring diffusion."""
-        (_, here), (_, after) = self.scales(level), self.scales(below)
-        ratio = self._kept(level) / self._kept(below)
-        variance = (
-            (1 / max(after**2, SMALLEST) + 1 / (here**2 / ratio**2 - after**2).clamp_min(SMALLEST))
-            .clamp_min(SMALLEST)
-            .reciprocal()
-        )
-        of_state = ratio * variance / (here**2 - ratio**2 * after**2 + SMALLEST)
-        of_image = variance / ratio / max(after**2, SMALLEST)
-        state, noise = dct2(x), dct2(self.model(x, level))
-        of_state, of_image, std = (each.to(x) for each in (of_state, of_image, variance.sqrt()))
-        mean = idct2(of_state * state + of_image * (state - here * noise))
+        from sitegen.generative.process.heat import dct2, idct2
+
+        (_, sigma_t), (_, sigma_s) = self.scales(level), self.scales(below)
+        ratio = self._alpha(level) / self._alpha(below)
+        spread = 1 / (sigma_t**2 / ratio**2 - sigma_s**2).clamp_min(SMALLEST)
+        variance = (1 / max(sigma_s**2, SMALLEST) + spread).clamp_min(SMALLEST).reciprocal()
+        of_state = ratio * variance / (sigma_t**2 - ratio**2 * sigma_s**2 + SMALLEST)
+        of_image = variance / ratio / max(sigma_s**2, SMALLEST)
+        state, noise = dct2(x), dct2(model(x, level))
+        of_state, of_image, std = (part.to(x) for part in (of_state, of_image, variance.sqrt()))
+        mean = idct2(of_state * state + of_image * (state - sigma_t * noise))
         return add_noise(mean, draw(0), std.expand(x.shape[1:]) if below else 0.0)
 
-    def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
+    def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return states at a level of images (N, C, H, W) in [-1, 1]."""
-        kept = idct2(self._kept(level).to(images) * dct2(images))
-        return kept + self.scales(level)[1] * draw(0).to(images)
+        from sitegen.generative.process.heat import dct2, idct2
+
+        blurred = idct2(self._alpha(level).to(images) * dct2(images))
+        return blurred + self.scales(level)[1] * draw(0).to(images)

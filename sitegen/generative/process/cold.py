@@ -11,18 +11,77 @@ Images that continue as mirrored are first extended to a whole period.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
-from torch import Tensor, nn
+from pydantic import Field, Strict, ValidationInfo, field_validator
 
-from sitegen.generative.card.card import required
-from sitegen.generative.card.noise import ColdConfig, cholesky
-from sitegen.generative.process.model import SingleNetwork
-from sitegen.generative.process.noise import Purpose, initial_noise, normal, straight
-from sitegen.generative.process.protocol import Draw, FromNoise, Moved
+from sitegen.generative.card.abilities import Ability
+from sitegen.generative.card.parts import NotNegative, Number, Positive, card_kind, must, table
+from sitegen.generative.process.base import Draw, FromNoise, Moved
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sitegen.generative.process.model import CardModel
+
+Matrix = tuple[tuple[Number, ...], ...]
+
+
+@table
+class ColdConfig:
+    """The blur of a cold diffusion: level k is the image after k convolutions.
+
+    kernel_size, kernel_std: side of the Gaussian kernels, and their s, in pixels
+    routine: standard deviation of the kernel of level k: "incremental", s k; "constant", s;
+        "exponential", exp(s (k − 1)); "special_6", 0.35 + (k − 1) / 100 without s
+    start_mean, start_covariance: of the colours of the first states: a number per channel in
+        [-1, 1], and a row per channel. Level K is the mean colour of an image
+    start_noise: standard deviation of the noise that is added once to the first states
+    """
+
+    start_mean: tuple[Number, ...]
+    start_covariance: Matrix
+    kernel_size: Annotated[
+        int, Strict(), Field(ge=1, le=1001), must("an odd number", lambda v: v % 2 == 1)
+    ] = 3
+    kernel_std: Positive = 0.1
+    routine: Literal["incremental", "constant", "exponential", "special_6"] = "incremental"
+    padding: Literal["circular", "reflect"] = "circular"
+    start_noise: NotNegative = 0.0
+
+    @field_validator("start_covariance")
+    @classmethod
+    def _is_covariance(cls, rows: Matrix, info: ValidationInfo) -> Matrix:
+        count = len(info.data.get("start_mean", rows))
+        if {len(rows), *map(len, rows)} != {count}:
+            raise ValueError(f"must have {count} rows of {count} numbers")
+        if cholesky(rows) is None:
+            raise ValueError("must be symmetric and positive definite")
+        return rows
+
+    def stds(self, count: int) -> list[float]:
+        """Return the standard deviations of the kernels of levels 1 … K = `count`."""
+        if self.routine == "special_6":
+            return [0.35 + step / 100 for step in range(count)]
+        if self.routine == "exponential":
+            return [math.exp(self.kernel_std * step) for step in range(count)]
+        rises = self.routine == "incremental"
+        return [self.kernel_std * (step + 1 if rises else 1) for step in range(count)]
+
+
+def cholesky(rows: Matrix) -> list[list[float]] | None:
+    """Return the lower triangular L with L Lᵀ = `rows`, or None if it is no covariance."""
+    root = [[0.0] * len(rows) for _ in rows]
+    for i, row in enumerate(rows):
+        for j in range(i + 1):
+            rest = row[j] - sum(root[i][k] * root[j][k] for k in range(j))
+            if row[j] != rows[j][i] or (i == j and rest <= 0):
+                return None
+            root[i][j] = math.sqrt(rest) if i == j else rest / root[j][j]
+    return root
 
 
 @lru_cache(maxsize=4)
@@ -31,61 +90,83 @@ def _factors(cold: ColdConfig, count: int, period: int) -> Tensor:
 
     They are those of one axis; a kernel is the product of two equal ones.
     """
-    place = torch.arange(cold.kernel_size, dtype=torch.float64) - cold.kernel_size // 2
+    import torch
+
+    offset = torch.arange(cold.kernel_size, dtype=torch.float64) - cold.kernel_size // 2
     angle = 2 * torch.pi / period * torch.arange(period, dtype=torch.float64)
-    waves = torch.cos(angle * place[:, None])
     stds = torch.tensor(cold.stds(count), dtype=torch.float64)[:, None]
-    kernels = torch.exp(-(place**2) / (2 * stds**2))
-    each = (kernels / kernels.sum(1, keepdim=True)) @ waves
-    return torch.cat([torch.ones_like(each[:1]), each.cumprod(0)])
+    kernels = torch.exp(-(offset**2) / (2 * stds**2))
+    factors = (kernels / kernels.sum(1, keepdim=True)) @ torch.cos(angle * offset[:, None])
+    return torch.cat([torch.ones_like(factors[:1]), factors.cumprod(0)])
 
 
-def blurred(images: Tensor, cold: ColdConfig, level: int, count: int) -> Tensor:
-    """Return D(x, level) of images (N, C, H, H) float32; K is `count`."""
-    side = images.shape[-1]
-    whole = images
-    if cold.padding == "reflect":
-        whole = nn.functional.pad(images, (0, side - 2, 0, side - 2), mode="reflect")
-    factor = _factors(cold, count, whole.shape[-1])[level].to(images)
-    spectrum = torch.fft.fft2(whole) * (factor[:, None] * factor)
-    found: Tensor = torch.fft.ifft2(spectrum).real[..., :side, :side]
-    return found.mean((2, 3), keepdim=True).expand_as(images) if level == count else found
-
-
-class ColdModel(SingleNetwork):
-    """A network that predicts the sharp image."""
-
-    def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
-        """Return x̂_0 (N, C, H, W) of states x_k, k from 1 to K; the network receives k − 1."""
-        steps = self.levels_of(x, level) - 1
-        return self.network(x, steps.expand(len(x)))
-
-
-@dataclass(frozen=True)
+@card_kind
 class Cold(FromNoise):
     """Cold diffusion; nothing is random after the start."""
 
-    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
-        """Return squares of one colour with noise, (N, C, H, W)."""
-        cold, channels = required(self.card.cold), self.card.channels
-        root = torch.tensor(cholesky(cold.start_covariance))
-        colours = normal(seed, Purpose.INITIAL_STATE, samples, 0, (channels,)) @ root.T
-        flat = (colours + torch.tensor(cold.start_mean))[:, :, None, None]
-        return flat + cold.start_noise * initial_noise(seed, samples, self.shape)
+    kind: Literal["cold"] = "cold"
+    cold: ColdConfig = Field(description="a table [cold]")
 
-    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    label = "Cold diffusion"
+    predicts = "sharp images"
+    abilities = frozenset[Ability]({"network", "final", "paths"})
+
+    @field_validator("cold")
+    @classmethod
+    def _fits_images(cls, cold: ColdConfig, info: ValidationInfo) -> ColdConfig:
+        channels, size = info.data.get("channels"), info.data.get("image_size")
+        if channels and len(cold.start_mean) != channels:
+            raise ValueError(f"start_mean must have a number for each of the {channels} channels")
+        if size and cold.kernel_size >= 2 * size:
+            raise ValueError(f"kernel_size must be below twice the image_size, {size}")
+        return cold
+
+    def first_state(self, count: int) -> str:
+        """Return the first state in words."""
+        return "squares of one colour" if count > 1 else "a square of one colour"
+
+    def blurred(self, images: Tensor, level: int) -> Tensor:
+        """Return D(x, level) of images (N, C, H, H) float32."""
+        import torch
+
+        side = images.shape[-1]
+        whole = images
+        if self.cold.padding == "reflect":
+            edges = (0, side - 2, 0, side - 2)
+            whole = torch.nn.functional.pad(images, edges, mode="reflect")
+        factor = _factors(self.cold, self.levels, whole.shape[-1])[level].to(images)
+        spectrum = torch.fft.fft2(whole) * (factor[:, None] * factor)
+        blurred: Tensor = torch.fft.ifft2(spectrum).real[..., :side, :side]
+        flat = level == self.levels
+        return blurred.mean((2, 3), keepdim=True).expand_as(images) if flat else blurred
+
+    def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
+        """Return squares of one colour with noise, (N, C, H, W)."""
+        import torch
+
+        from sitegen.generative.process.noise import Purpose, normal
+
+        root = torch.tensor(cholesky(self.cold.start_covariance))
+        colours = normal(seed, Purpose.INITIAL_STATE, samples, 0, (self.channels,)) @ root.T
+        flat = (colours + torch.tensor(self.cold.start_mean))[:, :, None, None]
+        return flat + self.cold.start_noise * super().start(model, seed, samples)
+
+    def predict(self, model: CardModel, x: Tensor, level: Any, *_: Any) -> Tensor:
+        """Return x̂_0 (N, C, H, W) of states x_k, k from 1 to K; the network receives k − 1."""
+        return model.network(x, (model.levels_of(x, level) - 1).expand(len(x)))
+
+    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         """Return the states below, by the image of the model, degraded anew."""
-        image = self.model(x, level)
-        state = x - self._blurred(image, level) + self._blurred(image, below)
+        image = model(x, level)
+        state = x - self.blurred(image, level) + self.blurred(image, below)
         return Moved(state, state, lambda: image)
 
-    def _blurred(self, images: Tensor, level: int) -> Tensor:
-        return blurred(images, required(self.card.cold), level, self.card.levels)
-
-    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
+    def between(self, model: Any, first: Tensor, last: Tensor, points: int) -> Tensor:
         """Return states on the straight line between two."""
+        from sitegen.generative.process.noise import straight
+
         return straight(first, last, points)
 
-    def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
+    def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return the images x_0 (N, C, H, W) in [-1, 1] after k convolutions."""
-        return self._blurred(images, level)
+        return self.blurred(images, level)

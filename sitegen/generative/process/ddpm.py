@@ -1,110 +1,188 @@
-"""The model of denoising diffusion (DDPM), the baseline: its noise, and its network.
+"""Denoising diffusion (DDPM), the baseline: its noise, its network, DDPM's sampler and DDIM.
 
 Images are in [-1, 1] here, not in [0, 1] as where heat dissipates.
 Level k = 1 … K is timestep t = k − 1 of Ho et al. 2020, with β_k, ᾱ_k = Π_{i ≤ k} (1 − β_i) and
 x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε. The network predicts ε, or v = √ᾱ_k ε − √(1 − ᾱ_k) x_0 (Salimans and
-Ho 2022, appendix D). `diffusion.py` samples with ε. Where little of the image is left, an error of
-ε is an error of x_0 that is √((1 − ᾱ_k) / ᾱ_k) times as large, and one of v is not.
+Ho 2022, appendix D). Where little of the image is left, an error of ε is an error of x_0 that is
+√((1 − ᾱ_k) / ᾱ_k) times as large, and one of v is not. x̂_0 = (x_k − √(1 − ᾱ_k) ε) / √ᾱ_k is clipped
+to [-1, 1] if the card sets `clip_sample`. From level k to any lower level j:
+
+- "ddpm" (Ho et al. 2020, eq. 7) is the step of a chain with β = 1 − ᾱ_k/ᾱ_j (Nichol and Dhariwal
+  2021, section 4): mean = (√ᾱ_j β x̂_0 + √(1 − β) (1 − ᾱ_j) x_k) / (1 − ᾱ_k); the variance is
+  "fixed_small", (1 − ᾱ_j) / (1 − ᾱ_k) β, or "fixed_large", β.
+- "ddim" (Song et al. 2021, eq. 12 and 16): mean = √ᾱ_j x̂_0 + √(1 − ᾱ_j − σ²) ε with
+  σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j).
+
+Both follow the schedulers of diffusers step by step, with ᾱ in float64 instead of float32. Two
+details of DDIM differ from diffusers. Its default (`timestep_spacing="leading"`) starts at a
+timestep below the last one; `with_ddim` always starts at level K, as with "trailing". If the number
+of steps does not divide K, each step here ends at the level from which the next one starts; in
+diffusers a step goes ⌊K / steps⌋ levels down, which may miss that level.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
+from itertools import accumulate, pairwise
+from operator import mul
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
-from torch import Tensor
+from pydantic import Field, ValidationInfo, field_validator
 
-from sitegen.core.errors import ConfigError
-from sitegen.generative.card.card import DiffusionConfig, ModelCard
-from sitegen.generative.card.flow import LARGEST_BETA
-from sitegen.generative.process.model import SingleNetwork
+from sitegen.generative.card.abilities import DETERMINISTIC, RANDOM, Abilities
+from sitegen.generative.card.parts import Flag, Number, card_kind, table
+from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.process.base import Draw, Guided, Moved, add_noise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sitegen.generative.process.model import CardModel
+
+LARGEST_BETA = 0.999
+"""Upper limit of β in the cosine schedule, which keeps the last step from dividing by 0."""
+SMALLEST_VARIANCE = 1e-20
+
+_Beta = Annotated[Number, Field(gt=0, lt=1)]
 
 
-@dataclass(frozen=True, eq=False)
-class DiffusionSchedule:
-    """The noise schedule: `betas` (K,) float64 are β of the levels 1 … K."""
+@table
+class DiffusionConfig:
+    """Noise process of a DDPM, and its sampler.
 
-    betas: Tensor
+    beta_schedule: "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
+        2021, eq. 17; "squaredcos_cap_v2" of diffusers), which has neither
+    variance: "fixed_small", the posterior's, or "fixed_large", β
+    clip_sample: whether predicted images are clipped to [-1, 1]
+    rescale_timesteps: whether the network's timesteps are scaled to a total of 1000, which is
+        the default of improved-diffusion's training
+    prediction_type: the network's output: "epsilon", the noise (default), or "v_prediction"
+    sampler: "ddpm" or "ddim", whose `eta` is 0 for no noise and 1 for the noise of DDPM
+    """
 
+    beta_schedule: Literal["linear", "cosine"] = Field(description='"linear" or "cosine"')
+    beta_start: _Beta | None = None
+    beta_end: _Beta | None = None
+    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
+    clip_sample: Flag = True
+    rescale_timesteps: Flag = False
+    prediction_type: Literal["epsilon", "v_prediction"] | None = None
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    eta: Annotated[Number, Field(ge=0, le=1)] = 0.0
+
+    @field_validator("beta_start", "beta_end")
     @classmethod
-    def of(cls, card: ModelCard) -> DiffusionSchedule:
-        """Return the schedule of a card. Raises ConfigError if the model is not a DDPM.
+    def _fits_schedule(cls, beta: float | None, info: ValidationInfo) -> float | None:
+        schedule, start = info.data.get("beta_schedule"), info.data.get("beta_start")
+        if schedule == "linear" and beta is None:
+            raise ValueError("is missing: the linear schedule needs it")
+        if schedule == "cosine" and beta is not None:
+            raise ValueError("the cosine schedule has none")
+        if start is not None and beta is not None and start > beta:
+            raise ValueError(f"must be at least beta_start, {start}")
+        return beta
 
-        "linear": β in equal steps (Ho et al. 2020). "cosine": ᾱ_k = f(k/K) / f(0), f(t) = cos²(π/2
-        (t + 0.008) / 1.008), β at most 0.999 (Nichol and Dhariwal 2021, eq. 17; "squaredcos_cap_v2"
-        of diffusers).
-        """
-        config, levels = diffusion_of(card), card.levels
-        if config.beta_start is not None and config.beta_end is not None:
-            ends = config.beta_start, config.beta_end
-            return cls(torch.linspace(*ends, levels, dtype=torch.float64))
-        place = torch.arange(levels + 1, dtype=torch.float64) / levels
-        left = torch.cos((place + 0.008) / 1.008 * (math.pi / 2)).square()
-        return cls((1 - left[1:] / left[:-1]).clamp_max(LARGEST_BETA))
-
-    @cached_property
-    def alphas_bar(self) -> Tensor:
-        """ᾱ of the levels 0 … K, (K + 1,) float64: 1 at level 0, near 0 at level K."""
-        products = torch.cumprod(1 - self.betas, 0)
-        return torch.cat([products.new_ones(1), products])
-
-    def diffuse(self, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
-        """x_k of `images` (N, C, H, W) in [-1, 1], for `levels` k (N,) from 0 to K."""
-        kept, added = self.shares(levels, images)
-        return kept * images + added * noise
-
-    def velocity(self, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
-        """Return the v of the states that `diffuse` returns for these arguments."""
-        kept, added = self.shares(levels, images)
-        return kept * noise - added * images
-
-    def shares(self, levels: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """√ᾱ_k and √(1 − ᾱ_k) (N, 1, 1, 1) of levels (N,), of the type and device of `like`."""
-        left = self.alphas_bar
-        roots = torch.stack([left.sqrt(), (1 - left).sqrt()]).to(like.dtype).to(like.device)
-        kept, added = roots[:, levels].view(2, -1, 1, 1, 1)
-        return kept, added
+    def alphas_bar(self, levels: int) -> list[float]:
+        """Return ᾱ of the levels 0 … K = `levels`: 1 at level 0, near 0 at level K."""
+        if self.beta_start is not None and self.beta_end is not None:
+            step = (self.beta_end - self.beta_start) / max(levels - 1, 1)
+            betas = [self.beta_start + step * level for level in range(levels)]
+        else:
+            angles = ((level / levels + 0.008) / 1.008 for level in range(levels + 1))
+            cosines = [math.cos(angle * (math.pi / 2)) ** 2 for angle in angles]
+            betas = [min(1 - after / before, LARGEST_BETA) for before, after in pairwise(cosines)]
+        return list(accumulate((1 - beta for beta in betas), mul, initial=1.0))
 
 
-def diffusion_of(card: ModelCard) -> DiffusionConfig:
-    """Return the `[diffusion]` table of a card. Raises ConfigError if the model is not a DDPM."""
-    if card.diffusion is None:
-        raise ConfigError(f'a card of kind "{card.kind}" has no [diffusion]; a DDPM is needed')
-    return card.diffusion
+@card_kind
+class Ddpm(Guided):
+    """Denoising diffusion."""
 
-
-class DiffusionModel(SingleNetwork):
-    """A network that predicts the noise in a state."""
-
-    @cached_property
-    def schedule(self) -> DiffusionSchedule:
-        """The noise of each level."""
-        return DiffusionSchedule.of(self.card)
+    kind: Literal["ddpm"] = "ddpm"
+    diffusion: DiffusionConfig = Field(description="how noise was added")
 
     @property
-    def predicts_velocity(self) -> bool:
-        """Return whether the network predicts v instead of ε."""
-        return diffusion_of(self.card).prediction_type == "v_prediction"
+    def label(self) -> str:
+        """Name of the method."""
+        return self.diffusion.sampler.upper()
 
-    def forward(self, x: Tensor, level: int | Tensor) -> Tensor:
-        """Return ε in x_k, with the card's guidance unless the model is in training.
+    @property
+    def abilities(self) -> Abilities:
+        """What the sampler can do."""
+        noisy = self.diffusion.sampler == "ddpm" or self.diffusion.eta > 0
+        return (RANDOM if noisy else DETERMINISTIC) | {"ddim", "browser"}
 
-        `x` (N, C, H, W) float32, images in [-1, 1] with their noise; `level` k from 1 to K, an int
-        or integers (N,). The network gets the timestep k − 1, in units of K / 1000 levels if the
-        card sets `rescale_timesteps`. Returns (N, C, H, W) float32.
+    @property
+    def predicts(self) -> str:
+        """Output of the network."""
+        velocity = self.diffusion.prediction_type == "v_prediction"
+        return "v, of noise and image, as in a DDPM" if velocity else "noise, as in a DDPM"
 
-        Raises ValueError for states of another shape or type, and for levels outside of 1 … K.
+    @cached_property
+    def alphas_bar(self) -> list[float]:
+        """ᾱ of the levels 0 … K."""
+        return self.diffusion.alphas_bar(self.levels)
+
+    def shares(self, levels: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return √ᾱ_k and √(1 − ᾱ_k) (N, 1, 1, 1) of levels (N,), as `like` is."""
+        roots = like.new_tensor([[a**0.5, (1 - a) ** 0.5] for a in self.alphas_bar])[levels]
+        return roots[:, 0].view(-1, 1, 1, 1), roots[:, 1].view(-1, 1, 1, 1)
+
+    def answer(self, model: CardModel, x: Tensor, level: int | Tensor) -> Tensor:
+        """Return the network's output for x_k, ε or v, without guidance.
+
+        The network gets the timestep k − 1, in units of K / 1000 levels if the card sets
+        `rescale_timesteps`.
         """
-        answer = self.answer(x, level)
-        kept, added = self.schedule.shares(self.levels_of(x, level), x)
-        noise = kept * answer + added * x if self.predicts_velocity else answer
-        return self.guided(noise, x, (kept, added), (0.0, 1.0))
+        timesteps = model.levels_of(x, level) - 1
+        if self.diffusion.rescale_timesteps:
+            timesteps = timesteps * (1000 / self.levels)
+        return model.network(x, timesteps.expand(len(x)))
 
-    def answer(self, x: Tensor, level: int | Tensor) -> Tensor:
-        """Return the network's raw output for x_k, ε or v; arguments are those of `forward`."""
-        timesteps = self.levels_of(x, level) - 1
-        if diffusion_of(self.card).rescale_timesteps:
-            timesteps = timesteps * (1000 / self.card.levels)
-        return self.network(x, timesteps.expand(len(x)))
+    def predict(self, model: CardModel, x: Tensor, level: Any, *_: Any) -> Tensor:
+        """Return ε (N, C, H, W) in x_k, with the card's guidance unless the model is in training.
+
+        `level` is k from 1 to K, an int or integers (N,).
+        """
+        answer = self.answer(model, x, level)
+        image, noise = self.shares(model.levels_of(x, level), x)
+        velocity = self.diffusion.prediction_type == "v_prediction"
+        epsilon = image * answer + noise * x if velocity else answer
+        return model.guided(epsilon, x, (image, noise), (0.0, 1.0))
+
+    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, by the card's sampler."""
+        here, left = self.alphas_bar[level], self.alphas_bar[below]
+        config, beta, epsilon = self.diffusion, 1 - here / left, model(x, level)
+        image = (x - math.sqrt(1 - here) * epsilon) / math.sqrt(here)
+        image = image.clamp(-1, 1) if config.clip_sample else image
+        if config.sampler == "ddim":
+            variance = config.eta**2 * (1 - left) / (1 - here) * beta
+            mean = math.sqrt(left) * image + math.sqrt(1 - left - variance) * epsilon
+            if config.eta == 0:
+                return Moved(mean, mean, lambda: image)
+        else:
+            of_x = math.sqrt(1 - beta) * (1 - left) / (1 - here)
+            mean = of_x * x + math.sqrt(left) * beta / (1 - here) * image
+            small = max((1 - left) / (1 - here) * beta, SMALLEST_VARIANCE)
+            variance = small if config.variance == "fixed_small" else beta
+        return add_noise(mean, draw(0), math.sqrt(variance) if below else 0.0, lambda: image)
+
+    def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
+        """Return x_k of images x_0 (N, C, H, W) in [-1, 1]."""
+        left = self.alphas_bar[level]
+        return math.sqrt(left) * images + math.sqrt(1 - left) * draw(0).to(images)
+
+    def with_ddim(self, steps: int, eta: float = 0.0) -> Ddpm:
+        """Return the card of DDIM in `steps` steps, from level K on, evenly spaced and rounded.
+
+        Raises ValueError if K is less than `steps`.
+        """
+        if not 1 <= steps <= self.levels:
+            raise ValueError(f"{steps} steps: must be from 1 to the model's {self.levels} levels")
+        visited = tuple(round(self.levels - step * self.levels / steps) for step in range(steps))
+        sampling = replace(self.sampling or SamplingConfig(), levels=visited)
+        diffusion = replace(self.diffusion, sampler="ddim", eta=eta)
+        return replace(self, diffusion=diffusion, sampling=sampling)

@@ -19,122 +19,252 @@ counts less and less. u_0 has no noise, so ρ = 0 in the last step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import ClassVar, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import torch
-from torch import Tensor
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from sitegen.core.errors import ConfigError
+from sitegen.generative.card.abilities import RANDOM, Abilities
+from sitegen.generative.card.blur import BlurRange, BlurSchedule
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.process.heat import attenuation, dct2, dissipate, idct2, retained
-from sitegen.generative.process.noise import NoiseSource, straight
-from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, Step, add_noise, run
+from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig, require_halving
+from sitegen.generative.card.parts import Positive, card_kind
+from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.process.base import Draw, Moved, Process, add_noise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sitegen.core.compute import Precision
+    from sitegen.generative.process.heat import Statistics
+    from sitegen.generative.process.model import CardModel
+
+TRAINING_NOISE_STD = 0.01
+"""Training noise σ of the published models, and the default of sitegen's."""
+NOISE_RATIO = 1.25
+"""Default ratio of sampling noise to training noise, δ/σ, as published."""
+
+Parameterization = Literal["difference", "preconditioned"]
 
 
-class Denoiser(Protocol):
-    """A model as its process calls it: (u_k, level k) → the mean of u_{k−1}, or a DDPM's ε.
-
-    If its card skips levels, it is called with the next visited level j as well, for the mean of
-    u_j.
-    """
-
-    @property
-    def card(self) -> ModelCard:
-        """The card, with the levels and their noise."""
-
-    def __call__(self, u: Tensor, level: int, below: int | None = None, /) -> Tensor:
-        """(N, C, H, W) float32 → (N, C, H, W) float32."""
+def sampling_noise(training_noise_std: float) -> float:
+    """Return the default δ of a model trained with noise σ."""
+    return round(NOISE_RATIO * training_noise_std, 9)
 
 
-@dataclass(frozen=True)
-class HeatDissipation(GenerativeProcess):
+def _form(blur: object) -> str:
+    explicit = isinstance(blur, BlurSchedule) or (isinstance(blur, Mapping) and "schedule" in blur)
+    return "<schedule>" if explicit else "<range>"
+
+
+def _one_form(value: object) -> object:
+    if isinstance(value, Mapping) and "schedule" in value and {"sigma_min", "sigma_max"} & {*value}:
+        raise ValueError("give sigma_min and sigma_max or a schedule, not both")
+    return value
+
+
+Blur = Annotated[
+    Annotated[BlurRange, Tag("<range>")] | Annotated[BlurSchedule, Tag("<schedule>")],
+    Discriminator(_form),
+    BeforeValidator(_one_form),
+]
+
+
+def _usual_noise(data: dict[str, Any]) -> float:
+    return sampling_noise(data.get("training_noise_std", TRAINING_NOISE_STD))
+
+
+@card_kind
+class HeatDissipation(Process):
     """The reverse of heat dissipation.
 
-    noise_std: δ, the card's if not given
-    begin: the level of the initial states, one of those that are visited; K if not given
+    Noise levels are standard deviations in [0, 1] pixel units; δ is 1.25 σ if it is left out. A
+    model has one `unet`, or it is a cascade: `bands` of levels, from level 1 up, each with its
+    network. `sampling` lists the levels to visit; the default is all. Cascades and skipped levels
+    need the parameterization "preconditioned".
     """
 
-    noise_std: float | None = None
-    begin: int | None = None
+    unet: UNetConfig | None = Field(None, kw_only=False)
+    blur: Blur = Field(description="the blur of the levels, sigma_min and sigma_max")
+    kind: Literal["ihdm"] = "ihdm"
+    parameterization: Parameterization = "difference"
+    training_noise_std: Positive = TRAINING_NOISE_STD
+    sampling_noise_std: Positive = Field(default_factory=_usual_noise)
+    bands: tuple[Band, ...] = ()
+    sampling: SamplingConfig | None = None
 
+    label = "IHDM"
+    symbol = "σ_B"
+    unit = "px"
     advice: ClassVar[str] = (
         "check that the card fits the weights, that they are of a trained model, and that "
         "sampling_noise_std is not too large"
     )
 
+    @field_validator("blur")
+    @classmethod
+    def _fits_levels(cls, blur: BlurRange | BlurSchedule, info: ValidationInfo) -> object:
+        levels = info.data.get("levels", 1)
+        if isinstance(blur, BlurRange):
+            if blur.sigma_min == blur.sigma_max and levels != 1:
+                raise ValueError("sigma_max must be above sigma_min")
+        elif blur.levels != levels:
+            raise ValueError(
+                f"its schedule has {blur.levels + 1} values; level 0 and {levels} levels need "
+                f"{levels + 1}"
+            )
+        return blur
+
+    @field_validator("unet")
+    @classmethod
+    def _is_published(cls, unet: UNetConfig | None, info: ValidationInfo) -> UNetConfig | None:
+        if isinstance(unet, DiffusersUNet):
+            raise ValueError("diffusers: only for a model that starts from noise")
+        if unet is not None and "image_size" in info.data:
+            require_halving("image_size", info.data["image_size"], unet)
+        return unet
+
+    @field_validator("bands")
+    @classmethod
+    def _fit(cls, bands: tuple[Band, ...], info: ValidationInfo) -> tuple[Band, ...]:
+        size, levels = info.data.get("image_size"), info.data.get("levels")
+        if not bands and info.data.get("unet", ...) is None:
+            raise ValueError("unet is missing: the network, a table; or a cascade, as [[bands]]")
+        if not bands or size is None or levels is None:
+            return bands
+        if info.data.get("unet") is not None:
+            raise ValueError("list all networks; leave unet out")
+        if info.data.get("parameterization") == "difference":
+            raise ValueError('only for the parameterization "preconditioned"; leave it out')
+        lowest = [band.lowest_level for band in bands]
+        if lowest[0] != 1 or lowest != sorted(set(lowest)) or lowest[-1] > levels:
+            raise ValueError(f"lowest_level must be 1, then rise to at most levels, {levels}")
+        if bands[0].unet is None or bands[0].side not in (None, size):
+            raise ValueError(f"the first, of the finest levels, needs a unet for all {size} pixels")
+        for band in bands:
+            if band.side is not None and band.side > size:
+                raise ValueError(f"side = {band.side}: must be at most image_size, {size}")
+            if band.side is None and band.unet is not None:
+                require_halving("image_size", size, band.unet)
+        return bands
+
+    @field_validator("sampling")
+    @classmethod
+    def _fits_bands(
+        cls, sampling: SamplingConfig | None, info: ValidationInfo
+    ) -> SamplingConfig | None:
+        if sampling is not None and {"levels", "bands"} <= info.data.keys():
+            if info.data.get("parameterization") == "difference":
+                raise ValueError('only for the parameterization "preconditioned"; leave it out')
+            sampling.require_fit(info.data["levels"], len(info.data["bands"]) or 1)
+        return sampling
+
+    @cached_property
+    def schedule(self) -> BlurSchedule:
+        """Blur scales σ_B of levels 0 … K."""
+        if isinstance(self.blur, BlurRange):
+            return BlurSchedule.log_spaced(self.levels, self.blur.sigma_min, self.blur.sigma_max)
+        return self.blur
+
     @property
-    def levels(self) -> Sequence[int]:
-        """The levels that the card visits, from the first to 0."""
-        levels = self.card.visited_levels
-        if self.begin is not None and self.begin not in levels:
-            raise ValueError(f"begins at level {self.begin}, which is not visited")
-        return levels[0 if self.begin is None else levels.index(self.begin) :]
+    def abilities(self) -> Abilities:
+        """What the process can do; a model of differences predicts no images."""
+        heat: Abilities = RANDOM | {"prior", "blur", "noise_std", "browser"}
+        return heat if self.parameterization == "preconditioned" else heat - {"final"}
 
-    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below, a little less dissipated."""
-        model, card = self.model, self.card
-        delta = card.sampling_noise_std if self.noise_std is None else self.noise_std
-        known = hasattr(model, "noise_std")
-        std = model.noise_std(level, below, delta) if known else delta
-        mean = (_kept_mean if card.keeps_noise else _mean)(model, level, below, x)
-        return add_noise(mean, draw(0), std, self._final(level, x))
+    def level_values(self) -> tuple[float, ...]:
+        """Return σ_B of the levels 0 … K."""
+        return self.schedule.sigmas
 
-    def _final(self, level: int, u: Tensor) -> Callable[[], Tensor] | None:
-        """û_0, where the model predicts it."""
-        if self.card.parameterization != "preconditioned" and level > 1:
-            return None
-        return partial(torch.no_grad()(_mean), self.model, level, 0, u)
+    def first_state(self, count: int) -> str:
+        """Return the first state in words."""
+        if count > 1:
+            return "flat grey squares" if self.channels == 1 else "flat squares of one colour"
+        return "a flat grey square" if self.channels == 1 else "a flat square of one colour"
 
-    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
-        """Return states at equal distances on the straight line; means of images are images."""
-        return straight(first, last, points)
+    @property
+    def noise_std(self) -> float:
+        """The sampling noise δ."""
+        return self.sampling_noise_std
 
-    def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
-        """Return u_k of images u_0 (N, C, H, W): blurred by the σ_B of the level, with noise."""
-        blurred = dissipate(images, self.card.schedule[level])
-        return blurred + self.card.training_noise_std * draw(0).to(blurred)
+    @property
+    def has_statistics(self) -> bool:
+        """True if the weights hold mean and variance of the data's cosines."""
+        return self.parameterization == "preconditioned"
 
     def with_noise_std(self, noise_std: float | None) -> HeatDissipation:
-        """Return the process with another δ."""
-        return replace(self, noise_std=noise_std)
+        """Return the card with another δ, if one is given; it may be 0."""
+        if noise_std is None:
+            return self
+        card = replace(self)
+        object.__setattr__(card, "sampling_noise_std", noise_std)
+        return card
+
+    def with_networks(
+        self, networks: Sequence[Any], statistics: Statistics | None, precision: Precision
+    ) -> CardModel:
+        """Return the model of loaded networks, one for each band."""
+        from sitegen.generative.process.model import Model
+
+        return Model(self, networks, statistics, precision)
+
+    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, a little less dissipated."""
+        delta = self.sampling_noise_std
+        std = model.noise_std(level, below, delta) if hasattr(model, "noise_std") else delta
+        mean = (self._kept_mean if self.keeps_noise else _mean)(model, level, below, x)
+        final = None
+        if self.parameterization == "preconditioned" or level == 1:
+            final = partial(_no_grad_mean, model, level, 0, x)
+        return add_noise(mean, draw(0), std, final)
+
+    def _kept_mean(self, model: Any, level: int, below: int, u: Tensor) -> Tensor:
+        """The mean of u_j where the noise of u_k stays: A_j û_0 + ρ (u_k − A_k û_0)."""
+        import torch
+
+        from sitegen.generative.process.heat import attenuation, dct2, idct2, retained
+
+        sharp = _mean(model, level, 0, u)
+        if below == 0:
+            return sharp
+        size, sigmas = self.image_size, self.schedule
+        here, left = attenuation(torch.tensor([sigmas[level], sigmas[below]]), size, size)
+        stays = retained(sigmas[level], sigmas[below], size)
+        of_sharp, of_state = (factor.to(u) for factor in (left - stays * here, stays))
+        return idct2(of_sharp * dct2(sharp) + of_state * dct2(u))
+
+    def between(self, model: Any, first: Tensor, last: Tensor, points: int) -> Tensor:
+        """Return states at equal distances on the straight line; means of images are images."""
+        from sitegen.generative.process.noise import straight
+
+        return straight(first, last, points)
+
+    def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
+        """Return u_k of images u_0 (N, C, H, W): blurred by the σ_B of the level, with noise."""
+        from sitegen.generative.process.heat import dissipate
+
+        blurred = dissipate(images, self.schedule[level])
+        return blurred + self.training_noise_std * draw(0).to(blurred)
 
 
-def reverse_process(
-    model: Denoiser,
-    u_K: Tensor,
-    noise: NoiseSource,
-    sampling_noise_std: float | None = None,
-    *,
-    begin: int | None = None,
-) -> Iterator[Step]:
-    """Run the reverse process from `u_K` (N, C, H, W) at level K; yield a step per visited level.
-
-    The card selects the levels below K that are visited, all K of them by default; the last is 0.
-    With `begin`, one of the visited levels, the given states are of that level instead.
-
-    `noise(level)` is called for the levels that steps leave, as `run` documents.
-    `sampling_noise_std` is δ and defaults to the card's; a model with an estimated variance adds
-    it. Raises as `run` does.
-    """
-    process = HeatDissipation(model, noise_std=sampling_noise_std, begin=begin)
-    return run(process, u_K, noise)
+def heat_of(card: ModelCard) -> HeatDissipation:
+    """Return the card of a heat dissipation model. Raises ConfigError for another kind."""
+    if not isinstance(card, HeatDissipation):
+        raise ConfigError(f'a card of kind "{card.kind}" has no blur; an IHDM is needed')
+    return card
 
 
-def _mean(model: Denoiser, level: int, below: int, u: Tensor) -> Tensor:
-    if below == level - 1:
-        return model(u, level)
-    return model(u, level, below)
+def _mean(model: Any, level: int, below: int, u: Tensor) -> Tensor:
+    """Return the mean of u_j, j = `below`; a model that skips no levels is not given j."""
+    mean: Tensor = model(u, level) if below == level - 1 else model(u, level, below)
+    return mean
 
 
-def _kept_mean(model: Denoiser, level: int, below: int, u: Tensor) -> Tensor:
-    """The mean of u_j where the noise of u_k stays: A_j û_0 + ρ (u_k − A_k û_0)."""
-    sharp = _mean(model, level, 0, u)
-    if below == 0:
-        return sharp
-    size, sigmas = model.card.image_size, model.card.schedule
-    here, left = attenuation(torch.tensor([sigmas[level], sigmas[below]]), size, size)
-    stays = retained(sigmas[level], sigmas[below], size)
-    of_sharp, of_state = (each.to(u) for each in (left - stays * here, stays))
-    return idct2(of_sharp * dct2(sharp) + of_state * dct2(u))
+def _no_grad_mean(model: Any, level: int, below: int, u: Tensor) -> Tensor:
+    import torch
+
+    with torch.no_grad():
+        return _mean(model, level, below, u)

@@ -1,8 +1,9 @@
 """Flows: dx/dt = v(x, t) from noise to data, solved in steps (flow matching, rectified flow).
 
 The state at time t is x_t = α x_1 + (1 − α) x_0 of an image x_1 in [-1, 1] and standard normal
-noise x_0, where α is t, or 1 − t if the card's data are at t = 0. The network predicts v = dx/dt.
-The predicted image is x + (t_1 − t) v with the time t_1 of data. A step of length h is one of
+noise x_0, where α is t, or 1 − t if the card's data are at t = 0 (Lipman et al. 2023; Liu et al.
+2023). The network predicts v = dx/dt. The predicted image is x + (t_1 − t) v with the time t_1 of
+data. A step of length h is one of
 
 - "euler": x + h v(x, t),
 - "midpoint": x + h v(x + h/2 v(x, t), t + h/2),
@@ -18,106 +19,185 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
+from pydantic import Field, ValidationInfo, field_validator
 
-from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.flow import FlowConfig
-from sitegen.generative.process.heat import precise
-from sitegen.generative.process.model import SingleNetwork
-from sitegen.generative.process.protocol import Draw, FromNoise, Moved
+from sitegen.generative.card.abilities import DETERMINISTIC
+from sitegen.generative.card.parts import Number, Positive, card_kind, must, table
+from sitegen.generative.process.base import Draw, Guided, Moved
+from sitegen.generative.process.ddpm import DiffusionConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sitegen.generative.process.model import CardModel
+
+FLOW_STEPS = 50
+"""Default number of steps of a flow, whose network is for any time."""
 
 
-def flow_of(card: ModelCard) -> FlowConfig:
-    """Return the times and the solver of the card of a flow."""
-    return card.flow or FlowConfig()
+def _is_monotonic(values: tuple[float, ...] | None) -> bool:
+    if values is None:
+        return True
+    rises = all(one < other for one, other in pairwise(values))
+    return len(values) > 1 and (rises or all(one > other for one, other in pairwise(values)))
 
 
-class FlowModel(SingleNetwork):
-    """A network that predicts the velocity of a state."""
+@table
+class FlowConfig:
+    """Times and solver of a flow.
 
-    def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
+    solver: "euler", "midpoint" or "heun"; the last two evaluate the network twice a step
+    data_time: t of data, 1 or 0; noise is at the other end
+    time_scale: factor of the t that the network receives
+    times: t of each state, from the first to the finished image; evenly spaced if not given
+    """
+
+    solver: Literal["euler", "midpoint", "heun"] = "euler"
+    data_time: Literal[0, 1] = 1
+    time_scale: Positive = 1.0
+    times: Annotated[
+        tuple[Number, ...] | None, must("a list of times that rise, or fall", _is_monotonic)
+    ] = None
+
+    @field_validator("times")
+    @classmethod
+    def _ends_at_data(
+        cls, times: tuple[float, ...] | None, info: ValidationInfo
+    ) -> tuple[float, ...] | None:
+        end = info.data.get("data_time")
+        if times and (times[-1] != end or not all(0 <= time <= 1 for time in times)):
+            raise ValueError(f"must be from 0 to 1 and end at data_time, {end}")
+        return times
+
+
+@card_kind
+class Flow(Guided):
+    """The flow of a model from noise to images; nothing is random after the start.
+
+    With a `[diffusion]` the network is that of a DDPM, and its schedule decides the times.
+    """
+
+    kind: Literal["flow"] = "flow"
+    diffusion: DiffusionConfig | None = None
+    flow: FlowConfig = Field(
+        default=FlowConfig(),
+    )
+
+    label = "Flow"
+    abilities = DETERMINISTIC | {"browser"}
+
+    @field_validator("flow")
+    @classmethod
+    def _fits_times(cls, flow: FlowConfig, info: ValidationInfo) -> FlowConfig:
+        levels = info.data.get("levels", 0)
+        if flow.times and levels and len(flow.times) != levels + 1:
+            count = len(flow.times)
+            raise ValueError(f"times has {count} values; {levels} steps have {levels + 1} states")
+        for key in ("times", "data_time", "time_scale"):
+            if info.data.get("diffusion") and getattr(flow, key) != getattr(FlowConfig(), key):
+                raise ValueError(f"{key} follows from [diffusion]; leave it out")
+        return flow
+
+    @property
+    def evaluations(self) -> int:
+        """Number of evaluations of the network in a step."""
+        return 1 if self.flow.solver == "euler" else 2
+
+    @property
+    def predicts(self) -> str:
+        """Output of the network."""
+        if self.diffusion is None:
+            return "velocity, as in a flow"
+        velocity = self.diffusion.prediction_type == "v_prediction"
+        return "v, of noise and image, as in a DDPM" if velocity else "noise, as in a DDPM"
+
+    @cached_property
+    def times(self) -> tuple[float, ...]:
+        """Times t of the levels 0 … K."""
+        if self.diffusion is not None:
+            alphas_bar = self.diffusion.alphas_bar(self.levels)
+            roots = [(math.sqrt(a), math.sqrt(1 - a)) for a in alphas_bar]
+            return tuple(image / (image + noise) for image, noise in roots)
+        if self.flow.times is not None:
+            return self.flow.times[::-1]
+        shares = [level / self.levels for level in range(self.levels + 1)]
+        return tuple(1 - share if self.flow.data_time else share for share in shares)
+
+    def level_values(self) -> tuple[float, ...]:
+        """Return t of the levels 0 … K."""
+        return self.times
+
+    def predict(self, model: CardModel, x: Tensor, t: Any, *_: Any) -> Tensor:
         """Return v = dx/dt (N, C, H, W) float32 of states x (N, C, H, W) at t, one or one each.
 
         It has the card's guidance unless the model is in training.
         """
+        import torch
+
+        from sitegen.generative.process.heat import precise
+
         times = torch.as_tensor(t, dtype=precise(x.device), device=x.device).reshape(-1)
-        flow = flow_of(self.card)
-        direction = 2.0 * flow.data_time - 1
-        kept = (times if direction > 0 else 1 - times).to(x.dtype).view(-1, 1, 1, 1)
-        if self.card.diffusion is None:
-            velocity = self.answer(x, times * flow.time_scale)
+        direction = 2.0 * self.flow.data_time - 1
+        image = (times if direction > 0 else 1 - times).to(x.dtype).view(-1, 1, 1, 1)
+        if self.diffusion is None:
+            velocity = model.network(x, (times * self.flow.time_scale).float().expand(len(x)))
         else:
-            velocity = self._of_noise(x, times)
-        return self.guided(velocity, x, (kept, 1 - kept), (direction, -direction))
+            velocity = self._of_ddpm(model, x, times)
+        return model.guided(velocity, x, (image, 1 - image), (direction, -direction))
 
-    def _of_noise(self, x: Tensor, times: Tensor) -> Tensor:
-        """Return v by the network of a DDPM, for precise t (1,) or (N,)."""
-        assert self.card.diffusion is not None
-        left = (1 - times).square() + times.square()  # of a = t / √left, s = (1 − t) / √left
-        kept, added, scale = (
-            each.to(x.dtype).view(-1, 1, 1, 1)
-            for each in (times / left.sqrt(), (1 - times) / left.sqrt(), left.rsqrt())
+    def _of_ddpm(self, model: CardModel, x: Tensor, times: Tensor) -> Tensor:
+        """Return v by the network of a DDPM, for precise t (1,) or (N,).
+
+        Timesteps between two levels follow the logarithm of the signal-to-noise ratio, that of
+        t / (1 − t).
+        """
+        import numpy as np
+        import torch
+
+        assert self.diffusion is not None
+        total = (1 - times).square() + times.square()  # of a = t / √total, s = (1 − t) / √total
+        image, noise, scale = (
+            factor.to(x.dtype).view(-1, 1, 1, 1)
+            for factor in (times / total.sqrt(), (1 - times) / total.sqrt(), total.rsqrt())
         )
+        of_levels, levels = np.array(self.times[:0:-1]), np.arange(self.levels, 0, -1)
+        clipped = times.cpu().numpy().clip(of_levels[0], of_levels[-1])
+        odds, asked = (np.log(part) - np.log1p(-part) for part in (of_levels, clipped))
+        steps = np.interp(asked, odds, levels) - 1
+        steps = steps * (1000 / self.levels if self.diffusion.rescale_timesteps else 1)
+        timesteps = torch.from_numpy(steps).to(times.dtype).to(times.device)
         state = scale * x
-        answer = self.answer(state, self._timesteps(times))
-        if self.card.diffusion.prediction_type == "v_prediction":
-            return (kept * state - added * answer) - (kept * answer + added * state)
-        return (state - added * answer) / kept - answer
+        answer = model.network(state, timesteps.float().expand(len(x)))
+        if self.diffusion.prediction_type == "v_prediction":
+            return (image * state - noise * answer) - (image * answer + noise * state)
+        return (state - noise * answer) / image - answer
 
-    def answer(self, x: Tensor, times: Tensor) -> Tensor:
-        """Return the network's raw output; `times` (1,) or (N,) are what it receives."""
-        return self.network(x, times.float().expand(len(x)))
-
-    def _timesteps(self, times: Tensor) -> Tensor:
-        """Return the timesteps of the DDPM at t; between levels they follow the log of the SNR."""
-        card = self.card
-        assert card.diffusion is not None
-        known = np.array(card.flow_times[:0:-1])  # of levels K … 1
-        levels = np.arange(card.levels, 0, -1)
-        wanted = times.cpu().numpy().clip(known[0], known[-1])
-        found = np.interp(_odds(wanted), _odds(known), levels) - 1
-        scale = 1000 / card.levels if card.diffusion.rescale_timesteps else 1
-        return torch.from_numpy(found * scale).to(times.dtype).to(times.device)
-
-
-def _odds(
-    times: np.ndarray[tuple[int], np.dtype[np.float64]],
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return log t / (1 − t), half the logarithm of the signal-to-noise ratio."""
-    return np.log(times) - np.log1p(-times)
-
-
-@dataclass(frozen=True)
-class Flow(FromNoise):
-    """The flow of a model from noise to images; nothing is random after the start."""
-
-    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
+    def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
         """Return initial noise (N, C, H, W) of N samples; that of a DDPM is scaled to its time."""
-        noise = super().start(seed, samples)
-        if self.card.diffusion is None:
+        noise = super().start(model, seed, samples)
+        if self.diffusion is None:
             return noise
-        time = self.card.flow_times[self.levels[0]]
+        time = self.times[self.visited_levels[0]]
         return noise * math.hypot(time, 1 - time)
 
-    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         """Return the states below, by a step of the ODE."""
-        times, flow = self.card.flow_times, flow_of(self.card)
-        t, step = times[level], times[below] - times[level]
-        velocity = self.model(x, t)
-        if flow.solver == "euler":
+        t, step = self.times[level], self.times[below] - self.times[level]
+        velocity = model(x, t)
+        if self.flow.solver == "euler":
             slope = velocity
-        elif flow.solver == "midpoint":
-            slope = self.model(x + step / 2 * velocity, t + step / 2)
+        elif self.flow.solver == "midpoint":
+            slope = model(x + step / 2 * velocity, t + step / 2)
         else:
-            slope = (velocity + self.model(x + step * velocity, times[below])) / 2
+            slope = (velocity + model(x + step * velocity, self.times[below])) / 2
         state = x + step * slope
-        return Moved(state, state, lambda: x + (times[0] - t) * velocity)
+        return Moved(state, state, lambda: x + (self.times[0] - t) * velocity)
 
-    def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
+    def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return states at a level of images x_1 (N, C, H, W) in [-1, 1]."""
-        share = 1 - abs(self.card.flow_times[level] - self.card.flow_times[0])
+        share = 1 - abs(self.times[level] - self.times[0])
         return share * images + (1 - share) * draw(0).to(images)

@@ -1,22 +1,51 @@
-"""The process of an author's sampler: its steps are calls into its own interpreter."""
+"""The process of an author's sampler: its steps are calls of its class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from pydantic import Field, ValidationInfo, field_validator
 
-from sitegen.generative.card.card import ModelCard, required
-from sitegen.generative.card.recording import SamplerConfig
-from sitegen.generative.process.noise import great_circle, initial_noise, straight
-from sitegen.generative.process.protocol import Draw, GenerativeProcess, Moved, split
+from sitegen.generative.card.abilities import Abilities, Ability, LevelAxis
+from sitegen.generative.card.parts import Flag, Number, Short, above, card_kind, table
+from sitegen.generative.process.base import Draw, Moved, Process, split
+from sitegen.generative.process.recorded import Long, require_values
 
-Array = NDArray[np.float32]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@table
+class SamplerConfig:
+    """Answers of an author's sampler: the `values` of the levels 0 … K, and what it can do.
+
+    name: its class
+    symbol, unit: of the axis
+    start: the first state in words
+    low, high: the numbers for black and white
+    random: whether a step depends on its normal numbers
+    gaussian: whether the first state is a multiple of its normal numbers
+    corrupts, has_between: whether it has the methods `corrupt` and `between`
+    predicts: whether a step returns a predicted image
+    uses: digests of the files that it names, by path
+    """
+
+    values: tuple[Number, ...] = Field(description="the value of each level, from 0 to K")
+    low: Number = Field(description="the number for black")
+    high: Annotated[Number, above("low")] = Field(description="the number for white")
+    name: Short = ""
+    symbol: Short = "t"
+    unit: Short = ""
+    start: Annotated[Long, Field(min_length=1)] = "noise"
+    random: Flag = True
+    gaussian: Flag = False
+    corrupts: Flag = False
+    has_between: Flag = False
+    predicts: Flag = False
+    uses: Mapping[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -26,65 +55,98 @@ class HostedModel:
     call: calls a method of the sampler with arrays, and returns its facts and arrays
     """
 
-    card: ModelCard
-    call: Callable[..., tuple[dict[str, Any], list[Array]]]
+    card: Hosted
+    call: Callable[..., tuple[dict[str, Any], list[Any]]]
     device: None = None
     statistics: None = None
 
     def __call__(self, function: str, *states: Tensor, **more: Any) -> list[Tensor]:
         """Call a method of the sampler with tensors."""
-        _, arrays = self.call(function, *(each.cpu().numpy() for each in states), **more)
-        return [torch.from_numpy(each) for each in arrays]
+        import torch
+
+        _, arrays = self.call(function, *(state.cpu().numpy() for state in states), **more)
+        return [torch.from_numpy(array) for array in arrays]
 
 
-@dataclass(frozen=True)
-class Hosted(GenerativeProcess):
+@card_kind
+class Hosted(Process):
     """An author's sampler. State i of its K + 1 states is that of level K − i."""
 
+    kind: Literal["sampler"] = "sampler"
+    sampler: SamplerConfig = Field(description="what the sampler can do, which it says itself")
+
+    label = "Sampler"
     advice: ClassVar[str] = "check the steps of the sampler and its value_range"
 
-    @property
-    def _facts(self) -> SamplerConfig:
-        return required(self.card.sampler)
+    @field_validator("sampler")
+    @classmethod
+    def _has_levels(cls, sampler: SamplerConfig, info: ValidationInfo) -> SamplerConfig:
+        require_values(sampler.values, info)
+        return sampler
 
     @property
-    def largest(self) -> float:  # type: ignore[override]
+    def abilities(self) -> Abilities:
+        """What the class says that it can do."""
+        facts = self.sampler
+        said: dict[Ability, bool] = {
+            "random": facts.random,
+            "fan": facts.random,
+            "final": facts.predicts,
+            "tree": facts.random or facts.corrupts,
+            "around": facts.gaussian and not facts.random,
+            "paths": True,
+        }
+        return frozenset(ability for ability, can in said.items() if can)
+
+    @cached_property
+    def axis(self) -> LevelAxis:
+        """The axis of the class."""
+        return LevelAxis(self.sampler.symbol, self.sampler.unit, self.sampler.values)
+
+    def first_state(self, count: int) -> str:
+        """Return the first state in the words of the class."""
+        return self.sampler.start
+
+    @property
+    def largest(self) -> float:
         """Largest absolute value that a state may be expected to have."""
-        return max(abs(self._facts.low), abs(self._facts.high), 100.0)
+        return max(abs(self.sampler.low), abs(self.sampler.high), 100.0)
 
     @property
-    def hint(self) -> str:  # type: ignore[override]
-        """End of the error message about a state that cannot come from images."""
-        return f"pixels belong in [{self._facts.low:g}, {self._facts.high:g}]"
+    def hint(self) -> str:
+        """Range of pixels, for the error message about a state that cannot come from images."""
+        return f"pixels belong in [{self.sampler.low:g}, {self.sampler.high:g}]"
 
-    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
+    def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
         """Return the first states (N, C, H, W) that the sampler makes of normal numbers."""
-        found: Tensor = self.model("start", initial_noise(seed, samples, self.shape))[0]
-        return found
+        from sitegen.generative.process.noise import initial_noise
 
-    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        states: Tensor = model("start", initial_noise(seed, samples, self.shape))[0]
+        return states
+
+    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         """Return the states below, by a step of the author's sampler."""
-        normal = draw(0) if self.random else torch.zeros_like(x)
-        state, *final = self.model(
-            "step", split(x, normal), normal, number=self.card.levels - level
-        )
+        normal = draw(0) if self.sampler.random else x.new_zeros(x.shape)
+        state, *final = model("step", split(x, normal), normal, number=self.levels - level)
         return Moved(state, state, (lambda: final[0]) if final else None)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return states from the sampler's range in [0, 1]."""
-        facts = self._facts
-        return (states - facts.low) / (facts.high - facts.low)
+        return (states - self.sampler.low) / (self.sampler.high - self.sampler.low)
 
-    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
+    def between(self, model: Any, first: Tensor, last: Tensor, points: int) -> Tensor:
         """Return states by the sampler; or on a great circle if they are normal, else straight."""
-        if not self._facts.has_between:
-            return (great_circle if self._facts.gaussian else straight)(first, last, points)
-        shares = np.linspace(0, 1, points).tolist()
-        found = [self.model("between", first[None], last[None], share=share) for share in shares]
-        return torch.cat([each for (each,) in found])
+        import torch
 
-    def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
+        from sitegen.generative.process.noise import great_circle, straight
+
+        if not self.sampler.has_between:
+            return (great_circle if self.sampler.gaussian else straight)(first, last, points)
+        shares = [point / (points - 1) for point in range(points)]
+        calls = (model("between", first[None], last[None], share=share) for share in shares)
+        return torch.cat([state for (state,) in calls])
+
+    def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return states at a level of finished images, in the sampler's range."""
-        number = self.card.levels - level
-        found: Tensor = self.model("corrupt", images, draw(0), number=number)[0]
-        return found
+        states: Tensor = model("corrupt", images, draw(0), number=self.levels - level)[0]
+        return states

@@ -19,22 +19,23 @@ With a guidance w, sampling takes û_0 = x̂_0 + (1 + w) √R_k r: away from a w
 in Karras et al. 2024 ("Guiding a Diffusion Model with a Bad Version of Itself"), where the worse
 model is the linear estimate. It costs no time, and restores detail that a small network smooths
 away. A w below 0 reduces detail that a network wrongly adds to images unlike its training data.
-DDPMs and flows have the same guidance (`SingleNetwork.guided`).
+DDPMs and flows have the same guidance (`CardModel.guided`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from sitegen.core.compute import DEVICE, Precision, has_bfloat16
 from sitegen.core.errors import ConfigError, PlatformError
-from sitegen.generative.card.card import ModelCard
 from sitegen.generative.networks.cosines import CosineNet, lowest
+from sitegen.generative.process.base import Process
+from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.heat import (
     Statistics,
     attenuation,
@@ -62,7 +63,7 @@ class CardModel(nn.Module):
 
     def __init__(
         self,
-        card: ModelCard,
+        card: Process,
         networks: Sequence[nn.Module],
         statistics: Statistics | None = None,
         precision: Precision = "float32",
@@ -108,6 +109,10 @@ class CardModel(nn.Module):
         """The device of the weights."""
         return next(self.networks.parameters()).device
 
+    def forward(self, x: Tensor, level: Any, *more: Any) -> Tensor:
+        """Return what the network predicts from states, as the card's `predict` defines it."""
+        return self.card.predict(self, x, level, *more)
+
     def levels_of(self, states: Tensor, level: int | Tensor) -> Tensor:
         """Return `level` as a tensor (1,) or (N,), after checking it and `states` (N, C, H, W).
 
@@ -147,10 +152,6 @@ class CardModel(nn.Module):
             half: Tensor = unet(x, levels)
         return half.float()
 
-
-class SingleNetwork(CardModel):
-    """Base class of models with one network for all levels."""
-
     def guided(
         self, answer: Tensor, x: Tensor, shares: tuple[Tensor, Tensor], parts: tuple[float, float]
     ) -> Tensor:
@@ -178,12 +179,13 @@ class Model(CardModel):
 
     def __init__(
         self,
-        card: ModelCard,
+        card: HeatDissipation,
         networks: Sequence[nn.Module],
         statistics: Statistics | None = None,
         precision: Precision = "float32",
     ) -> None:
         super().__init__(card, networks, statistics, precision)
+        self.card: HeatDissipation
         self.sides = [band.side or card.image_size for band in card.networks]
         self._scales = [statistics.pixel_scale(side) for side in self.sides] if statistics else []
         lowest_levels = [band.lowest_level for band in card.networks]

@@ -1,55 +1,33 @@
-"""The interface of a generative process, and the loop that runs one.
+"""A process with its network, and the loop that runs it.
 
 A process is a sequence of transitions, each from a level k to a lower one. A transition maps a
-state and standard normal draws to the next state. `run` executes them in order, for every process:
-heat dissipation (`dissipation.py`), DDPM and DDIM (`diffusion.py`), flows (`flow.py`). To add a
-process, write its transition.
+state and standard normal draws to the next state: the `move` of the card's class (`base.py`).
+`run` executes them in order, for every process.
 
 All randomness is standard normal and belongs to a sample: `draw(n)` gives the n-th draw of a
 transition. In a tree (`noise.Branching`) a draw has m rows for each state. Each state then splits
-into m adjacent ones, which `split` and `add_noise` do.
+into m adjacent ones, which `base.split` and `base.add_noise` do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from sitegen.core.errors import TargetError
-from sitegen.generative.card.card import ModelCard
-from sitegen.generative.process.heat import dct2, idct2
-from sitegen.generative.process.noise import (
-    NoiseSource,
-    Shape,
-    great_circle,
-    initial_noise,
-    on_device,
-    sample_at,
-)
+from sitegen.core.errors import ConfigError, TargetError
+from sitegen.generative.process.base import Draw, Moved, Process
+from sitegen.generative.process.noise import NoiseSource, Shape, on_device, sample_at
 
 DIVERGED = 1000.0
 """Largest absolute value of a state, as a multiple of the largest one that is expected."""
 
-Draw = Callable[[int], Tensor]
-"""Returns the n-th standard normal draw (m · N, C, H, W) of a transition, counted from 0."""
-
-
-class Moved(NamedTuple):
-    """Result of a transition, each (N, C, H, W) float32 and unclipped.
-
-    mean: the expected next state; the state itself where nothing is random
-    final: computes the finished images that the model predicts from the previous states, where the
-        process has such a prediction
-    """
-
-    state: Tensor
-    mean: Tensor
-    final: Callable[[], Tensor] | None = None
+Starts = Callable[[int, Sequence[int]], Tensor]
+"""Makes initial states (N, C, H, W) of the N samples of a seed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,39 +40,21 @@ class Step:
     final: Callable[[], Tensor] | None = None
 
 
-Starts: TypeAlias = Callable[[int, Sequence[int]], Tensor]
-"""Makes initial states (N, C, H, W) of the N samples of a seed."""
-
-
 @dataclass(frozen=True)
 class GenerativeProcess:
-    """A generative process of one model: where it starts, and its transitions.
+    """A process with its network.
 
-    model: the network with its card. It decides no equality, so that a process can be compared,
-        and sent without it
-    starts: makes initial states; None where the process needs none to be given
-
-    Subclasses implement the transition, `move`, and override what differs. Rows of a batch must not
-    depend on each other.
+    card: the process
+    model: the network. It decides no equality, so that a process can be compared, and sent without
+        it
+    starts: makes initial states of a prior, for a process that starts from one
+    begin: the level of the initial states, one of those that are visited; the first if not given
     """
 
+    card: Process
     model: Any = field(compare=False, repr=False)
     starts: Starts | None = field(default=None, compare=False, repr=False, kw_only=True)
-
-    largest: ClassVar[float] = 1.0
-    """Largest absolute value that a state may be expected to have."""
-    hint: ClassVar[str] = "pixels belong in [0, 1]"
-    """End of the error message about a state that cannot come from images, before the advice."""
-    advice: ClassVar[str] = (
-        "check that the card fits the weights, and that they are of a trained model"
-    )
-    """End of the error messages about states and results that cannot come from images."""
-
-    @property
-    def card(self) -> ModelCard:
-        """The card of the model."""
-        card: ModelCard = self.model.card
-        return card
+    begin: int | None = field(default=None, kw_only=True)
 
     @property
     def random(self) -> bool:
@@ -114,55 +74,41 @@ class GenerativeProcess:
     @property
     def levels(self) -> Sequence[int]:
         """The levels of the states, from the first to 0."""
-        return self.card.visited_levels
+        levels = self.card.visited_levels
+        if self.begin is not None and self.begin not in levels:
+            raise ValueError(f"begins at level {self.begin}, which is not visited")
+        return levels[0 if self.begin is None else levels.index(self.begin) :]
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return the initial states (N, C, H, W) of N samples of a seed."""
-        assert self.starts is not None
-        return self.starts(seed, samples)
+        if self.starts is not None:
+            return self.starts(seed, samples)
+        return self.card.start(self.model, seed, samples)
 
     def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         """Return the states at the level `below` of states (N, C, H, W) at a level."""
-        raise NotImplementedError
+        return self.card.move(self.model, level, below, x, draw)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return states or images (N, C, H, W) of a level in [0, 1] pixel units, unclipped."""
-        return states
+        return self.card.pixels(states, level)
 
     def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
         """Return initial states (points, C, H, W) on the path from one (C, H, W) to another."""
-        raise NotImplementedError
+        return self.card.between(self.model, first, last, points)
 
     def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return states at a level of finished images, both (N, C, H, W) as states are."""
-        raise NotImplementedError
+        return self.card.corrupt(self.model, images, level, draw)
 
     def with_noise_std(self, noise_std: float | None) -> GenerativeProcess:
         """Return the process with another sampling noise δ, if it has one to choose."""
-        return self
+        return replace(self, card=self.card.with_noise_std(noise_std))
 
 
-class FromNoise(GenerativeProcess):
-    """Base class of processes from Gaussian noise to images in [-1, 1]."""
-
-    hint: ClassVar[str] = "pixels belong in [-1, 1]"
-
-    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
-        """Return standard normal numbers (N, C, H, W) of N samples."""
-        return initial_noise(seed, samples, self.shape)
-
-    def pixels(self, states: Tensor, level: int) -> Tensor:
-        """Return states from [-1, 1] in [0, 1]."""
-        return to_pixels(states)
-
-    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
-        """Return states on the great circle, where they stay normal."""
-        return great_circle(first, last, points)
-
-
-def to_pixels(x: Tensor) -> Tensor:
-    """Map images from [-1, 1] to [0, 1] without clipping."""
-    return (x + 1) / 2
+def process_of(model: Any, starts: Starts | None = None) -> GenerativeProcess:
+    """Return the process of a loaded model; `starts` are of its prior, if it has one."""
+    return GenerativeProcess(cast(Process, model.card), model, starts=starts)
 
 
 def run(
@@ -189,6 +135,32 @@ def run(
         yield Step(below, *moved)
 
 
+def reverse_process(
+    model: Any,
+    start: Tensor,
+    noise: NoiseSource | None,
+    sampling_noise_std: float | None = None,
+    *,
+    begin: int | None = None,
+) -> Iterator[Step]:
+    """Run the process of a model's card from `start` (N, C, H, W); yield a step per visited level.
+
+    The card selects the levels below K that are visited, all K of them by default; the last is 0.
+    With `begin`, one of the visited levels, the given states are of that level instead.
+
+    `noise(level)` is called for the levels that steps leave, as `run` documents; a process without
+    noise takes None. `sampling_noise_std` is δ and defaults to the card's. Raises as `run` does,
+    and ConfigError if the card has no process that can be run, or no δ.
+    """
+    card = model.card
+    if not isinstance(card, Process):
+        raise ConfigError(f'a card of kind "{card.kind}" has no process that can be run')
+    if sampling_noise_std is not None and card.noise_std is None:
+        raise ConfigError(f'a card of kind "{card.kind}" has no sampling_noise_std; leave it out')
+    process = GenerativeProcess(card, model, begin=begin).with_noise_std(sampling_noise_std)
+    return run(process, start, noise)
+
+
 def _draws(noise: NoiseSource | None, level: int, device: torch.device) -> Draw:
     """Return the draws of the transition that leaves a level, on a device."""
 
@@ -200,46 +172,12 @@ def _draws(noise: NoiseSource | None, level: int, device: torch.device) -> Draw:
     return draw
 
 
-def split(states: Tensor, draw: Tensor) -> Tensor:
-    """Return states repeated for each branch of a tree that `draw` has numbers for.
-
-    Raises ValueError if the number of draws is not a multiple of the number of states.
-    """
-    branches, rest = divmod(len(draw), len(states))
-    if rest or not branches:
-        raise ValueError(f"noise for {len(draw)} samples, not {len(states)}")
-    return states if branches == 1 else states.repeat_interleave(branches, dim=0)
-
-
-def add_noise(
-    mean: Tensor, draw: Tensor, std: float | Tensor, final: Callable[[], Tensor] | None = None
-) -> Moved:
-    """Return the state `std` · draw away from a mean; both for each branch of a tree.
-
-    `std` is a number; or (C, H, W), one for each cosine of the noise; or (C, C, H, W), which mixes
-    the channels of each cosine.
-    """
-    fresh = draw.to(mean.device, mean.dtype)
-    mean = split(mean, fresh)
-    images = None if final is None else lambda: split(final(), fresh)
-    return Moved(mean + _scaled(fresh, std), mean, images)
-
-
-def _scaled(noise: Tensor, std: float | Tensor) -> Tensor:
-    if not isinstance(std, Tensor):
-        return std * noise
-    if std.dim() == 3:
-        return idct2(std * dct2(noise))
-    mixed = std * dct2(noise)[:, None]  # an einsum would lay it out so that all else is slow
-    return idct2(mixed.sum(2))
-
-
 def _check_finite(
     process: GenerativeProcess, state: Tensor, level: int, noise: NoiseSource | None, first: int
 ) -> None:
     """Raise TargetError for values that are not finite, or far beyond those of states."""
     low, high = state.flatten(1).aminmax(dim=1)
-    limit = DIVERGED * process.largest
+    limit = DIVERGED * process.card.largest
     bad = ~((low >= -limit) & (high <= limit))  # true for NaN, too
     if bool(bad.any()):
         sample = int(bad.nonzero()[0])
@@ -249,5 +187,5 @@ def _check_finite(
         told = f"{broken} values that are not finite, and the others are" if broken else "values of"
         raise TargetError(
             f"sampling broke down on the way to level {level}: {sample_at(noise, sample, first)} "
-            f"has {told} {span}; {process.hint}; {process.advice}"
+            f"has {told} {span}; {process.card.hint}; {process.card.advice}"
         )

@@ -19,104 +19,130 @@ batch of one sample is the same. The last step returns its mean.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
-from torch import Tensor
+from pydantic import Field, Strict
 
-from sitegen.generative.card.card import required
-from sitegen.generative.process.edm import DATA_STD, Noised
-from sitegen.generative.process.model import SingleNetwork
-from sitegen.generative.process.protocol import Draw, Moved, add_noise, split, to_pixels
+from sitegen.generative.card.abilities import RANDOM
+from sitegen.generative.card.parts import Flag, Number, Positive, above, card_kind, table
+from sitegen.generative.process.base import Draw, Moved, Noised, add_noise, contrasted, split
 
-VP_TIME_SCALE = 999.0
-"""Factor of the t that a "vp" network receives."""
+if TYPE_CHECKING:
+    from torch import Tensor
 
-
-class ScoreModel(SingleNetwork):
-    """A network that estimates the score."""
-
-    def forward(self, x: Tensor, level: int) -> Tensor:
-        """Return the score (N, C, H, W) of states at a level from 1 to K; both float32."""
-        sde = required(self.card.sde)
-        time = sde.time(level, self.card.levels)
-        _, noise = sde.marginal(time)
-        exploding = sde.family == "ve"
-        given = torch.full((len(x),), noise if exploding else VP_TIME_SCALE * time, device=x.device)
-        answer = self.network(x, given)
-        return answer if exploding else -answer / noise
+    from sitegen.generative.process.model import CardModel
 
 
-@dataclass(frozen=True)
-class Score(Noised):
+@table
+class SdeConfig:
+    """A stochastic differential equation, with a predictor and a corrector.
+
+    A "ve" network receives σ and returns the score; a "vp" network receives 999 t and returns the
+    score times the negative standard deviation, the noise. `corrector_steps` Langevin steps of
+    the signal-to-noise ratio `snr` precede a predictor's. `end_time` is t of the last evaluation.
+    Data are `centered`, in [-1, 1], or in [0, 1].
+    """
+
+    family: Literal["ve", "vp"]
+    predictor: Literal["reverse_diffusion", "ancestral", "euler_maruyama"] = "reverse_diffusion"
+    corrector_steps: Annotated[int, Strict(), Field(ge=0, le=100)] = 0
+    snr: Positive = 0.16
+    sigma_min: Positive = 0.01
+    sigma_max: Annotated[Positive, above("sigma_min")] = 50.0
+    beta_min: Positive = 0.1
+    beta_max: Annotated[Positive, above("beta_min")] = 20.0
+    end_time: Annotated[Number, Field(gt=0, lt=1)] = 1e-5
+    centered: Flag = True
+
+
+@card_kind
+class ScoreSde(Noised):
     """Predictor and corrector of a stochastic differential equation."""
+
+    kind: Literal["sde"] = "sde"
+    sde: SdeConfig = Field(description="a table [sde]")
+
+    label = "Score SDE"
+    abilities = RANDOM
+
+    @property
+    def evaluations(self) -> int:
+        """Number of evaluations of the network in a step."""
+        return 1 + self.sde.corrector_steps
+
+    @property
+    def predicts(self) -> str:
+        """Output of the network."""
+        return "the score" if self.sde.family == "ve" else "noise, as in a DDPM"
+
+    @property
+    def symbol(self) -> str:
+        """Symbol of the axis."""
+        return "σ" if self.sde.family == "ve" else "t"
+
+    def level_values(self) -> list[float]:
+        """Return σ or t of the levels 0 … K."""
+        time = self.sde.family == "vp"
+        return [self.time(k) if time else self.scales(k)[1] for k in range(self.levels + 1)]
+
+    def time(self, level: int) -> float:
+        """Return t of a level from 1 to K, from `end_time` to 1; 0 at level 0."""
+        share = (self.levels - level) / max(self.levels - 1, 1)
+        return 1 + share * (self.sde.end_time - 1) if level else 0.0
 
     def scales(self, level: int) -> tuple[float, float]:
         """Return the factor of the image and the standard deviation of the noise at a level."""
-        sde = required(self.card.sde)
-        return sde.marginal(sde.time(level, self.card.levels)) if level else (1.0, 0.0)
+        time, low = self.time(level), self.sde.beta_min
+        if level == 0 or self.sde.family == "ve":
+            return 1.0, self._sigma(time) if level else 0.0
+        log = -0.25 * time**2 * (self.sde.beta_max - low) - 0.5 * time * low
+        return math.exp(log), math.sqrt(-math.expm1(2 * log))
 
-    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below, by the steps of the predictor and the corrector."""
-        sde = required(self.card.sde)
-        *corrections, last = (draw(number) for number in range(sde.corrector_steps + 1))
-        x = split(x, last)
-        for noise in corrections:
-            x = self._corrected(x, level, noise)
-        score = self.model(x, level)
-        mean, std = self._predicted(x, score, level)
-        kept, spread = self.scales(level)
-        final = (x + spread**2 * score) / kept
-        return add_noise(mean, last, std if below else 0.0, lambda: final)
+    def _sigma(self, time: float) -> float:
+        return float(self.sde.sigma_min * (self.sde.sigma_max / self.sde.sigma_min) ** time)
 
-    def _corrected(self, x: Tensor, level: int, draw: Tensor) -> Tensor:
-        """Return states after a Langevin step."""
-        sde, draw = required(self.card.sde), draw.to(x)
-        score = self.model(x, level)
-        ratio = draw.flatten(1).norm(dim=1) / score.flatten(1).norm(dim=1)
-        kept = 1.0 if sde.family == "ve" else 1 - self._beta(level)
-        size = (2 * kept * (sde.snr * ratio).square()).view(-1, 1, 1, 1)
-        moved: Tensor = x + size * score + (2 * size).sqrt() * draw
-        return moved
+    def predict(self, model: CardModel, x: Tensor, level: int, *_: Any) -> Tensor:
+        """Return the score (N, C, H, W) of states at a level from 1 to K; both float32."""
+        noise, exploding = self.scales(level)[1], self.sde.family == "ve"
+        time = noise if exploding else 999.0 * self.time(level)
+        answer = model.network(x, x.new_full((len(x),), time))
+        return answer if exploding else -answer / noise
 
-    def _predicted(self, x: Tensor, score: Tensor, level: int) -> tuple[Tensor, float]:
-        """Return the mean of the next states, and the standard deviation of their noise."""
-        sde, count = required(self.card.sde), self.card.levels
-        time = sde.time(level, count)
-        if sde.family == "ve":
-            here, after = self._sigma(level), self._sigma(level - 1)
+    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        """Return the states below, by the steps of the corrector and the predictor."""
+        sde, exploding, last = self.sde, self.sde.family == "ve", draw(self.sde.corrector_steps)
+        x, k, slope = split(x, last), max(self.levels - 1, 1), sde.beta_max - sde.beta_min
+        beta = (sde.beta_min + slope * ((level - 1) / k)) / self.levels
+        for number in range(sde.corrector_steps):
+            z, score = draw(number).to(x), model(x, level)
+            ratio = z.flatten(1).norm(dim=1) / score.flatten(1).norm(dim=1)
+            size = 2 * (1.0 if exploding else 1 - beta) * (sde.snr * ratio).square()
+            size = size.view(-1, 1, 1, 1)
+            x = x + size * score + (2 * size).sqrt() * z
+        score, time = model(x, level), self.time(level)
+        if exploding:
+            sigma, after = self._sigma((level - 1) / k), self._sigma((level - 2) / k)
+            after = after if below else 0.0
+            step = sigma**2 - after**2
+            std = math.sqrt(step) * (after / sigma if sde.predictor == "ancestral" else 1.0)
             if sde.predictor == "euler_maruyama":
-                step = 2 * sde.sigma(time) ** 2 * math.log(sde.sigma_max / sde.sigma_min) / count
-                return x + step * score, math.sqrt(step)
-            step = here**2 - after**2
-            share = after / here if sde.predictor == "ancestral" else 1.0
-            return x + step * score, share * math.sqrt(step)
-        beta = self._beta(level)
-        if sde.predictor == "ancestral":
-            return (x + beta * score) / math.sqrt(1 - beta), math.sqrt(beta)
-        if sde.predictor == "euler_maruyama":
-            beta = (sde.beta_min + time * (sde.beta_max - sde.beta_min)) / count
-            return x + beta * (x / 2 + score), math.sqrt(beta)
-        return (2 - math.sqrt(1 - beta)) * x + beta * score, math.sqrt(beta)
-
-    def _share(self, level: int) -> float:
-        return (level - 1) / max(self.card.levels - 1, 1)
-
-    def _beta(self, level: int) -> float:
-        """Return β of a level from 1 to K."""
-        sde = required(self.card.sde)
-        rise = sde.beta_max - sde.beta_min
-        return (sde.beta_min + rise * self._share(level)) / self.card.levels
-
-    def _sigma(self, level: int) -> float:
-        """Return σ of a level, 0 at level 0."""
-        return required(self.card.sde).sigma(self._share(level)) if level else 0.0
+                growth = math.log(sde.sigma_max / sde.sigma_min)
+                step = 2 * self._sigma(time) ** 2 * growth / self.levels
+                std = math.sqrt(step)
+            mean = x + step * score
+        elif sde.predictor == "reverse_diffusion":
+            mean, std = (2 - math.sqrt(1 - beta)) * x + beta * score, math.sqrt(beta)
+        elif sde.predictor == "ancestral":
+            mean, std = (x + beta * score) / math.sqrt(1 - beta), math.sqrt(beta)
+        else:
+            beta = (sde.beta_min + time * slope) / self.levels
+            mean, std = x + beta * (x / 2 + score), math.sqrt(beta)
+        image, spread = self.scales(level)
+        final = (x + spread**2 * score) / image
+        return add_noise(mean, last, std if below else 0.0, lambda: final)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return states in [0, 1]; "ve" states are divided so that data keep their contrast."""
-        sde = required(self.card.sde)
-        shown = states if sde.centered else 2 * states - 1
-        if sde.family == "ve":
-            noise = self.scales(level)[1] / DATA_STD
-            shown = shown / math.hypot(1, noise if sde.centered else 2 * noise)
-        return to_pixels(shown)
+        centered = self.sde.centered
+        noise = self.scales(level)[1] * (1 if centered else 2) if self.sde.family == "ve" else 0.0
+        return contrasted(states if centered else 2 * states - 1, noise)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sitegen.generative.process.ddpm import DiffusionModel
-from sitegen.generative.process.flow import FlowModel, flow_of
+from sitegen.generative.process.ddpm import Ddpm
+from sitegen.generative.process.flow import Flow
 from sitegen.generative.process.heat import LEAST_VARIANCE, Statistics, dct2, dissipate
 from sitegen.generative.process.model import CardModel, Model, linear_estimate
 
@@ -54,22 +54,26 @@ def loss_per_image(model: CardModel, images: Tensor, levels: Tensor, noise: Tens
     """
     if isinstance(model, Model):
         return heat_loss(model, images, levels, noise)
-    if isinstance(model, FlowModel):
+    card, sharp = model.card, 2 * images - 1
+    if isinstance(card, Flow):
         return flow_loss(model, images, levels, noise)
-    assert isinstance(model, DiffusionModel)
-    sharp, schedule = 2 * images - 1, model.schedule
-    wanted = schedule.velocity(sharp, levels, noise) if model.predicts_velocity else noise
-    error: Tensor = model.answer(schedule.diffuse(sharp, levels, noise), levels) - wanted
+    assert isinstance(card, Ddpm)
+    image_share, noise_share = card.shares(levels, sharp)
+    velocity = card.diffusion.prediction_type == "v_prediction"
+    target = image_share * noise - noise_share * sharp if velocity else noise
+    error: Tensor = card.answer(model, image_share * sharp + noise_share * noise, levels) - target
     return error.square().mean((1, 2, 3))
 
 
-def flow_loss(model: FlowModel, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
+def flow_loss(model: CardModel, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
     """Return the mean squared error (N,) of the velocity on straight paths from noise to images.
 
     The arguments are those of `loss_per_image`; times are uniform within the steps that leave the
     levels (Lipman et al. 2023, eq. 23). Draws from the global generator of the device.
     """
-    sharp, direction = 2 * images - 1, 2 * flow_of(model.card).data_time - 1
+    card = model.card
+    assert isinstance(card, Flow)
+    sharp, direction = 2 * images - 1, 2 * card.flow.data_time - 1
     left = (levels - torch.rand(levels.shape, device=levels.device)) / model.card.levels
     share = left.to(sharp).view(-1, 1, 1, 1)
     state = (1 - share) * sharp + share * noise

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Strict
-from pydantic.dataclasses import dataclass
+from pydantic import Field, Strict, ValidationInfo, field_validator
 
-from sitegen.generative.card.validation import PART, Incompatibilities, Number, checked
+from sitegen.generative.card.parts import Number, table
 
 Whole = Annotated[int, Strict()]
 Rate = Annotated[Number, Field(gt=0)]
@@ -17,8 +16,7 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 _MAY_CHANGE = ("images", "save_every_s")
 
 
-@checked("training options")
-@dataclass(frozen=True, config=PART)
+@table
 class TrainingOptions:
     """Options of a training run besides its model card; the card records them as the recipe.
 
@@ -53,10 +51,12 @@ class TrainingOptions:
     seed: Annotated[Whole, Field(ge=0, le=2**63 - 1)] = 0
     save_every_s: Annotated[Number, Field(ge=0)] = 120.0
 
-    def incompatibilities(self) -> Incompatibilities:
-        """Yield `images` if they do not suffice for one step."""
-        if self.images < self.batch_size:
-            yield "images", f"must be at least batch_size, {self.batch_size}, for one step"
+    @field_validator("batch_size")
+    @classmethod
+    def _one_step(cls, batch_size: int, info: ValidationInfo) -> int:
+        if batch_size > info.data.get("images", batch_size):
+            raise ValueError(f"must be at most images, {info.data['images']}, for one step")
+        return batch_size
 
     @property
     def steps(self) -> int:

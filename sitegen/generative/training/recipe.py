@@ -27,25 +27,27 @@ from sitegen.core.locks import lock
 from sitegen.generative.card.card import (
     CARD_NAME,
     STATE_NAME,
-    TRAINING_NOISE_STD,
     BlurRange,
-    DiffusionConfig,
     FileRef,
     ModelCard,
-    Parameterization,
-    SamplingConfig,
     read_card,
-    sampling_noise,
 )
-from sitegen.generative.card.flow import FlowConfig
-from sitegen.generative.card.kinds import Kind
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
+from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.inspection import Architecture
 from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, network_shapes, read_weights
 from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
+from sitegen.generative.process.ddpm import DiffusionConfig
+from sitegen.generative.process.dissipation import (
+    TRAINING_NOISE_STD,
+    Parameterization,
+    heat_of,
+    sampling_noise,
+)
+from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import residual_shares
@@ -158,7 +160,10 @@ def as_cascade(card: ModelCard, coarse: CosineConfig = COARSE_MLP) -> ModelCard:
         *_spread(bands[1].lowest_level, 0, _FINE_SHARE),
     ]
     return replace(
-        card, unet=None, bands=tuple(bands), sampling=replace(ESTIMATED, levels=tuple(visited))
+        heat_of(card),
+        unet=None,
+        bands=tuple(bands),
+        sampling=replace(ESTIMATED, levels=tuple(visited)),
     )
 
 
@@ -196,7 +201,7 @@ def as_flow(card: ModelCard, light: bool = False) -> ModelCard:
     return _from_noise(card, "flow", light, flow=flow)
 
 
-def _from_noise(card: ModelCard, kind: Kind, light: bool, **process: Any) -> ModelCard:
+def _from_noise(card: ModelCard, kind: str, light: bool, **process: Any) -> ModelCard:
     """Return the card of a kind with the levels of `card`, and its network or a light one."""
     patched = card.image_size >= PATCHED_FROM
     small = PATCHED_NOISE_UNET if patched else NOISE_UNET

@@ -27,7 +27,7 @@ def evaluations(card: ModelCard, count: int = IMAGES) -> int:
 def u_net_evaluations(card: ModelCard) -> int:
     """Return how often a sample evaluates a U-Net."""
     bands = [card.networks[card.band_at(level)] for level in card.visited_levels[:-1]]
-    return card.process.evaluations(card) * sum(band.cosines is None for band in bands)
+    return card.evaluations * sum(band.cosines is None for band in bands)
 
 
 @torch.no_grad()

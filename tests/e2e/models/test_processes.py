@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from sitegen.generative.card.noise import BlurringConfig, ColdConfig, EdmConfig, SdeConfig
+from sitegen.generative.process.blurring import BlurringConfig
+from sitegen.generative.process.cold import ColdConfig
+from sitegen.generative.process.edm import EdmConfig
+from sitegen.generative.process.sde import SdeConfig
 from tests.support.builders import page
 from tests.support.forked import sitegen
 from tests.support.tinymodel import write_ddpm

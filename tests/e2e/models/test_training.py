@@ -23,10 +23,10 @@ from sitegen.core import compute
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest
 from sitegen.core.progress import megabytes
-from sitegen.generative.card.card import BlurRange, DiffusionConfig, FileRef, read_card
+from sitegen.generative.card.card import BlurRange, FileRef, read_card
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.images import read_images
-from sitegen.generative.process.ddpm import DiffusionModel, DiffusionSchedule
+from sitegen.generative.process.ddpm import DiffusionConfig, DiffusionModel, DiffusionSchedule
 from sitegen.generative.training import duration
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.recipe import NOISE_UNET

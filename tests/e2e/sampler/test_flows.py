@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sitegen.generative.process.diffusion import Implicit
 
-from sitegen.generative.card.card import DiffusionConfig, ModelCard
-from sitegen.generative.card.diffusion import SamplingConfig
-from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import STATISTICS, save_weights
-from sitegen.generative.process.diffusion import Implicit
-from sitegen.generative.process.kinds import process_of
-from sitegen.generative.process.protocol import run
+from sitegen.generative.process.ddpm import DiffusionConfig
+from sitegen.generative.process.flow import FlowConfig
+from sitegen.generative.process.protocol import process_of, run
 from sitegen.generative.training.loss import image_statistics
 from tests.support.engine import run_sampler
 from tests.support.making import random_unet, small_card

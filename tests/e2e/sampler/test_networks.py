@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from recipes.cascade import matrices
-from sitegen.generative.card.card import BlurRange, FileRef, ModelCard, SamplingConfig, read_card
+from sitegen.generative.card.card import BlurRange, FileRef, ModelCard, read_card
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
+from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.browser import BrowserModel, Precision, export_for_browser
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import RESIDUAL, prefixes, save_weights
 from sitegen.generative.data.prior import PRIOR_NAME, make_prior, read_prior
 from sitegen.generative.networks.construct import new_network
-from sitegen.generative.process.dissipation import reverse_process
 from sitegen.generative.process.heat import retained, rings
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent
+from sitegen.generative.process.protocol import reverse_process
 from sitegen.generative.training.loss import image_statistics
 from tests.support import lessons
 from tests.support.engine import decibels, difference, run_sampler

@@ -18,8 +18,8 @@ from sitegen.core.errors import PlatformError, RefusedError
 from sitegen.core.files import digest
 from sitegen.figures.base import RULES, Figure, ModelFreeSpec, Seed
 from sitegen.figures.trajectories import Trajectories
+from sitegen.generative.card.abilities import LevelAxis
 from sitegen.generative.card.card import FileRef, ModelCard
-from sitegen.generative.card.kinds import LevelAxis
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD, CPU
 

@@ -20,9 +20,10 @@ from sitegen.figures.process import Process
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
-from sitegen.generative.card.card import FileRef, ModelCard, SamplingConfig
-from sitegen.generative.card.kinds import LevelAxis
-from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.card.abilities import LevelAxis
+from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.process.recorded import RecordingConfig
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD
 from tests.support.lessons import cascade_card

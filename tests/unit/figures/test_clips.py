@@ -11,7 +11,7 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.clips import clip_spec, grid_job
 from sitegen.figures.registry import make_figure
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.recording import RecordingConfig
+from sitegen.generative.process.recorded import RecordingConfig
 from sitegen.media.look import film, recorded
 from tests.support.tinymodel import large_card
 

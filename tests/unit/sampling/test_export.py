@@ -14,14 +14,13 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
+from sitegen.generative.process.diffusion import ddpm_process
 
 from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.progress import Advance
-from sitegen.generative.process.diffusion import ddpm_process
-from sitegen.generative.process.dissipation import reverse_process
 from sitegen.generative.process.noise import independent, initial_noise
-from sitegen.generative.process.protocol import to_pixels
+from sitegen.generative.process.protocol import reverse_process, to_pixels
 from sitegen.media.contact_sheet import SheetLayout
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.recording import SamplerConfig
-from sitegen.generative.process.hosted import HostedModel
-from sitegen.generative.process.kinds import process_of
+from sitegen.generative.process.hosted import HostedModel, SamplerConfig
 from sitegen.generative.process.noise import Independent
+from sitegen.generative.process.protocol import process_of
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import run
 from sitegen.sampling.models import Sampler, load_sampler

@@ -11,22 +11,22 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sitegen.generative.process.diffusion import ddpm_process
 from torch import Tensor
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
 from sitegen.core.files import digest
 from sitegen.core.locks import lock
-from sitegen.generative.card.card import ModelCard, SamplingConfig, read_card
+from sitegen.generative.card.card import ModelCard, read_card
+from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
 from sitegen.generative.process.ddpm import DiffusionModel
-from sitegen.generative.process.diffusion import ddpm_process
-from sitegen.generative.process.dissipation import reverse_process
 from sitegen.generative.process.flow import Flow
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent, initial_noise
-from sitegen.generative.process.protocol import run
+from sitegen.generative.process.protocol import reverse_process, run
 from sitegen.generative.training import recipe
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import residual_shares

@@ -17,15 +17,15 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import (
     BlurRange,
     BlurSchedule,
-    DiffusionConfig,
     FileRef,
     ModelCard,
-    SamplingConfig,
     preset,
     presets,
     read_card,
 )
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
+from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.process.ddpm import DiffusionConfig
 
 _CARD = """
 image_size = 28

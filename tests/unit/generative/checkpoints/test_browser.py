@@ -14,13 +14,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sitegen.core.errors import RefusedError
-from sitegen.generative.card.card import FileRef, SamplingConfig, read_card
-from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.card.card import FileRef, read_card
 from sitegen.generative.card.networks import CosineConfig, UNetConfig
+from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.arithmetic import unet_flop
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser, lacking
 from sitegen.generative.checkpoints.weights import RESIDUAL, STATISTICS, read_arrays
 from sitegen.generative.data.prior import PRIOR_NAME
+from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.heat import Statistics
 from tests.support.lessons import cascade_card
 from tests.support.making import random_unet, small_card

@@ -13,11 +13,10 @@ from diffusers import DDPMPipeline, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from sitegen.core.errors import RefusedError
-from sitegen.generative.card.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.flow import Flow, FlowModel
+from sitegen.generative.process.flow import FLOW_STEPS, Flow, FlowConfig, FlowModel
 from sitegen.generative.process.protocol import run
 from sitegen.models.new_card import AddOptions, new_model
 from tests.support.making import random_unet, save, small_card

@@ -13,10 +13,10 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
-from sitegen.generative.card.card import BlurSchedule, DiffusionConfig, ModelCard
+from sitegen.generative.card.card import BlurSchedule, ModelCard
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
-from sitegen.generative.process.ddpm import DiffusionModel
+from sitegen.generative.process.ddpm import DiffusionConfig, DiffusionModel
 from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models.registry import model_source, site_models
 from tests.support.making import closeness, load_heat, random_unet, save, small_card

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sitegen.core.errors import RefusedError
-from sitegen.generative.card.card import DiffusionConfig, ModelCard, preset, presets, read_card
+from sitegen.generative.card.card import ModelCard, preset, presets, read_card
 from sitegen.generative.checkpoints.inspection import Architecture, infer, inspect_checkpoint
 from sitegen.generative.checkpoints.loading import network_shapes
+from sitegen.generative.process.ddpm import DiffusionConfig
 from tests.support.making import ARCHITECTURES, convert, small_card
 
 

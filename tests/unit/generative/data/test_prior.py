@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from sitegen.core.errors import RefusedError
-from sitegen.generative.card.card import BlurRange, FileRef, ModelCard, SamplingConfig
+from sitegen.generative.card.card import BlurRange, FileRef, ModelCard
+from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.data.prior import Prior, make_prior, read_prior
 from sitegen.generative.process.heat import spectrum
 from sitegen.ihdm import dissipate

@@ -14,8 +14,8 @@ from sitegen.figures.base import counted
 from sitegen.figures.spectra import Spectra
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.card import ModelCard, plain
-from sitegen.generative.card.recording import RecordingConfig
 from sitegen.generative.data.recording import open_recording, recorded_card
+from sitegen.generative.process.recorded import RecordingConfig
 from sitegen.record import record
 from tests.support.making import entries_of, npy_bytes, zipped
 

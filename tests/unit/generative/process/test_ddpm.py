@@ -13,12 +13,12 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
-from sitegen.generative.card.card import DiffusionConfig, ModelCard, SamplingConfig
-from sitegen.generative.process.ddpm import DiffusionModel, DiffusionSchedule
-from sitegen.generative.process.diffusion import ddim_levels, ddim_process, ddpm_process
+from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.process.base import to_pixels
+from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
 from sitegen.generative.process.noise import independent, initial_noise
-from sitegen.generative.process.protocol import Step, to_pixels
-from tests.support.making import closeness, random_unet, small_card
+from sitegen.generative.process.protocol import Step, reverse_process
+from tests.support.making import closeness, model_of, random_unet, small_card
 
 SHAPE = (1, 8, 8)
 LINEAR: dict[str, Any] = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
@@ -26,10 +26,12 @@ COSINE: dict[str, Any] = {"beta_schedule": "cosine"}
 THEIRS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 
 
-def diffusion_card(levels: int = 8, **config: Any) -> ModelCard:
+def diffusion_card(levels: int = 8, **config: Any) -> Ddpm:
     """The smallest DDPM's card; `config` are its `[diffusion]`, cosine unless told."""
     diffusion = DiffusionConfig(**{**COSINE, **config})
-    return small_card(levels=levels, kind="ddpm", blur=None, diffusion=diffusion)
+    card = small_card(levels=levels, kind="ddpm", diffusion=diffusion)
+    assert isinstance(card, Ddpm)
+    return card
 
 
 @dataclass
@@ -39,12 +41,12 @@ class Predictor:
     Remembers the levels that it was asked at.
     """
 
-    card: ModelCard
+    card: Ddpm
     answer: Callable[[Tensor, float, float], Tensor]
     levels: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._left = DiffusionSchedule.of(self.card).alphas_bar.tolist()
+        self._left = self.card.alphas_bar
 
     def __call__(self, x: Tensor, level: int, _below: int | None = None) -> Tensor:
         """What a model answers."""
@@ -61,10 +63,9 @@ def guess(x: Tensor, kept: float, noisy: float) -> Tensor:
     return noisy * x + 0.7 * kept * torch.tanh(x.roll(1, -1))
 
 
-def theirs(kind: Any, card: ModelCard, **more: Any) -> Any:
+def theirs(kind: Any, card: Ddpm, **more: Any) -> Any:
     """Diffusers' scheduler of a card."""
     config = card.diffusion
-    assert config is not None
     options = {"beta_start": config.beta_start, "beta_end": config.beta_end}
     return kind(
         num_train_timesteps=card.levels,
@@ -81,7 +82,7 @@ def start(count: int = 2) -> Tensor:
 
 
 def step_by_step(
-    ours: Iterator[Step], x_K: Tensor, card: ModelCard, step: Callable[[Tensor, int, Tensor], Any]
+    ours: Iterator[Step], x_K: Tensor, card: Ddpm, step: Callable[[Tensor, int, Tensor], Any]
 ) -> float:
     """The largest difference of a state, both going on from ours.
 
@@ -143,7 +144,7 @@ def test_ddpm_is_theirs(
 
     fed(monkeypatch, "diffusers.schedulers.scheduling_ddpm", lambda: noise(at))
     model = Predictor(card, guess)
-    ours = ddpm_process(model, start(), noise)
+    ours = reverse_process(model, start(), noise)
     assert step_by_step(ours, start(), card, step) <= 1e-4
     assert model.levels == [timestep + 1 for timestep in scheduler.timesteps.tolist()]
 
@@ -161,7 +162,7 @@ def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> Non
     card = diffusion_card(1000, **schedule)
     scheduler = theirs(DDIMScheduler, card, timestep_spacing="trailing")
     # Rounded to float32 theirs alone would move the steps more.
-    scheduler.alphas_cumprod = DiffusionSchedule.of(card).alphas_bar[1:]
+    scheduler.alphas_cumprod = torch.tensor(card.alphas_bar[1:], dtype=torch.float64)
     scheduler.set_timesteps(steps)
     way = [*scheduler.timesteps.tolist(), -1]
     below = dict(pairwise(way))
@@ -173,48 +174,50 @@ def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> Non
         given = {"eta": eta, "variance_noise": noise(timestep + 1) if eta else None}
         return scheduler.step(predicted.double(), timestep, state.double(), **given).prev_sample
 
-    model = Predictor(card, guess)
-    ours = ddim_process(model, start(), steps, eta=eta, noise=noise)
+    model = Predictor(card.with_ddim(steps, eta), guess)
+    ours = reverse_process(model, start(), noise if eta else None)
     assert step_by_step(ours, start(), card, step) <= 1e-5
     assert [level - 1 for level in model.levels] == way[:-1]
 
 
 @pytest.mark.parametrize("levels", [1, 2, 7, 100, 4000])
 def test_schedules_are_theirs(levels: int) -> None:
-    """β and ᾱ of any number of levels; ᾱ falls from 1 and never reaches 0."""
+    """ᾱ of any number of levels; ᾱ falls from 1 and never reaches 0."""
     for config in (LINEAR, COSINE):
         card = diffusion_card(levels, **config)
-        scheduler, ours = theirs(DDPMScheduler, card), DiffusionSchedule.of(card)
-        assert ours.betas.dtype == ours.alphas_bar.dtype == torch.float64
-        assert closeness(ours.betas, scheduler.betas.double()) < 1e-5
-        assert torch.allclose(ours.alphas_bar[1:], scheduler.alphas_cumprod.double(), atol=1e-5)
-        assert ours.alphas_bar[0] == 1
-        assert bool((ours.alphas_bar.diff() < 0).all())
-        assert ours.alphas_bar[-1] > 0
+        scheduler = theirs(DDPMScheduler, card)
+        ours = torch.tensor(card.alphas_bar, dtype=torch.float64)
+        assert torch.allclose(ours[1:], scheduler.alphas_cumprod.double(), atol=1e-5)
+        assert ours[0] == 1
+        assert bool((ours.diff() < 0).all())
+        assert ours[-1] > 0
 
 
 def test_levels_of_ddim() -> None:
     """DDIM's levels go from K to 0 evenly; diffusing is `add_noise` of theirs."""
     assert to_pixels(torch.tensor([-1.0, 1.0])).tolist() == [0, 1]
-    assert ddim_levels(1000, 4) == (1000, 750, 500, 250, 0)
-    assert ddim_levels(100, 100) == tuple(range(100, -1, -1))
+    assert diffusion_card(1000).with_ddim(4).visited_levels == (1000, 750, 500, 250, 0)
+    assert diffusion_card(100).with_ddim(100).visited_levels == tuple(range(100, -1, -1))
     for steps in range(1, 101):
-        levels = ddim_levels(100, steps)
+        levels = diffusion_card(100).with_ddim(steps).visited_levels
         assert (levels[0], levels[-1], len(levels)) == (100, 0, steps + 1)
         gaps = -np.diff(levels)
         assert gaps.min() >= 1
         assert gaps.max() - gaps.min() <= 2
     for steps in (0, 101):
         with pytest.raises(ValueError, match="from 1 to the model's 100 levels"):
-            ddim_levels(100, steps)
+            diffusion_card(100).with_ddim(steps)
     card = diffusion_card(100)
     images, noise = torch.rand(4, *SHAPE) * 2 - 1, start(4)
     at = torch.tensor([1, 2, 50, 100])
-    found = DiffusionSchedule.of(card).diffuse(images, at, noise)
-    wanted = theirs(DDPMScheduler, card).add_noise(images, noise, at - 1)
-    assert found.dtype == torch.float32
-    assert closeness(found, wanted) < 1e-6
-    assert torch.equal(DiffusionSchedule.of(card).diffuse(images, at * 0, noise), images)
+    for sample, level in enumerate(at.tolist()):
+        found = card.corrupt(
+            None, images[sample : sample + 1], level, lambda _, own=noise[sample : sample + 1]: own
+        )
+        wanted = theirs(DDPMScheduler, card).add_noise(images, noise, at - 1)
+        assert found.dtype == torch.float32
+        assert closeness(found[0], wanted[sample]) < 1e-6
+    assert torch.equal(card.corrupt(None, images, 0, lambda _: noise), images)
 
 
 def test_first_noise_and_what_cannot_be() -> None:
@@ -228,47 +231,40 @@ def test_first_noise_and_what_cannot_be() -> None:
     assert abs(float(many.mean())) < 0.02
     assert float(many.std()) == pytest.approx(1, abs=0.02)
     card = diffusion_card()
-    model = DiffusionModel(card, [random_unet(card)])
+    model = model_of(card)
     for level in (0, 9):
         with pytest.raises(ValueError, match=r"level must be 1 … 8"):
             model(start(), level)
     noise = independent(0, [0, 1], SHAPE)
     with pytest.raises(ValueError, match=r"the initial state is \(2, 3, 8, 8\)"):
-        next(ddpm_process(model, torch.zeros(2, 3, 8, 8), noise))
-    for eta, given in ((-0.1, noise), (1.1, noise), (0.5, None), (float("nan"), noise)):
-        with pytest.raises(ValueError, match="eta"):
-            ddim_process(model, start(), 4, eta=eta, noise=given)
-    with pytest.raises(ConfigError, match=r'kind "ihdm" has no \[diffusion\]'):
-        ddpm_process(Predictor(small_card(), guess), start(), noise)
+        next(reverse_process(model, torch.zeros(2, 3, 8, 8), noise))
+    with pytest.raises(ValueError, match="this process draws noise"):
+        next(reverse_process(model, start(), None))
+    with pytest.raises(ConfigError, match="sampling_noise_std"):
+        reverse_process(model, start(), noise, 0.1)
     wild = diffusion_card(clip_sample=False)
     with pytest.raises(TargetError, match=r"level 7: sample 0 .*\[-1, 1\]"):
-        next(ddpm_process(Predictor(wild, lambda x, *_: x * 1e6), start(), noise))
+        next(reverse_process(Predictor(wild, lambda x, *_: x * 1e6), start(), noise))
 
 
 def test_model_is_given_timesteps() -> None:
-    """The network sees k − 1; variance and clipping are the card's unless given."""
+    """The network sees k − 1; variance and clipping are the card's."""
     card = diffusion_card()
     unet = random_unet(card)
-    model = DiffusionModel(card, [unet])
+    model = model_of(card, unet)
     x = start(3)
     levels = torch.tensor([1, 4, 8])
     assert torch.equal(model(x, levels), unet(x, levels - 1))
     assert torch.allclose(model(x, 4), model(x, torch.tensor([4, 4, 4])), atol=1e-6)
-    thousand = DiffusionModel(diffusion_card(rescale_timesteps=True), [unet])
+    thousand = model_of(diffusion_card(rescale_timesteps=True), unet)
     assert torch.equal(thousand(x, levels), unet(x, torch.tensor([0.0, 375.0, 875.0])))
     assert model.device == torch.device("cpu")
     assert model(x, 4).dtype == torch.float32
     noise = independent(0, [0, 1], SHAPE)
 
-    def ends(card: ModelCard, **options: Any) -> Tensor:
-        *_, last = ddpm_process(Predictor(card, guess), start(), noise, **options)
+    def end(**config: Any) -> Tensor:
+        *_, last = reverse_process(Predictor(diffusion_card(**config), guess), start(), noise)
         return last.mean
 
-    small = diffusion_card()
-    other = diffusion_card(variance="fixed_large", clip_sample=False)
-    assert torch.equal(ends(small, variance="fixed_large", clip=False), ends(other))
-    assert torch.equal(ends(other, variance="fixed_small", clip=True), ends(small))
-    assert not torch.equal(ends(small, clip=False), ends(small))
-    assert not torch.equal(ends(small, variance="fixed_large"), ends(small))
-    with pytest.raises(ValueError, match='variance "learned"'):
-        ends(small, variance="learned")
+    assert not torch.equal(end(clip_sample=False), end())
+    assert not torch.equal(end(variance="fixed_large"), end())

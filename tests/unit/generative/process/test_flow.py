@@ -9,33 +9,28 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.generative.card.card import DiffusionConfig, ModelCard
-from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.card.networks import UNetConfig
-from sitegen.generative.process.ddpm import DiffusionModel
-from sitegen.generative.process.diffusion import ddim_process
-from sitegen.generative.process.flow import Flow, FlowModel
+from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
+from sitegen.generative.process.flow import Flow, FlowConfig
 from sitegen.generative.process.noise import Purpose, normal
-from sitegen.generative.process.protocol import run
+from sitegen.generative.process.protocol import GenerativeProcess, process_of, reverse_process, run
 from sitegen.sampling.models import Sampler
-from tests.support.making import random_unet
+from tests.support.making import model_of, process_with, random_unet
 
 SEED, SAMPLES = 3, (0, 2)
 LEVELS = 10
 
 
-def card(**changes: Any) -> ModelCard:
+def card(**changes: Any) -> Flow:
     """The card of a small flow."""
-    unet = UNetConfig(32, (1,), num_res_blocks=1)
-    values: dict[str, Any] = {"kind": "flow", "flow": FlowConfig(), **changes}
-    return ModelCard(8, 1, LEVELS, unet, **values)
+    return Flow(8, 1, LEVELS, UNetConfig(32, (1,), num_res_blocks=1), **changes)
 
 
 @dataclass
 class Given:
     """A velocity in closed form in place of a network."""
 
-    card: ModelCard
+    card: Flow
     device: None = None
 
     def __call__(self, x: Tensor, t: float) -> Tensor:
@@ -43,7 +38,7 @@ class Given:
         return t - x
 
 
-def last(process: Flow) -> Tensor:
+def last(process: GenerativeProcess) -> Tensor:
     """The finished images of two samples, in the process's own units."""
     *_, step = run(process, process.start(SEED, SAMPLES), None)
     return step.state
@@ -56,7 +51,7 @@ def test_solvers_converge_with_their_order(solver: Any, order: int, data_time: A
 
     def error(levels: int) -> float:
         flow = FlowConfig(solver, data_time)
-        process = Flow(Given(replace(card(flow=flow), levels=levels)))
+        process = process_of(Given(replace(card(flow=flow), levels=levels)))
         first = process.start(SEED, SAMPLES).double()
         t, end = (0.0, 1.0) if data_time else (1.0, 0.0)
         exact = end - 1 + (first - (t - 1)) * math.exp(t - end)
@@ -73,18 +68,19 @@ def test_flow_of_a_ddpm_is_ddim(schedule: Any, prediction: Any) -> None:
     noise = DiffusionConfig(name, first, final, prediction_type=prediction)
     whole = card(diffusion=noise)
     unet = random_unet(whole)
-    ddpm = DiffusionModel(replace(whole, kind="ddpm", flow=None), [unet])
-    process = Flow(FlowModel(whole, [unet]))
+    unclipped = replace(noise, clip_sample=False)
+    ddpm = Ddpm(8, 1, LEVELS, whole.unet, diffusion=unclipped).with_ddim(LEVELS)
+    process = process_with(whole, unet)
     start = normal(SEED, Purpose.INITIAL_NOISE, SAMPLES, 0, whole.shape)
-    wanted = list(ddim_process(ddpm, start, LEVELS, clip=False))
+    wanted = list(reverse_process(model_of(ddpm, unet), start, None))
     found = list(run(process, process.start(SEED, SAMPLES), None))
     for one, other in zip(found, wanted, strict=True):
-        t = whole.flow_times[one.level]
+        t = whole.times[one.level]
         scaled = math.hypot(t, 1 - t) * other.state
         assert float((one.state - scaled).abs().max()) < 1e-5 * float(scaled.abs().max())
         if one.level and one.final and other.final:
             assert torch.allclose(one.final(), other.final(), atol=1e-3, rtol=1e-3)
-    assert (found[-1].level, whole.flow_times[0]) == (0, 1)  # so the last is unscaled
+    assert (found[-1].level, whole.times[0]) == (0, 1)  # so the last is unscaled
 
 
 def test_flow_of_diffusers() -> None:
@@ -94,7 +90,7 @@ def test_flow_of_diffusers() -> None:
     scheduler.set_timesteps(LEVELS)
     times = tuple(float(each) for each in scheduler.sigmas)
     flow = FlowConfig(data_time=0, time_scale=1000.0, times=times)
-    process = Flow(FlowModel(whole := card(flow=flow), [random_unet(whole)]))
+    process = process_with(card(flow=flow))
     state = process.start(SEED, SAMPLES)
     found = [step.state for step in run(process, state, None)]
     for timestep, own in zip(scheduler.timesteps, found, strict=True):
@@ -108,14 +104,14 @@ def test_corrupted_images_have_their_share() -> None:
     """A state at level 0 is the image, and one at level K the noise, whichever end data are at."""
     images, noise = torch.ones(1, 1, 8, 8), torch.full((1, 1, 8, 8), -2.0)
     for end in (0, 1):
-        process = Flow(Given(card(flow=FlowConfig(data_time=end))))
+        process = process_of(Given(card(flow=FlowConfig(data_time=end))))
         at = [float(process.corrupt(images, k, lambda _: noise).mean()) for k in (0, 5, LEVELS)]
         assert at == pytest.approx([1, -0.5, -2])
 
 
 def tree(samples: tuple[int, ...] | None = None) -> list[Tensor]:
     """The pictures of a tree of four leaves, level by level."""
-    sampler = Sampler(Flow(FlowModel(whole := card(), [random_unet(whole)])))
+    sampler = Sampler(process_with(card()))
     found = sampler.tree(SEED, (8, 5), samples)
     return [torch.from_numpy(images) for _, images in found.seen("state")]
 
@@ -124,10 +120,10 @@ def test_a_tree_is_noised_anew() -> None:
     """A branch continues its parent; its sibling starts from the parent's picture, noised again."""
     found = tree()
     assert [len(each) for each in found] == [1, 1, 1, 2, 2, 2, 4, 4, 4, 4, 4]
-    process = Flow(FlowModel(whole := card(), [random_unet(whole)]))
+    process = process_with(card())
     *_, plain = run(process, process.start(SEED, [0]), None)
     assert torch.allclose(found[-1][0], process.pixels(plain.state, 0)[0], atol=1e-5)
-    noise = normal(SEED, Purpose.BRANCH, [3], 8, whole.shape)
+    noise = normal(SEED, Purpose.BRANCH, [3], 8, process.shape)
     state = process.corrupt(plain.state, 8, lambda _: noise)
     for level, below in pairwise(process.levels[2:]):
         with torch.no_grad():
@@ -154,7 +150,7 @@ def test_renoised_states_keep_their_law() -> None:
             image = torch.tanh(x * t / max(1 - t, 1e-3) ** 2)
             return (image - x) / max(1 - t, 1e-3)
 
-    process = Flow(Exact(replace(card(), levels=50)))
+    process = process_of(Exact(replace(card(), levels=50)))
     ends = last_of(process, process.start(SEED, range(40)), 0)
     noise = normal(SEED, Purpose.BRANCH, range(40), 25, (1, 8, 8))
     again = last_of(process, process.corrupt(ends, 25, lambda _: noise), 25)
@@ -163,7 +159,7 @@ def test_renoised_states_keep_their_law() -> None:
     assert 0.6 < kept < 0.999
 
 
-def last_of(process: Flow, state: Tensor, first: int) -> Tensor:
+def last_of(process: GenerativeProcess, state: Tensor, first: int) -> Tensor:
     """The finished images from the states before the step `first`."""
     for level, below in pairwise(process.levels[first:]):
         state = process.move(level, below, state, torch.zeros).state
@@ -172,7 +168,7 @@ def last_of(process: Flow, state: Tensor, first: int) -> Tensor:
 
 def test_initial_states_around_the_first() -> None:
     """The first picture is the sample itself, and the others start at the angle to it."""
-    sampler = Sampler(Flow(FlowModel(whole := card(), [random_unet(whole)])))
+    sampler = Sampler(process_with(card()))
     start = sampler.around(SEED, (0, 1, 2), 0.3).u_K
     own = sampler.process.pixels(sampler.start(SEED, (0, 1)), LEVELS)
     z, other = own * 2 - 1

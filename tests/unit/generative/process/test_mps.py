@@ -8,17 +8,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sitegen.core.errors import PlatformError
-from sitegen.generative.card.card import DiffusionConfig, ModelCard
+from sitegen.generative.card.card import ModelCard
 from sitegen.generative.process import heat
-from sitegen.generative.process.ddpm import DiffusionSchedule
-from sitegen.generative.process.dissipation import reverse_process
-from sitegen.generative.process.flow import FlowModel
+from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
 from sitegen.generative.process.model import Model, require_device
 from sitegen.generative.process.noise import independent
+from sitegen.generative.process.protocol import reverse_process
 from sitegen.generative.training.loss import loss_per_image
 from sitegen.generative.training.residual import residual_shares
 from tests.support.lessons import cascade, images
-from tests.support.making import random_unet, small_card
+from tests.support.making import model_of, random_unet, small_card
 
 
 class NoFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -77,34 +76,33 @@ def test_flow_without_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     heated = small_card()
     size = (heated.image_size, heated.channels, heated.levels, heated.unet)
-    model = FlowModel(ModelCard(*size, kind="flow"), [random_unet(heated)]).to("meta")
+    model = model_of(ModelCard(*size, kind="flow"), random_unet(heated)).to("meta")
     pictures = torch.empty((3, *heated.shape), device="meta")
     monkeypatch.setattr(heat, "WITHOUT_FLOAT64", {"meta", "cpu"})
     with NoFloat64():  # type: ignore[no-untyped-call]
         model(pictures, 0.25)
         loss_per_image(model, pictures, torch.ones_like(pictures[:, 0, 0, 0]), pictures)
     card, asked = ModelCard(*size, kind="flow", diffusion=NOISE), list[torch.dtype]()
-    of_noise = FlowModel(card, [random_unet(heated)])
+    of_noise = model_of(card, random_unet(heated))
 
     def answer(x: Tensor, times: Tensor) -> Tensor:
         asked.append(times.dtype)
         return x
 
-    monkeypatch.setattr(of_noise, "answer", answer)
+    monkeypatch.setattr(of_noise, "network", answer)
     of_noise(torch.zeros(1, *card.shape), 0.25)
     assert asked == [torch.float32]
 
 
 def test_noise_without_float64() -> None:
     """The states of a DDPM need no float64 on the device of the images."""
-    schedule = DiffusionSchedule.of(
-        ModelCard(8, 1, 8, small_card().unet, kind="ddpm", diffusion=NOISE)
-    )
+    card = ModelCard(8, 1, 8, small_card().unet, kind="ddpm", diffusion=NOISE)
+    assert isinstance(card, Ddpm)
     pictures = torch.empty((3, 1, 8, 8), device="meta")
     levels = torch.empty(3, dtype=torch.int64, device="meta")
     with NoFloat64():  # type: ignore[no-untyped-call]
-        assert schedule.diffuse(pictures, levels, pictures).shape == pictures.shape
-        assert schedule.velocity(pictures, levels, pictures).shape == pictures.shape
+        image, noise = card.shares(levels, pictures)
+        assert (image * pictures + noise * pictures).shape == pictures.shape
 
 
 def test_absent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,107 +1,100 @@
 """What every process keeps to, sitegen's own and that of a plug-in."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from sitegen.core.errors import TargetError
-from sitegen.generative.card.card import DiffusionConfig, ModelCard
-from sitegen.generative.card.flow import FlowConfig
+from sitegen.generative.card.abilities import RANDOM
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.kinds import KINDS
 from sitegen.generative.card.networks import UNetConfig
-from sitegen.generative.card.noise import BlurringConfig, ColdConfig, EdmConfig, SdeConfig
-from sitegen.generative.process.ddpm import DiffusionModel
-from sitegen.generative.process.diffusion import Ancestral, Implicit
-from sitegen.generative.process.dissipation import HeatDissipation
-from sitegen.generative.process.flow import Flow, FlowModel
+from sitegen.generative.card.parts import card_kind
+from sitegen.generative.process.base import Draw, FromNoise, Moved, split
+from sitegen.generative.process.blurring import BlurringConfig
+from sitegen.generative.process.cold import ColdConfig
+from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
+from sitegen.generative.process.edm import EdmConfig
+from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.heat import dissipate
-from sitegen.generative.process.hosted import Hosted
-from sitegen.generative.process.kinds import PROCESSES as KINDS
-from sitegen.generative.process.kinds import new_model, process_of
-from sitegen.generative.process.model import Model
+from sitegen.generative.process.karras import NoiseLevels
 from sitegen.generative.process.noise import Branching, Purpose, generator, independent, normal
-from sitegen.generative.process.protocol import (
-    Draw,
-    GenerativeProcess,
-    Moved,
-    Step,
-    run,
-    split,
-)
-from tests.support.making import random_unet, small_card
+from sitegen.generative.process.protocol import GenerativeProcess, Step, process_of, run
+from sitegen.generative.process.sde import SdeConfig
+from tests.support.making import model_of, process_with, small_card
 
 SEED, SAMPLES, SHAPE = 5, (0, 3, 4), (1, 8, 8)
 
 
-@dataclass(frozen=True)
-class Churn(GenerativeProcess):
+@card_kind
+class Churn(FromNoise):
     """A process as a plug-in may write it: two draws a step, one of them before the network."""
 
-    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
-        """Standard normal numbers."""
-        return normal(seed, Purpose.INITIAL_NOISE, samples, 0, self.shape)
+    kind: Literal["churn"] = "churn"
 
-    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    label = "Churn"
+    abilities = RANDOM
+
+    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         """Split and squash."""
         x = split(x, draw(0)) + 0.1 * draw(0)
         final = torch.tanh(x)
         mean = x + (final - x) / level
         return Moved(mean + (0.05 * draw(1) if level > 1 else 0), mean, lambda: final)
 
-    def between(self, first: Tensor, last: Tensor, points: int) -> Tensor:
-        """A straight line."""
-        share = torch.linspace(0, 1, points).view(-1, 1, 1, 1)
-        return (1 - share) * first + share * last
 
-
-def heat(**options: Any) -> HeatDissipation:
+def heat() -> GenerativeProcess:
     """Heat dissipation from random flat states."""
 
     def starts(seed: int, samples: Sequence[int]) -> Tensor:
         return dissipate(normal(seed, Purpose.INITIAL_STATE, samples, 0, SHAPE), 4.0)
 
-    card = small_card()
-    return HeatDissipation(Model(card, [random_unet(card)]), starts=starts, **options)
+    return process_of(model_of(small_card()), starts)
 
 
-def diffusion() -> DiffusionModel:
+def card(kind: str, **tables: Any) -> ModelCard:
+    """A small card of a kind."""
+    return ModelCard(8, 1, 10, UNetConfig(32, (1,), num_res_blocks=1), kind=kind, **tables)
+
+
+def noised(kind: str, **tables: Any) -> GenerativeProcess:
+    """A process with random weights."""
+    return process_with(card(kind, **tables))
+
+
+def ddpm(**diffusion: Any) -> GenerativeProcess:
     """A small DDPM with random weights."""
-    unet = UNetConfig(32, (1,), num_res_blocks=1)
-    card = ModelCard(8, 1, 10, unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
-    return DiffusionModel(card, [random_unet(card)])
+    return noised("ddpm", diffusion=DiffusionConfig("cosine", **diffusion))
 
 
-def flow(config: FlowConfig, noise: DiffusionConfig | None = None) -> FlowModel:
-    """A small flow with random weights."""
-    unet = UNetConfig(32, (1,), num_res_blocks=1)
-    card = ModelCard(8, 1, 10, unet, kind="flow", flow=config, diffusion=noise)
-    return FlowModel(card, [random_unet(card)])
-
-
-def noised(kind: Any, **table: Any) -> GenerativeProcess:
-    """A process with a table of its own, with random weights."""
-    card = ModelCard(8, 1, 10, UNetConfig(32, (1,), num_res_blocks=1), kind=kind, **table)
-    return process_of(new_model(card, [random_unet(card)]))
+def ddim(eta: float) -> GenerativeProcess:
+    """DDIM in five steps."""
+    process = ddpm()
+    assert isinstance(process.card, Ddpm)
+    return replace(process, card=process.card.with_ddim(5, eta))
 
 
 PROCESSES: dict[str, Callable[[], GenerativeProcess]] = {
     "heat": heat,
-    "ddpm": lambda: Ancestral(diffusion()),
-    "ddim": lambda: Implicit(diffusion(), steps=5),
-    "ddim with noise": lambda: Implicit(diffusion(), steps=5, eta=0.5),
-    "flow": lambda: Flow(flow(FlowConfig("midpoint"))),
-    "flow of a ddpm": lambda: Flow(flow(FlowConfig(), DiffusionConfig("cosine"))),
+    "ddpm": ddpm,
+    "ddim": lambda: ddim(0.0),
+    "ddim with noise": lambda: ddim(0.5),
+    "flow": lambda: noised("flow", flow=FlowConfig("midpoint")),
+    "flow of a ddpm": lambda: noised("flow", diffusion=DiffusionConfig("cosine")),
     "edm": lambda: noised("edm", edm=EdmConfig()),
-    "edm with churn": lambda: noised("edm", edm=EdmConfig("euler", churn=5.0, churn_min=0.1)),
-    "consistency": lambda: noised("consistency", edm=EdmConfig()),
+    "edm with churn": lambda: noised(
+        "edm", edm=EdmConfig(solver="euler", churn=5.0, churn_min=0.1)
+    ),
+    "consistency": lambda: noised("consistency", edm=NoiseLevels()),
     "score sde, ve": lambda: noised("sde", sde=SdeConfig("ve", corrector_steps=1)),
     "score sde, vp": lambda: noised("sde", sde=SdeConfig("vp", "ancestral", beta_max=3.0)),
     "cold": lambda: noised("cold", cold=ColdConfig((0.1,), ((0.2,),), start_noise=0.01)),
     "blurring": lambda: noised("blurring", blurring=BlurringConfig(sigma_max=0.3)),
-    "plug-in": lambda: Churn(diffusion()),
+    "plug-in": lambda: process_with(Churn(8, 1, 10, UNetConfig(32, (1,), num_res_blocks=1))),
 }
 
 
@@ -132,19 +125,18 @@ def test_steps_lead_from_the_first_level_to_0(process: GenerativeProcess) -> Non
 
 
 def test_every_kind_keeps_to_the_contract() -> None:
-    """No kind of a card but an author's sampler is without a process in this suite."""
+    """No kind of a card but a sampler and a recording is without a process in this suite."""
     torch.manual_seed(0)
-    assert {type(make()) for make in PROCESSES.values()} >= {*KINDS.values()} - {Hosted}
+    kinds = {make().card.kind for make in PROCESSES.values()}
+    assert kinds >= KINDS.keys() - {"sampler", "recording"}
 
 
 def test_a_card_says_what_its_process_does(process: GenerativeProcess) -> None:
     """Randomness, predicted images and the values of the axis are those of the process."""
-    if isinstance(process, Churn | Implicit):  # whose card is that of a DDPM
-        return
     abilities, axis = process.card.abilities, process.card.axis
     assert ("random" in abilities) == process.random
     assert ("final" in abilities) == all(step.final is not None for step in steps(process))
-    assert len(axis.values) == len(process.levels) == process.card.levels + 1
+    assert len(axis.values) == process.card.levels + 1
 
 
 def test_a_sample_does_not_know_the_others(process: GenerativeProcess) -> None:
@@ -195,7 +187,7 @@ def test_what_is_broken_is_told(process: GenerativeProcess) -> None:
 
 def test_predicted_images() -> None:
     """The predicted image of a DDPM is x̂_0, and it ends in the finished one."""
-    found = steps(Ancestral(diffusion()))
+    found = steps(ddpm())
     assert all(step.final is not None for step in found)
     assert found[-1].final is not None
     assert near(found[-1].final(), found[-1].mean)
@@ -221,6 +213,6 @@ def test_corrupted_images() -> None:
     assert near(process.corrupt(images, 0, draw), images)
     flat = process.corrupt(images, process.card.levels, draw)
     assert near(flat.mean((2, 3)), images.mean((2, 3)))
-    other = Ancestral(diffusion())
+    other = ddpm()
     assert near(other.corrupt(images, 0, draw), images)
     assert float(other.corrupt(images, 10, draw).abs().max()) < 1

@@ -15,9 +15,13 @@ from torch import Tensor, nn
 
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.networks import UNetConfig
-from sitegen.generative.card.noise import BlurringConfig, ColdConfig, EdmConfig, SdeConfig
-from sitegen.generative.process.kinds import new_model, process_of
+from sitegen.generative.process.blurring import BlurringConfig
+from sitegen.generative.process.cold import ColdConfig
+from sitegen.generative.process.edm import EdmConfig
+from sitegen.generative.process.karras import NoiseLevels
 from sitegen.generative.process.protocol import GenerativeProcess, Step, run
+from sitegen.generative.process.sde import SdeConfig
+from tests.support.making import process_with
 
 SHAPE = (1, 8, 8)
 UNET = UNetConfig(32, (1,), num_res_blocks=1)
@@ -49,7 +53,7 @@ class Toy(nn.Module):
 def process(kind: Any, levels: int, about: str = "", size: int = 8, **table: Any) -> Any:
     """The process of a card with the toy network."""
     card = ModelCard(size, 1, levels, UNET, kind=kind, **table)
-    return process_of(new_model(card, [Toy(about)]))
+    return process_with(card, Toy(about))
 
 
 def steps(found: GenerativeProcess, start: Tensor) -> list[Step]:
@@ -97,7 +101,7 @@ def test_edm_of_diffusers(churn: float) -> None:
     made: Any = EDMEulerScheduler
     scheduler, net = made(), Toy()
     scheduler.set_timesteps(6)
-    found = process("edm", 6, edm=EdmConfig("euler", churn=churn))
+    found = process("edm", 6, edm=EdmConfig(solver="euler", churn=churn))
     assert np.allclose(found.card.axis.values[::-1], scheduler.sigmas, atol=1e-4)
     state = (scheduler.sigmas[0] * waves(0.5)).float()
     for level, (step, t) in enumerate(zip(steps(found, state), scheduler.timesteps, strict=True)):
@@ -126,7 +130,7 @@ def test_consistency_of_diffusers(monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler, net = made(clip_denoised=False), Toy()
     scheduler.set_timesteps(timesteps=[39, 22, 7])
     sigmas = tuple(float(each) for each in scheduler.sigmas[:3])
-    found = process("consistency", 3, edm=EdmConfig(time_scale=250.0, sigmas=sigmas))
+    found = process("consistency", 3, edm=NoiseLevels(time_scale=250.0, sigmas=sigmas))
     state = (scheduler.sigmas[0] * waves(0.5)).float()
     for place, step in enumerate(steps(found, state)):
         t = scheduler.timesteps[place]
@@ -203,7 +207,7 @@ def test_colours_of_cold_diffusion() -> None:
         (0.1, 0.2, 0.3), ((0.04, 0.02, 0.0), (0.02, 0.05, 0.0), (0.0, 0.0, 0.01)), start_noise=0.1
     )
     card = ModelCard(8, 3, 5, UNET, kind="cold", cold=config)
-    states = process_of(new_model(card, [Toy()])).start(1, range(4000))
+    states = process_with(card, Toy()).start(1, range(4000))
     colours = states.mean((2, 3))
     assert torch.allclose(colours.mean(0), torch.tensor(config.start_mean), atol=0.015)
     assert torch.allclose(torch.cov(colours.T), torch.tensor(config.start_covariance), atol=3e-3)
@@ -220,7 +224,7 @@ def test_blurring_diffusion(recorded: Any) -> None:
 
 MADE = {
     "edm": partial(process, "edm", edm=EdmConfig()),
-    "consistency": partial(process, "consistency", edm=EdmConfig()),
+    "consistency": partial(process, "consistency", edm=NoiseLevels()),
     "ve": partial(process, "sde", sde=SdeConfig("ve", centered=False)),
     "vp": partial(process, "sde", sde=SdeConfig("vp")),
     "blurring": partial(process, "blurring", blurring=BlurringConfig()),

@@ -9,11 +9,9 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from sitegen.generative.card.card import DiffusionConfig
-from sitegen.generative.card.flow import FlowConfig
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.ddpm import DiffusionModel
-from sitegen.generative.process.flow import FlowModel
+from sitegen.generative.process.ddpm import DiffusionConfig, DiffusionModel
+from sitegen.generative.process.flow import FlowConfig, FlowModel
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import (
     draw_levels,

@@ -1,0 +1,56 @@
+"""Vocabulary of processes: what figures can need of one, and the axis of its levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Ability = Literal[
+    "network",
+    "random",
+    "mean",
+    "final",
+    "tree",
+    "fan",
+    "around",
+    "paths",
+    "prior",
+    "blur",
+    "noise_std",
+    "ddim",
+    "browser",
+]
+Abilities = frozenset[Ability]
+
+ABILITIES: dict[Ability, str] = {
+    "random": "randomness after the start",
+    "mean": "means of its states",
+    "final": "predicted images",
+    "tree": "samples that split in two on their way",
+    "fan": "several samples from one initial state",
+    "around": "Gaussian initial states that may lie at an angle to one of them",
+    "paths": "samples along paths from one to another",
+    "prior": "initial states that were made of images",
+    "blur": "a forward process that blurs",
+    "noise_std": "a sampling noise to choose",
+    "ddim": "the noise schedule of a DDPM",
+    "browser": "a sampler for browsers",
+    "network": "a network",
+}
+"""What a figure can need of a process, in the words of messages."""
+
+ANY: Abilities = frozenset({"network", "final", "tree", "paths"})
+"""Abilities of a network that predicts images and whose states can be made of images."""
+RANDOM: Abilities = ANY | {"random", "mean", "fan"}
+"""Abilities of such a network with noise after the start."""
+DETERMINISTIC: Abilities = ANY | {"around"}
+"""Abilities of such a network with Gaussian initial states and no noise after the start."""
+
+
+@dataclass(frozen=True)
+class LevelAxis:
+    """What a viewer reads of a level: `symbol` and `unit`, and the `values` of levels 0 … K."""
+
+    symbol: str
+    unit: str = ""
+    values: tuple[float, ...] = ()

@@ -1,0 +1,82 @@
+"""Types of the values in a model card, and the decorator of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidationError, ValidationInfo
+from pydantic.dataclasses import dataclass
+
+from sitegen.core.diagnostics import config_error, dotted, fields_of, rule
+from sitegen.core.validation import reject_if
+from sitegen.generative.card.limits import LARGEST_COUNT, MOST_LEVELS
+
+T = TypeVar("T")
+
+RULES = ConfigDict(extra="forbid", populate_by_name=True, validate_default=True)
+"""Pydantic's configuration of a table."""
+
+
+def must(words: str, holds: Callable[[Any], bool]) -> AfterValidator:
+    """Return a validator that accepts values for which `holds` is true; `words` name those."""
+    return reject_if(lambda value: None if holds(value) else f"should be {words}")
+
+
+def above(low: str) -> AfterValidator:
+    """Return a validator of numbers above that of the key `low`, which the table has before."""
+
+    def check(value: float | None, info: ValidationInfo) -> float | None:
+        least = info.data.get(low)
+        if value is not None and least is not None and not value > least:
+            raise ValueError(f"must be above {low}, {least:g}")
+        return value
+
+    return AfterValidator(check)
+
+
+Flag = Annotated[bool, Strict()]
+Word = Annotated[str, Strict()]
+Count = Annotated[int, Strict(), Field(ge=1, le=LARGEST_COUNT)]
+Level = Annotated[int, Strict(), Field(ge=1, le=MOST_LEVELS)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Short = Annotated[
+    Word,
+    must("at most 200 characters on one line", lambda v: len(v) <= 200 and v.isprintable()),
+]
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+def table(part: type[T]) -> type[T]:
+    """Make a frozen dataclass whose values pydantic validates.
+
+    An instance with invalid values raises ConfigError that names all of them.
+    """
+    return _validated(part, kw_only=False)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def card_kind(part: type[T]) -> type[T]:
+    """Make the class of a kind of card: a `table` whose own fields are given by name."""
+    return _validated(part, kw_only=True)
+
+
+def _validated(part: type[T], kw_only: bool) -> type[T]:
+    made: Any = dataclass(frozen=True, kw_only=kw_only, config=RULES)(part)
+    validate: Callable[..., None] = made.__init__
+    name = part.__name__
+
+    def __init__(self: Any, *values: Any, **named: Any) -> None:
+        keys = [key for key, field in fields_of(made).items() if not field.kw_only]
+        try:
+            validate(self, **dict(zip(keys, values, strict=False)), **named)
+        except ValidationError as error:
+            raise config_error(
+                f"{name}: {dotted(item['loc'])}{rule(item, fields_of(made))}"
+                for item in error.errors(include_url=False)
+            ) from None
+
+    made.__init__ = __init__
+    return made  # type: ignore[no-any-return]
