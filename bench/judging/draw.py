@@ -15,7 +15,8 @@ from bench.judging.spectra import Floats, Images, power, watched_levels
 from sitegen.core.compute import Precision
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
-from sitegen.generative.process.dissipation import Denoiser
+from sitegen.generative.process.dissipation import heat_of
+from sitegen.generative.process.model import CardModel
 from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import GenerativeProcess, process_of, reverse_process, run
 from sitegen.models.registry import ModelSource
@@ -69,7 +70,7 @@ def draw_samples(
     ]
     final, initial = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     return Samples(
-        *(final, initial, card.sampling_noise_std, card.schedule.sigmas),
+        *(final, initial, heat_of(card).sampling_noise_std, card.schedule.sigmas),
         states=spectra.means(),
         watched=spectra.limit,
     )
@@ -92,7 +93,7 @@ def _draw_from_noise(process: GenerativeProcess, count: int, seed: int, planes: 
 
 @torch.inference_mode()
 def _draw(
-    model: Denoiser, prior: Prior, seed: int, samples: list[int], spectra: StateSpectra
+    model: CardModel, prior: Prior, seed: int, samples: list[int], spectra: StateSpectra
 ) -> tuple[Images, Images]:
     initial = prior.initial_states(seed, samples)
     noise = independent(seed, samples, tuple(initial.shape[1:]))

@@ -4,7 +4,7 @@ import difflib
 import json
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -96,6 +96,8 @@ def toml_diagnostics(
     problems = []
     for item in error.errors(include_url=False):
         path, fields = _key_of(item["loc"], document, lines)
+        if item["input"] is None:  # TOML has no such value: the key is not there
+            item["input"] = {}
         problems.append(placed(file, lines, path, rule(item, fields)))
     return sorted(problems, key=lambda problem: problem.line or 0)
 
@@ -162,8 +164,14 @@ def rule(error: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> str:
         message += close_match(
             quoted(error["input"]).strip('"'), [choice.strip("'") for choice in choices]
         )
-    value = "" if isinstance(error["input"], Mapping) else f" = {quoted(error['input'])}"
+    value = "" if _holds_tables(error["input"]) else f" = {quoted(error['input'])}"
     return f"{value}: {message}"
+
+
+def _holds_tables(value: object) -> bool:
+    """Return whether a value is too large for a message: a table, or a list with one."""
+    items = value if isinstance(value, list | tuple) else (value,)
+    return any(isinstance(item, Mapping) or is_dataclass(item) for item in items)
 
 
 def listed(words: Sequence[str], last: str = "or") -> str:

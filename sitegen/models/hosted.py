@@ -158,7 +158,6 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
             side,
             channels,
             len(values) - 1,
-            None,
             kind="sampler",
             sampler=config,
             subject=subject,

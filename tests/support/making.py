@@ -37,7 +37,7 @@ ARCHITECTURES: list[dict[str, Any]] = [
 """Options of networks that are in no preset."""
 
 
-def small_card(**changes: Any) -> ModelCard:
+def small_card(**changes: Any) -> Any:
     """A card of the smallest network there is, 8 levels; `changes` go to the U-Net or the card."""
     unet: dict[str, Any] = {"model_channels": 32, "channel_mult": (1,), "num_res_blocks": 1}
     names = UNetConfig.__dataclass_fields__
@@ -46,6 +46,12 @@ def small_card(**changes: Any) -> ModelCard:
     card |= {} if changes.get("kind", "ihdm") != "ihdm" else {"blur": BlurRange(0.5, 20)}
     card |= {key: value for key, value in changes.items() if key not in names}
     return ModelCard(unet=UNetConfig(**unet), **card)
+
+
+def as_kind(card: ModelCard, kind: str, **tables: Any) -> ModelCard:
+    """The card of another kind with the size, the levels and the network of a card."""
+    size = card.channels, card.levels
+    return ModelCard(card.image_size, *size, card.unet, kind=kind, **tables)
 
 
 def model_of(card: ModelCard, *networks: nn.Module, seed: int = 0) -> CardModel:

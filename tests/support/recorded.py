@@ -30,7 +30,7 @@ def tiny_card(reference: Path) -> ModelCard:
     names = ("K", "image_size", "num_channels", "blur_sigma_min", "blur_sigma_max")
     levels, size, channels, low, high = (config[name] for name in names)
     unet = {key: config[key] for key in UNetConfig.__dataclass_fields__.keys() & config.keys()}
-    return ModelCard(size, channels, levels, UNetConfig(**unet), BlurRange(low, high))
+    return ModelCard(size, channels, levels, UNetConfig(**unet), blur=BlurRange(low, high))
 
 
 @pytest.fixture(scope="session")

@@ -292,7 +292,7 @@ def _stored(card: ModelCard) -> dict[str, Any]:
 
 
 def _toml_lines(table: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Yield a table's lines: plain values, then the tables in it, then its lists of tables."""
+    """Yield a table's lines: plain values, then its lists of tables, then the tables in it."""
     tables, lists = [], []
     for key, value in table.items():
         if isinstance(value, dict):
@@ -301,13 +301,13 @@ def _toml_lines(table: Mapping[str, Any], path: str = "") -> Iterator[str]:
             lists.append((_toml_key(key), value))
         else:
             yield f"{_toml_key(key)} = {_toml_value(value)}"
-    for key, inner in tables:
-        yield from ("", f"[{path}{key}]")
-        yield from _toml_lines(inner, f"{path}{key}.")
     for key, items in lists:
         for inner in items:
             yield from ("", f"[[{path}{key}]]")
             yield from _toml_lines(inner, f"{path}{key}.")
+    for key, inner in tables:
+        yield from ("", f"[{path}{key}]")
+        yield from _toml_lines(inner, f"{path}{key}.")
 
 
 def _toml_key(key: str) -> str:

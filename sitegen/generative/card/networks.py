@@ -191,7 +191,9 @@ class Band:
     def _one_network(
         cls, cosines: CosineConfig | None, info: ValidationInfo
     ) -> CosineConfig | None:
-        unet, side = info.data.get("unet"), info.data.get("side")
+        if "unet" not in info.data:
+            return cosines
+        unet, side = info.data["unet"], info.data.get("side")
         if (unet is None) == (cosines is None):
             raise ValueError("a band has one network: a table unet, or a table cosines")
         if unet is not None and side is not None:

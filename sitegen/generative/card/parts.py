@@ -59,14 +59,16 @@ def table(part: type[T]) -> type[T]:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
 def card_kind(part: type[T]) -> type[T]:
-    """Make the class of a kind of card: a `table` whose own fields are given by name."""
+    """Make the class of a kind of card: a `table` whose own fields are given by name.
+
+    Pydantic validates fields with `Field(…)` before these, unless they have `kw_only=True`, too.
+    """
     return _validated(part, kw_only=True)
 
 
 def _validated(part: type[T], kw_only: bool) -> type[T]:
     made: Any = dataclass(frozen=True, kw_only=kw_only, config=RULES)(part)
     validate: Callable[..., None] = made.__init__
-    name = part.__name__
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:
         keys = [key for key, field in fields_of(made).items() if not field.kw_only]
@@ -74,7 +76,7 @@ def _validated(part: type[T], kw_only: bool) -> type[T]:
             validate(self, **dict(zip(keys, values, strict=False)), **named)
         except ValidationError as error:
             raise config_error(
-                f"{name}: {dotted(item['loc'])}{rule(item, fields_of(made))}"
+                f"{dotted(item['loc'])}{rule(item, fields_of(made))}"
                 for item in error.errors(include_url=False)
             ) from None
 

@@ -211,7 +211,6 @@ def recorded_card(recording: Recording, subject: str = "") -> ModelCard:
         height,
         channels,
         recording.levels,
-        None,
         kind="recording",
         subject=subject,
         recording=facts,

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
@@ -30,7 +30,13 @@ from sitegen.core.errors import ConfigError
 from sitegen.generative.card.abilities import RANDOM, Abilities
 from sitegen.generative.card.blur import BlurRange, BlurSchedule
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig, require_halving
+from sitegen.generative.card.networks import (
+    Band,
+    DiffusersUNet,
+    Network,
+    UNetConfig,
+    require_halving,
+)
 from sitegen.generative.card.parts import Positive, card_kind
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.process.base import Draw, Moved, Process, add_noise
@@ -73,10 +79,6 @@ Blur = Annotated[
 ]
 
 
-def _usual_noise(data: dict[str, Any]) -> float:
-    return sampling_noise(data.get("training_noise_std", TRAINING_NOISE_STD))
-
-
 @card_kind
 class HeatDissipation(Process):
     """The reverse of heat dissipation.
@@ -87,12 +89,12 @@ class HeatDissipation(Process):
     need the parameterization "preconditioned".
     """
 
-    unet: UNetConfig | None = Field(None, kw_only=False)
+    unet: Network | None = Field(None, kw_only=False)
     blur: Blur = Field(description="the blur of the levels, sigma_min and sigma_max")
     kind: Literal["ihdm"] = "ihdm"
     parameterization: Parameterization = "difference"
     training_noise_std: Positive = TRAINING_NOISE_STD
-    sampling_noise_std: Positive = Field(default_factory=_usual_noise)
+    sampling_noise_std: Positive = Field(cast(Any, None), kw_only=True)
     bands: tuple[Band, ...] = ()
     sampling: SamplingConfig | None = None
 
@@ -103,6 +105,12 @@ class HeatDissipation(Process):
         "check that the card fits the weights, that they are of a trained model, and that "
         "sampling_noise_std is not too large"
     )
+
+    @field_validator("sampling_noise_std", mode="before")
+    @classmethod
+    def _usual_ratio(cls, value: object, info: ValidationInfo) -> object:
+        training: float = info.data.get("training_noise_std", TRAINING_NOISE_STD)
+        return sampling_noise(training) if value is None else value
 
     @field_validator("blur")
     @classmethod
@@ -141,7 +149,9 @@ class HeatDissipation(Process):
             raise ValueError('only for the parameterization "preconditioned"; leave it out')
         lowest = [band.lowest_level for band in bands]
         if lowest[0] != 1 or lowest != sorted(set(lowest)) or lowest[-1] > levels:
-            raise ValueError(f"lowest_level must be 1, then rise to at most levels, {levels}")
+            raise ValueError(
+                f"each lowest_level must exceed the one before, from 1 to at most levels, {levels}"
+            )
         if bands[0].unet is None or bands[0].side not in (None, size):
             raise ValueError(f"the first, of the finest levels, needs a unet for all {size} pixels")
         for band in bands:

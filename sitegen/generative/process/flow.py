@@ -83,9 +83,7 @@ class Flow(Guided):
 
     kind: Literal["flow"] = "flow"
     diffusion: DiffusionConfig | None = None
-    flow: FlowConfig = Field(
-        default=FlowConfig(),
-    )
+    flow: FlowConfig = Field(FlowConfig(), kw_only=True)
 
     label = "Flow"
     abilities = DETERMINISTIC | {"browser"}

@@ -323,7 +323,7 @@ class Run:
 
 def _about(card: ModelCard) -> dict[str, Any]:
     names = ("kind", "image_size", "channels", "levels", "parameterization")
-    return {name: getattr(card, name) for name in names}
+    return {name: getattr(card, name, None) for name in names}
 
 
 @dataclass(frozen=True)

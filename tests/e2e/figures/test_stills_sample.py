@@ -19,8 +19,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed, even_levels
 from sitegen.figures.process.sample import read_image
 from sitegen.figures.smoothness.measure import evenness
-from sitegen.generative.process.ddpm import DiffusionSchedule
-from sitegen.generative.process.dissipation import HeatDissipation
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.heat import (
     Statistics,
     dct2,
@@ -31,6 +30,7 @@ from sitegen.generative.process.heat import (
 )
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent
+from sitegen.generative.process.protocol import process_of
 from sitegen.media.frames import to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import model_source
@@ -141,7 +141,8 @@ def test_spectra(sources: Sources, tmp_path: Path) -> None:
     x_K = baseline.start(2, range(3))
     trajectory = baseline.run(x_K, independent(2, range(3), (1, 8, 8)))
     noisy = {step.level: step.state for step in trajectory.steps} | {4: (x_K + 1) / 2}
-    alphas_bar = DiffusionSchedule.of(baseline.model.card).alphas_bar
+    assert isinstance(baseline.card, Ddpm)
+    alphas_bar = baseline.card.alphas_bar
     shown = [level for kind, level in rows if kind == "DDPM"]
     assert (shown[-1], shown) == (0, sorted(shown, reverse=True))
     for level in shown:
@@ -179,7 +180,7 @@ def test_data_of_a_preconditioned_model(sources: Sources) -> None:
     card = small_card(parameterization="preconditioned")
     model = Model(card, [random_unet(card)], statistics)
     prior = load_sampler(sources["tiny"], CPU).prior
-    found = Sampler(HeatDissipation(model), prior=prior).data_spectrum()
+    found = Sampler(process_of(model), prior=prior).data_spectrum()
     assert found == pytest.approx(spectrum_of(statistics).tolist())
     assert found is not None
     assert len(found) == rings(8)

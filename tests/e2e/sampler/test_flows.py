@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sitegen.generative.process.diffusion import Implicit
 
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import STATISTICS, save_weights
-from sitegen.generative.process.ddpm import DiffusionConfig
+from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.protocol import process_of, run
 from sitegen.generative.training.loss import image_statistics
@@ -59,7 +58,7 @@ CARDS |= {
 
 def written(folder: Path, **changes: Any) -> tuple[ModelCard, Path]:
     """A card of a small colour model, and its weights."""
-    options = {"channels": 3, "channel_mult": (1, 2), "levels": 4, "blur": None}
+    options = {"channels": 3, "channel_mult": (1, 2), "levels": 4}
     card = small_card(**options, **changes)
     path = folder / "weights.safetensors"
     tensors = random_unet(card).state_dict()
@@ -76,7 +75,8 @@ def test_transitions_are_those_of_sitegen(name: str, tmp_path: Path) -> None:
     card, path = written(tmp_path, **CARDS[name])
     process = process_of(load_model(path, card))
     if "ddim" in card.abilities:
-        process = Implicit(process.model, steps=card.steps)
+        assert isinstance(card, Ddpm)
+        process = replace(process, card=card.with_ddim(card.steps))
     exported = export_for_browser(card, path, None, "float32")
     found = run_sampler(tmp_path, exported, PROGRAM)
     first, second = starts = process.start(3, [5, 6])

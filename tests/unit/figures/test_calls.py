@@ -387,7 +387,7 @@ def test_what_a_recorded_tree_does_not_have(sources: Models, tmp_path: Path) -> 
     The weights of `heat` and `noise` cannot be read.
     """
     tree = RecordingConfig((0.0, 1.0, 2.0), 4, splits=(2, 1))
-    card = ModelCard(16, 1, 2, None, kind="recording", recording=tree)
+    card = ModelCard(16, 1, 2, kind="recording", recording=tree)
     sources = {**sources, "tree": ModelSource("tree", card, tmp_path / "weights", None)}
     for kind, wanted, told in (
         ("hierarchy", {"splits": [9, 3, 1]}, "splits = [9, 3, 1]: the tree of the recording tree"),

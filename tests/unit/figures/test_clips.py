@@ -20,7 +20,7 @@ def test_settings_of_recordings() -> None:
     """Clips of a recording are encoded by constants of their own, which are in their keys alone."""
     ours = clip_spec(large_card(), 64, 24.0)
     values = RecordingConfig((0.0, 1.0), 4)
-    noise = clip_spec(ModelCard(8, 1, 1, None, kind="recording", recording=values), 64, 24.0)
+    noise = clip_spec(ModelCard(8, 1, 1, kind="recording", recording=values), 64, 24.0)
     assert (ours.preset, ours.gif_filter, ours.gif_share) == (film.PRESET, "", 0.97)
     settings = recorded.PRESET, recorded.GIF_FILTER, recorded.GIF_SHARE
     assert (noise.preset, noise.gif_filter, noise.gif_share) == settings

@@ -14,13 +14,13 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
-from sitegen.generative.process.diffusion import ddpm_process
 
 from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
 from sitegen.core.progress import Advance
+from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.noise import independent, initial_noise
-from sitegen.generative.process.protocol import reverse_process, to_pixels
+from sitegen.generative.process.protocol import reverse_process
 from sitegen.media.contact_sheet import SheetLayout
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
@@ -61,7 +61,7 @@ def test_ddpm(tmp_path: Path) -> None:
     arrays = draw(sampler, tmp_path, count=3, seed=7, trajectory=True)
     shape = sampler.card.shape
     x_K = initial_noise(7, range(3), shape)
-    steps = list(ddpm_process(sampler.model, x_K, independent(7, range(3), shape)))
+    steps = list(reverse_process(sampler.model, x_K, independent(7, range(3), shape)))
     np.testing.assert_allclose(arrays["initial"], to_pixels(x_K), atol=1e-6)
     np.testing.assert_allclose(arrays["final"], to_pixels(steps[-1].mean), atol=1e-5)
     np.testing.assert_allclose(arrays["states"][1], to_pixels(steps[0].state), atol=1e-5)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from sitegen.generative.process.diffusion import ddpm_process
 from torch import Tensor
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
@@ -22,7 +21,7 @@ from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
-from sitegen.generative.process.ddpm import DiffusionModel
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.flow import Flow
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent, initial_noise
@@ -134,9 +133,9 @@ def test_ddpm_folder_is_a_model(tmp_path: Path) -> None:
     assert trained(asked, training(tmp_path)) == written
     assert contents(tmp_path) == before
     model = load_model(tmp_path)
-    assert isinstance(model, DiffusionModel)
+    assert isinstance(model.card, Ddpm)
     x_K = initial_noise(0, [0], asked.shape)
-    *_, last = ddpm_process(model, x_K, lambda _: torch.ones(1, 1, 8, 8))
+    *_, last = reverse_process(model, x_K, lambda _: torch.ones(1, 1, 8, 8))
     assert bool(last.mean.isfinite().all())
 
 

@@ -22,7 +22,7 @@ from sitegen.generative.process.ddpm import DiffusionConfig
 from sitegen.generative.process.noise import initial_noise
 from sitegen.models.registry import ModelSource, preset_prior
 
-CARD = ModelCard(28, 1, 3, UNetConfig(32, (1,)), BlurRange(0.5, 20.0), sampling_noise_std=0.1)
+CARD = ModelCard(28, 1, 3, UNetConfig(32, (1,)), blur=BlurRange(0.5, 20.0), sampling_noise_std=0.1)
 SOURCE = ModelSource("still", CARD, Path("weights"), Path("prior"))
 
 

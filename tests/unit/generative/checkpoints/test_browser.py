@@ -24,7 +24,7 @@ from sitegen.generative.data.prior import PRIOR_NAME
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.heat import Statistics
 from tests.support.lessons import cascade_card
-from tests.support.making import random_unet, small_card
+from tests.support.making import as_kind, random_unet, small_card
 from tests.support.paths import ROOT
 from tests.support.tinymodel import WEIGHTS_NAME, card_of, write_ddpm, write_model
 
@@ -167,7 +167,7 @@ def test_mlp_that_the_page_lacks() -> None:
 def test_solvers_of_a_ddpm_that_the_page_lacks(tmp_path: Path) -> None:
     """The sampler takes a DDPM's network along Euler steps at its own levels, nothing else."""
     card = card_of(write_ddpm(tmp_path))
-    heun = replace(card, kind="flow", flow=FlowConfig("heun"))
+    heun = as_kind(card, "flow", diffusion=card.diffusion, flow=FlowConfig("heun"))
     few = replace(card, sampling=SamplingConfig(levels=(4, 2)))
     for other, told in ((heun, "a solver other than Euler's"), (few, "a DDPM that skips levels")):
         assert lacking(other)[0].startswith(told)

@@ -2,7 +2,6 @@
 
 import json
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.flow import FLOW_STEPS, Flow, FlowConfig, FlowModel
+from sitegen.generative.process.flow import FLOW_STEPS, Flow, FlowConfig
 from sitegen.generative.process.protocol import run
 from sitegen.models.new_card import AddOptions, new_model
 from tests.support.making import random_unet, save, small_card
@@ -63,11 +62,11 @@ def test_diffusers(shift: float, tmp_path: Path) -> None:
     pipeline: Any = DDPMPipeline
     pipeline(unet := network(), scheduler(shift=shift)).save_pretrained(tmp_path)
     model = load_model(tmp_path)
-    assert isinstance(model, FlowModel)
+    assert isinstance(model.card, Flow)
     assert model.card.levels == FLOW_STEPS
     theirs = scheduler(shift=shift)
     theirs.set_timesteps(FLOW_STEPS)
-    assert np.allclose(model.card.flow_times[::-1], theirs.sigmas.numpy(), atol=1e-6)
+    assert np.allclose(model.card.times[::-1], theirs.sigmas.numpy(), atol=1e-6)
     x, t = torch.randn(2, 1, 8, 8), float(theirs.sigmas[7])
     with torch.no_grad():
         assert torch.allclose(model(x, t), unet(x, theirs.timesteps[7]).sample, atol=1e-4)
@@ -81,7 +80,7 @@ def test_diffusers(shift: float, tmp_path: Path) -> None:
 
 def test_averages_by_name(tmp_path: Path) -> None:
     """Averages of cold diffusion's and of lucidrains' layout are taken, without their prefixes."""
-    card = replace(small_card(), blur=None, kind="flow", flow=FlowConfig())
+    card = small_card(kind="flow", flow=FlowConfig())
     weights, raw = random_unet(card).state_dict(), random_unet(card, 1).state_dict()
     plain = {"module." + name: value for name, value in weights.items()}
     cold = {"module.denoise_fn." + name: value for name, value in weights.items()}

@@ -16,7 +16,7 @@ from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.generative.card.card import BlurSchedule, ModelCard
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
-from sitegen.generative.process.ddpm import DiffusionConfig, DiffusionModel
+from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
 from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models.registry import model_source, site_models
 from tests.support.making import closeness, load_heat, random_unet, save, small_card
@@ -105,7 +105,7 @@ def test_guided_diffusion(learned: bool, tmp_path: Path) -> None:
             saved[name] = torch.cat([weights[name], torch.randn(weights[name].shape)])
     path = save(saved, tmp_path / "ema_0.9999_250000.pt")
     model = load_model(path, card)
-    assert isinstance(model, DiffusionModel)
+    assert isinstance(model.card, Ddpm)
     assert all(torch.equal(model.unet.state_dict()[k], v) for k, v in weights.items())
     info = inspect_checkpoint(path)
     assert (info.layout, info.learned_variance) == ("state dict", learned)
@@ -193,7 +193,7 @@ def test_diffusers(old: bool, tmp_path: Path) -> None:
     changes = {"beta_schedule": "squaredcos_cap_v2", "variance_type": "fixed_large"}
     unet = saved(tmp_path, old=old, **changes)
     model = load_model(tmp_path)
-    assert isinstance(model, DiffusionModel)
+    assert isinstance(model.card, Ddpm)
     assert not model.training
     card = model.card
     assert card.diffusion == DiffusionConfig("cosine", variance="fixed_large")
@@ -207,7 +207,7 @@ def test_diffusers_velocity(tmp_path: Path) -> None:
     """The noise in a state is what diffusers' scheduler finds where a network answers v."""
     unet = saved(tmp_path, prediction_type="v_prediction")
     model, theirs = load_model(tmp_path), scheduler(prediction_type="v_prediction")
-    assert isinstance(model, DiffusionModel)
+    assert isinstance(model.card, Ddpm)
     x = torch.randn(2, 1, 8, 8)
     with torch.no_grad():
         for timestep in range(10):
@@ -232,7 +232,7 @@ def test_diffusers_has_a_card(tmp_path: Path) -> None:
     assert ModelCard.from_toml(card.to_toml()) == card
     written = tmp_path / "theirs.toml"
     written.write_text(card.to_toml())
-    assert isinstance(load_model(source.weights, written), DiffusionModel)
+    assert isinstance(load_model(source.weights, written).card, Ddpm)
     path = tmp_path / "a/unet/config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "norm_eps": 0.1}))

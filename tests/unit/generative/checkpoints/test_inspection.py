@@ -65,7 +65,7 @@ def test_inspect_our_files(tiny: Path, tiny_card: ModelCard, tmp_path: Path) -> 
     )
     assert inspect_checkpoint(tmp_path).ema_decay is None  # notes of the author's own
     assert "parameterization  difference\n" in inspect_checkpoint(tiny).to_text()
-    ddpm = replace(tiny_card, kind="ddpm", blur=None, diffusion=DiffusionConfig("cosine"))
+    ddpm = as_kind(tiny_card, "ddpm", diffusion=DiffusionConfig("cosine"))
     convert(tiny, ddpm, tmp_path)
     assert "parameterization  noise, as in a DDPM" in inspect_checkpoint(tmp_path).to_text()
     velocity = DiffusionConfig("cosine", prediction_type="v_prediction")

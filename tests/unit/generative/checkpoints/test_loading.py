@@ -17,12 +17,13 @@ from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import network_shapes, read_weights
 from sitegen.generative.checkpoints.weights import save_weights
-from sitegen.generative.process.ddpm import DiffusionConfig, DiffusionModel
+from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
 from sitegen.ihdm import load_model
 from tests.support.making import (
     ARCHITECTURES,
+    as_kind,
     closeness,
     convert,
     load_heat,
@@ -220,10 +221,10 @@ def test_card_is_needed(tiny: Path, tmp_path: Path, tiny_card: ModelCard) -> Non
 def test_meaning_of_weights_is_in_their_file(tmp_path: Path) -> None:
     """Groups of norms and what a DDPM answers are refused where a card says something else."""
     diffusion = DiffusionConfig("cosine", prediction_type="v_prediction")
-    card = small_card(norm_groups=8, kind="ddpm", blur=None, diffusion=diffusion)
+    card = small_card(norm_groups=8, kind="ddpm", diffusion=diffusion)
     file, card_file = tmp_path / "weights.safetensors", tmp_path / "model.toml"
     save_weights(file, random_unet(card).state_dict(), torch.float32, card)
-    assert isinstance(load_model(file, card), DiffusionModel)
+    assert isinstance(load_model(file, card).card, Ddpm)
     changes: list[tuple[str, str, str]] = [
         ("norm_groups = 8", "norm_groups = 4", "unet.norm_groups = 4: must be 8"),
         ("norm_groups = 8", "", "unet.norm_groups is missing: must be 8"),
@@ -241,8 +242,8 @@ def test_meaning_of_weights_is_in_their_file(tmp_path: Path) -> None:
 def test_kind_of_the_card_decides(tiny: Path, tiny_card: ModelCard) -> None:
     """The same weights blur or are a DDPM, as the card says, and may compute in bfloat16."""
     cosine = DiffusionConfig("cosine")
-    model = load_model(tiny, replace(tiny_card, kind="ddpm", blur=None, diffusion=cosine))
-    assert isinstance(model, DiffusionModel)
+    model = load_model(tiny, as_kind(tiny_card, "ddpm", diffusion=cosine))
+    assert isinstance(model.card, Ddpm)
     assert not model.training
     x = torch.rand(2, *tiny_card.shape, generator=torch.Generator().manual_seed(1))
     answer = load_heat(tiny, tiny_card)(x, 3) - x

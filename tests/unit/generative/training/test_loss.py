@@ -10,8 +10,8 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.ddpm import DiffusionConfig, DiffusionModel
-from sitegen.generative.process.flow import FlowConfig, FlowModel
+from sitegen.generative.process.ddpm import DiffusionConfig
+from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import (
     draw_levels,
@@ -21,7 +21,7 @@ from sitegen.generative.training.loss import (
     loss_per_image,
 )
 from tests.support.lessons import blur, cascade, dct, images, kept, preconditioned, wiener
-from tests.support.making import closeness, random_unet, small_card
+from tests.support.making import closeness, model_of, random_unet, small_card
 
 
 def batch(count: int, channels: int = 1) -> tuple[Tensor, Tensor]:
@@ -54,8 +54,8 @@ def test_published_loss(channels: int) -> None:
 def test_ddpm_loss(kind: Literal["epsilon", "v_prediction"]) -> None:
     """The mean square of what the network answers less the noise, or the v of diffusers' own."""
     diffusion = DiffusionConfig("cosine", prediction_type=kind)
-    card = small_card(kind="ddpm", blur=None, diffusion=diffusion)
-    model = DiffusionModel(card, [random_unet(card)])
+    card = small_card(kind="ddpm", diffusion=diffusion)
+    model = model_of(card)
     pictures, noise = batch(8)
     theirs: Any = DDPMScheduler
     levels = torch.arange(1, 9)
@@ -74,8 +74,8 @@ def test_ddpm_loss(kind: Literal["epsilon", "v_prediction"]) -> None:
 def test_flow_loss(data_time: Literal[0, 1]) -> None:
     """The mean square of the network's answer less dx/dt, at times within the levels' steps."""
     flow = FlowConfig(data_time=data_time, time_scale=7.0)
-    card = small_card(kind="flow", blur=None, flow=flow)
-    model = FlowModel(card, [random_unet(card)])
+    card = small_card(kind="flow", flow=flow)
+    model = model_of(card)
     pictures, noise = batch(8)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
