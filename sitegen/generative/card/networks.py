@@ -72,6 +72,8 @@ class UNetConfig:
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if isinstance(self, DiffusersUNet):
+            return self
         widths = [self.model_channels * factor for factor in self.channel_mult]
         if any(width % self.groups for width in widths):
             raise ValueError(

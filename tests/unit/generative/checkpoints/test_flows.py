@@ -16,7 +16,7 @@ from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.flow import FLOW_STEPS, Flow, FlowConfig
-from sitegen.generative.process.protocol import run
+from sitegen.generative.process.protocol import process_of, run
 from sitegen.models.new_card import AddOptions, new_model
 from tests.support.making import random_unet, save, small_card
 from tests.unit.generative.checkpoints.test_foreign import network
@@ -48,7 +48,7 @@ def test_torchcfm(tmp_path: Path, reference: Path) -> None:
     assert (card.kind, card.flow) == ("flow", FlowConfig())
     assert any("t = 1" in note for note in notes)
     model = load_model(path, card)
-    process = Flow(model)
+    process = process_of(model)
     found = [step.state for step in run(process, 24 * waves((2, 1, 8, 8), 0) / 4, None)]
     wanted = json.loads((reference / "torchcfm.json").read_text())["steps"]
     for state, numbers in zip(found, wanted, strict=True):

@@ -94,7 +94,7 @@ def test_variance_exploding(tmp_path: Path) -> None:
         (EDMEulerScheduler, {"sigma_max": 0.001}, "sigma_max = 0.001: must be above"),
         (CMStochasticIterativeScheduler, {"s_noise": 1.1}, "s_noise = 1.1: only 1.0"),
         (CMStochasticIterativeScheduler, {"num_train_timesteps": 1}, "must be from 2"),
-        (ScoreSdeVeScheduler, {"snr": 0.0}, "snr = 0.0: should be a number above 0"),
+        (ScoreSdeVeScheduler, {"snr": 0.0}, "snr = 0.0: Input should be greater than 0"),
     ],
 )
 def test_settings_that_are_not_supported(made: Any, change: Any, told: str, tmp_path: Path) -> None:
