@@ -24,6 +24,7 @@ from sitegen.generative.card.networks import Band
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.loading import WEIGHTS_NAME
 from sitegen.generative.checkpoints.weights import prefixes, save_weights
+from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.training.optimizers import muon_names
 from sitegen.models.registry import ModelSource, model_source
 
@@ -153,7 +154,7 @@ def main() -> None:
     bands, nets = zip(*sorted(networks, key=lambda pair: pair[0].lowest_level), strict=True)
     own = card.sampling if card.bands else None  # a cascade has its levels already
     sampling = own or SamplingConfig(visited_levels(card, arguments.below, arguments.steps))
-    card = replace(card, unet=None, bands=bands, sampling=sampling)
+    card = replace(heat_of(card), unet=None, bands=bands, sampling=sampling)
     if arguments.visits:
         levels = spread_over_bands(card, arguments.visits)
         card = replace(card, sampling=replace(sampling, levels=levels))

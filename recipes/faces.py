@@ -43,6 +43,7 @@ from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.weights import RESIDUAL
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
 from sitegen.generative.networks.construct import new_network
+from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import image_statistics
@@ -124,9 +125,9 @@ and of 0.992 of real ones. For each other attribute these shares differed by 0.0
 TINY = Amounts((64, 64, 64, 4096, 4096), data=512)
 
 
-def face_card(data: str) -> ModelCard:
+def face_card(data: str) -> HeatDissipation:
     """Return the card of the cascade, without files."""
-    card = ModelCard(
+    card = HeatDissipation(
         image_size=SIDE,
         channels=CHANNELS,
         levels=LEVELS,

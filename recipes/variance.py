@@ -23,6 +23,7 @@ from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.weights import RESIDUAL, scales_of
 from sitegen.generative.data.images import read_images
 from sitegen.generative.data.prior import make_prior, read_prior
+from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.training.residual import residual_shares
 from sitegen.models.registry import model_source
 
@@ -63,7 +64,7 @@ def main() -> None:
         read_model(arguments.model),
     )
     assert model.statistics is not None
-    card, given = source.card, arguments.guidance or []
+    card, given = heat_of(source.card), arguments.guidance or []
     forward: Literal["markov"] | None = "markov" if arguments.markov else None
     sampling = replace(
         card.sampling or SamplingConfig(),

@@ -12,7 +12,7 @@ from sitegen.generative.card.card import ModelCard, preset, presets, read_card
 from sitegen.generative.checkpoints.inspection import Architecture, infer, inspect_checkpoint
 from sitegen.generative.checkpoints.loading import network_shapes
 from sitegen.generative.process.ddpm import DiffusionConfig
-from tests.support.making import ARCHITECTURES, convert, small_card
+from tests.support.making import ARCHITECTURES, as_kind, convert, small_card
 
 
 def test_inspect_published(tiny: Path, tiny_card: ModelCard, reference: Path) -> None:
