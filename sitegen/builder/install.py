@@ -6,17 +6,15 @@ killed therefore leaves the old site, and the next build finds nothing half writ
 
 import contextlib
 import json
-import posixpath
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sitegen.core.errors import ConfigError, PublishError, TargetError
+from sitegen.core.errors import ConfigError, TargetError
 from sitegen.core.files import below, digest, digest_bytes, platform_errors
 from sitegen.core.site_files import OwnFile
-from sitegen.core.source import shown
-from sitegen.core.urls import INDEX, MANIFEST
+from sitegen.core.urls import MANIFEST
 from sitegen.media.manifest import MediaFile
 
 
@@ -166,57 +164,3 @@ def _is_same(path: Path, content: bytes | CopiedFile, quick: bool) -> bool:
 
 def _size(content: bytes | CopiedFile) -> int:
     return len(content) if isinstance(content, bytes) else content.file.bytes
-
-
-@dataclass(frozen=True)
-class ServedFolder:
-    """The content of a folder, by relative URI, with names as the folder spells them.
-
-    files: size of each regular file in bytes
-    others: symbolic links, pipes and so on, each with a description
-    seal: SHA-256 of each file, if only unchanged files may be read from now on
-    """
-
-    root: Path
-    files: Mapping[str, int]
-    others: Mapping[str, str] = field(default_factory=dict)
-    seal: Mapping[str, str] = field(default_factory=dict)
-
-    def served(self, name: str) -> str | None:
-        """Return the file that GitHub Pages serves for a path: itself, its index, or its .html."""
-        choices = [name, posixpath.join(name, INDEX)]
-        choices += [] if not name or name.endswith("/") else [f"{name}.html"]
-        return next((choice for choice in choices if choice in self.files), None)
-
-    def read(self, name: str) -> bytes:
-        """Return the content of a file.
-
-        Raises PlatformError if it cannot be read, PublishError if it has changed since it was
-        sealed.
-        """
-        path = self.root / name
-        with platform_errors(path, "read"):
-            data = path.read_bytes()
-        if self.seal.get(name) not in (None, digest_bytes(data)):
-            raise PublishError(f"{shown(path)}: has changed since it was checked; try again")
-        return data
-
-    def sealed(self) -> "ServedFolder":
-        """Return this folder sealed with its current content. Raises PlatformError."""
-        with platform_errors(self.root, "read"):
-            return replace(self, seal={name: digest(self.root / name) for name in self.files})
-
-
-def read_folder(root: Path) -> ServedFolder:
-    """List a folder without following links. Raises PlatformError if it cannot be read."""
-    files: dict[str, int] = {}
-    others: dict[str, str] = {}
-    with platform_errors(root, "read"):
-        for name, entry in below(root):
-            if entry.is_symlink():
-                others[name] = "a symbolic link"
-            elif entry.is_file():
-                files[name] = entry.stat().st_size
-            elif not entry.is_dir():
-                others[name] = "not a regular file"
-    return ServedFolder(root, dict(sorted(files.items())), dict(sorted(others.items())))

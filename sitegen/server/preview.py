@@ -25,7 +25,6 @@ from sitegen.builder.install import (
     Tree,
     install,
     is_built,
-    read_folder,
     require_ours,
 )
 from sitegen.builder.plan import PlannedFigure
@@ -33,7 +32,7 @@ from sitegen.builder.store import Store
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core.errors import LockedError, SitegenError
-from sitegen.core.files import digest
+from sitegen.core.files import below, digest
 from sitegen.core.progress import Advance, Reporter
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
@@ -122,9 +121,9 @@ def last_built(config: Path) -> Tree | None:
             return {
                 uri: path.read_bytes()
                 if uri.endswith(".html")
-                else CopiedFile(path, OwnFile(uri, path, size, digest(path)))
-                for uri, size in read_folder(output).files.items()
-                if "/." not in f"/{uri}" and (path := output / uri)
+                else CopiedFile(path, OwnFile(uri, path, path.stat().st_size, digest(path)))
+                for uri, entry in below(output)
+                if entry.is_file() and "/." not in f"/{uri}" and (path := output / uri)
             }
     return None
 
