@@ -10,7 +10,11 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.test_scheme_in_browser import NIGHT, PAPER, choice
 from tests.browser.test_script import CALM, LARGE, PLAYING, slide, spoken, words_of
 from tests.conftest import SampleSite
-from tests.support.browsing import opened, until
+from tests.support.browsing import (
+    frames,
+    opened,
+    until,
+)
 from tests.support.sample_site import LEVELS, shade
 
 DENIED = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no') }})"
@@ -97,7 +101,7 @@ def test_same_wish_changes_nothing(browser: Browser, sample_site: SampleSite) ->
         page.locator(".play").first.click()
         until(page, f"{PLAYING} === 1")
         page.evaluate(BACK)
-        page.wait_for_timeout(300)
+        frames(page)
         assert page.evaluate(PLAYING) == 1
 
 
@@ -162,7 +166,7 @@ def test_clip_that_nobody_sends(browser: Browser, sample_site: SampleSite) -> No
     page.unroute("**/*.mp4")
     figure.locator(".play").click()
     until(page, f"{PLAYING} === 1")
-    page.wait_for_timeout(700)
+    frames(page, 48)
     expect(trouble).to_be_hidden()
     page.close()
 

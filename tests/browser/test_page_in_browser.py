@@ -16,7 +16,15 @@ from bench.serving import serving
 from sitegen.deploy.check import check_folder
 from tests.browser.conftest import Look
 from tests.conftest import SampleSite
-from tests.support.browsing import box_of, html_faults, opened, until, violations, watch
+from tests.support.browsing import (
+    box_of,
+    frames,
+    html_faults,
+    opened,
+    until,
+    violations,
+    watch,
+)
 from tests.support.paths import ROOT
 
 PAGES = ("index.html", "second/index.html")
@@ -77,7 +85,7 @@ def test_no_layout_shift(look: Look, width: int) -> None:
     with look(width=width, reduced_motion="no-preference") as page:
         for _ in range(12):
             page.mouse.wheel(0, 600)
-            page.wait_for_timeout(60)
+            frames(page, 4)
         assert page.evaluate(SHIFTS) == 0
 
 

@@ -27,7 +27,14 @@ from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
 from sitegen.sampling.export import Request, sample
 from sitegen.sampling.models import load_sampler
-from tests.support.browsing import box_of, html_faults, opened, until, violations
+from tests.support.browsing import (
+    box_of,
+    frames,
+    html_faults,
+    opened,
+    until,
+    violations,
+)
 from tests.support.builders import CPU, decode, write_site
 from tests.support.drawing import PAGE, SITE, level, site_that_draws, wait
 from tests.support.paths import ROOT
@@ -134,7 +141,7 @@ def test_nothing_is_fetched_before_the_press(browser: Browser, address: str) -> 
     with opened(browser, address) as page:
         page.on("request", lambda request: asked.append(request.url))
         page.locator(".sampler").scroll_into_view_if_needed()
-        page.wait_for_timeout(300)
+        frames(page)
         names = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
         assert not [name for name in names if name.endswith((".bin", ".wasm", "worker.js"))]
         assert not [name for name in names if name.endswith(".json")]
@@ -463,7 +470,7 @@ def test_data_are_saved(browser: Browser, address: str) -> None:
     dear = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } })"
     with opened(browser, f"{address}#figure=own&picture={SEED}.1", before=dear) as page:
         expect(page.locator(".sampler-told")).to_contain_text("Press the button to fetch the model")
-        page.wait_for_timeout(500)
+        frames(page)
         names = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
         assert not [name for name in names if name.endswith((".bin", ".wasm", "worker.js"))]
         press(page, ".sampler-new")
@@ -478,7 +485,7 @@ def test_script_comes_on_approach(browser: Browser, built: Path, tmp_path: Path)
     here = "document.querySelectorAll('script[data-worker][src*=\"/sampler-\"]').length"
     with serving(site) as served:
         with opened(browser, served) as page:
-            page.wait_for_timeout(300)
+            frames(page)
             assert page.evaluate(here) == 0
             page.evaluate("scrollTo(0, 7500)")
             page.locator(".sampler.live").wait_for()
@@ -569,7 +576,7 @@ def walk(page: Page) -> None:
 def test_links_that_say_nothing(browser: Browser, address: str, picture: str) -> None:
     """A link that is no picture's draws none, nor does one to a colour of a grey model."""
     with opened(browser, f"{address}#figure=own&picture={picture}") as page:
-        page.wait_for_timeout(200)
+        frames(page)
         assert page.locator(".sampler-new").inner_text() == "Draw a sample"
 
 

@@ -18,7 +18,14 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from sitegen.html.figure_views import scale
 from tests.conftest import SampleSite
-from tests.support.browsing import PATIENCE_S, box_of, opened, until, watch
+from tests.support.browsing import (
+    PATIENCE_S,
+    box_of,
+    frames,
+    opened,
+    until,
+    watch,
+)
 from tests.support.sample_site import (
     COUNT,
     DARK,
@@ -123,7 +130,7 @@ def test_clips_play_while_in_view(moving: Page) -> None:
     until(moving, f"{early}(document.querySelector('video'))")
     moving.evaluate("scrollTo(0, 0)")
     until(moving, f"{PLAYING} === 0")
-    moving.wait_for_timeout(200)
+    frames(moving)
     value = int(moving.locator("#trajectories .slider").input_value())
     assert 0 < value < LEVELS
     wait_for_shade(moving, "trajectories", value)
@@ -136,7 +143,7 @@ def test_at_most_four_play(browser: Browser, sample_site: SampleSite) -> None:
     hide += " document.dispatchEvent(new Event('visibilitychange')) }"
     with opened(browser, address, viewport={"width": 1280, "height": 6000}) as page:
         until(page, f"{PLAYING} === 4")
-        page.wait_for_timeout(500)
+        frames(page)
         assert page.evaluate(PLAYING) == 4 < MANY
         page.evaluate(hide, True)
         until(page, f"{PLAYING} === 0")
@@ -157,7 +164,7 @@ def test_one_button_stops_all(browser: Browser, sample_site: SampleSite, remembe
         if remembers:
             page.reload()
         expect(play).to_be_visible()
-        page.wait_for_timeout(500)
+        frames(page)
         assert page.evaluate(PLAYING) == 0
         page.locator(".play").first.click()
         until(page, f"{PLAYING} === 1")
@@ -185,13 +192,13 @@ def test_reduced_motion(calm: Page) -> None:
     asked = watch(calm)[1]
     for _ in range(10):
         calm.mouse.wheel(0, 500)
-        calm.wait_for_timeout(50)
+        frames(calm, 4)
     calm.locator("#hierarchy .node").last.hover()
     calm.locator("#hierarchy .node").first.focus()
     calm.keyboard.press("ArrowRight")
     calm.mouse.move(1, 1)
     calm.locator("#hierarchy .slider").focus()
-    calm.wait_for_timeout(300)
+    frames(calm)
     assert calm.evaluate(PLAYING) == 0
     assert not [url for url in asked if url.endswith(".mp4")]
     calm.locator("#hierarchy .play").click()
@@ -307,7 +314,7 @@ def test_viewer_by_keyboard(calm: Page) -> None:
     top = calm.evaluate("scrollY")
     calm.mouse.move(5, 5)
     calm.mouse.wheel(0, 500)
-    calm.wait_for_timeout(200)
+    frames(calm)
     assert calm.evaluate("scrollY") == top
     calm.keyboard.press("Escape")
     expect(calm.locator("#viewer")).to_be_hidden()
@@ -321,7 +328,7 @@ def test_viewer_opened_again_at_once(calm: Page) -> None:
     calm.locator("#viewer").evaluate(
         "(dialog) => { dialog.close(); document.querySelector('#hierarchy .node').click(); }"
     )
-    calm.wait_for_timeout(100)
+    frames(calm, 4)
     expect(calm.get_by_role("dialog", name=f"The root: level {LEVELS}")).to_be_visible()
     calm.locator("#viewer").evaluate(
         "(dialog) => { dialog.close(); document.querySelector('#trajectories .cell-button')"
@@ -436,7 +443,7 @@ def test_walked_tree_is_whole(moving: Page, way: str) -> None:
     assert words_of(figure) == "k = 0 σB = 0 px"
     expect(figure.locator(".slider")).to_have_attribute("aria-valuetext", spoken(0))
     paused = moving.evaluate(TIME)
-    moving.wait_for_timeout(300)
+    frames(moving)
     assert moving.evaluate(TIME) == paused
     if way == "mouse":
         moving.mouse.move(1, 1)
@@ -472,7 +479,7 @@ def test_walk_goes_back_to_a_frame(moving: Page) -> None:
             node.hover()
         expect(moving.locator(".motion")).to_have_text("Let clips play")
         moving.mouse.move(1, 1)
-        moving.wait_for_timeout(300)
+        frames(moving)
         assert moving.evaluate(PLAYING) == 0
     moving.locator(".motion").click()
     until(moving, playing)

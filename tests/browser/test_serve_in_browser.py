@@ -10,7 +10,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bench.serving import serving
-from tests.support.browsing import box_of, until
+from tests.support.browsing import (
+    box_of,
+    frames,
+    until,
+)
 from tests.support.builders import INDEX, FakeRenderer, write_page
 from tests.support.previewing import Running, port_to_return_to, running
 
@@ -122,7 +126,7 @@ def test_progress_covers_no_control(config: Path, browser: Browser, width: int) 
         expect(page.locator(".sitegen-progress")).to_be_attached()
         for top in range(0, 1200, 150):
             page.evaluate("top => scrollTo(0, top)", top)
-            page.wait_for_timeout(60)
+            frames(page, 4)
             assert page.evaluate(PILL) in ("", "hidden")
         page.close()
 

@@ -117,6 +117,17 @@ def until(page: Page, expression: str, argument: object = None) -> None:
         page.wait_for_timeout(30)
 
 
+def frames(page: Page, count: int = 12) -> None:
+    """Wait until the browser has drawn so many frames and is idle, to see that nothing happens."""
+    page.evaluate(
+        """async count => {
+          for (let number = 0; number < count; number++) await new Promise(requestAnimationFrame);
+          await new Promise(resolve => requestIdleCallback(resolve, { timeout: 1000 }));
+        }""",
+        count,
+    )
+
+
 def watch(page: Page) -> tuple[list[str], list[str]]:
     """Collect whatever goes wrong on a page, and the addresses that it asks for."""
     troubles: list[str] = []
