@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support import shared
 from tests.support.paths import TESTS
 
 pytest_plugins = ["tests.support.recorded"]
@@ -44,6 +45,12 @@ def _modules_are_restored() -> Iterator[None]:
         assert not changed, f"{module.__name__} has changed after the test: {sorted(changed)}"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that the workers of this run share."""
+    if not hasattr(config, "workerinput"):
+        config.add_cleanup(shared.begin())
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """The folder of recorded outputs; its README says what they are."""
@@ -67,6 +74,22 @@ def sample_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleSite
     root = tmp_path_factory.mktemp("sample_site")
     with serving(root / "site" / "sub") as address:
         yield SampleSite(build_sample(root, address), address)
+
+
+@pytest.fixture(scope="session")
+def drawing_site() -> Path:
+    """The folder of a built site with samplers; see `site_that_draws`."""
+    from tests.support.drawing import site_that_draws
+
+    return shared.once("drawing", site_that_draws)
+
+
+@pytest.fixture(scope="session")
+def basics_site() -> Path:
+    """The folder of the built site that `basics` walks through."""
+    from tests.support.basics import site_of_basics
+
+    return shared.once("basics", site_of_basics)
 
 
 @pytest.fixture

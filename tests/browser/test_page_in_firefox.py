@@ -11,9 +11,8 @@ from PIL import Image
 
 from bench.serving import serving
 from tests.conftest import SampleSite
-from tests.support.basics import WANTED, basics, site_of_basics
+from tests.support.basics import WANTED, basics
 from tests.support.builders import decode
-from tests.support.drawing import site_that_draws
 from tests.support.firefox import WAIT_S, Firefox, firefox
 from tests.support.stops import wrong_stops
 
@@ -32,9 +31,9 @@ def test_level_in_words_in_firefox(fox: Firefox, sample_site: SampleSite) -> Non
     assert fox.messages == []
 
 
-def test_basics_in_firefox(fox: Firefox, tmp_path: Path) -> None:
+def test_basics_in_firefox(fox: Firefox, basics_site: Path) -> None:
     """Tabs, popovers, scrubbing, the large view and a sampler work."""
-    with serving(site_of_basics(tmp_path)) as address:
+    with serving(basics_site) as address:
         page = fox.open(f"{address}#two")
         assert basics(page.evaluate) == WANTED
     assert fox.messages == []
@@ -62,9 +61,9 @@ def test_slider_in_firefox(fox: Firefox, sample_site: SampleSite) -> None:
 
 
 @pytest.fixture(scope="module")
-def drawing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def drawing(drawing_site: Path) -> Iterator[str]:
     """The address of a site with one sampler."""
-    with serving(site_that_draws(tmp_path_factory.mktemp("site"))) as address:
+    with serving(drawing_site) as address:
         yield address
 
 

@@ -18,33 +18,27 @@ from playwright.sync_api import Browser, Route, expect
 from bench.serving import PagesHandler, serving
 from tests.support.browsing import opened, until, watch
 from tests.support.builders import decode
-from tests.support.drawing import level, site_that_draws, wait
+from tests.support.drawing import level, wait
 from tests.support.tinymodel import on_one_thread
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site with one sampler on its front page, and none on the other."""
-    return site_that_draws(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
-def address(built: Path) -> Iterator[str]:
+def address(drawing_site: Path) -> Iterator[str]:
     """Where it is served."""
-    with serving(built) as served:
+    with serving(drawing_site) as served:
         yield served
 
 
 @pytest.mark.parametrize("place", ["file", "script", "wasm"])
 def test_where_nothing_can_be_drawn(
-    browser: Browser, built: Path, address: str, place: str
+    browser: Browser, drawing_site: Path, address: str, place: str
 ) -> None:
     """From a disk, without JavaScript or without WebAssembly a sentence stands for the button."""
     without = "delete globalThis.WebAssembly" if place == "wasm" else ""
     options: dict[str, Any] = {"java_script_enabled": place != "script"}
-    start = address if place != "file" else f"{built.as_uri()}/index.html"
+    start = address if place != "file" else f"{drawing_site.as_uri()}/index.html"
     page = browser.new_page(**options)
     page.add_init_script(without)
     page.goto(start)
@@ -56,9 +50,9 @@ def test_where_nothing_can_be_drawn(
         assert page.locator(".sampler img").is_visible()
 
 
-def test_a_model_that_does_not_come(browser: Browser, built: Path, tmp_path: Path) -> None:
+def test_a_model_that_does_not_come(browser: Browser, drawing_site: Path, tmp_path: Path) -> None:
     """It is told, and the next press tries again."""
-    site = shutil.copytree(built, tmp_path / "sub")
+    site = shutil.copytree(drawing_site, tmp_path / "sub")
     (weights,) = site.glob("media/*.bin")
     away = weights.rename(tmp_path / "away")
     with serving(site) as served:
@@ -97,10 +91,10 @@ PARTS: dict[str, tuple[str, Callable[[bytes], bytes] | None]] = {
 
 @pytest.mark.parametrize("part", PARTS)
 def test_parts_of_a_model_that_are_missing_or_damaged(
-    browser: Browser, built: Path, tmp_path: Path, part: str
+    browser: Browser, drawing_site: Path, tmp_path: Path, part: str
 ) -> None:
     """Weights, engine or worker that do not come whole: told, as often; whole, the press draws."""
-    site = shutil.copytree(built, tmp_path / "sub")
+    site = shutil.copytree(drawing_site, tmp_path / "sub")
     pattern, damage = PARTS[part]
     (file,) = site.glob(pattern)
     whole = file.read_bytes()
@@ -257,9 +251,9 @@ def test_script_that_does_not_come(browser: Browser, address: str) -> None:
         expect(page.locator(".sampler-new")).not_to_be_visible()
 
 
-def test_states_that_are_none(browser: Browser, built: Path, tmp_path: Path) -> None:
+def test_states_that_are_none(browser: Browser, drawing_site: Path, tmp_path: Path) -> None:
     """A picture whose numbers leave what pictures hold is broken off, in words, with its level."""
-    site = shutil.copytree(built, tmp_path / "sub")
+    site = shutil.copytree(drawing_site, tmp_path / "sub")
     (description,), (weights,) = site.glob("media/*.json"), site.glob("media/*.bin")
     place = json.loads(description.read_text())["tensors"]["statistics.mean"]["offset"]
     data = bytearray(weights.read_bytes())

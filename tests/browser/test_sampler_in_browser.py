@@ -36,7 +36,7 @@ from tests.support.browsing import (
     violations,
 )
 from tests.support.builders import CPU, decode, write_site
-from tests.support.drawing import PAGE, SITE, level, site_that_draws, wait
+from tests.support.drawing import PAGE, SITE, level, wait
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent
 from tests.support.tinymodel import on_one_thread, write_ddpm, write_flow, write_model
@@ -67,15 +67,9 @@ one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site with one sampler on its front page, and none on the other."""
-    return site_that_draws(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
-def address(built: Path) -> Iterator[str]:
+def address(drawing_site: Path) -> Iterator[str]:
     """Where it is served."""
-    with serving(built) as served:
+    with serving(drawing_site) as served:
         yield served
 
 
@@ -195,11 +189,25 @@ def opens_again(browser: Browser, page: Page, own: int) -> None:
         assert np.array_equal(seen(other), seen(page))
 
 
-def test_samples_for_the_bench(built: Path, wanted: NDArray[np.uint8], tmp_path: Path) -> None:
+def test_samples_for_the_bench(
+    drawing_site: Path, wanted: NDArray[np.uint8], tmp_path: Path
+) -> None:
     """bench.browser reads back the pictures that `sitegen sample` draws, and their flat starts."""
     output = tmp_path / "x.npz"
-    command = [sys.executable, "-m", "bench.browser", "--site", str(built), "--seed", str(SEED)]
-    subprocess.run([*command, "--count", "2", "--output", str(output)], cwd=ROOT, check=True)
+    command = [
+        sys.executable,
+        "-m",
+        "bench.browser",
+        "--site",
+        str(drawing_site),
+        "--seed",
+        str(SEED),
+    ]
+    subprocess.run(
+        [*command, "--seed", str(SEED), "--count", "2", "--output", str(output)],
+        cwd=ROOT,
+        check=True,
+    )
     with np.load(output) as arrays:
         final, initial = arrays["final"], arrays["initial"]
     assert final.shape == initial.shape == (2, 1, 28, 28)
@@ -419,10 +427,10 @@ def test_by_keyboard_alone(browser: Browser, address: str) -> None:
         wait(page)
 
 
-def test_stopped_before_the_model_has_come(browser: Browser, built: Path) -> None:
+def test_stopped_before_the_model_has_come(browser: Browser, drawing_site: Path) -> None:
     """Escape says so, and shows no controls of a picture that is not there; a press draws one."""
     controls = "!document.querySelector('.sampler-more').inert"
-    with serving(built) as served, opened(browser, served) as page:
+    with serving(drawing_site) as served, opened(browser, served) as page:
         with page.expect_event("worker"):
             page.locator(".sampler-new").press("Enter")
         page.keyboard.press("Escape")
@@ -477,9 +485,9 @@ def test_data_are_saved(browser: Browser, address: str) -> None:
         assert link(page)["picture"] == f"{SEED}.1"
 
 
-def test_script_comes_on_approach(browser: Browser, built: Path, tmp_path: Path) -> None:
+def test_script_comes_on_approach(browser: Browser, drawing_site: Path, tmp_path: Path) -> None:
     """At the top of a long page it is not fetched; near it, with Tab or by a link it is."""
-    site = shutil.copytree(built, tmp_path / "sub")
+    site = shutil.copytree(drawing_site, tmp_path / "sub")
     (style,) = site.glob("assets/style-*.css")
     style.write_text(f"{style.read_text()}\n.sampler-figure {{ margin-top: 9000px; }}\n")
     here = "document.querySelectorAll('script[data-worker][src*=\"/sampler-\"]').length"
@@ -609,7 +617,7 @@ def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, widt
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_tree_has_room(browser: Browser, built: Path, width: int) -> None:
+def test_a_tree_has_room(browser: Browser, drawing_site: Path, width: int) -> None:
     """A tree grows in a space of its own: the caption beneath stays, and so does the picture.
 
     The line to each picture ends at its middle.
@@ -624,7 +632,7 @@ def test_a_tree_has_room(browser: Browser, built: Path, width: int) -> None:
             Math.abs(box.y + lines[at] * box.height - y - height / 2));
     })"""
     with (
-        serving(built) as served,
+        serving(drawing_site) as served,
         opened(browser, f"{served}/tree/", viewport={"width": width, "height": 800}) as page,
     ):
         page.locator(".sampler.live").wait_for()
@@ -644,16 +652,16 @@ def test_a_tree_has_room(browser: Browser, built: Path, width: int) -> None:
         assert page.evaluate(scrolled)
 
 
-def test_policy(built: Path) -> None:
+def test_policy(drawing_site: Path) -> None:
     """Only the page with the sampler may compile code and start workers; every link arrives."""
     front, more = (
-        unescape((built / name).read_text()) for name in ("index.html", "more/index.html")
+        unescape((drawing_site / name).read_text()) for name in ("index.html", "more/index.html")
     )
     assert "'wasm-unsafe-eval'; worker-src 'self'" in front
     assert "wasm" not in more
     assert "assets/sampler-" not in more
-    assert check_folder(built).errors == ()
-    figure = json.loads((built / "media.json").read_text())["figures"][0]
+    assert check_folder(drawing_site).errors == ()
+    figure = json.loads((drawing_site / "media.json").read_text())["figures"][0]
     assert figure["kind"] == "sampler"
     assert set(figure["files"]) == {"poster", "model", "weights"}
 
@@ -690,7 +698,7 @@ def fits(page: Page) -> None:
                 assert box["width"] >= 44
 
 
-def test_scrolling_does_not_stutter(browser: Browser, built: Path) -> None:
+def test_scrolling_does_not_stutter(browser: Browser, drawing_site: Path) -> None:
     """While a picture is drawn, the page's own thread has little to do, and few long tasks.
 
     The time of that thread is what it had of a processor, so a busy machine counts for little. The
@@ -701,7 +709,10 @@ def test_scrolling_does_not_stutter(browser: Browser, built: Path) -> None:
     const count = list => { window.long += list.getEntries().length };
     new PerformanceObserver(count).observe({ type: 'longtask' });
     """
-    with serving(built, plain=True) as served, opened(browser, served, before=watching) as page:
+    with (
+        serving(drawing_site, plain=True) as served,
+        opened(browser, served, before=watching) as page,
+    ):
         thread = page.context.new_cdp_session(page)
         thread.send("Performance.enable", {"timeDomain": "threadTicks"})
         page.evaluate("window.long = 0")
@@ -718,6 +729,6 @@ def spent(thread: CDPSession) -> float:
     return next(float(each["value"]) for each in found if each["name"] == "TaskDuration")
 
 
-def test_html_validate_finds_nothing(built: Path) -> None:
+def test_html_validate_finds_nothing(drawing_site: Path) -> None:
     """No error in the page, by the recommended rules."""
-    assert html_faults(built / "index.html") == ""
+    assert html_faults(drawing_site / "index.html") == ""

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from bench.serving import serving
-from tests.support.basics import WANTED, basics, site_of_basics
+from tests.support.basics import WANTED, basics
 from tests.support.browsing import chromium, opened
 from tests.support.stops import wrong_stops
 
@@ -23,7 +23,7 @@ def test_level_in_words_in_chromium(calm: Page) -> None:
     assert wrong_stops(calm.evaluate) == []
 
 
-def test_basics_in_chromium(browser: Browser, tmp_path: Path) -> None:
+def test_basics_in_chromium(browser: Browser, basics_site: Path) -> None:
     """Tabs, popovers, scrubbing, the large view and a sampler work."""
-    with serving(site_of_basics(tmp_path)) as address, opened(browser, f"{address}#two") as page:
+    with serving(basics_site) as address, opened(browser, f"{address}#two") as page:
         assert basics(page.evaluate) == WANTED

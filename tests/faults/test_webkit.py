@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench.serving import serving
 from tests.conftest import SampleSite
-from tests.support.basics import WANTED, basics, site_of_basics
+from tests.support.basics import WANTED, basics
 from tests.support.stops import wrong_stops
 from tests.support.sweeping import of_a_sweep
 from tests.support.webkit import webkit
@@ -18,8 +18,8 @@ def test_level_in_words_in_webkit(sample_site: SampleSite) -> None:
         assert wrong_stops(page.evaluate) == []
 
 
-def test_basics_in_webkit(tmp_path: Path) -> None:
+def test_basics_in_webkit(basics_site: Path) -> None:
     """Tabs, popovers, scrubbing, the large view and a sampler work."""
-    with webkit() as page, serving(site_of_basics(tmp_path)) as address:
+    with webkit() as page, serving(basics_site) as address:
         page.open(f"{address}#two")
         assert basics(page.evaluate) == WANTED

@@ -4,11 +4,9 @@ What a clip shows tells which frame it is: every sample of frame n has the brigh
 apart from a digit that makes the page look like one.
 """
 
-import atexit
 import dataclasses
+import pickle
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -35,6 +33,7 @@ from sitegen.media.frames import Colour, Frame, grid
 from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, ModelRef, Record
 from tests.support.fabricated import write_site
 from tests.support.paths import ROOT
+from tests.support.shared import once
 
 LEVELS = 20
 COUNT, COLUMNS, SIDE = 14, 4, 28
@@ -128,11 +127,18 @@ def still(path: Path, width: int, height: int) -> MediaFile:
     return MediaFile(path.name, path.stat().st_size, digest(path), width, height)
 
 
+Renders = Mapping[str, tuple[dict[str, MediaFile], dict[str, Any]]]
+
+
 @cache
-def renders() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, Any]]]]:
+def renders() -> tuple[Path, Renders]:
     """The renders of every shape, made once: their folder, and files and parameters by name."""
-    root = Path(tempfile.mkdtemp(prefix="sitegen-sample-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    root = once("sample", render)
+    return root, pickle.loads((root / "renders.pickle").read_bytes())
+
+
+def render(root: Path) -> Path:
+    """Encode every shape into a folder, and describe the files there."""
     light, dark = layout(LIGHT, (32, 36, 48)), layout(DARK, (228, 231, 241))
     tree = encoded(tree_frames(light, states(light)), root / "hierarchy", 1)
     night = encoded(tree_frames(dark, states(dark)), root / "dark", 1)
@@ -144,7 +150,7 @@ def renders() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, 
     way = [*range(POINTS), *[POINTS - 1] * HOLD, *reversed(range(POINTS)), *[0] * HOLD]
     panels = (grid(samples([1, 2, 3], point), 3, (32, 36, 48)) for point in way)
     cells = {"columns": COLUMNS, "rows": 4, "count": COUNT, "width": SIDE, "height": SIDE}
-    return root, {
+    renders: Renders = {
         "trajectories": (
             encoded(grid_frames(), root / "trajectories"),
             {"cells": cells, "count": COUNT, "samples": CHOSEN, "sampling_noise_std": 0.0125},
@@ -160,6 +166,8 @@ def renders() -> tuple[Path, Mapping[str, tuple[dict[str, MediaFile], dict[str, 
         ),
         "chart": ({"image": still(root / "chart" / "chart.svg", 640, 300)}, {"count": 500}),
     }
+    (root / "renders.pickle").write_bytes(pickle.dumps(renders))
+    return root
 
 
 def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:

@@ -30,7 +30,7 @@ _WALK = """
       const there = video.readyState >= 2 && !video.seeking && video.paused;
       if (there && right(shade(video))) break;
     }
-    await wait(100);
+    for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
     const words = figure.querySelector(".readout").textContent.replace(/\\s+/g, " ").trim();
     return [shade(video), words];
   };
