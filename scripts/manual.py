@@ -83,8 +83,7 @@ def _view(view: Any) -> Iterator[str]:
 def figures_page() -> str:
     """Every kind of figure, with its picture and its arguments."""
     sections = [
-        "\n".join(_section(name, kind.spec, kind.spec.example))
-        for name, kind in figure_kinds().items()
+        "\n".join(_section(name, kind, kind.example)) for name, kind in figure_kinds().items()
     ]
     sections += [
         "\n".join(_section(name, call, EMBEDS[name])) for name, call in EMBED_CALLS.items()

@@ -42,7 +42,7 @@ _ROW = """\
 _MORE = """\
 {{ trajectories("faces", count=12, id="faces", caption="Twelve faces.") }}
 
-{{ smoothness("faces", pairs=2, label="Ours", id="even") }}
+{{ spectra("faces", count=2, label="Ours", id="even") }}
 """
 _HOST = """\
 <!doctype html><meta charset="utf-8"><title>A blog</title>

@@ -416,7 +416,7 @@ function grid(clip) {
   const cells = numbers(video.dataset.cells);
   const count = cells[1];
   const cellButton = stage.querySelector(".cell-button");
-  let [columns, , width, height] = cells;
+  const [columns, , width, height, gap] = cells;
   let boxes = [];
   let at = 0;
   const move = (index) => {
@@ -454,12 +454,9 @@ function grid(clip) {
     if (boxes[to]) move(to);
   });
   clip.settle = () => {
-    [columns, width, height] = clip.small ? clip.sizes.narrow.slice(2) : [cells[0], cells[2], cells[3]];
     boxes = Array.from({ length: count }, (_, index) => {
-      const row = Math.floor(index / columns);
-      const free = Math.max(0, (row + 1) * columns - count); // the last row is centred
-      const x = Math.floor((free * width) / 2) + (index % columns) * width;
-      return { x, y: row * height, width, height };
+      const x = (index % columns) * (width + gap);
+      return { x, y: Math.floor(index / columns) * (height + gap), width, height };
     });
     move(at);
   };

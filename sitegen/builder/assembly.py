@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from sitegen.builder.install import CopiedFile, Tree
-from sitegen.builder.plan import PlannedFigure, naming
+from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.store import Store
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
@@ -72,8 +72,6 @@ def _media(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], 
     first = planned.cards[0] if planned.cards else None
     states = getattr(figure.spec, "show", "state") == "state"
     remarks = first.recording.remarks(states) if first and first.recording else ""
-    choice = " ".join(filter(None, (planned.choice, remarks)))
-    with naming(figure):
-        parameters = figure.spec.with_words(record.parameters, planned.cards)
-        record = replace(record, files=files, parameters=parameters)
+    choice = " ".join(filter(None, (planned.choice, record.note, remarks)))
+    record = replace(record, files=files, models=planned.models)
     return Media(figure.id, planned.page, alt, figure.caption, record, axis, choice)

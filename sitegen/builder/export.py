@@ -109,7 +109,7 @@ def _write_strip(record: Record, levels: tuple[int, ...], store: Store, path: Pa
 
     shown = sorted(set(record.levels), reverse=True)
     if "mp4" not in record.files or len(shown) < 2:
-        still = record.files.get("image") or record.files["poster"]
+        still = record.files.get("image") or record.files["poster-webp"]
         write_frame(read_frame(store.object(still)), path)
         return
     for level in levels:
@@ -124,6 +124,6 @@ def _write_strip(record: Record, levels: tuple[int, ...], store: Store, path: Pa
     numbers = [frame_of_level[level] for level in levels]
     with temporary_folder(path.parent) as folder:  # ffmpeg writes its log next to its input
         shutil.copyfile(store.object(clip), folder / "clip.mp4")
-        frames = frames_at(folder / "clip.mp4", numbers, clip.width * clip.height)
+        frames = frames_at(folder / "clip.mp4", numbers, (clip.width, clip.height))
     pairs = zip(levels, numbers, strict=True)
     write_frame(labelled_strip([(f"k = {level}", frames[at]) for level, at in pairs]), path)

@@ -1,9 +1,9 @@
 """The plan of a build: its figures, and the key of each.
 
-A key is the digest of everything that decides the bytes of a figure's files: the spec, the files
-that it names, the cards, weights and priors, the changed constants (see figures/constants.py), and
-the recipe of the kind. The environment may change the last bits too. It is recorded with a clip but
-is not part of the key, so an upgrade or another machine renders nothing again.
+A key is the digest of everything that decides the bytes of a figure's files: the call, the files
+that it names, the cards, weights, priors and examples, and the recipes of the kind and of `media`.
+The environment may change the last bits too. It is recorded with a clip but is not part of the key,
+so an upgrade or another machine renders nothing again.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,13 +13,12 @@ from typing import Any, Literal
 
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError, with_message
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
-from sitegen.figures.base import Figure, lacking, spec_json
-from sitegen.figures.constants import RECORDED, changed_constants
+from sitegen.figures.base import Figure, evaluations, lacking, spec_json
 from sitegen.figures.registry import plug_in_errors
 from sitegen.generative.card.abilities import LevelAxis
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.process.recorded import RecordingConfig
-from sitegen.media.manifest import ModelRef
+from sitegen.media.manifest import RECIPE, ModelRef
 from sitegen.models.registry import ModelSource
 
 
@@ -82,33 +81,25 @@ def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> Plann
     models = [sources[name] for name in figure.models]
     require_fit(figure, sources)
     contents = dict[str, str]()
-    for name in figure.spec.files:
-        if (file := getattr(figure.spec, name)) is not None:
-            with platform_errors(figure.root / file, "read"):
-                contents[name] = digest(figure.root / file)
+    for name in figure.files:
+        path = figure.root / getattr(figure.spec, name)
+        with platform_errors(path, "read"):
+            contents[name] = digest(path)
     figure = replace(figure, contents=contents)
-    recorded = any(model.card.recording is not None for model in models)
-    layout = figure.spec.layout
-    reduced = layout.reduction(models[0].card.image_size) if layout else 1
-    constants = changed_constants((*figure.spec.constants, *[RECORDED] * recorded))
     request = canonical_json(
         {
-            "spec": {**spec_json(figure), **figure.contents},
-            "recipe": figure.spec.recipe,
-            "models": [[m.card.digest, m.weights_sha256, m.prior_sha256] for m in models],
-            **({"example": models[0].example_sha256} if figure.spec.needs_example else {}),
-            **({"constants": constants} if constants else {}),
-            **({"reduced": reduced} if reduced > 1 else {}),
+            "spec": spec_json(figure) | dict(figure.contents),
+            "recipe": [RECIPE, figure.spec.recipe],
+            "models": [
+                [m.card.digest, m.weights_sha256, m.prior_sha256, m.example_sha256] for m in models
+            ],
         }
     )
     cards = [model.card for model in models]
     first: Any = cards[0] if cards else None  # which figures without a model do not use
     networks = ["network" in card.abilities for card in cards]
-    evaluations = figure.spec.evaluations(cards)
-    method = figure.spec.method(first) if first else ""
-    choice = " ".join(filter(None, (figure.spec.choice, method)))
-    description = figure.alt or figure.spec.describe(first) + figure.spec.shows(first)
-    f"{choice}{description}".encode()  # raises for half a character, which no page can hold
+    description = figure.description(cards)
+    f"{figure.choice}{description}".encode()  # raises for half a character, which no page can hold
     return PlannedFigure(
         figure,
         page,
@@ -117,57 +108,28 @@ def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> Plann
         digest_bytes(request.encode()),
         first.axis if first else None,
         description,
-        tuple(seen if has else 0 for seen, has in zip(evaluations, networks, strict=True)),
+        evaluations(figure.spec, cards),
         tuple(cards),
         None if any(networks) or not first else first.recording,
-        choice,
+        figure.choice,
     )
 
 
 def _reference(model: ModelSource) -> ModelRef:
-    what: Literal["recording", "sampler"] = "recording" if model.card.recording else "sampler"
-    is_file = model.card.recording is None and model.sampler is None
+    what: Literal["checkpoint", "recording", "sampler"] = "checkpoint"
+    if model.card.recording is not None or model.sampler is not None:
+        what = "recording" if model.card.recording else "sampler"
     uses = tuple(model.card.sampler.uses.values()) if model.card.sampler else ()
-    return ModelRef(model.name, model.weights_sha256, "checkpoint" if is_file else what, uses)
+    return ModelRef(model.name, model.weights_sha256, what, uses, model.card.subject or "")
 
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
-    """Raise ConfigError for models of a wrong kind, and name those of the right one.
-
-    Also raises it for models with different image sizes, or if a card excludes the figure.
-    """
+    """Raise ConfigError for models that do not fit the figure, and name those that do."""
     spec, models = figure.spec, [sources[name] for name in figure.models]
-    faults = []
-    for model, needs in zip(models, spec.needs_of_models, strict=True):
-        if fault := lacking(model.name, model.card, needs):
-            able = (each for each in sources.values() if not lacking(each.name, each.card, needs))
-            fit = sorted(each.name for each in able if not any(spec.file_faults([each])))
-            remedy = spec.remedy(model.card) if model is models[0] else ""
-            others = f"models that have it: {', '.join(fit) or 'none'}"
-            faults.append(f"{fault}; {remedy or others}")
-    if not models:
-        return
-    noise = getattr(spec, "sampling_noise_std", None)
-    if noise is not None and (fault := lacking(models[0].name, models[0].card, ("noise_std",))):
-        faults.append(f"sampling_noise_std = {noise:g}: {fault}; leave it out")
-    first = models[0]
-    for model in models[1:] if spec.one_shape else ():
-        if model.card.shape != first.card.shape:
-            one, other = (f"{m.name} {' × '.join(map(str, m.card.shape))}" for m in (first, model))
-            faults.append(f"the models make images of different sizes: {one} and {other}")
-    if spec.needs_example and first.example is None:
-        faults.append(
-            f"image is missing: the card of {first.name} has no example; name one of your pictures"
-        )
-    show: Any = getattr(spec, "show", "state")
-    if show != "state" and (fault := lacking(first.name, first.card, (show,))):
-        faults.append(f'show = "{show}": {fault}')
-    if first.card.recording is not None and not faults:
-        seed = getattr(spec, "seed", 0)
-        if fault := first.card.recording.seed_fault(seed):
-            faults.append(f"seed = {seed}: the recording {first.name} {fault}; leave it out")
-        faults += spec.recorded_faults(first.card.recording)
-    faults += [] if faults else spec.incompatibilities([model.card for model in models])
+    faults = list(spec.unmet([model.card for model in models]))
+    if faults and models and lacking(models[0].name, models[0].card, spec.needs):
+        able = (name for name, m in sources.items() if not lacking(name, m.card, spec.needs))
+        faults.append(f"models that have it: {', '.join(sorted(able)) or 'none'}")
     if faults:
         raise ConfigError("; ".join(f"{figure.kind}(…): {fault}" for fault in faults))
 

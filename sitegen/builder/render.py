@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from sitegen.builder.plan import PlannedFigure, naming
 from sitegen.builder.store import Records, Store
@@ -21,20 +21,15 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, PlugInError, SitegenError, TargetError, together
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
-from sitegen.figures.registry import figure_kinds
 from sitegen.media.ffmpeg import encoder_version
-from sitegen.media.jobs import RenderJob
+from sitegen.media.jobs import ClipSource, RenderJob
 from sitegen.media.manifest import MediaFile, Record
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.provider import ModelProvider
 
-if TYPE_CHECKING:
-    from sitegen.media.encoder import ClipSpec
-    from sitegen.media.frames import Frame
-
 T = TypeVar("T")
-Encode = Callable[["Iterable[Frame]", "ClipSpec", Path], dict[str, MediaFile]]
-"""Encodes frames to files in a folder."""
+Encode = Callable[[ClipSource, Path], dict[str, MediaFile]]
+"""Encodes a clip to files in a folder."""
 
 
 class Renderer(Protocol):
@@ -52,7 +47,7 @@ class FigureRenderer(ModelProvider):
 
         Raises RefusedError for weights or priors that are missing, damaged or incompatible.
         """
-        return figure_kinds()[figure.kind].sample(self, figure)
+        return figure.spec.sample(self, figure)
 
 
 RendererFactory = Callable[[Mapping[str, ModelSource], ComputeTarget], Renderer]
@@ -115,16 +110,17 @@ class Rendering:
         started = time.monotonic()
         with naming(planned.figure), self.store.workspace() as folder:
             job = self.renderer.render_job(planned.figure)
-            steps = len(job.levels) * len(job.clips) + job.steps
+            steps = len(job.levels) + job.steps
             with self.report.rendering(title, steps) as advance:
                 files = self._write_files(job, folder, advance)
-            clip = next(iter(job.clips.values()), None)
             record = Record(
                 kind=planned.figure.kind,
                 models=planned.models,
-                levels=clip.spec.levels(job.levels) if clip else job.levels,
+                levels=job.frame_levels,
                 files=files,
+                cells=job.clip.cells if job.clip else None,
                 results=job.results(),
+                note=job.note,
                 **planned.provenance(job.parameters, self.environment),
             )
             self.store.put(planned.key, record, folder)
@@ -132,19 +128,13 @@ class Rendering:
         return record
 
     def _write_files(self, job: RenderJob, folder: Path, advance: Advance) -> dict[str, MediaFile]:
-        """Make all files of a job in `folder`; variants add theirs to the name."""
+        """Make all files of a job in `folder`."""
         files: dict[str, MediaFile] = {}
         for _ in self._counted(job.work, advance):
             pass
-        for variant, clip in job.clips.items():
-            inside = folder / variant
-            inside.mkdir(exist_ok=True)
-            encoded = self.encode(self._counted(clip.frames, advance), clip.spec, inside)
-            for name, file in encoded.items():
-                ending = f"-{variant}" if variant else ""
-                path = folder / f"{Path(file.path).stem}{ending}{Path(file.path).suffix}"
-                (inside / file.path).replace(path)
-                files[f"{name}{ending}"] = replace(file, path=path.name)
+        if job.clip is not None:
+            states = self._counted(job.clip.states, advance)
+            files |= self.encode(replace(job.clip, states=states), folder)
         return files | {name: draw(folder) for name, draw in job.stills.items()}
 
     def _counted(self, steps: Iterable[T], advance: Advance) -> Iterator[T]:

@@ -7,7 +7,6 @@ the folder of `site.toml`, links at the root of the site.
 import os
 import re
 from collections.abc import Collection, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -29,7 +28,6 @@ from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_word
 from sitegen.core.installed import resource
 from sitegen.core.source import (
     KeyPath,
-    inside_fault,
     odd_character,
     page_name,
     page_sources,
@@ -48,7 +46,6 @@ from sitegen.core.validation import (
 )
 from sitegen.generative.card.card import presets
 from sitegen.generative.checkpoints.foreign import has_foreign_config
-from sitegen.media.typeface import SHIPPED, Typeface, font_fault, read_typeface
 
 PROCESSES = "sitegen.processes"
 """Entry points by which packages bring samplers; a path names one as sitegen.processes:NAME."""
@@ -122,16 +119,6 @@ def _own_folder(value: object, info: ValidationInfo) -> Path:
     return root / path
 
 
-def _font(value: object, info: ValidationInfo) -> Path:
-    """Resolve a file of a typeface in the site's folder, and check it."""
-    path, root = _path(value), site_root(info)
-    inside = not path.is_absolute() and ".." not in path.parts
-    fault = inside_fault(root / path, root) if inside else None
-    if fault := fault or font_fault(root / path if inside else Path()):
-        raise ValueError(fault)
-    return root / path
-
-
 def _preset_fault(name: str) -> str | None:
     return None if name in presets() else f"no such preset{known_words(name, presets())}"
 
@@ -156,7 +143,6 @@ CitationKey = Annotated[
 PresetName = Annotated[str, reject_if(_preset_fault)]
 Existing = Annotated[Path, BeforeValidator(_existing)]
 OwnFolder = Annotated[Path, BeforeValidator(_own_folder)]
-FontFile = Annotated[Path, BeforeValidator(_font)]
 Icon = Literal["code", "data", "page", "paper", "poster", "video"]
 
 
@@ -345,15 +331,6 @@ class Building(TomlTable):
     )
 
 
-class Look(TomlTable):
-    """Table `[theme]`: the typeface of pages, drawings and clips."""
-
-    font: FontFile = Field(description="A .woff2 file in the site's folder, for all words.")
-    font_bold: FontFile | None = Field(
-        None, description="The file for headings and other bold words, if it is another."
-    )
-
-
 class Site(TomlTable):
     """All of `site.toml`."""
 
@@ -389,7 +366,6 @@ class Site(TomlTable):
     )
     citation: Citation | None = Field(None, description="How to cite the paper.")
     build: Building | None = Field(None, description="Where figures are rendered.")
-    theme: Look | None = Field(None, description="The typeface of the site.")
     output: OwnFolder = Field(
         Path("build"), validate_default=True, description="The folder that the site is built in."
     )
@@ -399,13 +375,6 @@ class Site(TomlTable):
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _file: str = PrivateAttr("site.toml")
     _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)
-
-    @cached_property
-    def typeface(self) -> Typeface:
-        """Typeface of words in drawings and clips: the author's, read once, or the shipped one."""
-        if self.theme is None:
-            return SHIPPED
-        return read_typeface(self.theme.font, self.theme.font_bold or self.theme.font)
 
     @property
     def scheduler(self) -> str | None:

@@ -17,9 +17,9 @@ def figure_calls(name: str, card: ModelCard, label: str | None = None) -> list[s
     label: name of the method in the figures, if it has one
     """
     examples = {
-        kind: entry.spec.example
+        kind: entry.example
         for kind, entry in figure_kinds().items()
-        if card.abilities.issuperset(entry.spec.needs)
+        if card.abilities.issuperset(entry.needs)
     }
     end = f", label={json.dumps(label)}" if label else ""
     return [

@@ -1,62 +1,79 @@
-"""Kinds of figures that compare models, or walk between samples; arguments that they share."""
+"""Kinds of figures that compare models, or walk between samples; arguments that they share.
+
+A path's ends are two plain samples: their initial states and noises are the numbers that
+`trajectories` uses for them. Between the ends
+
+- IHDM goes straight between the two u_K, and along a great circle in the noise of every level;
+- the full latent of a DDPM goes along great circles in x_K and in the noise of every level;
+- DDIM, which draws no noise during generation, goes along a great circle in x_K alone.
+
+Trajectories hold all paths at once, (paths · points, C, H, W), path after path.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
-from pydantic.dataclasses import dataclass as validated
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from sitegen.figures.base import OTHER_LABELS, RULES, Baseline, FigureSpec, network_steps
-from sitegen.figures.constants import METHODS
+from sitegen.figures.base import OTHER_LABELS, RULES, Baseline, DrawnLabel, FigureKind
+from sitegen.generative.card import methods
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.process.recorded import RecordingConfig
+
+if TYPE_CHECKING:
+    from sitegen.sampling.provider import ModelProvider
+    from sitegen.sampling.trajectory import LevelStream, Paths
 
 
-@validated(frozen=True, config=RULES)
-class ComparedSpec(FigureSpec):
+@dataclass(frozen=True, config=RULES)
+class ComparedKind(FigureKind):
     """A kind that compares a model with a DDPM of the same data, if one is named.
 
     With a field `ddim_steps` the DDPM is sampled twice: as DDPM, and as DDIM in that many steps.
     """
 
-    draws_label: ClassVar[bool] = True
-    constants: ClassVar[tuple[str, ...]] = (*FigureSpec.constants, METHODS)
-
+    label: DrawnLabel = Field(default=None, kw_only=True)
     ddpm: Baseline = None
 
     def drawn_label(self, card: ModelCard) -> str:
         """Return the name of the model's method in the picture."""
         return self.label or card.label
 
-    @property
-    def _ddim_steps(self) -> int:
-        return int(getattr(self, "ddim_steps", 0))
-
-    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """More steps of DDIM than there are levels, and two methods of one name."""
-        if cards[1:] and (called := self.drawn_label(cards[0])) in OTHER_LABELS:
-            yield f'label is missing: the model {self.model} would be called "{called}", too'
+    def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Models of one shape, no more steps of DDIM than levels, and two methods of one name."""
+        yield from super().unmet(cards)
         for card in cards[1:]:
-            if self._ddim_steps > card.levels:
+            if card.shape != cards[0].shape:
+                sizes = (" × ".join(map(str, each.shape)) for each in (cards[0], card))
+                one, other = (
+                    f"{name} {size}" for name, size in zip(self.models, sizes, strict=True)
+                )
+                yield f"the models make images of different sizes: {one} and {other}"
+            if (ddim_steps := getattr(self, "ddim_steps", 0)) > card.levels:
                 has = f"the model {self.ddpm} has {card.levels} levels"
-                yield f"ddim_steps = {self._ddim_steps}: {has}"
-
-    def evaluations(self, cards: Sequence[ModelCard]) -> tuple[int, ...]:
-        """Count the images of the model, and those of the DDPM including its steps as DDIM."""
-        first, *others = (network_steps(card) for card in cards)
-        return tuple(self.images * n for n in (first, *(n + self._ddim_steps for n in others)))
+                yield f"ddim_steps = {ddim_steps}: {has}"
+            if (label := self.drawn_label(cards[0])) in OTHER_LABELS:
+                yield f'label is missing: the model {self.model} would be called "{label}", too'
 
 
-def points_faults(
-    spec: FigureSpec, points: int, pairs: Sequence[tuple[int, int]], recording: RecordingConfig
-) -> Iterator[str]:
-    """Return how paths differ from those of a recording, the i-th from sample 2i to 2i + 1."""
-    positions = recording.positions or 1
-    if points != positions:
-        yield f"points = {points}: the paths of the recording {spec.model} have {positions}"
-    known = [(2 * at, 2 * at + 1) for at in range(recording.count // positions)]
-    if strange := [pair for pair in pairs if pair not in known]:
-        first, last = strange[0]
-        has = ", ".join(f"{one} to {other}" for one, other in known[:3])
-        yield f"no path from sample {first} to {last}: the recording {spec.model} has {has}"
+Methods = dict[str, tuple[Callable[[], "LevelStream"], int]]
+"""Sampling methods by name, each with the function that begins it and its number of steps."""
+
+
+def path_methods(
+    models: ModelProvider, kind: ComparedKind, paths: Paths, ddim_steps: int
+) -> Methods:
+    """Return the ways to sample paths: with the figure's model, and with its DDPM if any."""
+    from sitegen.figures.clips import noise_std_of
+
+    sampler = models.sampler(kind.model)
+    begin = partial(sampler.paths, paths, noise_std_of(kind, sampler.card))
+    made: Methods = {kind.drawn_label(sampler.card): (begin, sampler.card.steps)}
+    if kind.ddpm is not None:
+        baseline = models.sampler(kind.ddpm)
+        made[methods.DDPM] = (partial(baseline.paths, paths), baseline.card.steps)
+        made[methods.DDIM] = (partial(baseline.ddim(ddim_steps).paths, paths), ddim_steps)
+    return made

@@ -1,7 +1,7 @@
 """The kinds of figures that a page can call: built-in ones, and those of other packages.
 
-Each built-in kind is the `KIND` of the module of its name. A package adds one by an entry point of
-the group `sitegen.figures` that names a `FigureKind` (docs/pages/extend.md).
+A package adds one by an entry point of the group `sitegen.figures` that names a subclass of
+`FigureKind`; the name of the entry point is that of the function (docs/pages/extend.md).
 """
 
 from __future__ import annotations
@@ -22,29 +22,38 @@ from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError
 from sitegen.core.source import raised_at
 from sitegen.core.validation import Caption, Slug, Text, checked_call
-from sitegen.figures.base import RULES, Figure, FigureKind, ModelFreeSpec
+from sitegen.figures.base import RULES, Figure, FigureKind, ModelFreeKind
 
 GROUP = "sitegen.figures"
 """The entry points by which other packages bring kinds."""
 
-_OURS = (
-    *("trajectories", "shared_initial_state", "hierarchy", "interpolation"),
-    *("shared_noise", "process", "spectra", "smoothness", "sampler"),
-)
+_OURS = {
+    "trajectories": "Trajectories",
+    "shared_initial_state": "SharedInitialState",
+    "hierarchy": "Hierarchy",
+    "interpolation": "Interpolation",
+    "shared_noise": "SharedNoise",
+    "process": "Process",
+    "spectra": "Spectra",
+    "sampler": "PageSampler",
+}
+"""The built-in kinds: the modules of this package and their classes."""
 
 
 @cache
-def figure_kinds() -> Mapping[str, FigureKind]:
+def figure_kinds() -> Mapping[str, type[FigureKind]]:
     """Return every kind by its name: the built-in ones, then those of other packages by name.
 
     Raises ConfigError, naming the package, for one that cannot be loaded or whose name is taken.
     """
-    kinds = {name: import_module(f"sitegen.figures.{name}").KIND for name in _OURS}
+    kinds: dict[str, type[FigureKind]] = {
+        name: getattr(import_module(f"sitegen.figures.{name}"), kind)
+        for name, kind in _OURS.items()
+    }
     for entry in _plug_ins():
-        kind = _load(entry)
-        if kind.name in kinds:
-            raise _broken(entry, f"there is a figure {kind.name} already")
-        kinds[kind.name] = kind
+        if entry.name in kinds:
+            raise _broken(entry, f"there is a figure {entry.name} already")
+        kinds[entry.name] = _load(entry)
     return kinds
 
 
@@ -63,24 +72,21 @@ def package_of(kind: str) -> str | None:
 
 
 @contextmanager
-def plug_in_errors(kind: str, place: str = "") -> Iterator[None]:
-    """Turn an exception of another package's kind into a PlugInError of one line.
-
-    place: words before the message, such as the page and the line
-    """
+def plug_in_errors(kind: str, prefix: str = "") -> Iterator[None]:
+    """Turn an exception of another package's kind into a PlugInError of one line."""
     try:
         yield
     except (Exception, SystemExit) as error:  # the code of another package may raise anything
         package = package_of(kind)
         if package is None or isinstance(error, SitegenError):
             raise
-        words = " ".join(f"{type(error).__name__}: {error}{raised_at(error)}".split())
-        failed = PlugInError(f"{place}{kind} of the package {package} failed: {words}")
+        reason = " ".join(f"{type(error).__name__}: {error}{raised_at(error)}".split())
+        failed = PlugInError(f"{prefix}{kind} of the package {package} failed: {reason}")
         failed.trace = "".join(format_exception(error)).rstrip()
         raise failed from error
 
 
-def _load(entry: EntryPoint) -> FigureKind:
+def _load(entry: EntryPoint) -> type[FigureKind]:
     """Return the kind that an entry point names; errors are reported as the package's."""
     try:
         with plug_in_errors(entry.name):
@@ -89,12 +95,8 @@ def _load(entry: EntryPoint) -> FigureKind:
         cause = error.__cause__
         assert cause is not None
         raise _broken(entry, f"cannot be loaded: {type(cause).__name__}: {cause}") from cause
-    if not isinstance(kind, FigureKind) or kind.name != entry.name or not kind.name.isidentifier():
-        raise _broken(entry, f"is no FigureKind whose name is {entry.name}")
-    if not isinstance(kind.spec, type):
-        raise _broken(entry, "has a spec that is not a class")
-    if "<locals>" in kind.spec.__qualname__:  # another process could not find it
-        raise _broken(entry, f"has the spec {kind.spec.__qualname__}; define it outside functions")
+    if not (isinstance(kind, type) and issubclass(kind, FigureKind)):
+        raise _broken(entry, "is not a subclass of FigureKind")
     return kind
 
 
@@ -104,7 +106,7 @@ def _broken(entry: EntryPoint, why: str) -> ConfigError:
 
 
 @validated(frozen=True, config=RULES)
-class _Words:
+class _Text:
     """Arguments that every figure call accepts in addition to its spec."""
 
     caption: Caption = Field(default="", description="The words under the figure.")
@@ -127,19 +129,19 @@ def make_figure(
 
     `models` are the names of the site's models, if known; `root` is the site's folder.
     """
-    kinds = [figure_kinds()[kind].spec, _Words]
-    known = {"models": models, "root": root}
+    kinds = [figure_kinds()[kind], _Text]
+    context = {"models": models, "root": root}
     fault, called = None, tuple[str, ...]()
     try:
         with plug_in_errors(kind):
-            spec, said = checked_call(kind, kinds, args, kwargs, known, place)
+            spec, text = checked_call(kind, kinds, args, kwargs, context, place)
             if not all(isinstance(name, str) for name in spec.models):
                 raise TypeError(f"models = {spec.models!r} has to be a tuple of names")
     except PlugInError as error:
-        own = {name: value for name, value in kwargs.items() if name in fields_of(_Words)}
-        (said,) = checked_call(kind, [_Words], (), own, known, place)
-        spec, fault = ModelFreeSpec(), error
-        words = (each for each in (*args, *kwargs.values()) if isinstance(each, str))
-        called = tuple(each for each in words if each in (models or ()))
-    figure = Figure(kind, said.id or "", spec, said.caption, said.alt, place, root)
+        shown = {name: value for name, value in kwargs.items() if name in fields_of(_Text)}
+        (text,) = checked_call(kind, [_Text], (), shown, context, place)
+        spec, fault = ModelFreeKind(), error
+        names = (value for value in (*args, *kwargs.values()) if isinstance(value, str))
+        called = tuple(name for name in names if name in (models or ()))
+    figure = Figure(kind, text.id or "", spec, text.caption, text.alt, place, root)
     return replace(figure, fault=fault, called=called)

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
 
 from sitegen.core.validation import reject_if
 
+UNDRAWN = {"drawn": False}
+"""Mark of fields that are only shown on the page, decide no byte and are not part of the key."""
 MOST = 10_000
 """Samples in one figure."""
 LARGEST = 2**31 - 1
@@ -63,6 +65,7 @@ ChosenFrom = Annotated[
         ge=1,
         le=LARGEST,
         description="How many samples were looked at to choose; the page says so.",
+        json_schema_extra=UNDRAWN,
     ),
     AfterValidator(_require_choice),
 ]

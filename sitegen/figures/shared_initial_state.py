@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, StrictFloat
-from pydantic.dataclasses import dataclass as validated
+from pydantic.dataclasses import dataclass
 
-from sitegen.figures.base import RULES, FigureKind, Grid, counted, grid_sampler, steps
+from sitegen.figures.base import RULES, Figure, GridKind, counted, lacking, steps
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
+if TYPE_CHECKING:
+    from sitegen.media.jobs import RenderJob
+    from sitegen.sampling.provider import ModelProvider
 
-@validated(frozen=True, config=RULES)
-class SharedInitialState(Grid):
+
+@dataclass(frozen=True, config=RULES)
+class SharedInitialState(GridKind):
     """Samples in a grid that all begin from one flat state, and differ by their noise alone.
 
     A process without noise on the way makes one picture of one state; `around` then chooses states
@@ -33,32 +38,40 @@ class SharedInitialState(Grid):
         ),
     )
 
-    @property
-    def needs_of_models(self) -> tuple[tuple[Ability, ...], ...]:
-        """Gaussian initial states if they are chosen around the first."""
-        return (self.needs if self.around is None else ("around",),)
+    def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Several samples from one state, or Gaussian states if they are chosen around it."""
+        no_fan = lacking(self.model, cards[0], self.needs)
+        for fault in super().unmet(cards):
+            if fault != no_fan:
+                yield fault
+            elif self.around is None:
+                around = "around" in cards[0].abilities
+                advice = "; give around=0.5, the angle between initial states"
+                yield fault + (advice if around else "")
+        if self.around is not None and (fault := lacking(self.model, cards[0], ("around",))):
+            yield fault
 
-    @property
-    def unkeyed(self) -> frozenset[str]:
-        """Unkeyed fields, with `around` if it is not given."""
-        return super().unkeyed | (frozenset() if self.around is not None else {"around"})
+    def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
+        """Return the job of samples from the first one's state, or around it."""
+        from sitegen.figures.clips import displayed, grid_job, noise_std_of
 
-    def remedy(self, card: ModelCard) -> str:
-        """Advise initial states around the first, where the process has them."""
-        return "give around=0.5, the angle between initial states" * ("around" in card.abilities)
-
-    def method(self, card: ModelCard) -> str:
-        """Say how initial states were chosen around the first."""
+        sampler, note = models.sampler(self.model), ""
         if self.around is None:
-            return ""
-        return (
-            "Nothing is random after the start: the first picture has the initial state z, each "
-            f"other one cos θ z + sin θ z′ with a z′ of its own and θ = {self.around:g}."
-        )
+            noise_std = noise_std_of(self, sampler.card)
+            trajectory = sampler.fan(self.seed, self.numbers, noise_std)
+        else:
+            trajectory = sampler.around(self.seed, self.numbers, self.around)
+            note = (
+                "Nothing is random after the start: the first picture has the initial state z, "
+                f"each other one cos θ z + sin θ z′ with a z′ of its own and θ = {self.around:g}."
+            )
+        states = displayed(trajectory, self.show)
+        columns, numbers = self.columns or 1, self.numbers
+        return grid_job(figure, sampler.card, columns, states, samples=numbers, note=note)
 
-    def describe(self, card: ModelCard) -> str:
+    def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the number of samples, their initial state and the number of steps."""
-        many = counted(self.count, self.display_name, card, self.label)
+        many, card = counted(self, self.count, cards[0]), cards[0]
         start = card.first_state(1).removeprefix("a ")
         if self.around is not None:
             return (
@@ -66,6 +79,3 @@ class SharedInitialState(Grid):
                 f"the first is at an angle of {self.around:g} radians to that of the first"
             )
         return f"{many} forming out of one and the same {start} over {steps(card)}"
-
-
-KIND = FigureKind("shared_initial_state", SharedInitialState, grid_sampler("fan"))

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic.dataclasses import dataclass as validated
+from pydantic.dataclasses import dataclass
 
-from sitegen.figures.base import RULES, FigureKind, Grid, counted, grid_sampler, steps
+from sitegen.figures.base import RULES, Figure, GridKind, counted, steps
 from sitegen.generative.card.card import ModelCard
 
+if TYPE_CHECKING:
+    from sitegen.media.jobs import RenderJob
+    from sitegen.sampling.provider import ModelProvider
 
-@validated(frozen=True, config=RULES)
-class Trajectories(Grid):
+
+@dataclass(frozen=True, config=RULES)
+class Trajectories(GridKind):
     """Independent samples in a grid, from their flat initial states to the finished images."""
 
     example: ClassVar[str] = '"NAME", count=36'
-    plain_samples: ClassVar[bool] = True
 
-    def describe(self, card: ModelCard) -> str:
-        """Describe the number of samples, their initial states and the number of steps."""
-        many = counted(self.count, self.display_name, card, self.label)
-        return f"{many} forming out of {card.first_state(self.count)} over {steps(card)}"
+    def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
+        """Return the job of samples that share nothing."""
+        from sitegen.figures.clips import displayed, grid_job, noise_std_of
 
+        sampler = models.sampler(self.model)
+        trajectory = sampler.begin(self.seed, self.numbers, noise_std_of(self, sampler.card))
+        states = displayed(trajectory, self.show)
+        columns, numbers = self.columns or 1, self.numbers
+        return grid_job(figure, sampler.card, columns, states, samples=numbers, plain=True)
 
-KIND = FigureKind("trajectories", Trajectories, grid_sampler("begin"))
+    def describe(self, cards: Sequence[ModelCard]) -> str:
+        """Describe the number of samples, their initial state and the number of steps."""
+        many = counted(self, self.count, cards[0])
+        start = cards[0].first_state(self.count)
+        return f"{many} forming out of {start} over {steps(cards[0])}"

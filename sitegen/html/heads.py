@@ -4,11 +4,12 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from html import escape
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from markupsafe import Markup
 
-from sitegen.config.schema import Author, Site
+from sitegen.config.schema import Site
 from sitegen.content.embeds import read_photo
 from sitegen.content.links import at_heading
 from sitegen.content.markdown import FORMULA_SOURCE
@@ -27,7 +28,6 @@ from sitegen.html.theme import (
     WORKER,
     Theme,
 )
-from sitegen.html.views import Button, Card, Head, Logo, Named, Paper, SamplerFiles
 from sitegen.media.manifest import MediaFile
 
 POLICY = (
@@ -48,7 +48,7 @@ _PREVIEW = 160  # characters of a description that link previews display
 
 def head(
     site: Site, page: Page, theme: Theme, picture: MediaFile | None, *, samples: bool = False
-) -> Head:
+) -> dict[str, Any]:
     """Return the head of a page, with absolute addresses if the site's address is configured.
 
     picture: the poster for link previews
@@ -60,28 +60,32 @@ def head(
     preview = None
     if site.base_url is not None and picture is not None:
         whole = f"{base_address(site.base_url)}{picture.path}"
-        preview = Card(whole, picture.width, picture.height, f"{site.title}: samples of the model")
-    return Head(
-        title=page.title if alone else title,
-        policy=f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(page.body)}",
-        description=site.description or site.lead or _first_words(page),
-        site=site.title,
-        address=address(site, page.uri),
-        card=preview,
-        citation=tuple(_citation(site)) if page.uri == INDEX else (),
-        fonts=tuple(names[name] for name in FONTS),
-        icon=names[ICON],
-        scheme=names[SCHEME],
-        stylesheet=names[STYLESHEET],
-        script=names[SCRIPT],
-        sampler=SamplerFiles(
-            names[SAMPLER_STYLE],
-            names[SAMPLER_SCRIPT],
-            relative(theme.engine[WORKER].uri, page.uri),
-        )
-        if samples
-        else None,
-    )
+        preview = {
+            "address": whole,
+            "width": picture.width,
+            "height": picture.height,
+            "alt": f"{site.title}: samples of the model",
+        }
+    sampler = {
+        "stylesheet": names[SAMPLER_STYLE],
+        "script": names[SAMPLER_SCRIPT],
+        "worker": relative(theme.engine[WORKER].uri, page.uri),
+    }
+    return {
+        "title": page.title if alone else title,
+        "policy": f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(page.body)}",
+        "description": site.description or site.lead or _first_words(page),
+        "site": site.title,
+        "address": address(site, page.uri),
+        "card": preview,
+        "citation": list(_citation(site)) if page.uri == INDEX else [],
+        "fonts": [names[name] for name in FONTS],
+        "icon": names[ICON],
+        "scheme": names[SCHEME],
+        "stylesheet": names[STYLESHEET],
+        "script": names[SCRIPT],
+        "sampler": sampler if samples else None,
+    }
 
 
 def _first_words(page: Page) -> str | None:
@@ -110,61 +114,63 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
     """Yield the metadata elements for academic search engines (Highwire Press tags)."""
     if site.citation is None:
         return
-    told = [("title", site.title)]
+    tags = [("title", site.title)]
     for author in site.authors:
-        told += [
+        tags += [
             ("author", author.name),
             *(("author_institution", place) for place in author.places),
         ]
-    told += [("publication_date", str(site.citation.year))]
-    told += [("conference_title", site.citation.booktitle or "")]
-    told += [("journal_title", site.citation.journal or "")]
-    told += [("public_url", address(site, INDEX) or "")]
+    tags += [("publication_date", str(site.citation.year))]
+    tags += [("conference_title", site.citation.booktitle or "")]
+    tags += [("journal_title", site.citation.journal or "")]
+    tags += [("public_url", address(site, INDEX) or "")]
     for link in site.links:
         parts = urlsplit(link.url)
         if parts.hostname == "arxiv.org" and parts.path.startswith("/abs/"):
-            told.append(("arxiv_id", parts.path.removeprefix("/abs/")))
+            tags.append(("arxiv_id", parts.path.removeprefix("/abs/")))
         if parts.path.endswith(".pdf") and link.icon in ("paper", None):
-            told.append(("pdf_url", link.url if parts.scheme else address(site, link.url) or ""))
-    yield from ((f"citation_{name}", value) for name, value in told if value)
+            tags.append(("pdf_url", link.url if parts.scheme else address(site, link.url) or ""))
+    yield from ((f"citation_{name}", value) for name, value in tags if value)
 
 
-def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> Paper:
+def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> dict[str, Any]:
     """Return authors with their marks, affiliations, venue and buttons; `pages` are the site's."""
     ids = {other.uri: other.ids for other in pages}
 
-    def link(url: str) -> str:
-        return relative(at_heading(page.uri, url, ids), page.uri)
+    def link(url: str | None) -> str | None:
+        return url and relative(at_heading(page.uri, url, ids), page.uri)
 
-    named = dict.fromkeys(place for author in site.authors for place in author.places)
-    numbers = {name: str(number) for number, name in enumerate(named, 1)} if len(named) > 1 else {}
-    known = {each.name: each for each in site.affiliations}
+    names = list(dict.fromkeys(place for author in site.authors for place in author.places))
+    urls = {place.name: link(place.url) for place in site.affiliations}
 
-    def marks(author: Author) -> str:
-        equal = ["*"] if author.equal else []
-        return ",".join([*(numbers[p] for p in author.places if p in numbers), *equal])
+    def mark(name: str) -> str:
+        return str(names.index(name) + 1) if len(names) > 1 else ""
 
-    def address_of(name: str) -> str | None:
-        url = known[name].url if name in known else None
-        return url and link(url)
+    authors = []
+    for author in site.authors:
+        marks = [*map(mark, author.places), "*" if author.equal else ""]
+        text = ",".join(filter(None, marks))
+        authors.append({"name": author.name, "uri": link(author.url), "mark": text})
+    return {
+        "authors": authors,
+        "affiliations": [{"name": n, "uri": urls.get(n), "mark": mark(n)} for n in names],
+        "venue": site.venue,
+        "buttons": [
+            {"label": button.label, "uri": link(button.url), "icon": button.icon}
+            for button in site.links
+        ],
+        "equal": any(author.equal for author in site.authors),
+        "logos": list(_logos(site, page.uri)),
+    }
 
-    return Paper(
-        authors=tuple(Named(a.name, a.url and link(a.url), marks(a)) for a in site.authors),
-        affiliations=tuple(Named(name, address_of(name), numbers.get(name, "")) for name in named),
-        venue=site.venue,
-        buttons=tuple(Button(b.label, link(b.url), b.icon) for b in site.links),
-        equal=any(author.equal for author in site.authors),
-        logos=tuple(_logos(site, page.uri)),
-    )
 
-
-def _logos(site: Site, uri: str) -> Iterator[Logo]:
-    """Return the logos of the affiliations that have one."""
+def _logos(site: Site, uri: str) -> Iterator[dict[str, Any]]:
+    """Yield the logos of the affiliations that have one."""
     folder = SiteFolder(site.root, (site.output, site.cache_dir))
     for place in site.affiliations:
         if place.logo:
-            photo = read_photo(folder.find(unquote(place.logo)))
-            yield Logo(place.name, place.url, photo_view(photo, uri))
+            picture = photo_view(read_photo(folder.find(unquote(place.logo))), uri)
+            yield {"name": place.name, "uri": place.url, "picture": picture}
 
 
 def bibtex(site: Site) -> str | None:

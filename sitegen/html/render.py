@@ -6,10 +6,11 @@ of a page's body, which `sitegen.content.markdown` has made safe.
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from itertools import chain, groupby
+from itertools import groupby
+from typing import Any
 from urllib.parse import urlsplit
 
 from markupsafe import Markup
@@ -20,31 +21,12 @@ from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
 from sitegen.core.source import page_name
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, relative
-from sitegen.figures.base import Figure
-from sitegen.html.figure_views import (
-    embed_view,
-    figure_view,
-    front_picture,
-    row_view,
-    standalone_uri,
-)
+from sitegen.figures.base import Figure as PlacedFigure
+from sitegen.figures.registry import plug_in_errors
+from sitegen.html.figure_views import embed_view, figure_view, front_picture, group_view
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, SCHEME, SCRIPT, STYLESHEET, Theme, site_theme
-from sitegen.html.views import (
-    Clip,
-    FigureRow,
-    FigureView,
-    LiveModel,
-    MenuEntry,
-    MissingView,
-    PageView,
-    Part,
-    Prose,
-    Section,
-    StandaloneView,
-    Still,
-    Tabs,
-)
+from sitegen.html.views import Figure, FigureGroup, standalone_uri
 from sitegen.media.manifest import Manifest, Media, MediaFile
 
 _FEWEST = 4  # minimum number of sections for a table of contents
@@ -63,15 +45,15 @@ def render_site(
     author's templates fails.
     """
     theme = theme or site_theme(site)
-    media = {(each.page, each.id): each for each in manifest.figures}
+    media = {(entry.page, entry.id): entry for entry in manifest.figures}
     texts: dict[str, str] = {}
     book = _Book(site, pages, media, theme, preview_picture(pages, manifest))
     for page in pages:
-        texts[page.uri] = theme.render("page.html", page=book.view(page))
-    for each in media.values():
-        if (view := book.standalone(each)) is not None:
-            texts[standalone_uri(each)] = theme.render("standalone.html", page=view)
-    return texts | {NOT_FOUND: theme.render(NOT_FOUND, page=_missing(site, theme))}
+        texts[page.uri] = theme.render("page.html", site=site, page=book.view(page))
+    for entry in media.values():
+        if (view := book.standalone(entry)) is not None:
+            texts[standalone_uri(entry)] = theme.render("standalone.html", site=site, page=view)
+    return texts | {NOT_FOUND: theme.render(NOT_FOUND, site=site, page=_missing(site, theme))}
 
 
 def preview_picture(pages: Sequence[Page], manifest: Manifest) -> MediaFile | None:
@@ -79,14 +61,14 @@ def preview_picture(pages: Sequence[Page], manifest: Manifest) -> MediaFile | No
 
     Only raster images qualify, not vector drawings.
     """
-    teasers = {(page.uri, each.id) for page in pages for each in page.figures if each.teaser}
-    found = [(media, poster) for media in manifest.figures if (poster := front_picture(media))]
+    teasers = {(page.uri, f.id) for page in pages for f in page.figures if f.teaser}
+    posters = [(media, poster) for media in manifest.figures if (poster := front_picture(media))]
 
-    def order(each: tuple[Media, MediaFile]) -> tuple[bool, bool]:
-        media = each[0]
+    def order(pair: tuple[Media, MediaFile]) -> tuple[bool, bool]:
+        media = pair[0]
         return media.page != INDEX, (media.page, media.id) not in teasers
 
-    return min(found, key=order)[1] if found else None
+    return min(posters, key=order)[1] if posters else None
 
 
 @dataclass(frozen=True)
@@ -99,136 +81,137 @@ class _Book:
     theme: Theme
     preview: MediaFile | None
 
-    def view(self, page: Page) -> PageView:
-        """Return the template's view of a page."""
+    def view(self, page: Page) -> dict[str, Any]:
+        """Return what `page.html` gets of a page, in addition to the site."""
         front = page.uri == INDEX
         teaser, parts = self._parts(page)
-        shown = [teaser, *chain.from_iterable(_alone(part) for part in parts)]
-        clips = [part for part in shown if isinstance(part, Clip)]
-        samples = any(isinstance(part, LiveModel) for part in shown)
+        figures = [teaser] if teaser else []
+        for shape, part in parts:
+            figures += part.figures if isinstance(part, FigureGroup) else []
+            figures += [part] if shape == "figure" else []
+        shapes = {figure.shape for figure in figures}
         names, several = self.site.menu_names, len(self.pages) > 1
-        menu = (
-            MenuEntry(names.get(page_name(p.source), p.title), relative(p.uri, page.uri), p is page)
-            for p in self.pages
-        )
-        return PageView(
-            language=self.site.language,
-            head=head(self.site, page, self.theme, self.preview, samples=samples),
-            title=page.title,
-            home=relative(INDEX, page.uri),
-            teaser=teaser,
-            paper=paper(self.site, page, self.pages) if front else None,
-            menu=tuple(menu) if several else (),
-            contents=contents(page.headings, _FEWEST_IN_MENU if several else _FEWEST),
-            lead=self.site.lead if front else None,
-            parts=parts,
-            moving=bool(clips),
-            viewer=any(clip.cells or clip.nodes for clip in clips),
-            bibtex=bibtex(self.site) if front else None,
-            manifest=relative(MANIFEST, page.uri) if self.media else None,
-        )
+        menu = [
+            {
+                "title": names.get(page_name(other.source), other.title),
+                "uri": relative(other.uri, page.uri),
+                "current": other is page,
+            }
+            for other in self.pages
+        ]
+        return {
+            "language": self.site.language,
+            "head": head(self.site, page, self.theme, self.preview, samples="sampler" in shapes),
+            "title": page.title,
+            "home": relative(INDEX, page.uri),
+            "teaser": teaser,
+            "paper": paper(self.site, page, self.pages) if front else None,
+            "menu": menu if several else [],
+            "contents": contents(page.headings, _FEWEST_IN_MENU if several else _FEWEST),
+            "lead": self.site.lead if front else None,
+            "parts": parts,
+            "moving": "clip" in shapes,
+            "viewer": "clip" in shapes,
+            "bibtex": bibtex(self.site) if front else None,
+            "manifest": relative(MANIFEST, page.uri) if self.media else None,
+        }
 
-    def standalone(self, media: Media) -> StandaloneView | None:
-        """Return the view of a standalone figure; None for a figure without a standalone page."""
+    def standalone(self, media: Media) -> dict[str, Any] | None:
+        """Return what `standalone.html` gets; None for a figure without a page of its own."""
         uri = standalone_uri(media)
-        shown = (page.figures for page in self.pages if page.uri == media.page)
-        numbers = {figure.id: figure.number for figure in chain.from_iterable(shown)}
-        part = replace(figure_view(media, uri), number=numbers.get(media.id, 0))
-        assets = self.theme.assets
-        if isinstance(part, LiveModel) or not part.standalone:
+        numbers = {
+            (page.uri, figure.id): figure.number for page in self.pages for figure in page.figures
+        }
+        figure = figure_view(media, uri, numbers.get((media.page, media.id), 0))
+        if not figure.standalone:
             return None
-        if isinstance(part, Clip | Still):
-            part = replace(part, narrow=None)  # the size in the embed code is that of the wide one
+        assets = self.theme.assets
         icon, scheme, stylesheet, script = (
             relative(assets[name].uri, uri) for name in (ICON, SCHEME, STYLESHEET, SCRIPT)
         )
-        return StandaloneView(
-            language=self.site.language,
-            title=self.site.title,
-            policy=POLICY,
-            icon=icon,
-            scheme=scheme,
-            stylesheet=stylesheet,
-            script=script,
-            home=f"{relative(media.page, uri)}#{media.id}",
-            part=part,
-            viewer=isinstance(part, Clip) and bool(part.cells or part.nodes),
-        )
+        return {
+            "language": self.site.language,
+            "title": self.site.title,
+            "policy": POLICY,
+            "icon": icon,
+            "scheme": scheme,
+            "stylesheet": stylesheet,
+            "script": script,
+            "home": f"{relative(media.page, uri)}#{media.id}",
+            "part": figure,
+            "viewer": figure.shape == "clip",
+        }
 
-    def _parts(self, page: Page) -> tuple[FigureView | None, tuple[Part, ...]]:
-        """Return the teaser of a page, if it has one, and the other parts in order."""
-        filled = [part for part in page.body if part or not isinstance(part, Markup)]
-        figures = [part for part in filled if isinstance(part, Figure)]
-        views = _with_hint({each.id: self._figure(page, each) for each in figures}, figures)
-        teaser, parts = None, list[Part]()
-        for row, group in groupby(filled, lambda part: getattr(part, "row", None)):
+    def _parts(self, page: Page) -> tuple[Figure | None, list[tuple[str, Any]]]:
+        """Return the teaser of a page, if it has one, and the other parts in order.
+
+        A part is its shape and its content: "prose" and safe HTML, "figure" and a `Figure`, "row"
+        or "tabs" and a `FigureGroup`, "embed" and a picture or a video of the author's.
+        """
+        body = [part for part in page.body if part or not isinstance(part, Markup)]
+        views = self._figures(page)
+        teaser, parts = None, list[tuple[str, Any]]()
+        for row, group in groupby(body, lambda part: getattr(part, "row", None)):
             if row is not None:
-                shown = (views[part.id] for part in group if isinstance(part, Figure))
-                parts.append(row_view(tuple(shown), row))
+                figures = tuple(views[p.id] for p in group if isinstance(p, PlacedFigure))
+                parts.append(("tabs" if row.tabs else "row", group_view(figures, row)))
                 continue
             for part in group:
                 if isinstance(part, Markup):
-                    parts.append(Prose(part))
-                elif not isinstance(part, Figure):
-                    parts.append(embed_view(part, page.uri))
+                    parts.append(("prose", part))
+                elif not isinstance(part, PlacedFigure):
+                    parts.append(("embed", embed_view(part, page.uri)))
                 elif part.teaser:
                     teaser = views[part.id]
                 else:
-                    parts.append(views[part.id])
-        return teaser, tuple(parts)
+                    parts.append(("figure", views[part.id]))
+        return teaser, parts
 
-    def _figure(self, page: Page, figure: Figure) -> FigureView:
-        media = self.media.get((page.uri, figure.id))
-        if media is None:
-            place = f"{figure.place.file}:{figure.place.line}"
-            raise TargetError(f"{place}: the figure {figure.id} has not been rendered")
-        return replace(figure_view(media, page.uri), number=figure.number)
-
-
-def _alone(part: Part) -> Sequence[Part]:
-    """Return the figures of a row, or the part itself."""
-    return part.parts if isinstance(part, FigureRow | Tabs) else [part]
-
-
-def _with_hint(
-    views: Mapping[str, FigureView], figures: Iterable[Figure]
-) -> Mapping[str, FigureView]:
-    """Add a hint to the first clip of a page that has samples which can be opened."""
-    for figure in sorted(figures, key=lambda each: each.number):
-        view = views[figure.id]
-        if isinstance(view, Clip) and (view.cells or view.nodes):
-            return {**views, figure.id: replace(view, hint=True)}
-    return views
+    def _figures(self, page: Page) -> dict[str, Figure]:
+        """Return the figures of a page by id; the first clip has a hint."""
+        views, hinted = dict[str, Figure](), False
+        for figure in sorted(page.figures, key=lambda figure: figure.number):
+            media = self.media.get((page.uri, figure.id))
+            if media is None:
+                line = f"{figure.place.file}:{figure.place.line}"
+                raise TargetError(f"{line}: the figure {figure.id} has not been rendered")
+            with plug_in_errors(figure.kind, f"{page.uri}: {figure.id}: "):
+                view = figure_view(media, page.uri, figure.number)
+            if view.shape == "clip" and not hinted:
+                view, hinted = replace(view, hint=True), True
+            views[figure.id] = view
+        return views
 
 
-def contents(headings: Sequence[Heading], fewest: int) -> tuple[Section, ...]:
-    """Return the table of contents, two levels deep; empty if there are fewer than `fewest`."""
-    found: list[tuple[Heading, list[Section]]] = []
+def contents(headings: Sequence[Heading], fewest: int) -> list[dict[str, Any]]:
+    """Return the sections of a page, two levels deep; none if there are fewer than `fewest`."""
+    sections = list[dict[str, Any]]()
     for heading in headings:
+        section = {"title": heading.title, "id": heading.id, "sections": []}
         if heading.level == 2:
-            found.append((heading, []))
-        elif heading.level == 3 and found:
-            found[-1][1].append(Section(heading.title, heading.id, ()))
-    sections = (Section(top.title, top.id, tuple(below)) for top, below in found)
-    return tuple(sections) if len(found) >= fewest else ()
+            sections.append(section)
+        elif heading.level == 3 and sections:
+            sections[-1]["sections"].append(section)
+    return sections if len(sections) >= fewest else []
 
 
-def _missing(site: Site, theme: Theme) -> MissingView:
+def _missing(site: Site, theme: Theme) -> dict[str, Any]:
     """Return the 404 page. It is shown at any depth, so its links begin at the host's root.
 
     If neither an address nor a domain is configured, the site's root path is unknown. The page
     then has no links, and an inline style that its policy allows by digest.
     """
+    view: dict[str, Any] = {"language": site.language, "title": site.title, "policy": POLICY}
+    links = {"icon": ICON, "scheme": SCHEME, "stylesheet": STYLESHEET}
     root = "/" if site.domain else None
     if site.base_url:
         root = urlsplit(base_address(site.base_url)).path
     if root is not None:
-        icon, scheme, stylesheet = (
-            root + theme.assets[name].uri for name in (ICON, SCHEME, STYLESHEET)
-        )
-        return MissingView(site.language, site.title, POLICY, icon, scheme, stylesheet, root, None)
+        uris = {name: root + theme.assets[file].uri for name, file in links.items()}
+        return {**view, **uris, "home": root, "style": None}
     style = "\n".join(theme.assets[STYLESHEET].data.decode().splitlines()).replace("</", r"<\/")
     style = re.sub(r"@font-face\s*\{[^}]*\}\n*", "", style)  # fonts have no address either
     digest = b64encode(sha256(style.encode()).digest()).decode()
     policy = POLICY.replace("style-src 'self'", f"style-src 'sha256-{digest}'")
-    return MissingView(site.language, site.title, policy, None, None, None, None, Markup(style))
+    absent = dict.fromkeys([*links, "home"])
+    return {**view, **absent, "policy": policy, "style": Markup(style)}

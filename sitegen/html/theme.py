@@ -8,7 +8,7 @@ Overrides are in the folder of `site.toml`:
                                 file; stylesheets refer to such a file as url("NAME")
     theme/colours.css           rules that are appended to the stylesheet
 
-Templates are the author's own code.
+Templates are the author's code, and get the values that docs/pages/views.md lists.
 """
 
 import re
@@ -28,20 +28,19 @@ from jinja2 import (
     FileSystemBytecodeCache,
     FileSystemLoader,
     PrefixLoader,
-    TemplateError,
+    StrictUndefined,
     TemplateNotFound,
     TemplateSyntaxError,
 )
 from jinja2.bccache import Bucket
 
 from sitegen.config.schema import Site
-from sitegen.content.templates import FAILURES, reason_of, template_environment
 from sitegen.core.diagnostics import Diagnostic, close_match
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import canonical_json, digest_bytes, platform_errors
+from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.core.installed import resource
 from sitegen.core.source import read_text, shown
-from sitegen.media.typeface import SHIPPED, Typeface
+from sitegen.html.figure_views import command, downloads, settings
 
 FOLDER = "theme"
 """Name of the folder with the author's theme, next to `site.toml`."""
@@ -60,24 +59,7 @@ FONTS = ("text-400.woff2", "text-600.woff2")
 """Font files of the two weights that every page loads."""
 _FILE = re.compile(rb"""url\(\s*["']?([A-Za-z0-9][\w.-]*)["']?\s*\)""")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
-_ATTRIBUTE = re.compile(
-    r"'sitegen\.[a-z.]*\.?(?P<what>\w+) object' has no attribute '(?P<name>\w+)'"
-)
 _EXPORT = re.compile(r"the template '(?P<file>[^']+)' .*does not export the requested name")
-_NEW_NAMES = {
-    "told.html": "copy_status.html",
-    "drawer.html": "sampler_panel.html",
-    "origin.html": "provenance.html",
-    "colophon.html": "footer.html",
-    "embedding.html": "embed_code.html",
-    "screen.html": "video_embed.html",
-    "alone.html": "standalone.html",
-    "alone": "standalone",
-    "roof": "collection",
-    "film_width": "video_width",
-    "film_height": "video_height",
-}
-"""Templates, and fields of their values, that have another name since version 0.2."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +72,9 @@ class Asset:
 
 @dataclass(frozen=True)
 class Theme:
-    """The shipped theme with the overrides in the author's folder `own`.
-
-    typeface: of all words
-    """
+    """The shipped theme with the overrides in the author's folder `own`."""
 
     own: Path
-    typeface: Typeface = SHIPPED
 
     @cached_property
     def assets(self) -> Mapping[str, Asset]:
@@ -114,8 +92,6 @@ class Theme:
                 raise ConfigError(f"{shown(path)}: name it with a-z, 0-9, - and _, as in style.css")
             with platform_errors(path, "read"):
                 found[name] = path.read_bytes()
-        if self.typeface != SHIPPED:
-            found |= zip(FONTS, (self.typeface.regular, self.typeface.bold), strict=True)
         if (colours := self.own / _COLOURS).exists():
             found[STYLESHEET] += b"\n" + read_text(colours).encode()
         sheets = {name: found.pop(name) for name in list(found) if name.endswith(".css")}
@@ -141,13 +117,13 @@ class Theme:
 
         Raises PlatformError for a file that cannot be read.
         """
-        found = {}
+        contents = {}
         for path in _files(resource("static") / ENGINE):
             with platform_errors(path, "read"):
-                found[path.name] = path.read_bytes()
-        told = canonical_json({name: digest_bytes(data) for name, data in found.items()})
-        folder = f"assets/{ENGINE}-{digest_bytes(told.encode())[:8]}"
-        return {name: Asset(f"{folder}/{name}", data) for name, data in found.items()}
+                contents[path.name] = path.read_bytes()
+        digests = canonical_json({name: digest_bytes(data) for name, data in contents.items()})
+        folder = f"assets/{ENGINE}-{digest_bytes(digests.encode())[:8]}"
+        return {name: Asset(f"{folder}/{name}", data) for name, data in contents.items()}
 
     def files(self, *, samples: bool) -> Mapping[str, bytes]:
         """Return the files to publish, by path.
@@ -170,11 +146,11 @@ class Theme:
         environment = _environment(self._templates if self._templates.is_dir() else None)
         try:
             return environment.get_template(name).render(values)
-        except (TemplateError, *FAILURES) as error:
-            place = _place(error, self._templates)
-            if place is None:
+        except Exception as error:  # the author's templates may raise anything
+            location = _place(error, self._templates)
+            if location is None:
                 raise
-            raise ConfigError(f"{place}: {_reason(error)}") from error
+            raise ConfigError(f"{location}: {_reason(error)}") from error
 
 
 def _asset(name: str, data: bytes) -> Asset:
@@ -194,7 +170,7 @@ def _with_links(sheet: bytes, assets: Mapping[str, Asset]) -> bytes:
 
 def site_theme(site: Site) -> Theme:
     """Return the theme of a site."""
-    return Theme(site.root / FOLDER, site.typeface)
+    return Theme(site.root / FOLDER)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -216,8 +192,6 @@ def _refuse_misspelt(folder: Path) -> None:
     known = {path.name for path in _files(resource("templates"))}
     own = _files(folder)
     for path in own:
-        if new := _NEW_NAMES.get(path.name):
-            raise ConfigError(f"{shown(path)}: the template, with its macro, is now called {new}")
         hint = close_match(path.name, known)
         others = (other for other in own if other != path)
         if path.name in known or not hint or any(path.name in read_text(o) for o in others):
@@ -235,7 +209,7 @@ class _CompiledTemplates(FileSystemBytecodeCache):
         folder = resource("templates") / "__pycache__"
         with suppress(OSError):
             folder.mkdir(exist_ok=True)
-        made_by = jinja2.__version__, sys.implementation.cache_tag
+        made_by = jinja2.__version__, sys.implementation.cache_tag, digest(Path(__file__))
         super().__init__(str(folder), f"%s.{digest_bytes(repr(made_by).encode())[:8]}")
 
     def load_bytecode(self, bucket: Bucket) -> None:
@@ -252,9 +226,16 @@ class _CompiledTemplates(FileSystemBytecodeCache):
 def _environment(own: Path | None) -> Environment:
     shipped = FileSystemLoader(resource("templates"))
     author = [FileSystemLoader(own)] if own else []
-    return template_environment(
-        ChoiceLoader([*author, shipped, PrefixLoader({"sitegen": shipped})]), _CompiledTemplates()
+    environment = Environment(
+        loader=ChoiceLoader([*author, shipped, PrefixLoader({"sitegen": shipped})]),
+        bytecode_cache=_CompiledTemplates(),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.globals |= {"command": command, "downloads": downloads, "settings": settings}
+    return environment
 
 
 def _place(error: Exception, folder: Path) -> str | None:
@@ -270,23 +251,17 @@ def _place(error: Exception, folder: Path) -> str | None:
     lacking = _EXPORT.match(str(error))
     if lacking is not None and (folder / lacking["file"]).is_file():
         return shown(folder / lacking["file"])
-    found, limit = None, isinstance(error, MemoryError)
+    location = None
     for frame, line in walk_tb(error.__traceback__):
         file = Path(frame.f_code.co_filename)
         if folder in file.parents:
-            found = f"{shown(file)}:{line}"
-        elif not limit and str(frame.f_globals.get("__name__")).startswith("sitegen."):
-            found = None
-    return found
+            location = f"{shown(file)}:{line}"
+        elif str(frame.f_globals.get("__name__")).startswith("sitegen."):
+            location = None
+    return location
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TemplateNotFound):
-        new = _NEW_NAMES.get(str(error.name).removeprefix("sitegen/"))
-        return f'there is no template "{error.name}"' + (f"; it is now {new}" if new else "")
-    lacking = _ATTRIBUTE.fullmatch(str(error))
-    if lacking is not None:
-        new = _NEW_NAMES.get(lacking["name"])
-        hint = f'it is now "{new}"' if new else "its fields are in the manual, views"
-        return f'{lacking["what"]} has no "{lacking["name"]}"; {hint}'
-    return reason_of(error)
+        return f'there is no template "{error.name}"'
+    return str(error) or type(error).__name__

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 
 from sitegen.core.progress import raised
-from sitegen.html.views import Results, Table
 from sitegen.media.manifest import JSON, Record
 
 _DIGIT_BLANK, _POINT_BLANK = "\u2007", "\u2008"  # as wide as a digit, and as a point
@@ -22,42 +22,46 @@ def whole(values: Mapping[str, JSON], name: str) -> int:
 _SHORT = 6  # maximum rows of a table below a figure
 
 
-def results_of(record: Record) -> Results | None:
-    """Return the measurements of a figure for its page; None if there are none."""
-    noted = record.results
-    if not noted:
+def results_of(record: Record) -> dict[str, Any] | None:
+    """Return the measurements of a figure: `summary`, `tables`, and `short`, the first if short.
+
+    A table has a `caption`, `columns`, `rows` of text, and `numeric`, its columns of numbers.
+    """
+    if not record.results:
         return None
-    tables = [_table(each) for each in sequence(noted.get("tables")) if isinstance(each, Mapping)]
-    short = tables[0] if tables and len(tables[0].rows) <= _SHORT else None
-    return Results(str(noted.get("summary") or ""), tuple(tables), short)
+    noted = sequence(record.results.get("tables"))
+    tables = [_table(table) for table in noted if isinstance(table, Mapping)]
+    short = tables[0] if tables and len(tables[0]["rows"]) <= _SHORT else None
+    summary = str(record.results.get("summary") or "")
+    return {"summary": summary, "tables": tables, "short": short}
 
 
-def _table(noted: Mapping[str, JSON]) -> Table:
+def _table(noted: Mapping[str, JSON]) -> dict[str, Any]:
     rows = [sequence(row) for row in sequence(noted.get("rows"))]
     columns = list(zip_longest(*rows))
     numbers = (int, float, type(None))  # but not bool
-    numeric = tuple(at for at, each in enumerate(columns) if all(type(v) in numbers for v in each))
-    words = [list(map(format_value, column)) for column in columns]
-    words = [align_decimals(each) if at in numeric else each for at, each in enumerate(words)]
-    return Table(
-        caption=str(noted.get("caption") or ""),
-        columns=tuple(str(each) for each in sequence(noted.get("columns"))),
-        rows=tuple(zip(*words, strict=True)),
-        numeric=numeric,
-    )
+    numeric = [n for n, column in enumerate(columns) if all(type(v) in numbers for v in column)]
+    texts = [list(map(format_value, column)) for column in columns]
+    texts = [align_decimals(column) if n in numeric else column for n, column in enumerate(texts)]
+    return {
+        "caption": str(noted.get("caption") or ""),
+        "columns": [str(name) for name in sequence(noted.get("columns"))],
+        "rows": list(zip(*texts, strict=True)),
+        "numeric": numeric,
+    }
 
 
-def align_decimals(words: Sequence[str]) -> list[str]:
+def align_decimals(texts: Sequence[str]) -> list[str]:
     """Numbers of a column with blanks behind them, so that, set right, their points are in line."""
-    parts = [word.partition(".") for word in words]
+    parts = [word.partition(".") for word in texts]
     longest = max((len(after) for _, _, after in parts), default=0)
-    if longest == 0 or any("×" in word for word in words):
-        return list(words)
+    if longest == 0 or any("×" in word for word in texts):
+        return list(texts)
     return [
         word + (not point) * _POINT_BLANK + (longest - len(after)) * _DIGIT_BLANK
         if word[-1:].isdigit()
         else word
-        for word, (_, point, after) in zip(words, parts, strict=True)
+        for word, (_, point, after) in zip(texts, parts, strict=True)
     ]
 
 

@@ -1,7 +1,4 @@
-"""Contact sheets: numbered images in rows, to choose from.
-
-The typeface is that of `labels`.
-"""
+"""Contact sheets: numbered images in rows, to choose from."""
 
 from __future__ import annotations
 
@@ -13,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sitegen.media.frames import Colour, Frame, upscale
+from sitegen.media.frames import Frame, upscale
 from sitegen.media.typeface import font
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
-PAPER: Colour = (255, 255, 255)
-INK: Colour = (29, 33, 48)
+PAPER = (255, 255, 255)
+INK = (29, 33, 48)
 MOST_PIXELS = 64_000_000
 """Pixels of the largest sheet."""
 

@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sitegen.media.manifest import MediaFile
+from sitegen.media.manifest import Cells, MediaFile
 
 if TYPE_CHECKING:
-    from sitegen.media.encoder import ClipSpec
     from sitegen.media.frames import Frame
 
 
 @dataclass(frozen=True)
 class ClipSource:
-    """Clip to be rendered: its encoding, and its frames, uint8 (H, W, 3), produced on demand.
+    """A clip to be rendered.
 
-    sampled: whether producing frames includes sampling; if not, `work` has done it before
+    cells: where its pictures are, in pixels of the clip
+    factor: power of two by which pictures are enlarged
+    fps: frames per second
+    order: the state that each frame shows, by its number in `states`
+    states: the pictures of one state after the other, uint8 (N, H, W, 3), as large as the model
+        makes them, produced on demand: of all cells, or of one generation of a tree
+    smooth: whether pictures are enlarged smoothly, or each pixel as a square
     """
 
-    spec: ClipSpec
-    frames: Iterator[Frame]
-    sampled: bool = True
+    cells: Cells
+    factor: int
+    fps: float
+    order: tuple[int, ...]
+    states: Iterable[Frame]
+    smooth: bool = True
 
 
 @dataclass(frozen=True)
 class RenderJob:
-    """Figure ready to be rendered.
+    """A figure ready to be rendered.
 
-    levels: the level of each frame of a clip that is drawn; empty for a still figure
     parameters: all parameters of the figure, for the manifest
-    steps, work: number of computation steps before the first frame, and an iterator that does one
+    clip: its clip, if it has one
+    levels: the level of each state of the clip
+    steps, work: number of computation steps before the first state, and an iterator that does one
         step at a time
-    clips: "" for the clip, "dark" for its version for dark pages, "narrow" and "narrow-dark" for
-        the column of a phone; rendered in this order
-    stills: functions that write still images into a folder, by name, called after the clips
+    stills: functions that write still images into a folder, by name, called after the clip
     results: function that returns measurements for the manifest, called last
+    note: sentence for the caption on how the samples were made; empty where that is as usual
     """
 
-    levels: tuple[int, ...]
     parameters: Mapping[str, Any]
-    clips: Mapping[str, ClipSource] = field(default_factory=dict)
+    clip: ClipSource | None = None
+    levels: tuple[int, ...] = ()
     steps: int = 0
     work: Iterable[None] = ()
     stills: Mapping[str, Callable[[Path], MediaFile]] = field(default_factory=dict)
     results: Callable[[], Mapping[str, Any]] = dict
+    note: str = ""
+
+    @property
+    def frame_levels(self) -> tuple[int, ...]:
+        """The level of each frame of the clip."""
+        return tuple(self.levels[number] for number in self.clip.order) if self.clip else ()

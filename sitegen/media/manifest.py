@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -19,8 +20,11 @@ from pydantic.dataclasses import dataclass
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import readable_json, reject_duplicate_keys
 
-VERSION = 1
+VERSION = 2
 """Version of `media.json` and records; incremented when old readers would misread new files."""
+
+RECIPE = 1
+"""Part of every figure's key; raised when a change of `media` changes bytes of clips."""
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 if TYPE_CHECKING:
@@ -67,12 +71,79 @@ class ModelRef:
     """Model that a figure shows: its name and the SHA-256 of its file; `what` that file is.
 
     uses: SHA-256 of the files that a sampler uses, such as its weights
+    subject: what its samples show, in words; empty if the card does not say it
     """
 
     name: str
     sha256: _Digest
     what: Literal["checkpoint", "recording", "sampler"] = "checkpoint"
     uses: tuple[_Digest, ...] = ()
+    subject: str = ""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class TreeNode:
+    """A picture of a tree in a clip.
+
+    x, y: its upper left corner in pixels of the clip
+    parent: the number of the node that it branches from; None for the root
+    from_level, to_level: the levels between which it forms
+    """
+
+    x: int
+    y: int
+    parent: int | None
+    from_level: int
+    to_level: int
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Cells:
+    """Arrangement of the pictures in a clip, in pixels of the clip, whose `size` it decides.
+
+    Cells of a grid are in rows, `gap` apart; those of a tree are its `nodes`. The page may draw
+    them in another arrangement.
+
+    count: number of cells
+    width, height: of each
+    columns: cells in a row of a grid; 0 for a tree
+    together: whether the cells of a row belong together
+    names: what the columns are called, if they differ in their method
+    samples: number of the sample of each cell of a grid, or of each leaf of a tree; may be empty
+    plain: whether a cell is that very sample, and not another state with its noise
+    """
+
+    count: _Size
+    width: _Size
+    height: _Size
+    columns: int = 0
+    gap: int = 2
+    together: bool = False
+    names: tuple[str, ...] = ()
+    samples: tuple[int, ...] = ()
+    plain: bool = False
+    nodes: tuple[TreeNode, ...] = ()
+
+    @property
+    def corners(self) -> list[tuple[int, int]]:
+        """The upper left corner (x, y) of each cell."""
+        if self.nodes:
+            return [(node.x, node.y) for node in self.nodes]
+        across, down = self.width + self.gap, self.height + self.gap
+        places = (divmod(number, self.columns) for number in range(self.count))
+        return [(column * across, row * down) for row, column in places]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the clip."""
+        xs, ys = zip(*self.corners, strict=True)
+        return max(xs) + self.width, max(ys) + self.height
+
+    def enlarged(self, factor: Fraction | int) -> Cells:
+        """Return the same arrangement with all sizes multiplied by a factor."""
+        nodes = (replace(n, x=int(n.x * factor), y=int(n.y * factor)) for n in self.nodes)
+        width, height, gap = (int(n * factor) for n in (self.width, self.height, self.gap))
+        return replace(self, width=width, height=height, gap=gap, nodes=tuple(nodes))
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -81,11 +152,13 @@ class Record:
 
     parameters: JSON values with lists, not tuples, so that they survive a round trip unchanged
     levels: the level that each frame of the clip shows; empty for a still figure
-    files: "mp4", "gif" and "poster" of a clip, with "-dark" for dark pages and "-narrow" for the
-        column of a phone, which has no GIF; "image" of a still, and "narrow"; …
+    files: "mp4", "gif", "poster", "poster-webp" and "film" of a clip; "image" of a still, and
+        "narrow" for the column of a phone; "poster", "model" and "weights" of a live model
+    cells: where the pictures of a clip are
     seed: of all random numbers; None where there are none, or a recording does not say it
     results: measurements: "summary", a sentence, "tables" of "caption", "columns" and "rows"
     environment: device, precision and versions; they do not affect the key
+    note: sentence on how the samples were made, where that is unusual
     """
 
     kind: str
@@ -94,8 +167,10 @@ class Record:
     parameters: _Object
     levels: tuple[int, ...]
     files: Mapping[str, MediaFile]
+    cells: Cells | None = None
     results: _Object = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -114,7 +189,6 @@ class Media:
     axis: what a viewer reads of the levels of its first model
     choice: note that its samples were selected, and from how many, and on how they were made where
         that is unusual; empty otherwise
-    sigmas: in manifests of 0.1.0, the blur scale σ_B in pixels of each of the record's levels
     """
 
     id: str
@@ -124,7 +198,6 @@ class Media:
     record: Record
     axis: MediaAxis | None = None
     choice: str = ""
-    sigmas: tuple[int | float, ...] = ()
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -172,11 +245,6 @@ def _versioned(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     version = top.pop("version", None) if isinstance(top, dict) else None
-    if type(version) is int and version > VERSION:
-        raise RefusedError(
-            f"this was written by a newer sitegen (format {version}, this one reads {VERSION}); "
-            "upgrade sitegen"
-        )
     if type(version) is not int or version != VERSION:
         raise ValueError(f"version {version!r:.40} must be {VERSION}")
     return dict(top)
@@ -205,5 +273,5 @@ def _with_record(entry: Any) -> Any:
     """Convert an entry of `media.json`, which is flat, to the nested form of `Media`."""
     if not isinstance(entry, dict):
         return entry
-    own = {"id", "page", "alt", "caption", "axis", "sigmas", "choice"} & entry.keys()
+    own = {"id", "page", "alt", "caption", "axis", "choice"} & entry.keys()
     return {name: entry.pop(name) for name in own} | {"record": entry}

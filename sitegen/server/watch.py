@@ -76,19 +76,16 @@ class Sources:
         return named | inside | {path.parent for path in named}
 
     def _named(self) -> set[Path]:
-        """Return the files of the models, the typeface, and the author's files on the pages."""
+        """Return the files of the models, and the author's files on the pages."""
         context = self._preview.context
         if context is None:
             return set()
         files = [own.source for page in context.pages for own in page.files]
-        if (theme := context.site.theme) is not None:
-            files += [theme.font, *([theme.font_bold] if theme.font_bold else [])]
         for source in context.models.values():
             parts = (source.card_path, source.example, *source.files)
             files += [path for path in parts if path is not None]
         for figure in (planned.figure for planned in context.figures):
-            names = (getattr(figure.spec, name) for name in figure.spec.files)
-            files += [figure.root / name for name in names if name]
+            files += [figure.root / getattr(figure.spec, name) for name in figure.files]
         return {path.absolute() for path in files}
 
     def _dropped_at(self) -> set[Path]:

@@ -26,7 +26,6 @@ PAGE = """
 
 {{ spectra("heat", ddpm="noise", count=2, levels=3, label="A label of 24 characters") }}
 
-{{ smoothness("heat", ddpm="noise", pairs=2, points=3, ddim_steps=2) }}
 """
 SITE = """
 title = "A title"

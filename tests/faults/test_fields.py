@@ -189,7 +189,6 @@ SAME = {
     ("sampler", "also"): "its files are really exported: tests/browser/test_sampler_in_browser.py",
     ("shared_initial_state", "around"): "it is for a model without randomness after the start: "
     "tests/e2e/figures/test_keys.py",
-    ("smoothness", "pixelated"): "a plot shows no pictures that could be enlarged",
     ("spectra", "pixelated"): "a plot shows no pictures that could be enlarged",
     ("shared_noise", "vary"): "a model of grey images varies in nothing but brightness",
 }

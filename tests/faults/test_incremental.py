@@ -16,7 +16,7 @@ from tests.support.builders import write_site as write
 from tests.support.injecting import CHANGING, Call, Forge, forging
 from tests.support.sweeping import LOG, counted, examples
 
-KINDS = ("trajectories", "shared_initial_state", "hierarchy", "spectra", "smoothness", "sampler")
+KINDS = ("trajectories", "shared_initial_state", "hierarchy", "spectra", "sampler")
 WORDS = st.text("ab <&é*_`#{", min_size=1, max_size=6)
 built = 0
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -24,10 +24,9 @@ from sitegen.builder.render import Encode
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError
 from sitegen.figures.base import Figure, spec_json
-from sitegen.media.encoder import ClipSpec
 from sitegen.media.frames import Frame
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.manifest import MediaFile
+from sitegen.media.manifest import Cells, MediaFile
 from sitegen.models.registry import ModelSource
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent
@@ -115,16 +114,18 @@ class FakeRenderer:
         """Make frames as the real one does."""
         self.jobs.append(figure.id)
         spec = spec_json(figure)
-        if figure.kind in ("process", "spectra", "smoothness"):
-            return RenderJob((), spec, stills={"image": fake_still})
+        if figure.kind in ("process", "spectra"):
+            return RenderJob(spec, stills={"image": fake_still})
         if figure.kind == "sampler":
             own = {"model": fake_still, "weights": fake_still}
-            return RenderJob((), spec, stills={"poster": fake_poster, **own})
+            posters = {"poster": fake_poster, "poster-webp": fake_poster}
+            return RenderJob(spec, stills={**posters, **own})
         levels = tuple(range(self.sources[spec["model"]].card.levels, -1, -1))
-        clip = ClipSource(ClipSpec(24.0, 18, 2, (32, 36, 48)), self._frames(figure, levels))
-        return RenderJob(levels, spec, {"": clip})
+        order = tuple(range(len(levels)))
+        clip = ClipSource(Cells(1, 32, 32, 1), 2, 24.0, order, self._states(figure, levels))
+        return RenderJob(spec, clip, levels)
 
-    def _frames(self, figure: Figure, levels: tuple[int, ...]) -> Iterator[Frame]:
+    def _states(self, figure: Figure, levels: tuple[int, ...]) -> Iterator[Frame]:
         source = self.sources[figure.models[0]]
         about = [spec_json(figure), source.card.digest, source.weights_sha256, source.prior_sha256]
         seed = int.from_bytes(hashlib.sha256(repr(about).encode()).digest()[:8], "big")
@@ -133,7 +134,7 @@ class FakeRenderer:
             _pause(self.pause if number >= self.soon else 0)
             if self.fail == figure.id and number == 2:
                 raise TargetError("the third frame went wrong")
-            yield generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            yield generator.integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
 
 
 def _pause(seconds: float) -> None:
@@ -160,29 +161,31 @@ def fake_mp4(width: int, height: int, content: bytes) -> bytes:
     return box(b"ftyp") + box(b"moov", box(b"trak", box(b"mdia", *inside))) + box(b"mdat", content)
 
 
-def fake_encode(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
-    """Files that hold the digest of the frames, and the last frame; starts no process."""
+def fake_encode(clip: ClipSource, folder: Path) -> dict[str, MediaFile]:
+    """Files that hold the digest of the states, and the last state; starts no process."""
     from PIL import Image  # here, since a process may be told that it is not installed
 
-    content, count = hashlib.sha256(repr(spec).encode()), 0
-    for frame in frames:
-        content.update(frame.tobytes())
-        count += 1
-    height, width = frame.shape[:2]
-    wide, high = width * spec.factor, height * spec.factor
-    still = Image.fromarray(frame).resize((wide, high), Image.Resampling.NEAREST)
+    content = hashlib.sha256(repr((clip.cells, clip.factor, clip.fps, clip.order)).encode())
+    for state in clip.states:
+        content.update(state.tobytes())
+    size = clip.cells.size
+    still = Image.fromarray(state[0]).resize(size, Image.Resampling.NEAREST)
     still.save(folder / "clip.webp", lossless=True, method=0)
-    (folder / "clip.mp4").write_bytes(fake_mp4(wide, high, content.digest()))
+    (folder / "clip.avif").write_bytes((folder / "clip.webp").read_bytes())
+    (folder / "film.webp").write_bytes((folder / "clip.webp").read_bytes())
+    (folder / "clip.mp4").write_bytes(fake_mp4(*size, content.digest()))
     (folder / "clip.gif").write_bytes(b"GIF89a" + content.digest())
 
-    def made(name: str, *about: Any) -> MediaFile:
+    def made(name: str, *facts: Any) -> MediaFile:
         data = (folder / name).read_bytes()
-        return MediaFile(name, len(data), hashlib.sha256(data).hexdigest(), *about)
+        return MediaFile(name, len(data), hashlib.sha256(data).hexdigest(), *facts)
 
     return {
-        "mp4": made("clip.mp4", wide, high, spec.opening + count + spec.ending, spec.fps),
-        "gif": made("clip.gif", width, height, count, 15.0),
-        "poster": made("clip.webp", wide, high),
+        "mp4": made("clip.mp4", *size, len(clip.order), clip.fps),
+        "gif": made("clip.gif", *state.shape[1:3], len(clip.order), 15.0),
+        "poster": made("clip.avif", *size),
+        "poster-webp": made("clip.webp", *size),
+        "film": made("film.webp", *size),
     }
 
 

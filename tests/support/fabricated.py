@@ -11,7 +11,7 @@ from sitegen.config.loader import load_site
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page
 from sitegen.generative.card.card import preset
-from sitegen.media.manifest import Manifest, Media, MediaFile, ModelRef, Record
+from sitegen.media.manifest import Cells, Manifest, Media, MediaFile, ModelRef, Record
 
 SITE = """
 title = "A title"
@@ -132,16 +132,21 @@ def manifest_for(pages: Iterable[Page]) -> Manifest:
             files = {
                 "mp4": media_file(f"{stem}.mp4", 504, 101),
                 "gif": media_file(f"{stem}.gif", 168, 51),
-                "poster": media_file(f"{stem}.webp", 504),
+                "poster": media_file(f"{stem}.avif", 504),
+                "poster-webp": media_file(f"{stem}.webp", 504),
+                "film": media_file(f"{stem}-film.webp", 504),
             }
-            if figure.kind in ("process", "spectra", "smoothness"):
+            if figure.kind in ("process", "spectra"):
                 files = {"image": media_file(f"{stem}.svg", 640)}
             if figure.kind == "sampler":
                 own = {"model": media_file(f"{stem}.json", 28), "weights": media_file(stem, 28)}
-                files = {"poster": files["poster"], **own}
+                files = {name: files[name] for name in ("poster", "poster-webp")} | own
             models = tuple(ModelRef(name, "0" * 64) for name in figure.models)
-            record = Record(figure.kind, models, 0, {}, tuple(range(100, -1, -1)), files)
-            alt = figure.alt or figure.spec.describe(preset("mnist"))
+            cells = Cells(36, 82, 82, 6, 2) if "mp4" in files else None
+            parameters: dict[str, Any] = {"sampling_noise_std": None}
+            levels = tuple(range(100, -1, -1))
+            record = Record(figure.kind, models, 0, parameters, levels, files, cells)
+            alt = figure.alt or figure.spec.describe([preset("mnist")] * 2)
             figures.append(Media(figure.id, page.uri, alt, figure.caption, record))
     return Manifest(tuple(figures))
 

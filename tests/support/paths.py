@@ -7,10 +7,8 @@ TESTS = ROOT / "tests"
 MAKERS = tuple(
     path
     for pattern in (
-        *("media/encoder.py", "media/frames.py", "media/labels.py", "media/likeness.py"),
-        "media/typeface.py",
-        *("figures/clips.py", "figures/paths.py", "figures/svg.py"),
-        *("figures/*/sample.py", "figures/*/drawing.py", "figures/*/measure.py"),
+        *("media/encoder.py", "media/frames.py", "media/typeface.py"),
+        *("figures/*.py", "figures/*/sample.py", "figures/*/drawing.py"),
     )
     for path in sorted((ROOT / "sitegen").glob(pattern))
 )

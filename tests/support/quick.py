@@ -4,23 +4,14 @@ from importlib import import_module
 from typing import Any
 
 SHORTER: dict[str, Any] = {
-    "sitegen.media.look.film.OPENING": 0.05,
-    "sitegen.media.look.film.ENDING": 0.05,
-    "sitegen.media.look.film.PRESET": "superfast",
-    "sitegen.media.look.stills.QUALITIES": (95, 97),
-    "sitegen.media.look.stills.METHOD": 0,
-    "sitegen.media.look.stills.LOSSLESS_QUALITY": 0,
-    "sitegen.figures.hierarchy.look.SECONDS": 0.4,
-    "sitegen.figures.hierarchy.look.AT_FIRST": 0.05,
+    "sitegen.figures.clips.OPENING": 0.05,
+    "sitegen.figures.clips.ENDING": 0.05,
+    "sitegen.figures.hierarchy.SECONDS": 0.4,
+    "sitegen.media.encoder.AVIF_SPEED": 10,
+    "sitegen.media.encoder.WEBP_METHOD": 0,
 }
-"""Constants of figures, which are part of their keys, and values that make short clips."""
-SMALLER: dict[str, Any] = {
-    **SHORTER,
-    "sitegen.media.look.stills.WIDE_ENOUGH": 32,
-    "sitegen.media.look.labels.PANEL": 48,
-    "sitegen.media.look.labels.STRIP_WIDTH": 160,
-    "sitegen.figures.hierarchy.look.WIDTH": 320,
-}
+"""Constants of figures, and values that make short clips."""
+SMALLER: dict[str, Any] = {**SHORTER, "sitegen.media.frames.WIDE_ENOUGH": 32}
 """The same constants, and values that make small pictures."""
 
 

@@ -24,14 +24,15 @@ from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import digest
 from sitegen.figures.base import Figure, Row
-from sitegen.figures.hierarchy.drawing import Layout, tree_frames
-from sitegen.figures.hierarchy.sample import nodes
+from sitegen.figures.hierarchy import tree_cells
 from sitegen.figures.selection import selection_note
 from sitegen.figures.trajectories import Trajectories
-from sitegen.media.encoder import ClipSpec, encode_clip
-from sitegen.media.frames import Colour, Frame, grid
-from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, ModelRef, Record
+from sitegen.media.encoder import encode_clip
+from sitegen.media.frames import Frame
+from sitegen.media.jobs import ClipSource
+from sitegen.media.manifest import Cells, Manifest, Media, MediaAxis, MediaFile, ModelRef, Record
 from tests.support.fabricated import write_site
+from tests.support.making import small_card
 from tests.support.paths import ROOT
 from tests.support.shared import once
 
@@ -42,7 +43,7 @@ CHOSEN = list(range(100, 100 + COUNT))
 CHOSEN_FROM = 200
 POINTS, HOLD = 11, 3
 MANY = 6  # clips on the second page
-LIGHT, DARK = (250, 250, 252), (18, 21, 31)
+SPLITS = (LEVELS, 13, 8)
 SIGMAS = (0.0, *(0.5 * 1.2**level for level in range(LEVELS)))
 CHART = """<svg xmlns="http://www.w3.org/2000/svg" width="640" height="300" viewBox="0 0 640 300">
 <style>path{fill:none;stroke:#334279;stroke-width:3}
@@ -99,27 +100,28 @@ def samples(numbers: Sequence[int], frame: int) -> Frame:
     return np.stack([sample(number, frame) for number in numbers])
 
 
-def grid_frames(count: int = COUNT, columns: int = COLUMNS) -> Iterator[Frame]:
-    """A grid of samples, one frame a level."""
+def grid_states(count: int = COUNT) -> Iterator[Frame]:
+    """The samples of a grid at each level."""
     for frame in range(LEVELS + 1):
-        yield grid(samples(range(count), frame), columns, (32, 36, 48))
+        yield samples(range(count), frame)
 
 
-def layout(background: Colour, ink: Colour) -> Layout:
-    """A tree with eight leaves, as it is laid out on a light or dark page."""
-    return Layout(LEVELS, (LEVELS, 13, 8), SIDE, background, ink, width=960)
-
-
-def states(tree: Layout) -> Iterator[tuple[int, Frame]]:
-    """What its nodes show at each level."""
+def tree_states() -> Iterator[Frame]:
+    """The pictures of a tree that are alive at each level."""
     for level in range(LEVELS, -1, -1):
-        yield level, samples(range(tree.alive(level)), LEVELS - level)
+        alive = 2 ** sum(split > level for split in SPLITS)
+        yield samples(range(alive), LEVELS - level)
 
 
-def encoded(frames: Iterator[Frame], folder: Path, factor: int = 4) -> dict[str, MediaFile]:
-    """Encode frames into `folder`, at ten a second; the files by name."""
+def encoded(
+    cells: Cells, states: Iterator[Frame], folder: Path, factor: int = 4, order: Sequence[int] = ()
+) -> tuple[dict[str, MediaFile], Cells]:
+    """Encode a clip into `folder`, at ten frames a second; its files by name, and its cells."""
     folder.mkdir(parents=True)
-    return dict(encode_clip(frames, ClipSpec(10.0, 18, factor, (32, 36, 48)), folder))
+    shown = tuple(order or range(LEVELS + 1))
+    large = cells.enlarged(factor)
+    files = encode_clip(ClipSource(large, factor, 10.0, shown, states, smooth=False), folder)
+    return files, large
 
 
 def still(path: Path, width: int, height: int) -> MediaFile:
@@ -127,44 +129,42 @@ def still(path: Path, width: int, height: int) -> MediaFile:
     return MediaFile(path.name, path.stat().st_size, digest(path), width, height)
 
 
-Renders = Mapping[str, tuple[dict[str, MediaFile], dict[str, Any]]]
+Renders = Mapping[str, tuple[dict[str, MediaFile], Cells | None, dict[str, Any]]]
 
 
 @cache
 def renders() -> tuple[Path, Renders]:
-    """The renders of every shape, made once: their folder, and files and parameters by name."""
+    """The renders of every shape, made once: their folder, and files, cells and parameters."""
     root = once("sample", render)
     return root, pickle.loads((root / "renders.pickle").read_bytes())
 
 
 def render(root: Path) -> Path:
     """Encode every shape into a folder, and describe the files there."""
-    light, dark = layout(LIGHT, (32, 36, 48)), layout(DARK, (228, 231, 241))
-    tree = encoded(tree_frames(light, states(light)), root / "hierarchy", 1)
-    night = encoded(tree_frames(dark, states(dark)), root / "dark", 1)
     (root / "chart").mkdir()
     (root / "chart" / "chart.svg").write_text(CHART)
-    strip = root / "single" / "strip.webp"
-    single = encoded(grid_frames(1, 1), root / "single", 12)
-    Image.fromarray(grid(samples(range(5), 15), 5, LIGHT)).save(strip, "WEBP", lossless=True)
-    way = [*range(POINTS), *[POINTS - 1] * HOLD, *reversed(range(POINTS)), *[0] * HOLD]
-    panels = (grid(samples([1, 2, 3], point), 3, (32, 36, 48)) for point in way)
-    cells = {"columns": COLUMNS, "rows": 4, "count": COUNT, "width": SIDE, "height": SIDE}
+    path = [*range(POINTS), *[POINTS - 1] * HOLD, *reversed(range(POINTS)), *[0] * HOLD]
+    methods = (samples([1, 2, 3], point) for point in range(POINTS))
+    panels = Cells(3, SIDE, SIDE, 3, 1, together=True, names=("DDPM", "DDIM", "IHDM"))
+    grid = Cells(COUNT, SIDE, SIDE, COLUMNS, 1, samples=tuple(CHOSEN), plain=True)
+    tree = tree_cells(dataclasses.replace(small_card(levels=LEVELS), image_size=SIDE), SPLITS, ())
+    made = {
+        "trajectories": encoded(grid, grid_states(), root / "trajectories"),
+        "single": encoded(Cells(1, SIDE, SIDE, 1, 1), grid_states(1), root / "single", 8),
+        "interpolation": encoded(panels, methods, root / "interpolation", 4, path),
+        "hierarchy": encoded(tree, tree_states(), root / "hierarchy"),
+    }
+    noise = {"sampling_noise_std": None}
+    parameters: dict[str, dict[str, Any]] = {
+        "trajectories": {"count": COUNT, "samples": CHOSEN, "sampling_noise_std": 0.0125},
+        "single": {"fps": 10.0},
+        "interpolation": {"points": POINTS, "hold": HOLD},
+        "hierarchy": {"splits": list(SPLITS)},
+    }
+    chart = {"image": still(root / "chart" / "chart.svg", 640, 300)}
     renders: Renders = {
-        "trajectories": (
-            encoded(grid_frames(), root / "trajectories"),
-            {"cells": cells, "count": COUNT, "samples": CHOSEN, "sampling_noise_std": 0.0125},
-        ),
-        "single": ({**single, "strip": still(strip, 5 * SIDE, SIDE)}, {"fps": 10.0}),
-        "interpolation": (
-            encoded(panels, root / "interpolation"),
-            {"panels": ["DDPM", "DDIM", "IHDM"], "points": POINTS, "hold": HOLD},
-        ),
-        "hierarchy": (
-            {**tree, **{f"{name}-dark": file for name, file in night.items()}},
-            {"nodes": nodes(light, range(LEVELS, -1, -1))},
-        ),
-        "chart": ({"image": still(root / "chart" / "chart.svg", 640, 300)}, {"count": 500}),
+        **{kind: (*made[kind], {**noise, **parameters[kind]}) for kind in made},
+        "chart": (chart, None, {"count": 500, **noise}),
     }
     (root / "renders.pickle").write_bytes(pickle.dumps(renders))
     return root
@@ -173,18 +173,18 @@ def render(root: Path) -> Path:
 def media_of(kind: str, id: str, page: str) -> tuple[Media, dict[str, Path]]:
     """A figure of that shape on a page, and where its files lie, by digest."""
     root, made = renders()
-    files, parameters = made[kind]
+    files, cells, parameters = made[kind]
     found, placed = {}, {}
     for name, file in files.items():
-        folder = "dark" if name.endswith("-dark") else kind
-        found[file.sha256] = root / folder / file.path
+        found[file.sha256] = root / kind / file.path
         suffix = Path(file.path).suffix
         placed[name] = dataclasses.replace(file, path=f"media/{kind}-{file.sha256[:8]}{suffix}")
     moving = "mp4" in files
     levels = (0,) * 2 * (POINTS + HOLD) if kind == "interpolation" else tuple(range(LEVELS, -1, -1))
     levels = levels if moving else ()
     results = {} if moving else RESULTS
-    record = Record(kind, (ModelRef("mnist", "0" * 64),), 0, parameters, levels, placed, results)
+    models = (ModelRef("mnist", "0" * 64),)
+    record = Record(kind, models, 0, parameters, levels, placed, cells, results)
     axis = MediaAxis("σ_B", "px", tuple(SIGMAS)) if kind != "single" else None
     alt, caption = f"The {kind} in words", f"The {kind}."
     if kind == "hierarchy":

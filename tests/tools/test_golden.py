@@ -54,7 +54,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "shared_noise": {"count": 4, "rows": 2, "vary": "colour"},
     "process": {"columns": 4},
     "spectra": {"ddpm": "other", "count": 5, "levels": 3},
-    "smoothness": {"ddpm": "other", "pairs": 3, "points": 4, "ddim_steps": 7},
     "sampler": {"count": 4, "seed": 2},
 }
 

@@ -6,17 +6,45 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from sitegen.figures.process import look
 from sitegen.figures.svg import Drawing, Sheet, element, group, label, path, picture, written
 from sitegen.media.frames import Frame
 from sitegen.media.typeface import BOLD
 
-WIDE, NARROW = Sheet(*look.WIDTHS[0]), Sheet(*look.WIDTHS[1], narrow=True)
+WIDTHS = (640.0, 640), (440.0, 440)
+"""Width of the wide and of the narrow sheet, in units, and as shown in CSS pixels."""
+LEFT, RIGHT, GAP = 18.0, 66.0, 3.0
+BAND = 15.0
+LARGEST_TILE = 190.0
+TITLE, NARROW_TITLE, SMALL = 20.0, 20.0, 17.0
+"""Sizes of texts."""
+MANY, NARROW_MANY = 8, 6
+"""Maximum numbers of columns for all labels, and for a narrow sheet."""
+SECOND_LINE = 24.0
+"""Height of the second line of a narrow sheet's heading."""
+UPPER_BAND, ROWS = 62.0, 96.0
+FORWARD, INVERSE = "Forward process: heat dissipation", "Inverse process: generation"
+"""Headings."""
+JPEG_QUALITY = 82
+"""Quality of pictures that are enlarged smoothly, 1 to 95."""
+STYLE = """\
+.pixels { image-rendering: pixelated; }
+.band { fill: none; stroke: url(#flow); }
+.above { stop-color: #757a8c; }
+.below, .head { stop-color: #adb1c0; fill: #adb1c0; }
+.rule { stroke: #1d2130; }
+"""
+DARK = """\
+.above { stop-color: #8c92a8; }
+.below, .head { stop-color: #565c74; fill: #565c74; }
+.rule { stroke: #e4e7f1; }
+"""
+
+WIDE, NARROW = Sheet(*WIDTHS[0]), Sheet(*WIDTHS[1], narrow=True)
 
 
 def narrow_sheet(columns: int) -> Sheet | None:
     """Return the sheet for narrow pages; None if the columns would be too small."""
-    return NARROW if columns <= look.NARROW_MANY else None
+    return NARROW if columns <= NARROW_MANY else None
 
 
 def process_drawing(
@@ -28,21 +56,21 @@ def process_drawing(
     pixelated: bool = False,
 ) -> Drawing:
     """Two rows of pictures (H, W, 3), of the same `levels` 0 … K from left to right."""
-    width, title_size = sheet.width, look.NARROW_TITLE if sheet.narrow else look.TITLE
-    down = look.SECOND_LINE if sheet.narrow else 0.0
-    room, first = width - look.LEFT - look.RIGHT, look.ROWS + down
-    tile = min(look.LARGEST_TILE, (room + look.GAP) / len(levels) - look.GAP)
-    used = len(levels) * (tile + look.GAP) - look.GAP
-    columns = [look.LEFT + (room - used) / 2 + at * (tile + look.GAP) for at in range(len(levels))]
-    bottom = first + 2 * tile + look.GAP
-    rows = ((first, forward), (first + tile + look.GAP, inverse))
-    told = levels[:1] if sheet.narrow or len(levels) > look.MANY else (levels[0], levels[-1])
-    quality = None if pixelated else look.JPEG_QUALITY
+    width, title_size = sheet.width, NARROW_TITLE if sheet.narrow else TITLE
+    down = SECOND_LINE if sheet.narrow else 0.0
+    room, first = width - LEFT - RIGHT, ROWS + down
+    tile = min(LARGEST_TILE, (room + GAP) / len(levels) - GAP)
+    used = len(levels) * (tile + GAP) - GAP
+    columns = [LEFT + (room - used) / 2 + at * (tile + GAP) for at in range(len(levels))]
+    bottom = first + 2 * tile + GAP
+    rows = ((first, forward), (first + tile + GAP, inverse))
+    labelled = levels[:1] if sheet.narrow or len(levels) > MANY else (levels[0], levels[-1])
+    quality = None if pixelated else JPEG_QUALITY
     body = group(
         _narrow_heading(title_size) if sheet.narrow else _heading(title_size),
-        _flow(width, look.UPPER_BAND + down, bottom + 28),
+        _flow(width, UPPER_BAND + down, bottom + 28),
         *(
-            label(x + tile / 2, first - 9, _level(level, told), size=look.SMALL, class_="soft")
+            label(x + tile / 2, first - 9, _level(level, labelled), size=SMALL, class_="soft")
             for x, level in zip(columns, levels, strict=True)
         ),
         *(
@@ -50,33 +78,33 @@ def process_drawing(
             for top, frames in rows
             for x, frame in zip(columns, frames, strict=True)
         ),
-        _bold(width / 2 - 20, bottom + 64, look.INVERSE, "middle", title_size),
+        _bold(width / 2 - 20, bottom + 64, INVERSE, "middle", title_size),
     )
-    title = f"{look.FORWARD}. {look.INVERSE}"
-    return Drawing(width, bottom + 76, sheet.shown, title, body, look.STYLE, look.DARK)
+    title = f"{FORWARD}. {INVERSE}"
+    return Drawing(width, bottom + 76, sheet.shown, title, body, STYLE, DARK)
 
 
-def _bold(x: float, y: float, words: str, anchor: str, size: float) -> Markup:
+def _bold(x: float, y: float, text: str, anchor: str, size: float) -> Markup:
     classes = "ink"
-    return label(x, y, words, size=size, anchor=anchor, class_=classes, font_weight=BOLD)
+    return label(x, y, text, size=size, anchor=anchor, class_=classes, font_weight=BOLD)
 
 
-def _symbol(x: float, y: float, *words: object, anchor: str = "middle") -> Markup:
-    return label(x, y, *words, size=20.0, anchor=anchor, class_="ink")
+def _symbol(x: float, y: float, *text: object, anchor: str = "middle") -> Markup:
+    return label(x, y, *text, size=20.0, anchor=anchor, class_="ink")
 
 
 def _heading(size: float) -> Markup:
     """The name of the forward process, and the heat equation."""
-    words = _bold(450, 34, look.FORWARD, "end", size)
-    return group(words, _equation(484, 29.5))
+    text = _bold(450, 34, FORWARD, "end", size)
+    return group(text, _equation(484, 29.5))
 
 
 def _narrow_heading(size: float) -> Markup:
     """The heading of a narrow sheet, in two lines."""
-    lines = enumerate(look.FORWARD.replace(": ", ":\n").splitlines())
-    tops = ((28 + look.SECOND_LINE * at, line) for at, line in lines)
-    words = (_bold(look.LEFT, y, line, "start", size) for y, line in tops)
-    return group(*words, _equation(336, 37))
+    lines = enumerate(FORWARD.replace(": ", ":\n").splitlines())
+    tops = ((28 + SECOND_LINE * at, line) for at, line in lines)
+    text = (_bold(LEFT, y, line, "start", size) for y, line in tops)
+    return group(*text, _equation(336, 37))
 
 
 def _equation(x: float, y: float) -> Markup:
@@ -94,17 +122,17 @@ def _equation(x: float, y: float) -> Markup:
 def _flow(width: float, upper: float, lower: float) -> Markup:
     """The band that leads along the upper row, around, and back along the lower one."""
     turn = "a34 34 0 0 1"
-    line = f"M{written(look.LEFT)} {written(upper)}H{written(width - 60)}{turn} 34 34"
-    line += f"V{written(lower - 34)}{turn} -34 34H{written(look.LEFT + 40)}"
+    line = f"M{written(LEFT)} {written(upper)}H{written(width - 60)}{turn} 34 34"
+    line += f"V{written(lower - 34)}{turn} -34 34H{written(LEFT + 40)}"
     stops = (element("stop", offset=at, class_=name) for at, name in ((0, "above"), (1, "below")))
     along = {"x1": 0, "y1": upper, "x2": 0, "y2": lower, "gradientUnits": "userSpaceOnUse"}
     return group(
         element("linearGradient", *stops, id="flow", **along),
-        path(line, class_="band", stroke_width=look.BAND),
-        path(f"M{written(look.LEFT)} {written(lower)}l44 -19v38z", class_="head"),
+        path(line, class_="band", stroke_width=BAND),
+        path(f"M{written(LEFT)} {written(lower)}l44 -19v38z", class_="head"),
     )
 
 
-def _level(level: int, told: Sequence[int]) -> str:
-    """Return a column's label: "level 3" for the levels in `told`, "3" for others."""
-    return f"level {level}" if level in told else str(level)
+def _level(level: int, labelled: Sequence[int]) -> str:
+    """Return a column's label: "level 3" for the levels in `labelled`, "3" for others."""
+    return f"level {level}" if level in labelled else str(level)

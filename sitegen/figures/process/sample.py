@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -27,39 +26,40 @@ from sitegen.models.registry import ModelSource
 from sitegen.sampling.provider import ModelProvider
 
 
-def sample(models: ModelProvider, figure: Figure) -> RenderJob:
+def sample(models: ModelProvider, figure: Figure, spec: Process) -> RenderJob:
     """Return the job of both rows; the inverse process starts from the forward one's flat image."""
-    spec = cast(Process, figure.spec)
     sampler = models.sampler(spec.model)
     card, device = sampler.card, sampler.model.device
-    image = _own(figure, card) if spec.image else _example(models.source(spec.model))
+    if spec.image:
+        image = read_image(figure.root / spec.image, card, figure.read("image"))
+    else:
+        image = _example(models.source(spec.model))
     levels = even_levels(card.visited_levels, spec.columns)
     sigmas = torch.tensor([card.schedule[level] for level in levels], dtype=torch.float64)
     forward = dissipate(image.expand(len(levels), -1, -1, -1), sigmas)
     noise_std = noise_std_of(spec, card)
     noise = independent(spec.seed, spec.numbers, card.shape)
     trajectory = sampler.run(forward[-1:].float().to(device), noise, noise_std)
-    seen: dict[int, Frame] = {}
+    pictures: dict[int, Frame] = {}
 
     def work() -> Iterator[None]:
         for level, images in trajectory.seen(spec.show):
             if level in levels:
-                seen[level] = to_uint8(images)[0]
+                pictures[level] = to_uint8(images)[0]
             yield
 
     def draw(sheet: Sheet) -> Drawing:
-        rows = list(to_uint8(forward.numpy())), [seen[level] for level in levels]
+        rows = list(to_uint8(forward.numpy())), [pictures[level] for level in levels]
         return process_drawing(*rows, levels, sheet, pixelated=spec.pixelated)
 
     rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
     columns = ["Level", "Blur scale, pixels"]
     table = {"caption": "The levels shown", "columns": columns, "rows": rows}
     return RenderJob(
-        levels=(),
         parameters=made_with(figure, noise_std, shown=levels),
         steps=card.steps + 1,
         work=work(),
-        stills=stills(draw, WIDE, narrow_sheet(spec.columns), figure.typeface),
+        stills=stills(draw, WIDE, narrow_sheet(spec.columns)),
         results=lambda: {"tables": [table]},
     )
 
@@ -87,20 +87,14 @@ def read_image(file: Path, card: ModelCard, data: bytes) -> Tensor:
     return image.expand(card.shape)[None]
 
 
-def _own(figure: Figure, card: ModelCard) -> Tensor:
-    """Return the author's picture as an image."""
-    image = cast(Process, figure.spec).image
-    assert image is not None
-    return read_image(figure.root / image, card, figure.read("image"))
-
-
 def _example(source: ModelSource) -> Tensor:
     """Return the picture that the model's card names, with the digest that the key holds."""
-    assert source.example is not None  # or the plan has refused the figure
+    if source.example is None:
+        raise RefusedError(f"the example of {source.name} is missing; name a picture with image=")
     with platform_errors(source.example, "read"):
         data = source.example.read_bytes()
-    known = source.card.example.sha256 if source.card.example else None
-    found = digest_bytes(data)
-    if found != source.example_sha256 or known not in (None, found):
+    pinned = source.card.example.sha256 if source.card.example else None
+    sha256 = digest_bytes(data)
+    if sha256 != source.example_sha256 or pinned not in (None, sha256):
         raise RefusedError(f"{source.example}: is not the example that its card means (SHA-256)")
     return read_image(source.example, source.card, data)

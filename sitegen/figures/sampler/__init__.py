@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo
-from pydantic import field_validator as check
-from pydantic.dataclasses import dataclass as validated
-
-from sitegen.core.errors import RefusedError
-from sitegen.figures.base import (
-    RULES,
-    ChosenSpec,
-    FigureKind,
-    ModelName,
-    Seed,
-    counted,
-    sampler_in,
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationInfo,
+    field_validator,
 )
-from sitegen.figures.constants import COLOURS, STILLS
+from pydantic.dataclasses import dataclass
+
+from sitegen.figures.base import RULES, ChosenKind, Figure, ModelName, Seed, counted, lacking
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
-    from sitegen.models.registry import ModelSource
+    from sitegen.media.jobs import RenderJob
+    from sitegen.sampling.provider import ModelProvider
 
 
 def _several(names: Any) -> Any:
@@ -32,13 +29,11 @@ def _several(names: Any) -> Any:
     return (names,) if isinstance(names, str) else names
 
 
-@validated(frozen=True, config=RULES)
-class PageSampler(ChosenSpec):
+@dataclass(frozen=True, config=RULES)
+class PageSampler(ChosenKind):
     """A button that draws new samples in the visitor's browser, beneath a poster of some."""
 
-    recipe: ClassVar[int] = 3
-    one_shape: ClassVar[bool] = False
-    constants: ClassVar[tuple[str, ...]] = (STILLS, COLOURS)
+    needs: ClassVar[tuple[Ability, ...]] = ("browser",)
 
     count: StrictInt = Field(default=9, ge=1, le=64, description="How many samples the poster has.")
     seed: Seed = 0
@@ -49,7 +44,7 @@ class PageSampler(ChosenSpec):
         default=False, description="Whether the button grows a tree of samples, not one sample."
     )
 
-    @check("also")
+    @field_validator("also")
     @classmethod
     def _once(cls, also: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         names = [str(info.data.get("model")), *also]
@@ -62,67 +57,26 @@ class PageSampler(ChosenSpec):
         """The names of all models to choose from; the first is there before anybody chooses."""
         return self.model, *self.also
 
-    @property
-    def needs_of_models(self) -> tuple[tuple[Ability, ...], ...]:
-        """A sampler for browsers, of each of them."""
-        return tuple(("browser",) for _ in self.models)
-
-    def incompatibilities(self, cards: Sequence[ModelCard]) -> Iterator[str]:
-        """Networks that a browser's sampler does not have, or that are too heavy for it."""
+    def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Networks that a browser's sampler has, and that are not too heavy for it."""
         from sitegen.generative.checkpoints.browser import page_faults
 
+        yield from super().unmet(cards)
         for name, card in zip(self.models, cards, strict=True):
+            if fault := lacking(name, card, self.needs):
+                if name != self.model:
+                    yield fault
+                continue
             if self.grow and not {"random", "prior"} <= card.abilities:
                 yield f"grow = true: the model {name} has no flat states from which trees grow"
             yield from page_faults(name, card)
 
-    def file_faults(self, sources: Sequence[ModelSource]) -> Iterator[str]:
-        """Weights that a browser cannot read, or that are too heavy for it."""
-        from sitegen.generative.checkpoints.browser import (
-            export_for_browser,
-            page_faults,
-            too_heavy,
-        )
+    def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
+        """Return the job of the models as a browser reads them, and some of their samples."""
+        from sitegen.figures.sampler.sample import sample
 
-        for source in sources:
-            if faults := [*page_faults(source.name, source.card)]:
-                yield "; ".join(faults)
-                continue
-            if source.prior is None and "prior" in source.card.abilities:
-                yield f"the model {source.name} has no prior"
-                continue
-            try:
-                exported = export_for_browser(source.card, source.weights, source.prior)
-            except RefusedError as error:
-                yield str(error)
-                continue
-            if fault := too_heavy(source.name, exported.size, exported.gflop):
-                yield fault
+        return sample(models, figure, self)
 
-    def with_words(
-        self, parameters: Mapping[str, Any], cards: Sequence[ModelCard]
-    ) -> Mapping[str, Any]:
-        """Return the parameters with the subject of each model and of its poster."""
-        names = (self.display_name, *self.also)
-        words = [
-            {"subject": card.subject, "shows": counted(self.count, name, card)}
-            for name, card in zip(names, cards, strict=True)
-        ]
-        noted = parameters.get("choices")
-        if not isinstance(noted, list) or len(noted) != len(words):
-            return parameters
-        choices = [{**each, **more} for each, more in zip(noted, words, strict=True)]
-        return {**parameters, "choices": choices}
-
-    def method(self, card: ModelCard) -> str:
-        """Say how a DDPM is sampled, which is not its own way."""
-        steps = f"by DDIM without noise, in {card.steps} steps"
-        return f"The samples are drawn {steps}." if "ddim" in card.abilities else ""
-
-    def describe(self, card: ModelCard) -> str:
+    def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the first poster."""
-        many = counted(self.count, self.display_name, card, self.label)
-        return f"{many}, drawn when this page was made"
-
-
-KIND = FigureKind("sampler", PageSampler, sampler_in(__name__))
+        return f"{counted(self, self.count, cards[0])}, drawn when this page was made"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,34 +21,34 @@ from sitegen.figures.sampler import PageSampler
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser, too_heavy
 from sitegen.media.encoder import write_still
-from sitegen.media.frames import enlarge, grid, scale_factor, to_uint8
+from sitegen.media.frames import enlarge, scale_factor, sheet, to_uint8
 from sitegen.media.jobs import RenderJob
-from sitegen.media.look.colours import BACKGROUND
-from sitegen.media.manifest import MediaFile
+from sitegen.media.manifest import Cells, MediaFile
 from sitegen.sampling.provider import ModelProvider
 
 
-def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """The models as a browser reads them, and some of their samples.
+def sample(models: ModelProvider, figure: Figure, spec: PageSampler) -> RenderJob:
+    """Return the job of the models as a browser reads them, and some of their samples.
 
     The files of the first are "poster", "model" and "weights", those of the second "poster-2" and
     so on. Raises RefusedError for a model that a browser's sampler does not have, or that is too
     heavy.
     """
-    spec = cast(PageSampler, figure.spec)
     drawn = [_Drawn(name, *_exported(models, name), spec) for name in spec.models]
     endings = ["", *(f"-{number}" for number in range(2, len(drawn) + 1))]
-    card = drawn[0].card
+    card, note = drawn[0].card, ""
+    if "ddim" in card.abilities:
+        note = f"The samples are drawn by DDIM without noise, in {card.steps} steps."
     return RenderJob(
-        levels=(),
-        parameters=made_with(figure, card.noise_std, choices=[each.told for each in drawn]),
-        steps=sum(each.card.steps + 1 for each in drawn),
-        work=chain.from_iterable(each.work(models) for each in drawn),
+        parameters=made_with(figure, card.noise_std, choices=[one.facts for one in drawn]),
+        steps=sum(one.card.steps + 1 for one in drawn),
+        work=chain.from_iterable(one.work(models) for one in drawn),
         stills={
             name: write
-            for each, ending in zip(drawn, endings, strict=True)
-            for name, write in each.files(ending).items()
+            for one, ending in zip(drawn, endings, strict=True)
+            for name, write in one.files(ending).items()
         },
+        note=note,
     )
 
 
@@ -71,7 +71,7 @@ class _Drawn:
     last: list[NDArray[np.float32]] = field(default_factory=list)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """Return numbers about it for the page, and the layout of the samples on its poster."""
         return {
             "gflop": float(f"{self.exported.gflop:.3g}"),
@@ -113,13 +113,18 @@ class _Drawn:
             name: partial(_write, data, path, self.card.image_size)
             for name, (path, data) in texts.items()
         }
-        return {f"poster{ending}": partial(self._poster, f"poster{ending}.webp"), **written}
+        posters = {
+            f"poster{ending}": partial(self._poster, f"poster{ending}.avif"),
+            f"poster-webp{ending}": partial(self._poster, f"poster{ending}.webp"),
+        }
+        return {**posters, **written}
 
     def _poster(self, name: str, folder: Path) -> MediaFile:
-        sheet = grid(to_uint8(self.last[0]), self._columns, BACKGROUND)
-        factor = scale_factor(*sheet.shape[1::-1])
-        large = enlarge(sheet, factor, smooth=not self.spec.pixelated)
-        return write_still(large, folder / name)
+        side = self.card.image_size
+        cells = Cells(self.spec.count, side, side, self._columns, 1)
+        factor = scale_factor(*cells.size)
+        pictures = enlarge(to_uint8(self.last[0]), factor, smooth=not self.spec.pixelated)
+        return write_still(sheet(pictures, cells.enlarged(factor)), folder / name)
 
 
 def refuse_heavy(name: str, model: BrowserModel) -> None:

@@ -1,27 +1,28 @@
 """The kind `spectra`: power over frequency along the generation.
 
-The arguments are here and need no torch; `sample` measures, `drawing` uses only numbers.
+`sample` measures and needs torch, `drawing` uses only numbers.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import Field, StrictInt
-from pydantic.dataclasses import dataclass as validated
+from pydantic.dataclasses import dataclass
 
-from sitegen.figures.base import RULES, FigureKind, NoiseStd, Seed, Show, sampler_in
-from sitegen.figures.compared import ComparedSpec
-from sitegen.figures.constants import DRAWINGS, METHODS
+from sitegen.figures.base import RULES, Figure, NoiseStd, Seed, Show, named
+from sitegen.figures.compared import ComparedKind
 from sitegen.generative.card.card import ModelCard
 
+if TYPE_CHECKING:
+    from sitegen.media.jobs import RenderJob
+    from sitegen.sampling.provider import ModelProvider
 
-@validated(frozen=True, config=RULES)
-class Spectra(ComparedSpec):
+
+@dataclass(frozen=True, config=RULES)
+class Spectra(ComparedKind):
     """Radially averaged power spectra of the states along the generation."""
-
-    recipe: ClassVar[int] = 4
-    constants: ClassVar[tuple[str, ...]] = (DRAWINGS, METHODS, f"{__name__}.look")
 
     count: StrictInt = Field(
         default=32, ge=1, le=10_000, description="How many samples a spectrum is the mean of."
@@ -33,8 +34,15 @@ class Spectra(ComparedSpec):
     show: Show = "state"
     sampling_noise_std: NoiseStd = None
 
-    def describe(self, card: ModelCard) -> str:
+    def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
+        """Return the job of the spectra of a model, of a DDPM, and of the data if known."""
+        from sitegen.figures.spectra.sample import sample
+
+        return sample(models, figure, self)
+
+    def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the plotted quantities and their axes."""
+        card = cards[0]
         other = f", those of the DDPM {self.ddpm}, dashed," if self.ddpm else ""
         floor = (
             ", and, dotted, the sampling noise δ²"
@@ -48,19 +56,5 @@ class Spectra(ComparedSpec):
         return (
             f"Power spectra of {many} at several levels, from the first state to the {last}, "
             "which is drawn strongest; power over frequency, both logarithmic: those of "
-            f"{self.named(card)}{other}{data}{floor}"
+            f"{named(self, card)}{other}{data}{floor}"
         )
-
-    def method(self, card: ModelCard) -> str:
-        """Say where the power of recorded states is not that of the sampler's."""
-        clipped = card.recording is not None and card.recording.clipped
-        return CLIPPED if clipped else ""
-
-
-CLIPPED = (
-    "The states were recorded as bytes, which clip what is beyond black and white: the power of "
-    "noise may have been higher."
-)
-
-
-KIND = FigureKind("spectra", Spectra, sampler_in(__name__))

@@ -11,10 +11,26 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from sitegen.figures.spectra import look
 from sitegen.figures.svg import CHART, Axis, Drawing, Panel, Sheet, decades, group, label, path
 from sitegen.generative.card import methods
 
+PANEL = 324.0
+"""Height."""
+LINE = 20.0
+"""Height of a line of the legend."""
+NARROW = 38
+"""Letters for which a line of the legend has room on a phone."""
+LOWEST = 1e-9
+"""Least power that is drawn."""
+HEAT, NOISE = ("#69abdb", "#08306b"), ("#ee8a6c", "#7f0000")
+HEAT_DARK, NOISE_DARK = ("#2d6794", "#b3dcff"), ("#93402c", "#ffc3b0")
+"""First and last colour of the model's and of the baseline's curves, on light and dark pages."""
+STYLE = ".data { stroke: #000; }\n.floor { stroke: #565c70; }\n"
+DARK_STYLE = ".data { stroke: #fff; }\n.floor { stroke: #a3aac0; }\n"
+DASHES, DOTS = "6 3", "1 3"
+"""Dashes of the baseline's curves, and of the floor."""
+TABLED = (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 32.0, 64.0, 128.0)
+"""Frequencies of the table, in cycles an image."""
 _CUTS = (4.0, 16.0)  # between bands of frequencies, in cycles an image
 
 
@@ -47,45 +63,49 @@ class Curves:
 def spectra_drawing(curves: Curves, sheet: Sheet = CHART) -> Drawing:
     """The chart, with the legend above it."""
     legend, top = _legend(curves, sheet)
-    panel = Panel(66, top, sheet.width - 66 - 14, look.PANEL, _across(curves), _up(curves))
+    panel = Panel(66, top, sheet.width - 66 - 14, PANEL, _across(curves), _up(curves))
     body = group(panel.axes(), *_lines(panel, curves), legend)
     title = "Radially averaged power spectra along the generation"
-    light = _shades(curves, look.HEAT, look.NOISE)
-    light += look.STYLE
-    dark = _shades(curves, look.HEAT_DARK, look.NOISE_DARK)
-    dark += look.DARK_STYLE
-    size = sheet.width, top + look.PANEL + 54, sheet.shown
+    light = _shades(curves, HEAT, NOISE)
+    light += STYLE
+    dark = _shades(curves, HEAT_DARK, NOISE_DARK)
+    dark += DARK_STYLE
+    size = sheet.width, top + PANEL + 54, sheet.shown
     return Drawing(*size, title, body, light, dark)
 
 
 def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
     """Return the numbers as results: a sentence, distances, and the power at some frequencies."""
     last = curves.frequencies[-1]
-    told = [*(f for f in look.TOLD if f < last), last]
-    rings = [curves.frequencies.index(f) for f in told]
-    rows = [[curves.name, each.level, *_some(each.power, rings)] for each in curves.heat]
-    rows += [[methods.DDPM, each.level, *_some(each.power, rings)] for each in curves.noise]
+    frequencies = [*(f for f in TABLED if f < last), last]
+    rings = [curves.frequencies.index(f) for f in frequencies]
+    rows = [
+        [curves.name, spectrum.level, *_some(spectrum.power, rings)] for spectrum in curves.heat
+    ]
+    rows += [
+        [methods.DDPM, spectrum.level, *_some(spectrum.power, rings)] for spectrum in curves.noise
+    ]
     rows += [["data", None, *_some(curves.data, rings)]] if curves.data else []
     table = {
         "caption": "Power per cosine at some frequencies, in cycles an image; pixels are in "
         f"[0, 1], and each row of a model is the mean of {count} samples",
-        "columns": ["Of", "Level", *(f"{f:g}" for f in told)],
+        "columns": ["Of", "Level", *(f"{f:g}" for f in frequencies)],
         "rows": rows,
     }
     if curves.data is None:
         return {"summary": "The spectrum of the data is not known here.", "tables": [table]}
     distances = _distances(curves, curves.data)
-    words = ", ".join(f"{name} {over_all:.2f}" for name, over_all, *_ in distances["rows"])
-    return {"summary": f"{distances['caption']}: {words}.", "tables": [distances, table]}
+    text = ", ".join(f"{name} {over_all:.2f}" for name, over_all, *_ in distances["rows"])
+    return {"summary": f"{distances['caption']}: {text}.", "tables": [distances, table]}
 
 
 def _distances(curves: Curves, data: Sequence[float]) -> dict[str, Any]:
     """Return the table of the distances of finished images from the data, in all and in bands."""
-    places, top = np.array(curves.frequencies), curves.frequencies[-1]
+    frequencies, top = np.array(curves.frequencies), curves.frequencies[-1]
     cuts = [0.0, *(cut for cut in _CUTS if cut < top), top]
     bands = {"All": (0.0, top)}
     bands |= {f"{low:g} to {high:g}": (low, high) for low, high in pairwise(cuts)}
-    inside = [(low < places) & (places <= high) for low, high in bands.values()]
+    inside = [(low < frequencies) & (frequencies <= high) for low, high in bands.values()]
     ends = {curves.name: curves.heat[-1:], methods.DDPM: curves.noise[-1:]}
     return {
         "caption": "Root mean square distance of the finished images' spectrum from that of the "
@@ -101,8 +121,8 @@ def _distances(curves: Curves, data: Sequence[float]) -> dict[str, Any]:
 
 def _distance(power: Sequence[float], data: Sequence[float], rings: NDArray[np.bool_]) -> float:
     """Return the root mean square of log₁₀ of the ratio of two spectra over some rings."""
-    found, wanted = (np.log10(np.maximum(each, look.LOWEST)) for each in (power, data))
-    return float(np.sqrt(np.mean((found - wanted)[rings] ** 2)))
+    decades = np.log10(np.maximum(power, LOWEST)) - np.log10(np.maximum(data, LOWEST))
+    return float(np.sqrt(np.mean(decades[rings] ** 2)))
 
 
 def _some(power: Sequence[float], rings: Sequence[int]) -> list[float]:
@@ -125,24 +145,24 @@ def _up(curves: Curves) -> Axis:
     """Whole decades, from the least power of sharp images, or the floor, to the highest curve."""
     sharp = [curves.heat[-1].power, *([curves.data] if curves.data else [])]
     low = min(min(power[1:]) for power in sharp)
-    low = max(min(low, curves.floor / 3 or low), look.LOWEST)
+    low = max(min(low, curves.floor / 3 or low), LOWEST)
     everything = [*(each.power for each in (*curves.heat, *curves.noise)), *sharp]
     high = max(max(power[1:]) for power in everything)
     return decades("Power", low, max(high, 10 * low))
 
 
 def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
-    places = curves.frequencies[1:]
+    xs = curves.frequencies[1:]
     for kind, all_levels in (("noise", curves.noise), ("heat", curves.heat)):
-        for number, each in enumerate(all_levels):
-            dashes = look.DASHES if kind == "noise" else None
+        for number, spectrum in enumerate(all_levels):
+            dashes = DASHES if kind == "noise" else None
             stroke = {"class_": f"{kind}-{number}", "stroke_width": 2.0, "stroke_dasharray": dashes}
-            yield panel.curve(places, each.power[1:], **stroke)
+            yield panel.curve(xs, spectrum.power[1:], **stroke)
     if curves.data:
-        yield panel.curve(places, curves.data[1:], class_="data", stroke_width=3.2)
+        yield panel.curve(xs, curves.data[1:], class_="data", stroke_width=3.2)
     if curves.floor:
-        ends = (places[0], places[-1])
-        yield panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=look.DOTS)
+        ends = (xs[0], xs[-1])
+        yield panel.curve(ends, [curves.floor] * 2, class_="floor", stroke_dasharray=DOTS)
 
 
 def _legend(curves: Curves, sheet: Sheet) -> tuple[Markup, float]:
@@ -156,16 +176,16 @@ def _legend(curves: Curves, sheet: Sheet) -> tuple[Markup, float]:
     entries += [("data", "data")] if curves.data else []
     entries += [("floor", "sampling noise δ²")] if curves.floor else []
     parts, y = [], 18.0
-    for kind, words in entries:
+    for kind, text in entries:
         x = 8 if sheet.narrow else 66
         if kind == "floor" and curves.data and not sheet.narrow:
-            x, y = 250, y - look.LINE  # beside the data
+            x, y = 250, y - LINE  # beside the data
         count = len(curves.heat if kind == "heat" else curves.noise)
         parts.append(_sample(kind, count, x, y - 4.5))
-        long = sheet.narrow and len(words) > look.NARROW
-        for line in words.replace(", ", ",\n").splitlines() if long else [words]:
+        long = sheet.narrow and len(text) > NARROW
+        for line in text.replace(", ", ",\n").splitlines() if long else [text]:
             parts.append(label(x + 60, y, line, size=14, anchor="start"))
-            y += look.LINE
+            y += LINE
     return group(*parts), y - 4 if sheet.narrow else 74.0
 
 
@@ -173,7 +193,7 @@ def _sample(kind: str, count: int, x: int, y: float) -> Markup:
     if kind == "data":
         return path(f"M{x} {y}h52", class_="data", stroke_width=3.2)
     if kind == "floor":
-        return path(f"M{x} {y}h52", class_="floor", stroke_dasharray=look.DOTS, stroke_width=2)
+        return path(f"M{x} {y}h52", class_="floor", stroke_dasharray=DOTS, stroke_width=2)
     width, gap = 52 / count, 1.0 if kind == "noise" else 0.0
     lines = [f"M{x + n * width:.2f} {y}h{width - gap:.2f}" for n in range(count)]
     return group(*(path(d, class_=f"{kind}-{n}", stroke_width=4) for n, d in enumerate(lines)))

@@ -8,7 +8,7 @@ frequencies alike, from a floor of (1 − ᾱ_k)/ᾱ_k. Both are in [0, 1] pixel
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import even_levels, made_with, noise_std_of
@@ -17,7 +17,6 @@ from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, s
 from sitegen.figures.svg import Drawing, Sheet, stills
 from sitegen.media.jobs import RenderJob
 from sitegen.sampling.provider import ModelProvider
-from sitegen.sampling.trajectory import LevelStream, Shown
 
 if TYPE_CHECKING:
     from sitegen.sampling.models import Sampler
@@ -26,9 +25,14 @@ Powers = dict[int, list[float]]
 """The mean power in each ring, by level."""
 
 
-def sample(models: ModelProvider, figure: Figure) -> RenderJob:
+CLIPPED = (
+    "The states were recorded as bytes, which clip what is beyond black and white: the power of "
+    "noise may have been higher."
+)
+
+
+def sample(models: ModelProvider, figure: Figure, spec: Spectra) -> RenderJob:
     """Return the job of the spectra of a model, of a DDPM, and of the data if they are known."""
-    spec = cast(Spectra, figure.spec)
     sampler = models.sampler(spec.model)
     baseline = models.sampler(spec.ddpm) if spec.ddpm else None
     card = sampler.card
@@ -36,12 +40,14 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
     noise: Powers = {}
     noise_std = noise_std_of(spec, card)
     samples = range(spec.count)
-    ways = [(sampler, sampler.begin(spec.seed, samples, noise_std), heat)]
-    ways += [(baseline, baseline.begin(spec.seed, samples), noise)] if baseline else []
+    runs = [(sampler, sampler.begin(spec.seed, samples, noise_std), heat)]
+    runs += [(baseline, baseline.begin(spec.seed, samples), noise)] if baseline else []
 
     def work() -> Iterator[None]:
-        for each, trajectory, powers in ways:
-            yield from _watch(each, trajectory, spec.show, powers)
+        for measuring, trajectory, powers in runs:
+            for level, images in trajectory.seen(spec.show):
+                powers[level] = measuring.spectrum(images)
+                yield
 
     def curves() -> Curves:
         data = sampler.data_spectrum()
@@ -59,22 +65,13 @@ def sample(models: ModelProvider, figure: Figure) -> RenderJob:
         return spectra_drawing(curves(), sheet)
 
     return RenderJob(
-        levels=(),
         parameters=made_with(figure, noise_std),
         steps=card.steps + 1 + (baseline.card.steps + 1 if baseline else 0),
         work=work(),
-        stills=stills(draw, typeface=figure.typeface),
+        stills=stills(draw),
         results=lambda: spectra_table(curves(), spec.count),
+        note=CLIPPED if card.recording is not None and card.recording.clipped else "",
     )
-
-
-def _watch(
-    sampler: Sampler, trajectory: LevelStream, show: Shown, powers: Powers
-) -> Iterator[None]:
-    """Run a process and measure every level; the last is always the mean."""
-    for level, seen in trajectory.seen(show):
-        powers[level] = sampler.spectrum(seen)
-        yield
 
 
 def _sinking(baseline: Sampler, powers: Powers, count: int) -> list[Spectrum]:
@@ -85,19 +82,20 @@ def _sinking(baseline: Sampler, powers: Powers, count: int) -> list[Spectrum]:
     """
     import torch
 
-    seen = sorted(powers)
+    visited = sorted(powers)
     diffusion = baseline.card.diffusion
     assert diffusion is not None
-    alphas_bar = torch.tensor(diffusion.alphas_bar(baseline.card.levels), dtype=torch.float64)[seen]
+    every = torch.tensor(diffusion.alphas_bar(baseline.card.levels), dtype=torch.float64)
+    alphas_bar = every[visited]
     floors = (1 - alphas_bar) / alphas_bar / 4  # in [0, 1] units, half as large as [-1, 1]
     most = max(powers[0][1:])
     loud = (floors >= 3 * most).nonzero()
     first = int(loud[0]) if len(loud) else len(floors) - 1
-    wanted = torch.logspace(
+    ideal = torch.logspace(
         0, 1, max(count - 1, 1), float(floors[first] / floors[1]), dtype=torch.float64
     )
-    nearest = (floors[1 : first + 1, None].log() - (floors[1] * wanted).log()).abs().argmin(0) + 1
+    nearest = (floors[1 : first + 1, None].log() - (floors[1] * ideal).log()).abs().argmin(0) + 1
     return [
-        Spectrum(seen[at], [power / float(alphas_bar[at]) for power in powers[seen[at]]])
-        for at in [*sorted(set(nearest.tolist()), reverse=True), 0]
+        Spectrum(visited[n], [power / float(alphas_bar[n]) for power in powers[visited[n]]])
+        for n in [*sorted(set(nearest.tolist()), reverse=True), 0]
     ]

@@ -12,8 +12,9 @@ from sitegen.builder.export import ExportOptions, export
 from sitegen.config.loader import load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, TargetError
-from sitegen.media.encoder import ClipSpec, encode_clip
-from sitegen.media.manifest import Record
+from sitegen.media.encoder import encode_clip
+from sitegen.media.jobs import ClipSource
+from sitegen.media.manifest import Cells, Record
 from tests.support.builders import Builder, fake_still, tree_hash, write_site
 
 LEVELS = 4
@@ -36,8 +37,10 @@ def site(tmp_path: Path) -> Builder:
             levels: tuple[int, ...] = ()
             if planned.figure.id == "digits":
                 levels = tuple(range(LEVELS, -1, -1))
-                frames = (np.full((SIDE, SIDE, 3), 50 * (4 - k), np.uint8) for k in levels)
-                files = encode_clip(frames, ClipSpec(8.0, 18, 2, (0, 0, 0)), folder)
+                states = (np.full((1, SIDE, SIDE, 3), 50 * (4 - k), np.uint8) for k in levels)
+                cells, order = Cells(1, 2 * SIDE, 2 * SIDE, 1), range(len(levels))
+                clip = ClipSource(cells, 2, 8.0, tuple(order), states)
+                files = encode_clip(clip, folder)
             else:
                 files = {"image": fake_still(folder)}
             record = Record(planned.figure.kind, planned.models, 0, {}, levels, files)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sitegen.media.look.colours import BACKGROUND
 
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
@@ -21,7 +22,6 @@ from sitegen.figures.clips import default_fps
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.process.model import Model, require_device
 from sitegen.media.frames import grid, to_uint8, upscale
-from sitegen.media.look.colours import BACKGROUND
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import models as samplers
 from sitegen.sampling.models import load_sampler

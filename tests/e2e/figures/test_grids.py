@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sitegen.media.look.colours import BACKGROUND
 
 from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import run
 from sitegen.media.frames import Frame, grid, to_uint8
-from sitegen.media.look.colours import BACKGROUND
 from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, frames, job

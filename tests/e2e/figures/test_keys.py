@@ -38,7 +38,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "shared_noise": {"count": 2, "rows": 2},
     "process": {"columns": 3},
     "spectra": {"count": 2, "levels": 3, "ddpm": "noise"},
-    "smoothness": {"pairs": 2, "points": 3, "ddpm": "noise", "ddim_steps": 2},
     "sampler": {"count": 2},
 }
 CHANGES: dict[str, Any] = {

@@ -14,11 +14,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from sitegen.figures.smoothness.measure import evenness
 
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed, even_levels
 from sitegen.figures.process.sample import read_image
-from sitegen.figures.smoothness.measure import evenness
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.heat import (
     Statistics,

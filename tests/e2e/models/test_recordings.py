@@ -74,7 +74,6 @@ CALLS = (
     'shared_initial_state("tree", count=4)',
     'hierarchy("tree", leaves=4, background="light")',
     'interpolation("paths", points=3)',
-    'smoothness("paths", pairs=2, points=3)',
 )
 
 

@@ -117,7 +117,7 @@ def test_alike_figures_are_rendered_once(built: Builder) -> None:
     write_page(built.config, nine + "\n\n" + nine.replace(")", ', id="twin")'))
     assert built(only=("tiny-trajectories",)).rendered == ("tiny-trajectories", "twin")
     assert built.renderer.jobs == ["tiny-trajectories"]
-    assert len([*built.output.glob("media/*.*")]) == 6  # of four samples and of nine
+    assert len([*built.output.glob("media/*.*")]) == 8  # of four samples and of nine
     twins = [each["files"] for each in built.figures[:2]]
     assert twins[0] == twins[1]
 

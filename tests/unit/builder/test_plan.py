@@ -16,7 +16,7 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import PlatformError, RefusedError
 from sitegen.core.files import digest
-from sitegen.figures.base import RULES, Figure, ModelFreeSpec, Seed
+from sitegen.figures.base import RULES, Figure, ModelFreeKind, Seed
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.abilities import LevelAxis
 from sitegen.generative.card.card import FileRef, ModelCard
@@ -119,7 +119,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @dataclass(frozen=True, config=RULES)
-class Chart(ModelFreeSpec):
+class Chart(ModelFreeKind):
     """A chart of nothing."""
 
     seed: Seed = 0

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import LockedError, PlatformError, PlugInError, RefusedError, TargetError
 from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.trajectories import Trajectories
-from sitegen.media.encoder import ClipSpec
 from sitegen.media.frames import Frame
 from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.manifest import MediaFile, ModelRef
+from sitegen.media.manifest import Cells, MediaFile, ModelRef
 from tests.support.builders import fake_encode, temporaries
 from tests.support.reporters import Silent
 
@@ -47,8 +46,9 @@ class Counting:
     def render_job(self, figure: Figure) -> RenderJob:
         """Prepare three frames."""
         spec = spec_json(figure)
-        clip = ClipSource(ClipSpec(24.0, 18, 2, (0, 0, 0)), self._frames(figure, spec))
-        return RenderJob((2, 1, 0), spec, {"": clip})
+        states = self._frames(figure, spec)
+        clip = ClipSource(Cells(1, 16, 16, 1), 2, 24.0, (0, 1, 2), states)
+        return RenderJob(spec, clip, (2, 1, 0))
 
     def _frames(self, figure: Figure, spec: dict[str, int]) -> Iterator[Frame]:
         with self.guard:
@@ -60,7 +60,7 @@ class Counting:
                 raise RefusedError("failed")
             with self.guard:
                 self.frames[figure.id] = number + 1
-            yield np.full((8, 8, 3), 50 * number, np.uint8)
+            yield np.full((1, 8, 8, 3), 50 * number, np.uint8)
         with self.guard:
             self.now -= 1
 
@@ -115,8 +115,8 @@ def test_every_figure_that_fails_is_reported(tmp_path: Path, jobs: int) -> None:
 def test_a_full_disk_ends_the_build(tmp_path: Path, jobs: int) -> None:
     """A lack of the machine would stop the other figures as well, so none begins after it."""
 
-    def encode(frames: Iterable[Frame], spec: ClipSpec, folder: Path) -> dict[str, MediaFile]:
-        next(iter(frames))
+    def encode(clip: ClipSource, folder: Path) -> dict[str, MediaFile]:
+        next(iter(clip.states))
         raise PlatformError("no room")
 
     renderer = Counting(pause=0.2)

@@ -16,7 +16,7 @@ def test_calls(tmp_path: Path) -> None:
     kinds = [re.match(r"\{\{ (\w+)\(", call)[1] for call in calls]  # type: ignore[index]
     assert {"trajectories", "interpolation"} <= set(kinds) <= set(figure_kinds())
     assert all(call.endswith(r', label="\"A\"") }}') for call in calls)
-    assert all(card.abilities.issuperset(figure_kinds()[kind].spec.needs) for kind in kinds)
+    assert all(card.abilities.issuperset(figure_kinds()[kind].needs) for kind in kinds)
     write_model(tmp_path / "runs/birds")
     lines = trained_lines("birds", tmp_path / "runs/birds", tmp_path)
     assert '    path = "runs/birds"' in lines

@@ -13,10 +13,9 @@ from markupsafe import Markup
 from sitegen.builder.plan import PlannedFigure, plan
 from sitegen.core.diagnostics import SourceLocation, fields_of
 from sitegen.core.errors import ConfigError
-from sitegen.figures.base import Figure, spec_json
+from sitegen.figures.base import Figure, evaluations, spec_json
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.interpolation import Interpolation
-from sitegen.figures.process import Process
 from sitegen.figures.registry import figure_kinds, make_figure
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
@@ -65,10 +64,11 @@ def test_defaults() -> None:
     assert figure == Figure("trajectories", "", Trajectories("mnist"), "", None, PLACE)
     assert spec_json(figure) == {
         "kind": "trajectories", "model": "mnist", "count": 36, "columns": 6, "seed": 0,
-        "show": "state", "sampling_noise_std": None, "fps": None
+        "show": "state", "sampling_noise_std": None, "fps": None,
+        "samples": None, "pixelated": False,
     }  # fmt: skip
     wanted = {
-        "hierarchy": Hierarchy("mnist", leaves=8, background="both"),
+        "hierarchy": Hierarchy("mnist"),
         "shared_noise": SharedNoise("mnist", count=5, rows=1, vary=None),
         "interpolation": Interpolation("mnist", samples=(0, 1), points=110, hold=10, fps=30.0),
     }
@@ -78,10 +78,8 @@ def test_defaults() -> None:
         with pytest.raises(FrozenInstanceError):
             setattr(value, name, 3)
     for kind in figure_kinds():
-        fields = fields_of(figure_kinds()[kind].spec)
-        assert fields.keys() == {
-            field.name for field in dataclasses.fields(figure_kinds()[kind].spec)
-        }
+        fields = fields_of(figure_kinds()[kind])
+        assert fields.keys() == {field.name for field in dataclasses.fields(figure_kinds()[kind])}
         assert all((field.description or "").endswith(".") for field in fields.values())
     figure = call("mnist", caption=Markup(" <b> "), alt="Words", id="digits")
     assert (figure.caption, figure.alt, figure.id) == ("<b>", "Words", "digits")
@@ -89,12 +87,10 @@ def test_defaults() -> None:
     assert spec_json(figure) == spec_json(call("mnist"))
     assert call("mnist", count=25).spec == call(model="mnist", count=25, columns=5).spec
     assert call("mnist", fps=24).spec == call("mnist", fps=24.0).spec
-    trees: list[dict[str, Any]] = [{"splits": [9, 5]}, {"splits": (9, 5), "leaves": 4}]
-    assert len({call("mnist", kind="hierarchy", **tree).spec for tree in trees}) == 1
     told = faults("mnist", kind="hierarchy", splits=[9, 5], leaves=8)
     assert told == ["leaves = 8: should be 4, which the splits make"]
     spec = call("mnist", kind="interpolation", ddpm="mnist-ddpm", samples=[4, 1, 0, 7]).spec
-    assert (spec.models, spec.needs_of_models) == (("mnist", "mnist-ddpm"), (("paths",), ("ddim",)))
+    assert spec.models == ("mnist", "mnist-ddpm")
     assert isinstance(spec, Interpolation)
     assert spec.pairs == ((4, 1), (0, 7))
     assert faults() == ["model is missing: The name of the model in site.toml."]
@@ -111,31 +107,27 @@ def test_defaults() -> None:
 
 
 def test_what_levels_show() -> None:
-    """Means and predicted images are named; nothing is said of states."""
-    told = [call("mnist", show=show).spec.shows(None) for show in ("state", "mean", "final")]
-    assert told == [
-        "",
-        *(
-            f". After the start each level shows the {what}"
-            for what in ("mean of the state", "predicted image")
-        ),
-    ]
+    """Means and predicted images are named in the text alternative; states are not."""
+    texts = [call("mnist", show=show).description([GREY]) for show in ("state", "mean", "final")]
+    states, *others = (
+        text.partition(". After the start each level shows the ")[2] for text in texts
+    )
+    assert (states, others) == ("", ["mean of the state", "predicted image"])
 
 
 def test_labels() -> None:
     """A label is in the words of every kind, in the key of those that draw it, and readable."""
-    for kind, chosen in figure_kinds().items():
+    for kind in figure_kinds():
         plain, named = call("mnist", kind=kind), call("mnist", kind=kind, label="Ours")
-        words = named.spec.describe(GREY)
+        words = named.spec.describe([GREY])
         assert ("Ours" in words, "model mnist" in words) == (True, False), kind
         known = replace(GREY, subject="handwritten digits")
-        words = plain.spec.describe(known)
+        words = plain.spec.describe([known])
         assert ("handwritten digits" in words, "model mnist" in words) == (True, False), kind
-        assert "Ours" in named.spec.describe(known)
-        drawn = chosen.spec.draws_label
-        assert drawn is (kind in ("interpolation", "spectra", "smoothness"))
+        assert "Ours" in named.spec.describe([known])
+        drawn = kind in ("interpolation", "spectra")
         assert spec_json(named) == spec_json(plain) | ({"label": "Ours"} if drawn else {})
-    assert call("mnist", label="A (v2), 10 % & more").spec.display_name == "A (v2), 10 % & more"
+    assert call("mnist", label="A (v2), 10 % & more").spec.label == "A (v2), 10 % & more"
     for label in ("", " ", "a_b", "Über", "x" * 25, "a\n", " a"):
         (fault,) = faults("mnist", kind="spectra", label=label)
         assert "should be 1 to 24 letters" in fault
@@ -198,10 +190,8 @@ _PAIRS, _FALL = "two different samples for each row, as in [0, 1]", "1 to 4 leve
      ("hierarchy", "splits", (50,), "Input should be a valid tuple"),
      ("hierarchy", "splits", ([50.5],), "should be a valid integer"),
      ("hierarchy", "leaves", (6, 1), "should be 2, 4, 8 or 16"),
-     ("hierarchy", "background", ("drak",), 'did you mean "dark"?'),
      ("spectra", "count", (0,), "Input should be"),
-     ("spectra", "levels", (1,), "should be"), ("smoothness", "pairs", (1,), "should be"),
-     ("smoothness", "points", (2,), "should be"), ("process", "columns", (13,), "should be")],
+     ("spectra", "levels", (1,), "should be"), ("process", "columns", (13,), "should be")],
 )  # fmt: skip
 def test_bad_values(kind: str, argument: str, values: tuple[object, ...], told: str) -> None:
     """A value of the wrong type or outside its range is refused by name, with the rule."""
@@ -229,10 +219,10 @@ BESIDE: dict[str, Any] = {"ddpm": "mnist-ddpm"}
         ("shared_initial_state", {}, DIGITS, "36 handwritten digits forming out of one and the"),
         ("shared_initial_state", {}, GREY, "out of one and the same flat grey square over 100 st"),
         ("shared_noise", {}, GREY, "5 samples of the model mnist forming over 100 steps; all sh"),
-        ("shared_noise", {}, GREY, "and begin from flat grey squares of different brightness. In"),
+        ("shared_noise", {}, GREY, "and begin from flat grey squares of different brightness"),
         ("shared_noise", {"rows": 3}, COLOUR, "3 rows of 5 samples of the model mnist forming"),
         ("shared_noise", {"rows": 3}, COLOUR, "those of a row share their noise, and begin from"),
-        ("shared_noise", {}, COLOUR, "begin from flat squares of different colour. In the strip"),
+        ("shared_noise", {}, COLOUR, "begin from flat squares of different colour"),
         (
             "shared_noise",
             {},
@@ -249,7 +239,7 @@ BESIDE: dict[str, Any] = {"ddpm": "mnist-ddpm"}
 )
 def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) -> None:
     """The text alternative says what is seen, of what, and how flat states of the model look."""
-    assert words in call("mnist", kind=kind, **arguments).spec.describe(card)
+    assert words in call("mnist", kind=kind, **arguments).spec.describe([card, card])
 
 
 @pytest.mark.parametrize(
@@ -258,15 +248,13 @@ def test_descriptions(kind: str, arguments: Any, card: ModelCard, words: str) ->
      ("shared_noise", {"count": 4, "rows": 3}, (1200,)), ("process", {}, (100,)),
      ("spectra", {"count": 3, "ddpm": "mnist-ddpm"}, (300, 30)),
      ("interpolation", {"points": 5, "samples": [0, 1, 2, 3]}, (1000,)),
-     ("interpolation", {"points": 5, "ddpm": "mnist-ddpm", "ddim_steps": 4}, (500, 70)),
-     ("smoothness", {"pairs": 3, "points": 4, "ddpm": "mnist-ddpm"}, (1200, 360)),
-     ("hierarchy", {"splits": [100, 60, 20]}, (1 + 2 * 40 + 4 * 40 + 8 * 19,)),
-     ("hierarchy", {"leaves": 2}, (1 + 2 * 99,))],
+     ("interpolation", {"points": 5, "ddpm": "mnist-ddpm", "ddim_steps": 4}, (500, 50)),
+     ("hierarchy", {"splits": [100, 60, 20]}, (800,)), ("hierarchy", {"leaves": 2}, (200,))],
 )  # fmt: skip
 def test_evaluations(kind: str, arguments: Any, seen: tuple[int, ...]) -> None:
-    """Each kind tells how many images the networks see; a tree sees what branches share once."""
+    """The images of all steps are counted for each model."""
     cards = [replace(GREY, levels=levels) for levels in (100, 10)][: len(seen)]
-    assert call("mnist", kind=kind, **arguments).spec.evaluations(cards) == seen
+    assert evaluations(call("mnist", kind=kind, **arguments).spec, cards) == seen
 
 
 def test_fewer_levels() -> None:
@@ -284,15 +272,16 @@ def test_fewer_levels() -> None:
         assert tree.splits_of(card) == wanted
         assert tree.splits_of(GREY) == tuple(splits)
     tree = call("mnist", kind="hierarchy", splits=[100, 60, 20]).spec
-    assert tree.evaluations([card]) == (1 + 2 + 2 + 4 + 4 + 8,)
-    assert "over 6 steps" in tree.describe(card)
+    assert "over 6 steps" in tree.describe([card])
     grid = call("mnist", kind="trajectories", count=7).spec
-    assert grid.evaluations([card]) == (7 * 6,)
-    assert "over 6 steps" in grid.describe(card)
-    (told,) = call("mnist", kind="process", columns=8).spec.incompatibilities([card])
+    assert evaluations(grid, [card]) == (7 * 6,)
+    assert "over 6 steps" in grid.describe([card])
+    (told,) = call("mnist", kind="process", columns=8).spec.unmet(
+        [replace(card, example=FileRef("one.png"))]
+    )
     assert "has 7 levels to show" in told
     few = replace(card, sampling=SamplingConfig((100, 50)))
-    (told,) = call("mnist", kind="hierarchy", leaves=8).spec.incompatibilities([few])
+    (told,) = call("mnist", kind="hierarchy", leaves=8).spec.unmet([few])
     assert "has only 2 levels to split at" in told
 
 
@@ -323,8 +312,8 @@ def planned(sources: Models, root: Path, kind: str, *args: str, **kwargs: Any) -
     return plan(figure, "index.html", sources)
 
 
-_NEEDS = 'needs {}, which the model {} of kind "{}" lacks; models that have it: {}'
-_BLUR, _DDIM = "a forward process that blurs", "the noise schedule of a DDPM"
+_NEEDS = 'needs {}, which the model {} of kind "{}" lacks'
+_BLUR = "a forward process that blurs"
 _MORE = {"ddpm": "noise", "ddim_steps": 11}
 
 
@@ -343,13 +332,8 @@ _MORE = {"ddpm": "noise", "ddim_steps": 11}
             {"sampling_noise_std": 0.1},
             "needs a sampling noise to choose, which the model noise",
         ),
-        (
-            "smoothness",
-            "heat",
-            {"ddpm": "shows"},
-            _NEEDS.format("the noise schedule of a DDPM", "shows", "ihdm", "large, noise"),
-        ),
-        ("process", "noise", {}, _NEEDS.format(_BLUR, "noise", "ddpm", "heat, shows")),
+        ("interpolation", "heat", {"ddpm": "shows"}, "needs the noise schedule of a DDPM, which"),
+        ("process", "noise", {}, _NEEDS.format(_BLUR, "noise", "ddpm")),
         (
             "spectra",
             "noise",
@@ -357,14 +341,14 @@ _MORE = {"ddpm": "noise", "ddim_steps": 11}
             "label is missing: the model noise would be called",
         ),
         ("spectra", "heat", {"ddpm": "large"}, "heat 1 × 16 × 16 and large 1 × 32 × 32"),
-        ("smoothness", "heat", _MORE, "ddim_steps = 11: the model noise has 10 levels"),
+        ("interpolation", "heat", _MORE, "ddim_steps = 11: the model noise has 10 levels"),
         ("process", "shows", {"columns": 6}, "columns = 6: the model shows has 5 levels"),
         ("process", "heat", {"columns": 2}, "image is missing: the card of heat has no example"),
         ("shared_noise", "heat", {"vary": "colour"}, "the model heat makes grey images"),
         ("hierarchy", "heat", {"splits": [9, 4]}, "the model heat has 4 levels, and none is 9"),
         ("hierarchy", "heat", {"leaves": 16, "splits": [5, 4, 3, 2]}, "and none is 5"),
         ("spectra", "heat", {"ddpm": "nois"}, "no such model"),
-        ("smoothness", "heat", {"point": 5}, 'point: unknown key, did you mean "points"'),
+        ("interpolation", "heat", {"point": 5}, 'point: unknown key, did you mean "points"'),
         ("process", "heat", {"image": "onee.png"}, 'there is no such file, did you mean "one.png"'),
         ("process", "heat", {"image": "/etc/passwd"}, "should be a path from the folder of site"),
         ("process", "heat", {"image": "../one.png"}, "should be a path from the folder of site"),
@@ -390,11 +374,15 @@ def test_what_a_recorded_tree_does_not_have(sources: Models, tmp_path: Path) -> 
     card = ModelCard(16, 1, 2, kind="recording", recording=tree)
     sources = {**sources, "tree": ModelSource("tree", card, tmp_path / "weights", None)}
     for kind, wanted, told in (
-        ("hierarchy", {"splits": [9, 3, 1]}, "splits = [9, 3, 1]: the tree of the recording tree"),
-        ("hierarchy", {"samples": range(8)}, "samples: those of the tree"),
+        (
+            "hierarchy",
+            {"splits": [9, 3, 1]},
+            "splits: the tree of the recording tree splits at [2, 1]",
+        ),
+        ("hierarchy", {"samples": range(8)}, "samples: those of the tree of the recording tree"),
         ("hierarchy", {"leaves": 8}, "leaves = 8: the tree of the recording tree has 4"),
-        ("sampler", {}, "from the recording tree; models that have it: none"),
-        ("shared_noise", {}, "tree; models that have it: heat, large, noise, shows"),
+        ("sampler", {}, "which cannot be shown from the recording tree"),
+        ("shared_noise", {}, "models that have it: heat, large, noise, shows"),
     ):
         with pytest.raises(ConfigError, match=re.escape(told)):
             planned(sources, tmp_path, kind, "tree", **wanted)
@@ -410,17 +398,17 @@ def test_trajectories_of_a_ddpm(sources: Models, tmp_path: Path) -> None:
 
 def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:
     """No link out of the site, no more leaves than levels; a DDPM counts as a second model."""
-    assert Process("heat", image="one.png").files == ("image",)
+    assert planned(
+        sources, tmp_path, "process", "heat", image="one.png", columns=5
+    ).figure.files == ("image",)
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "one.png").symlink_to(tmp_path / "one.png")
     with pytest.raises(ConfigError, match="is a link out of the site's folder"):
         planned(sources, tmp_path / "site", "process", "heat", image="one.png")
-    told = call("mnist", kind="hierarchy", leaves=16).spec.incompatibilities(
-        [replace(GREY, levels=3)]
-    )
+    told = call("mnist", kind="hierarchy", leaves=16).spec.unmet([replace(GREY, levels=3)])
     assert "leaves: the model mnist has only 3 levels to split at" in list(told)
-    for kind in ["spectra", "smoothness"]:
-        few: dict[str, Any] = {"ddim_steps": 5} if kind == "smoothness" else {}
+    for kind in ["spectra", "interpolation"]:
+        few: dict[str, Any] = {"ddim_steps": 5} if kind == "interpolation" else {}
         alone = planned(sources, tmp_path, kind, "heat", **few)
         both = planned(sources, tmp_path, kind, "heat", ddpm="noise", **few)
         assert [each.name for each in alone.models] == ["heat"]
@@ -432,7 +420,7 @@ def test_link_out_of_the_site(sources: Models, tmp_path: Path) -> None:
 def test_the_picture_decides_pixels(sources: Models, tmp_path: Path) -> None:
     """Its content does, whatever its name: the author's or the example's, or else its digest."""
 
-    def key(kind: str = "process", **kwargs: Any) -> str:
+    def request_digest(kind: str = "process", **kwargs: Any) -> str:
         fresh = {
             name: ModelSource(**{part: getattr(source, part) for part in _PARTS})
             for name, source in sources.items()
@@ -440,15 +428,14 @@ def test_the_picture_decides_pixels(sources: Models, tmp_path: Path) -> None:
         more = {"columns": 5} if kind == "process" else {}
         return planned(fresh, tmp_path, kind, "shows", **more, **kwargs).key
 
-    first, own, grid = key(), key(image="two.png"), key("spectra")
+    first, own = request_digest(), request_digest(image="two.png")
     assert first != own
     (tmp_path / "three.png").write_bytes(b"two.png")
-    assert key(image="three.png") == own
+    assert request_digest(image="three.png") == own
     (tmp_path / "two.png").write_bytes(b"another")
-    assert key(image="two.png") != own
+    assert request_digest(image="two.png") != own
     (tmp_path / "one.png").write_bytes(b"another")
-    assert key() != first
-    assert key("spectra") == grid
+    assert request_digest() != first
     (tmp_path / "one.png").unlink()
     card = replace(ModelCard.from_toml(CARD), example=FileRef("one.png", "a" * 64))
     source = replace(sources["shows"], card=card)

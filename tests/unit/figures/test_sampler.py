@@ -14,11 +14,11 @@ from sitegen.figures.sampler import PageSampler
 from sitegen.figures.sampler.sample import refuse_heavy
 from sitegen.generative.card.card import preset
 from sitegen.generative.checkpoints.browser import BrowserModel, at_least, export_for_browser
-from sitegen.html.figure_views import figure_view, front_picture
-from sitegen.html.views import LiveModel
+from sitegen.html.figure_views import downloads, figure_view, front_picture
+from sitegen.html.views import Figure
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 from sitegen.models.registry import model_source
-from tests.support.making import published, save, small_card
+from tests.support.making import small_card
 from tests.support.paths import ROOT
 from tests.support.tinymodel import write_large
 
@@ -30,11 +30,11 @@ def test_spec() -> None:
     spec = make_figure("sampler", ("mnist",), {}, PLACE).spec
     card = replace(small_card(), subject="handwritten digits")
     assert spec == PageSampler("mnist", count=9, seed=0)
-    assert spec.describe(card) == "9 handwritten digits, drawn when this page was made"
-    assert list(spec.incompatibilities([card])) == []
+    assert spec.describe([card]) == "9 handwritten digits, drawn when this page was made"
+    assert list(spec.unmet([card])) == []
     assert card.unet is not None
     odd = replace(card, unet=replace(card.unet, use_scale_shift_norm=True))
-    (fault,) = spec.incompatibilities([odd])
+    (fault,) = spec.unmet([odd])
     assert "mnist has use_scale_shift_norm" in fault
     with pytest.raises(ConfigError, match=r"pages/index\.md:3: sampler\(…\): count"):
         make_figure("sampler", ("mnist",), {"count": 0}, PLACE)
@@ -49,7 +49,7 @@ def heavy(size: int, flop: float) -> BrowserModel:
 def test_heavy_cards_are_refused(tmp_path: Path) -> None:
     """Before anything is read: a published model, by the least that it must take; not ours."""
     spec = make_figure("sampler", ("cifar",), {}, PLACE).spec
-    (fault,) = spec.incompatibilities([preset("cifar10")])
+    (fault,) = spec.unmet([preset("cifar10")])
     assert re.match(r"the model cifar is too heavy for a page: at least \d\d\.\d MB to ", fault)
     large = write_large(tmp_path / "large")
     ours = [ROOT / "models" / name for name in ("mnist", "faces", "fashion-mnist")]
@@ -61,25 +61,7 @@ def test_heavy_cards_are_refused(tmp_path: Path) -> None:
         assert 0.35 < size / exported.size < 1
         assert 0.75 < gflop / exported.gflop < 1
         spec = make_figure("sampler", (folder.name,), {}, PLACE).spec
-        assert bool(list(spec.incompatibilities([source.card]))) == (folder == large)
-
-
-def test_files_that_are_refused(tmp_path: Path) -> None:
-    """Whoever suggests a sampler looks into the files: a .pth, no prior, too heavy."""
-    spec = make_figure("sampler", ("mnist",), {}, PLACE).spec
-    known = model_source("mnist", ROOT / "models/mnist")
-    assert not list(spec.file_faults([known]))
-    checkpoint = save(published(small_card()), tmp_path / "a.pth")
-    for changed, words in (
-        (replace(known, weights=checkpoint), "needs safetensors"),
-        (replace(known, prior=None), "has no prior"),
-        (
-            model_source("x", write_large(tmp_path / "large")),
-            "x is too heavy .* at least 65.3 GFLOP",
-        ),
-    ):
-        (fault,) = spec.file_faults([changed])
-        assert re.search(words, fault)
+        assert bool(list(spec.unmet([source.card]))) == (folder == large)
 
 
 def test_heavy_models_are_refused() -> None:
@@ -98,12 +80,10 @@ def test_several_models() -> None:
     for also in ("faces", ["faces"], ("faces",)):
         spec = make_figure("sampler", ("mnist",), {"also": also}, PLACE).spec
         assert spec.models == ("mnist", "faces")
-    assert spec.needs_of_models == (("browser",), ("browser",))
-    assert not spec.one_shape
     card = small_card()
     assert card.unet is not None
     odd = replace(card, unet=replace(card.unet, use_scale_shift_norm=True))
-    (fault,) = spec.incompatibilities([card, odd])
+    (fault,) = spec.unmet([card, odd])
     assert "faces has use_scale_shift_norm" in fault
     for twice in ("mnist", ("faces", "faces")):
         with pytest.raises(ConfigError, match="name each model once"):
@@ -112,22 +92,23 @@ def test_several_models() -> None:
         make_figure("sampler", ("mnist",), {"also": "mnsit"}, PLACE, ["mnist"])
 
 
-def view(gflop: Any, columns: Any = None, models: int = 1, **parameters: Any) -> LiveModel:
+def view(gflop: Any, columns: Any = None, models: int = 1, **parameters: Any) -> Figure:
     """What a page in a folder shows of a sampler; each further model is as the first."""
     files = {
-        "poster": MediaFile("media/a.webp", 9, "0" * 64, 336, 224),
+        "poster": MediaFile("media/a.avif", 9, "0" * 64, 336, 224),
+        "poster-webp": MediaFile("media/a.webp", 9, "0" * 64, 336, 224),
         "model": MediaFile("media/a.json", 30_000, "0" * 64, 28, 28),
         "weights": MediaFile("media/a.bin", 4_000_000, "0" * 64, 28, 28),
     }
     files |= {f"{name}-2": file for name, file in files.items()}
-    names = (ModelRef("mnist", "1" * 64), ModelRef("faces", "1" * 64))[:models]
-    noted = {"gflop": gflop, "columns": columns, "width": 28, "shows": "9 faces"}
-    choices = {"choices": [noted] * models, **parameters}
+    names = (ModelRef("mnist", "1" * 64), ModelRef("faces", "1" * 64, subject="faces"))[:models]
+    noted = {"gflop": gflop, "columns": columns, "width": 28}
+    choices = {"choices": [noted] * models, "count": 9, **parameters}
     record = Record("sampler", names, 7, choices, (), files)
     media = Media("a", "more/index.html", "Alt", "Caption", record)
-    assert front_picture(media) is files["poster"]
+    assert front_picture(media) is files["poster-webp"]
     shown = figure_view(media, media.page)
-    assert isinstance(shown, LiveModel)
+    assert shown.shape == "sampler"
     return shown
 
 
@@ -138,7 +119,7 @@ def test_view() -> None:
     assert (only.model, only.weights) == ("../media/a.json", "../media/a.bin")
     assert (only.width, only.height, only.side, only.name) == (352, 235, 28, "mnist")
     assert only.alt == "Alt"
-    assert [file.label for file in shown.downloads] == ["Poster"]
+    assert [label for label, _, _ in downloads(shown)] == ["Poster"]
     assert only.cost == (
         "Fetches 4.1 MB; then a sample takes about 2 seconds on a laptop, longer on a phone."
     )

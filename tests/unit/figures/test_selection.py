@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from sitegen.core.diagnostics import fields_of
-from sitegen.figures.base import ChosenSpec, spec_json
+from sitegen.figures.base import ChosenKind, spec_json
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.registry import figure_kinds
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.process.noise import Branching, independent
 from tests.unit.figures.test_calls import call, faults
-from tests.unit.html.test_figure_views import clip
 
 CHOOSING = ("trajectories", "shared_initial_state", "hierarchy", "shared_noise", "process")
 
@@ -33,9 +32,9 @@ def test_choosing_counts() -> None:
     )
     for kind in (*CHOOSING, "sampler"):
         plain = call("mnist", kind=kind)
-        assert isinstance(plain.spec, ChosenSpec)
-        assert not {"samples", "chosen_from"} & spec_json(plain).keys(), kind
-        assert plain.spec.choice == ""
+        assert isinstance(plain.spec, ChosenKind)
+        assert spec_json(plain)["samples"] is None
+        assert plain.choice == ""
     assert "chosen_from" not in spec_json(call("mnist", kind="interpolation"))
 
 
@@ -54,13 +53,13 @@ FAULTS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"samples": (3, 3)}, "samples = [3, 3]: 3 is there twice"),
     ({"samples": (1, -2)}, "samples = [1, -2]: -2 is no number of a sample; they are from 0"),
     ({"samples": ()}, "samples = []: should be 1 to 10000 numbers of samples, as in [3, 17, 40]"),
-    ({"samples": 7}, "samples = 7: should be a list"),
-    ({"samples": (1, "x")}, 'samples = "x": should be a valid integer'),
+    ({"samples": 7}, "samples = 7: Input should be a valid tuple"),
+    ({"samples": (1, "x")}, 'samples = "x": Input should be a valid integer'),
     ({"samples": (1, 2), "count": 3}, "count = 3: should be 2, as many as the samples; leave it"),
     ({"sample": (1, 2)}, 'sample: unknown key, did you mean "samples"?'),
     ({"chosen_from": 9}, "chosen_from = 9: says from how many samples were chosen; say which"),
     ({"samples": (1, 9), "chosen_from": 9}, "chosen_from = 9: sample 9 is not among the first 9"),
-    ({"samples": (1, 9), "chosen_from": 0}, "chosen_from = 0: should be a whole number from 1"),
+    ({"samples": (1, 9), "chosen_from": 0}, "chosen_from = 0: Input should be greater"),
     ({"kind": "process", "samples": (1, 2)}, "samples = [1, 2]: should be one number"),
     ({"kind": "hierarchy", "samples": (1, 2, 3)}, "3 samples: should be one for each leaf, 2, 4"),
     ({"kind": "hierarchy", "splits": (9,), "samples": (1, 2, 3, 4)}, "should be 2, which the spl"),
@@ -78,40 +77,21 @@ def test_faults_of_a_choice(arguments: dict[str, Any], told: str) -> None:
 
 def test_words() -> None:
     """A reader learns that samples were chosen, and from how many where that is known."""
-    told = call("mnist", samples=(3, 17), chosen_from=200).spec.choice
+    told = call("mnist", samples=(3, 17), chosen_from=200).choice
     assert told == "Chosen from 200 samples."
-    assert call("mnist", samples=(3, 17)).spec.choice == "The samples were chosen by hand."
-    one = call("mnist", samples=(3,), kind="process").spec.choice
+    assert call("mnist", samples=(3, 17)).choice == "The samples were chosen by hand."
+    one = call("mnist", samples=(3,), kind="process").choice
     assert one == "The sample was chosen by hand."
-    assert call("mnist", samples=(1, 0), chosen_from=2).spec.choice == ""
-    assert call("mnist", kind="interpolation").spec.choice == ""
-    chosen = call("mnist", kind="interpolation", samples=(4, 7), chosen_from=50).spec.choice
+    assert call("mnist", samples=(1, 0), chosen_from=2).choice == ""
+    assert call("mnist", kind="interpolation").choice == ""
+    chosen = call("mnist", kind="interpolation", samples=(4, 7), chosen_from=50).choice
     assert chosen == "Chosen from 50 samples."
 
 
 def test_every_kind_that_draws_samples_lets_choose() -> None:
-    """Only what measures takes the samples as they come: spectra and smoothness."""
-    choosing = {name for name, kind in figure_kinds().items() if "samples" in fields_of(kind.spec)}
-    assert set(figure_kinds()) - choosing == {"spectra", "smoothness"}
-
-
-CELLS = {"columns": 2, "count": 4, "width": 84, "height": 84}
-
-
-def test_numbers_of_cells() -> None:
-    """The large view of a cell knows the number of its sample, chosen or not, in every grid."""
-    grid = {"cells": CELLS, "columns": 2}
-    assert clip(grid).samples == (0, 1, 2, 3)
-    shown = clip({**grid, "samples": [3, 17, 40, 5]}, choice="Chosen from 200 samples.")
-    assert (shown.samples, shown.plain) == ((3, 17, 40, 5), True)
-    assert shown.choice == "Chosen from 200 samples."
-    shown = clip({**grid, "samples": [8, 9]}, "shared_noise")
-    assert (shown.samples, shown.plain) == ((8, 8, 9, 9), False)
-    assert clip(grid, "shared_noise").samples == (0, 0, 1, 1)
-    assert not clip(grid, "shared_initial_state").plain
-    assert clip({**grid, "samples": [3]}).samples == ()
-    assert clip({**grid, "samples": "odd"}).samples == (0, 1, 2, 3)
-    assert clip(grid, "of_another_package").samples == ()
+    """Only spectra, which measure, take the samples as they come."""
+    choosing = {name for name, kind in figure_kinds().items() if "samples" in fields_of(kind)}
+    assert set(figure_kinds()) - choosing == {"spectra"}
 
 
 def test_noise_of_chosen_leaves() -> None:

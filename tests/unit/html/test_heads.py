@@ -14,7 +14,6 @@ from sitegen.core.errors import ConfigError
 from sitegen.html import heads as module
 from sitegen.html.heads import address, bibtex, head, paper, webmap
 from sitegen.html.theme import site_theme
-from sitegen.html.views import Card
 from sitegen.media.manifest import MediaFile
 from tests.support.fabricated import make_site
 
@@ -44,13 +43,13 @@ def test_sampler(tmp_path: Path) -> None:
     theme = site_theme(site)
     for page in read_pages(site):
         plain, more = (head(site, page, theme, None, samples=each) for each in (False, True))
-        assert plain.sampler is None
-        assert "wasm" not in plain.policy
-        assert "worker-src" not in plain.policy
-        assert "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self';" in more.policy
+        assert plain["sampler"] is None
+        assert "wasm" not in plain["policy"]
+        assert "worker-src" not in plain["policy"]
+        assert "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self';" in more["policy"]
         up = "" if page.uri == "index.html" else "../"
-        assert more.sampler is not None
-        names = (more.sampler.stylesheet, more.sampler.script, more.sampler.worker)
+        assert more["sampler"]
+        names = more["sampler"].values()
         endings = (r"-\w{8}\.css", r"-\w{8}\.js", r"-\w{8}/worker\.js")
         for name, ending in zip(names, endings, strict=True):
             assert re.fullmatch(rf"{up}assets/sampler{ending}", name)
@@ -63,14 +62,14 @@ def test_description(tmp_path: Path) -> None:
     for told in ("", 'lead = "A lead."\n', 'lead = "A lead."\ndescription = "Words."\n'):
         site = make_site(tmp_path, f'title = "A"\n{told}', f"## A\n\n{long}\n\nMore.\n")
         (page,) = read_pages(site)
-        found.append(head(site, page, site_theme(site), None).description)
+        found.append(head(site, page, site_theme(site), None)["description"])
     first, *others = found
     assert others == ["A lead.", "Words."]
     assert first is not None
     assert re.fullmatch(r"Faces uK & fruit form again .*(again|and) …", first)
     assert len(first) <= 160
     site = make_site(tmp_path, 'title = "A"\n', "# A\n")
-    assert head(site, read_pages(site)[0], site_theme(site), None).description is None
+    assert head(site, read_pages(site)[0], site_theme(site), None)["description"] is None
 
 
 def test_heads(tmp_path: Path) -> None:
@@ -79,11 +78,11 @@ def test_heads(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"%PDF")
     site = make_site(tmp_path, 'title = "T"\n' + PAPER)
     (page,) = read_pages(site)
-    found = head(site, page, site_theme(site), None).citation
+    found = head(site, page, site_theme(site), None)["citation"]
     told = {"title": "T", "author": "Ana", "publication_date": "2023", "arxiv_id": "2206.13397"}
-    assert found == tuple((f"citation_{name}", value) for name, value in told.items())
+    assert found == [(f"citation_{name}", value) for name, value in told.items()]
     site = make_site(tmp_path, 'title = "T"\nbase_url = "https://example.org/p"\n' + PAPER)
-    found = head(site, page, site_theme(site), None).citation
+    found = head(site, page, site_theme(site), None)["citation"]
     pdfs = [value for name, value in found if name == "citation_pdf_url"]
     assert pdfs == ["https://example.org/p/paper.pdf"]  # the poster is not the paper
     assert ("citation_public_url", "https://example.org/p/") in found
@@ -94,13 +93,15 @@ def test_heads(tmp_path: Path) -> None:
     ]:
         site = make_site(tmp_path, f'title = "T"{base}')
         (page,) = read_pages(site)
-        card = head(site, page, site_theme(site), picture).card
+        card = head(site, page, site_theme(site), picture)["card"]
         alt = "T: samples of the model"
-        assert card == (Card(expected, 1200, 630, alt) if expected else None)
+        keys = ("address", "width", "height", "alt")
+        values = (expected, 1200, 630, alt)
+        assert card == (dict(zip(keys, values, strict=True)) if expected else None)
     for own, whole in [("More", "More – Title"), ("A" * 65, "A" * 65), ("Title", "Title")]:
         site = make_site(tmp_path, 'title = "Title"', f"# {own}\n")
         (page,) = read_pages(site)
-        assert head(site, page, site_theme(site), None).title == whole
+        assert head(site, page, site_theme(site), None)["title"] == whole
     for base in ["https://example.org/a", "https://example.org/a/"]:
         site = make_site(tmp_path, f'title = "T"\nbase_url = "{base}"')
         assert address(site, "index.html") == "https://example.org/a/"
@@ -180,11 +181,11 @@ logo = "b.png"
     site = make_site(tmp_path, f'title = "T"\n{people}')
     pages = read_pages(site)
     told = paper(site, pages[0], pages)
-    assert [author.mark for author in told.authors] == ["1,2,*", "2"]
-    places = [(place.name, place.mark, place.uri) for place in told.affiliations]
+    assert [author["mark"] for author in told["authors"]] == ["1,2,*", "2"]
+    places = [(place["name"], place["mark"], place["uri"]) for place in told["affiliations"]]
     assert places == [("A", "1", None), ("B", "2", "https://example.org/")]
-    assert (told.equal, told.logos[0].picture.width) == (True, 9)
-    assert told.logos[0].picture.uri in {file.uri for file in pages[0].files}
+    assert (told["equal"], told["logos"][0]["picture"].width) == (True, 9)
+    assert told["logos"][0]["picture"].uri in {file.uri for file in pages[0].files}
     with pytest.raises(ConfigError, match=r'affiliations\[0\]\.logo = "c.png"'):
         read_pages(make_site(tmp_path, f'title = "T"\n{people}'.replace("b.png", "c.png")))
 
@@ -200,7 +201,7 @@ def test_buttons_find_headings_by_their_names(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     pages = read_pages(site)
     told = paper(site, pages[0], pages)
-    assert [button.uri for button in told.buttons] == [
+    assert [button["uri"] for button in told["buttons"]] == [
         "#h-results", "more/index.html#h-data", "#h-results", "more/index.html#figure", links[-1]
     ]  # fmt: skip
-    assert told.authors[0].uri == "#h-results"
+    assert told["authors"][0]["uri"] == "#h-results"

@@ -6,19 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fontTools.ttLib import TTFont
-from fontTools.ttLib.tables.DefaultTable import DefaultTable
 from jinja2 import Environment, UndefinedError, nodes
 
-from sitegen.config.loader import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError
 from sitegen.core.installed import resource
-from sitegen.figures.svg import Drawing, label
 from sitegen.html import theme as theme_module
 from sitegen.html.render import render_site
-from sitegen.html.theme import FONTS, Theme, site_theme
-from sitegen.media.typeface import BOLD, REGULAR, font_face
+from sitegen.html.theme import FONTS, Theme
 from tests.support.fabricated import make_site, manifest_for
 from tests.support.paths import ROOT
 
@@ -88,56 +83,6 @@ def test_own_night(tmp_path: Path) -> None:
     found = [(each.file, each.line) for each in Theme(tmp_path / "theme").warnings]
     assert found == [(str(path.parent / "static/more.css"), 1), (str(path), 2)]
     assert "light-dark(LIGHT, DARK)" in Theme(tmp_path / "theme").warnings[0].text
-
-
-def test_own_typeface(tmp_path: Path) -> None:
-    """The author's files take the place of the theme's, one for both weights if there is one."""
-    bold = (resource("static") / FONTS[1]).read_bytes()
-    (tmp_path / "own.woff2").write_bytes(bold)
-    (tmp_path / "site.toml").write_text('title = "T"\n[theme]\nfont = "own.woff2"\n')
-    site = load_site(tmp_path / "site.toml")
-    assets = site_theme(site).assets
-    assert [assets[name].data for name in FONTS] == [bold, bold]
-    sheet = assets["style.css"].data.decode()
-    assert all(assets[name].uri.removeprefix("assets/") in sheet for name in FONTS)
-    assert site.typeface.file(REGULAR) == site.typeface.file(BOLD) == bold
-    drawn = Drawing(9, 9, 9, "T", label(1, 2, "x", size=3), typeface=site.typeface).text()
-    assert font_face("x", REGULAR, site.typeface) in drawn
-
-
-@pytest.mark.parametrize(
-    ("font", "told"),
-    [
-        ("no.woff2", "should be a .woff2 file in the site's folder"),
-        ("../own.woff2", "should be a .woff2 file in the site's folder"),
-        ("own.ttf", "should be a .woff2 file in the site's folder"),
-        ("text.woff2", "is not a typeface that can be read"),
-        ("damaged.woff2", "is not a typeface that can be read"),
-        ("large.woff2", "is larger than 100 kB; leave letters out of it, as pyftsubset does"),
-        ("own.woff2", "lacks the letters 中"),
-        ("link.woff2", "is a link out of the site's folder"),
-        (".own.woff2", "is hidden"),
-    ],
-)
-def test_typefaces_that_are_refused(
-    tmp_path: Path, font: str, told: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file that is missing, elsewhere, hidden, damaged, large or without letters is told."""
-    (tmp_path / "link.woff2").symlink_to(resource("static") / FONTS[0])
-    (tmp_path / ".own.woff2").write_bytes(b"x")
-    for name in ("own.ttf", "text.woff2"):
-        (tmp_path / name).write_text("x")
-    (tmp_path / "large.woff2").write_bytes(bytes(100_001))
-    with TTFont(resource("static") / FONTS[0]) as damaged:  # which Pillow reads all the same
-        damaged["OS/2"] = DefaultTable("OS/2")
-        damaged["OS/2"].data = b"x"
-        damaged.save(tmp_path / "damaged.woff2")
-    (tmp_path / "own.woff2").write_bytes((resource("static") / FONTS[0]).read_bytes())
-    monkeypatch.setattr("sitegen.media.typeface.string.ascii_letters", "ab中")
-    config = tmp_path / "site.toml"
-    config.write_text(f'title = "T"\n[theme]\nfont = "{font}"\n')
-    with pytest.raises(ConfigError, match=rf"site\.toml:3: theme\.font.*{re.escape(told)}"):
-        load_site(config)
 
 
 def test_own_theme(tmp_path: Path) -> None:

@@ -5,18 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sitegen.media.frames import (
-    grid,
-    pad_to_even,
-    reduce,
-    scale_factor,
-    to_uint8,
-    upscale,
-)
+from sitegen.media.frames import enlarge, reduce, scale_factor, sheet, to_uint8, upscale
+from sitegen.media.manifest import Cells, TreeNode
 
 RED = (255, 0, 7)
 pictures = arrays.arrays(
@@ -55,31 +49,50 @@ def test_reduced_images() -> None:
     assert reduce(images, 1) is images
 
 
-SHEET = np.zeros((3, 2, 2, 3), np.uint8)
+def test_cells_of_a_grid() -> None:
+    """Each picture is in its cell, and paper is between cells and in the free ones."""
+    pictures = np.full((5, 2, 3, 3), 7, np.uint8)
+    cells = Cells(5, 3, 2, 3, gap=1)
+    frame = sheet(pictures, cells)
+    assert frame.shape == (5, 11, 3)
+    for x, y in ((0, 0), (4, 0), (8, 0), (0, 3), (4, 3)):
+        assert (frame[y : y + 2, x : x + 3] == 7).all()
+    assert (frame == 255).sum() == 3 * (5 * 11 - 5 * 6)
+    assert (frame[:, 3] == 255).all()
+    assert (frame[3:, 8:] == 255).all()
 
 
-@settings(max_examples=40)
-@given(pictures, st.integers(1, 11))
-def test_grid_geometry(images: Any, columns: int) -> None:
-    """Each picture stands in its cell, the last row in the middle, and the rest is background."""
-    count, height, width, _ = images.shape
-    sheet = grid(images, columns, RED)
-    rows = -(-count // columns)
-    assert sheet.shape == (rows * height, columns * width, 3)
-    covered = np.zeros(sheet.shape[:2], bool)
-    for index in range(count):
-        row, column = divmod(index, columns)
-        missing = columns - min(columns, count - row * columns)
-        top, left = row * height, column * width + missing * width // 2
-        assert (sheet[top : top + height, left : left + width] == images[index]).all()
-        covered[top : top + height, left : left + width] = True
-    assert covered.sum() == count * height * width
-    assert (sheet[~covered] == RED).all()
+def test_cells_of_a_tree() -> None:
+    """Pictures of a tree are at their nodes, and an enlarged tree is larger in all sizes."""
+    nodes = (TreeNode(0, 2, None, 4, 4), TreeNode(8, 0, 0, 3, 0), TreeNode(8, 6, 0, 3, 0))
+    cells = Cells(3, 4, 4, nodes=nodes)
+    frame = sheet(np.zeros((3, 4, 4, 3), np.uint8), cells)
+    assert frame.shape == (10, 12, 3)
+    assert (frame == 0).all(axis=2).sum() == 48
+    large = cells.enlarged(2)
+    assert large.size == (24, 20)
+    assert large.corners[2] == (16, 12)
+
+
+@given(arrays.arrays(np.uint8, (2, 5, 4, 3)), st.sampled_from([2, 4, 8]), st.booleans())
+def test_enlarged_pictures_lose_nothing(frames: Any, factor: int, smooth: bool) -> None:
+    """The mean of the pixels that stand for a pixel is that pixel, to rounding at each doubling."""
+    large = enlarge(frames, factor, smooth=smooth).astype(float)
+    assert large.shape == (2, 5 * factor, 4 * factor, 3)
+    means = large.reshape(2, 5, factor, 4, factor, 3).mean(axis=(2, 4))
+    assert np.abs(means - frames).max() <= 0.01
+
+
+def test_smooth_pictures_have_slopes() -> None:
+    """Between a dark and a bright pixel, a smooth picture has values between them."""
+    frame = np.array([[[40] * 3, [120] * 3, [200] * 3]], np.uint8)
+    row = enlarge(frame, 2, smooth=True)[0, :, 0].tolist()
+    assert row == [30, 50, 100, 140, 190, 210]
 
 
 def test_known_factors() -> None:
     """Known sizes, channels in order, 256 levels of every float; what cannot be is told."""
-    known = {168: 4, 28: 18, 32: 16, 64: 8, 128: 4, 479: 2, 480: 1, 640: 1, 9: 54}
+    known = {168: 4, 28: 32, 64: 8, 120: 4, 240: 2, 479: 2, 480: 2, 640: 2, 9: 64}
     assert {width: scale_factor(width, width) for width in known} == known
     image = np.zeros((2, 3, 4, 5), np.float32)
     image[1, 0, 2, 3] = 1
@@ -105,21 +118,16 @@ def test_known_factors() -> None:
     ]:
         with pytest.raises(ValueError, match=words):
             to_uint8(images)
-    with pytest.raises(ValueError, match="images must"):
-        grid(SHEET[:0], 3, RED)
 
 
 @given(st.integers(1, 2000), st.integers(1, 3000))
 def test_factor_reaches_its_range(width: int, height: int) -> None:
-    """1, or even and within 480 to 960 pixels of width, unless the clip would be too tall."""
+    """A power of two from 2 on; 480 pixels or more of width, unless the clip would be too tall."""
     factor = scale_factor(width, height)
-    assert factor == 1 or factor % 2 == 0
-    if width >= 480:
-        assert factor == 1
-    elif height <= width:
-        assert 480 <= width * factor < 1440
-        assert width < 240 or width * factor < 960
-    assert factor == 1 or height * factor <= 1280
+    assert factor in (2, 4, 8, 16, 32, 64, 128, 256, 512)
+    assert factor == 2 or factor * height <= 1280
+    assert factor * width >= 480 or 2 * factor * height > 1280
+    assert factor == 2 or factor * width < 960
 
 
 @given(pictures, st.integers(1, 5))
@@ -132,16 +140,3 @@ def test_upscale_makes_squares(images: Any, factor: int) -> None:
         for column in range(factor):
             assert (large[row::factor, column::factor] == frame).all()
     assert not np.shares_memory(large, frame)
-
-
-@given(pictures)
-def test_padding_is_even_and_minimal(images: Any) -> None:
-    """At most one row and one column of background come, below and on the right."""
-    frame = images[0]
-    height, width, _ = frame.shape
-    padded = pad_to_even(frame, RED)
-    assert padded.shape[0] == height + height % 2
-    assert padded.shape[1] == width + width % 2
-    assert (padded[:height, :width] == frame).all()
-    assert (padded[height:] == RED).all()
-    assert (padded[:, width:] == RED).all()

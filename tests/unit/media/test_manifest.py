@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from sitegen.core.errors import RefusedError
 from sitegen.media.manifest import (
+    Cells,
     Manifest,
     Media,
     MediaAxis,
     MediaFile,
     ModelRef,
     Record,
+    TreeNode,
     record_from_json,
     record_to_json,
 )
@@ -71,15 +73,15 @@ finite = records.filter(lambda r: "Infinity" not in json.dumps([r.parameters, r.
 
 
 @settings(max_examples=25)
-@given(finite, st.lists(st.floats(0, 100), max_size=4).map(tuple))
-def test_what_is_written_comes_back_equal(record: Record, sigmas: tuple[float, ...]) -> None:
+@given(finite)
+def test_what_is_written_comes_back_equal(record: Record) -> None:
     """Reading it gives the same value, and writing that the same bytes; in order."""
     text = record_to_json(record)
     assert record_from_json(text) == record
     assert record_to_json(record_from_json(text)) == text
     turned = replace(record, parameters=dict(reversed(list(record.parameters.items()))))
     assert record_to_json(turned) == text
-    manifest = Manifest((MEDIA, replace(MEDIA, record=record, sigmas=sigmas)))
+    manifest = Manifest((MEDIA, replace(MEDIA, record=record)))
     assert Manifest.from_json(manifest.to_json()) == manifest
     assert Manifest.from_json(manifest.to_json()).to_json() == manifest.to_json()
 
@@ -88,7 +90,7 @@ def test_manifest_has_the_contracted_shape() -> None:
     """One flat entry a figure, with the fields of DESIGN, and others only where there are any."""
     value = json.loads(MANIFEST.to_json())
     assert set(value) == {"version", "figures"}
-    assert value["version"] == 1
+    assert value["version"] == 2
     fields = "id kind models seed parameters levels files alt caption page"
     assert set(value["figures"][0]) == set(fields.split())
     clip = value["figures"][0]["files"]["mp4"]
@@ -99,6 +101,8 @@ def test_manifest_has_the_contracted_shape() -> None:
     environment = {"device": "cuda", "torch": "2.9.1"}
     record = replace(RECORD, results=results, environment=environment)
     axis = MediaAxis("σ_B", "px", (0.0, 19.5, 20.0))
+    nodes = (TreeNode(0, 2, None, 4, 4), TreeNode(8, 0, 0, 3, 0))
+    record = replace(record, cells=Cells(2, 4, 4, nodes=nodes), note="Noised anew.")
     more = replace(MEDIA, record=record, axis=axis)
     (entry,) = json.loads(Manifest((more,)).to_json())["figures"]
     known = {"symbol": "σ_B", "unit": "px", "values": [0.0, 19.5, 20.0]}
@@ -155,12 +159,12 @@ def mutants(value: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("text", "words"),
     [("", "damaged"), ("[" * 100_000, "nested too deeply"),
-     ('{"version": 1, "figures": [], "figures": []}', "a key appears twice"),
-     ('{"version": 0, "figures": []}', "version 0 must be 1"),
-     ('{"version": "1", "figures": []}', "version '1' must be 1"),
-     ('{"version": true, "figures": []}', "version True must be 1"),
-     ('{"version": 2, "figures": []}', r"newer sitegen \(format 2"),
-     ('{"version": 1, "figures": [1]}', "figures.0: "), ("\ud800", "damaged"), ("null", "damaged")],
+     ('{"version": 2, "figures": [], "figures": []}', "a key appears twice"),
+     ('{"version": 0, "figures": []}', "version 0 must be 2"),
+     ('{"version": "1", "figures": []}', "version '1' must be 2"),
+     ('{"version": true, "figures": []}', "version True must be 2"),
+     ('{"version": 2, "figures": [1]}', "figures.0: "),
+     ("\ud800", "damaged"), ("null", "damaged")],
 )  # fmt: skip
 def test_odd_texts_are_refused(text: str, words: str) -> None:
     """Deep nesting, doubled keys, other types and versions: refused, each in its words."""

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sitegen.figures.hierarchy.sample import pace
+from sitegen.media.look.colours import DARK, LIGHT
 from torch import Tensor
 
-from sitegen.figures.hierarchy.sample import pace
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import Branching
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
-from sitegen.media.look.colours import DARK, LIGHT
 from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import DEEP as K

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from sitegen.figures.interpolation.sample import turns
+from sitegen.media.look.colours import LIGHT
+
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import Frame, to_uint8, upscale
 from sitegen.media.jobs import RenderJob
 from sitegen.media.labels import Panels
-from sitegen.media.look.colours import LIGHT
 from sitegen.sampling.models import load_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, frames, job

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sitegen.figures.shared_noise.sample import measured, spread
+from sitegen.media.look.colours import DARK, LIGHT
 
 from sitegen.core.errors import ConfigError
-from sitegen.figures.shared_noise.sample import measured, spread
 from sitegen.generative.data.prior import Prior
 from sitegen.generative.process.noise import independent
 from sitegen.media.frames import to_uint8
-from sitegen.media.look.colours import DARK, LIGHT
 from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU
 from tests.support.tinyfigures import SIDE, Sources, job

@@ -1,65 +1,17 @@
-"""Samples of identical noises from different initial states, and measures of both effects."""
+"""Initial states that differ as the prior does, and measures of what a finished image owes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.errors import ConfigError
-from sitegen.figures.base import Figure
-from sitegen.figures.clips import displayed, grid_job, noise_std_of, strips
-from sitegen.figures.shared_noise import SharedNoise
 from sitegen.generative.data.prior import Prior
-from sitegen.generative.process.noise import Interpolated
-from sitegen.media.frames import Colour, Frame, to_uint8
-from sitegen.media.jobs import RenderJob
-from sitegen.media.labels import strip
-from sitegen.sampling.provider import ModelProvider
-
-if TYPE_CHECKING:
-    from sitegen.sampling.models import Sampler
 
 Images = NDArray[np.float32]
-
-
-def sample(models: ModelProvider, figure: Figure) -> RenderJob:
-    """A column for each initial state, a row for each noise."""
-    spec = cast(SharedNoise, figure.spec)
-    sampler = models.sampler(spec.model)
-    card = sampler.card
-    vary = spec.varied(card)
-    if vary:
-        states = sampler.prior.states(spread(sampler.prior, spec.count, vary))
-    else:
-        states = sampler.start(spec.seed, range(spec.count))
-        if bool((states == states[:1]).all()):
-            raise ConfigError(f"{spec.model} has only one initial state; use shared_initial_state")
-    every = states.to(sampler.process.device or "cpu").repeat(spec.rows, 1, 1, 1)
-    trajectory = sampler.run(every, _noise(spec, sampler), noise_std_of(spec, card))
-    u_K = trajectory.u_K[: spec.count].cpu().numpy()
-    names = ("u_K", "u_0") if vary else ("start", "end")
-    words: dict[str, Any] = {"smooth": not spec.pixelated, "typeface": figure.typeface}
-    last: list[Images] = []
-
-    def seen() -> Iterator[Images]:
-        for images in displayed(trajectory, spec.show):
-            last[:] = [images]
-            yield images
-
-    return grid_job(
-        figure,
-        card,
-        (len(every), spec.count),
-        seen(),
-        known={"vary": vary} if vary else {},
-        row=spec.count,
-        stills=strips(lambda *colours: _strip(names, u_K, last[0], *colours, **words)),
-        results=lambda: measured(u_K, last[0], vary),
-    )
 
 
 def spread(prior: Prior, count: int, vary: str) -> list[int]:
@@ -110,21 +62,6 @@ def around(colours: NDArray[np.float64], count: int) -> list[int]:
     return chosen
 
 
-def _noise(spec: SharedNoise, sampler: Sampler) -> Interpolated:
-    """Return the noise of one of the seed's samples per row, shared by all images of the row."""
-    points = tuple((each, each, 0.0) for each in spec.numbers for _ in range(spec.count))
-    return Interpolated(spec.seed, points, sampler.card.shape)
-
-
-def _strip(
-    names: tuple[str, str], u_K: Images, u_0: Images, paper: Colour, ink: Colour, **words: Any
-) -> Frame:
-    """Return the initial states above the samples made from them with each noise."""
-    rows = [(names[0], to_uint8(u_K))]
-    rows += [(names[1], to_uint8(row)) for row in u_0.reshape(-1, *u_K.shape)]
-    return strip([(name, list(pictures)) for name, pictures in rows], paper, ink, **words)
-
-
 def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
     """Measure how much of u_K (N, C, H, W) and of the noises is in u_0 (rows · N, C, H, W).
 
@@ -132,35 +69,37 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
     are reported only if the initial states `vary` in them.
     """
     finals = u_0.reshape(-1, *u_K.shape).astype(np.float64)
-    means, found = u_K.mean((2, 3), dtype=np.float64), finals.mean((3, 4))
-    shapes = finals - found[..., None, None]
+    means, colours = u_K.mean((2, 3), dtype=np.float64), finals.mean((3, 4))
+    shapes = finals - colours[..., None, None]
     of_what = "brightness" if vary == "brightness" else "colour"
-    words, rows = "", []
+    summary, rows = "", []
     if vary:
-        slope = _slope(means, found)
+        slope = _slope(means, colours)
         follows = "of a finished image follows that of its initial state"
-        words = f"The mean {of_what} {follows} with a slope of {slope:.2f}. "
+        summary = f"The mean {of_what} {follows} with a slope of {slope:.2f}. "
         rows = [[f"Slope of the mean {of_what} over that of the initial state", f"{slope:.2f}"]]
     alike = _alike(shapes)
-    words += f"Two images with the same noise correlate by {alike:.2f} on average"
+    summary += f"Two images with the same noise correlate by {alike:.2f} on average"
     rows += [["Correlation of two images with the same noise", f"{alike:.2f}"]]
     if len(finals) > 1:
         alike = _alike(shapes.swapaxes(0, 1))
-        words += f", two with the same initial state by {alike:.2f}"
+        summary += f", two with the same initial state by {alike:.2f}"
         rows += [["Correlation of two images with the same initial state", f"{alike:.2f}"]]
     short = {"caption": "Averages of the finished images", "columns": ["Of", "Value"], "rows": rows}
-    more = [_table(means, found, vary)] if vary else []
-    return {"summary": f"{words}.", "tables": [short, *more]}
+    more = [_table(means, colours, vary)] if vary else []
+    return {"summary": f"{summary}.", "tables": [short, *more]}
 
 
 def _alike(groups: NDArray[np.float64]) -> float:
     """Return the mean likeness of two images of a group, in `groups` (groups, images, C, H, W)."""
-    return float(np.mean([_likeness(*pair) for each in groups for pair in combinations(each, 2)]))
+    return float(
+        np.mean([_likeness(*pair) for images in groups for pair in combinations(images, 2)])
+    )
 
 
-def _table(means: NDArray[np.float64], found: NDArray[np.float64], vary: str) -> dict[str, Any]:
+def _table(means: NDArray[np.float64], colours: NDArray[np.float64], vary: str) -> dict[str, Any]:
     """Return the mean colours of initial states (N, C) and of their samples (rows, N, C)."""
-    columns, ends = ["Initial state", "Finished images"], found.mean(0)
+    columns, ends = ["Initial state", "Finished images"], colours.mean(0)
     if vary == "hue":
         names = ("red", "green", "blue")
         columns = [f"{column}, {name}" for column in columns for name in names]
@@ -171,13 +110,13 @@ def _table(means: NDArray[np.float64], found: NDArray[np.float64], vary: str) ->
     return {
         "caption": f"Mean {of_what}, 0 to 1, in the order of the columns",
         "columns": columns,
-        "rows": [[round(float(each), 4) for each in row] for row in rows],
+        "rows": [[round(float(value), 4) for value in row] for row in rows],
     }
 
 
-def _slope(means: NDArray[np.float64], found: NDArray[np.float64]) -> float:
-    """The slope of the line of best fit of `found` (rows, N, C) over `means` (N, C)."""
-    x, y = means - means.mean(0), found - found.mean((0, 1))
+def _slope(means: NDArray[np.float64], colours: NDArray[np.float64]) -> float:
+    """The slope of the line of best fit of `colours` (rows, N, C) over `means` (N, C)."""
+    x, y = means - means.mean(0), colours - colours.mean((0, 1))
     return float((x * y).sum() / max(float((x * x).sum()) * len(y), 1e-30))
 
 

@@ -1,0 +1,150 @@
+"""The kind `interpolation`: from one sample to another and back, in columns with DDPM and DDIM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field, StrictInt, field_validator
+from pydantic.dataclasses import dataclass
+
+from sitegen.figures.base import RULES, DdimSteps, Figure, Fps, NoiseStd, Seed, named
+from sitegen.figures.compared import ComparedKind, path_methods
+from sitegen.figures.selection import ChosenFrom
+from sitegen.generative.card.abilities import Ability
+from sitegen.generative.card.card import ModelCard
+
+if TYPE_CHECKING:
+    from sitegen.media.frames import Frame
+    from sitegen.media.jobs import RenderJob
+    from sitegen.sampling.provider import ModelProvider
+
+Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+FIRST = (0, 1)
+"""Default samples at the ends of a path."""
+GAP = 4
+"""Pixels between the columns of the methods, of the model's images."""
+
+
+@dataclass(frozen=True, config=RULES)
+class Interpolation(ComparedKind):
+    """Paths from one sample to another and back; a DDPM that is named has its own beside them."""
+
+    example: ClassVar[str] = '"NAME", points=60'
+    needs: ClassVar[tuple[Ability, ...]] = ("paths",)
+
+    samples: tuple[Sample, ...] = Field(
+        default=FIRST,
+        description="The samples of the seed that the rows begin and end with, two a row.",
+    )
+    chosen_from: ChosenFrom = None
+    points: StrictInt = Field(
+        default=110,
+        ge=2,
+        le=1000,
+        description="Images on the way from one to the other, with both.",
+    )
+    hold: StrictInt = Field(
+        default=10, ge=0, le=600, description="Frames for which each end is held."
+    )
+    seed: Seed = 0
+    ddim_steps: DdimSteps = 20
+    sampling_noise_std: NoiseStd = None
+    fps: Fps = 30.0
+
+    @field_validator("samples")
+    @classmethod
+    def _pairs(cls, samples: tuple[int, ...]) -> tuple[int, ...]:
+        same = any(samples[at] == samples[at + 1] for at in range(0, len(samples) - 1, 2))
+        if not samples or len(samples) % 2 or same:
+            raise ValueError("should be two different samples for each row, as in [0, 1]")
+        return samples
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The samples that each row begins and ends with."""
+        return tuple(zip(self.samples[::2], self.samples[1::2], strict=True))
+
+    @property
+    def images(self) -> int:
+        """Number of points of all rows."""
+        return self.points * len(self.pairs)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The samples at the ends."""
+        return self.samples
+
+    def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """Of a recording, the paths that were recorded: the i-th from sample 2i to 2i + 1."""
+        yield from super().unmet(cards)
+        if (recording := cards[0].recording) is None or "paths" not in cards[0].abilities:
+            return
+        positions = recording.positions or 1
+        if self.points != positions:
+            recorded_paths = f"the paths of the recording {self.model}"
+            yield f"points = {self.points}: {recorded_paths} have {positions}"
+        recorded = [(2 * at, 2 * at + 1) for at in range(recording.count // positions)]
+        if unrecorded := [pair for pair in self.pairs if pair not in recorded]:
+            first, last = unrecorded[0]
+            has = ", ".join(f"{one} to {other}" for one, other in recorded[:3])
+            yield f"no path from sample {first} to {last}: the recording {self.model} has {has}"
+
+    def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
+        """Compute all points with all methods first, then the frames that show them in turn."""
+        from sitegen.figures.clips import clip_job
+        from sitegen.media.frames import to_uint8
+        from sitegen.media.manifest import Cells
+        from sitegen.sampling.trajectory import Paths
+
+        card, rows, points = models.sampler(self.model).card, len(self.pairs), self.points
+        methods = path_methods(models, self, Paths(self.seed, self.pairs, points), self.ddim_steps)
+        pictures: list[Frame] = []
+
+        def work() -> Iterator[None]:
+            for begin, _ in methods.values():
+                for images in begin().ends():
+                    if images is not None:
+                        pictures.append(
+                            to_uint8(images).reshape(rows, points, *images.shape[2:], -1)
+                        )
+                    yield
+
+        def states() -> Iterator[Frame]:
+            import numpy as np
+
+            columns = np.stack(pictures, axis=1)  # (rows, methods, points, H, W, 3)
+            for point in range(points):
+                shown = columns[:, :, point]
+                yield shown.reshape(-1, *shown.shape[2:])
+
+        names = tuple(methods) if len(methods) > 1 else ()
+        count, side = rows * len(methods), card.image_size
+        cells = Cells(count, side, side, len(methods), GAP, True, names)
+        return clip_job(
+            figure,
+            card,
+            cells,
+            states(),
+            order=turns(points, self.hold),
+            levels=(0,) * points,
+            steps=sum(steps for _, steps in methods.values()),
+            work=work(),
+        )
+
+    def describe(self, cards: Sequence[ModelCard]) -> str:
+        """Describe the samples at the ends, and the panels."""
+        rows = len(self.pairs)
+        many = f"{rows} samples change into others" if rows > 1 else "a sample changes into another"
+        text = f"With {named(self, cards[0])} {many} and back"
+        if self.ddpm:
+            text = f"Three panels side by side: in each {many} and back, with "
+            text += f"{named(self, cards[0])}, with the full latent of the DDPM {self.ddpm}, and "
+            text += "with DDIM"
+        return f"{text}, in {self.points} images"
+
+
+def turns(points: int, hold: int) -> list[int]:
+    """Return the point that each frame shows: forth, hold, back, hold."""
+    forth = list(range(points))
+    return [*forth, *forth[-1:] * hold, *forth[::-1], *forth[:1] * hold]
