@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,17 +22,11 @@ if TYPE_CHECKING:
 
     from sitegen.generative.training.train import Progress
 
-T = TypeVar("T")
-U = TypeVar("U")
+LOG_EVERY_S = 5.0
+"""Minimum seconds between two lines about one task in a log."""
 
-PLAIN_EVERY_S, LINE_EVERY_S = 5.0, 10.0
-"""Seconds between the lines in a log of steps, and of training."""
-
-NOTICE_AFTER_S = 1.8
-"""Seconds without output after which a command prints what it is doing."""
-
-ROOM_FOR_A_BAR = 60
-"""Columns of a terminal; narrower ones show only title, steps and time."""
+BAR_COLUMNS = 60
+"""Columns that a terminal needs for a bar; narrower ones show only title, steps and time."""
 
 
 class Console:
@@ -40,89 +34,43 @@ class Console:
 
     quiet: print only warnings
     verbose: also print details
-    terminal: whether progress may move the cursor; by default, whether standard error can
     """
 
-    def __init__(
-        self, *, quiet: bool = False, verbose: bool = False, terminal: bool | None = None
-    ) -> None:
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self.warnings = 0
         self.quiet = quiet
         self._verbose = verbose
-        moves = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-        self._terminal = moves if terminal is None else terminal
-        self._running = 0
-        self._guard = threading.Lock()
-        self._notice: threading.Timer | None = None
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+        self._bars = 0
+        self._lock = threading.Lock()
 
     def note(self, line: str) -> None:
         """Print a result that the user asked for."""
-        self._cancel_notice()
         if not self.quiet:
             click.echo(plain(line))
 
     def detail(self, line: str) -> None:
         """Print a detail if the console is verbose."""
         if self._verbose:
-            self._cancel_notice()
-            _say(line)
+            click.echo(plain(line), err=True)
 
     def warn(self, line: str) -> None:
         """Print and count a warning."""
-        self._cancel_notice()
         self.warnings += 1
-        _say(f"warning: {line}")
-
-    @contextlib.contextmanager
-    def slow_operation_notice(
-        self, line: str
-    ) -> Iterator[Callable[[Callable[[T], U]], Callable[[T], U]]]:
-        """Print `line` if the block produces no output for a while.
-
-        The block receives a decorator for functions that ask the user; the notice is not printed
-        during a question.
-        """
-
-        def asking(ask: Callable[[T], U]) -> Callable[[T], U]:
-            def asked(question: T) -> U:
-                self._cancel_notice()
-                answer = ask(question)
-                self._schedule_notice(line)
-                return answer
-
-            return asked
-
-        self._schedule_notice(line)
-        try:
-            yield asking
-        finally:
-            self._cancel_notice()
-
-    def _schedule_notice(self, line: str) -> None:
-        if not self.quiet:
-            self._notice = threading.Timer(NOTICE_AFTER_S, _say_if_open, [f"{line} …"])
-            self._notice.daemon = True
-            self._notice.start()
-
-    def _cancel_notice(self) -> None:
-        if self._notice is not None:
-            self._notice.cancel()
-            self._notice = None
+        click.echo(plain(f"warning: {line}"), err=True)
 
     @contextlib.contextmanager
     def rendering(self, title: str, steps: int | None) -> Iterator[Advance]:
         """Show a task: the title, the current step, their number and the time left, if known."""
-        self._cancel_notice()
         if self.quiet:
             yield lambda: None
         elif self._terminal:
             with self._bar(title, steps) as (display, task):
                 yield lambda: display.advance(task)
         else:
-            log = PlainSteps(title, steps, _say)
+            log = Log(title, steps)
             yield log.advance
-            if steps is None:
-                log.end()
+            log.end()
 
     def computing(self, title: str) -> contextlib.AbstractContextManager[Advance]:
         """Show a task of unknown length, and the number of its steps."""
@@ -131,19 +79,27 @@ class Console:
     @contextlib.contextmanager
     def training(self, title: str, first: int, steps: int) -> Iterator[Callable[[Progress], None]]:
         """Show a run from step `first` to `steps`; the block calls the yielded function."""
+
+        def measures(progress: Progress) -> str:
+            return f"loss {progress.loss:.4g}, {progress.images_per_second:.3g} images/s"
+
         if self.quiet:
             yield lambda progress: None
         elif self._terminal:
-            with self._bar(title, steps, completed=first, told="") as (display, task):
-
-                def show(progress: Progress) -> None:
-                    told = f"{_measures(progress)}, {duration(progress.seconds_left)} left"
-                    done, steps = progress.step, progress.steps
-                    display.update(task, completed=done, total=steps, told=told)
-
-                yield show
+            with self._bar(title, steps, completed=first) as (display, task):
+                yield lambda progress: display.update(
+                    task,
+                    description=f"{title}: {measures(progress)}",
+                    completed=progress.step,
+                    total=progress.steps,
+                )
         else:
-            yield plain_training(title, _say)
+            log = Log(title, steps)
+
+            def show(progress: Progress) -> None:
+                log.update(progress.step, progress.steps, measures(progress), progress.seconds_left)
+
+            yield show
 
     @cached_property
     def _display(self) -> Display:
@@ -157,54 +113,39 @@ class Console:
             def render(self, task: Task) -> Text:
                 return Text(task.description, no_wrap=True, overflow="ellipsis")
 
-        class Left(TimeRemainingColumn):
-            def render(self, task: Task) -> Text:
-                told = task.fields.get("told")
-                if told is not None:
-                    return Text(told)
-                return super().render(task)
-
         console, whole = RichConsole(stderr=True), Column(no_wrap=True)
-        bar = [BarColumn(bar_width=24)] if console.width >= ROOM_FOR_A_BAR else []
-        left = Left(compact=True, elapsed_when_finished=True, table_column=whole)
-        return Display(Title(), *bar, MofNCompleteColumn(table_column=whole), left, console=console)
+        bar = [BarColumn(bar_width=24)] if console.width >= BAR_COLUMNS else []
+        return Display(
+            Title(),
+            *bar,
+            MofNCompleteColumn(table_column=whole),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True, table_column=whole),
+            console=console,
+        )
 
     @contextlib.contextmanager
     def _bar(
         self, title: str, steps: int | None, **fields: Any
     ) -> Iterator[tuple[Display, TaskID]]:
         """Add a line to the display, which is shown while it has any; each thread may add one."""
-        with self._guard:
-            display = self._display
-            self._running += 1
-            with contextlib.ExitStack() as undo:  # a signal may arrive while rich starts
-                undo.callback(display.console.show_cursor, True)
+        try:
+            with self._lock:
+                self._bars += 1
+                display = self._display
                 display.start()
                 task = display.add_task(title, total=steps, **fields)
-                undo.pop_all()
-        try:
             yield display, task
         finally:
-            with self._guard:
-                self._running -= 1
-                if not self._running:
-                    display.stop()
-                    for shown in display.task_ids:  # finished lines stay on the screen
-                        display.remove_task(shown)
+            with self._lock:
+                self._bars -= 1
+                if not self._bars:
+                    self._display.stop()
+                    for finished in self._display.task_ids:  # their lines stay on the screen
+                        self._display.remove_task(finished)
 
 
-def _say_if_open(line: str) -> None:
-    """Print a line, ignoring a closed pipe, which the command's next output will detect."""
-    with contextlib.suppress(OSError):
-        _say(line)
-
-
-def _say(line: str) -> None:
-    click.echo(plain(line), err=True)
-
-
-class PlainSteps:
-    """Log of steps: a line at the start, every few seconds, and at the end.
+class Log:
+    """Lines about a task: at the start, every few seconds, and at the end.
 
     steps: their number, if it is known; the first line then gives it
     """
@@ -213,48 +154,36 @@ class PlainSteps:
         self,
         title: str,
         steps: int | None,
-        say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._title, self._steps, self._say, self._clock = title, steps, say, clock
-        self._started = self._said = clock()
+        self._title, self._steps, self._clock = title, steps, clock
+        self._started = self._last_line = clock()
         self._done = 0
         if steps is not None:
-            say(f"{title}: {steps} steps")
+            self._say(f"{steps:,} steps")
+
+    def _say(self, text: str) -> None:
+        click.echo(plain(f"{self._title}: {text}"), err=True)
 
     def advance(self) -> None:
         """Count a step."""
-        self._done += 1
-        now, steps = self._clock(), self._steps
-        if self._done == steps:
-            self._say(f"{self._title}: done in {now - self._started:.0f} s")
-        elif now - self._said >= PLAIN_EVERY_S:
-            self._said = now
-            left = (now - self._started) / self._done * (steps - self._done) if steps else 0.0
-            of = f" of {steps}, about {left:.0f} s left" if steps else ""
-            self._say(f"{self._title}: step {self._done}{of}")
+        done, steps = self._done + 1, self._steps
+        elapsed = self._clock() - self._started
+        self.update(done, steps, "", elapsed / done * (steps - done) if steps else None)
+
+    def update(
+        self, done: int, steps: int | None, measures: str, seconds_left: float | None
+    ) -> None:
+        """Print the number of steps that are done, unless a line was printed just before."""
+        self._done = done
+        now = self._clock()
+        if now - self._last_line < LOG_EVERY_S and not (measures and done == steps):
+            return
+        self._last_line = now
+        total = f" of {steps:,}" if steps else ""
+        time_left = f"about {duration(seconds_left)} left" if seconds_left else ""
+        self._say(", ".join(filter(None, [f"step {done:,}{total}", measures, time_left])))
 
     def end(self) -> None:
-        """Print the number of steps, which was not known before."""
-        self._say(f"{self._title}: {self._done} steps in {self._clock() - self._started:.0f} s")
-
-
-def plain_training(
-    title: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
-) -> Callable[[Progress], None]:
-    """Return a function that logs the first and last progress, and one every 10 seconds."""
-    said = clock() - LINE_EVERY_S
-
-    def show(progress: Progress) -> None:
-        nonlocal said
-        now, step, steps = clock(), progress.step, progress.steps
-        if step == steps or now - said >= LINE_EVERY_S:
-            said = now
-            rest = f", about {duration(progress.seconds_left)} left" if step < steps else ""
-            say(f"{title}: step {step:,} of {steps:,}, {_measures(progress)}{rest}")
-
-    return show
-
-
-def _measures(progress: Progress) -> str:
-    return f"loss {progress.loss:.4g}, {progress.images_per_second:.3g} images/s"
+        """Print the number of steps and the time that they took."""
+        self._say(f"{self._done:,} steps in {self._clock() - self._started:.0f} s")

@@ -14,7 +14,6 @@ def main() -> None:
     for name in os.environ.get("FAKE_BLOCK", "").split():
         sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
     from sitegen.__main__ import main as run
-    from sitegen.cli import console
     from sitegen.cli import options as shared
     from tests.support.builders import FakeRenderer
 
@@ -25,7 +24,6 @@ def main() -> None:
         deaf=bool(told("FAKE_DEAF")),
         soon=int(told("FAKE_SOON", "0")),
     )
-    console.NOTICE_AFTER_S = 600.0  # a machine that is busy says nothing besides
     run()
 
 

@@ -3,13 +3,11 @@
 import io
 import re
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import click
 import pytest
 
-from sitegen.cli.console import Console, PlainSteps, plain_training
+from sitegen.cli.console import Console, Log
 from sitegen.core.progress import duration
 from sitegen.generative.training.train import Progress
 
@@ -50,7 +48,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
             advance()
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == "rendering x: 3 steps\nrendering x: done in 0 s\n"
+    assert said.err == "rendering x: 3 steps\nrendering x: 3 steps in 0 s\n"
     console = Console(quiet=True)
     with console.rendering("x", 1) as advance:
         advance()
@@ -67,92 +65,38 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == told
 
 
-def test_silence_is_broken(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What takes long is said where nothing else is; not when quiet, nor into a question."""
-    said = threading.Event()
-    monkeypatch.setattr("sitegen.cli.console.NOTICE_AFTER_S", 0.0)
-
-    def say(line: str) -> None:
-        click.echo(line)
-        said.set()
-
-    monkeypatch.setattr("sitegen.cli.console._say", say)
-    with Console().slow_operation_notice("reading"):
-        assert said.wait(30)
-    assert capsys.readouterr().out == "reading …\n"
-    monkeypatch.setattr("sitegen.cli.console.NOTICE_AFTER_S", 60.0)
-    before = threading.active_count()
-    console = Console()
-    with console.slow_operation_notice("reading") as asking:
-        assert threading.active_count() == before + 1
-
-        def ask(question: str) -> str:
-            waiting = console._notice
-            assert waiting is None
-            return question.upper()
-
-        assert asking(ask)("what") == "WHAT"
-        assert console._notice is not None
-        console.note("something")
-        assert console._notice is None
-    with Console(quiet=True).slow_operation_notice("reading"):
-        assert capsys.readouterr().out == "something\n"
-
-
-def test_silence_is_broken_where_nobody_reads(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Standard error that fails meanwhile makes no traceback: what is said next finds it out."""
-    monkeypatch.setattr("sitegen.cli.console.NOTICE_AFTER_S", 0.0)
-
-    def say(line: str) -> None:
-        raise BrokenPipeError
-
-    monkeypatch.setattr("sitegen.cli.console._say", say)
-    console = Console()
-    with console.slow_operation_notice("reading"):
-        assert console._notice is not None
-        console._notice.join(30)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_plain_lines_of_a_long_run() -> None:
+def test_lines_of_a_long_run(capsys: pytest.CaptureFixture[str]) -> None:
     """A line every few seconds: step, loss, speed, and in two units at most how long is left."""
-    seconds, lines = iter(range(0, 1000, 2)), list[str]()
-    advance = PlainSteps("x", 6, lines.append, lambda: float(next(seconds))).advance
-    for _ in range(6):
-        advance()
-    assert lines == [
+    seconds = iter(range(0, 1000, 3))
+    log = Log("x", 6, lambda: float(next(seconds)))
+    for _ in range(3):
+        log.advance()
+    log.end()
+    assert capsys.readouterr().err.splitlines() == [
         "x: 6 steps",
-        "x: step 3 of 6, about 6 s left",
-        "x: done in 12 s",
+        "x: step 1 of 6, about 15 s left",
+        "x: step 2 of 6, about 18 s left",
+        "x: step 3 of 6, about 15 s left",
+        "x: 3 steps in 21 s",
     ]
-    now, said = [0.0], list[str]()
-    show = plain_training("digits", said.append, lambda: now[0])
+    now = [0.0]
+    log = Log("digits", 100, lambda: now[0])
     for step in range(1, 101):
         now[0] = step * 0.7
-        show(progress(step))
-    assert [int(text.split()[2]) for text in said] == [1, 16, 31, 46, 61, 76, 91, 100]
-    first = "digits: step 1 of 100, loss 0.1235, 64 images/s, about 99 s left"
-    assert said[0] == first
-    assert said[-1] == "digits: step 100 of 100, loss 0.1235, 64 images/s"
-    show(progress(1200, 15_000))
-    now[0] += 10
-    show(progress(1201, 15_000))
-    later = "digits: step 1,201 of 15,000, loss 0.1235, 64 images/s, about 3 h 50 min left"
-    assert said[8:] == [later]
-    for took, words in [
-        (0.4, "0 s"),
-        (99.4, "99 s"),
-        (99.6, "2 min"),
-        (5969, "99 min"),
-        (5971, "1 h 40 min"),
-        (11_100, "3 h 05 min"),
-        (100 * 3600, "100 h 00 min"),
-    ]:
-        assert duration(took) == words
+        log.update(step, 100, "loss 0.1235", 60.0 * (100 - step))
+    _, *lines = capsys.readouterr().err.splitlines()
+    assert [int(line.split()[2]) for line in lines] == [*range(8, 100, 8), 100]
+    assert lines[0] == "digits: step 8 of 100, loss 0.1235, about 92 min left"
+    assert lines[-1] == "digits: step 100 of 100, loss 0.1235"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (99.6, "2 min"), (5971, "1 h 40 min"), (11_100, "3 h 05 min")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    """Two units at most."""
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize("width", [40, 28])
@@ -228,21 +172,14 @@ def progress(step: int, steps: int = 100) -> Progress:
     return Progress(step, steps, 0.123456, 64.0, float(steps - step))
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({}, ["digits: step 50 of 100, loss 0.1235, 64 images/s, about 50 s left"]),
-        ({"terminal": True}, ["digits ━", " 50/100 loss 0.1235, 64 images/s, 50 s left"]),
-        ({"terminal": True, "quiet": True}, []),
-    ],
-)
-def test_training(
-    options: dict[str, bool], words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """On standard error: lines in a log, a bar with the same numbers on a terminal, or nothing."""
-    with Console(**options).training("digits", 40, 100) as show:
+def test_training(capsys: pytest.CaptureFixture[str], terminal: Terminal) -> None:
+    """Lines in a log, a bar with the same numbers on a terminal, or nothing."""
+    with Console(quiet=True).training("digits", 40, 100) as show:
         show(progress(50))
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert all(each in err for each in words)
-    assert bool(err) == bool(words)
+    assert capsys.readouterr() == ("", "")
+    with Console().training("digits", 40, 100) as show:
+        show(progress(100))
+    assert "digits: step 100 of 100, loss 0.1235, 64 images/s" in capsys.readouterr().err
+    with terminal.console().training("digits", 40, 100) as show:
+        show(progress(50))
+    assert re.search(r"digits: loss 0.1235, 64 images/s .* 50/100", terminal.shown())
