@@ -167,17 +167,19 @@ class Log:
 
     def advance(self) -> None:
         """Count a step."""
-        done, steps = self._done + 1, self._steps
+        self._done += 1
+        done, steps = self._done, self._steps
         elapsed = self._clock() - self._started
-        self.update(done, steps, "", elapsed / done * (steps - done) if steps else None)
+        if done != steps:  # `end` prints the last one
+            self.update(done, steps, "", elapsed / done * (steps - done) if steps else None)
 
     def update(
         self, done: int, steps: int | None, measures: str, seconds_left: float | None
     ) -> None:
         """Print the number of steps that are done, unless a line was printed just before."""
         self._done = done
-        now = self._clock()
-        if now - self._last_line < LOG_EVERY_S and not (measures and done == steps):
+        is_last, now = done == steps, self._clock()
+        if now - self._last_line < LOG_EVERY_S and not is_last:
             return
         self._last_line = now
         total = f" of {steps:,}" if steps else ""

@@ -1,5 +1,7 @@
 """Entry point of the command line: the group of all commands."""
 
+import os
+
 import click
 
 from sitegen.cli.commands.models import add, convert, inspect, sample, train
@@ -7,8 +9,8 @@ from sitegen.cli.commands.reference import completion, schema
 from sitegen.cli.commands.site import build, check, clean, export, new, publish, serve
 
 
-def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
-    if not asked or context.resilient_parsing:
+def _print_version(context: click.Context, _parameter: click.Parameter, requested: bool) -> None:
+    if not requested or context.resilient_parsing:
         return
     from importlib import metadata
 
@@ -33,7 +35,7 @@ def _tell_version(context: click.Context, _parameter: click.Parameter, asked: bo
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=_tell_version,
+    callback=_print_version,
     help="Show the version and exit.",
 )
 def cli() -> None:
@@ -52,3 +54,8 @@ def cli() -> None:
       sitegen inspect checkpoint_130000.pth
       sitegen train birds --data pictures/ --minutes 10
     """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        folder = os.environ.get("PWD", "the current folder")
+        raise click.UsageError(f"{folder} was deleted; go to another folder.") from None

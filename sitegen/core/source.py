@@ -3,18 +3,15 @@
 import os
 import re
 import sys
-import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any
 
 from sitegen.core.errors import ConfigError
 
 _ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-_STEERING = re.compile(f"{_ODD.pattern}|\r")
 _PACKAGE = Path(__file__).parents[1]
 _TEMPLATE = "<template>"
 """File of the template of a page, in tracebacks."""
@@ -33,6 +30,8 @@ def raised_at(error: BaseException) -> str:
 
     Returns "" if all of the code is sitegen's.
     """
+    from traceback import extract_tb
+
     frames = [
         (name, frame.lineno)
         for frame in extract_tb(error.__traceback__)
@@ -57,13 +56,13 @@ def odd_character(text: str) -> tuple[int, str] | None:
     Forbidden are control characters, lone surrogates, and the marks that reverse the direction of
     the text around them.
     """
-    match = _ODD.search(text)
+    match = re.search(_ODD, text)
     return None if match is None else (match.start(), f"U+{ord(match[0]):04X}")
 
 
 def plain(text: str) -> str:
     """Return text that is safe for a terminal: control and hidden characters are escaped."""
-    return _STEERING.sub(lambda match: ascii(match[0])[1:-1], text)
+    return re.sub(f"{_ODD}|\r", lambda match: ascii(match[0])[1:-1], text)
 
 
 def page_sources(folder: Path) -> list[Path]:
@@ -118,6 +117,8 @@ _CLOSING = ("]", "}", '"""', "'''")  # of statements of several lines
 
 def parse_toml(text: str, file: str) -> dict[str, Any]:
     """Parse a TOML document named `file`. Raises ConfigError with the problem and its line."""
+    import tomllib
+
     try:
         return tomllib.loads(text)
     except RecursionError as error:
@@ -135,6 +136,8 @@ def toml_lines(text: str) -> dict[KeyPath, int]:
 
     Keys inside a value have the line where that value begins.
     """
+    import tomllib
+
     lines: dict[KeyPath, int] = {}
     tables = Counter[KeyPath]()  # of arrays of tables: tables so far
     table: KeyPath = ()

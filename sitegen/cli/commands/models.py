@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import click
 from click.core import ParameterSource
@@ -17,16 +18,12 @@ from sitegen.cli.options import (
     PATH,
     PRECISION,
     SEED,
-    IntegerRange,
-    NumberRange,
-    Row,
+    compute_options,
     compute_target,
     config_option,
-    config_was_named,
-    console,
+    device_names,
     model_names,
-    row_options,
-    sample_compute_options,
+    preset_names,
     verbosity_options,
 )
 from sitegen.core.source import plain
@@ -40,13 +37,35 @@ if TYPE_CHECKING:
     from sitegen.models.registry import ModelSource
     from sitegen.sampling.models import Sampler
 
-_BY_DEFAULT = ParameterSource.DEFAULT
-_BLUR = NumberRange(0, LARGEST_BLUR, min_open=True)
-_NOISE = NumberRange(0, 1, min_open=True)
-_SIDE = IntegerRange(4, LARGEST_COUNT)
-_LEVELS = IntegerRange(1, MOST_LEVELS)
-_COUNT = IntegerRange(1)
+F = TypeVar("F", bound=Callable[..., Any])
+Row = tuple[str, Any, str]
+"""An option: its name, click's type of its value, and its help text."""
+
+_BLUR = click.FloatRange(0, LARGEST_BLUR, min_open=True)
+_NOISE = click.FloatRange(0, 1, min_open=True)
+_SIDE = click.IntRange(4, LARGEST_COUNT)
+_LEVELS = click.IntRange(1, MOST_LEVELS)
+_COUNT = click.IntRange(1)
+_MINUTES = click.FloatRange(0, 100_000, min_open=True)
 _SUBJECT: Row = ("subject", str, 'What its images show, in the plural: "cartoon faces".')
+_COMPLETIONS = {"init": model_names, "preset": preset_names, "device": device_names}
+
+
+def row_options(
+    rows: Sequence[Row], defaults: Mapping[str, Any], *required: str
+) -> Callable[[F], F]:
+    """Add an option for each row, with its default if it has one."""
+
+    def add(command: F) -> F:
+        for name, kind, text in reversed(rows):
+            default = defaults.get(name.replace("-", "_"))
+            settings = {} if default is None else {"default": default, "show_default": True}
+            settings |= {"required": name in required, "shell_complete": _COMPLETIONS.get(name)}
+            command = click.option(f"--{name}", type=kind, help=text, **settings)(command)
+        return command
+
+    return add
+
 
 _ADD: tuple[Row, ...] = (
     ("checkpoint", PATH, "Its file or folder.  [default: runs/NAME, or else a shipped model]"),
@@ -57,7 +76,7 @@ _ADD: tuple[Row, ...] = (
     ("levels", _LEVELS, "K, the number of levels it was trained with."),
     ("blur-sigma-min", _BLUR, "Blur of level 1 in pixels."),
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels."),
-    ("heads", IntegerRange(1, LARGEST_COUNT), "Attention heads, if not 1."),
+    ("heads", click.IntRange(1, LARGEST_COUNT), "Attention heads, if not 1."),
     ("training-noise-std", _NOISE, "Noise that it was trained with."),
     ("sampling-noise-std", _NOISE, "Noise of sampling.  [default: proportional to the above]"),
     ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
@@ -111,8 +130,7 @@ def add(
         others = [key for key, value in options.items() if value and key != "subject"]
         if others := [*others, *["sampler"] * sampler]:
             raise click.UsageError(f"--recording excludes --{others[0].replace('_', '-')}.")
-        with Console().slow_operation_notice(f"reading {recording}"):
-            added = add_recording(config, name, recording, options["subject"] or "")
+        added = add_recording(config, name, recording, options["subject"] or "")
     elif any(value is not None for value in options.values()):
         options["checkpoint"] = options["checkpoint"] or trained_folder(config, name)
         if options["checkpoint"] is None:
@@ -122,9 +140,8 @@ def add(
             )
         if options["data"] is not None:
             click.echo(f"reading the images in {options['data']}")  # only headers, if many
-        with Console().slow_operation_notice("reading the checkpoint and the images") as asking:
-            questions = asking(ask) if _is_interactive() else None
-            added = add_model(config, name, AddOptions(**options), questions, sampler)
+        questions = ask if _is_interactive() else None
+        added = add_model(config, name, AddOptions(**options), questions, sampler)
     else:
         added = add_named(config, name, sampler)
     for line in added_lines(added, label):
@@ -162,8 +179,7 @@ def convert(model: str, output: Path | None, card: Path | None, config: Path) ->
         raise ConfigError(
             f"{folder}: is there already; choose another --output, or remove it first"
         )
-    with Console().slow_operation_notice(f"reading the model {source.name}"):
-        converted = convert_model(source, folder)
+    converted = convert_model(source, folder)
     click.echo(f"{folder}: {converted.text()}")
     for line in trained_lines(folder.name, folder, config.parent):
         click.echo(plain(line))
@@ -206,32 +222,34 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
     from sitegen.models.registry import named_folder
 
     if recorded := facts.recorded_model(checkpoint):
-        told = facts.facts(*recorded)
-        click.echo(plain(json.dumps(told, indent=2) if as_json else facts.to_text(told)))
+        known_facts = facts.facts(*recorded)
+        text = json.dumps(known_facts, indent=2) if as_json else facts.to_text(known_facts)
+        click.echo(plain(text))
         return
-    with Console().slow_operation_notice(f"reading {checkpoint}"):
-        found = inspect_checkpoint(named_folder(checkpoint))
-    click.echo(plain(found.to_json() if as_json else found.to_text()))
-    if found.problems:
-        raise RefusedError(f"{found.file}: {'; '.join(found.problems)}")
+    report = inspect_checkpoint(named_folder(checkpoint))
+    click.echo(plain(report.to_json() if as_json else report.to_text()))
+    if report.problems:
+        raise RefusedError(f"{report.file}: {'; '.join(report.problems)}")
 
 
 _SAMPLE: tuple[Row, ...] = (
     ("data", PATH, "Training images to start from, if the model has no prior."),
-    ("sampling-noise-std", NumberRange(0, 1), "Noise of each step.  [default: the card's]"),
+    ("sampling-noise-std", click.FloatRange(0, 1), "Noise of each step.  [default: the card's]"),
 )
 
 
 @click.command()
 @click.argument("model", shell_complete=model_names)
-@click.option("--count", type=_COUNT, default=36, show_default=True, help="Number of samples.")
+@click.option(
+    "--count", type=click.IntRange(1), default=36, show_default=True, help="Number of samples."
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the samples.")
 @click.option("--output", type=PATH, help="An .npz file, or a folder for PNGs.")
 @click.option("--sheet", type=PATH, help="A PNG of all samples, numbered, to choose from.")
 @click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
 @click.option("--card", type=PATH, help="The card of a checkpoint file.")
 @row_options(_SAMPLE, {})
-@sample_compute_options
+@compute_options("float32")
 @config_option
 @verbosity_options
 def sample(
@@ -243,6 +261,7 @@ def sample(
     device: str,
     precision: str,
     config: Path,
+    report: Console,
     **request: Any,
 ) -> None:
     """Draw samples from MODEL: one of site.toml or runs/, a shipped one, a folder or checkpoint.
@@ -259,28 +278,22 @@ def sample(
       sitegen sample mnist --count 2000 --seed 1 --output samples.npz
       sitegen sample checkpoint_130000.pth --card cifar10.toml --data cifar/ --output cifar.npz
     """
-    from sitegen.config.loader import load_site
     from sitegen.models.registry import find_model
     from sitegen.sampling.export import Request, Targets, check_targets, draw_samples
 
     if output is None and sheet is None:
         raise click.UsageError("--output is missing: a file or a folder; or give --sheet FILE.png.")
-    targets, wanted, report = Targets(output, sheet), Request(**request), console()
-    check_targets(targets, wanted)
-    if config_was_named():
-        load_site(config)  # a config named explicitly must be valid, even if it is not needed
+    targets, samples = Targets(output, sheet), Request(**request)
+    check_targets(targets, samples)
     source = find_model(model, card, config)
-    with report.slow_operation_notice(
-        f"reading the model {source.name}" + (f" and {data}" if data else "")
-    ):
-        sampler = _sampler(source, data, compute_target(device, precision))
-    draw_samples(sampler, wanted, targets, report)
-    many = "one sample" if wanted.count == 1 else f"{wanted.count} samples"
-    places = " and ".join(str(path) for path in (output, sheet) if path is not None)
-    report.note(f"{many} of {source.name} in {places}")
+    sampler = _sampler(source, data, compute_target(device, precision))
+    draw_samples(sampler, samples, targets, report)
+    count = "one sample" if samples.count == 1 else f"{samples.count} samples"
+    paths = " and ".join(str(path) for path in (output, sheet) if path is not None)
+    report.note(f"{count} of {source.name} in {paths}")
     if sheet is not None:
-        seed = "" if source.card.recording else f"seed={wanted.seed}, "
-        chosen = f"{seed}samples=(…), chosen_from={wanted.count}"
+        seed = "" if source.card.recording else f"seed={samples.seed}, "
+        chosen = f"{seed}samples=(…), chosen_from={samples.count}"
         report.note(f'show your choice with: {{{{ trajectories("{source.name}", {chosen}) }}}}')
 
 
@@ -318,7 +331,11 @@ _TRAIN: tuple[Row, ...] = (
         "A model of heat dissipation (ihdm), or one of noise (ddpm, flow).  [default: ihdm; with "
         "--minutes flow, which shows shapes after fewer images]",
     ),
-    ("minutes", NumberRange(0, 100_000, min_open=True), "Choose size, networks and recipe for it."),
+    (
+        "minutes",
+        click.FloatRange(0, 100_000, min_open=True),
+        "Choose size, networks and recipe for it.",
+    ),
     ("image-size", _SIDE, "Crop each image to its middle square, of N pixels per side."),
     ("levels", _LEVELS, f"K, the number of steps from flat to sharp.  [default: {DEFAULT_LEVELS}]"),
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels.  [default: 5/7 of the side]"),
@@ -365,12 +382,12 @@ class _Train(click.Command):
             from sitegen.core.diagnostics import fields_of
             from sitegen.generative.training.options import TrainingOptions
 
-            known = fields_of(TrainingOptions)
+            fields = fields_of(TrainingOptions)
             rows = [
-                (n.replace("_", "-"), _range(known[n]), words.format(known[n].default))
-                for n, words in _RECIPE.items()
+                (n.replace("_", "-"), _range(fields[n]), text.format(fields[n].default))
+                for n, text in _RECIPE.items()
             ]
-            defaults = {name: known[name].default for name in _RECIPE if name != "level_focus"}
+            defaults = {name: fields[name].default for name in _RECIPE if name != "level_focus"}
             recipe = click.command(row_options(rows, defaults)(lambda: None)).params
             self.params[-5:-5] = recipe
         return super().get_params(ctx)
@@ -380,10 +397,10 @@ def _range(field: FieldInfo) -> click.ParamType[Any]:
     if choices := get_args(field.annotation):
         return click.Choice(choices)
     names = {"ge": "min", "gt": "min", "le": "max", "lt": "max"}
-    found = [(n, key) for n in field.metadata for key in names if hasattr(n, key)]
-    bounds = {names[key]: getattr(each, key) for each, key in found}
-    opens = {f"{names[key]}_open": True for _, key in found if key in ("gt", "lt")}
-    return (IntegerRange if field.annotation is int else NumberRange)(**bounds, **opens)
+    limits = [(limit, key) for limit in field.metadata for key in names if hasattr(limit, key)]
+    bounds = {names[key]: getattr(limit, key) for limit, key in limits}
+    opens = {f"{names[key]}_open": True for _, key in limits if key in ("gt", "lt")}
+    return (click.IntRange if field.annotation is int else click.FloatRange)(**bounds, **opens)
 
 
 @click.command(cls=_Train)
@@ -392,7 +409,7 @@ def _range(field: FieldInfo) -> click.ParamType[Any]:
 @click.option("--finish", is_flag=True, help="Write the model from what a run learned so far.")
 @verbosity_options
 @click.pass_context
-def train(ctx: click.Context, /, name: str, **options: Any) -> None:
+def train(ctx: click.Context, /, name: str, report: Console, **options: Any) -> None:
     """Train a model on images, and write its weights, prior and card into a folder called NAME.
 
     With --minutes, a few steps are measured first, and size, networks, learning rate and number of
@@ -415,9 +432,9 @@ def train(ctx: click.Context, /, name: str, **options: Any) -> None:
     from sitegen.models.training import TrainOptions, train_model
 
     values = {key: options.pop(key) for key in _RECIPE}
-    given = {k: v for k, v in values.items() if ctx.get_parameter_source(k) != _BY_DEFAULT}
-    both = (ask, partial(click.confirm, err=True)) if _is_interactive() else (None, None)
-    report = console()
-    folder = train_model(name, TrainOptions(**options, recipe=given), report, *both)
+    default = ParameterSource.DEFAULT
+    recipe = {k: v for k, v in values.items() if ctx.get_parameter_source(k) != default}
+    questions = (ask, partial(click.confirm, err=True)) if _is_interactive() else (None, None)
+    folder = train_model(name, TrainOptions(**options, recipe=recipe), report, *questions)
     for line in trained_lines(name, folder):
         report.note(line)

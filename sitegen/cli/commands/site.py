@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 import click
 
 from sitegen.cli import options
+from sitegen.cli.console import Console
 from sitegen.cli.options import (
     PATH,
-    built_site,
     compute_options,
     compute_target,
     config_option,
-    console,
     figure_names,
-    row_options,
     verbosity_options,
 )
 from sitegen.core.source import plain, shown
@@ -30,7 +27,7 @@ _figures_option = partial(click.option, multiple=True, shell_complete=figure_nam
 @click.command()
 @click.argument("name", metavar="DIR", type=click.Path())
 @verbosity_options
-def new(name: str) -> None:
+def new(name: str, report: Console) -> None:
     """Write a small site into DIR that builds at once, with a model that sitegen ships with.
 
     It has a site.toml with every key, a page that shows each kind of figure, and a workflow that
@@ -42,17 +39,25 @@ def new(name: str) -> None:
       sitegen new paper
       sitegen new .
     """
-    from sitegen.config.scaffold import WORKFLOW, new_site
+    from sitegen.config.scaffold import IGNORED, WORKFLOW, ignored, new_site, own_requirement
     from sitegen.core.errors import ConfigError
 
     if not name.strip():
         raise ConfigError('DIR is empty; name a folder, or "." for the current one')
-    folder, report = Path(name), console()
-    written = new_site(folder)
-    for path in written:
+    folder = Path(name)
+    paths = new_site(folder)
+    for path in paths:
         report.note(f"wrote {folder / path}")
-    for line in _to_do(folder, written):
-        report.note(line)
+    if IGNORED not in paths:
+        report.note(f"\n{folder / IGNORED} exists and was not changed; add these lines to it:")
+        for rule in ignored():
+            report.note(f"  {rule}")
+    if own_requirement() is None:
+        report.note(
+            f"\nBefore you push, write into {folder / WORKFLOW} where GitHub gets sitegen from:\n"
+            '  SITEGEN: "sitegen-diffusion @ git+https://github.com/OWNER/sitegen@COMMIT"\n'
+            "Until then the workflow stops with a message that names the line."
+        )
     report.note("\nNext:")
     if folder.resolve() != Path.cwd():
         report.note(f"  cd {shlex.quote(str(folder))}")
@@ -61,25 +66,12 @@ def new(name: str) -> None:
     report.note(f"To publish: push it to GitHub; {WORKFLOW} explains the settings there.")
 
 
-def _to_do(folder: Path, written: Sequence[str]) -> Iterator[str]:
-    """Yield the author's remaining tasks: rules for an existing .gitignore, and the workflow."""
-    from sitegen.config.scaffold import IGNORED, WORKFLOW, ignored, own_requirement
-
-    if IGNORED not in written:
-        yield f"\n{folder / IGNORED} exists and was not changed; add these lines to it:"
-        yield from (f"  {line}" for line in ignored())
-    if own_requirement() is None:
-        yield f"\nBefore you push, write into {folder / WORKFLOW} where GitHub gets sitegen from:"
-        yield '  SITEGEN: "sitegen-diffusion @ git+https://github.com/OWNER/sitegen@COMMIT"'
-        yield "Until then the workflow stops with a message that names the line."
-
-
 @click.command()
 @config_option
 @_output_option
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
 @verbosity_options
-def check(config: Path, output: Path | None, strict: bool) -> None:
+def check(config: Path, output: Path | None, strict: bool, report: Console) -> None:
     """Check the built folder as GitHub Pages will serve it. Nothing is fetched or changed.
 
     Errors are broken links, anchors and files (names are case-sensitive), and files that GitHub
@@ -92,12 +84,12 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
       sitegen check --strict
       sitegen check --output /tmp/site
     """
+    from sitegen.config.loader import load_site
     from sitegen.deploy.check import check_site
 
-    site, folder = built_site(config, output)
-    report = console()
-    with report.slow_operation_notice(f"checking every file of {folder}"):
-        findings = check_site(site, folder)
+    site = None if output and not config.exists() else load_site(config)
+    folder = output or (site.output if site else Path())
+    findings = check_site(site, folder)
     for problem in findings.problems():
         click.echo(plain(problem))
     for line in findings.notes():
@@ -120,7 +112,7 @@ def check(config: Path, output: Path | None, strict: bool) -> None:
 @click.option("--placeholders", is_flag=True, help="Publish placeholders of `sitegen new` as well.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @verbosity_options
-def publish(config: Path, output: Path | None, **options: Any) -> None:
+def publish(config: Path, output: Path | None, report: Console, **options: Any) -> None:
     """Push the built site to a branch that GitHub Pages serves, after `sitegen check`.
 
     Refuses a folder that is older than its sources, and placeholders of `sitegen new` in its pages.
@@ -137,9 +129,8 @@ def publish(config: Path, output: Path | None, **options: Any) -> None:
     from sitegen.config.loader import load_site
     from sitegen.deploy.publish import PublishOptions, publish
 
-    site, report = load_site(config), console()
-    with report.slow_operation_notice("checking every file of the built folder"):
-        result = publish(site, output or site.output, PublishOptions(**options), report)
+    site = load_site(config)
+    result = publish(site, output or site.output, PublishOptions(**options), report)
     for line in result.lines():
         report.note(line)
 
@@ -176,7 +167,7 @@ class Levels(click.ParamType[tuple[int, ...]]):
 )
 @click.option("--output", type=PATH, help="The folder to write to.  [default: exports]")
 @verbosity_options
-def export(config: Path, **wished: Any) -> None:
+def export(config: Path, report: Console, **options: Any) -> None:
     """Write figures as files for slides and papers: clips, strips of moments, and drawings.
 
     Nothing is sampled: the figures must have been built. A clip is an MP4, a GIF, and a PNG of
@@ -191,10 +182,7 @@ def export(config: Path, **wished: Any) -> None:
     """
     from sitegen.builder.export import ExportOptions, export
 
-    report = console()
-    with report.slow_operation_notice("writing the files"):
-        paths = export(config, ExportOptions(**wished))
-    for path in paths:
+    for path in export(config, ExportOptions(**options)):
         report.note(f"wrote {shown(path)}")
 
 
@@ -203,7 +191,7 @@ def export(config: Path, **wished: Any) -> None:
 @click.option("--store", is_flag=True, help="Also remove the rendered clips in cache_dir.")
 @click.option("--unused", is_flag=True, help="Remove only clips in cache_dir that no page needs.")
 @verbosity_options
-def clean(config: Path, store: bool, unused: bool) -> None:
+def clean(config: Path, store: bool, unused: bool, report: Console) -> None:
     """Remove files that sitegen made: the built folder, and with --store the rendered clips.
 
     Clips stay in the store, so that the next build renders nothing, unless --store is given. With
@@ -223,7 +211,7 @@ def clean(config: Path, store: bool, unused: bool) -> None:
     site = load_site(config)
     lines = [clean_unused(site)] if unused else clean(site, store=store)
     for line in lines or ["there was nothing to remove"]:
-        console().note(line)
+        report.note(line)
 
 
 EVERY = "*"
@@ -233,7 +221,7 @@ EVERY = "*"
 @click.command()
 @config_option
 @click.option("--output", type=PATH, help="The folder to build into.")
-@compute_options
+@compute_options("auto")
 @_figures_option("--only", metavar="FIGURE", help="Render only this figure; repeatable.")
 @_figures_option(
     "--rerender",
@@ -245,20 +233,23 @@ EVERY = "*"
 @click.option("--offline", is_flag=True, help="Render nothing; fail if a clip is not in the store.")
 @click.option("--strict", is_flag=True, help="Fail on a warning.")
 @click.option("--dry-run", is_flag=True, help="Print what would be rendered, and render nothing.")
-@row_options(
-    [
-        ("jobs", options.IntegerRange(1), "The number of figures to render at once."),
-        ("distributed", str, "The dask scheduler whose workers sample: its address or file."),
-    ],
-    {"jobs": 1},
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="The number of figures to render at once.",
 )
+@click.option("--distributed", help="The dask scheduler whose workers sample: its address or file.")
 @verbosity_options
 def build(
     config: Path,
     device: str,
     precision: str,
     rerender: tuple[str, ...],
-    **wished: Any,
+    distributed: str | None,
+    report: Console,
+    **settings: Any,
 ) -> None:
     """Render the figures that pages call, lay out the pages, and put the site into its folder.
 
@@ -277,36 +268,43 @@ def build(
     """
     from sitegen.builder.context import BuildOptions
     from sitegen.builder.pipeline import build
+    from sitegen.core.errors import ConfigError
+    from sitegen.core.urls import scheduler_fault
 
-    again = None if not rerender else () if EVERY in rerender else rerender
-    asked = device, precision
-    options.require_scheduler_address(wished["distributed"])
-    wanted = BuildOptions(compute_target(*asked), rerender=again, asked=asked, **wished)
-    report = console()
-    with report.slow_operation_notice("reading the pages and the clips in the store"):
-        summary = build(config, wanted, options.figure_renderer, report)
+    if distributed is not None and (fault := scheduler_fault(distributed)) is not None:
+        raise ConfigError(f"--distributed {distributed}: {fault}")
+    settings |= {
+        "rerender": None if not rerender else () if EVERY in rerender else rerender,
+        "distributed": distributed,
+        "asked": (device, precision),
+    }
+    build_options = BuildOptions(compute_target(device, precision), **settings)
+    summary = build(config, build_options, options.figure_renderer, report)
     for line in summary.lines():
         report.note(line)
 
 
 @click.command()
 @config_option
-@row_options(
-    [
-        (
-            "port",
-            options.IntegerRange(0, 65535),
-            "The port to listen on; 0 for any free one.",
-        )
-    ],
-    {"port": 8000},
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="The port to listen on; 0 for any free one.",
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
 @click.option("--offline", is_flag=True, help="Render nothing; show only existing clips.")
-@compute_options
+@compute_options("auto")
 @verbosity_options
 def serve(
-    config: Path, port: int, open_browser: bool, offline: bool, device: str, precision: str
+    config: Path,
+    port: int,
+    open_browser: bool,
+    offline: bool,
+    device: str,
+    precision: str,
+    report: Console,
 ) -> None:
     """Show the site in the browser while you work on it, and reload when it changes.
 
@@ -329,16 +327,16 @@ def serve(
 
     if not config.is_file():
         load_site(config)  # raises the error
-    wanted = BuildOptions(compute_target(device, precision), offline=offline)
-    report = console()
-    rendering = SubprocessRenderer(config, wanted, options.figure_renderer)
-    preview = Preview(config, wanted, rendering, report)
+    config = config.absolute()  # the current folder may be deleted and made again meanwhile
+    build_options = BuildOptions(compute_target(device, precision), offline=offline)
+    rendering = SubprocessRenderer(config, build_options, options.figure_renderer)
+    preview = Preview(config, build_options, rendering, report)
     with listening(port) as listener, contextlib.ExitStack() as serving:
         preview.refresh()
         stop = serving.enter_context(stop_on_signals())
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
-        tell = report.note if port else click.echo  # print a free port even with --quiet
-        tell(f"serving {config.absolute().parent} at {address} (Ctrl-C stops)")
+        print_address = report.note if port else click.echo  # print a free port even with --quiet
+        print_address(f"serving {config.parent} at {address} (Ctrl-C stops)")
         if open_browser:
             click.launch(address)
         serve(preview, listener, stop)
