@@ -124,7 +124,7 @@ def test_terminal_is_left_as_it_was(built: Builder, number: signal.Signals) -> N
 
 
 @pytest.mark.parametrize(
-    ("pipe", "lines"), [("2>&1 | head -1", ["second: 5 steps"]), ("| true", [])]
+    ("pipe", "lines"), [("2>&1 | head -1", ["rendering second: 5 steps"]), ("| true", [])]
 )
 def test_reader_leaves(built: Builder, pipe: str, lines: list[str]) -> None:
     """Where nobody reads on, it stops without another word or a traceback."""
