@@ -20,10 +20,10 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.judging.report import table
 from bench.serving import serving
 from sitegen.cli import exits
 
@@ -31,6 +31,12 @@ NPM = Path(__file__).resolve().parent / "npm"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
+AUDITS = (
+    "largest-contentful-paint",
+    "cumulative-layout-shift",
+    "total-blocking-time",
+    "total-byte-weight",
+)
 SEEKS = 24
 WEIGH = """
 async () => {
@@ -53,30 +59,6 @@ async ([number, frame]) => {
 """
 
 
-@dataclass(frozen=True)
-class Score:
-    """Results of Lighthouse; categories from 0 to 100, times in milliseconds."""
-
-    performance: int
-    accessibility: int
-    best_practices: int
-    seo: int
-    largest_contentful_paint: float
-    cumulative_layout_shift: float
-    total_blocking_time: float
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Measures:
-    """All measurements; seeks in milliseconds, over all clips of the page."""
-
-    score: Score
-    bytes_with_all_pictures: int
-    seek_median: float
-    seek_largest: float
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, and write JSON on request."""
     parser = argparse.ArgumentParser(prog="bench.page", description="Measure a built page.")
@@ -84,43 +66,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of Lighthouse (3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     options = parser.parse_args(arguments)
-    measures = measure_page(options.site, options.runs)
-    print(markdown(measures))
+    numbers = measure_page(options.site, options.runs)
+    print(table(("measure", "value"), [(name, f"{value:.4g}") for name, value in numbers.items()]))
     if options.json:
-        text = json.dumps(asdict(measures), indent=2)
-        options.json.write_text(f"{text}\n", encoding="utf-8")
+        options.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
 
 
-def measure_page(site: Path, runs: int) -> Measures:
-    """Measure the front page of the site built in `site`."""
+def measure_page(site: Path, runs: int) -> dict[str, float]:
+    """Measure the front page of the site built in `site`; return the numbers by name."""
     front = site / "index.html"
     if not front.is_file():
         sys.exit(f"{front}: is missing; run `make site` first")
-    chromium = _program("chromium")
-    install()
-    with serving(site, _published(front)) as address:
-        scores = [lighthouse(address, chromium) for _ in range(runs)]
-        scores.sort(key=lambda score: (score.performance, -score.largest_contentful_paint))
-        weight, seeks = _look(address, chromium)
-    middle = scores[len(scores) // 2]
-    return Measures(middle, weight, statistics.median(seeks), max(seeks))
-
-
-def install() -> None:
-    """Install Lighthouse at the version of the lockfile, once."""
+    chromium, node = _program("chromium"), _program("node")
     lock, stamp = NPM / "package-lock.json", NPM / "node_modules" / ".installed"
-    if stamp.is_file() and filecmp.cmp(lock, stamp, shallow=False):
-        return
-    print("Installing Lighthouse for the measurement, once.", file=sys.stderr)
-    command = [_program("npm"), "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
-    subprocess.run(command, cwd=NPM, check=True)
-    shutil.copyfile(lock, stamp)
+    if not stamp.is_file() or not filecmp.cmp(lock, stamp, shallow=False):
+        print("Installing Lighthouse for the measurement, once.", file=sys.stderr)
+        install = [_program("npm"), "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
+        subprocess.run(install, cwd=NPM, check=True)
+        shutil.copyfile(lock, stamp)
+    canonical = re.search(r'rel="canonical" href="([^"]+)"', front.read_text(encoding="utf-8"))
+    with serving(site, canonical[1] if canonical else None) as address:
+        scores = [lighthouse(address, chromium, node) for _ in range(runs)]
+        scores.sort(key=lambda score: (score["performance"], -score["largest-contentful-paint"]))
+        weight, seeks = _look(address, chromium)
+    return {
+        **scores[len(scores) // 2],
+        "bytes with all pictures": weight,
+        "scrubber, median, ms": statistics.median(seeks),
+        "scrubber, largest, ms": max(seeks),
+    }
 
 
-def lighthouse(address: str, chromium: str) -> Score:
+def lighthouse(address: str, chromium: str, node: str) -> dict[str, float]:
     """Run Lighthouse once, in its mobile profile."""
     program = NPM / "node_modules" / "lighthouse" / "cli" / "index.js"
-    command = [_program("node"), str(program), address, "--quiet", "--output=json"]
+    command = [node, str(program), address, "--quiet", "--output=json"]
     command += [f"--only-categories={','.join(CATEGORIES)}"]
     command += [f"--chrome-flags={' '.join([*FLAGS, *QUIET])}"]
     environment = {**os.environ, "CHROME_PATH": chromium}
@@ -128,23 +108,16 @@ def lighthouse(address: str, chromium: str) -> Score:
     return score(json.loads(done.stdout))
 
 
-def score(report: dict[str, Any]) -> Score:
-    """Extract the numbers of a Lighthouse report, and print imperfect audits to stderr."""
+def score(report: dict[str, Any]) -> dict[str, float]:
+    """Extract the numbers of a Lighthouse report, and print imperfect audits to stderr.
+
+    Categories are from 0 to 100, times in milliseconds.
+    """
     for audit in report["audits"].values():
         if audit.get("score") is not None and audit["score"] < 0.9:
             print(f"  {audit['id']}: {audit.get('displayValue', audit['title'])}", file=sys.stderr)
     points = {name: round(100 * report["categories"][name]["score"]) for name in CATEGORIES}
-    number = {name: float(audit.get("numericValue", 0)) for name, audit in report["audits"].items()}
-    return Score(
-        performance=points["performance"],
-        accessibility=points["accessibility"],
-        best_practices=points["best-practices"],
-        seo=points["seo"],
-        largest_contentful_paint=number["largest-contentful-paint"],
-        cumulative_layout_shift=number["cumulative-layout-shift"],
-        total_blocking_time=number["total-blocking-time"],
-        bytes=int(number["total-byte-weight"]),
-    )
+    return points | {name: float(report["audits"][name].get("numericValue", 0)) for name in AUDITS}
 
 
 def _look(address: str, chromium: str) -> tuple[int, list[float]]:
@@ -165,12 +138,11 @@ def _look(address: str, chromium: str) -> tuple[int, list[float]]:
         weight = int(sum(sizes))
         seeks = []
         for number in range(page.locator(".clip-figure").count()):
-            if (
-                not page.locator(".clip-figure").nth(number).is_visible()
-            ):  # in a tab that is not open
+            figure = page.locator(".clip-figure").nth(number)
+            if not figure.is_visible():  # in a tab that is not open
                 continue
-            last = int(page.locator(".clip-figure .slider").nth(number).get_attribute("max") or 0)
-            page.locator(".clip-figure").nth(number).scroll_into_view_if_needed()
+            last = int(figure.locator(".slider").first.get_attribute("max") or 0)
+            figure.scroll_into_view_if_needed()
             frames = [(7 * each + 3) % (last + 1) for each in range(SEEKS)]
             times = [float(page.evaluate(SEEK, [number, frame])) for frame in frames]
             seeks += times[1:]  # the first one loads the clip
@@ -178,37 +150,11 @@ def _look(address: str, chromium: str) -> tuple[int, list[float]]:
     return weight, seeks or [0.0]
 
 
-def _published(front: Path) -> str | None:
-    """Return the address that the site was built for."""
-    found = re.search(r'rel="canonical" href="([^"]+)"', front.read_text(encoding="utf-8"))
-    return found[1] if found else None
-
-
 def _program(name: str) -> str:
     path = shutil.which(name)
     if path is None:
         sys.exit(f"{name} is missing; on Debian: apt-get install chromium nodejs npm")
     return path
-
-
-def markdown(measures: Measures) -> str:
-    """Return the numbers as a table."""
-    score = measures.score
-    rows = {
-        "Lighthouse: performance": f"{score.performance}",
-        "Lighthouse: accessibility": f"{score.accessibility}",
-        "Lighthouse: best practices": f"{score.best_practices}",
-        "Lighthouse: SEO": f"{score.seo}",
-        "largest contentful paint": f"{score.largest_contentful_paint / 1000:.2f} s",
-        "cumulative layout shift": f"{score.cumulative_layout_shift:.3g}",
-        "total blocking time": f"{score.total_blocking_time:.0f} ms",
-        "transferred before an interaction": f"{score.bytes / 1000:.0f} kB",
-        "the same with all pictures": f"{measures.bytes_with_all_pictures / 1000:.0f} kB",
-        "scrubber, median": f"{measures.seek_median:.0f} ms",
-        "scrubber, largest": f"{measures.seek_largest:.0f} ms",
-    }
-    lines = [f"| {name} | {value} |" for name, value in rows.items()]
-    return "\n".join(["| measure | value |", "| --- | --- |", *lines])
 
 
 if __name__ == "__main__":

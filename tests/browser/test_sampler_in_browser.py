@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -189,31 +190,12 @@ def opens_again(browser: Browser, page: Page, own: int) -> None:
         assert np.array_equal(seen(other), seen(page))
 
 
-def test_samples_for_the_bench(
-    drawing_site: Path, wanted: NDArray[np.uint8], tmp_path: Path
-) -> None:
-    """bench.browser reads back the pictures that `sitegen sample` draws, and their flat starts."""
-    output = tmp_path / "x.npz"
-    command = [
-        sys.executable,
-        "-m",
-        "bench.browser",
-        "--site",
-        str(drawing_site),
-        "--seed",
-        str(SEED),
-    ]
-    subprocess.run(
-        [*command, "--seed", str(SEED), "--count", "2", "--output", str(output)],
-        cwd=ROOT,
-        check=True,
-    )
-    with np.load(output) as arrays:
-        final, initial = arrays["final"], arrays["initial"]
-    assert final.shape == initial.shape == (2, 1, 28, 28)
-    for found, picture in zip(final, wanted, strict=True):
-        assert decibels(np.round(found[0] * 255), picture) >= 35
-    assert np.ptp(initial, axis=(1, 2, 3)).max() < 0.1
+def test_the_bench_measures_pictures(drawing_site: Path) -> None:
+    """bench.browser draws pictures in a browser, and reports what each took."""
+    command = [sys.executable, "-m", "bench.browser", "--site", str(drawing_site), "--count", "2"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    seconds = re.findall(r": (\d+\.\d+) s of processors", done.stdout)
+    assert [float(number) > 0.1 for number in seconds] == [True, True]
 
 
 def test_other_details(browser: Browser, address: str) -> None:

@@ -97,7 +97,7 @@ def test_real_faces_are_as_good_as_real(
 
 
 def test_failures_show(judged: Callable[[Images], FaceQuality], faces_folder: Path) -> None:
-    """One face again and again, grey backgrounds and flat squares each fail where they should."""
+    """One face again and again and flat squares fail where they should."""
     held_out = as_floats(read_faces(faces_folder).test_images)
     real = judged(held_out)
     one = judged(np.repeat(held_out[:1], 200, axis=0))
@@ -105,8 +105,6 @@ def test_failures_show(judged: Callable[[Images], FaceQuality], faces_folder: Pa
     assert one.feature_fid > 10 * real.floor
     assert min(one.sectors) == 0
     assert one.worst_frequency[1] < 0.01 or one.worst_frequency[1] > 1.5
-    grey = judged(np.repeat(held_out.mean(1, keepdims=True), 3, axis=1))
-    assert grey.saturation < 0.1 * grey.saturation_held_out
     noise = 1e-4 * np.random.default_rng(0).standard_normal(held_out.shape).astype(np.float32)
     flat = judged(held_out.mean((2, 3), keepdims=True) + noise)
     assert flat.sure < 0.5 * flat.sure_held_out
