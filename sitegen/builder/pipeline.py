@@ -7,6 +7,7 @@ place of the old one. A build without changes writes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sitegen.builder.plan import PlannedFigure, naming
 from sitegen.builder.render import (
     Encode,
     FigureRenderer,
+    Renderer,
     RendererFactory,
     Rendering,
     environment,
@@ -165,32 +167,30 @@ def render_missing(
 
         encode = encode_clip
     store, options = context.store(report.warn), context.options
-    if address := options.distributed or context.site.scheduler:
-        from sitegen.cluster.client import open_cluster
+    with ExitStack() as stack:
+        if address := options.distributed or context.site.scheduler:
+            from sitegen.cluster.client import open_cluster
 
-        cluster = open_cluster(address, report, options.asked, options.jobs)
-        try:
-            target = cluster.compute_target
-            workers = FigureRenderer(context.models, target, cluster.executor)
+            cluster = open_cluster(address, report, options.asked, options.jobs)
+            stack.callback(cluster.close)
+            target, jobs = cluster.compute_target, max(options.jobs, cluster.size + 1)
             plural = "s" if cluster.size > 1 else ""
             report.note(f"{cluster.size} worker{plural} at {address} ({target.device})")
-            rendering = Rendering(workers, store, encode, report, environment(target))
-            return rendering.render_all(figures, max(options.jobs, cluster.size + 1))
+            sampling: Renderer = FigureRenderer(context.models, target, cluster.executor)
+        else:
+            target, jobs = options.compute_target, options.jobs
+            sampling = renderer(context.models, target)
+        rendering = Rendering(sampling, store, encode, report, environment(target))
+        try:
+            return rendering.render_all(figures, jobs)
         finally:
-            cluster.close()
-    target = options.compute_target
-    rendering = Rendering(
-        renderer(context.models, target), store, encode, report, environment(target)
-    )
-    try:
-        return rendering.render_all(figures, options.jobs)
-    finally:
-        speeds = {
-            work_of(planned, target): rendering.seconds[planned.key] / planned.cost
-            for planned in figures
-            if planned.cost and planned.key in rendering.seconds
-        }
-        write_speeds(store, speeds)
+            if not address:  # the times of other machines would mislead `--dry-run`
+                speeds = {
+                    work_of(planned, target): rendering.seconds[planned.key] / planned.cost
+                    for planned in figures
+                    if planned.cost and planned.key in rendering.seconds
+                }
+                write_speeds(store, speeds)
 
 
 def rehearse(context: BuildContext, records: Records, report: Reporter) -> Summary:

@@ -110,9 +110,14 @@ class Rendering:
         started = time.monotonic()
         with naming(planned.figure), self.store.workspace() as folder:
             job = self.renderer.render_job(planned.figure)
-            steps = len(job.levels) + job.steps
-            with self.report.rendering(title, steps) as advance:
-                files = self._write_files(job, folder, advance)
+            files: dict[str, MediaFile] = {}
+            with self.report.rendering(title, job.steps + len(job.levels)) as advance:
+                for _ in self._counted(job.work, advance):
+                    pass
+                if job.clip:
+                    states = self._counted(job.clip.states, advance)
+                    files |= self.encode(replace(job.clip, states=states), folder)
+                files |= {name: draw(folder) for name, draw in job.stills.items()}
             record = Record(
                 kind=planned.figure.kind,
                 models=planned.models,
@@ -126,16 +131,6 @@ class Rendering:
             self.store.put(planned.key, record, folder)
         self.seconds[planned.key] = time.monotonic() - started
         return record
-
-    def _write_files(self, job: RenderJob, folder: Path, advance: Advance) -> dict[str, MediaFile]:
-        """Make all files of a job in `folder`."""
-        files: dict[str, MediaFile] = {}
-        for _ in self._counted(job.work, advance):
-            pass
-        if job.clip is not None:
-            states = self._counted(job.clip.states, advance)
-            files |= self.encode(replace(job.clip, states=states), folder)
-        return files | {name: draw(folder) for name, draw in job.stills.items()}
 
     def _counted(self, steps: Iterable[T], advance: Advance) -> Iterator[T]:
         for step in steps:
