@@ -57,35 +57,35 @@ def reference() -> str:
 def _cleaned(node: Any) -> Any:
     """Return the schema without annotations that editors do not need, and without null."""
     if isinstance(node, list):
-        return [_cleaned(each) for each in node]
+        return [_cleaned(item) for item in node]
     if not isinstance(node, dict):
         return node
     node = {**node, **_whole(node)} if "anyOf" in node else node
-    kept = {
-        key: {name: _cleaned(each) for name, each in value.items()}
+    cleaned = {
+        key: {name: _cleaned(item) for name, item in value.items()}
         if key in ("properties", "$defs")
         else _cleaned(value)
         for key, value in node.items()
         if key not in (*_OURS, "anyOf") and not (key == "default" and value is None)
     }
-    if "patternProperties" in kept:  # a table of tables: reject names that do not match
-        kept["additionalProperties"] = False
-        kept.pop("propertyNames", None)
-    return kept
+    if "patternProperties" in cleaned:  # a table of tables: reject names that do not match
+        cleaned["additionalProperties"] = False
+        cleaned.pop("propertyNames", None)
+    return cleaned
 
 
 def _whole(node: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the type of a key that is present; Python uses null for one that is omitted."""
-    choices = [each for each in node.get("anyOf", [node]) if each.get("type") != "null"]
+    choices = [choice for choice in node.get("anyOf", [node]) if choice.get("type") != "null"]
     return choices[0] if len(choices) == 1 else node
 
 
 def _table(node: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the table behind a key: a single table, one of a list, or one with a name."""
     inner = _whole(node)
-    for each in (inner, inner.get("items", {}), *_members(inner)):
-        if "$ref" in each:
-            table: dict[str, Any] = schema["$defs"][each["$ref"].rpartition("/")[2]]
+    for part in (inner, inner.get("items", {}), *_members(inner)):
+        if "$ref" in part:
+            table: dict[str, Any] = schema["$defs"][part["$ref"].rpartition("/")[2]]
             return table
     return None
 
@@ -97,10 +97,14 @@ def _members(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _headed(name: str, node: Mapping[str, Any]) -> tuple[str, str]:
-    inner, each = _whole(node), f"{node['description']} Write one such table for each"
+    inner, sentence = _whole(node), node["description"]
     if list(_members(inner)):
-        return f"[{name}.NAME]", f"{each}; NAME is yours: a-z, 0-9 and -."
-    return (f"[[{name}]]", f"{each}.") if "items" in inner else (f"[{name}]", node["description"])
+        return f"[{name}.NAME]", f"{sentence} One table each; you choose NAME of a-z, 0-9 and -."
+    return (
+        (f"[[{name}]]", f"{sentence} One table each.")
+        if "items" in inner
+        else (f"[{name}]", sentence)
+    )
 
 
 def _rows(table: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
@@ -116,7 +120,9 @@ def _rows(table: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
 def _holds(node: Mapping[str, Any]) -> str:
     inner = _whole(node)
     if "const" in inner or "enum" in inner:
-        return listed([f"`{json.dumps(each)}`" for each in inner.get("enum", [inner.get("const")])])
+        return listed(
+            [f"`{json.dumps(value)}`" for value in inner.get("enum", [inner.get("const")])]
+        )
     if "x-what" in inner:
         return str(inner["x-what"])
     if inner.get("format") == "path":
@@ -125,7 +131,7 @@ def _holds(node: Mapping[str, Any]) -> str:
         return f"a list: {_holds(inner['items'])}"
     if inner.get("type") == "object":
         return "a table of texts"
-    known = {"string": "text", "integer": "a whole number", "number": "a number"}
-    words = known.get(str(inner.get("type")), "`true` or `false`")
+    names = {"string": "text", "integer": "a whole number", "number": "a number"}
+    name = names.get(str(inner.get("type")), "`true` or `false`")
     low, high = inner.get("minimum"), inner.get("maximum")
-    return words if low is None else f"{words} from {low} to {high}"
+    return name if low is None else f"{name} from {low} to {high}"

@@ -12,7 +12,7 @@ from typing import Any
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, quoted
 from sitegen.core.errors import ConfigError
-from sitegen.core.files import platform_errors, require_writable, temporary_folder
+from sitegen.core.files import platform_errors
 from sitegen.core.installed import DISTRIBUTION, resource
 from sitegen.core.source import KeyPath, page_sources, read_text, shown
 
@@ -26,22 +26,22 @@ def new_site(folder: Path) -> tuple[str, ...]:
 
     Never overwrites a file: raises ConfigError that lists those that exist, and writes nothing.
     Only an existing `.gitignore`, which GitHub adds to new repositories, is kept. Raises
-    PlatformError, with no file written, if the disk fails.
+    PlatformError if the disk fails.
     """
     files = dict(scaffold())
-    _refuse_overwriting(folder, files)
-    if (folder / IGNORED).exists():
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; name a new or existing folder")
+    with platform_errors(folder, "read"):
+        existing = [name for name in sorted(files) if os.path.lexists(folder / name)]
+    if existing == [IGNORED] and (folder / IGNORED).is_file():
         del files[IGNORED]
-    require_writable(folder)
-    with temporary_folder(folder) as work:  # a full disk leaves no half of a site
-        for at, (name, text) in enumerate(files.items()):
-            with platform_errors(folder / name):
-                (work / str(at)).write_text(text, encoding="utf-8")
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        _refuse_overwriting(folder, files)
-        for at, name in enumerate(files):
-            with platform_errors(folder / name):
-                (work / str(at)).rename(folder / name)
+    elif existing:
+        lines = [f"{folder / name}: exists already" for name in existing]
+        raise ConfigError("\n".join([*lines, "nothing was written; choose another folder"]))
+    for name, text in files.items():
+        with platform_errors(folder / name):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
     return tuple(sorted(files))
 
 
@@ -55,10 +55,10 @@ def scaffold() -> Mapping[str, str]:
         "pages/index.md": "index.md",
         REQUIREMENTS: REQUIREMENTS,
     }
-    found = {name: (source / file).read_text("utf-8") for name, file in files.items()}
-    found[WORKFLOW] = found[WORKFLOW].replace("@SITEGEN@", own_requirement() or "")
-    found[REQUIREMENTS] = found[REQUIREMENTS].replace("@VERSION@", version())
-    return found
+    texts = {name: (source / file).read_text("utf-8") for name, file in files.items()}
+    texts[WORKFLOW] = texts[WORKFLOW].replace("@SITEGEN@", own_requirement() or "")
+    texts[REQUIREMENTS] = texts[REQUIREMENTS].replace("@VERSION@", version())
+    return texts
 
 
 _PLACEHOLDER = re.compile(
@@ -84,9 +84,8 @@ def placeholders(site: Site) -> Iterator[Diagnostic]:
 def placeholders_in(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a built file that have words of `sitegen new`, each with what it has."""
     for number, line in enumerate(text.split("\n"), 1):
-        found = _PLACEHOLDER.search(line) or re.search(re.escape(_ABSTRACT), line)
-        if found:
-            yield number, f"{quoted(found[0])} {_OURS}"
+        if match := _PLACEHOLDER.search(line) or re.search(re.escape(_ABSTRACT), line):
+            yield number, f"{quoted(match[0])} {_OURS}"
 
 
 def _texts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
@@ -101,17 +100,6 @@ def _texts(value: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
 def ignored() -> tuple[str, ...]:
     """Return the rules of a new site's `.gitignore`, without its comments."""
     return tuple(re.findall(r"^[^#\n].*", scaffold()[IGNORED], re.MULTILINE))
-
-
-def _refuse_overwriting(folder: Path, files: Mapping[str, str]) -> None:
-    with platform_errors(folder, "read"):
-        if os.path.lexists(folder) and not folder.is_dir():
-            raise ConfigError(f"{folder}: is a file; name a new or existing folder")
-        there = [name for name in sorted(files) if os.path.lexists(folder / name)]
-        alone = there == [IGNORED] and (folder / IGNORED).is_file()
-    if there and not alone:
-        lines = [f"{folder / name}: exists already" for name in there]
-        raise ConfigError("\n".join([*lines, "nothing was written; choose another folder"]))
 
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "pyproject.toml"

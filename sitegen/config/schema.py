@@ -28,7 +28,6 @@ from sitegen.core.diagnostics import Diagnostic, close_match, dotted, known_word
 from sitegen.core.installed import resource
 from sitegen.core.source import (
     KeyPath,
-    odd_character,
     page_name,
     page_sources,
     shown,
@@ -60,8 +59,8 @@ def site_root(info: ValidationInfo) -> Path:
 def _path(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value).strip():
         raise ValueError("should be a path in quotes")
-    if len(str(value)) > 1000 or odd_character(str(value)) or "\n" in str(value):
-        raise ValueError("should be a path of at most 1000 characters on one line")
+    if "\0" in str(value) or "\n" in str(value):
+        raise ValueError("should be a path on one line")
     return Path(value)
 
 
@@ -71,52 +70,37 @@ def _existing(value: object, info: ValidationInfo) -> Path:
     Returns the path next to `site.toml` if neither exists.
     """
     path, root = _path(value), site_root(info)
-    known = info.field_name == "path" and (info.data.get("card") or info.data.get("preset"))
-    places = [root / path] if known else _places(root / path, root)
-    there = (place for place in places if place.is_dir() or place.is_file())
-    return next(there, places[0])
+    is_checkpoint = info.data.get("card") or info.data.get("preset")
+    is_shipped = info.field_name == "path" and not is_checkpoint
+    candidates = _candidates(root / path, root) if is_shipped else [root / path]
+    return next((path for path in candidates if path.exists()), candidates[0])
 
 
-def _places(own: Path, root: Path) -> list[Path]:
-    """Return the candidates for a model's path: itself, and the shipped model of that name."""
-    inside = own.relative_to(root) if own.is_relative_to(root) else own
+def _candidates(path: Path, root: Path) -> list[Path]:
+    """Return where a model's path may lead: to itself, or to the shipped model of that name."""
+    inside = path.relative_to(root) if path.is_relative_to(root) else path
     shipped = [resource("models").parent / inside] if inside.parts[:1] == ("models",) else []
-    return [own, *shipped]
+    return [path, *shipped]
 
 
-def _not_there(own: Path, root: Path) -> str:
+def _missing_fault(path: Path, root: Path) -> str:
     """Return the message for a model's missing path, with a suggestion."""
-    places = _places(own, root)
-    looked = " and ".join(map(shown, places))
-    return f"is not there; looked for {looked}{_nearest(*places) or _card_of(own)}"
-
-
-def _nearest(*paths: Path) -> str:
-    beside = {each.name for path in paths if path.parent.is_dir() for each in path.parent.iterdir()}
-    return close_match(paths[0].name, sorted(beside - {"site.toml"}))
-
-
-def _card_of(path: Path) -> str:
-    """Return a hint on how to use a model whose folder is on another machine."""
-    if path.suffix:
-        return ""
-    return f"; if clips are not rendered here {shown(path / 'model.toml')} is enough: add it to git"
+    candidates = _candidates(path, root)
+    folders = {candidate.parent for candidate in candidates if candidate.parent.is_dir()}
+    siblings = {sibling.name for folder in folders for sibling in folder.iterdir()}
+    hint = close_match(path.name, sorted(siblings - {"site.toml"}))
+    if not hint and not path.suffix:
+        card = shown(path / "model.toml")
+        hint = f"; if clips are not rendered here {card} is enough: add it to git"
+    return f"is not there; looked for {' and '.join(map(shown, candidates))}{hint}"
 
 
 def _own_folder(value: object, info: ValidationInfo) -> Path:
-    """Resolve a folder that sitegen writes to, and reject overlaps with the author's files."""
-    path, root = _path(value), site_root(info)
+    """Resolve a folder that sitegen writes to."""
+    path = _path(value)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in str(path):
         raise ValueError("should be a folder inside the site's own folder")
-    used = {str(name): root / name for name in ("pages", "theme", "site.toml", ".git")}
-    used |= {f"the model {name}": entry.path for name, entry in info.data.get("models", {}).items()}
-    if "output" in info.data:
-        output: Path = info.data["output"]
-        used[f"output = {quoted(output.relative_to(root))}"] = output
-    for name, other in used.items():
-        if root / path in (other, *other.parents) or other in (root / path).parents:
-            raise ValueError(f"should not overlap with {name}")
-    return root / path
+    return site_root(info) / path
 
 
 def _preset_fault(name: str) -> str | None:
@@ -248,8 +232,8 @@ class ModelEntry(TomlTable):
     @property
     def sampler(self) -> tuple[str, str] | None:
         """Path or entry point group, and class, of an author's sampler; None for other models."""
-        found = _SAMPLER.fullmatch(os.path.relpath(self.path, self._root))
-        return (found[1], found[2]) if found else None
+        match = _SAMPLER.fullmatch(os.path.relpath(self.path, self._root))
+        return (match[1], match[2]) if match else None
 
     @property
     def root(self) -> Path:
@@ -271,10 +255,10 @@ class ModelEntry(TomlTable):
             raise ValueError('python is for a sampler alone; path = "FILE.py:CLASS"')
         if self.card and self.preset:
             raise ValueError("give a card or a preset, not both")
-        named = None if self.preset else self.card or self.path
-        if named is not None and not named.exists():
+        required = self.card or self.path
+        if not self.preset and not required.exists():
             key = "card" if self.card else "path"
-            self._missing_file = key, _not_there(named, site_root(info))
+            self._missing_file = key, _missing_fault(required, self._root)
             return self
         if self.preset and (self.path / "model.toml").is_file():
             raise ValueError("the folder has its own model card; remove the preset")
@@ -291,26 +275,24 @@ def _own_host(domain: str | None, info: ValidationInfo) -> str | None:
     return domain
 
 
-def _require_named(names: tuple[str, ...], known: Collection[str], what: str, folder: str) -> None:
-    """Raise ValueError if a name is not known, or is there twice."""
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            raise ValueError(f"names {quoted(name)} twice")
-        if name not in known:
-            hint = known_words(name, known) if known else f" in {folder}/"
-            raise ValueError(f"there is no {what} {quoted(name)}{hint}")
+def _require_pages(names: Collection[str], pages: Collection[str]) -> None:
+    """Raise ValueError for a name that is not a page's; a site that is being written has none."""
+    for name in names:
+        if pages and name not in pages:
+            raise ValueError(f"there is no page {quoted(name)}{known_words(name, pages)}")
 
 
 def _menu(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     if "index" in names:
         raise ValueError("should not name the front page, which comes first anyway")
-    pages = _pages(info)
-    _require_named(names, pages - {"index"} if pages else names, "page", "pages")
+    if len(set(names)) < len(names):
+        raise ValueError("should name each page once")
+    _require_pages(names, _pages(info) - {"index"})
     return names
 
 
 def _menu_names(names: Mapping[str, str], info: ValidationInfo) -> Mapping[str, str]:
-    _require_named(tuple(names), _pages(info) or names, "page", "pages")
+    _require_pages(names, _pages(info))
     return dict(names)
 
 
@@ -392,12 +374,11 @@ class Site(TomlTable):
 
     def missing_models(self) -> Mapping[str, Diagnostic]:
         """Return diagnostics for the models whose folder or card is missing, by name."""
-        found = {
-            name: entry.missing_file for name, entry in self.models.items() if entry.missing_file
-        }
+        missing_files = {name: entry.missing_file for name, entry in self.models.items()}
         return {
-            name: self.problem(("models", name, key), f": {fault}")
-            for name, (key, fault) in found.items()
+            name: self.problem(("models", name, missing[0]), f": {missing[1]}")
+            for name, missing in missing_files.items()
+            if missing
         }
 
     def model_post_init(self, context: Any, /) -> None:

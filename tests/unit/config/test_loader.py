@@ -101,14 +101,10 @@ MESSAGES = [
     ),
     (
         'title = "T"\nmenu = ["idnex"]\nbuild = 0',
-        'site.toml:2: menu = ["idnex"]: there is no page "idnex" in pages/\n'
         "site.toml:3: build = 0: Input should be a valid dictionary or instance of Building",
     ),
     ('title = "T"\n[citation]\nkey = "k"\nyear = 2026\ntype = "article"\nbooktitle = "B"',
      'site.toml:2: citation: type = "article" needs journal = "…"'),
-    ('title = "T"\noutput = "a"\ncache_dir = "a/b"',
-     'site.toml:3: cache_dir = "a/b": should not overlap with output = "a"'),
-    ('title = "T"\noutput = ".git"', 'site.toml:2: output = ".git": should not overlap with .git'),
     ('title = "T"\ntitle = "U"',
      "site.toml:2: is not TOML: Cannot overwrite a value (at end of document)"),
     ("a = 1\n[x\n", "site.toml:2: is not TOML: "
@@ -143,14 +139,7 @@ PLACES: list[tuple[str, list[str]]] = [
     *(
         (f"title = 'T'\n{key} = '{path}'", [f'2: {key} = "{path}"'])
         for key in ("output", "cache_dir")
-        for path in ("..", "a/../..", ".", "/x", "", "site.toml", "pages")
-    ),
-    *(
-        (
-            f'title = "T"\ncache_dir = "{path}"\n[models.mnist]\npath = "models/mnist"',
-            [f'2: cache_dir = "{path}": should not overlap with the model mnist'],
-        )
-        for path in ("models", "models/mnist", "models/mnist/build")
+        for path in ("..", "a/../..", ".", "/x", "")
     ),
 ]  # fmt: skip
 
