@@ -64,8 +64,9 @@ def scaffold() -> Mapping[str, str]:
 _PLACEHOLDER = re.compile(
     r"The Title of Your Paper|Your Name\b|Your University|YOU\.github\.io|/REPOSITORY\b"
     r"|example\.org/~you|paper\.example\.org|arxiv\.org/abs/0000\.00000|you2026title"
+    r"|Your Institute|One sentence that says what your model does"
 )
-_ABSTRACT = "Write the abstract here"
+_INSTRUCTION = re.compile(r"Write the abstract here|Say here what is new|Say what the samples show")
 _OURS = "is a placeholder of `sitegen new`; replace it, and build again"
 
 
@@ -77,14 +78,14 @@ def placeholders(site: Site) -> Iterator[Diagnostic]:
             yield site.problem(key, f" = {quoted(text)}: {_OURS}")
     for page in page_sources(site.root / "pages"):
         for line, text in enumerate(read_text(page).split("\n"), 1):
-            if text.startswith(_ABSTRACT):
-                yield Diagnostic(shown(page), line, f"{quoted(_ABSTRACT)} {_OURS}")
+            if instruction := _INSTRUCTION.search(text):
+                yield Diagnostic(shown(page), line, f"{quoted(instruction[0])} {_OURS}")
 
 
 def placeholders_in(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a built file that have words of `sitegen new`, each with what it has."""
     for number, line in enumerate(text.split("\n"), 1):
-        if match := _PLACEHOLDER.search(line) or re.search(re.escape(_ABSTRACT), line):
+        if match := _PLACEHOLDER.search(line) or _INSTRUCTION.search(line):
             yield number, f"{quoted(match[0])} {_OURS}"
 
 
