@@ -1,0 +1,161 @@
+"""The network of a DDPM, sampled by a solver of its ODE in steps that the card lists.
+
+With a = √ᾱ and s = √(1 − ᾱ) of a timestep (`ddpm.py`), σ = s / a. The network receives the timestep
+and a x_0 + s ε, and its output gives the predicted image x̂. As in diffusers, the states are
+
+- x_0 + σ ε for "euler" and "heun" (Karras et al. 2022, algorithm 2 without churn), whose step from
+  σ to σ' is x + (σ' − σ) d with d = (x − x̂) / σ, for Heun the mean of d at both ends;
+- a x_0 + s ε for "dpm++" and "dpm++2m" (Lu et al. 2022, multistep DPM-Solver++ of order 1 and 2),
+  whose step is (s' / s) x + a' (1 − σ' / σ) D, where D is x̂ or, from the second step to the last
+  but one, x̂ + (x̂ − x̂_before) ln(σ / σ') / (2 ln(σ_before / σ)).
+
+The last step of each ends at σ = 0 and is one of order 1.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from sitegen.generative.card.abilities import DETERMINISTIC, Abilities
+from sitegen.generative.card.parts import Flag, NotNegative, Positive, card_kind, must, table
+from sitegen.generative.process.base import Draw, Moved, Noised
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sitegen.generative.process.model import CardModel
+
+Method = Literal["euler", "heun", "dpm++", "dpm++2m"]
+
+
+@table
+class SolverConfig:
+    """Steps of a solver.
+
+    timesteps: the number that the network receives at each state but the last
+    sigmas: σ of the same states, falling; 0 follows
+    start_std: standard deviation of the first states
+    prediction_type: the network's output
+    clip_sample: whether predicted images are clipped to [-1, 1]
+    """
+
+    method: Method
+    timesteps: tuple[NotNegative, ...]
+    sigmas: Annotated[
+        tuple[Positive, ...],
+        must("falling numbers", lambda v: all(one > other for one, other in pairwise(v))),
+    ]
+    start_std: Positive = 1.0
+    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
+    clip_sample: Flag = False
+
+    @field_validator("sigmas")
+    @classmethod
+    def _one_each(cls, sigmas: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        if len(sigmas) != (count := len(info.data.get("timesteps", sigmas))):
+            raise ValueError(f"has {len(sigmas)} numbers for {count} timesteps")
+        return sigmas
+
+
+@card_kind
+class Solved(Noised):
+    """A DDPM's network with a solver of its ODE; nothing is random after the start."""
+
+    kind: Literal["solver"] = "solver"
+    solver: SolverConfig = Field(description="a table [solver]")
+
+    symbol = "σ"
+
+    @field_validator("solver")
+    @classmethod
+    def _has_levels(cls, solver: SolverConfig, info: ValidationInfo) -> SolverConfig:
+        if len(solver.sigmas) != (levels := info.data.get("levels", len(solver.sigmas))):
+            raise ValueError(f"sigmas has {len(solver.sigmas)} values; {levels} steps need {levels}")
+        return solver
+
+    @property
+    def label(self) -> str:
+        """Name of the method."""
+        names = {"euler": "Euler", "heun": "Heun"}
+        return names.get(self.solver.method, "DPM-Solver++")
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the solver can do; one that remembers a step cannot begin in the middle."""
+        return DETERMINISTIC - {"tree"} if self.solver.method == "dpm++2m" else DETERMINISTIC
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network in a step."""
+        return 2 if self.solver.method == "heun" else 1
+
+    @property
+    def predicts(self) -> str:
+        """Output of the network."""
+        velocity = self.solver.prediction_type == "v_prediction"
+        return "v, of noise and image, as in a DDPM" if velocity else "noise, as in a DDPM"
+
+    @cached_property
+    def sigmas(self) -> tuple[float, ...]:
+        """σ of the levels 0 … K."""
+        return (0.0, *self.solver.sigmas[::-1])
+
+    @property
+    def keeps_variance(self) -> bool:
+        """True if states are a x_0 + s ε."""
+        return self.solver.method.startswith("dpm++")
+
+    def level_values(self) -> tuple[float, ...]:
+        """Return σ of the levels 0 … K."""
+        return self.sigmas
+
+    def scales(self, level: int) -> tuple[float, float]:
+        """Return the factors of image and noise in the states of a level."""
+        sigma = self.sigmas[level]
+        image = 1 / math.hypot(1, sigma) if self.keeps_variance else 1.0
+        return image, image * sigma
+
+    def start(self, model: Any, seed: int, samples: Any) -> Tensor:
+        """Return initial noise (N, C, H, W) of N samples, scaled as diffusers does."""
+        from sitegen.generative.process.noise import initial_noise
+
+        return self.solver.start_std * initial_noise(seed, samples, self.shape)
+
+    def predict(self, model: CardModel, x: Tensor, level: int, *_: Any) -> Tensor:
+        """Return the predicted images (N, C, H, W) of states at a level."""
+        sigma, image_share = self.sigmas[level], self.scales(level)[0]
+        image, noise = 1 / math.hypot(1, sigma), sigma / math.hypot(1, sigma)
+        state = image / image_share * x
+        timestep = x.new_full((len(x),), self.solver.timesteps[self.levels - level])
+        answer = model.network(state, timestep)
+        if self.solver.prediction_type == "v_prediction":
+            predicted = image * state - noise * answer
+        else:
+            predicted = (state - noise * answer) / image
+        return predicted.clamp(-1, 1) if self.solver.clip_sample else predicted
+
+    def move(
+        self, model: Any, level: int, below: int, x: Tensor, draw: Draw, memory: Any = None
+    ) -> Moved:
+        """Return the states below; `memory` is the image that the step before predicted."""
+        sigma, after, image = self.sigmas[level], self.sigmas[below], model(x, level)
+        if self.keeps_variance:
+            direction = image
+            if self.solver.method == "dpm++2m" and memory is not None and after:
+                before = self.sigmas[level + 1]
+                ratio = math.log(sigma / after) / math.log(before / sigma)
+                direction = image + ratio / 2 * (image - memory)
+            scale, noise = self.scales(below)
+            state = noise / self.scales(level)[1] * x + scale * (1 - after / sigma) * direction
+            return Moved(state, state, lambda: image, memory=image)
+        slope = (x - image) / sigma
+        state = x + (after - sigma) * slope
+        if self.solver.method == "heun" and after:
+            slope = (slope + (state - model(state, below)) / after) / 2
+            state = x + (after - sigma) * slope
+        return Moved(state, state, lambda: image)
