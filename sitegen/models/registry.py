@@ -148,7 +148,7 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
     """
     uncarded = path.exists() and card_path in (None, path / CARD_NAME)
     if uncarded and (found := foreign_model(path)):
-        weights, card = found
+        weights, card, _ = found
         return ModelSource(name, card, weights, None)
     folder = path if path.is_dir() else None
     card_path = card_path or (folder / CARD_NAME if folder else _card_beside(path))

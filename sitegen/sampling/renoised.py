@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,12 +35,12 @@ class Renoised(GenerativeProcess):
     siblings: tuple[tuple[int, Tensor], ...] = field(default=(), compare=False)
     bare: bool = False
 
-    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+    def move(self, level: int, below: int, x: Tensor, draw: Draw, memory: Any = None) -> Moved:
         """Return the states below; siblings join where theirs begins."""
         siblings = dict(self.siblings).get(level)
         if siblings is not None:  # each follows its state
             x = torch.stack([x, siblings[: len(x)].to(x)], dim=1).flatten(0, 1)
-        return super().move(level, below, x, draw)
+        return super().move(level, below, x, draw, memory)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return the pixels of states, or the states themselves."""

@@ -19,6 +19,7 @@ KINDS: dict[str, str] = {
     "ihdm": f"{_PROCESS}.dissipation:HeatDissipation",
     "ddpm": f"{_PROCESS}.ddpm:Ddpm",
     "flow": f"{_PROCESS}.flow:Flow",
+    "solver": f"{_PROCESS}.solver:Solved",
     "edm": f"{_PROCESS}.edm:Edm",
     "consistency": f"{_PROCESS}.consistency:Consistency",
     "sde": f"{_PROCESS}.sde:ScoreSde",

@@ -52,9 +52,12 @@ class SamplingConfig:
             raise ValueError('"markov" needs variance = "estimated"')
         return forward
 
-    def require_fit(self, levels: int, networks: int) -> None:
-        """Raise ValueError unless this fits a model of K = `levels` and as many networks."""
-        if self.levels and self.levels[0] != levels:
+    def require_fit(self, levels: int, networks: int, below: bool = False) -> None:
+        """Raise ValueError unless this fits a model of K = `levels` and as many networks.
+
+        below: whether the first level may be below K
+        """
+        if self.levels and self.levels[0] != levels and not (below and self.levels[0] < levels):
             raise ValueError(f"levels = {self.levels[0]}, …: must begin with K, {levels}")
         if isinstance(self.guidance, tuple) and len(self.guidance) != networks:
             raise ValueError(

@@ -99,7 +99,7 @@ def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path
     known = card if isinstance(card, ModelCard) or card is None else read_card(card)
     found = foreign_model(path) if known is None and path.exists() else None
     if found is not None:
-        return found
+        return found.weights, found.card
     if is_folder(path):
         return weights_file(path), known or read_card(path)
     regular_size(path, "checkpoint")

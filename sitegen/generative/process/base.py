@@ -38,11 +38,13 @@ class Moved(NamedTuple):
     mean: the expected next state; the state itself where nothing is random
     final: computes the finished images that the model predicts from the previous states, where the
         process has such a prediction
+    memory: what the next transition gets as `memory`, if states are not enough
     """
 
     state: Tensor
     mean: Tensor
     final: Callable[[], Tensor] | None = None
+    memory: Any = None
 
 
 @table
@@ -143,13 +145,16 @@ class Guided(FromNoise):
 
     sampling: SamplingConfig | None = None
 
+    begins_below: ClassVar[bool] = False
+    """Whether noise may be taken for the state of a level below K."""
+
     @field_validator("sampling")
     @classmethod
     def _fits_levels(
         cls, sampling: SamplingConfig | None, info: ValidationInfo
     ) -> SamplingConfig | None:
         if sampling is not None and "levels" in info.data:
-            sampling.require_fit(info.data["levels"], 1)
+            sampling.require_fit(info.data["levels"], 1, cls.begins_below)
             for key in ("variance", "forward"):
                 if getattr(sampling, key) is not None:
                     raise ValueError(f"{key}: only heat dissipation has that; leave it out")

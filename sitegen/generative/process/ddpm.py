@@ -13,11 +13,11 @@ to [-1, 1] if the card sets `clip_sample`. From level k to any lower level j:
 - "ddim" (Song et al. 2021, eq. 12 and 16): mean = √ᾱ_j x̂_0 + √(1 − ᾱ_j − σ²) ε with
   σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j).
 
-Both follow the schedulers of diffusers step by step, with ᾱ in float64 instead of float32. Two
-details of DDIM differ from diffusers. Its default (`timestep_spacing="leading"`) starts at a
-timestep below the last one; `with_ddim` always starts at level K, as with "trailing". If the number
-of steps does not divide K, each step here ends at the level from which the next one starts; in
-diffusers a step goes ⌊K / steps⌋ levels down, which may miss that level.
+Both follow the schedulers of diffusers step by step, with ᾱ in float64 instead of float32. The
+levels of a card may begin below K, as theirs do (`timestep_spacing="leading"`); `with_ddim` starts
+at level K, as with "trailing". If the number of steps does not divide K, each step here ends at the
+level from which the next one starts; in diffusers a step of DDIM goes ⌊K / steps⌋ levels down,
+which may miss that level.
 """
 
 from __future__ import annotations
@@ -99,6 +99,8 @@ class DiffusionConfig:
 @card_kind
 class Ddpm(Guided):
     """Denoising diffusion."""
+
+    begins_below = True
 
     kind: Literal["ddpm"] = "ddpm"
     diffusion: DiffusionConfig = Field(description="how noise was added")

@@ -85,9 +85,14 @@ class GenerativeProcess:
             return self.starts(seed, samples)
         return self.card.start(self.model, seed, samples)
 
-    def move(self, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states at the level `below` of states (N, C, H, W) at a level."""
-        return self.card.move(self.model, level, below, x, draw)
+    def move(self, level: int, below: int, x: Tensor, draw: Draw, memory: Any = None) -> Moved:
+        """Return the states at the level `below` of states (N, C, H, W) at a level.
+
+        memory: that of the transition before, for a process that keeps one
+        """
+        if memory is None:
+            return self.card.move(self.model, level, below, x, draw)
+        return self.card.move(self.model, level, below, x, draw, memory)  # type: ignore[call-arg]
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return states or images (N, C, H, W) of a level in [0, 1] pixel units, unclipped."""
@@ -127,12 +132,14 @@ def run(
     if len(found) != 4 or found[1:] != shape:
         raise ValueError(f"the initial state is {found}; must be (N, C, H, W) = (N, {shape})")
     state = initial_state.to(process.device or initial_state.device, torch.float32)
+    memory = None
     for level, below in pairwise(process.levels):
         with torch.no_grad():
-            moved = process.move(level, below, state, _draws(noise, level, state.device))
-        state = moved.state
+            draw = _draws(noise, level, state.device)
+            moved = process.move(level, below, state, draw, memory)
+        state, memory = moved.state, moved.memory
         _check_finite(process, state, below, noise, first)
-        yield Step(below, *moved)
+        yield Step(below, moved.state, moved.mean, moved.final)
 
 
 def reverse_process(

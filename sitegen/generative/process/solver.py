@@ -75,7 +75,9 @@ class Solved(Noised):
     @classmethod
     def _has_levels(cls, solver: SolverConfig, info: ValidationInfo) -> SolverConfig:
         if len(solver.sigmas) != (levels := info.data.get("levels", len(solver.sigmas))):
-            raise ValueError(f"sigmas has {len(solver.sigmas)} values; {levels} steps need {levels}")
+            raise ValueError(
+                f"sigmas has {len(solver.sigmas)} values; {levels} steps need {levels}"
+            )
         return solver
 
     @property
@@ -109,6 +111,11 @@ class Solved(Noised):
     def keeps_variance(self) -> bool:
         """True if states are a x_0 + s ε."""
         return self.solver.method.startswith("dpm++")
+
+    @property
+    def largest(self) -> float:
+        """Largest absolute value of a state, or of an image that a poor network predicts of it."""
+        return max(1.0, self.sigmas[-1])
 
     def level_values(self) -> tuple[float, ...]:
         """Return σ of the levels 0 … K."""

@@ -25,6 +25,7 @@ from sitegen.generative.process.karras import NoiseLevels
 from sitegen.generative.process.noise import Branching, Purpose, generator, independent, normal
 from sitegen.generative.process.protocol import GenerativeProcess, Step, process_of, run
 from sitegen.generative.process.sde import SdeConfig
+from sitegen.generative.process.solver import SolverConfig
 from tests.support.making import model_of, process_with, small_card
 
 SEED, SAMPLES, SHAPE = 5, (0, 3, 4), (1, 8, 8)
@@ -78,6 +79,8 @@ def ddim(eta: float) -> GenerativeProcess:
     return replace(process, card=process.card.with_ddim(5, eta))
 
 
+SIGMAS = tuple(30.0 / 3**step for step in range(8))
+TIMES = tuple(float(100 - 10 * step) for step in range(8))
 PROCESSES: dict[str, Callable[[], GenerativeProcess]] = {
     "heat": heat,
     "ddpm": ddpm,
@@ -85,6 +88,8 @@ PROCESSES: dict[str, Callable[[], GenerativeProcess]] = {
     "ddim with noise": lambda: ddim(0.5),
     "flow": lambda: noised("flow", flow=FlowConfig("midpoint")),
     "flow of a ddpm": lambda: noised("flow", diffusion=DiffusionConfig("cosine")),
+    "heun": lambda: noised("solver", solver=SolverConfig("heun", TIMES, SIGMAS, 30.0)),
+    "dpm++": lambda: noised("solver", solver=SolverConfig("dpm++2m", TIMES, SIGMAS)),
     "edm": lambda: noised("edm", edm=EdmConfig()),
     "edm with churn": lambda: noised(
         "edm", edm=EdmConfig(solver="euler", churn=5.0, churn_min=0.1)

@@ -1,0 +1,395 @@
+"""Schedulers of diffusers as the tables of a model card, with the same steps; no torch, no NumPy.
+
+A scheduler whose steps sitegen does not take is refused; it is never replaced by another one unless
+the author names that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from operator import mul
+from pathlib import Path
+from typing import Any
+
+from sitegen.core.errors import ConfigError, RefusedError
+from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.checkpoints.archive import OTHER_WAYS
+from sitegen.generative.process.ddpm import LARGEST_BETA, DiffusionConfig
+from sitegen.generative.process.edm import EdmConfig
+from sitegen.generative.process.flow import FLOW_STEPS, FlowConfig
+from sitegen.generative.process.karras import NoiseLevels
+from sitegen.generative.process.sde import SdeConfig
+from sitegen.generative.process.solver import Method, SolverConfig
+
+Settings = Mapping[str, Any]
+
+SAMPLERS: Mapping[str, Settings] = {
+    "ddpm": {"_class_name": "DDPMScheduler"},
+    "ddim": {"_class_name": "DDIMScheduler"},
+    "euler": {"_class_name": "EulerDiscreteScheduler"},
+    "heun": {"_class_name": "HeunDiscreteScheduler"},
+    "dpm++": {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 1},
+    "dpm++2m": {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 2},
+}
+"""Samplers of `--sampler-name`, which take the other settings of a scheduler as `from_config` does.
+"""
+SOLVER_STEPS, EDM_STEPS, CONSISTENCY_STEPS = 50, 18, 2
+"""Default number of steps, whose networks are for any noise level."""
+_RHO = 7.0
+_OTHERS = frozenset(
+    f"{name}Scheduler"
+    for name in (
+        *("PNDM", "EulerAncestralDiscrete", "DPMSolverSinglestep", "DPMSolverSDE", "DEISMultistep"),
+        *("UniPCMultistep", "LMSDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "TCD", "LCM"),
+    )
+)
+"""Schedulers of a DDPM's network whose steps sitegen does not take."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A scheduler's steps: K, fields of a card, and the sampler in words, to be printed."""
+
+    levels: int
+    fields: Mapping[str, Any]
+    sampler: str
+
+
+def schedule_of(
+    path: Path, settings: Settings, levels: int | None = None, sampler: str | None = None
+) -> Schedule:
+    """Return the steps of the scheduler in a file, `levels` of them.
+
+    sampler: one of `SAMPLERS`, in place of the scheduler's own
+
+    Raises RefusedError for schedulers and settings that are not supported, and for numbers of steps
+    that they do not have.
+    """
+    name = settings.get("_class_name", "DDPMScheduler")
+    if name == "EDMDPMSolverMultistepScheduler" and sampler in ("euler", "heun"):
+        return _edm(path, {**settings, "solver": sampler}, levels)
+    is_ddpm = name in _OTHERS or name in {entry["_class_name"] for entry in SAMPLERS.values()}
+    if sampler is not None and is_ddpm:
+        settings = {**settings, **SAMPLERS[sampler]}
+        if settings["_class_name"] != name:  # PNDM's default, which DDIM's scheduler does not have
+            settings.pop("set_alpha_to_one", None)
+        name = settings["_class_name"]
+    elif sampler is not None:
+        raise RefusedError(
+            f"{path}: {name}: --sampler-name is for schedulers of DDPMs; leave it out"
+        )
+    if name not in _SCHEDULERS:
+        other = f"choose --sampler-name {', '.join(SAMPLERS)}" if is_ddpm else ""
+        if name == "EDMDPMSolverMultistepScheduler":
+            other = "choose --sampler-name heun or euler"
+        raise RefusedError(
+            f"{path}: sitegen does not take the steps of {str(name)[:80]}; "
+            + "; ".join(filter(None, (other, OTHER_WAYS)))
+        )
+    try:
+        return _SCHEDULERS[name](path, settings, levels)
+    except (ConfigError, TypeError, ValueError, ArithmeticError) as error:
+        raise RefusedError(f"{path}: {name}: {error}; {OTHER_WAYS}") from None
+
+
+def require(path: Path, settings: Settings, only: Mapping[str, Any]) -> None:
+    """Raise RefusedError for a setting that is there with another value than the supported one."""
+    for key, value in only.items():
+        if settings.get(key, value) != value:
+            raise RefusedError(
+                f"{path}: {key} = {json.dumps(settings[key])[:100]}: only {json.dumps(value)} is "
+                f"supported; {OTHER_WAYS}"
+            )
+
+
+def _one_of(key: str, value: object, known: Mapping[str, Any]) -> Any:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{key} = {json.dumps(value)[:100]}: supported are {', '.join(known)}")
+    return known[value]
+
+
+_PREDICTIONS = {"epsilon": None, "v_prediction": "v_prediction"}
+_PLAIN = {
+    "thresholding": False,
+    "rescale_betas_zero_snr": False,
+    "trained_betas": None,
+    "clip_sample_range": 1.0,
+}
+_VARIANCES = {
+    "fixed_small": "fixed_small",
+    "fixed_small_log": "fixed_small",
+    "fixed_large": "fixed_large",
+}
+
+
+def _trained(settings: Settings) -> int:
+    trained = settings.get("num_train_timesteps", 1000)
+    if type(trained) is not int or not 1 <= trained <= 100_000:
+        raise ValueError(f"num_train_timesteps = {trained}: must be from 1 to 100,000")
+    return trained
+
+
+def _steps(chosen: int | None, usual: int, most: int) -> int:
+    steps = min(usual, most) if chosen is None else chosen
+    if not 1 <= steps <= most:
+        raise ValueError(f"{steps} steps: must be from 1 to {most}")
+    return steps
+
+
+def _timesteps(settings: Settings, usual: str, steps: int, trained: int) -> list[float]:
+    """Return the timesteps of DDPM, DDIM, Euler and Heun, falling; "linspace" is not rounded."""
+    spacing = settings.get("timestep_spacing", usual)
+    if spacing == "leading":
+        offset = settings.get("steps_offset", 0)
+        return [float(step * (trained // steps) + offset) for step in reversed(range(steps))]
+    if spacing == "trailing":
+        return [round(trained - step * trained / steps) - 1.0 for step in range(steps)]
+    if spacing != "linspace":
+        raise ValueError(f"timestep_spacing = {spacing}: unknown")
+    return [(trained - 1) * step / max(steps - 1, 1) for step in reversed(range(steps))]
+
+
+def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Schedule:
+    """Return the steps of DDPM or of DDIM with η = 0."""
+    trained, implicit = _trained(settings), settings.get("_class_name") == "DDIMScheduler"
+    require(path, settings, {**_PLAIN, **({"set_alpha_to_one": True} if implicit else {})})
+    steps = _steps(chosen, SOLVER_STEPS if implicit else trained, trained)
+    timesteps = [round(time) for time in _timesteps(settings, "leading", steps, trained)]
+    apart = trained // steps
+    uneven = any(before - after != apart for before, after in pairwise(timesteps))
+    if implicit and (uneven or timesteps[-1] >= apart):
+        raise ValueError(
+            f"its {steps} steps go {apart} timesteps down and do not meet; choose another number "
+            "of steps by --levels"
+        )
+    variance = _one_of("variance_type", settings.get("variance_type", "fixed_small"), _VARIANCES)
+    if not implicit and variance == "fixed_large" and timesteps[-1] > 0:
+        raise ValueError("fixed_large adds noise after its last step")
+    schedule = _one_of(
+        "beta_schedule",
+        settings.get("beta_schedule", "linear"),
+        {"linear": "linear", "squaredcos_cap_v2": "cosine"},
+    )
+    ends = {"beta_start": 0.0001, "beta_end": 0.02} if schedule == "linear" else {}
+    diffusion = DiffusionConfig(
+        schedule,
+        variance=variance,
+        clip_sample=settings.get("clip_sample", True),
+        prediction_type=_one_of(
+            "prediction_type", settings.get("prediction_type", "epsilon"), _PREDICTIONS
+        ),
+        sampler="ddim" if implicit else "ddpm",
+        **{key: settings.get(key, usual) for key, usual in ends.items()},
+    )
+    fields: dict[str, Any] = {"kind": "ddpm", "diffusion": diffusion}
+    if len(timesteps) < trained:
+        fields["sampling"] = SamplingConfig(levels=tuple(time + 1 for time in timesteps))
+    words = (
+        "DDIM, {} steps, nothing random after the start" if implicit else ("DDPM, {} steps, random")
+    )
+    return Schedule(trained, fields, words.format(steps))
+
+
+def _noise_levels(settings: Settings, trained: int) -> list[float]:
+    """Return σ = √((1 − ᾱ) / ᾱ) of all timesteps."""
+    schedule = settings.get("beta_schedule", "linear")
+    first, last = settings.get("beta_start", 0.0001), settings.get("beta_end", 0.02)
+    shares = [step / max(trained - 1, 1) for step in range(trained)]
+    if schedule == "linear":
+        betas = [first + share * (last - first) for share in shares]
+    elif schedule == "scaled_linear":
+        betas = [(first**0.5 + share * (last**0.5 - first**0.5)) ** 2 for share in shares]
+    elif schedule == "squaredcos_cap_v2":
+        angles = [(step / trained + 0.008) / 1.008 * math.pi / 2 for step in range(trained + 1)]
+        cosines = [math.cos(angle) ** 2 for angle in angles]
+        betas = [min(1 - after / before, LARGEST_BETA) for before, after in pairwise(cosines)]
+    else:
+        raise ValueError(f"beta_schedule = {schedule}: unknown")
+    return [math.sqrt((1 - alpha) / alpha) for alpha in accumulate((1 - b for b in betas), mul)]
+
+
+def _interpolated(time: float, sigmas: Sequence[float]) -> float:
+    below = min(math.floor(time), len(sigmas) - 2) if len(sigmas) > 1 else 0
+    above = min(below + 1, len(sigmas) - 1)
+    return sigmas[below] + (time - below) * (sigmas[above] - sigmas[below])
+
+
+def _time_of(sigma: float, sigmas: Sequence[float]) -> float:
+    """Return the timestep of σ, linear in log σ between those of the schedule."""
+    below = min(max(bisect_right(sigmas, sigma) - 1, 0), len(sigmas) - 2)
+    low, high = math.log(sigmas[below]), math.log(sigmas[below + 1])
+    return below + min(max((math.log(sigma) - low) / (high - low), 0.0), 1.0)
+
+
+def _karras(low: float, high: float, steps: int) -> list[float]:
+    shares = [step / max(steps - 1, 1) for step in range(steps)]
+    ends = low ** (1 / _RHO), high ** (1 / _RHO)
+    return [(ends[1] + share * (ends[0] - ends[1])) ** _RHO for share in shares]
+
+
+def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
+    """Return the steps of Euler's or Heun's scheduler, or of DPM-Solver++."""
+    name, trained = settings["_class_name"], _trained(settings)
+    require(
+        path,
+        settings,
+        {
+            **_PLAIN,
+            **dict.fromkeys(("use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"), False),
+            "use_flow_sigmas": False,
+            "use_dynamic_shifting": False,
+            "variance_type": None,
+            "interpolation_type": "linear",
+            "timestep_type": "discrete",
+            "final_sigmas_type": "zero",
+            "lambda_min_clipped": -math.inf,
+            "algorithm_type": "dpmsolver++",
+            "solver_type": "midpoint",
+        }
+        if name == "DPMSolverMultistepScheduler"
+        else {
+            **_PLAIN,
+            **dict.fromkeys(("use_exponential_sigmas", "use_beta_sigmas"), False),
+            "interpolation_type": "linear",
+            "timestep_type": "discrete",
+            "final_sigmas_type": "zero",
+        },
+    )
+    known = _noise_levels(settings, trained)
+    karras = bool(settings.get("use_karras_sigmas"))
+    if name == "DPMSolverMultistepScheduler":
+        steps = _steps(chosen, SOLVER_STEPS, trained - 1)
+        order = settings.get("solver_order", 2)
+        if order not in (1, 2):
+            raise ValueError(f"solver_order = {order}: supported are 1 and 2")
+        method: Method = "dpm++" if order == 1 else "dpm++2m"
+        words, start = f"DPM-Solver++ of order {order}", 1.0
+        timesteps = _solver_timesteps(settings, steps, trained)
+        sigmas = [known[round(time)] for time in timesteps]
+        if karras:
+            sigmas = _karras(known[0], known[-1], steps)
+            timesteps = [_time_of(sigma, known) for sigma in sigmas]
+            if settings.get("beta_schedule") != "squaredcos_cap_v2":
+                timesteps = [float(round(time)) for time in timesteps]
+            timesteps = [float(int(time)) for time in timesteps]
+        clip = False
+    else:
+        steps = _steps(chosen, SOLVER_STEPS, trained)
+        method = "euler" if name == "EulerDiscreteScheduler" else "heun"
+        words = f"{method.title()}'s ODE solver"
+        timesteps = _timesteps(settings, "linspace", steps, trained)
+        sigmas = [_interpolated(time, known) for time in timesteps]
+        if karras:
+            low = settings.get("sigma_min") or sigmas[-1]
+            sigmas = _karras(low, settings.get("sigma_max") or sigmas[0], steps)
+            timesteps = [_time_of(sigma, known) for sigma in sigmas]
+        leads = settings.get("timestep_spacing", "linspace") == "leading"
+        start = math.hypot(1, sigmas[0]) if leads else sigmas[0]
+        clip = method == "heun" and settings.get("clip_sample", False)
+    solver = SolverConfig(
+        method=method,
+        timesteps=tuple(timesteps),
+        sigmas=tuple(sigmas),
+        start_std=start,
+        prediction_type=_one_of(
+            "prediction_type",
+            settings.get("prediction_type", "epsilon"),
+            {key: key for key in _PREDICTIONS},
+        ),
+        clip_sample=clip,
+    )
+    sampler = f"{words}, {steps} steps, nothing random after the start"
+    return Schedule(steps, {"kind": "solver", "solver": solver}, sampler)
+
+
+def _solver_timesteps(settings: Settings, steps: int, trained: int) -> list[float]:
+    """Return the timesteps of DPM-Solver++, whose spacing has one more step."""
+    spacing = settings.get("timestep_spacing", "linspace")
+    if spacing == "linspace":
+        return [float(round((trained - 1) * step / steps)) for step in range(steps, 0, -1)]
+    if spacing == "leading":
+        offset = settings.get("steps_offset", 0)
+        return [float(step * (trained // (steps + 1)) + offset) for step in range(steps, 0, -1)]
+    return _timesteps(settings, spacing, steps, trained)
+
+
+def _flow(path: Path, settings: Settings, chosen: int | None) -> Schedule:
+    """Return the steps of a flow's scheduler, whose σ is the time, with data at 0.
+
+    As in diffusers, the first and last σ of training and the evenly spaced ones between them are
+    shifted in turn, and 0 follows.
+    """
+    plain = ("use_dynamic_shifting", "invert_sigmas", "stochastic_sampling")
+    others = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+    require(path, settings, {**dict.fromkeys((*plain, *others), False), "shift_terminal": None})
+    steps, trained = _steps(chosen, FLOW_STEPS, 100_000), _trained(settings)
+    shift: float = settings.get("shift", 1.0)
+
+    def shifted(time: float) -> float:
+        return shift * time / (1 + (shift - 1) * time)
+
+    first, last = shifted(1.0), shifted(1 / trained)
+    even = [first + (last - first) * step / max(steps - 1, 1) for step in range(steps)]
+    times = (*map(shifted, even), 0.0)
+    flow = FlowConfig(data_time=0, time_scale=float(trained), times=times)
+    words = f"Euler's steps of a flow, {steps} steps, nothing random after the start"
+    return Schedule(steps, {"kind": "flow", "flow": flow}, words)
+
+
+def _sigma_settings(settings: Settings) -> dict[str, Any]:
+    keys = ("sigma_min", "sigma_max", "sigma_data", "rho")
+    return {key: float(settings[key]) for key in keys if key in settings}
+
+
+def _edm(path: Path, settings: Settings, chosen: int | None) -> Schedule:
+    """Return the steps of EDM by Euler, or by Heun if the author chose that."""
+    plain = {"sigma_schedule": "karras", "prediction_type": "epsilon", "final_sigmas_type": "zero"}
+    require(path, settings, plain)
+    steps, solver = _steps(chosen, EDM_STEPS, 100_000), settings.get("solver", "euler")
+    edm = EdmConfig(**_sigma_settings(settings), solver=solver)
+    words = f"EDM by {solver.title()}, {steps} steps, nothing random after the start"
+    return Schedule(steps, {"kind": "edm", "edm": edm}, words)
+
+
+def _consistency(path: Path, settings: Settings, chosen: int | None) -> Schedule:
+    """Return the steps of a consistency model, evenly spaced among its σ of training."""
+    require(path, settings, {"s_noise": 1.0})
+    trained = settings.get("num_train_timesteps", 40)
+    if type(trained) is not int or not CONSISTENCY_STEPS <= trained <= 100_000:
+        raise ValueError(f"num_train_timesteps = {trained}: must be from 2 to 100,000")
+    steps = _steps(chosen, CONSISTENCY_STEPS, trained)
+    values: dict[str, Any] = _sigma_settings(settings)
+    values |= {"time_scale": 250.0, "clip": settings.get("clip_denoised", True)}
+    known = NoiseLevels(**values).of_levels(trained)
+    sigmas = tuple(known[trained - trained // steps * step] for step in range(steps))
+    words = f"a consistency model, {steps} steps, random"
+    fields = {"kind": "consistency", "edm": NoiseLevels(**values, sigmas=sigmas)}
+    return Schedule(steps, fields, words)
+
+
+def _exploding(path: Path, settings: Settings, chosen: int | None) -> Schedule:
+    """Return the steps of a variance-exploding SDE, with data in [0, 1]."""
+    usual = {"snr": 0.15, "sigma_min": 0.01, "sigma_max": 1348.0, "sampling_eps": 1e-5}
+    values = {key: settings.get(key, value) for key, value in usual.items()}
+    end, corrections = values.pop("sampling_eps"), settings.get("correct_steps", 1)
+    sde = SdeConfig("ve", corrector_steps=corrections, end_time=end, centered=False, **values)
+    steps = _steps(chosen, settings.get("num_train_timesteps", 2000), 100_000)
+    words = f"an SDE with a predictor and a corrector, {steps} steps, random"
+    return Schedule(steps, {"kind": "sde", "sde": sde}, words)
+
+
+_SCHEDULERS: dict[str, Callable[[Path, Settings, int | None], Schedule]] = {
+    **dict.fromkeys(("DDPMScheduler", "DDIMScheduler"), _ancestral),
+    **dict.fromkeys(("EulerDiscreteScheduler", "HeunDiscreteScheduler"), _solver),
+    "DPMSolverMultistepScheduler": _solver,
+    "FlowMatchEulerDiscreteScheduler": _flow,
+    "EDMEulerScheduler": _edm,
+    "CMStochasticIterativeScheduler": _consistency,
+    "ScoreSdeVeScheduler": _exploding,
+}
+"""The supported schedulers, by the name of their class."""
