@@ -79,8 +79,8 @@ def ddim(eta: float) -> GenerativeProcess:
     return replace(process, card=process.card.with_ddim(5, eta))
 
 
-SIGMAS = tuple(30.0 / 3**step for step in range(8))
-TIMES = tuple(float(100 - 10 * step) for step in range(8))
+SIGMAS = tuple(30.0 / 2**step for step in range(10))
+TIMES = tuple(float(100 - 10 * step) for step in range(10))
 PROCESSES: dict[str, Callable[[], GenerativeProcess]] = {
     "heat": heat,
     "ddpm": ddpm,
