@@ -204,9 +204,6 @@ class ModelEntry(TomlTable):
     path: Existing = Field(
         description="A folder with a model.toml, a checkpoint file, or a sampler: FILE.py:CLASS."
     )
-    python: Text | None = Field(
-        None, description="The interpreter of a sampler, as in ../.venv/bin/python."
-    )
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _name: str = PrivateAttr("")
     _missing_file: tuple[str, str] | None = PrivateAttr(None)
@@ -246,13 +243,9 @@ class ModelEntry(TomlTable):
         if self.sampler is not None:
             if self.card or self.preset:
                 raise ValueError("a sampler has neither card nor preset; remove it")
-            if self.python and os.sep in self.python:
-                self.__dict__["python"] = os.path.join(self._root, self.python)
             return self
         if self.path.suffix == ".py":
             raise ValueError('path = "FILE.py" lacks the class; write path = "FILE.py:CLASS"')
-        if self.python:
-            raise ValueError('python is for a sampler alone; path = "FILE.py:CLASS"')
         if self.card and self.preset:
             raise ValueError("give a card or a preset, not both")
         required = self.card or self.path

@@ -32,7 +32,7 @@ def recorded_model(name: Path, config: Path = Path("site.toml")) -> tuple[Path, 
 
     name: a recording, the folder of one, or a model of `config`
 
-    A sampler is asked for its card in a process of its own. Raises ConfigError for an error in it,
+    A sampler runs for its card. Raises ConfigError for an error in it,
     RefusedError for a damaged recording, and for other .npy, .npz and .py files.
     """
     from sitegen.generative.data.recording import open_recording, recorded_card

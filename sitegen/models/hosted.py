@@ -1,14 +1,16 @@
-"""An author's sampler, which runs in a process of its own (`sampler_host.py`)."""
+"""An author's sampler class, imported where sitegen runs: its calls, its facts and its files."""
 
 from __future__ import annotations
 
-import contextlib
-import json
+import importlib
+import importlib.util
+import inspect
 import os
-import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,162 +18,230 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.core.errors import ConfigError, PlatformError, PlugInError, RefusedError, TargetError
+from sitegen.core.errors import ConfigError, PlugInError, RefusedError
 from sitegen.core.files import sha256
 from sitegen.core.source import shown
 from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.process.hosted import SamplerConfig
 
-HOST = Path(__file__).resolve().with_name("sampler_host.py")
 Array = NDArray[np.float32]
-_MOST_LINE = 1 << 24
+TRIED = 2
+"""Samples with which a sampler is tried."""
+ROUNDING = 1e-4
+"""Largest difference of two states, relative to their largest number, that counts as rounding."""
 
 
 @dataclass(frozen=True)
 class SamplerFile:
-    """An author's class: in a `file`, or in an installed `module` that has this file.
-
-    python: the interpreter that runs it; sitegen's own if None
-    """
+    """An author's class: in a `file`, or in an installed `module` that has this file."""
 
     file: Path
     name: str
     module: str = ""
-    python: str | None = None
 
 
 class Host:
-    """The process of a sampler. It starts with the first call."""
+    """An author's sampler. It is imported by the first call, and does one call at a time."""
 
-    def __init__(self, sampler: SamplerFile, name: str) -> None:
-        self._sampler, self._name = sampler, name
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard = threading.Lock()
+    def __init__(self, sampler: SamplerFile) -> None:
+        self._sampler = sampler
+        self._instance: Any = None
+        self._lock = threading.RLock()
 
     def call(
-        self, function: str, *arrays: Array, **more: Any
-    ) -> tuple[dict[str, Any], list[Array]]:
-        """Return the answer of the sampler: facts, and arrays.
+        self, method: str, *arrays: Array, number: int | None = None, share: float | None = None
+    ) -> list[Array]:
+        """Return the results of a method, arrays of the shape of its first argument.
 
-        Raises PlugInError with file and line for an exception in it, TargetError if its process
-        ends, PlatformError if Python cannot be started.
+        `number` is that of the state for `step` and `corrupt`, `share` that of `between`. `step`
+        has a second result if the sampler predicts images. Arrays are copied, since the sampler may
+        keep or change them. Raises PlugInError, with file and line, for an exception in the
+        sampler, and for a result that is not an array of this shape or not finite.
         """
-        with self._guard:
-            process = self._started()
-            assert process.stdin
-            assert process.stdout
-            shapes = [list(each.shape) for each in arrays]
-            request = {"call": function, "shapes": shapes, "more": more}
-            try:
-                process.stdin.write(json.dumps(request).encode() + b"\n")
-                for each in arrays:
-                    process.stdin.write(np.ascontiguousarray(each, np.float32).data)
-                process.stdin.flush()
-                answer = json.loads(process.stdout.readline(_MOST_LINE))
-                found = [_read(process.stdout, shape) for shape in answer["shapes"]]
-            except (OSError, ValueError, KeyError):
-                ended = "sent no valid answer"
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    ended = f"ended with exit code {process.wait(1)}; see the terminal"
-                self._end()
-                raise TargetError(
-                    f"{shown(self._sampler.file)}: the process of the model {self._name} {ended}"
-                ) from None
-        if error := answer.get("error"):
-            line = f":{error['line']}" if error["line"] else ""
-            raise PlugInError(f"{shown(Path(error['file']))}{line}: {error['words']}")
-        return answer["facts"], found
-
-    def close(self) -> None:
-        """End the process."""
-        with self._guard:
-            self._end()
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is not None and self._process.poll() is None:
-            return self._process
-        sampler = self._sampler
-        command = [sampler.python or sys.executable, "-B", str(HOST)]
-        command += [str(sampler.file), sampler.name, sampler.module]
+        first, *others = (array.copy() for array in arrays)
+        between = [value for value in (number, share) if value is not None]
+        ordered = [first, *between, *others] if share is None else [first, *others, *between]
+        with self._lock, _errors_of(self._sampler), _all_threads():
+            function = getattr(self.instance, method)
+            results = function(*ordered)
+        name = method if number is None else f"{method}({number})"
         try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=sampler.file.parent
-            )
-        except OSError as error:
-            raise PlatformError(
-                f"{command[0]}: cannot run the model {self._name}: {error.strerror}; set python of "
-                f"[models.{self._name}] to an interpreter"
-            ) from None
-        return self._process
+            if method != "step":
+                return [_array(results, first.shape, f"the result of {name}")]
+            if not isinstance(results, tuple | list) or len(results) != 2:
+                raise ValueError(
+                    f"{name} must return the next states and the predicted images or None"
+                )
+            state, image = results
+            checked = [_array(state, first.shape, f"the next state of {name}")]
+            if image is not None:
+                checked.append(_array(image, first.shape, f"the predicted image of {name}"))
+            return checked
+        except (TypeError, ValueError) as error:
+            code = getattr(inspect.unwrap(function), "__code__", None)
+            file = Path(code.co_filename) if code else self._sampler.file
+            line = f":{code.co_firstlineno}" if code else ""
+            raise PlugInError(f"{shown(file)}{line}: {error}") from None
 
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):
-                if pipe:
-                    pipe.close()
-        process.terminate()
-        try:
-            process.wait(1)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    @property
+    def instance(self) -> Any:
+        """The author's object."""
+        with self._lock:
+            if self._instance is None:
+                with _errors_of(self._sampler):
+                    self._instance = _load(self._sampler)
+            return self._instance
 
 
-def _read(file: Any, shape: Sequence[int]) -> Array:
-    size = 4 * int(np.prod(shape))
-    data = file.read(size)
-    if len(data) != size:
-        raise ValueError("the answer is short")
-    return np.frombuffer(data, np.float32).reshape(shape).copy()
+def _load(sampler: SamplerFile) -> Any:
+    if sampler.module:
+        return getattr(importlib.import_module(sampler.module), sampler.name)()
+    folder = str(sampler.file.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # for the author's own modules
+    name = f"sitegen_sampler_{sampler.file.stem}"
+    spec = importlib.util.spec_from_file_location(name, sampler.file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # as dataclasses and pickle need
+    spec.loader.exec_module(module)
+    if not hasattr(module, sampler.name):
+        raise AttributeError(f"{sampler.file.name} has no class {sampler.name}")
+    return getattr(module, sampler.name)()
+
+
+@contextmanager
+def _errors_of(sampler: SamplerFile) -> Iterator[None]:
+    """Turn an exception into a PlugInError with the last line of it in the author's folder.
+
+    What the author's code prints goes to standard error, since a command may print JSON.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except PlugInError:
+        raise
+    except (Exception, SystemExit) as error:
+        folder = os.path.dirname(os.path.abspath(sampler.file))
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [(frame.filename, frame.lineno) for frame in frames]
+        if isinstance(error, SyntaxError) and error.filename:
+            lines.append((error.filename, error.lineno))
+        lines = [(file, line) for file, line in lines if os.path.abspath(file).startswith(folder)]
+        lines = [(file, line) for file, line in lines if "site-packages" not in file[len(folder) :]]
+        file, line = lines[-1] if lines else (str(sampler.file), None)
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000]
+        location = f"{shown(Path(file))}:{line}" if line else shown(Path(file))
+        raise PlugInError(f"{location}: {message}") from error
+
+
+@contextmanager
+def _all_threads() -> Iterator[None]:
+    """Let an author's torch use all cores; sitegen's own arithmetic uses one."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    from sitegen.generative.engine import CORES
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(CORES)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _array(value: Any, shape: tuple[int, ...], name: str) -> Array:
+    """Return a copy of a result as float32. Raises ValueError for a wrong shape or number."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    array = np.asarray(value)
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} is complex; return its real part")
+    array = np.array(array, np.float32, order="C")
+    if array.shape != shape:
+        raise ValueError(f"{name} has the shape {array.shape}; must be {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has numbers that are not finite")
+    return array
 
 
 def describe(sampler: SamplerFile, name: str) -> ModelCard:
-    """Run a sampler to learn what it is, and return its card.
+    """Return the card of a sampler, by its members and one run of two samples.
 
-    Raises ConfigError with file and line for an exception in it, and for facts that are not valid.
+    The run has equal states and different normal numbers at each step, so it shows whether steps
+    are random. If the sampler has a member `random`, only the first step is run. Raises ConfigError
+    with the file for an exception in it, and for members that are not valid.
     """
     if not sampler.file.is_file():
         raise ConfigError(
             f"{shown(sampler.file)}: is not there; [models.{name}] in site.toml names it"
         )
-    host = Host(sampler, name)
+    host = Host(sampler)
     try:
-        facts, _ = host.call("describe")
-    except TargetError as error:
-        raise ConfigError(str(error)) from None
-    finally:
-        host.close()
-    channels, side, _ = facts.pop("shape")
-    subject, uses = facts.pop("subject"), facts.pop("uses")
-    values = facts.pop("values")[::-1]
-    try:
+        author = host.instance
+        with _errors_of(sampler):
+            symbol, unit, values = author.axis
+            values = [float(value) for value in values]
+            shape = tuple(int(size) for size in author.shape)
+            low, high = (float(value) for value in author.value_range)
+            uses = getattr(author, "uses", ())
+            uses = [os.fspath(path) for path in ([uses] if isinstance(uses, str) else uses)]
+        if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2] or shape[1] < 1:
+            raise ConfigError(f"shape = {shape}: must be (C, H, W) with 1 or 3 channels and H = W")
+        if len(values) < 2:
+            raise ConfigError("axis must be (symbol, unit, values), with 2 values or more")
+        draws = np.random.default_rng(0)
+        normal = draws.standard_normal((TRIED, *shape), np.float32)
+        (state,) = host.call("start", normal)
+        factor = float((state * normal).sum() / (normal**2).sum())
+        scaled = factor > 0 and np.allclose(state, factor * normal, rtol=1e-3, atol=1e-6)
+        random, predicts = getattr(author, "random", None), True
+        for number in range(len(values) - 1 if random is None else 1):
+            equal = np.repeat(state[:1], TRIED, axis=0)
+            normal = draws.standard_normal((TRIED, *shape), np.float32)
+            state, *final = host.call("step", equal, normal, number=number)
+            predicts = predicts and bool(final)
+            if random is None and np.ptp(state, axis=0).max() > ROUNDING * np.abs(state).max():
+                random = True
         config = SamplerConfig(
             name=sampler.name,
-            values=values,
-            uses={each: _digest(sampler, each) for each in uses},
-            **facts,
+            values=tuple(values[::-1]),
+            symbol=str(symbol),
+            unit=str(unit),
+            start=str(
+                getattr(author, "start_in_words", "") or ("noise" if scaled else "an initial state")
+            ),
+            low=low,
+            high=high,
+            random=bool(random),
+            gaussian=bool(scaled),
+            corrupts=callable(getattr(author, "corrupt", None)),
+            has_between=callable(getattr(author, "between", None)),
+            predicts=predicts,
+            uses={path: _digest(sampler, path) for path in uses},
         )
         return ModelCard(
-            side,
-            channels,
+            shape[1],
+            shape[0],
             len(values) - 1,
             kind="sampler",
             sampler=config,
-            subject=subject,
+            subject=str(getattr(author, "subject", "") or ""),
             weights=FileRef(sampler.file.name, sha256(sampler.file)),
         )
+    except PlugInError as error:
+        raise ConfigError(str(error)) from error
     except ConfigError as error:
         raise ConfigError(f"{shown(sampler.file)}: {sampler.name}: {error}") from None
 
 
 def is_current(sampler: SamplerFile, card: ModelCard) -> bool:
     """Return whether a card is that of a sampler's class and files, as far as these are there."""
-    if card.sampler is None or card.weights is None:
-        return False
-    if card.sampler.name not in ("", sampler.name):  # notes of older versions have no name
+    if card.sampler is None or card.weights is None or card.sampler.name != sampler.name:
         return False
     digests = sampler_files(sampler, card).items()
     return all(sha256(path) == digest for path, digest in digests if path.is_file())

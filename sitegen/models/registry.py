@@ -220,7 +220,7 @@ def site_models(site: Site) -> Mapping[str, ModelSource]:
 def sampler_source(name: str, entry: ModelEntry, card: ModelCard | None = None) -> ModelSource:
     """Return the model of an author's sampler.
 
-    Its process is asked for its card unless `card` is that of its present files. Raises ConfigError
+    The class runs for its card unless `card` is that of its present files. Raises ConfigError
     for an error in it, with file and line.
     """
     found = sampler_file(entry)
@@ -234,14 +234,14 @@ def sampler_file(entry: ModelEntry) -> SamplerFile:
     assert entry.sampler is not None
     path, name = entry.sampler
     if path != PROCESSES:
-        return SamplerFile(entry.root / path, name, python=entry.python)
+        return SamplerFile(entry.root / path, name)
     known = {each.name: each for each in entry_points(group=PROCESSES)}
     if name not in known:
         raise ConfigError(f"no package has the process {name}{known_words(name, known)}")
     spec = _module_spec(known[name].module)
     if spec is None or spec.origin is None:
         raise ConfigError(f"the process {name}: there is no module {known[name].module}")
-    return SamplerFile(Path(spec.origin), known[name].attr, known[name].module, entry.python)
+    return SamplerFile(Path(spec.origin), known[name].attr, known[name].module)
 
 
 def _module_spec(name: str) -> ModuleSpec | None:

@@ -293,7 +293,7 @@ def load_hosted(source: ModelSource) -> Sampler:
     source.require_usable()
     if not is_current(source.sampler, source.card):
         raise RefusedError(f"{source.weights}: changed while the site was built; build again")
-    model = HostedModel(cast(Hosted, source.card), Host(source.sampler, source.name).call)
+    model = HostedModel(cast(Hosted, source.card), Host(source.sampler).call)
     return Sampler(process_of(model), source.name)
 
 

@@ -82,7 +82,6 @@ WITHOUT_EFFECT = {
     "Site.build": "where figures are rendered decides nothing of them",
     "Building.distributed": "likewise: tests/faults/test_cluster.py",
     "ModelEntry.preset": "it stands for a card, and is tried in tests/unit/models/test_registry.py",
-    "ModelEntry.python": "it runs a sampler's file, as in tests/e2e/models/test_samplers.py",
 }
 """Keys that change no byte of the site, and why."""
 TABLES: dict[type[BaseModel], tuple[str | int, ...]] = {

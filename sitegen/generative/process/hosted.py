@@ -52,11 +52,11 @@ class SamplerConfig:
 class HostedModel:
     """A sampler with its card, in place of a network.
 
-    call: calls a method of the sampler with arrays, and returns its facts and arrays
+    call: calls a method of the sampler with arrays, and returns arrays
     """
 
     card: Hosted
-    call: Callable[..., tuple[dict[str, Any], list[Any]]]
+    call: Callable[..., list[Any]]
     device: None = None
     statistics: None = None
 
@@ -64,7 +64,7 @@ class HostedModel:
         """Call a method of the sampler with tensors."""
         import torch
 
-        _, arrays = self.call(function, *(state.cpu().numpy() for state in states), **more)
+        arrays = self.call(function, *(state.cpu().numpy() for state in states), **more)
         return [torch.from_numpy(array) for array in arrays]
 
 

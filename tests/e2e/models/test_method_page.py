@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +38,10 @@ def test_recording(tmp_path: Path) -> None:
 
 
 def test_sampler_file(tmp_path: Path) -> None:
-    """The class is a model once site.toml names it, with the interpreter that runs it."""
+    """The class is a model once site.toml names it."""
     (tmp_path / "flow.py").write_text(SAMPLER)
     model = '[models.flow]\npath = "flow.py:Sampler"\n'
-    (tmp_path / "site.toml").write_text(f'{SITE}{model}python = "{sys.executable}"\n')
+    (tmp_path / "site.toml").write_text(f"{SITE}{model}")
     page(tmp_path, 'trajectories("flow", count=2)')
     (figure,) = build(tmp_path)
     assert "2 small birds forming out of Gaussian noise over 50 steps" in str(figure["alt"])

@@ -202,8 +202,8 @@ def test_advice_on_a_sampler_of_an_author(factor: float, told: str) -> None:
     facts = SamplerConfig((0.0, 1.0), -1.0, 1.0)
     card = ModelCard(8, 1, 1, kind="sampler", sampler=facts)
 
-    def call(function: str, x: Any, *_: Any, **__: Any) -> tuple[dict[str, Any], list[Any]]:
-        return {}, [x * (factor if function == "step" else 1)]
+    def call(function: str, x: Any, *_: Any, **__: Any) -> list[Any]:
+        return [x * (factor if function == "step" else 1)]
 
     sampler = Sampler(process_of(HostedModel(card, call)), "own")
     with pytest.raises(TargetError, match=rf"^own: .*{told}.*; check the steps of the sampler and"):
