@@ -53,11 +53,7 @@ REWRITE_S = 2.0
 """Minimum seconds between two directories."""
 REWRITE_BYTES = 64 << 20
 """Bytes of members in memory from which on they are written earlier."""
-_PLANE_ENDS = "".join(chr(0x10000 * n + end) for n in range(17) for end in (0xFFFE, 0xFFFF))
-_ODD = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
-    "\u202a-\u202e\u2066-\u2069" + _PLANE_ENDS + "]"
-)
+_ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that change the direction of text."""
 
 

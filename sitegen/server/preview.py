@@ -1,70 +1,42 @@
 """The preview of a site while its author works on it, even before all clips are rendered.
 
 Pages are rendered immediately. Until its new clip is rendered, a changed figure keeps its last clip
-and a new figure has a placeholder. Clips are rendered in a separate thread, which cancels the ones
-that are no longer needed. When no clip is missing, the built folder is installed, as by
-`sitegen build`.
+and a new figure has a placeholder. Clips are rendered in a separate process. When no clip is
+missing, the built folder is installed, as by `sitegen build`.
 """
 
 import contextlib
-import os
 import re
 import threading
 import time
 import traceback
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from markupsafe import Markup
 
 from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.context import BuildContext, BuildOptions, prepare
-from sitegen.builder.install import (
-    CopiedFile,
-    Tree,
-    install,
-    is_built,
-    require_ours,
-)
+from sitegen.builder.install import CopiedFile, Tree, install, is_built, require_ours
 from sitegen.builder.plan import PlannedFigure
-from sitegen.builder.store import Store
+from sitegen.builder.store import Records, Store
 from sitegen.config.loader import load_site
 from sitegen.content.pages import Page
 from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.files import below, digest
-from sitegen.core.progress import Advance, Reporter
+from sitegen.core.progress import Reporter
 from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
 from sitegen.media.manifest import Manifest, Record
-from sitegen.server.rendering import Cancelled, Rendering, words
+from sitegen.server.rendering import RETRY_S, Rendering, describe
 
 FigureRef = tuple[str, str]
-"""Location of a figure: the uri of its page, and its id."""
+"""A figure of the site: the uri of its page, and its id."""
 
-
-@dataclass(frozen=True)
-class PreviewState:
-    """The visible state of the preview; it is immutable and replaced after each change.
-
-    version: number of the tree, which increases with each new tree
-    tree: the files to serve; None until a build has succeeded
-    before: content-named files of the previous tree, for pages that are still open
-    error: errors in the author's files or in a figure
-    failed: figures that an error is about, on the last valid page
-    outdated: figures that show an old clip
-    progress: description of the work in progress
-    """
-
-    version: int = 0
-    tree: Tree | None = None
-    before: Tree = field(default_factory=dict)
-    error: str | None = None
-    failed: tuple[FigureRef, ...] = ()
-    outdated: tuple[FigureRef, ...] = ()
-    progress: str | None = None
-
+POLL_S = 0.1
+"""Seconds between two checks whether the figure that is being rendered is still needed."""
 
 _PENDING = Markup(
     '<div id="{id}" class="sitegen-pending">\n'
@@ -76,66 +48,31 @@ _WAITING = "There is no clip of this figure yet. It appears here when it is rend
 _FAILED = Markup("This figure could not be rendered.<br><code>{error}</code>")
 
 
-def without(
-    page: Page, pending: Collection[FigureRef], errors: Mapping[FigureRef, str | None]
-) -> Page:
-    """Return the page with placeholders for the figures that have no clip yet, or an error."""
+@dataclass(frozen=True)
+class PreviewState:
+    """The visible state of the preview; it is immutable and replaced after each change.
 
-    def why(figure: Figure) -> str:
-        error = errors.get((page.uri, figure.id))
-        return _FAILED.format(error=error) if error else _WAITING
-
-    body = tuple(
-        _PENDING.format(id=part.id, what=part.caption or part.id, why=why(part))
-        if isinstance(part, Figure) and (page.uri, part.id) in pending
-        else part
-        for part in page.body
-    )
-    figures = tuple(part for part in body if isinstance(part, Figure))
-    return replace(page, figures=figures, body=body)
-
-
-def built_records(output: Path) -> Mapping[FigureRef, Record]:
-    """Return the records of the built folder; empty if it is missing or damaged."""
-    try:
-        if not is_built(output):
-            return {}
-        manifest = Manifest.from_json((output / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, SitegenError):
-        return {}
-    return {(media.page, media.id): media.record for media in manifest.figures}
-
-
-def last_built(config: Path) -> Tree | None:
-    """Return the content of the built folder of the site of `config`, if sitegen built it.
-
-    If `site.toml` is invalid, the default folder is used.
+    version: number of the tree, which increases with each new tree
+    tree: the files to serve; None until a page could be rendered
+    error: errors in the author's files or in a figure
+    failed: figures that an error is about, on the last valid page
+    outdated: figures that show an old clip
+    progress: description of the work in progress
     """
-    output = config.absolute().parent / "build"
-    with contextlib.suppress(SitegenError):
-        site = load_site(config)
-        output = site.output
-    with contextlib.suppress(OSError, SitegenError):
-        output = Path(os.path.realpath(output))
-        if is_built(output):
-            return {
-                uri: path.read_bytes()
-                if uri.endswith(".html")
-                else CopiedFile(path, OwnFile(uri, path, path.stat().st_size, digest(path)))
-                for uri, entry in below(output)
-                if entry.is_file() and "/." not in f"/{uri}" and (path := output / uri)
-            }
-    return None
 
-
-PATIENCE_S = 1.0
-"""Seconds before retrying while another sitegen process works on this site."""
+    version: int = 0
+    tree: Tree | None = None
+    error: str | None = None
+    failed: tuple[FigureRef, ...] = ()
+    outdated: tuple[FigureRef, ...] = ()
+    progress: str | None = None
 
 
 class Preview:
     """A live preview of a site: call `refresh` after each change, and `run` in a thread.
 
     config: the absolute path of its `site.toml`
+    start: starts the process that renders
     state: the current state, which can be read at any time
     context: the last context that was read without errors
     reads: number of times that the site was read
@@ -143,257 +80,255 @@ class Preview:
     """
 
     def __init__(
-        self, config: Path, options: BuildOptions, rendering: Rendering, report: Reporter
+        self,
+        config: Path,
+        options: BuildOptions,
+        start: Callable[[], Rendering],
+        report: Reporter,
     ) -> None:
+        self.config, self.report = config.absolute(), report
         self.state = PreviewState()
         self.context: BuildContext | None = None
         self.reads = 0
-        self.report = report
-        self.config = config.absolute()  # the working folder may be moved
-        self._options = options
-        self._rendering = rendering
-        self._records: dict[str, Record] = {}
-        self._last: dict[FigureRef, Record] = {}
-        self._warned: tuple[str, ...] = ()
-        self._errors: dict[str, str] = {}  # by the request or the operation that failed
-        self._edited: dict[str, int] = {}  # number of the reading in which a request was new
         self.settled = self._closed = False
+        self._options, self._start = options, start
+        self._records: Records = {}
+        self._shown: dict[FigureRef, Record] = {}  # the clip of each figure, perhaps an old one
+        self._errors: dict[str, str] = {}  # by key of a figure, or "site"
+        self._edited: dict[str, int] = {}  # by key, number of the reading in which it was new
         self._changed = threading.Condition(threading.RLock())
 
     def refresh(self) -> None:
         """Read the site again and show it; errors are shown with the last valid page."""
         started, before = time.monotonic(), self.state
-        self.reads += 1
-        with self._showing_errors("reading"):
-            context = prepare(load_site(self.config), self._options)
-            require_ours(context.output)
-            with self._changed:
-                self._begin(context)
+        with self._changed:
+            self.reads += 1
+            warnings = self.context.warnings if self.context else ()
+            try:
+                context = prepare(load_site(self.config), self._options)
+                require_ours(context.output)
+                self._shown = self._shown or built_records(context.output)
+                self._records = context.store(self.report.warn).find(context.figures)
+                keys = [planned.key for planned in context.figures]
+                self._edited = {key: self._edited.get(key, self.reads) for key in keys}
+                self.context, self.settled, self._errors = context, False, {}
                 self._show()
-            if (self.state.version, self.state.error) != (before.version, before.error):
-                self.report.note(f"rendered in {time.monotonic() - started:.2f} s")
+            except Exception as error:
+                self._show_error("site", describe(error), error)
+            else:
+                for warning in context.warnings:
+                    if warning not in warnings:
+                        self.report.warn(warning)
+            self._changed.notify_all()
+        if (self.state.version, self.state.error) != (before.version, before.error):
+            self.report.note(f"rendered in {time.monotonic() - started:.2f} s")
 
     def run(self) -> None:
         """Render missing clips and install complete sites, until closed."""
-        while (context := self._await_work()) is not None:
-            if (planned := self._next(context)) is None:
-                self._settle(context)
-            else:
-                self._render(context, planned)
-            if self._next(self.context or context) is None:
-                self._rendering.shutdown()
-        self._rendering.shutdown()
+        process: Rendering | None = None
+        try:
+            while (context := self._wait_for_work()) is not None:
+                planned = self._next()
+                if planned is not None:
+                    process = process or self._start()
+                    process = self._render(process, planned)
+                elif process is not None:  # it frees its memory
+                    process.stop()
+                    process = None
+                else:
+                    self._install(context)
+        finally:
+            if process is not None:
+                process.stop()
 
     def close(self) -> None:
         """Make `run` return, and stop the rendering in progress."""
         self._closed = True
         with self._changed:
             self._changed.notify_all()
-        self._rendering.stop()
 
-    def wants(self, planned: PlannedFigure) -> bool:
-        """Return whether the figure is still needed, and none was edited after it."""
-        context = None if self._closed else self.context
-        if context is None or planned.key not in self._edited:
-            return False
-        first = self._next(context)
-        return first is None or self._rank(first) <= self._rank(planned)
+    def _wait_for_work(self) -> BuildContext | None:
+        """Wait until there is something to render or to install; return None when closed."""
 
-    def progressed(self, progress: str | None) -> None:
-        """Show the progress of the work."""
+        def has_work() -> bool:
+            figures = self.context.figures if self.context else ()
+            is_complete = all(planned.key in self._records for planned in figures)
+            is_ready = self.context is not None and not self.settled and not self._errors
+            return self._closed or self._next() is not None or (is_complete and is_ready)
+
         with self._changed:
-            self.state = replace(self.state, progress=progress)
+            self._changed.wait_for(has_work)
+            return None if self._closed else self.context
 
-    def _begin(self, context: BuildContext) -> None:
-        if not self._last:
-            self._last.update(built_records(context.output))
-        store = context.store(self.report.warn)
-        self._records = {key: each for key, each in self._records.items() if _there(each, store)}
-        self._records |= store.find(p for p in context.figures if p.key not in self._records)
-        digests = [each.key for each in context.figures]
-        self._edited = {each: self._edited.get(each, self.reads) for each in digests}
-        for warning in context.warnings:
-            if warning not in self._warned:
-                self.report.warn(warning)
-        self._warned = context.warnings
-        self.context, self.settled, self._errors = context, False, {}
-        self._changed.notify_all()
+    def _next(self) -> PlannedFigure | None:
+        """Return the figure to render: edited last, then first on its page; none that failed."""
+        figures = self.context.figures if self.context else ()
+        missing = (p for p in figures if p.key not in self._records and p.key not in self._errors)
+        return max(missing, key=lambda planned: self._edited[planned.key], default=None)
+
+    def _render(self, process: Rendering, planned: PlannedFigure) -> Rendering | None:
+        """Render a figure and show it; return the process, None if it was stopped.
+
+        A failed figure is tried again after the next change.
+        """
+        process.render(planned.key)
+        kind, text = "progress", ""
+        while kind == "progress":
+            with self._changed:
+                first, edited = self._next(), self._edited.get(planned.key)
+                is_needed = edited and not (first and self._edited[first.key] > edited)
+                is_needed = is_needed and not self._closed
+                self.state = replace(self.state, progress=(is_needed and text) or None)
+            if not is_needed:
+                process.stop()
+                return None
+            kind, text = process.receive(POLL_S) or (kind, text)
+        with self._changed:
+            self.state = replace(self.state, progress=None)
+            assert self.context is not None
+            self._records = self.context.store().find(self.context.figures)
+            if kind == "done" and planned.key in {*self._edited} - {*self._records}:
+                kind, text = "ended", "its files are missing; build again"
+            if kind == "ended":
+                place = planned.figure.place
+                text = f"{place.file}:{place.line}: {planned.figure.id}: {text}"
+            if kind != "done":
+                self._show_error(planned.key, text)
+            try:
+                self._show()
+            except Exception as error:
+                self._show_error("site", describe(error), error)
+        if kind == "ended":
+            process.stop()
+            return None
+        return process
+
+    def _install(self, context: BuildContext) -> None:
+        """Replace the built folder."""
+        try:
+            store = context.store()
+            with store.locked():
+                manifest = placed(context.figures, self._records)
+                tree = assemble(context.site, context.pages, manifest, store)
+                install(tree, context.output)
+        except LockedError as error:
+            with self._changed:
+                self.state = replace(self.state, progress=f"waiting: {error}")
+                self._changed.wait(RETRY_S)
+                self.state = replace(self.state, progress=None)
+        except Exception as error:
+            self._show_error("site", describe(error), error)
+        else:
+            with self._changed:
+                self.settled = self.context is context
 
     def _show(self) -> None:
         """Render the pages with the available records, and with old ones for missing records."""
         context = self.context
         assert context is not None
-        clips = [(planned, self._clip(context, planned)) for planned in context.figures]
-        records = {planned.key: record for planned, record in clips if record}
-        shown = [planned for planned in context.figures if planned.key in records]
-        pending = [_figure_ref(p) for p in context.figures if p.key not in records]
-        errors = {_figure_ref(p): self._errors.get(p.key) for p in context.figures}
-        pages = tuple(without(page, pending, errors) for page in context.pages)
-        tree = assemble(context.site, pages, placed(shown, records), context.store())
-        self._last |= {_figure_ref(planned): records[planned.key] for planned in shown}
-        old = (planned for planned in shown if planned.key not in self._records)
-        last = self.state.tree or {}
-        kept = {uri: last[uri] for uri in last if uri.startswith(("assets/", "media/"))}
+        store = context.store()
+        records, outdated = dict[str, Record](), list[FigureRef]()
+        pending = dict[FigureRef, str | None]()
+        for planned in context.figures:
+            ref = planned.page, planned.figure.id
+            record, shown = self._records.get(planned.key), self._shown.get(ref)
+            if record is not None:
+                records[planned.key] = record
+            elif shown is not None and is_showable(shown, planned, store):
+                records[planned.key] = shown
+                outdated.append(ref)
+            else:
+                pending[ref] = self._errors.get(planned.key)
+        figures = [planned for planned in context.figures if planned.key in records]
+        pages = tuple(with_placeholders(page, pending) for page in context.pages)
+        tree = assemble(context.site, pages, placed(figures, records), store)
+        self._shown |= {(p.page, p.figure.id): records[p.key] for p in figures}
         self.state = replace(
             self.state,
             version=self.state.version + (tree != self.state.tree),
             tree=tree,
-            before=self.state.before if kept.keys() <= tree.keys() else kept,
             error="\n".join(self._errors.values()) or None,
             failed=self._failed(),
-            outdated=tuple(map(_figure_ref, old)),
+            outdated=tuple(outdated),
         )
 
-    def _clip(self, context: BuildContext, planned: PlannedFigure) -> Record | None:
-        """Return the record of the figure's clip, or of the clip that it showed last.
-
-        The last clip must be of the same kind, with no level that the model no longer has.
-        """
-        old = self._last.get(_figure_ref(planned))
-        if planned.key in self._records or old is None:
-            return self._records.get(planned.key)
-        fits = old.kind == planned.figure.kind and max(old.levels, default=0) <= planned.levels
-        return old if fits and _there(old, context.store()) else None
-
-    def _await_work(self) -> BuildContext | None:
-        """Wait until there is something to render or to install; return None when closed."""
+    def _show_error(self, key: str, text: str, error: Exception | None = None) -> None:
+        """Show an error with the current page, until the next change."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._has_work(self.context))
-            return None if self._closed else self.context
-
-    def _has_work(self, context: BuildContext | None) -> bool:
-        if context is None or self._next(context) is not None:
-            return context is not None
-        return not self.settled and all(p.key in self._records for p in context.figures)
-
-    def _next(self, context: BuildContext) -> PlannedFigure | None:
-        """Return the figure to render: edited last, then first on its page; None after failures."""
-        missing = (p for p in context.figures if p.key not in self._records)
-        able = (each for each in missing if each.key not in self._errors)
-        return max(able, key=self._rank, default=None)
-
-    def _rank(self, planned: PlannedFigure) -> int:
-        """Return the number of the reading in which a figure was edited."""
-        return self._edited.get(planned.key, 0)
-
-    def _render(self, context: BuildContext, planned: PlannedFigure) -> None:
-        """Render one figure and show it; a failed figure is retried after the next change."""
-        place, name = planned.figure.place, planned.figure.id
-        where = f"{place.file}:{place.line}: {name}: "
-        showing = self._showing_errors(planned.key, where)
-        with showing, contextlib.suppress(Cancelled):
-            try:
-                with context.store().locked():
-                    made = self._rendering(context, planned, _Watched(self, planned))
-            except LockedError as error:
-                self._wait_for_lock(error)
+            if self._closed:
                 return
-            with self._changed:
-                self._records |= made
-        with self._showing_errors("showing"), self._changed:
-            if planned.key in {*self._records, *self._errors}:
-                self._show()
-        self.progressed(None)
-
-    def _settle(self, context: BuildContext) -> None:
-        with self._showing_errors("placing"):
-            try:
-                store = context.store()
-                with store.locked():
-                    manifest = placed(context.figures, self._records)
-                    tree = assemble(context.site, context.pages, manifest, store)
-                    install(tree, context.output)
-            except LockedError as error:
-                self._wait_for_lock(error)
-                return
-        with self._changed:
-            self.settled = self.context is context
-
-    def _wait_for_lock(self, error: LockedError) -> None:
-        with self._changed:
-            self.progressed(f"waiting: {error}")
-            self._changed.wait(PATIENCE_S)
-            self.progressed(None)
-
-    @contextlib.contextmanager
-    def _showing_errors(self, doing: str, where: str = "") -> Iterator[None]:
-        """Show errors of the block over the last valid page, until the next change.
-
-        where: words before an error that does not name its place
-        """
-        with contextlib.ExitStack() as block:
-            block.push(lambda _kind, error, _trace: self._show_error(doing, where, error))
-            yield
-
-    def _show_error(self, doing: str, where: str, error: BaseException | None) -> bool:
-        """Show an error with the current page; return False for exceptions to re-raise."""
-        if not isinstance(error, Exception):
-            return False
-        if self._closed:
-            return True  # interrupted by closing
-        if not isinstance(error, SitegenError):
-            self.report.detail("".join(traceback.format_exception(error)))
-        text = words(error) if isinstance(error, SitegenError) else f"{where}{words(error)}"
-        with self._changed:
-            if self._errors.get(doing) != text:  # an unchanged error is reported once
+            if error is not None and not isinstance(error, SitegenError):
+                self.report.detail("".join(traceback.format_exception(error)))
+            if self._errors.get(key) != text:  # an unchanged error is reported once
                 self.report.warn(text)
-            self._errors[doing] = text
+            self._errors[key] = text
             tree = last_built(self.config) if self.state.tree is None else self.state.tree
-            version = self.state.version + (tree is not self.state.tree)
-            told = "\n".join(self._errors.values())
             self.state = replace(
                 self.state,
-                version=version,
+                version=self.state.version + (tree is not self.state.tree),
                 tree=tree,
-                error=told,
+                error="\n".join(self._errors.values()),
                 failed=self._failed(),
-                progress=None,
             )
-        return True
 
     def _failed(self) -> tuple[FigureRef, ...]:
         """Return the figures that could not be rendered, and those whose line has an error."""
-        told = "\n".join(self._errors.values())
-
-        def is_meant(planned: PlannedFigure) -> bool:
-            place = planned.figure.place
-            line = rf"(^|/){re.escape(f'{place.file}:{place.line}')}:"
-            return planned.key in self._errors or bool(re.search(line, told, re.M))
-
-        if self.context is None or not told:
-            return ()
-        return tuple(_figure_ref(each) for each in self.context.figures if is_meant(each))
+        text = "\n".join(self._errors.values())
+        failed = []
+        for planned in self.context.figures if self.context else ():
+            line = re.escape(f"{planned.figure.place.file}:{planned.figure.place.line}")
+            if planned.key in self._errors or re.search(rf"(^|/){line}:", text, re.M):
+                failed.append((planned.page, planned.figure.id))
+        return tuple(failed)
 
 
-class _Watched:
-    """A reporter that shows progress in the page and cancels figures that are not needed."""
+def with_placeholders(page: Page, pending: Mapping[FigureRef, str | None]) -> Page:
+    """Return the page with placeholders for figures without a clip, some with an error."""
 
-    def __init__(self, preview: Preview, planned: PlannedFigure) -> None:
-        self._preview, self._planned, self._report = preview, planned, preview.report
-        self.warnings, self.quiet, self.note = 0, self._report.quiet, self._report.note
-        self.detail, self.warn = self._report.detail, self._report.warn
-        self.computing = self._report.computing
+    def placeholder(figure: Figure) -> Markup:
+        error = pending[page.uri, figure.id]
+        why = _FAILED.format(error=error) if error else _WAITING
+        return _PENDING.format(id=figure.id, what=figure.caption or figure.id, why=why)
 
-    @contextlib.contextmanager
-    def rendering(self, title: str, steps: int) -> Iterator[Advance]:
-        done = 0
-        with self._report.rendering(title, steps) as forward:
-
-            def advance() -> None:
-                nonlocal done
-                done += 1
-                forward()
-                if not self._preview.wants(self._planned):
-                    raise Cancelled
-                self._preview.progressed(f"{title}, {done} of {steps}")
-
-            yield advance
+    body = tuple(
+        placeholder(part) if isinstance(part, Figure) and (page.uri, part.id) in pending else part
+        for part in page.body
+    )
+    return replace(page, figures=tuple(p for p in body if isinstance(p, Figure)), body=body)
 
 
-def _figure_ref(planned: PlannedFigure) -> FigureRef:
-    return planned.page, planned.figure.id
+def is_showable(record: Record, planned: PlannedFigure, store: Store) -> bool:
+    """Return whether an old clip is in the store, and of the kind and levels of a figure."""
+    fits = record.kind == planned.figure.kind and max(record.levels, default=0) <= planned.levels
+    return fits and all(store.object(file).is_file() for file in record.files.values())
 
 
-def _there(record: Record, store: Store) -> bool:
-    """Return whether the files are in the store; only a quick check, as they were verified once."""
-    return all(store.object(file).is_file() for file in record.files.values())
+def built_records(output: Path) -> dict[FigureRef, Record]:
+    """Return the records of the built folder; empty if it is missing or damaged."""
+    with contextlib.suppress(OSError, SitegenError):
+        if is_built(output):
+            manifest = Manifest.from_json((output / MANIFEST).read_text("utf-8", "replace"))
+            return {(media.page, media.id): media.record for media in manifest.figures}
+    return {}
+
+
+def last_built(config: Path) -> Tree | None:
+    """Return the content of the built folder of the site of `config`, if sitegen built it.
+
+    If `site.toml` is invalid, the default folder is used.
+    """
+    output = config.parent / "build"
+    with contextlib.suppress(SitegenError):
+        output = load_site(config).output
+    with contextlib.suppress(OSError):
+        if is_built(output):
+            files = [output / uri for uri, entry in below(output) if entry.is_file()]
+            names = {path.relative_to(output).as_posix(): path for path in files}
+            return {
+                uri: path.read_bytes()
+                if uri.endswith(".html")
+                else CopiedFile(path, OwnFile(uri, path, path.stat().st_size, digest(path)))
+                for uri, path in names.items()
+                if not path.is_symlink()
+            }
+    return None

@@ -1,185 +1,165 @@
-"""Rendering of figures in a separate process, which ends when there is nothing to render.
+"""Rendering of figures in a process of its own, which ends when there is nothing to render.
 
 The preview therefore holds no model and no torch except while it renders. A figure that is no
-longer needed ends the process, and so does the end of the preview.
+longer needed ends the process.
 """
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from functools import partial
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from sitegen.builder.context import BuildContext, BuildOptions, prepare
 from sitegen.builder.pipeline import render_missing
 from sitegen.builder.plan import PlannedFigure
-from sitegen.builder.render import Renderer, RendererFactory
-from sitegen.builder.store import Records
+from sitegen.builder.render import Encode, Renderer, RendererFactory
 from sitegen.config.loader import load_site
-from sitegen.core.compute import ComputeTarget
-from sitegen.core.errors import PlatformError, SitegenError, TargetError
+from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.installed import import_fault, memory_full
-from sitegen.core.progress import Advance, Reporter
-from sitegen.core.signals import interrupt_on_signals
+from sitegen.core.progress import Advance
 from sitegen.core.source import raised_at
-from sitegen.core.worker import UnexpectedError, Worker, WorkerEnded, send
-from sitegen.models.registry import ModelSource
+
+RETRY_S = 1.0
+"""Seconds before retrying while another sitegen process works on this site."""
+STOP_S = 1.0
+"""Seconds that the process has to remove its temporary files before it is killed."""
 
 
-class Cancelled(Exception):
-    """Raised when the figure that is being rendered is no longer needed."""
+class Rendering:
+    """A process that renders figures of the site of `config` into its store, one after the other.
 
-
-class InProcessRenderer:
-    """Renders in this process, and keeps loaded models while their files are unchanged."""
-
-    def __init__(self, renderer: RendererFactory) -> None:
-        self._make = renderer
-        self._of: object = None
-        self._renderer: Renderer | None = None
-
-    def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
-        """Render a figure."""
-        return render_missing(context, [planned], self._kept, report)
-
-    def _kept(self, sources: Mapping[str, ModelSource], compute_target: ComputeTarget) -> Renderer:
-        here = {name: each for name, each in sources.items() if each.available}.items()
-        digests = {n: (m.card.digest, m.weights_sha256, m.prior_sha256, m.weights) for n, m in here}
-        of = compute_target, digests
-        if self._renderer is None or of != self._of:
-            self._renderer = self._of = None  # release the old models first
-            self._renderer, self._of = self._make(sources, compute_target), of
-        return self._renderer
-
-    def stop(self) -> None:
-        """Do nothing; the report raises Cancelled at the next frame."""
-
-    def shutdown(self) -> None:
-        """Keep the models."""
-
-
-class SubprocessRenderer:
-    """Renders in a subprocess for the site of `config`."""
+    `render` requests a figure. `receive` returns messages about it: ("progress", text) any number
+    of times, then ("done", ""), ("failed", error), or ("ended", cause) if the process has ended.
+    """
 
     def __init__(self, config: Path, options: BuildOptions, renderer: RendererFactory) -> None:
-        self._site = config.absolute(), options, renderer
-        self._worker = Worker(
-            interrupt_on_signals, lambda: "spawn"
-        )  # torch's threads are not copied
-        self._stopped = False
+        spawn = multiprocessing.get_context("spawn")  # a fork would copy the locks of threads
+        self._connection, other = spawn.Pipe()
+        arguments = other, config, options, renderer
+        self._process = spawn.Process(target=_run, args=arguments, daemon=True)
+        self._process.start()
+        other.close()
 
-    @property
-    def pid(self) -> int | None:
-        """Return the id of the process, if there is one."""
-        return self._worker.pid
+    def render(self, key: str) -> None:
+        """Request a figure by its key."""
+        self._connection.send(key)
 
-    def __call__(self, context: BuildContext, planned: PlannedFigure, report: Reporter) -> Records:
-        """Render a figure, and return its record from the store."""
-        digest, record = planned.key, None
-        with contextlib.ExitStack() as bars:
-            if self._stopped:
-                raise _stopped()
-            try:
-                receive = _Received(report, bars)
-                if self._worker.call(_render, *self._site, digest, receive=receive):
-                    record = context.store(report.warn).get(digest)
-            except WorkerEnded as error:
-                raise _stopped() if self._stopped else _ended(error) from None
-        if record is None:  # the site has changed
-            raise Cancelled
-        return {digest: record}
+    def receive(self, timeout: float) -> tuple[str, str] | None:
+        """Return the next message; None if there is none within `timeout` seconds."""
+        try:
+            message: tuple[str, str] | None = None
+            if self._connection.poll(timeout):
+                message = self._connection.recv()
+            return message
+        except (EOFError, OSError):
+            self._process.join(STOP_S)
+            code = self._process.exitcode
+            if code is not None and code < 0:
+                cause = f"was killed ({signal.Signals(-code).name}), perhaps because memory is full"
+                cause += "; close other programs, or ask for fewer or smaller samples"
+            else:
+                cause = f"ended with exit code {code}, see the terminal"
+            return "ended", f"the process that rendered {cause}"
 
     def stop(self) -> None:
-        """End the process, without waiting for it."""
-        self._stopped = True
-        self._worker.stop(tidy=True)
-
-    def shutdown(self) -> None:
-        """End the process, if there is one."""
-        self._worker.close()
-
-
-Rendering: TypeAlias = InProcessRenderer | SubprocessRenderer
-"""Renders figures into the store of a site, with the lock of the site."""
+        """End the process at once."""
+        self._process.terminate()
+        self._process.join(STOP_S)
+        self._process.kill()  # it may be in a long computation that no signal interrupts
+        self._process.join()
+        self._connection.close()
 
 
-def _stopped() -> SitegenError:
-    return TargetError("the process that rendered was stopped")
+def _run(*arguments: Any) -> None:
+    """Run in the process: SIGTERM removes temporary files, and Ctrl-C is left to the preview."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    render_requests(*arguments)
 
 
-def _ended(error: WorkerEnded) -> SitegenError:
-    if error.code is not None and error.code < 0:
-        return PlatformError(
-            f"the process that rendered {error.cause}, perhaps because memory is full; close other "
-            "programs, or ask for fewer or smaller samples"
-        )
-    return TargetError(f"the process that rendered {error.cause}, see the terminal")
+def render_requests(
+    connection: Connection[Any, Any],
+    config: Path,
+    options: BuildOptions,
+    renderer: RendererFactory,
+    encode: Encode | None = None,
+) -> None:
+    """Render requested figures until the connection ends."""
+    report = _Report(connection)
+    context: BuildContext | None = None
+    figures: dict[str, PlannedFigure] = {}
+    loaded: list[Renderer] = []  # of the context, with the models that it has loaded
+    while True:
+        try:
+            key = connection.recv()
+        except EOFError:
+            return
+        planned = figures.get(key)
+        try:
+            if planned is None:  # the first request, or the site has changed
+                context = prepare(load_site(config), options)
+                figures = {figure.key: figure for figure in context.figures}
+                loaded[:] = [renderer(context.models, options.compute_target)]
+                planned = figures.get(key)
+            assert context is not None
+            while planned is not None:
+                try:
+                    with context.store().locked():
+                        render_missing(context, [planned], lambda *_: loaded[0], report, encode)
+                    break
+                except LockedError as error:
+                    connection.send(("progress", f"waiting: {error}"))
+                    time.sleep(RETRY_S)
+            connection.send(("done", ""))
+        except Exception as error:
+            text = describe(error)
+            if planned is not None and not isinstance(error, SitegenError):
+                place = planned.figure.place
+                text = f"{place.file}:{place.line}: {planned.figure.id}: {text}"
+            connection.send(("failed", text))
 
 
-class _Received:
-    """Passes the worker's messages to a reporter; `bars` ends its progress bars."""
-
-    def __init__(self, report: Reporter, bars: contextlib.ExitStack) -> None:
-        self._report, self._bars = report, bars
-        self._advance: Advance = lambda: None
-
-    def __call__(self, message: tuple[str, Any]) -> None:
-        what, value = message
-        if what == "steps":
-            self._advance = self._bars.enter_context(self._report.rendering(*value))
-        elif what == "advance":
-            self._advance()
-        else:
-            getattr(self._report, what)(value)
-
-
-class _SendingReporter:
-    """A reporter that sends its reports to the parent."""
+class _Report:
+    """A reporter that sends the progress of frames to the preview."""
 
     warnings, quiet = 0, False
 
-    def __init__(self) -> None:
-        self.note, self.detail, self.warn = (
-            partial(_send, what) for what in ("note", "detail", "warn")
-        )
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        self._connection = connection
 
-    @contextlib.contextmanager
+    def note(self, line: str) -> None:
+        """Omit it."""
+
+    detail = warn = note
+
+    @contextmanager
     def rendering(self, title: str, steps: int) -> Iterator[Advance]:
-        _send("steps", (title, steps))
-        yield partial(_send, "advance", None)
+        """Send a message for each step."""
+        finished = 0
 
-    @contextlib.contextmanager
+        def advance() -> None:
+            nonlocal finished
+            finished += 1
+            self._connection.send(("progress", f"{title}, {finished} of {steps}"))
+
+        yield advance
+
+    @contextmanager
     def computing(self, title: str) -> Iterator[Advance]:
+        """Send nothing."""
         yield lambda: None
 
 
-def _send(what: str, value: object) -> None:
-    send((what, value))
-
-
-_known: dict[str, tuple[BuildContext, PlannedFigure]] = {}
-"""Figures of the site by request, as last read; used in the worker."""
-_renderer: list[InProcessRenderer] = []
-"""The renderer, once there is something to render; used in the worker."""
-
-
-def _render(config: Path, options: BuildOptions, make: RendererFactory, digest: str) -> bool:
-    """Render a figure into the store; return False if the site no longer has it."""
-    if digest not in _known:
-        context = prepare(load_site(config), options)
-        _known.clear()
-        _known.update({each.key: (context, each) for each in context.figures})
-    if digest not in _known:
-        return False
-    if not _renderer:
-        _renderer.append(InProcessRenderer(make))
-    _renderer[0](*_known[digest], _SendingReporter())
-    return True
-
-
-def words(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Describe an error in one line."""
-    if isinstance(error, SitegenError | UnexpectedError):
+    if isinstance(error, SitegenError):
         return str(error)
-    told = import_fault(error) or memory_full(error)
-    return told or f"{type(error).__name__}: {error}{raised_at(error)}"
+    message = import_fault(error) or memory_full(error)
+    return message or f"{type(error).__name__}: {error}{raised_at(error)}"

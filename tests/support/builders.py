@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -92,13 +91,11 @@ class FakeRenderer:
 
     fail: the id of a figure that breaks down at its third frame
     pause: seconds before each frame, but the first `soon`
-    deaf: whether it ignores SIGTERM in its process
     """
 
     fail: str | None = None
     pause: float = 0.0
     jobs: list[str] = field(default_factory=list)
-    deaf: bool = False
     soon: int = 0
 
     def __call__(
@@ -106,8 +103,6 @@ class FakeRenderer:
     ) -> "FakeRenderer":
         """Stand in for the class of the real renderer as well."""
         self.sources = sources
-        if self.deaf:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return self
 
     def render_job(self, figure: Figure) -> RenderJob:

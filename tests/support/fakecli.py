@@ -2,7 +2,7 @@
 
 FAKE_PAUSE is the time before each frame in seconds, but for the first FAKE_SOON frames. FAKE_FAIL
 is the figure that breaks down, and FAKE_BLOCK names modules, with spaces between, that cannot be
-imported. With FAKE_DEAF, the process that renders for `serve` ignores SIGTERM.
+imported.
 """
 
 import os
@@ -21,7 +21,6 @@ def main() -> None:
     shared.figure_renderer = FakeRenderer(
         told("FAKE_FAIL"),
         float(told("FAKE_PAUSE", "0")),
-        deaf=bool(told("FAKE_DEAF")),
         soon=int(told("FAKE_SOON", "0")),
     )
     run()

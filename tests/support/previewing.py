@@ -1,10 +1,10 @@
-"""A preview that runs in this process, and what asks it for pages as a browser does."""
+"""A preview that runs in this process, and requests as a browser sends them."""
 
 import contextlib
 import http.client
+import multiprocessing
 import random
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -12,14 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sitegen.builder.context import BuildOptions
-from sitegen.core.signals import Stop
-from sitegen.server.app import listening, serve
+from sitegen.builder.render import RendererFactory
+from sitegen.server import rendering
+from sitegen.server.app import Server, listening, serve
 from sitegen.server.preview import Preview
-from sitegen.server.rendering import InProcessRenderer
-from tests.support.builders import CPU, FakeRenderer, environment
+from tests.support.builders import CPU, FakeRenderer, environment, fake_encode
 from tests.support.reporters import Silent
 
 WAIT_S = 300.0  # far more than is needed, for a machine that is busy
@@ -35,7 +37,7 @@ def wait_for(true: Callable[[], object], what: str = "it") -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     headers: dict[str, str]
@@ -44,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Running:
-    """A preview, what answers for it, and who renders."""
+    """A preview, its server, and the renderer that its thread uses."""
 
     preview: Preview
     renderer: FakeRenderer
@@ -53,11 +55,11 @@ class Running:
 
     @property
     def address(self) -> str:
-        """Where the page opens."""
+        """The address of the page."""
         return f"http://127.0.0.1:{self.port}/"
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
-        """Ask for a path exactly as it is written."""
+        """Request a path exactly as it is written."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
         with contextlib.closing(connection):
             connection.putrequest(method, path, skip_host="Host" in headers)
@@ -65,8 +67,8 @@ class Running:
                 connection.putheader(name, value)
             connection.endheaders()
             answer = connection.getresponse()
-            told = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, told, answer.read())
+            received = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, received, answer.read())
 
     def page(self, path: str = "/") -> str:
         """The text of a page."""
@@ -77,11 +79,31 @@ class Running:
         wait_for(lambda: self.preview.settled, "settling")
 
 
+class ThreadRendering(rendering.Rendering):
+    """The process of a preview as a thread, with clips that are not encoded."""
+
+    def __init__(self, config: Path, options: BuildOptions, renderer: RendererFactory) -> None:
+        self._connection, self._other = multiprocessing.Pipe()
+        arguments = self._other, config, options, renderer, fake_encode
+        self._thread = threading.Thread(target=self._work, args=arguments)
+        self._thread.start()
+
+    def _work(self, *arguments: Any) -> None:
+        with contextlib.suppress(OSError):  # stopped
+            rendering.render_requests(*arguments)
+
+    def stop(self) -> None:
+        """Close the pipe, which ends the thread at its next step."""
+        self._connection.close()
+        self._thread.join()
+        self._other.close()
+
+
 @contextlib.contextmanager
 def serving(
     *words: str | Path, module: str = "tests.support.fakecli", **changes: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start `sitegen serve`, with the fake renderer if not told; it does not outlive the block."""
+    """Start `sitegen serve`, with the fake renderer by default; it does not outlive the block."""
     command = [sys.executable, "-m", module, "serve", *map(str, words)]
     env, pipe = environment(**changes), subprocess.PIPE
     with subprocess.Popen(
@@ -94,11 +116,11 @@ def serving(
 
 
 def port_of(process: subprocess.Popen[str]) -> int:
-    """The port that `serve` says it is at, in its first line."""
+    """The port that `serve` prints in its first line."""
     assert process.stdout is not None
-    told = re.fullmatch(r".*http://127\.0\.0\.1:(\d+)/.*\n", process.stdout.readline())
-    assert told is not None
-    return int(told[1])
+    match = re.fullmatch(r".*http://127\.0\.0\.1:(\d+)/.*\n", process.stdout.readline())
+    assert match is not None
+    return int(match[1])
 
 
 def port_to_return_to() -> int:
@@ -112,16 +134,18 @@ def port_to_return_to() -> int:
 @contextlib.contextmanager
 def running(config: Path, renderer: FakeRenderer | None = None, port: int = 0) -> Iterator[Running]:
     """Serve the site of `config` for the block, at a free port if none is named."""
-    renderer, report, stop = renderer or FakeRenderer(), Silent(), Stop()
-    preview = Preview(config, BuildOptions(CPU), InProcessRenderer(renderer), report)
+    renderer, report = renderer or FakeRenderer(), Silent()
+    start = partial(ThreadRendering, config.absolute(), BuildOptions(CPU), renderer)
+    preview = Preview(config, BuildOptions(CPU), start, report)
     with listening(port) as listener:
         port = listener.getsockname()[1]
         preview.refresh()
-        thread = threading.Thread(target=serve, args=(preview, listener, stop))
+        server = Server(preview)
+        thread = threading.Thread(target=serve, args=(server, preview, listener))
         thread.start()
         try:
             yield Running(preview, renderer, report, port)
         finally:
-            stop.signal = signal.SIGTERM
+            server.should_exit = True
             thread.join(WAIT_S)
             assert not thread.is_alive()

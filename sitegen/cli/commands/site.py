@@ -1,6 +1,5 @@
 """Commands for sites: new, build, serve, check, publish, export and clean."""
 
-import contextlib
 import shlex
 from functools import partial
 from pathlib import Path
@@ -320,24 +319,24 @@ def serve(
     """
     from sitegen.builder.context import BuildOptions
     from sitegen.config.loader import load_site
-    from sitegen.core.signals import stop_on_signals
-    from sitegen.server.app import HOST, listening, serve
+    from sitegen.server.app import HOST, Server, listening, serve
     from sitegen.server.preview import Preview
-    from sitegen.server.rendering import SubprocessRenderer
+    from sitegen.server.rendering import Rendering
 
     if not config.is_file():
         load_site(config)  # raises the error
     config = config.absolute()  # the current folder may be deleted and made again meanwhile
     build_options = BuildOptions(compute_target(device, precision), offline=offline)
-    rendering = SubprocessRenderer(config, build_options, options.figure_renderer)
-    preview = Preview(config, build_options, rendering, report)
-    with listening(port) as listener, contextlib.ExitStack() as serving:
+
+    def start() -> Rendering:
+        return Rendering(config, build_options, options.figure_renderer)
+
+    preview = Preview(config, build_options, start, report)
+    with listening(port) as listener:
         preview.refresh()
-        stop = serving.enter_context(stop_on_signals())
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
         print_address = report.note if port else click.echo  # print a free port even with --quiet
         print_address(f"serving {config.parent} at {address} (Ctrl-C stops)")
         if open_browser:
             click.launch(address)
-        serve(preview, listener, stop)
-    raise SystemExit(128 + (stop.signal or 0))
+        serve(Server(preview), preview, listener)
