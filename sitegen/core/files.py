@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 import threading
@@ -117,6 +118,13 @@ def require_writable(folder: Path, named: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(4096))
+
+
+def require_space(folder: Path) -> None:
+    """Raise PlatformError if the disk of a folder is full, which other programs blame on a pipe."""
+    with platform_errors(folder):
+        if shutil.disk_usage(folder).free < 1 << 16:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:

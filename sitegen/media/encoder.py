@@ -20,7 +20,7 @@ from typing import IO
 import numpy as np
 
 from sitegen.core.errors import PlatformError, TargetError
-from sitegen.core.files import digest, platform_errors, temporary_folder
+from sitegen.core.files import digest, platform_errors, require_space, temporary_folder
 from sitegen.media.ffmpeg import GET_ENCODER, executable
 from sitegen.media.frames import Frame, enlarge, sheet
 from sitegen.media.jobs import ClipSource
@@ -241,6 +241,7 @@ def _write(
         for frame in frames:
             writer.send(np.ascontiguousarray(frame))
     except OSError as error:
+        require_space(path.parent)
         raise PlatformError(f"ffmpeg failed: {error}; {GET_ENCODER}") from error
     finally:
         writer.close()
@@ -253,8 +254,10 @@ def _counted(path: Path, count: int) -> int:
     try:
         frames = int(imageio_ffmpeg.count_frames_and_secs(path)[0]) if path.is_file() else 0
     except RuntimeError as error:
+        require_space(path.parent)
         raise PlatformError(f"{path.name} cannot be decoded: {error}; {GET_ENCODER}") from error
     if frames != count:
+        require_space(path.parent)
         remedy = "check disk space and free memory, and try again"
         raise PlatformError(f"ffmpeg wrote {frames} of {count} frames; {remedy}; {GET_ENCODER}")
     return frames

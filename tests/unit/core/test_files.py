@@ -4,7 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -70,6 +72,14 @@ def test_require_writable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(PlatformError, match="cannot write output"):
         files.require_writable(tmp_path / "file", Path("output"))
+
+
+def test_require_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is named with its folder, and one with space is not."""
+    files.require_space(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9))
+    with pytest.raises(PlatformError, match=f"{tmp_path}: No space left on device; free some"):
+        files.require_space(tmp_path)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
