@@ -1,6 +1,7 @@
 """What the tests of training share: pictures, small random models, the linear filter by SciPy."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,12 +9,12 @@ from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 from torch import Tensor
 
-from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.networks import Band, CosineConfig
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.cosines import CosineNet
 from sitegen.generative.networks.unet import UNet
+from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import image_statistics
 from tests.support.making import random_unet, small_card
@@ -28,9 +29,11 @@ def images(count: int = 64, channels: int = 1, size: int = 8) -> Tensor:
     return torch.from_numpy(np.clip(128 + 40 * smooth, 0, 255).astype(np.uint8))
 
 
-def preconditioned(channels: int = 1) -> ModelCard:
+def preconditioned(channels: int = 1) -> HeatDissipation:
     """A small card of the preconditioned kind."""
-    return small_card(parameterization="preconditioned", channels=channels, training_noise_std=0.05)
+    learned: dict[str, Any] = {"parameterization": "preconditioned", "training_noise_std": 0.05}
+    card: HeatDissipation = small_card(channels=channels, **learned)
+    return card
 
 
 def blur(values: Array, factor: Array) -> Array:
@@ -50,13 +53,13 @@ def idct(values: Array) -> Array:
     return result
 
 
-def kept(card: ModelCard, level: int) -> Array:
+def kept(card: HeatDissipation, level: int) -> Array:
     """A_k, what a level leaves of each cosine, (H, W), by the formula."""
     frequency = np.pi * np.arange(card.image_size) / card.image_size
     return np.exp(-(frequency[:, None] ** 2 + frequency**2) * card.schedule[level] ** 2 / 2)
 
 
-def wiener(card: ModelCard, data: Tensor, u: Tensor, level: int) -> Array:
+def wiener(card: HeatDissipation, data: Tensor, u: Tensor, level: int) -> Array:
     """The linear estimate of u_{k−1}, coefficient by coefficient, from covariances.
 
     Of each cosine c of the sharp image and its noisy blurred copy y: the best linear guess of
@@ -86,7 +89,7 @@ def outspoken(band: Band = CONFIG, channels: int = 1) -> CosineNet:
     return net
 
 
-def card(channels: int = 1) -> ModelCard:
+def card(channels: int = 1) -> HeatDissipation:
     """A card with a network for coarse levels."""
     known = preconditioned(channels)
     return replace(known, unet=None, bands=(Band(1, unet=known.unet), CONFIG))
@@ -100,7 +103,7 @@ def model(channels: int = 1) -> Model:
     return Model(known, networks, statistics).requires_grad_(False)
 
 
-def cascade_card(channels: int = 1) -> ModelCard:
+def cascade_card(channels: int = 1) -> HeatDissipation:
     """A cascade: U-Nets for whole and half the side, and cosines; it visits five levels."""
     known = preconditioned(channels)
     bands = (Band(1, unet=known.unet), Band(3, 4, unet=known.unet), CONFIG)

@@ -84,7 +84,8 @@ def large_card() -> ModelCard:
     """The card of a model like that which the networks of `models/mnist` learned from."""
     unet = {"channel_mult": (1, 2, 4), "num_res_blocks": 2, "use_new_attention_order": True}
     size = {"image_size": 28, "levels": 100, "parameterization": "preconditioned"}
-    return small_card(training_noise_std=0.01, sampling_noise_std=0.0125, **unet, **size)
+    card: ModelCard = small_card(training_noise_std=0.01, sampling_noise_std=0.0125, **unet, **size)
+    return card
 
 
 def write_large(folder: Path) -> Path:

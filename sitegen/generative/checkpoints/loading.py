@@ -21,15 +21,7 @@ from sitegen.core.compute import Precision
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import is_folder, regular_size, sha256
-from sitegen.generative.card.card import (
-    CARD_NAME,
-    BlurSchedule,
-    ModelCard,
-    card_beside,
-    plain,
-    presets,
-    read_card,
-)
+from sitegen.generative.card.card import BlurSchedule, CARD_NAME, ModelCard, card_beside, plain, presets, read_card
 from sitegen.generative.card.networks import Band, DiffusersUNet
 from sitegen.generative.checkpoints.archive import (
     HEAD,

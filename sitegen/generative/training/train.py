@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from sitegen.core.compute import Precision
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import platform_errors, write_atomic
-from sitegen.generative.card.card import STATE_NAME, ModelCard
+from sitegen.generative.card.card import ModelCard, STATE_NAME
 from sitegen.generative.checkpoints.weights import prefixes
 from sitegen.generative.data.datasets import Images
 from sitegen.generative.data.images import DAMAGE
