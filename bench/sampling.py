@@ -38,7 +38,6 @@ from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import keep_freed_memory, load_network
-from sitegen.sampling.run import ChunkedModel
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 NAMES = ("mnist", "fashion-mnist", "mnist-ddpm", "faces", "faces-ddpm")
@@ -106,7 +105,7 @@ def measure(
     for name in names:
         source = model_source(name, MODELS / name)
         plain: Any = load_model(source.weights, source.card)
-        ours: Any = ChunkedModel(load_network(source, ComputeTarget("cpu", precision)))
+        ours: Any = load_network(source, ComputeTarget("cpu", precision))
         levels = [
             band.lowest_level for band in source.card.networks if isinstance(band.unet, UNetConfig)
         ]

@@ -27,15 +27,19 @@ import numpy as np
 from sitegen.cluster.worker import Checkpoint, Levels, compute_shard, other_versions, versions
 from sitegen.core.compute import ComputeTarget, Precision
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError, SitegenError, TargetError
-from sitegen.core.files import platform_errors
+from sitegen.core.files import Place, Spool, platform_errors
 from sitegen.core.progress import Reporter
 from sitegen.core.urls import scheduler_fault
 from sitegen.models.registry import ModelSource
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+    from torch import Tensor
 
-    from sitegen.sampling.run import Executor, SampleBatch, Selection, Visible
+    from sitegen.generative.process.noise import Noise
+    from sitegen.generative.process.protocol import GenerativeProcess
+    from sitegen.sampling.models import Executor
+    from sitegen.sampling.trajectory import Part, Shown
 
 CONNECT_S = 5.0
 """Seconds to wait for a scheduler's first answer."""
@@ -158,21 +162,29 @@ class Cluster:
     def executor(self, source: ModelSource) -> Executor:
         """Return the executor that computes shards of a model on the workers."""
 
-        def compute(shards: Sequence[SampleBatch], selection: Selection) -> Iterator[Visible]:
+        def compute(
+            process: GenerativeProcess, start: Tensor, noise: Noise | None, show: Shown
+        ) -> Iterator[tuple[int, Tensor]]:
             import torch
 
-            from sitegen.sampling.run import SpooledLevels, joined
+            from sitegen.sampling.trajectory import parts
 
-            found = [SpooledLevels() for _ in shards]
-            bare = [shard.with_model(None) for shard in shards]
-            futures = self._submit(source, bare, selection)
+            samples = [part.with_model(None) for part in parts(process, start, noise)]
+            spool, results = Spool(), dict[int, list[tuple[int, Place, tuple[int, ...]]]]()
+            futures = self._submit(source, samples, show)
             with self._report.computing(f"{source.name} on {self.address}") as advance:
                 for at, levels in self._results(source.name, futures):
-                    for level, kept in levels:
-                        found[at].add(level, [torch.from_numpy(each) for each in kept])
+                    results[at] = []
+                    for level, images in levels:
+                        stored = spool.add(np.ascontiguousarray(images).data)
+                        results[at].append((level, stored, images.shape))
                         advance()
-            for parts in zip(*(each.levels() for each in found), strict=True):
-                yield parts[0][0], joined([kept for _, kept in parts])
+            for same_level in zip(*(results[at] for at in sorted(results)), strict=True):
+                arrays = [
+                    torch.frombuffer(bytearray(spool.read(stored)), dtype=torch.float32).view(shape)
+                    for _, stored, shape in same_level
+                ]
+                yield same_level[0][0], torch.cat(arrays)
 
         return compute
 
@@ -213,19 +225,17 @@ class Cluster:
         target = ComputeTarget(next(iter(fit.values()))["device"], best)
         return target, sorted(fit) if refused else None, len(fit)
 
-    def _submit(
-        self, source: ModelSource, shards: Sequence[SampleBatch], selection: Selection
-    ) -> list[Future]:
-        """Send shards to the workers, and the checkpoint if they do not have it yet."""
+    def _submit(self, source: ModelSource, samples: Sequence[Part], show: Shown) -> list[Future]:
+        """Send parts to the workers, and the checkpoint if they do not have it yet."""
         with self._scheduler_errors():
             rest = versions(), self.compute_target
             options: Any = {"workers": self._workers, "pure": False, "retries": RETRIES}
             model = self._model(source, options)
             return [
                 self.client.submit(
-                    compute_shard, model, *rest, shard, selection, key=_key(source), **options
+                    compute_shard, model, *rest, part, show, key=_key(source), **options
                 )
-                for shard in shards
+                for part in samples
             ]
 
     def _model(self, source: ModelSource, options: Mapping[str, Any]) -> Future:

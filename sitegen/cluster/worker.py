@@ -26,10 +26,10 @@ from sitegen.core.installed import DISTRIBUTION
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
-    from sitegen.sampling.run import SampleBatch, Selection
+    from sitegen.sampling.trajectory import Part, Shown
 
-Levels = list[tuple[int, tuple[NDArray[np.float32], ...]]]
-"""The levels of a shard, each with its selected output, (N, C, H, W)."""
+Levels = list[tuple[int, NDArray[np.float32]]]
+"""The levels of a shard, each with its displayed images (N, C, H, W)."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _VERSIONS = ("torch", "numpy")
@@ -127,8 +127,8 @@ def compute_shard(
     checkpoint: Checkpoint,
     wanted: Mapping[str, str],
     compute_target: ComputeTarget,
-    shard: SampleBatch,
-    selection: Selection,
+    shard: Part,
+    show: Shown,
 ) -> Levels:
     """Compute all levels of a shard, whose process has no model yet.
 
@@ -142,7 +142,7 @@ def compute_shard(
 
     # dask limits torch to one thread. Images do not depend on it, but chunks.py reads it once.
     torch.set_num_threads(max(torch.get_num_threads(), get_worker().state.nthreads))
-    from sitegen.sampling.run import run_here
+    from sitegen.sampling.trajectory import shown
 
-    levels = run_here([shard.with_model(checkpoint.model(compute_target))], selection)
-    return [(level, tuple(each.cpu().numpy() for each in kept)) for level, kept in levels]
+    levels = shown([shard.with_model(checkpoint.model(compute_target))], show)
+    return [(level, images.cpu().numpy()) for level, images in levels]

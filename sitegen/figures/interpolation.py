@@ -95,7 +95,7 @@ class Interpolation(ComparedKind):
         from sitegen.figures.clips import clip_job
         from sitegen.media.frames import to_uint8
         from sitegen.media.manifest import Cells
-        from sitegen.sampling.trajectory import Paths
+        from sitegen.sampling.trajectory import Paths, ends
 
         card, rows, points = models.sampler(self.model).card, len(self.pairs), self.points
         methods = path_methods(models, self, Paths(self.seed, self.pairs, points), self.ddim_steps)
@@ -103,7 +103,7 @@ class Interpolation(ComparedKind):
 
         def work() -> Iterator[None]:
             for begin, _ in methods.values():
-                for images in begin().ends():
+                for images in ends(begin()):
                     if images is not None:
                         pictures.append(
                             to_uint8(images).reshape(rows, points, *images.shape[2:], -1)

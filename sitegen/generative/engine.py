@@ -9,12 +9,12 @@ work.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,6 @@ from sitegen.generative.networks.cosines import CosineNet
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.model import CardModel, Engine
 
-_T = TypeVar("_T")
 CORES = torch.get_num_threads()
 """Threads of torch when this module was imported; `OMP_NUM_THREADS` determines it."""
 NUMBERS_IN_PART = 24 * 48 * 32 * 32
@@ -139,22 +138,6 @@ def on_one_thread() -> Iterator[None]:
             before = _entered.pop()
             if not _entered:
                 torch.set_num_threads(before)
-
-
-def each_on_one_thread(steps: Iterable[_T]) -> Iterator[_T]:
-    """Yield the steps, each computed `on_one_thread`.
-
-    Networks have their own threads. The work between them is so small that waiting for a second
-    thread costs more than it saves, while other threads draw and encode.
-    """
-    steps = iter(steps)
-    while True:
-        with on_one_thread():
-            try:
-                step = next(steps)
-            except StopIteration:
-                return
-        yield step
 
 
 @dataclass

@@ -20,7 +20,12 @@ from sitegen.generative.checkpoints.archive import UNKNOWN_NETWORK
 from sitegen.generative.checkpoints.inspection import CheckpointInfo
 from sitegen.generative.data.images import image_side
 from sitegen.generative.process.ddpm import DiffusionConfig
-from sitegen.generative.process.dissipation import HeatDissipation, NOISE_RATIO, heat_of, sampling_noise
+from sitegen.generative.process.dissipation import (
+    NOISE_RATIO,
+    HeatDissipation,
+    heat_of,
+    sampling_noise,
+)
 from sitegen.generative.process.flow import FLOW_STEPS, FlowConfig
 from sitegen.models.registry import is_approximate, measured
 

@@ -17,7 +17,14 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import regular_size, sha256
 from sitegen.core.installed import resource, shipped_models
 from sitegen.core.source import shown
-from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, card_beside, preset, read_card
+from sitegen.generative.card.card import (
+    CARD_NAME,
+    FileRef,
+    ModelCard,
+    card_beside,
+    preset,
+    read_card,
+)
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint
 from sitegen.models.folder import trained_folder

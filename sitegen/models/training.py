@@ -21,7 +21,7 @@ from sitegen.core.progress import Reporter, clock, duration, megabytes
 from sitegen.core.signals import Stop, stop_on_signals
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
-from sitegen.generative.card.card import BlurRange, ModelCard, STATE_NAME, preset
+from sitegen.generative.card.card import STATE_NAME, BlurRange, ModelCard, preset
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.data.images import image_side, read_images, require_enough
 from sitegen.generative.data.prior import make_prior

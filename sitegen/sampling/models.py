@@ -9,9 +9,9 @@ import ctypes
 import math
 import re
 import sys
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,11 +20,11 @@ from torch import Tensor
 
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import RefusedError, TargetError
-from sitegen.core.files import digest_bytes, sha256
+from sitegen.core.files import sha256
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.engine import choose_engines, memory_errors, on_one_thread
-from sitegen.generative.process.base import Process
+from sitegen.generative.process.base import ProcessCard
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.heat import spectrum, spectrum_of
 from sitegen.generative.process.hosted import Hosted, HostedModel
@@ -41,17 +41,20 @@ from sitegen.generative.process.protocol import GenerativeProcess, Step, process
 from sitegen.models.hosted import Host, is_current
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.renoised import renoised_tree
-from sitegen.sampling.run import (
-    Executor,
-    SampleBatch,
-    Selection,
-    Visible,
-    bytes_of_all,
-    run_here,
-    seconds_an_image,
+from sitegen.sampling.trajectory import (
+    Images,
+    Part,
+    Paths,
+    Shown,
+    each_level,
+    parts,
+    trajectory,
 )
-from sitegen.sampling.sharing import Sharing
-from sitegen.sampling.trajectory import Images, Paths, Shown
+
+Executor = Callable[
+    [GenerativeProcess, Tensor, "Noise | None", Shown], Iterator[tuple[int, Tensor]]
+]
+"""Runs samples as `trajectory` does, here or elsewhere."""
 
 FAR = 3.0
 """Distance from [0, 1] beyond which the mean of a channel cannot come from images.
@@ -74,15 +77,13 @@ class Sampler:
     process: its process, with the loaded network
     name: the model's, for messages
     prior: the `Prior` that its process starts from; None where it needs none
-    executor: runs its samples
-    sharing: keeps trajectories that several figures need
+    executor: runs its samples, as `trajectory` does here
     """
 
     process: GenerativeProcess
     name: str = "the model"
     prior: Any = None
-    executor: Executor = run_here
-    sharing: Sharing | None = None
+    executor: Executor = trajectory
 
     @property
     def model(self) -> Any:
@@ -90,7 +91,7 @@ class Sampler:
         return self.process.model
 
     @property
-    def card(self) -> Process:
+    def card(self) -> ProcessCard:
         """The card of the model."""
         return self.process.card
 
@@ -101,21 +102,17 @@ class Sampler:
 
     def noise(self, seed: int, samples: Sequence[int]) -> Noise | None:
         """Return the noise of some samples; None if the process draws none."""
-        if not self.process.random:
-            return None
-        return independent(seed, samples, self.process.shape)
+        return independent(seed, samples, self.process.shape) if self.process.random else None
+
+    def run(self, start: Tensor, noise: Noise | None, noise_std: float | None = None) -> Trajectory:
+        """Return the trajectory from the states `start` (N, C, H, W); δ is the card's if None."""
+        return Trajectory(self, self.process.with_noise_std(noise_std), start, noise)
 
     def begin(
         self, seed: int, samples: Sequence[int], noise_std: float | None = None
     ) -> Trajectory:
-        """Return the trajectory of some samples; δ is the card's if not given."""
-        states, noise = partial(self.start, seed, samples), self.noise(seed, samples)
-        return self._trajectory(states, len(samples), noise, noise_std, (seed, *samples))
-
-    def run(self, start: Tensor, noise: Noise | None, noise_std: float | None = None) -> Trajectory:
-        """Return the trajectory from the states `start` (N, C, H, W) with that noise."""
-        equal = digest_bytes(start.cpu().numpy().tobytes())
-        return self._trajectory(lambda: start, len(start), noise, noise_std, equal)
+        """Return the trajectory of some samples."""
+        return self.run(self.start(seed, samples), self.noise(seed, samples), noise_std)
 
     def fan(self, seed: int, samples: Sequence[int], noise_std: float | None = None) -> Trajectory:
         """Return samples with noise of their own that all start from the state of the first."""
@@ -143,28 +140,18 @@ class Sampler:
 
         samples: one for each leaf, if they are chosen
         """
-        if not self.process.random:
-            return self._renoised(seed, splits, samples)
-        noise = Branching(seed, splits, self.process.shape, samples)
-        return self.run(self.start(seed, samples[:1] if samples else [0]), noise, noise_std)
-
-    def _renoised(
-        self, seed: int, splits: tuple[int, ...], samples: tuple[int, ...] | None
-    ) -> Trajectory:
-        """Return a tree whose branches are noised anew at each split."""
-        process, first = self.process, self.process.levels[0]
         start = self.start(seed, samples[:1] if samples else [0])
+        if self.process.random:
+            noise = Branching(seed, splits, self.process.shape, samples)
+            return self.run(start, noise, noise_std)
 
-        def finish(part: GenerativeProcess, states: Tensor) -> Tensor:
-            ends = [kept for _, kept in self.executor([SampleBatch(part, states, None)], "last")]
-            return ends[-1][0]
+        def finish(process: GenerativeProcess, states: Tensor) -> Tensor:
+            *_, (_, finished) = self.executor(process, states, None, "mean")
+            return finished
 
-        def begin(selection: Selection) -> Iterator[Visible]:
-            tree = renoised_tree(process, start, seed, splits, samples, finish)
-            shards = [SampleBatch(tree, start, None)]
-            yield from _of_pictures(self, None, self.executor(shards, selection))
-
-        return Trajectory(first, lambda: process.pixels(start, first), begin)
+        with _naming(self.name):
+            tree = renoised_tree(self.process, start, seed, splits, samples, finish)
+        return Trajectory(self, tree, start, None)
 
     def paths(self, paths: Paths, noise_std: float | None = None) -> Trajectory:
         """Return paths through everything random of the process, a path after the other.
@@ -172,8 +159,8 @@ class Sampler:
         Initial states are on the process's own path between two of them, and the noise of every
         level on a great circle, where any is drawn.
         """
-        process, ends = self.process, self.start(paths.seed, paths.ends)
-        pairs = zip(ends[::2], ends[1::2], strict=True)
+        process, states = self.process, self.start(paths.seed, paths.ends)
+        pairs = zip(states[::2], states[1::2], strict=True)
         start = torch.cat([process.between(*pair, paths.points) for pair in pairs])
         noise = noise_of(paths, process.shape) if process.random else None
         return self.run(start, noise, noise_std)
@@ -184,82 +171,77 @@ class Sampler:
         assert isinstance(card, Ddpm)
         return replace(self, process=replace(self.process, card=card.with_ddim(steps)))
 
-    def pace(self) -> float:
-        """Return the seconds that the network takes for one image at one level, measured now."""
-        return seconds_an_image(self.model) if isinstance(self.model, CardModel) else 0.0
-
     def spectrum(self, images: Images) -> list[float]:
         """Return the mean spectrum of images (N, C, H, H)."""
         with on_one_thread():
-            found: list[float] = spectrum(torch.from_numpy(images)).tolist()
-        return found
+            powers: list[float] = spectrum(torch.from_numpy(images)).tolist()
+        return powers
 
     def data_spectrum(self) -> list[float] | None:
         """Return the mean spectrum of the data, of the weights or of the prior, if it is known."""
         statistics = self.model.statistics
         if statistics is not None:
-            found: list[float] = spectrum_of(statistics).tolist()
-            return found
+            powers: list[float] = spectrum_of(statistics).tolist()
+            return powers
         return (list(self.prior.power) or None) if self.prior else None
-
-    def _trajectory(
-        self,
-        states: Callable[[], Tensor],
-        count: int,
-        noise: Noise | None,
-        noise_std: float | None,
-        equal: Hashable,
-    ) -> Trajectory:
-        """Return the trajectory from states that are made now; `equal` is equal for equal ones."""
-        process = self.process.with_noise_std(noise_std)
-
-        def begin(selection: Selection) -> Iterator[Visible]:
-            shards = SampleBatch(process, states(), noise).shards()
-            yield from _of_pictures(self, noise, self.executor(shards, selection))
-
-        wanted: Callable[[Selection], Iterator[Visible]] = begin
-        if self.sharing is not None:
-            size = bytes_of_all(process, count, noise)
-            wanted = self.sharing.asked((self.name, process, noise, equal), size, begin)
-        first = process.levels[0]
-        return Trajectory(first, lambda: process.pixels(states(), first), wanted)
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A process about to run.
+    """Samples of a process about to run, from the states `start` (N, C, H, W) with that noise."""
 
-    first: the level of its initial states
-    start: makes these states (N, C, H, W), in [0, 1] pixel units
-    begin: yields the selected output of each level below, in [0, 1] pixel units
-    """
+    sampler: Sampler
+    process: GenerativeProcess
+    start: Tensor
+    noise: Noise | None
 
-    first: int
-    start: Callable[[], Tensor]
-    begin: Callable[[Selection], Iterator[Visible]]
+    @property
+    def first(self) -> int:
+        """The level of the initial states."""
+        return self.process.levels[0]
 
     @property
     def u_K(self) -> Tensor:
-        """The initial states."""
-        return self.start()
+        """The initial states in [0, 1] pixel units."""
+        return self.process.pixels(self.start, self.first)
 
     @property
     def steps(self) -> Iterator[Step]:
-        """All steps, from the first."""
-        return (Step(level, state, mean) for level, (state, mean) in self.begin("steps"))
+        """All steps, computed here, with states and means in pixel units. Raises as `seen` does."""
+
+        def pick(part: Part, step: Step) -> tuple[Tensor, Tensor]:
+            pixels = part.process.pixels
+            return pixels(step.state, step.level), pixels(step.mean, step.level)
+
+        with _naming(self.sampler.name):
+            for level, both in each_level(parts(self.process, self.start, self.noise), pick):
+                states, means = (torch.cat(images) for images in zip(*both, strict=True))
+                if level == 0:
+                    _require_pictures(means, self.noise, self.process.card.advice)
+                yield Step(level, states, means)
 
     def seen(self, show: Shown) -> Iterator[tuple[int, Images]]:
         """Yield each level from the first to 0, with its displayed images (N, C, H, W).
 
         These are the states, their means or the predicted images; at level 0 always the means.
+        Raises TargetError, with model and sample, if results are not images.
         """
         yield self.first, self.u_K.cpu().numpy()
-        for level, (images,) in self.begin(show):
-            yield level, images.cpu().numpy()
+        levels = self.sampler.executor(self.process, self.start, self.noise, show)
+        with _naming(self.sampler.name):
+            for level, images in levels:
+                if level == 0:
+                    _require_pictures(images, self.noise, self.process.card.advice)
+                yield level, images.cpu().numpy()
 
-    def ends(self) -> Iterator[Images | None]:
-        """Yield None for each step but the last, and then the finished images (N, C, H, W)."""
-        return (kept[0].cpu().numpy() if kept else None for _, kept in self.begin("last"))
+
+@contextmanager
+def _naming(model: str) -> Iterator[None]:
+    """Begin the message of a TargetError with the model's name."""
+    try:
+        yield
+    except TargetError as error:
+        raise TargetError(f"{model}: {error}") from error
 
 
 def load_sampler(
@@ -327,19 +309,6 @@ def noise_of(paths: Paths, shape: Shape) -> Interpolated:
     angles = torch.linspace(0, math.pi / 2, paths.points, dtype=torch.float64).tolist()
     points = tuple((*pair, angle) for pair in paths.pairs for angle in angles)
     return Interpolated(paths.seed, points, shape)
-
-
-def _of_pictures(
-    sampler: Sampler, noise: Noise | None, levels: Iterator[Visible]
-) -> Iterator[Visible]:
-    """Yield the levels. Raises TargetError, with model and sample, if results are not images."""
-    try:
-        for level, kept in levels:
-            if level == 0:
-                _require_pictures(kept[-1], noise, sampler.process.card.advice)
-            yield level, kept
-    except TargetError as error:
-        raise TargetError(f"{sampler.name}: {error}") from error
 
 
 def _require_pictures(mean: Tensor, noise: Noise | None, advice: str) -> None:

@@ -11,9 +11,7 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.models.registry import ModelSource
 
 if TYPE_CHECKING:
-    from sitegen.sampling.models import Sampler
-    from sitegen.sampling.run import Executor
-    from sitegen.sampling.sharing import Sharing
+    from sitegen.sampling.models import Executor, Sampler
 
 
 class ModelProvider:
@@ -31,7 +29,6 @@ class ModelProvider:
     ) -> None:
         self._sources, self.compute_target, self._remote = sources, compute_target, remote
         self._samplers: dict[str, Sampler] = {}
-        self._sharing: Sharing | None = None
         self._loading = threading.Lock()
 
     def sampler(self, name: str) -> Sampler:
@@ -48,10 +45,6 @@ class ModelProvider:
         """Return the files of the model of that name."""
         return self._sources[name]
 
-    def pace(self, name: str) -> float:
-        """Return the seconds that a model takes for one image at one level, measured now."""
-        return self.sampler(name).pace()
-
     def _load(self, source: ModelSource) -> Sampler:
         if source.sampler is not None:
             from sitegen.sampling.models import load_hosted
@@ -62,12 +55,10 @@ class ModelProvider:
 
             return cast("Sampler", load_recorded(source))
         from sitegen.sampling.models import keep_freed_memory, load_sampler
-        from sitegen.sampling.sharing import Sharing
 
         if self._remote is not None:
             here = ComputeTarget("cpu", "float32")
             sampler = load_sampler(source, here, engines=False)
             return replace(sampler, executor=self._remote(source))
         keep_freed_memory()
-        self._sharing = self._sharing or Sharing()
-        return replace(load_sampler(source, self.compute_target), sharing=self._sharing)
+        return load_sampler(source, self.compute_target)

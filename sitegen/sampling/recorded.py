@@ -86,12 +86,6 @@ class RecordedTrajectory:
         states = self.recording.states(show, self.samples)
         yield from zip(range(self.first, -1, -1), states, strict=True)
 
-    def ends(self) -> Iterator[Images | None]:
-        """Yield None for each step but the last, and then the finished images (N, C, H, W)."""
-        for level, images in self.seen("state"):
-            if level < self.first:
-                yield images if level == 0 else None
-
 
 def load_recorded(source: ModelSource) -> RecordedSampler:
     """Open the recording of a model.

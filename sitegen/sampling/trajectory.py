@@ -1,17 +1,37 @@
-"""The samples that figures show, and the displayed images of each level. Needs no torch."""
+"""From a start to pictures: `trajectory`, the one way for every process.
+
+Samples are cut into parts by their number, each with as many as a network takes at a time, so that
+one machine and many compute the same parts, and their pictures have the same bytes. All parts go
+down together, a level at a time; memory does not grow with the levels. Importing this module needs
+no torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sitegen.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sitegen.generative.process.noise import Noise
+    from sitegen.generative.process.protocol import GenerativeProcess, Step
+
+T = TypeVar("T")
 Images = NDArray[np.float32]
 Shown = Literal["state", "mean", "final"]
 """Displayed images of a level: the states, their means, or the images predicted from them."""
+
+PIXELS_AT_ONCE = 48 * 64 * 64
+"""Pixels of a part; engines divide them further (`engine.py`)."""
+FEWEST = 8
+"""Minimum number of images in a part, however large, so that several cores have work."""
 
 
 @dataclass(frozen=True)
@@ -38,5 +58,91 @@ class LevelStream(Protocol):
     def seen(self, show: Shown) -> Iterator[tuple[int, Images]]:
         """Yield each level from the first to 0, with its displayed images (N, C, H, W)."""
 
-    def ends(self) -> Iterator[Images | None]:
-        """Yield None for each step but the last, and then the finished images (N, C, H, W)."""
+
+def ends(stream: LevelStream) -> Iterator[Images | None]:
+    """Yield None for each step but the last, and then the finished images (N, C, H, W)."""
+    for level, images in stream.seen("mean"):
+        if level < stream.first:
+            yield images if level == 0 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some samples of a process, from the states `start` (N, C, H, W) with that noise.
+
+    first: index of the first among all samples
+    """
+
+    process: GenerativeProcess
+    start: Tensor
+    noise: Noise | None
+    first: int = 0
+
+    def with_model(self, model: Any) -> Part:
+        """Return the part with another network; with None it is small enough to be sent."""
+        return replace(self, process=replace(self.process, model=model, starts=None))
+
+
+def parts(process: GenerativeProcess, start: Tensor, noise: Noise | None) -> list[Part]:
+    """Cut samples into parts. A tree, whose branches share a start, is one part."""
+    from sitegen.generative.process.noise import Branching
+
+    _, height, width = process.shape
+    largest = max(FEWEST, PIXELS_AT_ONCE // (height * width))
+    if len(start) <= largest or isinstance(noise, Branching):
+        return [Part(process, start, noise)]
+    cuts = [(at, min(at + largest, len(start))) for at in range(0, len(start), largest)]
+    return [
+        Part(process, start[at:end].clone(), None if noise is None else noise.rows(at, end), at)
+        for at, end in cuts
+    ]
+
+
+def trajectory(
+    process: GenerativeProcess, start: Tensor, noise: Noise | None, show: Shown
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield each level below the first, with its images (N, C, H, W) in [0, 1] pixel units.
+
+    start: states (N, C, H, W) at the process's first level
+    show: what to show of a level; at level 0 it is always the mean
+    """
+    return shown(parts(process, start, noise), show)
+
+
+def shown(samples: Sequence[Part], show: Shown) -> Iterator[tuple[int, Tensor]]:
+    """Yield what `trajectory` does, for samples that are cut already."""
+    import torch
+
+    for level, images in each_level(samples, lambda part, step: visible(part, step, show)):
+        yield level, images[0] if len(images) == 1 else torch.cat(images)
+
+
+def each_level(
+    samples: Sequence[Part], pick: Callable[[Part, Step], T]
+) -> Iterator[tuple[int, list[T]]]:
+    """Run parts together; yield each level with what `pick` takes of the step of each part."""
+    from sitegen.generative.engine import memory_errors, on_one_thread
+    from sitegen.generative.process.protocol import run
+
+    runs = [run(part.process, part.start, part.noise, part.first) for part in samples]
+    for level in samples[0].process.levels[:-1]:
+        # Networks have their own threads. The work between them is so small that waiting for a
+        # second thread costs more than it saves, while other threads draw and encode.
+        with on_one_thread(), memory_errors(f"computing level {level}"):
+            steps = [next(one) for one in runs]
+            picked = [pick(part, step) for part, step in zip(samples, steps, strict=True)]
+        yield steps[0].level, picked
+
+
+def visible(part: Part, step: Step, show: Shown) -> Tensor:
+    """Return the displayed images (N, C, H, W) of a step, in pixel units.
+
+    Raises ConfigError for predicted images where the process has none.
+    """
+    if show == "final" and step.level:
+        if step.final is None:
+            fault = f"the step to level {step.level} predicts no image"
+            raise ConfigError(f'show = "final": {fault}; use show = "state"')
+        return part.process.pixels(step.final(), 0)
+    images = step.state if show == "state" and step.level else step.mean
+    return part.process.pixels(images, step.level)

@@ -18,8 +18,7 @@ PACKAGE = ROOT / "sitegen"
 # What needs torch as soon as it is imported, beside the model and the samplers of the kinds.
 BRIDGES = {
     "sitegen.models.priors", "sitegen.models.training",
-    "sitegen.sampling.models",
-    "sitegen.sampling.renoised", "sitegen.sampling.run", "sitegen.sampling.sharing",
+    "sitegen.sampling.models", "sitegen.sampling.renoised",
 }  # fmt: skip
 
 BLOCK = """
@@ -57,8 +56,8 @@ def run(program: str, *arguments: str) -> str:
 
 @cache
 def graph() -> dict[str, set[str]]:
-    """Which modules of the package each module imports anywhere, also inside functions."""
-    found = grimp.build_graph("sitegen", cache_dir=None)
+    """Which modules of the package each imports anywhere but for types, also inside functions."""
+    found = grimp.build_graph("sitegen", cache_dir=None, exclude_type_checking_imports=True)
     return {name: found.find_modules_directly_imported_by(name) for name in found.modules}
 
 

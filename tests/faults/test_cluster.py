@@ -31,7 +31,7 @@ from sitegen.core.errors import (
 )
 from sitegen.generative.process.noise import Branching, Interpolated
 from sitegen.models.registry import model_source
-from sitegen.sampling import run
+from sitegen.sampling import trajectory
 from sitegen.sampling.models import Trajectory
 from sitegen.sampling.provider import ModelProvider
 from tests.support import clusters
@@ -80,7 +80,7 @@ class Author:
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network sees eight images at a time, so that a figure has several shards."""
-    monkeypatch.setattr(run, "PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr(trajectory, "PIXELS_AT_ONCE", 1)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "pages/index.md").write_text(PAGE)
     (root / "site.toml").write_text(SITE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "PIXELS_AT_ONCE", 1)
+        patch.setattr(trajectory, "PIXELS_AT_ONCE", 1)
         Author(root).build()
     return root
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import is_folder, read_json, sha256, sniff
-from sitegen.generative.card.card import BlurSchedule, CARD_NAME, FileRef, ModelCard, card_beside
+from sitegen.generative.card.card import CARD_NAME, BlurSchedule, FileRef, ModelCard, card_beside
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
 from sitegen.generative.checkpoints.archive import OTHER_WAYS, open_checkpoint
 from sitegen.generative.checkpoints.schedulers import require, schedule_of

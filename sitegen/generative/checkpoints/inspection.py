@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Literal
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import Format, is_folder, sha256
-from sitegen.generative.card.card import CARD_NAME, ModelCard, card_beside, preset, presets, read_card, require_finished
+from sitegen.generative.card.card import (
+    CARD_NAME,
+    ModelCard,
+    card_beside,
+    preset,
+    presets,
+    read_card,
+    require_finished,
+)
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.checkpoints.archive import (
     UNKNOWN_NETWORK,

@@ -21,7 +21,15 @@ from sitegen.core.compute import Precision
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import is_folder, regular_size, sha256
-from sitegen.generative.card.card import BlurSchedule, CARD_NAME, ModelCard, card_beside, plain, presets, read_card
+from sitegen.generative.card.card import (
+    CARD_NAME,
+    BlurSchedule,
+    ModelCard,
+    card_beside,
+    plain,
+    presets,
+    read_card,
+)
 from sitegen.generative.card.networks import Band, DiffusersUNet
 from sitegen.generative.checkpoints.archive import (
     HEAD,
@@ -54,7 +62,7 @@ from sitegen.generative.checkpoints.weights import (
 )
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
-from sitegen.generative.process.base import Process
+from sitegen.generative.process.base import ProcessCard
 from sitegen.generative.process.heat import Statistics, rings
 from sitegen.generative.process.model import CardModel, require_device
 
@@ -328,7 +336,7 @@ def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precisi
         network.load_state_dict(own, strict=True, assign=True)
         foreign = isinstance(band.unet, DiffusersUNet)
         networks.append(DiffusersAdapter(network) if foreign else network)
-    model = cast(Process, card).with_networks(networks, _statistics(card, weights), precision)
+    model = cast(ProcessCard, card).with_networks(networks, _statistics(card, weights), precision)
     return model.eval().requires_grad_(False)
 
 

@@ -48,7 +48,7 @@ class Moved(NamedTuple):
 
 
 @table
-class Process(ModelCard):
+class ProcessCard(ModelCard):
     """A card that can be sampled.
 
     `model` is the loaded network, a function of states and a level, as `predict` defines it. Rows
@@ -94,7 +94,7 @@ class Process(ModelCard):
         """Return states at a level of finished images, both (N, C, H, W) as states are."""
         raise NotImplementedError
 
-    def with_noise_std(self, noise_std: float | None) -> Process:
+    def with_noise_std(self, noise_std: float | None) -> ProcessCard:
         """Return the card with another sampling noise δ, if it has one to choose."""
         return self
 
@@ -108,7 +108,7 @@ class Process(ModelCard):
 
 
 @table
-class FromNoise(Process):
+class FromNoise(ProcessCard):
     """Base class of processes from Gaussian noise to images in [-1, 1], with one network."""
 
     unet: Network = Field(description="the network, a table")

@@ -39,7 +39,7 @@ from sitegen.generative.card.networks import (
 )
 from sitegen.generative.card.parts import Positive, card_kind
 from sitegen.generative.card.sampling import SamplingConfig
-from sitegen.generative.process.base import Draw, Moved, Process, add_noise
+from sitegen.generative.process.base import Draw, Moved, ProcessCard, add_noise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +80,7 @@ Blur = Annotated[
 
 
 @card_kind
-class HeatDissipation(Process):
+class HeatDissipation(ProcessCard):
     """The reverse of heat dissipation.
 
     Noise levels are standard deviations in [0, 1] pixel units; δ is 1.25 σ if it is left out. A

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from sitegen.generative.card.abilities import Abilities, Ability, LevelAxis
 from sitegen.generative.card.parts import Flag, Number, Short, above, card_kind, table
-from sitegen.generative.process.base import Draw, Moved, Process, split
+from sitegen.generative.process.base import Draw, Moved, ProcessCard, split
 from sitegen.generative.process.recorded import Long, require_values
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class HostedModel:
 
 
 @card_kind
-class Hosted(Process):
+class Hosted(ProcessCard):
     """An author's sampler. State i of its K + 1 states is that of level K − i."""
 
     kind: Literal["sampler"] = "sampler"

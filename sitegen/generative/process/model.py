@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +34,6 @@ from torch import Tensor, nn
 from sitegen.core.compute import DEVICE, Precision, has_bfloat16
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.generative.networks.cosines import CosineNet, lowest
-from sitegen.generative.process.base import Process
-from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.heat import (
     Statistics,
     attenuation,
@@ -46,6 +44,10 @@ from sitegen.generative.process.heat import (
     retained,
     ring_of,
 )
+
+if TYPE_CHECKING:
+    from sitegen.generative.process.base import ProcessCard
+    from sitegen.generative.process.dissipation import HeatDissipation
 
 SMALLEST_VARIANCE = 1e-12
 """Smallest variance of drawn noise; it keeps a covariance positive definite at a factor of 1."""
@@ -63,7 +65,7 @@ class CardModel(nn.Module):
 
     def __init__(
         self,
-        card: Process,
+        card: ProcessCard,
         networks: Sequence[nn.Module],
         statistics: Statistics | None = None,
         precision: Precision = "float32",

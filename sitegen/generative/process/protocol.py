@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
-from sitegen.generative.process.base import Draw, Moved, Process
+from sitegen.generative.process.base import Draw, Moved, ProcessCard
 from sitegen.generative.process.noise import NoiseSource, Shape, on_device, sample_at
 
 DIVERGED = 1000.0
@@ -51,7 +51,7 @@ class GenerativeProcess:
     begin: the level of the initial states, one of those that are visited; the first if not given
     """
 
-    card: Process
+    card: ProcessCard
     model: Any = field(compare=False, repr=False)
     starts: Starts | None = field(default=None, compare=False, repr=False, kw_only=True)
     begin: int | None = field(default=None, kw_only=True)
@@ -113,7 +113,7 @@ class GenerativeProcess:
 
 def process_of(model: Any, starts: Starts | None = None) -> GenerativeProcess:
     """Return the process of a loaded model; `starts` are of its prior, if it has one."""
-    return GenerativeProcess(cast(Process, model.card), model, starts=starts)
+    return GenerativeProcess(cast(ProcessCard, model.card), model, starts=starts)
 
 
 def run(
@@ -160,7 +160,7 @@ def reverse_process(
     and ConfigError if the card has no process that can be run, or no δ.
     """
     card = model.card
-    if not isinstance(card, Process):
+    if not isinstance(card, ProcessCard):
         raise ConfigError(f'a card of kind "{card.kind}" has no process that can be run')
     if sampling_noise_std is not None and card.noise_std is None:
         raise ConfigError(f'a card of kind "{card.kind}" has no sampling_noise_std; leave it out')

@@ -24,7 +24,14 @@ from sitegen.core.files import (
 )
 from sitegen.core.installed import memory_full
 from sitegen.core.locks import lock
-from sitegen.generative.card.card import BlurRange, CARD_NAME, FileRef, ModelCard, STATE_NAME, read_card
+from sitegen.generative.card.card import (
+    CARD_NAME,
+    STATE_NAME,
+    BlurRange,
+    FileRef,
+    ModelCard,
+    read_card,
+)
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
@@ -34,7 +41,12 @@ from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
 from sitegen.generative.process.ddpm import DiffusionConfig
-from sitegen.generative.process.dissipation import Parameterization, TRAINING_NOISE_STD, heat_of, sampling_noise
+from sitegen.generative.process.dissipation import (
+    TRAINING_NOISE_STD,
+    Parameterization,
+    heat_of,
+    sampling_noise,
+)
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.options import TrainingOptions

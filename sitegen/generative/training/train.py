@@ -30,12 +30,12 @@ from torch import Tensor, nn
 from sitegen.core.compute import Precision
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import platform_errors, write_atomic
-from sitegen.generative.card.card import ModelCard, STATE_NAME
+from sitegen.generative.card.card import STATE_NAME, ModelCard
 from sitegen.generative.checkpoints.weights import prefixes
 from sitegen.generative.data.datasets import Images
 from sitegen.generative.data.images import DAMAGE
 from sitegen.generative.networks.construct import new_network
-from sitegen.generative.process.base import Process
+from sitegen.generative.process.base import ProcessCard
 from sitegen.generative.process.model import CardModel
 from sitegen.generative.training.loss import (
     draw_levels,
@@ -96,7 +96,7 @@ class Run:
             size = (card.channels, card.image_size)
             networks = [new_network(band, *size) for band in card.networks]
         statistics = image_statistics(images) if card.has_statistics else None
-        self.model = cast(Process, card).with_networks(networks, statistics, training.precision)
+        self.model = cast(ProcessCard, card).with_networks(networks, statistics, training.precision)
         self.model.to(device).train()
         self.training, self.options, self.images = training, options, images
         self.state_path = training.folder / STATE_NAME

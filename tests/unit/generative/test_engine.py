@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from types import SimpleNamespace
 
 import pytest
@@ -22,7 +20,6 @@ from sitegen.generative.engine import (
     Parts,
     Replay,
     choose_engines,
-    each_on_one_thread,
     images_in_part,
     memory_errors,
     on_one_thread,
@@ -141,25 +138,6 @@ def test_torch_gets_its_threads_back() -> None:
             assert threads.result() == 1
         with on_one_thread():
             assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(1)
-
-
-@pytest.mark.parametrize("taken", [1, 9])
-def test_only_what_is_computed_is_on_one_thread(taken: int) -> None:
-    """The consumer of the steps has its threads between them, and after it leaves."""
-
-    def walk() -> Iterator[int]:
-        for _ in range(3):
-            yield torch.get_num_threads()
-
-    torch.set_num_threads(3)
-    try:
-        steps = each_on_one_thread(walk())
-        threads = [(inside, torch.get_num_threads()) for inside in islice(steps, taken)]
-        assert threads == [(1, 3)] * min(taken, 3)
-        del steps
-        assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(1)
 

@@ -1,8 +1,7 @@
-"""A sampler's pictures depend neither on cores nor on memory, and its model may jump."""
+"""A sampler's pictures depend neither on cores nor on memory."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -17,7 +16,6 @@ from sitegen.generative import engine as engines
 from sitegen.generative.engine import Parts
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling.models import Sampler, load_sampler
-from sitegen.sampling.run import ChunkedModel
 from tests.support.builders import CPU
 from tests.support.tinymodel import on_one_thread, write_model
 
@@ -96,13 +94,3 @@ def test_no_memory(source: ModelSource, error: Any, told: Any, words: str) -> No
     engine.network.engine = Mock(side_effect=error or (lambda x, levels: torch.empty(1 << 55)))
     with pytest.raises(told, match=words):
         finals(sampler, 5)
-
-
-def test_jumps(tmp_path: Path) -> None:
-    """The level to jump to reaches the model."""
-    sampler = load_sampler(model_source("tiny", write_model(tmp_path / "tiny")), CPU)
-    u = torch.rand(3, 1, 8, 8)
-    with torch.no_grad():
-        assert torch.equal(ChunkedModel(sampler.model)(u, 4, 3), ChunkedModel(sampler.model)(u, 4))
-        with pytest.raises(ValueError, match="jump"):
-            ChunkedModel(sampler.model)(u, 4, 2)

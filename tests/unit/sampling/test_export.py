@@ -25,7 +25,7 @@ from sitegen.media.contact_sheet import SheetLayout
 from sitegen.media.frames import to_uint8
 from sitegen.models.registry import model_source
 from sitegen.sampling import export as sampling
-from sitegen.sampling import run
+from sitegen.sampling import trajectory
 from sitegen.sampling.export import (
     Request,
     Targets,
@@ -197,7 +197,7 @@ def test_fewer_levels(tmp_path: Path) -> None:
         np.testing.assert_allclose(arrays["means"][place], step.mean, atol=1e-5)
     assert np.abs(arrays["states"][1:]).max() > 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "PIXELS_AT_ONCE", 2 * 8 * 8)
+        patch.setattr(trajectory, "PIXELS_AT_ONCE", 2 * 8 * 8)
         chunked = draw(sampler, tmp_path, count=3, seed=7)
     np.testing.assert_allclose(chunked["final"], arrays["final"], atol=1e-5)
     sample(sampler, Request(1, trajectory=True), tmp_path / "out", report)

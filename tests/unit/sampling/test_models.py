@@ -1,8 +1,7 @@
 """A model of the site as a sampler: its samples, its files, and what an image costs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,10 @@ from sitegen.generative.process.hosted import HostedModel, SamplerConfig
 from sitegen.generative.process.noise import Independent
 from sitegen.generative.process.protocol import process_of
 from sitegen.models.registry import ModelSource, model_source
-from sitegen.sampling import run
+from sitegen.sampling import trajectory
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.provider import ModelProvider
-from sitegen.sampling.run import seconds_an_image
 from tests.support.builders import CPU
-from tests.support.lessons import card as coarse_card
 from tests.support.tinymodel import write_ddpm, write_model
 
 
@@ -50,7 +47,7 @@ def test_a_sample_is_the_same_picture_in_any_company(
 ) -> None:
     """Alone, among 12, in chunks of 5, in any order, whatever the network's batch; no two alike."""
     whole = finals(sampler, range(12))
-    monkeypatch.setattr(run, "PIXELS_AT_ONCE", pixels)
+    monkeypatch.setattr(trajectory, "PIXELS_AT_ONCE", pixels)
     chunks = [finals(sampler, range(start, min(start + 5, 12))) for start in range(0, 12, 5)]
     scale = np.abs(whole).max()
     assert np.abs(np.concatenate(chunks) - whole).max() < 1e-5 * scale
@@ -79,22 +76,6 @@ def test_between_networks_one_thread_computes(sampler: Sampler) -> None:
     finally:
         torch.set_num_threads(1)
     assert threads == [1] * sampler.card.steps
-
-
-def test_pace_of_two_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where coarse levels cost less, an image at a level costs the mean over all levels."""
-    now = [0.0]
-
-    class Slow:
-        card = coarse_card()
-        device = torch.device("cpu")
-
-        def __call__(self, states: torch.Tensor, level: int) -> torch.Tensor:
-            now[0] += len(states) * (3.0 if level < 5 else 1.0)
-            return states
-
-    monkeypatch.setattr("sitegen.sampling.run.time.perf_counter", lambda: now[0])
-    assert seconds_an_image(Slow()) == pytest.approx(2.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
@@ -135,54 +116,9 @@ def test_provider(tmp_path: Path, sampler: Sampler, sources: dict[str, ModelSour
     assert provider.sampler("heat") is provider.sampler("heat")
     assert provider.sampler("noise") is provider.sampler("noise")
     assert provider.source("heat") is sources["heat"]
-    assert all(0 < provider.pace(name) < 1 for name in sources)
     noise = provider.sampler("noise")
     steps = list(noise.ddim(2).begin(0, [0]).steps)
     assert [step.level for step in steps][-1] == 0
-
-
-@pytest.mark.parametrize("name", ["heat", "noise"])
-def test_equal_samples_are_computed_once(
-    sources: dict[str, ModelSource], name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two figures that show the same samples have the network see them once, to the same bits."""
-    models = ModelProvider(sources, CPU)
-    sampler, images = models.sampler(name), 0
-    kind = type(sampler.model)
-    plain: Callable[..., torch.Tensor] = kind.forward
-
-    def counted(self: object, x: torch.Tensor, *rest: object) -> torch.Tensor:
-        nonlocal images
-        images += len(x)
-        return plain(self, x, *rest)
-
-    monkeypatch.setattr(kind, "forward", counted)
-    asked = [((0, 1), 5), ((0, 1), 5), ((0, 2), 5), ((0, 1), 6)]
-    ways = [sampler.begin(seed, samples, None) for samples, seed in asked]
-    last = [[images.copy() for _, images in way.seen("mean")][-1] for way in ways]
-    assert images == 3 * 2 * sampler.card.steps
-    assert np.array_equal(last[0], last[1])
-    assert not any(np.array_equal(one, other) for one, other in pairwise(last[1:]))
-
-
-def test_states_are_made_when_they_are_wanted(
-    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Samples that only wait for their turn take no memory: there is no initial state of theirs."""
-    wanted, made = sampler.start(3, range(9)), list[int]()
-    plain = Sampler.start
-
-    def counted(self: Sampler, seed: int, samples: Sequence[int]) -> torch.Tensor:
-        made.append(len(samples))
-        return plain(self, seed, samples)
-
-    monkeypatch.setattr(Sampler, "start", counted)
-    way = sampler.begin(3, range(9), None)
-    begun = way.begin("last")
-    assert made == []
-    assert torch.equal(way.u_K, wanted)
-    next(begun)
-    assert made == [9, 9]
 
 
 @pytest.fixture(scope="module")
