@@ -731,6 +731,22 @@ function current(list) {
   for (const heading of headings) if (heading) observer.observe(heading);
 }
 
+/* Give the tabs of a set the height of the tallest, so that nothing below moves at a choice. */
+function level(box) {
+  const tabs = [...box.querySelectorAll(":scope > .tab")];
+  let width = 0;
+  const measure = () => {
+    if (box.clientWidth === width) return;
+    width = box.clientWidth;
+    box.classList.add("measuring");
+    for (const tab of tabs) tab.style.minHeight = "";
+    const height = Math.max(...tabs.map((tab) => tab.offsetHeight));
+    box.classList.remove("measuring");
+    for (const tab of tabs) tab.style.minHeight = `${height}px`;
+  };
+  new ResizeObserver(measure).observe(box);
+}
+
 /* Show the tab of the figure in the address. */
 function uncover() {
   const tab = document.getElementById(location.hash.slice(1))?.closest(".tab");
@@ -796,6 +812,7 @@ prepare("[data-player]", elsewhere);
 prepare(".link", linking);
 prepare(".service", toolbar);
 prepare(".folded", folding);
+prepare(".tabs", level);
 prepare(".contents ol, .menu ol", current);
 when(window, "hashchange", uncover);
 const onColorScheme = () => clips.forEach((clip) => clip.choose());

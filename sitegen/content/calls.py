@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from string import ascii_lowercase
 from typing import Any, ClassVar, TypeAlias
 
 from jinja2 import Undefined
@@ -217,7 +218,8 @@ class Calls:
         """Return the page's content in order, without invalid calls; every figure has an id.
 
         Figures without an id get a generated one: `mnist-trajectories`, `mnist-trajectories-2`, …
-        They are numbered from 1, the teaser first; videos have no number.
+        They are numbered from 1, the teaser first, and those under tabs 3a, 3b, …; videos have no
+    number.
         """
         content = (self.made[part] if isinstance(part, int) else part for part in parts)
         body = [part for part in content if part is not None]
@@ -231,7 +233,7 @@ class Calls:
             if isinstance(part, Figure) or (isinstance(part, Embed) and part.numbered)
         ]
         figures.sort(key=lambda part: not (isinstance(part, Figure) and part.teaser))
-        numbers = {part.id: number for number, part in enumerate(figures, 1)}
+        numbers = _numbers(figures)
 
         def reference(match: re.Match[str]) -> str:
             return f"Figure {numbers.get(self.refs[int(match[1])], '?')}"
@@ -239,9 +241,26 @@ class Calls:
         return tuple(
             Markup(_REF.sub(reference, str(part)))
             if isinstance(part, Markup)
-            else replace(part, number=numbers.get(part.id, 0))
+            else replace(part, number=numbers.get(part.id, ""))
             for part in body
         )
+
+
+def _numbers(figures: Sequence[Figure | Embed]) -> dict[str, str]:
+    """Return the numbers of figures by their ids; figures under tabs share one, with letters."""
+    numbers: dict[str, str] = {}
+    tabs = Counter[int]()
+    count = 0
+    for figure in figures:
+        row = figure.row if isinstance(figure, Figure) else None
+        if row is None or not row.tabs:
+            count += 1
+            numbers[figure.id] = str(count)
+            continue
+        count += not tabs[row.number]
+        numbers[figure.id] = f"{count}{ascii_lowercase[tabs[row.number]]}"
+        tabs[row.number] += 1
+    return numbers
 
 
 def _require_defined(*values: object) -> None:

@@ -247,7 +247,7 @@ class Embed:
     call: ImageCall | VideoCall
     id: str
     place: SourceLocation
-    number: int = 0
+    number: str = ""
 
     @property
     def numbered(self) -> bool:

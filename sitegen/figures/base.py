@@ -327,7 +327,7 @@ class Figure:
     contents: digests of these files in its key, by field
     row: group of figures that it belongs to
     teaser: whether it is shown under the title
-    number: number of the figure on its page, from 1
+    number: number of the figure on its page, from "1", or "3a" under tabs; empty if it has none
     fault: why its arguments could not be checked, if the code of its plug-in failed
     called: the models in its call, which are then its default id
     """
@@ -342,7 +342,7 @@ class Figure:
     row: Row | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
     teaser: bool = False
-    number: int = 0
+    number: str = ""
     fault: PlugInError | None = None
     called: tuple[str, ...] = ()
 

@@ -29,7 +29,7 @@ _VIDEO_WIDTH = 1280  # pixels of an author's video; narrower columns scale it
 _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
 
 
-def figure_view(media: Media, page: str, number: int = 0) -> Figure:
+def figure_view(media: Media, page: str, number: str = "") -> Figure:
     """Return the view of a figure for the page at `page`, a path from the site's root."""
     record = media.record
     results = results_of(record)

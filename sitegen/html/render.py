@@ -122,7 +122,7 @@ class _Book:
         numbers = {
             (page.uri, figure.id): figure.number for page in self.pages for figure in page.figures
         }
-        figure = figure_view(media, uri, numbers.get((media.page, media.id), 0))
+        figure = figure_view(media, uri, numbers.get((media.page, media.id), ""))
         if not figure.standalone:
             return None
         assets = self.theme.assets
@@ -170,7 +170,7 @@ class _Book:
     def _figures(self, page: Page) -> dict[str, Figure]:
         """Return the figures of a page by id; the first clip has a hint."""
         views, hinted = dict[str, Figure](), False
-        for figure in sorted(page.figures, key=lambda figure: figure.number):
+        for figure in sorted(page.figures, key=lambda figure: not figure.teaser):
             media = self.media.get((page.uri, figure.id))
             if media is None:
                 line = f"{figure.place.file}:{figure.place.line}"

@@ -145,7 +145,7 @@ class Figure:
     shape: "clip", "still", or "sampler" for models that draw in the page
     clip: its clip, if it has one
     choices: the models that draw; a visitor chooses one
-    number: which figure of its page it is, from 1
+    number: number of the figure on its page, from "1", or "3a" under tabs
     results: what it measured: `summary`, `tables`, and `short`, the table shown below the figure
     hint: whether it says that its pictures can be opened; once a page
     """
@@ -157,7 +157,7 @@ class Figure:
     clip: Clip | None = None
     choices: tuple[ModelChoice, ...] = ()
     results: Mapping[str, Any] | None = None
-    number: int = 0
+    number: str = ""
     hint: bool = False
 
     @property

@@ -48,7 +48,7 @@ def test_page(tmp_path: Path) -> None:
     place = SourceLocation(str(tmp_path / "pages/index.md"), 3)
     spec = Trajectories("mnist", count=4)
     words = ("trajectories", "mnist-trajectories", spec, "C", None, place, tmp_path)
-    figure = Figure(*words, number=1)
+    figure = Figure(*words, number="1")
     assert page.body == ("<p>A <em>b</em>.</p>\n", figure, "<p>D.</p>\n")
     assert all(isinstance(part, Markup | Figure) for part in page.body)
     assert (page.uri, page.title, page.figures) == ("index.html", "A title", (figure,))
@@ -104,11 +104,11 @@ def test_teaser_tabs_and_references(tmp_path: Path) -> None:
     text = f"See {{{{ ref('power') }}}}.\n\n{{{{ tabs({one}, {two}, names=['A', 'B']) }}}}\n\n"
     page = read(tmp_path, f"{text}{{{{ teaser(trajectories('mnist', id='top-one')) }}}}\n")
     assert [(each.id, each.number) for each in page.figures] == [
-        ("mnist-trajectories", 2), ("power", 3), ("top-one", 1)
+        ("mnist-trajectories", "2a"), ("power", "2b"), ("top-one", "1")
     ]  # fmt: skip
     assert [figure.teaser for figure in page.figures] == [False, False, True]
     assert page.figures[0].row == Row(1, "", ("A", "B"), tabs=True)
-    assert html(page).startswith('<p>See <a href="#power">Figure 3</a>.</p>')
+    assert html(page).startswith('<p>See <a href="#power">Figure 2b</a>.</p>')
     for call, told in (
         (f"tabs({one}, {two}, names=['A'])", "has 1 names for 2 figures"),
         (f"tabs({one})", "should be 2 to 6 figures, and is 1"),
