@@ -5,6 +5,7 @@
 const AT_ONCE = 4; // maximum number of clips that play at the same time
 const REST = 1500; // milliseconds for which the finished samples stay visible
 const PATIENCE = 30000; // milliseconds within which a clip must begin
+const FAINT = 0.15; // opacity of branches of a tree that have not begun
 const APART = 0.12; // maximum offset in seconds of clips side by side
 const KEY = "sitegen-motion";
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
@@ -44,6 +45,12 @@ function prepare(selector, setUp) {
       console.error(fault);
     }
   }
+}
+
+/* Whether the page is dark, by what its reader chose. */
+function isDark() {
+  const [red, green, blue] = getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g).map(Number);
+  return red + green + blue < 384;
 }
 
 /* Whether clips may play automatically. */
@@ -92,8 +99,8 @@ class Clip {
     this.poster = stage.querySelector("img") ?? new Image();
     const film = numbers(data.film);
     [, , this.fps, this.last, this.points, this.hold, this.opening = 0] = film;
-    this.sizes = { wide: film, narrow: numbers(data.narrow) };
-    this.arrange();
+    this.source = { width: film[0], height: film[1] };
+    this.boxes = boxesOf(stage, video);
     this.levels = list(data.levels);
     this.sigmas = list(data.sigmas);
     this.whole = [{ first: 0, last: this.last }];
@@ -112,21 +119,68 @@ class Clip {
     when(video, "ended", () => this.rest());
     when(video, "seeked loadedmetadata", () => this.arrive());
     when(video, "error", (event) => this.lose(event), true);
-    when(this.poster, "load error", () => viewer.paint(this));
+    when(this.poster, "load error", () => {
+      viewer.paint(this);
+      this.draw();
+    });
     this.watch();
+    this.arrange();
     this.update();
   }
 
   update() {
     for (const each of this.controls) each.update();
+    this.point?.(this.walked ? this.last : this.shown);
     this.leader?.update(); // its slider tells the levels of its partners
   }
 
-  /* Know which of its two drawings is seen; parts of it move to their other places. */
+  /* Choose where the cells are shown. On wide, light pages the clip is shown as it is. Elsewhere its
+     cells are drawn on a canvas: fewer in a row on a phone, and with the page between them. */
   arrange() {
-    this.small = phone.matches && this.sizes.narrow.length > 0;
-    [this.width, this.height] = this.small ? this.sizes.narrow : this.sizes.wide;
+    const { figure, source, stage } = this;
+    const width = stage.parentElement.clientWidth || source.width;
+    const narrow = phone.matches && narrowLayout(this.boxes, width);
+    const { boxes, ...size } = narrow || { ...source, boxes: this.boxes };
+    Object.assign(this, size, { places: boxes });
+    const drawn = Boolean(narrow) || isDark();
+    if (drawn && !this.canvas) {
+      this.canvas = document.createElement("canvas");
+      this.canvas.className = "drawing";
+      this.video.after(this.canvas);
+    }
+    stage.classList.toggle("drawn", drawn);
+    if (drawn) Object.assign(this.canvas, size);
+    join(figure, this);
     this.settle?.();
+    this.draw();
+  }
+
+  /* The picture that shows a frame best, and its width; the poster is finer, and there earlier. */
+  get picture() {
+    const { video, poster, shown } = this;
+    const ended = this.walked || shown < this.opening || shown >= this.last;
+    const ready = video.readyState >= 2 && !(ended && poster.naturalWidth);
+    return ready ? [video, video.videoWidth] : [poster, poster.naturalWidth];
+  }
+
+  /* Draw the cells of the visible frame; a branch of a tree that has not begun is faint. */
+  draw() {
+    if (!this.canvas || !this.stage.classList.contains("drawn")) return;
+    const pen = this.canvas.getContext("2d");
+    const [picture, wide] = this.picture;
+    if (!wide) return;
+    const scale = wide / this.source.width;
+    const inset = picture === this.video ? 0.5 : 0; // H.264 mixes the edges of cells with the gutter
+    pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    this.boxes.forEach(({ x, y, width, height, first = 0 }, number) => {
+      const place = this.places[number];
+      const waits = picture === this.video && this.shown < first;
+      const [from, factor] = waits ? [this.poster, this.poster.naturalWidth / this.source.width] : [picture, scale];
+      if (!factor) return;
+      const cut = [x + inset, y + inset, width - 2 * inset, height - 2 * inset].map((v) => v * factor);
+      pen.globalAlpha = waits ? FAINT : 1;
+      pen.drawImage(from, ...cut, place.x, place.y, place.width, place.height);
+    });
   }
 
   /* View everything, or a branch of a tree. The slider has one stop for each level or point, at
@@ -199,23 +253,10 @@ class Clip {
     this.video.preload = "auto";
     this.lost = false;
     this.update();
-    if (this.changed || this.video.networkState !== HTMLMediaElement.NETWORK_LOADING) this.video.load();
-    this.changed = false;
+    if (this.video.networkState !== HTMLMediaElement.NETWORK_LOADING) this.video.load();
     const late = () => this.video.readyState || this.lose({ target: this.video });
     clearTimeout(this.waiting);
     this.waiting = setTimeout(late, PATIENCE);
-  }
-
-  /* The colour scheme or the width has changed: a clip with several files switches to another. */
-  choose() {
-    const { video } = this;
-    if (!video.querySelector("source[media]")) return;
-    this.changed = true;
-    if (video.preload !== "auto") return; // the file is chosen when it is loaded
-    this.run(false);
-    this.aimed = undefined;
-    video.load();
-    schedule();
   }
 
   /* Loading failed: return to the visible frame and report it. The next press tries again. */
@@ -253,6 +294,7 @@ class Clip {
     if (!this.held) this.aim = this.shown;
     this.update();
     viewer.paint(this);
+    this.draw();
     if (this.running) this.lead();
     if (this.running && !this.video.paused && this.shown > this.end) this.rest();
   }
@@ -296,6 +338,7 @@ class Clip {
     this.walked = on;
     this.stage.classList.toggle("walked", on);
     this.update();
+    this.draw();
     schedule();
   }
 
@@ -410,25 +453,134 @@ function place(element, clip, { x, y, width, height }) {
   Object.assign(element.style, { left: across(x), top: down(y), width: across(width), height: down(height) });
 }
 
+/* The cells of a clip in its pixels: rows of a grid, or the nodes of a tree. */
+function boxesOf(stage, video) {
+  const [columns, count, width, height, gap, together] = numbers(video.dataset.cells);
+  const nodes = [...stage.querySelectorAll(".node")];
+  if (nodes.length)
+    return nodes.map(({ dataset }) => {
+      const [depth, index, x, y, , first, last] = numbers(dataset.node);
+      return { depth, index, x, y, width, height, first, last };
+    });
+  return Array.from({ length: count }, (_, number) => {
+    const [column, row] = [number % columns, Math.floor(number / columns)];
+    return { x: column * (width + gap), y: row * (height + gap), width, height, columns, together };
+  });
+}
+
+/* The arrangement of cells in a narrow column, if it differs: pictures are at least 44 CSS pixels
+   wide. Rows of a grid that belong together are cut into equal parts. */
+function narrowLayout(boxes, available) {
+  const [{ width, height, columns, together, depth }] = boxes;
+  if (depth !== undefined) return narrowTree(boxes, available);
+  const most = Math.floor(available / 44);
+  if (columns <= most) return null;
+  const fits = [...Array(most + 1).keys()].reverse().filter((n) => n > 3);
+  const even = fits.find((n) => (together ? columns : boxes.length) % n === 0);
+  const across = even ?? (together ? columns : most);
+  const gap = Math.ceil((2 * across * width) / available); // 2 CSS pixels
+  const places = boxes.map((_, number) => ({
+    x: (number % across) * (width + gap),
+    y: Math.floor(number / across) * (height + gap),
+    width,
+    height,
+  }));
+  return extent(places);
+}
+
+/* A tree with a column for each generation and its leaves below one another. */
+function narrowTree(boxes, available) {
+  const { width, height } = boxes[0];
+  const depth = boxes.at(-1).depth;
+  const across = (width * available) / 56; // pictures have 56 CSS pixels
+  const step = Math.max(1.2 * width, (across - width) / depth);
+  const places = boxes.map((box) => {
+    const leaves = 2 ** (depth - box.depth);
+    const middle = (box.index + 0.5) * leaves - 0.5;
+    return { x: Math.round(box.depth * step), y: Math.round(1.1 * height * middle), width, height };
+  });
+  return extent(places);
+}
+
+function extent(places) {
+  const width = Math.max(...places.map((place) => place.x + place.width));
+  return { width, height: Math.max(...places.map((place) => place.y + place.height)), boxes: places };
+}
+
+/* Move the arrows of a tree, what dims it, and its axis, to its pictures. */
+function join(figure, clip) {
+  const { places, boxes, width, height } = clip;
+  if (boxes[0].depth === undefined) return;
+  const find = (depth, index) => boxes.findIndex((box) => box.depth === depth && box.index === index);
+  const first = places.find((place, number) => boxes[number].depth === boxes.at(-1).depth);
+  const arrow = ({ depth, index }, to) => {
+    const from = places[find(depth - 1, index >> 1)];
+    const start = from.x + from.width;
+    const [y0, y1] = [from.y + from.height / 2, to.y + to.height / 2];
+    const bend = depth === boxes.at(-1).depth ? first.x : to.x;
+    const middle = (start + bend) / 2;
+    return `M${start} ${y0}C${middle} ${y0} ${middle} ${y1} ${bend} ${y1}H${to.x}`;
+  };
+  const ways = places.map((place, number) => (boxes[number].depth ? arrow(boxes[number], place) : ""));
+  const arrows = figure.querySelector(".arrows");
+  const overlay = figure.querySelector(".overlay");
+  for (const drawing of [arrows, overlay]) drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  arrows.querySelectorAll(":scope > path").forEach((path, number) => path.setAttribute("d", ways[number + 1]));
+  for (const part of [overlay.querySelector("mask"), ...overlay.querySelectorAll(":scope > rect, mask > rect")])
+    for (const [name, value] of Object.entries({ width, height })) part.setAttribute(name, value);
+  overlay.querySelectorAll("g").forEach((hole, number) => {
+    const { x, y, width, height } = places[number];
+    const box = { x: x - 4, y: y - 4, width: width + 8, height: height + 8 };
+    for (const [name, value] of Object.entries(box)) hole.querySelector("rect").setAttribute(name, value);
+    hole.querySelector("path")?.setAttribute("d", ways[number]);
+  });
+  clip.point = axis(figure.querySelector(".axis"), clip);
+}
+
+/* The axis below a tree: its ticks, and a line that is at the level of a frame. */
+function axis(drawing, { places, boxes, width, levels, stage }) {
+  if (!drawing) return;
+  const size = (13 * width) / (stage.parentElement.clientWidth || width);
+  const ticks = [...drawing.querySelectorAll("text")];
+  const now = drawing.querySelector(".now");
+  const ends = ticks.map((tick) => {
+    const place = places[boxes.findIndex(({ depth }) => depth === Number(tick.dataset.depth))];
+    const x = place.x + place.width / 2;
+    tick.setAttribute("x", x);
+    tick.setAttribute("y", 2 * size);
+    return { x, level: Number(tick.dataset.level) };
+  });
+  drawing.setAttribute("viewBox", `0 0 ${width} ${2.4 * size}`);
+  drawing.setAttribute("font-size", size);
+  const marks = ends.map(({ x }) => `M${x} 0V${size / 2}`).join("");
+  drawing.querySelector(".ticks").setAttribute("d", `M0 1H${width}${marks}`);
+  return (frame) => {
+    const level = Number(levels[frame]);
+    if (!(level >= 0)) return;
+    const after = ends.findIndex((end) => end.level <= level);
+    const [one, other] = [ends[after - 1] ?? { x: 0, level: Number(levels.at(0)) || level }, ends[after]];
+    const share = one.level > other.level ? (one.level - level) / (one.level - other.level) : 1;
+    const x = one.x + clamp(share, 0, 1) * (other.x - one.x);
+    now.setAttribute("d", `M${x} 0V${size / 2}`);
+  };
+}
+
 /* Samples in a grid: a single button is placed over the sample that it opens. */
 function grid(clip) {
-  const { stage, video } = clip;
-  const cells = numbers(video.dataset.cells);
-  const count = cells[1];
+  const { stage } = clip;
+  const { length: count } = clip.boxes;
   const cellButton = stage.querySelector(".cell-button");
-  const [columns, , width, height, gap] = cells;
-  let boxes = [];
   let at = 0;
   const move = (index) => {
     at = index;
-    place(cellButton, clip, boxes[at]);
+    place(cellButton, clip, clip.places[at]);
     cellButton.setAttribute("aria-label", fill(cellButton.dataset.text, { n: at + 1, count }));
   };
   const under = (event) => {
     const area = stage.getBoundingClientRect();
     const scale = clip.width / area.width;
     const [x, y] = [(event.clientX - area.left) * scale, (event.clientY - area.top) * scale];
-    return boxes.findIndex((b) => x >= b.x && x < b.x + width && y >= b.y && y < b.y + height);
+    return clip.places.findIndex((b) => x >= b.x && x < b.x + b.width && y >= b.y && y < b.y + b.height);
   };
   when(stage, "pointermove", (event) => {
     const index = under(event);
@@ -441,52 +593,38 @@ function grid(clip) {
     if (index < 0) return;
     move(index);
     cellButton.focus({ preventScroll: true });
-    viewer.open(clip, boxes, at, move);
+    viewer.open(clip, clip.boxes, at, move);
   });
   clip.enlarge = (sample) => {
-    if (!boxes[sample - 1]) return;
+    if (!clip.boxes[sample - 1]) return;
     move(sample - 1);
-    viewer.open(clip, boxes, at, move);
+    viewer.open(clip, clip.boxes, at, move);
   };
   when(cellButton, "keydown", (event) => {
     const ways = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: count - 1 };
+    const columns = clip.places.filter(({ y }) => y === 0).length;
     const to = lead(event, { ...ways, ArrowUp: at - columns, ArrowDown: at + columns });
-    if (boxes[to]) move(to);
+    if (clip.boxes[to]) move(to);
   });
-  clip.settle = () => {
-    boxes = Array.from({ length: count }, (_, index) => {
-      const x = (index % columns) * (width + gap);
-      return { x, y: Math.floor(index / columns) * (height + gap), width, height };
-    });
-    move(at);
-  };
+  clip.settle = () => move(at);
   clip.settle();
 }
 
 /* A tree: every picture is a button that shows its branch. */
 function tree(clip) {
   const { stage } = clip;
-  const nodes = Array.from(stage.querySelectorAll(".node"), (button) => {
-    const [depth, index, , , , first, last] = numbers(button.dataset.node);
-    return { button, depth, index, first, last };
-  });
-  clip.settle = () => {
-    for (const node of nodes) {
-      const { node: wide, narrow } = node.button.dataset;
-      const [x, y, size] = clip.small ? numbers(narrow) : numbers(wide).slice(2);
-      place(node.button, clip, Object.assign(node, { x, y, width: size, height: size }));
-    }
-  };
+  const buttons = [...stage.querySelectorAll(".node")];
+  const nodes = clip.boxes.map((box, number) => Object.assign(box, { button: buttons[number] }));
+  clip.settle = () => nodes.forEach(({ button }, number) => place(button, clip, clip.places[number]));
   clip.settle();
   const find = (depth, index) => nodes.find((n) => n.depth === depth && n.index === index);
   for (const node of nodes) node.line = [...(find(node.depth - 1, node.index >> 1)?.line ?? []), node];
-  const overlays = [...stage.querySelectorAll(".overlay")]; // a hole per node: its picture and the arrow to it
-  const holes = overlays.map((overlay) => overlay.querySelectorAll("g"));
+  const holes = stage.querySelectorAll(".overlay g"); // one per node: its picture and the arrow to it
   const mark = (node) => {
     if (node) clip.walk(true);
     nodes.forEach((other, number) => {
       const branch = node?.line.includes(other) || other.line.includes(node);
-      for (const each of holes) each[number].classList.toggle("cut", branch);
+      holes[number].classList.toggle("cut", branch);
       other.button.classList.toggle("marked", other === node);
     });
   };
@@ -600,17 +738,16 @@ const viewer = {
   paint(clip) {
     if (clip !== this.clip) return;
     const { canvas, pen } = this;
-    const { video, poster } = clip;
-    const ended = clip.shown < clip.opening || clip.shown >= clip.last;
-    const ready = video.readyState >= 2 && !(ended && poster.naturalWidth);
-    const wide = ready ? video.videoWidth : poster.naturalWidth;
+    const [picture, wide] = clip.picture;
     this.wait.hidden = wide > 0;
-    if (!wide) return poster.complete && clip.scrub(clip.aim);
-    const { x, y, width, height } = clip.part(ready ? clip.shown : clip.last);
-    const from = [x, y, width, height].map((value) => (value * wide) / clip.width);
+    if (!wide) return clip.poster.complete && clip.scrub(clip.aim);
+    const { x, y, width, height } = clip.part(picture === clip.video ? clip.shown : clip.last);
+    const inset = picture === clip.video ? 1 : 0; // H.264 mixes the edges of cells with the gutter
+    const cut = [x + inset, y + inset, width - 2 * inset, height - 2 * inset];
+    const from = cut.map((value) => (value * wide) / clip.source.width);
     pen.imageSmoothingEnabled = !canvas.classList.contains("pixelated");
     pen.imageSmoothingQuality = "high";
-    pen.drawImage(ready ? video : poster, ...from, 0, 0, canvas.width, canvas.height);
+    pen.drawImage(picture, ...from, 0, 0, canvas.width, canvas.height);
   },
 
   /* The next key may come before the event "close". */
@@ -815,15 +952,12 @@ prepare(".folded", folding);
 prepare(".tabs", level);
 prepare(".contents ol, .menu ol", current);
 when(window, "hashchange", uncover);
-const onColorScheme = () => clips.forEach((clip) => clip.choose());
+const onColorScheme = () => clips.forEach((clip) => clip.arrange());
 when(matchMedia("(prefers-color-scheme: dark)"), "change", onColorScheme);
 when(document, "scheme", onColorScheme);
 when(phone, "change", () => {
   viewer.close();
-  for (const clip of clips.filter(({ sizes }) => sizes.narrow.length)) {
-    clip.arrange();
-    clip.choose();
-  }
+  onColorScheme();
 });
 arrival();
 observe();

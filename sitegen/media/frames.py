@@ -12,7 +12,7 @@ Frame = NDArray[np.uint8]
 
 PAPER = (255, 255, 255)
 """Colour between the cells of a clip, 0 to 255."""
-WIDE_ENOUGH = 480
+WIDE_ENOUGH = 320
 """Width in pixels to which a clip is enlarged at least."""
 TOO_TALL = 1280
 """Height in pixels that further enlargement does not exceed."""
