@@ -53,7 +53,7 @@ _SAMPLER = re.compile(rf"(.+\.py|{re.escape(PROCESSES)}):([A-Za-z_]\w*)")
 
 def site_root(info: ValidationInfo) -> Path:
     """Return the folder of `site.toml`, which is passed as pydantic's context."""
-    return Path((info.context or {}).get("root", Path.cwd()))
+    return Path((info.context or {}).get("root", "."))
 
 
 def _path(value: object) -> Path:
@@ -204,7 +204,7 @@ class ModelEntry(TomlTable):
     path: Existing = Field(
         description="A folder with a model.toml, a checkpoint file, or a sampler: FILE.py:CLASS."
     )
-    _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _root: Path = PrivateAttr(Path())
     _name: str = PrivateAttr("")
     _missing_file: tuple[str, str] | None = PrivateAttr(None)
 
@@ -347,7 +347,7 @@ class Site(TomlTable):
     cache_dir: OwnFolder = Field(
         Path(".sitegen"), validate_default=True, description="The folder that keeps rendered clips."
     )
-    _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _root: Path = PrivateAttr(Path())
     _file: str = PrivateAttr("site.toml")
     _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)
 
@@ -376,6 +376,6 @@ class Site(TomlTable):
 
     def model_post_init(self, context: Any, /) -> None:
         """Store the folder of the site, and the name of each model."""
-        self._root = Path((context or {}).get("root", Path.cwd()))
+        self._root = Path((context or {}).get("root", "."))
         for name, entry in self.models.items():
             entry._name = name

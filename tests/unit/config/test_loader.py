@@ -1,5 +1,6 @@
 """`site.toml`: a good one is read into a frozen Site, a bad one is told about in full."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -256,3 +257,15 @@ def test_a_wrong_folder(tmp_path: Path) -> None:
     """Where there is no site, the ways to one are told."""
     with pytest.raises(ConfigError, match=r"no such file; .*--config.*sitegen new"):
         load_site(tmp_path / "site.toml")
+
+
+def test_deleted_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site is read by its path, also where the working folder was deleted meanwhile."""
+    config = write_site(tmp_path / "site")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert load_site(config).title
+    config.write_text("titel = 1\n")
+    with pytest.raises(ConfigError, match=re.escape(f"{config}: title is missing")):
+        load_site(config)
