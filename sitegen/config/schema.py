@@ -59,8 +59,8 @@ def site_root(info: ValidationInfo) -> Path:
 def _path(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value).strip():
         raise ValueError("should be a path in quotes")
-    if "\0" in str(value) or "\n" in str(value):
-        raise ValueError("should be a path on one line")
+    if len(str(value)) > 1000 or "\0" in str(value) or "\n" in str(value):
+        raise ValueError("should be a path of at most 1000 characters on one line")
     return Path(value)
 
 

@@ -81,7 +81,7 @@ class Calls:
         self.file = file
         self.site = site
         self.folder = folder
-        self.made: list[Shown | None] = []
+        self.parts: list[Shown | None] = []
         self.faults: list[object] = []
         self.missing_models: set[str] = set()
         self.rows = 0
@@ -119,17 +119,17 @@ class Calls:
         def call(*args: object, **kwargs: object) -> Markup:
             _require_defined(*args, *kwargs.values())
             location = self._location()
-            made: Shown | None = None
+            part: Shown | None = None
             try:
                 if kind in EMBEDS:
-                    made = make_embed(kind, args, kwargs, location, self.folder)
+                    part = make_embed(kind, args, kwargs, location, self.folder)
                 else:
                     models, root = self.site.models, self.site.root
-                    made = make_figure(kind, args, kwargs, location, models, root)
+                    part = make_figure(kind, args, kwargs, location, models, root)
             except ConfigError as error:
                 self.faults += error.problems or [error]
-            self.made.append(made)
-            return Markup(f"⟦figure {len(self.made) - 1}⟧")
+            self.parts.append(part)
+            return Markup(f"⟦figure {len(self.parts) - 1}⟧")
 
         return call
 
@@ -151,7 +151,7 @@ class Calls:
                 options = arguments()
             matches = [SLOT.fullmatch(str(slot)) for slot in slots]
             numbers = [int(match[1]) for match in matches if match]
-            figures = [self.made[number] for number in numbers]
+            figures = [self.parts[number] for number in numbers]
             if len(numbers) < len(slots) or any(isinstance(part, Embed) for part in figures):
                 form = f'{kind}(trajectories("one"){", …" * (most > 1)})'
                 self._fault(location, f"{kind}(…): should hold figures only; write {form}")
@@ -163,17 +163,17 @@ class Calls:
                     location, f"{kind}(…): has {len(options.names)} names for {len(slots)} figures"
                 )
             if kind == TEASER and any(
-                isinstance(part, Figure) and part.teaser for part in self.made
+                isinstance(part, Figure) and part.teaser for part in self.parts
             ):
                 self._fault(location, "teaser(…): the page has a teaser already; a page has one")
             self.rows += 1
             for number in numbers:
-                figure = self.made[number]
+                figure = self.parts[number]
                 if isinstance(figure, Figure) and kind == TEASER:
-                    self.made[number] = replace(figure, teaser=True)
+                    self.parts[number] = replace(figure, teaser=True)
                 elif isinstance(figure, Figure):
                     row = Row(self.rows, options.caption, options.names, tabs=kind == TABS)
-                    self.made[number] = replace(figure, row=row)
+                    self.parts[number] = replace(figure, row=row)
             return Markup("\n\n").join(slot for slot in slots if isinstance(slot, Markup))
 
         return call
@@ -197,7 +197,7 @@ class Calls:
         """
         printed = Counter(int(match[1]) for match in SLOT.finditer(text))
         ids: set[str] = set()
-        for number, figure in enumerate(self.made):
+        for number, figure in enumerate(self.parts):
             if figure is None:
                 continue
             faults = []
@@ -221,7 +221,7 @@ class Calls:
         They are numbered from 1, the teaser first, and those under tabs 3a, 3b, …; videos have no
     number.
         """
-        content = (self.made[part] if isinstance(part, int) else part for part in parts)
+        content = (self.parts[part] if isinstance(part, int) else part for part in parts)
         body = [part for part in content if part is not None]
         ids = {part.id for part in body if not isinstance(part, Markup)}
         for index, part in enumerate(body):

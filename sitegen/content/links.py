@@ -23,13 +23,13 @@ _FOLDERS = re.compile(r"(media|assets)/.*")
 class PageFiles:
     """The author's files as requested by one page; `used` records which ones were requested.
 
-    `uris` are the paths of all pages in the built folder, `made` those of the other files that
+    `uris` are the paths of all pages in the built folder, `generated` those of the other files that
     sitegen writes there.
     """
 
     folder: SiteFolder
     uris: Collection[str]
-    made: Collection[str]
+    generated: Collection[str]
     used: dict[str, OwnFile] = field(default_factory=dict)
 
     def picture(self, src: str) -> Photo:
@@ -47,7 +47,7 @@ class PageFiles:
         target = file_at(unquote(re.split(r"[?#]", url)[0]))
         if target in self.uris or target in self.used:
             return
-        if target in self.made or _FOLDERS.fullmatch(target):
+        if target in self.generated or _FOLDERS.fullmatch(target):
             if (self.folder.root / target).is_file():
                 raise ValueError("is at a path that sitegen writes to; rename it")
             return
@@ -61,9 +61,9 @@ class PageFiles:
 
 def page_files(site: Site) -> PageFiles:
     """Return the files that pages of the site may show and link to."""
-    made = {MANIFEST, NOT_FOUND, "robots.txt", *(["sitemap.xml"] if site.base_url else [])}
+    generated = {MANIFEST, NOT_FOUND, "robots.txt", *(["sitemap.xml"] if site.base_url else [])}
     uris = {page_uri(source) for source in page_sources(site.root / "pages")}
-    return PageFiles(SiteFolder(site.root, (site.output, site.cache_dir)), uris, made)
+    return PageFiles(SiteFolder(site.root, (site.output, site.cache_dir)), uris, generated)
 
 
 def page_uri(source: Path) -> str:

@@ -48,13 +48,13 @@ def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
     from latex2mathml import exceptions
     from latex2mathml.converter import Converter
 
-    own = [error for error in vars(exceptions).values() if isinstance(error, type)]
-    failures: tuple[type[Exception], ...] = (*own, *_FAILURES)
+    errors = [error for error in vars(exceptions).values() if isinstance(error, type)]
+    failures: tuple[type[Exception], ...] = (*errors, *_FAILURES)
     try:
         tree: Element = Converter(display=display).convert_to_element(latex)
     except failures as error:
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error"))
-        raise MathsError(f"it is not LaTeX that is understood ({words.lower()})") from error
+        reason = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error"))
+        raise MathsError(f"it is not LaTeX that is understood ({reason.lower()})") from error
     row = "".join(map(_markup, tree))
     source = f'<annotation encoding="application/x-tex">{html.escape(latex)}</annotation>'
     return Markup(f'<math display="{display}"><semantics>{row}{source}</semantics></math>')
@@ -135,7 +135,7 @@ def parse(text: str, slot: re.Pattern[str], uri: str, files: PageFiles) -> Parse
     warnings = tuple(_tags_as_text(tokens))
     walk = _Walk(uri, files)
     walk.run(tokens if title is None else tokens[3:])
-    parts = tuple(_parts(_with_notes(walk.kept), slot, env))
+    parts = tuple(_parts(_with_notes(walk.tokens), slot, env))
     faults, headings, anchors = tuple(walk.faults), tuple(walk.headings), tuple(walk.anchors)
     return ParsedPage(title or None, parts, faults, headings, anchors, warnings)
 
@@ -176,23 +176,23 @@ def highlighted(code: str, language: str, _attributes: str = "") -> str:
 
 def _inline_formula(state: StateInline, silent: bool) -> bool:
     """Parse a formula between dollar signs by pandoc's rules, which do not match prices."""
-    found = _FORMULA.match(state.src, state.pos)
-    if found is None:
+    match = _FORMULA.match(state.src, state.pos)
+    if match is None:
         return False
     if not silent:
-        state.push("math_inline", "math", 0).content = found[1]
-    state.pos = found.end()
+        state.push("math_inline", "math", 0).content = match[1]
+    state.pos = match.end()
     return True
 
 
 def _tag(state: StateInline, silent: bool) -> bool:
     """Parse an HTML tag, which `_tags_as_text` converts to text."""
-    found = _TAG.match(state.src, state.pos, state.pos + _LONGEST_TAG)
-    if found is None:
+    match = _TAG.match(state.src, state.pos, state.pos + _LONGEST_TAG)
+    if match is None:
         return False
     if not silent:
-        state.push("html_inline", "", 0).content = found[0]
-    state.pos = found.end()
+        state.push("html_inline", "", 0).content = match[0]
+    state.pos = match.end()
     return True
 
 
@@ -215,11 +215,11 @@ def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator
     """Split the tokens at the paragraphs that are slots, and render the parts between them."""
     parser, start = _parser(), 0
     for at, token in enumerate(tokens):
-        found = slot.fullmatch(token.content) if token.type == "inline" else None
+        match = slot.fullmatch(token.content) if token.type == "inline" else None
         alone = at and [t.type for t in tokens[at - 1 : at + 2 : 2]] == _PARAGRAPH
-        if found is not None and alone:
+        if match is not None and alone:
             yield Markup(parser.renderer.render(tokens[start : at - 1], parser.options, env))
-            yield int(found[1])
+            yield int(match[1])
             start = at + 2
     yield Markup(parser.renderer.render(tokens[start:], parser.options, env))
 
@@ -301,7 +301,7 @@ class _Walk:
 
     uri: str
     files: PageFiles
-    kept: list[Token] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
     faults: list[Noted] = field(default_factory=list)
     headings: list[Heading] = field(default_factory=list)
     anchors: list[Noted] = field(default_factory=list)
@@ -310,14 +310,14 @@ class _Walk:
     line: int = 1
 
     def run(self, tokens: Sequence[Token]) -> None:
-        """Process all tokens, which completes `kept` and `faults`."""
+        """Process all tokens, which completes `tokens` and `faults`."""
         for at, token in enumerate(tokens):
             self.line = token.map[0] + 1 if token.map else self.line
             if token.type == "heading_open":
                 self._heading(token, tokens[at + 1])
             for child in token.children or ():
                 self._inline(child)
-            self.kept += self._block(token)
+            self.tokens += self._block(token)
 
     def _fault(self, text: str) -> None:
         self.faults.append(Noted(self.line, text))

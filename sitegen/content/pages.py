@@ -232,7 +232,7 @@ def _equal_names(files: Iterable[OwnFile]) -> Iterator[Diagnostic]:
     for file in files:
         other = sources.setdefault(unicodedata.normalize("NFC", file.uri).casefold(), file)
         if other.uri != file.uri:
-            names = " and ".join(ascii(each.uri)[1:-1] for each in (file, other))
+            names = " and ".join(ascii(uri)[1:-1] for uri in (file.uri, other.uri))
             text = f"has the name of another file in other characters ({names}); rename one of them"
             yield Diagnostic(shown(file.source), None, text)
 

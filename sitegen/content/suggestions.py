@@ -47,9 +47,9 @@ def trained_lines(name: str, folder: Path, root: Path = Path()) -> list[str]:
     """Return the lines to print about a new model of the site in `root`: its table, and calls."""
     calls = figure_calls(name, model_source(name, folder).card)
     table = [f"    [models.{name}]", f'    path = "{written_path(folder, root)}"']
-    own = folder.absolute() == (root / RUNS / name).absolute()
+    is_in_runs = folder.absolute() == (root / RUNS / name).absolute()
     where = f"`sitegen add {name}` in the folder of your site, or in site.toml:"
-    return [where if own else "in site.toml:", *table, *_to_paste(calls)]
+    return [where if is_in_runs else "in site.toml:", *table, *_to_paste(calls)]
 
 
 def _to_paste(calls: list[str]) -> list[str]:

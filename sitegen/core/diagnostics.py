@@ -174,6 +174,6 @@ def _holds_tables(value: object) -> bool:
     return any(isinstance(item, Mapping) or is_dataclass(item) for item in items)
 
 
-def listed(words: Sequence[str], last: str = "or") -> str:
-    """Return a list of words: `a, b or c`."""
-    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+def listed(items: Sequence[str], last: str = "or") -> str:
+    """Return a list in a sentence: `a, b or c`."""
+    return f" {last} ".join(filter(None, [", ".join(items[:-1]), items[-1]]))

@@ -72,7 +72,7 @@ def error_class(error: SitegenError) -> type[SitegenError]:
 
     A subclass from elsewhere, such as a plug-in, may take other arguments than a message.
     """
-    return next(each for each in type(error).__mro__ if each.__module__ == __name__)
+    return next(parent for parent in type(error).__mro__ if parent.__module__ == __name__)
 
 
 def with_message(error: SitegenError, message: str) -> SitegenError:
@@ -89,5 +89,5 @@ def together(errors: Sequence[SitegenError]) -> SitegenError:
 
 def describe_os_error(error: OSError) -> str:
     """Return the message for an error of the system that was raised where none is better."""
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}; check the file and the disk"
+    path = f"{error.filename}: " if error.filename else ""
+    return f"{path}{error.strerror or error}; check the file and the disk"

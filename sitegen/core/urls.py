@@ -1,5 +1,6 @@
 """Rules for links and for names that become paths, and relative links between pages."""
 
+import posixpath
 import re
 import unicodedata
 from urllib.parse import unquote, urlsplit
@@ -138,13 +139,8 @@ def relative(target: str, page: str) -> str:
     if is_whole(target) or target.startswith("#"):
         return target
     path = target.partition("#")[0].partition("?")[0]
-    there, here = file_at(path).split("/"), page.split("/")[:-1]
-    shared = 0
-    for one, other in zip(there[:-1], here, strict=False):
-        if one != other:
-            break
-        shared += 1
-    return "/".join([".."] * (len(here) - shared) + there[shared:]) + target[len(path) :]
+    folder = posixpath.dirname(f"/{page}")
+    return posixpath.relpath(f"/{file_at(path)}", folder) + target[len(path) :]
 
 
 def file_at(path: str) -> str:

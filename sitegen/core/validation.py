@@ -111,10 +111,10 @@ def checked_call(
     owners = {key: kind for kind in reversed(kinds) for key in fields_of(kind)}
     values = []
     for kind in kinds:
-        own = {key: v for key, v in arguments.items() if owners.get(key, kinds[0]) is kind}
+        fitting = {k: v for k, v in arguments.items() if owners.get(k, kinds[0]) is kind}
         try:
             adapter = TypeAdapter(kind)
-            values.append(adapter.validate_python(ArgsKwargs((), own), context=dict(context)))
+            values.append(adapter.validate_python(ArgsKwargs((), fitting), context=dict(context)))
         except ValidationError as error:
             items = error.errors(include_url=False)
             faults += [f"{item['loc'][0]}{rule(item, fields)}" for item in items]
