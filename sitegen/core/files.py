@@ -11,10 +11,10 @@ import stat
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 
 from sitegen.core.errors import PlatformError, RefusedError
 
@@ -144,8 +144,6 @@ def below(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 Format = Literal["pth", "safetensors"]
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 _TEXT_LIMIT = 1 << 20
 _MOST_COMPRESSED = 64
 """Largest ratio of a file's size to its blocks, on file systems that compress. Sparse files of a
@@ -217,36 +215,22 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)
 
 
-def cached_by_stat(
-    function: Callable[Concatenate[Path, _P], _T],
-) -> Callable[Concatenate[Path, _P], _T]:
-    """Cache the result of `function` for a file until its size, times or inode change.
-
-    Exceptions are not cached. The arguments after the path must not affect the result.
-    """
-    results: dict[Path, tuple[object, _T]] = {}
-
-    @wraps(function)
-    def cached(path: Path, /, *args: _P.args, **options: _P.kwargs) -> _T:
-        try:
-            status = path.stat()
-        except (OSError, ValueError):
-            return function(path, *args, **options)
-        version = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-        if path not in results or results[path][0] != version:
-            results[path] = version, function(path, *args, **options)
-        return results[path][1]
-
-    return cached
-
-
-@cached_by_stat
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal. Raises RefusedError if it cannot be read."""
+    """Return the SHA-256 of a file in hexadecimal; an unchanged file is read once a process.
+
+    Raises RefusedError if it cannot be read.
+    """
     try:
-        return digest(path)
+        status = path.stat()
+        version = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        return _sha256(path, version)
     except OSError as error:
         raise RefusedError(f"{path}: cannot be read: {_reason(error)}") from None
+
+
+@lru_cache(1000)
+def _sha256(path: Path, _version: tuple[int, ...]) -> str:
+    return digest(path)
 
 
 def read_text(path: Path, what: str) -> str:

@@ -95,7 +95,9 @@ class ModelSource:
 
     @cached_property
     def example_sha256(self) -> str | None:
-        """Digest of the example; the pinned one if the card has it."""
+        """Digest of the example, which may be edited by hand; the pinned one if it is missing."""
+        if self.example is not None and self.example.exists():
+            return _digest(self.example, None, "example")
         return _digest(self.example, self.card.example, "example")
 
     def require_usable(self) -> None:
