@@ -219,7 +219,7 @@ class Calls:
 
         Figures without an id get a generated one: `mnist-trajectories`, `mnist-trajectories-2`, …
         They are numbered from 1, the teaser first, and those under tabs 3a, 3b, …; videos have no
-    number.
+        number.
         """
         content = (self.parts[part] if isinstance(part, int) else part for part in parts)
         body = [part for part in content if part is not None]

@@ -8,8 +8,8 @@ that sets no cookie before playback; Vimeo's accepts `dnt=1` (do not track). Bot
 loaded by a click and start immediately.
 """
 
-import math
 import re
+import struct
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +39,12 @@ _FORMATS = [name for name in _SUFFIXES if name != "MPO"]  # MPO is opened as JPE
 _ORIENTATION = 0x0112
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 _MOST_PIXELS = 80_000_000  # some browsers do not display larger pictures
+_TOO_LARGE = f"has more than {_MOST_PIXELS // 1_000_000} million pixels; make it smaller"
+_DAMAGE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
+    *(struct.error, SyntaxError, TypeError, ValueError),
+)
+"""Exceptions that Pillow raises for damaged pictures."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +66,23 @@ def read_photo(path: Path) -> Photo:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-            image = pillow.open(path, formats=_FORMATS)
-    except (UnidentifiedImageError, pillow.DecompressionBombError):
+            warnings.simplefilter("ignore")  # about its size, which is checked here
+            with pillow.open(path, formats=_FORMATS) as image:
+                # Browsers apply the EXIF orientation, except for WebP.
+                sideways = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _SIDEWAYS
+                width, height = image.size[::-1] if sideways else image.size
+                suffix = _SUFFIXES[str(image.format)]
+    except UnidentifiedImageError:
         raise ValueError(
             "is no picture that browsers show; save it as PNG, JPEG, WebP, GIF, AVIF or SVG"
         ) from None
-    with image:
-        if math.prod(image.size) > _MOST_PIXELS:
-            raise ValueError(f"has more than {_MOST_PIXELS // 1_000_000} million pixels")
-        # Browsers apply the EXIF orientation, except for WebP.
-        sideways = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _SIDEWAYS
-        width, height = image.size[::-1] if sideways else image.size
-        return Photo(media_copy(path, data, _SUFFIXES[str(image.format)]), width, height)
+    except pillow.DecompressionBombError:
+        raise ValueError(_TOO_LARGE) from None
+    except _DAMAGE as error:
+        raise ValueError(f"is damaged: {error}; save it again") from error
+    if width * height > _MOST_PIXELS:
+        raise ValueError(_TOO_LARGE)
+    return Photo(media_copy(path, data, suffix), width, height)
 
 
 def _svg_size(data: bytes) -> tuple[int, int]:

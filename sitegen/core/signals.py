@@ -1,7 +1,6 @@
 """Signals that end a command, or ask a long computation to stop between two steps."""
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,15 +11,6 @@ SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 """Signals that end a command; Windows has no SIGHUP."""
-
-
-def end_group(pid: int, number: int) -> None:
-    """Send a signal to a process and its children, where they share a group; Windows has none.
-
-    Raises ProcessLookupError if they have ended.
-    """
-    if hasattr(os, "killpg"):
-        os.killpg(pid, number)
 
 
 class Interrupted(KeyboardInterrupt):

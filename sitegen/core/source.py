@@ -11,7 +11,7 @@ from typing import Any
 
 from sitegen.core.errors import ConfigError
 
-_ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+_ODD = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]"
 _PACKAGE = Path(__file__).parents[1]
 _TEMPLATE = "<template>"
 """File of the template of a page, in tracebacks."""

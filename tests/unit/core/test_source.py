@@ -17,6 +17,7 @@ from sitegen.core.source import (
     KeyPath,
     odd_character,
     parse_toml,
+    plain,
     raised_at,
     read_text,
     toml_lines,
@@ -60,7 +61,8 @@ def test_lines_of_every_form() -> None:
     assert {path: found.get(path) for path in LINES} == LINES
     for text in ["\x00", "\x1b", "\x7f", "\x85", "\ud800"]:
         assert odd_character(f"ok{text}") == (2, f"U+{ord(text):04X}")
-        assert odd_character("a\tb\nc é 数字 \U0001f600 \ufffd \u200f") is None
+        assert plain(f"ok{text}\n") == f"ok{ascii(text)[1:-1]}\n"
+    assert odd_character("a\tb\nc é 数字 \U0001f600 \ufffd \u200f") is None
 
 
 LETTERS = st.characters(codec="utf-8", min_codepoint=32, exclude_characters="\x7f")
