@@ -43,12 +43,12 @@ def job(
 ) -> RenderJob:
     """Prepare a figure of a model."""
     place = SourceLocation("index.md", 1)
-    arguments = {"pixelated": True, **arguments}  # so that pictures can be cut out of frames
     figure = make_figure(kind, (model,), arguments, place, set(sources), root)
     return FigureRenderer(sources, CPU).render_job(figure)
 
 
-def frames(made: RenderJob, clip: str = "") -> list[Frame]:
-    """All frames of a clip, after the work that comes first."""
+def states(made: RenderJob) -> list[Frame]:
+    """All states of a clip, after the work that comes first."""
     assert sum(1 for _ in made.work) == made.steps
-    return list(made.clips[clip].frames)
+    assert made.clip is not None
+    return list(made.clip.states)

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from sitegen.figures.smoothness.measure import evenness
 
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed, even_levels
@@ -35,7 +33,7 @@ from sitegen.media.frames import to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import Sampler, load_sampler
-from sitegen.sampling.trajectory import Paths, Shown
+from sitegen.sampling.trajectory import Shown
 from tests.support.builders import CPU
 from tests.support.making import random_unet, small_card
 from tests.support.tinyfigures import Sources, job
@@ -191,32 +189,3 @@ def test_label_of_spectra(sources: Sources, tmp_path: Path) -> None:
     made = job(sources, "spectra", count=2, levels=2, label="Ours")
     rows = finished(made, tmp_path)[1]["tables"][-1]["rows"]
     assert {row[0] for row in rows} == {"Ours", "data"}
-
-
-def test_smoothness(sources: Sources, tmp_path: Path) -> None:
-    """Medians and steps are of the finished paths between samples, also without a DDPM."""
-    made = job(sources, "smoothness", ddpm="noise", pairs=3, points=4, seed=1, ddim_steps=2)
-    drawing, results = finished(made, tmp_path)
-    assert made.steps == LEVELS + LEVELS + 2
-    paths = Paths(1, ((0, 1), (2, 3), (4, 5)), 4)
-    ways_down = {
-        "IHDM": load_sampler(sources["tiny"], CPU).paths(paths),
-        "DDIM": load_sampler(sources["noise"], CPU).ddim(2).paths(paths),
-    }
-    medians, steps = ({row[0]: row[1:] for row in table["rows"]} for table in results["tables"])
-    assert list(medians) == ["IHDM", "DDPM", "DDIM", "IHDM − DDPM", "IHDM − DDIM"]
-    for name, trajectory in ways_down.items():
-        *_, last = trajectory.steps
-        wanted = evenness(last.mean.numpy().reshape(3, 4, -1))
-        assert medians[name][0].startswith(f"{np.median(wanted.peak):.2f} [")
-        assert medians[name][1].startswith(f"{np.median(wanted.tortuosity):.2f} [")
-        assert steps[name] == pytest.approx(wanted.shape, abs=0.002)
-    words = r"In these 3 pairs, of \d images each, the largest step over the mean step is"
-    assert re.search(words, results["summary"])
-    dots = [each for each in drawing.iter() if each.tag.endswith("circle")]
-    assert len(dots) == 2 * 3 * 3
-    alone = finished(job(sources, "smoothness", pairs=2, points=3), tmp_path)[1]
-    assert [row[0] for row in alone["tables"][0]["rows"]] == ["IHDM"]
-    assert "IHDM −" not in alone["summary"]
-    named = finished(job(sources, "smoothness", pairs=2, points=3, label="Ours"), tmp_path)[1]
-    assert [row[0] for row in named["tables"][0]["rows"]] == ["Ours"]
