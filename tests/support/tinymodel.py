@@ -119,7 +119,8 @@ def write_ddpm(folder: Path, **changes: Any) -> Path:
     """Write the folder of a DDPM with the same network; `changes` go to its card."""
     folder.mkdir(parents=True, exist_ok=True)
     diffusion = {"kind": "ddpm", "diffusion": DiffusionConfig("cosine")}
-    card = small_card(**{"levels": LEVELS, **diffusion, **changes})
+    values = {"levels": LEVELS, **diffusion, **changes}
+    card = small_card(**{key: value for key, value in values.items() if value is not None})
     weights = _save(folder / WEIGHTS_NAME, random_unet(card).state_dict())
     card = replace(card, weights=FileRef(WEIGHTS_NAME, weights))
     (folder / "model.toml").write_text(card.to_toml())

@@ -87,8 +87,13 @@ class ProcessCard(ModelCard):
         return states
 
     def between(self, model: Any, first: Tensor, last: Tensor, points: int) -> Tensor:
-        """Return initial states (points, C, H, W) on the path from one (C, H, W) to another."""
-        raise NotImplementedError
+        """Return initial states (points, C, H, W) on the path from one (C, H, W) to another.
+
+        It is a straight line: means of images are images.
+        """
+        from sitegen.generative.process.noise import straight
+
+        return straight(first, last, points)
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return states at a level of finished images, both (N, C, H, W) as states are."""

@@ -60,11 +60,9 @@ class Blurring(FromNoise):
     predicts = "noise, as in a DDPM"
 
     def level_values(self) -> list[float]:
-        """Return t of the levels 0 … K, from 0 to 1."""
         return [level / self.levels for level in range(self.levels + 1)]
 
     def scales(self, level: int) -> tuple[float, float]:
-        """Return a_t, the factor of a mean colour, and σ_t."""
         last = math.atan(math.exp(-0.5 * self.blurring.log_snr_max))
         first = math.atan(math.exp(-0.5 * self.blurring.log_snr_min))
         angle = last + (first - last) * (level / self.levels)
@@ -87,7 +85,6 @@ class Blurring(FromNoise):
         return model.network(x, times.float().expand(len(x)))
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below, drawn from the posterior of blurring diffusion."""
         from sitegen.generative.process.heat import dct2, idct2
 
         (_, sigma_t), (_, sigma_s) = self.scales(level), self.scales(below)
@@ -102,7 +99,6 @@ class Blurring(FromNoise):
         return add_noise(mean, draw(0), std.expand(x.shape[1:]) if below else 0.0)
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
-        """Return states at a level of images (N, C, H, W) in [-1, 1]."""
         from sitegen.generative.process.heat import dct2, idct2
 
         blurred = idct2(self._alpha(level).to(images) * dct2(images))

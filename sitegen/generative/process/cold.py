@@ -20,14 +20,12 @@ from pydantic import Field, Strict, ValidationInfo, field_validator
 
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.parts import NotNegative, Number, Positive, card_kind, must, table
-from sitegen.generative.process.base import Draw, FromNoise, Moved
+from sitegen.generative.process.base import Draw, FromNoise, Moved, ProcessCard
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sitegen.generative.process.model import CardModel
-
-Matrix = tuple[tuple[Number, ...], ...]
+_Odd = must("an odd number", lambda v: v % 2 == 1)
 
 
 @table
@@ -43,10 +41,8 @@ class ColdConfig:
     """
 
     start_mean: tuple[Number, ...]
-    start_covariance: Matrix
-    kernel_size: Annotated[
-        int, Strict(), Field(ge=1, le=1001), must("an odd number", lambda v: v % 2 == 1)
-    ] = 3
+    start_covariance: tuple[tuple[Number, ...], ...]
+    kernel_size: Annotated[int, Strict(), Field(ge=1, le=1001), _Odd] = 3
     kernel_std: Positive = 0.1
     routine: Literal["incremental", "constant", "exponential", "special_6"] = "incremental"
     padding: Literal["circular", "reflect"] = "circular"
@@ -54,7 +50,7 @@ class ColdConfig:
 
     @field_validator("start_covariance")
     @classmethod
-    def _is_covariance(cls, rows: Matrix, info: ValidationInfo) -> Matrix:
+    def _is_covariance(cls, rows: tuple[tuple[float, ...], ...], info: ValidationInfo) -> object:
         count = len(info.data.get("start_mean", rows))
         if {len(rows), *map(len, rows)} != {count}:
             raise ValueError(f"must have {count} rows of {count} numbers")
@@ -62,53 +58,45 @@ class ColdConfig:
             raise ValueError("must be symmetric and positive definite")
         return rows
 
-    def stds(self, count: int) -> list[float]:
-        """Return the standard deviations of the kernels of levels 1 … K = `count`."""
-        if self.routine == "special_6":
-            return [0.35 + step / 100 for step in range(count)]
-        if self.routine == "exponential":
-            return [math.exp(self.kernel_std * step) for step in range(count)]
-        rises = self.routine == "incremental"
-        return [self.kernel_std * (step + 1 if rises else 1) for step in range(count)]
 
-
-def cholesky(rows: Matrix) -> list[list[float]] | None:
+def cholesky(rows: Sequence[Sequence[float]]) -> list[list[float]] | None:
     """Return the lower triangular L with L Lᵀ = `rows`, or None if it is no covariance."""
     root = [[0.0] * len(rows) for _ in rows]
     for i, row in enumerate(rows):
         for j in range(i + 1):
-            rest = row[j] - sum(root[i][k] * root[j][k] for k in range(j))
-            if row[j] != rows[j][i] or (i == j and rest <= 0):
+            remainder = row[j] - sum(root[i][k] * root[j][k] for k in range(j))
+            if row[j] != rows[j][i] or (i == j and remainder <= 0):
                 return None
-            root[i][j] = math.sqrt(rest) if i == j else rest / root[j][j]
+            root[i][j] = math.sqrt(remainder) if i == j else remainder / root[j][j]
     return root
 
 
 @lru_cache(maxsize=4)
-def _factors(cold: ColdConfig, count: int, period: int) -> Tensor:
+def _factors(cold: ColdConfig, levels: int, period: int) -> Tensor:
     """Return the factors of each frequency by the first k convolutions, (K + 1, period) float64.
 
     They are those of one axis; a kernel is the product of two equal ones.
     """
     import torch
 
+    k, s = torch.arange(levels, dtype=torch.float64)[:, None], cold.kernel_std
     offset = torch.arange(cold.kernel_size, dtype=torch.float64) - cold.kernel_size // 2
     angle = 2 * torch.pi / period * torch.arange(period, dtype=torch.float64)
-    stds = torch.tensor(cold.stds(count), dtype=torch.float64)[:, None]
-    kernels = torch.exp(-(offset**2) / (2 * stds**2))
+    stds = {"incremental": s * (k + 1), "constant": s + 0 * k, "exponential": torch.exp(s * k)}
+    kernels = torch.exp(-(offset**2) / (2 * stds.get(cold.routine, 0.35 + k / 100) ** 2))
     factors = (kernels / kernels.sum(1, keepdim=True)) @ torch.cos(angle * offset[:, None])
     return torch.cat([torch.ones_like(factors[:1]), factors.cumprod(0)])
 
 
 @card_kind
 class Cold(FromNoise):
-    """Cold diffusion; nothing is random after the start."""
+    """Cold diffusion; nothing is random after the start, and `blurred` is D."""
 
     kind: Literal["cold"] = "cold"
     cold: ColdConfig = Field(description="a table [cold]")
 
-    label = "Cold diffusion"
-    predicts = "sharp images"
+    label, predicts = "Cold diffusion", "sharp images"
+    between = ProcessCard.between
     abilities = frozenset[Ability]({"network", "final", "paths"})
 
     @field_validator("cold")
@@ -122,15 +110,13 @@ class Cold(FromNoise):
         return cold
 
     def first_state(self, count: int) -> str:
-        """Return the first state in words."""
         return "squares of one colour" if count > 1 else "a square of one colour"
 
     def blurred(self, images: Tensor, level: int) -> Tensor:
         """Return D(x, level) of images (N, C, H, H) float32."""
         import torch
 
-        side = images.shape[-1]
-        whole = images
+        side, whole = images.shape[-1], images
         if self.cold.padding == "reflect":
             edges = (0, side - 2, 0, side - 2)
             whole = torch.nn.functional.pad(images, edges, mode="reflect")
@@ -141,32 +127,22 @@ class Cold(FromNoise):
         return blurred.mean((2, 3), keepdim=True).expand_as(images) if flat else blurred
 
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
-        """Return squares of one colour with noise, (N, C, H, W)."""
-        import torch
-
         from sitegen.generative.process.noise import Purpose, normal
 
-        root = torch.tensor(cholesky(self.cold.start_covariance))
-        colours = normal(seed, Purpose.INITIAL_STATE, samples, 0, (self.channels,)) @ root.T
-        flat = (colours + torch.tensor(self.cold.start_mean))[:, :, None, None]
+        numbers = normal(seed, Purpose.INITIAL_STATE, samples, 0, (self.channels,))
+        colours = numbers @ numbers.new_tensor(cholesky(self.cold.start_covariance)).T
+        flat = (colours + numbers.new_tensor(self.cold.start_mean))[:, :, None, None]
         return flat + self.cold.start_noise * super().start(model, seed, samples)
 
-    def predict(self, model: CardModel, x: Tensor, level: Any, *_: Any) -> Tensor:
+    def predict(self, model: Any, x: Tensor, level: Any, *_: Any) -> Tensor:
         """Return x̂_0 (N, C, H, W) of states x_k, k from 1 to K; the network receives k − 1."""
-        return model.network(x, (model.levels_of(x, level) - 1).expand(len(x)))
+        answer: Tensor = model.network(x, (model.levels_of(x, level) - 1).expand(len(x)))
+        return answer
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below, by the image of the model, degraded anew."""
         image = model(x, level)
         state = x - self.blurred(image, level) + self.blurred(image, below)
         return Moved(state, state, lambda: image)
 
-    def between(self, model: Any, first: Tensor, last: Tensor, points: int) -> Tensor:
-        """Return states on the straight line between two."""
-        from sitegen.generative.process.noise import straight
-
-        return straight(first, last, points)
-
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
-        """Return the images x_0 (N, C, H, W) in [-1, 1] after k convolutions."""
         return self.blurred(images, level)

@@ -38,7 +38,6 @@ class Consistency(Preconditioned):
         return self.edm.sigma_min
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the image of the model, with the noise of the level below."""
         image = model(x, self.sigmas[level])
         if "random" not in self.abilities:
             return Moved(image, image, lambda: image)

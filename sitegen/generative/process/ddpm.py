@@ -107,7 +107,6 @@ class Ddpm(Guided):
 
     @property
     def label(self) -> str:
-        """Name of the method."""
         return self.diffusion.sampler.upper()
 
     @property
@@ -118,7 +117,6 @@ class Ddpm(Guided):
 
     @property
     def predicts(self) -> str:
-        """Output of the network."""
         velocity = self.diffusion.prediction_type == "v_prediction"
         return "v, of noise and image, as in a DDPM" if velocity else "noise, as in a DDPM"
 
@@ -155,7 +153,6 @@ class Ddpm(Guided):
         return model.guided(epsilon, x, (image, noise), (0.0, 1.0))
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below, by the card's sampler."""
         here, left = self.alphas_bar[level], self.alphas_bar[below]
         config, beta, epsilon = self.diffusion, 1 - here / left, model(x, level)
         image = (x - math.sqrt(1 - here) * epsilon) / math.sqrt(here)
@@ -173,7 +170,6 @@ class Ddpm(Guided):
         return add_noise(mean, draw(0), math.sqrt(variance) if below else 0.0, lambda: image)
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
-        """Return x_k of images x_0 (N, C, H, W) in [-1, 1]."""
         left = self.alphas_bar[level]
         return math.sqrt(left) * images + math.sqrt(1 - left) * draw(0).to(images)
 

@@ -186,18 +186,15 @@ class HeatDissipation(ProcessCard):
         return heat if self.parameterization == "preconditioned" else heat - {"final"}
 
     def level_values(self) -> tuple[float, ...]:
-        """Return σ_B of the levels 0 … K."""
         return self.schedule.sigmas
 
     def first_state(self, count: int) -> str:
-        """Return the first state in words."""
         if count > 1:
             return "flat grey squares" if self.channels == 1 else "flat squares of one colour"
         return "a flat grey square" if self.channels == 1 else "a flat square of one colour"
 
     @property
     def noise_std(self) -> float:
-        """The sampling noise δ."""
         return self.sampling_noise_std
 
     @property
@@ -222,7 +219,6 @@ class HeatDissipation(ProcessCard):
         return Model(self, networks, statistics, precision)
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below, a little less dissipated."""
         delta = self.sampling_noise_std
         std = model.noise_std(level, below, delta) if hasattr(model, "noise_std") else delta
         mean = (self._kept_mean if self.keeps_noise else _mean)(model, level, below, x)
@@ -246,14 +242,7 @@ class HeatDissipation(ProcessCard):
         of_sharp, of_state = (factor.to(u) for factor in (left - stays * here, stays))
         return idct2(of_sharp * dct2(sharp) + of_state * dct2(u))
 
-    def between(self, model: Any, first: Tensor, last: Tensor, points: int) -> Tensor:
-        """Return states at equal distances on the straight line; means of images are images."""
-        from sitegen.generative.process.noise import straight
-
-        return straight(first, last, points)
-
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
-        """Return u_k of images u_0 (N, C, H, W): blurred by the σ_B of the level, with noise."""
         from sitegen.generative.process.heat import dissipate
 
         blurred = dissipate(images, self.schedule[level])

@@ -57,7 +57,6 @@ class Edm(Preconditioned):
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of the network in a step."""
         return 2 if self.edm.solver == "heun" else 1
 
     def _churn(self, sigma: float) -> float:
@@ -67,7 +66,6 @@ class Edm(Preconditioned):
         return min(self.edm.churn / self.steps, MOST_CHURN) if within else 0.0
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below, by Euler's or Heun's step."""
         sigma, after = self.sigmas[level], self.sigmas[below]
         raised = (1 + self._churn(sigma)) * sigma
         if self.edm.churn:

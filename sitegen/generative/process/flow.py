@@ -102,12 +102,10 @@ class Flow(Guided):
 
     @property
     def evaluations(self) -> int:
-        """Number of evaluations of the network in a step."""
         return 1 if self.flow.solver == "euler" else 2
 
     @property
     def predicts(self) -> str:
-        """Output of the network."""
         if self.diffusion is None:
             return "velocity, as in a flow"
         velocity = self.diffusion.prediction_type == "v_prediction"
@@ -126,7 +124,6 @@ class Flow(Guided):
         return tuple(1 - share if self.flow.data_time else share for share in shares)
 
     def level_values(self) -> tuple[float, ...]:
-        """Return t of the levels 0 … K."""
         return self.times
 
     def predict(self, model: CardModel, x: Tensor, t: Any, *_: Any) -> Tensor:
@@ -175,7 +172,6 @@ class Flow(Guided):
         return (state - noise * answer) / image - answer
 
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
-        """Return initial noise (N, C, H, W) of N samples; that of a DDPM is scaled to its time."""
         noise = super().start(model, seed, samples)
         if self.diffusion is None:
             return noise
@@ -183,7 +179,6 @@ class Flow(Guided):
         return noise * math.hypot(time, 1 - time)
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below, by a step of the ODE."""
         t, step = self.times[level], self.times[below] - self.times[level]
         velocity = model(x, t)
         if self.flow.solver == "euler":
@@ -196,6 +191,5 @@ class Flow(Guided):
         return Moved(state, state, lambda: x + (self.times[0] - t) * velocity)
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
-        """Return states at a level of images x_1 (N, C, H, W) in [-1, 1]."""
         share = 1 - abs(self.times[level] - self.times[0])
         return share * images + (1 - share) * draw(0).to(images)

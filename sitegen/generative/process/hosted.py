@@ -100,53 +100,46 @@ class Hosted(ProcessCard):
 
     @cached_property
     def axis(self) -> LevelAxis:
-        """The axis of the class."""
         return LevelAxis(self.sampler.symbol, self.sampler.unit, self.sampler.values)
 
     def first_state(self, count: int) -> str:
-        """Return the first state in the words of the class."""
         return self.sampler.start
 
     @property
     def largest(self) -> float:
-        """Largest absolute value that a state may be expected to have."""
         return max(abs(self.sampler.low), abs(self.sampler.high), 100.0)
 
     @property
     def hint(self) -> str:
-        """Range of pixels, for the error message about a state that cannot come from images."""
         return f"pixels belong in [{self.sampler.low:g}, {self.sampler.high:g}]"
 
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
-        """Return the first states (N, C, H, W) that the sampler makes of normal numbers."""
         from sitegen.generative.process.noise import initial_noise
 
         states: Tensor = model("start", initial_noise(seed, samples, self.shape))[0]
         return states
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below, by a step of the author's sampler."""
         normal = draw(0) if self.sampler.random else x.new_zeros(x.shape)
         state, *final = model("step", split(x, normal), normal, number=self.levels - level)
         return Moved(state, state, (lambda: final[0]) if final else None)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
-        """Return states from the sampler's range in [0, 1]."""
         return (states - self.sampler.low) / (self.sampler.high - self.sampler.low)
 
     def between(self, model: Any, first: Tensor, last: Tensor, points: int) -> Tensor:
-        """Return states by the sampler; or on a great circle if they are normal, else straight."""
         import torch
 
-        from sitegen.generative.process.noise import great_circle, straight
+        from sitegen.generative.process.noise import great_circle
 
         if not self.sampler.has_between:
-            return (great_circle if self.sampler.gaussian else straight)(first, last, points)
+            if self.sampler.gaussian:
+                return great_circle(first, last, points)
+            return super().between(model, first, last, points)
         shares = [point / (points - 1) for point in range(points)]
         calls = (model("between", first[None], last[None], share=share) for share in shares)
         return torch.cat([state for (state,) in calls])
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
-        """Return states at a level of finished images, in the sampler's range."""
         states: Tensor = model("corrupt", images, draw(0), number=self.levels - level)[0]
         return states

@@ -88,7 +88,6 @@ class Preconditioned(Noised):
         return self.edm.of_levels(self.levels)
 
     def level_values(self) -> tuple[float, ...]:
-        """Return σ of the levels 0 … K."""
         return self.sigmas
 
     @property
@@ -97,7 +96,6 @@ class Preconditioned(Noised):
         return 0.0
 
     def scales(self, level: int) -> tuple[float, float]:
-        """Return 1 and σ of a level."""
         return 1.0, self.sigmas[level]
 
     def predict(self, model: CardModel, x: Tensor, sigma: float, *_: Any) -> Tensor:

@@ -19,9 +19,10 @@ batch of one sample is the same. The last step returns its mean.
 from __future__ import annotations
 
 import math
+from operator import truediv
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, Strict
+from pydantic import Field, Strict, ValidationInfo, field_validator
 
 from sitegen.generative.card.abilities import RANDOM
 from sitegen.generative.card.parts import Flag, Number, Positive, above, card_kind, table
@@ -30,17 +31,14 @@ from sitegen.generative.process.base import Draw, Moved, Noised, add_noise, cont
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sitegen.generative.process.model import CardModel
-
 
 @table
 class SdeConfig:
     """A stochastic differential equation, with a predictor and a corrector.
 
     A "ve" network receives σ and returns the score; a "vp" network receives 999 t and returns the
-    score times the negative standard deviation, the noise. `corrector_steps` Langevin steps of
-    the signal-to-noise ratio `snr` precede a predictor's. `end_time` is t of the last evaluation.
-    Data are `centered`, in [-1, 1], or in [0, 1].
+    score times the negative standard deviation, the noise. `corrector_steps` Langevin steps precede
+    a predictor's. Data are `centered`, in [-1, 1], or in [0, 1].
     """
 
     family: Literal["ve", "vp"]
@@ -62,28 +60,27 @@ class ScoreSde(Noised):
     kind: Literal["sde"] = "sde"
     sde: SdeConfig = Field(description="a table [sde]")
 
-    label = "Score SDE"
-    abilities = RANDOM
+    label, abilities = "Score SDE", RANDOM
+
+    @field_validator("sde")
+    @classmethod
+    def _steps_small(cls, sde: SdeConfig, info: ValidationInfo) -> SdeConfig:
+        levels = info.data.get("levels", math.inf)
+        if sde.family == "vp" and sde.predictor != "euler_maruyama" and sde.beta_max >= levels:
+            raise ValueError(f"beta_max = {sde.beta_max:g}: must be below levels, {levels}")
+        return sde
 
     @property
     def evaluations(self) -> int:
-        """Number of evaluations of the network in a step."""
         return 1 + self.sde.corrector_steps
 
     @property
-    def predicts(self) -> str:
-        """Output of the network."""
-        return "the score" if self.sde.family == "ve" else "noise, as in a DDPM"
-
-    @property
     def symbol(self) -> str:
-        """Symbol of the axis."""
         return "σ" if self.sde.family == "ve" else "t"
 
     def level_values(self) -> list[float]:
-        """Return σ or t of the levels 0 … K."""
-        time = self.sde.family == "vp"
-        return [self.time(k) if time else self.scales(k)[1] for k in range(self.levels + 1)]
+        sde, levels = self.sde, range(self.levels + 1)
+        return [self.scales(k)[1] if sde.family == "ve" else self.time(k) for k in levels]
 
     def time(self, level: int) -> float:
         """Return t of a level from 1 to K, from `end_time` to 1; 0 at level 0."""
@@ -91,7 +88,6 @@ class ScoreSde(Noised):
         return 1 + share * (self.sde.end_time - 1) if level else 0.0
 
     def scales(self, level: int) -> tuple[float, float]:
-        """Return the factor of the image and the standard deviation of the noise at a level."""
         time, low = self.time(level), self.sde.beta_min
         if level == 0 or self.sde.family == "ve":
             return 1.0, self._sigma(time) if level else 0.0
@@ -101,29 +97,26 @@ class ScoreSde(Noised):
     def _sigma(self, time: float) -> float:
         return float(self.sde.sigma_min * (self.sde.sigma_max / self.sde.sigma_min) ** time)
 
-    def predict(self, model: CardModel, x: Tensor, level: int, *_: Any) -> Tensor:
+    def predict(self, model: Any, x: Tensor, level: int, *_: Any) -> Tensor:
         """Return the score (N, C, H, W) of states at a level from 1 to K; both float32."""
         noise, exploding = self.scales(level)[1], self.sde.family == "ve"
         time = noise if exploding else 999.0 * self.time(level)
-        answer = model.network(x, x.new_full((len(x),), time))
+        answer: Tensor = model.network(x, x.new_full((len(x),), time))
         return answer if exploding else -answer / noise
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below, by the steps of the corrector and the predictor."""
         sde, exploding, last = self.sde, self.sde.family == "ve", draw(self.sde.corrector_steps)
         x, k, slope = split(x, last), max(self.levels - 1, 1), sde.beta_max - sde.beta_min
         beta = (sde.beta_min + slope * ((level - 1) / k)) / self.levels
         for number in range(sde.corrector_steps):
             z, score = draw(number).to(x), model(x, level)
-            ratio = z.flatten(1).norm(dim=1) / score.flatten(1).norm(dim=1)
-            size = 2 * (1.0 if exploding else 1 - beta) * (sde.snr * ratio).square()
-            size = size.view(-1, 1, 1, 1)
+            norms = (part.flatten(1).norm(dim=1).view(-1, 1, 1, 1) for part in (z, score))
+            size = 2 * (1.0 if exploding else 1 - beta) * (sde.snr * truediv(*norms)).square()
             x = x + size * score + (2 * size).sqrt() * z
         score, time = model(x, level), self.time(level)
         if exploding:
             sigma, after = self._sigma((level - 1) / k), self._sigma((level - 2) / k)
-            after = after if below else 0.0
-            step = sigma**2 - after**2
+            step = sigma**2 - (after**2 if below else 0.0)
             std = math.sqrt(step) * (after / sigma if sde.predictor == "ancestral" else 1.0)
             if sde.predictor == "euler_maruyama":
                 growth = math.log(sde.sigma_max / sde.sigma_min)
@@ -142,7 +135,6 @@ class ScoreSde(Noised):
         return add_noise(mean, last, std if below else 0.0, lambda: final)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
-        """Return states in [0, 1]; "ve" states are divided so that data keep their contrast."""
         centered = self.sde.centered
         noise = self.scales(level)[1] * (1 if centered else 2) if self.sde.family == "ve" else 0.0
         return contrasted(states if centered else 2 * states - 1, noise)

@@ -365,7 +365,7 @@ _WRONG = [
         _PLUS.replace("preconditioned", "difference") + "[sampling]\nguidance = 0.1\n",
         ":17: sampling: only for the parameterization",
     ),
-    (_DDPM + "[sampling]\nlevels = [99, 7]\n", ":15: sampling: levels = 99, …: must begin"),
+    (_DDPM + "[sampling]\nlevels = [101, 7]\n", ":15: sampling: levels = 101, …: must begin"),
     (
         _DDPM + "[sampling]\nguidance = 2\n",
         ":16: sampling.guidance = 2: should be a number from -0.5",

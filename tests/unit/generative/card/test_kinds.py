@@ -37,6 +37,7 @@ COLD = "[cold]\nstart_mean = [0.1]\nstart_covariance = [[0.2]]\n"
         ("ddpm", "[edm]\nrho = 2.0", "edm: unknown key"),
         ("sde", "[sde]\nfamily = 'sub-vp'", "'ve' or 'vp'"),
         ("sde", "[sde]\nfamily = 'vp'\nbeta_max = 0.01", "must be above beta_min"),
+        ("sde", "[sde]\nfamily = 'vp'", "beta_max = 20: must be below levels, 4"),
         ("cold", COLD + "kernel_size = 4", "an odd number"),
         ("cold", COLD + "kernel_size = 17", "must be below twice the image_size"),
         ("cold", COLD.replace("[0.1]", "[0.1, 0.1]"), "must have 2 rows of 2 numbers"),

@@ -226,7 +226,7 @@ MADE = {
     "edm": partial(process, "edm", edm=EdmConfig()),
     "consistency": partial(process, "consistency", edm=NoiseLevels()),
     "ve": partial(process, "sde", sde=SdeConfig("ve", centered=False)),
-    "vp": partial(process, "sde", sde=SdeConfig("vp")),
+    "vp": partial(process, "sde", sde=SdeConfig("vp", beta_max=19.0)),
     "blurring": partial(process, "blurring", blurring=BlurringConfig()),
 }
 
