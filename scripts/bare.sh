@@ -40,7 +40,9 @@ if [[ ! -x $system/usr/bin/git ]]; then
   suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
   sources=/etc/apt/sources.list.d/debian.sources
   [[ -e $sources ]] || sources=/etc/apt/sources.list
+  # Nothing there has to survive a power cut.
   mmdebstrap --quiet --variant=minbase --mode=root "${settings[@]}" \
+    --aptopt='DPkg::Options:: "--force-unsafe-io"' \
     --include=git,make,python3,python3-venv,ca-certificates,passwd "$suite" "$system" "$sources"
   cp /etc/resolv.conf /etc/hosts "$system/etc/"
   cp -a /etc/ssl/certs/. "$system/etc/ssl/certs/"

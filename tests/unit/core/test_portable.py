@@ -2,13 +2,10 @@
 
 import os
 import re
-import runpy
 import signal
 from pathlib import Path
 
-import pytest
-
-from sitegen.core import files, signals
+from sitegen.core import files
 from tests.support.bare_os import LINUX
 
 WINDOWS = {
@@ -19,18 +16,6 @@ WINDOWS = {
     **dict.fromkeys(("geteuid", "getuid", "fchmod", "mkfifo", "fork", "setsid", "umask"), os),
 }
 """Names that Windows has not, and some that it has only in newer Pythons."""
-
-
-def test_without_signals_and_flags_of_unix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Signals and atomic writes do without what Windows has not."""
-    for name, module in WINDOWS.items():
-        monkeypatch.delattr(module, name, raising=False)
-    loaded = runpy.run_path(signals.__file__)
-    assert loaded["SIGNALS"] == (signal.SIGINT, signal.SIGTERM)
-    path = tmp_path / "a.txt"
-    for content in (b"one", b"two"):
-        files.write_atomic(path, content)
-        assert path.read_bytes() == content
 
 
 def test_windows_names_are_asked_for() -> None:
