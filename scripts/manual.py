@@ -12,7 +12,8 @@ from typing import Any
 from sitegen.config.reference import reference
 from sitegen.content.embeds import EMBEDS as EMBED_CALLS
 from sitegen.figures.registry import figure_kinds
-from sitegen.html import views
+from sitegen.html import render, views
+from sitegen.media import manifest
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "pages"
 EXAMPLES = {"NAME": "mnist", "FILE.png": "pictures/digit.png"}
@@ -44,40 +45,47 @@ def made_pages() -> dict[str, str]:
 _VIEWS = """\
 # What templates are given
 
-`page.html` gets a `PageView` as `page`, `404.html` a `MissingView`. What they hold is below, field
-by field; a macro of the theme gets one of these values, too. This page is written from the code by
+`page.html`, `standalone.html` and `404.html` get `site`, the values of [site.toml](config/), and
+`page`. A macro of the theme gets one of the values below. Files and settings of a figure are in its
+`media`, as in `media.json`. Functions of all templates are `downloads(figure)` (label, link and size
+of each file), `settings(media)` and `command(media)`. This page is written from the code by
 `make docs`.
 
 """
+_MEDIA = ("Media", "Record", "Cells", "TreeNode", "MediaFile", "ModelRef", "MediaAxis")
 
 
 def views_page() -> str:
     """Every value that a template can meet, with its fields."""
-    found: list[Any] = [
+    values: list[Any] = [
         value
         for _, value in inspect.getmembers(views, dataclasses.is_dataclass)
-        if value.__module__.startswith("sitegen.html.") and value is not views.ShownFigure
+        if value.__module__ == views.__name__
     ]
-    found.sort(key=lambda view: (view.__name__ not in ("PageView", "MissingView"), view.__name__))
-    return _VIEWS + "\n".join("\n".join(_view(view)) for view in found)
+    values += [getattr(manifest, name) for name in _MEDIA]
+    page = "\n".join(_table("page", render.Book.view, []))
+    return _VIEWS + "\n".join([page, *("\n".join(_view(value)) for value in values)])
+
+
+def _table(name: str, documented: Any, fields: list[tuple[str, str]]) -> Iterator[str]:
+    """What a value is, and a table of its fields, with what the docstring says of them."""
+    text = inspect.getdoc(documented) or ""
+    about, _, more = text.partition("\n\n")
+    noted = re.findall(r"^([a-z_0-9, ]+): (.*(?:\n    .*)*)$", text, re.MULTILINE)
+    meanings = {key: " ".join(said.split()) for keys, said in noted for key in keys.split(", ")}
+    rest = [] if noted else more.split()
+    yield f"## `{name}`\n"
+    yield f"{' '.join([*about.split(), *rest])}\n"
+    yield "| field | type | meaning |"
+    yield "| --- | --- | --- |"
+    for key, kind in fields or [(key, "") for key in meanings]:
+        yield f"| `{key}` | {kind} | {meanings.get(key, '')} |"
+    yield ""
 
 
 def _view(view: Any) -> Iterator[str]:
-    """What a value is, and a table of its fields, with what its docstring says of them."""
-    about, _, more = (inspect.getdoc(view) or "").partition("\n\n")
-    docs = "\n".join(inspect.getdoc(each) or "" for each in view.__mro__[-2::-1])
-    said = re.findall(r"^([a-z_, ]+): (.*(?:\n    .*)*)$", docs, re.MULTILINE)
-    meanings = {name: " ".join(text.split()) for names, text in said for name in names.split(", ")}
-    rest = [] if said else more.split()
-    yield f"## `{view.__name__}`\n"
-    yield f"{' '.join([*about.split(), *rest])}\n"
-    yield f"| field | type |{' meaning |' if said else ''}"
-    yield f"| --- | --- |{' --- |' if said else ''}"
-    for field in dataclasses.fields(view):
-        kind = str(field.type).replace("|", "\\|")
-        meaning = f" {meanings.get(field.name, '')} |" if said else ""
-        yield f"| `{field.name}` | {kind} |{meaning}"
-    yield ""
+    fields = [(f.name, str(f.type).replace("|", "\\|")) for f in dataclasses.fields(view)]
+    yield from _table(view.__name__, view, fields)
 
 
 def figures_page() -> str:

@@ -47,7 +47,7 @@ def render_site(
     theme = theme or site_theme(site)
     media = {(entry.page, entry.id): entry for entry in manifest.figures}
     texts: dict[str, str] = {}
-    book = _Book(site, pages, media, theme, preview_picture(pages, manifest))
+    book = Book(site, pages, media, theme, preview_picture(pages, manifest))
     for page in pages:
         texts[page.uri] = theme.render("page.html", site=site, page=book.view(page))
     for entry in media.values():
@@ -72,7 +72,7 @@ def preview_picture(pages: Sequence[Page], manifest: Manifest) -> MediaFile | No
 
 
 @dataclass(frozen=True)
-class _Book:
+class Book:
     """All pages with all media, from which the view of each page is created."""
 
     site: Site
@@ -82,7 +82,24 @@ class _Book:
     preview: MediaFile | None
 
     def view(self, page: Page) -> dict[str, Any]:
-        """Return what `page.html` gets of a page, in addition to the site."""
+        """Return what `page.html` gets of a page, in addition to the site.
+
+        language: of the page
+        head: what is in the head of the page: title, policy, addresses, links of the theme
+        title: of the page
+        home: link to the front page
+        teaser: the `Figure` under the title, if there is one
+        paper: of the front page: `authors`, `affiliations`, `venue`, `buttons`, `equal`, `logos`
+        menu: the pages of the site, with `title`, `uri` and `current`; empty where there is one
+        contents: the sections of the page, with `title`, `id` and `sections`
+        lead: the sentence that the front page opens with
+        parts: what is on the page in its order: pairs of a shape and its content. They are "prose"
+            and safe HTML, "figure" and a `Figure`, "row" or "tabs" and a `FigureGroup`, "embed" and
+            a picture or a video of yours
+        moving, viewer: whether the page has clips, and so the dialog that shows samples large
+        bibtex: the BibTeX entry, on the front page
+        manifest: link to `media.json`
+        """
         front = page.uri == INDEX
         teaser, parts = self._parts(page)
         figures = [teaser] if teaser else []

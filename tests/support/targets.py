@@ -16,8 +16,7 @@ from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.data.arrays import open_arrays
 from sitegen.generative.data.images import read_images
 from sitegen.media.manifest import Manifest, record_from_json
-from sitegen.media.mp4 import clip_faults, mp4_size
-from tests.support.builders import CARD, SITE, box, fake_mp4, write_site
+from tests.support.builders import CARD, SITE, write_site
 from tests.support.fabricated import ENTRY, FULL, PAGE
 from tests.support.making import entries_of, idx, npy_bytes, published, save, small_card, zipped
 from tests.support.tinymodel import write_model
@@ -126,12 +125,6 @@ def _arrays(folder: Path) -> Target:
     return good, _file(folder / "a.npz", _read_all_arrays)
 
 
-def _clip(folder: Path) -> Target:
-    read = _file(folder / "a.mp4", clip_faults)
-    good = fake_mp4(64, 48, bytes(16)) + box(b"free", bytes(8))
-    return good, lambda data: (read(data), mp4_size(data))
-
-
 TARGETS: dict[str, Callable[[Path], Target]] = {
     "config": _config,
     "page": _page,
@@ -147,7 +140,6 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "gzipped": _gzipped,
     "array": _array,
     "arrays": _arrays,
-    "clip": _clip,
 }
 TEXTS = ("config", "page", "card")
 JSON = ("manifest", "record", "safetensors")
