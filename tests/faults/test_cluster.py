@@ -1,11 +1,12 @@
-"""The workers of a cluster: killed, slow, unfit; a scheduler that goes away, or never was."""
+"""Workers of a cluster that are killed, late or unfit; a scheduler that goes away, or is none."""
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,14 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import Summary, build
 from sitegen.builder.render import FigureRenderer
 from sitegen.cluster import client as clients
 from sitegen.cluster.client import open_cluster
-from sitegen.cluster.worker import Checkpoint
 from sitegen.core.errors import (
     ConfigError,
     PlatformError,
@@ -29,19 +28,16 @@ from sitegen.core.errors import (
     SitegenError,
     TargetError,
 )
-from sitegen.generative.process.noise import Branching, Interpolated
 from sitegen.models.registry import model_source
 from sitegen.sampling import trajectory
-from sitegen.sampling.models import Trajectory
-from sitegen.sampling.provider import ModelProvider
 from tests.support import clusters
-from tests.support.builders import CPU, fake_encode
+from tests.support.builders import CPU, environment, fake_encode
 from tests.support.clusters import Processes
 from tests.support.previewing import WAIT_S, wait_for
 from tests.support.reporters import Silent
 from tests.support.tinymodel import write_ddpm, write_model
 
-LEVELS = 24
+LEVELS = 12
 PAGE = "Words.\n\n{{ trajectories('tiny', count=20, seed=5) }}\n"
 SITE = """title = "A title"
 [models.tiny]
@@ -51,41 +47,34 @@ path = "models/tiny"
 
 @dataclass
 class Author:
-    """A site, which is built in one cluster or none, always with shards of eight samples."""
+    """A site, which is built in one cluster or none, always with parts of eight samples."""
 
     root: Path
     report: Silent = field(default_factory=Silent)
 
-    def build(self, address: str | None = None, report: Silent | None = None) -> Summary:
-        """Build it from nothing but its store; on the processors of the workers."""
-        self.report = report or Silent()
-        asked = BuildOptions(CPU, distributed=address, asked=("cpu", "float32"))
-        return build(self.root / "site.toml", asked, FigureRenderer, self.report, fake_encode)
+    def build(self, address: str | None = None) -> Summary:
+        """Build it from nothing but its store."""
+        self.report = Silent()
+        options = BuildOptions(CPU, distributed=address, asked=("cpu", "float32"))
+        return build(self.root / "site.toml", options, FigureRenderer, self.report, fake_encode)
 
-    def forget(self) -> None:
-        """Remove what was built."""
-        for name in ("build", ".sitegen"):
-            shutil.rmtree(self.root / name, ignore_errors=True)
-
-    def made(self) -> Mapping[str, bytes]:
-        """The site, and what the store has rendered, byte for byte."""
-        folders = (
-            self.root / "build",
-            *(self.root / ".sitegen" / n for n in ("objects", "records")),
-        )
-        files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
+    def files(self) -> Mapping[str, bytes]:
+        """The site, and the store's objects and records, byte for byte."""
+        store = self.root / ".sitegen"
+        folders = (self.root / "build", store / "objects", store / "records")
+        paths = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in paths}
 
 
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network sees eight images at a time, so that a figure has several shards."""
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network sees eight images at a time, so that a figure has several parts."""
     monkeypatch.setattr(trajectory, "PIXELS_AT_ONCE", 1)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site with one figure, built here, and beside its model a DDPM."""
+    """A site with one figure, built here, and a DDPM."""
     root = tmp_path_factory.mktemp("site")
     write_model(root / "models/tiny", levels=LEVELS)
     write_ddpm(root / "models/noise", levels=LEVELS)
@@ -109,31 +98,16 @@ def author(models: Path, tmp_path: Path) -> Author:
 
 @pytest.fixture
 def local(models: Path) -> Mapping[str, bytes]:
-    """What a local build makes of it."""
-    return Author(models).made()
+    """The files of a local build."""
+    return Author(models).files()
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Processes]:
-    """A cluster of three workers, all well."""
-    with clusters.cluster(3) as processes:
-        yield processes
-
-
-@pytest.fixture
-def three(cluster: Processes) -> Processes:
-    """The same, with as many workers whatever a test before did to them."""
-    while len(cluster.workers) < 3:
-        cluster.join()
-    return cluster
-
-
-def refused(author: Author, error: type[SitegenError], words: str, *args: Any) -> None:
-    """Build, which ends in these words, and leaves nothing half made."""
-    before = author.made()
-    with pytest.raises(error, match=words):
-        author.build(*args)
-    assert author.made() == before
+def refused(author: Author, error: type[SitegenError], message: str, address: str) -> None:
+    """Build, which fails with a message, and leaves nothing half made."""
+    before = author.files()
+    with pytest.raises(error, match=message):
+        author.build(address)
+    assert author.files() == before
     assert not list((author.root / ".sitegen").glob("work/*"))
 
 
@@ -160,195 +134,112 @@ def when_busy(processes: Processes, act: Callable[[str], object]) -> Iterator[No
         thread.join()
 
 
-def test_samples_have_the_same_bits_in_a_cluster(models: Path, three: Processes) -> None:
-    """Grids, trees, noise of another's making, DDPM and DDIM, in shards: bit for bit as here."""
-    sources = {each.name: model_source(each.name, each) for each in (models / "models").iterdir()}
-    asked = Silent(), ("cpu", "float32")
-    cluster = open_cluster(three.address, *asked)
-    elsewhere = FigureRenderer(sources, cluster.compute_target, cluster.executor)
-    try:
-        for here, there in zip(
-            _trajectories(FigureRenderer(sources, CPU)), _trajectories(elsewhere), strict=True
-        ):
-            both = [list(each.steps) for each in (here, there)]
-            assert len(both[0]) == len(both[1]) > 5
-            for one, other in zip(*both, strict=True):
-                assert one.level == other.level
-                assert torch.equal(one.state, other.state)
-                assert torch.equal(one.mean, other.mean)
-    finally:
-        cluster.close()
+@pytest.mark.parametrize("name", ["tiny", "noise"])
+def test_samples_have_the_same_bits_in_a_cluster(models: Path, name: str) -> None:
+    """Heat dissipation and DDPM, in parts of eight: bit for bit as here."""
+    sources = {name: model_source(name, models / "models" / name)}
+    with clusters.cluster(None, None) as two:
+        cluster = open_cluster(two.address, Silent(), ("cpu", "float32"))
+        try:
+            levels = []
+            for provider in (
+                FigureRenderer(sources, CPU),
+                FigureRenderer(sources, cluster.compute_target, cluster.executor),
+            ):
+                samples = provider.sampler(name).begin(3, range(20), 0.02)
+                levels.append(list(samples.seen("state")))
+        finally:
+            cluster.close()
+    assert len(levels[0]) == len(levels[1]) > 5
+    for here, there in zip(*levels, strict=True):
+        assert here[0] == there[0]
+        assert np.array_equal(here[1], there[1])
 
 
-def _trajectories(models: ModelProvider) -> Iterator[Trajectory]:
-    tiny, noise = models.sampler("tiny"), models.sampler("noise")
-    shape = tiny.card.shape
-    states = tiny.start(3, range(20))
-    yield tiny.begin(3, range(20), 0.02)
-    yield tiny.run(states[:1], Branching(3, (20, 10, 5, 2), shape))
-    points = (*(((0, 0, 0.0),) * 15), *((number, 1, 0.3) for number in range(5)))
-    yield tiny.run(states, Interpolated(3, points, shape))
-    yield noise.begin(3, range(10))
-    yield noise.ddim(7).begin(3, range(17))
-
-
-def test_any_number_of_workers_gives_the_same_bytes(
-    author: Author, local: Mapping[str, bytes]
-) -> None:
-    """Three workers, one of which is killed at work, then two, then one: a local build's."""
-    with clusters.cluster(0) as slow:
-        for _ in range(3):
-            slow.join(clusters.slowly)
+@pytest.mark.parametrize("workers", [2, 1])
+def test_workers_that_are_killed(author: Author, local: Mapping[str, bytes], workers: int) -> None:
+    """One of two, or the only one while another joins: the bytes are those of a local build."""
+    with clusters.cluster(*[clusters.slowly] * workers) as processes:
         killed: list[str] = []
 
         def kill(busy: str) -> None:
-            slow.kill(busy)
             killed.append(busy)
+            processes.kill(busy)
+            processes.join()
 
-        with when_busy(slow, kill):
-            author.build(slow.address)
-        assert len(killed) == 1
-        assert author.made() == local
-        assert f"3 workers at {slow.address} (cpu, float32)" in author.report.lines
-        author.forget()
-        author.build(slow.address)
-        assert author.made() == local
-        slow.kill(next(iter(slow.workers)))
-        author.forget()
-        author.build(slow.address)
-        assert author.made() == local
-        assert f"1 worker at {slow.address} (cpu, float32)" in author.report.lines
-        assert author.build(slow.address).rendered == ()
+        with when_busy(processes, kill):
+            author.build(processes.address)
+    assert len(killed) == 1
+    assert author.files() == local
 
 
-def test_only_worker_is_killed_and_another_comes(
-    author: Author, local: Mapping[str, bytes]
-) -> None:
-    """With its only worker all that a build had in the cluster is lost; one that comes goes on."""
-    with clusters.cluster(0) as alone:
-        only = alone.join(clusters.slowly)
-
-        def replace_it(busy: str) -> None:
-            alone.kill(busy)
-            alone.join()
-
-        with when_busy(alone, replace_it):
-            author.build(alone.address)
-        assert only not in alone.workers
-        assert author.made() == local
+def test_workers_of_this_machine(author: Author, local: Mapping[str, bytes]) -> None:
+    """`--distributed local` starts workers, which end with the build."""
+    before = set(_children())
+    author.build("local")
+    assert author.files() == local
+    wait_for(lambda: set(_children()) <= before, "the end of the workers")
 
 
-def test_slow_worker_is_waited_for(
-    author: Author, three: Processes, local: Mapping[str, bytes]
-) -> None:
-    """A worker that stands still for a while costs time, and no byte."""
-
-    def pause(busy: str) -> None:
-        three.tell(busy, signal.SIGSTOP)
-        threading.Timer(0.5, three.tell, (busy, signal.SIGCONT)).start()
-
-    with when_busy(three, pause):
-        author.build(three.address)
-    assert author.made() == local
+def _children() -> list[str]:
+    tasks = Path("/proc/self/task").iterdir()
+    return [pid for task in tasks for pid in (task / "children").read_text().split()]
 
 
-def test_incompatible_workers_are_refused_and_others_go_on(
-    author: Author, local: Mapping[str, bytes]
-) -> None:
-    """A worker with another sitegen, or without one, is reported and not used."""
-    words = {
-        clusters.other_source: r"has sitegen .* \(source 01234567\) instead of",
-        clusters.no_sitegen: "has no sitegen",
-    }
-    with clusters.cluster(1) as mixed:
-        unfit = {mixed.join(spoil): said for spoil, said in words.items()}
-        author.build(mixed.address)
-    assert author.made() == local
-    told = "\n".join(author.report.lines)
-    for address, said in unfit.items():
-        assert re.search(f"warning: worker {address} is not used: {said}", told)
+def test_workers_with_another_version(author: Author) -> None:
+    """At the start, or late in a build, they are an error that names worker and versions."""
+    message = r"worker tcp://\S+ has sitegen-diffusion 9.9, not .*; install the same version there"
+    with clusters.cluster(None, clusters.other_version) as mixed:
+        refused(author, RefusedError, message, mixed.address)
+    with (
+        clusters.cluster(clusters.slowly) as late,
+        when_busy(late, lambda _: late.join(clusters.other_version)),
+    ):
+        refused(author, RefusedError, message, late.address)
 
 
-def test_worker_whose_code_fails(author: Author, local: Mapping[str, bytes]) -> None:
-    """Dask repeats its shards; if no other worker takes them, the build ends with the exception."""
-    with clusters.cluster(0) as odd:
-        odd.join(clusters.key_error)
-        words = "a worker failed to compute a shard of tiny: KeyError: 20"
-        refused(author, TargetError, words, odd.address)
+def test_a_worker_whose_code_fails(author: Author) -> None:
+    """Dask repeats its parts; then the build ends with the exception."""
+    with clusters.cluster(clusters.key_error) as cluster:
+        message = "a worker failed to compute a part of tiny: KeyError: 20"
+        refused(author, TargetError, message, cluster.address)
 
 
-def test_late_worker_of_another_version(author: Author) -> None:
-    """One that joins a build that has begun computes nothing, and its versions are reported."""
-    with clusters.cluster(0) as cluster:
-        cluster.join(clusters.slowly)
-
-        def exchange(busy: str) -> None:
-            cluster.kill(busy)
-            cluster.join(clusters.other_source)
-
-        with when_busy(cluster, exchange):
-            words = "worker tcp://.* has sitegen .* instead"
-            refused(author, RefusedError, words, cluster.address)
-
-
-def test_checkpoint_that_changed_on_its_way(models: Path) -> None:
-    """A worker loads only the weights that the build's keys name."""
-    source = model_source("tiny", models / "models/tiny")
-    data = np.fromfile(source.weights, np.uint8)
-    data[-1] ^= 1
-    digest = source.weights_sha256
-    sent = Checkpoint("tiny", source.card, source.weights.name, digest, data)
-    with pytest.raises(RefusedError, match="the checkpoint of tiny changed on its way"):
-        sent.model(CPU)
-
-
-def test_no_worker_fits_or_there_is_none(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no worker can be used, the build ends in words, soon."""
+def test_there_is_no_worker(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start, and after the only one was killed, the build ends soon."""
     monkeypatch.setattr(clients, "PATIENCE_S", 0.5)
-    with clusters.cluster(0) as empty:
-        refused(author, PlatformError, "has no worker for 0 s; start workers", empty.address)
-        empty.join(clusters.other_source)
-        words = "no worker at .* is compatible:\ntcp://.* has sitegen"
-        refused(author, RefusedError, words, empty.address)
+    with clusters.cluster() as empty:
+        refused(author, PlatformError, "has no worker; start some", empty.address)
+    with clusters.cluster(clusters.slowly) as cluster, when_busy(cluster, cluster.kill):
+        refused(author, PlatformError, "has had no worker for 0 s", cluster.address)
 
 
-def test_scheduler_goes_away(author: Author) -> None:
-    """When the scheduler dies in the middle, the old site stays and the build says what to do."""
-    with clusters.cluster(0) as cluster:
-        cluster.join(clusters.slowly)
-        author.build()
-        (author.root / "pages/index.md").write_text(PAGE.replace("seed=5", "seed=6"))
-        assert cluster.scheduler is not None
-        scheduler = cluster.scheduler
-        with when_busy(cluster, lambda _: scheduler.kill()):
-            refused(author, PlatformError, "the scheduler at .* went away", cluster.address)
-
-
-def test_scheduler_stands_still(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is there and does not answer any more ends the build after `SILENT_S` seconds."""
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(signal.SIGKILL, "went away"), (signal.SIGSTOP, "does not answer for 2 s")],
+)
+def test_the_scheduler_is_gone(
+    author: Author, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, message: str
+) -> None:
+    """Killed or stopped in the middle of a build: the old site stays."""
     monkeypatch.setattr(clients, "SILENT_S", 2.0)
-    with clusters.cluster(0) as cluster:
-        cluster.join(clusters.slowly)
-        process = cluster.scheduler
-        assert process is not None
-        assert process.pid is not None
-        pid = process.pid
-        try:
-            with when_busy(cluster, lambda _: os.kill(pid, signal.SIGSTOP)):
-                refused(author, PlatformError, "does not answer for 2 s", cluster.address)
-        finally:
-            os.kill(pid, signal.SIGCONT)
+    with clusters.cluster(clusters.slowly) as cluster:
+        pid = cluster.scheduler.pid
+        assert pid is not None
+        with when_busy(cluster, lambda _: os.kill(pid, number)):
+            refused(author, PlatformError, f"the scheduler at .* {message}", cluster.address)
 
 
-def test_nobody_answers(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address that nobody answers at, or somebody else, is told."""
+def test_no_scheduler_answers(author: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent server, one that sends rubbish, none, and files that are no scheduler files."""
     monkeypatch.setattr(clients, "CONNECT_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         refused(author, PlatformError, f"no dask scheduler answers at {address}", address)
     refused(author, PlatformError, "no dask scheduler answers at", "tcp://127.0.0.1:1")
-    with _talkative() as other:
-        refused(author, PlatformError, f"no dask scheduler answers at {other}", other)
+    for rubbish in (b"SSH-2.0-OpenSSH_9.6\r\n" * 40, b"\xff" * 4096, b"HTTP/1.1 400 Bad\r\n\r\n"):
+        with _server(rubbish) as address:
+            refused(author, PlatformError, f"no dask scheduler answers at {address}", address)
     refused(author, PlatformError, "cannot read nowhere.json: No such file", "nowhere.json")
     (author.root / "other.json").write_text("[1]")
     other = str(author.root / "other.json")
@@ -357,53 +248,50 @@ def test_nobody_answers(author: Author, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @contextlib.contextmanager
-def _talkative() -> Iterator[str]:
-    """A server that says something else than a scheduler would."""
+def _server(answer: bytes) -> Iterator[str]:
+    """A server of something else than dask."""
 
-    def talk() -> None:
+    def serve() -> None:
         with contextlib.suppress(OSError):
             visitor, _ = listener.accept()
-            visitor.sendall(b"SSH-2.0-OpenSSH_9.6\r\n" * 40)
+            visitor.sendall(answer)
             visitor.close()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=talk)
+        thread = threading.Thread(target=serve)
         thread.start()
         yield f"127.0.0.1:{listener.getsockname()[1]}"
     thread.join()
 
 
-def test_ctrl_c_leaves_the_cluster_clean(author: Author, three: Processes) -> None:
-    """Ctrl-C ends a build with 130 and its words; no key, task or client stays in the cluster."""
+def test_ctrl_c_leaves_the_cluster_clean(author: Author) -> None:
+    """Ctrl-C ends a build with 130; no key, task or client stays in the cluster."""
     from distributed import Client
 
-    (author.root / "pages/index.md").write_text(PAGE.replace("20", "4000"))
-    output = author.root / "said"
-    wished = ["build", "--distributed", three.address, "--device", "cpu", "--precision", "float32"]
-    process = clusters.command(author.root, wished, output)
-    try:
-        wait_for(
-            lambda: output.exists() and "worker" in output.read_text(), "the words of a worker"
-        )
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGINT)
-        process.join(WAIT_S)
-        assert process.exitcode == 130
-        assert output.read_text().splitlines()[-1] == "interrupted; finished work is kept"
-    finally:
-        process.kill()
-    with Client(three.address, set_as_default=False) as client:
-        wait_for(lambda: not any(client.has_what().values()), "forgetting")
-        assert _tasks(client) == ([], 1)
+    command = [sys.executable, "-m", "sitegen", "build", "--device", "cpu", "--distributed"]
+    with clusters.cluster(clusters.slowly) as cluster:
+        pipe: Any = subprocess.PIPE
+        with (
+            subprocess.Popen(
+                [*command, cluster.address],
+                cwd=author.root,
+                env=environment(),
+                stderr=pipe,
+                text=True,
+            ) as process,
+            Client(cluster.address, set_as_default=False) as client,
+        ):
+            wait_for(lambda: any(client.processing().values()), "a task")
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=WAIT_S)
+            assert process.returncode == 130
+            assert errors.splitlines()[-1] == "interrupted; finished work is kept"
+            wait_for(lambda: not any(client.has_what().values()), "forgetting")
+            assert client.run_on_scheduler(_tasks) == ([], 1)
     assert not list((author.root / ".sitegen").glob("work/*"))
 
 
-def _tasks(client: Any) -> tuple[list[str], int]:
-    """The tasks that a scheduler knows, and how many clients but itself."""
-
-    def known(dask_scheduler: Any) -> tuple[list[str], int]:
-        names = [name for name in dask_scheduler.clients if name != "fire-and-forget"]
-        return list(map(str, dask_scheduler.tasks)), len(names)
-
-    found: tuple[list[str], int] = client.run_on_scheduler(known)
-    return found
+def _tasks(dask_scheduler: Any) -> tuple[list[str], int]:
+    """The tasks that a scheduler has, and its number of clients."""
+    names = [name for name in dask_scheduler.clients if name != "fire-and-forget"]
+    return list(map(str, dask_scheduler.tasks)), len(names)

@@ -8,8 +8,6 @@ import asyncio
 import logging
 import multiprocessing
 import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -25,74 +22,71 @@ _SERVER.set_forkserver_preload(["tests.support.preloaded"])
 
 UNSEEN = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
-Spoil = Callable[[], None]
+Change = Callable[[], None]
 
 
-def other_source() -> None:
-    """Let this worker's sitegen be of another version."""
-    import sitegen.cluster.worker as module
+def other_version() -> None:
+    """Let this worker's sitegen have another version."""
+    from distributed import versions
 
-    module.source_digest = lambda: "0123456789abcdef"
+    def version(package: str) -> str:
+        return "9.9" if package.startswith("sitegen") else real(package)
 
-
-def no_sitegen() -> None:
-    """Let this worker have no sitegen."""
-    for name in [each for each in sys.modules if each.partition(".")[0] == "sitegen"]:
-        del sys.modules[name]
-    sys.modules["sitegen"] = None  # type: ignore[assignment]
+    real = versions._version_cached
+    versions._version_cached = version
 
 
 def slowly() -> None:
-    """Make this worker slow, so that it can be killed at work."""
+    """Make this worker slow, so that it can be killed while it computes."""
     import sitegen.cluster.worker as module
 
-    whole = module.compute_shard
+    compute_part = module.compute_part
 
-    def compute_shard(*arguments: Any) -> module.Levels:
+    def slow(*arguments: Any, **options: Any) -> module.Levels:
         time.sleep(0.5)
-        return whole(*arguments)
+        return compute_part(*arguments, **options)
 
-    module.compute_shard = compute_shard  # type: ignore[assignment]
+    module.compute_part = slow
 
 
 def key_error() -> None:
     """Make this worker's code raise a KeyError."""
     import sitegen.cluster.worker as module
 
-    def compute_shard(*_: Any) -> Any:
+    def compute_part(*_: Any, **__: Any) -> Any:
         return dict[int, Any]()[20]
 
-    module.compute_shard = compute_shard  # type: ignore[assignment]
+    module.compute_part = compute_part
 
 
-def _schedule(port: int, told: Connection) -> None:
+def _schedule(pipe: Connection) -> None:
     async def run() -> None:
         from distributed import Scheduler
 
-        async with Scheduler(host="127.0.0.1", port=port, **UNSEEN) as scheduler:
-            told.send(scheduler.address)
+        async with Scheduler(host="127.0.0.1", port=0, **UNSEEN) as scheduler:
+            pipe.send(scheduler.address)
             await scheduler.finished()
 
     _prepare()
     asyncio.run(run())
 
 
-def _work(address: str, told: Connection, spoil: Spoil | None) -> None:
+def _work(pipe: Connection, address: str, change: Change | None) -> None:
     async def run() -> None:
         from distributed import Worker
 
         async with Worker(address, nthreads=1, host="127.0.0.1", **UNSEEN) as worker:
-            told.send(worker.address)
+            pipe.send(worker.address)
             await worker.finished()
 
     _prepare()
-    if spoil is not None:
-        spoil()
+    if change is not None:
+        change()
     asyncio.run(run())
 
 
 def _prepare() -> None:
-    """Say nothing, and end with the process of the tests, however that ends."""
+    """Log nothing, and end with the process of the tests, however that ends."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -106,42 +100,17 @@ def _prepare() -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def _command(folder: Path, arguments: list[str], output: Path) -> None:
-    """Run sitegen's command line in this process, which ends with its exit code."""
-    from sitegen.__main__ import main
-
-    os.chdir(folder)
-    with output.open("wb", buffering=0) as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
-    sys.argv = ["sitegen", *arguments]
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    main()
-
-
-def command(folder: Path, arguments: list[str], output: Path) -> BaseProcess:
-    """The command line, at work in a process of its own."""
-    process = _SERVER.Process(target=_command, args=(folder, arguments, output))
-    process.start()
-    return process
-
-
 @dataclass
 class Processes:
     """A scheduler and its workers, by their addresses."""
 
-    address: str = ""
-    scheduler: BaseProcess | None = None
+    address: str
+    scheduler: BaseProcess
     workers: dict[str, BaseProcess] = field(default_factory=dict)
 
-    def start(self, port: int = 0) -> str:
-        """Start the scheduler; its address."""
-        self.scheduler, self.address = _begin(_schedule, port)
-        return self.address
-
-    def join(self, spoil: Spoil | None = None) -> str:
-        """Start a worker; its address."""
-        process, address = _begin(_work, self.address, spoil)
+    def join(self, change: Change | None = None) -> str:
+        """Start a worker, and return its address."""
+        process, address = _begin(_work, self.address, change)
         self.workers[address] = process
         return address
 
@@ -151,40 +120,29 @@ class Processes:
         process.kill()
         process.join()
 
-    def tell(self, address: str, number: signal.Signals) -> None:
-        """Send a worker a signal."""
-        pid = self.workers[address].pid
-        assert pid is not None
-        os.kill(pid, number)
 
-    def end(self) -> None:
-        """Kill all that is left."""
-        for address in list(self.workers):
-            self.kill(address)
-        if self.scheduler is not None:
-            self.scheduler.kill()
-            self.scheduler.join()
-
-
-def _begin(target: Callable[..., None], first: Any, *more: Any) -> tuple[BaseProcess, str]:
-    here, there = _SERVER.Pipe(duplex=False)
-    process = _SERVER.Process(target=target, args=(first, there, *more), daemon=True)
+def _begin(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, str]:
+    ours, theirs = _SERVER.Pipe(duplex=False)
+    process = _SERVER.Process(target=target, args=(theirs, *arguments), daemon=True)
     process.start()
-    there.close()
-    if not here.poll(60):
+    theirs.close()
+    if not ours.poll(60):
         process.kill()
         raise TimeoutError("a process of the cluster did not start")
-    return process, here.recv()
+    return process, ours.recv()
 
 
 @contextmanager
-def cluster(count: int) -> Iterator[Processes]:
-    """A scheduler with so many workers."""
-    processes = Processes()
+def cluster(*changes: Change | None) -> Iterator[Processes]:
+    """A scheduler with a worker for each change, None for a usual one."""
+    process, address = _begin(_schedule)
+    processes = Processes(address, process)
     try:
-        processes.start()
-        for _ in range(count):
-            processes.join()
+        for change in changes:
+            processes.join(change)
         yield processes
     finally:
-        processes.end()
+        for address in list(processes.workers):
+            processes.kill(address)
+        process.kill()
+        process.join()
