@@ -1,9 +1,15 @@
 """Lines to print about a new model, with figure calls to paste into a page."""
 
+import ast
 import json
+import re
 from pathlib import Path
+from typing import cast
+
+from pydantic import ValidationError
 
 from sitegen.core.source import shown
+from sitegen.figures.base import FigureKind
 from sitegen.figures.registry import figure_kinds
 from sitegen.generative.card.card import ModelCard
 from sitegen.models.add import AddResult, written_path
@@ -12,21 +18,34 @@ from sitegen.models.registry import model_source
 
 
 def figure_calls(name: str, card: ModelCard, label: str | None = None) -> list[str]:
-    """Return the example call of each kind of figure whose needs the model meets.
+    """Return a call that a build accepts for each kind of figure that can show the model.
 
     label: name of the method in the figures, if it has one
     """
-    examples = {
-        kind: entry.example
-        for kind, entry in figure_kinds().items()
-        if card.abilities.issuperset(entry.needs)
-    }
     end = f", label={json.dumps(label)}" if label else ""
-    return [
-        f"{{{{ {kind}({example.replace('NAME', name)}{end}) }}}}"
-        for kind, example in examples.items()
-        if "NAME" in example
-    ]
+    calls = []
+    for kind, entry in figure_kinds().items():
+        if "NAME" not in entry.example:
+            continue
+        arguments = f"{entry.example.replace('NAME', name)}{end}"
+        recorded = card.recording.count if card.recording else 0
+        fewer = re.sub(r"\bcount=\d+", f"count={recorded}", arguments)
+        for candidate in (arguments, fewer, f'"{name}"{end}', f'"{name}", count={recorded}{end}'):
+            if _fits(entry, candidate, card):
+                calls.append(f"{{{{ {kind}({candidate}) }}}}")
+                break
+    return calls
+
+
+def _fits(kind: type[FigureKind], arguments: str, card: ModelCard) -> bool:
+    """Return whether a kind accepts arguments, as in a call, with the card of its model."""
+    call = cast(ast.Call, ast.parse(f"kind({arguments})", mode="eval").body)
+    values = [ast.literal_eval(value) for value in call.args]
+    named = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
+    try:
+        return not any(kind(*values, **named).unmet([card]))
+    except (ValidationError, TypeError):
+        return False
 
 
 def added_lines(added: AddResult, label: str | None = None) -> list[str]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sitegen.sampling.provider import ModelProvider
 
 OTHER_LABELS = (methods.DDPM, methods.DDIM, "Full DDPM latent", "data")
-"""Names of the other methods in pictures and tables; a model's label must not be one of them."""
+"""Names of the other methods in figures that compare; a label there must not be one of them."""
 
 RULES = ConfigDict(extra="forbid", allow_inf_nan=False)
 FILE = {"file": True}
@@ -74,8 +74,6 @@ _LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # printable ASCII wit
 
 def label_fault(label: str) -> str | None:
     """Return what is wrong with a label; None if nothing is."""
-    if label in OTHER_LABELS:
-        return "is what something else is called in the figure; choose another"
     short = "should be 1 to 24 letters A-Z or a-z, digits and marks, without _"
     return None if _LABEL.fullmatch(label) else short
 

@@ -56,7 +56,8 @@ class ComparedKind(FigureKind):
                 has = f"the model {self.ddpm} has {card.levels} levels"
                 yield f"ddim_steps = {ddim_steps}: {has}"
             if (label := self.drawn_label(cards[0])) in OTHER_LABELS:
-                yield f'label is missing: the model {self.model} would be called "{label}", too'
+                key = f'label = "{label}"' if self.label else "label is missing"
+                yield f'{key}: the model {self.model} would be called "{label}", too'
 
 
 Methods = dict[str, tuple[Callable[[], "LevelStream"], int]]

@@ -1,14 +1,14 @@
-"""`sitegen add`: a checkpoint becomes a model of the site.
+"""`sitegen add`: a checkpoint or a recording becomes a model of the site.
 
-The checkpoint is read and checked before anything is written. Card and prior are made in a
+The file is read and checked before anything is written. Card, prior and example are written into a
 temporary folder and moved into `models/NAME` at once. `site.toml` is changed last; if that fails,
-they are removed. The checkpoint and the images are each opened once.
+they are removed.
 """
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from os.path import abspath, relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,24 +16,20 @@ from sitegen.config.loader import load_site, parse_site, require_config, with_mo
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.files import (
-    digest_bytes,
-    sha256,
-    write_atomic,
-)
+from sitegen.core.files import digest_bytes, sha256, write_atomic
 from sitegen.core.installed import shipped_models
 from sitegen.core.source import read_text, shown, toml_lines
 from sitegen.core.urls import slug_fault
-from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, card_beside, read_card
-from sitegen.generative.checkpoints.foreign import foreign_model
-from sitegen.generative.checkpoints.inspection import inspect_checkpoint, weights_file
+from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, read_card
+from sitegen.generative.checkpoints.inspection import weights_file
 from sitegen.generative.data.images import EXAMPLE_NAME
 from sitegen.generative.process.recorded import Recorded
 from sitegen.models.converting import byte_weights, require_fit
+from sitegen.models.editing import update_card
 from sitegen.models.folder import RUNS, model_folder, trained_folder
-from sitegen.models.new_card import AddOptions, Ask, new_model, with_images
+from sitegen.models.new_card import AddOptions, Ask, Model, described_model, resampled
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
-from sitegen.models.registry import preset_prior, site_models
+from sitegen.models.registry import ModelSource, site_models
 
 if TYPE_CHECKING:
     from sitegen.generative.data.prior import Prior
@@ -44,7 +40,6 @@ class AddResult:
     """Result of adding a model: its card, the files written, and notes to print.
 
     entered: whether the model is new in `site.toml`
-    states: number of initial states of its prior; None for a model without one
     """
 
     name: str
@@ -53,35 +48,17 @@ class AddResult:
     notes: tuple[str, ...]
     config: Path
     entered: bool = True
-    states: int | None = None
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """The model to add, the file of its weights, and its table in `site.toml`.
-
-    `prior` is the prior that it has, `data` the images to make one from, `example` the example
-    that it has. For a `sampler`, weights of one byte each are written into the model's folder.
-    """
-
-    card: ModelCard
-    weights: Path
-    entry: Mapping[str, str]
-    prior: Path | None
-    data: Path | None
-    example: Path | None = None
-    sampler: bool = False
 
 
 def add_model(
     config: Path, name: str, options: AddOptions, ask: Ask | None, sampler: bool = False
 ) -> AddResult:
-    """Add a checkpoint to the site of `config` under a name.
+    """Add a checkpoint to the site of `config` under a name, with a card in models/NAME.
 
-    For a `sampler`, the site gets a copy with weights of one byte each, which a page can use.
-
-    If a model of that name has the same checkpoint and no prior, a prior is made from the images.
-    `ask` prompts for missing fields; None if the session is not interactive.
+    For a `sampler`, the site gets a copy with weights of one byte each, which a page can use. A
+    model of that name that has the same checkpoint is changed: its card gets the options, a prior
+    of the images, and the digest of weights that were trained on. `ask` prompts for missing fields;
+    None if the session is not interactive.
 
     Raises ConfigError for a name that is taken, for missing fields and for impossible values.
     Raises RefusedError for a file that is unsafe, damaged or does not fit, and PlatformError if the
@@ -89,44 +66,62 @@ def add_model(
     """
     text = require_config(config)
     site = parse_site(text, config)
-    without_prior = _without_prior(site, name, options)
-    if without_prior is not None and options.data is not None:
-        from sitegen.generative.data.prior import read_prior
-        from sitegen.models.priors import add_prior
-
-        prior, states = add_prior(without_prior, options.data)
-        card = read_card(without_prior)
-        told = _grey_notes(read_prior(prior, card))
-        return AddResult(
-            name, card, (prior, without_prior), told, config, entered=False, states=states
-        )
-    _require_free(name, site, text, config)
-    notes: list[str] = []
     weights = weights_file(options.checkpoint)
-    entry = {"path": written_path(weights, site.root), "card": f"models/{name}/{CARD_NAME}"}
-    start, example = None, None
-    if known := _known(options.checkpoint):
-        where, card = known
-        example = where.parent / card.example.file if card.example else None
-        options = with_images(options, card, where, ask)
-        if options.data is None:  # the card is complete, and `site.toml` names only it
-            start = where.parent / card.prior.file if card.prior else None
-            path = where.parent if where.name == CARD_NAME else options.checkpoint
-            entry = {"path": written_path(path, site.root)}
-    else:
-        options, card, notes = new_model(options, inspect_checkpoint(options.checkpoint), ask)
-        if options.preset and not options.data:
-            start = preset_prior(options.preset)
-            if options.given() == ("--preset",) and not options.subject:
-                entry = {"path": entry["path"], "preset": options.preset}
+    if source := _same_model(site, name, weights):
+        return _change(config, source, options)
+    _require_free(name, site, text, config)
+    model = described_model(options, ask)
     if sampler:
-        require_fit(name, card)
-        entry = {"path": f"models/{name}"}
-    plan = _Plan(card, weights, entry, start, options.data, example, sampler)
-    card, files, bank, cost = _carry_out(site, config, name, plan)
-    told = _grey_notes(bank) if options.data and bank else ()
-    number = None if bank is None else len(bank)
-    return AddResult(name, card, files, (*notes, *cost, *told), config, states=number)
+        require_fit(name, model.card)
+    card, notes = model.card, model.notes
+    whole = options.checkpoint if options.checkpoint.is_dir() else weights
+    in_whole = weights.relative_to(whole).as_posix() if whole != weights else weights.name
+    target = site.root / "models" / name
+    prior, example, prior_notes = _start(card, model)
+    _require_weights(weights, card)
+    if model.home == target and not sampler:
+        update_card(target / CARD_NAME, card)
+        _enter(config, name, {"path": f"models/{name}"})
+        return AddResult(name, card, (), notes, config)
+
+    def write(folder: Path) -> tuple[ModelCard, tuple[str, ...]]:
+        folder.mkdir(parents=True)
+        written = replace(card, weights=FileRef(in_whole, sha256(weights)), prior=None)
+        if prior is not None:
+            from sitegen.generative.data.prior import PRIOR_NAME
+
+            reference = FileRef(PRIOR_NAME, prior.write(folder / PRIOR_NAME))
+            written = replace(written, prior=reference)
+        if example:
+            write_atomic(folder / EXAMPLE_NAME, example)
+            written = replace(written, example=FileRef(EXAMPLE_NAME, digest_bytes(example)))
+        cost = tuple[str, ...]()
+        if sampler:
+            converted = byte_weights(name, weights, written, folder)
+            written, cost = converted.card, (converted.text(),)
+        write_atomic(folder / CARD_NAME, written.to_toml().encode())
+        return written, cost
+
+    entry = {"path": written_path(whole, site.root), "card": f"models/{name}/{CARD_NAME}"}
+    entry = {"path": f"models/{name}"} if sampler else entry
+    with model_folder(target, write, lambda: _is_entered(config, name)) as (files, (card, cost)):
+        _enter(config, name, entry)
+    return AddResult(name, card, files, (*notes, *cost, *prior_notes), config)
+
+
+def _start(card: ModelCard, model: Model) -> "tuple[Prior | None, bytes, tuple[str, ...]]":
+    """Return the prior and the example (PNG) of a new model, and notes to print."""
+    example = model.example.read_bytes() if model.example else b""
+    if "prior" not in card.abilities:
+        return None, example, ()
+    from sitegen.generative.data.prior import read_prior
+    from sitegen.models.priors import prior_and_example
+
+    if model.data is None:
+        assert model.prior is not None
+        return read_prior(model.prior, card), example, ()
+    prior, example = prior_and_example(card, model.data)
+    return prior, example, _grey_notes(prior)
 
 
 def _grey_notes(prior: "Prior") -> tuple[str, ...]:
@@ -134,6 +129,52 @@ def _grey_notes(prior: "Prior") -> tuple[str, ...]:
         return ()
     words = "so its flat states are grey; if it was trained on others, give those"
     return (f"the images are grey, and the model makes images in colour, {words}",)
+
+
+def _require_weights(weights: Path, card: ModelCard) -> None:
+    """Raise RefusedError if weights do not fit a card."""
+    from sitegen.generative.checkpoints.loading import read_weights  # which imports torch
+
+    read_weights(weights, card)
+
+
+def _same_model(site: Site, name: str, weights: Path) -> ModelSource | None:
+    """Return the model of that name if it has these weights and a card, else None."""
+    source = site_models(site).get(name) if name in site.models else None
+    if source is None or source.card_path is None:
+        return None
+    same = weights.exists() and source.weights.exists() and weights.samefile(source.weights)
+    return source if same else None
+
+
+def _change(config: Path, source: ModelSource, options: AddOptions) -> AddResult:
+    """Change the card of a model by the options, and make it a prior of the images."""
+    card_path = cast(Path, source.card_path)
+    fixed = options.given("levels", "sampler_name")
+    if fixed:
+        raise ConfigError(
+            f"{shown(card_path)}: this card decides all of it; edit it there, or leave out "
+            f"{', '.join(fixed)}"
+        )
+    card, notes = resampled(source.card, options)
+    digest = sha256(source.weights)
+    if card.weights is not None and card.weights.sha256 not in (None, digest):
+        _require_weights(source.weights, replace(card, weights=None))
+        card = replace(card, weights=FileRef(card.weights.file, digest))
+        notes += ("the weights have changed; the card has their new digest",)
+    files: tuple[Path, ...] = ()
+    if update_card(card_path, card):
+        files = (card_path,)
+    if options.data is not None:
+        from sitegen.generative.data.prior import read_prior
+        from sitegen.models.priors import add_prior
+
+        prior = add_prior(card_path, options.data)
+        card, files = read_card(card_path), (prior, card_path)
+        notes += _grey_notes(read_prior(prior, card))
+    if not files:
+        notes += (f"nothing to change in {shown(card_path)}",)
+    return AddResult(source.name, card, files, notes, config, entered=False)
 
 
 def add_recording(config: Path, name: str, file: Path, subject: str = "") -> AddResult:
@@ -145,28 +186,12 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
     """
     text = require_config(config)
     site = parse_site(text, config)
-    before = _recorded_before(site, name, file)
-    if before is not None:
-        card, notes = _recorded(file, file, subject)
-        own = read_card(before)
-        if own.quality or own.known_faults:
-            notes += ("quality and known faults, of the earlier recording, are removed",)
-        card = replace(
-            cast(Recorded, own),
-            image_size=card.image_size,
-            channels=card.channels,
-            levels=card.levels,
-            recording=cast(Recorded, card).recording,
-            weights=card.weights,
-            subject=subject or own.subject,
-            quality={},
-            known_faults=(),
-        )
-        write_atomic(before, card.to_toml().encode())
-        return AddResult(name, card, (before,), notes, config, entered=False)
-    _require_free(name, site, text, config)
     if not file.exists():
         raise RefusedError(f"{file}: there is no such file or folder")
+    before = _same_model(site, name, file)
+    if before is not None and isinstance(before.card, Recorded):
+        return _record_again(config, before, file, subject)
+    _require_free(name, site, text, config)
     stays = is_recording(file)
     entry = {"path": written_path(file, site.root), "card": f"models/{name}/{CARD_NAME}"}
     entry = entry if stays else {"path": f"models/{name}"}
@@ -179,15 +204,33 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
         write_atomic(folder / CARD_NAME, card.to_toml().encode())
         return card, (*first, *notes)
 
-    def entered() -> bool:
-        return name in tomllib.loads(read_text(config)).get("models", {})
-
-    with model_folder(site.root / "models" / name, write, entered) as (files, (card, notes)):
+    target = site.root / "models" / name
+    with model_folder(target, write, lambda: _is_entered(config, name)) as (files, (card, notes)):
         _enter(config, name, entry)
     return AddResult(name, card, files, notes, config)
 
 
-def _recorded(recorded: Path, file: Path, subject: str) -> tuple[ModelCard, tuple[str, ...]]:
+def _record_again(config: Path, source: ModelSource, file: Path, subject: str) -> AddResult:
+    """Update the card of a recording if its file or its subject has changed."""
+    card, card_path = cast(Recorded, source.card), cast(Path, source.card_path)
+    notes: tuple[str, ...] = ()
+    if subject:
+        card = replace(card, subject=subject)
+    if card.weights is None or card.weights.sha256 != sha256(file):
+        recorded, notes = _recorded(file, file, subject)
+        changes = {
+            key: getattr(recorded, key)
+            for key in ("image_size", "channels", "levels", "recording", "weights")
+        }
+        card = replace(card, **changes)
+        if card.quality or card.known_faults:
+            notes += ("the file has changed; are [quality] and known_faults still true?",)
+    if not update_card(card_path, card):
+        return AddResult(source.name, card, (), ("nothing has changed",), config, entered=False)
+    return AddResult(source.name, card, (card_path,), notes, config, entered=False)
+
+
+def _recorded(recorded: Path, file: Path, subject: str) -> tuple[Recorded, tuple[str, ...]]:
     """Check a recording, which was made of `file`, and return its card and notes to print."""
     from sitegen.generative.data.recording import open_recording, recorded_card
 
@@ -199,16 +242,7 @@ def _recorded(recorded: Path, file: Path, subject: str) -> tuple[ModelCard, tupl
         raise RefusedError(str(error).replace(str(recorded), str(file))) from None
     note = f"the run did not end: {recording.levels + 1} states were recorded"
     card = replace(card, weights=FileRef(recorded.name, sha256(recorded)))
-    return card, () if recording.run.finished else (note,)
-
-
-def _recorded_before(site: Site, name: str, file: Path) -> Path | None:
-    """Return the card of the model of that name if `file` is its recording, else None."""
-    source = site_models(site).get(name) if name in site.models else None
-    if source is None or source.card.recording is None or source.card_path is None:
-        return None
-    there = file.exists() and source.weights.exists() and source.weights.samefile(file)
-    return source.card_path if there else None
+    return cast(Recorded, card), () if recording.run.finished else (note,)
 
 
 def add_named(config: Path, name: str, sampler: bool = False) -> AddResult:
@@ -217,8 +251,8 @@ def add_named(config: Path, name: str, sampler: bool = False) -> AddResult:
 
     Raises ConfigError for a name that is taken, and for one that no such model has.
     """
-    if own := trained_folder(config, name):
-        return add_model(config, name, AddOptions(own), None, sampler)
+    if folder := trained_folder(config, name):
+        return add_model(config, name, AddOptions(folder), None, sampler)
     text = require_config(config)
     _require_free(name, parse_site(text, config), text, config)
     if name not in shipped_models():
@@ -244,88 +278,22 @@ def _require_free(name: str, site: Site, text: str, config: Path) -> None:
         )
 
 
-def _without_prior(site: Site, name: str, options: AddOptions) -> Path | None:
-    """The card of the model of that name and checkpoint, if it only lacks a prior."""
-    source = site_models(site).get(name) if name in site.models else None
-    if source is None or source.card_path is None or source.prior is not None:
-        return None
-    weights = weights_file(options.checkpoint)
-    same = weights.exists() and source.weights.exists() and weights.samefile(source.weights)
-    return source.card_path if same and "prior" in source.card.abilities else None
-
-
 def written_path(path: Path, root: Path) -> str:
     """Return a path for `site.toml`: relative to the site's folder `root`, `/` between its parts.
 
     A path outside `root` stays absolute if it was given so.
     """
-    whole, root = Path(os.path.abspath(path)), Path(os.path.abspath(root))
+    whole, root = Path(abspath(path)), Path(abspath(root))
     if path.is_absolute() and not whole.is_relative_to(root):
         return str(whole)
-    return Path(os.path.relpath(whole, root)).as_posix()
-
-
-def _carry_out(
-    site: Site, config: Path, name: str, plan: _Plan
-) -> "tuple[ModelCard, tuple[Path, ...], Prior | None, tuple[str, ...]]":
-    """Write the model's folder, if it needs one, and the site's table.
-
-    Returns the card, the files, the prior, and in words what the sampler in a page costs.
-
-    The card pins the weights by digest, so that a machine without them can identify them. Raises
-    RefusedError if weights or prior do not fit the card that sampling will use.
-    """
-    from sitegen.generative.checkpoints.loading import read_weights
-    from sitegen.generative.data.prior import PRIOR_NAME, read_prior
-    from sitegen.models.priors import prior_and_example
-
-    card, example = plan.card, b""
-    if plan.sampler and plan.example is not None:
-        example = plan.example.read_bytes()
-    read_weights(plan.weights, card)
-    if "card" in plan.entry:
-        card = replace(card, weights=FileRef(plan.weights.name, sha256(plan.weights)))
-    prior = None if plan.prior is None else read_prior(plan.prior, card)
-    if plan.data is not None and "prior" in card.abilities:  # which starts from noise
-        prior, example = prior_and_example(card, plan.data)
-    if "card" not in plan.entry and not plan.sampler:
-        _enter(config, name, plan.entry)
-        return card, (), prior, ()
-
-    def write(folder: Path) -> tuple[ModelCard, tuple[str, ...]]:
-        made, cost = card, tuple[str, ...]()
-        if prior is not None:
-            made = replace(made, prior=FileRef(PRIOR_NAME, prior.write(folder / PRIOR_NAME)))
-        if example:
-            write_atomic(folder / EXAMPLE_NAME, example)
-            made = replace(made, example=FileRef(EXAMPLE_NAME, digest_bytes(example)))
-        if plan.sampler:
-            converted = byte_weights(name, plan.weights, made, folder)
-            made, cost = converted.card, (converted.text(),)
-        write_atomic(folder / CARD_NAME, made.to_toml().encode())
-        return made, cost
-
-    def entered() -> bool:
-        return name in tomllib.loads(read_text(config)).get("models", {})
-
-    with model_folder(site.root / "models" / name, write, entered) as (files, (made, cost)):
-        _enter(config, name, plan.entry)
-    return made, files, prior, cost
+    return Path(relpath(whole, root)).as_posix()
 
 
 def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
-    text = config.read_bytes().decode()
-    changed = with_model(text, name, entry)
+    changed = with_model(config.read_bytes().decode(), name, entry)
     parse_site(changed, config)
     write_atomic(config, changed.encode())
 
 
-def _known(checkpoint: Path) -> tuple[Path, ModelCard] | None:
-    """Return the path and the card of a model that has one, from sitegen or another program."""
-    own = checkpoint / CARD_NAME
-    if own.is_file():
-        return own, read_card(own)
-    if card := card_beside(checkpoint):
-        return checkpoint.with_name(CARD_NAME), card
-    foreign = foreign_model(checkpoint) if checkpoint.exists() else None
-    return None if foreign is None else (checkpoint, foreign[1])
+def _is_entered(config: Path, name: str) -> bool:
+    return name in tomllib.loads(read_text(config)).get("models", {})

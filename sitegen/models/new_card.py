@@ -11,27 +11,36 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.generative.card.card import BlurRange, ModelCard, preset
+from sitegen.generative.card.card import (
+    CARD_NAME,
+    BlurRange,
+    ModelCard,
+    card_beside,
+    preset,
+    read_card,
+)
 from sitegen.generative.checkpoints.archive import UNKNOWN_NETWORK
-from sitegen.generative.checkpoints.inspection import CheckpointInfo
+from sitegen.generative.checkpoints.foreign import foreign_model
+from sitegen.generative.checkpoints.inspection import CheckpointInfo, inspect_checkpoint
 from sitegen.generative.data.images import image_side
-from sitegen.generative.process.ddpm import DiffusionConfig
+from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
 from sitegen.generative.process.dissipation import (
     NOISE_RATIO,
     HeatDissipation,
     heat_of,
     sampling_noise,
 )
-from sitegen.generative.process.flow import FLOW_STEPS, FlowConfig
-from sitegen.models.registry import is_approximate, measured
+from sitegen.generative.process.edm import Edm
+from sitegen.generative.process.flow import FLOW_STEPS, Flow, FlowConfig
+from sitegen.models.registry import is_approximate, measured, preset_prior
 
 HEADS = 1
 KNOWN_STEPS = 1000
 """Timesteps that a network is trained for if they are rescaled, whatever the number of levels."""
+DDIM_STEPS = 50
 
 HEADS_FAULT = (
     "The number of attention heads leaves no trace in a checkpoint; it was taken to be 1, as in "
@@ -44,7 +53,9 @@ class AddOptions:
     """Options of `sitegen add` for a checkpoint; None if not given.
 
     Sizes are in pixels, noise levels in [0, 1] pixel units. `kind` is that of a card;
-    `noise_schedule` is a DDPM's. `subject` is the content of the images, in the plural.
+    `noise_schedule` is a DDPM's. `heads` is a number, `head_channels` a width, which takes
+    precedence. `sampler_name` is one of `schedulers.SAMPLERS`, `levels` its number of steps if the
+    card or the scheduler has the rest. `subject` is the content of the images, in the plural.
     """
 
     checkpoint: Path
@@ -55,20 +66,39 @@ class AddOptions:
     blur_sigma_min: float | None = None
     blur_sigma_max: float | None = None
     heads: int | None = None
+    head_channels: int | None = None
     training_noise_std: float | None = None
     sampling_noise_std: float | None = None
     kind: str | None = None
     noise_schedule: str | None = None
+    sampler_name: str | None = None
     subject: str | None = None
 
-    def given(self) -> tuple[str, ...]:
-        """Return the options given that describe the network and its training."""
-        others = ("checkpoint", "data", "subject")
-        return self.among(*(name for name in vars(self) if name not in others))
+    def given(self, *others: str) -> tuple[str, ...]:
+        """Return the options given that describe the network and its training, without `others`."""
+        omitted = ("checkpoint", "data", "subject", *others)
+        return self.among(*(name for name in vars(self) if name not in omitted))
 
     def among(self, *names: str) -> tuple[str, ...]:
         """Return the command-line names of those of these fields that are given."""
         return tuple(option(name) for name in names if getattr(self, name) is not None)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to add: its card without the files of the site, and notes to print.
+
+    home: folder of the model's own card, if it has one
+    prior, example: its files
+    data: the images to make a prior of
+    """
+
+    card: ModelCard
+    notes: tuple[str, ...]
+    home: Path | None = None
+    prior: Path | None = None
+    example: Path | None = None
+    data: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +141,82 @@ def option(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
+def described_model(options: AddOptions, ask: Ask | None) -> Model:
+    """Return the model of a checkpoint: by its own card, by another program's files, or by answers.
+
+    Raises as `new_model` does.
+    """
+    checkpoint, home, notes = options.checkpoint, None, tuple[str, ...]()
+    if (checkpoint / CARD_NAME).is_file():
+        home, card = checkpoint, read_card(checkpoint)
+    elif (beside := card_beside(checkpoint)) is not None:
+        home, card = checkpoint.parent, beside
+    elif checkpoint.exists() and (
+        foreign := foreign_model(checkpoint, options.levels, options.sampler_name)
+    ):
+        card = replace(foreign.card, subject=options.subject or "")
+        if foreign.sampler:
+            choices = "--levels N and --sampler-name NAME choose others"
+            notes = (f"sampler: {foreign.sampler}; {choices}",)
+    else:
+        options, card, lines = new_model(options, inspect_checkpoint(checkpoint), ask)
+        prior = preset_prior(options.preset) if options.preset and not options.data else None
+        return Model(card, tuple(lines), prior=prior, data=options.data)
+    where = checkpoint if home is None else home / CARD_NAME
+    if fixed := options.given("levels", "sampler_name"):
+        raise ConfigError(f"{where}: this card decides all of it; leave out {', '.join(fixed)}")
+    options = _with_images(options, card, where, ask)
+    if home is None:
+        return Model(card, notes, data=options.data)
+    parts = [home / part.file if part else None for part in (card.prior, card.example)]
+    resampled_card, notes = resampled(card, options)
+    prior = None if options.data is not None else parts[0]
+    return Model(resampled_card, notes, home.absolute(), prior, parts[1], options.data)
+
+
+def resampled(card: ModelCard, options: AddOptions) -> tuple[ModelCard, tuple[str, ...]]:
+    """Return a card with the subject, sampler and number of steps of the options, and notes.
+
+    Raises ConfigError for a card whose steps cannot be chosen by number.
+    """
+    if options.subject is not None:
+        card = replace(card, subject=options.subject)
+    levels, sampler = options.levels, options.sampler_name
+    if levels is None and sampler is None:
+        return card, ()
+    match card:
+        case Ddpm() if sampler in (None, "ddpm", "ddim"):
+            changes = sampler == "ddim" != card.diffusion.sampler
+            usual = min(DDIM_STEPS, card.levels) if changes else card.steps
+            card = _with_sampler(card, sampler or card.diffusion.sampler, levels or usual)
+        case Flow(diffusion=None) if sampler is None and card.flow.times is None:
+            card = replace(card, levels=cast(int, levels))
+        case Edm() if sampler is None and card.edm.sigmas is None:
+            card = replace(card, levels=cast(int, levels))
+        case _:
+            names = ", ".join(options.among("levels", "sampler_name"))
+            raise ConfigError(
+                f'a card of kind "{card.kind}" lists its steps; leave out {names}, or add the '
+                "folder of its own program under another name"
+            )
+    return card, (sampler_note(card),)
+
+
+def _with_sampler(card: Ddpm, sampler: str, steps: int) -> Ddpm:
+    if not 1 <= steps <= card.levels:
+        raise ConfigError(f"--levels {steps}: must be from 1 to its {card.levels} levels")
+    stepped = card.with_ddim(steps)
+    diffusion = replace(stepped.diffusion, sampler=cast(Any, sampler))
+    sampling = stepped.sampling if steps < card.levels else card.sampling
+    return replace(card, diffusion=diffusion, sampling=sampling)
+
+
+def sampler_note(card: ModelCard) -> str:
+    """Return the sampler of a card, its steps, and whether it is random, in words."""
+    random = "random" if "random" in card.abilities else "nothing random after the start"
+    return f"sampler: {card.label}, {card.steps} steps, {random}"
+
+
 def new_model(
     options: AddOptions, found: CheckpointInfo, ask: Ask | None
 ) -> tuple[AddOptions, ModelCard, list[str]]:
@@ -121,7 +227,7 @@ def new_model(
     ConfigError, as the card does, for invalid values and for options of the other kind, and
     RefusedError for images or a network that cannot be used.
     """
-    form = _FORMS[options.kind or _kind_of(options, found)]
+    form = _FORMS[_kind(options, found)]
     if options.preset is None and found.architecture is None:
         raise RefusedError(
             f"{options.checkpoint}: not a U-Net that sitegen knows by the names of its weights; "
@@ -129,7 +235,7 @@ def new_model(
         )
     if alien := options.among(*form.lacks):
         raise ConfigError(f"{form.called} has no {', '.join(alien)}; leave it out")
-    answers = _Answers(options, found.presets if form.blurs else (), ask)
+    answers = _Answers(options, found, ask)
     try:
         answers.complete(form)
         options = answers.options
@@ -140,18 +246,45 @@ def new_model(
             raise
         again = shlex.join(word for pair in answers.given for word in pair)
         raise type(error)(f"{error}\nyour answers, as options for the next try: {again}") from error
+    lines = [sampler_note(card), *_attention_notes(options, found, card)]
     if not form.blurs:
-        return options, card, form.notes(options, card)
+        return options, card, [*lines, *form.notes(options, card)]
     card = measured(card) if options.data is not None else card
-    return options, card, _notes(options, card, answers.side())
+    return options, card, [*lines, *_notes(options, card, answers.side())]
+
+
+def _kind(options: AddOptions, found: CheckpointInfo) -> str:
+    """Return the kind of a new card. Raises ConfigError for one that the file contradicts."""
+    if found.layout == "torchcfm":
+        if options.kind not in (None, "flow"):
+            raise ConfigError(
+                f"--kind {options.kind}: {options.checkpoint} is of torchcfm, whose networks "
+                "predict a velocity; leave it out"
+            )
+        return "flow"
+    if found.learned_variance and not options.preset:
+        if options.kind not in (None, "ddpm"):
+            raise ConfigError(
+                f"--kind {options.kind}: {options.checkpoint} has two outputs for each channel, "
+                "as a DDPM with a learned variance has; leave it out"
+            )
+        return "ddpm"
+    kind = options.kind or "ihdm"
+    if kind not in _FORMS:
+        raise ConfigError(
+            f"--kind {kind}: a checkpoint alone does not say its noise levels; write its card "
+            'by hand (the page "Use your checkpoints" of the manual)'
+        )
+    return kind
 
 
 class _Answers:
     """Options being completed, and the questions that could not be asked."""
 
-    def __init__(self, options: AddOptions, presets: tuple[str, ...], ask: Ask | None) -> None:
+    def __init__(self, options: AddOptions, found: CheckpointInfo, ask: Ask | None) -> None:
         self.options = options
-        self._presets = presets
+        self._heads = dict(found.heads)
+        self._presets = found.presets if _kind(options, found) == "ihdm" else ()
         self._ask = ask
         self.given: list[tuple[str, str]] = []
         self._missing: list[Question] = []
@@ -183,9 +316,9 @@ class _Answers:
             if form.blurs:
                 noise = _noise(self.options)
                 self._get(Question("sampling_noise_std", "noise added in sampling", noise))
-            self._get(_HEADS)
-        written = self.options.preset is None or self.options.data is not None
-        if form.blurs and self._ask is not None and written:
+            if not self._heads and self.options.head_channels is None:
+                self._get(_HEADS)
+        if form.blurs and self._ask is not None:
             self._get(SUBJECT)
 
     def side(self) -> int | None:
@@ -231,27 +364,17 @@ def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
         lines.append(f"the images {own}: their middle squares, scaled to {size}, were measured")
     if is_approximate(card):
         lines.append("it starts from approximate flat images; --data DIR measures the real ones")
-    if options.preset is None and options.heads is None:
-        lines.append("attention heads: 1, as published; --heads N if it was trained with others")
-    if (options.heads or 1) > 1:
-        lines.append("the heads are split as published: use_new_attention_order in the card")
     if options.preset is None and options.sampling_noise_std is None:
         times = f"{NOISE_RATIO} times the training noise"
         lines.append(f"sampling noise: {card.noise_std:g}, {times}")
     return lines
 
 
-def with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | None) -> AddOptions:
+def _with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | None) -> AddOptions:
     """Return the options for a model that has its `own` card, completed by its images if needed.
 
-    Raises ConfigError for options that the card decides, and if images are missing and `ask` is.
+    Raises ConfigError for images that it has no use for, and if they are missing and `ask` is.
     """
-    if options.given():
-        said = ", ".join(options.given())
-        raise ConfigError(f"{where}: this card decides all of it; leave out {said}")
-    if options.subject:
-        line = f"subject = {quoted(options.subject)}"
-        raise ConfigError(f"{where}: write {line} into this card, above its tables, not --subject")
     if "prior" not in own.abilities and options.data is not None:
         raise ConfigError(f'--data: the kind "{own.kind}" has no prior to make; leave it out')
     if "prior" not in own.abilities or own.prior is not None or options.data is not None:
@@ -265,8 +388,12 @@ def _from_preset(options: AddOptions) -> ModelCard:
     assert options.preset is not None
     card = heat_of(preset(options.preset))
     blur, unet = _blur(card), card.finest
-    if options.heads is not None:
-        unet = replace(unet, num_heads=options.heads, num_head_channels=-1)
+    if options.heads is not None or options.head_channels is not None:
+        unet = replace(
+            unet,
+            num_heads=options.heads or HEADS,
+            num_head_channels=options.head_channels or -1,
+        )
     names = ("image_size", "levels", "training_noise_std", "sampling_noise_std")
     changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     low, high = options.blur_sigma_min, options.blur_sigma_max
@@ -289,9 +416,46 @@ def _common(options: AddOptions, found: CheckpointInfo) -> dict[str, Any]:
         "image_size": options.image_size,
         "channels": found.architecture.channels,
         "levels": options.levels,
-        "known_faults": (HEADS_FAULT,) if options.heads is None else (),
-        "unet": found.architecture.unet(options.heads or HEADS),
+        "known_faults": () if _says_heads(options, found) else (HEADS_FAULT,),
+        "unet": replace(found.architecture.unet(), **_heads(options, found)),
     }
+
+
+def _says_heads(options: AddOptions, found: CheckpointInfo) -> bool:
+    """Return whether the options or the file say how attention is split into heads."""
+    return bool(options.among("heads", "head_channels")) or bool(
+        {"num_heads", "num_head_channels"} & found.heads.keys()
+    )
+
+
+def _heads(options: AddOptions, found: CheckpointInfo) -> dict[str, Any]:
+    """Return the settings of attention: the file's, and over them the options."""
+    settings: dict[str, Any] = dict(found.heads)
+    if options.heads is not None or options.head_channels is not None:
+        settings |= {"num_heads": options.heads or HEADS}
+        settings |= {"num_head_channels": options.head_channels or -1}
+    if "use_new_attention_order" in settings:
+        settings["use_new_attention_order"] = bool(settings["use_new_attention_order"])
+    return settings
+
+
+def _attention_notes(options: AddOptions, found: CheckpointInfo, card: ModelCard) -> list[str]:
+    """Return what was assumed on attention heads, with the options that change it."""
+    if options.preset is not None:
+        return []
+    unet = card.finest
+    if not _says_heads(options, found):
+        change = "--heads N or --head-channels N if it was trained with others"
+        return [f"assumed: {HEADS} attention head, since the file does not say; {change}"]
+    if unet.num_head_channels != -1:
+        told = f"attention: heads of {unet.num_head_channels} channels"
+        told += ", which overrides the number of heads" if options.heads else ""
+    else:
+        told = f"attention: {unet.num_heads} heads"
+        told += "; if it was trained with num_head_channels, that overrides it: --head-channels N"
+    order = f"use_new_attention_order = {str(unet.use_new_attention_order).lower()}"
+    split = f"assumed: {order} in [unet], as the program that wrote the file; change it in the card"
+    return [told] if "use_new_attention_order" in found.heads else [told, split]
 
 
 def _heat_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
@@ -321,7 +485,8 @@ def _ddpm_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
         variance="fixed_small" if found.learned_variance else "fixed_large",
         rescale_timesteps=values.levels != KNOWN_STEPS,
     )
-    return ModelCard(**_old_order(options, found), kind="ddpm", diffusion=diffusion)
+    card = ModelCard(**_old_order(options, found), kind="ddpm", diffusion=diffusion)
+    return resampled(card, AddOptions(options.checkpoint, sampler_name=options.sampler_name))[0]
 
 
 def _flow_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
@@ -332,40 +497,37 @@ def _flow_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
 def _old_order(options: AddOptions, found: CheckpointInfo) -> dict[str, Any]:
     """Return the common values, with the order of attention's channels in older programs."""
     common = _common(options, found)
-    return {**common, "unet": replace(common["unet"], use_new_attention_order=False)}
-
-
-def _kind_of(options: AddOptions, found: CheckpointInfo) -> str:
-    """Return the kind that a checkpoint shows."""
-    if found.layout == "torchcfm":
-        return "flow"
-    return "ddpm" if found.learned_variance and not options.preset else "ihdm"
+    order = bool(found.heads.get("use_new_attention_order", False))
+    return {**common, "unet": replace(common["unet"], use_new_attention_order=order)}
 
 
 def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
     assert card.diffusion is not None
-    lines = _heads_notes(options)
-    if card.diffusion.rescale_timesteps:
+    diffusion, lines = card.diffusion, []
+    if diffusion.rescale_timesteps:
         lines.append(
-            f"timesteps are scaled to {KNOWN_STEPS} for the network; if it was trained otherwise, "
-            "set rescale_timesteps in the card to false"
+            f"assumed: timesteps are scaled to {KNOWN_STEPS} for the network; rescale_timesteps = "
+            "false in [diffusion] of the card if it was trained otherwise"
         )
-    return [*lines, f'variance in sampling: "{card.diffusion.variance}", which the card can change']
+    betas = ""
+    if diffusion.beta_start is not None:
+        betas = (
+            f"β from {diffusion.beta_start:g} to {diffusion.beta_end:g} (beta_start, beta_end), "
+        )
+    return [
+        *lines,
+        f"assumed: {betas}the network predicts noise (prediction_type), predicted images are "
+        f'clipped (clip_sample), and the variance of a step is "{diffusion.variance}" (variance); '
+        "these keys of [diffusion] in the card change that",
+    ]
 
 
 def _flow_notes(options: AddOptions, card: ModelCard) -> list[str]:
     return [
-        *_heads_notes(options),
-        "data are taken to be at t = 1, and the network to receive t itself, as in torchcfm; "
-        "data_time and time_scale of [flow] in the card can change that",
-        f"{card.levels} Euler steps; levels and solver of the card can change that",
+        "assumed: data are at t = 1, and the network receives t itself, as in torchcfm; data_time "
+        "and time_scale of [flow] in the card change that",
+        "Euler steps; --levels N changes their number, and solver of [flow] in the card the solver",
     ]
-
-
-def _heads_notes(options: AddOptions) -> list[str]:
-    if options.heads is not None:
-        return []
-    return ["attention heads: 1; --heads N if it was trained with others"]
 
 
 @dataclass(frozen=True)
@@ -385,7 +547,9 @@ class _Form:
 
 
 _FORMS = {
-    "ihdm": _Form("an IHDM", _OF_HEAT, ("noise_schedule",), _heat_card, blurs=True),
+    "ihdm": _Form("an IHDM", _OF_HEAT, ("noise_schedule", "sampler_name"), _heat_card, blurs=True),
     "ddpm": _Form("a DDPM", _OF_DDPM, _HEAT, _ddpm_card, _ddpm_notes),
-    "flow": _Form("a flow", _OF_FLOW, (*_HEAT, "noise_schedule"), _flow_card, _flow_notes),
+    "flow": _Form(
+        "a flow", _OF_FLOW, (*_HEAT, "noise_schedule", "sampler_name"), _flow_card, _flow_notes
+    ),
 }

@@ -1,13 +1,12 @@
 """Priors for models that come without one, as published checkpoints do: made from their data."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-import tomlkit
-
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, read_text, write_atomic
-from sitegen.generative.card.card import CARD_NAME, ModelCard, read_card
+from sitegen.core.files import digest_bytes, write_atomic
+from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, read_card
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png, read_images
 from sitegen.generative.data.prior import (
     PRIOR_IMAGES,
@@ -16,6 +15,7 @@ from sitegen.generative.data.prior import (
     draw_places,
     make_prior,
 )
+from sitegen.models.editing import update_card
 
 
 def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
@@ -47,29 +47,27 @@ def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
     return make_prior(images[more:], card, PRIOR_IMAGES, data.name), as_png(images[0])
 
 
-def add_prior(card_path: Path, data: Path) -> tuple[Path, int]:
+def add_prior(card_path: Path, data: Path) -> Path:
     """Make a prior from training images, write it next to a model's card, and name it there.
 
     Also write an example image if the card has none. Comments in the card are kept. Returns the
-    path of the prior and its number of states. Raises RefusedError as `prior_and_example` does, and
-    for files of these names that the card does not name; PlatformError if the folder cannot be
-    written.
+    path of the prior. Raises RefusedError as `prior_and_example` does, and for files of these names
+    that the card does not name; PlatformError if the folder cannot be written.
     """
     card = read_card(card_path)
-    own = card_path.name == CARD_NAME  # a folder may hold the cards of several models
-    stem = "" if own else f"{card_path.stem}-"
+    # a folder may hold the cards of several models
+    stem = "" if card_path.name == CARD_NAME else f"{card_path.stem}-"
     path, picture = (card_path.with_name(f"{stem}{name}") for name in (PRIOR_NAME, EXAMPLE_NAME))
     named = {part.file for part in (card.prior, card.example) if part}
-    for each in (path, *([picture] if card.example is None else [])):
-        if each.name not in named and os.path.lexists(each):
+    for file in (path, *([picture] if card.example is None else [])):
+        if file.name not in named and os.path.lexists(file):
             raise RefusedError(
-                f"{each}: is there already, and {card_path.name} does not name it; move it away"
+                f"{file}: is there already, and {card_path.name} does not name it; move it away"
             )
     prior, example = prior_and_example(card, data)
-    document = tomlkit.parse(read_text(card_path, "model card"))
-    document["prior"] = tomlkit.item({"file": path.name, "sha256": prior.write(path)})
+    changed = replace(card, prior=FileRef(path.name, prior.write(path)))
     if card.example is None:
         write_atomic(picture, example)
-        document["example"] = tomlkit.item({"file": picture.name, "sha256": digest_bytes(example)})
-    write_atomic(card_path, tomlkit.dumps(document).encode())
-    return path, len(prior)
+        changed = replace(changed, example=FileRef(picture.name, digest_bytes(example)))
+    update_card(card_path, changed)
+    return path

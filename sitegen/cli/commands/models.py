@@ -67,19 +67,22 @@ def row_options(
     return add
 
 
+_SAMPLERS = ("ddpm", "ddim", "euler", "heun", "dpm++", "dpm++2m")
 _ADD: tuple[Row, ...] = (
     ("checkpoint", PATH, "Its file or folder.  [default: runs/NAME, or else a shipped model]"),
     ("data", PATH, "Its training images, from which size and initial states are taken."),
     ("kind", KIND, "Its kind, if the file does not determine it."),
     ("preset", str, "The published configuration that it was trained with."),
     ("image-size", _SIDE, "Pixels per side; the middle square of other images is scaled."),
-    ("levels", _LEVELS, "K, the number of levels it was trained with."),
+    ("levels", _LEVELS, "K, the levels it was trained with; of a flow or with its card, steps."),
     ("blur-sigma-min", _BLUR, "Blur of level 1 in pixels."),
     ("blur-sigma-max", _BLUR, "Blur of level K in pixels."),
-    ("heads", click.IntRange(1, LARGEST_COUNT), "Attention heads, if not 1."),
+    ("heads", click.IntRange(1, LARGEST_COUNT), "Number of attention heads, if not 1."),
+    ("head-channels", click.IntRange(1, LARGEST_COUNT), "Channels of a head, over --heads."),
     ("training-noise-std", _NOISE, "Noise that it was trained with."),
     ("sampling-noise-std", _NOISE, "Noise of sampling.  [default: proportional to the above]"),
     ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
+    ("sampler-name", click.Choice(_SAMPLERS), "The sampler of a DDPM, in place of its own."),
     _SUBJECT,
 )
 
@@ -103,8 +106,9 @@ def add(
 
     The network is read off the checkpoint; nothing in it is executed. Values that are neither in
     the file nor in the training images are asked for on a terminal; elsewhere, give them as
-    options. An existing model without a prior gets one from the images. Without a checkpoint, the
-    model that `sitegen train` wrote into runs/NAME is added, or the shipped one of that name.
+    options. The card is written into models/NAME. With a model of the site and its own checkpoint,
+    only what the options change is changed in that card. Without a checkpoint, the model that
+    `sitegen train` wrote into runs/NAME is added, or the shipped one of that name.
     With --recording the model is a file of sitegen.record, an .npy of (T, N, C, H, W), an .npz of
     `sample --trajectory`, or a folder with PNGs for each step. A file of
     sitegen.record that was recorded again is added again by the same command.

@@ -70,6 +70,8 @@ class PageSampler(ChosenKind):
             if self.grow and not {"random", "prior"} <= card.abilities:
                 yield f"grow = true: the model {name} has no flat states from which trees grow"
             yield from page_faults(name, card)
+            if card.weights and not card.weights.file.endswith(".safetensors"):
+                yield f"the weights of {name} are not safetensors; run `sitegen convert {name}`"
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return the job of the models as a browser reads them, and some of their samples."""

@@ -1,13 +1,9 @@
 """A checkpoint becomes a model of a site: what it tells, what is asked for, and all or nothing."""
 
-import builtins
-import io
 import os
 import re
 import shutil
-import time
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sitegen.config.loader import load_site, parse_site
-from sitegen.config.schema import Site
+from sitegen.builder.context import BuildOptions, prepare
+from sitegen.config.loader import load_site
 from sitegen.content.suggestions import added_lines
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest, write_atomic
@@ -29,10 +25,10 @@ from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
 from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models import add as adding
-from sitegen.models.add import add_model, add_named
+from sitegen.models.add import add_model, add_named, add_recording
 from sitegen.models.new_card import AddOptions, Question
 from sitegen.models.registry import site_models
-from sitegen.sampling.models import load_sampler
+from sitegen.record import record
 from tests.support.adding import (
     CHECKPOINT,
     CONFIG,
@@ -47,7 +43,8 @@ from tests.support.adding import (
 )
 from tests.support.builders import CPU, tree_hash
 from tests.support.making import ARCHITECTURES, published, random_unet, save, small_card
-from tests.support.tinymodel import card_of, write_large, write_model
+from tests.support.tinymodel import card_of, write_model
+from tests.unit.generative.checkpoints.test_schedulers import saved as save_diffusers
 
 ENTRY = """
 [models.birds]
@@ -90,18 +87,20 @@ def test_what_adding_writes(site: Path) -> None:
     """Its table, every line kept; what is settled unasked is told; prior, example and digests."""
     written = add(data=DATA, **TOLD)
     text = CONFIG.read_text()
-    assert text == SITE.replace("trained here\n", f"trained here\n{ENTRY}")
+    assert text == SITE + ENTRY
     assert load_site(CONFIG).models["birds"].card == site / "models/birds/model.toml"
-    assert [note.partition(":")[0] for note in written.notes] == [
-        "attention heads",
-        "sampling noise",
+    assert [note.partition(":")[2].strip()[:11] for note in written.notes] == [
+        "IHDM, 8 ste",
+        "1 attention",
+        "0.0125, 1.2",
     ]
     assert written.card.sampling_noise_std == 0.0125
     assert "number of attention heads" in written.card.known_faults[0]
     sure = add("sure", data=DATA, heads=2, sampling_noise_std=0.011, **TOLD)
     assert (sure.card.finest.num_heads, sure.card.sampling_noise_std) == (2, 0.011)
     assert sure.card.known_faults == ()
-    assert [note.partition(":")[0] for note in sure.notes] == ["the heads are split as published"]
+    assert any("attention: 2 heads" in note for note in sure.notes)
+    assert any("assumed: use_new_attention_order = true" in note for note in sure.notes)
     names = [path.name for path in written.files]
     assert names == ["example.png", "prior.safetensors", "model.toml"]
     made = source()
@@ -117,8 +116,6 @@ def test_what_adding_writes(site: Path) -> None:
     shown, given = (np.asarray(Image.open(p)) for p in ("models/birds/example.png", DATA / "0.png"))
     assert np.array_equal(shown, given)
 
-    into_git = "into git, so that a clone builds without the weights: site.toml, "
-    assert f"{into_git}models/birds, .sitegen" in added_lines(written)
     assert not any("sampler(" in line for line in added_lines(written))  # none out of a .pth
     # Another file in its place is refused, with what to write.
     later = published(read_card(Path("models/birds")))
@@ -151,40 +148,31 @@ def test_images_of_several_sizes() -> None:
         add(data=DATA, **TOLD)
     done = add(data=DATA, image_size=8, **TOLD)
     assert done.card.image_size == 8
-    assert "the images are not squares of one size" in done.notes[0]
+    assert any("the images are not squares of one size" in note for note in done.notes)
     scaled = add("scaled", data=DATA / "large", image_size=8, **TOLD)
-    assert "the images are 16×16 pixels" in scaled.notes[0]
+    assert any("the images are 16×16 pixels" in note for note in scaled.notes)
     grey = add("grey", data=draw(Path("grey"), channels=1), **TOLD)
     assert any("grey, and the model makes images in colour" in note for note in grey.notes)
     assert not any("grey" in note for note in (*done.notes, *scaled.notes))
-    calls = {}
-    for count in (1, 3, 6):
-        done = add(f"n{count}", data=draw(Path(f"few{count}"), count=count), **TOLD)
-        assert done.states == count
-        calls[count] = [line for line in added_lines(done) if "{{ shared_noise" in line]
-    assert calls[1] == []
-    assert "count=3" in calls[3][0]
-    assert "count=5" in calls[6][0]
 
 
 def test_preset() -> None:
     """It says it all and is named where it fits; options or images make a card of it."""
     small = preset("mnist-small")
     save(published(small), CHECKPOINT)
-    before = set(Path("models").rglob("*"))
     for change in ({"blur_sigma_max": 10.0}, {"image_size": 16}):
         assert missing(preset="mnist-small", **change) == ["data"]  # the prior is of no use
     with pytest.raises(ConfigError, match=r"if it was trained like that, --preset mnist-small$"):
         add()
     done = add(preset="mnist-small")
-    assert (done.files, done.notes) == ((), ())
+    assert [path.name for path in done.files] == ["prior.safetensors", "model.toml"]
     entry = tomllib.loads(CONFIG.read_text())["models"]["birds"]
-    assert entry == {"path": str(CHECKPOINT), "preset": "mnist-small"}
-    assert set(Path("models").rglob("*")) == before
-    assert (source().card, source().available) == (small, True)
-    ask = Asked(preset="mnist-small")
-    assert add("asked", ask).card == small
-    assert ask.questions == [("preset", "")]
+    assert entry == {"path": str(CHECKPOINT), "card": "models/birds/model.toml"}
+    assert source().available
+    assert replace(source().card, weights=None, prior=None) == small
+    ask = Asked(preset="mnist-small", subject="")
+    assert replace(add("asked", ask).card, weights=None, prior=None) == small
+    assert ask.questions == [("preset", ""), ("subject", "")]
 
     changes = {"levels": 3, "sampling_noise_std": 0.02, "heads": 2, "blur_sigma_min": 0.4}
     done = add("changed", preset="mnist-small", **changes)
@@ -195,10 +183,10 @@ def test_preset() -> None:
     assert len(done.files) == 2  # the prior is the one that travels with the preset
     source("changed").require_usable()
 
-    done = add("told", preset="mnist-small", subject="digits")  # which needs a card of its own
+    done = add("told", preset="mnist-small", subject="digits")
     assert read_card(done.files[-1]).subject == "digits"
     done = add("scaled", preset="mnist-small", data=draw(Path("grey"), size=16, channels=1))
-    assert "scaled to 28×28" in done.notes[0]
+    assert any("scaled to 28×28" in note for note in done.notes)
     assert len(read_prior(Path("models/scaled/prior.safetensors"), done.card)) == 6
     ask = Asked(**TOLD, sampling_noise_std=0.0125, heads=1, preset="", subject="")
     assert add("own", ask, data=draw(Path("large"), size=28, channels=1)).card.levels == 8
@@ -282,55 +270,6 @@ def test_everything_is_asked_for() -> None:
     assert (done.card.levels, done.card.known_faults) == (4, ())
 
 
-def bytes_read() -> int:
-    """How many bytes this process has read in its life, by whatever call but mmap."""
-    return int(Path("/proc/self/io").read_text().split()[1])
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each file is opened, by its name."""
-    count = Counter[str]()
-
-    def counting(real: Any) -> Any:
-        def call(file: Any, *rest: Any, **more: Any) -> Any:
-            count[Path(file).name if isinstance(file, str | Path) else ""] += 1
-            return real(file, *rest, **more)
-
-        return call
-
-    monkeypatch.setattr(builtins, "open", counting(open))
-    monkeypatch.setattr(io, "open", counting(io.open))
-    return count
-
-
-def test_everything_is_read_once(opened: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Adding opens checkpoint, images and `site.toml` once; building, once more."""
-    for number in range(6):
-        noise = np.random.default_rng(number).integers(0, 256, (96, 96, 3), np.uint8)
-        Image.fromarray(noise).save(DATA / f"{number}.png")
-    parsed: list[str] = []
-
-    def parse(text: str, path: Path) -> Site:
-        parsed.append(text)
-        return parse_site(text, path)
-
-    monkeypatch.setattr(adding, "parse_site", parse)
-    time.sleep(0.05)  # what was written just now is not remembered
-    whole = CHECKPOINT.stat().st_size
-    images = sum(path.stat().st_size for path in DATA.iterdir())
-    opened.clear()
-    before = bytes_read()
-    add(data=DATA, image_size=8, **TOLD)
-    assert whole + images <= bytes_read() - before < 2.15 * whole + 2 * images  # and its digest
-    assert opened[CHECKPOINT.name] == 1
-    assert all(opened[path.name] <= 2 for path in DATA.iterdir())
-    assert [text == SITE for text in parsed] == [True, False]
-    before = bytes_read()
-    load_sampler(source(), CPU)
-    assert whole <= bytes_read() - before < 2.15 * whole  # verified and loaded in one pass
-
-
 @pytest.mark.parametrize("first", [True, False], ids=["folder of models", "first model"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, PlatformError])
 def test_nothing_stays_of_half_a_model(
@@ -399,30 +338,64 @@ def test_checkpoints_elsewhere(
 
 @pytest.mark.parametrize("what", ["runs/own", "runs/own/weights.safetensors"])
 def test_models_of_our_own(site: Path, what: str) -> None:
-    """A folder that `sitegen train` left says all of itself: only `site.toml` names it."""
+    """A folder of `sitegen train` says all of itself; the site gets a copy of card and prior."""
     write_model(Path("runs/own"))
     before = tree_hash(site / "runs/own")
-    done = add("own", checkpoint=Path(what))
-    assert done.files == ()
-    assert tomllib.loads(CONFIG.read_text())["models"]["own"] == {"path": "runs/own"}
+    done = add("own", checkpoint=Path(what), subject="small birds")
+    assert {path.name for path in done.files} >= {"prior.safetensors", "model.toml"}
+    entry = tomllib.loads(CONFIG.read_text())["models"]["own"]
+    assert entry == {"path": what, "card": "models/own/model.toml"}
+    assert source("own").available
+    assert done.card.subject == "small birds"
+    assert source("own").card.digest == card_of(Path("runs/own")).digest
     assert tree_hash(site / "runs/own") == before
-    with pytest.raises(
-        ConfigError, match="decides all of it; leave out --levels, --training-noise"
-    ):
-        add("other", checkpoint=Path(what), levels=3, training_noise_std=0.1)
+    with pytest.raises(ConfigError, match="decides all of it; leave out --training-noise-std"):
+        add("other", checkpoint=Path(what), training_noise_std=0.1)
+    with pytest.raises(ConfigError, match='"ihdm" lists its steps; leave out --levels'):
+        add("other", checkpoint=Path(what), levels=3)
     Path("runs/more").mkdir()
     Path("runs/more/training.pt").touch()
     with pytest.raises(RefusedError, match="runs/more: holds an unfinished run"):
         add("more", checkpoint=Path("runs/more"))
-    folder = Path("runs/own")  # without a prior it needs images, and gets a card of the site's own
+    folder = Path("runs/own")  # without a prior it needs images
     card = replace(card_of(folder), prior=None)
     (folder / "model.toml").write_text(card.to_toml())
     with pytest.raises(ConfigError, match="names no prior to start from; --data"):
         add("bare", checkpoint=folder)
     add("bare", checkpoint=folder, data=draw(Path("grey"), channels=1))
-    made = source("bare")
-    assert made.available
-    assert made.weights == site / "runs/own/weights.safetensors"
+    assert source("bare").available
+
+
+def test_a_card_in_place_is_changed_only_where_it_must(site: Path) -> None:
+    """Added again, a model's card gets the subject, a new digest or a prior; all else stays."""
+    add(data=DATA, **TOLD)
+    card_path = Path("models/birds/model.toml")
+    text = card_path.read_text().replace("levels = 8", "levels = 8  # as in the paper")
+    text += "\n# measured by hand\n[quality]\nfid = 3.5  # of 1,000\n"
+    text = 'known_faults = ["beaks"]\n' + re.sub("(?s)known_faults = .*?]\n", "", text)
+    card_path.write_text(text)
+    before = tree_hash(site)
+    done = add()
+    assert (done.files, done.entered) == ((), False)
+    assert "nothing to change" in done.notes[-1]
+    assert tree_hash(site) == before
+    add(subject="small birds")
+    lines = card_path.read_text().splitlines()
+    assert [line for line in lines if line not in text.splitlines()] == ['subject = "small birds"']
+    assert set(text.splitlines()) < set(lines)
+    with pytest.raises(ConfigError, match="decides all of it; edit it there, or leave out --heads"):
+        add(heads=2)
+    later = published(TRUTH)
+    save({**later, "step": 9}, CHECKPOINT)
+    done = add()
+    assert any("weights have changed" in note for note in done.notes)
+    changed = [line for line in card_path.read_text().splitlines() if line not in lines]
+    assert changed == [f'sha256 = "{digest(CHECKPOINT)}"']
+    save(published(small_card()), CHECKPOINT)
+    with pytest.raises(RefusedError, match="do not fit"):
+        add()
+    with pytest.raises(ConfigError, match="there is a model birds already"):
+        add(checkpoint=Path("models/tiny"))
 
 
 @pytest.fixture
@@ -439,11 +412,9 @@ def test_ddpm(ddpm: ModelCard) -> None:
     found = done.card
     assert (found.kind, found.levels, found.shape) == ("ddpm", 4, ddpm.shape)
     assert found.prior is found.example is None
-    calls = added_lines(done)
-    assert '{{ interpolation("tiny", ddpm="ddpm") }}' in calls
-    assert '{{ trajectories("ddpm", count=36) }}' in calls
-    both = 'trajectories("tiny", count=9), trajectories("ddpm", count=9)'
-    assert f"{{{{ beside({both}) }}}}" in calls
+    assert '{{ trajectories("ddpm", count=36) }}' in added_lines(done)
+    assert done.notes[0] == "sampler: DDPM, 4 steps, random"
+    assert sum("assumed: " in note for note in done.notes) == 3
     x = torch.rand(1, *ddpm.shape, generator=torch.Generator().manual_seed(0))
     same = replace(found, diffusion=ddpm.diffusion, levels=ddpm.levels)
     with torch.no_grad():
@@ -459,8 +430,18 @@ def test_ddpm(ddpm: ModelCard) -> None:
     assert any("fixed_small" in note for note in done.notes)
     with pytest.raises(ConfigError, match="--preset, --blur-sigma-max"):
         add("another", **DDPM, blur_sigma_max=20.0, preset="mnist")
-    with pytest.raises(ConfigError, match="an IHDM has no --noise-schedule; leave it out"):
+    with pytest.raises(ConfigError, match=r"--kind ihdm: .* has two outputs for each channel"):
         add("another", **{**DDPM, "kind": "ihdm"})
+    save(weights, CHECKPOINT)
+    with pytest.raises(ConfigError, match="--kind edm: a checkpoint alone does not say its noise"):
+        add("another", **{**DDPM, "kind": "edm"})
+    done = add("implicit", **{**DDPM, "levels": 200, "sampler_name": "ddim"})
+    assert done.notes[0] == "sampler: DDIM, 50 steps, nothing random after the start"
+    done = add("implicit", levels=20)
+    assert (done.notes[0], done.card.steps) == (
+        "sampler: DDIM, 20 steps, nothing random after the start",
+        20,
+    )
 
 
 @pytest.mark.parametrize(
@@ -477,26 +458,64 @@ def test_schedule_is_scaled(ddpm: ModelCard, levels: int, ends: tuple[float, flo
 
 
 def test_shipped_models_are_added_by_name(untouched: Callable[[], None]) -> None:
-    """One that travels with sitegen needs no more than its name; the nearest is told of others."""
+    """One that travels with sitegen needs no more than its name; of others the nearest is named."""
     with pytest.raises(ConfigError, match='travels with sitegen, did you mean "fashion-mnist"'):
         add_named(CONFIG, "fashion-mnits")
     with pytest.raises(ConfigError, match=r"site\.toml:4: there is a model tiny already"):
         add_named(CONFIG, "tiny")
-    ours = Path("runs/mine")
-    write_model(ours)
-    hint = "site.toml, runs/mine/model.toml, .sitegen (`git add -f` what .gitignore keeps out)"
-    assert any(line.endswith(hint) for line in added_lines(add("mine", checkpoint=ours)))
-    CONFIG.write_text(SITE)
     lines = added_lines(add_named(CONFIG, "fashion-mnist"))
     untouched()
     assert '[models.fashion-mnist]\npath = "models/fashion-mnist"\n' in CONFIG.read_text()
     assert lines[1] == "added [models.fashion-mnist] to site.toml"
     assert any('{{ trajectories("fashion-mnist"' in line for line in lines)
     assert any('{{ sampler("fashion-mnist"' in line for line in lines)
-    large = added_lines(add("large", checkpoint=write_large(Path("runs/large"))))
-    assert any('{{ trajectories("large"' in line for line in large)
-    assert not any("sampler(" in line for line in large)  # it is too heavy
-    untouched()
+
+
+def test_diffusers_folders(site: Path) -> None:
+    """A folder of diffusers gets a card with its sampler, subject and number of steps."""
+    save_diffusers(Path("theirs"), "DDIM")
+    done = add("theirs", checkpoint=Path("theirs"), levels=20, subject="small birds")
+    assert done.notes[0].startswith(
+        "sampler: DDIM, 20 steps, nothing random after the start; --lev"
+    )
+    assert tomllib.loads(CONFIG.read_text())["models"]["theirs"] == {
+        "path": "theirs",
+        "card": "models/theirs/model.toml",
+    }
+    card = source("theirs").card
+    assert (card.steps, card.subject, card.diffusion.sampler) == (20, "small birds", "ddim")
+    assert source("theirs").available
+    assert load_model(source("theirs").weights, card).card.digest == card.digest
+    done = add("solved", checkpoint=Path("theirs"), levels=9, sampler_name="dpm++2m")
+    assert done.notes[0].startswith("sampler: DPM-Solver++ of order 2, 9 steps, nothing random")
+    assert source("solved").card.kind == "solver"
+    with pytest.raises(ConfigError, match="decides all of it; leave out --heads"):
+        add("other", checkpoint=Path("theirs"), heads=2)
+
+
+def test_every_proposed_call_builds(site: Path, ddpm: ModelCard) -> None:
+    """What `add` proposes for a model of each kind is accepted by a build, all on one page."""
+    done = [add("ddpm", **DDPM, sampler_name="ddim"), add_named(CONFIG, "fashion-mnist")]
+    save({"net_model": random_unet(ddpm).state_dict()}, CHECKPOINT)
+    done.append(add("flow", image_size=8, levels=6))
+    save(published(TRUTH), CHECKPOINT)
+    done.append(add("heat", data=DATA, **TOLD))
+    for number, name in enumerate(("DDIM", "EulerDiscrete", "EDMEuler", "ScoreSdeVe")):
+        save_diffusers(Path(name), name)
+        done.append(add(f"theirs-{number}", checkpoint=Path(name), levels=5))
+    for count in (1, 4):
+        with record(f"{count}.npz", axis=("t", ""), range=(0, 1)) as recording:
+            for step in range(3):
+                recording(step, np.zeros((count, 1, 8, 8)), final=np.zeros((count, 1, 8, 8)))
+        done.append(add_recording(CONFIG, f"recorded-{count}", Path(f"{count}.npz")))
+    calls = []
+    for added in done:
+        lines = added_lines(added, "DDIM")
+        calls += [line for line in lines if line.startswith("{{ ")]
+    assert len(calls) > 2 * len(done)
+    Path("pages/index.md").write_text("\n\n".join(calls) + "\n")
+    planned = prepare(load_site(site / "site.toml"), BuildOptions(CPU)).figures
+    assert len(planned) == len(calls)
 
 
 def test_answers_are_kept(site: Path) -> None:

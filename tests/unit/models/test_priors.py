@@ -77,8 +77,8 @@ def test_add_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card pins the file and keeps its comments; images that do not fit change nothing."""
     model = bare(tmp_path / "tiny")
     assert model_source("tiny", model).prior is None
-    path, states = add_prior(model / "model.toml", data(tmp_path / "data"))
-    assert (path, states) == (model / "prior.safetensors", 6)
+    path = add_prior(model / "model.toml", data(tmp_path / "data"))
+    assert path == model / "prior.safetensors"
     assert (model / "model.toml").read_text().startswith("# my notes\n")
     source = model_source("tiny", model)
     assert (source.prior, source.example) == (path, model / "example.png")
@@ -89,7 +89,7 @@ def test_add_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("prior.safetensors", "example.png"):
         (model / name).unlink()
     card = (bare(model) / "model.toml").rename(tmp_path / "faces.toml")  # perhaps beside cars.toml
-    assert add_prior(card, tmp_path / "data")[0].name == "faces-prior.safetensors"
+    assert add_prior(card, tmp_path / "data").name == "faces-prior.safetensors"
     tmp_path = tmp_path / "more"
     tmp_path.mkdir()
     card = bare(tmp_path / "tiny") / "model.toml"
