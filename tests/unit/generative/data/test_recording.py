@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 from sitegen.core.errors import RefusedError
-from sitegen.figures.base import counted
-from sitegen.figures.spectra import Spectra
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.data.recording import open_recording, recorded_card
@@ -117,7 +115,7 @@ HOSTILE = [
         description(axis=["t" * 1000, ""]),
         r'axis\[0\] = "t+…": String should have at most 200 characters',
     ),
-    (description(axis=["t"]), r'axis = \["t"\]: should have at least 2 items, not 1'),
+    (description(axis=["t"]), r'axis = \["t"\]: .*at least 2 items'),
     (description(positions=[0.0, 0.5, 1.0]), "4 samples cannot be paths of 3"),
     (step(1, parents=[0, 5]), "names parent 5"),
     (step(1, parents=[0]), "1 parents for 2 samples"),
@@ -153,15 +151,9 @@ def test_what_a_card_says_of_limits(tmp_path: Path, tree: Path) -> None:
         True,
         True,
     )
-    told = Trajectories("a", count=1).describe(card)
-    assert told.endswith("over one recorded step of a run that did not end")
-    assert "to the last one recorded" in Spectra("a").describe(card)
-    assert "unfinished recording" in Spectra("a").describe(card)
-    assert "clip what is beyond black and white" in Spectra("a").method(card)
     assert "did not end" in card.recording.remarks(states=True)
     assert "multiplied by a factor" in card.recording.remarks(states=True)
     assert "multiplied" not in card.recording.remarks(states=False)
-    assert counted(1, "a", card) == "One sample of the recording a"
     whole = recorded_card(open_recording(tree))
     assert "out of one recorded state over 3 recorded steps" in Trajectories("a", count=4).describe(
         whole
