@@ -1,6 +1,6 @@
 """The build's side of a cluster: connect, compare versions, and send parts to the workers.
 
-A part of the samples is one task of dask, which chooses the worker and repeats the tasks of a worker
+A part of the samples is one task of dask, which chooses the worker and repeats the tasks of one
 that died. A cluster may be of processes on this machine, each with its share of the cores, or with
 a GPU.
 """

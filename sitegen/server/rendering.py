@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ class Rendering:
 
     def render(self, key: str) -> None:
         """Request a figure by its key."""
-        self._connection.send(key)
+        with suppress(OSError):  # it has ended, as `receive` reports
+            self._connection.send(key)
 
     def receive(self, timeout: float) -> tuple[str, str] | None:
         """Return the next message; None if there is none within `timeout` seconds."""
@@ -81,7 +82,8 @@ def _run(*arguments: Any) -> None:
     """Run in the process: SIGTERM removes temporary files, and Ctrl-C is left to the preview."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    render_requests(*arguments)
+    with suppress(OSError):  # the preview was killed
+        render_requests(*arguments)
 
 
 def render_requests(
