@@ -25,7 +25,7 @@ from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.loading import WEIGHTS_NAME
 from sitegen.generative.checkpoints.weights import prefixes, save_weights
 from sitegen.generative.process.dissipation import heat_of
-from sitegen.generative.training.optimizers import muon_names
+from sitegen.models.converting import large_matrices
 from sitegen.models.registry import ModelSource, model_source
 
 
@@ -97,7 +97,7 @@ def matrices(card: ModelCard, networks: Sequence[nn.Module]) -> list[str]:
     return [
         prefix + name
         for prefix, net in zip(prefixes(card), networks, strict=True)
-        for name in sorted(muon_names(dict(net.named_parameters())))
+        for name in sorted(large_matrices(dict(net.named_parameters())))
     ]
 
 

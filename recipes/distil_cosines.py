@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from recipes.cosines import LowCosines, draw_states, low_cosines
+from recipes.muon import RecipeOptions
 from recipes.runs import BandRun, Loss, read_net
 from recipes.train_cosines import read_model
 from sitegen.cli import exits
 from sitegen.generative.card.networks import Band, CosineConfig
 from sitegen.generative.data.images import read_images
 from sitegen.generative.networks.cosines import CosineNet
-from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.train import mixed_seed
 
 BAND = Band(56, 10, cosines=CosineConfig(width=128, blocks=7, features=96))
-TRAINING = TrainingOptions(
+TRAINING = RecipeOptions(
     images=25_000_000,
     batch_size=512,
     learning_rate=2e-3,
@@ -70,7 +70,7 @@ class Lessons:
         return [part[chosen] for part in self._pool]
 
 
-def distillation_loss(lessons: Lessons, training: TrainingOptions) -> Loss:
+def distillation_loss(lessons: Lessons, training: RecipeOptions) -> Loss:
     """Return the distance from the teacher's output, as a share of the linear estimate's error."""
 
     def loss(net: CosineNet, step: int, generator: torch.Generator) -> Tensor:

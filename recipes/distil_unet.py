@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recipes.muon import RecipeOptions
 from recipes.runs import BandRun, Loss
 from recipes.states import BandStates
 from recipes.train_cosines import read_model
@@ -25,14 +26,13 @@ from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.heat import dct2
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import draw_levels
-from sitegen.generative.training.options import TrainingOptions
 
 NOISIER = 1.3
 """Largest factor on the training noise of a state, since a sampler adds more and makes errors."""
 POOL = 1 << 14
 RENEWED = 4
 """Divisor of the batch size that gives the number of new lessons in a step."""
-TRAINING = TrainingOptions(
+TRAINING = RecipeOptions(
     batch_size=32,
     learning_rate=1e-3,
     optimizer="muon",
@@ -121,7 +121,7 @@ class Pool:
         return [part[chosen] for part in self._kept]
 
 
-def distillation_loss(model: Model, images: Tensor, plan: Plan, training: TrainingOptions) -> Loss:
+def distillation_loss(model: Model, images: Tensor, plan: Plan, training: RecipeOptions) -> Loss:
     """Return the distance (N,) of a network's outputs from the model's, for uint8 `images`.
 
     It is a share of the linear estimate's error, over the lowest cosines of r.
@@ -141,7 +141,7 @@ def distillation_loss(model: Model, images: Tensor, plan: Plan, training: Traini
 _Drawn = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 
 
-def _cosine_loss(model: Model, drawn: _Drawn, side: int, training: TrainingOptions) -> Loss:
+def _cosine_loss(model: Model, drawn: _Drawn, side: int, training: RecipeOptions) -> Loss:
     known = BandStates.of(model, side)
 
     @torch.no_grad()

@@ -47,9 +47,9 @@ from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import image_statistics
-from sitegen.generative.training.optimizers import muon_names
 from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import write_state
+from sitegen.models.converting import large_matrices
 
 log = logging.getLogger(__name__)
 
@@ -295,7 +295,7 @@ def network_of(path: Path, band: Band) -> nn.Module:
 def round_networks(model: Model, networks: Sequence[nn.Module], images: Tensor) -> None:
     """Round the weights that are stored as bytes, those of `matrices`, so that little changes."""
     for band, network in zip(model.card.networks, networks, strict=True):
-        names = muon_names(dict(network.named_parameters()))
+        names = large_matrices(dict(network.named_parameters()))
         round_weights(network, names, band_loss(model, band, images))
 
 

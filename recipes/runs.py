@@ -12,13 +12,12 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from recipes.muon import Optimizers, RecipeOptions
 from sitegen.core.errors import RefusedError
 from sitegen.core.signals import stop_on_signals
 from sitegen.generative.card.card import ModelCard, plain
 from sitegen.generative.card.networks import Band
 from sitegen.generative.networks.construct import new_network
-from sitegen.generative.training.optimizers import Optimizers
-from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.train import mixed_seed, write_state
 
 SAVE_EVERY_S = 120.0
@@ -41,7 +40,7 @@ class BandRun:
     AdamW trains an MLP over cosines unless the options select Muon; U-Nets follow the options.
     """
 
-    def __init__(self, band: Band, card: ModelCard, loss: Loss, training: TrainingOptions) -> None:
+    def __init__(self, band: Band, card: ModelCard, loss: Loss, training: RecipeOptions) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mixed_seed(training.seed))
             self.net = new_network(band, card.channels, card.image_size)

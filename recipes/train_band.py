@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from recipes.cosines import LowCosines, low_cosines, principal_axes
+from recipes.muon import RecipeOptions
 from recipes.runs import BandRun, Loss
 from recipes.states import BandStates
 from recipes.train_cosines import cosine_loss, read_model
@@ -26,11 +27,10 @@ from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.heat import dct2
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import draw_levels
-from sitegen.generative.training.options import TrainingOptions
 
 BEYOND = 3
 """Levels of the next band that a network also learns, since its first states come from there."""
-TRAINING = TrainingOptions(
+TRAINING = RecipeOptions(
     images=400_000,
     batch_size=32,
     learning_rate=1e-3,
@@ -40,7 +40,7 @@ TRAINING = TrainingOptions(
     decay_share=0.4,
     ema_decay=0.999,
 )
-COSINES = TrainingOptions(
+COSINES = RecipeOptions(
     images=30_000_000,
     batch_size=2048,
     learning_rate=3e-3,
@@ -61,7 +61,7 @@ def image_loss(
     model: Model,
     images: Tensor,
     band: Band,
-    options: TrainingOptions,
+    options: RecipeOptions,
     half: bool,
     order: Tensor | None = None,
     weights: Tensor | None = None,

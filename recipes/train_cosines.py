@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recipes.cosines import LowCosines, draw_states, low_cosines
+from recipes.muon import RecipeOptions
 from recipes.runs import BandRun, Loss
 from sitegen.cli import exits
 from sitegen.generative.card.networks import Band, CosineConfig
@@ -21,12 +22,11 @@ from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.images import read_images
 from sitegen.generative.networks.cosines import CosineNet
 from sitegen.generative.process.model import Model
-from sitegen.generative.training.options import TrainingOptions
 from sitegen.models.registry import model_source
 
 SIDE = 10
 BAND = Band(54, SIDE, cosines=CosineConfig(width=768, blocks=4, features=384, level_features=32))
-TRAINING = TrainingOptions(
+TRAINING = RecipeOptions(
     images=12_000_000,
     batch_size=512,
     learning_rate=1.2e-3,
@@ -38,7 +38,7 @@ TRAINING = TrainingOptions(
 def cosine_loss(
     known: LowCosines,
     sharp: Tensor,
-    training: TrainingOptions,
+    training: RecipeOptions,
     levels: range,
     half: bool = False,
 ) -> Loss:

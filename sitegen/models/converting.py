@@ -1,9 +1,12 @@
 """Weights of one byte each for the sampler in a page, from any checkpoint that sitegen reads."""
 
+import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import write_atomic
@@ -19,6 +22,9 @@ from sitegen.generative.checkpoints.browser import (
 from sitegen.generative.checkpoints.weights import scales_of
 from sitegen.models.folder import model_folder
 from sitegen.models.registry import ModelSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -93,11 +99,12 @@ def byte_weights(name: str, weights: Path, card: ModelCard, folder: Path) -> Con
 
     from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, load_model, read_weights
     from sitegen.generative.checkpoints.weights import save_weights
-    from sitegen.generative.training.optimizers import muon_names
 
     tensors = read_weights(weights, card)
     large = {name: value for name, value in tensors.items() if not name.startswith("statistics.")}
-    digest = save_weights(folder / WEIGHTS_NAME, tensors, torch.float16, card, muon_names(large))
+    digest = save_weights(
+        folder / WEIGHTS_NAME, tensors, torch.float16, card, large_matrices(large)
+    )
     small = replace(card, weights=FileRef(WEIGHTS_NAME, digest))
     generator = torch.Generator().manual_seed(0)
     state = torch.rand((1, *card.shape), generator=generator)
@@ -110,3 +117,22 @@ def byte_weights(name: str, weights: Path, card: ModelCard, folder: Path) -> Con
     if fault := too_heavy(name, exported.size, exported.gflop):
         raise RefusedError(fault)
     return Converted(small, exported, float(change.sqrt()))
+
+
+SMALLEST_SIDE = 16
+_ENDS = re.compile(r"(bands\.\d+\.)?(input_blocks\.0|out|enter|leave)\.")
+"""Matches the first and last layers of a network."""
+
+
+def large_matrices(parameters: "Mapping[str, Tensor]") -> frozenset[str]:
+    """Return the names of matrices and kernels of `SMALLEST_SIDE` rows and columns or more.
+
+    A kernel counts as the matrix (out, everything else). First and last layers are left out.
+    """
+    return frozenset(
+        name
+        for name, value in parameters.items()
+        if value.dim() >= 2
+        and min(len(value), value[0].numel()) >= SMALLEST_SIDE
+        and not _ENDS.match(name)
+    )

@@ -23,6 +23,7 @@ from recipes import (
 from recipes.cosines import LowCosines
 from recipes.distil_cosines import Lessons, distillation_loss
 from recipes.distil_unet import PLANS
+from recipes.muon import RecipeOptions
 from recipes.runs import BandRun, read_net
 from recipes.train_band import image_loss
 from sitegen.core.compute import has_bfloat16
@@ -30,7 +31,6 @@ from sitegen.generative.card.networks import Band
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
 from sitegen.generative.process.model import Model
-from sitegen.generative.training.options import TrainingOptions
 from sitegen.models.registry import model_source
 from tests.support.lessons import (
     CONFIG,
@@ -39,7 +39,7 @@ from tests.support.lessons import (
 from tests.support.sweeping import of_a_sweep
 from tests.support.tinymodel import write_large
 
-TRAINING = TrainingOptions(
+TRAINING = RecipeOptions(
     images=64 * 200, batch_size=64, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9
 )
 

@@ -25,6 +25,7 @@ from recipes import (
 from recipes.cosines import LowCosines, draw_states, low_cosines, principal_axes
 from recipes.distil_cosines import Lessons, distillation_loss
 from recipes.distil_unet import PLANS, Plan, Pool, shared_layers
+from recipes.muon import RecipeOptions
 from recipes.runs import BandRun, read_net, turned
 from recipes.states import BandStates
 from recipes.train_cosines import cosine_loss, denoising_loss
@@ -34,7 +35,6 @@ from sitegen.generative.networks.cosines import CosineNet, lowest
 from sitegen.generative.process.heat import dct2, idct2
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import heat_loss
-from sitegen.generative.training.options import TrainingOptions
 from sitegen.models.registry import model_source
 from tests.support.lessons import cascade as lesson_cascade
 from tests.support.lessons import (
@@ -92,13 +92,13 @@ def test_states() -> None:
 
 
 TRAINED = Band(3, 8, cosines=CosineConfig(width=64, blocks=1, features=16))
-TRAINING = TrainingOptions(
+TRAINING = RecipeOptions(
     images=64 * 200, batch_size=64, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9
 )
 LEVELS = torch.tensor([1, 4, 7, 8])
 
 
-def run(training: TrainingOptions = TRAINING) -> BandRun:
+def run(training: RecipeOptions = TRAINING) -> BandRun:
     """A run over eight pictures."""
     known, sharp = LowCosines.of(without_coarse(), 8), low_cosines(images(8), 8)
     loss = cosine_loss(known, sharp, training, range(3, 9))

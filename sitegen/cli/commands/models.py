@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
-from click.core import ParameterSource
 
 from sitegen.cli.console import Console
 from sitegen.cli.options import (
@@ -30,8 +29,6 @@ from sitegen.core.source import plain
 from sitegen.generative.card.limits import DEFAULT_LEVELS, LARGEST_BLUR, LARGEST_COUNT, MOST_LEVELS
 
 if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
     from sitegen.core.compute import ComputeTarget
     from sitegen.models.new_card import Question
     from sitegen.models.registry import ModelSource
@@ -48,7 +45,7 @@ _LEVELS = click.IntRange(1, MOST_LEVELS)
 _COUNT = click.IntRange(1)
 _MINUTES = click.FloatRange(0, 100_000, min_open=True)
 _SUBJECT: Row = ("subject", str, 'What its images show, in the plural: "cartoon faces".')
-_COMPLETIONS = {"init": model_names, "preset": preset_names, "device": device_names}
+_COMPLETIONS = {"preset": preset_names, "device": device_names}
 
 
 def row_options(
@@ -342,78 +339,20 @@ _TRAIN: tuple[Row, ...] = (
     ),
     ("image-size", _SIDE, "Crop each image to its middle square, of N pixels per side."),
     ("levels", _LEVELS, f"K, the number of steps from flat to sharp.  [default: {DEFAULT_LEVELS}]"),
-    ("blur-sigma-max", _BLUR, "Blur of level K in pixels.  [default: 5/7 of the side]"),
-    ("preset", str, "A published network instead of sitegen's small one."),
-    (
-        "parameterization",
-        click.Choice(["difference", "preconditioned"]),
-        "Output of the network.  [default: preconditioned; a preset's own]",
-    ),
-    (
-        "networks",
-        click.Choice(["cascade", "one"]),
-        "One for each band of levels, or one for all; a DDPM has one: a small one, or a large one."
-        "  [default: a cascade if possible; for a DDPM, one]",
-    ),
+    ("images", _COUNT, "Images to train on, counting repetitions.  [default: 1000000]"),
     _SUBJECT,
-    ("init", str, "A model of the same network whose weights to start from."),
+    ("seed", SEED, "Seed of the initial weights and of the draws of each step.  [default: 0]"),
     ("device", str, "The device to train on: auto, cpu, cuda, cuda:N or mps."),
     ("precision", PRECISION, "The network's arithmetic; auto is bfloat16 where that is fast."),
 )
-_RECIPE = {
-    "images": "Images to train on in total, counting repetitions.",
-    "batch_size": "Images per step.",
-    "learning_rate": "The highest learning rate.",
-    "optimizer": "Adam, or Muon for most matrices and Adam for the rest.",
-    "muon_learning_rate": "The highest learning rate of the parameters that Muon trains.",
-    "warmup_steps": "Steps in which the learning rate rises.",
-    "decay_share": "Share of the steps, at the end, in which the learning rate falls to 0.",
-    "ema_decay": "Decay of the averaged weights per step.",
-    "gradient_clip": "The largest norm of a gradient.",
-    "level_focus": "How much more often some levels are drawn.  [default: {}; as published, 0]",
-    "focus_centre": "Position of those levels, as a share of K.",
-    "seed": "Seed of the initial weights and of the draws of each step.",
-}
-"""The fields of `TrainingOptions` that are options, with their help; types come from there."""
 
 
-class _Train(click.Command):
-    """Command that adds the recipe's options when called, since their types import slowly."""
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return all parameters, with those of the recipe before --device."""
-        if len(self.params) <= len(_TRAIN) + 4:  # NAME, --finish, --verbose and --quiet
-            from sitegen.core.diagnostics import fields_of
-            from sitegen.generative.training.options import TrainingOptions
-
-            fields = fields_of(TrainingOptions)
-            rows = [
-                (n.replace("_", "-"), _range(fields[n]), text.format(fields[n].default))
-                for n, text in _RECIPE.items()
-            ]
-            defaults = {name: fields[name].default for name in _RECIPE if name != "level_focus"}
-            recipe = click.command(row_options(rows, defaults)(lambda: None)).params
-            self.params[-5:-5] = recipe
-        return super().get_params(ctx)
-
-
-def _range(field: FieldInfo) -> click.ParamType[Any]:
-    if choices := get_args(field.annotation):
-        return click.Choice(choices)
-    names = {"ge": "min", "gt": "min", "le": "max", "lt": "max"}
-    limits = [(limit, key) for limit in field.metadata for key in names if hasattr(limit, key)]
-    bounds = {names[key]: getattr(limit, key) for limit, key in limits}
-    opens = {f"{names[key]}_open": True for _, key in limits if key in ("gt", "lt")}
-    return (click.IntRange if field.annotation is int else click.FloatRange)(**bounds, **opens)
-
-
-@click.command(cls=_Train)
+@click.command()
 @click.argument("name")
 @row_options(_TRAIN, {"device": "auto", "precision": "auto"}, "data")
 @click.option("--finish", is_flag=True, help="Write the model from what a run learned so far.")
 @verbosity_options
-@click.pass_context
-def train(ctx: click.Context, /, name: str, report: Console, **options: Any) -> None:
+def train(name: str, report: Console, **options: Any) -> None:
     """Train a model on images, and write its weights, prior and card into a folder called NAME.
 
     With --minutes, a few steps are measured first, and size, networks, learning rate and number of
@@ -426,7 +365,6 @@ def train(ctx: click.Context, /, name: str, report: Console, **options: Any) -> 
       sitegen train birds --data pictures/ --minutes 10
       sitegen train mnist --data .data/mnist
       sitegen train faces --data pictures/ --image-size 64 --images 3000000
-      sitegen train mnist --data .data/mnist --preset mnist-small --output runs/published
       sitegen train mnist-ddpm --kind ddpm --data .data/mnist
     """
     # Torch's optimizers import its compiler, which is not used here and imports Triton. Triton
@@ -435,10 +373,7 @@ def train(ctx: click.Context, /, name: str, report: Console, **options: Any) -> 
     from sitegen.content.suggestions import trained_lines
     from sitegen.models.training import TrainOptions, train_model
 
-    values = {key: options.pop(key) for key in _RECIPE}
-    default = ParameterSource.DEFAULT
-    recipe = {k: v for k, v in values.items() if ctx.get_parameter_source(k) != default}
     questions = (ask, partial(click.confirm, err=True)) if _is_interactive() else (None, None)
-    folder = train_model(name, TrainOptions(**options, recipe=recipe), report, *questions)
+    folder = train_model(name, TrainOptions(**options), report, *questions)
     for line in trained_lines(name, folder):
         report.note(line)

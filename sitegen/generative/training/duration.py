@@ -13,8 +13,9 @@ import numpy as np
 
 from sitegen.core.compute import Precision
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.training.options import TrainingOptions
-from sitegen.generative.training.recipe import FROM_NOISE, small_card
+from sitegen.generative.training.recipe import FROM_NOISE, card_of
 from sitegen.generative.training.residual import IMAGES, evaluations
 from sitegen.generative.training.train import DRAWN_MEASURED, Looks, Run, Training, steps_in
 
@@ -22,14 +23,13 @@ SIDES = (64, 32)
 """Sides in pixels to which larger images, or images of several sizes, may be scaled."""
 ENOUGH = 300_000
 """Images that a run must be able to see for a side above the smallest of `SIDES`."""
-CHOSEN: Mapping[str, Any] = {
-    "batch_size": 64,
-    "optimizer": "muon",
-    "muon_learning_rate": 2e-3,
-    "decay_share": 0.4,
-    "cosine_states": 32,
-}
+BATCH = 64
+IMAGES_SEEN = 1_000_000
+"""Images of a run without a duration, counting repetitions."""
+CHOSEN: Mapping[str, Any] = {"batch_size": BATCH, "decay_share": 0.4, "cosine_states": 32}
 """Options that do not depend on the duration."""
+LONGER: Mapping[str, Any] = {"cosine_states": 8}
+"""Other options of runs without a duration."""
 OF_NOISE: Mapping[str, Any] = {"batch_size": 16, "level_focus": 4.0}
 """Options where one network learns all levels of a process of noise.
 
@@ -77,13 +77,6 @@ def look_every_s(seconds: float) -> float:
     return min(_LONGEST_LOOK_S, max(_SHORTEST_LOOK_S, seconds / _LOOKS))
 
 
-def card_of(kind: str, side: int, channels: int) -> ModelCard:
-    """Return the card of a kind of model for short runs."""
-    if kind in FROM_NOISE:
-        return FROM_NOISE[kind](small_card(side, channels, NOISE_LEVELS[kind]), side % 4 == 0)
-    return small_card(side, channels, light=True)
-
-
 def chosen_for(
     kind: str,
     seconds: float,
@@ -101,7 +94,8 @@ def chosen_for(
         given = {**OF_NOISE, **given}
     for side in sides:
         started = time.monotonic()
-        card = card_of(kind, side, channels)
+        levels = NOISE_LEVELS.get(kind, DEFAULT_LEVELS)
+        card = card_of(kind, side, channels, levels, light=True)
         per_step = seconds_per_step(card, channels, device, precision, given)
         seconds -= time.monotonic() - started
         batch = options_for(_MEASURED_STEPS, given).batch_size

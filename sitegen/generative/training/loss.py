@@ -82,21 +82,6 @@ def flow_loss(model: CardModel, images: Tensor, levels: Tensor, noise: Tensor) -
     return error.square().mean((1, 2, 3))
 
 
-def linear_flow_loss(images: Tensor, density: Tensor) -> float:
-    """Return the `flow_loss` of the best linear filter for uint8 `images` (N, C, H, W).
-
-    For a cosine of variance s² and the share α of the image in the state, the velocity that the
-    state leaves unknown has the variance s² / (α² s² + (1 − α)²). It is averaged over the cosines
-    and over levels 1 … K of `density`, from `level_density`, each at its middle.
-    """
-    variance = 4 * image_statistics(images).variance.double()  # of values in [-1, 1]
-    noise = (torch.arange(len(density), dtype=torch.float64) + 0.5) / len(density)
-    unknown = [
-        float((variance / ((1 - share) ** 2 * variance + share**2)).mean()) for share in noise
-    ]
-    return float(torch.tensor(unknown).double() @ density / density.sum())
-
-
 def heat_loss(model: Model, images: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
     """Return the squared error (N,) of the predicted mean of u_{k−1}, summed over pixels.
 

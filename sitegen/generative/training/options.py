@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, Strict, ValidationInfo, field_validator
 
@@ -23,8 +23,6 @@ class TrainingOptions:
     images: images to train on, counting repetitions
     warmup_steps, decay_share: the learning rate rises over the former, stays, and falls linearly
         to 0 over the last `decay_share` of the steps
-    optimizer: "adam", or "muon" for most matrices and Adam for the rest (`optimizers.py`)
-    muon_learning_rate: the highest learning rate of the parameters that Muon trains
     ema_decay: decay of the averaged weights per step
     gradient_clip: the largest norm of a gradient
     cosine_states: states that an MLP over cosines sees for each image that the U-Nets see
@@ -39,8 +37,6 @@ class TrainingOptions:
     images: Annotated[Whole, Field(ge=1, le=10**12)] = 1_000_000
     batch_size: Annotated[Whole, Field(ge=1, le=1_000_000)] = 64
     learning_rate: Rate = 1e-3
-    optimizer: Literal["adam", "muon"] = "adam"
-    muon_learning_rate: Rate = 1e-3
     warmup_steps: Annotated[Whole, Field(ge=0, le=10**12)] = 300
     decay_share: Share = 0.3
     ema_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.9995
@@ -70,17 +66,10 @@ class TrainingOptions:
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, 0 … steps − 1."""
-        return self.learning_rate * self._share_of_rate(step)
-
-    def muon_rate(self, step: int) -> float:
-        """Return the learning rate of the parameters that Muon trains."""
-        return self.muon_learning_rate * self._share_of_rate(step)
-
-    def _share_of_rate(self, step: int) -> float:
         rise = min(1.0, (step + 1) / max(self.warmup_steps, 1))
         decay_steps = self.decay_share * self.steps
         fall = min(1.0, (self.steps - step) / decay_steps) if decay_steps else 1.0
-        return rise * fall
+        return self.learning_rate * rise * fall
 
     def ema_share(self, step: int) -> float:
         """Return the decay of the averages in a step, 0 …; it is smaller in the first steps."""
@@ -91,15 +80,14 @@ class TrainingOptions:
 
         `images` may grow. After the run has finished it may have any value.
         """
-        before = {**asdict(TrainingOptions()), **saved}
-        found = [
-            f"{name} was {before[name]} and is now {value}"
+        differences = [
+            f"{name} was {saved[name]} and is now {value}"
             for name, value in asdict(self).items()
-            if name not in _MAY_CHANGE and value != before[name]
+            if name not in _MAY_CHANGE and value != saved[name]
         ]
-        unfinished = step < before["images"] // before["batch_size"]
-        if unfinished and self.images < before["images"]:
-            found.append(
-                f"images was {before['images']} and is now {self.images}; it may only grow"
+        unfinished = step < saved["images"] // saved["batch_size"]
+        if unfinished and self.images < saved["images"]:
+            differences.append(
+                f"images was {saved['images']} and is now {self.images}; it may only grow"
             )
-        return found
+        return differences

@@ -35,17 +35,14 @@ from sitegen.generative.card.card import (
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
-from sitegen.generative.checkpoints.inspection import Architecture
-from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, network_shapes, read_weights
+from sitegen.generative.checkpoints.loading import WEIGHTS_NAME
 from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
 from sitegen.generative.process.ddpm import DiffusionConfig
 from sitegen.generative.process.dissipation import (
     TRAINING_NOISE_STD,
-    Parameterization,
     heat_of,
-    sampling_noise,
 )
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.model import Model
@@ -54,7 +51,6 @@ from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import (
     LOG_NAME,
     SHEET_NAME,
-    InitialWeights,
     Progress,
     Run,
     Training,
@@ -102,33 +98,26 @@ _MIDDLE_SHARE, _FINE_SHARE = 0.67, 0.37  # of the levels of these bands that are
 
 
 def small_card(
-    image_size: int,
-    channels: int,
-    levels: int = DEFAULT_LEVELS,
-    sigma_max: float | None = None,
-    parameterization: Parameterization = "preconditioned",
-    cascade: bool = True,
-    light: bool = False,
+    image_size: int, channels: int, levels: int = DEFAULT_LEVELS, light: bool = False
 ) -> ModelCard:
     """Return the card of sitegen's small models: about 4 M parameters for 28 × 28 images.
 
-    The default blur of the flattest level is 5/7 of the image's side, as published for MNIST, which
-    leaves 8 % of the lowest cosine. A preconditioned model is a `cascade` if it is large enough,
-    and its noise has the variance that is estimated after training. `light` is for short runs.
+    The blur of the flattest level is 5/7 of the image's side, as published for MNIST, which leaves
+    8 % of the lowest cosine. The model is a cascade if it is large enough, and its noise has the
+    variance that is estimated after training. `light` is for short runs.
     """
-    learnt = parameterization == "preconditioned"
     halvings = sum(image_size % size == 0 for size in (2, 4))
     card = ModelCard(
         image_size=image_size,
         channels=channels,
         levels=levels,
         unet=UNetConfig(32, (1, 2, 4)[: halvings + 1], num_res_blocks=2),
-        blur=BlurRange(0.5, image_size * 5 / 7 if sigma_max is None else sigma_max),
-        sampling_noise_std=TRAINING_NOISE_STD if learnt else sampling_noise(TRAINING_NOISE_STD),
-        parameterization=parameterization,
-        sampling=ESTIMATED if learnt else None,
+        blur=BlurRange(0.5, image_size * 5 / 7),
+        sampling_noise_std=TRAINING_NOISE_STD,
+        parameterization="preconditioned",
+        sampling=ESTIMATED,
     )
-    return as_cascade(card, LIGHT_MLP if light else COARSE_MLP) if cascade and learnt else card
+    return as_cascade(card, LIGHT_MLP if light else COARSE_MLP)
 
 
 def as_cascade(card: ModelCard, coarse: CosineConfig = COARSE_MLP) -> ModelCard:
@@ -217,28 +206,13 @@ FROM_NOISE: Mapping[str, Callable[[ModelCard, bool], ModelCard]] = {
 """Kinds of models that start from noise: each makes its card of one of heat dissipation."""
 
 
-def beginning(name: str, weights: Path, own: ModelCard, card: ModelCard) -> InitialWeights:
-    """Read the `weights` of the model `name` with the card `own`, to start a run of `card` from.
-
-    Raises RefusedError if the networks differ, or as `load_model` does.
-    """
-    alike = slice(1 if own.unet and card.unet else None)  # coarse networks are not reused
-    if own.channels != card.channels or _undropped(own)[alike] != _undropped(card)[alike]:
-        raise RefusedError(
-            f"{weights}: the weights of {name} are for another network than the one to train, "
-            f"which has {Architecture.of(card.channels, card.finest).text()}"
-        )
-    known = network_shapes(card)
-    found = {key: value for key, value in read_weights(weights, own).items() if key in known}
-    return InitialWeights(name, sha256(weights), found)
-
-
-def _undropped(card: ModelCard) -> tuple[Band, ...]:
-    """Return the bands of a card without dropout, which does not affect weights."""
-    return tuple(
-        replace(band, unet=replace(band.unet, dropout=0.0)) if band.unet else band
-        for band in card.networks
-    )
+def card_of(
+    kind: str, side: int, channels: int, levels: int = DEFAULT_LEVELS, light: bool = False
+) -> ModelCard:
+    """Return the card of a kind of small model; a `light` one is for runs of minutes."""
+    if kind in FROM_NOISE:
+        return FROM_NOISE[kind](small_card(side, channels, levels), light and side % 4 == 0)
+    return small_card(side, channels, levels, light)
 
 
 @contextmanager
@@ -315,12 +289,11 @@ def finished_card(run: Run) -> ModelCard | None:
 def saved_choices(folder: Path) -> tuple[ModelCard, TrainingOptions] | None:
     """Return the card and the options of the run in a folder; None if there is none.
 
-    Runs of earlier versions did not save their card, and count as none. Raises RefusedError if the
-    state is damaged.
+    Raises RefusedError if the state is damaged.
     """
     path = folder / STATE_NAME
     state = read_state(path, torch.device("cpu"))
-    if state is None or "toml" not in state:
+    if state is None:
         return None
     return ModelCard.from_toml(state["toml"], str(path)), TrainingOptions(**state["options"])
 
@@ -353,7 +326,7 @@ def go_on(
         if (full := memory_full(error)) is None:
             raise
         raise PlatformError(
-            f"{full}: not enough on {run.training.device} to train this; use a smaller batch size"
+            f"{full}: not enough on {run.training.device} to train this; use smaller images"
         ) from error
     return _write_model(run, residual, time.monotonic() - started)
 
@@ -414,8 +387,6 @@ def _parts(card: ModelCard) -> tuple[FileRef | None, ...]:
 
 def _recipe(run: Run, seconds: float) -> dict[str, Any]:
     training = run.training
-    first = training.beginning
-    begun = {"initial_weights": first.name, "initial_weights_sha256": first.sha256} if first else {}
     return {
         "data": training.source,
         "images": len(training.images),
@@ -424,6 +395,5 @@ def _recipe(run: Run, seconds: float) -> dict[str, Any]:
         "precision": training.precision,
         "device": training.device,
         "seconds_last_session": round(seconds),
-        **begun,
         "options": asdict(training.options),
     }

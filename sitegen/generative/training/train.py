@@ -43,13 +43,14 @@ from sitegen.generative.training.loss import (
     level_density,
     loss_per_image,
 )
-from sitegen.generative.training.optimizers import Optimizers
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import IMAGES, evaluations, u_net_evaluations
 
 SHEET_NAME = "samples.png"
 FIRST_SAVE_S = 10.0
 """Seconds until the first save of a session, so that an early kill costs little."""
+WEIGHT_DECAY = 0.01
+"""Decay of the weights by AdamW, as a multiple of the learning rate."""
 LARGEST_WEIGHT = 60_000.0
 """Largest weight; weights are stored as float16, which ends at 65,504."""
 REPORT_EVERY_S = 0.5
@@ -61,20 +62,11 @@ DRAWN, DRAWN_MEASURED = 16, 16
 _Tensor = TypeVar("_Tensor", bound=Tensor)
 
 
-@dataclass(frozen=True)
-class InitialWeights:
-    """Initial weights of a network, with the name and digest of their model."""
-
-    name: str
-    sha256: str
-    weights: Mapping[str, Tensor]
-
-
 @dataclass(frozen=True, eq=False)
 class Training:
     """Training data, uint8 (N, C, H, W), and settings; `source` is the data's name in the card.
 
-    `folder` holds the state and the log. The initial weights are `beginning`, or random.
+    `folder` holds the state and the log.
     """
 
     images: Images
@@ -83,7 +75,6 @@ class Training:
     options: TrainingOptions
     device: str = "cpu"
     precision: Precision = "float32"
-    beginning: InitialWeights | None = None
 
 
 class Run:
@@ -101,17 +92,16 @@ class Run:
         self.training, self.options, self.images = training, options, images
         self.state_path = training.folder / STATE_NAME
         self.parameters = _named(card, self.model, nn.Module.named_parameters)
-        if training.beginning is not None:
-            self._load(training.beginning.weights)
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
-        self.optimizers = Optimizers(self.parameters, options)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(), weight_decay=WEIGHT_DECAY, fused=True
+        )
         self.step = 0
         self.log = TrainingLog(training.folder / LOG_NAME, card.levels)
         self._finite = torch.tensor(True, device=device)
         data = hashlib.sha256(repr(tuple(images.shape)).encode())
         data.update(images.contiguous().numpy().data)
         self._data = data.hexdigest()
-        self._beginning = training.beginning.sha256 if training.beginning else None
         self._shares = tuple(_shares(card, options))
         self.looks: Looks | None = None
         self.measured = IMAGES  # per level, to estimate the residual variance at the end
@@ -172,14 +162,12 @@ class Run:
             "step": self.step,
             "options": asdict(self.options),
             "card": self.model.card.digest,
-            "about": _about(self.model.card),
             "data": self._data,
             "unet": self._all(),
             "ema": self.ema,
-            "beginning": self._beginning,
             "toml": self.model.card.to_toml(),
             "subject": self.model.card.subject,
-            **self.optimizers.state(),
+            "optimizer": self.optimizer.state_dict(),
         }
         write_state(self.state_path, state)
 
@@ -194,13 +182,13 @@ class Run:
         self._refuse_other(state)
         try:
             self._load(state["unet"])
-            self.optimizers.restore(state)
+            self.optimizer.load_state_dict(state["optimizer"])
             self.ema = {name: state["ema"][name] for name in self.parameters}
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise damaged(self.state_path, error) from error
         self.step = state["step"]
         card = self.model.card
-        self.model.card = replace(card, subject=card.subject or state.get("subject", ""))
+        self.model.card = replace(card, subject=card.subject or state["subject"])
         return True
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
@@ -210,20 +198,11 @@ class Run:
 
     def _refuse_other(self, state: dict[str, Any]) -> None:
         if state["card"] != self.model.card.digest:
-            here, there = _about(self.model.card), state.get("about", {})
-            differ = [
-                f"{name} = {there[name]} there and {value} here"
-                for name, value in here.items()
-                if there.get(name, value) != value
-            ]
-            words = ", ".join(differ) or "size, levels, blur, guidance or network differ"
-            conflicts = [f"it trains another model ({words})"]
+            conflicts = ["it trains another model"]
         else:
             conflicts = self.options.conflicts(state["options"], state["step"])
-        if state.get("data", self._data) != self._data:
+        if state["data"] != self._data:
             conflicts.append("it trains on other images")
-        if state.get("beginning") != self._beginning:
-            conflicts.append("it started from other weights")
         if conflicts:
             raise RefusedError(
                 f"{self.state_path}: belongs to another run: {'; '.join(conflicts)}. Use the same "
@@ -237,7 +216,9 @@ class Run:
         generator = torch.Generator().manual_seed(seed)
         self.model.zero_grad()
         batches = [self._learn(share, seed, generator) for share in self._shares]
-        self.optimizers.step(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = options.rate(self.step)
+        self.optimizer.step()
         with torch.no_grad():
             current: list[Tensor] = [self.parameters[name] for name in self.ema]
             decay = options.ema_share(self.step)
@@ -317,13 +298,8 @@ class Run:
     def _diverged(self, how: str) -> TargetError:
         return TargetError(
             f"training diverged before step {self.step}: {how}; start over in another folder with "
-            "a lower learning rate"
+            "another --seed"
         )
-
-
-def _about(card: ModelCard) -> dict[str, Any]:
-    names = ("kind", "image_size", "channels", "levels", "parameterization")
-    return {name: getattr(card, name, None) for name in names}
 
 
 @dataclass(frozen=True)
@@ -378,7 +354,7 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-KEYS = frozenset({"step", "options", "card", "unet", "ema", "optimizer"})
+KEYS = frozenset({"step", "options", "card", "toml", "subject", "data", "unet", "ema", "optimizer"})
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """The loss as published and ours, against direct sums; the levels drawn; the statistics."""
 
-import math
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +16,6 @@ from sitegen.generative.training.loss import (
     draw_levels,
     image_statistics,
     level_density,
-    linear_flow_loss,
     loss_per_image,
 )
 from tests.support.lessons import blur, cascade, dct, images, kept, preconditioned, wiener
@@ -90,26 +88,6 @@ def test_flow_loss(data_time: Literal[0, 1]) -> None:
     with torch.no_grad():
         error = model.unet(x, times) - wanted
     assert closeness(found, error.square().mean((1, 2, 3))) < 1e-4
-
-
-def test_flow_loss_of_a_linear_filter() -> None:
-    """For white noise of deviation s it is π s / 2, and for other images what least squares leave.
-
-    The latter are fitted to the drawn states at one time.
-    """
-    draws = torch.Generator().manual_seed(0)
-    white = (128 + 25 * torch.randn(4000, 1, 8, 8, generator=draws)).round().to(torch.uint8)
-    found = linear_flow_loss(white, torch.ones(400).double())
-    assert found == pytest.approx(math.pi / 2 * 2 * 25 / 255, rel=0.01)
-    smooth = images(2000).double().flatten(1)
-    pixels = smooth.round().to(torch.uint8).view(len(smooth), *images(1).shape[1:])
-    sharp = dct(2 * pixels.double().numpy() / 255 - 1).reshape(len(pixels), -1)
-    noise = np.random.default_rng(0).normal(size=sharp.shape)
-    state, wanted = 0.5 * (sharp + noise), sharp - noise
-    state, wanted = state - state.mean(0), wanted - wanted.mean(0)
-    slope = (state * wanted).sum(0) / (state**2).sum(0)
-    left = ((wanted - slope * state) ** 2).mean()
-    assert linear_flow_loss(pixels, torch.ones(1).double()) == pytest.approx(left, rel=0.05)
 
 
 def test_statistics_in_chunks() -> None:

@@ -117,9 +117,6 @@ def test_lines(tmp_path: Path) -> None:
         file.write(b'{"step": 20')
     log.cut(100)
     assert log.path.read_bytes() == b"".join(kept)
-    before = log.path.stat()
-    log.cut(100)
-    assert log.path.stat() == before
     log.cut(0)
     assert log.path.read_bytes() == b""
     (tmp_path / "other.jsonl").mkdir()
@@ -152,9 +149,6 @@ def test_rates() -> None:
     assert rates[10:61] == pytest.approx([2.0] * 51)
     assert rates[60:] == pytest.approx([2.0 - 0.05 * step for step in range(40)])
     assert SHORT.rate(100) == 0
-    both = TrainingOptions(learning_rate=2.0, muon_learning_rate=0.5, optimizer="muon")
-    for step in (0, 100, both.steps // 2, both.steps - 5):
-        assert both.muon_rate(step) == pytest.approx(both.rate(step) / 4)
     flat = TrainingOptions(images=100, batch_size=10, warmup_steps=0, decay_share=0)
     assert {flat.rate(step) for step in range(10)} == {1e-3}
     both = TrainingOptions(images=40, batch_size=10, warmup_steps=4, decay_share=1)
@@ -178,8 +172,6 @@ def test_rates() -> None:
     assert more.conflicts(saved, 5) == []
     assert fewer.conflicts(saved, 99) == ["images was 1000 and is now 500; it may only grow"]
     assert fewer.conflicts(saved, 100) == []
-    saved = {key: value for key, value in asdict(SHORT).items() if key != "level_focus"}
-    assert SHORT.conflicts(saved, 5) == []
     for name, value in _OTHER.items():
         saved = asdict(SHORT)
         changed = TrainingOptions(**{**saved, name: value})
@@ -189,11 +181,10 @@ def test_rates() -> None:
 _WRONG: dict[str, tuple[Any, ...]] = {
     "images": (0, 63, 1.5),
     "batch_size": (0, True),
-    "optimizer": ("sgd",),
     "ema_decay": (1,),
     "learning_rate": (0, float("nan"), float("inf")),
     "decay_share": (1.1,),
-    **dict.fromkeys(("muon_learning_rate", "gradient_clip"), (0,)),
+    **dict.fromkeys(("gradient_clip",), (0,)),
     **dict.fromkeys(("warmup_steps", "level_focus", "seed", "save_every_s"), (-1,)),
 }
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sitegen.generative.training.optimizers import Muon, Optimizers, muon_names, orthogonalized
-from sitegen.generative.training.options import TrainingOptions
+from recipes.muon import Muon, Optimizers, RecipeOptions, orthogonalized
+from sitegen.models.converting import large_matrices
 from tests.support.making import random_unet, small_card
 
-OPTIONS = TrainingOptions(
+OPTIONS = RecipeOptions(
     images=1000,
     batch_size=10,
     optimizer="muon",
@@ -39,7 +39,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 def test_who_gets_what() -> None:
     """Matrices and kernels go to Muon, but for the ends; zeros are no division by zero."""
     named = parameters()
-    names = muon_names(named)
+    names = large_matrices(named)
     assert "time_embed.0.weight" in names
     assert "input_blocks.1.0.in_layers.2.weight" in names
     assert "input_blocks.1.1.qkv.weight" in names
@@ -48,7 +48,7 @@ def test_who_gets_what() -> None:
     assert all(named[name].dim() >= 2 for name in names)
     assert all("bias" not in name for name in names)
     flat = {"a": torch.zeros(15, 64), "b": torch.zeros(64, 15), "c": torch.zeros(16, 4, 2, 2)}
-    assert muon_names(flat) == {"c"}
+    assert large_matrices(flat) == {"c"}
     assert torch.equal(orthogonalized([torch.zeros(16, 20)])[0], torch.zeros(16, 20))
 
 
@@ -61,7 +61,7 @@ def test_first_step_by_hand(layout: torch.memory_format) -> None:
     for name, value in named.items():
         moved, gradient = before[name] - value.detach(), value.grad
         assert gradient is not None
-        if name not in muon_names(named):
+        if name not in large_matrices(named):
             assert torch.allclose(moved, 0.25 * gradient.sign(), rtol=1e-3), name
             continue
         moved, wanted = moved.flatten(1), orthogonal(gradient.flatten(1))
@@ -79,7 +79,7 @@ def test_layouts_agree() -> None:
     for name, value in usual.items():
         assert torch.allclose(value, other[name], atol=2e-3), name
     plainly, same = parameters(), parameters()
-    Optimizers(plainly, TrainingOptions(warmup_steps=10)).step(3)
+    Optimizers(plainly, RecipeOptions(warmup_steps=10)).step(3)
     plain = torch.optim.Adam(same.values(), 4e-4, foreach=False)
     plain.step()
     assert all(torch.allclose(value, same[name]) for name, value in plainly.items())

@@ -1,4 +1,4 @@
-"""Optimizers of a training run: Adam, or Muon for the matrices and Adam for the rest.
+"""Optimizers of the shipped models' runs: Adam, or Muon for the matrices and Adam for the rest.
 
 Muon (Jordan et al. 2024) orthogonalizes the step of a matrix, so that all directions move equally.
 It is applied here to matrices and convolution kernels with at least 16 rows and columns, a kernel
@@ -12,24 +12,38 @@ bfloat16.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from sitegen.generative.training.options import TrainingOptions
+from sitegen.generative.card.parts import table
+from sitegen.generative.training.options import Rate, TrainingOptions
+from sitegen.models.converting import large_matrices
 
-SMALLEST_SIDE = 16
 MOMENTUM = 0.95
-_ENDS = re.compile(r"(bands\.\d+\.)?(input_blocks\.0|out|enter|leave)\.")
-"""Matches the first and last layers of a network."""
 ITERATIONS = 5
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 """Coefficients of the quintic of Jordan et al.; it is steep at 0, so few iterations suffice."""
 _SMALLEST_NORM = 1e-7
+
+
+@table
+class RecipeOptions(TrainingOptions):
+    """Options of a run of a recipe.
+
+    optimizer: "adam", or "muon" for most matrices and Adam for the rest
+    muon_learning_rate: the highest learning rate of the parameters that Muon trains
+    """
+
+    optimizer: Literal["adam", "muon"] = "adam"
+    muon_learning_rate: Rate = 1e-3
+
+    def muon_rate(self, step: int) -> float:
+        """Return the learning rate of the parameters that Muon trains."""
+        return self.muon_learning_rate * self.rate(step) / self.learning_rate
 
 
 class Optimizers:
@@ -38,8 +52,8 @@ class Optimizers:
     Both follow the schedule of the options, each with its own highest rate.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], options: TrainingOptions) -> None:
-        wanted = muon_names(parameters) if options.optimizer == "muon" else frozenset()
+    def __init__(self, parameters: Mapping[str, nn.Parameter], options: RecipeOptions) -> None:
+        wanted = large_matrices(parameters) if options.optimizer == "muon" else frozenset()
         rest = [value for name, value in parameters.items() if name not in wanted]
         self._options = options
         self._adam = torch.optim.Adam(rest, options.learning_rate, fused=True)
@@ -65,17 +79,6 @@ class Optimizers:
         self._adam.load_state_dict(state["optimizer"])
         if self._muon is not None:
             self._muon.load_state_dict(state["muon"])
-
-
-def muon_names(parameters: Mapping[str, Tensor]) -> frozenset[str]:
-    """Return the names of the parameters that Muon trains."""
-    return frozenset(
-        name
-        for name, value in parameters.items()
-        if value.dim() >= 2
-        and min(len(value), value[0].numel()) >= SMALLEST_SIDE
-        and not _ENDS.match(name)
-    )
 
 
 def _flattened(values: Tensor, like: Tensor) -> Tensor:
