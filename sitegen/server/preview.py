@@ -129,14 +129,13 @@ class Preview:
         try:
             while (context := self._wait_for_work()) is not None:
                 planned = self._next()
-                if planned is not None:
-                    process = process or self._start()
-                    process = self._render(process, planned)
-                elif process is not None:  # it frees its memory
-                    process.stop()
-                    process = None
-                else:
+                if planned is None:
                     self._install(context)
+                    continue
+                process = self._render(process or self._start(), planned)
+                if process is not None and self._next() is None:
+                    process.stop()  # frees the memory of models and torch
+                    process = None
         finally:
             if process is not None:
                 process.stop()
@@ -180,7 +179,7 @@ class Preview:
                 is_needed = is_needed and not self._closed
                 self.state = replace(self.state, progress=(is_needed and text) or None)
             if not is_needed:
-                process.stop()
+                process.stop()  # torch cannot be interrupted within a process
                 return None
             kind, text = process.receive(POLL_S) or (kind, text)
         with self._changed:

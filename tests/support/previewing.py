@@ -85,7 +85,7 @@ class ThreadRendering(rendering.Rendering):
     def __init__(self, config: Path, options: BuildOptions, renderer: RendererFactory) -> None:
         self._connection, self._other = multiprocessing.Pipe()
         arguments = self._other, config, options, renderer, fake_encode
-        self._thread = threading.Thread(target=self._work, args=arguments)
+        self._thread = threading.Thread(target=self._work, args=arguments, name="torch")
         self._thread.start()
 
     def _work(self, *arguments: Any) -> None:

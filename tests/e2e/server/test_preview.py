@@ -1,6 +1,7 @@
 """The preview: pages at once, old clips until there are new ones, errors with the last page."""
 
 import shutil
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -197,6 +198,7 @@ def test_a_figure_that_fails(server: Running, config: Path) -> None:
     assert message in placeholder.partition("</div>")[0]
     assert message in str(server.preview.state.error)
     wait_for(lambda: server.renderer.jobs == ["second", "third"], "the other figure")
+    wait_for(lambda: "torch" not in {thread.name for thread in threading.enumerate()}, "its end")
     server.renderer.fail = None
     write_page(config, TWO.replace("Words", "More words"))
     wait_for(lambda: "More words" in server.page(), "the text")
