@@ -241,9 +241,7 @@ _SAMPLE: tuple[Row, ...] = (
 
 @click.command()
 @click.argument("model", shell_complete=model_names)
-@click.option(
-    "--count", type=click.IntRange(1), default=36, show_default=True, help="Number of samples."
-)
+@click.option("--count", type=_COUNT, default=36, show_default=True, help="Number of samples.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the samples.")
 @click.option("--output", type=PATH, help="An .npz file, or a folder for PNGs.")
 @click.option("--sheet", type=PATH, help="A PNG of all samples, numbered, to choose from.")
@@ -332,11 +330,7 @@ _TRAIN: tuple[Row, ...] = (
         "A model of heat dissipation (ihdm), or one of noise (ddpm, flow).  [default: ihdm; with "
         "--minutes flow, which shows shapes after fewer images]",
     ),
-    (
-        "minutes",
-        click.FloatRange(0, 100_000, min_open=True),
-        "Choose size, networks and recipe for it.",
-    ),
+    ("minutes", _MINUTES, "Choose size, networks and recipe for it."),
     ("image-size", _SIDE, "Crop each image to its middle square, of N pixels per side."),
     ("levels", _LEVELS, f"K, the number of steps from flat to sharp.  [default: {DEFAULT_LEVELS}]"),
     ("images", _COUNT, "Images to train on, counting repetitions.  [default: 1000000]"),
