@@ -15,6 +15,7 @@ import os
 import signal
 import time
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -74,6 +75,8 @@ def open_cluster(
         raise PlatformError(f"{advice}`pip install 'dask[distributed]'`") from None
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("distrib")]:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # sitegen reports these events
+    # A checkpoint is part of the graph, so that dask can send it to a worker that joins later.
+    warnings.filterwarnings("ignore", "Sending large graph")
     with contextlib.ExitStack() as stack:
         scheduler = address
         if address == "local":
@@ -196,7 +199,7 @@ class Cluster:
                 # Not pure: a task of the same key may be left from a build that was interrupted.
                 options: Any = {"pure": False, "retries": RETRIES}
                 sha256 = source.weights_sha256
-                if sha256 not in self._weights:  # as a task, so that dask can send it again
+                if sha256 not in self._weights:
                     with platform_errors(source.weights, "read"):
                         weights = sha256, source.weights.name, source.weights.read_bytes()
                     self._weights[sha256] = self._client.submit(tuple, weights, **options)

@@ -30,7 +30,7 @@ from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
 from sitegen.media.manifest import Manifest, Record
-from sitegen.server.rendering import RETRY_S, Rendering, describe
+from sitegen.server.rendering import RETRY_S, RenderProcess, describe
 
 FigureRef = tuple[str, str]
 """A figure of the site: the uri of its page, and its id."""
@@ -83,7 +83,7 @@ class Preview:
         self,
         config: Path,
         options: BuildOptions,
-        start: Callable[[], Rendering],
+        start: Callable[[], RenderProcess],
         report: Reporter,
     ) -> None:
         self.config, self.report = config.absolute(), report
@@ -125,7 +125,7 @@ class Preview:
 
     def run(self) -> None:
         """Render missing clips and install complete sites, until closed."""
-        process: Rendering | None = None
+        process: RenderProcess | None = None
         try:
             while (context := self._wait_for_work()) is not None:
                 planned = self._next()
@@ -165,7 +165,7 @@ class Preview:
         missing = (p for p in figures if p.key not in self._records and p.key not in self._errors)
         return max(missing, key=lambda planned: self._edited[planned.key], default=None)
 
-    def _render(self, process: Rendering, planned: PlannedFigure) -> Rendering | None:
+    def _render(self, process: RenderProcess, planned: PlannedFigure) -> RenderProcess | None:
         """Render a figure and show it; return the process, None if it was stopped.
 
         A failed figure is tried again after the next change.

@@ -32,7 +32,7 @@ STOP_S = 1.0
 """Seconds that the process has to remove its temporary files before it is killed."""
 
 
-class Rendering:
+class RenderProcess:
     """A process that renders figures of the site of `config` into its store, one after the other.
 
     `render` requests a figure. `receive` returns messages about it: ("progress", text) any number

@@ -79,7 +79,7 @@ class Running:
         wait_for(lambda: self.preview.settled, "settling")
 
 
-class ThreadRendering(rendering.Rendering):
+class RenderThread(rendering.RenderProcess):
     """The process of a preview as a thread, with clips that are not encoded."""
 
     def __init__(self, config: Path, options: BuildOptions, renderer: RendererFactory) -> None:
@@ -135,7 +135,7 @@ def port_to_return_to() -> int:
 def running(config: Path, renderer: FakeRenderer | None = None, port: int = 0) -> Iterator[Running]:
     """Serve the site of `config` for the block, at a free port if none is named."""
     renderer, report = renderer or FakeRenderer(), Silent()
-    start = partial(ThreadRendering, config.absolute(), BuildOptions(CPU), renderer)
+    start = partial(RenderThread, config.absolute(), BuildOptions(CPU), renderer)
     preview = Preview(config, BuildOptions(CPU), start, report)
     with listening(port) as listener:
         port = listener.getsockname()[1]

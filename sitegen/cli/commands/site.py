@@ -321,15 +321,15 @@ def serve(
     from sitegen.config.loader import load_site
     from sitegen.server.app import HOST, Server, listening, serve
     from sitegen.server.preview import Preview
-    from sitegen.server.rendering import Rendering
+    from sitegen.server.rendering import RenderProcess
 
     if not config.is_file():
         load_site(config)  # raises the error
     config = config.absolute()  # the current folder may be deleted and made again meanwhile
     build_options = BuildOptions(compute_target(device, precision), offline=offline)
 
-    def start() -> Rendering:
-        return Rendering(config, build_options, options.figure_renderer)
+    def start() -> RenderProcess:
+        return RenderProcess(config, build_options, options.figure_renderer)
 
     preview = Preview(config, build_options, start, report)
     with listening(port) as listener:

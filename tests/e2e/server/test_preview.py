@@ -23,7 +23,7 @@ from tests.support.builders import (
     write_page,
     write_site,
 )
-from tests.support.previewing import Running, ThreadRendering, running, wait_for
+from tests.support.previewing import RenderThread, Running, running, wait_for
 
 OTHER = INDEX.replace("count=4", "count=5")
 TWO = INDEX + '\n{{ trajectories("tiny", seed=3, id="second") }}\n'
@@ -280,7 +280,7 @@ def test_a_folder_of_someone_else(config: Path) -> None:
 def test_files_that_are_noticed(config: Path) -> None:
     """New pages, pictures, parts of models and the theme are; hidden and built files are not."""
     root = config.parent
-    preview: Any = Preview(config, None, ThreadRendering, None)  # type: ignore[arg-type]
+    preview: Any = Preview(config, None, RenderThread, None)  # type: ignore[arg-type]
     for name in ("site.toml", "pages/more.md", "a.png", "models/tiny/model.toml", "theme/a.css"):
         assert may_matter(preview, root / name)
     for name in (".git/index", "pages/.index.md.swp", "a.md~", "build/x", ".sitegen/lock"):
