@@ -133,7 +133,9 @@ class Shell:
         if ">" in words:  # what is printed is of no use here
             words = words[: words.index(">")]
         self.monkeypatch.setattr(sys, "argv", ["sitegen", *words])
-        assert exits.outcome(lambda: sitegen.cli.main.cli.main(standalone_mode=False)) == 0, words
+        with pytest.raises(SystemExit) as end:
+            exits.run(lambda: sitegen.cli.main.cli.main(standalone_mode=False))
+        assert end.value.code == 0, words
 
 
 def preview(words: list[str]) -> None:

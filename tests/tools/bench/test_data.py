@@ -19,12 +19,12 @@ from bench.judging.mnist import as_floats, read_dataset, read_idx
 
 
 def test_learns_what_can_be_seen(
-    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data_folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held-out squares are classified; the second time the network comes from the cache."""
     data = read_dataset(data_folder)
     before = torch.get_rng_state()
-    classifier = classifier_for(data, tmp_path)
+    classifier = classifier_for(data, cache)
     assert torch.equal(torch.get_rng_state(), before)
     assert classifier.accuracy > 0.95
     features, probabilities = classifier.judge(as_floats(data.test_images[:7]))
@@ -32,7 +32,7 @@ def test_learns_what_can_be_seen(
     assert features.min() >= 0
     np.testing.assert_allclose(probabilities.sum(1), 1)
     monkeypatch.setattr(bench.judging.classifier, "_train", None)
-    assert classifier_for(data, tmp_path).digest == classifier.digest
+    assert classifier_for(data, cache).digest == classifier.digest
 
 
 def test_data_and_their_digest(data_folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.cost import Run
-from bench.scaling import SERIES, Size, exponent, markdown, measure, write
+from bench.scaling import SERIES, Size, exponent, markdown, write
 from sitegen.builder.context import BuildOptions, prepare
 from sitegen.config.loader import load_site
 from tests.support.builders import CPU
@@ -34,10 +34,3 @@ def test_lines_and_curves(name: str) -> None:
     assert exponent(runs(2, name)) > 1.7
     table = markdown(name, runs(1, name)).splitlines()
     assert len([line for line in table if line.startswith("| ")]) == 2 + len(SERIES[name])
-
-
-def test_measuring() -> None:
-    """A site is built; its seconds and its memory are measured."""
-    run = measure(Size(samples=1, levels=2, side=8))
-    assert run.cpu_seconds > 0.5
-    assert run.peak_bytes > 100_000_000

@@ -19,7 +19,7 @@ def test_a_walk_over_its_limits() -> None:
     """One more file or function than the limit is over it."""
     files, functions = LIMITS["build"]
     assert functions is not None
-    steps = {(f"{number % files}.py", str(number)): None for number in range(functions)}
+    steps = [(f"{number % files}.py", str(number)) for number in range(functions)]
     assert not is_over("build", steps)
-    assert is_over("build", {**steps, ("0.py", "more"): None})
-    assert is_over("build", {(f"{number}.py", "f"): None for number in range(files + 1)})
+    assert is_over("build", [*steps, ("0.py", "more")])
+    assert is_over("build", [(f"{number}.py", "f") for number in range(files + 1)])
