@@ -1,20 +1,21 @@
 """Evaluation of the networks during sampling: in parts on a CPU, as one captured graph on a GPU.
 
-On a CPU a batch is cut into parts that depend only on the number and size of its images, and each
-part is computed on one thread, as many at a time as there are cores. Torch's last bits depend on
-how many threads share a computation, so pictures depend neither on the number of cores nor on other
-work.
+On a CPU samples are cut into parts by their number and size alone, and each part is computed on one
+thread, as many at a time as there are cores. Torch's last bits depend on how many threads share a
+computation, so pictures depend neither on the number of cores nor on other work. A caller may cut
+whole trajectories (`on_cores`); otherwise the engine cuts each batch.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ from sitegen.generative.networks.cosines import CosineNet
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.model import CardModel, Engine
 
+_A = TypeVar("_A")
+_T = TypeVar("_T")
 CORES = torch.get_num_threads()
 """Threads of torch when this module was imported; `OMP_NUM_THREADS` determines it."""
 NUMBERS_IN_PART = 24 * 48 * 32 * 32
@@ -100,16 +103,36 @@ class Parts:
 
     def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
         """Evaluate: (N, C, H, W), levels (N,) → (N, C, H, W)."""
+        if _in_part.get():
+            pairs = torch.split(x, self.largest), torch.split(levels, self.largest)
+            return torch.cat([self.network(*part) for part in zip(*pairs, strict=True)])
         sizes = part_sizes(len(x), self.largest)
         parts = zip(torch.split(x, sizes), torch.split(levels, sizes), strict=True)
-        if self.cores == 1 or len(sizes) == 1:
-            with on_one_thread():
-                return torch.cat([self._part(*part) for part in parts])
-        return torch.cat(list(_workers(self.cores).map(lambda part: self._part(*part), parts)))
+        return torch.cat(on_cores(lambda part: self.network(*part), list(parts), self.cores))
+
+
+_in_part: ContextVar[bool] = ContextVar("in_part", default=False)
+
+
+def on_cores(work: Callable[[_A], _T], parts: Sequence[_A], cores: int | None = None) -> list[_T]:
+    """Return `work(part)` for all parts, each computed on one thread, several at a time.
+
+    Engines that `work` calls do not cut their batches again.
+    """
 
     @torch.no_grad()  # torch's setting is one of each thread
-    def _part(self, x: Tensor, levels: Tensor) -> Tensor:
-        return self.network(x, levels)
+    def compute(part: _A) -> _T:
+        token = _in_part.set(True)
+        try:
+            return work(part)
+        finally:
+            _in_part.reset(token)
+
+    count = CORES if cores is None else cores
+    if count == 1 or len(parts) == 1:
+        with on_one_thread():
+            return [compute(part) for part in parts]
+    return list(_workers(count).map(compute, parts))
 
 
 @cache

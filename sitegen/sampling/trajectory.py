@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -28,10 +29,10 @@ Images = NDArray[np.float32]
 Shown = Literal["state", "mean", "final"]
 """Displayed images of a level: the states, their means, or the images predicted from them."""
 
+PIXELS_IN_PART = 24 * 64 * 64
+"""Largest number of pixels of a part on a CPU; a part is computed on one core."""
 PIXELS_AT_ONCE = 48 * 64 * 64
-"""Pixels of a part; engines divide them further (`engine.py`)."""
-FEWEST = 8
-"""Minimum number of images in a part, however large, so that several cores have work."""
+"""Largest number of pixels of a part elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,14 @@ class Part:
     """Some samples of a process, from the states `start` (N, C, H, W) with that noise.
 
     first: index of the first among all samples
+    alone: whether it is the only part, which engines divide among cores
     """
 
     process: GenerativeProcess
     start: Tensor
     noise: Noise | None
     first: int = 0
+    alone: bool = True
 
     def with_model(self, model: Any) -> Part:
         """Return the part with another network; with None it is small enough to be sent."""
@@ -85,16 +88,27 @@ class Part:
 
 def parts(process: GenerativeProcess, start: Tensor, noise: Noise | None) -> list[Part]:
     """Cut samples into parts. A tree, whose branches share a start, is one part."""
+    from sitegen.generative.engine import part_sizes
     from sitegen.generative.process.noise import Branching
 
     _, height, width = process.shape
-    largest = max(FEWEST, PIXELS_AT_ONCE // (height * width))
-    if len(start) <= largest or isinstance(noise, Branching):
+    count = len(start)
+    if getattr(process.device, "type", None) == "cpu":
+        sizes = part_sizes(count, max(1, PIXELS_IN_PART // (height * width)))
+    else:
+        largest = max(1, PIXELS_AT_ONCE // (height * width))
+        sizes = [min(largest, count - at) for at in range(0, count, largest)]
+    if len(sizes) == 1 or isinstance(noise, Branching):
         return [Part(process, start, noise)]
-    cuts = [(at, min(at + largest, len(start))) for at in range(0, len(start), largest)]
     return [
-        Part(process, start[at:end].clone(), None if noise is None else noise.rows(at, end), at)
-        for at, end in cuts
+        Part(
+            process,
+            start[end - size : end].clone(),
+            None if noise is None else noise.rows(end - size, end),
+            end - size,
+            alone=False,
+        )
+        for size, end in zip(sizes, accumulate(sizes), strict=True)
     ]
 
 
@@ -121,17 +135,26 @@ def each_level(
     samples: Sequence[Part], pick: Callable[[Part, Step], T]
 ) -> Iterator[tuple[int, list[T]]]:
     """Run parts together; yield each level with what `pick` takes of the step of each part."""
-    from sitegen.generative.engine import memory_errors, on_one_thread
+    from sitegen.generative.engine import memory_errors, on_cores, on_one_thread
     from sitegen.generative.process.protocol import run
 
     runs = [run(part.process, part.start, part.noise, part.first) for part in samples]
+
+    def advance(number: int) -> tuple[int, T]:
+        step = next(runs[number])
+        return step.level, pick(samples[number], step)
+
+    on_cpu = getattr(samples[0].process.device, "type", None) == "cpu"
     for level in samples[0].process.levels[:-1]:
-        # Networks have their own threads. The work between them is so small that waiting for a
-        # second thread costs more than it saves, while other threads draw and encode.
-        with on_one_thread(), memory_errors(f"computing level {level}"):
-            steps = [next(one) for one in runs]
-            picked = [pick(part, step) for part, step in zip(samples, steps, strict=True)]
-        yield steps[0].level, picked
+        with memory_errors(f"computing level {level}"):
+            if samples[0].alone or not on_cpu:
+                # An engine has threads of its own. The work around it is so small that waiting for
+                # a second thread costs more than it saves, while other threads draw and encode.
+                with on_one_thread():
+                    steps = [advance(number) for number in range(len(samples))]
+            else:
+                steps = on_cores(advance, range(len(samples)))
+        yield steps[0][0], [picked for _, picked in steps]
 
 
 def visible(part: Part, step: Step, show: Shown) -> Tensor:

@@ -69,7 +69,7 @@ class Author:
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network sees eight images at a time, so that a figure has several parts."""
-    monkeypatch.setattr(trajectory, "PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr(trajectory, "PIXELS_IN_PART", 1)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "pages/index.md").write_text(PAGE)
     (root / "site.toml").write_text(SITE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trajectory, "PIXELS_AT_ONCE", 1)
+        patch.setattr(trajectory, "PIXELS_IN_PART", 1)
         Author(root).build()
     return root
 

@@ -15,6 +15,7 @@ from sitegen.core.errors import PlatformError
 from sitegen.generative import engine as engines
 from sitegen.generative.engine import Parts
 from sitegen.models.registry import ModelSource, model_source
+from sitegen.sampling import trajectory
 from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU
 from tests.support.tinymodel import on_one_thread, write_model
@@ -41,6 +42,7 @@ def test_same_bits_on_any_number_of_cores(
 ) -> None:
     """Whole ways down are the same on 1, 2 and 3, and however many threads torch itself has."""
     monkeypatch.setattr(engines, "NUMBERS_IN_PART", 2 * 8 * 8)
+    monkeypatch.setattr(trajectory, "PIXELS_IN_PART", 4 * 8 * 8)
     target = ComputeTarget("cpu", precision)
     found = []
     for cores in (1, 2, 3):
@@ -49,6 +51,22 @@ def test_same_bits_on_any_number_of_cores(
         found.append(finals(load_sampler(source, target), count))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("count", [2, 9, 17])
+def test_a_part_is_the_same_elsewhere(
+    source: ModelSource, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that computes single parts has the bytes of one machine that computes them all."""
+    monkeypatch.setattr(trajectory, "PIXELS_IN_PART", 4 * 8 * 8)
+    monkeypatch.setattr(engines, "CORES", 2)
+    sampler = load_sampler(source, CPU)
+    run = sampler.begin(3, range(count), None)
+    samples = trajectory.parts(run.process, run.start, run.noise)
+    assert len(samples) > 1
+    *_, (_, together) = trajectory.shown(samples, "mean")
+    alone = [list(trajectory.shown([part], "mean"))[-1][1] for part in samples]
+    assert torch.equal(together, torch.cat(alone))
 
 
 def test_little_memory(source: ModelSource, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,7 +197,7 @@ def test_fewer_levels(tmp_path: Path) -> None:
         np.testing.assert_allclose(arrays["means"][place], step.mean, atol=1e-5)
     assert np.abs(arrays["states"][1:]).max() > 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trajectory, "PIXELS_AT_ONCE", 2 * 8 * 8)
+        patch.setattr(trajectory, "PIXELS_IN_PART", 2 * 8 * 8)
         chunked = draw(sampler, tmp_path, count=3, seed=7)
     np.testing.assert_allclose(chunked["final"], arrays["final"], atol=1e-5)
     sample(sampler, Request(1, trajectory=True), tmp_path / "out", report)
