@@ -128,6 +128,8 @@ class Console:
         self, title: str, steps: int | None, **fields: Any
     ) -> Iterator[tuple[Display, TaskID]]:
         """Add a line to the display, which is shown while it has any; each thread may add one."""
+        # rich's display may be started once only, and the first of several threads to end must not
+        # stop it under the others.
         try:
             with self._lock:
                 self._bars += 1

@@ -26,6 +26,7 @@ def run(command: Callable[[], object]) -> NoReturn:
     Errors of the user or the machine are reported in one message. Any other exception is a bug and
     shows its traceback.
     """
+    # click reports its own errors with exit code 1 for Ctrl-C, so its standalone mode is off.
     try:
         result = command()
         code, message = result if isinstance(result, int) else 0, ""

@@ -1,5 +1,6 @@
 """Entry point of the command line: the group of all commands."""
 
+# Commands import what they need when they run: `sitegen --help` takes 50 ms, pydantic alone 100 ms.
 import os
 
 import click

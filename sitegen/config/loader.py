@@ -44,6 +44,7 @@ def with_model(text: str, name: str, entry: Mapping[str, str]) -> str:
 
     Raises ConfigError, with what to write by hand, if no table can be added to the text.
     """
+    # Text, since tomlkit puts keys of the root that follow dotted keys into the new table (0.15).
     newline = "\r\n" if "\r\n" in text else "\n"
     pairs = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
     changed = text.rstrip() + newline * 2 + newline.join([f"[models.{name}]", *pairs, ""])

@@ -239,6 +239,8 @@ class ModelEntry(TomlTable):
 
     @model_validator(mode="after")
     def _has_card(self, info: ValidationInfo) -> Self:
+        # A validator sees the folder of the site, and `model_post_init` of Site the names; both are
+        # stored, since an entry is passed around without its site.
         self._root = site_root(info)
         if self.sampler is not None:
             if self.card or self.preset:

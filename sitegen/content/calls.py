@@ -26,6 +26,8 @@ from sitegen.figures.registry import figure_kinds, make_figure
 
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
+# Markdown is parsed after the template has run, so a call cannot return its figure. The brackets
+# are no Markdown, and rare enough that a page does not have them by chance.
 SLOT, _REF = re.compile(r"⟦figure (\d+)⟧"), re.compile(r"⟦ref (\d+)⟧")
 """What a call leaves in the text: the number of the figure, or of the reference to one."""
 

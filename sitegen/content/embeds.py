@@ -66,7 +66,7 @@ def read_photo(path: Path) -> Photo:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about its size, which is checked here
+            warnings.simplefilter("ignore")  # about its size, which is checked below
             with pillow.open(path, formats=_FORMATS) as image:
                 # Browsers apply the EXIF orientation, except for WebP.
                 sideways = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _SIDEWAYS

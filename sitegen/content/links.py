@@ -90,7 +90,8 @@ def anchor_fault(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str 
     known_ids = ids.get(target)
     if known_ids is None or not anchor or anchor in known_ids or re.fullmatch(THEMED, anchor):
         return None
-    prefix = "" if anchor.startswith("h-") else "h-"  # headings can be linked without the prefix
+    # Ids of headings begin with h-, so that they cannot clash with those of figures and the theme.
+    prefix = "" if anchor.startswith("h-") else "h-"
     hint = known_words(f"#{anchor}", {f"#{id.removeprefix(prefix)}" for id in known_ids})
     return f"leads to no heading and no figure of {'this' if target == uri else 'that'} page{hint}"
 

@@ -165,6 +165,8 @@ def _name_fault(path: Path) -> str | None:
 
 def _source_lines(text: str, source: str) -> Sequence[int]:
     """Return, for each line of the rendered template, its line in the page, from 1."""
+    # Jinja does not report which line of its output comes from which of its input, and a template
+    # may drop and repeat lines. Equal lines in equal order are taken for each other.
     lines, nearest = list[int](), 1
     matcher = difflib.SequenceMatcher(None, text.split("\n"), source.split("\n"))
     for block in matcher.get_matching_blocks():

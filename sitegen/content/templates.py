@@ -119,6 +119,7 @@ def is_bug(trace: TracebackType | None) -> bool:
 
 def calling_line() -> int:
     """Return the template line from which the current function was called."""
+    # Jinja passes no line to functions; its compiled template maps lines of Python to its own.
     frame = sys._getframe(1)
     while frame.f_back is not None and not _is_template(frame):
         frame = frame.f_back

@@ -16,6 +16,9 @@ SIGNALS = tuple(
 class Interrupted(KeyboardInterrupt):
     """The end of the program by a signal, whose number is the only argument."""
 
+    # Not an Exception, so that no `except Exception` of a library catches it; a KeyboardInterrupt,
+    # so that click ends the command for SIGTERM and SIGHUP as it does for Ctrl-C.
+
 
 def interrupt_on_signals() -> None:
     """Make the signals that end a command raise Interrupted in the main thread.

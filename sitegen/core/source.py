@@ -138,6 +138,7 @@ def toml_lines(text: str) -> dict[KeyPath, int]:
     """
     import tomllib
 
+    # tomllib gives no positions, so each statement is parsed once more on its own.
     lines: dict[KeyPath, int] = {}
     tables = Counter[KeyPath]()  # of arrays of tables: tables so far
     table: KeyPath = ()

@@ -139,6 +139,7 @@ def relative(target: str, page: str) -> str:
     if is_whole(target) or target.startswith("#"):
         return target
     path = target.partition("#")[0].partition("?")[0]
+    # With leading slashes posixpath does not ask for the working folder, which may be deleted.
     folder = posixpath.dirname(f"/{page}")
     return posixpath.relpath(f"/{file_at(path)}", folder) + target[len(path) :]
 
