@@ -11,7 +11,9 @@ import contextlib
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import ghp_import  # type: ignore[import-untyped]
@@ -109,10 +111,11 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
             if not options.stale:
                 raise PublishError(f"{fault}; run it first, or publish this with --stale")
             report.warn(f"{fault}; run it first")
-        words = [] if differs else [*placeholders(site)]
-        if not options.placeholders and (words := words or placeholders_of(output)):
+        # The lines of sources that differ from the folder would mislead.
+        unfilled = ([] if differs else [*placeholders(site)]) or placeholders_of(output)
+        if unfilled and not options.placeholders:
             advice = "nothing was published; add --placeholders to publish it anyway"
-            raise PublishError("\n".join([*map(str, words), advice]))
+            raise PublishError("\n".join([*map(str, unfilled), advice]))
         findings = check_site(site, output)
         for warning in findings.warnings:
             report.warn(str(warning))
@@ -125,7 +128,7 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         # The branch is one that may be replaced.
         url = _require_repository(site, options)
         branch, remote = options.branch, options.remote
-        git = _Git(site.root)
+        git = partial(run_git, site.root)
         answer = git("ls-remote", "--symref", remote, "HEAD", f"refs/heads/{branch}")
         match = re.search(rf"^([0-9a-f]+)\trefs/heads/{re.escape(branch)}$", answer, re.M)
         tip = match[1] if match else None
@@ -177,8 +180,8 @@ def stale_files(site: Site, output: Path) -> list[str]:
         context = prepare(site, BuildOptions(ComputeTarget("cpu", "float32"), output))
         store = context.store()
         records = store.find(context.figures)
-        if missing := [each.figure.id for each in context.figures if each.key not in records]:
-            return [f"{id} is not rendered" for id in missing]
+        if missing := [figure for figure in context.figures if figure.key not in records]:
+            return [f"{planned.figure.id} is not rendered" for planned in missing]
         tree = assemble(site, context.pages, placed(context.figures, records), store)
     except SitegenError as error:
         return [f"the build fails, {str(error).partition(chr(10))[0]}"]
@@ -212,33 +215,27 @@ def pages_address(site: Site, url: str) -> str | None:
     return f"https://{host}/{path}"
 
 
-class _Git:
-    """git in the author's repository."""
+def run_git(root: Path, *arguments: str) -> str:
+    """Return the output of git in the author's repository.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def __call__(self, *arguments: str) -> str:
-        """Return git's output. Raises PublishError with git's message, PlatformError without git.
-
-        Names of strangers' refs and files are in the output only, never in the arguments.
-        """
-        try:
-            result = subprocess.run(
-                ["git", *arguments],
-                cwd=self._root,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-            )
-        except FileNotFoundError:
-            raise PlatformError("git is not installed, and `sitegen publish` needs it") from None
-        if result.returncode:
-            lines = [line for line in result.stderr.splitlines() if not line.startswith("hint:")]
-            message = _LOGIN.sub("", "\n".join(lines[-30:])).removeprefix("fatal: ")
-            raise PublishError(f"git {arguments[0]} failed: {message}")
-        return result.stdout.strip("\n")
+    Raises PublishError with git's message, PlatformError without git.
+    """
+    try:
+        result = subprocess.run(
+            ["git", *arguments],
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise PlatformError("git is not installed, and `sitegen publish` needs it") from None
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if not line.startswith("hint:")]
+        message = _LOGIN.sub("", "\n".join(lines[-30:])).removeprefix("fatal: ")
+        raise PublishError(f"git {arguments[0]} failed: {message}")
+    return result.stdout.strip("\n")
 
 
 def _require_repository(site: Site, options: PublishOptions) -> str:
@@ -250,7 +247,7 @@ def _require_repository(site: Site, options: PublishOptions) -> str:
     # A hook of git that runs sitegen has these, perhaps for another repository.
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"):
         os.environ.pop(name, None)
-    git = _Git(site.root)
+    git = partial(run_git, site.root)
     try:
         git("rev-parse", "--git-dir")
     except PublishError as error:
@@ -280,7 +277,7 @@ def _require_repository(site: Site, options: PublishOptions) -> str:
     return git("remote", "get-url", "--push", options.remote)
 
 
-def _require_first(git: _Git, options: PublishOptions) -> None:
+def _require_first(git: Callable[..., str], options: PublishOptions) -> None:
     """Raise PublishError if the branch would be the first one, and thus the main branch."""
     if not options.overwrite and not git("ls-remote", "--heads", options.remote):
         raise PublishError(
@@ -295,7 +292,7 @@ def _commit(site: Site, output: Path, cname: str | None) -> str:
 
     Raises PublishError with nothing changed if git fails, with its message on the terminal.
     """
-    git = _Git(site.root)
+    git = partial(run_git, site.root)
     try:
         git("update-ref", "-d", f"refs/heads/{_STAGED}")  # a killed publish may have left it
         with contextlib.chdir(site.root):  # ghp-import works on the repository of this folder

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from sitegen.builder.assembly import assemble, placed
 from sitegen.builder.context import BuildContext, BuildOptions, prepare
 from sitegen.builder.install import CopiedFile, Tree, install, is_built, require_ours
+from sitegen.builder.pipeline import location
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.store import Records, Store
 from sitegen.config.loader import load_site
@@ -189,8 +190,7 @@ class Preview:
             if kind == "done" and planned.key in {*self._edited} - {*self._records}:
                 kind, text = "ended", "its files are missing; build again"
             if kind == "ended":
-                place = planned.figure.place
-                text = f"{place.file}:{place.line}: {planned.figure.id}: {text}"
+                text = f"{location(planned)}: {text}"
             if kind != "done":
                 self._show_error(planned.key, text)
             try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.builder.context import BuildContext, BuildOptions, prepare
-from sitegen.builder.pipeline import render_missing
+from sitegen.builder.pipeline import location, render_missing
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.render import Encode, Renderer, RendererFactory
 from sitegen.config.loader import load_site
@@ -123,8 +123,7 @@ def render_requests(
         except Exception as error:
             text = describe(error)
             if planned is not None and not isinstance(error, SitegenError):
-                place = planned.figure.place
-                text = f"{place.file}:{place.line}: {planned.figure.id}: {text}"
+                text = f"{location(planned)}: {text}"
             connection.send(("failed", text))
 
 
