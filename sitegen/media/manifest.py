@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import readable_json, reject_duplicate_keys
 
-VERSION = 2
+VERSION = 1
 """Version of `media.json` and records; incremented when old readers would misread new files."""
 
 RECIPE = 1
