@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -112,9 +113,10 @@ class FakeRenderer:
         if figure.kind in ("process", "spectra"):
             return RenderJob(spec, stills={"image": fake_still})
         if figure.kind == "sampler":
-            own = {"model": fake_still, "weights": fake_still}
-            posters = {"poster": fake_poster, "poster-webp": fake_poster}
-            return RenderJob(spec, stills={**posters, **own})
+            own = {name: partial(fake_still, name=name) for name in ("model", "weights")}
+            posters = {name: partial(fake_poster, name=name) for name in ("poster", "poster-webp")}
+            parameters = {"sampling_noise_std": 0.0125, **spec}
+            return RenderJob(parameters, stills={**posters, **own})
         levels = tuple(range(self.sources[spec["model"]].card.levels, -1, -1))
         order = tuple(range(len(levels)))
         clip = ClipSource(Cells(1, 32, 32, 1), 2, 24.0, order, self._states(figure, levels))
@@ -184,20 +186,21 @@ def fake_encode(clip: ClipSource, folder: Path) -> dict[str, MediaFile]:
     }
 
 
-def fake_still(folder: Path) -> MediaFile:
-    """A drawing of nothing."""
-    data = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="48"/>'
-    (folder / "image.svg").write_bytes(data)
-    return MediaFile("image.svg", len(data), hashlib.sha256(data).hexdigest(), 64, 48)
+def fake_still(folder: Path, name: str = "image") -> MediaFile:
+    """A drawing of nothing but its name."""
+    start = '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="48">'
+    data = f"{start}<title>{name}</title></svg>".encode()
+    (folder / f"{name}.svg").write_bytes(data)
+    return MediaFile(f"{name}.svg", len(data), hashlib.sha256(data).hexdigest(), 64, 48)
 
 
-def fake_poster(folder: Path) -> MediaFile:
+def fake_poster(folder: Path, name: str = "poster") -> MediaFile:
     """A picture of nothing, in pixels."""
     from PIL import Image
 
-    Image.new("RGB", (64, 48)).save(folder / "image.webp", "WEBP")
-    data = (folder / "image.webp").read_bytes()
-    return MediaFile("image.webp", len(data), hashlib.sha256(data).hexdigest(), 64, 48)
+    Image.new("RGB", (64, 48), (len(name), 0, 0)).save(folder / f"{name}.webp", lossless=True)
+    data = (folder / f"{name}.webp").read_bytes()
+    return MediaFile(f"{name}.webp", len(data), hashlib.sha256(data).hexdigest(), 64, 48)
 
 
 @dataclass
