@@ -325,12 +325,27 @@ class Clip {
     if (!this.held || video.seeking || video.readyState < 1) return;
     const here = clamp(this.frameAt(video.currentTime), 0, this.last);
     const done = this.aimed === this.aim;
-    if (done) this.fixed = here !== this.aim; // the host does not support range requests
+    if (done && here !== this.aim && !this.blob) return this.fetchWhole();
+    if (done) this.fixed = here !== this.aim;
     if (done) this.aimed = this.aim = here;
     if (this.aimed !== undefined) this.show(here);
     if (done) return;
     this.aimed = this.aim;
     video.currentTime = (this.aim + 0.5) / this.fps;
+  }
+
+  /* A host without range requests sends a clip only from its start: fetch all of it, and go on. */
+  async fetchWhole() {
+    const { video } = this;
+    this.blob = true;
+    this.aimed = undefined;
+    try {
+      const response = await fetch(video.currentSrc);
+      video.src = URL.createObjectURL(await response.blob());
+      video.load();
+    } catch {
+      this.arrive(); // a page that is opened from a disk cannot fetch
+    }
   }
 
   /* While the visitor navigates a tree, the poster covers the clip, as it shows the whole tree. */
@@ -350,12 +365,16 @@ class Clip {
     }
   }
 
-  /* Keep adjacent clips of the same length in sync. */
+  /* Keep adjacent clips on one clock: each takes as long as this one. */
   lead() {
-    for (const { running, last, fps, video } of this.partners) {
-      const behind = Math.abs(video.currentTime - this.video.currentTime);
-      const able = running && !video.seeking && last === this.last && fps === this.fps;
-      if (able && behind > APART) video.currentTime = this.video.currentTime;
+    const seconds = ({ last, fps }) => (last + 1) / fps;
+    for (const partner of this.partners) {
+      const { video } = partner;
+      const rate = seconds(partner) / seconds(this);
+      const time = this.video.currentTime * rate;
+      if (video.playbackRate !== rate) video.playbackRate = rate;
+      const behind = Math.abs(video.currentTime - time);
+      if (partner.running && !video.seeking && behind > APART * rate) video.currentTime = time;
     }
   }
 

@@ -31,10 +31,10 @@ from sitegen.html.theme import (
 from sitegen.media.manifest import MediaFile
 
 POLICY = (
-    "default-src 'none'; img-src 'self'; media-src 'self'; font-src 'self'; style-src 'self'; "
-    "script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; img-src 'self'; media-src 'self' blob:; font-src 'self'; "
+    "style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
-"""The policy of a page: only files of its own site. Lighthouse connects to fetch robots.txt."""
+"""The policy of a page: only files of its own site; a clip may be fetched whole, as a blob."""
 
 SAMPLER_POLICY = POLICY.replace(
     "script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'"

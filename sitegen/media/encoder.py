@@ -26,7 +26,7 @@ from sitegen.media.frames import Frame, enlarge, sheet
 from sitegen.media.jobs import ClipSource
 from sitegen.media.manifest import Cells, MediaFile
 
-CRF = 24
+CRF = 25
 """Quality of x264: last frames are then at least 35 dB from the samples, measured in a test."""
 AVIF_QUALITY, WEBP_QUALITY, FILM_QUALITY = 78, 88, 80
 AVIF_SPEED, WEBP_METHOD = 6, 6

@@ -342,7 +342,7 @@ def test_viewer_opened_again_at_once(calm: Page) -> None:
 def test_viewer_waits_for_the_poster(browser: Browser, sample_site: SampleSite) -> None:
     """A late poster is waited for, which is said; without one the clip is fetched."""
     waiting: list[Route] = []
-    poster, there = "**/trajectories-*.webp", f"Math.abs({LARGE} - {shade(LEVELS)}) < 5"
+    poster, there = "**/trajectories-*.avif", f"Math.abs({LARGE} - {shade(LEVELS)}) < 5"
     page = browser.new_page(**CALM)
     page.route(poster, lambda route: waiting.extend([route]))
     page.goto(sample_site.address, wait_until="domcontentloaded")
