@@ -41,7 +41,7 @@ SITE = 'title = "A title"\n[models.mnist]\npath = "models/mnist"\n'
 SITE += '[models.cifar10]\npath = "models/cifar10"\n'
 CALL = '{{ trajectories("mnist", count=4) }}\n'
 # What training is given besides, where the manual does not say it, so that it takes a moment.
-SHORT = {"--images": "64", "--batch-size": "16", "--levels": "4", "--image-size": "8"}
+SHORT = {"--images": "64", "--levels": "4", "--image-size": "8"}
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,13 @@ class Shell:
         """Put down the checkpoint, the pictures and the words that an author has."""
         if words[:2] == ["git", "init"]:
             for path in (Path("site.toml"), Path("pages/index.md")):
-                text = re.sub("The Title of Your Paper|Your Name|^Write the", "A", path.read_text())
-                path.write_text(text)
+                written = re.sub(
+                    r"\bYour?\b|\byou\b|you2026|0000|REPOSITORY",
+                    "ann",
+                    path.read_text(),
+                    flags=re.I,
+                )
+                path.write_text(re.sub("One sentence|abstract here|Say ", "Ann's ", written))
         file, data = Path("runs/birds/checkpoint.pth"), Path("data/birds")
         if str(file) in words and not file.exists():
             file.parent.mkdir(parents=True)
@@ -130,6 +135,8 @@ class Shell:
     def _sitegen(self, words: list[str]) -> None:
         if words[0] == "train":
             words += [word for name in SHORT if name not in words for word in (name, SHORT[name])]
+        if words[0] == "export" and "--levels" in words:  # the model of this test has few
+            words[words.index("--levels") + 1] = "4,2,0"
         if ">" in words:  # what is printed is of no use here
             words = words[: words.index(">")]
         self.monkeypatch.setattr(sys, "argv", ["sitegen", *words])
