@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sitegen.cli.exits import outcome
+from sitegen.cli.exits import run
 from sitegen.core.errors import PlatformError
 from tests.support.builders import environment
 from tests.support.tinymodel import write_model
@@ -33,7 +33,9 @@ def test_libraries_that_cannot_be_loaded(
     def command() -> None:
         raise error
 
-    assert outcome(command) == PlatformError.exit_code
+    with pytest.raises(SystemExit) as end:
+        run(command)
+    assert end.value.code == PlatformError.exit_code
     words = capsys.readouterr().err
     assert words.startswith("error: ")
     assert words.count("\n") == 1

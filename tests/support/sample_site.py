@@ -205,10 +205,10 @@ def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Pag
     (folder / "pages" / "second.md").write_text(SECOND, encoding="utf-8")
     front, second = read_pages(load_site(path), lambda name: False)
     words = tuple(part for part in front.body if isinstance(part, Markup))
-    figures = tuple(figure(kind, number=n) for n, kind in enumerate(renders()[1], 1))
+    figures = tuple(figure(kind, number=str(n)) for n, kind in enumerate(renders()[1], 1))
     pairs = zip(figures, [Markup("")] * len(figures), strict=True)
     body = (words[0], *(part for pair in pairs for part in pair), *words[1:])
-    more = tuple(figure("single", f"single-{n}", number=n + 1) for n in range(MANY))
+    more = tuple(figure("single", f"single-{n}", number=str(n + 1)) for n in range(MANY))
     row = Row(1, "Two side by side.")
     more = (*more[:-2], *(dataclasses.replace(each, row=row) for each in more[-2:]))
     return path, (
@@ -217,7 +217,7 @@ def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Pag
     )
 
 
-def figure(kind: str, id: str | None = None, number: int = 1) -> Figure:
+def figure(kind: str, id: str | None = None, number: str = "1") -> Figure:
     """A figure call that stands for that shape, whatever calls there are."""
     place, spec = SourceLocation("index.md", 1), Trajectories("mnist")
     return Figure(kind, id or kind, spec, "", None, place, number=number)

@@ -50,8 +50,8 @@ def site(tmp_path: Path) -> Path:
         rec(0.5, x[:2], parents=[0, 0])
         rec(0, x[:4], parents=[0, 0, 1, 1])
     with record(tmp_path / "paths.npz", positions=[0, 0.5, 1]) as rec:
-        for t in (0, 0.5, 1):
-            rec(t, t * x + (1 - t) * noise)
+        for time in (0, 0.5, 1):
+            rec(time, time * x + (1 - time) * noise)
     return tmp_path
 
 
