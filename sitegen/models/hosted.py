@@ -13,10 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import ConfigError, PlugInError, RefusedError
 from sitegen.core.files import sha256
@@ -24,7 +21,12 @@ from sitegen.core.source import shown
 from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.process.hosted import SamplerConfig
 
-Array = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
 TRIED = 2
 """Samples with which a sampler is tried."""
 ROUNDING = 1e-4
@@ -155,6 +157,8 @@ def _all_threads() -> Iterator[None]:
 
 def _array(value: Any, shape: tuple[int, ...], name: str) -> Array:
     """Return a copy of a result as float32. Raises ValueError for a wrong shape or number."""
+    import numpy as np  # imported here, since a build whose clips are in the store does not need it
+
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
@@ -176,6 +180,8 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
     are random. If the sampler has a member `random`, only the first step is run. Raises ConfigError
     with the file for an exception in it, and for members that are not valid.
     """
+    import numpy as np
+
     if not sampler.file.is_file():
         raise ConfigError(
             f"{shown(sampler.file)}: is not there; [models.{name}] in site.toml names it"
