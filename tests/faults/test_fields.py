@@ -1,6 +1,5 @@
 """No key is read in vain: another value at any key of a site or a figure changes what is built."""
 
-import shutil
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,11 +10,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sitegen.config.schema import Author, Building, Citation, Link, ModelEntry, Site
+from sitegen.core.diagnostics import fields_of
 from sitegen.core.errors import SitegenError
 from sitegen.figures.registry import figure_kinds
 from tests.support.builders import CARD, Builder, FakeRenderer, tree_hash, write_page
 from tests.support.builders import write_site as write
-from tests.support.paths import ROOT
 from tests.support.sweeping import LOG, counted
 from tests.support.tinymodel import add_example, write_ddpm, write_model
 
@@ -44,7 +43,6 @@ OTHER: dict[str, Any] = {
     "Site.links": [{"label": "Code", "url": "https://example.org/code"}],
     "Site.models": {"tiny": {"path": "models/other"}},
     "Site.citation": {"key": "ann", "year": 2025},
-    "Site.theme": {"font": "text.woff2"},
     "Site.output": "public",
     "Site.cache_dir": "kept",
     "Author.name": "Ben",
@@ -118,7 +116,6 @@ def author(tmp_path_factory: pytest.TempPathFactory) -> Builder:
         (other / f"{name}.safetensors").write_bytes(b"other")
     card = CARD.replace("levels = 4", "levels = 5").replace('"prior', '"models/tiny/prior')
     (site.root / "other.toml").write_text(card)
-    shutil.copy(ROOT / "sitegen/media/fonts/letters-400.woff2", site.root / "text.woff2")
     for name in ("more", "zoo"):
         write_page(site.config, f"# {name.title()}\n\nText.\n", name)
     return site
@@ -209,8 +206,7 @@ def choices(name: str, field: FieldInfo) -> Iterator[str]:
 
 def fields_of_kind(kind: str) -> Mapping[str, FieldInfo]:
     """The arguments of a kind."""
-    spec: Any = figure_kinds()[kind].spec
-    return dict(spec.__pydantic_fields__)
+    return fields_of(figure_kinds()[kind])
 
 
 def small(kind: str) -> dict[str, str]:
