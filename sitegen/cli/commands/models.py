@@ -282,9 +282,12 @@ def sample(
 
     if output is None and sheet is None:
         raise click.UsageError("--output is missing: a file or a folder; or give --sheet FILE.png.")
+    source = find_model(model, card, config)
+    context = click.get_current_context()
+    if source.card.recording and context.get_parameter_source("count") == ParameterSource.DEFAULT:
+        request["count"] = min(request["count"], source.card.recording.count)
     targets, samples = Targets(output, sheet), Request(**request)
     check_targets(targets, samples)
-    source = find_model(model, card, config)
     sampler = _sampler(source, data, compute_target(device, precision))
     draw_samples(sampler, samples, targets, report)
     count = "one sample" if samples.count == 1 else f"{samples.count} samples"

@@ -55,6 +55,72 @@ def test_torchcfm(tmp_path: Path, reference: Path) -> None:
         assert np.allclose(state.numpy().ravel()[::8], numbers, atol=2e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("network", "options", "saved", "words"),
+    [
+        (
+            {},
+            {},
+            {},
+            "assumed: 1 attention head, since the file does not say; --heads N or --head-",
+        ),
+        ({"num_heads": 2}, {"heads": 2}, {}, "attention: 2 heads; if it was trained with num_head"),
+        (
+            {"num_heads": 2, "num_head_channels": 16},
+            {"heads": 2, "head_channels": 16},
+            {},
+            "attention: heads of 16 channels, which overrides the number of heads",
+        ),
+        ({"num_head_channels": 16}, {"head_channels": 16}, {}, "attention: heads of 16 channels"),
+        (
+            {"num_heads": 2, "num_head_channels": 16},
+            {},
+            {"config": {"unet": {"num_heads": 2, "num_head_channels": 16}}},
+            "attention: heads of 16 channels",
+        ),
+        (
+            {"num_heads": 4, "use_new_attention_order": True},
+            {},
+            {"args": Namespace(num_heads=4, use_new_attention_order=True)},
+            "attention: 4 heads",
+        ),
+    ],
+)
+def test_heads_of_torchcfm(
+    network: dict[str, Any],
+    options: dict[str, Any],
+    saved: dict[str, Any],
+    words: str,
+    tmp_path: Path,
+) -> None:
+    """Sampled as torchcfm does, with heads by number, by channels, or as the file records."""
+    unet = pytest.importorskip("torchcfm.models.unet.unet")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = unet.UNetModelWrapper(
+            dim=(1, 8, 8),
+            num_channels=32,
+            num_res_blocks=1,
+            channel_mult=(1, 2),
+            attention_resolutions="4",
+            **network,
+        ).eval()
+        for parameter in net.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    content = {"net_model": net.state_dict(), "ema_model": net.state_dict(), **saved}
+    path = save(content, tmp_path / "cfm.pt")
+    given = AddOptions(path, image_size=8, levels=5, **options)
+    _, card, notes = new_model(given, inspect_checkpoint(path), None)
+    assert any(note.startswith(words) for note in notes), notes
+    assert notes[0] == "sampler: Flow, 5 steps, nothing random after the start"
+    start = state = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for step in range(5):
+            state = state + net(torch.tensor(step / 5), state) / 5
+    *_, last = run(process_of(load_model(path, card)), start, None)
+    assert torch.allclose(last.state, state, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_diffusers(shift: float, tmp_path: Path) -> None:
     """A saved pipeline has the times of its scheduler, in steps of its own number."""
