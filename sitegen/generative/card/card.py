@@ -112,7 +112,7 @@ class ModelCard:
     def __new__(cls, *_: Any, **named: Any) -> Self:
         """Make a card of the class of its kind, as `pathlib.Path` makes one of its system."""
         made = kind_class(named.get("kind", "ihdm")) if cls is ModelCard else cls
-        return object.__new__(made)  # type: ignore[return-value]
+        return object.__new__(made)
 
     @property
     def label(self) -> str:
@@ -275,7 +275,7 @@ class ModelCard:
         except ConfigError as error:
             raise config_error([placed(where, lines, ("kind",), str(error)[4:])]) from None
         try:
-            card = TypeAdapter(kind).validate_python(tables)
+            card: ModelCard = TypeAdapter(kind).validate_python(tables)
         except ValidationError as error:
             raise config_error(toml_diagnostics(error, kind, text, where)) from error
         object.__setattr__(card, "origin", (where, lines))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from sitegen.generative.card.card import ModelCard
 
 GROUP = "sitegen.processes"
 """Group of entry points by which other packages add kinds."""
@@ -31,12 +28,19 @@ KINDS: dict[str, str] = {
 """The class of each kind of card, as an entry point names it."""
 
 
-def kind_class(kind: Any) -> type[ModelCard]:
-    """Return the class of the cards of a kind. Raises ConfigError for an unknown one."""
-    module, _, name = KINDS.get(kind, "").partition(":") if isinstance(kind, str) else ("",) * 3
-    if name:
+def kind_class(kind: Any) -> type[Any]:
+    """Return the class of the cards of a kind.
+
+    Raises ConfigError for an unknown kind, and for a plug-in that is no card.
+    """
+    if isinstance(kind, str) and kind in KINDS:
+        module, _, name = KINDS[kind].partition(":")
         return getattr(import_module(module), name)  # type: ignore[no-any-return]
-    others = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if kind in others:
-        return others[kind].load()  # type: ignore[no-any-return]
-    raise ConfigError(f'kind = "{kind}": unknown kind{known_words(str(kind), {**KINDS, **others})}')
+    plugins = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if kind not in plugins:
+        known = known_words(str(kind), {**KINDS, **plugins})
+        raise ConfigError(f'kind = "{kind}": unknown kind{known}')
+    made: type[Any] = plugins[kind].load()
+    if not hasattr(made, "from_toml"):
+        raise ConfigError(f'kind = "{kind}": is a sampler, not a kind of card')
+    return made

@@ -9,6 +9,7 @@ import pytest
 from sitegen.generative.process.blurring import BlurringConfig
 from sitegen.generative.process.cold import ColdConfig
 from sitegen.generative.process.edm import EdmConfig
+from sitegen.generative.process.karras import NoiseLevels
 from sitegen.generative.process.sde import SdeConfig
 from tests.support.builders import page
 from tests.support.forked import sitegen
@@ -17,7 +18,7 @@ from tests.support.tinymodel import write_ddpm
 CARDS: dict[str, dict[str, Any]] = {
     "edm": {"kind": "edm", "edm": EdmConfig()},
     "churn": {"kind": "edm", "edm": EdmConfig(churn=2.0)},
-    "consistency": {"kind": "consistency", "edm": EdmConfig(clip=True)},
+    "consistency": {"kind": "consistency", "edm": NoiseLevels(clip=True)},
     "score": {"kind": "sde", "sde": SdeConfig("vp", corrector_steps=1, beta_max=2.0)},
     "cold": {"kind": "cold", "cold": ColdConfig((0.1,), ((0.1,),), start_noise=0.01)},
     "blurring": {"kind": "blurring", "blurring": BlurringConfig(sigma_max=0.3, log_snr_min=-1.0)},
@@ -27,8 +28,8 @@ CALLS = (
     'trajectories("edm", count=2, show="final")',
     'shared_initial_state("edm", count=2, around=0.4)',
     'shared_initial_state("score", count=2)',
-    'hierarchy("edm", leaves=2, background="light")',
-    'hierarchy("consistency", leaves=2, background="light")',
+    'hierarchy("edm", leaves=2)',
+    'hierarchy("consistency", leaves=2)',
     'interpolation("churn", points=3)',
     'shared_noise("churn", count=2)',
 )
@@ -72,7 +73,7 @@ def test_figures_of_every_process(site: Path) -> None:
     assert "z′ of its own and θ = 0.4" in figures[7]["choice"]
     assert "begins from the finished picture of the first" in figures[9]["choice"]
     assert "begins from the finished picture" not in figures[10].get("choice", "")
-    assert "each column begins from another initial state: noise. In the strip" in alts[12]
+    assert "each column begins from another initial state: noise." in alts[12]
     assert figures[12]["parameters"]["vary"] is None
     assert "ddim_steps" not in figures[11]["parameters"]
     assert "σ_B" not in (site / "build/index.html").read_text("utf-8")
