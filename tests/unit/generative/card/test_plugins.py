@@ -1,19 +1,19 @@
-"""A kind of process from another package: one class, and an entry point."""
+"""A kind of process from another package: one class of the manual, and an entry point."""
 
-from typing import Any, Literal
+import re
+import types
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card import kinds
-from sitegen.generative.card.abilities import DETERMINISTIC
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.parts import Positive, card_kind, table
-from sitegen.generative.process.base import Draw, FromNoise, Moved
 from sitegen.ihdm import reverse_process
 from tests.support.making import model_of
+from tests.support.paths import ROOT
 
 CARD = """image_size = 8
 channels = 1
@@ -30,49 +30,37 @@ num_res_blocks = 1
 """
 
 
-@table
-class PullConfig:
-    """Share of the way to the predicted image in a step."""
-
-    strength: Positive = 1.0
+PAGE = (ROOT / "docs/pages/extend.md").read_text(encoding="utf-8")
+CODE = re.search(r"^`sitegen_pull.py`:\n\n```python\n(.*?)^```$", PAGE, re.M | re.S)
 
 
-@card_kind
-class Pull(FromNoise):
-    """States move towards the image that the network predicts."""
-
-    kind: Literal["pull"] = "pull"
-    pull: PullConfig = PullConfig()
-
-    label, abilities = "Pull", DETERMINISTIC - {"tree"}
-
-    def predict(self, model: Any, x: Tensor, level: Any, *_: Any) -> Tensor:
-        """Return the predicted images; the network receives the level."""
-        answer: Tensor = model.network(x, model.levels_of(x, level).expand(len(x)))
-        return answer
-
-    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        """Return the states below."""
-        image = model(x, level)
-        state = x + self.pull.strength * (image - x) if below else image
-        return Moved(state, state, lambda: image)
+@pytest.fixture
+def pull(monkeypatch: pytest.MonkeyPatch) -> type[ModelCard]:
+    """The process of the manual, as a package brings it."""
+    assert CODE is not None
+    module = types.ModuleType("sitegen_pull")
+    exec(CODE[1], module.__dict__)
+    made: type[ModelCard] = module.Pull
+    monkeypatch.setattr(kinds, "entry_points", lambda group: [EntryPoint("pull", made)])
+    return made
 
 
+@dataclass(frozen=True)
 class EntryPoint:
     """An entry point as `importlib.metadata` returns it."""
 
-    name = "pull"
+    name: str
+    made: object
 
-    def load(self) -> type[ModelCard]:
-        """Import the class."""
-        return Pull
+    def load(self) -> object:
+        """Import the object."""
+        return self.made
 
 
-def test_a_package_adds_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_adds_a_kind(pull: type[ModelCard]) -> None:
     """Its cards are read and written, and its process runs, by its class alone."""
-    monkeypatch.setattr(kinds, "entry_points", lambda group: [EntryPoint()])
-    card = ModelCard.from_toml(CARD)
-    assert isinstance(card, Pull)
+    card: Any = ModelCard.from_toml(CARD)
+    assert card.__class__.__name__ == pull.__name__
     assert card.pull.strength == 0.5
     assert ModelCard.from_toml(card.to_toml()) == card
     assert card.axis.values == (0, 1, 2, 3, 4)
@@ -83,19 +71,11 @@ def test_a_package_adds_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"model\.toml:7: pull\.strength = -1"):
         ModelCard.from_toml(CARD.replace("0.5", "-1"))
     with pytest.raises(ConfigError, match='kind = "pul": unknown kind, did you mean "pull"'):
-        ModelCard.from_toml(CARD.replace('"pull"', '"pul"'))
+        ModelCard.from_toml(CARD.replace('kind = "pull"', 'kind = "pul"'))
 
 
 def test_what_is_no_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sampler class that a package brings is not the kind of a card."""
-
-    class Sampler(EntryPoint):
-        name = "own"
-
-        def load(self) -> Any:
-            """Import a class that is not a card."""
-            return int
-
-    monkeypatch.setattr(kinds, "entry_points", lambda group: [Sampler()])
+    monkeypatch.setattr(kinds, "entry_points", lambda group: [EntryPoint("own", int)])
     with pytest.raises(ConfigError, match='kind = "own": is a sampler, not a kind of card'):
-        ModelCard.from_toml(CARD.replace('"pull"', '"own"'))
+        ModelCard.from_toml(CARD.replace('kind = "pull"', 'kind = "own"'))
