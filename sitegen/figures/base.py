@@ -186,8 +186,8 @@ def _unmet(kind: FigureKind, cards: Sequence[ModelCard]) -> Iterator[str]:
         numbers = getattr(kind, "numbers", range(kind.images))
         if max(numbers) >= card.recording.count:
             chosen = getattr(kind, "samples", None) is not None
-            wanted = f"sample {max(numbers)}" if chosen else f"count = {len(numbers)}"
-            yield f"{wanted}: the recording {name} has {card.recording.count} samples"
+            requested = f"sample {max(numbers)}" if chosen else f"count = {len(numbers)}"
+            yield f"{requested}: the recording {name} has {card.recording.count} samples"
 
 
 def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:
@@ -217,9 +217,9 @@ def counted(kind: FigureKind, count: int, card: ModelCard, model: str = "") -> s
     """Return the number of samples and their subject: "36 handwritten digits", if that is known."""
     if card.subject and count > 1:
         return f"{count} {card.subject}" + (f" ({kind.label})" if kind.label else "")
-    many = f"{count} samples" if count > 1 else "One sample"
+    samples = f"{count} samples" if count > 1 else "One sample"
     noun = "recording" if card.recording else "model"
-    return f"{many} of the {noun} {model or kind.label or kind.model}"
+    return f"{samples} of the {noun} {model or kind.label or kind.model}"
 
 
 def steps(card: ModelCard) -> str:

@@ -104,16 +104,16 @@ def clip_job(
 
     cells: arrangement of the pictures, in pixels of the model's images
     states: the pictures of each visited level, uint8 (N, H, W, 3)
-    more: fields of the job, and `known`, further parameters for the manifest
+    more: fields of the job, and `parameters`, further ones for the manifest
     """
     fps = getattr(figure.spec, "fps", None) or fps or default_fps(card.steps)
     factor, noise_std = scale_factor(*cells.size), noise_std_of(figure.spec, card)
     last = card.steps
-    held = (*[last] * round(OPENING * fps), *range(last + 1), *[last] * round(ENDING * fps))
+    opened = (*[last] * round(OPENING * fps), *range(last + 1), *[last] * round(ENDING * fps))
     return RenderJob(
-        parameters=made_with(figure, noise_std, fps=fps, **more.pop("known", {})),
+        parameters=made_with(figure, noise_std, fps=fps, **more.pop("parameters", {})),
         clip=ClipSource(
-            cells.enlarged(factor), factor, fps, tuple(order or held), states,
+            cells.enlarged(factor), factor, fps, tuple(order or opened), states,
             smooth=not figure.spec.pixelated,
         ),
         **{"levels": card.visited_levels, **more},

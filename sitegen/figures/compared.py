@@ -47,7 +47,7 @@ class ComparedKind(FigureKind):
         yield from super().unmet(cards)
         for card in cards[1:]:
             if card.shape != cards[0].shape:
-                sizes = (" × ".join(map(str, each.shape)) for each in (cards[0], card))
+                sizes = (" × ".join(map(str, c.shape)) for c in (cards[0], card))
                 one, other = (
                     f"{name} {size}" for name, size in zip(self.models, sizes, strict=True)
                 )
@@ -72,9 +72,9 @@ def path_methods(
 
     sampler = models.sampler(kind.model)
     begin = partial(sampler.paths, paths, noise_std_of(kind, sampler.card))
-    made: Methods = {kind.drawn_label(sampler.card): (begin, sampler.card.steps)}
+    by_name: Methods = {kind.drawn_label(sampler.card): (begin, sampler.card.steps)}
     if kind.ddpm is not None:
         baseline = models.sampler(kind.ddpm)
-        made[methods.DDPM] = (partial(baseline.paths, paths), baseline.card.steps)
-        made[methods.DDIM] = (partial(baseline.ddim(ddim_steps).paths, paths), ddim_steps)
-    return made
+        by_name[methods.DDPM] = (partial(baseline.paths, paths), baseline.card.steps)
+        by_name[methods.DDIM] = (partial(baseline.ddim(ddim_steps).paths, paths), ddim_steps)
+    return by_name

@@ -170,8 +170,8 @@ def tree_job(figure: Figure, card: ModelCard, splits: tuple[int, ...], images: o
     fps = float(min(FASTEST, max(SLOWEST, round((card.steps + 1) / SECONDS))))
     pictures = (to_uint8(states) for states in images)  # type: ignore[attr-defined]
     note = RENOISED if _is_renoised(card) else ""
-    known = {"splits": splits}
-    return clip_job(figure, card, cells, pictures, fps, known=known, note=note)
+    parameters = {"splits": splits}
+    return clip_job(figure, card, cells, pictures, fps, parameters=parameters, note=note)
 
 
 RENOISED = (

@@ -135,10 +135,12 @@ class Interpolation(ComparedKind):
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the samples at the ends, and the panels."""
         rows = len(self.pairs)
-        many = f"{rows} samples change into others" if rows > 1 else "a sample changes into another"
-        text = f"With {named(self, cards[0])} {many} and back"
+        change = (
+            f"{rows} samples change into others" if rows > 1 else "a sample changes into another"
+        )
+        text = f"With {named(self, cards[0])} {change} and back"
         if self.ddpm:
-            text = f"Three panels side by side: in each {many} and back, with "
+            text = f"Three panels side by side: in each {change} and back, with "
             text += f"{named(self, cards[0])}, with the full latent of the DDPM {self.ddpm}, and "
             text += "with DDIM"
         return f"{text}, in {self.points} images"

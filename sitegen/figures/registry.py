@@ -101,8 +101,8 @@ def _load(entry: EntryPoint) -> type[FigureKind]:
 
 
 def _broken(entry: EntryPoint, why: str) -> ConfigError:
-    place = f"{entry.name} of {entry.dist.name if entry.dist else 'a package'} ({entry.value})"
-    return ConfigError(f"the figure {place}: {why}; mend the package, or uninstall it")
+    origin = f"{entry.name} of {entry.dist.name if entry.dist else 'a package'} ({entry.value})"
+    return ConfigError(f"the figure {origin}: {why}; mend the package, or uninstall it")
 
 
 @validated(frozen=True, config=RULES)

@@ -28,7 +28,7 @@ def _numbers_fault(samples: tuple[int, ...] | None) -> str | None:
         return None
     if not 1 <= len(samples) <= MOST:
         return f"should be 1 to {MOST} numbers of samples, as in [3, 17, 40]"
-    if odd := [each for each in samples if not 0 <= each <= LARGEST]:
+    if odd := [number for number in samples if not 0 <= number <= LARGEST]:
         return f"{odd[0]} is no number of a sample; they are from 0 to {LARGEST}"
     often, times = Counter(samples).most_common(1)[0]
     return f"{often} is there twice" if times > 1 else None

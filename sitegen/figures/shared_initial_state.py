@@ -71,11 +71,11 @@ class SharedInitialState(GridKind):
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the number of samples, their initial state and the number of steps."""
-        many, card = counted(self, self.count, cards[0]), cards[0]
+        samples, card = counted(self, self.count, cards[0]), cards[0]
         start = card.first_state(1).removeprefix("a ")
         if self.around is not None:
             return (
-                f"{many} forming out of {start} over {steps(card)}; the initial state of each but "
-                f"the first is at an angle of {self.around:g} radians to that of the first"
+                f"{samples} forming out of {start} over {steps(card)}; the initial state of each "
+                f"but the first is at an angle of {self.around:g} radians to that of the first"
             )
-        return f"{many} forming out of one and the same {start} over {steps(card)}"
+        return f"{samples} forming out of one and the same {start} over {steps(card)}"

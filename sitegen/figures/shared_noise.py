@@ -119,23 +119,23 @@ class SharedNoise(ChosenKind):
             seen(),
             samples=numbers,
             together=True,
-            known={"vary": vary} if vary else {},
+            parameters={"vary": vary} if vary else {},
             results=lambda: measured(u_K, last[0], vary),
         )
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the shared and the varied parts."""
         card = cards[0]
-        many = counted(self, self.count, card)
-        many = f"{self.rows} rows of {many}" if self.rows > 1 else many
+        samples = counted(self, self.count, card)
+        samples = f"{self.rows} rows of {samples}" if self.rows > 1 else samples
         sharing = "those of a row share" if self.rows > 1 else "all share"
         if not (varied := self.varied(card)):
             return (
-                f"{many} forming over {steps(card)}; {sharing} the noise of the steps, and each "
+                f"{samples} forming over {steps(card)}; {sharing} the noise of the steps, and each "
                 f"column begins from another initial state: {card.first_state(2)}"
             )
         squares = "flat grey squares" if card.channels == 1 else "flat squares"
         return (
-            f"{many} forming over {steps(card)}; {sharing} their noise, "
+            f"{samples} forming over {steps(card)}; {sharing} their noise, "
             f"and begin from {squares} of different {VARIED[varied]}"
         )

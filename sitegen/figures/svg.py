@@ -73,7 +73,7 @@ def element(name: str, *content: object, **attributes: object) -> Markup:
 
 def group(*content: object) -> Markup:
     """Return elements joined in order."""
-    return Markup().join(escape(each) for each in content)
+    return Markup().join(escape(part) for part in content)
 
 
 def written(value: object) -> str:
@@ -84,12 +84,12 @@ def written(value: object) -> str:
 
 
 def label(
-    x: float, y: float, *words: object, size: float, anchor: str = "middle", **more: object
+    x: float, y: float, *text: object, size: float, anchor: str = "middle", **more: object
 ) -> Markup:
     """A text whose baseline is at `y`; `anchor` is start, middle or end."""
     classes = more.pop("class_", "ink")
-    place = {"x": x, "y": y, "font_size": size, "text_anchor": anchor}
-    return element("text", *words, class_=classes, **place, **more)
+    position = {"x": x, "y": y, "font_size": size, "text_anchor": anchor}
+    return element("text", *text, class_=classes, **position, **more)
 
 
 def path(points: str, **attributes: object) -> Markup:
@@ -109,7 +109,7 @@ def picture(frame: Frame, x: float, y: float, size: float, *, quality: int | Non
     kind, data = "png", _encoded(image, "png", optimize=True)
     if quality is not None:
         jpeg = _encoded(image, "jpeg", quality=quality, subsampling=0, optimize=True)
-        kind, data = min((kind, data), ("jpeg", jpeg), key=lambda each: len(each[1]))
+        kind, data = min((kind, data), ("jpeg", jpeg), key=lambda encoded: len(encoded[1]))
     uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     sharp = "pixels" if quality is None else None
     return element("image", x=x, y=y, width=size, height=size, class_=sharp, href=uri)
@@ -150,7 +150,7 @@ class Drawing:
         )
         root = element(
             "svg",
-            *(each for part in parts for each in ("\n", part)),
+            *(line for part in parts for line in ("\n", part)),
             "\n",
             xmlns=_SVG,
             width=self.shown,
@@ -287,23 +287,23 @@ class Panel:
         right, bottom = self.left + self.width, self.top + self.height
         soft: dict[str, Any] = {"size": TICK_SIZE, "class_": "soft"}
         parts: list[object] = []
-        for value, words in self.x.ticks:
+        for value, text in self.x.ticks:
             x, _ = self.at(value, self.y.low)
             line = f"M{written(x)} {written(self.top)}V{written(bottom)}"
             parts.append(path(line, class_="grid"))
-            parts += [label(x, bottom + 18, words, **soft)] if words else []
-        for value, words in self.y.ticks:
+            parts += [label(x, bottom + 18, text, **soft)] if text else []
+        for value, text in self.y.ticks:
             _, y = self.at(self.x.low, value)
             line = f"M{written(self.left)} {written(y)}H{written(right)}"
             parts.append(path(line, class_="grid"))
-            place = self.left - 7, y + 4.5
-            parts += [label(*place, words, anchor="end", **soft)] if words else []
+            end = self.left - 7, y + 4.5
+            parts += [label(*end, text, anchor="end", **soft)] if text else []
         sides = {"x": self.left, "y": self.top, "width": self.width, "height": self.height}
         parts.append(element("rect", **sides, class_="frame"))
         middle = self.left + self.width / 2
         parts.append(label(middle, bottom + 40, self.x.title, size=TITLE_SIZE))
         if self.y.title:
-            place = self.left - 44, self.top + self.height / 2
-            turned = f"rotate(-90 {written(place[0])} {written(place[1])})"
-            parts.append(label(*place, self.y.title, size=TITLE_SIZE, transform=turned))
+            centre = self.left - 44, self.top + self.height / 2
+            turned = f"rotate(-90 {written(centre[0])} {written(centre[1])})"
+            parts.append(label(*centre, self.y.title, size=TITLE_SIZE, transform=turned))
         return group(*parts, element("clipPath", element("rect", **sides), id=PANEL_ID))

@@ -33,6 +33,6 @@ class Trajectories(GridKind):
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the number of samples, their initial state and the number of steps."""
-        many = counted(self, self.count, cards[0])
+        samples = counted(self, self.count, cards[0])
         start = cards[0].first_state(self.count)
-        return f"{many} forming out of {start} over {steps(cards[0])}"
+        return f"{samples} forming out of {start} over {steps(cards[0])}"

@@ -101,14 +101,14 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
 def _cost(size: int, gflop: JSON, grow: bool) -> str:
     """Return a sentence on the download, `size` bytes and the engine's, and the time to sample."""
     engine = sum(path.stat().st_size for path in (resource("static") / "sampler").iterdir())
-    words = f"Fetches {megabytes(engine + size)}"
+    download = f"Fetches {megabytes(engine + size)}"
     if not isinstance(gflop, int | float):
-        return f"{words}."
+        return f"{download}."
     what, share = (f"a tree of {_LEAVES}", _LEAVES) if grow else ("a sample", 1)
     seconds = gflop / _RATE * share
-    told = "under a second" if seconds < 0.75 else f"about {max(1, round(seconds))} seconds"
-    told = "about a second" if told == "about 1 seconds" else told
-    return f"{words}; then {what} takes {told} on a laptop, longer on a phone."
+    time = "under a second" if seconds < 0.75 else f"about {max(1, round(seconds))} seconds"
+    time = "about a second" if time == "about 1 seconds" else time
+    return f"{download}; then {what} takes {time} on a laptop, longer on a phone."
 
 
 def downloads(figure: Figure) -> list[tuple[str, str, str]]:
@@ -194,7 +194,7 @@ def scale(sigma: float) -> str:
     if sigma == 0 or abs(sigma) >= 1:
         return f"{sigma:.1f}" if sigma else "0"
     digits = (f"{sigma:.{count}f}" for count in range(2, 10))
-    return next((each for each in digits if abs(float(each)) < 1), f"{sigma:.2f}")
+    return next((text for text in digits if abs(float(text)) < 1), f"{sigma:.2f}")
 
 
 def _nodes(media: Media, cells: Cells) -> tuple[Node, ...]:

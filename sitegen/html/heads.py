@@ -91,9 +91,9 @@ def head(
 def _first_words(page: Page) -> str | None:
     """Return the beginning of a page as a description for a site that has none."""
     prose = "".join(part for part in page.body if isinstance(part, Markup))
-    for rest in FORMULA_SOURCE.sub("", prose).split("<p>")[1:]:
-        if words := Markup(rest.partition("</p>")[0]).striptags():
-            return textwrap.shorten(words, _PREVIEW, placeholder=" …")
+    for paragraph in FORMULA_SOURCE.sub("", prose).split("<p>")[1:]:
+        if text := Markup(paragraph.partition("</p>")[0]).striptags():
+            return textwrap.shorten(text, _PREVIEW, placeholder=" …")
     return None
 
 
@@ -118,7 +118,7 @@ def _citation(site: Site) -> Iterator[tuple[str, str]]:
     for author in site.authors:
         tags += [
             ("author", author.name),
-            *(("author_institution", place) for place in author.places),
+            *(("author_institution", name) for name in author.places),
         ]
     tags += [("publication_date", str(site.citation.year))]
     tags += [("conference_title", site.citation.booktitle or "")]
@@ -140,8 +140,8 @@ def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> dict[str, Any]:
     def link(url: str | None) -> str | None:
         return url and relative(at_heading(page.uri, url, ids), page.uri)
 
-    names = list(dict.fromkeys(place for author in site.authors for place in author.places))
-    urls = {place.name: link(place.url) for place in site.affiliations}
+    names = list(dict.fromkeys(name for author in site.authors for name in author.places))
+    urls = {one.name: link(one.url) for one in site.affiliations}
 
     def mark(name: str) -> str:
         return str(names.index(name) + 1) if len(names) > 1 else ""
@@ -167,10 +167,10 @@ def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> dict[str, Any]:
 def _logos(site: Site, uri: str) -> Iterator[dict[str, Any]]:
     """Yield the logos of the affiliations that have one."""
     folder = SiteFolder(site.root, (site.output, site.cache_dir))
-    for place in site.affiliations:
-        if place.logo:
-            picture = photo_view(read_photo(folder.find(unquote(place.logo))), uri)
-            yield {"name": place.name, "uri": place.url, "picture": picture}
+    for affiliation in site.affiliations:
+        if affiliation.logo:
+            picture = photo_view(read_photo(folder.find(unquote(affiliation.logo))), uri)
+            yield {"name": affiliation.name, "uri": affiliation.url, "picture": picture}
 
 
 def bibtex(site: Site) -> str | None:

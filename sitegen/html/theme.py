@@ -72,9 +72,9 @@ class Asset:
 
 @dataclass(frozen=True)
 class Theme:
-    """The shipped theme with the overrides in the author's folder `own`."""
+    """The shipped theme with the overrides in the author's folder `overrides`."""
 
-    own: Path
+    overrides: Path
 
     @cached_property
     def assets(self) -> Mapping[str, Asset]:
@@ -84,18 +84,18 @@ class Theme:
         that cannot be read.
         """
         paths = {path.name: path for path in _files(resource("static"))}
-        _refuse_other_names(self.own)
-        paths |= {path.name: path for path in _files(self.own / "static")}
-        found = {}
+        _refuse_other_names(self.overrides)
+        paths |= {path.name: path for path in _files(self.overrides / "static")}
+        contents = {}
         for name, path in sorted(paths.items()):
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{shown(path)}: name it with a-z, 0-9, - and _, as in style.css")
             with platform_errors(path, "read"):
-                found[name] = path.read_bytes()
-        if (colours := self.own / _COLOURS).exists():
-            found[STYLESHEET] += b"\n" + read_text(colours).encode()
-        sheets = {name: found.pop(name) for name in list(found) if name.endswith(".css")}
-        assets = {name: _asset(name, data) for name, data in found.items()}
+                contents[name] = path.read_bytes()
+        if (colours := self.overrides / _COLOURS).exists():
+            contents[STYLESHEET] += b"\n" + read_text(colours).encode()
+        sheets = {name: contents.pop(name) for name in list(contents) if name.endswith(".css")}
+        assets = {name: _asset(name, data) for name, data in contents.items()}
         for name, data in sheets.items():
             assets[name] = _asset(name, _with_links(data, assets))
         return assets
@@ -103,10 +103,13 @@ class Theme:
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return warnings about probable mistakes in the author's stylesheets."""
-        own = [path for path in _files(self.own / "static") if path.suffix == ".css"]
+        sheets = [path for path in _files(self.overrides / "static") if path.suffix == ".css"]
         return tuple(
             Diagnostic(shown(path), number, _OWN_NIGHT)
-            for path in (*own, *(path for path in _files(self.own) if path.name == _COLOURS))
+            for path in (
+                *sheets,
+                *(path for path in _files(self.overrides) if path.name == _COLOURS),
+            )
             for number, line in enumerate(read_text(path).splitlines(), 1)
             if "prefers-color-scheme" in line
         )
@@ -131,15 +134,15 @@ class Theme:
         samples: whether a page has a live model
         """
         left_out = [] if samples else [SAMPLER_STYLE, SAMPLER_SCRIPT]
-        kept = [asset for name, asset in self.assets.items() if name not in left_out]
-        kept += self.engine.values() if samples else ()
-        return {asset.uri: asset.data for asset in kept}
+        files = [asset for name, asset in self.assets.items() if name not in left_out]
+        files += self.engine.values() if samples else ()
+        return {asset.uri: asset.data for asset in files}
 
     @cached_property
     def _templates(self) -> Path:
         """Check and return the folder of the author's templates."""
-        _refuse_misspelt(self.own / "templates")
-        return self.own / "templates"
+        _refuse_misspelt(self.overrides / "templates")
+        return self.overrides / "templates"
 
     def render(self, name: str, **values: Any) -> str:
         """Render a template; raise ConfigError with the line if one of the author's fails."""
@@ -161,9 +164,9 @@ def _asset(name: str, data: bytes) -> Asset:
 def _with_links(sheet: bytes, assets: Mapping[str, Asset]) -> bytes:
     """Return a stylesheet in which each `url(NAME)` has the published name of the file."""
 
-    def link(found: re.Match[bytes]) -> bytes:
-        asset = assets.get(found[1].decode())
-        return f'url("{PurePosixPath(asset.uri).name}")'.encode() if asset else found[0]
+    def link(url: re.Match[bytes]) -> bytes:
+        asset = assets.get(url[1].decode())
+        return f'url("{PurePosixPath(asset.uri).name}")'.encode() if asset else url[0]
 
     return _FILE.sub(link, sheet)
 
@@ -176,8 +179,8 @@ def site_theme(site: Site) -> Theme:
 def _files(folder: Path) -> list[Path]:
     """Return the visible files in a folder; empty if the folder is missing."""
     with platform_errors(folder, "read"):
-        found = sorted(folder.iterdir()) if folder.is_dir() else []
-        return [path for path in found if path.is_file() and not path.name.startswith(".")]
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        return [path for path in paths if path.is_file() and not path.name.startswith(".")]
 
 
 def _refuse_other_names(folder: Path) -> None:
@@ -189,12 +192,12 @@ def _refuse_other_names(folder: Path) -> None:
 
 def _refuse_misspelt(folder: Path) -> None:
     """Raise ConfigError for an unused template with a name similar to a shipped one."""
-    known = {path.name for path in _files(resource("templates"))}
-    own = _files(folder)
-    for path in own:
-        hint = close_match(path.name, known)
-        others = (other for other in own if other != path)
-        if path.name in known or not hint or any(path.name in read_text(o) for o in others):
+    shipped = {path.name for path in _files(resource("templates"))}
+    templates = _files(folder)
+    for path in templates:
+        hint = close_match(path.name, shipped)
+        others = (other for other in templates if other != path)
+        if path.name in shipped or not hint or any(path.name in read_text(o) for o in others):
             continue
         raise ConfigError(f"{shown(path)}: takes the place of no template{hint}")
 
@@ -223,9 +226,9 @@ class _CompiledTemplates(FileSystemBytecodeCache):
 
 
 @lru_cache(maxsize=8)
-def _environment(own: Path | None) -> Environment:
+def _environment(folder: Path | None) -> Environment:
     shipped = FileSystemLoader(resource("templates"))
-    author = [FileSystemLoader(own)] if own else []
+    author = [FileSystemLoader(folder)] if folder else []
     environment = Environment(
         loader=ChoiceLoader([*author, shipped, PrefixLoader({"sitegen": shipped})]),
         bytecode_cache=_CompiledTemplates(),

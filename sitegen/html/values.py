@@ -80,5 +80,5 @@ def format_value(value: JSON) -> str:
     if isinstance(value, str | int):
         return str(value)
     if isinstance(value, Sequence):
-        return ", ".join(format_value(each) for each in value)
+        return ", ".join(format_value(item) for item in value)
     return json.dumps(dict(value), ensure_ascii=False, sort_keys=True)

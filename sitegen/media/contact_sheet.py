@@ -68,12 +68,12 @@ class SheetLayout:
         top = _HEADING + 2 * _GAP
         return 2 * _MARGIN + top + rows * height, 2 * _MARGIN + self.columns * width
 
-    def place(self, at: int) -> tuple[int, int]:
+    def corner(self, at: int) -> tuple[int, int]:
         """Return the top and left edge of an image, in pixels."""
         row, column = divmod(at, self.columns)
         height, width = self.cell
-        left = _MARGIN + column * width + (width - self.picture) // 2
-        return _MARGIN + _HEADING + 2 * _GAP + row * height, left
+        x = _MARGIN + column * width + (width - self.picture) // 2
+        return _MARGIN + _HEADING + 2 * _GAP + row * height, x
 
 
 def contact_sheet(pictures: Frame, numbers: Sequence[int], heading: str) -> Frame:
@@ -84,14 +84,14 @@ def contact_sheet(pictures: Frame, numbers: Sequence[int], heading: str) -> Fram
     layout = SheetLayout(len(pictures), pictures.shape[1], len(str(max(numbers))))
     sheet = np.full((*layout.size, 3), PAPER, np.uint8)
     for at, picture in enumerate(pictures):
-        top, left = layout.place(at)
-        spot = sheet[top : top + layout.picture, left : left + layout.picture]
+        y, x = layout.corner(at)
+        spot = sheet[y : y + layout.picture, x : x + layout.picture]
         spot[:] = upscale(picture, layout.factor)
     image = Image.fromarray(sheet)
     draw, small = ImageDraw.Draw(image), font(_NUMBER)
     for at, number in enumerate(numbers):
-        top, left = layout.place(at)
-        middle = left + layout.picture / 2, top + layout.picture + _GAP / 2
+        y, x = layout.corner(at)
+        middle = x + layout.picture / 2, y + layout.picture + _GAP / 2
         draw.text(middle, str(number), fill=INK, font=small, anchor="mt")
     draw.text((_MARGIN, _MARGIN), heading, fill=INK, font=_fitting(heading, layout), anchor="lt")
     return np.asarray(image)

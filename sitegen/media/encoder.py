@@ -268,16 +268,16 @@ def frames_at(path: Path, numbers: Iterable[int], size: tuple[int, int]) -> dict
 
     Raises TargetError if there are fewer frames.
     """
-    wanted = sorted(set(numbers))
-    select = "+".join(f"eq(n,{number})" for number in wanted)
+    chosen = sorted(set(numbers))
+    select = "+".join(f"eq(n,{number})" for number in chosen)
     # imageio_ffmpeg.read_frames leaves its pipes open.
     command = [executable(), "-v", "error", "-i", str(path), "-vf", f"select='{select}'"]
     command += ["-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
     data = subprocess.run(command, capture_output=True, check=False).stdout
-    if len(data) != len(wanted) * size[0] * size[1] * 3:
+    if len(data) != len(chosen) * size[0] * size[1] * 3:
         raise TargetError(f"{path.name} has fewer frames than expected")
     frames = np.frombuffer(data, np.uint8).reshape(-1, size[1], size[0], 3)
-    return dict(zip(wanted, frames, strict=True))
+    return dict(zip(chosen, frames, strict=True))
 
 
 def media_file(

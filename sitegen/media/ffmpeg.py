@@ -39,12 +39,12 @@ def version_of(override: str) -> str:
     """Return the version of the wheel's or another ffmpeg, and that of Pillow."""
     try:
         files = [] if override else metadata.files("imageio-ffmpeg") or []
-        own = next((file.name for file in files if file.name.startswith("ffmpeg-")), "")
-        if not own:
+        program = next((file.name for file in files if file.name.startswith("ffmpeg-")), "")
+        if not program:
             executable()
             import imageio_ffmpeg
 
-            own = f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"
+            program = f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"
     except (ImportError, OSError, subprocess.SubprocessError) as error:
         raise PlatformError(NONE_STARTS % error) from error
-    return f"{own}; pillow {metadata.version('pillow')}"
+    return f"{program}; pillow {metadata.version('pillow')}"

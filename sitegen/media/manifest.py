@@ -209,7 +209,7 @@ class Manifest:
     def to_json(self) -> str:
         """Return the text of `media.json`. Raises ValueError for values that are not JSON."""
         figures = _MANIFEST.dump_python(self, exclude_defaults=True)["figures"]
-        flat = [each.pop("record") | each for each in figures]
+        flat = [figure.pop("record") | figure for figure in figures]
         return readable_json({"version": VERSION, "figures": flat})
 
     @classmethod
@@ -255,14 +255,14 @@ def _read(kind: TypeAdapter[T], text: str, damaged: str) -> T:
     try:
         top = _versioned(text)
         if kind is _MANIFEST and isinstance(top.get("figures"), list):
-            top["figures"] = [_with_record(each) for each in top["figures"]]
+            top["figures"] = [_with_record(entry) for entry in top["figures"]]
         value = kind.validate_json(json.dumps(top))
         if kind.dump_python(value, mode="json", exclude_defaults=True) != top:
             raise ValueError("it has null, or nothing, where a field should be omitted")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = f"{place}: {first['msg']}, not {first['input']!r:.40}"
+        key = ".".join(map(str, first["loc"]))
+        reason = f"{key}: {first['msg']}, not {first['input']!r:.40}"
         raise RefusedError(damaged.format(reason)) from None
     except ValueError as error:
         raise RefusedError(damaged.format(error)) from error
@@ -273,5 +273,5 @@ def _with_record(entry: Any) -> Any:
     """Convert an entry of `media.json`, which is flat, to the nested form of `Media`."""
     if not isinstance(entry, dict):
         return entry
-    own = {"id", "page", "alt", "caption", "axis", "choice"} & entry.keys()
-    return {name: entry.pop(name) for name in own} | {"record": entry}
+    outer = {"id", "page", "alt", "caption", "axis", "choice"} & entry.keys()
+    return {name: entry.pop(name) for name in outer} | {"record": entry}

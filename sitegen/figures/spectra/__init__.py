@@ -49,12 +49,12 @@ class Spectra(ComparedKind):
             if self.show == "state" and card.noise_std is not None
             else ""
         )
-        many = "one sample" if self.count == 1 else f"{self.count} samples"
+        samples = "one sample" if self.count == 1 else f"{self.count} samples"
         data = " and that of the data" if "prior" in card.abilities else ""
         whole = card.recording is None or card.recording.finished
         last = "finished image" if whole else "last one recorded"
         return (
-            f"Power spectra of {many} at several levels, from the first state to the {last}, "
+            f"Power spectra of {samples} at several levels, from the first state to the {last}, "
             "which is drawn strongest; power over frequency, both logarithmic: those of "
             f"{named(self, card)}{other}{data}{floor}"
         )

@@ -112,9 +112,9 @@ def _distances(curves: Curves, data: Sequence[float]) -> dict[str, Any]:
         "data, in decades of power",
         "columns": ["Cycles an image", *bands],
         "rows": [
-            [name, *(round(_distance(each.power, data, rings), 2) for rings in inside)]
+            [name, *(round(_distance(spectrum.power, data, rings), 2) for rings in inside)]
             for name, end in ends.items()
-            for each in end
+            for spectrum in end
         ],
     }
 
@@ -146,7 +146,7 @@ def _up(curves: Curves) -> Axis:
     sharp = [curves.heat[-1].power, *([curves.data] if curves.data else [])]
     low = min(min(power[1:]) for power in sharp)
     low = max(min(low, curves.floor / 3 or low), LOWEST)
-    everything = [*(each.power for each in (*curves.heat, *curves.noise)), *sharp]
+    everything = [*(spectrum.power for spectrum in (*curves.heat, *curves.noise)), *sharp]
     high = max(max(power[1:]) for power in everything)
     return decades("Power", low, max(high, 10 * low))
 

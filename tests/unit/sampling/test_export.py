@@ -144,12 +144,12 @@ def test_sheet(sampler: Sampler, tmp_path: Path) -> None:
     assert (layout.columns, sheet.shape) == (10, (*layout.size, 3))
     finals = to_uint8(draw(sampler, tmp_path, count=13, seed=5)["final"])
     for at, final in enumerate(finals):
-        top, left = layout.place(at)
+        top, left = layout.corner(at)
         spot = sheet[top : top + layout.picture, left : left + layout.picture]
         np.testing.assert_array_equal(spot[:: layout.factor, :: layout.factor], final)
         below = sheet[top + layout.picture : top + layout.cell[0], left : left + layout.picture]
         assert 20 < (below.min(2) < 128).sum() < 400
-    heading = sheet[: layout.place(0)[0]]
+    heading = sheet[: layout.corner(0)[0]]
     assert (heading.min(2) < 128).sum() > 200
     draw_samples(sampler, Request(1), Targets(tmp_path / "one.npz", path), Silent())
     assert (tmp_path / "one.npz").exists()
