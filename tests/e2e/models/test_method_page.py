@@ -1,16 +1,23 @@
-"""The two complete programs of the page "Your own method", as an author would copy them."""
+"""The complete programs of the page "Your own method", as an author would copy them."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+import diffusers
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DDPMPipeline
+
+from sitegen.generative.data.recording import open_recording
 from tests.support.builders import page, run_python
 from tests.support.forked import sitegen
 from tests.support.paths import ROOT
+from tests.unit.generative.checkpoints.test_foreign import network
 
 PAGE = (ROOT / "docs/pages/method.md").read_text(encoding="utf-8")
-RECORDING, SAMPLER = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+RECORDING, DIFFUSERS, SAMPLER = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
 SITE = 'title = "Birds"\n'
 
 
@@ -23,7 +30,7 @@ def build(folder: Path) -> list[dict[str, object]]:
 
 def test_programs_are_short() -> None:
     """Each is complete in under 30 lines."""
-    assert max(len(program.splitlines()) for program in (RECORDING, SAMPLER)) < 30
+    assert max(len(program.splitlines()) for program in (RECORDING, DIFFUSERS, SAMPLER)) < 30
 
 
 def test_recording(tmp_path: Path) -> None:
@@ -35,6 +42,33 @@ def test_recording(tmp_path: Path) -> None:
     page(tmp_path, 'trajectories("flow", count=4, show="final")')
     (figure,) = build(tmp_path)
     assert "4 small birds" in str(figure["alt"])
+
+
+def test_loop_of_diffusers(tmp_path: Path) -> None:
+    """The loop records a pipeline's own samples, which become a clip."""
+    kind: Any = DDPMPipeline
+    pipe = kind(network(), DDIMScheduler())
+    pipe.save_pretrained(tmp_path / "pipe")
+    program = DIFFUSERS.replace('"google/ddpm-cat-256"', repr(str(tmp_path / "pipe")))
+    (tmp_path / "site.toml").write_text(SITE)
+    page(tmp_path)
+    done = run_python("-c", program, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    pipe.set_progress_bar_config(disable=True)
+    images = pipe(4, torch.Generator().manual_seed(0), num_inference_steps=50, output_type="np")
+    recorded = open_recording(tmp_path / "theirs.npz")
+    *_, last = recorded.states("state", range(4))
+    assert np.abs(last.clip(0, 1) - images[0].transpose(0, 3, 1, 2)).max() < 2e-3
+    sitegen(tmp_path, "add", "theirs", "--recording", "theirs.npz", "--subject", "cats")
+    assert recorded.levels == 50
+
+
+def test_callback_of_diffusers() -> None:
+    """Its pipelines with a prompt have the documented callback, with the documented arguments."""
+    source = Path(diffusers.__file__).parent / "pipelines/stable_diffusion"
+    text = (source / "pipeline_stable_diffusion.py").read_text(encoding="utf-8")
+    assert "callback_on_step_end(self, i, t, callback_kwargs)" in text
+    assert "callback_on_step_end" not in (source.parent / "ddpm/pipeline_ddpm.py").read_text()
 
 
 def test_sampler_file(tmp_path: Path) -> None:
