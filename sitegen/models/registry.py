@@ -215,8 +215,8 @@ def site_models(site: Site) -> Mapping[str, ModelSource]:
 
     Samplers of the author are left out, since only they themselves know their cards.
     """
-    there = ((name, entry) for name, entry in site.models.items() if not entry.missing_file)
-    return {name: _entry_source(name, entry) for name, entry in there if not entry.sampler}
+    present = ((name, entry) for name, entry in site.models.items() if not entry.missing_file)
+    return {name: _entry_source(name, entry) for name, entry in present if not entry.sampler}
 
 
 def sampler_source(name: str, entry: ModelEntry, card: ModelCard | None = None) -> ModelSource:
@@ -225,10 +225,10 @@ def sampler_source(name: str, entry: ModelEntry, card: ModelCard | None = None) 
     The class runs for its card unless `card` is that of its present files. Raises ConfigError
     for an error in it, with file and line.
     """
-    found = sampler_file(entry)
-    if card is None or not is_current(found, card):
-        card = describe(found, name)
-    return ModelSource(name, card, found.file, None, sampler=found)
+    file = sampler_file(entry)
+    if card is None or not is_current(file, card):
+        card = describe(file, name)
+    return ModelSource(name, card, file.file, None, sampler=file)
 
 
 def sampler_file(entry: ModelEntry) -> SamplerFile:
@@ -237,23 +237,23 @@ def sampler_file(entry: ModelEntry) -> SamplerFile:
     path, name = entry.sampler
     if path != PROCESSES:
         return SamplerFile(entry.root / path, name)
-    known = {each.name: each for each in entry_points(group=PROCESSES)}
-    if name not in known:
-        raise ConfigError(f"no package has the process {name}{known_words(name, known)}")
-    spec = _module_spec(known[name].module)
+    entries = {entry_point.name: entry_point for entry_point in entry_points(group=PROCESSES)}
+    if name not in entries:
+        raise ConfigError(f"no package has the process {name}{known_words(name, entries)}")
+    spec = _module_spec(entries[name].module)
     if spec is None or spec.origin is None:
-        raise ConfigError(f"the process {name}: there is no module {known[name].module}")
-    return SamplerFile(Path(spec.origin), known[name].attr, known[name].module)
+        raise ConfigError(f"the process {name}: there is no module {entries[name].module}")
+    return SamplerFile(Path(spec.origin), entries[name].attr, entries[name].module)
 
 
 def _module_spec(name: str) -> ModuleSpec | None:
     """Find a module without importing the packages that it is in, as `find_spec` would."""
     first, *others = name.split(".")
-    found = find_spec(first)
+    spec = find_spec(first)
     for part in others:
-        inside = found and found.submodule_search_locations
-        found = PathFinder.find_spec(part, list(inside)) if inside else None
-    return found
+        inside = spec and spec.submodule_search_locations
+        spec = PathFinder.find_spec(part, list(inside)) if inside else None
+    return spec
 
 
 def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:

@@ -195,10 +195,10 @@ def writing_npz(
 
 
 def _noise_std(card: ModelCard, request: Request) -> float:
-    own = request.sampling_noise_std
-    if own is not None and card.noise_std is None:
+    requested = request.sampling_noise_std
+    if requested is not None and card.noise_std is None:
         raise ConfigError(f'--sampling-noise-std: the kind "{card.kind}" has none; leave it out')
-    return (card.noise_std or 0.0) if own is None else own
+    return (card.noise_std or 0.0) if requested is None else requested
 
 
 @contextmanager
@@ -251,14 +251,16 @@ def _kept(
 @contextmanager
 def _no_empty_folders(folder: Path) -> Iterator[None]:
     """Remove the folders that the block created if it fails and they are empty."""
-    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    new_folders = [
+        folder_path for folder_path in (folder, *folder.parents) if not folder_path.exists()
+    ]
     try:
         yield
-        new.clear()
+        new_folders.clear()
     finally:
-        for each in new:
+        for folder_path in new_folders:
             with suppress(OSError):
-                each.rmdir()
+                folder_path.rmdir()
 
 
 def _arrays(arrays: Mapping[str, Array], levels: tuple[int, ...]) -> _Keep:

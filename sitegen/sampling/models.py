@@ -288,14 +288,14 @@ def load_network(
     never trained; PlatformError for a device that is not there, or too little memory.
     """
     require_device(compute_target.device)
-    known = source.weights_sha256
+    planned_digest = source.weights_sha256
     with memory_errors(f"loading {source.name}"):
         model: CardModel = load_model(
             source.weights, source.card, compute_target.device, compute_target.precision
         )
         if engines:
             choose_engines(model)
-    _refuse_change(source.weights, sha256(source.weights), known)
+    _refuse_change(source.weights, sha256(source.weights), planned_digest)
     if not any(bool(part.any()) for name, part in model.named_parameters() if _HEAD.search(name)):
         raise RefusedError(
             f"{source.name}: {source.weights}: the weights of the last layer are all zero, so it "
@@ -333,12 +333,12 @@ def _require_pictures(mean: Tensor, noise: Noise | None, advice: str) -> None:
     raise TargetError(f"sampling ended at level 0 in what is not a picture: {fault}; {advice}")
 
 
-def _refuse_change(path: Path, found: str, known: str | None) -> None:
+def _refuse_change(path: Path, digest: str, planned_digest: str | None) -> None:
     """Raise RefusedError if the digest of the file read is not the one in the figure's key.
 
     Digests are cached: an unmodified file is not read again.
     """
-    if found != known:
+    if digest != planned_digest:
         raise RefusedError(f"{path}: changed while it was read; try again when it is finished")
 
 

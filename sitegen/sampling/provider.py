@@ -57,8 +57,8 @@ class ModelProvider:
         from sitegen.sampling.models import keep_freed_memory, load_sampler
 
         if self._remote is not None:
-            here = ComputeTarget("cpu", "float32")
-            sampler = load_sampler(source, here, engines=False)
+            target = ComputeTarget("cpu", "float32")
+            sampler = load_sampler(source, target, engines=False)
             return replace(sampler, executor=self._remote(source))
         keep_freed_memory()
         return load_sampler(source, self.compute_target)

@@ -56,11 +56,11 @@ class RecordedSampler:
     def spectrum(self, images: Images) -> list[float]:
         """Return the mean spectrum of images (N, C, H, H), as `heat.spectrum` defines it."""
         size = images.shape[-1]
-        place, wave = np.arange(size), np.arange(size)[:, None]
-        basis = np.cos(np.pi * wave * (place + 0.5) / size) * np.sqrt(2 / size)
+        pixel, wave = np.arange(size), np.arange(size)[:, None]
+        basis = np.cos(np.pi * wave * (pixel + 0.5) / size) * np.sqrt(2 / size)
         basis[0] /= np.sqrt(2)
         power = np.square(basis @ images.astype(np.float64) @ basis.T).mean((0, 1)).ravel()
-        rings = np.rint(np.hypot(place[:, None], place)).astype(int).ravel()
+        rings = np.rint(np.hypot(pixel[:, None], pixel)).astype(int).ravel()
         spectrum: list[float] = (np.bincount(rings, power) / np.bincount(rings)).tolist()
         return spectrum
 
@@ -94,9 +94,12 @@ def load_recorded(source: ModelSource) -> RecordedSampler:
     """
     source.require_usable()
     recording = open_recording(source.weights)
-    found = recorded_card(recording, source.card.subject)
-    same = (found.shape, found.recording) == (source.card.shape, source.card.recording)
-    if not same or sha256(source.weights) != source.weights_sha256:
+    described = recorded_card(recording, source.card.subject)
+    is_described = (described.shape, described.recording) == (
+        source.card.shape,
+        source.card.recording,
+    )
+    if not is_described or sha256(source.weights) != source.weights_sha256:
         raise RefusedError(
             f"{source.weights}: is not the recording that the card of {source.name} describes; "
             f"if it was recorded again, run `sitegen add {source.name} --recording "

@@ -111,8 +111,8 @@ class ModelCard:
 
     def __new__(cls, *_: Any, **named: Any) -> Self:
         """Make a card of the class of its kind, as `pathlib.Path` makes one of its system."""
-        made = kind_class(named.get("kind", "ihdm")) if cls is ModelCard else cls
-        return object.__new__(made)
+        kind = kind_class(named.get("kind", "ihdm")) if cls is ModelCard else cls
+        return object.__new__(kind)
 
     @property
     def label(self) -> str:
@@ -236,8 +236,8 @@ class ModelCard:
     @property
     def guidance(self) -> tuple[float, ...]:
         """Guidance of each band's network; 0 unless the card sets it."""
-        given = self.sampling.guidance if self.sampling else None
-        return given if isinstance(given, tuple) else (given or 0.0,) * len(self.networks)
+        weights = self.sampling.guidance if self.sampling else None
+        return weights if isinstance(weights, tuple) else (weights or 0.0,) * len(self.networks)
 
     @property
     def estimates_variance(self) -> bool:

@@ -38,9 +38,9 @@ def kind_class(kind: Any) -> type[Any]:
         return getattr(import_module(module), name)  # type: ignore[no-any-return]
     plugins = {entry.name: entry for entry in entry_points(group=GROUP)}
     if kind not in plugins:
-        known = known_words(str(kind), {**KINDS, **plugins})
-        raise ConfigError(f'kind = "{kind}": unknown kind{known}')
-    made: type[Any] = plugins[kind].load()
-    if not hasattr(made, "from_toml"):
+        hint = known_words(str(kind), {**KINDS, **plugins})
+        raise ConfigError(f'kind = "{kind}": unknown kind{hint}')
+    plugin: type[Any] = plugins[kind].load()
+    if not hasattr(plugin, "from_toml"):
         raise ConfigError(f'kind = "{kind}": is a sampler, not a kind of card')
-    return made
+    return plugin

@@ -124,24 +124,24 @@ class DiffusersUNet(UNetConfig):
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> DiffusersUNet:
         """Read a configuration. Raises ConfigError if it has no widths and blocks."""
-        given = config.get("block_out_channels")
-        widths = tuple(given) if isinstance(given, list | tuple) else ()
+        sizes = config.get("block_out_channels")
+        widths = tuple(sizes) if isinstance(sizes, list | tuple) else ()
         numbers = (config.get("layers_per_block", 2), *widths)
         if not 1 <= len(widths) <= 16 or any(
             type(number) is not int or not 1 <= number <= 65536 for number in numbers
         ):
             raise ConfigError("block_out_channels and layers_per_block must be whole numbers")
         base = gcd(*widths)
-        kept = {key: value for key, value in config.items() if key[:1] != "_" or key in _CLASS}
-        text = json.dumps(kept, sort_keys=True)
+        settings = {key: value for key, value in config.items() if key[:1] != "_" or key in _CLASS}
+        text = json.dumps(settings, sort_keys=True)
         return cls(base, tuple(width // base for width in widths), numbers[0], config=text)
 
     @classmethod
     def of_json(cls, table: Mapping[str, Any]) -> DiffusersUNet:
         """Read a card's table. Raises ValueError unless it is a configuration and no more."""
-        beside = sorted(table.keys() - {"diffusers"})
-        if beside:
-            raise ValueError(f"leave {', '.join(beside)} out; diffusers is the only key allowed")
+        others = sorted(table.keys() - {"diffusers"})
+        if others:
+            raise ValueError(f"leave {', '.join(others)} out; diffusers is the only key allowed")
         try:
             values = json.loads(table["diffusers"])
             return cls.of(values)

@@ -67,18 +67,18 @@ def card_kind(part: type[T]) -> type[T]:
 
 
 def _validated(part: type[T], kw_only: bool) -> type[T]:
-    made: Any = dataclass(frozen=True, kw_only=kw_only, config=RULES)(part)
-    validate: Callable[..., None] = made.__init__
+    checked_class: Any = dataclass(frozen=True, kw_only=kw_only, config=RULES)(part)
+    validate: Callable[..., None] = checked_class.__init__
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:
-        keys = [key for key, field in fields_of(made).items() if not field.kw_only]
+        keys = [key for key, field in fields_of(checked_class).items() if not field.kw_only]
         try:
             validate(self, **dict(zip(keys, values, strict=False)), **named)
         except ValidationError as error:
             raise config_error(
-                f"{dotted(item['loc'])}{rule(item, fields_of(made))}"
+                f"{dotted(item['loc'])}{rule(item, fields_of(checked_class))}"
                 for item in error.errors(include_url=False)
             ) from None
 
-    made.__init__ = __init__
-    return made  # type: ignore[no-any-return]
+    checked_class.__init__ = __init__
+    return checked_class  # type: ignore[no-any-return]

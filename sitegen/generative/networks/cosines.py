@@ -41,16 +41,16 @@ class CosineNet(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.leave = zeroed(nn.Linear(width, size))
 
-    def forward(self, z: Tensor, place: Tensor) -> Tensor:
-        """Return r for z at the levels `place` · K."""
+    def forward(self, z: Tensor, share_of_K: Tensor) -> Tensor:
+        """Return r for z at the levels `share_of_K` · K."""
         with torch.autocast(z.device.type, enabled=False):  # radians need more than 8 bits
             phases = z @ self.frequencies
-        return self.answer(z, phases, place)
+        return self.answer(z, phases, share_of_K)
 
-    def answer(self, z: Tensor, phases: Tensor, place: Tensor) -> Tensor:
+    def answer(self, z: Tensor, phases: Tensor, share_of_K: Tensor) -> Tensor:
         """Return r for z and the phases (N, features) of its random features, in radians."""
         hidden = self.enter(torch.cat([z, phases.sin(), phases.cos()], 1))
-        level = level_features(place, self.config.level_features)
+        level = level_features(share_of_K, self.config.level_features)
         for block in self.blocks:
             hidden = block(hidden, level)
         answer: Tensor = self.leave(self.norm(hidden))
@@ -72,10 +72,10 @@ class _Block(nn.Module):
         return answer
 
 
-def level_features(place: Tensor, count: int) -> Tensor:
-    """Return sines and cosines (N, 2·count) of `place` (N,), a share of K, at 1 to 100 radians."""
-    frequencies = torch.logspace(0, 2, count, device=place.device)
-    phases = place[:, None] * frequencies
+def level_features(share_of_K: Tensor, count: int) -> Tensor:
+    """Return sines and cosines (N, 2·count) of levels (N,), as shares of K, at 1 to 100 rad."""
+    frequencies = torch.logspace(0, 2, count, device=share_of_K.device)
+    phases = share_of_K[:, None] * frequencies
     return torch.cat([phases.sin(), phases.cos()], 1)
 
 

@@ -44,10 +44,10 @@ def build(unet: DiffusersUNet) -> nn.Module:
             "this model was saved by diffusers, which is not installed here: pip install diffusers"
         ) from None
     kind: Any = diffusers.UNet2DModel
-    known = inspect.signature(kind.__init__).parameters
-    given: dict[str, Any] = {k: v for k, v in unet.values().items() if k in known}
+    parameters = inspect.signature(kind.__init__).parameters
+    settings: dict[str, Any] = {k: v for k, v in unet.values().items() if k in parameters}
     try:
-        network: nn.Module = kind(**given)
+        network: nn.Module = kind(**settings)
     except (
         ArithmeticError,
         AttributeError,
@@ -63,10 +63,10 @@ def build(unet: DiffusersUNet) -> nn.Module:
 
 def renamed(names: Mapping[str, Any]) -> dict[str, str]:
     """Return the names of today's networks for the `names` in a file."""
-    found = {}
+    new_names = {}
     for name in names:
         new = name
         for old, now in _OLD_NAMES.items():
             new = new.replace(old, now) if "attentions." in name else new
-        found[name] = new
-    return found
+        new_names[name] = new
+    return new_names

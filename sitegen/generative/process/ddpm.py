@@ -153,25 +153,28 @@ class Ddpm(Guided):
         return model.guided(epsilon, x, (image, noise), (0.0, 1.0))
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        here, left = self.alphas_bar[level], self.alphas_bar[below]
-        config, beta, epsilon = self.diffusion, 1 - here / left, model(x, level)
-        image = (x - math.sqrt(1 - here) * epsilon) / math.sqrt(here)
+        alpha_bar, alpha_bar_below = self.alphas_bar[level], self.alphas_bar[below]
+        config, beta, epsilon = self.diffusion, 1 - alpha_bar / alpha_bar_below, model(x, level)
+        image = (x - math.sqrt(1 - alpha_bar) * epsilon) / math.sqrt(alpha_bar)
         image = image.clamp(-1, 1) if config.clip_sample else image
         if config.sampler == "ddim":
-            variance = config.eta**2 * (1 - left) / (1 - here) * beta
-            mean = math.sqrt(left) * image + math.sqrt(1 - left - variance) * epsilon
+            variance = config.eta**2 * (1 - alpha_bar_below) / (1 - alpha_bar) * beta
+            mean = (
+                math.sqrt(alpha_bar_below) * image
+                + math.sqrt(1 - alpha_bar_below - variance) * epsilon
+            )
             if config.eta == 0:
                 return Moved(mean, mean, lambda: image)
         else:
-            of_x = math.sqrt(1 - beta) * (1 - left) / (1 - here)
-            mean = of_x * x + math.sqrt(left) * beta / (1 - here) * image
-            small = max((1 - left) / (1 - here) * beta, SMALLEST_VARIANCE)
+            of_x = math.sqrt(1 - beta) * (1 - alpha_bar_below) / (1 - alpha_bar)
+            mean = of_x * x + math.sqrt(alpha_bar_below) * beta / (1 - alpha_bar) * image
+            small = max((1 - alpha_bar_below) / (1 - alpha_bar) * beta, SMALLEST_VARIANCE)
             variance = small if config.variance == "fixed_small" else beta
         return add_noise(mean, draw(0), math.sqrt(variance) if below else 0.0, lambda: image)
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
-        left = self.alphas_bar[level]
-        return math.sqrt(left) * images + math.sqrt(1 - left) * draw(0).to(images)
+        alpha_bar = self.alphas_bar[level]
+        return math.sqrt(alpha_bar) * images + math.sqrt(1 - alpha_bar) * draw(0).to(images)
 
     def with_ddim(self, steps: int, eta: float = 0.0) -> Ddpm:
         """Return the card of DDIM in `steps` steps, from level K on, evenly spaced and rounded.

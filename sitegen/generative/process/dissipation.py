@@ -237,9 +237,13 @@ class HeatDissipation(ProcessCard):
         if below == 0:
             return sharp
         size, sigmas = self.image_size, self.schedule
-        here, left = attenuation(torch.tensor([sigmas[level], sigmas[below]]), size, size)
+        factor_here, factor_below = attenuation(
+            torch.tensor([sigmas[level], sigmas[below]]), size, size
+        )
         stays = retained(sigmas[level], sigmas[below], size)
-        of_sharp, of_state = (factor.to(u) for factor in (left - stays * here, stays))
+        of_sharp, of_state = (
+            factor.to(u) for factor in (factor_below - stays * factor_here, stays)
+        )
         return idct2(of_sharp * dct2(sharp) + of_state * dct2(u))
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:

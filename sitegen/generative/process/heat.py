@@ -111,8 +111,8 @@ class Statistics:
 
     def tensors(self) -> dict[str, Tensor]:
         """Under the names that they have in a file of weights."""
-        found = {"mean": self.mean, "variance": self.variance, "residual": self.residual}
-        return {f"statistics.{name}": part for name, part in found.items() if part is not None}
+        parts = {"mean": self.mean, "variance": self.variance, "residual": self.residual}
+        return {f"statistics.{name}": part for name, part in parts.items() if part is not None}
 
     def centred(self) -> tuple[Tensor, Tensor]:
         """Mean and variance (C, H, W) of the cosines of the images in [-1, 1]; no variance is 0."""
@@ -164,8 +164,8 @@ def channel_factor(covariance: Tensor) -> Tensor:
     with_float64 = covariance.device.type not in WITHOUT_FLOAT64
     matrices = (covariance if with_float64 else covariance.cpu()).double().permute(2, 3, 0, 1)
     factor: Tensor = torch.linalg.cholesky(matrices)
-    found = factor.permute(2, 3, 0, 1).contiguous().to(covariance.dtype)
-    return found if with_float64 else found.to(covariance.device)
+    root = factor.permute(2, 3, 0, 1).contiguous().to(covariance.dtype)
+    return root if with_float64 else root.to(covariance.device)
 
 
 def spectrum(images: Tensor) -> Tensor:

@@ -121,10 +121,10 @@ class CardModel(nn.Module):
         Raises ValueError for states of another shape or type, and levels outside of 1 … K.
         """
         levels, shape = torch.as_tensor(level, device=states.device).reshape(-1), self.card.shape
-        found, highest = tuple(states.shape), self.card.levels
-        if states.dim() != 4 or found[1:] != shape or states.dtype != torch.float32:
+        shape_of_states, highest = tuple(states.shape), self.card.levels
+        if states.dim() != 4 or shape_of_states[1:] != shape or states.dtype != torch.float32:
             raise ValueError(
-                f"the state is {found} {states.dtype}; must be float32 (N, C, H, W) with "
+                f"the state is {shape_of_states} {states.dtype}; must be float32 (N, C, H, W) with "
                 f"(C, H, W) = {shape}"
             )
         if levels.is_floating_point() or levels.dtype == torch.bool:
@@ -157,7 +157,7 @@ class CardModel(nn.Module):
     def guided(
         self, answer: Tensor, x: Tensor, shares: tuple[Tensor, Tensor], parts: tuple[float, float]
     ) -> Tensor:
-        """Move an answer (N, C, H, W) away from the linear estimate's, by the card's guidance.
+        """Move an answer (N, C, H, W) deviation from the linear estimate's, by the card's guidance.
 
         `shares` a and s (N, 1, 1, 1) are those of the state `x` = a x_0 + s ε, with images x_0 in
         [-1, 1], and `answer` estimates i x_0 + j ε for the `parts` i and j. The linear estimates
@@ -168,11 +168,13 @@ class CardModel(nn.Module):
         if self.training or not weight:
             return answer
         assert statistics is not None
-        (kept, added), (image, noise) = shares, parts
+        (image_share, noise_share), (image, noise) = shares, parts
         mean, variance = statistics.centred()
-        away = dct2(x) - kept * mean
-        scaled = away / (kept**2 * variance + added**2)
-        linear = idct2(image * (mean + kept * variance * scaled) + noise * added * scaled)
+        deviation = dct2(x) - image_share * mean
+        scaled = deviation / (image_share**2 * variance + noise_share**2)
+        linear = idct2(
+            image * (mean + image_share * variance * scaled) + noise * noise_share * scaled
+        )
         return answer + weight * (answer - linear)
 
 
@@ -209,22 +211,24 @@ class Model(CardModel):
         statistics = self.statistics
         if statistics is None or statistics.residual is None:
             return delta
-        here, left = self.attenuation(torch.tensor([level, below], device=self.device))
-        _, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
-        share = statistics.residual[level - 1][ring_of(self.card.image_size).to(self.device)]
+        factor_here, factor_below = self.attenuation(
+            torch.tensor([level, below], device=self.device)
+        )
+        _, unknown = linear_estimate(statistics, factor_here, self.card.training_noise_std)
+        shares = statistics.residual[level - 1][ring_of(self.card.image_size).to(self.device)]
         fresh: float | Tensor = delta**2
         if self.card.keeps_noise and below > 0:
             blurs = self.card.schedule
-            stays = retained(blurs[level], blurs[below], self.card.image_size).to(here)
-            left = left - stays * here
+            stays = retained(blurs[level], blurs[below], self.card.image_size).to(factor_here)
+            factor_below = factor_below - stays * factor_here
             fresh = (delta**2 * (1 - stays**2)).clamp_min(SMALLEST_VARIANCE)
-        if share.dim() == 2:
-            std: Tensor = (fresh + left**2 * share * unknown).sqrt()
+        if shares.dim() == 2:
+            std: Tensor = (fresh + factor_below**2 * shares * unknown).sqrt()
             return std
-        deviation = left * unknown.sqrt()
-        covariance = share.permute(2, 3, 0, 1) * deviation[:, None] * deviation
-        same = torch.eye(len(covariance), device=self.device)[:, :, None, None]
-        return channel_factor(fresh * same + covariance)
+        deviation = factor_below * unknown.sqrt()
+        covariance = shares.permute(2, 3, 0, 1) * deviation[:, None] * deviation
+        identity = torch.eye(len(covariance), device=self.device)[:, :, None, None]
+        return channel_factor(fresh * identity + covariance)
 
     def forward(self, u: Tensor, level: int | Tensor, below: int | None = None) -> Tensor:
         """Mean of u_j given u_k, where j is `below`, or k − 1 if that is not given.
@@ -243,9 +247,13 @@ class Model(CardModel):
                 raise ValueError("only a preconditioned model can jump over levels")
             return u + self.network(u, levels)
         # One factor serves the whole batch when the level is the same for all.
-        one = levels[:1] if isinstance(level, int) else levels
-        left = self.attenuation(one - 1 if below is None else one.new_tensor([below]))
-        return idct2(left * self._sharp(dct2(u), levels, one, guided=not self.training))
+        distinct = levels[:1] if isinstance(level, int) else levels
+        factor_below = self.attenuation(
+            distinct - 1 if below is None else distinct.new_tensor([below])
+        )
+        return idct2(
+            factor_below * self._sharp(dct2(u), levels, distinct, guided=not self.training)
+        )
 
     def sharp(self, u: Tensor, level: int) -> Tensor:
         """Return the cosines (N, C, H, W) of û_0 without guidance.
@@ -259,27 +267,31 @@ class Model(CardModel):
         """Return the cosines of û_0 (N, C, H, W) given those of u_k, each at its own level (N,)."""
         return self._sharp(cosines, levels, levels, guided=False)
 
-    def _sharp(self, cosines: Tensor, levels: Tensor, one: Tensor, guided: bool) -> Tensor:
+    def _sharp(self, cosines: Tensor, levels: Tensor, distinct: Tensor, guided: bool) -> Tensor:
         """The cosines of û_0 (N, C, H, W) given those of u_k.
 
-        `one` are the levels, or the first if all are equal.
+        `distinct` are the levels, or the first if all are equal.
         """
         statistics = self.statistics
         assert statistics is not None
-        here = self.attenuation(one)
-        gain, unknown = linear_estimate(statistics, here, self.card.training_noise_std)
-        away = cosines - here * statistics.mean
-        total = (here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
-        z, estimate = away / total, statistics.mean + gain * away
+        factor_here = self.attenuation(distinct)
+        gain, unknown = linear_estimate(statistics, factor_here, self.card.training_noise_std)
+        deviation = cosines - factor_here * statistics.mean
+        total = (factor_here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
+        z, estimate = deviation / total, statistics.mean + gain * deviation
         scale = unknown.sqrt()
-        farther = [1 + each if guided else 1.0 for each in self.card.guidance]
-        bands = torch.bucketize(one, self.lowest_levels, right=True) - 1
+        scales_of_bands = [1 + weight if guided else 1.0 for weight in self.card.guidance]
+        bands = torch.bucketize(distinct, self.lowest_levels, right=True) - 1
         present = sorted({*bands.tolist()})
         if len(present) == 1:
-            return self._refined(present[0], estimate, farther[present[0]] * scale, z, levels)
+            return self._refined(
+                present[0], estimate, scales_of_bands[present[0]] * scale, z, levels
+            )
         sharp = torch.empty_like(estimate)
         for band in present:
-            parts = (part[bands == band] for part in (estimate, farther[band] * scale, z, levels))
+            parts = (
+                part[bands == band] for part in (estimate, scales_of_bands[band] * scale, z, levels)
+            )
             sharp[bands == band] = self._refined(band, *parts)
         return sharp
 
@@ -303,8 +315,8 @@ class Model(CardModel):
             with torch.autocast(z.device.type, torch.bfloat16) if half else nullcontext():
                 rows: Tensor = network(lowest(z, side), levels / self.card.levels)
             return rows.float().view(len(rows), -1, side, side)
-        seen = shrunken(estimate, side, *self._scales[band])
-        return dct2(self.network(seen, levels, band))
+        image = shrunken(estimate, side, *self._scales[band])
+        return dct2(self.network(image, levels, band))
 
     def attenuation(self, levels: Tensor) -> Tensor:
         """A_k (N, 1, H, W) float32 of levels (N,)."""
@@ -319,12 +331,12 @@ def shrunken(estimate: Tensor, side: int, mean: float, std: float) -> Tensor:
 
 
 def linear_estimate(
-    statistics: Statistics, here: Tensor, noise_std: float
+    statistics: Statistics, factor_here: Tensor, noise_std: float
 ) -> tuple[Tensor, Tensor]:
-    """Gain G_k and unknown variance R_k (N, C, H, W) where A_k = `here` (N, 1, H, W)."""
+    """Gain G_k and unknown variance R_k (N, C, H, W) where A_k = `factor_here` (N, 1, H, W)."""
     variance = statistics.variance
-    total = here**2 * variance + noise_std**2
-    return here * variance / total, variance * noise_std**2 / total
+    total = factor_here**2 * variance + noise_std**2
+    return factor_here * variance / total, variance * noise_std**2 / total
 
 
 def require_device(device: str) -> None:

@@ -105,14 +105,14 @@ def independent(seed: int, samples: Sequence[int], shape: Shape) -> Independent:
     return Independent(seed, tuple(samples), shape)
 
 
-def sample_at(noise: NoiseSource | None, place: int, first: int = 0) -> str:
+def sample_at(noise: NoiseSource | None, index: int, first: int = 0) -> str:
     """Describe the sample at an index: by its number, if samples have independent noise.
 
     `first` is the index, among all samples, of the first one that the noise is for.
     """
     if isinstance(noise, Independent):
-        return f"sample {noise.samples[place]} of seed {noise.seed}"
-    return f"sample {first + place} of the batch"
+        return f"sample {noise.samples[index]} of seed {noise.seed}"
+    return f"sample {first + index} of the batch"
 
 
 def interpolate_noise(noise_a: Tensor, noise_b: Tensor, theta: float | Tensor) -> Tensor:
@@ -160,9 +160,9 @@ class Interpolated:
     def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
         ones, others, angles = zip(*self.points, strict=True)
-        known, places = np.unique([ones, others], return_inverse=True)
-        drawn = normal(self.seed, Purpose.STEP, known.tolist(), level, self.shape, draw)
-        one, other = drawn[torch.from_numpy(places.reshape(2, -1))]
+        samples, indices = np.unique([ones, others], return_inverse=True)
+        drawn = normal(self.seed, Purpose.STEP, samples.tolist(), level, self.shape, draw)
+        one, other = drawn[torch.from_numpy(indices.reshape(2, -1))]
         return interpolate_noise(one, other, torch.tensor(angles, dtype=torch.float64))
 
     def rows(self, first: int, last: int) -> Interpolated:

@@ -128,9 +128,11 @@ def run(
     Raises TargetError, naming level, sample and range, when a state is not finite or far from
     images; ValueError for shapes that do not fit.
     """
-    found, shape = tuple(initial_state.shape), process.shape
-    if len(found) != 4 or found[1:] != shape:
-        raise ValueError(f"the initial state is {found}; must be (N, C, H, W) = (N, {shape})")
+    shape_of_start, shape = tuple(initial_state.shape), process.shape
+    if len(shape_of_start) != 4 or shape_of_start[1:] != shape:
+        raise ValueError(
+            f"the initial state is {shape_of_start}; must be (N, C, H, W) = (N, {shape})"
+        )
     state = initial_state.to(process.device or initial_state.device, torch.float32)
     memory = None
     for level, below in pairwise(process.levels):
@@ -185,14 +187,18 @@ def _check_finite(
     """Raise TargetError for values that are not finite, or far beyond those of states."""
     low, high = state.flatten(1).aminmax(dim=1)
     limit = DIVERGED * process.card.largest
-    bad = ~((low >= -limit) & (high <= limit))  # true for NaN, too
-    if bool(bad.any()):
-        sample = int(bad.nonzero()[0])
+    is_broken = ~((low >= -limit) & (high <= limit))  # true for NaN, too
+    if bool(is_broken.any()):
+        sample = int(is_broken.nonzero()[0])
         numbers = state[sample][state[sample].isfinite()]
-        broken = state[sample].numel() - len(numbers)
+        not_finite = state[sample].numel() - len(numbers)
         span = f"{numbers.min():.3g} to {numbers.max():.3g}" if len(numbers) else "none"
-        told = f"{broken} values that are not finite, and the others are" if broken else "values of"
+        summary = (
+            f"{not_finite} values that are not finite, and the others are"
+            if not_finite
+            else "values of"
+        )
         raise TargetError(
             f"sampling broke down on the way to level {level}: {sample_at(noise, sample, first)} "
-            f"has {told} {span}; {process.card.hint}; {process.card.advice}"
+            f"has {summary} {span}; {process.card.hint}; {process.card.advice}"
         )
