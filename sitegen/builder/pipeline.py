@@ -6,6 +6,7 @@ place of the old one. A build without changes writes nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -180,13 +181,16 @@ def render_missing(
         else:
             target, jobs = options.compute_target, options.jobs
             sampling = renderer(context.models, target)
-        rendering = Rendering(sampling, store, encode, report, environment(target))
+        rendering = Rendering(sampling, store, encode, report, environment(target), jobs)
+        started = time.monotonic()
         try:
-            return rendering.render_all(figures, jobs)
+            return rendering.render_all(figures)
         finally:
             if not address:  # the times of other machines would mislead `--dry-run`
+                # Figures overlap; scaled, their estimates add up to the time of the build.
+                scale = (time.monotonic() - started) / max(1e-9, sum(rendering.seconds.values()))
                 speeds = {
-                    work_of(planned, target): rendering.seconds[planned.key] / planned.cost
+                    work_of(planned, target): scale * rendering.seconds[planned.key] / planned.cost
                     for planned in figures
                     if planned.cost and planned.key in rendering.seconds
                 }

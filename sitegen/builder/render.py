@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -28,8 +29,8 @@ from sitegen.models.registry import ModelSource
 from sitegen.sampling.provider import ModelProvider
 
 T = TypeVar("T")
-Encode = Callable[[ClipSource, Path], dict[str, MediaFile]]
-"""Encodes a clip to files in a folder."""
+Encode = Callable[[ClipSource, Path, Callable[[], None]], dict[str, MediaFile]]
+"""Encodes a clip to files in a folder; the function is called before each frame, and may raise."""
 
 
 class Renderer(Protocol):
@@ -53,11 +54,12 @@ class FigureRenderer(ModelProvider):
 RendererFactory = Callable[[Mapping[str, ModelSource], ComputeTarget], Renderer]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Rendering:
     """Renders figures into a store.
 
     environment: settings and versions for the clips' records
+    jobs: number of figures to sample at a time
     seconds: measured seconds of each finished figure, by key
     """
 
@@ -66,11 +68,15 @@ class Rendering:
     encode: Encode
     report: Reporter
     environment: Mapping[str, str]
+    jobs: int = 1
     seconds: dict[str, float] = field(default_factory=dict)
-    _stop: threading.Event = field(default_factory=threading.Event)
 
-    def render_all(self, figures: Sequence[PlannedFigure], jobs: int) -> Records:
-        """Render figures, `jobs` at a time; return their records by key.
+    def __post_init__(self) -> None:
+        self._sampling = threading.Semaphore(self.jobs)
+        self._stop = threading.Event()
+
+    def render_all(self, figures: Sequence[PlannedFigure]) -> Records:
+        """Render figures; return their records by key.
 
         Raises one error for all figures that failed, when the others are finished; PlatformError
         at once.
@@ -79,7 +85,6 @@ class Rendering:
         def attempt(number: int, figure: PlannedFigure) -> Record | SitegenError:
             counted = f"figure {number} of {len(figures)}:" if len(figures) > 1 else "rendering"
             try:
-                self._refuse_if_stopped()
                 return self.render(figure, f"{counted} {figure.figure.id}")
             except PlatformError:
                 self._stop.set()
@@ -89,16 +94,14 @@ class Rendering:
                     self.report.detail(error.trace)
                 return error
 
-        if jobs == 1:  # in this thread, which a signal interrupts at once
-            outcomes = [attempt(*numbered) for numbered in enumerate(figures, 1)]
-        else:
-            with ThreadPoolExecutor(jobs) as pool:
-                try:
-                    outcomes = list(pool.map(attempt, range(1, len(figures) + 1), figures))
-                except BaseException:
-                    self._stop.set()
-                    pool.shutdown(cancel_futures=True)
-                    raise
+        # One more than are sampled: a clip is encoded on one core while the next is sampled.
+        with ThreadPoolExecutor(self.jobs + 1) as pool:
+            try:
+                outcomes = list(pool.map(attempt, range(1, len(figures) + 1), figures))
+            except BaseException:
+                self._stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
         errors = [outcome for outcome in outcomes if isinstance(outcome, SitegenError)]
         if errors:
             raise together(errors)
@@ -107,16 +110,19 @@ class Rendering:
 
     def render(self, planned: PlannedFigure, title: str) -> Record:
         """Render a figure into the store; return its record. Errors name the figure's line."""
-        started = time.monotonic()
-        with naming(planned.figure), self.store.workspace() as folder:
+        with naming(planned.figure), self.store.workspace() as folder, ExitStack() as sampling:
+            sampling.enter_context(self._sampling)
+            self._refuse_if_stopped()
+            started = time.monotonic()
             job = self.renderer.render_job(planned.figure)
             files: dict[str, MediaFile] = {}
             with self.report.rendering(title, job.steps + len(job.levels)) as advance:
                 for _ in self._counted(job.work, advance):
                     pass
                 if job.clip:
-                    states = self._counted(job.clip.states, advance)
-                    files |= self.encode(replace(job.clip, states=states), folder)
+                    states = self._counted(job.clip.states, advance, sampling.close)
+                    clip = replace(job.clip, states=states)
+                    files |= self.encode(clip, folder, self._refuse_if_stopped)
                 files |= {name: draw(folder) for name, draw in job.stills.items()}
             record = Record(
                 kind=planned.figure.kind,
@@ -132,11 +138,14 @@ class Rendering:
         self.seconds[planned.key] = time.monotonic() - started
         return record
 
-    def _counted(self, steps: Iterable[T], advance: Advance) -> Iterator[T]:
+    def _counted(
+        self, steps: Iterable[T], advance: Advance, end: Callable[[], None] = lambda: None
+    ) -> Iterator[T]:
         for step in steps:
             self._refuse_if_stopped()
             yield step
             advance()
+        end()
 
     def _refuse_if_stopped(self) -> None:
         if self._stop.is_set():

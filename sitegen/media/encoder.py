@@ -12,7 +12,8 @@ the finished pictures are known before the first frame is drawn.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -54,10 +55,13 @@ _GIF = [
 ]
 
 
-def encode_clip(clip: ClipSource, folder: Path) -> dict[str, MediaFile]:
+def encode_clip(
+    clip: ClipSource, folder: Path, check: Callable[[], None] = lambda: None
+) -> dict[str, MediaFile]:
     """Encode a clip into `folder`: keys "mp4", "gif", "poster", "poster-webp" and "film".
 
-    Each `path` is the file's name in `folder`. Raises TargetError if there are no states or the
+    Each `path` is the file's name in `folder`. `check` is called before each frame and may raise,
+    which ends the encoder at once. Raises TargetError if there are no states or the
     encoder fails, PlatformError if there is no encoder or no disk space.
     """
     width, height = clip.cells.size
@@ -68,7 +72,7 @@ def encode_clip(clip: ClipSource, folder: Path) -> dict[str, MediaFile]:
         )
     with temporary_folder(folder.absolute()) as work, platform_errors(work):
         with (work / "states").open("w+b") as storage:
-            states = _States(storage, clip.cells)
+            states = _States(storage, clip.cells, check)
             for pictures in clip.states:
                 states.add(pictures)
             states.finish()
@@ -123,8 +127,8 @@ def preflight() -> None:
 class _States:
     """The states of a clip in a file, and the pictures of all its cells at each of them."""
 
-    def __init__(self, file: IO[bytes], cells: Cells) -> None:
-        self._file, self._cells = file, cells
+    def __init__(self, file: IO[bytes], cells: Cells, check: Callable[[], None]) -> None:
+        self._file, self._cells, self._check = file, cells, check
         self._spans: list[tuple[int, int]] = []  # first cell and number of pictures, of each state
         self._offsets = [0]
         self._shape: tuple[int, ...] = ()
@@ -161,6 +165,7 @@ class _States:
 
         A branch of a tree that has not begun is faint, and one that has ended stays.
         """
+        self._check()
         first, count = self._spans[number]
         pictures = self.finished.copy()
         pictures[first : first + count] = self._read(number)
@@ -243,6 +248,11 @@ def _write(
     except OSError as error:
         require_space(path.parent)
         raise PlatformError(f"ffmpeg failed: {error}; {GET_ENCODER}") from error
+    except BaseException:
+        # close() waits until ffmpeg has finished the clip; only an interruption kills it.
+        with suppress(KeyboardInterrupt):
+            writer.throw(KeyboardInterrupt)
+        raise
     finally:
         writer.close()
 

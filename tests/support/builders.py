@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -158,7 +158,9 @@ def fake_mp4(width: int, height: int, content: bytes) -> bytes:
     return box(b"ftyp") + box(b"moov", box(b"trak", box(b"mdia", *inside))) + box(b"mdat", content)
 
 
-def fake_encode(clip: ClipSource, folder: Path) -> dict[str, MediaFile]:
+def fake_encode(
+    clip: ClipSource, folder: Path, check: Callable[[], None] = lambda: None
+) -> dict[str, MediaFile]:
     """Files that hold the digest of the states, and the last state; starts no process."""
     from PIL import Image  # here, since a process may be told that it is not installed
 

@@ -79,7 +79,7 @@ def rendered(planned: PlannedFigure, sources: Sources, folder: Path) -> dict[str
     """Render a figure, and return the digests of its files."""
     renderer = FigureRenderer(sources, CPU)
     rendering = Rendering(renderer, Store(folder), encoder.encode_clip, Silent(), {})
-    (record,) = rendering.render_all([planned], 1).values()
+    (record,) = rendering.render_all([planned]).values()
     return {name: file.sha256 for name, file in record.files.items()}
 
 

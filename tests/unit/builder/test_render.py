@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,11 @@ class Counting:
             self.now -= 1
 
 
-def rendering(renderer: Any, folder: Path, encode: Encode = fake_encode) -> Rendering:
+def rendering(
+    renderer: Any, folder: Path, jobs: int = 1, encode: Encode = fake_encode
+) -> Rendering:
     """Return a rendering into a store in a folder, without the real encoder."""
-    return Rendering(renderer, Store(folder), encode, Silent(), ENVIRONMENT)
+    return Rendering(renderer, Store(folder), encode, Silent(), ENVIRONMENT, jobs)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -75,8 +77,8 @@ def test_records_and_store(tmp_path: Path, jobs: int) -> None:
     """Every figure has its record, under its key; `jobs` of them are rendered at a time."""
     renderer = Counting(pause=0.05)
     figures = [planned(seed) for seed in range(3)]
-    run = rendering(renderer, tmp_path)
-    records = run.render_all(figures, jobs)
+    run = rendering(renderer, tmp_path, jobs)
+    records = run.render_all(figures)
     assert list(records) == [figure.key for figure in figures]
     for key, record in records.items():
         assert Store(tmp_path).get(key) == record
@@ -102,7 +104,7 @@ def test_every_figure_that_fails_is_reported(tmp_path: Path, jobs: int) -> None:
 
     figures = [planned(seed) for seed in (13, 1, 7, 2)]
     with pytest.raises(RefusedError) as caught:
-        rendering(Failing(), tmp_path).render_all(figures, jobs)
+        rendering(Failing(), tmp_path, jobs).render_all(figures)
     assert str(caught.value).splitlines() == [
         "index.md:13: figure-13: failed",
         "index.md:7: figure-7: does not fit",
@@ -111,19 +113,42 @@ def test_every_figure_that_fails_is_reported(tmp_path: Path, jobs: int) -> None:
     assert temporaries(tmp_path) == []
 
 
+def test_a_figure_is_encoded_while_the_next_is_sampled(tmp_path: Path) -> None:
+    """The first is encoded only when the second has been sampled, which would else wait forever."""
+    sampled = threading.Event()
+
+    class Second(Counting):
+        """Reports when the second figure has been sampled."""
+
+        def _frames(self, figure: Figure, spec: dict[str, int]) -> Iterator[Frame]:
+            yield from super()._frames(figure, spec)
+            if spec["seed"] == 2:
+                sampled.set()
+
+    def encode(clip: ClipSource, folder: Path, check: Callable[[], None]) -> dict[str, MediaFile]:
+        files = fake_encode(clip, folder)
+        assert sampled.wait(60)
+        return files
+
+    renderer = Second()
+    figures = [planned(seed) for seed in (1, 2, 3)]
+    assert len(rendering(renderer, tmp_path, 1, encode).render_all(figures)) == 3
+    assert renderer.most == 1
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_full_disk_ends_the_build(tmp_path: Path, jobs: int) -> None:
-    """A lack of the machine would stop the other figures as well, so none begins after it."""
+    """A lack of the machine would stop the other figures as well, so they stop."""
 
-    def encode(clip: ClipSource, folder: Path) -> dict[str, MediaFile]:
+    def encode(clip: ClipSource, folder: Path, check: object) -> dict[str, MediaFile]:
         next(iter(clip.states))
         raise PlatformError("no room")
 
     renderer = Counting(pause=0.2)
     figures = [planned(seed) for seed in range(1, 7)]
     with pytest.raises(PlatformError, match=r"figure-\d: no room$"):
-        rendering(renderer, tmp_path, encode).render_all(figures, jobs)
-    assert len(renderer.frames) <= jobs
+        rendering(renderer, tmp_path, jobs, encode).render_all(figures)
+    assert len(renderer.frames) <= jobs + 1
     assert temporaries(tmp_path) == []
 
 
@@ -142,9 +167,9 @@ def test_an_interruption(tmp_path: Path, jobs: int) -> None:
 
     figures = [planned(seed) for seed in (1, 2, 3)]
     with pytest.raises(KeyboardInterrupt):
-        rendering(Interrupted(0.05), tmp_path).render_all(figures, jobs)
+        rendering(Interrupted(0.05), tmp_path, jobs).render_all(figures)
     assert temporaries(tmp_path) == []
-    assert Store(tmp_path).get(planned(3).key) is None
+    assert Store(tmp_path).get(planned(1).key) is None
 
 
 def test_a_plug_in_that_returns_no_job(tmp_path: Path) -> None:
@@ -158,7 +183,7 @@ def test_a_plug_in_that_returns_no_job(tmp_path: Path) -> None:
 
     strange = replace(planned(1), figure=replace(planned(1).figure, kind="strip"))
     with pytest.raises(PlugInError, match=r"^index\.md:1: figure-1: strip of the package strip"):
-        rendering(Nothing(), tmp_path).render_all([strange, planned(2)], 1)
+        rendering(Nothing(), tmp_path).render_all([strange, planned(2)])
     assert Store(tmp_path).get(planned(2).key) is not None
 
 
