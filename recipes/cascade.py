@@ -43,7 +43,7 @@ def spread_over_bands(card: ModelCard, steps: Sequence[int]) -> tuple[int, ...]:
     """Return the given number of levels for each band, the finest first, evenly spaced in it."""
     bottoms = [band.lowest_level - 1 for band in card.networks]
     tops = [*bottoms[1:], card.levels]
-    parts = [spread(*each) for each in zip(tops, steps, bottoms, strict=True)]
+    parts = [spread(*segment) for segment in zip(tops, steps, bottoms, strict=True)]
     return tuple(level for part in reversed(parts) for level in part)
 
 
@@ -152,8 +152,8 @@ def main() -> None:
     old = zip(model.card.networks, model.networks, strict=True)
     networks += [(band, net) for band, net in old if band in stay]
     bands, nets = zip(*sorted(networks, key=lambda pair: pair[0].lowest_level), strict=True)
-    own = card.sampling if card.bands else None  # a cascade has its levels already
-    sampling = own or SamplingConfig(visited_levels(card, arguments.below, arguments.steps))
+    sampling = card.sampling if card.bands else None  # a cascade has its levels already
+    sampling = sampling or SamplingConfig(visited_levels(card, arguments.below, arguments.steps))
     card = replace(heat_of(card), unet=None, bands=bands, sampling=sampling)
     if arguments.visits:
         levels = spread_over_bands(card, arguments.visits)

@@ -42,14 +42,16 @@ class LowCosines:
         """Compute the statistics of a "preconditioned" model."""
         statistics, noise_std = model.statistics, model.card.training_noise_std
         assert statistics is not None
-        here = model.attenuation(torch.arange(model.card.levels + 1)).expand(-1, *model.card.shape)
-        gain, unknown = linear_estimate(statistics, here, noise_std)
-        total = here**2 * statistics.variance + noise_std**2
-        weight = torch.cat([torch.zeros_like(here[:1]), here[:-1] ** 2 * unknown[1:]])
+        factors = model.attenuation(torch.arange(model.card.levels + 1)).expand(
+            -1, *model.card.shape
+        )
+        gain, unknown = linear_estimate(statistics, factors, noise_std)
+        total = factors**2 * statistics.variance + noise_std**2
+        weight = torch.cat([torch.zeros_like(factors[:1]), factors[:-1] ** 2 * unknown[1:]])
         return cls(
-            mean=lowest(here * statistics.mean, side),
+            mean=lowest(factors * statistics.mean, side),
             std=lowest(total.sqrt(), side),
-            attenuation=lowest(here, side),
+            attenuation=lowest(factors, side),
             gain=lowest(gain, side),
             unknown=lowest(unknown.sqrt(), side),
             weight=lowest(weight, side),
@@ -67,13 +69,13 @@ class LowCosines:
 
     def answer(self, net: CosineNet, coefficients: Tensor, levels: Tensor) -> Tensor:
         """Return the r (N, C·side²) of a network for the coefficients of states."""
-        z, place = self.standardised(coefficients, levels), levels / self.levels
+        z, share = self.standardised(coefficients, levels), levels / self.levels
         if self.axes is None:
-            found: Tensor = net(z, place)
-            return found
+            answer: Tensor = net(z, share)
+            return answer
         with torch.autocast("cpu", enabled=False):
             along, phases = z @ self.axes, z @ net.frequencies
-        return net.answer(along, phases, place)
+        return net.answer(along, phases, share)
 
     def cost(self, error: Tensor, levels: Tensor) -> Tensor:
         """Return the cost (N,) of errors of r (N, C·side²), relative to the linear estimate's."""
@@ -87,7 +89,7 @@ def low_cosines(images: Tensor, side: int, chunk: int = 4096) -> Tensor:
     return torch.cat([lowest(dct2(part.float() / 255), side) for part in parts])
 
 
-def principal_axes(known: LowCosines, sharp: Tensor, levels: range) -> tuple[Tensor, Tensor]:
+def principal_axes(cosines: LowCosines, sharp: Tensor, levels: range) -> tuple[Tensor, Tensor]:
     """Return axes (n, n) along which the z of states are white, and the signal share (n,) of each.
 
     Most of the z of a coarse state are noise, and the others are correlated; a network that sees
@@ -96,13 +98,13 @@ def principal_axes(known: LowCosines, sharp: Tensor, levels: range) -> tuple[Ten
     """
     moments = torch.zeros(sharp.shape[1], sharp.shape[1], dtype=torch.float64)
     for part in torch.split(sharp, 65_536):
-        away = (part - known.data_mean).double()
+        away = (part - cosines.data_mean).double()
         moments += away.T @ away / len(sharp)
     signal, noise = torch.zeros_like(moments), torch.zeros_like(moments[0])
     for level in levels:
-        scale = (known.attenuation[level] / known.std[level]).double()
+        scale = (cosines.attenuation[level] / cosines.std[level]).double()
         signal += scale[:, None] * moments * scale / len(levels)
-        noise += (known.noise_std / known.std[level]).double().square() / len(levels)
+        noise += (cosines.noise_std / cosines.std[level]).double().square() / len(levels)
     sizes, along = torch.linalg.eigh(signal + noise.diag())
     white = along / sizes.sqrt()
     shares, turned = torch.linalg.eigh(white.T @ signal @ white)
@@ -110,7 +112,7 @@ def principal_axes(known: LowCosines, sharp: Tensor, levels: range) -> tuple[Ten
 
 
 def draw_states(
-    known: LowCosines,
+    cosines: LowCosines,
     sharp: Tensor,
     count: int,
     among: range,
@@ -125,4 +127,4 @@ def draw_states(
     levels = torch.randint(among.start, among.stop, (count,), generator=generator)
     noise = torch.randn(images.shape, generator=generator)
     more = 1 + (noisier - 1) * torch.rand(count, 1, generator=generator)
-    return images, known.attenuation[levels] * images + known.noise_std * more * noise, levels
+    return images, cosines.attenuation[levels] * images + cosines.noise_std * more * noise, levels

@@ -44,9 +44,9 @@ class Lessons:
     """Pool of states (standardized coefficients and levels) with the outputs of a network."""
 
     def __init__(
-        self, known: LowCosines, sharp: Tensor, teacher: CosineNet, levels: range, size: int
+        self, cosines: LowCosines, sharp: Tensor, teacher: CosineNet, levels: range, size: int
     ) -> None:
-        self.known, self.sharp, self.teacher = known, sharp, teacher
+        self.known, self.sharp, self.teacher = cosines, sharp, teacher
         self.levels, self.size = levels, size
         self._pool = self._taught(size, torch.Generator().manual_seed(mixed_seed(0, size)))
 
@@ -76,8 +76,8 @@ def distillation_loss(lessons: Lessons, training: RecipeOptions) -> Loss:
     def loss(net: CosineNet, step: int, generator: torch.Generator) -> Tensor:
         if step % FRESH_EVERY == 0:
             lessons.renew(step // FRESH_EVERY, generator)
-        states, levels, wanted = lessons.draw(training.batch_size, generator)
-        return lessons.known.cost(lessons.known.answer(net, states, levels) - wanted, levels)
+        states, levels, targets = lessons.draw(training.batch_size, generator)
+        return lessons.known.cost(lessons.known.answer(net, states, levels) - targets, levels)
 
     return loss
 
@@ -98,11 +98,11 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     model, (_, teacher) = read_model(arguments.model), read_net(arguments.teacher)
-    known = LowCosines.of(model, teacher.side)
+    cosines = LowCosines.of(model, teacher.side)
     sharp = low_cosines(torch.as_tensor(read_images(arguments.data)), teacher.side)
     band = replace(BAND, side=teacher.side)
-    levels = range(band.lowest_level, known.levels + 1)
-    lessons = Lessons(known, sharp, teacher, levels, POOL)
+    levels = range(band.lowest_level, cosines.levels + 1)
+    lessons = Lessons(cosines, sharp, teacher, levels, POOL)
     loss = distillation_loss(lessons, TRAINING)
     BandRun(band, model.card, loss, TRAINING).to_the_end(arguments.output)
 

@@ -142,35 +142,35 @@ _Drawn = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 
 
 def _cosine_loss(model: Model, drawn: _Drawn, side: int, training: RecipeOptions) -> Loss:
-    known = BandStates.of(model, side)
+    band_states = BandStates.of(model, side)
 
     @torch.no_grad()
     def teach(count: int, generator: torch.Generator) -> Lesson:
         sharp, levels, noise = drawn(count, generator)
         more = 1 + (NOISIER - 1) * torch.rand(count, 1, 1, 1, generator=generator)
-        estimate = known.estimate(dct2(sharp), levels, known.noise_std * more * noise)
+        estimate = band_states.estimate(dct2(sharp), levels, band_states.noise_std * more * noise)
         answer = model.answer(0, estimate, estimate, levels)[..., :side, :side]
-        return [known.seen(estimate), levels, answer.contiguous()]
+        return [band_states.seen(estimate), levels, answer.contiguous()]
 
     pool = Pool(teach, POOL)
 
     def loss(net: UNet, step: int, generator: torch.Generator) -> Tensor:
-        seen, levels, wanted = pool.draw(training.batch_size, step, generator)
-        return known.loss(net(seen, levels), wanted, levels)
+        inputs, levels, targets = pool.draw(training.batch_size, step, generator)
+        return band_states.loss(net(inputs, levels), targets, levels)
 
     return loss
 
 
 def shared_layers(large: UNet, plan: Plan) -> dict[str, Tensor]:
     """Return layers of a large U-Net under the names in the small one that starts with them."""
-    found = {}
+    runs = {}
     for name, value in large.state_dict().items():
         if name.startswith(ANYWHERE):
-            found[name] = value
-        for own, theirs in plan.places.items():
+            runs[name] = value
+        for prefix, theirs in plan.places.items():
             if name.startswith(f"{theirs}."):
-                found[own + name.removeprefix(theirs)] = value
-    return found
+                runs[prefix + name.removeprefix(theirs)] = value
+    return runs
 
 
 def main() -> None:

@@ -177,10 +177,10 @@ def repeated(folder: Path, count: int, often: Mapping[tuple[str, str], int]) -> 
 
 def mouth_weights(side: int, weight: float) -> Tensor:
     """Return weights (side, side) of pixels: `weight` at the mouth, 1 elsewhere, smooth between."""
-    place = (torch.arange(side) + 0.5) * (SIDE / side)
+    position = (torch.arange(side) + 0.5) * (SIDE / side)
     top, bottom, left, right = MOUTH
-    rows = torch.sigmoid(place - top) * torch.sigmoid(bottom - place)
-    columns = torch.sigmoid(place - left) * torch.sigmoid(right - place)
+    rows = torch.sigmoid(position - top) * torch.sigmoid(bottom - position)
+    columns = torch.sigmoid(position - left) * torch.sigmoid(right - position)
     return 1 + (weight - 1) * rows[:, None] * columns
 
 
@@ -188,9 +188,9 @@ def base_model(data: Path, output: Path, count: int | None) -> Model:
     """Return untrained networks with the statistics of the images, which are computed once."""
     path = output / STATISTICS_NAME
     if not path.is_file():
-        found = image_statistics(mapped_images(data / "faces", count)).tensors()
+        tensors = image_statistics(mapped_images(data / "faces", count)).tensors()
         output.mkdir(parents=True, exist_ok=True)
-        torch.save(found, path)
+        torch.save(tensors, path)
     tensors = torch.load(path, weights_only=True)
     statistics = Statistics(*(tensors[name] for name in sorted(tensors)))
     card = face_card("cartoon faces drawn by facesjs 5.0.3 and resvg, from bench/faces")
@@ -226,11 +226,11 @@ def train_band(
     else:
         side = band.side or SIDE
         sharp = low_cosines(images, side)
-        known = LowCosines.of(model, side)
+        cosines = LowCosines.of(model, side)
         levels = range(band.lowest_level, highest_level(model, band) + 1)
-        axes, shares = principal_axes(known, sharp, levels)
+        axes, shares = principal_axes(cosines, sharp, levels)
         drawn = sharp if order is None else sharp[order]
-        loss = cosine_loss(replace(known, axes=axes), drawn, options, levels, half)
+        loss = cosine_loss(replace(cosines, axes=axes), drawn, options, levels, half)
         run = BandRun(band, model.card, loss, options)
         run.see_along(axes, shares)
     if first is not None:
@@ -358,17 +358,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs: dict[str, Path] = {}
     for number, amounts in enumerate(rounds):
         before, skipped = dict(runs), begun if number == 0 else {}
-        for place, name in enumerate(NAMES):
+        for index, name in enumerate(NAMES):
             if name in skipped:
                 runs[name] = skipped[name]
                 continue
-            if not amounts.images[place]:
+            if not amounts.images[index]:
                 continue
             runs[name] = options.output / f"round-{number + 1}" / f"{name}.pt"
             if options.band in (None, name) and not is_mixed(runs[name]):
                 first = before.get(name)
                 order = repeated(more, len(images), amounts.often) if amounts.often else None
-                train_band(model, place, images, amounts, number, first, runs[name], order)
+                train_band(model, index, images, amounts, number, first, runs[name], order)
                 if amounts.kept and first is not None:
                     keep_share(runs[name], first, amounts.kept)
     if options.band is None:

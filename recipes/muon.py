@@ -53,11 +53,11 @@ class Optimizers:
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], options: RecipeOptions) -> None:
-        wanted = large_matrices(parameters) if options.optimizer == "muon" else frozenset()
-        rest = [value for name, value in parameters.items() if name not in wanted]
+        muon_names = large_matrices(parameters) if options.optimizer == "muon" else frozenset()
+        others = [value for name, value in parameters.items() if name not in muon_names]
         self._options = options
-        self._adam = torch.optim.Adam(rest, options.learning_rate, fused=True)
-        kernels = [value for name, value in parameters.items() if name in wanted]
+        self._adam = torch.optim.Adam(others, options.learning_rate, fused=True)
+        kernels = [value for name, value in parameters.items() if name in muon_names]
         self._muon = Muon(kernels, options.muon_learning_rate, MOMENTUM) if kernels else None
 
     def step(self, number: int) -> None:
@@ -119,12 +119,14 @@ class Muon:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the averaged gradients, under the names of torch."""
-        state = {place: {"momentum_buffer": each} for place, each in enumerate(self._averages)}
+        state = {
+            index: {"momentum_buffer": average} for index, average in enumerate(self._averages)
+        }
         return {"state": state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore a saved state. Raises KeyError or ValueError if it does not fit."""
-        averages = [saved["state"][place]["momentum_buffer"] for place in range(len(self.kernels))]
+        averages = [saved["state"][index]["momentum_buffer"] for index in range(len(self.kernels))]
         for mine, other in zip(self._averages, averages, strict=True):
             if mine.shape != other.shape:
                 raise ValueError(f"a gradient is {tuple(other.shape)}, not {tuple(mine.shape)}")
@@ -137,14 +139,14 @@ def orthogonalized(matrices: list[Tensor]) -> list[Tensor]:
     The singular values of the results are about 0.7 to 1.2 instead of 1.
     """
     groups: dict[torch.Size, list[int]] = defaultdict(list)
-    for place, matrix in enumerate(matrices):
-        groups[_wide(matrix).shape].append(place)
+    for index, matrix in enumerate(matrices):
+        groups[_wide(matrix).shape].append(index)
     answers = list(matrices)
-    for places in groups.values():
-        moved = _iterated(torch.stack([_wide(matrices[place]) for place in places]))
-        for place, answer in zip(places, moved, strict=True):
-            tall = len(matrices[place]) > matrices[place].shape[1]
-            answers[place] = answer.T if tall else answer
+    for indices in groups.values():
+        results = _iterated(torch.stack([_wide(matrices[index]) for index in indices]))
+        for index, answer in zip(indices, results, strict=True):
+            tall = len(matrices[index]) > matrices[index].shape[1]
+            answers[index] = answer.T if tall else answer
     return answers
 
 
@@ -158,7 +160,7 @@ def _iterated(x: Tensor) -> Tensor:
     Each step multiplies x by a polynomial of x xᵀ. Only these products, (rows, rows), are iterated,
     so x itself is multiplied twice instead of ten times.
     """
-    kept, x = x.dtype, x.float()
+    dtype, x = x.dtype, x.float()
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(_SMALLEST_NORM)
     gram = x @ x.mT
     factor = step = _polynomial(gram)
@@ -166,11 +168,11 @@ def _iterated(x: Tensor) -> Tensor:
         gram = step @ gram @ step
         step = _polynomial(gram)
         factor = step @ factor
-    return (factor @ x).to(kept)
+    return (factor @ x).to(dtype)
 
 
 def _polynomial(gram: Tensor) -> Tensor:
     """Return _A + _B gram + _C gram² of symmetric matrices."""
-    found = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
-    found.diagonal(dim1=1, dim2=2).add_(_A)
-    return found
+    result = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+    result.diagonal(dim1=1, dim2=2).add_(_A)
+    return result

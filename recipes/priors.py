@@ -90,8 +90,8 @@ def natural_pictures(card: ModelCard, colours: Colours, count: int) -> NDArray[n
     offset[:, 0, 0] = np.array(colours.mean) * card.image_size
     basis = cosine_basis(card.image_size, torch.float64, torch.device("cpu")).numpy()
     for picture in pictures:
-        common, own = generator.standard_normal(shape[2:]), generator.standard_normal(shape[1:])
-        numbers = np.sqrt(ALIKE) * common + np.sqrt(1 - ALIKE) * own
+        common, single = generator.standard_normal(shape[2:]), generator.standard_normal(shape[1:])
+        numbers = np.sqrt(ALIKE) * common + np.sqrt(1 - ALIKE) * single
         pixels = basis.T @ (offset + scale * numbers) @ basis
         picture[...] = np.rint(255 * pixels.clip(0, 1))
     return pictures

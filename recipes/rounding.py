@@ -90,18 +90,18 @@ def rounded(weight: Tensor, moments: Tensor) -> Tensor:
     damping = DAMPING * float(moments.diagonal().mean()) or 1.0
     inverse = torch.linalg.inv(moments + damping * torch.eye(len(order), dtype=torch.float64))
     upper = torch.linalg.cholesky(inverse, upper=True)
-    left, numbers = rows.clone(), torch.zeros_like(rows)
+    remaining, numbers = rows.clone(), torch.zeros_like(rows)
     for start in range(0, len(order), BLOCK):
         block = slice(start, start + BLOCK)
-        errors = torch.zeros_like(left[:, block])
-        for place, column in enumerate(range(len(order))[block]):
+        errors = torch.zeros_like(remaining[:, block])
+        for index, column in enumerate(range(len(order))[block]):
             ends = LARGEST * rows[:, column].sign()
-            nearest = (left[:, column] / step).round().clamp(-LARGEST, LARGEST)
+            nearest = (remaining[:, column] / step).round().clamp(-LARGEST, LARGEST)
             numbers[:, column] = torch.where(largest == column, ends, nearest)
-            error = (left[:, column] - numbers[:, column] * step) / upper[column, column]
-            left[:, block] -= error[:, None] * upper[column, block]
-            errors[:, place] = error
-        left[:, start + BLOCK :] -= errors @ upper[block, start + BLOCK :]
-    found = torch.empty_like(rows)
-    found[:, order] = numbers * scale[:, None]
-    return found.view_as(weight).float()
+            error = (remaining[:, column] - numbers[:, column] * step) / upper[column, column]
+            remaining[:, block] -= error[:, None] * upper[column, block]
+            errors[:, index] = error
+        remaining[:, start + BLOCK :] -= errors @ upper[block, start + BLOCK :]
+    result = torch.empty_like(rows)
+    result[:, order] = numbers * scale[:, None]
+    return result.view_as(weight).float()

@@ -61,17 +61,17 @@ class BandRun:
 
         Raises RefusedError if there are none.
         """
-        own = self.net.state_dict()
+        state = self.net.state_dict()
         if self.axes is not None:
             weights = turned(weights, torch.linalg.inv(self.axes))
-        known = {n: v for n, v in weights.items() if n in own and v.shape == own[n].shape}
-        if not known:
+        fitting = {n: v for n, v in weights.items() if n in state and v.shape == state[n].shape}
+        if not fitting:
             raise RefusedError(
                 "the initial weights are for another network, none of them fits; start with a "
                 "model that has such a band"
             )
-        own |= known
-        self.net.load_state_dict(own)
+        state |= fitting
+        self.net.load_state_dict(state)
         self.ema = {name: value.detach().clone() for name, value in self.parameters.items()}
 
     def see_along(self, axes: Tensor, shares: Tensor) -> None:
@@ -79,8 +79,8 @@ class BandRun:
 
         The loss must do the same (`LowCosines.axes`); the saved network is for the original z.
         """
-        seen = (axes * shares) @ self.net.get_buffer("frequencies")
-        self.net.get_buffer("frequencies").copy_(seen.half().float())  # as they are stored
+        frequencies = (axes * shares) @ self.net.get_buffer("frequencies")
+        self.net.get_buffer("frequencies").copy_(frequencies.half().float())  # as they are stored
         self.axes = axes
 
     def advance(self) -> float:
@@ -109,7 +109,9 @@ class BandRun:
 
     def save(self, path: Path) -> None:
         """Write the state atomically."""
-        own = self.optimizer.state() if self.optimizer else {"optimizer": self.adamw.state_dict()}
+        optimizer = (
+            self.optimizer.state() if self.optimizer else {"optimizer": self.adamw.state_dict()}
+        )
         state = {
             "step": self.step,
             **self._known(),
@@ -117,7 +119,7 @@ class BandRun:
             "net": self.net.state_dict(),
             "ema": self.ema,
             "axes": self.axes,
-            **own,
+            **optimizer,
         }
         write_state(path, state)
 
@@ -129,11 +131,11 @@ class BandRun:
     def restore(self, path: Path) -> None:
         """Resume from `path`. Raises SystemExit if it is the state of another run."""
         state = torch.load(path, weights_only=True)
-        for part, here in self._known().items():
-            if state[part] != here:
+        for part, value in self._known().items():
+            if state[part] != value:
                 raise SystemExit(
                     f"{path}: is the state of a run with other {part}, {state[part]}; this one "
-                    f"has {here}: remove the file, or write elsewhere"
+                    f"has {value}: remove the file, or write elsewhere"
                 )
         self.net.load_state_dict(state["net"])
         if self.optimizer is not None:

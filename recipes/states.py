@@ -31,37 +31,37 @@ class BandStates:
         """Compute those of a model."""
         statistics, noise_std = model.statistics, model.card.training_noise_std
         assert statistics is not None
-        left = model.attenuation(torch.arange(model.card.levels + 1))
-        _, unknown = linear_estimate(statistics, left[1:], noise_std)
-        cost = (left[:-1] ** 2 * unknown)[..., :side, :side]
+        factors = model.attenuation(torch.arange(model.card.levels + 1))
+        _, unknown = linear_estimate(statistics, factors[1:], noise_std)
+        cost = (factors[:-1] ** 2 * unknown)[..., :side, :side]
         cost = cost / cost.sum((1, 2, 3), keepdim=True)
-        return cls(statistics, noise_std, side, left, unknown[..., :side, :side].sqrt(), cost)
+        return cls(statistics, noise_std, side, factors, unknown[..., :side, :side].sqrt(), cost)
 
     def estimate(self, cosines: Tensor, levels: Tensor, noise: Tensor) -> Tensor:
         """Return the cosines (N, C, H, W) of x̂_0, from sharp images', with `noise` in pixels."""
-        here = self.attenuation[levels]
-        state = here * cosines + dct2(noise)
-        gain, _ = linear_estimate(self.statistics, here, self.noise_std)
-        return self.statistics.mean + gain * (state - here * self.statistics.mean)
+        factor = self.attenuation[levels]
+        state = factor * cosines + dct2(noise)
+        gain, _ = linear_estimate(self.statistics, factor, self.noise_std)
+        return self.statistics.mean + gain * (state - factor * self.statistics.mean)
 
     def seen(self, estimate: Tensor) -> Tensor:
         """Return the images (N, C, side, side) of x̂_0 that a network sees."""
         return shrunken(estimate, self.side, *self.statistics.pixel_scale(self.side))
 
-    def wanted(self, cosines: Tensor, estimate: Tensor, levels: Tensor) -> Tensor:
+    def target(self, cosines: Tensor, estimate: Tensor, levels: Tensor) -> Tensor:
         """Return the r (N, C, side, side) for which û_0 equals the sharp images."""
         side = self.side
         return (cosines - estimate)[..., :side, :side] / self.unknown[levels - 1]
 
     def loss(
-        self, answer: Tensor, wanted: Tensor, levels: Tensor, weights: Tensor | None = None
+        self, answer: Tensor, target: Tensor, levels: Tensor, weights: Tensor | None = None
     ) -> Tensor:
         """Return the loss (N,) of an output in pixels, given the cosines `wanted`.
 
         The squared error of each pixel, as it enters the next state, is multiplied by its weight
         (side, side). The output that is best does not depend on the weights.
         """
-        error = self.cost[levels - 1].sqrt() * (dct2(answer) - wanted)
+        error = self.cost[levels - 1].sqrt() * (dct2(answer) - target)
         if weights is not None:
             error = weights.sqrt() * idct2(error)
         return error.square().sum((1, 2, 3))

@@ -72,7 +72,7 @@ def image_loss(
     from `order`, indices that may name some of them several times; by default each is named once.
     `weights` are those of pixels in `BandStates.loss`.
     """
-    known = BandStates.of(model, band.side or model.card.image_size)
+    states = BandStates.of(model, band.side or model.card.image_size)
     levels = torch.arange(1, model.card.levels + 1)
     layout = torch.channels_last if half else torch.contiguous_format  # the faster one
     density = ((levels >= band.lowest_level) & (levels <= highest_level(model, band))).double()
@@ -83,25 +83,25 @@ def image_loss(
         chosen = chosen if order is None else order[chosen]
         cosines = dct2(images[chosen].float() / 255)
         drawn = draw_levels(len(chosen), density, generator)
-        noise = known.noise_std * torch.randn(cosines.shape, generator=generator)
-        estimate = known.estimate(cosines, drawn, noise)
+        noise = states.noise_std * torch.randn(cosines.shape, generator=generator)
+        estimate = states.estimate(cosines, drawn, noise)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            answer = net(known.seen(estimate).to(memory_format=layout), drawn)
-        wanted = known.wanted(cosines, estimate, drawn)
-        return known.loss(answer.float(), wanted, drawn, weights)
+            answer = net(states.seen(estimate).to(memory_format=layout), drawn)
+        target = states.target(cosines, estimate, drawn)
+        return states.loss(answer.float(), target, drawn, weights)
 
     return loss
 
 
 def _sized(band: Band, **sizes: int | None) -> Band:
     """Return the band with other `sizes` of its network, if these are given."""
-    wanted = {name: size for name, size in sizes.items() if size is not None}
+    changes = {name: size for name, size in sizes.items() if size is not None}
     network: Any = band.unet or band.cosines
-    for name in wanted:
+    for name in changes:
         if not hasattr(network, name):
             kind = "a U-Net" if band.unet else "an MLP over cosines"
             raise SystemExit(f"--{name.replace('_', '-')}: the network of this band is {kind}")
-    changed: dict[str, Any] = {"unet" if band.unet else "cosines": replace(network, **wanted)}
+    changed: dict[str, Any] = {"unet" if band.unet else "cosines": replace(network, **changes)}
     return replace(band, **changed)
 
 
@@ -137,10 +137,10 @@ def main() -> None:
     else:
         side = band.side or model.card.image_size
         sharp = low_cosines(images, side)
-        known = LowCosines.of(model, side)
+        cosines = LowCosines.of(model, side)
         levels = range(band.lowest_level, highest_level(model, band) + 1)
-        axes, shares = principal_axes(known, sharp, levels)
-        loss = cosine_loss(replace(known, axes=axes), sharp, training, levels, half)
+        axes, shares = principal_axes(cosines, sharp, levels)
+        loss = cosine_loss(replace(cosines, axes=axes), sharp, training, levels, half)
     run = BandRun(band, model.card, loss, training)
     if band.cosines:
         run.see_along(axes, shares)

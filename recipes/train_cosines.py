@@ -36,7 +36,7 @@ TRAINING = RecipeOptions(
 
 
 def cosine_loss(
-    known: LowCosines,
+    cosines: LowCosines,
     sharp: Tensor,
     training: RecipeOptions,
     levels: range,
@@ -48,14 +48,14 @@ def cosine_loss(
     """
 
     def loss(net: CosineNet, _step: int, generator: torch.Generator) -> Tensor:
-        drawn = draw_states(known, sharp, training.batch_size, levels, 1.0, generator)
-        return denoising_loss(known, net, *drawn, half)
+        drawn = draw_states(cosines, sharp, training.batch_size, levels, 1.0, generator)
+        return denoising_loss(cosines, net, *drawn, half)
 
     return loss
 
 
 def denoising_loss(
-    known: LowCosines,
+    cosines: LowCosines,
     net: CosineNet,
     sharp: Tensor,
     states: Tensor,
@@ -63,10 +63,10 @@ def denoising_loss(
     half: bool = False,
 ) -> Tensor:
     """Return the squared error (N,) for coefficients of images and their states at `levels`."""
-    wanted = (sharp - known.estimate(states, levels)) / known.unknown[levels]
+    target = (sharp - cosines.estimate(states, levels)) / cosines.unknown[levels]
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        answer = known.answer(net, states, levels)
-    return known.cost(answer.float() - wanted, levels)
+        answer = cosines.answer(net, states, levels)
+    return cosines.cost(answer.float() - target, levels)
 
 
 def read_model(folder: Path) -> Model:

@@ -34,8 +34,8 @@ def _make_prior(
     """Replace the prior by a bank of `count` of the images, by default of as many as now."""
     assert card.prior is not None
     path = folder / card.prior.file
-    known = read_prior(path, card)
-    bank = make_prior(images, card, count or len(known), known.data)
+    prior = read_prior(path, card)
+    bank = make_prior(images, card, count or len(prior), prior.data)
     card = replace(card, prior=FileRef(path.name, bank.write(path)))
     (folder / CARD_NAME).write_text(card.to_toml(), encoding="utf-8")
 
@@ -64,19 +64,21 @@ def main() -> None:
         read_model(arguments.model),
     )
     assert model.statistics is not None
-    card, given = heat_of(source.card), arguments.guidance or []
+    card, guidance = heat_of(source.card), arguments.guidance or []
     forward: Literal["markov"] | None = "markov" if arguments.markov else None
     sampling = replace(
         card.sampling or SamplingConfig(),
         variance="estimated",
         forward=forward,
-        guidance=tuple(given) if len(given) > 1 else next(iter(given), None),
+        guidance=tuple(guidance) if len(guidance) > 1 else next(iter(guidance), None),
     )
     card = replace(card, sampling=sampling, sampling_noise_std=card.training_noise_std)
     images = read_images(arguments.data)
     tensors = model.statistics.tensors() | {RESIDUAL: residual_shares(model, images)}
     small = scales_of(source.weights, open_checkpoint(source.weights).weights)  # these stay bytes
-    card = write_model(arguments.output, source, card, tensors, list(model.networks), small)
+    card = heat_of(
+        write_model(arguments.output, source, card, tensors, list(model.networks), small)
+    )
     if arguments.starts or card.keeps_noise:  # then the initial states have noise, too
         _make_prior(arguments.output, card, images, arguments.starts)
 

@@ -28,7 +28,7 @@ class ComputeTarget:
     precision: Precision
 
 
-def resolve_device(wanted: str, system: Path = Path("/"), torch: Path | None = None) -> Device:
+def resolve_device(requested: str, system: Path = Path("/"), torch: Path | None = None) -> Device:
     """Turn "auto" into "cuda" if there are a GPU driver and a torch built for it, else "cpu".
 
     A GPU of Apple ("mps") must be named, since it was never tried on real hardware.
@@ -37,15 +37,15 @@ def resolve_device(wanted: str, system: Path = Path("/"), torch: Path | None = N
     the folder of a torch (default: the installed one). Torch itself is not imported, so a build
     that renders nothing does not pay for it. Raises ConfigError for an invalid device.
     """
-    if wanted != "auto":
-        if not DEVICE.fullmatch(wanted):
-            raise ConfigError(f"--device {wanted}: should be auto, cpu, cuda, cuda:N or mps")
-        return wanted
+    if requested != "auto":
+        if not DEVICE.fullmatch(requested):
+            raise ConfigError(f"--device {requested}: should be auto, cpu, cuda, cuda:N or mps")
+        return requested
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return "cpu"
     driver = any(all((system / path).exists() for path in paths) for paths in _DRIVERS)
-    found = find_spec("torch")
-    folder = torch or (Path(found.origin).parent if found and found.origin else None)
+    spec = find_spec("torch")
+    folder = torch or (Path(spec.origin).parent if spec and spec.origin else None)
     able = driver and folder and _WITH_CUDA.search(_text(folder / "version.py"))
     return "cuda" if able else "cpu"
 

@@ -250,7 +250,7 @@ class Captured:
         shape = tuple(x.shape)
         with self._lock:
             replay = self._replays.get(shape)
-            captured = sum(each is not None for each in self._replays.values())
+            captured = sum(other is not None for other in self._replays.values())
             if replay is None and shape in self._replays and captured < CAPTURED_SIZES:
                 replay = self._capture(self.engine, x, levels)
             self._replays[shape] = replay

@@ -207,14 +207,16 @@ def prepare(name: str, options: TrainOptions, report: TrainingReporter, started:
             if unfit := [key for key in ("images", "levels") if getattr(options, key) is not None]:
                 raise ConfigError(f"--minutes chooses all sizes; leave out --{unfit[0]}")
             report.note("measuring training steps on this machine")
-            own = image_side(options.data)
-            sides = [each for each in SIDES if own is None or each <= own] or [own or SIDES[-1]]
+            data_side = image_side(options.data)
+            sides = [size for size in SIDES if data_side is None or size <= data_side] or [
+                data_side or SIDES[-1]
+            ]
             sides = sides if side is None else [side]
             ends_at = started + 60 * options.minutes
             seconds = max(ends_at - time.monotonic(), 1.0)
             run = chosen_for(kind, seconds, sides, 3, device, precision, changes)
             choices, measured, levels = run.options, run.measured, run.card.levels
-            side = run.card.image_size if run.card.image_size != own else None
+            side = run.card.image_size if run.card.image_size != data_side else None
             networks = len(run.card.networks)
             report.note(
                 f"{options.minutes:g} min on this machine: {run.card.image_size}×"
@@ -237,11 +239,11 @@ def prepare(name: str, options: TrainOptions, report: TrainingReporter, started:
 def _require_same(name: str, options: TrainOptions, card: ModelCard) -> None:
     """Raise ConfigError for an option of another model than that of the run's `card`."""
     for option in ("kind", "image_size", "levels"):
-        requested, own = getattr(options, option), getattr(card, option)
-        if requested not in (None, own):
+        requested, current = getattr(options, option), getattr(card, option)
+        if requested not in (None, current):
             raise ConfigError(
-                f"--{option.replace('_', '-')} {requested}: the run of {name} has {own}; leave it "
-                "out to continue, or choose another name"
+                f"--{option.replace('_', '-')} {requested}: the run of {name} has {current}; leave "
+                "it out to continue, or choose another name"
             )
 
 
@@ -296,8 +298,10 @@ def draw_sheet(run: Run, name: str) -> Path:
     state = process.start(0, numbers)
     for step in run_process(process, state, noise):
         state = process.pixels(step.mean, step.level)
-    seen = run.step * run.options.batch_size
-    sheet = contact_sheet(to_uint8(state.cpu().numpy()), numbers, f"{name}, {seen:,} images seen")
+    images_seen = run.step * run.options.batch_size
+    sheet = contact_sheet(
+        to_uint8(state.cpu().numpy()), numbers, f"{name}, {images_seen:,} images seen"
+    )
     path = run.training.folder / SHEET_NAME
     write_atomic(path, png(sheet))
     return path

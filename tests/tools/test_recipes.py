@@ -352,7 +352,7 @@ def test_weights_of_pixels() -> None:
     known = BandStates.of(model, 8)
     levels, noise = torch.arange(1, 4).repeat(20), torch.zeros(1, 1, 8, 8)
     cosines = dct2(data.float() / 255)
-    wanted = known.wanted(cosines, known.estimate(cosines, levels, noise), levels).double()
+    wanted = known.target(cosines, known.estimate(cosines, levels, noise), levels).double()
     weights = torch.arange(64.0).view(8, 8)
     for row, column in ((0, 5), (3, 1)):
         error = torch.zeros(8, 8, dtype=torch.float64)

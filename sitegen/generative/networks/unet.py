@@ -101,27 +101,27 @@ class _ChannelsLast(torch.autograd.Function):
         x, weight, means, inverses = ctx.saved_tensors
         weights, numbers = weight.view(1, means.shape[1], -1), x[0].numel() // means.shape[1]
         whole, of_weight, of_bias = torch.empty_like(x), list[Tensor](), list[Tensor]()
-        for part, given, mean, inverse, out in _parts(x, gradient, means, inverses, whole):
+        for part, slopes, mean, inverse, out in _parts(x, gradient, means, inverses, whole):
             group, values = (len(part), *weights.shape[1:]), part.to(torch.float32, copy=True)
-            slope = given.float()
+            slope = slopes.float()
             plain = slope.sum((2, 3)).view(group)
             times = ((slope * values).sum((2, 3)).view(group) - mean * plain) * inverse
             mean_plain = (plain * weights).sum(2, keepdim=True) / numbers
             mean_times = (times * weights).sum(2, keepdim=True) / numbers
             of_x = -(inverse**2) * mean_times
-            rest = _each((-inverse * mean_plain - of_x * mean).expand(group), part)
-            values = values.mul_(_each(of_x.expand(group), part)).add_(rest)
+            offset = _each((-inverse * mean_plain - of_x * mean).expand(group), part)
+            values = values.mul_(_each(of_x.expand(group), part)).add_(offset)
             out.copy_(values.addcmul_(slope, _each(inverse * weights, part)))
             of_weight.append(times.sum(0))
             of_bias.append(plain.sum(0))
-        summed = [torch.stack(each).sum(0).view(-1) for each in (of_weight, of_bias)]
+        summed = [torch.stack(sums).sum(0).view(-1) for sums in (of_weight, of_bias)]
         return whole, summed[0], summed[1], None, None
 
 
 def _parts(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield chunks of `x` (N, …) with the same chunks of the others; on a GPU all at once."""
     some = max(1, AT_A_TIME // x[0].numel()) if x.device.type == "cpu" else len(x)
-    return zip(*(torch.split(each, some) for each in (x, *others)), strict=True)
+    return zip(*(torch.split(tensor, some) for tensor in (x, *others)), strict=True)
 
 
 def _each(numbers: Tensor, x: Tensor) -> Tensor:

@@ -58,16 +58,16 @@ class Duration:
     measured: int
 
 
-def options_for(steps: int, given: Mapping[str, Any]) -> TrainingOptions:
+def options_for(steps: int, choices: Mapping[str, Any]) -> TrainingOptions:
     """Return the options of a run of `steps` steps; `given` options take precedence."""
-    options = TrainingOptions(**{**CHOSEN, **given})
+    options = TrainingOptions(**{**CHOSEN, **choices})
     return TrainingOptions(
         **{
             **CHOSEN,
             "images": steps * options.batch_size,
             "warmup_steps": min(_LONGEST_WARMUP, round(_WARMUP * steps)),
             "ema_decay": min(_LARGEST_DECAY, max(0.9, 1 - 1 / (_AVERAGED * steps))),
-            **given,
+            **choices,
         }
     )
 
@@ -84,38 +84,38 @@ def chosen_for(
     channels: int,
     device: str,
     precision: Precision,
-    given: Mapping[str, Any],
+    choices: Mapping[str, Any],
 ) -> Duration:
     """Choose a run of a kind of model for `seconds`, which include all phases after the last step.
 
     The side is the first of `sides` at which the run sees enough images, else the last.
     """
     if kind in FROM_NOISE:
-        given = {**OF_NOISE, **given}
+        choices = {**OF_NOISE, **choices}
     for side in sides:
         started = time.monotonic()
         levels = NOISE_LEVELS.get(kind, DEFAULT_LEVELS)
         card = card_of(kind, side, channels, levels, light=True)
-        per_step = seconds_per_step(card, channels, device, precision, given)
+        per_step = seconds_per_step(card, channels, device, precision, choices)
         seconds -= time.monotonic() - started
-        batch = options_for(_MEASURED_STEPS, given).batch_size
+        batch = options_for(_MEASURED_STEPS, choices).batch_size
         most = _MEASURING * seconds / per_step * 3 * batch  # evaluations, three of them an image
         measured = min(IMAGES, max(DRAWN_MEASURED, int(most / card.steps)))
         looks = Looks(card, look_every_s(seconds))
-        rest = evaluations(card, measured) + looks.evaluated_in(seconds)
-        steps = steps_in(seconds / per_step, rest / (3 * batch))
+        other_evaluations = evaluations(card, measured) + looks.evaluated_in(seconds)
+        steps = steps_in(seconds / per_step, other_evaluations / (3 * batch))
         if steps * batch >= ENOUGH:
             break
-    return Duration(card, options_for(steps, given), per_step, measured)
+    return Duration(card, options_for(steps, choices), per_step, measured)
 
 
 def seconds_per_step(
-    card: ModelCard, channels: int, device: str, precision: Precision, given: Mapping[str, Any]
+    card: ModelCard, channels: int, device: str, precision: Precision, choices: Mapping[str, Any]
 ) -> float:
     """Measure the seconds of a training step on random images; writes nothing."""
     shape = (256, channels, card.image_size, card.image_size)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    options = options_for(_MEASURED_STEPS, given)
+    options = options_for(_MEASURED_STEPS, choices)
     run = Run(card, Training(images, "noise", Path(), options, device, precision))
     run.advance()
     durations: list[float] = []

@@ -33,15 +33,15 @@ def level_density(levels: int, focus: float, centre: float) -> Tensor:
 
     It is 1 plus a bump of height `focus` at the level `centre` · K.
     """
-    place = torch.arange(1, levels + 1, dtype=torch.float64) / levels
-    return 1 + focus * torch.exp(-0.5 * ((place - centre) / _FOCUS_WIDTH) ** 2)
+    share = torch.arange(1, levels + 1, dtype=torch.float64) / levels
+    return 1 + focus * torch.exp(-0.5 * ((share - centre) / _FOCUS_WIDTH) ** 2)
 
 
 def draw_levels(count: int, density: Tensor, generator: torch.Generator) -> Tensor:
     """Draw levels (count,) of 1 … K from a density, stratified so that a batch covers it all."""
     highest, cumulative = int(density.nonzero().max()) + 1, density.cumsum(0)
-    places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    drawn = torch.searchsorted(cumulative, places.double() * cumulative[-1], right=True) + 1
+    shares = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    drawn = torch.searchsorted(cumulative, shares.double() * cumulative[-1], right=True) + 1
     return drawn.clamp_max(highest)[torch.randperm(count, generator=generator)]
 
 
@@ -74,10 +74,10 @@ def flow_loss(model: CardModel, images: Tensor, levels: Tensor, noise: Tensor) -
     card = model.card
     assert isinstance(card, Flow)
     sharp, direction = 2 * images - 1, 2 * card.flow.data_time - 1
-    left = (levels - torch.rand(levels.shape, device=levels.device)) / model.card.levels
-    share = left.to(sharp).view(-1, 1, 1, 1)
+    noise_share = (levels - torch.rand(levels.shape, device=levels.device)) / model.card.levels
+    share = noise_share.to(sharp).view(-1, 1, 1, 1)
     state = (1 - share) * sharp + share * noise
-    times = 1 - left if direction > 0 else left
+    times = 1 - noise_share if direction > 0 else noise_share
     error: Tensor = model(state, times) - direction * (sharp - noise)
     return error.square().mean((1, 2, 3))
 
@@ -96,9 +96,9 @@ def heat_loss(model: Model, images: Tensor, levels: Tensor, noise: Tensor) -> Te
         target = dissipate(images, model.sigmas[levels - 1])
         error: Tensor = model(u, levels) - target
         return error.square().sum((1, 2, 3))
-    here, left = model.attenuation(levels), model.attenuation(levels - 1)
+    factor, factor_below = model.attenuation(levels), model.attenuation(levels - 1)
     cosines = dct2(images)
-    state = here * cosines + card.training_noise_std * dct2(noise)
-    error = left * (model.sharp_of(state, levels) - cosines)
-    _, unknown = linear_estimate(statistics, here, card.training_noise_std)
-    return error.square().sum((1, 2, 3)) / (left**2 * unknown).sum((1, 2, 3))
+    state = factor * cosines + card.training_noise_std * dct2(noise)
+    error = factor_below * (model.sharp_of(state, levels) - cosines)
+    _, unknown = linear_estimate(statistics, factor, card.training_noise_std)
+    return error.square().sum((1, 2, 3)) / (factor_below**2 * unknown).sum((1, 2, 3))

@@ -247,9 +247,9 @@ def _require_no_others(folder: Path, log: TrainingLog) -> None:
     """
     names = [CARD_NAME, WEIGHTS_NAME, PRIOR_NAME, EXAMPLE_NAME]
     names += [] if log.is_ours() else [SHEET_NAME, LOG_NAME]
-    if found := [name for name in names if os.path.lexists(folder / name)]:
+    if others := [name for name in names if os.path.lexists(folder / name)]:
         raise RefusedError(
-            f"{folder}: has {', '.join(found)}, but no {STATE_NAME} to resume from, so that a new "
+            f"{folder}: has {', '.join(others)}, but no {STATE_NAME} to resume from, so that a new "
             "run would write over them; choose another folder, or move them away"
         )
 
@@ -259,9 +259,9 @@ def _require_own_card(run: Run) -> None:
     path = run.training.folder / CARD_NAME
     if not path.exists():
         return
-    found = read_card(path)
-    own = ("subject", "weights", "prior", "example", "training")
-    card = replace(run.model.card, **{name: getattr(found, name) for name in own})
+    stored = read_card(path)
+    changeable = ("subject", "weights", "prior", "example", "training")
+    card = replace(run.model.card, **{name: getattr(stored, name) for name in changeable})
     if read_text(path, "model card") != card.to_toml():
         raise RefusedError(
             f"{path}: was changed since the run wrote it, and the run would write over it; move it "
@@ -282,8 +282,8 @@ def finished_card(run: Run) -> ModelCard | None:
         whole = all(part and sha256(folder / part.file) == part.sha256 for part in _parts(card))
     except (RefusedError, ConfigError):
         return None
-    seen = run.step * run.options.batch_size
-    return card if whole and card.training.get("images_seen") == seen else None
+    images_seen = run.step * run.options.batch_size
+    return card if whole and card.training.get("images_seen") == images_seen else None
 
 
 def saved_choices(folder: Path) -> tuple[ModelCard, TrainingOptions] | None:

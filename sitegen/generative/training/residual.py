@@ -54,21 +54,21 @@ def residual_shares(
     for level in sorted(card.visited_levels)[1:]:
         band = card.networks[card.band_at(level)]
         cosines = all_cosines if band.cosines else all_cosines[:count]
-        here = model.attenuation(torch.tensor([level], device=model.device))
+        factor = model.attenuation(torch.tensor([level], device=model.device))
         noise = torch.randn(cosines.shape, generator=generator).to(model.device)
-        states = idct2(here * cosines) + card.training_noise_std * noise
+        states = idct2(factor * cosines) + card.training_noise_std * noise
         parts = [model.sharp(part, level) for part in torch.split(states, _CHUNK)]
-        _, unknown = linear_estimate(statistics, here, card.training_noise_std)
+        _, unknown = linear_estimate(statistics, factor, card.training_noise_std)
         shares[before:level] = _shares(torch.cat(parts) - cosines, unknown[0]).cpu()
         before = level
         advance()
-    found = shares.float()
-    return found[..., 0, 0] if card.channels == 1 else found
+    result = shares.float()
+    return result[..., 0, 0] if card.channels == 1 else result
 
 
 def _shares(errors: Tensor, unknown: Tensor) -> Tensor:
     """Return covariances (rings, C, C) of errors (N, C, H, W) over means of R_k (C, H, W)."""
-    scale = torch.stack([ring_means(each) for each in unknown]).sqrt()  # (C, rings)
+    scale = torch.stack([ring_means(variance) for variance in unknown]).sqrt()  # (C, rings)
     rows = [
         torch.stack([ring_means(one * other) for other in errors.unbind(1)])
         for one in errors.unbind(1)

@@ -124,16 +124,18 @@ class Run:
         depends on the number of steps, it stays.
         """
         if self.ends_at is not None and self.step < self.options.first_decay_step:
-            left = self.ends_at - time.monotonic()
-            self._end_at(self.step + steps_in(left / per_step, self._steps_after(left)))
+            remaining_s = self.ends_at - time.monotonic()
+            self._end_at(
+                self.step + steps_in(remaining_s / per_step, self._steps_after(remaining_s))
+            )
 
-    def _steps_after(self, left: float) -> float:
+    def _steps_after(self, remaining_s: float) -> float:
         """Return the time of sheets in `left` seconds and of the estimate at the end, in steps.
 
         One evaluation of a network takes about a third of its part in a step.
         """
         more = evaluations(self.model.card, self.measured)
-        more += self.looks.evaluated_in(left) if self.looks else 0
+        more += self.looks.evaluated_in(remaining_s) if self.looks else 0
         return more / (3 * self.options.batch_size)
 
     def weights(self) -> dict[str, Tensor]:
@@ -146,12 +148,12 @@ class Run:
         model = copy.deepcopy(self.model)
         weights = self._all() | self.ema
         for prefix, network in zip(prefixes(model.card), model.networks, strict=True):
-            own = network.state_dict()
-            network.load_state_dict({name: weights[prefix + name] for name in own})
+            names = network.state_dict()
+            network.load_state_dict({name: weights[prefix + name] for name in names})
         return model.eval().requires_grad_(False)
 
     def _all(self) -> dict[str, Tensor]:
-        return _named(self.model.card, self.model, lambda each: each.state_dict().items())
+        return _named(self.model.card, self.model, lambda network: network.state_dict().items())
 
     def save(self) -> None:
         """Write the state atomically. Raises TargetError if training has diverged."""
@@ -193,8 +195,8 @@ class Run:
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
         for prefix, network in zip(prefixes(self.model.card), self.model.networks, strict=True):
-            own = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
-            network.load_state_dict(own)
+            state = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
+            network.load_state_dict(state)
 
     def _refuse_other(self, state: dict[str, Any]) -> None:
         if state["card"] != self.model.card.digest:
@@ -287,9 +289,9 @@ class Run:
         """
         loss = float(torch.cat([losses for _, losses in recent]).mean())
         steps, batch = self.options.steps, self.options.batch_size
-        left = (steps - self.step) * per_step
-        left += self._steps_after(left) * per_step
-        return Progress(self.step, steps, loss, batch / max(per_step, 1e-9), left)
+        remaining_s = (steps - self.step) * per_step
+        remaining_s += self._steps_after(remaining_s) * per_step
+        return Progress(self.step, steps, loss, batch / max(per_step, 1e-9), remaining_s)
 
     def _require_finite(self) -> None:
         if not bool(self._finite):
@@ -442,8 +444,8 @@ class TrainingLog:
         """Remove lines after `step`, left by a killed run that resumes there."""
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-            kept = [line for line in lines if _step(line) <= step]
-            write_atomic(self.path, "".join(f"{line}\n" for line in kept).encode())
+            remaining = [line for line in lines if _step(line) <= step]
+            write_atomic(self.path, "".join(f"{line}\n" for line in remaining).encode())
 
 
 def _rounded(losses: Tensor) -> float:
@@ -488,12 +490,12 @@ class Looks:
         )
 
 
-def steps_in(whole: float, rest: float) -> int:
+def steps_in(whole: float, other: float) -> int:
     """Return how many steps to take in the time of `whole` steps, where others take that of `rest`.
 
     At least half of the time is for learning, whatever sheets of samples take.
     """
-    return max(1, int(max(whole - rest, whole / 2)))
+    return max(1, int(max(whole - other, whole / 2)))
 
 
 class Timer:
