@@ -127,8 +127,8 @@ def _start(card: ModelCard, model: Model) -> "tuple[Prior | None, bytes, tuple[s
 def _grey_notes(prior: "Prior") -> tuple[str, ...]:
     if not prior.is_grey:
         return ()
-    words = "so its flat states are grey; if it was trained on others, give those"
-    return (f"the images are grey, and the model makes images in colour, {words}",)
+    advice = "so its flat states are grey; if it was trained on others, give those"
+    return (f"the images are grey, and the model makes images in colour, {advice}",)
 
 
 def _require_weights(weights: Path, card: ModelCard) -> None:
@@ -150,7 +150,7 @@ def _same_model(site: Site, name: str, weights: Path) -> ModelSource | None:
 def _change(config: Path, source: ModelSource, options: AddOptions) -> AddResult:
     """Change the card of a model by the options, and make it a prior of the images."""
     card_path = cast(Path, source.card_path)
-    fixed = options.given("levels", "sampler_name")
+    fixed = options.of_network("levels", "sampler_name")
     if fixed:
         raise ConfigError(
             f"{shown(card_path)}: this card decides all of it; edit it there, or leave out "

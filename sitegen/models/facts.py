@@ -56,26 +56,31 @@ def recorded_model(name: Path, config: Path = Path("site.toml")) -> tuple[Path, 
 
 def facts(file: Path, card: ModelCard) -> dict[str, Any]:
     """Return the facts on a recording or a sampler, for JSON."""
-    own = card.recording or card.sampler
-    assert own is not None
+    table = card.recording or card.sampler
+    assert table is not None
     first = {"file": shown(file), "kind": card.kind, "subject": card.subject}
     return (
         first
         | {"shape": card.shape, "levels": card.levels}
-        | asdict(own)
+        | asdict(table)
         | {"abilities": sorted(card.abilities)}
     )
 
 
-def to_text(found: Mapping[str, Any]) -> str:
+def to_text(facts_by_name: Mapping[str, Any]) -> str:
     """Return the facts as lines: a name, and a value; nothing for what is empty."""
-    axis, unit = found["values"], f" {found['unit']}" if found["unit"] else ""
-    told = {key: value for key, value in found.items() if key not in ("symbol", "unit")} | {
-        "values": f"{found['symbol']} from {axis[-1]:g} to {axis[0]:g}{unit}",
-        "shape": " × ".join(map(str, found["shape"])),
-        "abilities": [ABILITIES[each] for each in found["abilities"]],
+    axis, unit = (
+        facts_by_name["values"],
+        f" {facts_by_name['unit']}" if facts_by_name["unit"] else "",
+    )
+    shown_facts = {
+        key: value for key, value in facts_by_name.items() if key not in ("symbol", "unit")
+    } | {
+        "values": f"{facts_by_name['symbol']} from {axis[-1]:g} to {axis[0]:g}{unit}",
+        "shape": " × ".join(map(str, facts_by_name["shape"])),
+        "abilities": [ABILITIES[ability] for ability in facts_by_name["abilities"]],
     }
-    lines = ((key.replace("_", " "), _in_words(value)) for key, value in told.items())
+    lines = ((key.replace("_", " "), _in_words(value)) for key, value in shown_facts.items())
     return "\n".join(f"{key:17} {value}" for key, value in lines if value)
 
 

@@ -21,18 +21,18 @@ def trained_folder(config: Path, name: str) -> Path | None:
 
     Raises RefusedError if its run is not finished.
     """
-    own = config.parent / RUNS / name
+    folder = config.parent / RUNS / name
     if slug_fault(name):
         return None
-    if (own / CARD_NAME).is_file():
-        return own
-    require_finished(own)
+    if (folder / CARD_NAME).is_file():
+        return folder
+    require_finished(folder)
     return None
 
 
 @contextlib.contextmanager
 def model_folder(
-    folder: Path, write: Callable[[Path], Written], wanted: Callable[[], bool] = lambda: False
+    folder: Path, write: Callable[[Path], Written], keep: Callable[[], bool] = lambda: False
 ) -> Iterator[tuple[tuple[Path, ...], Written]]:
     """Move the files made by `write` into `folder`; yield their paths, the card's last.
 
@@ -41,16 +41,16 @@ def model_folder(
     the previous content is restored. Raises ConfigError if other files of these names exist,
     PlatformError if the disk fails.
     """
-    made = [path for path in (folder, folder.parent) if not path.exists()]
+    new_paths = [path for path in (folder, folder.parent) if not path.exists()]
     with contextlib.ExitStack() as undo:
-        undo.callback(lambda: None if wanted() else _remove(made))
+        undo.callback(lambda: None if keep() else _remove(new_paths))
         with temporary_folder(folder.parent) as aside:
             stage = aside / folder.name
             written = write(stage)
             # the card last: the other files are not a model without it
             parts = sorted(stage.iterdir(), key=lambda path: (path.name == CARD_NAME, path.name))
             files = {path: folder / path.name for path in parts}
-            made[:0] = [new for path, new in files.items() if not _is_there(path, new)]
+            new_paths[:0] = [new for path, new in files.items() if not _is_there(path, new)]
             with platform_errors(folder):
                 if not folder.exists():
                     stage.rename(folder)

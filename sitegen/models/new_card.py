@@ -74,7 +74,7 @@ class AddOptions:
     sampler_name: str | None = None
     subject: str | None = None
 
-    def given(self, *others: str) -> tuple[str, ...]:
+    def of_network(self, *others: str) -> tuple[str, ...]:
         """Return the options given that describe the network and its training, without `others`."""
         omitted = ("checkpoint", "data", "subject", *others)
         return self.among(*(name for name in vars(self) if name not in omitted))
@@ -106,7 +106,7 @@ class Question:
     """Question to the author: a field of `AddOptions`, the words, and the default answer."""
 
     field: str
-    words: str
+    prompt: str
     offer: Any = None
 
 
@@ -163,7 +163,7 @@ def described_model(options: AddOptions, ask: Ask | None) -> Model:
         prior = preset_prior(options.preset) if options.preset and not options.data else None
         return Model(card, tuple(lines), prior=prior, data=options.data)
     where = checkpoint if home is None else home / CARD_NAME
-    if fixed := options.given("levels", "sampler_name"):
+    if fixed := options.of_network("levels", "sampler_name"):
         raise ConfigError(f"{where}: this card decides all of it; leave out {', '.join(fixed)}")
     options = _with_images(options, card, where, ask)
     if home is None:
@@ -218,7 +218,7 @@ def sampler_note(card: ModelCard) -> str:
 
 
 def new_model(
-    options: AddOptions, found: CheckpointInfo, ask: Ask | None
+    options: AddOptions, info: CheckpointInfo, ask: Ask | None
 ) -> tuple[AddOptions, ModelCard, list[str]]:
     """Return a checkpoint's card without weights and prior, complete in all that affects images.
 
@@ -227,42 +227,42 @@ def new_model(
     ConfigError, as the card does, for invalid values and for options of the other kind, and
     RefusedError for images or a network that cannot be used.
     """
-    form = _FORMS[_kind(options, found)]
-    if options.preset is None and found.architecture is None:
+    form = _FORMS[_kind(options, info)]
+    if options.preset is None and info.architecture is None:
         raise RefusedError(
             f"{options.checkpoint}: not a U-Net that sitegen knows by the names of its weights; "
             f"`sitegen inspect` shows what it is; {UNKNOWN_NETWORK}"
         )
     if alien := options.among(*form.lacks):
         raise ConfigError(f"{form.called} has no {', '.join(alien)}; leave it out")
-    answers = _Answers(options, found, ask)
+    answers = _Answers(options, info, ask)
     try:
         answers.complete(form)
         options = answers.options
-        card = form.card(options, found) if options.preset is None else _from_preset(options)
+        card = form.card(options, info) if options.preset is None else _from_preset(options)
         card = replace(card, subject=options.subject or "")
     except (ConfigError, RefusedError) as error:
-        if not answers.given:
+        if not answers.answered:
             raise
-        again = shlex.join(word for pair in answers.given for word in pair)
+        again = shlex.join(word for pair in answers.answered for word in pair)
         raise type(error)(f"{error}\nyour answers, as options for the next try: {again}") from error
-    lines = [sampler_note(card), *_attention_notes(options, found, card)]
+    lines = [sampler_note(card), *_attention_notes(options, info, card)]
     if not form.blurs:
         return options, card, [*lines, *form.notes(options, card)]
     card = measured(card) if options.data is not None else card
     return options, card, [*lines, *_notes(options, card, answers.side())]
 
 
-def _kind(options: AddOptions, found: CheckpointInfo) -> str:
+def _kind(options: AddOptions, info: CheckpointInfo) -> str:
     """Return the kind of a new card. Raises ConfigError for one that the file contradicts."""
-    if found.layout == "torchcfm":
+    if info.layout == "torchcfm":
         if options.kind not in (None, "flow"):
             raise ConfigError(
                 f"--kind {options.kind}: {options.checkpoint} is of torchcfm, whose networks "
                 "predict a velocity; leave it out"
             )
         return "flow"
-    if found.learned_variance and not options.preset:
+    if info.learned_variance and not options.preset:
         if options.kind not in (None, "ddpm"):
             raise ConfigError(
                 f"--kind {options.kind}: {options.checkpoint} has two outputs for each channel, "
@@ -281,21 +281,21 @@ def _kind(options: AddOptions, found: CheckpointInfo) -> str:
 class _Answers:
     """Options being completed, and the questions that could not be asked."""
 
-    def __init__(self, options: AddOptions, found: CheckpointInfo, ask: Ask | None) -> None:
+    def __init__(self, options: AddOptions, info: CheckpointInfo, ask: Ask | None) -> None:
         self.options = options
-        self._heads = dict(found.heads)
-        self._presets = found.presets if _kind(options, found) == "ihdm" else ()
+        self._heads = dict(info.heads)
+        self._presets = info.presets if _kind(options, info) == "ihdm" else ()
         self._ask = ask
-        self.given: list[tuple[str, str]] = []
+        self.answered: list[tuple[str, str]] = []
         self._missing: list[Question] = []
         self._sides: dict[Path | None, int | None] = {}
 
     def complete(self, form: _Form) -> None:
         """Complete all options that a model of a kind needs. Raises as `new_model` does."""
-        if self._presets and self._ask is not None and not self.options.given():
+        if self._presets and self._ask is not None and not self.options.of_network():
             fits = " or ".join(self._presets)
-            words = f"it has the network of {fits}; the preset, if it was trained like that, or "
-            answer = self._ask(Question("preset", f"{words}nothing", ""))
+            prompt = f"it has the network of {fits}; the preset, if it was trained like that, or "
+            answer = self._ask(Question("preset", f"{prompt}nothing", ""))
             self.options = replace(self.options, preset=answer or None)
         if form.blurs and not _prior_serves(self.options):
             self._get(_DATA)
@@ -307,11 +307,13 @@ class _Answers:
             for question in form.questions:
                 self._get(question)
         if self._missing:
-            rows = [f"  {option(each.field):22} {each.words}" for each in self._missing]
+            rows = [
+                f"  {option(question.field):22} {question.prompt}" for question in self._missing
+            ]
             if fits := " or ".join(f"--preset {name}" for name in self._presets):
                 rows.append(f"or, if it was trained like that, {fits}")
-            words = "a checkpoint does not record everything that sampling needs; give\n"
-            raise ConfigError(f"{self.options.checkpoint}: {words}" + "\n".join(rows))
+            heading = "a checkpoint does not record everything that sampling needs; give\n"
+            raise ConfigError(f"{self.options.checkpoint}: {heading}" + "\n".join(rows))
         if self.options.preset is None and self._ask is not None:
             if form.blurs:
                 noise = _noise(self.options)
@@ -336,7 +338,7 @@ class _Answers:
             self._missing.append(question)
         else:
             changes: dict[str, Any] = {question.field: self._ask(question)}
-            self.given += [(option(name), str(value)) for name, value in changes.items()]
+            self.answered += [(option(name), str(value)) for name, value in changes.items()]
             self.options = replace(self.options, **changes)
 
 
@@ -359,9 +361,9 @@ def _prior_serves(options: AddOptions) -> bool:
 def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
     lines = []
     if options.data is not None and side != card.image_size:
-        own = f"are {side}×{side} pixels" if side else "are not squares of one size"
+        sizes = f"are {side}×{side} pixels" if side else "are not squares of one size"
         size = f"{card.image_size}×{card.image_size}"
-        lines.append(f"the images {own}: their middle squares, scaled to {size}, were measured")
+        lines.append(f"the images {sizes}: their middle squares, scaled to {size}, were measured")
     if is_approximate(card):
         lines.append("it starts from approximate flat images; --data DIR measures the real ones")
     if options.preset is None and options.sampling_noise_std is None:
@@ -370,17 +372,17 @@ def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
     return lines
 
 
-def _with_images(options: AddOptions, own: ModelCard, where: Path, ask: Ask | None) -> AddOptions:
+def _with_images(options: AddOptions, card: ModelCard, where: Path, ask: Ask | None) -> AddOptions:
     """Return the options for a model that has its `own` card, completed by its images if needed.
 
     Raises ConfigError for images that it has no use for, and if they are missing and `ask` is.
     """
-    if "prior" not in own.abilities and options.data is not None:
-        raise ConfigError(f'--data: the kind "{own.kind}" has no prior to make; leave it out')
-    if "prior" not in own.abilities or own.prior is not None or options.data is not None:
+    if "prior" not in card.abilities and options.data is not None:
+        raise ConfigError(f'--data: the kind "{card.kind}" has no prior to make; leave it out')
+    if "prior" not in card.abilities or card.prior is not None or options.data is not None:
         return options
     if ask is None:
-        raise ConfigError(f"{where}: names no prior to start from; --data: {_DATA.words}")
+        raise ConfigError(f"{where}: names no prior to start from; --data: {_DATA.prompt}")
     return replace(options, data=ask(_DATA))
 
 
@@ -406,31 +408,31 @@ def _blur(card: HeatDissipation) -> BlurRange:
     return card.blur
 
 
-def _common(options: AddOptions, found: CheckpointInfo) -> dict[str, Any]:
+def _common(options: AddOptions, info: CheckpointInfo) -> dict[str, Any]:
     """Return the values of every card of a network that is read from its file.
 
     `options` are complete except for heads.
     """
-    assert found.architecture is not None
+    assert info.architecture is not None
     return {
         "image_size": options.image_size,
-        "channels": found.architecture.channels,
+        "channels": info.architecture.channels,
         "levels": options.levels,
-        "known_faults": () if _says_heads(options, found) else (HEADS_FAULT,),
-        "unet": replace(found.architecture.unet(), **_heads(options, found)),
+        "known_faults": () if _says_heads(options, info) else (HEADS_FAULT,),
+        "unet": replace(info.architecture.unet(), **_heads(options, info)),
     }
 
 
-def _says_heads(options: AddOptions, found: CheckpointInfo) -> bool:
+def _says_heads(options: AddOptions, info: CheckpointInfo) -> bool:
     """Return whether the options or the file say how attention is split into heads."""
     return bool(options.among("heads", "head_channels")) or bool(
-        {"num_heads", "num_head_channels"} & found.heads.keys()
+        {"num_heads", "num_head_channels"} & info.heads.keys()
     )
 
 
-def _heads(options: AddOptions, found: CheckpointInfo) -> dict[str, Any]:
+def _heads(options: AddOptions, info: CheckpointInfo) -> dict[str, Any]:
     """Return the settings of attention: the file's, and over them the options."""
-    settings: dict[str, Any] = dict(found.heads)
+    settings: dict[str, Any] = dict(info.heads)
     if options.heads is not None or options.head_channels is not None:
         settings |= {"num_heads": options.heads or HEADS}
         settings |= {"num_head_channels": options.head_channels or -1}
@@ -439,37 +441,37 @@ def _heads(options: AddOptions, found: CheckpointInfo) -> dict[str, Any]:
     return settings
 
 
-def _attention_notes(options: AddOptions, found: CheckpointInfo, card: ModelCard) -> list[str]:
+def _attention_notes(options: AddOptions, info: CheckpointInfo, card: ModelCard) -> list[str]:
     """Return what was assumed on attention heads, with the options that change it."""
     if options.preset is not None:
         return []
     unet = card.finest
-    if not _says_heads(options, found):
+    if not _says_heads(options, info):
         change = "--heads N or --head-channels N if it was trained with others"
         return [f"assumed: {HEADS} attention head, since the file does not say; {change}"]
     if unet.num_head_channels != -1:
-        told = f"attention: heads of {unet.num_head_channels} channels"
-        told += ", which overrides the number of heads" if options.heads else ""
+        note = f"attention: heads of {unet.num_head_channels} channels"
+        note += ", which overrides the number of heads" if options.heads else ""
     else:
-        told = f"attention: {unet.num_heads} heads"
-        told += "; if it was trained with num_head_channels, that overrides it: --head-channels N"
+        note = f"attention: {unet.num_heads} heads"
+        note += "; if it was trained with num_head_channels, that overrides it: --head-channels N"
     order = f"use_new_attention_order = {str(unet.use_new_attention_order).lower()}"
     split = f"assumed: {order} in [unet], as the program that wrote the file; change it in the card"
-    return [told] if "use_new_attention_order" in found.heads else [told, split]
+    return [note] if "use_new_attention_order" in info.heads else [note, split]
 
 
-def _heat_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
+def _heat_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
     values: Any = options
     return ModelCard(
-        **_common(options, found),
+        **_common(options, info),
         blur=BlurRange(values.blur_sigma_min, values.blur_sigma_max),
         training_noise_std=values.training_noise_std,
         sampling_noise_std=_noise(options),
-        parameterization="preconditioned" if found.preconditioned else "difference",
+        parameterization="preconditioned" if info.preconditioned else "difference",
     )
 
 
-def _ddpm_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
+def _ddpm_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
     """Return the card of a DDPM.
 
     β is that of Ho et al. 2020 for 1000 steps, scaled to others by Nichol and Dhariwal 2021; with
@@ -482,22 +484,22 @@ def _ddpm_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
         values.noise_schedule,
         beta_start=first if linear else None,
         beta_end=last if linear else None,
-        variance="fixed_small" if found.learned_variance else "fixed_large",
+        variance="fixed_small" if info.learned_variance else "fixed_large",
         rescale_timesteps=values.levels != KNOWN_STEPS,
     )
-    card = ModelCard(**_old_order(options, found), kind="ddpm", diffusion=diffusion)
+    card = ModelCard(**_old_order(options, info), kind="ddpm", diffusion=diffusion)
     return resampled(card, AddOptions(options.checkpoint, sampler_name=options.sampler_name))[0]
 
 
-def _flow_card(options: AddOptions, found: CheckpointInfo) -> ModelCard:
+def _flow_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
     """Return the card of a flow: data at t = 1, and the network receives t, as in torchcfm."""
-    return ModelCard(**_old_order(options, found), kind="flow", flow=FlowConfig())
+    return ModelCard(**_old_order(options, info), kind="flow", flow=FlowConfig())
 
 
-def _old_order(options: AddOptions, found: CheckpointInfo) -> dict[str, Any]:
+def _old_order(options: AddOptions, info: CheckpointInfo) -> dict[str, Any]:
     """Return the common values, with the order of attention's channels in older programs."""
-    common = _common(options, found)
-    order = bool(found.heads.get("use_new_attention_order", False))
+    common = _common(options, info)
+    order = bool(info.heads.get("use_new_attention_order", False))
     return {**common, "unet": replace(common["unet"], use_new_attention_order=order)}
 
 

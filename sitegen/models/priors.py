@@ -27,22 +27,22 @@ def prior_and_example(card: ModelCard, data: Path) -> tuple[Prior, bytes]:
     """
     more = 0  # images at the start that the bank does not keep
 
-    def choose(many: int) -> list[int]:
+    def choose(count: int) -> list[int]:
         nonlocal more
-        drawn = draw_places(many, PRIOR_IMAGES)
+        drawn = draw_places(count, PRIOR_IMAGES)
         more = int(0 not in drawn)
         return [0] * more + drawn
 
     channels = 3 if card.channels == 3 else None  # colour ones are not made grey in silence
     images = read_images(data, card.image_size, channels, choose)
     if images.shape[1:] != card.shape:
-        found, wanted = (
+        data_images, model_images = (
             f"{w}×{h} pixels in {'grey' if c == 1 else 'colour'}"
             for c, h, w in (images.shape[1:], card.shape)
         )
         raise RefusedError(
-            f"{data}: its images are {found} and do not fit the model, whose images are {wanted}; "
-            "give the images that it was trained on"
+            f"{data}: its images are {data_images} and do not fit the model, whose images are "
+            f"{model_images}; give the images that it was trained on"
         )
     return make_prior(images[more:], card, PRIOR_IMAGES, data.name), as_png(images[0])
 

@@ -74,10 +74,10 @@ def _require_steps(name: str, info: ArrayInfo) -> None:
         )
 
 
-def _seed(given: Array) -> int:
-    value = given.item() if given.size == 1 else float("nan")
+def _seed(stored: Array) -> int:
+    value = stored.item() if stored.size == 1 else float("nan")
     if value != value // 1:
-        raise ValueError(f"seed = {given.ravel()[:3].tolist()}: give one whole number")
+        raise ValueError(f"seed = {stored.ravel()[:3].tolist()}: give one whole number")
     return int(value)
 
 
@@ -124,14 +124,14 @@ def _files(folder: Path) -> tuple[str, list[list[Path]]]:
 
     `sitegen sample --trajectory` numbers levels, which fall, in a folder for each sample.
     """
-    folders = sorted((each for each in folder.iterdir() if each.is_dir()), key=_natural)
-    files = [_pngs(each) for each in folders] if folders else [[each] for each in _pngs(folder)]
+    folders = sorted((path for path in folder.iterdir() if path.is_dir()), key=_natural)
+    files = [_pngs(path) for path in folders] if folders else [[path] for path in _pngs(folder)]
     order = "names, first to last"
-    if all(_LEVEL.fullmatch(each.name) for paths in files for each in paths):
+    if all(_LEVEL.fullmatch(path.name) for paths in files for path in paths):
         order = "levels, the highest first"
-        if len({tuple(each.name for each in paths) for paths in files if folders}) > 1:
+        if len({tuple(path.name for path in paths) for paths in files if folders}) > 1:
             raise ValueError("each folder must have the same levels")
-        files = [[*each] for each in zip(*files, strict=True)] if folders else files
+        files = [[*paths] for paths in zip(*files, strict=True)] if folders else files
         files.reverse()
     if len(files) < 2 or not all(files):
         raise ValueError("must hold a PNG for each step, or a folder with PNGs for each step")
@@ -141,7 +141,7 @@ def _files(folder: Path) -> tuple[str, list[list[Path]]]:
 def _pictures(files: list[list[Path]]) -> Iterator[Array]:
     for paths in files:
         pixels = [read_picture(path) for path in paths]
-        if len({each.shape for each in pixels}) > 1:
+        if len({picture.shape for picture in pixels}) > 1:
             raise ValueError(f"{paths[0].parent.name}: pictures of a step must have one size")
         stacked = np.stack(pixels)
         yield stacked.transpose(0, 3, 1, 2) if stacked.ndim == 4 else stacked[:, None]
@@ -149,7 +149,7 @@ def _pictures(files: list[list[Path]]) -> Iterator[Array]:
 
 def _pngs(folder: Path) -> list[Path]:
     return sorted(
-        (each for each in folder.iterdir() if each.suffix.lower() == ".png"), key=_natural
+        (path for path in folder.iterdir() if path.suffix.lower() == ".png"), key=_natural
     )
 
 

@@ -197,7 +197,7 @@ def ask(question: Question) -> Any:
     (kind,) = (kind for name, kind, _ in _ADD if name.replace("-", "_") == question.field)
     kind = click.Path(exists=True, path_type=Path) if kind is PATH else kind
     try:
-        return click.prompt(question.words, default=question.offer, type=kind)
+        return click.prompt(question.prompt, default=question.offer, type=kind)
     except (click.Abort, SystemExit):
         click.echo()  # so that the next message begins a line
         raise

@@ -61,12 +61,12 @@ def _flop(name: str, shape: tuple[int, ...], unet: UNetConfig, side: int) -> int
 
 
 def _level(name: str, unet: UNetConfig) -> int:
-    place = _PLACE.match(name)
+    match = _PLACE.match(name)
     last, blocks = len(unet.channel_mult) - 1, unet.num_res_blocks + 1
-    if place is None or place[1] == "out":
+    if match is None or match[1] == "out":
         return 0
-    if place[1] == "input_blocks":
-        return max(0, (int(place[2]) - 1) // blocks) + (".op." in name)
-    if place[1] == "middle_block":
+    if match[1] == "input_blocks":
+        return max(0, (int(match[2]) - 1) // blocks) + (".op." in name)
+    if match[1] == "middle_block":
         return last
-    return last - int(place[2]) // blocks - (".conv." in name)
+    return last - int(match[2]) // blocks - (".conv." in name)

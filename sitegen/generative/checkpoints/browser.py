@@ -102,15 +102,15 @@ def export_for_browser(
     import numpy as np  # imported here, since checking a card does not need it
 
     bands = list(zip(prefixes(card), card.networks, strict=True))
-    found = _read(weights, card.weights)
+    arrays = _read(weights, card.weights)
     if not card.estimates_variance:
-        found.pop(RESIDUAL, None)
+        arrays.pop(RESIDUAL, None)
     if not card.has_statistics:
-        found = {name: values for name, values in found.items() if name not in STATISTICS}
-    _refuse_unfit(card, bands, found, weights)
+        arrays = {name: values for name, values in arrays.items() if name not in STATISTICS}
+    _refuse_unfit(card, bands, arrays, weights)
     small = scales_of(weights, open_checkpoint(weights).weights)
     stored: dict[str, Array] = {}
-    for name, values in found.items():
+    for name, values in arrays.items():
         stored |= _stored(name, values, bands, None if name in small else precision)
     for name, values in stored.items():
         if not np.isfinite(values).all():
@@ -124,7 +124,7 @@ def export_for_browser(
         "levels": card.levels,
         "visited": list(card.visited_levels),
         **(_heat(card) if "blur" in card.abilities else _from_noise(card)),
-        "bands": [_described(card, *each, found) for each in bands],
+        "bands": [_described(card, *band, arrays) for band in bands],
         "tensors": tensors,
         "sha256": digest_bytes(data),
     }
@@ -154,15 +154,15 @@ def _is_flow(card: ModelCard) -> bool:
 
 def _from_noise(card: ModelCard) -> dict[str, Any]:
     """Return the part of the description that only models which start from noise have."""
-    found: dict[str, Any] = {"axis": asdict(card.axis), "start_std": 1.0}
+    description: dict[str, Any] = {"axis": asdict(card.axis), "start_std": 1.0}
     if card.diffusion is not None:
         time = card.times[card.levels] if isinstance(card, Flow) else 1.0
         start = math.hypot(time, 1 - time)
-        return {**found, "start_std": start, "implicit": _implicit(card, card.diffusion)}
+        return {**description, "start_std": start, "implicit": _implicit(card, card.diffusion)}
     assert isinstance(card, Flow)
     flow: dict[str, Any] = {"solver": card.flow.solver, "time_scale": card.flow.time_scale}
     flow |= {"evaluations": card.evaluations, "times": list(card.times)}
-    return {**found, "flow": flow}
+    return {**description, "flow": flow}
 
 
 def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
@@ -172,8 +172,8 @@ def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
     … K, and the first row of all but `state` is not used.
     """
     rows = []
-    for left in diffusion.alphas_bar(card.levels):
-        a, s = math.sqrt(left), math.sqrt(1 - left)
+    for alpha_bar in diffusion.alphas_bar(card.levels):
+        a, s = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
         scale = a + s if _is_flow(card) else 1.0
         velocity = diffusion.prediction_type == "v_prediction"
         image = (a, -s) if velocity else (1 / a, -s / a)
@@ -195,8 +195,8 @@ def _owns(prefix: str, name: str) -> bool:
 
 def _shapes(prefix: str, tensors: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a network's tensors, by their names without the prefix."""
-    own = {name: tensor.shape for name, tensor in tensors.items() if _owns(prefix, name)}
-    return {name.removeprefix(prefix): shape for name, shape in own.items()}
+    shapes = {name: tensor.shape for name, tensor in tensors.items() if _owns(prefix, name)}
+    return {name.removeprefix(prefix): shape for name, shape in shapes.items()}
 
 
 def _described(
@@ -220,7 +220,7 @@ def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tu
     if "blur" not in card.abilities or not card.has_statistics:
         return 0.0, 1.0
     whole = (tensors[name].astype("float64") for name in STATISTICS)
-    mean, variance = (each[:, :side, :side] for each in whole)
+    mean, variance = (statistic[:, :side, :side] for statistic in whole)
     centre = float(mean[:, 0, 0].mean()) / card.image_size
     square = float((variance + mean**2).mean()) * (side / card.image_size) ** 2
     return centre, float(max(square - centre**2, 1e-12) ** 0.5)
@@ -251,7 +251,7 @@ def lacking(card: ModelCard) -> list[str]:
     them.
     """
     unets = [band.unet for band in card.networks if band.unet]
-    known = {
+    features = {
         f'kind = "{card.kind}"': "browser" not in card.abilities,
         "a solver other than Euler's for the network of a DDPM": (
             card.diffusion is not None and _is_flow(card) and card.evaluations > 1
@@ -268,7 +268,7 @@ def lacking(card: ModelCard) -> list[str]:
             band.cosines.width % 4 for band in card.networks if band.cosines
         ),
     }
-    return [words for words, lacks in known.items() if lacks]
+    return [feature for feature, lacks in features.items() if lacks]
 
 
 def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
@@ -295,8 +295,8 @@ def too_heavy(name: str, size: int, gflop: float, least: str = "") -> str:
 
 def page_faults(name: str, card: ModelCard) -> Iterator[str]:
     """Yield why the sampler in a page cannot run a model, as far as its card shows."""
-    if found := lacking(card):
-        lacks = " and ".join(found)
+    if features := lacking(card):
+        lacks = " and ".join(features)
         yield f"the model {name} has {lacks}, which the sampler in a page does not have"
     if "browser" in card.abilities and (fault := too_heavy(name, *at_least(card), "at least ")):
         yield fault
@@ -308,10 +308,10 @@ def at_least(card: ModelCard) -> tuple[int, float]:
     For U-Nets they count the convolutions of residual blocks, which are nearly all of it.
     """
     size, flop = 0, 0
-    for place, band in enumerate(card.networks):
+    for index, band in enumerate(card.networks):
         if band.unet is None:
             continue
-        steps = sum(card.band_at(level) == place for level in card.visited_levels[:-1])
+        steps = sum(card.band_at(level) == index for level in card.visited_levels[:-1])
         for weights, side in convolutions(band.unet, band.side or card.image_size):
             size += weights  # could be stored as bytes
             flop += steps * 2 * weights * side**2
@@ -330,10 +330,10 @@ def _refuse_unfit(
     for prefix, band in bands:
         if band.unet is None:
             continue
-        looks, wanted = infer(_shapes(prefix, tensors)), Architecture.of(card.channels, band.unet)
-        if looks != wanted:
-            told = looks.text() if looks else "an unknown network"
-            raise RefusedError(f"{path}: holds {told}; the card has {wanted.text()}")
+        looks, expected = infer(_shapes(prefix, tensors)), Architecture.of(card.channels, band.unet)
+        if looks != expected:
+            contents = looks.text() if looks else "an unknown network"
+            raise RefusedError(f"{path}: holds {contents}; the card has {expected.text()}")
     if card.has_statistics and not {*STATISTICS} <= tensors.keys():
         needs = "which a preconditioned or guided model needs"
         raise RefusedError(f"{path}: has no statistics of the data, {needs}")

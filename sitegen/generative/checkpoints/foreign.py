@@ -61,8 +61,8 @@ def foreign_model(
 
 def has_foreign_config(path: Path) -> bool:
     """Return whether another program's configuration replaces the missing card."""
-    places = (path, path / "unet") if is_folder(path) else (path.parent,)
-    return any((place / CONFIG_NAME).is_file() for place in places)
+    folders = (path, path / "unet") if is_folder(path) else (path.parent,)
+    return any((folder / CONFIG_NAME).is_file() for folder in folders)
 
 
 def _spectral_card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCard:
@@ -86,8 +86,8 @@ def _spectral_card(values: Mapping[str, Any], schedule: BlurSchedule) -> ModelCa
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of nested tables by their last name; outer values take precedence."""
     inner = [_flat(value) for value in table.values() if isinstance(value, dict)]
-    own = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    return {key: value for part in (*reversed(inner), own) for key, value in part.items()}
+    outer = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    return {key: value for part in (*reversed(inner), outer) for key, value in part.items()}
 
 
 def _diffusers_model(folder: Path, levels: int | None, sampler: str | None) -> Foreign | None:
@@ -143,8 +143,8 @@ def _refuse_code(folder: Path, network: Path) -> None:
 
 
 def _weights(network: Path) -> Path:
-    if found := [network / name for name in _WEIGHTS if (network / name).is_file()]:
-        return found[0]
+    if files := [network / name for name in _WEIGHTS if (network / name).is_file()]:
+        return files[0]
     if any(network.glob("*.bin")):
         raise RefusedError(
             f"{network}: has its weights as a pickle (.bin), which may run code; save them as "

@@ -130,16 +130,16 @@ class CheckpointInfo:
 
     def _parameterization(self) -> str:
         card = self.card
-        if card and (known := card.predicts):
-            return known
+        if card and (prediction := card.predicts):
+            return prediction
         if self.layout == "torchcfm":
             return "velocity, as in a flow"
         if self.learned_variance or self.layout == "diffusers":
             return "noise, as in a DDPM"
         if not self.preconditioned:
-            told = card is not None or self.layout in ("published", "spectral")
+            is_known = card is not None or self.layout in ("published", "spectral")
             unknown = "unknown: difference, noise if it is a DDPM, or velocity if it is a flow"
-            return "difference" if told else unknown
+            return "difference" if is_known else unknown
         return "preconditioned"
 
 
@@ -234,14 +234,14 @@ def only_checkpoint(folder: Path) -> Path | None:
     except OSError as error:
         raise RefusedError(f"{folder}: cannot be listed: {error.strerror}") from None
     files = [path for path in files if not path.name.endswith("prior.safetensors")]
-    found = sorted(path for path in files if path.is_file() and path.name[0] != ".")
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found[:5])
+    checkpoints = sorted(path for path in files if path.is_file() and path.name[0] != ".")
+    if len(checkpoints) > 1:
+        names = ", ".join([path.name for path in checkpoints[:5]] + ["…"] * bool(checkpoints[5:]))
         raise RefusedError(
-            f"{folder}: holds {len(found)} checkpoints ({names}{', …' if found[5:] else ''}); "
+            f"{folder}: holds {len(checkpoints)} checkpoints ({names}); "
             "name one of them, or keep only one there"
         )
-    return found[0] if found else None
+    return checkpoints[0] if checkpoints else None
 
 
 def weights_file(path: Path) -> Path:
@@ -343,7 +343,7 @@ def infer(shapes: Shapes) -> Architecture | None:
 def _infer(shapes: Shapes) -> Architecture:
     base = shapes["time_embed.0.weight"][1]
     first, channels, *_ = shapes["input_blocks.0.0.weight"]
-    count = 1 + max(int(found[1]) for found in _matches(r"input_blocks\.(\d+)\.", shapes))
+    count = 1 + max(int(match[1]) for match in _matches(r"input_blocks\.(\d+)\.", shapes))
     resampling, blocks = _resampling(shapes, count)
     if count % (blocks + 1):
         raise ValueError("levels of different length")
@@ -358,7 +358,9 @@ def _infer(shapes: Shapes) -> Architecture:
         model_channels=base,
         channel_mult=tuple(width // base for width in outputs),
         num_res_blocks=blocks,
-        attention_levels=tuple(level for level, there in enumerate(attended) if there),
+        attention_levels=tuple(
+            level for level, has_attention in enumerate(attended) if has_attention
+        ),
         resampling=resampling,
         use_scale_shift_norm=modulation == 2 * outputs[0],
     )
@@ -375,42 +377,44 @@ def _resampling(shapes: Shapes, count: int) -> tuple[Resampling | None, int]:
 
 
 def _matches(pattern: str, shapes: Shapes) -> list[re.Match[str]]:
-    return [found for name in shapes if (found := re.match(pattern, name))]
+    return [match for name in shapes if (match := re.match(pattern, name))]
 
 
-def matching_presets(found: Architecture | None) -> tuple[str, ...]:
+def matching_presets(architecture: Architecture | None) -> tuple[str, ...]:
     """Return the published configurations with these dimensions; there may be several."""
     cards = ((name, preset(name)) for name in presets())
     return tuple(
-        name for name, card in cards if found == Architecture.of(card.channels, card.finest)
+        name for name, card in cards if architecture == Architecture.of(card.channels, card.finest)
     )
 
 
-def differences(found: Shapes, wanted: Shapes) -> list[str]:
+def differences(shapes: Shapes, expected: Shapes) -> list[str]:
     """Return missing tensors, different shapes and extra tensors of `found`, in the network's
     order.
     """
     lines = []
-    for name, shape in wanted.items():
-        if name not in found:
+    for name, shape in expected.items():
+        if name not in shapes:
             lines.append(f"{name} {_shape(shape)} is missing")
-        elif found[name] != shape:
-            lines.append(f"{name} is {_shape(found[name])}, the network has {_shape(shape)}")
-    return lines + [f"{name[:100]} is not in the network" for name in found if name not in wanted]
+        elif shapes[name] != shape:
+            lines.append(f"{name} is {_shape(shapes[name])}, the network has {_shape(shape)}")
+    return lines + [
+        f"{name[:100]} is not in the network" for name in shapes if name not in expected
+    ]
 
 
-def mismatch(lines: Sequence[str], found: Shapes, card: ModelCard) -> str:
+def mismatch(lines: Sequence[str], shapes: Shapes, card: ModelCard) -> str:
     """Return the end of a message: the first five differences, and what the file looks like
     instead.
     """
     more = f"\n  and {len(lines) - 5} more" if len(lines) > 5 else ""
-    told = "".join(f"\n  {line}" for line in lines[:5])
-    looks = infer(found)
+    listed = "".join(f"\n  {line}" for line in lines[:5])
+    looks = infer(shapes)
     hint = ""
     if looks is not None and looks != Architecture.of(card.channels, card.finest):
         fits = " or ".join(matching_presets(looks))
         hint = f"\nIt looks like {looks.text()}" + (f"; preset {fits} fits." if fits else ".")
-    return f"these weights do not fit the card's network:{told}{more}{hint}"
+    return f"these weights do not fit the card's network:{listed}{more}{hint}"
 
 
 def _shape(shape: Sequence[int]) -> str:

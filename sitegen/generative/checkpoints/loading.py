@@ -90,23 +90,23 @@ def load_model(
     if precision not in ("float32", "bfloat16"):
         raise ConfigError(f'precision "{precision}": must be "float32" or "bfloat16"')
     require_device(device)
-    file, known = locate(Path(path), card)
-    return _assemble(known, read_weights(file, known), precision).to(device)
+    file, own_card = locate(Path(path), card)
+    return _assemble(own_card, read_weights(file, own_card), precision).to(device)
 
 
 def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path, ModelCard]:
     """Return the weights file and the card for `path` and `card`, as described in `load_model`."""
-    known = card if isinstance(card, ModelCard) or card is None else read_card(card)
-    found = foreign_model(path) if known is None and path.exists() else None
-    if found is not None:
-        return found.weights, found.card
+    own_card = card if isinstance(card, ModelCard) or card is None else read_card(card)
+    foreign = foreign_model(path) if own_card is None and path.exists() else None
+    if foreign is not None:
+        return foreign.weights, foreign.card
     if is_folder(path):
-        return weights_file(path), known or read_card(path)
+        return weights_file(path), own_card or read_card(path)
     regular_size(path, "checkpoint")
-    known = known or card_beside(path)
-    if known is None:
+    own_card = own_card or card_beside(path)
+    if own_card is None:
         raise _no_card(path)
-    return path, known
+    return path, own_card
 
 
 def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
@@ -207,14 +207,14 @@ def _averages_by_name(
     return tensors
 
 
-def _check_schedule(path: Path, card: ModelCard, own: BlurSchedule | None) -> None:
+def _check_schedule(path: Path, card: ModelCard, stored: BlurSchedule | None) -> None:
     """Check that a schedule in the file is the card's, since the weights were trained with it."""
-    if own is None:
+    if stored is None:
         return
     sigmas = card.schedule.sigmas
-    if len(sigmas) != len(own.sigmas) or not all(map(isclose, sigmas, own.sigmas)):
+    if len(sigmas) != len(stored.sigmas) or not all(map(isclose, sigmas, stored.sigmas)):
         raise RefusedError(
-            f"{path}: holds a blur schedule of {own.levels} levels up to {own.sigmas[-1]:g} "
+            f"{path}: holds a blur schedule of {stored.levels} levels up to {stored.sigmas[-1]:g} "
             "pixels, which is not the card's; give the card its values, as [blur] schedule"
         )
 
@@ -249,8 +249,8 @@ def _of_sitegen(
     for name, tensor in numbers.items():
         allowed = ["float32"] if name not in networks else ["float32", "float16", "bfloat16"]
         if type_name(tensor) not in allowed and (name not in scales or name not in networks):
-            words = " or ".join(allowed)
-            raise RefusedError(f"{path}: {name} holds {type_name(tensor)}; should be {words}")
+            types = " or ".join(allowed)
+            raise RefusedError(f"{path}: {name} holds {type_name(tensor)}; should be {types}")
     return tensors, scales
 
 
@@ -332,8 +332,8 @@ def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precisi
     for prefix, band in zip(prefixes(card), card.networks, strict=True):
         with torch.device("meta"):
             network = new_network(band, card.channels, card.image_size)
-        own = {name: weights[prefix + name] for name in network.state_dict()}
-        network.load_state_dict(own, strict=True, assign=True)
+        network_weights = {name: weights[prefix + name] for name in network.state_dict()}
+        network.load_state_dict(network_weights, strict=True, assign=True)
         foreign = isinstance(band.unet, DiffusersUNet)
         networks.append(DiffusersAdapter(network) if foreign else network)
     model = cast(ProcessCard, card).with_networks(networks, _statistics(card, weights), precision)
@@ -365,10 +365,10 @@ def _is_covariance(shares: Tensor) -> bool:
 
 def _no_card(path: Path) -> ConfigError:
     fits = inspect_checkpoint(path).presets
-    known = (
+    choices = (
         f"it fits the preset {' or '.join(fits)}" if fits else f"presets: {', '.join(presets())}"
     )
     return ConfigError(
         f"{path}: a checkpoint does not contain its image size, levels, blur or heads; give its "
-        f"card (a {CARD_NAME}) or a preset ({known})"
+        f"card (a {CARD_NAME}) or a preset ({choices})"
     )

@@ -107,10 +107,10 @@ def require(path: Path, settings: Settings, only: Mapping[str, Any]) -> None:
             )
 
 
-def _one_of(key: str, value: object, known: Mapping[str, Any]) -> Any:
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{key} = {json.dumps(value)[:100]}: supported are {', '.join(known)}")
-    return known[value]
+def _one_of(key: str, value: object, supported: Mapping[str, Any]) -> Any:
+    if not isinstance(value, str) or value not in supported:
+        raise ValueError(f"{key} = {json.dumps(value)[:100]}: supported are {', '.join(supported)}")
+    return supported[value]
 
 
 _PREDICTIONS = {"epsilon": None, "v_prediction": "v_prediction"}
@@ -189,10 +189,10 @@ def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     fields: dict[str, Any] = {"kind": "ddpm", "diffusion": diffusion}
     if len(timesteps) < trained:
         fields["sampling"] = SamplingConfig(levels=tuple(time + 1 for time in timesteps))
-    words = (
+    sampler = (
         "DDIM, {} steps, nothing random after the start" if implicit else ("DDPM, {} steps, random")
     )
-    return Schedule(trained, fields, words.format(steps))
+    return Schedule(trained, fields, sampler.format(steps))
 
 
 def _noise_levels(settings: Settings, trained: int) -> list[float]:
@@ -260,7 +260,7 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
             "final_sigmas_type": "zero",
         },
     )
-    known = _noise_levels(settings, trained)
+    noise_levels = _noise_levels(settings, trained)
     karras = bool(settings.get("use_karras_sigmas"))
     if name == "DPMSolverMultistepScheduler":
         steps = _steps(chosen, SOLVER_STEPS, trained - 1)
@@ -268,12 +268,12 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
         if order not in (1, 2):
             raise ValueError(f"solver_order = {order}: supported are 1 and 2")
         method: Method = "dpm++" if order == 1 else "dpm++2m"
-        words, start = f"DPM-Solver++ of order {order}", 1.0
+        solver_name, start = f"DPM-Solver++ of order {order}", 1.0
         timesteps = _solver_timesteps(settings, steps, trained)
-        sigmas = [known[round(time)] for time in timesteps]
+        sigmas = [noise_levels[round(time)] for time in timesteps]
         if karras:
-            sigmas = _karras(known[0], known[-1], steps)
-            timesteps = [_time_of(sigma, known) for sigma in sigmas]
+            sigmas = _karras(noise_levels[0], noise_levels[-1], steps)
+            timesteps = [_time_of(sigma, noise_levels) for sigma in sigmas]
             if settings.get("beta_schedule") != "squaredcos_cap_v2":
                 timesteps = [float(round(time)) for time in timesteps]
             timesteps = [float(int(time)) for time in timesteps]
@@ -281,13 +281,13 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     else:
         steps = _steps(chosen, SOLVER_STEPS, trained)
         method = "euler" if name == "EulerDiscreteScheduler" else "heun"
-        words = f"{method.title()}'s ODE solver"
+        solver_name = f"{method.title()}'s ODE solver"
         timesteps = _timesteps(settings, "linspace", steps, trained)
-        sigmas = [_interpolated(time, known) for time in timesteps]
+        sigmas = [_interpolated(time, noise_levels) for time in timesteps]
         if karras:
             low = settings.get("sigma_min") or sigmas[-1]
             sigmas = _karras(low, settings.get("sigma_max") or sigmas[0], steps)
-            timesteps = [_time_of(sigma, known) for sigma in sigmas]
+            timesteps = [_time_of(sigma, noise_levels) for sigma in sigmas]
         leads = settings.get("timestep_spacing", "linspace") == "leading"
         start = math.hypot(1, sigmas[0]) if leads else sigmas[0]
         clip = method == "heun" and settings.get("clip_sample", False)
@@ -303,7 +303,7 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
         ),
         clip_sample=clip,
     )
-    sampler = f"{words}, {steps} steps, nothing random after the start"
+    sampler = f"{solver_name}, {steps} steps, nothing random after the start"
     return Schedule(steps, {"kind": "solver", "solver": solver}, sampler)
 
 
@@ -337,8 +337,8 @@ def _flow(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     even = [first + (last - first) * step / max(steps - 1, 1) for step in range(steps)]
     times = (*map(shifted, even), 0.0)
     flow = FlowConfig(data_time=0, time_scale=float(trained), times=times)
-    words = f"Euler's steps of a flow, {steps} steps, nothing random after the start"
-    return Schedule(steps, {"kind": "flow", "flow": flow}, words)
+    sampler = f"Euler's steps of a flow, {steps} steps, nothing random after the start"
+    return Schedule(steps, {"kind": "flow", "flow": flow}, sampler)
 
 
 def _sigma_settings(settings: Settings) -> dict[str, Any]:
@@ -352,8 +352,8 @@ def _edm(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     require(path, settings, plain)
     steps, solver = _steps(chosen, EDM_STEPS, 100_000), settings.get("solver", "euler")
     edm = EdmConfig(**_sigma_settings(settings), solver=solver)
-    words = f"EDM by {solver.title()}, {steps} steps, nothing random after the start"
-    return Schedule(steps, {"kind": "edm", "edm": edm}, words)
+    sampler = f"EDM by {solver.title()}, {steps} steps, nothing random after the start"
+    return Schedule(steps, {"kind": "edm", "edm": edm}, sampler)
 
 
 def _consistency(path: Path, settings: Settings, chosen: int | None) -> Schedule:
@@ -365,11 +365,11 @@ def _consistency(path: Path, settings: Settings, chosen: int | None) -> Schedule
     steps = _steps(chosen, CONSISTENCY_STEPS, trained)
     values: dict[str, Any] = _sigma_settings(settings)
     values |= {"time_scale": 250.0, "clip": settings.get("clip_denoised", True)}
-    known = NoiseLevels(**values).of_levels(trained)
-    sigmas = tuple(known[trained - trained // steps * step] for step in range(steps))
-    words = f"a consistency model, {steps} steps, random"
+    trained_sigmas = NoiseLevels(**values).of_levels(trained)
+    sigmas = tuple(trained_sigmas[trained - trained // steps * step] for step in range(steps))
+    sampler = f"a consistency model, {steps} steps, random"
     fields = {"kind": "consistency", "edm": NoiseLevels(**values, sigmas=sigmas)}
-    return Schedule(steps, fields, words)
+    return Schedule(steps, fields, sampler)
 
 
 def _exploding(path: Path, settings: Settings, chosen: int | None) -> Schedule:
@@ -379,8 +379,8 @@ def _exploding(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     end, corrections = values.pop("sampling_eps"), settings.get("correct_steps", 1)
     sde = SdeConfig("ve", corrector_steps=corrections, end_time=end, centered=False, **values)
     steps = _steps(chosen, settings.get("num_train_timesteps", 2000), 100_000)
-    words = f"an SDE with a predictor and a corrector, {steps} steps, random"
-    return Schedule(steps, {"kind": "sde", "sde": sde}, words)
+    sampler = f"an SDE with a predictor and a corrector, {steps} steps, random"
+    return Schedule(steps, {"kind": "sde", "sde": sde}, sampler)
 
 
 _SCHEDULERS: dict[str, Callable[[Path, Settings, int | None], Schedule]] = {

@@ -59,11 +59,11 @@ def find_dataset(path: Path) -> Dataset | None:
     folders = [path, *(path / name for name in (*_CIFAR, *_CIFAR_PICKLED))]
     cifar = [folder for folder in folders if folder.name in _CIFAR and folder.is_dir()]
     idx = _find_idx(path)
-    if len(found := [*idx, *cifar]) > 1:
-        names = ", ".join(str(dataset.relative_to(path)) for dataset in found)
+    if len(datasets := [*idx, *cifar]) > 1:
+        names = ", ".join(str(dataset.relative_to(path)) for dataset in datasets)
         raise RefusedError(f"{path}: holds several data sets ({names}); name one of them")
     for folder in folders:
-        if not found and folder.name in _CIFAR_PICKLED and folder.is_dir():
+        if not datasets and folder.name in _CIFAR_PICKLED and folder.is_dir():
             raise RefusedError(
                 f"{folder}: CIFAR's version for Python is pickles, which may run code; download "
                 "its binary version (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz)"
@@ -74,11 +74,11 @@ def find_dataset(path: Path) -> Dataset | None:
 
 
 def _find_idx(folder: Path) -> list[Path]:
-    found = []
+    first_files = []
     for parent in (folder, folder / "raw", *sorted(folder.glob("*/raw"))):
         files = [parent / f"{name}{end}" for name in _IDX_NAMES for end in ("", ".gz")]
-        found += [file for file in files if file.is_file()][:1]
-    return found
+        first_files += [file for file in files if file.is_file()][:1]
+    return first_files
 
 
 def _idx(path: Path) -> Dataset:
@@ -141,10 +141,10 @@ def _rows(stream: IO[bytes], shape: tuple[int, int, int, int], labels: int) -> I
         count -= rows
 
 
-def _wrong_length(path: Path, held: str, shape: tuple[int, ...]) -> RefusedError:
+def _wrong_length(path: Path, size: str, shape: tuple[int, ...]) -> RefusedError:
     count, height, width, channels = shape
     return RefusedError(
-        f"{path}: holds {held} bytes of pixels, but its header says {count} images of "
+        f"{path}: holds {size} bytes of pixels, but its header says {count} images of "
         f"{width}×{height}{' in colour' if channels == 3 else ''}; truncated or damaged; "
         "download it again"
     )

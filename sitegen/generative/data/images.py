@@ -179,8 +179,8 @@ def _stacked(pictures: list[RawImage]) -> Images:
 
 def find_pictures(folder: Path) -> list[Path]:
     """Return the pictures in a folder and below, sorted, without hidden files and folders."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    files = [path for path in found if path.is_file()]
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = [path for path in paths if path.is_file()]
     return sorted(path for path in files if "/." not in f"/{path.relative_to(folder).as_posix()}")
 
 

@@ -98,12 +98,12 @@ def make_prior(images: NDArray[np.uint8], card: ModelCard, count: int, data: str
     """
     chosen = draw_places(len(images), count)
     sigma = card.schedule[card.levels]
-    kept = attenuation(torch.tensor([sigma]), card.image_size, card.image_size)
+    factors = attenuation(torch.tensor([sigma]), card.image_size, card.image_size)
     parts, power = [], torch.zeros(rings(card.image_size), dtype=torch.float64)
     for start in range(0, len(chosen), _CHUNK):
         sharp = dct2(torch.from_numpy(images[chosen[start : start + _CHUNK]]).double() / 255)
         power += len(sharp) * ring_means(sharp.square())
-        parts.append((kept * sharp).float())
+        parts.append((factors * sharp).float())
     whole = torch.cat(parts)
     low = _how_many(whole)
     few = whole[..., :low, :low].contiguous()

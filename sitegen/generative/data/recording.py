@@ -84,16 +84,16 @@ class Recording:
     @cached_property
     def rows(self) -> tuple[NDArray[np.uint16], ...]:
         """For each step, the index of the sample that each finished sample descends from."""
-        found = [np.arange(self.run.steps[-1].count, dtype=np.uint16)]
+        rows = [np.arange(self.run.steps[-1].count, dtype=np.uint16)]
         for step in reversed(self.run.steps[1:]):
             same = step.parents is None or step.parents == list(range(step.count))
-            found.append(found[-1] if same else np.array(step.parents, np.uint16)[found[-1]])
-        return tuple(reversed(found))
+            rows.append(rows[-1] if same else np.array(step.parents, np.uint16)[rows[-1]])
+        return tuple(reversed(rows))
 
     @property
     def splits(self) -> tuple[int, ...]:
         """Levels at which every sample splits in two; empty unless the recording is such a tree."""
-        steps, found = self.run.steps, []
+        steps, levels = self.run.steps, []
         if steps[0].count != 1:
             return ()
         for at, step in enumerate(steps[1:], 1):
@@ -101,21 +101,21 @@ class Recording:
                 continue
             if step.parents != [row for row in range(steps[at - 1].count) for _ in range(2)]:
                 return ()
-            found.append(self.levels - at + 1)
-        return tuple(found)
+            levels.append(self.levels - at + 1)
+        return tuple(levels)
 
     def config(self) -> RecordingConfig:
         """Return the description of the recording for a model card."""
         run, inner = self.run, self.run.steps[1:-1]
         parts: tuple[Literal["mean", "final"], ...] = ("mean", "final")
         has = (part for part in parts if all(part in step.has for step in inner))
-        there = (part for part in has if any(part in step.has for step in run.steps))
+        recorded = (part for part in has if any(part in step.has for step in run.steps))
         return RecordingConfig(
             values=tuple(float(f"{step.value:.10g}") for step in reversed(run.steps)),
             count=run.steps[-1].count,
             symbol=run.axis[0],
             unit=run.axis[1],
-            shows=tuple(there),
+            shows=tuple(recorded),
             positions=len(run.positions) if run.positions and is_even(run.positions) else None,
             splits=self.splits,
             one_start=run.steps[0].count == 1 < run.steps[-1].count,
@@ -137,8 +137,8 @@ class Recording:
         with open_arrays(self.path) as file:
             for at, step in enumerate(self.run.steps):
                 parts: tuple[Part, ...] = (show, "mean") if at == self.levels else (show,)
-                wanted = (part for part in parts if part != "state" and part in step.has)
-                name = f"{next(wanted, 'state')}/{at:05}"
+                requested = (part for part in parts if part != "state" and part in step.has)
+                name = f"{next(requested, 'state')}/{at:05}"
                 images = self._read(file, name, step.count)
                 rows = None if samples is None else self.rows[at][list(samples)]
                 if rows is not None and not np.array_equal(rows, np.arange(step.count)):
@@ -162,8 +162,8 @@ class Recording:
                 f"{self.path}: {name}.npy has the shape {info.shape}, not {expected}"
             )
         if info.dtype not in (np.uint8, np.float16, np.float32, np.float64):
-            words = "must be uint8, float16, float32 or float64"
-            raise RefusedError(f"{self.path}: {name}.npy has the type {info.dtype}; {words}")
+            types = "must be uint8, float16, float32 or float64"
+            raise RefusedError(f"{self.path}: {name}.npy has the type {info.dtype}; {types}")
         numbers = file.read(name)
         if numbers.dtype == np.uint8:
             images: Images = np.divide(numbers, np.float32(255), dtype=np.float32)
@@ -185,7 +185,7 @@ def open_recording(path: Path) -> Recording:
         if _RUN not in file.others:
             raise RefusedError(f"{path}: has no {_RUN}, so it is not a recording of sitegen.record")
         text = file.member(_RUN)
-        types = {each.dtype for name, each in file.arrays.items() if name.startswith("state/")}
+        types = {info.dtype for name, info in file.arrays.items() if name.startswith("state/")}
     try:
         run = _Run.model_validate_json(text)
     except (ValidationError, ValueError, RecursionError) as error:
@@ -243,9 +243,9 @@ def _fault(run: _Run) -> str:
 def _first(error: Any) -> str:
     if not isinstance(error, ValidationError):
         return "is not JSON that can be read"
-    found = error.errors(include_url=False)
-    for each in found:
-        if (each["type"], each["loc"]) == ("too_short", ("steps",)):
-            return f"the number of steps is {each['ctx']['actual_length']}; record 2 or more"
-    place = dotted(found[0]["loc"])
-    return f"{place}{rule(found[0], {})}" if place else str(found[0]["msg"])[:200]
+    items = error.errors(include_url=False)
+    for item in items:
+        if (item["type"], item["loc"]) == ("too_short", ("steps",)):
+            return f"the number of steps is {item['ctx']['actual_length']}; record 2 or more"
+    key = dotted(items[0]["loc"])
+    return f"{key}{rule(items[0], {})}" if key else str(items[0]["msg"])[:200]
