@@ -16,7 +16,7 @@ from sitegen.html.values import format_value, results_of, sequence, whole
 from sitegen.html.views import Clip, Figure, FigureGroup, ModelChoice, Node, Picture, Steps, Tick
 from sitegen.media.manifest import JSON, Cells, Media, MediaFile
 
-_COLUMN, _WIDE, _TALL = 640, 928, 720  # CSS pixels: of the text, of wide figures, of a height
+_COLUMN, _WIDE, _TALL = 576, 928, 720  # CSS pixels: of the text, of wide figures, of a height
 _LANDSCAPE = 1.4  # width over height from which a clip is wide
 _ENLARGED = 8  # times that pictures are enlarged at most
 _COMFORTABLE = 352  # CSS pixels: posters of samplers are shown at most this wide

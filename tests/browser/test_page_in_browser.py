@@ -334,11 +334,12 @@ def test_on_paper(look: Look, scheme: Any, wish: str) -> None:
         )
         assert colours[0] == ["rgb(29, 33, 48)", "rgb(255, 255, 255)"]
         assert colours[1:] == [["rgb(29, 33, 48)", "rgba(0, 0, 0, 0)"]] * 2
-        for name in (".service", ".origin", ".scrubber", ".motion", ".downloads", ".scheme"):
+        for name in (".service", ".origin", ".play", ".slider", ".motion", ".downloads", ".scheme"):
             assert not page.locator(name).first.is_visible(), name
         breaks = "e => getComputedStyle(e).breakInside"
         assert page.locator("#hierarchy").evaluate(breaks) == "auto"  # words fill the page below
         assert page.locator("#hierarchy .view").evaluate(breaks) == "avoid"
+        assert page.locator("#hierarchy .filmstrip").is_visible()
         stage = page.locator("#hierarchy .stage")
         assert pixels(stage)[2, 2].min() > 240
         assert stage.evaluate("e => e.getBoundingClientRect().height") < 260

@@ -63,13 +63,13 @@ def pictures(browser: Browser, address: str, scheme: Any, width: int) -> list[ND
     options: dict[str, Any] = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
     with opened(browser, address, **options) as page:
         images = page.locator("figure img")
-        assert images.count() == 3
-        for image, wide in zip(images.all(), (640, 540, 540), strict=True):
+        assert images.count() == 2
+        for image, wide in zip(images.all(), (640, 540), strict=True):
             # On a narrow page the last are far below, where they are fetched once one comes near.
             image.scroll_into_view_if_needed()
             wanted = wide if width > 600 else 440  # which was drawn for phones
             assert image.evaluate("e => e.decode().then(() => e.naturalWidth)") == wanted
-            assert box_of(image)["width"] == min(wanted, width - 40)
+            assert box_of(image)["width"] == min(wanted, 576, width - 40)
             assert image.evaluate(FITS)
         shots = [io.BytesIO(image.screenshot()) for image in images.all()]
     return [np.asarray(Image.open(shot).convert("L")) for shot in shots]

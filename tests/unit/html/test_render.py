@@ -161,7 +161,7 @@ def test_figure(tmp_path: Path) -> None:
     video = next(figure.iter("video"))
     assert {name: video.get(name) for name in video.attrib if not name.startswith("data-")} == {
         "class": "clip", "controls": "", "muted": "", "loop": "", "playsinline": "",
-        "preload": "none", "width": "640", "height": "640", "aria-label": "What is to be seen"
+        "preload": "none", "width": "576", "height": "576", "aria-label": "What is to be seen"
     }  # fmt: skip
     poster = next(figure.iter("img"))
     assert (poster.get("src"), poster.get("loading"), poster.get("alt")) == (
