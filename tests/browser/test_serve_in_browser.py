@@ -1,6 +1,5 @@
 """`sitegen serve` in Chromium: pages are edited, broken and mended, and the browser follows."""
 
-import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -148,23 +147,6 @@ def test_server_that_comes_back(config: Path, page: Page) -> None:
         page.goto("about:blank")
 
 
-def test_server_that_stops_while_a_page_loads(config: Path, browser: Browser) -> None:
-    """A page that was sent without its other files, by a server that then stops, finds the next."""
-    page = browser.new_page()
-    write_page(config, INDEX)
-    port = port_to_return_to()
-    with running(config, port=port) as server:
-        server.wait_until_settled()
-        page.route(re.compile("[.](js|css|webp|svg|mp4)$"), lambda route: route.abort())
-        page.goto(server.address)
-        expect(page.get_by_text("Words.", exact=True)).to_be_visible()
-    page.unroute_all()
-    write_page(config, INDEX.replace("Words.", "Other words."))
-    with running(config, port=port):
-        expect(page.get_by_text("Other words.")).to_be_visible()
-        page.close()
-
-
 def test_another_program_at_the_port(config: Path, browser: Browser) -> None:
     """A page that another program answers meanwhile still finds the next server."""
     page = browser.new_page()
@@ -188,7 +170,7 @@ def test_another_program_at_the_port(config: Path, browser: Browser) -> None:
 
 def test_clip_appears_when_it_is_rendered(config: Path, page: Page) -> None:
     """A new figure has its place, then its clip; an old clip is marked until there is a new one."""
-    with running(config, FakeRenderer(pause=0.3)) as server:
+    with running(config, FakeRenderer(pause=0.3), encode=None) as server:
         page.goto(server.address)
         expect(page.get_by_text("There is no clip of this figure yet")).to_be_visible()
         expect(page.get_by_role("status").last).to_contain_text("rendering tiny-trajectories")

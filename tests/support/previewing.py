@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sitegen.builder.context import BuildOptions
-from sitegen.builder.render import RendererFactory
+from sitegen.builder.render import Encode, RendererFactory
 from sitegen.server import rendering
 from sitegen.server.app import Server, listening, serve
 from sitegen.server.preview import Preview
@@ -80,11 +80,17 @@ class Running:
 
 
 class RenderThread(rendering.RenderProcess):
-    """The process of a preview as a thread, with clips that are not encoded."""
+    """The process of a preview as a thread."""
 
-    def __init__(self, config: Path, options: BuildOptions, renderer: RendererFactory) -> None:
+    def __init__(
+        self,
+        config: Path,
+        options: BuildOptions,
+        renderer: RendererFactory,
+        encode: Encode | None,
+    ) -> None:
         self._connection, self._other = multiprocessing.Pipe()
-        arguments = self._other, config, options, renderer, fake_encode
+        arguments = self._other, config, options, renderer, encode
         self._thread = threading.Thread(target=self._work, args=arguments, name="torch")
         self._thread.start()
 
@@ -132,10 +138,18 @@ def port_to_return_to() -> int:
 
 
 @contextlib.contextmanager
-def running(config: Path, renderer: FakeRenderer | None = None, port: int = 0) -> Iterator[Running]:
-    """Serve the site of `config` for the block, at a free port if none is named."""
+def running(
+    config: Path,
+    renderer: FakeRenderer | None = None,
+    port: int = 0,
+    encode: Encode | None = fake_encode,
+) -> Iterator[Running]:
+    """Serve the site of `config` for the block, at a free port if none is named.
+
+    encode: None for clips that can be played
+    """
     renderer, report = renderer or FakeRenderer(), Silent()
-    start = partial(RenderThread, config.absolute(), BuildOptions(CPU), renderer)
+    start = partial(RenderThread, config.absolute(), BuildOptions(CPU), renderer, encode)
     preview = Preview(config, BuildOptions(CPU), start, report)
     with listening(port) as listener:
         port = listener.getsockname()[1]

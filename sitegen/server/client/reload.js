@@ -33,9 +33,9 @@
     document.body.style.paddingBottom = "";
   };
 
-  // The end of the page scrolls above the overlay.
+  // The end of the page scrolls above the overlay; by a pixel more, since scrolling is rounded.
   const makeRoom = () => {
-    if (overlay) document.body.style.paddingBottom = `${overlay.offsetHeight}px`;
+    if (overlay) document.body.style.paddingBottom = `${overlay.offsetHeight + 1}px`;
   };
 
   const show = (error) => {
