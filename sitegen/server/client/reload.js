@@ -6,9 +6,9 @@
   const page = document.currentScript.dataset;
   let stream = null;
   let overlay = null;
-  let told = null;
+  let shownError = null;
   let pill = null;
-  const PLACE = "sitegen-place";
+  const SCROLLED = "sitegen-scrolled";
   const RETRY = 500; // milliseconds
 
   const make = (name, className, text = "") => {
@@ -21,9 +21,9 @@
   // "pages/index.md:5: message" becomes a location and a message; other lines are messages.
   const problem = (line) => {
     const item = make("li", "");
-    const found = /^(\S[^:]*:\d+): (.*)$/.exec(line);
-    if (found) item.append(make("code", "", found[1]));
-    item.append(found ? found[2] : line);
+    const match = /^(\S[^:]*:\d+): (.*)$/.exec(line);
+    if (match) item.append(make("code", "", match[1]));
+    item.append(match ? match[2] : line);
     return item;
   };
 
@@ -61,11 +61,11 @@
     button.focus({ preventScroll: true });
   };
 
-  const progress = (words) => {
+  const progress = (text) => {
     if (pill) pill.remove();
     pill = null;
-    if (!words) return;
-    pill = make("div", "sitegen-progress", words);
+    if (!text) return;
+    pill = make("div", "sitegen-progress", text);
     pill.setAttribute("role", "status");
     document.body.append(pill);
     giveWay();
@@ -80,9 +80,9 @@
     const shown = boxes.filter((box) => box.width && box.bottom > 0 && box.top < innerHeight);
     const isFree = (corner) => {
       pill.className = `sitegen-progress ${corner}`;
-      const own = pill.getBoundingClientRect();
+      const area = pill.getBoundingClientRect();
       const meets = (box) =>
-        box.left < own.right && box.right > own.left && box.top < own.bottom && box.bottom > own.top;
+        box.left < area.right && box.right > area.left && box.top < area.bottom && box.bottom > area.top;
       return !shown.some(meets);
     };
     pill.style.visibility = CORNERS.some(isFree) ? "" : "hidden";
@@ -92,9 +92,9 @@
     for (const element of document.querySelectorAll(`.${name}`)) {
       element.classList.toggle(name, ids.includes(element.id));
     }
-    const found = ids.map((id) => document.getElementById(id)).filter(Boolean);
-    for (const element of found) element.classList.add(name);
-    return found[0];
+    const elements = ids.map((id) => document.getElementById(id)).filter(Boolean);
+    for (const element of elements) element.classList.add(name);
+    return elements[0];
   };
 
   // Scroll to a figure, and show its tab.
@@ -109,36 +109,36 @@
 
   // The browser's scroll restoration misses scrolling just before the reload.
   const reload = () => {
-    const arriving = document.readyState !== "complete" && sessionStorage.getItem(PLACE);
-    if (!arriving) sessionStorage.setItem(PLACE, JSON.stringify([page.uri, scrollX, scrollY]));
+    const arriving = document.readyState !== "complete" && sessionStorage.getItem(SCROLLED);
+    if (!arriving) sessionStorage.setItem(SCROLLED, JSON.stringify([page.uri, scrollX, scrollY]));
     history.scrollRestoration = "manual";
     location.reload();
   };
 
-  const returnToPlace = () => {
-    const [uri, left, top] = JSON.parse(sessionStorage.getItem(PLACE) || "[]");
+  const restoreScroll = () => {
+    const [uri, left, top] = JSON.parse(sessionStorage.getItem(SCROLLED) || "[]");
     if (uri && uri === page.uri) scrollTo({ left, top, behavior: "instant" });
   };
 
   const arrive = () => {
-    returnToPlace();
-    sessionStorage.removeItem(PLACE);
+    restoreScroll();
+    sessionStorage.removeItem(SCROLLED);
     history.scrollRestoration = "auto";
   };
 
   const update = (state) => {
     const stale = state.version !== page.version;
-    if (stale || (page.plain !== undefined && state.error !== told && told !== null)) {
+    if (stale || (page.plain !== undefined && state.error !== shownError && shownError !== null)) {
       reload();
       return;
     }
     const failed = mark("sitegen-failed", state.failed[page.uri] || []);
-    if (state.error !== told && page.plain === undefined) {
+    if (state.error !== shownError && page.plain === undefined) {
       if (state.error) show(state.error);
       else hide();
       if (failed) reveal(failed);
     }
-    told = state.error;
+    shownError = state.error;
     progress(state.progress);
     mark("sitegen-outdated", state.outdated[page.uri] || []);
   };
@@ -173,7 +173,7 @@
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });
-  document.addEventListener("DOMContentLoaded", returnToPlace);
+  document.addEventListener("DOMContentLoaded", restoreScroll);
   document.addEventListener("DOMContentLoaded", listen);
   window.addEventListener("load", arrive);
 })();
