@@ -24,12 +24,9 @@ LINES = {
     "bu": "build",
     "s": "sample schema serve",
     "build --o": "--output --only --offline",
-    "build --precision ": "auto float32 bfloat16",
-    "completion ": "bash zsh fish",
     "sample fa": "faces faces-ddpm faces-flow fashion-mnist",
     "add x --preset ci": "cifar10",
     "build --only mnist-t": "mnist-trajectories",
-    "serve --device ": "auto cpu cuda mps",
     "train x --device c": "cpu cuda",
 }
 
