@@ -29,7 +29,9 @@ def figure_calls(name: str, card: ModelCard, label: str | None = None) -> list[s
             continue
         arguments = f"{entry.example.replace('NAME', name)}{end}"
         recorded = card.recording.count if card.recording else 0
+        points = (card.recording.positions or 0) if card.recording else 0
         fewer = re.sub(r"\bcount=\d+", f"count={recorded}", arguments)
+        fewer = re.sub(r"\bpoints=\d+", f"points={points}", fewer)
         for candidate in (arguments, fewer, f'"{name}"{end}', f'"{name}", count={recorded}{end}'):
             if _fits(entry, candidate, card):
                 calls.append(f"{{{{ {kind}({candidate}) }}}}")

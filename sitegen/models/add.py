@@ -186,12 +186,12 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
     """
     text = require_config(config)
     site = parse_site(text, config)
-    if not file.exists():
-        raise RefusedError(f"{file}: there is no such file or folder")
     before = _same_model(site, name, file)
     if before is not None and isinstance(before.card, Recorded):
         return _record_again(config, before, file, subject)
     _require_free(name, site, text, config)
+    if not file.exists():
+        raise RefusedError(f"{file}: there is no such file or folder")
     stays = is_recording(file)
     entry = {"path": written_path(file, site.root), "card": f"models/{name}/{CARD_NAME}"}
     entry = entry if stays else {"path": f"models/{name}"}

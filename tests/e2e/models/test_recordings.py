@@ -72,7 +72,7 @@ CALLS = (
     'trajectories("flow", samples=[5, 0], chosen_from=6, show="final")',
     'spectra("flow", count=6)',
     'shared_initial_state("tree", count=4)',
-    'hierarchy("tree", leaves=4, background="light")',
+    'hierarchy("tree", leaves=4)',
     'interpolation("paths", points=3)',
 )
 
@@ -109,7 +109,7 @@ def test_figures_of_recordings(site: Path) -> None:
     for false in ("a trained model", "the model of", "coarse"):
         assert false not in text
     assert "flow, recording with SHA-256" in text
-    assert "0 rendered, 7 reused" in sitegen(site, "build")
+    assert "0 rendered, 6 reused" in sitegen(site, "build")
     sitegen(site, "check")
 
 
@@ -147,7 +147,7 @@ REFUSED = {
     'hierarchy("flow")': "needs samples that split in two on their way",
     'shared_noise("flow")': "needs randomness after the start",
     'sampler("flow")': "needs a sampler for browsers",
-    'hierarchy("tree")': "leaves = 8: the tree of the recording tree has 4",
+    'hierarchy("tree", leaves=8)': "leaves = 8: the tree of the recording tree has 4",
     'interpolation("paths")': "points = 110: the paths of the recording paths have 3",
     'interpolation("paths", points=3, samples=[1, 2])': "no path from sample 1 to 2",
 }
@@ -183,7 +183,7 @@ def test_recordings_that_change_or_are_damaged(site: Path) -> None:
 
 
 def test_recording_again(site: Path) -> None:
-    """The command in the message updates the card alone, without what was measured before.
+    """The command in the message updates the card alone, and keeps what was measured before.
 
     Other files are refused.
     """
@@ -199,11 +199,11 @@ def test_recording_again(site: Path) -> None:
     assert told, told
     added = sitegen(site, *told[1].split())
     assert "wrote models/flow/model.toml" in added
-    assert "of the earlier recording, are removed" in added
+    assert "are [quality] and known_faults still true?" in added
     assert (site / "site.toml").read_text() == before
     for kept in ('subject = "squares"', 'made_with = "again"', "levels = 1"):
         assert kept in card.read_text()
-    assert "fid" not in card.read_text()
+    assert "fid = 3" in card.read_text()
     sitegen(site, "build")
     written = card.read_text()
     for other in ("tree.npz", "none.npz"):

@@ -508,11 +508,16 @@ def test_every_proposed_call_builds(site: Path, ddpm: ModelCard) -> None:
             for step in range(3):
                 recording(step, np.zeros((count, 1, 8, 8)), final=np.zeros((count, 1, 8, 8)))
         done.append(add_recording(CONFIG, f"recorded-{count}", Path(f"{count}.npz")))
+    with record("paths.npz", positions=[0, 0.5, 1]) as recording:
+        for step in range(3):
+            recording(step, np.zeros((6, 1, 8, 8)))
+    done.append(add_recording(CONFIG, "paths", Path("paths.npz")))
     calls = []
     for added in done:
         lines = added_lines(added, "DDIM")
         calls += [line for line in lines if line.startswith("{{ ")]
     assert len(calls) > 2 * len(done)
+    assert '{{ interpolation("paths", points=3, label="DDIM") }}' in calls
     Path("pages/index.md").write_text("\n\n".join(calls) + "\n")
     planned = prepare(load_site(site / "site.toml"), BuildOptions(CPU)).figures
     assert len(planned) == len(calls)
