@@ -160,8 +160,8 @@ def evenness(paths: NDArray[np.floating]) -> tuple[Floats, Floats, Floats]:
 def intervals(measures: Mapping[str, Measures]) -> dict[str, dict[str, Interval]]:
     """Return medians by method and measure, and the paired differences of IHDM and baselines."""
     columns = {
-        method: {name: median_interval(values) for name, values in vars(found).items()}
-        for method, found in measures.items()
+        method: {name: median_interval(values) for name, values in vars(measured).items()}
+        for method, measured in measures.items()
     }
     for method in [method for method in measures if method not in ("IHDM", CONTROL)]:
         columns[f"IHDM − {method}"] = {

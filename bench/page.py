@@ -143,7 +143,7 @@ def _look(address: str, chromium: str) -> tuple[int, list[float]]:
                 continue
             last = int(figure.locator(".slider").first.get_attribute("max") or 0)
             figure.scroll_into_view_if_needed()
-            frames = [(7 * each + 3) % (last + 1) for each in range(SEEKS)]
+            frames = [(7 * step + 3) % (last + 1) for step in range(SEEKS)]
             times = [float(page.evaluate(SEEK, [number, frame])) for frame in frames]
             seeks += times[1:]  # the first one loads the clip
         browser.close()

@@ -40,9 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classifier = classifier_for(data, options.cache)
     quality = judge_samples(samples, data, classifier)
     print(markdown(quality))
-    found = asdict(quality)
     if options.json:
-        text = json.dumps(found, indent=2, sort_keys=True)
+        text = json.dumps(asdict(quality), indent=2, sort_keys=True)
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
@@ -74,9 +73,9 @@ def _samples(options: argparse.Namespace, planes: Planes = grey) -> Samples:
     from bench.judging.draw import draw_samples  # not needed for a file of samples
 
     source = model_source(options.model.name, options.model)
-    wanted = 3 if planes is coloured else 1
-    if source.card.channels != wanted:
-        has = f"its images have {source.card.channels} channels, the data {wanted}"
+    channels = 3 if planes is coloured else 1
+    if source.card.channels != channels:
+        has = f"its images have {source.card.channels} channels, the data {channels}"
         raise SystemExit(f"{options.model}: {has}")
     return draw_samples(
         source,

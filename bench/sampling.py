@@ -96,10 +96,10 @@ def measure(
     """Compare every U-Net of the models, with each number of images."""
     keep_freed_memory()
     first, second = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE)
-    left, right = first.numpy(), second.numpy()
+    first_array, second_array = first.numpy(), second.numpy()
     products: dict[str, Callable[[], object]] = {
         "torch": lambda: first @ second,
-        "numpy": lambda: left @ right,
+        "numpy": lambda: first_array @ second_array,
     }
     comparisons = []
     for name in names:
@@ -157,16 +157,16 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     head = ("network", "images", "GFLOP", "plain, ms", "ours, ms", "floor, ms", "ours", "faster")
     rows = [
         (
-            f"{each.name}, level {each.level}",
-            f"{each.images}",
-            f"{each.gflop:.2f}",
-            f"{each.plain_ms:.1f}",
-            f"{each.ours_ms:.1f}",
-            f"{each.floor_ms:.1f}",
-            f"{each.floor_ms / each.ours_ms:.2f} of the floor",
-            f"{each.plain_ms / each.ours_ms:.1f}×",
+            f"{row.name}, level {row.level}",
+            f"{row.images}",
+            f"{row.gflop:.2f}",
+            f"{row.plain_ms:.1f}",
+            f"{row.ours_ms:.1f}",
+            f"{row.floor_ms:.1f}",
+            f"{row.floor_ms / row.ours_ms:.2f} of the floor",
+            f"{row.plain_ms / row.ours_ms:.1f}×",
         )
-        for each in comparisons
+        for row in comparisons
     ]
     return table(head, rows)
 

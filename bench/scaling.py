@@ -59,13 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=[*SERIES], default=[*SERIES], metavar="WHAT")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     options = parser.parse_args(arguments)
-    found = {}
+    series = {}
     for name in options.only:
-        found[name] = [(size, measure(size)) for size in SERIES[name]]
-        print(markdown(name, found[name]), flush=True)
+        series[name] = [(size, measure(size)) for size in SERIES[name]]
+        print(markdown(name, series[name]), flush=True)
     if options.json:
         rows = {
-            name: [asdict(size) | asdict(run) for size, run in runs] for name, runs in found.items()
+            name: [asdict(size) | asdict(run) for size, run in runs]
+            for name, runs in series.items()
         }
         options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 

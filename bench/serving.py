@@ -80,8 +80,8 @@ class PagesHandler(SimpleHTTPRequestHandler):
 
     def _text(self, data: bytes, headers: dict[str, str]) -> io.BytesIO | None:
         if self._published:
-            own = f"http://{self.headers['Host']}{_ROOT}"
-            data = data.replace(self._published.encode(), own.encode())
+            served = f"http://{self.headers['Host']}{_ROOT}"
+            data = data.replace(self._published.encode(), served.encode())
         if "gzip" in self.headers.get("Accept-Encoding", "") and not self._plain:
             data = gzip.compress(data, mtime=0)
             headers = {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}

@@ -95,11 +95,11 @@ class Faces:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of images and labels."""
-        found = hashlib.sha256(json.dumps(dict(ATTRIBUTES)).encode())
+        digest = hashlib.sha256(json.dumps(dict(ATTRIBUTES)).encode())
         for part in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            found.update(f"{part.shape}".encode())
-            found.update(np.ascontiguousarray(part).data)
-        return found.hexdigest()
+            digest.update(f"{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
 
 
 def is_faces(folder: Path) -> bool:
@@ -116,12 +116,12 @@ def read_faces(folder: Path) -> Faces:
             raise SystemExit(f"{path}: is missing; `make data` draws it")
         pixels = read_idx(path)
         lines = (folder / f"{split}-attributes.jsonl").read_text("utf-8").splitlines()
-        known = [json.loads(line) for line in lines]
-        if pixels.ndim != 4 or pixels.shape[3] != 3 or len(known) != len(pixels):
-            raise SystemExit(f"{path}: {pixels.shape} are not colour images of {len(known)} faces")
+        faces = [json.loads(line) for line in lines]
+        if pixels.ndim != 4 or pixels.shape[3] != 3 or len(faces) != len(pixels):
+            raise SystemExit(f"{path}: {pixels.shape} are not colour images of {len(faces)} faces")
         images[split] = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        labels[split] = np.array([label_of(each) for each in known], np.int64)
-        hues[split] = np.array([each["hue"] for each in known], np.float64)
+        labels[split] = np.array([label_of(face) for face in faces], np.int64)
+        hues[split] = np.array([face["hue"] for face in faces], np.float64)
     train, test = _SPLITS
     return Faces(images[train], labels[train], images[test], labels[test], hues[test])
 
@@ -130,7 +130,7 @@ def label_of(face: Mapping[str, object]) -> list[int]:
     """Return the class of each of `ATTRIBUTES` of a face, from its drawn parts."""
     glasses, accessory = str(face["glasses"]), str(face["accessory"])
     bald = face["hair"] == "bald" and face["beard"] == "none"
-    words = {
+    class_names = {
         "gender": str(face["gender"]),
         "glasses": glasses if glasses in ("none", "facemask") else "glasses",
         "accessory": (_HATS | _BANDS).get(accessory, "none"),
@@ -140,7 +140,7 @@ def label_of(face: Mapping[str, object]) -> list[int]:
         "mouth": "" if glasses == "facemask" else _MOUTHS[str(face["mouth"])],
     }
     return [
-        classes.index(words[name]) if words[name] else UNKNOWN
+        classes.index(class_names[name]) if class_names[name] else UNKNOWN
         for name, classes in ATTRIBUTES.items()
     ]
 
@@ -175,12 +175,12 @@ class Judged:
     @property
     def labels(self) -> Labels:
         """Likeliest class (N, 6) of each attribute."""
-        return np.stack([each.argmax(1) for each in self.probabilities.values()], 1)
+        return np.stack([chances.argmax(1) for chances in self.probabilities.values()], 1)
 
     @property
     def sure(self) -> NDArray[np.bool_]:
         """Mask (N, 6) of attributes with a class of probability above 0.9."""
-        return np.stack([each.max(1) > 0.9 for each in self.probabilities.values()], 1)
+        return np.stack([chances.max(1) > 0.9 for chances in self.probabilities.values()], 1)
 
 
 @dataclass(frozen=True)
@@ -199,11 +199,12 @@ class AttributeClassifier:
         """Classify images (N, 3, H, W) in [0, 1]."""
         parts = [self.network(part) for part in torch.split(torch.from_numpy(images), 500)]
         features = torch.cat([features for features, _ in parts]).double().numpy()
-        logits = [
-            torch.cat(each).double() for each in zip(*(each for _, each in parts), strict=True)
-        ]
-        found = {n: each.softmax(1).numpy() for n, each in zip(ATTRIBUTES, logits, strict=True)}
-        return Judged(features, found)
+        logits = zip(*(logits for _, logits in parts), strict=True)
+        probabilities = {
+            name: torch.cat(batches).double().softmax(1).numpy()
+            for name, batches in zip(ATTRIBUTES, logits, strict=True)
+        }
+        return Judged(features, probabilities)
 
 
 def attributes_for(data: Faces, cache: Path) -> AttributeClassifier:
@@ -218,16 +219,13 @@ def attributes_for(data: Faces, cache: Path) -> AttributeClassifier:
     network.load_state_dict(load_file(path), assign=True)
     network.eval()
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    found = AttributeClassifier(network, digest, {}).judge(as_floats(data.test_images))
-    return AttributeClassifier(network, digest, accuracy(found.labels, data.test_labels))
-
-
-def accuracy(found: Labels, wanted: Labels) -> dict[str, float]:
-    """Return the share of right labels (N, 6) by attribute, where they are known."""
-    return {
-        name: float((found[:, at] == wanted[:, at])[wanted[:, at] != UNKNOWN].mean())
-        for at, name in enumerate(ATTRIBUTES)
+    labels = AttributeClassifier(network, digest, {}).judge(as_floats(data.test_images)).labels
+    right, shown = labels == data.test_labels, data.test_labels != UNKNOWN
+    accuracy = {
+        name: float(right[shown[:, column], column].mean())
+        for column, name in enumerate(ATTRIBUTES)
     }
+    return AttributeClassifier(network, digest, accuracy)
 
 
 def as_floats(images: Bytes) -> Images:
@@ -258,8 +256,8 @@ def _step(network: Network, optimizer: torch.optim.Adam, images: Tensor, labels:
     _, logits = network(images + strength * torch.randn_like(images))
     optimizer.zero_grad()
     losses = [
-        nn.functional.cross_entropy(each, wanted, ignore_index=UNKNOWN)
-        for each, wanted in zip(logits, labels.T, strict=True)
+        nn.functional.cross_entropy(head, truth, ignore_index=UNKNOWN)
+        for head, truth in zip(logits, labels.T, strict=True)
     ]
     torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()

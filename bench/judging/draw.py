@@ -34,9 +34,11 @@ class StateSpectra:
 
     def add(self, level: int, states: Tensor, first: int) -> None:
         """Add the states (N, C, H, W) of samples `first` and following at `level`."""
-        kept = states[: max(0, self.limit - first)]
-        if level in self.watched and len(kept):
-            self.sums[level] += len(kept) * power(self.planes(kept.cpu().numpy()))
+        watched_states = states[: max(0, self.limit - first)]
+        if level in self.watched and len(watched_states):
+            self.sums[level] += len(watched_states) * power(
+                self.planes(watched_states.cpu().numpy())
+            )
 
     def means(self) -> dict[int, Floats]:
         """Return the mean power (H, W) of each watched level."""
@@ -86,8 +88,8 @@ def _draw_from_noise(process: GenerativeProcess, count: int, seed: int, planes: 
         noise = independent(seed, samples, process.shape) if process.random else None
         *_, last = run(process, initial, noise)
         ends = (last.mean, 0), (initial, process.levels[0])
-        parts.append([planes(process.pixels(*each).cpu().numpy()) for each in ends])
-    final, initials = (np.concatenate(each) for each in zip(*parts, strict=True))
+        parts.append([planes(process.pixels(*end).cpu().numpy()) for end in ends])
+    final, initials = (np.concatenate(batches) for batches in zip(*parts, strict=True))
     return Samples(final, initials, sampling_noise_std=0.0)
 
 

@@ -14,6 +14,7 @@ from bench.judging.attributes import (
     Faces,
     Images,
     Judged,
+    Labels,
     as_floats,
     hue_of,
     top_corners,
@@ -66,17 +67,17 @@ class FaceQuality:
     @property
     def worst_frequency(self) -> tuple[str, float]:
         """Class whose frequency is farthest from that of held-out faces, and the factor."""
-        found = [
-            (f"{name}: {each}", seen / max(held, 1e-9))
+        factors = [
+            (f"{name}: {label}", sampled / max(held_out, 1e-9))
             for name, classes in self.frequencies.items()
-            for each, (seen, held, _) in classes.items()
+            for label, (sampled, held_out, _) in classes.items()
         ]
-        return max(found, key=lambda pair: abs(np.log(max(pair[1], 1e-9))))
+        return max(factors, key=lambda pair: abs(np.log(max(pair[1], 1e-9))))
 
     @property
     def largest_deviation(self) -> float:
         """Largest deviation of any band at any level, in decades, except of training images."""
-        return max(each.largest for each in self.levels if each.shown != "training images")
+        return max(level.largest for level in self.levels if level.shown != "training images")
 
 
 def judge_faces(samples: Samples, data: Faces, classifier: AttributeClassifier) -> FaceQuality:
@@ -84,8 +85,8 @@ def judge_faces(samples: Samples, data: Faces, classifier: AttributeClassifier) 
     held_out, shown = as_floats(data.test_images), samples.final.clip(0, 1)
     count = len(shown)
     chosen = take(count, len(held_out), seed=1)
-    known, found = classifier.judge(held_out), classifier.judge(shown)
-    real = [
+    real, sampled = classifier.judge(held_out), classifier.judge(shown)
+    training = [
         classifier.judge(as_floats(data.train_images[take(count, len(data.train_images), seed)]))
         for seed in range(DRAWS)
     ]
@@ -96,15 +97,17 @@ def judge_faces(samples: Samples, data: Faces, classifier: AttributeClassifier) 
         watched=samples.watched,
         classifier_digest=classifier.digest,
         classifier_accuracy=classifier.accuracy,
-        feature_fid=frechet_distance(known.features, found.features),
-        floor=float(np.mean([frechet_distance(known.features, each.features) for each in real])),
-        manifolds=manifolds(known.features[chosen], found.features),
-        manifolds_floor=manifolds(known.features[chosen], real[0].features),
+        feature_fid=frechet_distance(real.features, sampled.features),
+        floor=float(
+            np.mean([frechet_distance(real.features, judged.features) for judged in training])
+        ),
+        manifolds=manifolds(real.features[chosen], sampled.features),
+        manifolds_floor=manifolds(real.features[chosen], training[0].features),
         nearest_neighbour_ratio=float(np.median(near) / ordinary),
         copies=float((near < 0.1 * ordinary).mean()),
-        sure=float(found.sure.all(1).mean()),
-        sure_held_out=float(known.sure.all(1).mean()),
-        frequencies=_frequencies(found, known, data),
+        sure=float(sampled.sure.all(1).mean()),
+        sure_held_out=float(real.sure.all(1).mean()),
+        frequencies=_frequencies(sampled, real, data),
         sectors=_sectors(shown),
         sectors_held_out=_sectors(held_out),
         levels=_levels(samples, data),
@@ -114,31 +117,29 @@ def judge_faces(samples: Samples, data: Faces, classifier: AttributeClassifier) 
 def distances(images: Images, data: Faces) -> NDArray[np.float32]:
     """Return the distance (N,) of images (N, 3, H, W) in [0, 1] to the nearest training image."""
     flat = images.reshape(len(images), -1)
-    found = np.full(len(images), np.inf, np.float32)
+    least = np.full(len(images), np.inf, np.float32)
     for start in range(0, len(data.train_images), _BLOCK):
         block = as_floats(data.train_images[start : start + _BLOCK])
         nearer, _ = nearest(flat, block.reshape(len(block), -1))
-        found = np.minimum(found, nearer[:, 0])
-    return found
+        least = np.minimum(least, nearer[:, 0])
+    return least
 
 
 def _frequencies(
-    found: Judged, known: Judged, data: Faces
+    sampled: Judged, real: Judged, data: Faces
 ) -> dict[str, dict[str, tuple[float, float, float]]]:
-    def share(labels: NDArray[np.int64], at: int, number: int) -> float:
-        return float((labels[:, at] == number).mean())
-
+    labels = sampled.labels, real.labels, data.test_labels
     return {
-        name: {
-            each: (
-                share(found.labels, at, number),
-                share(known.labels, at, number),
-                share(data.test_labels, at, number),
-            )
-            for number, each in enumerate(classes)
-        }
-        for at, (name, classes) in enumerate(ATTRIBUTES.items())
+        name: {label: _shares(labels, column, number) for number, label in enumerate(classes)}
+        for column, (name, classes) in enumerate(ATTRIBUTES.items())
     }
+
+
+def _shares(
+    labels: tuple[Labels, Labels, Labels], column: int, number: int
+) -> tuple[float, float, float]:
+    first, second, third = (float((rows[:, column] == number).mean()) for rows in labels)
+    return first, second, third
 
 
 def _sectors(images: Images) -> tuple[float, ...]:
@@ -165,7 +166,8 @@ def markdown(quality: FaceQuality) -> str:
     head = ("measure", f"{quality.count} samples", "real faces", "bar")
     worst, factor = quality.worst_frequency
     floors = asdict(quality.manifolds_floor)
-    rarest = (f"{SECTORS * min(each):.2f}" for each in (quality.sectors, quality.sectors_held_out))
+    circles = quality.sectors, quality.sectors_held_out
+    rarest = (f"{SECTORS * min(shares):.2f}" for shares in circles)
     rows = [
         ("feature FID", f"{quality.feature_fid:.2f}", f"{quality.floor:.2f}", ""),
         ("feature FID ÷ its floor", f"{quality.feature_fid / quality.floor:.1f}", "1", "≤ 5"),
@@ -181,29 +183,33 @@ def markdown(quality: FaceQuality) -> str:
         ("largest deviation of a spectrum", f"{quality.largest_deviation:.3f}", "", "≤ 0.15"),
         ("rarest twelfth of hues × 12", *rarest, "> 0.5"),
     ]
+    frequencies = [
+        (
+            name,
+            label,
+            *(f"{share:.3f}" for share in shares),
+            f"{shares[0] / max(shares[1], 1e-9):.2f}",
+        )
+        for name, classes in quality.frequencies.items()
+        for label, shares in classes.items()
+    ]
+    columns = (
+        "attribute",
+        "class",
+        "samples",
+        "held-out, so judged",
+        "held-out, as drawn",
+        "factor",
+    )
+    accuracy = ", ".join(
+        f"{name} {share:.1%}" for name, share in quality.classifier_accuracy.items()
+    )
     parts = [
         table(head, rows),
-        _frequency_table(quality),
+        f"How often the classifier sees each class.\n\n{table(columns, frequencies)}",
         levels_table(quality.levels, quality.watched, "Bar 0.15"),
-        _about(quality),
+        f"Classifier: of held-out faces it recognizes {accuracy}; sha256 "
+        f"{quality.classifier_digest[:16]}. "
+        "Its features make the FID, which is not comparable with an Inception FID.",
     ]
     return "\n\n".join(parts)
-
-
-def _frequency_table(quality: FaceQuality) -> str:
-    head = ("attribute", "class", "samples", "held-out, so judged", "held-out, as drawn", "factor")
-    rows = [
-        (name, each, f"{seen:.3f}", f"{held:.3f}", f"{drawn:.3f}", f"{seen / max(held, 1e-9):.2f}")
-        for name, classes in quality.frequencies.items()
-        for each, (seen, held, drawn) in classes.items()
-    ]
-    return f"How often the classifier sees each class.\n\n{table(head, rows)}"
-
-
-def _about(quality: FaceQuality) -> str:
-    told = ", ".join(f"{name} {share:.1%}" for name, share in quality.classifier_accuracy.items())
-    return (
-        f"Classifier: of held-out faces it recognizes {told}; sha256 "
-        f"{quality.classifier_digest[:16]}. "
-        "Its features make the FID, which is not comparable with an Inception FID."
-    )

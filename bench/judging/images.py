@@ -107,8 +107,12 @@ class Judge:
         """Measure `count` training images, averaged over `draws`: the best possible result."""
         sets = [self.train[take(self.count, len(self.train), seed)] for seed in range(draws)]
         ordinary = np.full(self.count, self.ordinary)
-        found = [asdict(self.measure(images, ordinary)) for images in sets]
-        return Measures(**{name: float(np.mean([f[name] for f in found])) for name in found[0]})
+        draws_measured = [asdict(self.measure(images, ordinary)) for images in sets]
+        means = {
+            name: float(np.mean([draw[name] for draw in draws_measured]))
+            for name in draws_measured[0]
+        }
+        return Measures(**means)
 
 
 def judge_samples(samples: Samples, data: Dataset, classifier: Classifier) -> Quality:

@@ -45,16 +45,16 @@ def markdown(quality: Quality) -> str:
     return "\n\n".join([table(head, rows), levels, classifier])
 
 
-def levels_table(levels: Iterable[LevelDeviation], seen: int, bars: str = BARS) -> str:
-    """Return the deviations of the spectra of `seen` states, with their limits."""
+def levels_table(levels: Iterable[LevelDeviation], count: int, bars: str = BARS) -> str:
+    """Return the deviations of the spectra of `count` states, with their limits."""
     head = ("level", "shown", *(f"{low:g}–{high:g}" for low, high in BANDS), "largest")
     rows = [
-        (str(each.level), each.shown, *map(_signed, each.bands), f"{each.largest:.3f}")
-        for each in levels
+        (str(row.level), row.shown, *map(_signed, row.bands), f"{row.largest:.3f}")
+        for row in levels
     ]
     return (
         "log10 of band power over that of dissipated held-out images, by DCT radius "
-        f"(states of {seen} samples; – where noise hides the band). {bars}.\n\n"
+        f"(states of {count} samples; – where noise hides the band). {bars}.\n\n"
         f"{table(head, rows)}"
     )
 

@@ -46,7 +46,7 @@ def band_power(spectrum: Floats) -> Floats:
 def log_spectral_distance(first: Floats, second: Floats) -> float:
     """Return the root mean square, over integer radii, of the log10 ratio of two spectra (H, W)."""
     ring = np.rint(_radius(first)).astype(int)
-    sums = [np.bincount(ring.ravel(), weights=each.ravel()) for each in (first, second)]
+    sums = [np.bincount(ring.ravel(), weights=spectrum.ravel()) for spectrum in (first, second)]
     rings = slice(1, min(first.shape))
     ratio = np.log10(sums[0][rings] / sums[1][rings])
     return float(np.sqrt(np.mean(ratio**2)))
@@ -74,9 +74,9 @@ class LevelDeviation:
 def watched_levels(visited: Sequence[int]) -> tuple[int, ...]:
     """Return the levels to compare: K, 3K/4, K/2, K/4, 10 and 1, or visited ones nearby."""
     levels, noisy = max(visited), [level for level in visited if level]
-    wanted = {levels, 3 * levels // 4, levels // 2, levels // 4, min(10, levels), 1}
-    found = {min(noisy, key=lambda level: abs(level - each)) for each in wanted}
-    return tuple(sorted(found, reverse=True))
+    targets = {levels, 3 * levels // 4, levels // 2, levels // 4, min(10, levels), 1}
+    watched = {min(noisy, key=lambda level: abs(level - target)) for target in targets}
+    return tuple(sorted(watched, reverse=True))
 
 
 def deviations(
@@ -102,7 +102,7 @@ def _deviation(
     signal = band_power(dissipated_power(data, sigmas[level]))
     noise = 0.0 if level == len(sigmas) - 1 else std**2
     bands = tuple(
-        math.log10(found / (expected + noise)) if expected > std**2 else None
-        for found, expected in zip(band_power(measured), signal, strict=True)
+        math.log10(measured_power / (expected + noise)) if expected > std**2 else None
+        for measured_power, expected in zip(band_power(measured), signal, strict=True)
     )
     return LevelDeviation(level, "state", bands)
