@@ -21,8 +21,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from bench.page import FLAGS
-from bench.serving import serving
 from sitegen.cli import exits
+from tests.support.serving import serving
 
 DRAWN = """([figure, beginning]) => {
   const status = document.querySelector(`#${figure} .sampler-told`);

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.judging.report import table
-from bench.serving import serving
 from sitegen.cli import exits
+from tests.support.serving import serving
 
 NPM = Path(__file__).resolve().parent / "npm"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")

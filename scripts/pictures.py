@@ -18,7 +18,7 @@ import click
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from bench.serving import serving
+from tests.support.serving import serving
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 DESK, PHONE = {"width": 1000, "height": 900}, {"width": 390, "height": 780}

@@ -68,8 +68,8 @@ class SampleSite:
 @pytest.fixture(scope="session")
 def sample_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleSite]:
     """The site that tests of the page look at, served as GitHub Pages would."""
-    from bench.serving import serving
     from tests.support.sample_site import build_sample
+    from tests.support.serving import serving
 
     root = tmp_path_factory.mktemp("sample_site")
     with serving(root / "site" / "sub") as address:

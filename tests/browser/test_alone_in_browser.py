@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from bench.serving import serving
 from tests.browser.conftest import Look
 from tests.browser.test_script import LARGE, SEEN
 from tests.conftest import SampleSite
 from tests.support.browsing import html_faults, until, violations, watch
 from tests.support.sample_site import LEVELS, shade
+from tests.support.serving import serving
 
 KINDS = ("trajectories", "hierarchy", "interpolation", "chart")
 BOARD = ["clipboard-read", "clipboard-write"]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from bench.serving import serving
 from sitegen.media.manifest import Media, MediaAxis
 from tests.browser.conftest import Look
 from tests.browser.test_script import CALM, PLAYING, slide, wait_for_shade
@@ -15,6 +14,7 @@ from tests.conftest import SampleSite
 from tests.support import sample_site as sample
 from tests.support.browsing import box_of, opened, until
 from tests.support.sample_site import LEVELS, MANY
+from tests.support.serving import serving
 
 ROW = (f"single-{MANY - 2}", f"single-{MANY - 1}")
 LONG = (*[0] * 3, *range(17, -1, -1))

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from bench.serving import serving
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
 from sitegen.builder.render import FigureRenderer
@@ -23,6 +22,7 @@ from tests.support.adding import TOLD, draw
 from tests.support.builders import CPU, write_site
 from tests.support.paths import TESTS
 from tests.support.reporters import Silent
+from tests.support.serving import serving
 from tests.support.tinymodel import on_one_thread
 
 CHECKPOINT = TESTS / "reference" / "tiny" / "checkpoint.pth"

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from bench.serving import serving
 from sitegen.deploy.check import check_folder
 from tests.browser.conftest import Look
 from tests.conftest import SampleSite
@@ -26,6 +25,7 @@ from tests.support.browsing import (
     watch,
 )
 from tests.support.paths import ROOT
+from tests.support.serving import serving
 
 PAGES = ("index.html", "second/index.html")
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.serving import serving
 from tests.conftest import SampleSite
 from tests.support.basics import WANTED, basics
 from tests.support.builders import decode
 from tests.support.firefox import WAIT_S, Firefox, firefox
+from tests.support.serving import serving
 from tests.support.stops import wrong_stops
 
 

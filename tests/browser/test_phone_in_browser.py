@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from bench.serving import serving
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
 from sitegen.builder.render import FigureRenderer
@@ -13,6 +12,7 @@ from tests.support.browsing import box_of, opened
 from tests.support.builders import CPU, write_site
 from tests.support.quick import SHORTER
 from tests.support.reporters import Silent
+from tests.support.serving import serving
 from tests.support.tinymodel import write_ddpm, write_model
 
 PAGE = """

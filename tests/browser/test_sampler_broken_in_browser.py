@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from bench.serving import PagesHandler, serving
 from tests.support.browsing import opened, until, watch
 from tests.support.builders import decode
 from tests.support.drawing import level, wait
+from tests.support.serving import PagesHandler, serving
 from tests.support.tinymodel import on_one_thread
 
 one_thread = pytest.fixture(scope="module", autouse=True)(on_one_thread)

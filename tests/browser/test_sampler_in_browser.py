@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
-from bench.serving import serving
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
 from sitegen.builder.render import FigureRenderer
@@ -40,6 +39,7 @@ from tests.support.builders import CPU, decode, write_site
 from tests.support.drawing import PAGE, SITE, level, wait
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent
+from tests.support.serving import serving
 from tests.support.tinymodel import on_one_thread, write_ddpm, write_flow, write_model
 
 SITE_OF_TWO = f"""{SITE}

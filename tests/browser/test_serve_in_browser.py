@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from bench.serving import serving
 from tests.support.browsing import (
     box_of,
     frames,
@@ -16,6 +15,7 @@ from tests.support.browsing import (
 )
 from tests.support.builders import INDEX, FakeRenderer, write_page
 from tests.support.previewing import Running, port_to_return_to, running
+from tests.support.serving import serving
 
 OTHER = INDEX.replace("count=4", "count=5")
 BROKEN = INDEX.replace("count=4", "cuont=4")

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser
 
-from bench.serving import serving
 from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
 from sitegen.builder.render import FigureRenderer
 from tests.support.browsing import box_of, opened
 from tests.support.builders import CPU, write_site
 from tests.support.reporters import Silent
+from tests.support.serving import serving
 from tests.support.tinymodel import add_example, write_ddpm, write_model
 
 PAGE = """

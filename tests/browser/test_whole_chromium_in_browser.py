@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from bench.serving import serving
 from tests.support.basics import WANTED, basics
 from tests.support.browsing import chromium, opened
+from tests.support.serving import serving
 from tests.support.stops import wrong_stops
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from bench.serving import serving
 from tests.conftest import SampleSite
 from tests.support.basics import WANTED, basics
+from tests.support.serving import serving
 from tests.support.stops import wrong_stops
 from tests.support.sweeping import of_a_sweep
 from tests.support.webkit import webkit

@@ -12,8 +12,8 @@ import pytest
 
 from bench.cost import change_noise, copy_site, replace_first, run
 from bench.page import score
-from bench.serving import serving
 from tests.support.paths import ROOT
+from tests.support.serving import serving
 
 
 def test_score(capsys: pytest.CaptureFixture[str]) -> None:

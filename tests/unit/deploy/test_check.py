@@ -9,11 +9,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from bench.serving import serving
 from sitegen.config.loader import load_site
 from sitegen.core.errors import TargetError
 from sitegen.deploy.check import Findings, check_folder, check_site
 from tests.support.builders import SITE, Builder, traces, write_page, write_site
+from tests.support.serving import serving
 
 PUBLISHED = "https://name.github.io/paper/"
 PAGE = """<!DOCTYPE html>
