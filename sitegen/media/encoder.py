@@ -4,7 +4,7 @@ States are stored in a file as they arrive, so memory does not grow with the len
 the finished pictures are known before the first frame is drawn.
 
     clip.mp4     H.264 High, yuv420p, BT.709, index in front
-    clip.gif     one pixel for a pixel of the images, at most 15 frames a second and 2 MB
+    clip.gif     one pixel for a pixel of the images, at most 15 frames a second and 1 MB
     clip.avif    the finished pictures, 4:4:4; clip.webp is the same for older browsers
     film.webp    six moments side by side, from the first state to the last
 """
@@ -32,7 +32,7 @@ CRF = 25
 AVIF_QUALITY, WEBP_QUALITY, FILM_QUALITY = 78, 88, 80
 AVIF_SPEED, WEBP_METHOD = 6, 6
 """Effort: 0 (slowest) to 10, and 0 to 6 (slowest)."""
-GIF_FPS, GIF_BYTES = 15, 2_000_000
+GIF_FPS, GIF_BYTES = 15, 1_000_000
 FAINT = 0.15
 """Opacity of the finished pictures of a tree's branches that have not begun."""
 MOMENTS, MOMENT_CELLS, MOMENT_SIDE = 6, 3, 64
