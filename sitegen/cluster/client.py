@@ -134,6 +134,7 @@ def _address_in(file: Path) -> str:
 
 def _end(cluster: Any) -> None:
     """Stop the workers of this machine at once; their current work is discarded."""
+    # Closing a cluster of dask waits for its workers, which may be in a long computation.
     for nanny in cluster.workers.values():
         nanny.auto_restart = False
         with contextlib.suppress(ProcessLookupError, TypeError):

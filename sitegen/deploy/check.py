@@ -230,9 +230,11 @@ def target_of(page: str, uri: str, base_url: str | None) -> Target:
     base = f"/{site.path.strip('/')}/".replace("//", "/") if base_url else "/-/"
     try:
         parts = urlsplit(uri.strip())
+        # Full addresses of our own site are checked as paths; those of others are not followed.
         is_ours = parts.netloc.lower() == site.netloc.lower() != ""
         if (parts.scheme or parts.netloc) and not (is_ours and parts.scheme != "javascript"):
             return Target(None, fault=_fault_elsewhere(parts.scheme, parts.hostname or ""))
+        # Joined as a browser does it, on a host that cannot exist.
         full = urljoin(f"https://site.invalid{base}{quote(page)}", uri.strip())
         path = (parts.path or "/") if parts.netloc else urlsplit(full).path
     except ValueError as error:

@@ -141,6 +141,7 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
                 "content; name another branch with --branch"
             )
         else:
+            # Without --depth, which would make the author's whole repository a shallow one.
             git("fetch", "--quiet", "--no-tags", remote, f"refs/heads/{branch}")
             files = git("ls-tree", "--name-only", tip).split("\n")
             if MANIFEST not in files and not options.overwrite:
@@ -166,6 +167,8 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         commit = _commit(site, output, cname)
         if tip and git("rev-parse", f"{commit}^{{tree}}") == git("rev-parse", f"{tip}^{{tree}}"):
             return PublishResult(destination, tip, False, address, is_on_github)
+        # The branch has no history in common with the new commit, so the push is forced; with the
+        # lease it fails if someone pushed since the check above.
         lease = f"--force-with-lease=refs/heads/{branch}:{tip or ''}"
         git("push", "--quiet", "--no-follow-tags", lease, remote, f"{commit}:refs/heads/{branch}")
         return PublishResult(destination, commit, True, address, is_on_github)

@@ -57,6 +57,7 @@ _TYPES = mimetypes.MimeTypes()  # Python's built-in table, the same on every mac
 _TYPES.add_type("text/javascript", ".js")  # Python 3.11 has an outdated type,
 mimetypes.add_type("text/javascript", ".js")  # also in the table that starlette uses
 
+# Pages of other origins, in other tabs, must neither read nor embed an unpublished site.
 _HEADERS = {
     "cache-control": "no-store",
     "cross-origin-resource-policy": "same-origin",
@@ -110,14 +111,14 @@ class Server(uvicorn.Server):
             http="h11",
             limit_concurrency=_CONNECTIONS,
             timeout_keep_alive=5,
-            h11_max_incomplete_event_size=16 * 1024,
+            h11_max_incomplete_event_size=16 * 1024,  # bytes of a request's head
             ws="none",
             log_config=None,
             log_level="critical",
             access_log=False,
             server_header=False,
             headers=list(_HEADERS.items()),
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=1,  # players keep connections open
         )
         super().__init__(config)
 
@@ -180,6 +181,7 @@ class Server(uvicorn.Server):
             if text != sent:
                 sent = text
                 yield f"retry: 500\ndata: {text}\n\n"
+            # Polling, since the state changes in two threads that know nothing of this loop.
             await asyncio.sleep(TICK_S)
 
     def _version(self, state: PreviewState) -> str:

@@ -97,6 +97,7 @@ class Preview:
         self._shown: dict[FigureRef, Record] = {}  # the clip of each figure, perhaps an old one
         self._errors: dict[str, str] = {}  # by key of a figure, or "site"
         self._edited: dict[str, int] = {}  # by key, number of the reading in which it was new
+        # Reentrant: an error is shown while the state is being changed.
         self._changed = threading.Condition(threading.RLock())
 
     def refresh(self) -> None:

@@ -40,6 +40,8 @@ async def watch(preview: Preview) -> None:
         try:
             inode = root.stat().st_ino
             with suppress(OSError):
+                # A process in a deleted folder stays in it when a new one has its path, and cannot
+                # resolve relative paths or start processes.
                 os.chdir(working_folder)
             changes = awatch(
                 root,
