@@ -295,6 +295,7 @@ def load_network(
         )
         if engines:
             choose_engines(model)
+    # After loading: a file that was replaced meanwhile would give a clip the key of other bytes.
     _refuse_change(source.weights, sha256(source.weights), planned_digest)
     if not any(bool(part.any()) for name, part in model.named_parameters() if _HEAD.search(name)):
         raise RefusedError(

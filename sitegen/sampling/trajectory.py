@@ -100,6 +100,7 @@ def parts(process: GenerativeProcess, start: Tensor, noise: Noise | None) -> lis
         sizes = [min(largest, count - at) for at in range(0, count, largest)]
     if len(sizes) == 1 or isinstance(noise, Branching):
         return [Part(process, start, noise)]
+    # Cloned, since a view would send the states of all parts to each worker.
     return [
         Part(
             process,

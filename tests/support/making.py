@@ -48,7 +48,7 @@ def small_card(**changes: Any) -> Any:
     return ModelCard(unet=UNetConfig(**unet), **card)
 
 
-def as_kind(card: ModelCard, kind: str, **tables: Any) -> ModelCard:
+def as_kind(card: ModelCard, kind: str, **tables: Any) -> Any:
     """The card of another kind with the size, the levels and the network of a card."""
     size = card.channels, card.levels
     return ModelCard(card.image_size, *size, card.unet, kind=kind, **tables)

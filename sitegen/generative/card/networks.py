@@ -72,7 +72,7 @@ class UNetConfig:
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if isinstance(self, DiffusersUNet):
+        if isinstance(self, DiffusersUNet):  # diffusers checks its own configurations
             return self
         widths = [self.model_channels * factor for factor in self.channel_mult]
         if any(width % self.groups for width in widths):

@@ -71,6 +71,7 @@ def _validated(part: type[T], kw_only: bool) -> type[T]:
     validate: Callable[..., None] = checked_class.__init__
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:
+        # Pydantic names positional arguments by their index; messages need the key.
         keys = [key for key, field in fields_of(checked_class).items() if not field.kw_only]
         try:
             validate(self, **dict(zip(keys, values, strict=False)), **named)

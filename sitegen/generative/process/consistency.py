@@ -39,7 +39,7 @@ class Consistency(Preconditioned):
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         image = model(x, self.sigmas[level])
-        if "random" not in self.abilities:
+        if "random" not in self.abilities:  # a single step, for which no noise is drawn
             return Moved(image, image, lambda: image)
         std = math.sqrt(max(self.sigmas[below] ** 2 - self.edm.sigma_min**2, 0.0))
         return add_noise(image, draw(0), std, lambda: image)

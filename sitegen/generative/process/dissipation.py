@@ -206,7 +206,7 @@ class HeatDissipation(ProcessCard):
         """Return the card with another δ, if one is given; it may be 0."""
         if noise_std is None:
             return self
-        card = replace(self)
+        card = replace(self)  # which would refuse 0, a δ that only figures may ask for
         object.__setattr__(card, "sampling_noise_std", noise_std)
         return card
 

@@ -49,7 +49,8 @@ def generator(
     if not 0 <= seed <= LAST_SEED or sample < 0 or level < 0:
         raise ValueError(f"seed {seed}, sample {sample}, level {level}: must be from 0 to 2^63 - 1")
     key = np.array([seed, purpose], dtype=np.uint64)
-    counter = np.array([0, draw, sample, level], dtype=np.uint64)  # the first word counts numbers
+    # The first word counts the numbers of a draw: 2^64 of them before the next draw's begin.
+    counter = np.array([0, draw, sample, level], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 

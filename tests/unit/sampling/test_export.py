@@ -94,7 +94,7 @@ def test_arrays(sampler: Sampler, tmp_path: Path) -> None:
     assert {arrays[name].dtype for name in floats} == {np.dtype(np.float32)}
     assert arrays["levels"].tolist() == [4, 3, 2, 1, 0]
     assert arrays["seed"] == 7
-    assert arrays["sampling_noise_std"] == sampler.card.sampling_noise_std
+    assert arrays["sampling_noise_std"] == sampler.card.noise_std
     np.testing.assert_array_equal(arrays["states"][0], arrays["initial"])
     np.testing.assert_array_equal(arrays["means"][-1], arrays["final"])
     deviation = (arrays["states"][1:] - arrays["means"]).std()

@@ -136,7 +136,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSource]:
 def test_advice_on_a_sampler_of_an_author(factor: float, told: str) -> None:
     """It has neither weights nor a card to check, and its numbers are only too large."""
     facts = SamplerConfig((0.0, 1.0), -1.0, 1.0)
-    card = ModelCard(8, 1, 1, kind="sampler", sampler=facts)
+    card: Any = ModelCard(8, 1, 1, kind="sampler", sampler=facts)
 
     def call(function: str, x: Any, *_: Any, **__: Any) -> list[Any]:
         return [x * (factor if function == "step" else 1)]

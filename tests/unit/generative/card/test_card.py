@@ -27,6 +27,17 @@ from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.process.ddpm import DiffusionConfig
 
+
+def read(text: str, where: str = "model.toml") -> Any:
+    """The card of a text, whatever its kind."""
+    return ModelCard.from_toml(text, where)
+
+
+def published(name: str) -> Any:
+    """The card of a preset."""
+    return preset(name)
+
+
 _CARD = """
 image_size = 28
 channels = 1
@@ -71,7 +82,7 @@ def _with(line: str, new: str) -> str:
 def test_presets_are_the_published_configurations(name: str, reference: Path) -> None:
     """Every number of the published file is in the card, and the faults are mended and named."""
     config = json.loads((reference / "official_models.json").read_text())[name]["config"]
-    card = preset(name)
+    card = published(name)
     assert (card.kind, card.parameterization) == ("ihdm", "difference")
     assert (card.image_size, card.channels, card.levels) == (
         config["image_size"],
@@ -90,25 +101,25 @@ def test_presets_are_the_published_configurations(name: str, reference: Path) ->
 
 def test_presets() -> None:
     """Presets tell mended faults and δ, near names are offered; a DDPM has a card as well."""
-    afhq, lsun = preset("afhq-64"), preset("lsun-church-128")
+    afhq, lsun = published("afhq-64"), published("lsun-church-128")
     assert afhq.schedule[200] == pytest.approx(32)
     assert afhq.schedule is afhq.schedule  # computed once
     assert any("last entry to 0" in fault for fault in afhq.known_faults)
     assert lsun.training_noise_std == 0.01
     assert any("lacks sigma" in fault for fault in lsun.known_faults)
-    found = {name: preset(name).sampling_noise_std for name in presets()}
+    found = {name: published(name).sampling_noise_std for name in presets()}
     coarse = {"cifar10", "afhq-64", "afhq-256"}
     assert found == {name: 0.013 if name in coarse else 0.0125 for name in found}
     assert len(found) == 8
     with pytest.raises(ConfigError, match='did you mean "cifar10"'):
-        preset("cifar")
+        published("cifar")
     assert UNetConfig(16, (2, 4)).heads(64) == 1
     assert UNetConfig(64, (1,), num_head_channels=16).heads(64) == 4
-    card = ModelCard.from_toml(_DDPM)
+    card = read(_DDPM)
     assert card.diffusion == DiffusionConfig("linear", 1e-4, 0.02, "fixed_small", True)
     for diffusion in (card.diffusion, DiffusionConfig("cosine", variance="fixed_large")):
         other = replace(card, diffusion=diffusion)
-        assert ModelCard.from_toml(other.to_toml()) == other
+        assert read(other.to_toml()) == other
         assert not {"training_noise_std", "parameterization"} & set(tomllib.loads(other.to_toml()))
     assert replace(card, diffusion=DiffusionConfig("cosine")).digest != card.digest
     with pytest.raises(ConfigError, match="sampling_noise_std: unknown key"):
@@ -119,8 +130,8 @@ def test_presets() -> None:
 
 def test_cascade() -> None:
     """Bands and visited levels go round."""
-    card = ModelCard.from_toml(_CASCADE)
-    assert ModelCard.from_toml(card.to_toml()) == card
+    card = read(_CASCADE)
+    assert read(card.to_toml()) == card
     assert card.networks == card.bands
     assert [band.lowest_level for band in card.bands] == [1, 56]
     assert card.bands[1].cosines == CosineConfig(128, 7, 96)
@@ -133,14 +144,14 @@ def test_cascade() -> None:
         {"bands": (card.bands[0], replace(card.bands[1], lowest_level=57))},
     ]
     assert len({card.digest, *(replace(card, **change).digest for change in changes)}) == 5
-    plain = ModelCard.from_toml(_CARD)
+    plain = read(_CARD)
     assert (plain.networks, plain.finest) == ((Band(1, unet=plain.unet),), plain.unet)
     assert plain.digest == "86fdb851ca8e79cf7da7b2de32f8ebd3c423a141e074e1455ec78e8e7e7f61ed"
 
 
 def test_defaults_and_conversions(tmp_path: Path) -> None:
     """What is left out has its default; a file or folder is read, and what is odd refused."""
-    card = ModelCard.from_toml(_CARD)
+    card = read(_CARD)
     assert card.blur == BlurRange(0.5, 20.0)
     assert isinstance(card.blur, BlurRange)
     assert isinstance(card.blur.sigma_max, float)
@@ -148,18 +159,16 @@ def test_defaults_and_conversions(tmp_path: Path) -> None:
     assert card.unet == UNetConfig(32, (1, 2, 2), attention_levels=(2,))
     assert card.shape == (1, 28, 28)
     text = _with("sigma_min = 0.5\nsigma_max = 20", "schedule = [0, 1, 2.5]")
-    card = ModelCard.from_toml(text.replace("levels = 100", "levels = 2"))
+    card = read(text.replace("levels = 100", "levels = 2"))
     assert card.schedule.sigmas == (0.0, 1.0, 2.5)
-    assert ModelCard.from_toml(card.to_toml()) == card
-    card = ModelCard.from_toml(_CARD + '[example]\nfile = "one.png"\n')
+    assert read(card.to_toml()) == card
+    card = read(_CARD + '[example]\nfile = "one.png"\n')
     assert card.example == FileRef("one.png")
-    assert card.digest == ModelCard.from_toml(_CARD).digest
-    assert ModelCard.from_toml(card.to_toml()) == card
+    assert card.digest == read(_CARD).digest
+    assert read(card.to_toml()) == card
     path = tmp_path / "model.toml"
     path.write_bytes(b"\xef\xbb\xbf" + _CARD.replace("\n", "\r\n").encode())
-    assert (
-        read_card(path) == read_card(tmp_path) == read_card(str(path)) == ModelCard.from_toml(_CARD)
-    )
+    assert read_card(path) == read_card(tmp_path) == read_card(str(path)) == read(_CARD)
     path.write_text(_CARD.replace("28", "27"))
     with pytest.raises(ConfigError, match=r"model.toml:12: unet: image_size = 27: "):
         read_card(path)
@@ -191,7 +200,7 @@ _BLURS = st.floats(0.1, 5).flatmap(
 def test_round_trip(blur: BlurRange, notes: dict[str, Any], faults: list[str]) -> None:
     """A card written and read is the same card, whatever its notes say."""
     card = replace(
-        preset("mnist"),
+        published("mnist"),
         blur=blur,
         quality=notes,
         training=notes,
@@ -200,7 +209,7 @@ def test_round_trip(blur: BlurRange, notes: dict[str, Any], faults: list[str]) -
         prior=FileRef("prior.safetensors"),
     )
     text = card.to_toml()
-    again = ModelCard.from_toml(text)
+    again = read(text)
     assert again == card
     assert again.to_toml() == text
 
@@ -208,7 +217,7 @@ def test_round_trip(blur: BlurRange, notes: dict[str, Any], faults: list[str]) -
 def told(text: str, where: str = "here.toml") -> str:
     """What is said of a card that is wrong."""
     with pytest.raises(ConfigError) as caught:
-        ModelCard.from_toml(text, where)
+        read(text, where)
     return str(caught.value)
 
 
@@ -402,13 +411,13 @@ def test_wrong_values(text: str, start: str) -> None:
 
 def test_cards_in_python() -> None:
     """They obey the same rules; a digest counts all but notes and file names."""
-    card = replace(preset("mnist"), weights=FileRef("w.safetensors", "a" * 64))
+    card = replace(published("mnist"), weights=FileRef("w.safetensors", "a" * 64))
     same = [
         replace(card, quality={"fid": 3}),
         replace(card, training={}),
         replace(card, known_faults=()),
         replace(card, weights=FileRef("other.safetensors", "a" * 64)),
-        ModelCard.from_toml(card.to_toml()),
+        read(card.to_toml()),
     ]
     other = [
         replace(card, sampling_noise_std=0.013),
@@ -433,7 +442,7 @@ def test_cards_in_python() -> None:
     with pytest.raises(ConfigError, match="64 hexadecimal"):
         FileRef("weights.safetensors", "A" * 64)
     with pytest.raises(ConfigError, match="divisible by 4"):
-        replace(preset("mnist"), image_size=30)
+        replace(published("mnist"), image_size=30)
     for sigmas, rule in [
         ((0.0,), "at least one more level"),
         ((0.5, 1.0), "level 0 is the sharp image"),

@@ -133,7 +133,7 @@ def test_odd_contents(
 
 def _with_tensor(card: ModelCard, name: str, make: Callable[[torch.Tensor], torch.Tensor]) -> bytes:
     weights = random_unet(card).state_dict()
-    if card.parameterization == "preconditioned":
+    if card.has_statistics:
         weights["statistics.mean"] = torch.zeros(card.shape)
         weights["statistics.variance"] = torch.ones(card.shape)
     weights[name] = make(weights[name])

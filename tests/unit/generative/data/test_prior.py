@@ -20,7 +20,7 @@ from tests.support.tinymodel import pictures
 
 
 @pytest.fixture
-def card() -> ModelCard:
+def card() -> Any:
     """MNIST's sizes, with a small network."""
     return small_card(image_size=28)
 

@@ -146,7 +146,7 @@ def test_jumps() -> None:
         slow(u, 4, 2)
 
 
-def stored(both: Model, folder: Path) -> tuple[Path, ModelCard]:
+def stored(both: Model, folder: Path) -> tuple[Path, Any]:
     """The weights of a model in a file, and the card that pins them."""
     path, known = folder / "weights.safetensors", both.card
     assert both.statistics is not None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sitegen.core.errors import TargetError
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import Branching, independent
 from sitegen.ihdm import interpolate_noise, reverse_process
@@ -156,7 +157,7 @@ def test_breakdown_is_told_of_the_sample_by_its_number() -> None:
 
 def test_what_cannot_be(tiny_card: ModelCard) -> None:
     """Its steps keep no gradients; other shapes and noises are refused."""
-    card = replace(tiny_card, levels=2)
+    card = replace(heat_of(tiny_card), levels=2)
     unet = random_unet(card).requires_grad_(True)
     steps = reverse_process(
         Model(card, [unet]), torch.full((1, 1, 28, 28), 0.5), independent(0, [0], card.shape)
