@@ -30,7 +30,6 @@ from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
 from sitegen.figures.selection import UNDRAWN, ChosenFrom, Samples, selection_note
-from sitegen.generative.card import methods
 from sitegen.generative.card.abilities import ABILITIES, Ability
 from sitegen.generative.card.card import ModelCard
 
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from sitegen.media.jobs import RenderJob
     from sitegen.sampling.provider import ModelProvider
 
-OTHER_LABELS = (methods.DDPM, methods.DDIM, "Full DDPM latent", "data")
+OTHER_LABELS = ("DDPM", "DDIM", "Full DDPM latent", "data")
 """Names of the other methods in figures that compare; a label there must not be one of them."""
 
 RULES = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)

@@ -20,7 +20,6 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sitegen.figures.base import OTHER_LABELS, RULES, Baseline, DrawnLabel, FigureKind
-from sitegen.generative.card import methods
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
@@ -75,6 +74,6 @@ def path_methods(
     by_name: Methods = {kind.drawn_label(sampler.card): (begin, sampler.card.steps)}
     if kind.ddpm is not None:
         baseline = models.sampler(kind.ddpm)
-        by_name[methods.DDPM] = (partial(baseline.paths, paths), baseline.card.steps)
-        by_name[methods.DDIM] = (partial(baseline.ddim(ddim_steps).paths, paths), ddim_steps)
+        by_name["DDPM"] = (partial(baseline.paths, paths), baseline.card.steps)
+        by_name["DDIM"] = (partial(baseline.ddim(ddim_steps).paths, paths), ddim_steps)
     return by_name

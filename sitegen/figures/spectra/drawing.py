@@ -12,7 +12,6 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from sitegen.figures.svg import CHART, Axis, Drawing, Panel, Sheet, decades, group, label, path
-from sitegen.generative.card import methods
 
 PANEL = 324.0
 """Height."""
@@ -57,7 +56,7 @@ class Curves:
     noise: Sequence[Spectrum]
     data: Sequence[float] | None
     floor: float = 0.0
-    name: str = methods.IHDM
+    name: str = "IHDM"
 
 
 def spectra_drawing(curves: Curves, sheet: Sheet = CHART) -> Drawing:
@@ -82,9 +81,7 @@ def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
     rows = [
         [curves.name, spectrum.level, *_some(spectrum.power, rings)] for spectrum in curves.heat
     ]
-    rows += [
-        [methods.DDPM, spectrum.level, *_some(spectrum.power, rings)] for spectrum in curves.noise
-    ]
+    rows += [["DDPM", spectrum.level, *_some(spectrum.power, rings)] for spectrum in curves.noise]
     rows += [["data", None, *_some(curves.data, rings)]] if curves.data else []
     table = {
         "caption": "Power per cosine at some frequencies, in cycles an image; pixels are in "
@@ -106,7 +103,7 @@ def _distances(curves: Curves, data: Sequence[float]) -> dict[str, Any]:
     bands = {"All": (0.0, top)}
     bands |= {f"{low:g} to {high:g}": (low, high) for low, high in pairwise(cuts)}
     inside = [(low < frequencies) & (frequencies <= high) for low, high in bands.values()]
-    ends = {curves.name: curves.heat[-1:], methods.DDPM: curves.noise[-1:]}
+    ends = {curves.name: curves.heat[-1:], "DDPM": curves.noise[-1:]}
     return {
         "caption": "Root mean square distance of the finished images' spectrum from that of the "
         "data, in decades of power",
@@ -168,11 +165,7 @@ def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:
 def _legend(curves: Curves, sheet: Sheet) -> tuple[Markup, float]:
     """A sample of each kind of line with its name, and what the shades mean; where it ends."""
     entries = [("heat", f"{curves.name}, levels {_span(curves.heat)}")]
-    entries += (
-        [("noise", f"{methods.DDPM} (dashed), levels {_span(curves.noise)}")]
-        if curves.noise
-        else []
-    )
+    entries += [("noise", f"DDPM (dashed), levels {_span(curves.noise)}")] if curves.noise else []
     entries += [("data", "data")] if curves.data else []
     entries += [("floor", "sampling noise δ²")] if curves.floor else []
     parts, y = [], 18.0
