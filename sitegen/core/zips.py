@@ -1,11 +1,9 @@
 """Zip files of strangers, opened by `zipfile` after a look at what they claim."""
 
-import io
-import mmap
 import struct
 import zipfile
 import zlib
-from typing import IO, Any, cast
+from typing import IO
 
 DIRECTORY_BYTES = 4 << 20
 """Maximum bytes of the central directory, which has room for about 40,000 members."""
@@ -62,38 +60,3 @@ def _directory_bytes(file: IO[bytes], size: int) -> int:
     if tail.startswith(b"PK\x06\x07", max(0, at - 20)) and at >= 76:
         return int(struct.unpack_from("<Q", tail, at - 36)[0])
     return int(struct.unpack_from("<I", tail, at + 12)[0]) if 0 <= at <= len(tail) - 22 else 0
-
-
-def up_to_last_end(file: IO[bytes]) -> tuple[IO[bytes], int]:
-    """Return a zip, after whose last directory something was cut off, up to there, and its size.
-
-    Raises BadZipFile if it has none.
-    """
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        end = data.rfind(_END)
-    if end < 0:
-        raise zipfile.BadZipFile("it has no directory, as if it was cut off")
-    return cast(IO[bytes], _Beginning(file, end + 22)), end + 22
-
-
-class _Beginning(io.RawIOBase):
-    """The first `size` bytes of a file."""
-
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file, self._size = file, size
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_END:
-            return self._file.seek(self._size + offset)
-        return self._file.seek(offset, whence)
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(min(len(buffer), max(0, self._size - self._file.tell())))
-        buffer[: len(data)] = data
-        return len(data)

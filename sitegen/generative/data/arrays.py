@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size
-from sitegen.core.zips import ZIP_DAMAGE, open_zip, up_to_last_end
+from sitegen.core.zips import ZIP_DAMAGE, open_zip
 from sitegen.record import LARGEST_ARRAY, MOST_ARRAYS
 
 SUFFIX = ".npy"
@@ -126,8 +126,6 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def open_arrays(path: Path, most_bytes: int = LARGEST_ARRAY) -> Iterator[ArrayFile]:
     """Open a `.npy` or `.npz` and check the headers of its arrays; the first bytes decide.
 
-    An `.npz` whose last write was cut off is read up to its last whole directory.
-
     Raises RefusedError for a file that is missing, damaged, too large or not of these formats.
     """
     size = regular_size(path, "file of arrays")
@@ -137,10 +135,7 @@ def open_arrays(path: Path, most_bytes: int = LARGEST_ARRAY) -> Iterator[ArrayFi
             start = file.read(6)
             zipped = None
             if start.startswith(b"PK\x03\x04"):
-                try:
-                    zipped = stack.enter_context(open_zip(file, size))
-                except zipfile.BadZipFile:
-                    zipped = stack.enter_context(open_zip(*up_to_last_end(file)))
+                zipped = stack.enter_context(open_zip(file, size))
             elif start != npy.MAGIC_PREFIX:
                 raise ValueError("neither an .npz nor an .npy")
             arrays = ArrayFile(path, zipped, most_bytes)
