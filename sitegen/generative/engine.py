@@ -86,11 +86,10 @@ def images_in_part(unet: UNetConfig, side: int) -> int:
 def part_sizes(count: int, largest: int) -> list[int]:
     """Divide `count` images into parts of at most `largest`, as even as possible.
 
-    The number of parts is a multiple of 4 if each then has half of `largest`, else of 2, so that
-    the cores finish together. The cores of this machine do not matter.
+    The number of parts is even, so that two cores finish together. The cores of this machine do not
+    matter.
     """
-    even = 4 if count >= 2 * largest else 2
-    parts = min(count, even * -(-count // (even * largest)))
+    parts = min(count, 2 * -(-count // (2 * largest)))
     return [count * (i + 1) // parts - count * i // parts for i in range(parts)]
 
 

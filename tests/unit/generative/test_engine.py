@@ -65,7 +65,7 @@ def test_parts_have_equal_numbers() -> None:
     """Large and wide networks take few images at a time, small ones many, and one at least."""
     assert images_in_part(preset("mnist").finest, 28) == 11
     assert images_in_part(preset("afhq-256").finest, 256) == 1
-    assert part_sizes(48, 24) == [12] * 4
+    assert part_sizes(48, 24) == [24, 24]
     assert part_sizes(36, 24) == [18, 18]
 
 
