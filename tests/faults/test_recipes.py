@@ -30,6 +30,7 @@ from sitegen.core.compute import has_bfloat16
 from sitegen.generative.card.networks import Band
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
+from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.model import Model
 from sitegen.models.registry import model_source
 from tests.support.lessons import (
@@ -160,6 +161,7 @@ def test_bands_of_a_shipped_cascade(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     assert made.weights.stat().st_size < 0.6 * half  # a byte a weight, as it was joined
     assert (made.card.estimates_variance, made.card.guidance) == (True, (0.1, 0.1, 0.1))
+    assert isinstance(made.card, HeatDissipation)
     assert made.card.sampling_noise_std == made.card.training_noise_std
     model = load_model(made.weights, made.card)
     assert isinstance(model, Model)

@@ -50,7 +50,8 @@ def expected(reference: Path) -> dict[str, Tensor]:
 @pytest.fixture
 def card() -> Any:
     """The smallest network."""
-    return making.small_card()
+    smallest: ModelCard = making.small_card()
+    return smallest
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
 from sitegen.builder.render import FigureRenderer
 from sitegen.core.errors import TargetError
 from sitegen.figures.registry import figure_kinds
-from tests.support.builders import CPU, BuildOptions, write_site
+from tests.support.builders import CPU, write_site
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent
 from tests.support.tinymodel import write_model

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -125,7 +126,7 @@ def test_gif_is_as_long_as_the_clip(folder: Path, tmp_path: Path) -> None:
     """It has at most 15 frames a second, and fewer where it would be too large."""
     frames = imageio.imread(folder / "clip.gif", plugin="pillow", mode="RGB")
     assert frames.shape == (25, 33, 50, 3)
-    assert decibels(cut_out(frames[-1], CELLS.enlarged(1 / FACTOR), 1), pictures(9)) > 25
+    assert decibels(cut_out(frames[-1], CELLS.enlarged(Fraction(1, FACTOR)), 1), pictures(9)) > 25
 
 
 def test_gif_drops_frames_to_be_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

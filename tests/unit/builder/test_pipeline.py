@@ -133,11 +133,11 @@ def test_failing_figure_leaves_the_old_site(built: Builder, jobs: int) -> None:
     assert temporaries(built.root) == []
     built.renderer.fail = None
     assert "second" in built(jobs=jobs).rendered
-    before = {path: path.read_bytes() for path in built.root.glob(".sitegen/records/*")}
+    records = {path: path.read_bytes() for path in built.root.glob(".sitegen/records/*")}
     built.renderer.fail = "tiny-trajectories"
     with pytest.raises(TargetError, match="the third frame went wrong"):
         built(rerender=())
-    assert {path: path.read_bytes() for path in built.root.glob(".sitegen/records/*")} == before
+    assert {path: path.read_bytes() for path in built.root.glob(".sitegen/records/*")} == records
     assert built().rendered == ()
 
 

@@ -13,7 +13,7 @@ from sitegen.content.templates import TemplateFault, as_markdown, calling_line, 
 from sitegen.core.source import toml_lines
 
 
-def fault(text: str, **names: object) -> tuple[int, str]:
+def fault(text: str, **names: object) -> tuple[int | None, str]:
     """Run a template that is wrong; its line and reason."""
     with pytest.raises(TemplateFault) as caught:
         run_template(text, names)
