@@ -69,8 +69,9 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
     record, figure = media.record, Figure(media, page, "sampler", True)
     facts_of_all = sequence(record.parameters.get("choices"))
     choices = []
-    for number, (model, facts) in enumerate(zip_longest(record.models, facts_of_all), 1):
-        facts = facts if isinstance(facts, Mapping) else {}
+    for number, model in enumerate(record.models, 1):
+        noted = facts_of_all[number - 1] if number <= len(facts_of_all) else {}
+        facts = noted if isinstance(noted, Mapping) else {}
         ending = f"-{number}" if number > 1 else ""
         files = [record.files[f"{kind}{ending}"] for kind in ("model", "weights")]
         poster, subject = record.files[f"poster{ending}"], model.subject or model.name

@@ -49,7 +49,7 @@ WRITERS = ("jinja2", "latex2mathml", "markdown-it-py", "mdit-py-plugins", "tomlk
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "trajectories": {"count": 5, "columns": 2, "seed": 3, "show": "mean", "fps": 12.0},
     "shared_initial_state": {"count": 7, "sampling_noise_std": 0.5},
-    "hierarchy": {"splits": [9, 4], "background": "dark"},
+    "hierarchy": {"splits": [9, 4]},
     "interpolation": {"ddpm": "other", "samples": [3, 4, 5, 6], "points": 12},
     "shared_noise": {"count": 4, "rows": 2, "vary": "colour"},
     "process": {"columns": 4},
