@@ -27,7 +27,7 @@ from sitegen.generative.process.recorded import Recorded
 from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.editing import update_card
 from sitegen.models.folder import RUNS, model_folder, trained_folder
-from sitegen.models.new_card import AddOptions, Ask, Model, described_model, resampled
+from sitegen.models.new_card import AddOptions, Ask, DescribedModel, described_model, resampled
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import ModelSource, site_models
 
@@ -109,7 +109,7 @@ def add_model(
     return AddResult(name, card, files, (*notes, *cost, *prior_notes), config)
 
 
-def _start(card: ModelCard, model: Model) -> "tuple[Prior | None, bytes, tuple[str, ...]]":
+def _start(card: ModelCard, model: DescribedModel) -> "tuple[Prior | None, bytes, tuple[str, ...]]":
     """Return the prior and the example (PNG) of a new model, and notes to print."""
     example = model.example.read_bytes() if model.example else b""
     if "prior" not in card.abilities:

@@ -85,7 +85,7 @@ class AddOptions:
 
 
 @dataclass(frozen=True)
-class Model:
+class DescribedModel:
     """A model to add: its card without the files of the site, and notes to print.
 
     home: folder of the model's own card, if it has one
@@ -141,7 +141,7 @@ def option(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def described_model(options: AddOptions, ask: Ask | None) -> Model:
+def described_model(options: AddOptions, ask: Ask | None) -> DescribedModel:
     """Return the model of a checkpoint: by its own card, by another program's files, or by answers.
 
     Raises as `new_model` does.
@@ -161,17 +161,17 @@ def described_model(options: AddOptions, ask: Ask | None) -> Model:
     else:
         options, card, lines = new_model(options, inspect_checkpoint(checkpoint), ask)
         prior = preset_prior(options.preset) if options.preset and not options.data else None
-        return Model(card, tuple(lines), prior=prior, data=options.data)
+        return DescribedModel(card, tuple(lines), prior=prior, data=options.data)
     where = checkpoint if home is None else home / CARD_NAME
     if fixed := options.of_network("levels", "sampler_name"):
         raise ConfigError(f"{where}: this card decides all of it; leave out {', '.join(fixed)}")
     options = _with_images(options, card, where, ask)
     if home is None:
-        return Model(card, notes, data=options.data)
+        return DescribedModel(card, notes, data=options.data)
     parts = [home / part.file if part else None for part in (card.prior, card.example)]
     resampled_card, notes = resampled(card, options)
     prior = None if options.data is not None else parts[0]
-    return Model(resampled_card, notes, home.absolute(), prior, parts[1], options.data)
+    return DescribedModel(resampled_card, notes, home.absolute(), prior, parts[1], options.data)
 
 
 def resampled(card: ModelCard, options: AddOptions) -> tuple[ModelCard, tuple[str, ...]]:
