@@ -18,7 +18,7 @@ def main() -> None:
     from tests.support.builders import FakeRenderer
 
     told = os.environ.get
-    shared.figure_renderer = FakeRenderer(
+    vars(shared)["figure_renderer"] = FakeRenderer(
         told("FAKE_FAIL"),
         float(told("FAKE_PAUSE", "0")),
         soon=int(told("FAKE_SOON", "0")),

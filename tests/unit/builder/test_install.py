@@ -139,29 +139,22 @@ def test_interrupted_at_any_call(
     assert number > 1
 
 
-REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "file": (lambda output: output.write_text("mine"), "is not a folder"),
-    "files": (lambda output: (output.mkdir(), (output / "a").touch()), "holds files, and no media"),
-    "json": (
-        lambda output: (output.mkdir(), (output / "media.json").write_text("[]")),
-        "holds files, and no media",
-    ),
-    "git": (
-        lambda output: (
-            output.mkdir(),
-            (output / "media.json").write_bytes(MANIFEST),
-            (output / ".git").mkdir(),
-        ),
-        "holds a git repository",
-    ),
+REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
+    "file": ({"": b"mine"}, "is not a folder"),
+    "files": ({"a": b""}, "holds files, and no media"),
+    "json": ({"media.json": b"[]"}, "holds files, and no media"),
+    "git": ({"media.json": MANIFEST, ".git/HEAD": b""}, "holds a git repository"),
 }
+"""The files of a folder, by name, or the file in its place; and why it is refused."""
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_folder_of_someone_else(tree: Tree, output: Path, case: str) -> None:
     """A folder that sitegen did not build, or a repository, is refused, and stays as it was."""
-    prepare, words = REFUSED[case]
-    prepare(output)
+    files, words = REFUSED[case]
+    for name, content in files.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_bytes(content)
     before = traces(output.parent)
     with pytest.raises(ConfigError, match=words):
         install(tree, output)
