@@ -645,7 +645,7 @@ def test_policy(drawing_site: Path) -> None:
     assert check_folder(drawing_site).errors == ()
     figure = json.loads((drawing_site / "media.json").read_text())["figures"][0]
     assert figure["kind"] == "sampler"
-    assert set(figure["files"]) == {"poster", "model", "weights"}
+    assert set(figure["files"]) == {"poster", "poster-webp", "model", "weights"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
