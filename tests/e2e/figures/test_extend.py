@@ -12,7 +12,7 @@ from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
 from sitegen.builder.render import FigureRenderer
 from sitegen.core.errors import TargetError
-from sitegen.figures.registry import figure_kinds
+from sitegen.figures.registry import figure_kinds, package_of
 from tests.support.builders import CPU, write_site
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent
@@ -42,6 +42,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield config
     sys.modules.pop("sitegen_strip", None)
     figure_kinds.cache_clear()
+    package_of.cache_clear()
 
 
 def built(config: Path) -> Path:
