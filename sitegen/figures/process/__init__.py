@@ -1,6 +1,6 @@
 """The kind `process`: heat melts an image above, a model makes a new one below.
 
-`sample` computes both rows and needs torch, `drawing` draws them.
+`picture` reads the image that melts, `drawing` draws both rows.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
+    from sitegen.figures.svg import Drawing, Sheet
+    from sitegen.media.frames import Frame
     from sitegen.media.jobs import RenderJob
     from sitegen.sampling.provider import ModelProvider
 
@@ -81,10 +83,52 @@ class Process(ChosenKind):
             yield f"columns = {self.columns}: the model {self.model} has {levels} levels to show"
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
-        """Return the job of both rows."""
-        from sitegen.figures.process.sample import sample
+        """Return the job of both rows; the lower one starts from the upper one's flat image."""
+        import torch
 
-        return sample(models, figure, self)
+        from sitegen.figures.clips import even_levels, made_with, noise_std_of
+        from sitegen.figures.process.drawing import WIDE, narrow_sheet, process_drawing
+        from sitegen.figures.process.picture import read_example, read_image
+        from sitegen.figures.svg import stills
+        from sitegen.generative.process.heat import dissipate
+        from sitegen.generative.process.noise import independent
+        from sitegen.media.frames import to_uint8
+        from sitegen.media.jobs import RenderJob
+
+        sampler = models.sampler(self.model)
+        card, device = sampler.card, sampler.model.device
+        if self.image:
+            image = read_image(figure.root / self.image, card, figure.read("image"))
+        else:
+            image = read_example(models.source(self.model))
+        levels = even_levels(card.visited_levels, self.columns)
+        sigmas = torch.tensor([card.schedule[level] for level in levels], dtype=torch.float64)
+        forward = dissipate(image.expand(len(levels), -1, -1, -1), sigmas)
+        noise_std = noise_std_of(self, card)
+        noise = independent(self.seed, self.numbers, card.shape)
+        trajectory = sampler.run(forward[-1:].float().to(device), noise, noise_std)
+        pictures: dict[int, Frame] = {}
+
+        def work() -> Iterator[None]:
+            for level, images in trajectory.seen(self.show):
+                if level in levels:
+                    pictures[level] = to_uint8(images)[0]
+                yield
+
+        def draw(sheet: Sheet) -> Drawing:
+            upper, lower = list(to_uint8(forward.numpy())), [pictures[level] for level in levels]
+            return process_drawing(upper, lower, levels, sheet, pixelated=self.pixelated)
+
+        rows = [[level, float(sigma)] for level, sigma in zip(levels, sigmas.tolist(), strict=True)]
+        columns = ["Level", "Blur scale, pixels"]
+        table = {"caption": "The levels shown", "columns": columns, "rows": rows}
+        return RenderJob(
+            parameters=made_with(figure, noise_std, shown=levels),
+            steps=card.steps + 1,
+            work=work(),
+            stills=stills(draw, WIDE, narrow_sheet(self.columns)),
+            results=lambda: {"tables": [table]},
+        )
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the two rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -17,7 +17,6 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, made_with
-from sitegen.figures.sampler import PageSampler
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser, too_heavy
 from sitegen.media.encoder import write_still
@@ -27,14 +26,20 @@ from sitegen.media.manifest import Cells, MediaFile
 from sitegen.sampling.provider import ModelProvider
 
 
-def sample(models: ModelProvider, figure: Figure, spec: PageSampler) -> RenderJob:
-    """Return the job of the models as a browser reads them, and some of their samples.
+def sample(
+    models: ModelProvider, figure: Figure, names: Sequence[str], seed: int, numbers: Sequence[int]
+) -> RenderJob:
+    """Return the job of the models as a browser reads them, and of posters of their samples.
+
+    names: of the models; the first is shown before a visitor chooses
+    numbers: those of the samples on each poster
 
     The files of the first are "poster", "model" and "weights", those of the second "poster-2" and
     so on. Raises RefusedError for a model that a browser's sampler does not have, or that is too
     heavy.
     """
-    drawn = [_Drawn(name, *_exported(models, name), spec) for name in spec.models]
+    pixelated = figure.spec.pixelated
+    drawn = [_Drawn(name, *_exported(models, name), seed, numbers, pixelated) for name in names]
     endings = ["", *(f"-{number}" for number in range(2, len(drawn) + 1))]
     card, note = drawn[0].card, ""
     if "ddim" in card.abilities:
@@ -67,7 +72,9 @@ class _Drawn:
     name: str
     card: ModelCard
     exported: BrowserModel
-    spec: PageSampler
+    seed: int
+    numbers: Sequence[int]
+    pixelated: bool
     last: list[NDArray[np.float32]] = field(default_factory=list)
 
     @property
@@ -91,14 +98,14 @@ class _Drawn:
 
     @property
     def _columns(self) -> int:
-        return math.ceil(math.sqrt(self.spec.count))
+        return math.ceil(math.sqrt(len(self.numbers)))
 
     def work(self, models: ModelProvider) -> Iterator[None]:
         """The sampling, a step a turn."""
         sampler = models.sampler(self.name)
         if "ddim" in self.card.abilities:
             sampler = sampler.ddim(self.card.steps)
-        trajectory = sampler.begin(self.spec.seed, self.spec.numbers, self.card.noise_std)
+        trajectory = sampler.begin(self.seed, self.numbers, self.card.noise_std)
         for images in displayed(trajectory, "mean"):
             self.last[:] = [images]
             yield
@@ -121,9 +128,9 @@ class _Drawn:
 
     def _poster(self, name: str, folder: Path) -> MediaFile:
         side = self.card.image_size
-        cells = Cells(self.spec.count, side, side, self._columns, 1)
+        cells = Cells(len(self.numbers), side, side, self._columns, 1)
         factor = scale_factor(*cells.size)
-        pictures = enlarge(to_uint8(self.last[0]), factor, smooth=not self.spec.pixelated)
+        pictures = enlarge(to_uint8(self.last[0]), factor, smooth=not self.pixelated)
         return write_still(sheet(pictures, cells.enlarged(factor)), folder / name)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed, even_levels
-from sitegen.figures.process.sample import read_image
+from sitegen.figures.process.picture import read_image
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.heat import (
     Statistics,
