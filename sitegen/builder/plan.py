@@ -17,7 +17,7 @@ from sitegen.figures.base import Figure, evaluations, lacking, spec_json
 from sitegen.figures.registry import plug_in_errors
 from sitegen.generative.card.abilities import LevelAxis
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.process.recorded import RecordingConfig
+from sitegen.generative.card.tables import RecordingConfig
 from sitegen.media.manifest import RECIPE, ModelRef
 from sitegen.models.registry import ModelSource
 

@@ -19,7 +19,7 @@ from sitegen.core.errors import ConfigError, PlugInError, RefusedError
 from sitegen.core.files import sha256
 from sitegen.core.source import shown
 from sitegen.generative.card.card import FileRef, ModelCard
-from sitegen.generative.process.hosted import SamplerConfig
+from sitegen.generative.card.tables import SamplerConfig
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,11 +22,12 @@ from sitegen.generative.card.card import (
     preset,
     read_card,
 )
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import UNKNOWN_NETWORK
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import CheckpointInfo, inspect_checkpoint
 from sitegen.generative.data.images import image_side
-from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.dissipation import (
     NOISE_RATIO,
     HeatDissipation,

@@ -27,7 +27,7 @@ from sitegen.core.files import (
 )
 from sitegen.core.progress import Reporter
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.process.recorded import RecordingConfig
+from sitegen.generative.card.tables import RecordingConfig
 from sitegen.media.contact_sheet import MOST_PIXELS, SheetLayout, contact_sheet, png
 from sitegen.media.frames import Frame, to_uint8
 

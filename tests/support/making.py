@@ -22,8 +22,7 @@ from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import WEIGHTS_NAME, load_model, read_weights
 from sitegen.generative.checkpoints.weights import save_weights
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.base import ProcessCard
-from sitegen.generative.process.model import CardModel, Model
+from sitegen.generative.process.model import CardModel, Model, model_with
 from sitegen.generative.process.protocol import GenerativeProcess, process_of
 
 ARCHITECTURES: list[dict[str, Any]] = [
@@ -56,8 +55,7 @@ def as_kind(card: ModelCard, kind: str, **tables: Any) -> Any:
 
 def model_of(card: ModelCard, *networks: nn.Module, seed: int = 0) -> CardModel:
     """A card's model with networks, or a random one."""
-    assert isinstance(card, ProcessCard)
-    return card.with_networks(networks or [random_unet(card, seed)], None, "float32")
+    return model_with(card, networks or [random_unet(card, seed)], None, "float32")
 
 
 def process_with(card: ModelCard, *networks: nn.Module) -> GenerativeProcess:

@@ -13,9 +13,9 @@ from safetensors.torch import save
 
 from sitegen.core.files import digest
 from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.weights import prefixes, save_weights
 from sitegen.generative.data.prior import PRIOR_NAME, make_prior
-from sitegen.generative.process.ddpm import DiffusionConfig
 from sitegen.generative.training.loss import image_statistics
 from tests.support.lessons import cascade
 from tests.support.making import random_unet, small_card

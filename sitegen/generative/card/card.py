@@ -31,13 +31,10 @@ from sitegen.generative.card.kinds import kind_class
 from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig
 from sitegen.generative.card.parts import Count, Level, Word, must, table
 from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.card.tables import DiffusionConfig, RecordingConfig, SamplerConfig
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from sitegen.generative.process.ddpm import DiffusionConfig
-    from sitegen.generative.process.hosted import SamplerConfig
-    from sitegen.generative.process.recorded import RecordingConfig
 
 CARD_NAME = "model.toml"
 STATE_NAME = "training.pt"

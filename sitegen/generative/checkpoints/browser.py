@@ -33,6 +33,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, regular_size, sha256, sniff
 from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
 from sitegen.generative.checkpoints.inspection import Architecture, infer
@@ -45,7 +46,6 @@ from sitegen.generative.checkpoints.weights import (
     read_arrays,
     scales_of,
 )
-from sitegen.generative.process.ddpm import DiffusionConfig
 from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.process.flow import Flow
 

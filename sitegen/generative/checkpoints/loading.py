@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from math import isclose
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,9 +62,8 @@ from sitegen.generative.checkpoints.weights import (
 )
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
-from sitegen.generative.process.base import ProcessCard
 from sitegen.generative.process.heat import Statistics, rings
-from sitegen.generative.process.model import CardModel, require_device
+from sitegen.generative.process.model import CardModel, model_with, require_device
 
 Notes = Mapping[str, str]
 
@@ -336,7 +335,7 @@ def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precisi
         network.load_state_dict(network_weights, strict=True, assign=True)
         foreign = isinstance(band.unet, DiffusersUNet)
         networks.append(DiffusersAdapter(network) if foreign else network)
-    model = cast(ProcessCard, card).with_networks(networks, _statistics(card, weights), precision)
+    model = model_with(card, networks, _statistics(card, weights), precision)
     return model.eval().requires_grad_(False)
 
 

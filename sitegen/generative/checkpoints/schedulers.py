@@ -18,8 +18,8 @@ from typing import Any
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.card.tables import LARGEST_BETA, DiffusionConfig
 from sitegen.generative.checkpoints.archive import OTHER_WAYS
-from sitegen.generative.process.ddpm import LARGEST_BETA, DiffusionConfig
 from sitegen.generative.process.edm import EdmConfig
 from sitegen.generative.process.flow import FLOW_STEPS, FlowConfig
 from sitegen.generative.process.karras import NoiseLevels

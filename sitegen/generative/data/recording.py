@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sitegen.core.diagnostics import dotted, rule
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.tables import RecordingConfig
 from sitegen.generative.data.arrays import ArrayFile, open_arrays
-from sitegen.generative.process.recorded import RecordingConfig
 from sitegen.record import MOST_ARRAYS, MOST_RUN_BYTES, MOST_SAMPLES, is_even
 
 Images = NDArray[np.float32]

@@ -21,9 +21,6 @@ from sitegen.generative.card.sampling import SamplingConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sitegen.core.compute import Precision
-    from sitegen.generative.process.heat import Statistics
-    from sitegen.generative.process.model import CardModel
 
 DATA_STD = 0.5
 """Standard deviation of data in [-1, 1], for display."""
@@ -78,7 +75,7 @@ class ProcessCard(ModelCard):
         """Return the states at the level `below` of states (N, C, H, W) at a level."""
         raise NotImplementedError
 
-    def predict(self, model: CardModel, x: Tensor, level: Any, *more: Any) -> Tensor:
+    def predict(self, model: Any, x: Tensor, level: Any, *more: Any) -> Tensor:
         """Return what the network predicts (N, C, H, W) from states x; both float32."""
         raise NotImplementedError
 
@@ -102,14 +99,6 @@ class ProcessCard(ModelCard):
     def with_noise_std(self, noise_std: float | None) -> ProcessCard:
         """Return the card with another sampling noise δ, if it has one to choose."""
         return self
-
-    def with_networks(
-        self, networks: Sequence[Any], statistics: Statistics | None, precision: Precision
-    ) -> CardModel:
-        """Return the model of loaded networks, one for each of the card's `networks`."""
-        from sitegen.generative.process.model import CardModel
-
-        return CardModel(self, networks, statistics, precision)
 
 
 @table

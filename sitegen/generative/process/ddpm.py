@@ -25,15 +25,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cached_property
-from itertools import accumulate, pairwise
-from operator import mul
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from sitegen.generative.card.abilities import DETERMINISTIC, RANDOM, Abilities
-from sitegen.generative.card.parts import Flag, Number, card_kind, table
+from sitegen.generative.card.parts import card_kind
 from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.process.base import Draw, Guided, Moved, add_noise
 
 if TYPE_CHECKING:
@@ -41,59 +40,7 @@ if TYPE_CHECKING:
 
     from sitegen.generative.process.model import CardModel
 
-LARGEST_BETA = 0.999
-"""Upper limit of β in the cosine schedule, which keeps the last step from dividing by 0."""
 SMALLEST_VARIANCE = 1e-20
-
-_Beta = Annotated[Number, Field(gt=0, lt=1)]
-
-
-@table
-class DiffusionConfig:
-    """Noise process of a DDPM, and its sampler.
-
-    beta_schedule: "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
-        2021, eq. 17; "squaredcos_cap_v2" of diffusers), which has neither
-    variance: "fixed_small", the posterior's, or "fixed_large", β
-    clip_sample: whether predicted images are clipped to [-1, 1]
-    rescale_timesteps: whether the network's timesteps are scaled to a total of 1000, which is
-        the default of improved-diffusion's training
-    prediction_type: the network's output: "epsilon", the noise (default), or "v_prediction"
-    sampler: "ddpm" or "ddim", whose `eta` is 0 for no noise and 1 for the noise of DDPM
-    """
-
-    beta_schedule: Literal["linear", "cosine"] = Field(description='"linear" or "cosine"')
-    beta_start: _Beta | None = None
-    beta_end: _Beta | None = None
-    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
-    clip_sample: Flag = True
-    rescale_timesteps: Flag = False
-    prediction_type: Literal["epsilon", "v_prediction"] | None = None
-    sampler: Literal["ddpm", "ddim"] = "ddpm"
-    eta: Annotated[Number, Field(ge=0, le=1)] = 0.0
-
-    @field_validator("beta_start", "beta_end")
-    @classmethod
-    def _fits_schedule(cls, beta: float | None, info: ValidationInfo) -> float | None:
-        schedule, start = info.data.get("beta_schedule"), info.data.get("beta_start")
-        if schedule == "linear" and beta is None:
-            raise ValueError("is missing: the linear schedule needs it")
-        if schedule == "cosine" and beta is not None:
-            raise ValueError("the cosine schedule has none")
-        if start is not None and beta is not None and start > beta:
-            raise ValueError(f"must be at least beta_start, {start}")
-        return beta
-
-    def alphas_bar(self, levels: int) -> list[float]:
-        """Return ᾱ of the levels 0 … K = `levels`: 1 at level 0, near 0 at level K."""
-        if self.beta_start is not None and self.beta_end is not None:
-            step = (self.beta_end - self.beta_start) / max(levels - 1, 1)
-            betas = [self.beta_start + step * level for level in range(levels)]
-        else:
-            angles = ((level / levels + 0.008) / 1.008 for level in range(levels + 1))
-            cosines = [math.cos(angle * (math.pi / 2)) ** 2 for angle in angles]
-            betas = [min(1 - after / before, LARGEST_BETA) for before, after in pairwise(cosines)]
-        return list(accumulate((1 - beta for beta in betas), mul, initial=1.0))
 
 
 @card_kind

@@ -19,7 +19,7 @@ counts less and less. u_0 has no noise, so ρ = 0 in the last step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
@@ -43,10 +43,6 @@ from sitegen.generative.process.base import Draw, Moved, ProcessCard, add_noise
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from sitegen.core.compute import Precision
-    from sitegen.generative.process.heat import Statistics
-    from sitegen.generative.process.model import CardModel
 
 TRAINING_NOISE_STD = 0.01
 """Training noise σ of the published models, and the default of sitegen's."""
@@ -209,14 +205,6 @@ class HeatDissipation(ProcessCard):
         card = replace(self)  # which would refuse 0, a δ that only figures may ask for
         object.__setattr__(card, "sampling_noise_std", noise_std)
         return card
-
-    def with_networks(
-        self, networks: Sequence[Any], statistics: Statistics | None, precision: Precision
-    ) -> CardModel:
-        """Return the model of loaded networks, one for each band."""
-        from sitegen.generative.process.model import Model
-
-        return Model(self, networks, statistics, precision)
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         delta = self.sampling_noise_std

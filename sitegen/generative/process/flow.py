@@ -27,8 +27,8 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from sitegen.generative.card.abilities import DETERMINISTIC
 from sitegen.generative.card.parts import Number, Positive, card_kind, must, table
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.process.base import Draw, Guided, Moved
-from sitegen.generative.process.ddpm import DiffusionConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

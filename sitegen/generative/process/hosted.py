@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from sitegen.generative.card.abilities import Abilities, Ability, LevelAxis
-from sitegen.generative.card.parts import Flag, Number, Short, above, card_kind, table
+from sitegen.generative.card.parts import card_kind
+from sitegen.generative.card.tables import SamplerConfig, require_values
 from sitegen.generative.process.base import Draw, Moved, ProcessCard, split
-from sitegen.generative.process.recorded import Long, require_values
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-@table
-class SamplerConfig:
-    """Answers of an author's sampler: the `values` of the levels 0 … K, and what it can do.
-
-    name: its class
-    symbol, unit: of the axis
-    start: the first state in words
-    low, high: the numbers for black and white
-    random: whether a step depends on its normal numbers
-    gaussian: whether the first state is a multiple of its normal numbers
-    corrupts, has_between: whether it has the methods `corrupt` and `between`
-    predicts: whether a step returns a predicted image
-    uses: digests of the files that it names, by path
-    """
-
-    values: tuple[Number, ...] = Field(description="the value of each level, from 0 to K")
-    low: Number = Field(description="the number for black")
-    high: Annotated[Number, above("low")] = Field(description="the number for white")
-    name: Short = ""
-    symbol: Short = "t"
-    unit: Short = ""
-    start: Annotated[Long, Field(min_length=1)] = "noise"
-    random: Flag = True
-    gaussian: Flag = False
-    corrupts: Flag = False
-    has_between: Flag = False
-    predicts: Flag = False
-    uses: Mapping[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from sitegen.core.compute import DEVICE, Precision, has_bfloat16
 from sitegen.core.errors import ConfigError, PlatformError
+from sitegen.generative.card.card import ModelCard
 from sitegen.generative.networks.cosines import CosineNet, lowest
+from sitegen.generative.process.base import ProcessCard
+from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.heat import (
     Statistics,
     attenuation,
@@ -44,10 +47,6 @@ from sitegen.generative.process.heat import (
     retained,
     ring_of,
 )
-
-if TYPE_CHECKING:
-    from sitegen.generative.process.base import ProcessCard
-    from sitegen.generative.process.dissipation import HeatDissipation
 
 SMALLEST_VARIANCE = 1e-12
 """Smallest variance of drawn noise; it keeps a covariance positive definite at a factor of 1."""
@@ -322,6 +321,19 @@ class Model(CardModel):
         """A_k (N, 1, H, W) float32 of levels (N,)."""
         size = self.card.image_size
         return attenuation(self.sigmas[levels], size, size).float()[:, None]
+
+
+def model_with(
+    card: ModelCard,
+    networks: Sequence[nn.Module],
+    statistics: Statistics | None,
+    precision: Precision,
+) -> CardModel:
+    """Return the model of loaded networks, one for each of the card's `networks`."""
+    if isinstance(card, HeatDissipation):
+        return Model(card, networks, statistics, precision)
+    assert isinstance(card, ProcessCard)  # a recording has no networks
+    return CardModel(card, networks, statistics, precision)
 
 
 def shrunken(estimate: Tensor, side: int, mean: float, std: float) -> Tensor:

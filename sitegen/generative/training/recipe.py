@@ -35,11 +35,11 @@ from sitegen.generative.card.card import (
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.loading import WEIGHTS_NAME
 from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
 from sitegen.generative.data.images import EXAMPLE_NAME, as_png
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
-from sitegen.generative.process.ddpm import DiffusionConfig
 from sitegen.generative.process.dissipation import (
     TRAINING_NOISE_STD,
     heat_of,

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,8 +35,7 @@ from sitegen.generative.checkpoints.weights import prefixes
 from sitegen.generative.data.datasets import Images
 from sitegen.generative.data.images import DAMAGE
 from sitegen.generative.networks.construct import new_network
-from sitegen.generative.process.base import ProcessCard
-from sitegen.generative.process.model import CardModel
+from sitegen.generative.process.model import CardModel, model_with
 from sitegen.generative.training.loss import (
     draw_levels,
     image_statistics,
@@ -87,7 +86,7 @@ class Run:
             size = (card.channels, card.image_size)
             networks = [new_network(band, *size) for band in card.networks]
         statistics = image_statistics(images) if card.has_statistics else None
-        self.model = cast(ProcessCard, card).with_networks(networks, statistics, training.precision)
+        self.model = model_with(card, networks, statistics, training.precision)
         self.model.to(device).train()
         self.training, self.options, self.images = training, options, images
         self.state_path = training.folder / STATE_NAME

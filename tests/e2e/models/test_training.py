@@ -24,9 +24,10 @@ from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest
 from sitegen.core.progress import megabytes
 from sitegen.generative.card.card import BlurRange, FileRef, read_card
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.images import read_images
-from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.training import duration
 from sitegen.generative.training.recipe import NOISE_UNET
 from sitegen.generative.training.train import Run

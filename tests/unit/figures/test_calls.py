@@ -22,7 +22,7 @@ from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.abilities import LevelAxis
 from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.sampling import SamplingConfig
-from sitegen.generative.process.recorded import RecordingConfig
+from sitegen.generative.card.tables import RecordingConfig
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD
 from tests.support.lessons import cascade_card

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.process.hosted import HostedModel, SamplerConfig
+from sitegen.generative.card.tables import SamplerConfig
+from sitegen.generative.process.hosted import HostedModel
 from sitegen.generative.process.noise import Independent
 from sitegen.generative.process.protocol import process_of
 from sitegen.models.registry import ModelSource, model_source

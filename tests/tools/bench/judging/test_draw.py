@@ -17,8 +17,8 @@ from bench.judging.spectra import power
 from recipes.priors import natural_prior
 from sitegen.generative.card.card import BlurRange, ModelCard, preset
 from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.data.prior import read_prior
-from sitegen.generative.process.ddpm import DiffusionConfig
 from sitegen.generative.process.noise import initial_noise
 from sitegen.models.registry import ModelSource, preset_prior
 

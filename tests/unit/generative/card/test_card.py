@@ -25,7 +25,7 @@ from sitegen.generative.card.card import (
 )
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
-from sitegen.generative.process.ddpm import DiffusionConfig
+from sitegen.generative.card.tables import DiffusionConfig
 
 
 def read(text: str, where: str = "model.toml") -> Any:

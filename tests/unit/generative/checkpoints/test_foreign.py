@@ -14,9 +14,10 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from sitegen.config.loader import load_site
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.generative.card.card import BlurSchedule, ModelCard
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
-from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models.registry import model_source, site_models
 from tests.support.making import closeness, load_heat, random_unet, save, small_card

@@ -13,11 +13,12 @@ from torch import Tensor
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import sha256
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, preset, read_card
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import network_shapes, read_weights
 from sitegen.generative.checkpoints.weights import save_weights
-from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
 from sitegen.ihdm import load_model

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.process.base import to_pixels
-from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.noise import independent, initial_noise
 from sitegen.generative.process.protocol import Step, reverse_process
 from tests.support.making import closeness, model_of, random_unet, small_card

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from sitegen.generative.card.networks import UNetConfig
-from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
+from sitegen.generative.card.tables import DiffusionConfig
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.flow import Flow, FlowConfig
 from sitegen.generative.process.noise import Purpose, normal
 from sitegen.generative.process.protocol import GenerativeProcess, process_of, reverse_process, run

@@ -11,9 +11,10 @@ from scipy.fft import idctn
 
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.weights import save_weights
-from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import CardModel

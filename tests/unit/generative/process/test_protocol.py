@@ -14,10 +14,11 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.kinds import KINDS
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.card.parts import card_kind
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.process.base import Draw, FromNoise, Moved, split
 from sitegen.generative.process.blurring import BlurringConfig
 from sitegen.generative.process.cold import ColdConfig
-from sitegen.generative.process.ddpm import Ddpm, DiffusionConfig
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.edm import EdmConfig
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.heat import dissipate

@@ -8,8 +8,8 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.ddpm import DiffusionConfig
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import (

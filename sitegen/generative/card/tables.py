@@ -1,0 +1,165 @@
+"""Tables of cards that are read outside their process: of a DDPM, a recording and a sampler."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import accumulate, pairwise
+from operator import mul
+from typing import Annotated, Literal
+
+from pydantic import Field, Strict, ValidationInfo, field_validator
+
+from sitegen.core.source import odd_character
+from sitegen.generative.card.limits import MOST_LEVELS
+from sitegen.generative.card.parts import Flag, Number, Short, Word, above, must, table
+from sitegen.record import MOST_SAMPLES
+
+LARGEST_BETA = 0.999
+"""Upper limit of β in the cosine schedule, which keeps the last step from dividing by 0."""
+_Beta = Annotated[Number, Field(gt=0, lt=1)]
+
+
+@table
+class DiffusionConfig:
+    """Noise process of a DDPM, and its sampler.
+
+    beta_schedule: "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
+        2021, eq. 17; "squaredcos_cap_v2" of diffusers), which has neither
+    variance: "fixed_small", the posterior's, or "fixed_large", β
+    clip_sample: whether predicted images are clipped to [-1, 1]
+    rescale_timesteps: whether the network's timesteps are scaled to a total of 1000, which is
+        the default of improved-diffusion's training
+    prediction_type: the network's output: "epsilon", the noise (default), or "v_prediction"
+    sampler: "ddpm" or "ddim", whose `eta` is 0 for no noise and 1 for the noise of DDPM
+    """
+
+    beta_schedule: Literal["linear", "cosine"] = Field(description='"linear" or "cosine"')
+    beta_start: _Beta | None = None
+    beta_end: _Beta | None = None
+    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
+    clip_sample: Flag = True
+    rescale_timesteps: Flag = False
+    prediction_type: Literal["epsilon", "v_prediction"] | None = None
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    eta: Annotated[Number, Field(ge=0, le=1)] = 0.0
+
+    @field_validator("beta_start", "beta_end")
+    @classmethod
+    def _fits_schedule(cls, beta: float | None, info: ValidationInfo) -> float | None:
+        schedule, start = info.data.get("beta_schedule"), info.data.get("beta_start")
+        if schedule == "linear" and beta is None:
+            raise ValueError("is missing: the linear schedule needs it")
+        if schedule == "cosine" and beta is not None:
+            raise ValueError("the cosine schedule has none")
+        if start is not None and beta is not None and start > beta:
+            raise ValueError(f"must be at least beta_start, {start}")
+        return beta
+
+    def alphas_bar(self, levels: int) -> list[float]:
+        """Return ᾱ of the levels 0 … K = `levels`: 1 at level 0, near 0 at level K."""
+        if self.beta_start is not None and self.beta_end is not None:
+            step = (self.beta_end - self.beta_start) / max(levels - 1, 1)
+            betas = [self.beta_start + step * level for level in range(levels)]
+        else:
+            angles = ((level / levels + 0.008) / 1.008 for level in range(levels + 1))
+            cosines = [math.cos(angle * (math.pi / 2)) ** 2 for angle in angles]
+            betas = [min(1 - after / before, LARGEST_BETA) for before, after in pairwise(cosines)]
+        return list(accumulate((1 - beta for beta in betas), mul, initial=1.0))
+
+
+Long = Annotated[
+    Word,
+    must(
+        "at most 1000 characters, without control characters",
+        lambda v: len(v) <= 1000 and not odd_character(v),
+    ),
+]
+_Level = Annotated[int, Strict(), Field(ge=1, le=MOST_LEVELS)]
+
+
+@table
+class RecordingConfig:
+    """What was recorded: `count` samples at the `values` of the levels 0 … K.
+
+    `symbol` and `unit` are of the axis. `shows` lists what was recorded in addition to states:
+    "mean", "final". `positions` is the number of points of each path, if the samples are paths.
+    `splits` are the levels at which all samples split in two, if they are a tree; `one_start` says
+    that all came from one state. `seed` and `made_with` are the author's. `finished` says that the
+    run ended, `clipped` that states were stored as bytes, which clip what is beyond black and
+    white, and `scaled` that they were multiplied by a factor that depends on the value.
+    """
+
+    values: tuple[Number, ...] = Field(description="the value of each level, from 0 to K")
+    count: Annotated[int, Strict(), Field(ge=1, le=MOST_SAMPLES)] = Field(
+        description="the number of finished samples"
+    )
+    symbol: Short = "t"
+    unit: Short = ""
+    shows: tuple[Literal["mean", "final"], ...] = ()
+    positions: Annotated[int, Strict(), Field(ge=2, le=1000)] | None = None
+    splits: Annotated[
+        tuple[_Level, ...],
+        must("levels that fall", lambda v: list(v) == sorted(set(v), reverse=True)),
+    ] = ()
+    one_start: Flag = False
+    seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] | None = None
+    made_with: Long = ""
+    finished: Flag = True
+    clipped: Flag = False
+    scaled: Flag = False
+
+    def remarks(self, states: bool) -> str:
+        """Sentences for the caption of a figure that shows `states`, or predicted images only.
+
+        They are empty for a complete run, stored as it was.
+        """
+        unfinished = (
+            "The recorded run did not end: the last pictures are of the last step that it recorded."
+        )
+        scaled = "Each recorded state was multiplied by a factor that depends on its step."
+        return " ".join((unfinished,) * (not self.finished) + (scaled,) * (states and self.scaled))
+
+    def seed_fault(self, seed: int) -> str:
+        """Return why there are no samples of a seed; empty for the recorded one, and for 0."""
+        fault = "does not say its seed" if self.seed is None else f"has the seed {self.seed}"
+        return "" if seed in (0, self.seed) else fault
+
+
+@table
+class SamplerConfig:
+    """Answers of an author's sampler: the `values` of the levels 0 … K, and what it can do.
+
+    name: its class
+    symbol, unit: of the axis
+    start: the first state in words
+    low, high: the numbers for black and white
+    random: whether a step depends on its normal numbers
+    gaussian: whether the first state is a multiple of its normal numbers
+    corrupts, has_between: whether it has the methods `corrupt` and `between`
+    predicts: whether a step returns a predicted image
+    uses: digests of the files that it names, by path
+    """
+
+    values: tuple[Number, ...] = Field(description="the value of each level, from 0 to K")
+    low: Number = Field(description="the number for black")
+    high: Annotated[Number, above("low")] = Field(description="the number for white")
+    name: Short = ""
+    symbol: Short = "t"
+    unit: Short = ""
+    start: Annotated[Long, Field(min_length=1)] = "noise"
+    random: Flag = True
+    gaussian: Flag = False
+    corrupts: Flag = False
+    has_between: Flag = False
+    predicts: Flag = False
+    uses: Mapping[str, str] = Field(default_factory=dict)
+
+
+def require_values(values: tuple[float, ...], info: ValidationInfo) -> None:
+    """Raise ValueError unless there is a value for each level of a card that is validated."""
+    levels = info.data.get("levels")
+    if levels is not None and len(values) != levels + 1:
+        raise ValueError(
+            f"values has {len(values)} numbers; level 0 and {levels} levels make {levels + 1}"
+        )
