@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import ZIP_STORED
 
 import numpy as np
@@ -36,6 +36,9 @@ ARCHITECTURES: list[dict[str, Any]] = [
 """Options of networks that are in no preset."""
 
 
+Card = TypeVar("Card", bound=ModelCard)
+
+
 def small_card(**changes: Any) -> Any:
     """A card of the smallest network there is, 8 levels; `changes` go to the U-Net or the card."""
     unet: dict[str, Any] = {"model_channels": 32, "channel_mult": (1,), "num_res_blocks": 1}
@@ -51,6 +54,12 @@ def as_kind(card: ModelCard, kind: str, **tables: Any) -> Any:
     """The card of another kind with the size, the levels and the network of a card."""
     size = card.channels, card.levels
     return ModelCard(card.image_size, *size, card.unet, kind=kind, **tables)
+
+
+def narrowed(card: ModelCard, kind: type[Card]) -> Card:
+    """The card, which is of that class."""
+    assert isinstance(card, kind)
+    return card
 
 
 def model_of(card: ModelCard, *networks: nn.Module, seed: int = 0) -> CardModel:

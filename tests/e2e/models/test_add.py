@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sitegen.generative.card.card import read_card
+from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.training.recipe import as_ddpm
 from tests.support.adding import (
     CHECKPOINT,
@@ -150,7 +151,7 @@ def test_questions_on_a_terminal() -> None:
     code, told = answered(keys, "--data", str(DATA))  # K twice, blurs, noises, heads, subject
     assert (code, keys) == (0, []), told
     assert "'eight' is not a valid integer" in told
-    assert read_card(Path("models/birds")).blur == small_card().blur
+    assert heat_of(read_card(Path("models/birds"))).blur == small_card().blur
 
 
 @pytest.mark.parametrize("key", ["\x03", "\x04"])

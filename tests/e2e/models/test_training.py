@@ -28,6 +28,7 @@ from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.images import read_images
 from sitegen.generative.process.ddpm import Ddpm
+from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.training import duration
 from sitegen.generative.training.recipe import NOISE_UNET
 from sitegen.generative.training.train import Run
@@ -275,8 +276,8 @@ def test_for_a_duration(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None
     train_model("dots", options, again)
     assert "dots is finished" in again.lines[-1]
     assert "the length of dots was chosen when it began, and --minutes does not" in again.lines[0]
-    for changes in ({"images": 5}, {"levels": 9}):
-        other = replace(options, output=pictures.parent / "other", **changes)
+    elsewhere = replace(options, output=pictures.parent / "other")
+    for other in (replace(elsewhere, images=5), replace(elsewhere, levels=9)):
         with pytest.raises(ConfigError, match="--minutes chooses all sizes; leave out --"):
             train_model("other", other, Recorded())
 
@@ -317,7 +318,7 @@ def test_cards(pictures: Path) -> None:
     """Size and levels come into the card; short of 50 levels and for small images, no cascade."""
     prepared = prepare(pictures)
     assert (prepared.card.levels, prepared.card.image_size) == (100, 7)
-    assert prepared.card.blur == BlurRange(0.5, 5.0)
+    assert heat_of(prepared.card).blur == BlurRange(0.5, 5.0)
     assert (prepared.training.folder, prepared.training.device) == (Path("runs/dots"), "cpu")
     assert prepared.training.options.steps == 250_000
     assert prepare(pictures, images=8).training.options.warmup_steps == 0

@@ -16,11 +16,11 @@ from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import STATISTICS, save_weights
 from sitegen.generative.process.ddpm import Ddpm
-from sitegen.generative.process.flow import FlowConfig
+from sitegen.generative.process.flow import Flow, FlowConfig
 from sitegen.generative.process.protocol import process_of, run
 from sitegen.generative.training.loss import image_statistics
 from tests.support.engine import run_sampler
-from tests.support.making import random_unet, small_card
+from tests.support.making import narrowed, random_unet, small_card
 
 CLOSE = 1e-3
 PROGRAM = """
@@ -98,7 +98,7 @@ def test_statistics_go_with_guidance(tmp_path: Path) -> None:
     """A page does not load statistics that nothing uses."""
     card, path = written(tmp_path, **CARDS["guided euler"])
     guided = export_for_browser(card, path, None)
-    without = export_for_browser(replace(card, sampling=None), path, None)
+    without = export_for_browser(replace(narrowed(card, Flow), sampling=None), path, None)
     assert {*STATISTICS} <= guided.description["tensors"].keys()
     assert not {*STATISTICS} & without.description["tensors"].keys()
 
@@ -107,7 +107,7 @@ def test_cost_counts_evaluations(tmp_path: Path) -> None:
     """A step of Heun costs two evaluations, and a description needs no prior."""
     card, path = written(tmp_path, **CARDS["euler"])
     once = export_for_browser(card, path, None)
-    heun = replace(card, flow=FlowConfig("heun"))
+    heun = replace(narrowed(card, Flow), flow=FlowConfig("heun"))
     twice = export_for_browser(heun, path, None)
     assert math.isclose(twice.gflop, 2 * once.gflop)
     assert not {"sigmas", "parameterization"} & once.description.keys()

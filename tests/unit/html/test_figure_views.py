@@ -18,7 +18,7 @@ from sitegen.html.figure_views import (
     settings,
 )
 from sitegen.html.views import Clip, Figure, Picture, Steps, Tick
-from sitegen.media.manifest import Cells, Media, MediaAxis, MediaFile, ModelRef, Record
+from sitegen.media.manifest import JSON, Cells, Media, MediaAxis, MediaFile, ModelRef, Record
 from tests.support.making import small_card
 
 
@@ -55,7 +55,7 @@ def media(
 
 def view(*args: Any, **kwargs: Any) -> Figure:
     """What the front page shows of it."""
-    return figure_view(media(*args, **kwargs), "index.html", 3)
+    return figure_view(media(*args, **kwargs), "index.html", "3")
 
 
 def clip(*args: Any, **kwargs: Any) -> Clip:
@@ -200,7 +200,7 @@ def test_still_with_numbers() -> None:
         ["DDPM", 20, 10, "–", 0.12345],
         ["d", 3, None, "", 1e20],
     ]
-    results = {"tables": [{"rows": rows}, 3], "summary": "S."}
+    results: dict[str, JSON] = {"tables": [{"rows": rows}, 3], "summary": "S."}
     files = {"image": file("p.svg", 900, 400)}
     uri = "more/index.html"
     record = Record("spectra", (), 0, {}, (), files, None, results)

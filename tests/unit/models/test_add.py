@@ -23,6 +23,7 @@ from sitegen.generative.card.card import ModelCard, preset, read_card
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models import add as adding
 from sitegen.models.add import add_model, add_named, add_recording
@@ -42,7 +43,7 @@ from tests.support.adding import (
     write_birds,
 )
 from tests.support.builders import CPU, tree_hash
-from tests.support.making import ARCHITECTURES, published, random_unet, save, small_card
+from tests.support.making import ARCHITECTURES, narrowed, published, random_unet, save, small_card
 from tests.support.tinymodel import card_of, write_model
 from tests.unit.generative.checkpoints.test_schedulers import saved as save_diffusers
 
@@ -94,10 +95,10 @@ def test_what_adding_writes(site: Path) -> None:
         "1 attention",
         "0.0125, 1.2",
     ]
-    assert written.card.sampling_noise_std == 0.0125
+    assert written.card.noise_std == 0.0125
     assert "number of attention heads" in written.card.known_faults[0]
     sure = add("sure", data=DATA, heads=2, sampling_noise_std=0.011, **TOLD)
-    assert (sure.card.finest.num_heads, sure.card.sampling_noise_std) == (2, 0.011)
+    assert (sure.card.finest.num_heads, sure.card.noise_std) == (2, 0.011)
     assert sure.card.known_faults == ()
     assert any("attention: 2 heads" in note for note in sure.notes)
     assert any("assumed: use_new_attention_order = true" in note for note in sure.notes)
@@ -177,7 +178,7 @@ def test_preset() -> None:
     changes = {"levels": 3, "sampling_noise_std": 0.02, "heads": 2, "blur_sigma_min": 0.4}
     done = add("changed", preset="mnist-small", **changes)
     card = read_card(Path("models/changed"))
-    assert (card.levels, card.sampling_noise_std, card.finest.num_heads) == (3, 0.02, 2)
+    assert (card.levels, card.noise_std, card.finest.num_heads) == (3, 0.02, 2)
     assert card.schedule.sigmas[1] == pytest.approx(0.4)
     assert card.known_faults == small.known_faults
     assert len(done.files) == 2  # the prior is the one that travels with the preset
@@ -281,9 +282,10 @@ def test_nothing_stays_of_half_a_model(
         CONFIG.write_text('title = "T"\n')
     before, late = tree_hash(site), False
 
-    def fail(path: Path, data: bytes) -> bool:
+    def fail(path: Path, data: bytes) -> None:
         if path != CONFIG:
-            return write_atomic(path, data)
+            write_atomic(path, data)
+            return
         assert Path("models/birds/model.toml").is_file()
         if late:
             write_atomic(path, data)
@@ -416,7 +418,9 @@ def test_ddpm(ddpm: ModelCard) -> None:
     assert done.notes[0] == "sampler: DDPM, 4 steps, random"
     assert sum("assumed: " in note for note in done.notes) == 3
     x = torch.rand(1, *ddpm.shape, generator=torch.Generator().manual_seed(0))
-    same = replace(found, diffusion=ddpm.diffusion, levels=ddpm.levels)
+    same = replace(
+        narrowed(found, Ddpm), diffusion=narrowed(ddpm, Ddpm).diffusion, levels=ddpm.levels
+    )
     with torch.no_grad():
         one, other = (load_model(CHECKPOINT, card)(x, 3) for card in (same, replace(ddpm)))
     assert torch.equal(one, other)
@@ -482,7 +486,7 @@ def test_diffusers_folders(site: Path) -> None:
         "path": "theirs",
         "card": "models/theirs/model.toml",
     }
-    card = source("theirs").card
+    card = narrowed(source("theirs").card, Ddpm)
     assert (card.steps, card.subject, card.diffusion.sampler) == (20, "small birds", "ddim")
     assert source("theirs").available
     assert load_model(source("theirs").weights, card).card.digest == card.digest

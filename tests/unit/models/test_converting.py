@@ -15,6 +15,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import read_card
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.checkpoints.browser import export_for_browser
+from sitegen.generative.process.dissipation import heat_of
 from sitegen.models.add import AddResult, add_model, add_named
 from sitegen.models.converting import convert_model, require_fit
 from sitegen.models.new_card import AddOptions
@@ -98,7 +99,7 @@ def test_a_run_is_converted_by_its_name() -> None:
 def test_all_reasons_at_once() -> None:
     """A model that a page cannot run and that lacks a prior is refused with both reasons."""
     folder = write_model(Path("models/odd"))
-    card = read_card(folder)
+    card = heat_of(read_card(folder))
     assert card.unet is not None
     unet = replace(card.unet, use_scale_shift_norm=True)
     (folder / "model.toml").write_text(replace(card, unet=unet, prior=None).to_toml())

@@ -22,6 +22,8 @@ from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
 from sitegen.generative.process.ddpm import Ddpm
+from sitegen.generative.process.dissipation import HeatDissipation, heat_of
+from sitegen.generative.process.flow import Flow
 from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent, initial_noise
 from sitegen.generative.process.protocol import process_of, reverse_process, run
@@ -30,7 +32,7 @@ from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import Progress, Run, Training
 from tests.support.lessons import cascade_card, images
-from tests.support.making import load_heat, small_card
+from tests.support.making import load_heat, narrowed, small_card
 
 SILENT: Callable[[Progress], None] = Mock()
 SHORT = TrainingOptions(images=24, batch_size=8, warmup_steps=2)
@@ -46,9 +48,10 @@ def training(folder: Path, channels: int = 1, **options: Any) -> Training:
     return Training(pictures, "pictures", folder, replace(SHORT, **options))
 
 
-def preconditioned(**changes: Any) -> ModelCard:
+def preconditioned(**changes: Any) -> HeatDissipation:
     """A small preconditioned card."""
-    return small_card(**{"parameterization": "preconditioned", **changes})
+    card = small_card(**{"parameterization": "preconditioned", **changes})
+    return narrowed(card, HeatDissipation)
 
 
 def trained(card: ModelCard, training: Training) -> ModelCard:
@@ -144,23 +147,23 @@ def test_flow_folder_is_a_model(tmp_path: Path) -> None:
     Its guidance may be removed from the card, but not be added to one whose weights were trained
     without, since these lack the statistics of the data.
     """
-    plain = recipe.as_flow(small_card())
+    plain = narrowed(recipe.as_flow(small_card()), Flow)
     asked = replace(plain, sampling=SamplingConfig(guidance=0.5))
-    written = trained(asked, training(tmp_path))
+    written = narrowed(trained(asked, training(tmp_path)), Flow)
     assert written == read_card(tmp_path)
     assert recipe.model_sizes(tmp_path).keys() == {"weights.safetensors", "model.toml"}
     model = load_model(tmp_path)
     process = process_of(model)
     *_, last = run(process, process.start(0, [0]), None)
     assert bool(last.mean.isfinite().all())
-    other = replace(written, flow=replace(asked.flow, time_scale=1.0))  # type: ignore[type-var]
+    other = replace(written, flow=replace(asked.flow, time_scale=1.0))
     with pytest.raises(RefusedError, match=r"time_scale = \"1.0\": must be \"1000.0\""):
         load_model(tmp_path, other)
     assert not inspect_checkpoint(tmp_path / "weights.safetensors").preconditioned
     without = load_model(tmp_path, replace(written, sampling=None))
     state = torch.rand(1, 1, 8, 8)
     assert not torch.equal(without(state, 0.5), model(state, 0.5))
-    never = trained(plain, training(tmp_path / "never"))
+    never = narrowed(trained(plain, training(tmp_path / "never")), Flow)
     with pytest.raises(RefusedError, match=r"statistics\.mean 1×8×8 is missing"):
         load_model(tmp_path / "never", replace(never, sampling=asked.sampling))
 
@@ -294,7 +297,7 @@ def test_small_card() -> None:
         made = recipe.small_card(size, 1)
         assert made.finest.channel_mult == multipliers
         assert made.schedule[100] == pytest.approx(size * 5 / 7)
-        assert (made.parameterization, made.bands) == ("preconditioned", ())
+        assert (heat_of(made).parameterization, made.bands) == ("preconditioned", ())
     assert not recipe.small_card(28, 1, 49).bands
 
 

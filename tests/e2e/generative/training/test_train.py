@@ -17,20 +17,22 @@ from torch import Tensor
 
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.generative.card.card import BlurRange, ModelCard
+from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.training import recipe, train
 from sitegen.generative.training.loss import draw_levels, level_density, loss_per_image
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.recipe import as_ddpm, as_flow
 from sitegen.generative.training.train import Progress, Run, Timer, Training
 from tests.support.lessons import cascade_card, images
-from tests.support.making import random_unet, small_card
+from tests.support.making import narrowed, random_unet, small_card
 
 OPTIONS = TrainingOptions(images=48, batch_size=8, warmup_steps=2)
 
 
-def card(**changes: Any) -> ModelCard:
+def card(**changes: Any) -> HeatDissipation:
     """A small preconditioned card with dropout, which is random, too."""
-    return small_card(**{"parameterization": "preconditioned", "dropout": 0.2, **changes})
+    values = {"parameterization": "preconditioned", "dropout": 0.2, **changes}
+    return narrowed(small_card(**values), HeatDissipation)
 
 
 CARD = card()

@@ -69,7 +69,7 @@ DDIM = [
     {"clip_sample": False, "steps_offset": 1},
     {"timestep_spacing": "trailing", "prediction_type": "v_prediction"},
 ]
-SOLVER = [
+SOLVER: list[dict[str, Any]] = [
     {},
     {"timestep_spacing": "leading", "steps_offset": 1},
     {"timestep_spacing": "trailing", "beta_schedule": "squaredcos_cap_v2"},
