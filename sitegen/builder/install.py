@@ -92,12 +92,9 @@ def install(tree: Tree, output: Path) -> bool:
             if output.exists():
                 output.rename(old)
             new.rename(output)
-        except BaseException:
-            # A signal, too, may arrive between the renames.
-            if old.exists() and not output.exists():
-                old.rename(output)
-            raise
         finally:
+            if old.exists() and not output.exists():  # a signal, too, may arrive between renames
+                old.rename(output)
             shutil.rmtree(new, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
     return True

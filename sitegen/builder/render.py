@@ -76,7 +76,7 @@ class Rendering:
         self._stop = threading.Event()
 
     def render_all(self, figures: Sequence[PlannedFigure]) -> Records:
-        """Render figures; return their records by key.
+        """Render figures; return their records by key. Call it once.
 
         Raises one error for all figures that failed, when the others are finished; PlatformError
         at once.
@@ -98,10 +98,9 @@ class Rendering:
         with ThreadPoolExecutor(self.jobs + 1) as pool:
             try:
                 outcomes = list(pool.map(attempt, range(1, len(figures) + 1), figures))
-            except BaseException:
-                self._stop.set()
+            finally:
+                self._stop.set()  # what still runs was interrupted
                 pool.shutdown(cancel_futures=True)
-                raise
         errors = [outcome for outcome in outcomes if isinstance(outcome, SitegenError)]
         if errors:
             raise together(errors)

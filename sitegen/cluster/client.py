@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import signal
+import struct
 import time
 import uuid
 import warnings
@@ -25,7 +26,14 @@ import numpy as np
 
 from sitegen.cluster.worker import Levels, compute_part, settings
 from sitegen.core.compute import ComputeTarget, Precision
-from sitegen.core.errors import ConfigError, PlatformError, RefusedError, SitegenError, TargetError
+from sitegen.core.errors import (
+    FAULTS,
+    ConfigError,
+    PlatformError,
+    RefusedError,
+    SitegenError,
+    TargetError,
+)
 from sitegen.core.files import Place, Spool, platform_errors
 from sitegen.core.installed import DISTRIBUTION
 from sitegen.core.progress import Reporter
@@ -95,7 +103,8 @@ def open_cluster(
         try:
             asyncio.run(_greet(scheduler))
             client = Client(scheduler, timeout=CONNECT_S, set_as_default=False, name="sitegen")
-        except Exception as error:  # what another server answers is read as dask's own messages
+        except (*FAULTS, struct.error) as error:
+            # dask reads what another server answers as messages of its own.
             if "://" in scheduler and not scheduler.startswith("tcp://"):
                 fault = f"{error}; write it as in tcp://10.0.0.7:8786"
                 raise ConfigError(f"--distributed {address}: {fault}") from None

@@ -14,6 +14,12 @@ A message says what is wrong, where (file and line if there is one) and what to 
 
 from collections.abc import Sequence
 
+FAULTS = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError),
+    *(MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError),
+)
+"""Exceptions of Python that faulty code or data raise, or a machine that lacks something."""
+
 
 class SitegenError(Exception):
     """Base class of all errors that are shown to the user without a traceback."""

@@ -29,6 +29,7 @@ from jinja2 import (
     FileSystemLoader,
     PrefixLoader,
     StrictUndefined,
+    TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
 )
@@ -36,7 +37,7 @@ from jinja2.bccache import Bucket
 
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import Diagnostic, close_match
-from sitegen.core.errors import ConfigError
+from sitegen.core.errors import FAULTS, ConfigError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.core.installed import resource
 from sitegen.core.source import read_text, shown
@@ -149,7 +150,7 @@ class Theme:
         environment = _environment(self._templates if self._templates.is_dir() else None)
         try:
             return environment.get_template(name).render(values)
-        except Exception as error:  # the author's templates may raise anything
+        except (TemplateError, *FAULTS) as error:
             location = _place(error, self._templates)
             if location is None:
                 raise

@@ -241,19 +241,20 @@ def _write(
         path, size, fps=rate, codec=codec, pix_fmt_out=pixels, macro_block_size=1,
         ffmpeg_log_level="error", output_params=list(options),
     )  # fmt: skip
+    complete = False
     try:
         writer.send(None)
         for frame in frames:
             writer.send(np.ascontiguousarray(frame))
+        complete = True
     except OSError as error:
         require_space(path.parent)
         raise PlatformError(f"ffmpeg failed: {error}; {GET_ENCODER}") from error
-    except BaseException:
-        # close() waits until ffmpeg has finished the clip; only an interruption kills it.
-        with suppress(KeyboardInterrupt):
-            writer.throw(KeyboardInterrupt)
-        raise
     finally:
+        if not complete:
+            # close() waits until ffmpeg has finished the clip; only an interruption kills it.
+            with suppress(KeyboardInterrupt):
+                writer.throw(KeyboardInterrupt)
         writer.close()
 
 

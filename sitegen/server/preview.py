@@ -31,7 +31,7 @@ from sitegen.core.site_files import OwnFile
 from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
 from sitegen.media.manifest import Manifest, Record
-from sitegen.server.rendering import RETRY_S, RenderProcess, describe
+from sitegen.server.rendering import REPORTED, RETRY_S, RenderProcess, describe
 
 FigureRef = tuple[str, str]
 """A figure of the site: the uri of its page, and its id."""
@@ -115,7 +115,7 @@ class Preview:
                 self._edited = {key: self._edited.get(key, self.reads) for key in keys}
                 self.context, self.settled, self._errors = context, False, {}
                 self._show()
-            except Exception as error:
+            except REPORTED as error:
                 self._show_error("site", describe(error), error)
             else:
                 for warning in context.warnings:
@@ -196,7 +196,7 @@ class Preview:
                 self._show_error(planned.key, text)
             try:
                 self._show()
-            except Exception as error:
+            except REPORTED as error:
                 self._show_error("site", describe(error), error)
         if kind == "ended":
             process.stop()
@@ -216,7 +216,7 @@ class Preview:
                 self.state = replace(self.state, progress=f"waiting: {error}")
                 self._changed.wait(RETRY_S)
                 self.state = replace(self.state, progress=None)
-        except Exception as error:
+        except REPORTED as error:
             self._show_error("site", describe(error), error)
         else:
             with self._changed:

@@ -21,11 +21,13 @@ from sitegen.builder.pipeline import location, render_missing
 from sitegen.builder.plan import PlannedFigure
 from sitegen.builder.render import Encode, Renderer, RendererFactory
 from sitegen.config.loader import load_site
-from sitegen.core.errors import LockedError, SitegenError
+from sitegen.core.errors import FAULTS, LockedError, SitegenError
 from sitegen.core.installed import import_fault, memory_full
 from sitegen.core.progress import Advance
 from sitegen.core.source import raised_at
 
+REPORTED = (SitegenError, *FAULTS)
+"""Exceptions that the preview shows. It goes on, since the next edit may mend the cause."""
 RETRY_S = 1.0
 """Seconds before retrying while another sitegen process works on this site."""
 STOP_S = 1.0
@@ -120,7 +122,7 @@ def render_requests(
                     connection.send(("progress", f"waiting: {error}"))
                     time.sleep(RETRY_S)
             connection.send(("done", ""))
-        except Exception as error:
+        except REPORTED as error:
             text = describe(error)
             if planned is not None and not isinstance(error, SitegenError):
                 text = f"{location(planned)}: {text}"
