@@ -1,7 +1,8 @@
 """The built folder: compared with its intended content, and replaced as a whole.
 
 A new folder is written next to it, and two renames exchange the two. A build that fails or is
-killed therefore leaves the old site, and the next build finds nothing half written.
+killed therefore leaves the old site, or none if it was killed between the two, and the next build
+finds nothing half written.
 """
 
 import contextlib
@@ -47,12 +48,14 @@ def weight(tree: Tree) -> int:
 
 
 def is_current(output: Path, tree: Tree) -> bool:
-    """Return whether `output` has exactly the files of `tree`. Reads only.
+    """Return whether `output` has exactly the files of `tree`, and no leftovers of a killed build.
 
-    Clips are compared by name and size: their names have part of their digest, and hashing them
-    took a tenth of the time of an up-to-date build. Raises PlatformError if something in it cannot
-    be read.
+    Reads only. Clips are compared by name and size: their names have part of their digest, and
+    hashing them took a tenth of the time of an up-to-date build. Raises PlatformError if something
+    in it cannot be read.
     """
+    if any(_beside(output, word).exists() for word in ("new", "old")):
+        return False
     return output.is_dir() and differences(output, tree, quick=True) == ((), ())
 
 
@@ -78,12 +81,12 @@ def install(tree: Tree, output: Path) -> bool:
     TargetError with the old folder still in place.
     """
     require_ours(output)
+    new, old = _beside(output, "new"), _beside(output, "old")
+    for leftover in (new, old):  # a build may be killed after the renames, too
+        shutil.rmtree(leftover, ignore_errors=True)
     if is_current(output, tree):
         return False
-    new, old = _beside(output, "new"), _beside(output, "old")
     with platform_errors(output):
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
         try:
             for folder in sorted({parent for uri in tree for parent in PurePosixPath(uri).parents}):
                 (new / folder).mkdir(parents=True, exist_ok=True)

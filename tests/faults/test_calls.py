@@ -83,7 +83,7 @@ def edited(tmp_path: Path) -> Iterator[Site]:
 def test_build_killed_at_a_system_call(edited: Site) -> None:
     """Killed at a write, flush, rename or removal: the old site or the new; the next is right."""
     calls = edited.forge.calls(edited.fresh(), edited.folder, CHANGING)
-    assert len(calls) > 100
+    assert len(calls) > 50
     chosen = some(calls, 5)
     for call in chosen:
         ended = edited.forge.inject(edited.fresh(), call, KILL)
@@ -116,8 +116,10 @@ def test_build_on_a_disk_that_stays_full(edited: Site) -> None:
     chosen, said = some(calls, 3), 0
     for call in chosen:
         ended = edited.forge.inject(edited.fresh(), call, "error=ENOSPC", on=True)
-        assert ended.code in (0, 4), (call, ended)
-        if ended.code and call.name != "write":  # which words need, too
+        # Messages need `write`, too: Python ends with 1 or 120 if standard error is full.
+        codes = (0, 1, 4, 120) if call.name == "write" else (0, 4)
+        assert ended.code in codes, (call, ended)
+        if ended.code and call.name != "write":
             assert "No space left on device; free some disk space" in ended.said, (call, ended)
             said += 1
         edited.look_over(ended, call)

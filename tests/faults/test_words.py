@@ -60,11 +60,11 @@ def test_priors_with_absurd_numbers_are_refused(tmp_path: Path, key: str, value:
 
 @pytest.mark.parametrize("part", ["prior", "example"])
 def test_a_sparse_part_is_refused_unread(tmp_path: Path, part: str) -> None:
-    """Nor is a prior or an example of a terabyte read for its digest."""
+    """A prior without a pinned digest, or an example, of a terabyte is refused before it is read."""
     path = tmp_path / part
     path.touch()
     os.truncate(path, 10**12)
-    folder = write_model(tmp_path / "tiny")
+    folder = write_model(tmp_path / "tiny", pinned=False)
     source = replace(model_source("tiny", folder), **{part: path})  # type: ignore[arg-type]
     started = time.process_time()
     with pytest.raises(RefusedError, match=rf"{part}: this {part} has 1000.0 GB"):
