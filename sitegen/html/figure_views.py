@@ -13,7 +13,16 @@ from sitegen.core.progress import megabytes
 from sitegen.core.urls import relative
 from sitegen.figures.base import Row
 from sitegen.html.values import format_value, results_of, sequence, whole
-from sitegen.html.views import Clip, Figure, FigureGroup, ModelChoice, Node, Picture, Steps, Tick
+from sitegen.html.views import (
+    Clip,
+    FigureGroup,
+    FigureView,
+    ModelChoice,
+    Node,
+    Picture,
+    Steps,
+    Tick,
+)
 from sitegen.media.manifest import JSON, Cells, Media, MediaFile
 
 _COLUMN, _WIDE, _TALL = 576, 928, 720  # CSS pixels: of the text, of wide figures, of a height
@@ -29,19 +38,19 @@ _VIDEO_WIDTH = 1280  # pixels of an author's video; narrower columns scale it
 _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
 
 
-def figure_view(media: Media, page: str, number: str = "") -> Figure:
+def figure_view(media: Media, page: str, number: str = "") -> FigureView:
     """Return the view of a figure for the page at `page`, a path from the site's root."""
     record = media.record
     results = results_of(record)
     if "weights" in record.files:
         choices = _choices(media, page)
-        return Figure(media, page, "sampler", True, None, choices, results, number)
+        return FigureView(media, page, "sampler", True, None, choices, results, number)
     if record.cells is not None:
         clip = clip_view(media, record.cells)
         wide = clip.width > _COLUMN
-        return Figure(media, page, "clip", wide, clip, results=results, number=number)
+        return FigureView(media, page, "clip", wide, clip, results=results, number=number)
     wide = record.files["image"].width > _COLUMN
-    return Figure(media, page, "still", wide, results=results, number=number)
+    return FigureView(media, page, "still", wide, results=results, number=number)
 
 
 def front_picture(media: Media) -> MediaFile | None:
@@ -66,7 +75,7 @@ def clip_view(media: Media, cells: Cells) -> Clip:
 
 def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
     """Return the models that draw, from files such as "model" and "weights-2"."""
-    record, figure = media.record, Figure(media, page, "sampler", True)
+    record, figure = media.record, FigureView(media, page, "sampler", True)
     facts_of_all = sequence(record.parameters.get("choices"))
     choices = []
     for number, model in enumerate(record.models, 1):
@@ -112,7 +121,7 @@ def _cost(size: int, gflop: JSON, grow: bool) -> str:
     return f"{download}; then {what} takes {time} on a laptop, longer on a phone."
 
 
-def downloads(figure: Figure) -> list[tuple[str, str, str]]:
+def downloads(figure: FigureView) -> list[tuple[str, str, str]]:
     """Return the files to save: label, link and size in text."""
     files = figure.files
     still = {"image": files["image"].path.rpartition(".")[2].upper()} if "image" in files else {}
@@ -253,7 +262,7 @@ def _ticks(media: Media, cells: Cells) -> tuple[Tick, ...]:
     )
 
 
-def group_view(figures: tuple[Figure, ...], row: Row) -> FigureGroup:
+def group_view(figures: tuple[FigureView, ...], row: Row) -> FigureGroup:
     """Return the view of figures in one place: of a row, one slider moves clips over levels."""
     clips = [figure.clip.steps for figure in figures if figure.clip]
     together = len(clips) == len(figures) and all(s.levels and not s.points for s in clips)

@@ -21,12 +21,12 @@ from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
 from sitegen.core.source import page_name
 from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, relative
-from sitegen.figures.base import Figure as PlacedFigure
+from sitegen.figures.base import Figure
 from sitegen.figures.registry import plug_in_errors
 from sitegen.html.figure_views import embed_view, figure_view, front_picture, group_view
 from sitegen.html.heads import POLICY, base_address, bibtex, head, paper
 from sitegen.html.theme import ICON, SCHEME, SCRIPT, STYLESHEET, Theme, site_theme
-from sitegen.html.views import Figure, FigureGroup, standalone_uri
+from sitegen.html.views import FigureGroup, FigureView, standalone_uri
 from sitegen.media.manifest import Manifest, Media, MediaFile
 
 _FEWEST = 4  # minimum number of sections for a table of contents
@@ -88,14 +88,14 @@ class Book:
         head: what is in the head of the page: title, policy, addresses, links of the theme
         title: of the page
         home: link to the front page
-        teaser: the `Figure` under the title, if there is one
+        teaser: the `FigureView` under the title, if there is one
         paper: of the front page: `authors`, `affiliations`, `venue`, `buttons`, `equal`, `logos`
         menu: the pages of the site, with `title`, `uri` and `current`; empty where there is one
         contents: the sections of the page, with `title`, `id` and `sections`
         lead: the sentence that the front page opens with
         parts: what is on the page in its order: pairs of a shape and its content. They are "prose"
-            and safe HTML, "figure" and a `Figure`, "row" or "tabs" and a `FigureGroup`, "embed" and
-            a picture or a video of yours
+            and safe HTML, "figure" and a `FigureView`, "row" or "tabs" and a `FigureGroup`, "embed"
+            and a picture or a video of yours
         moving, viewer: whether the page has clips, and so the dialog that shows samples large
         bibtex: the BibTeX entry, on the front page
         manifest: link to `media.json`
@@ -159,24 +159,24 @@ class Book:
             "viewer": figure.shape == "clip",
         }
 
-    def _parts(self, page: Page) -> tuple[Figure | None, list[tuple[str, Any]]]:
+    def _parts(self, page: Page) -> tuple[FigureView | None, list[tuple[str, Any]]]:
         """Return the teaser of a page, if it has one, and the other parts in order.
 
-        A part is its shape and its content: "prose" and safe HTML, "figure" and a `Figure`, "row"
-        or "tabs" and a `FigureGroup`, "embed" and a picture or a video of the author's.
+        A part is its shape and its content: "prose" and safe HTML, "figure" and a `FigureView`,
+        "row" or "tabs" and a `FigureGroup`, "embed" and a picture or a video of the author's.
         """
         body = [part for part in page.body if part or not isinstance(part, Markup)]
         views = self._figures(page)
         teaser, parts = None, list[tuple[str, Any]]()
         for row, group in groupby(body, lambda part: getattr(part, "row", None)):
             if row is not None:
-                figures = tuple(views[p.id] for p in group if isinstance(p, PlacedFigure))
+                figures = tuple(views[p.id] for p in group if isinstance(p, Figure))
                 parts.append(("tabs" if row.tabs else "row", group_view(figures, row)))
                 continue
             for part in group:
                 if isinstance(part, Markup):
                     parts.append(("prose", part))
-                elif not isinstance(part, PlacedFigure):
+                elif not isinstance(part, Figure):
                     parts.append(("embed", embed_view(part, page.uri)))
                 elif part.teaser:
                     teaser = views[part.id]
@@ -184,9 +184,9 @@ class Book:
                     parts.append(("figure", views[part.id]))
         return teaser, parts
 
-    def _figures(self, page: Page) -> dict[str, Figure]:
+    def _figures(self, page: Page) -> dict[str, FigureView]:
         """Return the figures of a page by id; the first clip has a hint."""
-        views, hinted = dict[str, Figure](), False
+        views, hinted = dict[str, FigureView](), False
         for figure in sorted(page.figures, key=lambda figure: not figure.teaser):
             media = self.media.get((page.uri, figure.id))
             if media is None:

@@ -139,7 +139,7 @@ class ModelChoice:
 
 
 @dataclass(frozen=True)
-class Figure:
+class FigureView:
     """A figure on the page with the path `page`.
 
     shape: "clip", "still", or "sampler" for models that draw in the page
@@ -222,7 +222,7 @@ class FigureGroup:
     """
 
     row: Row
-    figures: tuple[Figure, ...]
+    figures: tuple[FigureView, ...]
     steps: Steps | None = None
 
     @property

@@ -15,7 +15,7 @@ from sitegen.figures.sampler.sample import refuse_heavy
 from sitegen.generative.card.card import preset
 from sitegen.generative.checkpoints.browser import BrowserModel, at_least, export_for_browser
 from sitegen.html.figure_views import downloads, figure_view, front_picture
-from sitegen.html.views import Figure
+from sitegen.html.views import FigureView
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 from sitegen.models.registry import model_source
 from tests.support.making import small_card
@@ -92,7 +92,7 @@ def test_several_models() -> None:
         make_figure("sampler", ("mnist",), {"also": "mnsit"}, PLACE, ["mnist"])
 
 
-def view(gflop: Any, columns: Any = None, models: int = 1, **parameters: Any) -> Figure:
+def view(gflop: Any, columns: Any = None, models: int = 1, **parameters: Any) -> FigureView:
     """What a page in a folder shows of a sampler; each further model is as the first."""
     files = {
         "poster": MediaFile("media/a.avif", 9, "0" * 64, 336, 224),

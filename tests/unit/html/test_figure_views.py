@@ -17,7 +17,7 @@ from sitegen.html.figure_views import (
     scale,
     settings,
 )
-from sitegen.html.views import Clip, Figure, Picture, Steps, Tick
+from sitegen.html.views import Clip, FigureView, Picture, Steps, Tick
 from sitegen.media.manifest import JSON, Cells, Media, MediaAxis, MediaFile, ModelRef, Record
 from tests.support.making import small_card
 
@@ -53,7 +53,7 @@ def media(
     return Media("a", "index.html", "Alt", "Caption", record, **more)
 
 
-def view(*args: Any, **kwargs: Any) -> Figure:
+def view(*args: Any, **kwargs: Any) -> FigureView:
     """What the front page shows of it."""
     return figure_view(media(*args, **kwargs), "index.html", "3")
 
@@ -116,7 +116,7 @@ def test_axis() -> None:
 def test_row() -> None:
     """One slider has levels and values where all clips have the same; else the fraction."""
 
-    def steps(*figures: Figure) -> Steps | None:
+    def steps(*figures: FigureView) -> Steps | None:
         return group_view(figures, Row(1, "")).steps
 
     up, down = (0.0, 0.4, 1.0), (1.0, 0.4, 0.0)
