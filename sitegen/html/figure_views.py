@@ -26,6 +26,7 @@ from sitegen.html.views import (
 from sitegen.media.manifest import JSON, Cells, Media, MediaFile
 
 _COLUMN, _WIDE, _TALL = 576, 928, 720  # CSS pixels: of the text, of wide figures, of a height
+_CHART = 640  # CSS pixels: stills up to this width are reduced to the text's, where it is narrower
 _LANDSCAPE = 1.4  # width over height from which a clip is wide
 _ENLARGED = 8  # times that pictures are enlarged at most
 _COMFORTABLE = 352  # CSS pixels: posters of samplers are shown at most this wide
@@ -49,7 +50,7 @@ def figure_view(media: Media, page: str, number: str = "") -> FigureView:
         clip = clip_view(media, record.cells)
         wide = clip.width > _COLUMN
         return FigureView(media, page, "clip", wide, clip, results=results, number=number)
-    wide = record.files["image"].width > _COLUMN
+    wide = record.files["image"].width > _CHART
     return FigureView(media, page, "still", wide, results=results, number=number)
 
 

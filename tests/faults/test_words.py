@@ -60,7 +60,7 @@ def test_priors_with_absurd_numbers_are_refused(tmp_path: Path, key: str, value:
 
 @pytest.mark.parametrize("part", ["prior", "example"])
 def test_a_sparse_part_is_refused_unread(tmp_path: Path, part: str) -> None:
-    """A prior without a pinned digest, or an example, of a terabyte is refused before it is read."""
+    """A prior without a pinned digest or an example of a terabyte is refused before it is read."""
     path = tmp_path / part
     path.touch()
     os.truncate(path, 10**12)
