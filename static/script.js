@@ -898,7 +898,8 @@ function level(box) {
     for (const tab of tabs) tab.style.minHeight = "";
     const height = Math.max(...tabs.map((tab) => tab.offsetHeight));
     box.classList.remove("measuring");
-    for (const tab of tabs) tab.style.minHeight = `${height}px`;
+    // Below each other, the parts of a figure differ too much in height for one to be reserved.
+    for (const tab of tabs) tab.style.minHeight = phone.matches ? "" : `${height}px`;
   };
   new ResizeObserver(measure).observe(box);
 }
