@@ -178,14 +178,6 @@ def _embed(browser: Browser, address: str) -> Image.Image:
     return _seen(page)
 
 
-def _label(browser: Browser, address: str) -> Image.Image:
-    """A drawing that calls the method as its author does."""
-    page = _page(browser, address, DESK)
-    page.locator("#even").scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelector('#even img').complete")
-    return _seen(page, "#even img", 8)
-
-
 def _clean(browser: Browser, folder: Path) -> Image.Image:
     """What is said by `sitegen clean --unused`."""
     told = _sitegen(folder, "clean", "--unused")
@@ -198,7 +190,6 @@ PICTURES: Mapping[str, Callable[[Browser, str], Image.Image]] = {
     "beside": _beside,
     "link": _link,
     "embed": _embed,
-    "label": _label,
 }
 """What takes them, by their names."""
 CLEAN = "clean"
