@@ -29,8 +29,10 @@ PATCHED = (os, signal, subprocess, shutil, socket, time)
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
-# A run in the background inherits that Ctrl-C is ignored; tests and what they start are not.
+# A run in the background inherits that Ctrl-C is ignored, one of `nohup` that a lost terminal is;
+# tests and what they start ignore neither.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sitegen.builder.plan import PlannedFigure, naming, plan
 from sitegen.builder.store import Store
-from sitegen.config.schema import Site
+from sitegen.config.schema import ModelEntry, Site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
@@ -78,7 +78,7 @@ class BuildContext:
         names = sorted({name for page in self.pages for name in page.waits})
         sources = {name: self.models.get(name) for name in names}
         files = {
-            name: (source and source.missing_file) or self.site.models[name].card_path
+            name: (source and source.missing_file) or _first_file(self.site.models[name])
             for name, source in sources.items()
         }
         return tuple(f"{name} ({shown(file)})" for name, file in files.items())
@@ -90,18 +90,26 @@ def prepare(site: Site, options: BuildOptions) -> BuildContext:
     Raises ConfigError for mistakes of the author, RefusedError for unusable models, PlugInError for
     kinds of figures of other packages that fail; one error names all figures concerned.
     """
+    store = Store(site.cache_dir)
     models = dict(site_models(site))
-    pages = read_pages(site, usable_models(site, models).__contains__)
+    pages = read_pages(site, usable_models(site, models, store).__contains__)
     called = {name for page in pages for figure in page.figures for name in figure.models}
     if missing := [fault for name, fault in site.missing_models().items() if name in called]:
         raise config_error(missing)
-    samplers = {name: entry for name, entry in site.models.items() if entry.sampler}
-    models |= {name: sampler_source(name, samplers[name]) for name in sorted(called & {*samplers})}
+    faults = dict[str, SitegenError]()
+    for name, entry in site.models.items():
+        if entry.sampler and name in called:
+            try:
+                models[name] = sampler_source(name, entry, store.sampler_card(name))
+            except SitegenError as error:
+                faults[name] = error
     figures, errors = list[PlannedFigure](), list[SitegenError]()
     for page in pages:
         for figure in page.figures:
             try:
                 with naming(figure):
+                    for fault in (faults[name] for name in figure.models if name in faults):
+                        raise fault
                     figures.append(plan(figure, page.uri, models))
             except SitegenError as error:
                 errors.append(error)
@@ -113,20 +121,24 @@ def prepare(site: Site, options: BuildOptions) -> BuildContext:
     return BuildContext(site, pages, models, tuple(figures), options, output)
 
 
-def usable_models(site: Site, models: Mapping[str, ModelSource]) -> set[str]:
+def usable_models(site: Site, models: Mapping[str, ModelSource], store: Store) -> set[str]:
     """Return the models that figures can show.
 
-    Their files exist, or their card pins the digest of weights whose clips are in the store.
+    Their files exist, or the store has clips of a sampler, or of weights whose digest a card pins.
     """
-    samplers = [name for name, entry in site.models.items() if entry.sampler]
-    usable = {name for name in samplers if sampler_file(site.models[name]).file.is_file()}
+    samplers = {name: sampler_file(entry) for name, entry in site.models.items() if entry.sampler}
+    usable = {name for name, sampler in samplers.items() if sampler.file.is_file()}
+    usable |= {name for name in samplers.keys() - usable if store.sampler_card(name)}
     usable |= {name for name, source in models.items() if source.available}
     pinned = {name for name in models.keys() - usable if models[name].pinned}
     if pinned:
-        records = Store(site.cache_dir).all_records()
-        rendered = {model.sha256 for record in records for model in record.models}
+        rendered = {model.sha256 for record in store.all_records() for model in record.models}
         usable |= {name for name in pinned if models[name].weights_sha256 in rendered}
     return usable
+
+
+def _first_file(entry: ModelEntry) -> Path:
+    return sampler_file(entry).file if entry.sampler else entry.card_path
 
 
 def _require_figures(options: BuildOptions, figures: list[str]) -> None:

@@ -120,6 +120,9 @@ def build(
             figures = figures_to_render(context, records)
             rendered = render_missing(context, figures, renderer, report, encode)
             records |= rendered
+            for name in context.used:
+                if context.models[name].sampler:
+                    store.put_sampler_card(name, context.models[name].card)
             _refuse_warnings(report, options)
             if any(figure.key not in records for figure in context.figures):
                 return summarise(context, records, rendered)

@@ -2,6 +2,7 @@
 
 objects/<sha256>      a rendered file, named by its content
 records/<key>.json    the files and settings of a figure; written last
+samplers/<name>.toml  card of an author's sampler, so that its class need not run again
 seconds.json          times of the last build (timings.py)
 work/                 temporary folders
 lock                  held by the command that writes here
@@ -19,6 +20,7 @@ from sitegen.builder.plan import PlannedFigure
 from sitegen.core.errors import ConfigError, LockedError, RefusedError
 from sitegen.core.files import platform_errors, temporary_folder
 from sitegen.core.locks import lock
+from sitegen.generative.card.card import ModelCard, read_card
 from sitegen.media.manifest import MediaFile, Record, record_from_json, record_to_json
 
 Records = dict[str, Record]
@@ -27,7 +29,7 @@ Records = dict[str, Record]
 _FOR_GIT = {".gitignore": "/lock\n/seconds.json\n/work/\n", ".gitattributes": "* -text\n"}
 """Rules for authors who track the store with git: results only, byte for byte."""
 
-_NAMES = {"objects", "records", "work", "lock", "seconds.json"}
+_NAMES = {"objects", "records", "samplers", "work", "lock", "seconds.json"}
 
 
 class Store:
@@ -61,6 +63,19 @@ class Store:
                 self._warn(f"{stored}: missing, or of another size; its figure is rendered again")
                 return None
         return record
+
+    def sampler_card(self, name: str) -> ModelCard | None:
+        """Return the card of an author's sampler at its last rendering; None if there is none."""
+        with contextlib.suppress(ConfigError, RefusedError):
+            return read_card(self.root / "samplers" / f"{name}.toml")
+        return None
+
+    def put_sampler_card(self, name: str, card: ModelCard) -> None:
+        """Store the card of an author's sampler whose figures are stored. Raises PlatformError."""
+        if card != self.sampler_card(name):
+            with platform_errors(self.root / "samplers"):
+                (self.root / "samplers").mkdir(exist_ok=True)
+            self.write(f"samplers/{name}.toml", card.to_toml())
 
     def find(self, figures: Iterable[PlannedFigure]) -> Records:
         """Return the stored records of figures, by key."""

@@ -8,6 +8,8 @@ import pytest
 from sitegen.builder.store import Store
 from sitegen.core.errors import LockedError, PlatformError
 from sitegen.core.files import digest_bytes
+from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.card.tables import SamplerConfig
 from sitegen.media.manifest import MediaFile, ModelRef, Record
 from tests.support.builders import traces
 
@@ -122,3 +124,14 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"")
     with pytest.raises(PlatformError, match="store"), Store(tmp_path / "store").workspace():
         pass
+
+
+def test_card_of_a_sampler(filled: Filled) -> None:
+    """It is read as it was stored; a damaged one is a miss, and can be stored again."""
+    config = SamplerConfig((1, 0.5, 0), -1, 1, "Sampler", uses={"a/w.pt": "0" * 64})
+    card = ModelCard(8, 1, 2, kind="sampler", sampler=config, weights=FileRef("f.py", "1" * 64))
+    for _ in range(2):
+        assert filled.store.sampler_card("flow") is None
+        filled.store.put_sampler_card("flow", card)
+        assert filled.store.sampler_card("flow") == card
+        (filled.store.root / "samplers/flow.toml").write_text("kind =")
