@@ -7,6 +7,8 @@
 #     scripts/bare.sh --user "make site"     as an ordinary user
 #     scripts/bare.sh --keep FOLDER …        keep the system there and use it again
 #     scripts/bare.sh --check                only report why this machine cannot, or nothing
+#
+# Exit status 3: there is no bare Debian here, and the last line says why. Else it is the command's.
 set -euo pipefail
 
 account=root keep='' only_check=
@@ -40,10 +42,10 @@ if [[ ! -x $system/usr/bin/git ]]; then
   suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
   sources=/etc/apt/sources.list.d/debian.sources
   [[ -e $sources ]] || sources=/etc/apt/sources.list
-  # Nothing there has to survive a power cut.
-  mmdebstrap --quiet --variant=minbase --mode=root "${settings[@]}" \
-    --aptopt='DPkg::Options:: "--force-unsafe-io"' \
-    --include=git,make,python3,python3-venv,ca-certificates,passwd "$suite" "$system" "$sources"
+  # Nothing there has to survive a power cut, so dpkg need not wait for the disk.
+  mmdebstrap --quiet --variant=minbase --mode=root --dpkgopt=force-unsafe-io "${settings[@]}" \
+    --include=git,make,python3,python3-venv,ca-certificates,passwd "$suite" "$system" "$sources" ||
+    fail "mmdebstrap failed"
   cp /etc/resolv.conf /etc/hosts "$system/etc/"
   cp -a /etc/ssl/certs/. "$system/etc/ssl/certs/"
   for path in /etc/apt/apt.conf.d/99* /etc/apt/auth.conf.d; do
