@@ -96,6 +96,8 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
                 width=_COMFORTABLE,
                 height=max(1, round(_COMFORTABLE * poster.height / poster.width)),
                 poster=picture,
+                tree=figure.uri(f"tree{ending}") if f"tree{ending}" in record.files else "",
+                tree_pictures=whole(facts, "pictures"),
                 side=files[0].width,
                 colour=whole(facts, "channels") > 1,
                 model=relative(files[0].path, page),

@@ -120,6 +120,7 @@ class ModelChoice:
     cost: size of the download, and time to draw, in text
     symbol: of the axis of a model that starts from noise; empty for a start from flat colour
     command: whether `sitegen sample` draws the same
+    tree, tree_pictures: link to the pictures of a tree below each other, and their number
     """
 
     name: str
@@ -136,6 +137,8 @@ class ModelChoice:
     pixelated: bool = False
     symbol: str = ""
     command: bool = True
+    tree: str = ""
+    tree_pictures: int = 0
 
 
 @dataclass(frozen=True)

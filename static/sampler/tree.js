@@ -61,9 +61,11 @@ export class TreeView {
     });
   }
 
-  /* Draw the tree of these pictures; name: the label of the tree. */
+  /* Draw the tree of these pictures; name: the label of the tree. Without branches, a tree that the
+     page was made with stays. */
   show(pictures, name) {
     const root = grown(pictures);
+    if (!root && !this.#nodes.length) return;
     const focused = this.#at(document.activeElement);
     this.#nodes = [];
     this.box.replaceChildren();

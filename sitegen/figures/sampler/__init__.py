@@ -77,7 +77,7 @@ class PageSampler(ChosenKind):
         """Return the job of the models as a browser reads them, and some of their samples."""
         from sitegen.figures.sampler.sample import sample
 
-        return sample(models, figure, self.models, self.seed, self.numbers)
+        return sample(models, figure, self.models, self.seed, self.numbers, grow=self.grow)
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the first poster."""

@@ -17,6 +17,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, made_with
+from sitegen.figures.hierarchy import DEFAULT_LEAVES, Hierarchy
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser, too_heavy
 from sitegen.media.encoder import write_still
@@ -27,26 +28,35 @@ from sitegen.sampling.provider import ModelProvider
 
 
 def sample(
-    models: ModelProvider, figure: Figure, names: Sequence[str], seed: int, numbers: Sequence[int]
+    models: ModelProvider,
+    figure: Figure,
+    names: Sequence[str],
+    seed: int,
+    numbers: Sequence[int],
+    *,
+    grow: bool = False,
 ) -> RenderJob:
     """Return the job of the models as a browser reads them, and of posters of their samples.
 
     names: of the models; the first is shown before a visitor chooses
     numbers: those of the samples on each poster
+    grow: also draw a tree, which is shown before a visitor grows one
 
-    The files of the first are "poster", "model" and "weights", those of the second "poster-2" and
-    so on. Raises RefusedError for a model that a browser's sampler does not have, or that is too
-    heavy.
+    The files of the first are "poster", "model", "weights" and "tree", those of the second
+    "poster-2" and so on. Raises RefusedError for a model that a browser's sampler does not have, or
+    that is too heavy.
     """
     pixelated = figure.spec.pixelated
-    drawn = [_Drawn(name, *_exported(models, name), seed, numbers, pixelated) for name in names]
+    drawn = [
+        _Drawn(name, *_exported(models, name), seed, numbers, pixelated, grow) for name in names
+    ]
     endings = ["", *(f"-{number}" for number in range(2, len(drawn) + 1))]
     card, note = drawn[0].card, ""
     if "ddim" in card.abilities:
         note = f"The samples are drawn by DDIM without noise, in {card.steps} steps."
     return RenderJob(
         parameters=made_with(figure, card.noise_std, choices=[one.facts for one in drawn]),
-        steps=sum(one.card.steps + 1 for one in drawn),
+        steps=sum((one.card.steps + 1) * (2 if grow else 1) for one in drawn),
         work=chain.from_iterable(one.work(models) for one in drawn),
         stills={
             name: write
@@ -65,9 +75,19 @@ def _exported(models: ModelProvider, name: str) -> tuple[ModelCard, BrowserModel
     return source.card, exported
 
 
+TREE_PICTURES = 2 * DEFAULT_LEAVES - 1
+"""Pictures in the column of a tree, of which a model with few levels fills only the first."""
+_SHARP = 64
+"""Pixels of a side up to which a tree's pictures are enlarged; they are shown at 60 CSS pixels."""
+
+
 @dataclass(frozen=True)
 class _Drawn:
-    """A model that a page gets, and its samples; `last` holds these once the work is done."""
+    """A model that a page gets, and its samples.
+
+    Once the work is done, `last` holds the samples, and `tree` the pictures of a tree, (branches,
+    C, H, W) of each generation.
+    """
 
     name: str
     card: ModelCard
@@ -75,7 +95,9 @@ class _Drawn:
     seed: int
     numbers: Sequence[int]
     pixelated: bool
+    grow: bool
     last: list[NDArray[np.float32]] = field(default_factory=list)
+    tree: list[NDArray[np.float32]] = field(default_factory=list)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -85,6 +107,7 @@ class _Drawn:
             "columns": self._columns,
             "width": self.card.image_size,
             "channels": self.card.channels,
+            **({"pictures": 2 ** (len(self._splits) + 1) - 1} if self.grow else {}),
             **self._axis,
         }
 
@@ -95,6 +118,10 @@ class _Drawn:
             return {}
         implicit = "ddim" in self.card.abilities
         return {"symbol": self.card.axis.symbol, "command": not implicit}
+
+    @property
+    def _splits(self) -> tuple[int, ...]:
+        return Hierarchy(model=self.name).splits_of(self.card)
 
     @property
     def _columns(self) -> int:
@@ -109,6 +136,12 @@ class _Drawn:
         for images in displayed(trajectory, "mean"):
             self.last[:] = [images]
             yield
+        if self.grow:
+            tree = sampler.tree(self.seed, self._splits, None, self.card.noise_std)
+            for level, images in tree.seen("state"):
+                if level in self._splits or not level:
+                    self.tree.append(images)
+                yield
 
     def files(self, ending: str) -> dict[str, Callable[[Path], MediaFile]]:
         """Return functions that write its files into a folder, by the names used in a record."""
@@ -124,7 +157,8 @@ class _Drawn:
             f"poster{ending}": partial(self._poster, f"poster{ending}.avif"),
             f"poster-webp{ending}": partial(self._poster, f"poster{ending}.webp"),
         }
-        return {**posters, **written}
+        trees = {f"tree{ending}": partial(self._tree, f"tree{ending}.webp")} if self.grow else {}
+        return {**posters, **trees, **written}
 
     def _poster(self, name: str, folder: Path) -> MediaFile:
         side = self.card.image_size
@@ -132,6 +166,18 @@ class _Drawn:
         factor = scale_factor(*cells.size)
         pictures = enlarge(to_uint8(self.last[0]), factor, smooth=not self.pixelated)
         return write_still(sheet(pictures, cells.enlarged(factor)), folder / name)
+
+    def _tree(self, name: str, folder: Path) -> MediaFile:
+        """Write the pictures of the tree below each other, generation after generation."""
+        side = self.card.image_size
+        pictures = np.concatenate(self.tree)
+        empty = np.zeros((TREE_PICTURES - len(pictures), *pictures.shape[1:]), np.float32)
+        factor = 2 if side <= _SHARP else 1
+        column = Cells(TREE_PICTURES, side, side, 1, 0).enlarged(factor)
+        frames = to_uint8(np.concatenate([pictures, empty]))
+        return write_still(
+            sheet(enlarge(frames, factor, smooth=not self.pixelated), column), folder / name
+        )
 
 
 def refuse_heavy(name: str, model: BrowserModel) -> None:

@@ -175,7 +175,8 @@ def test_figure(tmp_path: Path) -> None:
         "video/mp4",
     )
     caption = " ".join("".join(figure.find("figcaption").itertext()).split())
-    assert caption == "Figure 1. A caption Click a sample to see it large."
+    hints = [f"{verb} a sample to see it large." for verb in ("Click", "Tap")]
+    assert caption == f"Figure 1. A caption {''.join(hints)}"
     links = [(a.get("href"), "download" in a.attrib) for a in figure.iter("a")]
     stem = "media/index-mnist-trajectories"
     assert links == [
