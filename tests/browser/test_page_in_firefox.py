@@ -48,16 +48,17 @@ def test_clips_are_no_tab_stops_in_firefox(fox: Firefox, sample_site: SampleSite
 
 
 def test_slider_in_firefox(fox: Firefox, sample_site: SampleSite) -> None:
-    """The thumb of a slider is one disc of 20 pixels, of one colour."""
+    """The thumb on a filmstrip is one bar of 8 x 44 pixels, of one colour."""
     page = fox.open(sample_site.address)
     picture = Image.open(io.BytesIO(page.screenshot("#trajectories .slider"))).convert("RGB")
     pixels = np.asarray(picture, dtype=int)
     middle = len(pixels) // 2
-    column = pixels[:, -10]  # through the middle of the thumb, at the right end
-    same = np.abs(column - column[middle]).max(axis=1) < 12
-    assert np.abs(column[middle] - column[0]).max() > 60
-    assert 18 <= same.sum() <= 21
-    assert same[middle - 8 : middle + 8].all()
+    colour = pixels[middle, -4]  # inside the thumb, at the right end
+    same = np.abs(pixels - colour).max(axis=2) < 12
+    assert 40 <= same[:, -4].sum() <= 44
+    assert same[middle - 18 : middle + 18, -4].all()
+    assert 7 <= same[middle, -16:].sum() <= 8
+    assert np.abs(colour - pixels[middle, -10]).max() > 60
 
 
 @pytest.fixture(scope="module")
