@@ -47,6 +47,7 @@ def assemble(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Sto
     texts |= webmap(site, [page.uri for page in pages])
     tree |= {uri: text.encode() for uri, text in texts.items()}
     tree[MANIFEST] = manifest.to_json().encode()
+    # Without it GitHub Pages omits files whose names begin with an underscore.
     tree[".nojekyll"] = b""
     return tree
 

@@ -98,6 +98,8 @@ def prepare(site: Site, options: BuildOptions) -> BuildContext:
         raise config_error(missing)
     faults = dict[str, SitegenError]()
     for name, entry in site.models.items():
+        # The card of a sampler that was changed is asked of its class, which runs only if it is
+        # shown.
         if entry.sampler and name in called:
             try:
                 models[name] = sampler_source(name, entry, store.sampler_card(name))

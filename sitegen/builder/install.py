@@ -90,8 +90,11 @@ def install(tree: Tree, output: Path) -> bool:
         try:
             for folder in sorted({parent for uri in tree for parent in PurePosixPath(uri).parents}):
                 (new / folder).mkdir(parents=True, exist_ok=True)
+            # Copies, not hard links: an edit in the built folder would change a link's object in
+            # the store.
             for uri, content in tree.items():
                 (new / uri).write_bytes(content if isinstance(content, bytes) else content.read())
+            # Two renames: exchanging two folders in one step needs renameat2, which only Linux has.
             if output.exists():
                 output.rename(old)
             new.rename(output)

@@ -119,6 +119,8 @@ class Rendering:
                 for _ in self._counted(job.work, advance):
                     pass
                 if job.clip:
+                    # When the last state is sampled, another figure may be, while this one is
+                    # encoded.
                     states = self._counted(job.clip.states, advance, sampling.close)
                     clip = replace(job.clip, states=states)
                     files |= self.encode(clip, folder, self._refuse_if_stopped)

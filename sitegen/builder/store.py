@@ -130,6 +130,7 @@ class Store:
                 stack.enter_context(lock(self.root / "lock"))
             except LockedError as error:
                 raise LockedError(f"{self.root.parent}: {error}") from None
+            # Only the holder of the lock has workspaces, so what is there was left by a kill.
             shutil.rmtree(self.root / "work", ignore_errors=True)
             yield
 

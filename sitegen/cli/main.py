@@ -11,6 +11,7 @@ from sitegen.cli.commands.site import build, check, clean, export, new, publish,
 
 
 def _print_version(context: click.Context, _parameter: click.Parameter, requested: bool) -> None:
+    # click also parses while it completes words in a shell, and must then print nothing.
     if not requested or context.resilient_parsing:
         return
     from importlib import metadata

@@ -104,6 +104,7 @@ def ignored() -> tuple[str, ...]:
 
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+# No @ in the host: a user and a token must not get into a workflow that is published.
 _PUBLIC = re.compile(r"https://[^/@\s\"]+/[^\s\"]+")
 
 

@@ -201,6 +201,7 @@ class ModelEntry(TomlTable):
     preset: PresetName | None = Field(
         None, description="The published configuration that a checkpoint file has."
     )
+    # The last field: pydantic validates in this order, and its validator reads the two above.
     path: Existing = Field(
         description="A folder with a model.toml, a checkpoint file, or a sampler: FILE.py:CLASS."
     )
@@ -229,6 +230,7 @@ class ModelEntry(TomlTable):
     @property
     def sampler(self) -> tuple[str, str] | None:
         """Path or entry point group, and class, of an author's sampler; None for other models."""
+        # `Existing` has joined the text of site.toml to the folder, which is undone here.
         match = _SAMPLER.fullmatch(os.path.relpath(self.path, self._root))
         return (match[1], match[2]) if match else None
 
@@ -323,6 +325,7 @@ class Site(TomlTable):
         description="The address that the site is published at, needed for canonical links, "
         "previews, the sitemap, and the style and links of the 404 page.",
     )
+    # After base_url, which its validator reads.
     domain: Annotated[HostName | None, AfterValidator(_own_host)] = Field(
         None, description="Your own domain at which GitHub Pages serves the site."
     )

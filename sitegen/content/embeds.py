@@ -67,6 +67,8 @@ def read_photo(path: Path) -> Photo:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about its size, which is checked below
+            # Formats are named, since Pillow runs Ghostscript for PostScript, whatever a file's
+            # suffix.
             with pillow.open(path, formats=_FORMATS) as image:
                 # Browsers apply the EXIF orientation, except for WebP.
                 sideways = image.format != "WEBP" and image.getexif().get(_ORIENTATION) in _SIDEWAYS
@@ -151,6 +153,7 @@ def _youtube(path: str, query: Mapping[str, str], *, short: bool) -> Player:
     if not _YOUTUBE_ID.fullmatch(name):
         raise ValueError("names no video: https://youtu.be/ and 11 letters, digits, - and _")
     start = _seconds(query.get("t") or query.get("start") or "")
+    # rel=0: at the end YouTube proposes videos of the same channel only.
     parameters = {"autoplay": "1", "rel": "0"} | ({"start": str(start)} if start else {})
     link = {"v": name} | ({"t": f"{start}s"} if start else {})
     page = f"https://www.youtube.com/watch?{urlencode(link)}"

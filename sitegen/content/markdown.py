@@ -48,6 +48,7 @@ def to_mathml(latex: str, display: Literal["inline", "block"]) -> Markup:
     from latex2mathml import exceptions
     from latex2mathml.converter import Converter
 
+    # The exceptions of latex2mathml have no base class of their own.
     errors = [error for error in vars(exceptions).values() if isinstance(error, type)]
     failures: tuple[type[Exception], ...] = (*errors, *_FAILURES)
     try:
@@ -148,6 +149,7 @@ def _parser() -> MarkdownIt:
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
     parser.use(footnote_plugin)
     rules: dict[str, Any] = parser.renderer.rules  # type: ignore[attr-defined]
+    # The plug-in writes [1], and [1:1] where a note is referred to again.
     rules["footnote_caption"] = lambda tokens, at, *_: str(tokens[at].meta["id"] + 1)
     parser.use(dollarmath_plugin, allow_labels=False)
     parser.inline.ruler.at("math_inline", _inline_formula)
@@ -168,6 +170,7 @@ def highlighted(code: str, language: str, _attributes: str = "") -> str:
     from pygments.util import ClassNotFound
 
     try:
+        # By default Pygments drops empty lines at the beginning and the end.
         lexer = get_lexer_by_name(language, stripnl=False)
     except ClassNotFound:
         return ""

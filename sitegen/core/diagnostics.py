@@ -160,6 +160,7 @@ def rule(error: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> str:
     if kind == "value_error":
         message = str(error["ctx"]["error"])
     elif kind == "literal_error":
+        # Pydantic has the choices as text only: 'a', 'b' or 'c'.
         choices = error["ctx"]["expected"].replace(" or ", ", ").split(", ")
         message += close_match(
             quoted(error["input"]).strip('"'), [choice.strip("'") for choice in choices]

@@ -198,10 +198,13 @@ def sniff(path: Path) -> Format:
 
 def format_of(path: Path, start: bytes, size: int) -> Format:
     """Return the format of a checkpoint of `size` bytes by its first 10, as `sniff` does."""
+    # torch.save has written zip archives since version 1.6.
     if start.startswith(b"PK\x03\x04"):
         return "pth"
+    # A safetensors file begins with the length of its JSON header, in 8 bytes.
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
         return "safetensors"
+    # The opcode of a pickle's protocol, and its number.
     if start[:1] == b"\x80" and start[1:2] in b"\x01\x02\x03\x04\x05":
         raise RefusedError(
             f"{path}: a bare pickle, as torch.save wrote before version 1.6, which cannot be "
@@ -222,6 +225,8 @@ def sha256(path: Path) -> str:
     """
     try:
         status = path.stat()
+        # Programs can set mtime back after a change, but not ctime; a replaced file has another
+        # inode.
         version = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
         return _sha256(path, version)
     except OSError as error:
@@ -238,6 +243,7 @@ def read_text(path: Path, what: str) -> str:
     if regular_size(path, what) > _TEXT_LIMIT:
         raise RefusedError(f"{path}: far too large for a {what}, at most 1 MiB")
     try:
+        # utf-8-sig: editors on Windows may put a byte order mark in front.
         return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise RefusedError(f"{path}: this {what} is not UTF-8 text (byte {error.start})") from None

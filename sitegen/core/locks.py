@@ -16,6 +16,8 @@ def lock(path: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    # A soft lock, a file that names a process, would outlive a kill. The lock file is never
+    # removed: one process could lock the removed file while another locks a new one of that name.
     file_lock = FileLock(path, timeout=0, fallback_to_soft=False, preserve_lock_file=True)
     with platform_errors(path, "lock"):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -52,6 +52,7 @@ def stop_on_signals() -> Iterator[Stop]:
     Interrupting a training step halfway would leave weights that cannot be saved.
     """
     stop = Stop()
+    # Python sets handlers of signals in the main thread only.
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

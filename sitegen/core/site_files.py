@@ -122,6 +122,7 @@ def media_copy(path: Path, data: bytes, suffix: str) -> OwnFile:
 
 def _name_fault(name: str) -> str | None:
     """Return the problem of a name that cannot be a file in the site's folder, or None."""
+    # First, since the colon of an address is an odd character, too, and this message says more.
     if _SCHEME.match(name):
         return (
             "pages take nothing from other hosts; save it in the site's folder, and name the file"

@@ -72,6 +72,7 @@ def page_sources(folder: Path) -> list[Path]:
 
 def page_name(source: Path) -> str:
     """Return the name of a page: its file's stem, normalized to NFC."""
+    # A file system may return an accented name decomposed, as HFS+ of macOS does.
     return unicodedata.normalize("NFC", source.stem)
 
 
@@ -89,6 +90,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise ConfigError(f"{shown(path)}: cannot be read: {error.strerror}") from error
     try:
+        # utf-8-sig: editors on Windows may put a byte order mark in front.
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1

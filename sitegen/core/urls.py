@@ -22,6 +22,7 @@ _RESERVED = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _BEGINNINGS = "should begin with https://, http:// or mailto:, or be a path in the site"
 _ODD = 'should not contain spaces, control characters, \\, <, >, ", `, {, }, | or ^'
+# Lengths of a name and of its labels are those of DNS (RFC 1035).
 _HOST = re.compile(
     r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
 )
@@ -90,6 +91,8 @@ def web_url_fault(url: str) -> str | None:
         return _ODD
     try:
         parts = urlsplit(url)
+        # Both are parsed when they are read, and raise ValueError; urlsplit alone accepts port
+        # 99999.
         host, _port = parts.hostname, parts.port
     except ValueError as error:
         return f"is not a web address: {error}"
@@ -118,6 +121,7 @@ def _path_fault(url: str) -> str | None:
     """Return why a link without a scheme would not work at every address of the site, or None."""
     if url.startswith("/"):
         return "should be a path from the site's root without a leading slash"
+    # A browser would read what is before the colon as a scheme (RFC 3986, 4.2).
     if ":" in re.split(r"[/?#]", url)[0]:
         return _BEGINNINGS
     if any(unquote(part) in {".", ".."} for part in re.split(r"[?#]", url)[0].split("/")):

@@ -129,6 +129,7 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         url = _require_repository(site, options)
         branch, remote = options.branch, options.remote
         git = partial(run_git, site.root)
+        # With --symref, the answer also names the main branch, which is never replaced.
         answer = git("ls-remote", "--symref", remote, "HEAD", f"refs/heads/{branch}")
         match = re.search(rf"^([0-9a-f]+)\trefs/heads/{re.escape(branch)}$", answer, re.M)
         tip = match[1] if match else None
@@ -170,6 +171,7 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         # The branch has no history in common with the new commit, so the push is forced; with the
         # lease it fails if someone pushed since the check above.
         lease = f"--force-with-lease=refs/heads/{branch}:{tip or ''}"
+        # --no-follow-tags, since an author may have set push.followTags.
         git("push", "--quiet", "--no-follow-tags", lease, remote, f"{commit}:refs/heads/{branch}")
         return PublishResult(destination, commit, True, address, is_on_github)
 
@@ -214,6 +216,7 @@ def pages_address(site: Site, url: str) -> str | None:
     if match is None:
         return None
     host = f"{match['user'].lower()}.github.io"
+    # The repository USER.github.io is served at the root of its host, others below it.
     path = "" if match["name"].lower() == host else f"{match['name']}/"
     return f"https://{host}/{path}"
 

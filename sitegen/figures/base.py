@@ -246,6 +246,7 @@ class ChosenKind(FigureKind):
     counts: ClassVar[str] = "count"
 
     samples: Samples = None
+    # After samples, which its validator reads.
     chosen_from: ChosenFrom = None
 
     @model_validator(mode="before")
@@ -255,6 +256,7 @@ class ChosenKind(FigureKind):
         values = dict(arguments.kwargs or {})
         samples = values.get("samples")
         if cls.counts and isinstance(samples, list | tuple):
+            # 1 for an empty list, so that its only error is that of `samples`.
             values.setdefault(cls.counts, max(1, len(samples)))
         return ArgsKwargs(arguments.args, values)
 
@@ -276,7 +278,9 @@ class ChosenKind(FigureKind):
 class GridKind(ChosenKind):
     """Samples in rows, from their first states to the finished images."""
 
+    # 36 digits in a square are the first clip of the paper's own page.
     count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
+    # After count, which its validator reads.
     columns: StrictInt | None = Field(
         default=None,
         ge=1,

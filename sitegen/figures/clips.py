@@ -84,6 +84,7 @@ def grid_job(
     factor = reduction(count, card.image_size)
     side = -(-card.image_size // factor)
     pictures = (reduce(to_uint8(states), factor) for states in images)
+    # A gap, 2 pixels of the clip at least: without one, states of equal colour merge into stripes.
     cells = Cells(count, side, side, columns, 1, **layout)
     return clip_job(figure, card, cells, pictures, **more)
 
@@ -109,6 +110,7 @@ def clip_job(
     fps = getattr(figure.spec, "fps", None) or fps or default_fps(card.steps)
     factor, noise_std = scale_factor(*cells.size), noise_std_of(figure.spec, card)
     last = card.steps
+    # A clip that opens on flat states looks like grey squares until it is played.
     opened = (*[last] * round(OPENING * fps), *range(last + 1), *[last] * round(ENDING * fps))
     return RenderJob(
         parameters=made_with(figure, noise_std, fps=fps, **more.pop("parameters", {})),

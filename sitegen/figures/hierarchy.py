@@ -44,6 +44,7 @@ class Hierarchy(ChosenKind):
     splits: tuple[StrictInt, ...] | None = Field(
         default=None, description="The levels at which every branch splits in two, flattest first."
     )
+    # After splits, which its validator reads.
     leaves: StrictInt | None = Field(
         default=None,
         description="How many branches there are in the end: 2, 4, 8 or 16; 8 if not given.",

@@ -38,6 +38,8 @@ class Interpolation(ComparedKind):
         description="The samples of the seed that the rows begin and end with, two a row.",
     )
     chosen_from: ChosenFrom = None
+    # The defaults give the 240 frames of the paper's clip: 110 points there and back, 10 at each
+    # end.
     points: StrictInt = Field(
         default=110,
         ge=2,

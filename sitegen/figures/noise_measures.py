@@ -34,6 +34,7 @@ def spread(prior: Prior, count: int, vary: str) -> list[int]:
     hues = colours - brightness[:, None]
     hues -= hues.mean(0)
     axis = np.linalg.svd(hues, full_matrices=False)[2][0]
+    # The sign of a singular vector is arbitrary; here it is such that red increases.
     order = np.argsort(hues @ axis * (-1 if axis[0] < 0 else 1), kind="stable")
     unusual = np.abs(brightness - np.median(brightness))
     return [int(share[unusual[share].argmin()]) for share in np.array_split(order, count)]
@@ -51,6 +52,7 @@ def around(colours: NDArray[np.float64], count: int) -> list[int]:
     centre = hues.mean(0)
     radius = np.median(np.linalg.norm(hues - centre, axis=1))
     angles = np.arange(count) * 2 * np.pi / count
+    # Two orthonormal directions without brightness, both orthogonal to grey.
     red, across = np.array([2, -1, -1]) / 6**0.5, np.array([0, 1, -1]) / 2**0.5
     circle = np.cos(angles)[:, None] * red + np.sin(angles)[:, None] * across
     points = np.median(brightness) + centre + radius * circle

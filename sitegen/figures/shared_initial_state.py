@@ -25,6 +25,7 @@ class SharedInitialState(GridKind):
     around the first.
     """
 
+    # The paper's own page has 96 samples in 9 columns, too.
     example: ClassVar[str] = '"NAME", count=96, columns=9, show="mean"'
     needs: ClassVar[tuple[Ability, ...]] = ("fan",)
 

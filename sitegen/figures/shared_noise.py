@@ -101,6 +101,7 @@ class SharedNoise(ChosenKind):
                 raise ConfigError(f"{one}; use shared_initial_state")
         repeated = states.to(sampler.process.device or "cpu").repeat(self.rows, 1, 1, 1)
         numbers = tuple(number for number in self.numbers for _ in range(self.count))
+        # At the angle 0 between a sample and itself is the noise of that sample.
         points = tuple((number, number, 0.0) for number in numbers)
         noise = Interpolated(self.seed, points, card.shape)
         trajectory = sampler.run(repeated, noise, noise_std_of(self, card))

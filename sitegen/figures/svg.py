@@ -79,6 +79,7 @@ def group(*content: object) -> Markup:
 def written(value: object) -> str:
     """A value of an attribute as text."""
     if isinstance(value, float):
+        # What rounds to zero from below would be written as -0.
         return f"{value:.2f}".rstrip("0").rstrip(".").replace("-0", "0", int(abs(value) < 0.005))
     return str(value)
 
@@ -108,6 +109,7 @@ def picture(frame: Frame, x: float, y: float, size: float, *, quality: int | Non
     image = Image.fromarray(np.ascontiguousarray(frame[..., 0] if grey else frame))
     kind, data = "png", _encoded(image, "png", optimize=True)
     if quality is not None:
+        # subsampling=0 stores the colour of every pixel, each of which is enlarged here.
         jpeg = _encoded(image, "jpeg", quality=quality, subsampling=0, optimize=True)
         kind, data = min((kind, data), ("jpeg", jpeg), key=lambda encoded: len(encoded[1]))
     uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -247,6 +247,7 @@ def _arrow(parent: Node, x: int, y: int, cells: Cells) -> str:
 
     The second column of leaves is farther away: the curve is done at the first, then straight.
     """
+    # 1.8 is the distance of generations, `STEP` of figures/hierarchy.py.
     start, bend = parent.x + cells.width, parent.x + round(1.8 * cells.width)
     y0, y1 = parent.y + cells.height / 2, y + cells.height / 2
     middle, bend = (start + min(bend, x)) / 2, min(bend, x)

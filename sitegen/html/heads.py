@@ -30,6 +30,8 @@ from sitegen.html.theme import (
 )
 from sitegen.media.manifest import MediaFile
 
+# It is in a <meta>, since GitHub Pages sends no headers; frame-ancestors and sandbox have no effect
+# there. Without connect-src Lighthouse cannot read robots.txt.
 POLICY = (
     "default-src 'none'; img-src 'self'; media-src 'self' blob:; font-src 'self'; "
     "style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"

@@ -226,6 +226,7 @@ def _missing(site: Site, theme: Theme) -> dict[str, Any]:
     if root is not None:
         uris = {name: root + theme.assets[file].uri for name, file in links.items()}
         return {**view, **uris, "home": root, "style": None}
+    # A browser normalizes the ends of lines before it computes the digest.
     style = "\n".join(theme.assets[STYLESHEET].data.decode().splitlines()).replace("</", r"<\/")
     style = re.sub(r"@font-face\s*\{[^}]*\}\n*", "", style)  # fonts have no address either
     digest = b64encode(sha256(style.encode()).digest()).decode()

@@ -95,6 +95,7 @@ class Theme:
                 contents[name] = path.read_bytes()
         if (colours := self.overrides / _COLOURS).exists():
             contents[STYLESHEET] += b"\n" + read_text(colours).encode()
+        # Stylesheets last, since they hold the published names of the other files.
         sheets = {name: contents.pop(name) for name in list(contents) if name.endswith(".css")}
         assets = {name: _asset(name, data) for name, data in contents.items()}
         for name, data in sheets.items():
@@ -213,6 +214,7 @@ class _CompiledTemplates(FileSystemBytecodeCache):
         folder = resource("templates") / "__pycache__"
         with suppress(OSError):
             folder.mkdir(exist_ok=True)
+        # The options of the environment below decide the code, so this file is part of the name.
         made_by = jinja2.__version__, sys.implementation.cache_tag, digest(Path(__file__))
         super().__init__(str(folder), f"%s.{digest_bytes(repr(made_by).encode())[:8]}")
 
@@ -230,6 +232,7 @@ class _CompiledTemplates(FileSystemBytecodeCache):
 def _environment(folder: Path | None) -> Environment:
     shipped = FileSystemLoader(resource("templates"))
     author = [FileSystemLoader(folder)] if folder else []
+    # autoescape=True, since select_autoescape() leaves files such as .svg and .html.j2 unescaped.
     environment = Environment(
         loader=ChoiceLoader([*author, shipped, PrefixLoader({"sitegen": shipped})]),
         bytecode_cache=_CompiledTemplates(),

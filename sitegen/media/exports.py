@@ -29,6 +29,8 @@ def read_frame(path: Path) -> Frame:
     from PIL import Image
 
     try:
+        # Formats are named, since Pillow runs Ghostscript for PostScript, whatever the suffix of a
+        # file.
         with platform_errors(path, "read"), Image.open(path, formats=["WEBP", "PNG"]) as image:
             return np.asarray(image.convert("RGB"))
     except (ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:

@@ -38,6 +38,8 @@ def executable() -> str:
 def version_of(override: str) -> str:
     """Return the version of the wheel's or another ffmpeg, and that of Pillow."""
     try:
+        # The wheel's own ffmpeg has its version in the name of its file, so nothing has to be
+        # started.
         files = [] if override else metadata.files("imageio-ffmpeg") or []
         program = next((file.name for file in files if file.name.startswith("ffmpeg-")), "")
         if not program:

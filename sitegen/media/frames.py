@@ -35,6 +35,8 @@ def to_uint8(images: NDArray[np.floating]) -> Frame:
     count, _, height, width = images.shape
     frames = np.empty((count, height, width, 3), np.uint8)
     for index, image in enumerate(images):  # one at a time: float64 of all would need much memory
+        # Not np.round, which takes halves to even levels, nor a mere cast, which truncates: the
+        # published code darkens images by half a level in that way.
         scaled = np.clip(image.astype(np.float64), 0.0, 1.0) * 255.0
         lower = np.floor(scaled)  # exact
         frames[index] = (lower + (scaled - lower >= 0.5)).transpose(1, 2, 0)
@@ -94,8 +96,10 @@ def _doubled(frames: Frame, axis: int) -> Frame:
     """Replace each pixel by two, on a slope through its neighbours that stays within 0 … 255."""
     pixels = np.moveaxis(frames, axis, 0).astype(np.int16)
     padded = np.concatenate([pixels[:1], pixels, pixels[-1:]])
+    # The neighbours are two pixels apart, and the new pixels a quarter of one from the old.
     slope = (padded[2:] - padded[:-2]) // 8
     room = np.minimum(pixels, 255 - pixels)
+    # Both new pixels have room for the slope, so neither is clipped and their mean stays.
     slope = np.clip(slope, -room, room)
     pairs = np.stack([pixels - slope, pixels + slope], axis=1).astype(np.uint8)
     return np.moveaxis(pairs.reshape(-1, *pixels.shape[1:]), 0, axis)

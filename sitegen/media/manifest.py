@@ -245,6 +245,7 @@ def _versioned(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     version = top.pop("version", None) if isinstance(top, dict) else None
+    # `True == 1` in Python, so the type is compared, too.
     if type(version) is not int or version != VERSION:
         raise ValueError(f"version {version!r:.40} must be {VERSION}")
     return dict(top)

@@ -138,6 +138,7 @@ class Server(uvicorn.Server):
         if uri in state.tree:
             return await run_in_threadpool(self._file, state, uri)
         if file_at(f"{uri}/") in state.tree:
+            # Without the slash, relative links on the page would be resolved one folder too high.
             return RedirectResponse(f"/{quote(uri)}/", 307)
         if NOT_FOUND in state.tree:
             return await run_in_threadpool(self._file, state, NOT_FOUND, 404)
@@ -149,6 +150,8 @@ class Server(uvicorn.Server):
         if isinstance(content, CopiedFile):
             if not content.source.is_file():
                 return PlainTextResponse("It has gone since it was built.", 404)
+            # It answers range requests, without which players cannot seek, and Safari may play
+            # nothing.
             return FileResponse(content.source, status, media_type=kind)
         if uri.endswith(".html"):
             data = f'data-uri="{escape(uri)}" data-version="{self._version(state)}"'
@@ -180,6 +183,8 @@ class Server(uvicorn.Server):
             )
             if text != sent:
                 sent = text
+                # Milliseconds after which the browser connects again, for instance when serve was
+                # restarted.
                 yield f"retry: 500\ndata: {text}\n\n"
             # Polling, since the state changes in two threads that know nothing of this loop.
             await asyncio.sleep(TICK_S)

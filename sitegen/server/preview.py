@@ -176,6 +176,8 @@ class Preview:
         kind, text = "progress", ""
         while kind == "progress":
             with self._changed:
+                # A figure that was edited after this one is rendered first: its author waits for
+                # it.
                 first, edited = self._next(), self._edited.get(planned.key)
                 is_needed = edited and not (first and self._edited[first.key] > edited)
                 is_needed = is_needed and not self._closed
@@ -220,6 +222,7 @@ class Preview:
             self._show_error("site", describe(error), error)
         else:
             with self._changed:
+                # Not if the site was read again during the installation.
                 self.settled = self.context is context
 
     def _show(self) -> None:

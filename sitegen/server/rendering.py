@@ -47,6 +47,7 @@ class RenderProcess:
         arguments = other, config, options, renderer
         self._process = spawn.Process(target=_run, args=arguments, daemon=True)
         self._process.start()
+        # While this process holds that end too, the end of the other process would not be noticed.
         other.close()
 
     def render(self, key: str) -> None:

@@ -74,6 +74,7 @@ class Spectra(ComparedKind):
             data = sampler.data_spectrum()
             shown = even_levels(card.visited_levels, min(self.levels, len(card.visited_levels)))
             return Curves(
+                # Cosine n of the DCT has n/2 cycles in an image.
                 [ring / 2 for ring in range(len(heat[0]))],
                 [Spectrum(level, heat[level]) for level in reversed(shown)],
                 _sinking(baseline, noise, self.levels) if baseline else [],
