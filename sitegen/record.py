@@ -49,6 +49,7 @@ MOST_RUN_BYTES = 32 << 20
 """Maximum bytes of run.json; 1,000 steps of 100 samples that split at each step take 1 MB."""
 LARGEST_SIDE = 4096
 """Maximum pixels a side."""
+# With a directory after each step, 6,000 steps of one image of 4 × 4 pixels took 204 s.
 REWRITE_S = 2.0
 """Minimum seconds between two directories."""
 REWRITE_BYTES = 64 << 20
@@ -243,6 +244,7 @@ class record:
         array = array if self._decode is None else self._decode(array)
         if hasattr(array, "detach"):  # of torch, perhaps on a GPU and of bfloat16
             array = array.detach().cpu()
+            # NumPy has no bfloat16.
             array = array.float() if array.element_size() < 4 else array
         images = np.asarray(array)
         fault = "the numbers are complex: give their real part, or decode="
@@ -368,6 +370,7 @@ class _Archive:
             room = self._waiting_bytes + len(text) + 200 * members
             self._end(self._zip.start_dir + room)
         for name, data in self._waiting:
+            # A `ZipInfo` has a fixed date; for a plain name zipfile would write the current time.
             self._zip.writestr(zipfile.ZipInfo(name), data)
         self._run, self._waiting, self._waiting_bytes = text, [], 0
         self._end(self._zip.start_dir)

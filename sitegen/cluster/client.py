@@ -91,6 +91,7 @@ def open_cluster(
             local = LocalCluster(
                 n_workers=jobs,
                 threads_per_worker=max(1, (os.cpu_count() or 1) // jobs),
+                # By default dask pauses and restarts workers that use much of the memory.
                 memory_limit=0,
                 dashboard_address=None,
                 silence_logs=logging.CRITICAL,
@@ -236,6 +237,7 @@ class Cluster:
             self._require_equal_versions()  # of workers that joined meanwhile
             for of_level in zip(*spooled, strict=True):
                 arrays = [
+                    # Torch warns of bytes, which are read-only.
                     torch.frombuffer(bytearray(spool.read(location)), dtype=torch.float32)
                     for _, location, _ in of_level
                 ]

@@ -60,6 +60,7 @@ def compute_part(
         target = ComputeTarget(f"cuda:{number}", target.precision)
     sha256, file, data = weights
     key = sha256, card.digest, target
+    # dask runs several tasks of a worker at once, in threads.
     with _loading:
         if key not in _models:
             if len(_models) == MODELS:

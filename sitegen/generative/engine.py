@@ -32,6 +32,8 @@ _A = TypeVar("_A")
 _T = TypeVar("_T")
 CORES = torch.get_num_threads()
 """Threads of torch when this module was imported; `OMP_NUM_THREADS` determines it."""
+# With parts of 12 images, bfloat16 takes 1.10, 1.47 and 1.01 times as long on the bands of
+# models/faces.
 NUMBERS_IN_PART = 24 * 48 * 32 * 32
 """Largest number of values in a U-Net's widest activation for a part: 24 images of models/faces.
 
@@ -70,10 +72,13 @@ def convert(unet: UNet, precision: Precision) -> None:
 
     Norms and the embedding of the level stay float32.
     """
+    # A 3 × 3 convolution of 36 × 64 × 28 × 28 takes 0.83 ms this way in bfloat16, and 5.66 ms on
+    # contiguous memory; in float32 5.95 and 9.95 ms.
     unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload, unused-ignore]
     if precision == "bfloat16":
         for layer in unet.modules():
             if isinstance(layer, nn.Conv1d | nn.Conv2d):
+                # Autocast would cast the weights again at every call, which took 16 % of the time.
                 layer.to(torch.bfloat16)
 
 
@@ -128,6 +133,7 @@ def on_cores(work: Callable[[_A], _T], parts: Sequence[_A], cores: int | None = 
             _in_part.reset(token)
 
     count = CORES if cores is None else cores
+    # A part that is alone also gets one thread: with more, its last bits would be others.
     if count == 1 or len(parts) == 1:
         with on_one_thread():
             return [compute(part) for part in parts]
@@ -181,11 +187,13 @@ class Halving:
         try:
             return self.engine(x, levels)
         except (MemoryError, RuntimeError) as error:
+            # Torch has no class for an exhausted CPU: it raises a RuntimeError with a message.
             if len(x) == 1 or memory_full(error) is None:
                 raise
         # Outside the handler, so that the exception's traceback no longer keeps tensors alive.
         if x.is_cuda:
             torch.cuda.empty_cache()
+        # Other threads share this engine, and one may have chosen a smaller size meanwhile.
         self.largest = min((len(x) + 1) // 2, self.largest or len(x))
         return self(x, levels)
 
@@ -210,6 +218,7 @@ Replay = Callable[[Tensor, Tensor], Tensor]
 def capture(engine: Engine, x: Tensor, levels: Tensor) -> Replay:
     """Capture `engine` for inputs of these shapes on their device; return a function to replay."""
     inputs = x.clone(), levels.clone()
+    # Torch requires a warm-up on another stream than the current one before a capture.
     stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(x.device))
     with torch.cuda.stream(stream):
@@ -217,6 +226,7 @@ def capture(engine: Engine, x: Tensor, levels: Tensor) -> Replay:
             engine(*inputs)
     torch.cuda.current_stream(x.device).wait_stream(stream)
     graph: Any = torch.cuda.CUDAGraph()
+    # In the default mode, "global", an allocation by another thread would break the capture.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         answer = engine(*inputs)
 
@@ -224,6 +234,7 @@ def capture(engine: Engine, x: Tensor, levels: Tensor) -> Replay:
         for static, current in zip(inputs, (x, levels), strict=True):
             static.copy_(current, non_blocking=True)
         graph.replay()
+        # The next replay writes into the same memory.
         return answer.clone()
 
     return replay

@@ -290,6 +290,7 @@ def written_path(path: Path, root: Path) -> str:
 
 
 def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
+    # Bytes, because reading text would change the author's line ends.
     changed = with_model(config.read_bytes().decode(), name, entry)
     parse_site(changed, config)
     write_atomic(config, changed.encode())

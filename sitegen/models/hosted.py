@@ -48,6 +48,7 @@ class Host:
     def __init__(self, sampler: SamplerFile) -> None:
         self._sampler = sampler
         self._instance: Any = None
+        # `call` holds it when it reads `instance`, which takes it again.
         self._lock = threading.RLock()
 
     def call(

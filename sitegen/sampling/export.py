@@ -187,8 +187,10 @@ def writing_npz(
         with platform_errors(path), zipfile.ZipFile(folder / "packed", "x") as archive:
             for name in sorted({**shapes, **small}):  # np.savez would take the room of all twice
                 value = small[name] if name in small else arrays.pop(name)
+                # Without `force_zip64`, zipfile ends with an error at 2 GiB of an unknown size.
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                     npy.write_array(entry, np.asanyarray(value), allow_pickle=False)
+                # Gives the room of each array back before the next is packed.
                 (folder / name).unlink(missing_ok=True)
         with platform_errors(path):
             (folder / "packed").replace(path)

@@ -55,6 +55,7 @@ class RecordedSampler:
 
     def spectrum(self, images: Images) -> list[float]:
         """Return the mean spectrum of images (N, C, H, H), as `heat.spectrum` defines it."""
+        # In NumPy, because importing torch takes more than a second.
         size = images.shape[-1]
         pixel, wave = np.arange(size), np.arange(size)[:, None]
         basis = np.cos(np.pi * wave * (pixel + 0.5) / size) * np.sqrt(2 / size)

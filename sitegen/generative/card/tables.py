@@ -62,6 +62,7 @@ class DiffusionConfig:
             step = (self.beta_end - self.beta_start) / max(levels - 1, 1)
             betas = [self.beta_start + step * level for level in range(levels)]
         else:
+            # s = 0.008: with 1,000 levels √β_1 is a little less than 1/127.5, a step of 8 bits.
             angles = ((level / levels + 0.008) / 1.008 for level in range(levels + 1))
             cosines = [math.cos(angle * (math.pi / 2)) ** 2 for angle in angles]
             betas = [min(1 - after / before, LARGEST_BETA) for before, after in pairwise(cosines)]

@@ -137,6 +137,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 def require_whole(path: Path) -> None:
     """Raise RefusedError if a checksum in a `.pth` is wrong; safetensors have none."""
     if sniff(path) == "pth":
+        # Torch maps the file and compares no checksums.
         with _damage(path), zipfile.ZipFile(path) as zipped:
             if (name := zipped.testzip()) is not None:
                 raise _damaged(path, f"the checksum of {name[:100]} is wrong")
@@ -176,6 +177,8 @@ def _load_pth(path: Path, size: int) -> object:
                 raise RefusedError(
                     f"{path}: a TorchScript program, not a checkpoint; save a state dict"
                 )
+            # With `mmap`, torch takes tensors from their offsets in the file, so compressed bytes
+            # would become weights.
             if any(info.compress_type for info in zipped.infolist()):
                 raise ValueError("it is compressed, which torch.save never does; save it again")
             if zipped.getinfo(pickles[0]).file_size > PICKLE_BYTES:
@@ -203,6 +206,7 @@ def _require_harmless(path: Path, data: bytes) -> None:
         if opcode.name in ("GLOBAL", "INST"):
             names.add(str(argument).replace(" ", "."))
         elif opcode.name in ("BINPUT", "LONG_BINPUT"):
+            # The pickle stores what it has just made; only containers can nest each other.
             if before.startswith("TUPLE") or before == "EMPTY_LIST":
                 containers.add(cast(int, argument))
                 shared.discard(cast(int, argument))
@@ -265,6 +269,7 @@ _STAND_INS: list[Any] = [
 _HARMLESS = re.compile(
     r"torch\.(\w+Storage|Size|device|u?int\d+|float\w*|bfloat16|half|double|bool|long)"
     r"|torch\._utils\._rebuild_(tensor_v2|parameter)|collections\.OrderedDict"
+    # Protocol 2 has no bytes: Python pickles them as a text and a call of `_codecs.encode`.
     r"|_codecs\.encode|(__builtin__|builtins)\.set|"
     + "|".join(re.escape(name) for _, name in _STAND_INS)
 )

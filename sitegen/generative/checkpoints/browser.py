@@ -54,6 +54,7 @@ PRIOR = "prior.coefficients"
 MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
 """Limits of download size in bytes and computation per sample in GFLOP, which takes some seconds.
 """
+# JavaScript's typed arrays must begin at multiples of the size of their numbers.
 _ALIGNMENT = 16
 _QKV = ".qkv."
 
@@ -375,5 +376,6 @@ def _packed(tensors: Mapping[str, Array]) -> tuple[dict[str, Any], bytes]:
         data += bytes(-len(data) % _ALIGNMENT)
         letters = "FI"[values.dtype.kind == "i"] + str(values.dtype.itemsize * 8)
         table[name] = {"dtype": letters, "shape": list(values.shape), "offset": len(data)}
+        # The memory of WebAssembly is little-endian on every machine.
         data += values.astype(values.dtype.newbyteorder("<")).tobytes()
     return table, bytes(data)

@@ -117,6 +117,7 @@ def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
     checkpoint = open_checkpoint(path)
     choose = _of_sitegen if checkpoint.layout == "weights" else _of_torch
     tensors, scales = choose(path, card, checkpoint)
+    # Before any number is copied: a tensor with strides of 0 may claim any size.
     if sum(tensor.nbytes for tensor in tensors.values()) > checkpoint.bytes:
         raise RefusedError(f"{path}: its tensors share numbers, so that they have more than it has")
     _require_digest(path, card)
@@ -332,6 +333,7 @@ def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precisi
         with torch.device("meta"):
             network = new_network(band, card.channels, card.image_size)
         network_weights = {name: weights[prefix + name] for name in network.state_dict()}
+        # `assign`, since parameters on the device "meta" have no memory to copy into.
         network.load_state_dict(network_weights, strict=True, assign=True)
         foreign = isinstance(band.unet, DiffusersUNet)
         networks.append(DiffusersAdapter(network) if foreign else network)
@@ -357,6 +359,7 @@ def _is_covariance(shares: Tensor) -> bool:
     """Return whether shares (K, rings) or (K, rings, C, C) are valid residual variances."""
     if shares.dim() == 2:
         return bool((shares >= 0).all())
+    # In float32, a covariance of one hue may have eigenvalues slightly below 0.
     least = torch.linalg.eigvalsh(shares.double()).amin(-1)
     largest = shares.diagonal(dim1=-2, dim2=-1).amax(-1)
     return bool((shares == shares.mT).all()) and bool((least >= -1e-6 * largest).all())

@@ -28,6 +28,7 @@ def quantised(values: NDArray[np.floating]) -> tuple[NDArray[np.int8], NDArray[n
 
     rows = np.asarray(values, np.float32).reshape(len(values), -1)
     scale = np.asarray(np.abs(rows).max(1) / np.float32(LARGEST), np.float32)
+    # A row of zeros has the scale 0.
     numbers: NDArray[np.floating] = np.rint(rows / np.where(scale > 0, scale, 1)[:, None])
     return numbers.astype(np.int8).reshape(values.shape), scale
 

@@ -122,6 +122,7 @@ _PLAIN = {
 }
 _VARIANCES = {
     "fixed_small": "fixed_small",
+    # The same variance, whose root diffusers takes by the logarithm.
     "fixed_small_log": "fixed_small",
     "fixed_large": "fixed_large",
 }
@@ -160,6 +161,7 @@ def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     require(path, settings, {**_PLAIN, **({"set_alpha_to_one": True} if implicit else {})})
     steps = _steps(chosen, SOLVER_STEPS if implicit else trained, trained)
     timesteps = [round(time) for time in _timesteps(settings, "leading", steps, trained)]
+    # A step of diffusers' DDIM goes down so far, wherever the next one starts.
     apart = trained // steps
     uneven = any(before - after != apart for before, after in pairwise(timesteps))
     if implicit and (uneven or timesteps[-1] >= apart):
@@ -274,6 +276,7 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
         if karras:
             sigmas = _karras(noise_levels[0], noise_levels[-1], steps)
             timesteps = [_time_of(sigma, noise_levels) for sigma in sigmas]
+            # As diffusers does (0.42): it rounds except for this schedule, and then casts to int64.
             if settings.get("beta_schedule") != "squaredcos_cap_v2":
                 timesteps = [float(round(time)) for time in timesteps]
             timesteps = [float(int(time)) for time in timesteps]
@@ -289,6 +292,7 @@ def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
             sigmas = _karras(low, settings.get("sigma_max") or sigmas[0], steps)
             timesteps = [_time_of(sigma, noise_levels) for sigma in sigmas]
         leads = settings.get("timestep_spacing", "linspace") == "leading"
+        # `init_noise_sigma` of diffusers.
         start = math.hypot(1, sigmas[0]) if leads else sigmas[0]
         clip = method == "heun" and settings.get("clip_sample", False)
     solver = SolverConfig(
@@ -311,6 +315,7 @@ def _solver_timesteps(settings: Settings, steps: int, trained: int) -> list[floa
     """Return the timesteps of DPM-Solver++, whose spacing has one more step."""
     spacing = settings.get("timestep_spacing", "linspace")
     if spacing == "linspace":
+        # As diffusers: `linspace` with one more step, whose last timestep, 0, is dropped.
         return [float(round((trained - 1) * step / steps)) for step in range(steps, 0, -1)]
     if spacing == "leading":
         offset = settings.get("steps_offset", 0)
@@ -374,6 +379,7 @@ def _consistency(path: Path, settings: Settings, chosen: int | None) -> Schedule
 
 def _exploding(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     """Return the steps of a variance-exploding SDE, with data in [0, 1]."""
+    # Defaults of diffusers' scheduler.
     usual = {"snr": 0.15, "sigma_min": 0.01, "sigma_max": 1348.0, "sampling_eps": 1e-5}
     values = {key: settings.get(key, value) for key, value in usual.items()}
     end, corrections = values.pop("sampling_eps"), settings.get("correct_steps", 1)

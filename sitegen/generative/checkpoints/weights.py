@@ -97,6 +97,7 @@ def save_weights(
     stored = {}
     for name, tensor in tensors.items():
         kind = torch.float32 if name in (*STATISTICS, RESIDUAL) else dtype
+        # A copy, since safetensors refuses tensors that share memory.
         stored[name] = tensor.detach().to("cpu", kind, copy=True).contiguous()
         if not bool(torch.isfinite(stored[name]).all()):
             raise RefusedError(f"{path}: {name} holds numbers that {dtype} cannot hold")

@@ -31,6 +31,7 @@ SUFFIX = ".npy"
 MOST_MEMBERS = MOST_ARRAYS + 1
 """Maximum number of files inside an `.npz`."""
 _NUMBERS = "booleans, integers or floats"
+# NumPy tokenizes headers that do not parse, because Python 2 wrote integers as 10L.
 _DAMAGE = (*ZIP_DAMAGE, TypeError, SyntaxError, TokenError, MemoryError, RecursionError)
 
 

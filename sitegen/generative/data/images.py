@@ -202,6 +202,7 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
     pixels, and for pixels whose meaning is not certain: transparent ones, or of 32 bits.
     """
     if data is None:
+        # Opening a pipe would wait for a writer.
         regular_size(file, "picture")
     try:
         with warnings.catch_warnings():
@@ -243,6 +244,7 @@ def scaled(picture: RawImage, image_size: int | None) -> RawImage:
 def _eight_bits(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16"):
         sixteen = np.asarray(picture).astype(np.uint32)
+        # 65,535 = 257 · 255, so this rounds to the nearest of 256 values.
         return Image.fromarray(((sixteen + 128) // 257).astype(np.uint8))
     if picture.mode in ("I", "F"):
         raise ValueError("its pixels have 32 bits; save it with 8 or 16")

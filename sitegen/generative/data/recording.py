@@ -84,6 +84,7 @@ class Recording:
     @cached_property
     def rows(self) -> tuple[NDArray[np.uint16], ...]:
         """For each step, the index of the sample that each finished sample descends from."""
+        # 16 bits hold `MOST_SAMPLES`; these are arrays of all steps at once.
         rows = [np.arange(self.run.steps[-1].count, dtype=np.uint16)]
         for step in reversed(self.run.steps[1:]):
             same = step.parents is None or step.parents == list(range(step.count))

@@ -45,6 +45,7 @@ def build(unet: DiffusersUNet) -> nn.Module:
         ) from None
     kind: Any = diffusers.UNet2DModel
     parameters = inspect.signature(kind.__init__).parameters
+    # A configuration also holds `_class_name`, and keys of other versions of diffusers.
     settings: dict[str, Any] = {k: v for k, v in unet.values().items() if k in parameters}
     try:
         network: nn.Module = kind(**settings)

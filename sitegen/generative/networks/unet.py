@@ -25,6 +25,11 @@ Layer = TypeVar("Layer", bound=nn.Module)
 AT_A_TIME = 2**18
 """Numbers to process at a time, so that their copy in float32 stays in the processor's cache."""
 
+# Milliseconds of norm and SiLU on one thread, by sums over channels and by torch:
+#   float32,  12 images of 48 × 32 × 32,  8 groups   0.55    0.30
+#   float32,  24 images of 32 × 28 × 28, 32 groups   0.23    7.25
+#   bfloat16, 24 images of 32 × 28 × 28, 32 groups   0.73   30.6
+#   bfloat16, 12 images of 96 × 16 × 16,  8 groups   0.38    0.82, or 0.25 on a float32 copy
 LARGE_IMAGE, WIDE_GROUP = 1024, 4
 """Pixels of an image, and channels of a group, from which torch's own group norm is fast with
 channels-last memory (torch 2.13). It has one kernel for large images and one for small ones, which
@@ -70,6 +75,7 @@ def _evaluated(norm: nn.GroupNorm, x: Tensor, *, activate: bool) -> Tensor:
         centred = out if out.dtype == torch.float32 else values
         group = (len(part), groups, -1)
         mean = values.mean((2, 3)).view(group).mean(2, keepdim=True).expand(-1, -1, weight.shape[2])
+        # The variance of centred values: E[x²] − E[x]² would cancel where the mean is large.
         torch.sub(values, _each(mean, part), out=centred)
         variance = centred.square().mean((2, 3)).view(group).mean(2, keepdim=True)
         scale = torch.rsqrt(variance + norm.eps) * weight
@@ -98,6 +104,7 @@ class _ChannelsLast(torch.autograd.Function):
             group, values = (len(part), *weights.shape[1:]), part.to(torch.float32, copy=True)
             mean = values.mean((2, 3)).view(group).mean(2, keepdim=True)
             square = values.square().mean((2, 3)).view(group).mean(2, keepdim=True)
+            # Rounding may make the difference of two nearly equal numbers negative.
             inverse = torch.rsqrt((square - mean.square()).clamp_min(0) + eps)
             scale = inverse * weights
             shift = _each(biases - mean * scale, part)
@@ -145,6 +152,7 @@ def level_embedding(level: Tensor, width: int) -> Tensor:
     The longest period is 2π · 10000 levels.
     """
     angle = level.float()[:, None] * level_frequencies(width, level.device)[None]
+    # Published weights expect cosines first, as in guided-diffusion.
     embedding = torch.cat([angle.cos(), angle.sin()], dim=1)
     return F.pad(embedding, (0, width % 2))
 
@@ -233,6 +241,8 @@ class ResBlock(nn.Module):
         else:
             h = out_norm.activated(convolution(h) + level[:, :, None, None])
         h, skipped = last(dropout(h)), self.skip_connection(x)
+        # In place, since an addition takes a third of a convolution's time: 0.36 and 1.08 ms in
+        # bfloat16 for 24 images of 48 × 32 × 32.
         return skipped + h if torch.is_grad_enabled() else h.add_(skipped)
 
 
@@ -244,6 +254,8 @@ class AttentionBlock(nn.Module):
         self.heads = config.heads(channels)
         self.new_order = config.use_new_attention_order
         self.norm = GroupNorm(config.groups, channels)
+        # Convolutions, so that the weights have their published shapes. `forward` applies them as
+        # linear layers, which take channels-last pixels without a copy.
         self.qkv = nn.Conv1d(channels, channels * 3, 1)
         self.proj_out = zeroed(nn.Conv1d(channels, channels, 1))
 

@@ -63,6 +63,7 @@ class Blurring(FromNoise):
         return [level / self.levels for level in range(self.levels + 1)]
 
     def scales(self, level: int) -> tuple[float, float]:
+        # With a = cos φ and σ = sin φ, ln(a² / σ²) = −2 ln tan φ, which gives φ at both ends.
         last = math.atan(math.exp(-0.5 * self.blurring.log_snr_max))
         first = math.atan(math.exp(-0.5 * self.blurring.log_snr_min))
         angle = last + (first - last) * (level / self.levels)

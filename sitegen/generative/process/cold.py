@@ -84,6 +84,7 @@ def _factors(cold: ColdConfig, levels: int, period: int) -> Tensor:
     angle = 2 * torch.pi / period * torch.arange(period, dtype=torch.float64)
     stds = {"incremental": s * (k + 1), "constant": s + 0 * k, "exponential": torch.exp(s * k)}
     kernels = torch.exp(-(offset**2) / (2 * stds.get(cold.routine, 0.35 + k / 100) ** 2))
+    # Kernels are symmetric, so their eigenvalues are real: sums of cosines.
     factors = (kernels / kernels.sum(1, keepdim=True)) @ torch.cos(angle * offset[:, None])
     return torch.cat([torch.ones_like(factors[:1]), factors.cumprod(0)])
 
@@ -118,6 +119,7 @@ class Cold(FromNoise):
 
         side, whole = images.shape[-1], images
         if self.cold.padding == "reflect":
+            # The period of an image mirrored without repeating its edge pixels is 2 · side − 2.
             edges = (0, side - 2, 0, side - 2)
             whole = torch.nn.functional.pad(images, edges, mode="reflect")
         factor = _factors(self.cold, self.levels, whole.shape[-1])[level].to(images)

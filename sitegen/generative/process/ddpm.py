@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from sitegen.generative.process.model import CardModel
 
+# As in the scheduler of diffusers.
 SMALLEST_VARIANCE = 1e-20
 
 

@@ -160,6 +160,7 @@ class Flow(Guided):
             for factor in (times / total.sqrt(), (1 - times) / total.sqrt(), total.rsqrt())
         )
         of_levels, levels = np.array(self.times[:0:-1]), np.arange(self.levels, 0, -1)
+        # The log odds of t = 0 and t = 1 are infinite.
         clipped = times.cpu().numpy().clip(of_levels[0], of_levels[-1])
         odds, asked = (np.log(part) - np.log1p(-part) for part in (of_levels, clipped))
         steps = np.interp(asked, odds, levels) - 1

@@ -55,6 +55,8 @@ def idct2(coefficients: Tensor) -> Tensor:
 
 def laplacian_eigenvalues(height: int, width: int) -> Tensor:
     """−Λ_nm = (πn/H)² + (πm/W)², float64 (H, W), in 1/pixel²: how fast each cosine decays."""
+    # As in the published code, not the eigenvalues of the 5-point stencil: with that Laplacian the
+    # heat equation is off by 2.4 % at a blur of 3 pixels.
     n = torch.arange(height, dtype=torch.float64) * (math.pi / height)
     m = torch.arange(width, dtype=torch.float64) * (math.pi / width)
     return n[:, None] ** 2 + m[None, :] ** 2
@@ -73,6 +75,7 @@ def retained(sigma_k: float, sigma_j: float, size: int) -> Tensor:
 
     Blurs are in pixels of images of `size` a side, with `sigma_k` the larger.
     """
+    # Squares of blurs add up. The quotient of two attenuations would be 0 / 0 where both vanish.
     between = torch.tensor([sigma_k**2 - sigma_j**2], dtype=torch.float64).sqrt()
     return attenuation(between, size, size)[0]
 

@@ -71,6 +71,7 @@ class CardModel(nn.Module):
     ) -> None:
         super().__init__()
         for name, tensor in (statistics.tensors() if statistics else {}).items():
+            # Not in the state dict, since files have statistics under names of their own.
             self.register_buffer(name.replace(".", "_"), tensor, persistent=False)
         self.statistics_mean: Tensor
         self.statistics_variance: Tensor
@@ -278,6 +279,7 @@ class Model(CardModel):
         deviation = cosines - factor_here * statistics.mean
         total = (factor_here**2 * statistics.variance + self.card.training_noise_std**2).sqrt()
         z, estimate = deviation / total, statistics.mean + gain * deviation
+        # One for each cosine: with a single scale, the network learned nothing in 750 steps.
         scale = unknown.sqrt()
         scales_of_bands = [1 + weight if guided else 1.0 for weight in self.card.guidance]
         bands = torch.bucketize(distinct, self.lowest_levels, right=True) - 1

@@ -161,6 +161,7 @@ class Interpolated:
     def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
         ones, others, angles = zip(*self.points, strict=True)
+        # Points of a path share their two ends, whose numbers are drawn once.
         samples, indices = np.unique([ones, others], return_inverse=True)
         drawn = normal(self.seed, Purpose.STEP, samples.tolist(), level, self.shape, draw)
         one, other = drawn[torch.from_numpy(indices.reshape(2, -1))]

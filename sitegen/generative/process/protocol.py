@@ -136,6 +136,7 @@ def run(
     state = initial_state.to(process.device or initial_state.device, torch.float32)
     memory = None
     for level, below in pairwise(process.levels):
+        # Not around the loop: between two steps, a generator would leave it set for its caller.
         with torch.no_grad():
             draw = _draws(noise, level, state.device)
             moved = process.move(level, below, state, draw, memory)

@@ -92,6 +92,7 @@ class ScoreSde(Noised):
         if level == 0 or self.sde.family == "ve":
             return 1.0, self._sigma(time) if level else 0.0
         log = -0.25 * time**2 * (self.sde.beta_max - low) - 0.5 * time * low
+        # `expm1`, since 1 − exp(2 log) cancels at small t.
         return math.exp(log), math.sqrt(-math.expm1(2 * log))
 
     def _sigma(self, time: float) -> float:

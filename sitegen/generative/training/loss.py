@@ -16,6 +16,7 @@ _FOCUS_WIDTH = 0.18
 
 def image_statistics(images: Tensor, chunk: int = 4096) -> Statistics:
     """Return mean and variance (C, H, W) of the cosine coefficients of uint8 (N, C, H, W)."""
+    # In float64, since the variance is a small difference of these sums.
     total = torch.zeros(images.shape[1:], dtype=torch.float64)
     square = torch.zeros_like(total)
     for start in range(0, len(images), chunk):
@@ -42,6 +43,7 @@ def draw_levels(count: int, density: Tensor, generator: torch.Generator) -> Tens
     highest, cumulative = int(density.nonzero().max()) + 1, density.cumsum(0)
     shares = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     drawn = torch.searchsorted(cumulative, shares.double() * cumulative[-1], right=True) + 1
+    # Rounding of the cumulative sum may lead beyond the last level of a band.
     return drawn.clamp_max(highest)[torch.randperm(count, generator=generator)]
 
 
@@ -100,5 +102,7 @@ def heat_loss(model: Model, images: Tensor, levels: Tensor, noise: Tensor) -> Te
     cosines = dct2(images)
     state = factor * cosines + card.training_noise_std * dct2(noise)
     error = factor_below * (model.sharp_of(state, levels) - cosines)
+    # Undivided, the targets of MNIST with K = 100 are 2.1 at k = 1 and 0.1 at k = 25, so the levels
+    # that decide edges would get the gradient, and those of shapes little of it.
     _, unknown = linear_estimate(statistics, factor, card.training_noise_std)
     return error.square().sum((1, 2, 3)) / (factor_below**2 * unknown).sum((1, 2, 3))

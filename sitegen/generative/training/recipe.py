@@ -62,11 +62,14 @@ Measuring = Callable[[int], AbstractContextManager[Callable[[], None]]]
 """Shows a task of the given number of steps; the block calls the yielded function after each."""
 
 LOCK_NAME = ".training.lock"
+# On 400 samples of models/mnist the feature FID fell from 15.4 to its floor, 12.7.
 ESTIMATED = SamplingConfig(variance="estimated")
 LIGHT_GROUPS = 8
 """Groups of the norms in light U-Nets; 32 leave one channel each, which loses an image's colour."""
 FINE_UNET = UNetConfig(32, (1, 2, 2), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
 """Network of the finest levels of a cascade."""
+# At 64 pixels, after 370 s on one core, the held-out loss is 0.286, and 0.288 for a U-Net of 32
+# channels, (1, 2, 2), which needs 1.97 GFLOP an evaluation in place of 1.14.
 PATCHED_UNET = UNetConfig(48, (1, 2), num_res_blocks=1, norm_groups=LIGHT_GROUPS, patch_size=2)
 """Network of the finest levels for `PATCHED_FROM` pixels and more; it learns as fast at 0.58 of
 the cost."""
@@ -79,8 +82,10 @@ PATCHED_NOISE_UNET = UNetConfig(
 )
 """Network of all levels for `PATCHED_FROM` pixels and more; it sees twice as far."""
 MIDDLE_UNET = UNetConfig(32, (2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
+# After 370 s on one core, the held-out loss at 32 pixels is 0.350, and 0.349 for `MIDDLE_UNET`.
 WIDE_MIDDLE_UNET = UNetConfig(32, (1, 2, 4), num_res_blocks=1, norm_groups=LIGHT_GROUPS)
 """Network of middle bands of 32 pixels and more, at 0.37 of the cost of `MIDDLE_UNET`."""
+# An MLP over 10 × 10 cosines took 0.07 ms a level and image, a 250th of a U-Net.
 COARSE_MLP = CosineConfig(448, 4, 128)
 """Network of the coarsest levels, which decide the content of an image; it costs almost nothing."""
 LIGHT_MLP = CosineConfig(256, 4, 128)
@@ -94,6 +99,8 @@ _FIRST_BETA, _LAST_BETA = 0.1, 13.0  # of K levels, times K
 _GUIDANCE = {"ddpm": SamplingConfig(guidance=0.1), "flow": SamplingConfig(guidance=0.25)}
 """Guidance of light models of noise; docs/pages/checkpoints.md has the measurements of a flow. The
 feature FID of 300 faces of a DDPM was 500 without, 275 with 0.1, and 1,065 with 0.5 (floor 50)."""
+# On MNIST, 15 of the 40 finest levels gave as many clear digits as all, a share of 0.815 for 0.819.
+# Every second one of all 100 levels gave 0.783.
 _MIDDLE_SHARE, _FINE_SHARE = 0.67, 0.37  # of the levels of these bands that are visited
 
 
@@ -114,6 +121,8 @@ def small_card(
         unet=UNetConfig(32, (1, 2, 4)[: halvings + 1], num_res_blocks=2),
         blur=BlurRange(0.5, image_size * 5 / 7),
         sampling_noise_std=TRAINING_NOISE_STD,
+        # In trials on MNIST the feature FID was 120 after 36 minutes; a smaller network with the
+        # published loss had 205 after 58 minutes.
         parameterization="preconditioned",
         sampling=ESTIMATED,
     )
