@@ -54,11 +54,11 @@ if [[ ! -x $system/usr/bin/git ]]; then
   chmod 755 "$system"
   chroot "$system" useradd --create-home ann
   # A folder of wheels does not exist there.
-  for home in /root /home/ann; do
+  for home in root home/ann; do
     for file in .config/pip/pip.conf .npmrc; do
       if [[ -f $HOME/$file ]]; then
-        mkdir -p "$system$home/$(dirname $file)"
-        sed /find-links/d "$HOME/$file" >"$system$home/$file"
+        mkdir -p "$system/$home/$(dirname $file)"
+        sed /find-links/d "$HOME/$file" >"$system/$home/$file"
       fi
     done
   done
