@@ -41,7 +41,7 @@ def _modules_are_restored() -> Iterator[None]:
     before = [{**vars(module)} for module in PATCHED]
     yield
     for module, names in zip(PATCHED, before, strict=True):
-        changed = {name for name, value in vars(module).items() if names.get(name) is not value}
+        changed = {name for name, value in vars(module).items() if names.get(name) != value}
         changed |= names.keys() - vars(module).keys()
         vars(module).update(names)
         assert not changed, f"{module.__name__} has changed after the test: {sorted(changed)}"

@@ -120,9 +120,6 @@ def build(
             figures = figures_to_render(context, records)
             rendered = render_missing(context, figures, renderer, report, encode)
             records |= rendered
-            for name in context.used:
-                if context.models[name].sampler:
-                    store.put_sampler_card(name, context.models[name].card)
             _refuse_warnings(report, options)
             if any(figure.key not in records for figure in context.figures):
                 return summarise(context, records, rendered)
@@ -171,6 +168,9 @@ def render_missing(
 
         encode = encode_clip
     store, options = context.store(report.warn), context.options
+    for name in sorted({name for planned in figures for name in planned.figure.models}):
+        if context.models[name].sampler:
+            store.put_sampler_card(name, context.models[name].card)
     with ExitStack() as stack:
         if address := options.distributed or context.site.scheduler:
             from sitegen.cluster.client import open_cluster

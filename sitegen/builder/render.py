@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib import metadata
@@ -31,6 +31,9 @@ from sitegen.sampling.provider import ModelProvider
 T = TypeVar("T")
 Encode = Callable[[ClipSource, Path, Callable[[], None]], dict[str, MediaFile]]
 """Encodes a clip to files in a folder; the function is called before each frame, and may raise."""
+
+STOP_S = 0.5
+"""Seconds that an interrupted build waits for steps of networks that have begun."""
 
 
 class Renderer(Protocol):
@@ -95,12 +98,17 @@ class Rendering:
                 return error
 
         # One more than are sampled: a clip is encoded on one core while the next is sampled.
-        with ThreadPoolExecutor(self.jobs + 1) as pool:
-            try:
-                outcomes = list(pool.map(attempt, range(1, len(figures) + 1), figures))
-            finally:
-                self._stop.set()  # what still runs was interrupted
-                pool.shutdown(cancel_futures=True)
+        pool, seconds = ThreadPoolExecutor(self.jobs + 1), None
+        tasks = [pool.submit(attempt, *numbered) for numbered in enumerate(figures, 1)]
+        try:
+            outcomes = [task.result() for task in tasks]
+        except (KeyboardInterrupt, SystemExit):
+            seconds = STOP_S
+            raise
+        finally:
+            self._stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            wait(tasks, seconds)
         errors = [outcome for outcome in outcomes if isinstance(outcome, SitegenError)]
         if errors:
             raise together(errors)

@@ -65,16 +65,16 @@ class Store:
         return record
 
     def sampler_card(self, name: str) -> ModelCard | None:
-        """Return the card of an author's sampler at its last rendering; None if there is none."""
+        """Return the card of an author's sampler at its last rendering, or None."""
         with contextlib.suppress(ConfigError, RefusedError):
             return read_card(self.root / "samplers" / f"{name}.toml")
         return None
 
     def put_sampler_card(self, name: str, card: ModelCard) -> None:
-        """Store the card of an author's sampler whose figures are stored. Raises PlatformError."""
+        """Store the card of an author's sampler. Raises PlatformError."""
         if card != self.sampler_card(name):
             with platform_errors(self.root / "samplers"):
-                (self.root / "samplers").mkdir(exist_ok=True)
+                (self.root / "samplers").mkdir(parents=True, exist_ok=True)
             self.write(f"samplers/{name}.toml", card.to_toml())
 
     def find(self, figures: Iterable[PlannedFigure]) -> Records:
@@ -121,7 +121,7 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of the site for the block, and remove workspaces of killed builds first.
+        """Hold the lock of the site for the block; remove workspaces of killed builds and threads.
 
         Raises LockedError if another process holds it.
         """
@@ -130,8 +130,11 @@ class Store:
                 stack.enter_context(lock(self.root / "lock"))
             except LockedError as error:
                 raise LockedError(f"{self.root.parent}: {error}") from None
-            # Only the holder of the lock has workspaces, so what is there was left by a kill.
-            shutil.rmtree(self.root / "work", ignore_errors=True)
+            # Only the holder of the lock has workspaces: those at the start were left by a kill,
+            # those at the end by a thread that was interrupted.
+            work = self.root / "work"
+            shutil.rmtree(work, ignore_errors=True)
+            stack.callback(shutil.rmtree, work, ignore_errors=True)
             yield
 
     def require_alone(self) -> None:

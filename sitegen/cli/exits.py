@@ -1,7 +1,9 @@
 """End of a run: every failure has one message and an exit code."""
 
 import io
+import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -36,6 +38,12 @@ def run(command: Callable[[], object]) -> NoReturn:
         code, message = ending
     if message:
         click.echo(plain(message), err=True)
+    threads = [thread for thread in threading.enumerate() if not thread.daemon]
+    if code in _SIGNALS and threads != [threading.main_thread()]:
+        # Python would wait for a thread in a long step of a network, whose bar hides the cursor.
+        click.echo("\x1b[?25h", err=True, nl=False)
+        sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)
 
 

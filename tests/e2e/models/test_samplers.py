@@ -298,6 +298,8 @@ def test_what_only_reads_never_imports_a_sampler(site: Path) -> None:
     git(site, "remote", "add", "origin", bare.as_uri())
     git(site, "commit", "--quiet", "--allow-empty", "--message", "Sources")
     git(site, "push", "--quiet", "origin", "HEAD")
+    git(site, "config", "user.name", "An Author")
+    git(site, "config", "user.email", "author@example.org")
     sitegen(site, "publish", "--dry-run")
     (site / "flow.py").write_text(FLOW + "# changed\n")
     sitegen(site, "check")
