@@ -108,7 +108,7 @@ class Rendering:
         finally:
             self._stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            wait(tasks, seconds)
+            wait([task for task in tasks if not task.cancelled()], seconds)
         errors = [outcome for outcome in outcomes if isinstance(outcome, SitegenError)]
         if errors:
             raise together(errors)
