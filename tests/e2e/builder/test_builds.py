@@ -19,6 +19,7 @@ def test_clone_on_a_runner_builds_the_same_site(tmp_path: Path) -> None:
     built = Builder(write_site(tmp_path / "gpu machine"))
     built()
     (built.root / ".gitignore").write_text("/build/\n")
+    (built.root / ".sitegen/work").mkdir(exist_ok=True)
     for name in ("lock", "work/x"):
         (built.root / ".sitegen" / name).write_text("not to be tracked")
     drawing = built.root / ".sitegen/objects/a-drawing"
