@@ -279,6 +279,7 @@ def load_hosted(source: ModelSource) -> Sampler:
     return Sampler(process_of(model), source.name)
 
 
+@on_one_thread()  # reading is quick, and torch's threads wait busily for each other
 def load_network(
     source: ModelSource, compute_target: ComputeTarget, *, engines: bool = True
 ) -> CardModel:
