@@ -278,7 +278,9 @@ class Clip {
       return;
     }
     const tick = (now, frame) => {
-      this.show(this.frameAt(frame.mediaTime));
+      // WebKitGTK gives clips with B-frames times two frames late; the time of a seek is exact.
+      const sought = this.aimed !== undefined && !video.seeking;
+      this.show(this.frameAt(sought ? video.currentTime : frame.mediaTime));
       video.requestVideoFrameCallback(tick);
     };
     video.requestVideoFrameCallback(tick);

@@ -141,7 +141,7 @@ def test_train_with_a_fault_at_a_system_call(tmp_path: Path, fault: str) -> None
     """At any call on its files: said in words, and the next run ends with the very same model."""
     data, run = pictures_of(tmp_path / "pictures"), tmp_path / "run"
     words = ["train", "dots", "--data", str(data), "--output", str(run), "--images", "12"]
-    words += ["--batch-size", "4", "--levels", "3", "--precision", "float32"]
+    words += ["--levels", "3", "--precision", "float32"]
     with forging("sitegen", tmp_path) as forge:
         calls = forge.calls(words, run, CHANGING)
         wanted = {name: digest(run / name) for name in ("weights.safetensors", "prior.safetensors")}
