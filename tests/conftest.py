@@ -38,8 +38,10 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 @pytest.fixture(autouse=True)
 def _modules_are_restored() -> Iterator[None]:
     """Fail a test after which a module of the standard library is not what it was before."""
-    before = [{**vars(module)} for module in PATCHED]
+    before, folder = [{**vars(module)} for module in PATCHED], Path.cwd()
     yield
+    # The watcher of a preview enters its folder again, which a test may have left by then.
+    os.chdir(folder)
     for module, names in zip(PATCHED, before, strict=True):
         changed = {name for name, value in vars(module).items() if names.get(name) != value}
         changed |= names.keys() - vars(module).keys()

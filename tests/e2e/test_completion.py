@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import environment
+from tests.support.paths import ROOT
 
 
 @pytest.fixture
@@ -43,5 +44,5 @@ def test_bash(program: Path, line: str) -> None:
     )
     env = environment(PATH=f"{program}:{os.environ['PATH']}")
     command = ["bash", "--norc", "-c", script]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == (f"{LINES[line]}\n", "")
