@@ -20,7 +20,7 @@ from tests.support.paths import TESTS
 pytest_plugins = ["tests.support.recorded"]
 
 SWEEP = bool(os.environ.get("FAULTS"))  # of `make faults`
-TEST_S = 0 if SWEEP else 1200
+TEST_S = 0 if SWEEP else 300
 """Seconds that a test may take, so that one that waits for ever fails; 0 is no limit."""
 PATCHED = (os, signal, subprocess, shutil, socket, time)
 """Modules that tests and their helpers change, and have to give back as they were."""
