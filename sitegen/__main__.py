@@ -1,7 +1,9 @@
 """Where `sitegen` and `python -m sitegen` start."""
 
 import gc
+import os
 import sys
+import threading
 from typing import NoReturn
 
 
@@ -9,13 +11,25 @@ def main() -> NoReturn:
     """Run the command line; every failure has one message and its exit code."""
     gc.set_threshold(100_000)  # what is imported stays; looking for garbage in it takes long
     try:
-        from sitegen.cli.exits import run
+        from sitegen.cli.exits import SIGNALS, run
         from sitegen.core.signals import interrupt_on_signals
 
         interrupt_on_signals()
     except KeyboardInterrupt:
         sys.exit(130)
-    run(_command)
+    try:
+        run(_command)
+    except SystemExit as end:
+        if end.code in SIGNALS and any(
+            not thread.daemon and thread != threading.main_thread()
+            for thread in threading.enumerate()
+        ):
+            # Python would wait for a thread in a long step of a network; its bar hides the cursor.
+            if sys.stderr.isatty():
+                sys.stderr.write("\x1b[?25h")
+            sys.stdout.flush()
+            os._exit(int(end.code))
+        raise
 
 
 def _command() -> object:

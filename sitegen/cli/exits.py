@@ -1,9 +1,7 @@
 """End of a run: every failure has one message and an exit code."""
 
 import io
-import os
 import sys
-import threading
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -12,7 +10,7 @@ import click
 from sitegen.core.errors import PlatformError, SitegenError, describe_os_error
 from sitegen.core.source import plain
 
-_SIGNALS = {130: "interrupted", 143: "terminated", 129: "hung up"}
+SIGNALS = {130: "interrupted", 143: "terminated", 129: "hung up"}
 """Words for the exit codes of signals."""
 
 _REPORTED = (
@@ -38,12 +36,6 @@ def run(command: Callable[[], object]) -> NoReturn:
         code, message = ending
     if message:
         click.echo(plain(message), err=True)
-    threads = [thread for thread in threading.enumerate() if not thread.daemon]
-    if code in _SIGNALS and threads != [threading.main_thread()]:
-        # Python would wait for a thread in a long step of a network, whose bar hides the cursor.
-        click.echo("\x1b[?25h", err=True, nl=False)
-        sys.stdout.flush()
-        os._exit(code)
     sys.exit(code)
 
 
@@ -63,7 +55,7 @@ def describe(error: BaseException) -> tuple[int, str] | None:
         if isinstance(error.code, str):
             return 1, error.code
         code = error.code or 0
-        return code, f"{_SIGNALS[code]}; finished work is kept" if code in _SIGNALS else ""
+        return code, f"{SIGNALS[code]}; finished work is kept" if code in SIGNALS else ""
     from sitegen.core.installed import import_fault, memory_full
 
     fault = import_fault(error)
