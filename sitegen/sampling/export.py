@@ -92,7 +92,10 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
     if card.recording is not None:  # a step is read whole
         request, size = _recorded(card.recording, sampler.name, request), request.count
     check_targets(targets, request, card.image_size)
-    noise_std = _noise_std(card, request)
+    noise_std = request.sampling_noise_std
+    if noise_std is not None and card.noise_std is None:
+        raise ConfigError(f'--sampling-noise-std: the kind "{card.kind}" has none; leave it out')
+    noise_std = (card.noise_std or 0.0) if noise_std is None else noise_std
     chunks = math.ceil(request.count / size)
     with (
         _kept(targets.output, request, card, noise_std) as keep_output,
@@ -194,13 +197,6 @@ def writing_npz(
                 (folder / name).unlink(missing_ok=True)
         with platform_errors(path):
             (folder / "packed").replace(path)
-
-
-def _noise_std(card: ModelCard, request: Request) -> float:
-    requested = request.sampling_noise_std
-    if requested is not None and card.noise_std is None:
-        raise ConfigError(f'--sampling-noise-std: the kind "{card.kind}" has none; leave it out')
-    return (card.noise_std or 0.0) if requested is None else requested
 
 
 @contextmanager

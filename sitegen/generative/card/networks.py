@@ -203,13 +203,16 @@ class Band:
         return cosines
 
 
-def _of_diffusers(value: object) -> object:
-    return (
-        DiffusersUNet.of_json(value) if isinstance(value, dict) and "diffusers" in value else value
-    )
-
-
-Network = Annotated[UNetConfig, BeforeValidator(_of_diffusers)]
+Network = Annotated[
+    UNetConfig,
+    BeforeValidator(
+        lambda value: (
+            DiffusersUNet.of_json(value)
+            if isinstance(value, dict) and "diffusers" in value
+            else value
+        )
+    ),
+]
 """A U-Net; in a card, also the configuration of diffusers."""
 
 

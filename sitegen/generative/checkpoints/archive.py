@@ -109,7 +109,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise _damaged(path, f"it holds a {type(value).__name__}, not a dict")
     if value and all(map(_is_tensor, value.values())):
         return Checkpoint("state dict", size, _named(path, value))
-    common: dict[str, Any] = {"bytes": size, "step": _step(value), "heads": _heads(value)}
+    step = value.get("step")
+    step = step if isinstance(step, int) and 0 <= step < 1 << 63 else None
+    common: dict[str, Any] = {"bytes": size, "step": step, "heads": _heads(value)}
     if "ema_state_dict" in value and "schedule" in value:
         if not _table(value["ema_state_dict"]):
             raise RefusedError(f"{path}: its ema_state_dict holds no weights")
@@ -341,11 +343,6 @@ def _schedule(path: Path, schedule: object) -> BlurSchedule:
         return BlurSchedule(tuple(values))
     except (ConfigError, OverflowError) as error:
         raise RefusedError(f"{path}: its schedule: {error}") from None
-
-
-def _step(value: Mapping[Any, Any]) -> int | None:
-    step = value.get("step")
-    return step if isinstance(step, int) and 0 <= step < 1 << 63 else None
 
 
 def _heads(value: Mapping[Any, Any]) -> dict[str, int]:

@@ -16,7 +16,16 @@ def unet_flop(shapes: Mapping[str, tuple[int, ...]], unet: UNetConfig, side: int
 
     `shapes` are those of the U-Net's tensors under their published names.
     """
-    return sum(_flop(name, shape, unet, side) for name, shape in shapes.items() if len(shape) > 1)
+    total = 0
+    for name, shape in shapes.items():
+        if len(shape) == 2:  # the level's embedding, once per image
+            total += 2 * prod(shape)
+        elif len(shape) > 2:
+            pixels = (side // unet.patch >> _level(name, unet)) ** 2
+            total += 2 * prod(shape) * pixels
+            # Attention multiplies each pixel's query by all keys, and its weights by all values.
+            total += 4 * pixels**2 * shape[1] if name.endswith(".qkv.weight") else 0
+    return total
 
 
 def convolutions(unet: UNetConfig, side: int) -> Iterator[tuple[int, int]]:
@@ -50,14 +59,6 @@ def _block(width: int, out: int) -> int:
 def linear_flop(shapes: Mapping[str, tuple[int, ...]]) -> int:
     """Return the multiplications and additions of a network that has only linear layers."""
     return sum(2 * prod(shape) for shape in shapes.values() if len(shape) > 1)
-
-
-def _flop(name: str, shape: tuple[int, ...], unet: UNetConfig, side: int) -> int:
-    if len(shape) == 2:  # the level's embedding, once per image
-        return 2 * prod(shape)
-    pixels = (side // unet.patch >> _level(name, unet)) ** 2
-    attention = 4 * pixels**2 * shape[1] if name.endswith(".qkv.weight") else 0
-    return 2 * prod(shape) * pixels + attention
 
 
 def _level(name: str, unet: UNetConfig) -> int:

@@ -116,8 +116,12 @@ def export_for_browser(
     for name, values in stored.items():
         if not np.isfinite(values).all():
             raise RefusedError(f"{weights}: {name} holds numbers that {precision} cannot hold")
-    bank = {} if prior is None else {PRIOR: _bank(card, prior)}
-    tensors, data = _packed(stored | bank)
+    if prior is not None:
+        bank = _read(prior, card.prior).get("coefficients")
+        if bank is None or bank.ndim != 4 or bank.shape[1] != card.channels:
+            raise RefusedError(f"{prior}: not the prior of images of {card.channels} channels")
+        stored[PRIOR] = bank
+    tensors, data = _packed(stored)
     description = {
         "version": VERSION,
         "image_size": card.image_size,
@@ -238,13 +242,6 @@ def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
     if pinned is not None and pinned.sha256 not in (None, sha256(path)):
         raise RefusedError(f"{path}: damaged, or not the file that its card means (SHA-256)")
     return dict(read_arrays(path))
-
-
-def _bank(card: ModelCard, path: Path) -> Array:
-    bank = _read(path, card.prior).get("coefficients")
-    if bank is None or bank.ndim != 4 or bank.shape[1] != card.channels:
-        raise RefusedError(f"{path}: not the prior of images of {card.channels} channels")
-    return bank
 
 
 def lacking(card: ModelCard) -> list[str]:

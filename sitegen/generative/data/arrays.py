@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -101,7 +101,11 @@ class ArrayFile:
     def _info(self, name: str, size: int) -> ArrayInfo:
         """Return what the header of an array in a member of `size` bytes claims."""
         with self._zip.open(name) if self._zip else self.path.open("rb") as stream:
-            shape, dtype = _header(stream)
+            version = npy.read_magic(stream)
+            # Other versions are for structured types, with headers of up to 4 GB.
+            if version != (1, 0):
+                raise ValueError(f"an array of the .npy version {version}; save {_NUMBERS}")
+            shape, _, dtype = npy.read_array_header_1_0(stream)
             start = stream.tell()
         called, info = name.removesuffix(SUFFIX)[:100] or "its array", ArrayInfo(dtype, shape)
         if dtype.hasobject:
@@ -113,14 +117,6 @@ class ArrayFile:
         if start + info.nbytes != size:
             raise ValueError(f"{called} claims shape {shape}, which its {size:,} bytes do not hold")
         return info
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = npy.read_magic(stream)
-    if version != (1, 0):  # the others are for structured types, with headers of up to 4 GB
-        raise ValueError(f"an array of the .npy version {version}; save {_NUMBERS}")
-    shape, _, dtype = npy.read_array_header_1_0(stream)
-    return shape, dtype
 
 
 @contextlib.contextmanager

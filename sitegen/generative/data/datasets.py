@@ -58,7 +58,10 @@ def find_dataset(path: Path) -> Dataset | None:
         return _npz(path) if path.suffix == ".npz" else _idx(path)
     folders = [path, *(path / name for name in (*_CIFAR, *_CIFAR_PICKLED))]
     cifar = [folder for folder in folders if folder.name in _CIFAR and folder.is_dir()]
-    idx = _find_idx(path)
+    idx = []
+    for parent in (path, path / "raw", *sorted(path.glob("*/raw"))):
+        files = [parent / f"{name}{end}" for name in _IDX_NAMES for end in ("", ".gz")]
+        idx += [file for file in files if file.is_file()][:1]
     if len(datasets := [*idx, *cifar]) > 1:
         names = ", ".join(str(dataset.relative_to(path)) for dataset in datasets)
         raise RefusedError(f"{path}: holds several data sets ({names}); name one of them")
@@ -71,14 +74,6 @@ def find_dataset(path: Path) -> Dataset | None:
     if idx:
         return _idx(idx[0])
     return _cifar(cifar[0]) if cifar else None
-
-
-def _find_idx(folder: Path) -> list[Path]:
-    first_files = []
-    for parent in (folder, folder / "raw", *sorted(folder.glob("*/raw"))):
-        files = [parent / f"{name}{end}" for name in _IDX_NAMES for end in ("", ".gz")]
-        first_files += [file for file in files if file.is_file()][:1]
-    return first_files
 
 
 def _idx(path: Path) -> Dataset:

@@ -209,7 +209,11 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
             warnings.simplefilter("ignore")  # unusual but readable files; unreadable ones raise
             source = file if data is None else io.BytesIO(data)
             with Image.open(source, formats=FORMATS) as opened:
-                _require_few_pixels(opened)
+                if opened.width * opened.height > LARGEST_PIXELS:
+                    raise ValueError(
+                        f"it has {opened.width}×{opened.height} pixels, more than "
+                        f"{LARGEST_PIXELS // 1_000_000} megapixels; scale it down first"
+                    )
                 opened.load()
                 ImageOps.exif_transpose(opened, in_place=True)
                 picture = _eight_bits(opened)
@@ -218,14 +222,6 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
     pixels = np.asarray(picture)
     grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
     return scaled(pixels[..., 0] if grey else pixels, image_size)
-
-
-def _require_few_pixels(picture: Image.Image) -> None:
-    if picture.width * picture.height > LARGEST_PIXELS:
-        raise ValueError(
-            f"it has {picture.width}×{picture.height} pixels, more than "
-            f"{LARGEST_PIXELS // 1_000_000} megapixels; scale it down first"
-        )
 
 
 def scaled(picture: RawImage, image_size: int | None) -> RawImage:

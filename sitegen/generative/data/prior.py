@@ -136,16 +136,12 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     coefficients = checkpoint.weights[_COEFFICIENTS].clone()
     if not bool(coefficients.isfinite().all()):
         raise RefusedError(f"{path}: damaged: it holds numbers that are not finite")
-    sigma, data = float(settings["sigma"]), str(settings.get("data", ""))
-    return Prior(coefficients, card.image_size, sigma, data, _power(path, settings))
-
-
-def _power(path: Path, settings: dict[str, Any]) -> tuple[float, ...]:
     power = settings.get("power", [])
-    good = isinstance(power, list) and len(power) in (0, rings(int(settings["image_size"])))
-    if not good or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
+    is_spectrum = isinstance(power, list) and len(power) in (0, rings(card.image_size))
+    if not is_spectrum or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
         raise RefusedError(f"{path}: not a prior: the power of its images is invalid")
-    return tuple(map(float, power))
+    sigma, data = float(settings["sigma"]), str(settings.get("data", ""))
+    return Prior(coefficients, card.image_size, sigma, data, tuple(map(float, power)))
 
 
 def _how_many(coefficients: Tensor) -> int:

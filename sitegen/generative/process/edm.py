@@ -59,15 +59,12 @@ class Edm(Preconditioned):
     def evaluations(self) -> int:
         return 2 if self.edm.solver == "heun" else 1
 
-    def _churn(self, sigma: float) -> float:
-        """Return γ at σ."""
-        most = math.inf if self.edm.churn_max is None else self.edm.churn_max
-        within = self.edm.churn_min <= sigma <= most
-        return min(self.edm.churn / self.steps, MOST_CHURN) if within else 0.0
-
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         sigma, after = self.sigmas[level], self.sigmas[below]
-        raised = (1 + self._churn(sigma)) * sigma
+        most = math.inf if self.edm.churn_max is None else self.edm.churn_max
+        churned = self.edm.churn_min <= sigma <= most
+        gamma = min(self.edm.churn / self.steps, MOST_CHURN) if churned else 0.0
+        raised = (1 + gamma) * sigma
         if self.edm.churn:
             std = math.sqrt(raised**2 - sigma**2) * self.edm.churn_noise
             x = add_noise(x, draw(0), std).state

@@ -182,7 +182,11 @@ class Run:
             return False
         self._refuse_other(state)
         try:
-            self._load(state["unet"])
+            for prefix, network in zip(prefixes(self.model.card), self.model.networks, strict=True):
+                weights = state["unet"].items()
+                network.load_state_dict(
+                    {n.removeprefix(prefix): v for n, v in weights if n.startswith(prefix)}
+                )
             self.optimizer.load_state_dict(state["optimizer"])
             self.ema = {name: state["ema"][name] for name in self.parameters}
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
@@ -191,11 +195,6 @@ class Run:
         card = self.model.card
         self.model.card = replace(card, subject=card.subject or state["subject"])
         return True
-
-    def _load(self, weights: Mapping[str, Tensor]) -> None:
-        for prefix, network in zip(prefixes(self.model.card), self.model.networks, strict=True):
-            state = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
-            network.load_state_dict(state)
 
     def _refuse_other(self, state: dict[str, Any]) -> None:
         if state["card"] != self.model.card.digest:
