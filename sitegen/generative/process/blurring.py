@@ -69,7 +69,7 @@ class Blurring(FromNoise):
         angle = last + (first - last) * (level / self.levels)
         return math.cos(angle), math.sin(angle)
 
-    def _alpha(self, level: int) -> Tensor:
+    def alpha(self, level: int) -> Tensor:
         """Return α_t of each cosine, (H, W) float64."""
         import torch
 
@@ -89,7 +89,7 @@ class Blurring(FromNoise):
         from sitegen.generative.process.heat import dct2, idct2
 
         (_, sigma_t), (_, sigma_s) = self.scales(level), self.scales(below)
-        ratio = self._alpha(level) / self._alpha(below)
+        ratio = self.alpha(level) / self.alpha(below)
         spread = 1 / (sigma_t**2 / ratio**2 - sigma_s**2).clamp_min(SMALLEST)
         variance = (1 / max(sigma_s**2, SMALLEST) + spread).clamp_min(SMALLEST).reciprocal()
         of_state = ratio * variance / (sigma_t**2 - ratio**2 * sigma_s**2 + SMALLEST)
@@ -102,5 +102,5 @@ class Blurring(FromNoise):
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
         from sitegen.generative.process.heat import dct2, idct2
 
-        blurred = idct2(self._alpha(level).to(images) * dct2(images))
+        blurred = idct2(self.alpha(level).to(images) * dct2(images))
         return blurred + self.scales(level)[1] * draw(0).to(images)

@@ -4,21 +4,17 @@ D(x, k) is x after the convolutions with the kernels 1 … k; D(x, K) is the mea
 x_{k−1} = x_k − D(x̂_0, k) + D(x̂_0, k − 1), the paper's improved sampling (algorithm 2), with the
 x̂_0 that the network predicts from x_k and k − 1. Nothing is random after the start. First states
 are squares of one colour, normally distributed, with a little noise.
-
-All kernels are Gaussian and share their eigenvectors, so D is a product in the basis of Fourier.
-Images that continue as mirrored are first extended to a whole period.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, Strict, ValidationInfo, field_validator
 
-from sitegen.generative.card.abilities import Ability
+from sitegen.core.errors import ConfigError
 from sitegen.generative.card.parts import NotNegative, Number, Positive, card_kind, must, table
 from sitegen.generative.process.base import Draw, FromNoise, Moved, ProcessCard
 
@@ -48,45 +44,21 @@ class ColdConfig:
     padding: Literal["circular", "reflect"] = "circular"
     start_noise: NotNegative = 0.0
 
-    @field_validator("start_covariance")
-    @classmethod
-    def _is_covariance(cls, rows: tuple[tuple[float, ...], ...], info: ValidationInfo) -> object:
-        count = len(info.data.get("start_mean", rows))
-        if {len(rows), *map(len, rows)} != {count}:
-            raise ValueError(f"must have {count} rows of {count} numbers")
-        if cholesky(rows) is None:
-            raise ValueError("must be symmetric and positive definite")
-        return rows
-
-
-def cholesky(rows: Sequence[Sequence[float]]) -> list[list[float]] | None:
-    """Return the lower triangular L with L Lᵀ = `rows`, or None if it is no covariance."""
-    root = [[0.0] * len(rows) for _ in rows]
-    for i, row in enumerate(rows):
-        for j in range(i + 1):
-            remainder = row[j] - sum(root[i][k] * root[j][k] for k in range(j))
-            if row[j] != rows[j][i] or (i == j and remainder <= 0):
-                return None
-            root[i][j] = math.sqrt(remainder) if i == j else remainder / root[j][j]
-    return root
-
 
 @lru_cache(maxsize=4)
-def _factors(cold: ColdConfig, levels: int, period: int) -> Tensor:
-    """Return the factors of each frequency by the first k convolutions, (K + 1, period) float64.
-
-    They are those of one axis; a kernel is the product of two equal ones.
-    """
+def _blurs(cold: ColdConfig, levels: int, side: int) -> Tensor:
+    """Return the blur of one axis by the first k convolutions, (K + 1, side, side) float64."""
     import torch
 
-    k, s = torch.arange(levels, dtype=torch.float64)[:, None], cold.kernel_std
-    offset = torch.arange(cold.kernel_size, dtype=torch.float64) - cold.kernel_size // 2
-    angle = 2 * torch.pi / period * torch.arange(period, dtype=torch.float64)
+    k, s, radius = torch.arange(levels).double()[:, None], cold.kernel_std, cold.kernel_size // 2
     stds = {"incremental": s * (k + 1), "constant": s + 0 * k, "exponential": torch.exp(s * k)}
+    offset = torch.arange(-radius, radius + 1).double()
     kernels = torch.exp(-(offset**2) / (2 * stds.get(cold.routine, 0.35 + k / 100) ** 2))
-    # Kernels are symmetric, so their eigenvalues are real: sums of cosines.
-    factors = (kernels / kernels.sum(1, keepdim=True)) @ torch.cos(angle * offset[:, None])
-    return torch.cat([torch.ones_like(factors[:1]), factors.cumprod(0)])
+    blurs = [torch.eye(side, dtype=torch.float64)]
+    for kernel in kernels / kernels.sum(1, keepdim=True):
+        rows = torch.nn.functional.pad(blurs[-1][:, None], (radius, radius), mode=cold.padding)
+        blurs.append(torch.nn.functional.conv1d(rows, kernel[None, None])[:, 0])
+    return torch.stack(blurs)
 
 
 @card_kind
@@ -98,15 +70,16 @@ class Cold(FromNoise):
 
     label, predicts = "Cold diffusion", "sharp images"
     between = ProcessCard.between
-    abilities = frozenset[Ability]({"network", "final", "paths"})
+    abilities = frozenset({"network", "final", "paths"})
 
     @field_validator("cold")
     @classmethod
     def _fits_images(cls, cold: ColdConfig, info: ValidationInfo) -> ColdConfig:
-        channels, size = info.data.get("channels"), info.data.get("image_size")
-        if channels and len(cold.start_mean) != channels:
-            raise ValueError(f"start_mean must have a number for each of the {channels} channels")
-        if size and cold.kernel_size >= 2 * size:
+        channels, size = info.data.get("channels", 0), info.data.get("image_size", 1001)
+        rows = (cold.start_mean, cold.start_covariance, *cold.start_covariance)
+        if channels and any(len(row) != channels for row in rows):
+            raise ValueError(f"start_mean and start_covariance must be of {channels} channels")
+        if cold.kernel_size >= 2 * size:  # padding repeats an image at most once
             raise ValueError(f"kernel_size must be below twice the image_size, {size}")
         return cold
 
@@ -115,26 +88,27 @@ class Cold(FromNoise):
 
     def blurred(self, images: Tensor, level: int) -> Tensor:
         """Return D(x, level) of images (N, C, H, H) float32."""
-        import torch
-
-        side, whole = images.shape[-1], images
-        if self.cold.padding == "reflect":
-            # The period of an image mirrored without repeating its edge pixels is 2 · side − 2.
-            edges = (0, side - 2, 0, side - 2)
-            whole = torch.nn.functional.pad(images, edges, mode="reflect")
-        factor = _factors(self.cold, self.levels, whole.shape[-1])[level].to(images)
-        spectrum = torch.fft.fft2(whole) * (factor[:, None] * factor)
-        blurred: Tensor = torch.fft.ifft2(spectrum).real[..., :side, :side]
+        # A Gaussian kernel is the product of two equal ones, of rows and of columns.
+        axis = _blurs(self.cold, self.levels, images.shape[-1])[level].to(images)
+        blurred: Tensor = axis.T @ images @ axis
         flat = level == self.levels
         return blurred.mean((2, 3), keepdim=True).expand_as(images) if flat else blurred
 
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
+        import torch
+
         from sitegen.generative.process.noise import Purpose, normal
 
+        covariance = torch.tensor(self.cold.start_covariance, dtype=torch.float64)
+        root, failed = torch.linalg.cholesky_ex(covariance)
+        if failed or not torch.equal(covariance, covariance.T):
+            key = self.place("cold", "start_covariance")
+            raise ConfigError(f"{key}: must be symmetric and positive definite")
         numbers = normal(seed, Purpose.INITIAL_STATE, samples, 0, (self.channels,))
-        colours = numbers @ numbers.new_tensor(cholesky(self.cold.start_covariance)).T
-        flat = (colours + numbers.new_tensor(self.cold.start_mean))[:, :, None, None]
-        return flat + self.cold.start_noise * super().start(model, seed, samples)
+        colours = numbers @ root.to(numbers).T + numbers.new_tensor(self.cold.start_mean)
+        return colours[:, :, None, None] + self.cold.start_noise * super().start(
+            model, seed, samples
+        )
 
     def predict(self, model: Any, x: Tensor, level: Any, *_: Any) -> Tensor:
         """Return x̂_0 (N, C, H, W) of states x_k, k from 1 to K; the network receives k − 1."""

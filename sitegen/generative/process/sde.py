@@ -1,25 +1,16 @@
 """Score-based sampling of stochastic differential equations (Song et al. 2021).
 
 A step from level k to k − 1 corrects the state by Langevin steps (algorithms 4 and 5), then
-predicts the next one. With the score s at t_k, where t falls evenly from 1 to `end_time`, and with
-β_k = (β_min + (β_max − β_min) (k − 1) / (K − 1)) / K:
-
-| predictor | "ve", G² = σ_k² − σ_{k−1}² | "vp" |
-| --- | --- | --- |
-| reverse_diffusion | x + G² s + G z | (2 − √(1 − β_k)) x + β_k s + √β_k z |
-| ancestral | x + G² s + (σ_{k−1} G / σ_k) z | (x + β_k s) / √(1 − β_k) + √β_k z |
-| euler_maruyama | x + (g² s) / K + (g / √K) z | x + (β(t) x / 2 + β(t) s) / K + √(β(t) / K) z |
-
-where g² = 2 σ(t)² ln(σ_max / σ_min). A Langevin step is x + h s + √(2 h) z with
-h = 2 α (snr ‖z‖ / ‖s‖)², α = 1 − β_k for "vp" and 1 for "ve". The published code takes both norms
-as means over a batch. Here they belong to a sample, which then does not depend on the others; a
-batch of one sample is the same. The last step returns its mean.
+predicts the next one: x_{k−1} = a x_k + b s + c z with the score s at t_k, which falls evenly from
+1 to `end_time`. A Langevin step is x + h s + √(2 h) z with h = 2 α (snr ‖z‖ / ‖s‖)², where α is
+1 − β_k for "vp" and 1 for "ve". The published code takes both norms as means over a batch. Here
+they belong to a sample, which then does not depend on the others; a batch of one sample is the
+same. The last step returns its mean.
 """
 
 from __future__ import annotations
 
 import math
-from operator import truediv
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, Strict, ValidationInfo, field_validator
@@ -90,12 +81,13 @@ class ScoreSde(Noised):
     def scales(self, level: int) -> tuple[float, float]:
         time, low = self.time(level), self.sde.beta_min
         if level == 0 or self.sde.family == "ve":
-            return 1.0, self._sigma(time) if level else 0.0
+            return 1.0, self.sigma(time) if level else 0.0
         log = -0.25 * time**2 * (self.sde.beta_max - low) - 0.5 * time * low
         # `expm1`, since 1 − exp(2 log) cancels at small t.
         return math.exp(log), math.sqrt(-math.expm1(2 * log))
 
-    def _sigma(self, time: float) -> float:
+    def sigma(self, time: float) -> float:
+        """Return σ(t) of "ve"."""
         return float(self.sde.sigma_min * (self.sde.sigma_max / self.sde.sigma_min) ** time)
 
     def predict(self, model: Any, x: Tensor, level: int, *_: Any) -> Tensor:
@@ -105,35 +97,47 @@ class ScoreSde(Noised):
         answer: Tensor = model.network(x, x.new_full((len(x),), time))
         return answer if exploding else -answer / noise
 
-    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        sde, exploding, last = self.sde, self.sde.family == "ve", draw(self.sde.corrector_steps)
-        x, k, slope = split(x, last), max(self.levels - 1, 1), sde.beta_max - sde.beta_min
-        beta = (sde.beta_min + slope * ((level - 1) / k)) / self.levels
-        for number in range(sde.corrector_steps):
-            z, score = draw(number).to(x), model(x, level)
-            norms = (part.flatten(1).norm(dim=1).view(-1, 1, 1, 1) for part in (z, score))
-            size = 2 * (1.0 if exploding else 1 - beta) * (sde.snr * truediv(*norms)).square()
-            x = x + size * score + (2 * size).sqrt() * z
-        score, time = model(x, level), self.time(level)
-        if exploding:
-            sigma, after = self._sigma((level - 1) / k), self._sigma((level - 2) / k)
-            step = sigma**2 - (after**2 if below else 0.0)
-            std = math.sqrt(step) * (after / sigma if sde.predictor == "ancestral" else 1.0)
+    def beta(self, time: float) -> float:
+        """Return β(t) / K of "vp"."""
+        return (self.sde.beta_min + time * (self.sde.beta_max - self.sde.beta_min)) / self.levels
+
+    def predictor_step(self, level: int) -> tuple[float, float, float]:
+        """Return a, b and c of the step that leaves a level, at least 1."""
+        sde, time, last = self.sde, self.time(level), max(self.levels - 1, 1)
+        if sde.family == "ve":
+            sigma, after = self.sigma((level - 1) / last), self.sigma((level - 2) / last)
+            step = sigma**2 - (after**2 if level > 1 else 0.0)
             if sde.predictor == "euler_maruyama":
-                growth = math.log(sde.sigma_max / sde.sigma_min)
-                step = 2 * self._sigma(time) ** 2 * growth / self.levels
-                std = math.sqrt(step)
-            mean = x + step * score
-        elif sde.predictor == "reverse_diffusion":
-            mean, std = (2 - math.sqrt(1 - beta)) * x + beta * score, math.sqrt(beta)
-        elif sde.predictor == "ancestral":
-            mean, std = (x + beta * score) / math.sqrt(1 - beta), math.sqrt(beta)
-        else:
-            beta = (sde.beta_min + time * slope) / self.levels
-            mean, std = x + beta * (x / 2 + score), math.sqrt(beta)
-        image, spread = self.scales(level)
-        final = (x + spread**2 * score) / image
-        return add_noise(mean, last, std if below else 0.0, lambda: final)
+                step = 2 * self.sigma(time) ** 2 * math.log(sde.sigma_max / sde.sigma_min)
+                step /= self.levels
+            return (
+                1.0,
+                step,
+                math.sqrt(step) * (after / sigma if sde.predictor == "ancestral" else 1),
+            )
+        if sde.predictor == "euler_maruyama":
+            beta = self.beta(time)
+            return 1 + beta / 2, beta, math.sqrt(beta)
+        beta = self.beta((level - 1) / last)
+        if sde.predictor == "ancestral":
+            return (1 - beta) ** -0.5, beta * (1 - beta) ** -0.5, math.sqrt(beta)
+        return 2 - math.sqrt(1 - beta), beta, math.sqrt(beta)
+
+    def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        last_draw = draw(self.sde.corrector_steps)
+        x = split(x, last_draw)
+        alpha = 1 - self.beta((level - 1) / max(self.levels - 1, 1))
+        for number in range(self.sde.corrector_steps):
+            z, score = draw(number).to(x), model(x, level)
+            z_norm, score_norm = (part.flatten(1).norm(dim=1) for part in (z, score))
+            h = 2 * (self.sde.snr * z_norm / score_norm).square().view(-1, 1, 1, 1)
+            h = h if self.sde.family == "ve" else alpha * h
+            x = x + h * score + (2 * h).sqrt() * z
+        score, (of_state, of_score, std) = model(x, level), self.predictor_step(level)
+        image, noise = self.scales(level)
+        final = (x + noise**2 * score) / image
+        mean = of_state * x + of_score * score
+        return add_noise(mean, last_draw, std if below else 0.0, lambda: final)
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         centered = self.sde.centered

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sitegen.core.errors import ConfigError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.process.blurring import BlurringConfig
@@ -212,6 +213,15 @@ def test_colours_of_cold_diffusion() -> None:
     assert torch.allclose(colours.mean(0), torch.tensor(config.start_mean), atol=0.015)
     assert torch.allclose(torch.cov(colours.T), torch.tensor(config.start_covariance), atol=3e-3)
     assert float((states - colours[:, :, None, None]).std()) == pytest.approx(0.1, rel=0.03)
+
+
+@pytest.mark.parametrize("number", [-0.2, 0.5])
+def test_no_colours_of_an_invalid_covariance(number: float) -> None:
+    """A covariance that is not positive or not symmetric is refused with its key."""
+    rows = ((number, 0.0, 0.0), (0.1, 1.0, 0.0), (0.0, 0.0, 1.0))
+    card = ModelCard(8, 3, 5, UNET, kind="cold", cold=ColdConfig((0.0,) * 3, rows))
+    with pytest.raises(ConfigError, match=r"start_covariance: must be symmetric and positive"):
+        process_with(card, Toy()).start(1, range(2))
 
 
 def test_blurring_diffusion(recorded: Any) -> None:
