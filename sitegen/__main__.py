@@ -24,9 +24,10 @@ def main() -> NoReturn:
             not thread.daemon and thread != threading.main_thread()
             for thread in threading.enumerate()
         ):
-            # Python would wait for a thread in a long step of a network; its bar hides the cursor.
-            if sys.stderr.isatty():
-                sys.stderr.write("\x1b[?25h")
+            # Python would wait for a thread in a long step of a network. Its bar, which hides the
+            # cursor, has taken the place of sys.stderr.
+            if sys.__stderr__ and sys.__stderr__.isatty():
+                print("\x1b[?25h", end="", file=sys.__stderr__, flush=True)
             sys.stdout.flush()
             os._exit(int(end.code))
         raise
