@@ -101,6 +101,7 @@ class Clip {
     [, , this.fps, this.last, this.points, this.hold, this.opening = 0] = film;
     this.source = { width: film[0], height: film[1] };
     this.boxes = boxesOf(stage, video);
+    Object.assign(this, this.source, { places: this.boxes, room: this.source.width });
     this.levels = list(data.levels);
     this.sigmas = list(data.sigmas);
     this.whole = [{ first: 0, last: this.last }];
@@ -116,7 +117,7 @@ class Clip {
     this.fixed = false; // its host has no range requests, so it cannot be scrubbed
     this.partners = []; // adjacent clips that follow this one
     this.controls = [new Controls(figure.querySelector(".scrubber"), this)];
-    when(video, "ended", () => this.rest());
+    when(video, "ended", () => video.ended && this.rest()); // it may have begun again by now
     when(video, "seeked loadedmetadata", () => this.arrive());
     when(video, "error", (event) => this.lose(event), true);
     when(this.poster, "load error", () => {
@@ -124,7 +125,6 @@ class Clip {
       this.draw();
     });
     this.watch();
-    this.arrange();
     this.update();
   }
 
@@ -135,14 +135,14 @@ class Clip {
   }
 
   /* Choose where the cells are shown. On wide, light pages the clip is shown as it is. Elsewhere its
-     cells are drawn on a canvas: fewer in a row on a phone, and with the page between them. */
-  arrange() {
+     cells are drawn on a canvas: fewer in a row on a phone, and with the page between them. The room
+     is a width in CSS pixels. */
+  arrange(room, dark) {
     const { figure, source, stage } = this;
-    const width = stage.parentElement.clientWidth || source.width;
-    const narrow = phone.matches && narrowLayout(this.boxes, width);
+    const narrow = phone.matches && narrowLayout(this.boxes, room);
     const { boxes, ...size } = narrow || { ...source, boxes: this.boxes };
-    Object.assign(this, size, { places: boxes });
-    const drawn = Boolean(narrow) || isDark();
+    Object.assign(this, size, { places: boxes, room });
+    const drawn = Boolean(narrow) || dark;
     if (drawn && !this.canvas) {
       this.canvas = document.createElement("canvas");
       this.canvas.className = "drawing";
@@ -373,10 +373,10 @@ class Clip {
     for (const partner of this.partners) {
       const { video } = partner;
       const rate = seconds(partner) / seconds(this);
-      const time = this.video.currentTime * rate;
-      if (video.playbackRate !== rate) video.playbackRate = rate;
-      const behind = Math.abs(video.currentTime - time);
-      if (partner.running && !video.seeking && behind > APART * rate) video.currentTime = time;
+      const late = this.video.currentTime - video.currentTime / rate;
+      const speed = rate * (1 + clamp(4 * late, -0.3, 0.3)); // a seek would be seen
+      if (Math.abs(video.playbackRate - speed) > 0.02) video.playbackRate = speed;
+      if (partner.running && !video.seeking && Math.abs(late) > APART) video.currentTime += late * rate;
     }
   }
 
@@ -402,11 +402,22 @@ class Clip {
 
   rest() {
     this.video.pause();
+    if (this.leader?.running) return; // which begins again with all
     this.timer = setTimeout(() => {
-      this.running = false;
+      for (const clip of [this, ...this.partners]) Object.assign(clip, { running: false, aim: clip.end });
       schedule();
     }, this.points || this.opening ? 0 : REST);
   }
+}
+
+/* The room of a clip; under a tab that is not open, that of the tabs. */
+const roomOf = ({ stage, figure, source }) =>
+  stage.parentElement.clientWidth || figure.closest(".tabs")?.clientWidth || source.width;
+
+/* Arrange all clips: all rooms are measured first, so that the page is laid out once. */
+function arrange() {
+  const [dark, rooms] = [isDark(), clips.map(roomOf)];
+  clips.forEach((clip, number) => clip.arrange(rooms[number], dark));
 }
 
 /* Select the clips to play: those that the visitor started, then the most visible ones. */
@@ -559,9 +570,9 @@ function join(figure, clip) {
 }
 
 /* The axis below a tree: its ticks, and a line that is at the level of a frame. */
-function axis(drawing, { places, boxes, width, levels, stage }) {
+function axis(drawing, { places, boxes, width, levels, room }) {
   if (!drawing) return;
-  const size = (13 * width) / (stage.parentElement.clientWidth || width);
+  const size = (13 * width) / room;
   const ticks = [...drawing.querySelectorAll("text")];
   const now = drawing.querySelector(".now");
   const ends = ticks.map((tick) => {
@@ -885,26 +896,28 @@ function current(list) {
       if (number === last) link.setAttribute("aria-current", "location");
       else link.removeAttribute("aria-current");
   };
-  const observer = new IntersectionObserver(mark, { rootMargin: "0px 0px -66.7%" });
-  for (const heading of headings) if (heading) observer.observe(heading);
+  let waiting = 0;
+  when(document, "scroll", () => {
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(mark);
+  });
+  mark();
 }
 
 /* Give the tabs of a set the height of the tallest, so that nothing below moves at a choice. */
-function level(box) {
-  const tabs = [...box.querySelectorAll(":scope > .tab")];
-  let width = 0;
-  const measure = () => {
-    if (box.clientWidth === width) return;
-    width = box.clientWidth;
-    box.classList.add("measuring");
-    for (const tab of tabs) tab.style.minHeight = "";
-    const height = Math.max(...tabs.map((tab) => tab.offsetHeight));
-    box.classList.remove("measuring");
-    // Below each other, the parts of a figure differ too much in height for one to be reserved.
-    for (const tab of tabs) tab.style.minHeight = phone.matches ? "" : `${height}px`;
-  };
-  new ResizeObserver(measure).observe(box);
-}
+const widths = new Map();
+const level = (set) => levels.observe(set);
+const levels = new ResizeObserver((entries) => {
+  const changed = entries.filter(({ target, contentRect }) => widths.get(target) !== contentRect.width);
+  for (const { target, contentRect } of changed) widths.set(target, contentRect.width);
+  const groups = changed.map(({ target }) => [...target.querySelectorAll(":scope > .tab")]);
+  for (const tab of groups.flat()) tab.style.minHeight = "";
+  for (const { target } of changed) target.classList.add("measuring");
+  const heights = groups.map((tabs) => Math.max(...tabs.map((tab) => tab.offsetHeight)));
+  for (const { target } of changed) target.classList.remove("measuring");
+  for (const [number, tabs] of groups.entries())
+    for (const tab of tabs) tab.style.minHeight = `${heights[number]}px`;
+});
 
 /* Show the tab of the figure in the address. */
 function uncover() {
@@ -948,7 +961,10 @@ prepare(".clip-figure", (figure) => {
   else when(clip.video, "click", () => clip.toggle());
   Object.assign(clip.video, { controls: false, loop: false, tabIndex: -1 }); // Firefox stops at some
   clips.push(clip);
+  frames.observe(clip.stage.parentElement);
 });
+arrange();
+
 /* Clips side by side: the first one leads, and all share one button and one slider. */
 function together(row) {
   const [first, ...others] = clips.filter(({ figure }) => row.contains(figure));
@@ -974,12 +990,11 @@ prepare(".folded", folding);
 prepare(".tabs", level);
 prepare(".contents ol, .menu ol", current);
 when(window, "hashchange", uncover);
-const onColorScheme = () => clips.forEach((clip) => clip.arrange());
-when(matchMedia("(prefers-color-scheme: dark)"), "change", onColorScheme);
-when(document, "scheme", onColorScheme);
+when(matchMedia("(prefers-color-scheme: dark)"), "change", arrange);
+when(document, "scheme", arrange);
 when(phone, "change", () => {
   viewer.close();
-  onColorScheme();
+  arrange();
 });
 arrival();
 observe();

@@ -87,7 +87,11 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
         alike = _alike(shapes.swapaxes(0, 1))
         summary += f", two with the same initial state by {alike:.2f}"
         rows += [["Correlation of two images with the same initial state", f"{alike:.2f}"]]
-    short = {"caption": "Averages of the finished images", "columns": ["Of", "Value"], "rows": rows}
+    short = {
+        "caption": "Averages of the finished images",
+        "columns": ["Measure", "Value"],
+        "rows": rows,
+    }
     more = [_table(means, colours, vary)] if vary else []
     return {"summary": f"{summary}.", "tables": [short, *more]}
 

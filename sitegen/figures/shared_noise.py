@@ -45,6 +45,7 @@ class SharedNoise(ChosenKind):
 
     example: ClassVar[str] = '"NAME", count=5, rows=3'
     counts: ClassVar[str] = "rows"
+    recipe: ClassVar[int] = 2
     needs: ClassVar[tuple[Ability, ...]] = ("random",)
 
     count: StrictInt = Field(default=5, ge=2, le=100, description="How many initial states.")

@@ -29,7 +29,7 @@ _COLUMN, _WIDE, _TALL = 576, 928, 720  # CSS pixels: of the text, of wide figure
 _CHART = 640  # CSS pixels: stills up to this width are reduced to the text's, where it is narrower
 _LANDSCAPE = 1.4  # width over height from which a clip is wide
 _ENLARGED = 8  # times that pictures are enlarged at most
-_COMFORTABLE = 352  # CSS pixels: posters of samplers are shown at most this wide
+_COMFORTABLE = 400  # CSS pixels: posters of samplers are shown at most this wide
 _SHOWN_ELSEWHERE = {"also", "choices", "grow", "kind", "model", "models", "seed"}
 _SHOWN_ELSEWHERE |= {"sampling_noise_std"}
 _LABELS = {"mp4": "MP4", "gif": "GIF", "poster-webp": "Poster"}
@@ -88,11 +88,12 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
         webp = figure.uri(f"poster-webp{ending}")
         picture = Picture(figure.uri(f"poster{ending}"), poster.width, poster.height, webp)
         count = whole(record.parameters, "count")
+        alt = f"{count} {subject}, drawn when this page was made" if ending else media.alt
         choices.append(
             ModelChoice(
                 name=model.name,
                 subject=subject,
-                alt=f"{count} {subject}, drawn when this page was made" if ending else media.alt,
+                alt="The first leaf of the tree" if figure.grow else alt,
                 width=_COMFORTABLE,
                 height=max(1, round(_COMFORTABLE * poster.height / poster.width)),
                 poster=picture,
@@ -285,8 +286,10 @@ def _over_time(steps: Steps) -> tuple[object, ...]:
     return frozenset(pairs), steps.symbol, steps.unit
 
 
-def embed_view(embed: Embed, uri: str) -> dict[str, Any]:
+def embed_view(embed: Embed, uri: str, cover: Picture | None = None) -> dict[str, Any]:
     """Return a picture or a video of the author's on the page at `uri`.
+
+    cover: stands in for the poster of a video on another host that has none
 
     All have `shape`, `id`, `caption` and `number`; an "image" also `alt`, `picture` and `lazy`, a
     "screen" (a video on another host) `title`, `host`, `player`, `link` and `poster`, a "video"
@@ -305,7 +308,7 @@ def embed_view(embed: Embed, uri: str) -> dict[str, Any]:
     view |= {"title": call.title}
     if isinstance(video, Player):
         facts = {"host": video.name, "player": video.address, "link": video.link}
-        return {**view, "shape": "screen", **facts, "poster": poster}
+        return {**view, "shape": "screen", **facts, "poster": poster or cover}
     across, down = map(int, call.aspect.split(":"))
     return {
         **view,

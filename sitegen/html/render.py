@@ -167,7 +167,8 @@ class Book:
         """
         body = [part for part in page.body if part or not isinstance(part, Markup)]
         views = self._figures(page)
-        teaser, parts = None, list[tuple[str, Any]]()
+        teaser = next((views[figure.id] for figure in page.figures if figure.teaser), None)
+        cover, parts = teaser.picture("poster") if teaser else None, list[tuple[str, Any]]()
         for row, group in groupby(body, lambda part: getattr(part, "row", None)):
             if row is not None:
                 figures = tuple(views[p.id] for p in group if isinstance(p, Figure))
@@ -177,10 +178,8 @@ class Book:
                 if isinstance(part, Markup):
                     parts.append(("prose", part))
                 elif not isinstance(part, Figure):
-                    parts.append(("embed", embed_view(part, page.uri)))
-                elif part.teaser:
-                    teaser = views[part.id]
-                else:
+                    parts.append(("embed", embed_view(part, page.uri, cover)))
+                elif not part.teaser:
                     parts.append(("figure", views[part.id]))
         return teaser, parts
 

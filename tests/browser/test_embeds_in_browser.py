@@ -95,7 +95,7 @@ def test_the_player_comes_with_the_click(visit: Visit, way: str) -> None:
     page.wait_for_load_state("networkidle")
     assert (visit.elsewhere(), page.locator("iframe").count()) == ([], 0)
     before = box_of(page.locator(".screen"))
-    assert before["height"] == 7 * 16  # low without a poster
+    assert before["height"] == 4 * 16  # low without a poster
     if way == "keyboard":
         while not button.evaluate("e => e === document.activeElement"):
             page.keyboard.press("Tab")

@@ -244,7 +244,10 @@ def test_what_stands_in_line(calm: Page) -> None:
     level, sigma = (words(calm, f"#trajectories .readout span:nth-of-type({n})") for n in (1, 2))
     assert sigma[1] <= frame["x"] + frame["width"] + 1
     assert 5 < sigma[0] - level[1] < 40
-    assert box_of(calm.locator("#interpolation .panels"))["width"] <= 1  # the clip has them in it
+    names = calm.locator("#interpolation .panels li").all()
+    clip = box_of(calm.locator("#interpolation .stage"))
+    starts = [box_of(name)["x"] - clip["x"] for name in names]
+    assert starts == pytest.approx([n * clip["width"] / 3 for n in range(3)], abs=2)
     family = calm.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
     assert (family[:5], family[-5:]) == ("math,", "serif")
 

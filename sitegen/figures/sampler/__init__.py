@@ -15,7 +15,8 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from sitegen.figures.base import RULES, ChosenKind, Figure, ModelName, Seed, counted, lacking
+from sitegen.figures.base import RULES, ChosenKind, Figure, ModelName, Seed, counted, lacking, named
+from sitegen.figures.hierarchy import DEFAULT_LEAVES
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
@@ -34,6 +35,7 @@ class PageSampler(ChosenKind):
     """A button that draws new samples in the visitor's browser, beneath a poster of some."""
 
     needs: ClassVar[tuple[Ability, ...]] = ("browser",)
+    recipe: ClassVar[int] = 2
 
     count: StrictInt = Field(default=9, ge=1, le=64, description="How many samples the poster has.")
     seed: Seed = 0
@@ -56,6 +58,11 @@ class PageSampler(ChosenKind):
     def models(self) -> tuple[str, ...]:
         """The names of all models to choose from; the first is there before anybody chooses."""
         return self.model, *self.also
+
+    @property
+    def images(self) -> int:
+        """Number of samples of each model: those of its poster, or the leaves of its tree."""
+        return DEFAULT_LEAVES if self.grow else self.count
 
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler has, and that are not too heavy for it."""
@@ -80,5 +87,7 @@ class PageSampler(ChosenKind):
         return sample(models, figure, self.models, self.seed, self.numbers, grow=self.grow)
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
-        """Describe the first poster."""
+        """Describe the first poster, or its tree."""
+        if self.grow:
+            return f"A tree of {named(self, cards[0])}, drawn when this page was made"
         return f"{counted(self, self.count, cards[0])}, drawn when this page was made"

@@ -40,13 +40,14 @@ def sample(
 
     names: of the models; the first is shown before a visitor chooses
     numbers: those of the samples on each poster
-    grow: also draw a tree, which is shown before a visitor grows one
+    grow: draw a tree, which is shown before a visitor grows one; its first leaf is the poster
 
     The files of the first are "poster", "model", "weights" and "tree", those of the second
     "poster-2" and so on. Raises RefusedError for a model that a browser's sampler does not have, or
     that is too heavy.
     """
     pixelated = figure.spec.pixelated
+    numbers = numbers[:1] if grow else numbers
     drawn = [
         _Drawn(name, *_exported(models, name), seed, numbers, pixelated, grow) for name in names
     ]
@@ -56,7 +57,7 @@ def sample(
         note = f"The samples are drawn by DDIM without noise, in {card.steps} steps."
     return RenderJob(
         parameters=made_with(figure, card.noise_std, choices=[one.facts for one in drawn]),
-        steps=sum((one.card.steps + 1) * (2 if grow else 1) for one in drawn),
+        steps=sum(one.card.steps + 1 for one in drawn),
         work=chain.from_iterable(one.work(models) for one in drawn),
         stills={
             name: write
@@ -132,16 +133,18 @@ class _Drawn:
         sampler = models.sampler(self.name)
         if "ddim" in self.card.abilities:
             sampler = sampler.ddim(self.card.steps)
+        if self.grow:
+            tree = sampler.tree(self.seed, self._splits, None, self.card.noise_std)
+            for level, images in tree.seen("state"):
+                self.last[:] = [images[:1]]
+                if level in self._splits or not level:
+                    self.tree.append(images)
+                yield
+            return
         trajectory = sampler.begin(self.seed, self.numbers, self.card.noise_std)
         for images in displayed(trajectory, "mean"):
             self.last[:] = [images]
             yield
-        if self.grow:
-            tree = sampler.tree(self.seed, self._splits, None, self.card.noise_std)
-            for level, images in tree.seen("state"):
-                if level in self._splits or not level:
-                    self.tree.append(images)
-                yield
 
     def files(self, ending: str) -> dict[str, Callable[[Path], MediaFile]]:
         """Return functions that write its files into a folder, by the names used in a record."""

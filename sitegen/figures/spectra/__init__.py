@@ -8,7 +8,7 @@ frequencies alike, from a floor of (1 − ᾱ_k)/ᾱ_k. Both are in [0, 1] pixel
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
@@ -36,6 +36,8 @@ CLIPPED = (
 @dataclass(frozen=True, config=RULES)
 class Spectra(ComparedKind):
     """Radially averaged power spectra of the states along the generation."""
+
+    recipe: ClassVar[int] = 2
 
     count: StrictInt = Field(
         default=32, ge=1, le=10_000, description="How many samples a spectrum is the mean of."

@@ -86,7 +86,7 @@ def spectra_table(curves: Curves, count: int) -> dict[str, Any]:
     table = {
         "caption": "Power per cosine at some frequencies, in cycles an image; pixels are in "
         f"[0, 1], and each row of a model is the mean of {count} samples",
-        "columns": ["Of", "Level", *(f"{f:g}" for f in frequencies)],
+        "columns": ["Curve", "Level", *(f"{f:g}" for f in frequencies)],
         "rows": rows,
     }
     if curves.data is None:

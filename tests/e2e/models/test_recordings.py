@@ -108,7 +108,7 @@ def test_figures_of_recordings(site: Path) -> None:
         assert false not in text
     for false in ("a trained model", "the model of", "coarse"):
         assert false not in text
-    assert "flow, recording with SHA-256" in text
+    assert "<dd>flow (recording of small blobs)</dd>" in text
     assert "0 rendered, 6 reused" in sitegen(site, "build")
     sitegen(site, "check")
 

@@ -117,7 +117,7 @@ def test_view() -> None:
     shown = view(50.0, 3)
     (only,) = shown.choices
     assert (only.model, only.weights) == ("../media/a.json", "../media/a.bin")
-    assert (only.width, only.height, only.side, only.name) == (352, 235, 28, "mnist")
+    assert (only.width, only.height, only.side, only.name) == (400, 267, 28, "mnist")
     assert only.alt == "Alt"
     assert [label for label, _, _ in downloads(shown)] == ["Poster"]
     assert only.cost == (
@@ -132,7 +132,7 @@ def test_view_of_several() -> None:
     assert (other.name, other.subject) == ("faces", "faces")
     assert other.alt == "9 faces, drawn when this page was made"
     grown = view(50.0, grow=True)
-    assert grown.grow
+    assert (grown.grow, grown.choices[0].alt) == (True, "The first leaf of the tree")
     assert "then a tree of 8 takes about 16 seconds" in grown.choices[0].cost
 
 
@@ -149,4 +149,4 @@ def test_odd_records() -> None:
     """A record that lacks the numbers still has a page."""
     for shown in (view(None), view(None, choices="?"), view(None, choices=[1])):
         (only,) = shown.choices
-        assert (only.width, only.cost) == (352, "Fetches 4.1 MB.")
+        assert (only.width, only.cost) == (400, "Fetches 4.1 MB.")

@@ -69,7 +69,7 @@ def test_chart_of_spectra() -> None:
     assert [row[:2] for row in table["rows"]] == [
         ["IHDM", 4], ["IHDM", 0], ["DDPM", 3], ["DDPM", 0], ["data", None]
     ]  # fmt: skip
-    assert table["columns"] == ["Of", "Level", "0.5", "1", "2", "4", "5.5"]
+    assert table["columns"] == ["Curve", "Level", "0.5", "1", "2", "4", "5.5"]
     assert table["rows"][-1][2:] == [1, 0.25, 0.0625, 0.0156, float(f"{DATA[-1]:.3g}")]
     assert "mean of 7 samples" in table["caption"]
     words = texts(CURVES)

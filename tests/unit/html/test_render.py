@@ -211,6 +211,18 @@ def test_figure(tmp_path: Path) -> None:
     assert caption == "Figure 1. Words"
 
 
+@pytest.mark.parametrize(("caption", "told"), [("Words", "Words."), ("Words?", "Words?")])
+def test_a_sentence_after_a_caption(tmp_path: Path, caption: str, told: str) -> None:
+    """A caption without a full stop gets one where a sentence of ours follows it."""
+    index = f'{{{{ trajectories("mnist", caption="{caption}") }}}}\n'
+    read = load_site(write_site(tmp_path, FULL, index))
+    pages = read_pages(read)
+    figures = [replace(media, choice="Chosen.") for media in manifest_for(pages).figures]
+    page = render_site(read, pages, Manifest(tuple(figures)))["index.html"]
+    first = next(next(parse(page).iter("figcaption")).iter("p"))
+    assert "".join(first.itertext()) == f"Figure 1. {told} Chosen."
+
+
 def test_row(tmp_path: Path) -> None:
     """Figures of a row are in one element with its words, and one scrubber where all are clips."""
     clip, still = "trajectories('mnist')", "spectra('mnist')"
@@ -480,6 +492,9 @@ def test_pictures(tmp_path: Path) -> None:
     assert "D" in "".join(figure.find("figcaption").itertext())
     call = "{{ video('https://vimeo.com/1') }}\n"
     assert not [*brought(tmp_path, call).iter("img")]
+    teaser = "{{ teaser(trajectories('mnist', id='seen')) }}\n\n"
+    cover = next(brought(tmp_path, teaser + call).find("body").iter("main"))
+    assert [image.get("src") for image in cover.iter("img")] == ["media/index-seen.webp"]
 
 
 def policy(tree: Any) -> str:
