@@ -1,13 +1,8 @@
-"""Data sets in single files: MNIST's format, gzipped or not, CIFAR's binary version, and `.npz`.
-
-Their pixels are read in blocks, so that memory grows with the scaled images only.
-"""
+"""Data sets in single files: MNIST's format, gzipped or not, CIFAR's binary version, and `.npz`."""
 
 import gzip
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import IO, cast
@@ -24,8 +19,6 @@ Images = NDArray[np.uint8]
 
 DATASET_BYTES = 16 << 30
 """Maximum bytes of the images of a data set, all of which are in memory once scaled."""
-BLOCK_BYTES = 16 << 20
-"""Bytes of pixels that are read at a time, and at least one image."""
 _IDX_NAMES = tuple(f"train-images{dot}idx{axes}-ubyte" for axes in (3, 4) for dot in "-.")
 _CIFAR = {"cifar-10-batches-bin": ("data_batch_*.bin", 1), "cifar-100-binary": ("train.bin", 2)}
 """Folders of CIFAR's binary version: names of their files, and the labels before each image."""
@@ -33,24 +26,12 @@ _CIFAR_PICKLED = ("cifar-10-batches-py", "cifar-100-python")
 _NPZ_NAMES = ("train_images", "x_train", "images", "data", "arr_0")
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """The images of a data set, unread; `blocks` yields them as (n, H, W, C) uint8.
-
-    shape: their number, height, width and channels
-    """
-
-    path: Path
-    shape: tuple[int, int, int, int]
-    blocks: Callable[[], Iterator[Images]]
-
-
-def find_dataset(path: Path) -> Dataset | None:
-    """Return the data set of a file or folder; None for a folder that holds none.
+def read_dataset(path: Path) -> Images | None:
+    """Return the images (N, H, W, C) of a file or folder; None for a folder without a data set.
 
     Known are MNIST-format training images, in the folder or as torchvision keeps them (NAME/raw/),
-    CIFAR's binary version, and an `.npz` file. Raises RefusedError if there are several, and for a
-    file that is anything else.
+    CIFAR's binary version, and an `.npz` file. Files that are not packed are mapped into memory.
+    Raises RefusedError if there are several, and for a file that is anything else.
     """
     if not path.exists():
         raise RefusedError(f"{path}: not there; give a folder of images or an MNIST-format file")
@@ -76,7 +57,7 @@ def find_dataset(path: Path) -> Dataset | None:
     return _cifar(cifar[0]) if cifar else None
 
 
-def _idx(path: Path) -> Dataset:
+def _idx(path: Path) -> Images:
     """Return the images of one MNIST-format file, gzipped or not.
 
     The format is a header of big-endian integers (0, 0, type 8 for uint8, number of axes, the
@@ -87,62 +68,34 @@ def _idx(path: Path) -> Dataset:
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-        with _opened(path, packed) as stream:
-            shape, header = _idx_shape(path, stream)
+        with cast(IO[bytes], gzip.open(path)) if packed else path.open("rb") as stream:
+            shape, start = _idx_shape(path, stream)
+            length = prod(shape)
+            if not packed:
+                stored = size - start
+            elif length > UNPACKED * size + UNPACKED_BYTES:
+                raise RefusedError(
+                    f"{path}: its header says {length:,} bytes of pixels, more than a gzipped file "
+                    "of its size may hold; unpack it first"
+                )
+            else:
+                data = stream.read(length + 1)  # to its end, where a checksum is verified
+                stored = len(data)
     except (OSError, EOFError, zlib.error) as error:
         raise RefusedError(f"{path}: cannot be read: {error}") from None
-    if not packed and size - header != prod(shape):
-        raise _wrong_length(path, f"{size - header}", shape)
-    if packed and prod(shape) > UNPACKED * size + UNPACKED_BYTES:
+    if stored != length:
+        count, height, width, channels = shape
+        contents = f"more than {length}" if packed and stored > length else str(stored)
         raise RefusedError(
-            f"{path}: its header says {prod(shape):,} bytes of pixels, more than a gzipped file of "
-            "its size may hold; unpack it first"
+            f"{path}: holds {contents} bytes of pixels, but its header says {count} images of "
+            f"{width}×{height}{' in colour' if channels == 3 else ''}; truncated or damaged; "
+            "download it again"
         )
-
-    if not prod(shape):
+    if not length:
         raise RefusedError(f"{path}: holds no images, or images without pixels")
-
-    def blocks() -> Iterator[Images]:
-        try:
-            with _opened(path, packed) as stream:
-                stream.read(header)
-                yield from _rows(stream, shape, 0)
-                if stream.read(1):  # at the end, a gzipped file's checksum is verified
-                    raise _wrong_length(path, f"more than {prod(shape)}", shape)
-        except EOFError:
-            raise _wrong_length(path, f"fewer than {prod(shape)}", shape) from None
-        except (OSError, zlib.error) as error:
-            raise RefusedError(f"{path}: cannot be read: {error}") from None
-
-    return Dataset(path, shape, blocks)
-
-
-def _opened(path: Path, packed: bool) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
-
-
-def _rows(stream: IO[bytes], shape: tuple[int, int, int, int], labels: int) -> Iterator[Images]:
-    """Yield blocks of images; raises EOFError if the file ends early.
-
-    labels: bytes before each image
-    """
-    count, size = shape[0], labels + prod(shape[1:])
-    while count:
-        rows = min(count, max(1, BLOCK_BYTES // max(size, 1)))
-        data = stream.read(rows * size)
-        if len(data) < rows * size:
-            raise EOFError
-        yield np.frombuffer(data, np.uint8).reshape(rows, size)[:, labels:].reshape(-1, *shape[1:])
-        count -= rows
-
-
-def _wrong_length(path: Path, size: str, shape: tuple[int, ...]) -> RefusedError:
-    count, height, width, channels = shape
-    return RefusedError(
-        f"{path}: holds {size} bytes of pixels, but its header says {count} images of "
-        f"{width}×{height}{' in colour' if channels == 3 else ''}; truncated or damaged; "
-        "download it again"
-    )
+    if packed:
+        return np.frombuffer(data, np.uint8).reshape(shape)
+    return np.memmap(path, np.uint8, "r", start, shape)
 
 
 def _idx_shape(path: Path, file: IO[bytes]) -> tuple[tuple[int, int, int, int], int]:
@@ -161,27 +114,20 @@ def _idx_shape(path: Path, file: IO[bytes]) -> tuple[tuple[int, int, int, int], 
     return shape, 20
 
 
-def _cifar(folder: Path) -> Dataset:
+def _cifar(folder: Path) -> Images:
     """Return the training images of CIFAR's binary version: labels, then 3 × 32 × 32 bytes."""
     pattern, labels = _CIFAR[folder.name]
     files, row = sorted(folder.glob(pattern)), labels + 3072
     if not files:
         raise RefusedError(f"{folder}: holds no {pattern}; unpack the archive again")
-    sizes = {file: regular_size(file, "batch of images") for file in files}
-    for file, size in sizes.items():
-        if size % row:
+    for file in files:
+        if (size := regular_size(file, "batch of images")) % row:
             raise RefusedError(f"{file}: its {size:,} bytes are not rows of {row}; damaged")
-
-    def blocks() -> Iterator[Images]:
-        for file, size in sizes.items():
-            with file.open("rb") as stream:
-                for block in _rows(stream, (size // row, 3, 32, 32), labels):
-                    yield block.transpose(0, 2, 3, 1)
-
-    return Dataset(folder, (sum(sizes.values()) // row, 32, 32, 3), blocks)
+    rows = np.concatenate([np.fromfile(file, np.uint8).reshape(-1, row) for file in files])
+    return rows[:, labels:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
 
 
-def _npz(path: Path) -> Dataset:
+def _npz(path: Path) -> Images:
     """Return the images (N, H, W), (N, H, W, C) or (N, C, H, W), uint8, of an `.npz` file."""
     with open_arrays(path, DATASET_BYTES) as file:
         images = {
@@ -198,16 +144,9 @@ def _npz(path: Path) -> Dataset:
                 f"{path}: which array are the images? It has {arrays or 'none'}; save uint8 images "
                 "(N, H, W) or (N, H, W, 3) under the name images"
             )
-    shape = images[name] if len(images[name]) == 4 else (*images[name], 1)
-    first = shape[3] not in (1, 3) and shape[1] in (1, 3)
-    if shape[1 if first else 3] not in (1, 3):
-        raise RefusedError(f"{path}: {name} has the shape {shape}; images have 1 or 3 channels")
-    if first:
-        shape = (shape[0], *shape[2:], shape[1])
-
-    def blocks() -> Iterator[Images]:
-        with open_arrays(path, DATASET_BYTES) as file:
-            pixels = file.read(name)
-        yield pixels.transpose(0, 2, 3, 1) if first else pixels.reshape(shape)
-
-    return Dataset(path, cast(tuple[int, int, int, int], shape), blocks)
+        shape = images[name] if len(images[name]) == 4 else (*images[name], 1)
+        first = shape[3] not in (1, 3) and shape[1] in (1, 3)
+        if shape[1 if first else 3] not in (1, 3):
+            raise RefusedError(f"{path}: {name} has the shape {shape}; images have 1 or 3 channels")
+        pixels = file.read(name)
+    return pixels.transpose(0, 2, 3, 1) if first else pixels.reshape(shape)

@@ -10,7 +10,8 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from PIL import Image, ImageOps
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size
-from sitegen.generative.data.datasets import DATASET_BYTES, Dataset, Images, find_dataset
+from sitegen.generative.data.datasets import DATASET_BYTES, Images, read_dataset
 
 RawImage = NDArray[np.uint8]
 Choice = Callable[[int], Sequence[int]]
@@ -57,11 +58,11 @@ def read_images(
 
     Raises RefusedError if nothing usable is there, or an image does not fit the others.
     """
-    dataset = find_dataset(path)
+    dataset = read_dataset(path)
     if dataset is None:
         images = _read_pictures(path, image_size, choose)
     else:
-        images = _read_dataset(dataset, image_size, choose)
+        images = _scaled_dataset(path, dataset, image_size, choose)
     _, own_channels, height, width = images.shape
     if channels is not None and channels != own_channels:
         if own_channels != 1:
@@ -96,38 +97,37 @@ def image_side(path: Path) -> int | None:
 
     Only the headers of pictures are read. Raises RefusedError as `read_images` does.
     """
-    dataset = find_dataset(path)
+    dataset = read_dataset(path)
     files = find_pictures(path) if dataset is None else []
-    sizes = {dataset.shape[1:3]} if dataset else {_picture_size(file) for file in files}
+    sizes = set() if dataset is None else {dataset.shape[1:3]}
+    for file in files:
+        with _opened(file, file) as picture:
+            sizes.add((picture.height, picture.width))
     if not sizes:
         raise _nothing(path)
     height, width = sizes.pop()
     return height if height == width and not sizes else None
 
 
-def _read_dataset(dataset: Dataset, image_size: int | None, choose: Choice | None) -> Images:
-    """Return the chosen images (N, C, H, W) of a data set; their blocks are scaled in turn."""
+def _scaled_dataset(
+    path: Path, dataset: Images, image_size: int | None, choose: Choice | None
+) -> Images:
+    """Return the chosen images (N, C, H, W) of a data set (N, H, W, C), scaled one by one."""
     count, height, width, channels = dataset.shape
-    order = np.arange(count) if choose is None else np.array(choose(count), int)
+    order = range(count) if choose is None else choose(count)
     if image_size is not None:
         height = width = image_size
     if len(order) * height * width * channels > DATASET_BYTES:
         raise RefusedError(
-            f"{dataset.path}: {len(order):,} images of {width}×{height} pixels are more than "
+            f"{path}: {len(order):,} images of {width}×{height} pixels are more than "
             f"sitegen reads ({DATASET_BYTES:,} bytes); use fewer, or a smaller --image-size"
         )
-    images, start = np.empty((len(order), channels, height, width), np.uint8), 0
-    for block in dataset.blocks():
-        for row in np.flatnonzero((order >= start) & (order < start + len(block))):
-            picture = scaled(
-                block[order[row] - start].squeeze(-1)
-                if channels == 1
-                else block[order[row] - start],
-                image_size,
-            )
-            images[row] = picture if channels == 1 else picture.transpose(2, 0, 1)
-        start += len(block)
-    return images
+    images = np.empty((len(order), height, width, channels), np.uint8)
+    for row, index in enumerate(order):
+        picture = dataset[index]
+        grey = scaled(picture[..., 0], image_size)[..., None] if channels == 1 else None
+        images[row] = scaled(picture, image_size) if grey is None else grey
+    return images.transpose(0, 3, 1, 2)
 
 
 def _read_pictures(folder: Path, image_size: int | None, choose: Choice | None) -> Images:
@@ -184,16 +184,6 @@ def find_pictures(folder: Path) -> list[Path]:
     return sorted(path for path in files if "/." not in f"/{path.relative_to(folder).as_posix()}")
 
 
-def _picture_size(file: Path) -> tuple[int, int]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=FORMATS) as opened:
-                return opened.height, opened.width
-    except DAMAGE as error:
-        raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
-
-
 def read_picture(file: Path, image_size: int | None = None, data: bytes | None = None) -> RawImage:
     """Return a picture, (H, W) when it has no colour, else (H, W, 3).
 
@@ -204,24 +194,30 @@ def read_picture(file: Path, image_size: int | None = None, data: bytes | None =
     if data is None:
         # Opening a pipe would wait for a writer.
         regular_size(file, "picture")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # unusual but readable files; unreadable ones raise
-            source = file if data is None else io.BytesIO(data)
-            with Image.open(source, formats=FORMATS) as opened:
-                if opened.width * opened.height > LARGEST_PIXELS:
-                    raise ValueError(
-                        f"it has {opened.width}×{opened.height} pixels, more than "
-                        f"{LARGEST_PIXELS // 1_000_000} megapixels; scale it down first"
-                    )
-                opened.load()
-                ImageOps.exif_transpose(opened, in_place=True)
-                picture = _eight_bits(opened)
-    except DAMAGE as error:
-        raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
+    with _opened(file, file if data is None else io.BytesIO(data)) as opened:
+        if opened.width * opened.height > LARGEST_PIXELS:
+            raise ValueError(
+                f"it has {opened.width}×{opened.height} pixels, more than "
+                f"{LARGEST_PIXELS // 1_000_000} megapixels; scale it down first"
+            )
+        opened.load()
+        ImageOps.exif_transpose(opened, in_place=True)
+        picture = _eight_bits(opened)
     pixels = np.asarray(picture)
     grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
     return scaled(pixels[..., 0] if grey else pixels, image_size)
+
+
+@contextmanager
+def _opened(file: Path, source: Path | io.BytesIO) -> Iterator[Image.Image]:
+    """Open a picture without reading its pixels; any fault in the block is one of the `file`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # unusual but readable files; unreadable ones raise
+            with Image.open(source, formats=FORMATS) as opened:
+                yield opened
+    except DAMAGE as error:
+        raise RefusedError(f"{file}: cannot be read as an image: {error}") from error
 
 
 def scaled(picture: RawImage, image_size: int | None) -> RawImage:

@@ -78,7 +78,10 @@ def test_four_axes(tmp_path: Path) -> None:
         (bytes((0, 0, 13, 3)) + idx(random(5, 8, 8))[4:], "not a file of images"),
         (bytes((0, 0, 8, 3)) + b"\xff" * 12, "0 bytes"),
         (bytes((0, 0, 8, 3)) + struct.pack(">3I", 1 << 22, 1 << 21, 1 << 21), "0 bytes"),
-        (gzip.compress(idx(random(5, 8, 8)), mtime=0)[:-9], "holds fewer than 320"),
+        (
+            gzip.compress(idx(random(5, 8, 8)), mtime=0)[:-9],
+            "cannot be read: Compressed file ended",
+        ),
         (gzip.compress(idx(random(5, 8, 8)), mtime=0)[:30] + bytes(400), "cannot be read|damaged"),
         (gzip.compress(b"", mtime=0)[:10] + b"\xff" * 50, "cannot be read"),
         (b"\x1f\x8b", "cannot be read"),
