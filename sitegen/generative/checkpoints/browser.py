@@ -30,23 +30,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import digest_bytes, regular_size, sha256, sniff
-from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.core.files import digest_bytes, sha256
+from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
-from sitegen.generative.checkpoints.inspection import Architecture, infer
 from sitegen.generative.checkpoints.quantised import SCALE, quantised
 from sitegen.generative.checkpoints.weights import (
     RESIDUAL,
     STATISTICS,
     is_of_unet,
     prefixes,
-    read_arrays,
     scales_of,
 )
-from sitegen.generative.process.dissipation import heat_of
+from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.flow import Flow
 
 VERSION = 1
@@ -93,22 +91,19 @@ class BrowserModel:
 def export_for_browser(
     card: ModelCard, weights: Path, prior: Path | None, precision: Precision = "float16"
 ) -> BrowserModel:
-    """Export a model that is not `lacking`, and its prior if it has one, from safetensors files.
+    """Export a model that is not `lacking`, and its prior if it has one, from their files.
 
     `precision` is the type of all weights that are not stored as bytes.
 
-    Raises RefusedError for weights that are not safetensors or too large for float16, and for
-    missing or damaged files.
+    Raises RefusedError for weights that `read_weights` refuses or that are too large for float16,
+    and for a prior that is missing or damaged.
     """
-    import numpy as np  # imported here, since checking a card does not need it
+    import numpy as np  # imported here, since checking a card needs neither it nor torch
+
+    from sitegen.generative.checkpoints.loading import read_weights
 
     bands = list(zip(prefixes(card), card.networks, strict=True))
-    arrays = _read(weights, card.weights)
-    if not card.estimates_variance:
-        arrays.pop(RESIDUAL, None)
-    if not card.has_statistics:
-        arrays = {name: values for name, values in arrays.items() if name not in STATISTICS}
-    _refuse_unfit(card, bands, arrays, weights)
+    arrays = {name: tensor.numpy() for name, tensor in read_weights(weights, card).items()}
     small = scales_of(weights, open_checkpoint(weights).weights)
     stored: dict[str, Array] = {}
     for name, values in arrays.items():
@@ -117,18 +112,29 @@ def export_for_browser(
         if not np.isfinite(values).all():
             raise RefusedError(f"{weights}: {name} holds numbers that {precision} cannot hold")
     if prior is not None:
-        bank = _read(prior, card.prior).get("coefficients")
-        if bank is None or bank.ndim != 4 or bank.shape[1] != card.channels:
+        bank = open_checkpoint(prior).weights.get("coefficients")
+        if bank is None or bank.dim() != 4 or bank.shape[1] != card.channels:
             raise RefusedError(f"{prior}: not the prior of images of {card.channels} channels")
-        stored[PRIOR] = bank
+        if card.prior is not None and card.prior.sha256 not in (None, sha256(prior)):
+            raise RefusedError(f"{prior}: damaged, or not the file that its card means (SHA-256)")
+        stored[PRIOR] = bank.numpy()
+    if isinstance(card, HeatDissipation):
+        process = {
+            "sigmas": list(card.schedule.sigmas),
+            "parameterization": card.parameterization,
+            "training_noise_std": card.training_noise_std,
+            "sampling_noise_std": card.sampling_noise_std,
+        }
+    else:
+        process = _from_noise(card)
     tensors, data = _packed(stored)
-    description = {
+    description: dict[str, Any] = {
         "version": VERSION,
         "image_size": card.image_size,
         "channels": card.channels,
         "levels": card.levels,
         "visited": list(card.visited_levels),
-        **(_heat(card) if "blur" in card.abilities else _from_noise(card)),
+        **process,
         "bands": [_described(card, *band, arrays) for band in bands],
         "tensors": tensors,
         "sha256": digest_bytes(data),
@@ -139,22 +145,6 @@ def export_for_browser(
         assert card.sampling is not None
         description["guidance"] = card.sampling.guidance
     return BrowserModel(description, data)
-
-
-def _heat(card: ModelCard) -> dict[str, Any]:
-    """Return the part of the description that only heat dissipation has."""
-    heat = heat_of(card)
-    return {
-        "sigmas": list(heat.schedule.sigmas),
-        "parameterization": heat.parameterization,
-        "training_noise_std": heat.training_noise_std,
-        "sampling_noise_std": heat.sampling_noise_std,
-    }
-
-
-def _is_flow(card: ModelCard) -> bool:
-    """Return whether a model that starts from noise is sampled as a flow."""
-    return isinstance(card, Flow)
 
 
 def _from_noise(card: ModelCard) -> dict[str, Any]:
@@ -179,7 +169,7 @@ def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
     rows = []
     for alpha_bar in diffusion.alphas_bar(card.levels):
         a, s = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
-        scale = a + s if _is_flow(card) else 1.0
+        scale = a + s if isinstance(card, Flow) else 1.0
         velocity = diffusion.prediction_type == "v_prediction"
         image = (a, -s) if velocity else (1 / a, -s / a)
         noise = (s, a) if velocity else (0.0, 1.0)
@@ -189,7 +179,7 @@ def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
     return {
         **{name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)},
         "timestep": [steps * (level - 1) for level in range(card.levels + 1)],
-        "clip": diffusion.clip_sample and not _is_flow(card),
+        "clip": diffusion.clip_sample and not isinstance(card, Flow),
     }
 
 
@@ -198,50 +188,29 @@ def _owns(prefix: str, name: str) -> bool:
     return name.startswith(prefix) if prefix else is_of_unet(name)
 
 
-def _shapes(prefix: str, tensors: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a network's tensors, by their names without the prefix."""
-    shapes = {name: tensor.shape for name, tensor in tensors.items() if _owns(prefix, name)}
-    return {name.removeprefix(prefix): shape for name, shape in shapes.items()}
-
-
 def _described(
     card: ModelCard, prefix: str, band: Band, tensors: Mapping[str, Array]
 ) -> dict[str, Any]:
     """Return the description of a band of levels and its network."""
-    side, shapes = band.side or card.image_size, _shapes(prefix, tensors)
+    side = band.side or card.image_size
+    shapes = {
+        name.removeprefix(prefix): values.shape
+        for name, values in tensors.items()
+        if _owns(prefix, name)
+    }
     description = {"lowest_level": band.lowest_level, "side": side, "prefix": prefix}
     if band.cosines is not None:
         return description | {"flop": linear_flop(shapes), "cosines": asdict(band.cosines)}
     assert isinstance(band.unet, UNetConfig)
-    mean, std = _pixel_scale(card, tensors, side)
+    mean, std = 0.0, 1.0
+    if "blur" in card.abilities and card.has_statistics:
+        from torch import from_numpy
+
+        from sitegen.generative.process.heat import Statistics
+
+        mean, std = Statistics(*(from_numpy(tensors[n]) for n in STATISTICS)).pixel_scale(side)
     flop, images = unet_flop(shapes, band.unet, side), {"pixel_mean": mean, "pixel_std": std}
     return description | {"flop": flop, "unet": asdict(band.unet), **images}
-
-
-def _pixel_scale(card: ModelCard, tensors: Mapping[str, Array], side: int) -> tuple[float, float]:
-    """Return mean and standard deviation of a pixel of images of `side` pixels, like
-    `Statistics`.
-    """
-    if "blur" not in card.abilities or not card.has_statistics:
-        return 0.0, 1.0
-    whole = (tensors[name].astype("float64") for name in STATISTICS)
-    mean, variance = (statistic[:, :side, :side] for statistic in whole)
-    centre = float(mean[:, 0, 0].mean()) / card.image_size
-    square = float((variance + mean**2).mean()) * (side / card.image_size) ** 2
-    return centre, float(max(square - centre**2, 1e-12) ** 0.5)
-
-
-def _read(path: Path, pinned: FileRef | None) -> dict[str, Array]:
-    """Read the arrays of a safetensors file, and check its digest against the card."""
-    regular_size(path, "model's file")
-    if sniff(path) == "pth":
-        raise RefusedError(
-            f"{path}: the sampler in a page needs safetensors; `sitegen convert` or "
-            "`sitegen add --sampler` writes them from this file"
-        )
-    if pinned is not None and pinned.sha256 not in (None, sha256(path)):
-        raise RefusedError(f"{path}: damaged, or not the file that its card means (SHA-256)")
-    return dict(read_arrays(path))
 
 
 def lacking(card: ModelCard) -> list[str]:
@@ -252,7 +221,7 @@ def lacking(card: ModelCard) -> list[str]:
     features = {
         f'kind = "{card.kind}"': "browser" not in card.abilities,
         "a solver other than Euler's for the network of a DDPM": (
-            card.diffusion is not None and _is_flow(card) and card.evaluations > 1
+            card.diffusion is not None and isinstance(card, Flow) and card.evaluations > 1
         ),
         "a DDPM that skips levels": card.diffusion is not None and card.steps < card.levels,
         "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
@@ -261,7 +230,14 @@ def lacking(card: ModelCard) -> list[str]:
         "a U-Net with widths that are not multiples of 8": any(
             unet.model_channels * factor % 8 for unet in unets for factor in unet.channel_mult
         ),
-        "attention heads with channels that are not a multiple of 4": any(map(_odd_heads, unets)),
+        "attention heads with channels that are not a multiple of 4": any(
+            unet.model_channels
+            * unet.channel_mult[level]
+            // unet.heads(unet.model_channels * unet.channel_mult[level])
+            % 4
+            for unet in unets
+            for level in {len(unet.channel_mult) - 1, *unet.attention_levels}
+        ),
         "an MLP with a width that is not a multiple of 4": any(
             band.cosines.width % 4 for band in card.networks if band.cosines
         ),
@@ -316,29 +292,6 @@ def at_least(card: ModelCard) -> tuple[int, float]:
     return size, flop * card.evaluations / 1e9
 
 
-def _odd_heads(unet: UNetConfig) -> bool:
-    levels = {len(unet.channel_mult) - 1, *unet.attention_levels}
-    widths = (unet.model_channels * unet.channel_mult[level] for level in levels)
-    return any(width // unet.heads(width) % 4 for width in widths)
-
-
-def _refuse_unfit(
-    card: ModelCard, bands: Sequence[tuple[str, Band]], tensors: Mapping[str, Array], path: Path
-) -> None:
-    for prefix, band in bands:
-        if band.unet is None:
-            continue
-        looks, expected = infer(_shapes(prefix, tensors)), Architecture.of(card.channels, band.unet)
-        if looks != expected:
-            contents = looks.text() if looks else "an unknown network"
-            raise RefusedError(f"{path}: holds {contents}; the card has {expected.text()}")
-    if card.has_statistics and not {*STATISTICS} <= tensors.keys():
-        needs = "which a preconditioned or guided model needs"
-        raise RefusedError(f"{path}: has no statistics of the data, {needs}")
-    if card.estimates_variance and RESIDUAL not in tensors:
-        raise RefusedError(f"{path}: has no {RESIDUAL}, which its card requires")
-
-
 def _stored(
     name: str, values: Array, bands: Sequence[tuple[str, Band]], precision: Precision | None
 ) -> dict[str, Array]:
@@ -346,25 +299,20 @@ def _stored(
 
     Numbers that the type cannot hold become infinite.
     """
+    import numpy as np
+
     if name in (*STATISTICS, RESIDUAL):
         return {name: values}
     unet = next((band.unet for prefix, band in bands if _owns(prefix, name)), None)
     if unet is not None and _QKV in name and not unet.use_new_attention_order:
-        values = _new_order(values, unet)
-    import numpy as np
-
+        # The page reads rows as (q|k|v, head, width), here they are (head, q|k|v, width).
+        parts = values.reshape(unet.heads(len(values) // 3), 3, -1, *values.shape[1:])
+        values = parts.swapaxes(0, 1).reshape(values.shape)
     if precision is None:
         numbers, scale = quantised(values)
         return {name: numbers, name + SCALE: scale}
     with np.errstate(over="ignore"):
         return {name: values.astype(precision)}
-
-
-def _new_order(values: Array, unet: UNetConfig) -> Array:
-    """Reorder the 3C rows of a qkv layer from (head, q|k|v, width) to (q|k|v, head, width)."""
-    heads = unet.heads(len(values) // 3)
-    parts = values.reshape(heads, 3, -1, *values.shape[1:])
-    return parts.swapaxes(0, 1).reshape(values.shape)
 
 
 def _packed(tensors: Mapping[str, Array]) -> tuple[dict[str, Any], bytes]:

@@ -7,18 +7,15 @@ describes a checkpoint without torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from math import isclose
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sitegen.core.compute import Precision
-from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import is_folder, regular_size, sha256
 from sitegen.generative.card.card import (
@@ -26,7 +23,6 @@ from sitegen.generative.card.card import (
     BlurSchedule,
     ModelCard,
     card_beside,
-    plain,
     presets,
     read_card,
 )
@@ -49,12 +45,10 @@ from sitegen.generative.checkpoints.inspection import (
     weights_file,
 )
 from sitegen.generative.checkpoints.weights import (
-    BANDS,
     CASCADE,
     MEANING,
     RESIDUAL,
     STATISTICS,
-    meaning,
     notes,
     prefixes,
     scales_of,
@@ -64,8 +58,6 @@ from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
 from sitegen.generative.process.heat import Statistics, rings
 from sitegen.generative.process.model import CardModel, model_with, require_device
-
-Notes = Mapping[str, str]
 
 WEIGHTS_NAME = "weights.safetensors"
 
@@ -243,8 +235,7 @@ def _of_sitegen(
         tensors.pop(RESIDUAL, None)
     scales = scales_of(path, tensors)
     numbers = {name: item for name, item in tensors.items() if name not in scales.values()}
-    _check_bands(path, card, checkpoint.notes, shapes_of(numbers), shapes)
-    _check_meaning(path, card, checkpoint.notes)
+    _check_notes(path, card, checkpoint.notes)
     _check_shapes(path, shapes_of(numbers), shapes, card)
     for name, tensor in numbers.items():
         allowed = ["float32"] if name not in networks else ["float32", "float16", "bfloat16"]
@@ -254,70 +245,12 @@ def _of_sitegen(
     return tensors, scales
 
 
-def _check_bands(
-    path: Path, card: ModelCard, file_notes: Notes, shapes: Shapes, expected: Shapes
-) -> None:
-    """Check that the networks for other bands than the finest are those that the card describes."""
-    bands = file_notes.get(CASCADE)
-    if bands is not None and bands != notes(card).get(CASCADE):
-        raise RefusedError(f"{_difference(card, bands)}, as {path} says")
-    stored = {name: shape for name, shape in shapes.items() if name.startswith(BANDS)}
-    in_card = {name: shape for name, shape in expected.items() if name.startswith(BANDS)}
-    if stored and not in_card:
-        raise RefusedError(
-            f"{path}: has networks for bands of levels, which its card does not describe; use "
-            "it with the card that it came with, which has bands"
-        )
-    if lines := differences(stored, in_card):
-        listed = "".join(f"\n  {line}" for line in lines[:5])
-        raise RefusedError(f"{card.place('bands')}: not the networks that {path} holds:{listed}")
-
-
-def _check_meaning(path: Path, card: ModelCard, file_notes: Notes) -> None:
+def _check_notes(path: Path, card: ModelCard, file_notes: Mapping[str, str]) -> None:
     """Check settings that shapes do not show against the file's notes, where it has them."""
-    for key in MEANING:
-        noted, value = file_notes.get(".".join(key)), meaning(card, key)
-        if noted not in (None, value):
-            is_now, must = ("is missing" if value is None else f"= {_value(value)}"), _value(noted)
-            raise RefusedError(f"{card.place(*key)} {is_now}: must be {must}, as {path} says")
-
-
-def _value(text: str) -> str:
-    return text[:20] if text.isdecimal() else quoted(text)
-
-
-def _difference(card: ModelCard, noted: str) -> str:
-    theirs, ours = _bands(noted), plain(card.bands)
-    if len(theirs) != len(ours):
-        return f"{card.place('bands')}: has {len(ours)} bands; must be the {len(theirs)}"
-    for number, (band, noted_band) in enumerate(zip(ours, theirs, strict=True)):
-        if band != noted_band:
-            key, value, required = _first_difference(band, noted_band)
-            is_now = "is missing" if value is None else f"= {quoted(value)}"
-            must = "leave it out" if required is None else f"must be {quoted(required)}"
-            return f"{card.place('bands', number, *key)} {is_now}: {must}"
-    return f"{card.place('bands')}: must be {noted}"
-
-
-def _bands(noted: str) -> list[dict[str, Any]]:
-    try:
-        bands = json.loads(noted)
-    except (ValueError, RecursionError):
-        return []
-    tables = isinstance(bands, list) and all(isinstance(band, dict) for band in bands)
-    return bands if tables else []
-
-
-def _first_difference(
-    band: dict[str, Any], other: dict[str, Any]
-) -> tuple[tuple[str, ...], Any, Any]:
-    """Return the path of the first key with different values, and both values."""
-    key = next(key for key in sorted({*band, *other}) if band.get(key) != other.get(key))
-    value, required = band.get(key), other.get(key)
-    if isinstance(value, dict) and isinstance(required, dict):
-        inner, value, required = _first_difference(value, required)
-        return (key, *inner), value, required
-    return (key,), value, required
+    expected = notes(card)
+    for key in (CASCADE, *map(".".join, MEANING)):
+        if (noted := file_notes.get(key)) not in (None, expected.get(key)):
+            raise RefusedError(f"{card.place(*key.split('.'))}: must be {noted}, as {path} says")
 
 
 def _check_shapes(

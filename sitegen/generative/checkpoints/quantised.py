@@ -31,11 +31,3 @@ def quantised(values: NDArray[np.floating]) -> tuple[NDArray[np.int8], NDArray[n
     # A row of zeros has the scale 0.
     numbers: NDArray[np.floating] = np.rint(rows / np.where(scale > 0, scale, 1)[:, None])
     return numbers.astype(np.int8).reshape(values.shape), scale
-
-
-def restored(numbers: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the weights (rows, …) of integers and scales (rows,)."""
-    import numpy as np
-
-    rows = numbers.reshape(len(numbers), -1).astype(np.float32)
-    return (rows * scale[:, None]).reshape(numbers.shape)

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import canonical_json, digest_bytes, write_atomic
 from sitegen.generative.card.card import ModelCard, plain
-from sitegen.generative.checkpoints.archive import open_checkpoint
-from sitegen.generative.checkpoints.quantised import SCALE, quantised, restored
+from sitegen.generative.checkpoints.quantised import SCALE, quantised
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
     from torch import Tensor
 
 STATISTICS = ("statistics.mean", "statistics.variance")
@@ -39,22 +36,6 @@ CASCADE = "bands"
 def is_of_unet(name: str) -> bool:
     """Return whether a tensor belongs to a single U-Net."""
     return name not in (*STATISTICS, RESIDUAL) and not name.startswith(BANDS)
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Return all tensors of a safetensors file by name, as float32, with byte weights restored.
-
-    Raises RefusedError if the file is missing, damaged, or has anything else.
-    """
-    weights = open_checkpoint(path).weights
-    scales = scales_of(path, weights)
-    for name, tensor in weights.items():
-        if not tensor.is_floating_point() and name not in scales:
-            raise RefusedError(f"{path}: {name[:100]} holds {type_name(tensor)}, not floats")
-    arrays = {name: tensor.float().numpy() for name, tensor in weights.items()}
-    for name, scale in scales.items():
-        arrays[name] = restored(weights[name].numpy(), arrays.pop(scale))
-    return arrays
 
 
 def scales_of(path: Path, weights: Mapping[str, Tensor]) -> dict[str, str]:
@@ -114,13 +95,8 @@ def notes(card: ModelCard) -> dict[str, str]:
     if card.bands:
         return {CASCADE: canonical_json(plain(card.bands))}
     noised = {NOISED: card.kind} if card.has_statistics and "blur" not in card.abilities else {}
-    return noised | {".".join(key): value for key in MEANING if (value := meaning(card, key))}
-
-
-def meaning(card: ModelCard, key: tuple[str, str]) -> str | None:
-    """Return a card's value for a key of `MEANING`; None if it has no such table or value."""
-    value = getattr(getattr(card, key[0], None), key[1], None)
-    return None if value is None else str(value)
+    values = {key: getattr(getattr(card, key[0], None), key[1], None) for key in MEANING}
+    return noised | {".".join(key): str(v) for key, v in values.items() if v is not None}
 
 
 def prefixes(card: ModelCard) -> tuple[str, ...]:

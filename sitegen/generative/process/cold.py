@@ -106,9 +106,9 @@ class Cold(FromNoise):
             raise ConfigError(f"{key}: must be symmetric and positive definite")
         numbers = normal(seed, Purpose.INITIAL_STATE, samples, 0, (self.channels,))
         colours = numbers @ root.to(numbers).T + numbers.new_tensor(self.cold.start_mean)
-        return colours[:, :, None, None] + self.cold.start_noise * super().start(
-            model, seed, samples
-        )
+        noise = self.cold.start_noise * super().start(model, seed, samples)
+        states: Tensor = colours[:, :, None, None] + noise
+        return states
 
     def predict(self, model: Any, x: Tensor, level: Any, *_: Any) -> Tensor:
         """Return x̂_0 (N, C, H, W) of states x_k, k from 1 to K; the network receives k − 1."""

@@ -19,7 +19,7 @@ from sitegen.generative.card.networks import CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.arithmetic import unet_flop
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser, lacking
-from sitegen.generative.checkpoints.weights import RESIDUAL, STATISTICS, read_arrays
+from sitegen.generative.checkpoints.weights import RESIDUAL, STATISTICS
 from sitegen.generative.data.prior import PRIOR_NAME
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.heat import Statistics
@@ -108,26 +108,6 @@ def test_tensors_of_a_shipped_model() -> None:
     assert model == exported(MNIST)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
-def test_arrays_of_every_type_of_float(dtype: torch.dtype, tmp_path: Path) -> None:
-    """All that our weights may be stored as is read without torch."""
-    path = tmp_path / "x.safetensors"
-    tensors = {"a": torch.randn(3, 5).to(dtype), "b": torch.randn(2, 2, 1).to(dtype)}
-    save_file(tensors, path)
-    found = read_arrays(path)
-    assert {name: array.shape for name, array in found.items()} == {"a": (3, 5), "b": (2, 2, 1)}
-    for name, wanted in tensors.items():
-        assert np.array_equal(found[name], wanted.float().numpy())
-
-
-def test_other_tensors_are_refused(tmp_path: Path) -> None:
-    """Whole numbers are no weights."""
-    path = tmp_path / "x.safetensors"
-    save_file({"a": torch.arange(3)}, path)
-    with pytest.raises(RefusedError, match=r"x\.safetensors: .*a holds int64"):
-        read_arrays(path)
-
-
 def test_old_order_of_attention_becomes_the_new(tmp_path: Path) -> None:
     """The rows of qkv go from (head, q|k|v, width) to (q|k|v, head, width)."""
     folder = write_model(tmp_path, num_heads=4, use_new_attention_order=False)
@@ -178,12 +158,11 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "a")
     other = write_model(tmp_path / "b", num_res_blocks=2)
     card = card_of(folder)
-    with pytest.raises(RefusedError, match="SHA-256"):
-        export_for_browser(card, other / WEIGHTS_NAME, folder / PRIOR_NAME)
-    with pytest.raises(RefusedError, match="SHA-256"):
-        export_for_browser(replace(card, prior=FileRef("x", "0" * 64)), *files(folder))
+    for part in ("weights", "prior"):
+        with pytest.raises(RefusedError, match="SHA-256"):
+            export_for_browser(replace(card, **{part: FileRef("x", "0" * 64)}), *files(folder))
     unpinned = replace(card, weights=None)
-    with pytest.raises(RefusedError, match=r"num_res_blocks 2.*the card has.*num_res_blocks 1"):
+    with pytest.raises(RefusedError, match="num_res_blocks 2"):
         export_for_browser(unpinned, other / WEIGHTS_NAME, folder / PRIOR_NAME)
     wide = replace(unpinned, unet=UNetConfig(32, (2,), 1))
     with pytest.raises(RefusedError, match="channel_mult"):

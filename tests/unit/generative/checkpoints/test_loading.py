@@ -227,9 +227,9 @@ def test_meaning_of_weights_is_in_their_file(tmp_path: Path) -> None:
     save_weights(file, random_unet(card).state_dict(), torch.float32, card)
     assert isinstance(load_model(file, card).card, Ddpm)
     changes: list[tuple[str, str, str]] = [
-        ("norm_groups = 8", "norm_groups = 4", "unet.norm_groups = 4: must be 8"),
-        ("norm_groups = 8", "", "unet.norm_groups is missing: must be 8"),
-        ("v_prediction", "epsilon", 'prediction_type = "epsilon": must be "v_prediction"'),
+        ("norm_groups = 8", "norm_groups = 4", "unet.norm_groups: must be 8"),
+        ("norm_groups = 8", "", "unet.norm_groups: must be 8"),
+        ("v_prediction", "epsilon", "diffusion.prediction_type: must be v_prediction"),
     ]
     for old, new, told in changes:
         card_file.write_text(card.to_toml().replace(old, new))

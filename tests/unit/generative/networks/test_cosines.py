@@ -169,30 +169,30 @@ def test_file(made: Any, tmp_path: Path) -> None:
     assert info.bands == len(both.networks)
     assert f"a cascade of {info.bands} networks" in info.to_text()
     assert info.parameters == sum(value.numel() for value in both.networks.state_dict().values())
-    with pytest.raises(RefusedError, match=r"which its card does not describe|has 0 bands"):
+    with pytest.raises(RefusedError, match="bands: must be "):
         load_heat(path, replace(preconditioned(), weights=known.weights))
 
 
 _MLP = Band(6, 2, cosines=CONFIG.cosines)
-WRONG = [
-    (cascade_card, "lowest_level = 5", "lowest_level = 6", r"43: bands.2.\.lowest.* must be 5"),
-    (cascade_card, "side = 3", "side = 2", r"44: bands.2.\.side = 2: must be 3, as .*weights"),
-    (cascade_card, "side = 3\n", "", r"42: bands.2.\.side is missing: must be 3"),
-    (cascade_card, "width = 32", "width = 16", r"47: bands.2.\.cosines\.width = 16: must be 32"),
-    (cascade_card, "channels = 32", "channels = 64", r"13: bands.0.\.unet\.mod.* must be 32"),
-]
 
 
-@pytest.mark.parametrize(("known", "line", "changed", "said"), WRONG)
-def test_the_card_must_describe_the_networks(
-    known: Any, line: str, changed: str, said: str, tmp_path: Path
-) -> None:
-    """A card that says another thing than the file is refused with its line."""
+@pytest.mark.parametrize(
+    ("line", "changed"),
+    [
+        ("lowest_level = 5", "lowest_level = 6"),
+        ("side = 3", "side = 2"),
+        ("side = 3\n", ""),
+        ("width = 32", "width = 16"),
+        ("channels = 32", "channels = 64"),
+    ],
+)
+def test_the_card_must_describe_the_networks(line: str, changed: str, tmp_path: Path) -> None:
+    """A card that contradicts the bands in the file is refused, with its line and theirs."""
     path, known = stored(cascade(), tmp_path)
     text = known.to_toml()
     assert line in text
     wrong = ModelCard.from_toml(text.replace(line, changed, 1), "m.toml")
-    with pytest.raises(RefusedError, match="^m.toml:" + said):
+    with pytest.raises(RefusedError, match=r'^m.toml:\d+: bands: must be \[\{.*"side":3.* says$'):
         load_heat(path, wrong)
 
 
@@ -200,7 +200,7 @@ def test_number_of_bands(tmp_path: Path) -> None:
     """A card with more bands or fewer than the file is refused, and one of another place."""
     path, known = stored(cascade(), tmp_path)
     for bands in (known.bands[:2], (*known.bands, replace(_MLP, lowest_level=7))):
-        with pytest.raises(RefusedError, match=rf"bands: has {len(bands)} bands; must be the 3"):
+        with pytest.raises(RefusedError, match="bands: must be "):
             load_heat(path, replace(known, bands=bands))
     path, known = stored(without_coarse(), tmp_path)
     wide = (Band(1, unet=UNetConfig(32, (1,), 1)), _MLP)
