@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import (
@@ -28,6 +35,17 @@ def reject_if(fault: Callable[[Any], str | None]) -> AfterValidator:
 
     def check(value: Any) -> Any:
         if message := fault(value):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+def reject_with(fault: Callable[[Any, ValidationInfo], str | None]) -> AfterValidator:
+    """Do the same with a `fault` that also gets the context and the values of earlier fields."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        if message := fault(value, info):
             raise ValueError(message)
         return value
 

@@ -7,11 +7,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.limits import LARGEST_BLUR
-from sitegen.generative.card.parts import Number, table
+from sitegen.generative.card.parts import Number, above, table
 
 _Pixels = Annotated[Number, Field(gt=0, le=LARGEST_BLUR)]
 
@@ -21,15 +21,7 @@ class BlurRange:
     """Blur scales, in pixels, of levels 1 and K; those in between are evenly spaced in log."""
 
     sigma_min: _Pixels
-    sigma_max: _Pixels
-
-    @field_validator("sigma_max")
-    @classmethod
-    def _not_below(cls, value: float, info: ValidationInfo) -> float:
-        low = info.data.get("sigma_min")
-        if low is not None and value < low:
-            raise ValueError(f"must be at least sigma_min, {low:g}")
-        return value
+    sigma_max: Annotated[_Pixels, above("sigma_min")]
 
 
 @table

@@ -9,6 +9,7 @@ from math import gcd
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     Strict,
@@ -173,6 +174,28 @@ class CosineConfig:
     level_features: Annotated[int, Strict(), Field(ge=1, le=256)] = 16
 
 
+def require_halving(key: str, size: int, unet: UNetConfig) -> None:
+    """Raise ValueError if a U-Net cannot halve an image of `size` pixels, the value of `key`."""
+    halvings = len(unet.channel_mult) - 1
+    divisor = 2**halvings * unet.patch
+    if size % divisor:
+        reason = f"with this channel_mult the U-Net halves it {halvings} times"
+        if unet.patch > 1:
+            reason += f", after patches of {unet.patch} pixels"
+        raise ValueError(f"{key} = {size}: must be divisible by {divisor}: {reason}")
+
+
+def halves(key: str) -> AfterValidator:
+    """Return a validator of U-Nets, which must be able to halve an image of the size `key`."""
+
+    def check(unet: UNetConfig, info: ValidationInfo) -> UNetConfig:
+        if (size := info.data.get(key)) is not None:
+            require_halving(key, size, unet)
+        return unet
+
+    return AfterValidator(check)
+
+
 @table
 class Band:
     """Band of a cascade's levels, from `lowest_level` up to the next band, and its network.
@@ -185,7 +208,7 @@ class Band:
 
     lowest_level: Level
     side: Count | None = None
-    unet: UNetConfig | None = None
+    unet: Annotated[UNetConfig, halves("side")] | None = None
     cosines: CosineConfig | None = None
 
     @field_validator("cosines")
@@ -195,11 +218,8 @@ class Band:
     ) -> CosineConfig | None:
         if "unet" not in info.data:
             return cosines
-        unet, side = info.data["unet"], info.data.get("side")
-        if (unet is None) == (cosines is None):
+        if (info.data["unet"] is None) == (cosines is None):
             raise ValueError("a band has one network: a table unet, or a table cosines")
-        if unet is not None and side is not None:
-            require_halving("side", side, unet)
         return cosines
 
 
@@ -212,16 +232,6 @@ Network = Annotated[
             else value
         )
     ),
+    halves("image_size"),
 ]
-"""A U-Net; in a card, also the configuration of diffusers."""
-
-
-def require_halving(key: str, size: int, unet: UNetConfig) -> None:
-    """Raise ValueError if a U-Net cannot halve an image of `size` pixels, the value of `key`."""
-    halvings = len(unet.channel_mult) - 1
-    divisor = 2**halvings * unet.patch
-    if size % divisor:
-        reason = f"with this channel_mult the U-Net halves it {halvings} times"
-        if unet.patch > 1:
-            reason += f", after patches of {unet.patch} pixels"
-        raise ValueError(f"{key} = {size}: must be divisible by {divisor}: {reason}")
+"""A U-Net for a card's images; in a card, also the configuration of diffusers."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidationError, ValidationInfo
@@ -33,6 +34,25 @@ def above(low: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def per_level(key: str, more: int = 0) -> AfterValidator:
+    """Return a validator of a card's table: its list `key` must have K + `more` numbers, if any."""
+
+    def check(part: T, info: ValidationInfo) -> T:
+        values, levels = getattr(part, key), info.data.get("levels")
+        if values is not None and levels is not None and len(values) != levels + more:
+            raise ValueError(
+                f"{key} has {len(values)} values; {levels} levels need {levels + more}"
+            )
+        return part
+
+    return AfterValidator(check)
+
+
+def falls(values: Iterable[float]) -> bool:
+    """Return whether each of some numbers is below the one before it."""
+    return all(before > after for before, after in pairwise(values))
 
 
 Flag = Annotated[bool, Strict()]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import ValidationInfo, field_validator
-
-from sitegen.generative.card.parts import Level, Number, must, table
+from sitegen.core.validation import reject_with
+from sitegen.generative.card.parts import Level, Number, falls, must, table
 
 
 @table
@@ -30,13 +28,20 @@ class SamplingConfig:
         tuple[Level, ...] | None,
         must(
             "a list of decreasing levels, from the flattest one on, without 0",
-            lambda v: (
-                v is None or (len(v) > 0 and all(above > below for above, below in pairwise(v)))
-            ),
+            lambda v: v is None or (len(v) > 0 and falls(v)),
         ),
     ] = None
     variance: Literal["estimated"] | None = None
-    forward: Literal["markov"] | None = None
+    forward: Annotated[
+        Literal["markov"] | None,
+        reject_with(
+            lambda forward, info: (
+                '"markov" needs variance = "estimated"'
+                if forward == "markov" and info.data.get("variance") != "estimated"
+                else None
+            )
+        ),
+    ] = None
     guidance: Annotated[
         Number | tuple[Number, ...] | None,
         must(
@@ -44,13 +49,6 @@ class SamplingConfig:
             lambda v: all(-0.5 <= item <= 1 for item in (v if isinstance(v, tuple) else (v or 0,))),
         ),
     ] = None
-
-    @field_validator("forward")
-    @classmethod
-    def _needs_variance(cls, forward: str | None, info: ValidationInfo) -> str | None:
-        if forward == "markov" and info.data.get("variance") != "estimated":
-            raise ValueError('"markov" needs variance = "estimated"')
-        return forward
 
     def require_fit(self, levels: int, networks: int, below: bool = False) -> None:
         """Raise ValueError unless this fits a model of K = `levels` and as many networks.

@@ -12,7 +12,7 @@ from pydantic import Field, Strict, ValidationInfo, field_validator
 
 from sitegen.core.source import odd_character
 from sitegen.generative.card.limits import MOST_LEVELS
-from sitegen.generative.card.parts import Flag, Number, Short, Word, above, must, table
+from sitegen.generative.card.parts import Flag, Number, Short, Word, above, falls, must, table
 from sitegen.record import MOST_SAMPLES
 
 LARGEST_BETA = 0.999
@@ -101,7 +101,7 @@ class RecordingConfig:
     positions: Annotated[int, Strict(), Field(ge=2, le=1000)] | None = None
     splits: Annotated[
         tuple[_Level, ...],
-        must("levels that fall", lambda v: list(v) == sorted(set(v), reverse=True)),
+        must("levels that fall", falls),
     ] = ()
     one_start: Flag = False
     seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] | None = None
@@ -155,12 +155,3 @@ class SamplerConfig:
     has_between: Flag = False
     predicts: Flag = False
     uses: Mapping[str, str] = Field(default_factory=dict)
-
-
-def require_values(values: tuple[float, ...], info: ValidationInfo) -> None:
-    """Raise ValueError unless there is a value for each level of a card that is validated."""
-    levels = info.data.get("levels")
-    if levels is not None and len(values) != levels + 1:
-        raise ValueError(
-            f"values has {len(values)} numbers; level 0 and {levels} levels make {levels + 1}"
-        )

@@ -256,16 +256,12 @@ def _number(kind: _StandIn, data: bytes) -> object:
     return struct.unpack(order + _FORMATS[cast(str, kind.code)], data)[0]
 
 
-def _array(kind: object, shape: object, code: object) -> _StandIn:
-    return _StandIn()
-
-
 _FORMATS = dict(
     zip("f8 f4 f2 b1 i8 i4 i2 i1 u8 u4 u2 u1".split(), "dfe?qihbQIHB", strict=True)  # noqa: SIM905
 )
 _STAND_INS: list[Any] = [
     *((_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-    *((_array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    *((_StandIn, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *((_StandIn, name) for name in ("numpy.dtype", "numpy.ndarray", "argparse.Namespace")),
 ]
 _HARMLESS = re.compile(

@@ -1,4 +1,4 @@
-"""Schedulers of diffusers as the tables of a model card, with the same steps; no torch, no NumPy.
+"""Schedulers of diffusers as the tables of a model card, with the same steps; no torch.
 
 A scheduler whose steps sitegen does not take is refused; it is never replaced by another one unless
 the author names that.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from operator import mul
@@ -18,7 +17,7 @@ from typing import Any
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.sampling import SamplingConfig
-from sitegen.generative.card.tables import LARGEST_BETA, DiffusionConfig
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import OTHER_WAYS
 from sitegen.generative.process.edm import EdmConfig
 from sitegen.generative.process.flow import FLOW_STEPS, FlowConfig
@@ -113,12 +112,28 @@ def _one_of(key: str, value: object, supported: Mapping[str, Any]) -> Any:
     return supported[value]
 
 
+_SCHEDULES = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
 _PREDICTIONS = {"epsilon": None, "v_prediction": "v_prediction"}
 _PLAIN = {
     "thresholding": False,
     "rescale_betas_zero_snr": False,
     "trained_betas": None,
     "clip_sample_range": 1.0,
+}
+_PLAIN_SOLVER = {
+    **_PLAIN,
+    **dict.fromkeys(("use_exponential_sigmas", "use_beta_sigmas"), False),
+    "interpolation_type": "linear",
+    "timestep_type": "discrete",
+    "final_sigmas_type": "zero",
+}
+_PLAIN_DPM_SOLVER = {
+    **_PLAIN_SOLVER,
+    **dict.fromkeys(("use_lu_lambdas", "use_flow_sigmas", "use_dynamic_shifting"), False),
+    "variance_type": None,
+    "lambda_min_clipped": -math.inf,
+    "algorithm_type": "dpmsolver++",
+    "solver_type": "midpoint",
 }
 _VARIANCES = {
     "fixed_small": "fixed_small",
@@ -172,11 +187,7 @@ def _ancestral(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     variance = _one_of("variance_type", settings.get("variance_type", "fixed_small"), _VARIANCES)
     if not implicit and variance == "fixed_large" and timesteps[-1] > 0:
         raise ValueError("fixed_large adds noise after its last step")
-    schedule = _one_of(
-        "beta_schedule",
-        settings.get("beta_schedule", "linear"),
-        {"linear": "linear", "squaredcos_cap_v2": "cosine"},
-    )
+    schedule = _one_of("beta_schedule", settings.get("beta_schedule", "linear"), _SCHEDULES)
     ends = {"beta_start": 0.0001, "beta_end": 0.02} if schedule == "linear" else {}
     diffusion = DiffusionConfig(
         schedule,
@@ -201,104 +212,60 @@ def _noise_levels(settings: Settings, trained: int) -> list[float]:
     """Return σ = √((1 − ᾱ) / ᾱ) of all timesteps."""
     schedule = settings.get("beta_schedule", "linear")
     first, last = settings.get("beta_start", 0.0001), settings.get("beta_end", 0.02)
-    shares = [step / max(trained - 1, 1) for step in range(trained)]
-    if schedule == "linear":
-        betas = [first + share * (last - first) for share in shares]
-    elif schedule == "scaled_linear":
-        betas = [(first**0.5 + share * (last**0.5 - first**0.5)) ** 2 for share in shares]
-    elif schedule == "squaredcos_cap_v2":
-        angles = [(step / trained + 0.008) / 1.008 * math.pi / 2 for step in range(trained + 1)]
-        cosines = [math.cos(angle) ** 2 for angle in angles]
-        betas = [min(1 - after / before, LARGEST_BETA) for before, after in pairwise(cosines)]
+    if schedule == "scaled_linear":
+        roots = (first**0.5, last**0.5)
+        shares = (step / max(trained - 1, 1) for step in range(trained))
+        kept = (1 - (roots[0] + share * (roots[1] - roots[0])) ** 2 for share in shares)
+        alphas_bar = list(accumulate(kept, mul))
     else:
-        raise ValueError(f"beta_schedule = {schedule}: unknown")
-    return [math.sqrt((1 - alpha) / alpha) for alpha in accumulate((1 - b for b in betas), mul)]
-
-
-def _interpolated(time: float, sigmas: Sequence[float]) -> float:
-    below = min(math.floor(time), len(sigmas) - 2) if len(sigmas) > 1 else 0
-    above = min(below + 1, len(sigmas) - 1)
-    return sigmas[below] + (time - below) * (sigmas[above] - sigmas[below])
-
-
-def _time_of(sigma: float, sigmas: Sequence[float]) -> float:
-    """Return the timestep of σ, linear in log σ between those of the schedule."""
-    below = min(max(bisect_right(sigmas, sigma) - 1, 0), len(sigmas) - 2)
-    low, high = math.log(sigmas[below]), math.log(sigmas[below + 1])
-    return below + min(max((math.log(sigma) - low) / (high - low), 0.0), 1.0)
-
-
-def _karras(low: float, high: float, steps: int) -> list[float]:
-    shares = [step / max(steps - 1, 1) for step in range(steps)]
-    ends = low ** (1 / _RHO), high ** (1 / _RHO)
-    return [(ends[1] + share * (ends[0] - ends[1])) ** _RHO for share in shares]
+        name = _one_of("beta_schedule", schedule, _SCHEDULES)
+        ends = (first, last) if name == "linear" else ()
+        alphas_bar = DiffusionConfig(name, *ends).alphas_bar(trained)[1:]
+    return [math.sqrt((1 - alpha) / alpha) for alpha in alphas_bar]
 
 
 def _solver(path: Path, settings: Settings, chosen: int | None) -> Schedule:
     """Return the steps of Euler's or Heun's scheduler, or of DPM-Solver++."""
+    import numpy as np
+
     name, trained = settings["_class_name"], _trained(settings)
-    require(
-        path,
-        settings,
-        {
-            **_PLAIN,
-            **dict.fromkeys(("use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"), False),
-            "use_flow_sigmas": False,
-            "use_dynamic_shifting": False,
-            "variance_type": None,
-            "interpolation_type": "linear",
-            "timestep_type": "discrete",
-            "final_sigmas_type": "zero",
-            "lambda_min_clipped": -math.inf,
-            "algorithm_type": "dpmsolver++",
-            "solver_type": "midpoint",
-        }
-        if name == "DPMSolverMultistepScheduler"
-        else {
-            **_PLAIN,
-            **dict.fromkeys(("use_exponential_sigmas", "use_beta_sigmas"), False),
-            "interpolation_type": "linear",
-            "timestep_type": "discrete",
-            "final_sigmas_type": "zero",
-        },
-    )
-    noise_levels = _noise_levels(settings, trained)
-    karras = bool(settings.get("use_karras_sigmas"))
-    if name == "DPMSolverMultistepScheduler":
-        steps = _steps(chosen, SOLVER_STEPS, trained - 1)
+    multistep = name == "DPMSolverMultistepScheduler"
+    require(path, settings, _PLAIN_DPM_SOLVER if multistep else _PLAIN_SOLVER)
+    # The spacing of DPM-Solver++ has one more step than it takes.
+    steps = _steps(chosen, SOLVER_STEPS, trained - 1 if multistep else trained)
+    noise_levels, start, clip = np.array(_noise_levels(settings, trained)), 1.0, False
+    if multistep:
         order = settings.get("solver_order", 2)
         if order not in (1, 2):
             raise ValueError(f"solver_order = {order}: supported are 1 and 2")
         method: Method = "dpm++" if order == 1 else "dpm++2m"
-        solver_name, start = f"DPM-Solver++ of order {order}", 1.0
-        timesteps = _solver_timesteps(settings, steps, trained)
-        sigmas = [noise_levels[round(time)] for time in timesteps]
-        if karras:
-            sigmas = _karras(noise_levels[0], noise_levels[-1], steps)
-            timesteps = [_time_of(sigma, noise_levels) for sigma in sigmas]
-            # As diffusers does (0.42): it rounds except for this schedule, and then casts to int64.
-            if settings.get("beta_schedule") != "squaredcos_cap_v2":
-                timesteps = [float(round(time)) for time in timesteps]
-            timesteps = [float(int(time)) for time in timesteps]
-        clip = False
+        solver_name, ends = f"DPM-Solver++ of order {order}", (noise_levels[0], noise_levels[-1])
+        timesteps = np.array(_solver_timesteps(settings, steps, trained))
+        sigmas = noise_levels[timesteps.round().astype(int)]
     else:
-        steps = _steps(chosen, SOLVER_STEPS, trained)
         method = "euler" if name == "EulerDiscreteScheduler" else "heun"
         solver_name = f"{method.title()}'s ODE solver"
-        timesteps = _timesteps(settings, "linspace", steps, trained)
-        sigmas = [_interpolated(time, noise_levels) for time in timesteps]
-        if karras:
-            low = settings.get("sigma_min") or sigmas[-1]
-            sigmas = _karras(low, settings.get("sigma_max") or sigmas[0], steps)
-            timesteps = [_time_of(sigma, noise_levels) for sigma in sigmas]
+        timesteps = np.array(_timesteps(settings, "linspace", steps, trained))
+        sigmas = np.interp(timesteps, np.arange(trained), noise_levels)
+        ends = (settings.get("sigma_min") or sigmas[-1], settings.get("sigma_max") or sigmas[0])
+        clip = method == "heun" and settings.get("clip_sample", False)
+    if settings.get("use_karras_sigmas"):  # eq. 5 of Karras et al. 2022
+        low, high = (end ** (1 / _RHO) for end in ends)
+        sigmas = np.linspace(high, low, steps) ** _RHO
+        timesteps = np.interp(np.log(sigmas), np.log(noise_levels), np.arange(trained))
+        if multistep:
+            # As diffusers does (0.42): it rounds except for this schedule, and then casts to int64.
+            if settings.get("beta_schedule") != "squaredcos_cap_v2":
+                timesteps = timesteps.round()
+            timesteps = timesteps.astype(int)
+    if not multistep:
         leads = settings.get("timestep_spacing", "linspace") == "leading"
         # `init_noise_sigma` of diffusers.
-        start = math.hypot(1, sigmas[0]) if leads else sigmas[0]
-        clip = method == "heun" and settings.get("clip_sample", False)
+        start = math.hypot(1, sigmas[0]) if leads else float(sigmas[0])
     solver = SolverConfig(
         method=method,
-        timesteps=tuple(timesteps),
-        sigmas=tuple(sigmas),
+        timesteps=tuple(map(float, timesteps)),
+        sigmas=tuple(sigmas.tolist()),
         start_std=start,
         prediction_type=_one_of(
             "prediction_type",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pydantic import Field, ValidationInfo, field_validator
 
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.networks import Network, UNetConfig, require_halving
+from sitegen.generative.card.networks import Network
 from sitegen.generative.card.parts import card_kind, table
 from sitegen.generative.card.sampling import SamplingConfig
 
@@ -108,13 +108,6 @@ class FromNoise(ProcessCard):
     unet: Network = Field(description="the network, a table")
 
     hint = "pixels belong in [-1, 1]"
-
-    @field_validator("unet")
-    @classmethod
-    def _halves(cls, unet: UNetConfig, info: ValidationInfo) -> UNetConfig:
-        if "image_size" in info.data:
-            require_halving("image_size", info.data["image_size"], unet)
-        return unet
 
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
         """Return standard normal numbers (N, C, H, W) of N samples."""

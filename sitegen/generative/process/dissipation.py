@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from sitegen.core.errors import ConfigError
+from sitegen.core.validation import reject_if
 from sitegen.generative.card.abilities import RANDOM, Abilities
 from sitegen.generative.card.blur import BlurRange, BlurSchedule
 from sitegen.generative.card.card import ModelCard
@@ -34,10 +35,9 @@ from sitegen.generative.card.networks import (
     Band,
     DiffusersUNet,
     Network,
-    UNetConfig,
     require_halving,
 )
-from sitegen.generative.card.parts import Positive, card_kind
+from sitegen.generative.card.parts import Positive, card_kind, per_level
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.process.base import Draw, Moved, ProcessCard, add_noise
 
@@ -60,11 +60,6 @@ def sampling_noise(training_noise_std: float) -> float:
     return round(NOISE_RATIO * training_noise_std, 9)
 
 
-def _form(blur: object) -> str:
-    explicit = isinstance(blur, BlurSchedule) or (isinstance(blur, Mapping) and "schedule" in blur)
-    return "<schedule>" if explicit else "<range>"
-
-
 def _one_form(value: object) -> object:
     if isinstance(value, Mapping) and "schedule" in value and {"sigma_min", "sigma_max"} & {*value}:
         raise ValueError("give sigma_min and sigma_max or a schedule, not both")
@@ -72,8 +67,15 @@ def _one_form(value: object) -> object:
 
 
 Blur = Annotated[
-    Annotated[BlurRange, Tag("<range>")] | Annotated[BlurSchedule, Tag("<schedule>")],
-    Discriminator(_form),
+    Annotated[BlurRange, Tag("<range>")]
+    | Annotated[BlurSchedule, per_level("schedule", 1), Tag("<schedule>")],
+    Discriminator(
+        lambda blur: (
+            "<schedule>"
+            if isinstance(blur, BlurSchedule) or (isinstance(blur, Mapping) and "schedule" in blur)
+            else "<range>"
+        )
+    ),
     BeforeValidator(_one_form),
 ]
 
@@ -88,7 +90,16 @@ class HeatDissipation(ProcessCard):
     need the parameterization "preconditioned".
     """
 
-    unet: Network | None = Field(None, kw_only=False)
+    unet: Annotated[
+        Network | None,
+        reject_if(
+            lambda unet: (
+                "diffusers: only for a model that starts from noise"
+                if isinstance(unet, DiffusersUNet)
+                else None
+            )
+        ),
+    ] = Field(None, kw_only=False)
     blur: Blur = Field(description="the blur of the levels, sigma_min and sigma_max")
     kind: Literal["ihdm"] = "ihdm"
     parameterization: Parameterization = "difference"
@@ -110,29 +121,6 @@ class HeatDissipation(ProcessCard):
     def _usual_ratio(cls, value: object, info: ValidationInfo) -> object:
         training: float = info.data.get("training_noise_std", TRAINING_NOISE_STD)
         return sampling_noise(training) if value is None else value
-
-    @field_validator("blur")
-    @classmethod
-    def _fits_levels(cls, blur: BlurRange | BlurSchedule, info: ValidationInfo) -> object:
-        levels = info.data.get("levels", 1)
-        if isinstance(blur, BlurRange):
-            if blur.sigma_min == blur.sigma_max and levels != 1:
-                raise ValueError("sigma_max must be above sigma_min")
-        elif blur.levels != levels:
-            raise ValueError(
-                f"its schedule has {blur.levels + 1} values; level 0 and {levels} levels need "
-                f"{levels + 1}"
-            )
-        return blur
-
-    @field_validator("unet")
-    @classmethod
-    def _is_published(cls, unet: UNetConfig | None, info: ValidationInfo) -> UNetConfig | None:
-        if isinstance(unet, DiffusersUNet):
-            raise ValueError("diffusers: only for a model that starts from noise")
-        if unet is not None and "image_size" in info.data:
-            require_halving("image_size", info.data["image_size"], unet)
-        return unet
 
     @field_validator("bands")
     @classmethod
@@ -210,13 +198,15 @@ class HeatDissipation(ProcessCard):
         return card
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
+        import torch
+
         delta = self.sampling_noise_std
         std = model.noise_std(level, below, delta) if hasattr(model, "noise_std") else delta
         mean = (self._kept_mean if self.keeps_noise else _mean)(model, level, below, x)
         final = None
         if self.parameterization == "preconditioned" or level == 1:
             # It is called after the step, outside of the `no_grad` of `run`.
-            final = partial(_no_grad_mean, model, level, 0, x)
+            final = partial(torch.no_grad()(_mean), model, level, 0, x)
         return add_noise(mean, draw(0), std, final)
 
     def _kept_mean(self, model: Any, level: int, below: int, u: Tensor) -> Tensor:
@@ -256,10 +246,3 @@ def _mean(model: Any, level: int, below: int, u: Tensor) -> Tensor:
     """Return the mean of u_j, j = `below`; a model that skips no levels is not given j."""
     mean: Tensor = model(u, level) if below == level - 1 else model(u, level, below)
     return mean
-
-
-def _no_grad_mean(model: Any, level: int, below: int, u: Tensor) -> Tensor:
-    import torch
-
-    with torch.no_grad():
-        return _mean(model, level, below, u)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from sitegen.generative.card.abilities import ANY, DETERMINISTIC, Abilities
-from sitegen.generative.card.parts import NotNegative, Positive, above, card_kind, table
+from sitegen.generative.card.parts import NotNegative, Positive, above, card_kind, per_level, table
 from sitegen.generative.process.base import Draw, Moved, add_noise
 from sitegen.generative.process.karras import NoiseLevels, Preconditioned
 
@@ -45,7 +45,7 @@ class Edm(Preconditioned):
     """EDM's sampler; nothing is random after the start unless the card has a churn."""
 
     kind: Literal["edm"] = "edm"
-    edm: EdmConfig = Field(description="a table [edm]")
+    edm: Annotated[EdmConfig, per_level("sigmas")] = Field(description="a table [edm]")
 
     label = "EDM"
     predicts = "sharp images, preconditioned as in EDM"

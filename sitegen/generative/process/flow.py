@@ -20,13 +20,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
+from sitegen.core.validation import reject_with
 from sitegen.generative.card.abilities import DETERMINISTIC
-from sitegen.generative.card.parts import Number, Positive, card_kind, must, table
+from sitegen.generative.card.parts import Number, Positive, card_kind, falls, must, per_level, table
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.process.base import Draw, Guided, Moved
 
@@ -37,13 +37,6 @@ if TYPE_CHECKING:
 
 FLOW_STEPS = 50
 """Default number of steps of a flow, whose network is for any time."""
-
-
-def _is_monotonic(values: tuple[float, ...] | None) -> bool:
-    if values is None:
-        return True
-    rises = all(one < other for one, other in pairwise(values))
-    return len(values) > 1 and (rises or all(one > other for one, other in pairwise(values)))
 
 
 @table
@@ -60,18 +53,20 @@ class FlowConfig:
     data_time: Literal[0, 1] = 1
     time_scale: Positive = 1.0
     times: Annotated[
-        tuple[Number, ...] | None, must("a list of times that rise, or fall", _is_monotonic)
+        tuple[Number, ...] | None,
+        must(
+            "a list of times that rise, or fall",
+            lambda v: v is None or (len(v) > 1 and (falls(v) or falls(v[::-1]))),
+        ),
+        reject_with(
+            lambda times, info: (
+                f"must be from 0 to 1 and end at data_time, {info.data.get('data_time')}"
+                if times
+                and (times[-1] != info.data.get("data_time") or min(times) < 0 or max(times) > 1)
+                else None
+            )
+        ),
     ] = None
-
-    @field_validator("times")
-    @classmethod
-    def _ends_at_data(
-        cls, times: tuple[float, ...] | None, info: ValidationInfo
-    ) -> tuple[float, ...] | None:
-        end = info.data.get("data_time")
-        if times and (times[-1] != end or not all(0 <= time <= 1 for time in times)):
-            raise ValueError(f"must be from 0 to 1 and end at data_time, {end}")
-        return times
 
 
 @card_kind
@@ -83,22 +78,24 @@ class Flow(Guided):
 
     kind: Literal["flow"] = "flow"
     diffusion: DiffusionConfig | None = None
-    flow: FlowConfig = Field(FlowConfig(), kw_only=True)
+    flow: Annotated[
+        FlowConfig,
+        per_level("times", 1),
+        reject_with(
+            lambda flow, info: next(
+                (
+                    f"{key} follows from [diffusion]; leave it out"
+                    for key in ("times", "data_time", "time_scale")
+                    if info.data.get("diffusion")
+                    and getattr(flow, key) != getattr(FlowConfig(), key)
+                ),
+                None,
+            )
+        ),
+    ] = Field(FlowConfig(), kw_only=True)
 
     label = "Flow"
     abilities = DETERMINISTIC | {"browser"}
-
-    @field_validator("flow")
-    @classmethod
-    def _fits_times(cls, flow: FlowConfig, info: ValidationInfo) -> FlowConfig:
-        levels = info.data.get("levels", 0)
-        if flow.times and levels and len(flow.times) != levels + 1:
-            count = len(flow.times)
-            raise ValueError(f"times has {count} values; {levels} steps have {levels + 1} states")
-        for key in ("times", "data_time", "time_scale"):
-            if info.data.get("diffusion") and getattr(flow, key) != getattr(FlowConfig(), key):
-                raise ValueError(f"{key} follows from [diffusion]; leave it out")
-        return flow
 
     @property
     def evaluations(self) -> int:

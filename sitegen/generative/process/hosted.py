@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from sitegen.generative.card.abilities import Abilities, Ability, LevelAxis
-from sitegen.generative.card.parts import card_kind
-from sitegen.generative.card.tables import SamplerConfig, require_values
+from sitegen.generative.card.parts import card_kind, per_level
+from sitegen.generative.card.tables import SamplerConfig
 from sitegen.generative.process.base import Draw, Moved, ProcessCard, split
 
 if TYPE_CHECKING:
@@ -43,16 +43,12 @@ class Hosted(ProcessCard):
     """An author's sampler. State i of its K + 1 states is that of level K − i."""
 
     kind: Literal["sampler"] = "sampler"
-    sampler: SamplerConfig = Field(description="what the sampler can do, which it says itself")
+    sampler: Annotated[SamplerConfig, per_level("values", 1)] = Field(
+        description="what the sampler can do, which it says itself"
+    )
 
     label = "Sampler"
     advice: ClassVar[str] = "check the steps of the sampler and its value_range"
-
-    @field_validator("sampler")
-    @classmethod
-    def _has_levels(cls, sampler: SamplerConfig, info: ValidationInfo) -> SamplerConfig:
-        require_values(sampler.values, info)
-        return sampler
 
     @property
     def abilities(self) -> Abilities:

@@ -12,24 +12,27 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
-from sitegen.generative.card.parts import Flag, Number, Positive, above, card_kind, must, table
+from sitegen.generative.card.parts import (
+    Flag,
+    Number,
+    Positive,
+    above,
+    card_kind,
+    falls,
+    must,
+    per_level,
+    table,
+)
 from sitegen.generative.process.base import Noised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from sitegen.generative.process.model import CardModel
-
-
-def _falls(values: tuple[float, ...] | None) -> bool:
-    if values is None:
-        return True
-    return len(values) > 0 and values[-1] > 0 and all(a > b for a, b in pairwise(values))
 
 
 @table
@@ -51,7 +54,11 @@ class NoiseLevels:
     time_scale: Positive = 0.25
     clip: Flag = False
     sigmas: Annotated[
-        tuple[Number, ...] | None, must("a list of falling numbers above 0", _falls)
+        tuple[Number, ...] | None,
+        must(
+            "a list of falling numbers above 0",
+            lambda v: v is None or (len(v) > 0 and v[-1] > 0 and falls(v)),
+        ),
     ] = None
 
     def of_levels(self, count: int) -> tuple[float, ...]:
@@ -68,19 +75,10 @@ class NoiseLevels:
 class Preconditioned(Noised):
     """Base class of the kinds whose `[edm]` has these noise levels."""
 
-    edm: NoiseLevels = Field(description="a table [edm]")
+    edm: Annotated[NoiseLevels, per_level("sigmas")] = Field(description="a table [edm]")
 
     symbol = "σ"
     predicts = "sharp images"
-
-    @field_validator("edm")
-    @classmethod
-    def _has_levels(cls, edm: NoiseLevels, info: ValidationInfo) -> NoiseLevels:
-        levels = info.data.get("levels", 0)
-        if edm.sigmas and levels and len(edm.sigmas) != levels:
-            count = len(edm.sigmas)
-            raise ValueError(f"sigmas has {count} values; {levels} steps need {levels}")
-        return edm
 
     @cached_property
     def sigmas(self) -> tuple[float, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from sitegen.generative.card.abilities import Abilities, Ability, LevelAxis
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.parts import card_kind
-from sitegen.generative.card.tables import RecordingConfig, require_values
+from sitegen.generative.card.parts import card_kind, per_level
+from sitegen.generative.card.tables import RecordingConfig
 
 
 @card_kind
@@ -18,17 +18,11 @@ class Recorded(ModelCard):
     """A recording. It has no network, and its states are those of the file."""
 
     kind: Literal["recording"] = "recording"
-    recording: RecordingConfig = Field(
+    recording: Annotated[RecordingConfig, per_level("values", 1)] = Field(
         description="what was recorded; `sitegen add NAME --recording FILE`"
     )
 
     label = "Recorded"
-
-    @field_validator("recording")
-    @classmethod
-    def _has_levels(cls, recording: RecordingConfig, info: ValidationInfo) -> RecordingConfig:
-        require_values(recording.values, info)
-        return recording
 
     @property
     def abilities(self) -> Abilities:

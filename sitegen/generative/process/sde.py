@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, Strict, ValidationInfo, field_validator
+from pydantic import Field, Strict
 
+from sitegen.core.validation import reject_with
 from sitegen.generative.card.abilities import RANDOM
 from sitegen.generative.card.parts import Flag, Number, Positive, above, card_kind, table
 from sitegen.generative.process.base import Draw, Moved, Noised, add_noise, contrasted, split
@@ -49,17 +50,20 @@ class ScoreSde(Noised):
     """Predictor and corrector of a stochastic differential equation."""
 
     kind: Literal["sde"] = "sde"
-    sde: SdeConfig = Field(description="a table [sde]")
+    sde: Annotated[
+        SdeConfig,
+        reject_with(
+            lambda sde, info: (
+                f"beta_max = {sde.beta_max:g}: must be below levels, {info.data['levels']}"
+                if sde.family == "vp"
+                and sde.predictor != "euler_maruyama"
+                and sde.beta_max >= info.data.get("levels", math.inf)
+                else None
+            )
+        ),
+    ] = Field(description="a table [sde]")
 
     label, abilities = "Score SDE", RANDOM
-
-    @field_validator("sde")
-    @classmethod
-    def _steps_small(cls, sde: SdeConfig, info: ValidationInfo) -> SdeConfig:
-        levels = info.data.get("levels", math.inf)
-        if sde.family == "vp" and sde.predictor != "euler_maruyama" and sde.beta_max >= levels:
-            raise ValueError(f"beta_max = {sde.beta_max:g}: must be below levels, {levels}")
-        return sde
 
     @property
     def evaluations(self) -> int:

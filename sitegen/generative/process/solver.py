@@ -16,13 +16,22 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
+from sitegen.core.validation import reject_with
 from sitegen.generative.card.abilities import DETERMINISTIC, Abilities
-from sitegen.generative.card.parts import Flag, NotNegative, Positive, card_kind, must, table
+from sitegen.generative.card.parts import (
+    Flag,
+    NotNegative,
+    Positive,
+    card_kind,
+    falls,
+    must,
+    per_level,
+    table,
+)
 from sitegen.generative.process.base import Draw, Moved, Noised
 
 if TYPE_CHECKING:
@@ -48,18 +57,18 @@ class SolverConfig:
     timesteps: tuple[NotNegative, ...]
     sigmas: Annotated[
         tuple[Positive, ...],
-        must("falling numbers", lambda v: all(one > other for one, other in pairwise(v))),
+        must("falling numbers", falls),
+        reject_with(
+            lambda sigmas, info: (
+                f"has {len(sigmas)} numbers for {len(info.data['timesteps'])} timesteps"
+                if len(sigmas) != len(info.data.get("timesteps", sigmas))
+                else None
+            )
+        ),
     ]
     start_std: Positive = 1.0
     prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
     clip_sample: Flag = False
-
-    @field_validator("sigmas")
-    @classmethod
-    def _one_each(cls, sigmas: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
-        if len(sigmas) != (count := len(info.data.get("timesteps", sigmas))):
-            raise ValueError(f"has {len(sigmas)} numbers for {count} timesteps")
-        return sigmas
 
 
 @card_kind
@@ -67,18 +76,9 @@ class Solved(Noised):
     """A DDPM's network with a solver of its ODE; nothing is random after the start."""
 
     kind: Literal["solver"] = "solver"
-    solver: SolverConfig = Field(description="a table [solver]")
+    solver: Annotated[SolverConfig, per_level("sigmas")] = Field(description="a table [solver]")
 
     symbol = "σ"
-
-    @field_validator("solver")
-    @classmethod
-    def _has_levels(cls, solver: SolverConfig, info: ValidationInfo) -> SolverConfig:
-        if len(solver.sigmas) != (levels := info.data.get("levels", len(solver.sigmas))):
-            raise ValueError(
-                f"sigmas has {len(solver.sigmas)} values; {levels} steps need {levels}"
-            )
-        return solver
 
     @property
     def label(self) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from pydantic import Field, Strict, ValidationInfo, field_validator
+from pydantic import Field, Strict
 
+from sitegen.core.validation import reject_with
 from sitegen.generative.card.parts import Number, table
 
 Whole = Annotated[int, Strict()]
@@ -35,7 +36,17 @@ class TrainingOptions:
     """
 
     images: Annotated[Whole, Field(ge=1, le=10**12)] = 1_000_000
-    batch_size: Annotated[Whole, Field(ge=1, le=1_000_000)] = 64
+    batch_size: Annotated[
+        Whole,
+        Field(ge=1, le=1_000_000),
+        reject_with(
+            lambda size, info: (
+                f"must be at most images, {info.data['images']}, for one step"
+                if size > info.data.get("images", size)
+                else None
+            )
+        ),
+    ] = 64
     learning_rate: Rate = 1e-3
     warmup_steps: Annotated[Whole, Field(ge=0, le=10**12)] = 300
     decay_share: Share = 0.3
@@ -46,13 +57,6 @@ class TrainingOptions:
     focus_centre: Share = 0.48
     seed: Annotated[Whole, Field(ge=0, le=2**63 - 1)] = 0
     save_every_s: Annotated[Number, Field(ge=0)] = 120.0
-
-    @field_validator("batch_size")
-    @classmethod
-    def _one_step(cls, batch_size: int, info: ValidationInfo) -> int:
-        if batch_size > info.data.get("images", batch_size):
-            raise ValueError(f"must be at most images, {info.data['images']}, for one step")
-        return batch_size
 
     @property
     def steps(self) -> int:

@@ -203,7 +203,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "misfit": ("x", {"preset": "cifar10"}, RefusedError, "do not fit .*(\n.*)*It looks like chan"),
     "heads": ("x", {**TOLD, "data": DATA, "heads": 3}, ConfigError, "must divide the channels"),
     "size": ("x", {**TOLD, "data": DATA, "image_size": 7}, ConfigError, "divisible by 2"),
-    "blur": ("x", {**TOLD, "data": DATA, "blur_sigma_max": 0.1}, ConfigError, "at least sigma_min"),
+    "blur": ("x", {**TOLD, "data": DATA, "blur_sigma_max": 0.1}, ConfigError, "above sigma_min"),
     "a page": ("x", {"checkpoint": Path("pages/index.md")}, RefusedError, "neither a .pth nor"),
 }
 

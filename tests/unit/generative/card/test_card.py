@@ -235,7 +235,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         "m:4: levels = nan: Input should be a valid integer\n"
         "m:5: parameterization = \"diference\": Input should be 'difference' or "
         "'preconditioned', did you mean \"difference\"?\n"
-        "m:8: blur.sigma_max = 0.5: must be at least sigma_min, 5\n"
+        "m:8: blur.sigma_max = 0.5: must be above sigma_min, 5\n"
         'm:14: unet.drpout: unknown key, did you mean "dropout"?\n'
         'm:15: waits: unknown key, did you mean "weights"?'
     )
@@ -256,7 +256,7 @@ def test_what_does_not_fit_is_told() -> None:
         "[unet]\nmodel_channels = 40\nchannel_mult = [1, 2, 2]\n"
     )
     assert told(text, "m") == (
-        "m:6: blur.sigma_max = 0.5: must be at least sigma_min, 5\n"
+        "m:6: blur.sigma_max = 0.5: must be above sigma_min, 5\n"
         "m:7: unet: model_channels = 40: times channel_mult must give multiples of 32 (norms have "
         "32 groups), not [40, 80, 80]"
     )
@@ -305,9 +305,9 @@ _WRONG = [
     (_with("0.01\n", "0.0\n"), ":5: training_noise_std = 0.0"),
     (_with("= 20", "= nan"), ":10: blur.sigma_max = nan"),
     (_with("= 20", "= 1e300"), ":10: blur.sigma_max = 1e+300"),
-    (_with("= 20", "= 0.5"), ":8: blur: sigma_max must be above sigma_min"),
+    (_with("= 20", "= 0.5"), ":10: blur.sigma_max = 0.5: must be above sigma_min"),
     (_with("[blur]\n", "[blur]\nschedule = [0, 1]\n"), ":8: blur: give sigma_min and sigma_max or"),
-    (_with(_RANGE, "schedule = [0, 1]"), ":8: blur: its schedule has 2 values"),
+    (_with(_RANGE, "schedule = [0, 1]"), ":8: blur: schedule has 2 values"),
     (
         _with(_RANGE, "schedule = [0, 1, 0]"),
         ":9: blur.schedule = [0, 1, 0]: level 2 has 0, which is not",
@@ -350,14 +350,16 @@ _WRONG = [
     (_but("[bands.cosines]", "[bands.unet]"), ":24: bands[1].unet.width: unknown key"),
     (
         _but(_COSINES, _FINE.replace("= 1\n", "= 56\nside = 10\n")),
-        ":20: bands[1].cosines: side = 10: must",
+        ":23: bands[1].unet: side = 10: must",
     ),
     (_but("= 32", "= 40"), ":16: bands[0].unet: model_channels = 40: times channel_mult"),
     (_but("= 56", '= "x"'), ':21: bands[1].lowest_level = "x"'),
     (_but("[1, 2, 2]", "[1, 2, 2, 2]"), ":14: bands: image_size = 28: must be divisible by 8"),
     (_but(_COSINES, "[[bands]]\nlowest_level = 56\n"), ":20: bands[1].cosines: a band has"),
     (
-        _CASCADE.replace("[bands.cosines]", _FINE[27:] + "[bands.cosines]"),
+        _but("side = 10\n", "side = 12\n").replace(
+            "[bands.cosines]", _FINE[27:] + "[bands.cosines]"
+        ),
         ":27: bands[1].cosines: a band has",
     ),
     (_BANDS + _COSINES.replace("56", "1"), ":14: bands: the first, of the finest"),

@@ -21,7 +21,7 @@ COLD = "[cold]\nstart_mean = [0.1]\nstart_covariance = [[0.2]]\n"
 @pytest.mark.parametrize(
     ("kind", "words", "told"),
     [
-        ("flow", "[flow]\ntimes = [0.0, 0.5, 1.0]", "has 3 values; 4 steps have 5 states"),
+        ("flow", "[flow]\ntimes = [0.0, 0.5, 1.0]", "times has 3 values; 4 levels need 5"),
         ("flow", "[flow]\ntimes = [0.0, 0.5, 0.4, 0.6, 1.0]", "a list of times that rise, or fall"),
         ("flow", "[flow]\ntimes = [1.0, 0.7, 0.5, 0.2, 0.0]", "end at data_time, 1"),
         ("flow", '[flow]\nsolver = "rk4"', "solver"),
@@ -29,7 +29,7 @@ COLD = "[cold]\nstart_mean = [0.1]\nstart_covariance = [[0.2]]\n"
         ("flow", NOISY + "[flow]\ntime_scale = 2.0", "follows from"),
         ("edm", "", "edm is missing"),
         ("edm", "[edm]\nsigma_min = 90.0", "must be above sigma_min, 90"),
-        ("edm", "[edm]\nsigmas = [9.0, 1.0]", "has 2 values; 4 steps need 4"),
+        ("edm", "[edm]\nsigmas = [9.0, 1.0]", "sigmas has 2 values; 4 levels need 4"),
         ("edm", "[edm]\nsigmas = [9.0, 10.0, 2.0, 1.0]", "falling numbers above 0"),
         ("edm", "[edm]\nchurn = -1.0", "churn"),
         ("edm", "[edm]\n[sampling]\nlevels = [4, 2]", "sampling"),
