@@ -70,9 +70,11 @@ $(installed): pyproject.toml scripts/make-venv.sh scripts/install.sh
 	@touch $@
 
 # The checks have the versions of the lock, so that new stubs or rules of theirs break no checkout.
+# Of torchcfm tests need the network alone; its dependencies are 100 MB, and not there for each Python.
 $(developing): $(installed) requirements-dev.lock
 	@echo 'Installing what tests and checks need into .venv, once.'
 	@$(python) -m pip install --quiet --upgrade 'pip>=25.1'
 	@sed -nE 's/^((import-linter|mypy|numpy|pre-commit|ruff)==[^\]*).*/\1/p' requirements-dev.lock >.venv/checkers.txt
 	@$(python) -m pip install --quiet $(if $(LOCKED),--require-hashes --requirement requirements-dev.lock,--constraint .venv/checkers.txt --group dev)
+	@$(python) -m pip install --quiet --no-deps torchcfm==1.0.7
 	@touch $@
