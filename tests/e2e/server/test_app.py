@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -196,5 +195,4 @@ def test_the_process_that_renders(tmp_path: Path) -> None:
         assert "was killed (SIGKILL), perhaps because memory is full" in process.stderr.readline()
         write_page(config, "Other words.\n\n" + '{{ trajectories("tiny", count=2) }}\n')
         wait_for(lambda: (config.parent / "build/media.json").exists(), "rendering")
-        time.sleep(0.5)
-        assert with_torch(process.pid) == []
+        wait_for(lambda: with_torch(process.pid) == [], "the end of what rendered")

@@ -244,7 +244,6 @@ def test_a_folder_that_is_deleted_and_recreated(
         shutil.rmtree(config.parent)
         wait_for(lambda: "site.toml" in str(server.preview.state.error), "the error")
         assert "Words." in server.page()
-        time.sleep(0.5)
         shutil.copytree(tmp_path / "backup", config.parent)
         wait_for(lambda: server.preview.state.error is None, "the end of the error")
         for text in ("Other words.", "Third words."):
@@ -262,7 +261,6 @@ def test_a_folder_that_is_moved_away_and_back(tmp_path: Path) -> None:
         (tmp_path / "away").rename(config.parent)
         (config.parent / "pages").rename(config.parent / "other")
         (config.parent / "other").rename(config.parent / "pages")
-        time.sleep(0.5)
         write_page(config, "Other words.\n")
         wait_for(lambda: "Other words." in server.page(), "the change")
 
@@ -295,5 +293,5 @@ def test_files_that_are_noticed(config: Path) -> None:
         wait_for(lambda: "Further words" in server.page("/more/"), "the page")
         server.wait_until_settled()
         reads = server.preview.reads
-        time.sleep(1)
+        time.sleep(1)  # that nothing happens has no state to wait for
         assert server.preview.reads == reads  # its own writing is not a change
