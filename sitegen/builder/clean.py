@@ -27,6 +27,7 @@ def clean(site: Site, *, store: bool = False) -> list[str]:
     is_stored = site.cache_dir.is_dir()
     if store and is_stored:
         folder.require_alone()
+    # A lock would create the folder of a store that does not exist.
     with folder.locked() if is_stored else contextlib.nullcontext():
         removed = [output] if remove_folder(output) else []
         if store and remove_folder(site.cache_dir):

@@ -110,6 +110,7 @@ def build(
             return summarise(context, records, {}, size=weight(tree))
 
     # Network and process make frames; the encoder puts their clips into the store.
+    # Both before the first sample, since a build of hours should not fail at its end.
     require_ours(context.output)
     require_writable(context.output.parent, context.output)
     with store.locked():

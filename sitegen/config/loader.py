@@ -35,6 +35,7 @@ def parse_site(text: str, path: Path) -> Site:
         site = Site.model_validate(data, context={"root": path.absolute().parent})
     except ValidationError as error:
         raise config_error(toml_diagnostics(error, Site, text, shown(path))) from error
+    # Pydantic lets private attributes of a frozen model be set.
     site._file, site._lines = shown(path), toml_lines(text)
     return site
 

@@ -85,6 +85,7 @@ def anchor_fault(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str 
     `ids` are the ids of every page for which they are known. Returns None for a valid link.
     """
     path, _, fragment = url.partition("#")
+    # What follows :~: is a text fragment, which names words of the page and no id.
     anchor = unquote(fragment.partition(":~:")[0])
     target = file_at(unquote(path.partition("?")[0])) if path else uri
     known_ids = ids.get(target)

@@ -135,6 +135,7 @@ def parse(text: str, slot: re.Pattern[str], uri: str, files: PageFiles) -> Parse
     title = _plain(tokens[1]) if tokens and tokens[0].tag == "h1" else None
     warnings = tuple(_tags_as_text(tokens))
     walk = _Walk(uri, files)
+    # A heading is three tokens: its start, its text and its end.
     walk.run(tokens if title is None else tokens[3:])
     parts = tuple(_parts(_with_notes(walk.tokens), slot, env))
     faults, headings, anchors = tuple(walk.faults), tuple(walk.headings), tuple(walk.anchors)

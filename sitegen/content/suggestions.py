@@ -32,6 +32,8 @@ def figure_calls(name: str, card: ModelCard, label: str | None = None) -> list[s
         points = (card.recording.positions or 0) if card.recording else 0
         fewer = re.sub(r"\bcount=\d+", f"count={recorded}", arguments)
         fewer = re.sub(r"\bpoints=\d+", f"points={points}", fewer)
+        # The fullest call first: the example as it is, with as much as was recorded, and no
+        # example.
         for candidate in (arguments, fewer, f'"{name}"{end}', f'"{name}", count={recorded}{end}'):
             if _fits(entry, candidate, card):
                 calls.append(f"{{{{ {kind}({candidate}) }}}}")

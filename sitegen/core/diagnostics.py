@@ -55,6 +55,7 @@ def close_match(word: str, candidates: Iterable[str]) -> str:
     """Return `, did you mean "x"?` if one of the candidates is close, else ""."""
     names = list(candidates)
     equal = [name for name in names if name.casefold() == word.casefold()]
+    # Shortened, since difflib takes quadratic time in the length of a word.
     close = equal or difflib.get_close_matches(word[:100], names, n=1, cutoff=0.6)
     return f', did you mean "{close[0]}"?' if close else ""
 

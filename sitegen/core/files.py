@@ -105,6 +105,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     """Yield a new folder inside `parent`; it is removed at the end of the block."""
     with platform_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
+        # The name is hidden, which the watch of the preview ignores.
         temporary = tempfile.TemporaryDirectory(
             prefix=".sitegen-", dir=parent, ignore_cleanup_errors=True
         )

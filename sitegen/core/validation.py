@@ -126,6 +126,7 @@ def checked_call(
     arguments = dict(zip(required, args, strict=False))
     faults += [f"{key} is given twice" for key in arguments if key in kwargs]
     arguments |= kwargs
+    # Reversed, so that the first kind with a field of that name has it.
     owners = {key: kind for kind in reversed(kinds) for key in fields_of(kind)}
     values = []
     for kind in kinds:

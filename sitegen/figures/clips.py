@@ -34,6 +34,7 @@ def made_with(figure: Figure, noise_std: float | None, **more: Any) -> dict[str,
     values = {**spec_json(figure), "sampling_noise_std": noise_std, **more}
     if values.get("ddpm", "") is None:  # which alone is sampled by DDIM
         values.pop("ddim_steps", None)
+    # Lists, so that a record equals itself after a round trip through JSON.
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
 

@@ -24,11 +24,13 @@ def spread(prior: Prior, count: int, vary: str) -> list[int]:
     """
     if count > len(prior):
         raise ConfigError(f"count = {count}: the prior of the model has only {len(prior)} states")
+    # The first cosine of an orthonormal DCT is the mean times the side.
     colours = prior.coefficients[:, :, 0, 0].double().numpy() / prior.image_size
     brightness = colours.mean(1)
     if vary == "hue":
         return around(colours, count)
     if vary == "brightness":
+        # Stable: NumPy's default may order equal values differently from processor to processor.
         shares = np.array_split(np.argsort(brightness, kind="stable"), count)
         return [int(share[len(share) // 2]) for share in shares]
     hues = colours - brightness[:, None]

@@ -255,6 +255,7 @@ def even_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     raw = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * times for times in (1, 2, 5, 10) if unit * times >= raw)
+    # 1e-9, so that rounding drops no tick at an end.
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return tuple((n * step, f"{n * step:.6g}") for n in range(first, last + 1))

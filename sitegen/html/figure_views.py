@@ -191,6 +191,7 @@ def axis_of(media: Media) -> tuple[str, str, Mapping[int, float]]:
     if axis is None or not all(0 <= level < len(axis.values) for level in levels):
         return "", "", {}
     repeats = axis.values == tuple(range(len(axis.values)))
+    # Such an axis only repeats the level, which the page shows anyway.
     if repeats and (axis.symbol, axis.unit) in (("t", ""), ("level", "")):
         return "", "", {}
     return axis.symbol, axis.unit, {level: axis.values[level] for level in levels}

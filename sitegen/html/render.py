@@ -165,6 +165,7 @@ class Book:
         A part is its shape and its content: "prose" and safe HTML, "figure" and a `FigureView`,
         "row" or "tabs" and a `FigureGroup`, "embed" and a picture or a video of the author's.
         """
+        # Empty text between the figures of a row would split it below.
         body = [part for part in page.body if part or not isinstance(part, Markup)]
         views = self._figures(page)
         teaser = next((views[figure.id] for figure in page.figures if figure.teaser), None)

@@ -109,6 +109,8 @@ class Preview:
             try:
                 context = prepare(load_site(self.config), self._options)
                 require_ours(context.output)
+                # At the start, clips of the last build stand in for those that are not rendered
+                # yet.
                 self._shown = self._shown or built_records(context.output)
                 self._records = context.store(self.report.warn).find(context.figures)
                 keys = [planned.key for planned in context.figures]

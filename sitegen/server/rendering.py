@@ -64,6 +64,7 @@ class RenderProcess:
             return message
         except (EOFError, OSError):
             self._process.join(STOP_S)
+            # The pipe ends before the process has an exit code, hence the join.
             code = self._process.exitcode
             if code is not None and code < 0:
                 cause = f"was killed ({signal.Signals(-code).name}), perhaps because memory is full"

@@ -55,6 +55,7 @@ def row_options(
     """Add an option for each row, with its default if it has one."""
 
     def add(command: F) -> F:
+        # The decorator that is applied last comes first in --help.
         for name, kind, text in reversed(rows):
             default = defaults.get(name.replace("-", "_"))
             settings = {} if default is None else {"default": default, "show_default": True}
@@ -285,6 +286,8 @@ def sample(
         raise click.UsageError("--output is missing: a file or a folder; or give --sheet FILE.png.")
     source = find_model(model, card, config)
     context = click.get_current_context()
+    # A recording may have fewer samples than the default; a count that was asked for is refused
+    # then.
     if source.card.recording and context.get_parameter_source("count") == ParameterSource.DEFAULT:
         request["count"] = min(request["count"], source.card.recording.count)
     targets, samples = Targets(output, sheet), Request(**request)

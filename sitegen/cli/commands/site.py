@@ -224,6 +224,7 @@ EVERY = "*"
 @_figures_option("--only", metavar="FIGURE", help="Render only this figure; repeatable.")
 @_figures_option(
     "--rerender",
+    # With is_flag=False and a flag_value, click makes the value of the option optional.
     is_flag=False,
     flag_value=EVERY,
     metavar="[FIGURE]",
