@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sitegen.builder.plan import PlannedFigure, naming, plan
 from sitegen.builder.store import Store
-from sitegen.config.schema import ModelEntry, Site
+from sitegen.config.schema import Site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import config_error, known_words
@@ -77,11 +77,13 @@ class BuildContext:
         """Models whose text pages leave out, each with its missing file."""
         names = sorted({name for page in self.pages for name in page.waits})
         sources = {name: self.models.get(name) for name in names}
-        files = {
-            name: (source and source.missing_file) or _first_file(self.site.models[name])
-            for name, source in sources.items()
-        }
-        return tuple(f"{name} ({shown(file)})" for name, file in files.items())
+        lines = []
+        for name, source in sources.items():
+            entry = self.site.models[name]
+            file = source.missing_file if source else None
+            file = file or (sampler_file(entry).file if entry.sampler else entry.card_path)
+            lines.append(f"{name} ({shown(file)})")
+        return tuple(lines)
 
 
 def prepare(site: Site, options: BuildOptions) -> BuildContext:
@@ -137,10 +139,6 @@ def usable_models(site: Site, models: Mapping[str, ModelSource], store: Store) -
         rendered = {model.sha256 for record in store.all_records() for model in record.models}
         usable |= {name for name in pinned if models[name].weights_sha256 in rendered}
     return usable
-
-
-def _first_file(entry: ModelEntry) -> Path:
-    return sampler_file(entry).file if entry.sampler else entry.card_path
 
 
 def _require_figures(options: BuildOptions, figures: list[str]) -> None:

@@ -103,10 +103,6 @@ def _own_folder(value: object, info: ValidationInfo) -> Path:
     return site_root(info) / path
 
 
-def _preset_fault(name: str) -> str | None:
-    return None if name in presets() else f"no such preset{known_words(name, presets())}"
-
-
 def _form(pattern: str, fault: str) -> AfterValidator:
     return reject_if(lambda text: None if re.fullmatch(pattern, text) else f"should be {fault}")
 
@@ -124,7 +120,12 @@ CitationKey = Annotated[
     _form(_KEY, "1 to 64 English letters, digits, :, _ and -"),
     described_as("English letters, digits, :, _ and -", f"^{_KEY}$"),
 ]
-PresetName = Annotated[str, reject_if(_preset_fault)]
+PresetName = Annotated[
+    str,
+    reject_if(
+        lambda name: None if name in presets() else f"no such preset{known_words(name, presets())}"
+    ),
+]
 Existing = Annotated[Path, BeforeValidator(_existing)]
 OwnFolder = Annotated[Path, BeforeValidator(_own_folder)]
 Icon = Literal["code", "data", "page", "paper", "poster", "video"]

@@ -116,7 +116,10 @@ def _read(
 ) -> tuple[Page | None, Sequence[object]]:
     """Return a page and its problems; no page if the text could not be read to the end."""
     calls = Calls(shown(path), site, files.folder)
-    if path.stem != "index" and (fault := _name_fault(path)):
+    fault = page_fault(page_name(path))
+    if path.stem in RESERVED:  # a folder has the name in the built site
+        fault = "is a name that sitegen uses itself"
+    if fault and path.stem != "index":
         message = f"the page's name {quoted(path.stem)} {fault}"
         return None, [Diagnostic(calls.file, None, message)]
     uri = page_uri(path)
@@ -152,15 +155,6 @@ def _read(
     )
     misplaced = calls.misplaced(text, document.parts)
     return page, [*calls.faults, *misplaced, *diagnostics(document.faults)]
-
-
-def _name_fault(path: Path) -> str | None:
-    """Return why a page cannot have this name: a folder has it in the built site; or None."""
-    return (
-        "is a name that sitegen uses itself"
-        if path.stem in RESERVED
-        else page_fault(page_name(path))
-    )
 
 
 def _source_lines(text: str, source: str) -> Sequence[int]:

@@ -166,14 +166,11 @@ def rule(error: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> str:
         message += close_match(
             quoted(error["input"]).strip('"'), [choice.strip("'") for choice in choices]
         )
-    value = "" if _holds_tables(error["input"]) else f" = {quoted(error['input'])}"
-    return f"{value}: {message}"
-
-
-def _holds_tables(value: object) -> bool:
-    """Return whether a value is too large for a message: a table, or a list with one."""
+    value = error["input"]
     items = value if isinstance(value, list | tuple) else (value,)
-    return any(isinstance(item, Mapping) or is_dataclass(item) for item in items)
+    # A table is too large for a message.
+    has_table = any(isinstance(item, Mapping) or is_dataclass(item) for item in items)
+    return f": {message}" if has_table else f" = {quoted(value)}: {message}"
 
 
 def listed(items: Sequence[str], last: str = "or") -> str:

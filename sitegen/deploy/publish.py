@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -135,7 +134,12 @@ def publish(site: Site, output: Path, options: PublishOptions, report: Reporter)
         tip = match[1] if match else None
         cname = site.domain
         if tip is None:
-            _require_first(git, options)
+            if not options.overwrite and not git("ls-remote", "--heads", remote):
+                raise PublishError(
+                    f"{remote} has no branch yet, and the first one becomes its main branch: push "
+                    f"your sources first (`git push {remote} HEAD`); to make {branch} the main "
+                    "branch, add --overwrite"
+                )
         elif f"ref: refs/heads/{branch}\tHEAD\n" in f"{answer}\n":
             raise PublishError(
                 f"{branch} is the main branch of {remote}, and publishing would replace all of its "
@@ -281,16 +285,6 @@ def _require_repository(site: Site, options: PublishOptions) -> str:
     if match := re.match(r"(.*) <(.*)>", identity):  # ghp-import reads the settings of git only
         os.environ["GIT_COMMITTER_NAME"], os.environ["GIT_COMMITTER_EMAIL"] = match.groups()
     return git("remote", "get-url", "--push", options.remote)
-
-
-def _require_first(git: Callable[..., str], options: PublishOptions) -> None:
-    """Raise PublishError if the branch would be the first one, and thus the main branch."""
-    if not options.overwrite and not git("ls-remote", "--heads", options.remote):
-        raise PublishError(
-            f"{options.remote} has no branch yet, and the first one becomes its main branch: push "
-            f"your sources first (`git push {options.remote} HEAD`); to make {options.branch} the "
-            "main branch, add --overwrite"
-        )
 
 
 def _commit(site: Site, output: Path, cname: str | None) -> str:

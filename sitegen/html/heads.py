@@ -153,6 +153,11 @@ def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> dict[str, Any]:
         marks = [*map(mark, author.places), "*" if author.equal else ""]
         text = ",".join(filter(None, marks))
         authors.append({"name": author.name, "uri": link(author.url), "mark": text})
+    folder, logos = SiteFolder(site.root, (site.output, site.cache_dir)), []
+    for one in site.affiliations:
+        if one.logo:
+            picture = photo_view(read_photo(folder.find(unquote(one.logo))), page.uri)
+            logos.append({"name": one.name, "uri": one.url, "picture": picture})
     return {
         "authors": authors,
         "affiliations": [{"name": n, "uri": urls.get(n), "mark": mark(n)} for n in names],
@@ -162,17 +167,8 @@ def paper(site: Site, page: Page, pages: Iterable[Page] = ()) -> dict[str, Any]:
             for button in site.links
         ],
         "equal": any(author.equal for author in site.authors),
-        "logos": list(_logos(site, page.uri)),
+        "logos": logos,
     }
-
-
-def _logos(site: Site, uri: str) -> Iterator[dict[str, Any]]:
-    """Yield the logos of the affiliations that have one."""
-    folder = SiteFolder(site.root, (site.output, site.cache_dir))
-    for affiliation in site.affiliations:
-        if affiliation.logo:
-            picture = photo_view(read_photo(folder.find(unquote(affiliation.logo))), uri)
-            yield {"name": affiliation.name, "uri": affiliation.url, "picture": picture}
 
 
 def bibtex(site: Site) -> str | None:

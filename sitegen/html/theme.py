@@ -85,7 +85,9 @@ class Theme:
         that cannot be read.
         """
         paths = {path.name: path for path in _files(resource("static"))}
-        _refuse_other_names(self.overrides)
+        for path in _files(self.overrides):
+            if path.name != _COLOURS and (hint := close_match(path.name, [_COLOURS])):
+                raise ConfigError(f"{shown(path)}: changes nothing{hint}")
         paths |= {path.name: path for path in _files(self.overrides / "static")}
         contents = {}
         for name, path in sorted(paths.items()):
@@ -155,7 +157,10 @@ class Theme:
             location = _place(error, self._templates)
             if location is None:
                 raise
-            raise ConfigError(f"{location}: {_reason(error)}") from error
+            reason = str(error) or type(error).__name__
+            if isinstance(error, TemplateNotFound):
+                reason = f'there is no template "{error.name}"'
+            raise ConfigError(f"{location}: {reason}") from error
 
 
 def _asset(name: str, data: bytes) -> Asset:
@@ -183,13 +188,6 @@ def _files(folder: Path) -> list[Path]:
     with platform_errors(folder, "read"):
         paths = sorted(folder.iterdir()) if folder.is_dir() else []
         return [path for path in paths if path.is_file() and not path.name.startswith(".")]
-
-
-def _refuse_other_names(folder: Path) -> None:
-    """Raise ConfigError for a file with a name similar to that of the colours."""
-    for path in _files(folder):
-        if path.name != _COLOURS and (hint := close_match(path.name, [_COLOURS])):
-            raise ConfigError(f"{shown(path)}: changes nothing{hint}")
 
 
 def _refuse_misspelt(folder: Path) -> None:
@@ -266,9 +264,3 @@ def _place(error: Exception, folder: Path) -> str | None:
         elif str(frame.f_globals.get("__name__")).startswith("sitegen."):
             location = None
     return location
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TemplateNotFound):
-        return f'there is no template "{error.name}"'
-    return str(error) or type(error).__name__
