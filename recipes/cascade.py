@@ -20,6 +20,7 @@ from recipes.runs import read_net, read_recipe
 from recipes.train_cosines import read_model
 from sitegen.cli import exits
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard
+from sitegen.generative.card.labels import LabelsConfig
 from sitegen.generative.card.networks import Band
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.loading import WEIGHTS_NAME
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument(
         "--small", action="store_true", help="store weights as one byte instead of float16"
     )
+    parser.add_argument("--names", nargs="+", help="names of labels; their numbers by default")
     parser.add_argument("--output", type=Path, required=True, help="folder of the new model")
     arguments = parser.parse_args()
     if arguments.output.resolve() == arguments.model.resolve():
@@ -154,7 +156,10 @@ def main() -> None:
     bands, nets = zip(*sorted(networks, key=lambda pair: pair[0].lowest_level), strict=True)
     sampling = card.sampling if card.bands else None  # a cascade has its levels already
     sampling = sampling or SamplingConfig(visited_levels(card, arguments.below, arguments.steps))
-    card = replace(heat_of(card), unet=None, bands=bands, sampling=sampling)
+    rows = max((band.classes or 0 for band in bands), default=0)
+    names = arguments.names or [str(number) for number in range(rows - 1)]
+    labels = LabelsConfig(tuple(names)) if rows else None
+    card = replace(heat_of(card), unet=None, bands=bands, sampling=sampling, labels=labels)
     if arguments.visits:
         levels = spread_over_bands(card, arguments.visits)
         card = replace(card, sampling=replace(sampling, levels=levels))

@@ -105,14 +105,18 @@ class Parts:
         self.network, self.largest = Halving(network), largest
         self.cores = CORES if cores is None else cores
 
-    def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
-        """Evaluate: (N, C, H, W), levels (N,) → (N, C, H, W)."""
+    def __call__(self, x: Tensor, *more: Tensor) -> Tensor:
+        """Evaluate: (N, C, H, W), levels (N,), and labels if the network takes them."""
         if _in_part.get():
-            pairs = torch.split(x, self.largest), torch.split(levels, self.largest)
-            return torch.cat([self.network(*part) for part in zip(*pairs, strict=True)])
-        sizes = part_sizes(len(x), self.largest)
-        parts = zip(torch.split(x, sizes), torch.split(levels, sizes), strict=True)
-        return torch.cat(on_cores(lambda part: self.network(*part), list(parts), self.cores))
+            parts = _split((x, *more), self.largest)
+            return torch.cat([self.network(*part) for part in parts])
+        parts = _split((x, *more), part_sizes(len(x), self.largest))
+        return torch.cat(on_cores(lambda part: self.network(*part), parts, self.cores))
+
+
+def _split(tensors: Sequence[Tensor], sizes: int | list[int]) -> list[tuple[Tensor, ...]]:
+    """Cut the rows of several tensors at the same places."""
+    return list(zip(*(torch.split(tensor, sizes) for tensor in tensors), strict=True))
 
 
 _in_part: ContextVar[bool] = ContextVar("in_part", default=False)
@@ -178,14 +182,13 @@ class Halving:
     engine: Engine
     largest: int | None = None
 
-    def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, *more: Tensor) -> Tensor:
         """Evaluate as the engine does, at most `largest` images at a time."""
         most = self.largest or len(x)
         if len(x) > most:
-            parts = zip(torch.split(x, most), torch.split(levels, most), strict=True)
-            return torch.cat([self(*part) for part in parts])
+            return torch.cat([self(*part) for part in _split((x, *more), most)])
         try:
-            return self.engine(x, levels)
+            return self.engine(x, *more)
         except (MemoryError, RuntimeError) as error:
             # Torch has no class for an exhausted CPU: it raises a RuntimeError with a message.
             if len(x) == 1 or memory_full(error) is None:
@@ -195,7 +198,7 @@ class Halving:
             torch.cuda.empty_cache()
         # Other threads share this engine, and one may have chosen a smaller size meanwhile.
         self.largest = min((len(x) + 1) // 2, self.largest or len(x))
-        return self(x, levels)
+        return self(x, *more)
 
 
 @contextmanager
@@ -212,12 +215,12 @@ def memory_errors(doing: str) -> Iterator[None]:
         ) from error
 
 
-Replay = Callable[[Tensor, Tensor], Tensor]
+Replay = Callable[..., Tensor]
 
 
-def capture(engine: Engine, x: Tensor, levels: Tensor) -> Replay:
+def capture(engine: Engine, *tensors: Tensor) -> Replay:
     """Capture `engine` for inputs of these shapes on their device; return a function to replay."""
-    inputs = x.clone(), levels.clone()
+    x, inputs = tensors[0], [tensor.clone() for tensor in tensors]
     # Torch requires a warm-up on another stream than the current one before a capture.
     stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(x.device))
@@ -230,8 +233,8 @@ def capture(engine: Engine, x: Tensor, levels: Tensor) -> Replay:
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         answer = engine(*inputs)
 
-    def replay(x: Tensor, levels: Tensor) -> Tensor:
-        for static, current in zip(inputs, (x, levels), strict=True):
+    def replay(*tensors: Tensor) -> Tensor:
+        for static, current in zip(inputs, tensors, strict=True):
             static.copy_(current, non_blocking=True)
         graph.replay()
         # The next replay writes into the same memory.
@@ -248,20 +251,18 @@ class Captured:
     engine: their work on a device is one queue.
     """
 
-    def __init__(
-        self, engine: Engine, capture: Callable[[Engine, Tensor, Tensor], Replay] = capture
-    ) -> None:
+    def __init__(self, engine: Engine, capture: Callable[..., Replay] = capture) -> None:
         self.engine, self._capture = engine, capture
         self._replays: dict[tuple[int, ...], Replay | None] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, x: Tensor, levels: Tensor) -> Tensor:
-        """Evaluate: (N, C, H, W), levels (N,) → (N, C, H, W)."""
+    def __call__(self, x: Tensor, *more: Tensor) -> Tensor:
+        """Evaluate: (N, C, H, W), levels (N,), and labels if the network takes them."""
         shape = tuple(x.shape)
         with self._lock:
             replay = self._replays.get(shape)
             captured = sum(other is not None for other in self._replays.values())
             if replay is None and shape in self._replays and captured < CAPTURED_SIZES:
-                replay = self._capture(self.engine, x, levels)
+                replay = self._capture(self.engine, x, *more)
             self._replays[shape] = replay
-            return replay(x, levels) if replay else self.engine(x, levels)
+            return replay(x, *more) if replay else self.engine(x, *more)

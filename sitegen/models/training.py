@@ -22,6 +22,7 @@ from sitegen.core.urls import slug_fault
 from sitegen.generative.card.card import STATE_NAME, ModelCard
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.data.images import image_side, read_images, require_enough
+from sitegen.generative.data.labels import Labels, read_labels
 from sitegen.generative.data.prior import make_prior
 from sitegen.generative.process.model import Model, require_device
 from sitegen.generative.process.noise import independent
@@ -66,6 +67,7 @@ class TrainOptions:
     subject: what the images show, in the plural
     minutes: duration for which to choose the size, the networks and the recipe
     finish: write the model from what a run has learned so far
+    labels: "folders" or "idx", where `read_labels` finds the labels of the images
     """
 
     data: Path
@@ -80,6 +82,7 @@ class TrainOptions:
     device: str = "auto"
     precision: str = "auto"
     finish: bool = False
+    labels: str | None = None
 
 
 @dataclass(frozen=True)
@@ -182,10 +185,11 @@ def prepare(name: str, options: TrainOptions, report: TrainingReporter, started:
     changes: dict[str, Any] = {"images": options.images, "seed": options.seed}
     changes = {key: value for key, value in changes.items() if value is not None}
     saved = recipe.saved_choices(folder)
+    labels = read_labels(options.data, options.labels == "idx") if options.labels else None
     measured, ends_at = IMAGES, None
     if saved is not None:
         card, choices = saved
-        _require_same(name, options, card)
+        _require_same(name, options, card, labels)
         choices = replace(choices, **changes)
         if options.minutes is not None:
             report.note(
@@ -229,15 +233,25 @@ def prepare(name: str, options: TrainOptions, report: TrainingReporter, started:
         images = read_images(options.data, side, None)
         _, channels, side, _ = images.shape
         card = recipe.card_of(kind, side, channels, levels, light=options.minutes is not None)
+        if labels is not None:
+            card = recipe.with_labels(card, labels.names)
     require_enough(images, options.data)
+    if labels is not None and len(labels.numbers) != len(images):
+        counts = f"{len(labels.numbers)} labels for {len(images)} images"
+        raise RefusedError(f"{shown(options.data)}: has {counts}")
     card = replace(card, subject=options.subject or card.subject)
     source = options.data.resolve().name
-    training = Training(images, source, folder, choices, device, precision)
+    numbers = None if labels is None else labels.numbers
+    training = Training(images, source, folder, choices, device, precision, numbers)
     return Prepared(card, training, measured, ends_at)
 
 
-def _require_same(name: str, options: TrainOptions, card: ModelCard) -> None:
+def _require_same(name: str, options: TrainOptions, card: ModelCard, labels: Labels | None) -> None:
     """Raise ConfigError for an option of another model than that of the run's `card`."""
+    names = card.labels.names if card.labels else ()
+    if names != (labels.names if labels else ()):
+        begun = f"with the labels {card.labels.listed}" if card.labels else "without labels"
+        raise ConfigError(f"--labels: the run of {name} began {begun}; continue it as it began")
     for option in ("kind", "image_size", "levels"):
         requested, current = getattr(options, option), getattr(card, option)
         if requested not in (None, current):

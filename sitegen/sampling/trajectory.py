@@ -103,7 +103,7 @@ def parts(process: GenerativeProcess, start: Tensor, noise: Noise | None) -> lis
     # Cloned, since a view would send the states of all parts to each worker.
     return [
         Part(
-            process,
+            process.part(end - size, end),
             start[end - size : end].clone(),
             None if noise is None else noise.rows(end - size, end),
             end - size,

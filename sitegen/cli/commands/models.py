@@ -351,6 +351,11 @@ _TRAIN: tuple[Row, ...] = (
 @click.command()
 @click.argument("name")
 @row_options(_TRAIN, {"device": "auto", "precision": "auto"}, "data")
+@click.option(
+    "--labels",
+    type=click.Choice(["folders", "idx"]),
+    help="Learn classes: a folder of pictures a class, or the labels of MNIST's format.",
+)
 @click.option("--finish", is_flag=True, help="Write the model from what a run learned so far.")
 @verbosity_options
 def train(name: str, report: Console, **options: Any) -> None:

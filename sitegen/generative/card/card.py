@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field, Strict, TypeAdapter, ValidationError
+from pydantic import Field, Strict, TypeAdapter, ValidationError, model_validator
 
-from sitegen.core.diagnostics import config_error, known_words, placed, toml_diagnostics
+from sitegen.core.diagnostics import config_error, known_words, placed, quoted, toml_diagnostics
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import canonical_json, is_folder, read_text
 from sitegen.core.installed import resource
@@ -28,6 +28,7 @@ from sitegen.generative.card.abilities import Abilities, LevelAxis
 from sitegen.generative.card.blur import BlurRange as BlurRange
 from sitegen.generative.card.blur import BlurSchedule as BlurSchedule
 from sitegen.generative.card.kinds import kind_class
+from sitegen.generative.card.labels import LabelsConfig
 from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig
 from sitegen.generative.card.parts import Count, Level, Word, must, table
 from sitegen.generative.card.sampling import SamplingConfig
@@ -79,7 +80,9 @@ class ModelCard:
 
     Sizes are in pixels. `training` and `quality` are free notes. `example` is a picture of the kind
     that the model generates; `subject` names the subject of its images, in the plural
-    ("handwritten digits"). `ModelCard(…, kind=…)` makes a card of the class of that kind.
+    ("handwritten digits"). `labels` are the classes that it takes.
+
+    `ModelCard(…, kind=…)` makes a card of the class of that kind.
 
     Raises ConfigError that names every invalid value.
     """
@@ -93,6 +96,7 @@ class ModelCard:
     kind: str = "ihdm"
     weights: FileRef | None = None
     prior: FileRef | None = None
+    labels: LabelsConfig | None = None
     example: FileRef | None = None
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     quality: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -111,6 +115,17 @@ class ModelCard:
         # Copying and unpickling call this, too, with the class of the kind and no values.
         kind = kind_class(named.get("kind", "ihdm")) if cls is ModelCard else cls
         return object.__new__(kind)
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> Self:
+        rows = [band.classes for band in self.networks if band.classes is not None]
+        wanted = self.labels.rows if self.labels else 0
+        if "network" in self.abilities and (wanted or rows) and {*rows} != {wanted}:
+            raise ValueError(
+                f"labels: {len(self.labels.names) if self.labels else 'no'} names, for networks "
+                f"with num_classes = {quoted(rows)}; {wanted} fits"
+            )
+        return self
 
     @property
     def label(self) -> str:

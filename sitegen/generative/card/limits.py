@@ -11,3 +11,6 @@ LARGEST_COUNT = 4096
 
 LARGEST_BLUR = 1e6
 """Largest blur scale in pixels."""
+
+MOST_CLASSES = 100_000
+"""Largest number of class labels."""

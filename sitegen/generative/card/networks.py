@@ -20,7 +20,7 @@ from pydantic import (
 
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError
-from sitegen.generative.card.limits import LARGEST_COUNT
+from sitegen.generative.card.limits import LARGEST_COUNT, MOST_CLASSES
 from sitegen.generative.card.parts import Count, Flag, Level, Number, must, table
 
 GROUPS = 32
@@ -35,6 +35,7 @@ _Multipliers = Annotated[
 _Levels = Annotated[
     tuple[_Halvings, ...], must("a list of at most 16 levels", lambda v: len(v) <= 16)
 ]
+Classes = Annotated[int, Strict(), Field(ge=1, le=MOST_CLASSES + 1)]
 _HeadChannels = Annotated[
     int,
     Strict(),
@@ -48,6 +49,9 @@ _HeadChannels = Annotated[
 @table
 class UNetConfig:
     """Hyperparameters of the U-Net, under their published names.
+
+    `num_classes` is the number of rows of the class embedding, which a network without labels does
+    not have; in a network that also works without a label, the last row is for that.
 
     Two are additions. `norm_groups` is the number of groups into which the norms divide channels,
     by default 32; a narrow network needs fewer, because a group of one channel loses its mean.
@@ -68,6 +72,7 @@ class UNetConfig:
     resblock_updown: Flag = False
     use_scale_shift_norm: Flag = False
     use_new_attention_order: Flag = True
+    num_classes: Classes | None = None
     norm_groups: Count | None = None
     patch_size: Annotated[int, Strict(), Field(ge=1, le=16)] | None = None
 
@@ -163,7 +168,8 @@ class CosineConfig:
     """MLP of a band of coarse levels, which works on cosines instead of pixels (`cosines.py`).
 
     `width` and `blocks` are the size of the MLP, `features` the number of its random frequencies,
-    `level_features` the number of frequencies that encode the level.
+    `level_features` the number of frequencies that encode the level, `num_classes` that of rows of
+    the class embedding, as in a U-Net.
 
     Raises ConfigError that names every invalid value.
     """
@@ -172,6 +178,7 @@ class CosineConfig:
     blocks: Annotated[int, Strict(), _SMALL]
     features: Count
     level_features: Annotated[int, Strict(), Field(ge=1, le=256)] = 16
+    num_classes: Classes | None = None
 
 
 def require_halving(key: str, size: int, unet: UNetConfig) -> None:
@@ -210,6 +217,13 @@ class Band:
     side: Count | None = None
     unet: Annotated[UNetConfig, halves("side")] | None = None
     cosines: CosineConfig | None = None
+
+    @property
+    def classes(self) -> int | None:
+        """Rows of its network's class embedding; None if it takes no labels."""
+        network = self.unet or self.cosines
+        assert network is not None
+        return network.num_classes
 
     @field_validator("cosines")
     @classmethod

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, sha256
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig
+from sitegen.generative.card.networks import Band, CosineConfig, DiffusersUNet, UNetConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
@@ -200,7 +200,7 @@ def _described(
     }
     description = {"lowest_level": band.lowest_level, "side": side, "prefix": prefix}
     if band.cosines is not None:
-        return description | {"flop": linear_flop(shapes), "cosines": asdict(band.cosines)}
+        return description | {"flop": linear_flop(shapes), "cosines": _table(band.cosines)}
     assert isinstance(band.unet, UNetConfig)
     mean, std = 0.0, 1.0
     if "blur" in card.abilities and card.has_statistics:
@@ -210,7 +210,13 @@ def _described(
 
         mean, std = Statistics(*(from_numpy(tensors[n]) for n in STATISTICS)).pixel_scale(side)
     flop, images = unet_flop(shapes, band.unet, side), {"pixel_mean": mean, "pixel_std": std}
-    return description | {"flop": flop, "unet": asdict(band.unet), **images}
+    return description | {"flop": flop, "unet": _table(band.unet), **images}
+
+
+def _table(network: UNetConfig | CosineConfig) -> dict[str, Any]:
+    """Return the card's table of a network, with `num_classes` if it takes labels."""
+    table = asdict(network)
+    return {key: value for key, value in table.items() if key != "num_classes" or value}
 
 
 def lacking(card: ModelCard) -> list[str]:
@@ -225,6 +231,7 @@ def lacking(card: ModelCard) -> list[str]:
         ),
         "a DDPM that skips levels": card.diffusion is not None and card.steps < card.levels,
         "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
+        "class labels": card.labels is not None,
         "resblock_updown": any(unet.resblock_updown for unet in unets),
         "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),
         "a U-Net with widths that are not multiples of 8": any(

@@ -39,10 +39,7 @@ def read_dataset(path: Path) -> Images | None:
         return _npz(path) if path.suffix == ".npz" else _idx(path)
     folders = [path, *(path / name for name in (*_CIFAR, *_CIFAR_PICKLED))]
     cifar = [folder for folder in folders if folder.name in _CIFAR and folder.is_dir()]
-    idx = []
-    for parent in (path, path / "raw", *sorted(path.glob("*/raw"))):
-        files = [parent / f"{name}{end}" for name in _IDX_NAMES for end in ("", ".gz")]
-        idx += [file for file in files if file.is_file()][:1]
+    idx = find_idx(path)
     if len(datasets := [*idx, *cifar]) > 1:
         names = ", ".join(str(dataset.relative_to(path)) for dataset in datasets)
         raise RefusedError(f"{path}: holds several data sets ({names}); name one of them")
@@ -55,6 +52,15 @@ def read_dataset(path: Path) -> Images | None:
     if idx:
         return _idx(idx[0])
     return _cifar(cifar[0]) if cifar else None
+
+
+def find_idx(folder: Path) -> list[Path]:
+    """Return the MNIST-format training images in a folder, or as torchvision keeps them."""
+    first_files = []
+    for parent in (folder, folder / "raw", *sorted(folder.glob("*/raw"))):
+        files = [parent / f"{name}{end}" for name in _IDX_NAMES for end in ("", ".gz")]
+        first_files += [file for file in files if file.is_file()][:1]
+    return first_files
 
 
 def _idx(path: Path) -> Images:

@@ -21,6 +21,7 @@ from torch import Tensor
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256, sniff, write_atomic
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.limits import MOST_CLASSES
 from sitegen.generative.checkpoints.archive import Checkpoint, open_checkpoint
 from sitegen.generative.checkpoints.weights import type_name
 from sitegen.generative.process.dissipation import heat_of
@@ -46,7 +47,8 @@ class Prior:
     """A bank of flat states u_K: their low cosine coefficients (count, C, low, low), float32.
 
     `sigma` is their blur in pixels, `data` the name of their source; `power` is the mean power of
-    each ring of `heat.py` before the blur, empty for banks made without it.
+    each ring of `heat.py` before the blur, empty for banks made without it; `labels` are their
+    classes, if these are known.
     """
 
     coefficients: Tensor
@@ -54,6 +56,7 @@ class Prior:
     sigma: float
     data: str = ""
     power: tuple[float, ...] = ()
+    labels: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.coefficients)
@@ -70,18 +73,31 @@ class Prior:
         basis = cosine_basis(self.image_size, torch.float32, torch.device("cpu"))[:low]
         return basis.T @ self.coefficients[list(indices)] @ basis
 
-    def choose(self, seed: int, samples: Sequence[int]) -> list[int]:
-        """Return the bank index of each sample's start; it depends on seed and sample only."""
-        draws = (generator(seed, Purpose.INITIAL_STATE, sample) for sample in samples)
-        return [int(draw.integers(len(self))) for draw in draws]
+    def choose(self, seed: int, samples: Sequence[int], labels: tuple[int, ...] = ()) -> list[int]:
+        """Return the bank index of each sample's start; it depends on seed, sample and label only.
 
-    def initial_states(self, seed: int, samples: Sequence[int]) -> Tensor:
+        labels: one for all or one for each; a start is then of its class, if the bank has any
+        """
+        each = labels or (-1,)
+        classes = each if len(each) == len(samples) else each * len(samples)
+        chosen = []
+        for sample, label in zip(samples, classes, strict=True):
+            among = [index for index, other in enumerate(self.labels) if other == label]
+            draw = generator(seed, Purpose.INITIAL_STATE, sample)
+            place = int(draw.integers(len(among) or len(self)))
+            chosen.append(among[place] if among else place)
+        return chosen
+
+    def initial_states(
+        self, seed: int, samples: Sequence[int], labels: tuple[int, ...] = ()
+    ) -> Tensor:
         """Return u_K (N, C, H, W) float32 of the given samples, counted from 0."""
-        return self.states(self.choose(seed, samples))
+        return self.states(self.choose(seed, samples, labels))
 
     def write(self, path: Path) -> str:
         """Write the bank and return the file's SHA-256; the same bank gives the same bytes."""
         settings: dict[str, Any] = {"power": list(self.power)} if self.power else {}
+        settings |= {"labels": list(self.labels)} if self.labels else {}
         settings |= {name: getattr(self, name) for name in ("image_size", "sigma", "data")}
         text = json.dumps({"count": len(self), **settings}, sort_keys=True)
         # Use a single key: safetensors writes several in a changing order.
@@ -89,7 +105,13 @@ class Prior:
         return sha256(path)
 
 
-def make_prior(images: NDArray[np.uint8], card: ModelCard, count: int, data: str = "") -> Prior:
+def make_prior(
+    images: NDArray[np.uint8],
+    card: ModelCard,
+    count: int,
+    data: str = "",
+    labels: NDArray[np.int64] | None = None,
+) -> Prior:
     """Make a bank of `count` of the `images` (N, C, H, W) uint8, dissipated to the card's level K.
 
     Takes all images if there are fewer; the choice is always the same. If the noise of a state
@@ -112,7 +134,8 @@ def make_prior(images: NDArray[np.uint8], card: ModelCard, count: int, data: str
         few += heat_of(card).training_noise_std * noise
     # Round to six digits, so that the bank has the same bytes on every machine.
     rounded = tuple(float(f"{value:.6g}") for value in (power / len(chosen)).tolist())
-    return Prior(few, card.image_size, sigma, data, rounded)
+    classes = () if labels is None else tuple(labels[chosen].tolist())
+    return Prior(few, card.image_size, sigma, data, rounded, classes)
 
 
 def draw_places(images: int, count: int) -> list[int]:
@@ -140,8 +163,13 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     is_spectrum = isinstance(power, list) and len(power) in (0, rings(card.image_size))
     if not is_spectrum or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
         raise RefusedError(f"{path}: not a prior: the power of its images is invalid")
+    labels = settings.get("labels", [])
+    are_labels = isinstance(labels, list) and len(labels) in (0, len(coefficients))
+    if not are_labels or not all(type(v) is int and 0 <= v < MOST_CLASSES for v in labels):
+        raise RefusedError(f"{path}: not a prior: the labels of its images are invalid")
     sigma, data = float(settings["sigma"]), str(settings.get("data", ""))
-    return Prior(coefficients, card.image_size, sigma, data, tuple(map(float, power)))
+    spectrum = tuple(map(float, power))
+    return Prior(coefficients, card.image_size, sigma, data, spectrum, tuple(labels))
 
 
 def _how_many(coefficients: Tensor) -> int:

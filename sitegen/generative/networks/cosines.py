@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sitegen.generative.card.networks import CosineConfig
-from sitegen.generative.networks.unet import zeroed
+from sitegen.generative.networks.unet import class_embedding, zeroed
 
 FEATURE_SCALE = 0.5
 """Standard deviation of the random frequencies, in radians per unit of z."""
@@ -37,20 +37,24 @@ class CosineNet(nn.Module):
         self.register_buffer("frequencies", frequencies.half().float())  # as they are stored
         self.frequencies: Tensor
         self.enter = nn.Linear(size + 2 * config.features, width)
+        self.label_emb = class_embedding(config.num_classes, 2 * config.level_features)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(width)
         self.leave = zeroed(nn.Linear(width, size))
 
-    def forward(self, z: Tensor, share_of_K: Tensor) -> Tensor:
-        """Return r for z at the levels `share_of_K` · K."""
+    def forward(self, z: Tensor, share_of_K: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return r for z at the levels `share_of_K` · K, with labels (N,) if it takes them."""
         with torch.autocast(z.device.type, enabled=False):  # radians need more than 8 bits
             phases = z @ self.frequencies
-        return self.answer(z, phases, share_of_K)
+        return self.answer(z, phases, share_of_K, labels)
 
-    def answer(self, z: Tensor, phases: Tensor, share_of_K: Tensor) -> Tensor:
+    def answer(
+        self, z: Tensor, phases: Tensor, share_of_K: Tensor, labels: Tensor | None = None
+    ) -> Tensor:
         """Return r for z and the phases (N, features) of its random features, in radians."""
         hidden = self.enter(torch.cat([z, phases.sin(), phases.cos()], 1))
         level = level_features(share_of_K, self.config.level_features)
+        level = level if self.label_emb is None else level + self.label_emb(labels)
         for block in self.blocks:
             hidden = block(hidden, level)
         answer: Tensor = self.leave(self.norm(hidden))

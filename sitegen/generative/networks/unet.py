@@ -299,6 +299,7 @@ class UNet(nn.Module):
         self.time_embed = nn.Sequential(
             nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width)
         )
+        self.label_emb = class_embedding(config.num_classes, 4 * width)
         inner = channels * config.patch**2
         down = list(_down_blocks(config, inner))
         self.input_blocks = nn.ModuleList(block for block, _ in down)
@@ -319,11 +320,16 @@ class UNet(nn.Module):
             zeroed(nn.Conv2d(last, inner, 3, padding=1)),
         )
 
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        """(N, C, H, W), (N,) or (1,) → (N, C, H, W)."""
+    def forward(self, x: Tensor, level: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, H, W), (N,) or (1,), and labels if it takes them → (N, C, H, W).
+
+        Labels are as in `ClassEmbedding`.
+        """
         if level.stride(0) == 0:  # expanded, so all images share it
             level = level[:1]
         embedding = self.time_embed(level_embedding(level, self.config.model_channels))
+        if self.label_emb is not None:
+            embedding = embedding + self.label_emb(labels)
         first: Any = self.input_blocks[0]
         patch = self.config.patch
         x = F.pixel_unshuffle(x, patch) if patch > 1 else x
@@ -387,6 +393,22 @@ def _resampler(
     if config.resblock_updown:
         return ResBlock(config, channels, channels, kind(channels, learned=False))
     return kind(channels, learned=config.conv_resample)
+
+
+class ClassEmbedding(nn.Embedding):
+    """Embedding of class labels, which is added to that of the level; it starts at 0."""
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Embed labels (N,), or mixtures of them by weights (N, classes); the same row is one."""
+        if labels.is_floating_point():
+            labels = labels[:1] if labels.stride(0) == 0 else labels
+            return labels @ self.weight
+        return super().forward(labels)
+
+
+def class_embedding(classes: int | None, width: int) -> ClassEmbedding | None:
+    """Return the embedding of a network with `num_classes`; None without."""
+    return None if classes is None else zeroed(ClassEmbedding(classes, width))
 
 
 def zeroed(layer: Layer) -> Layer:

@@ -24,16 +24,20 @@ DDPMs and flows have the same guidance (`CardModel.guided`).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sitegen.core.compute import DEVICE, Precision, has_bfloat16
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.labels import Condition
 from sitegen.generative.networks.cosines import CosineNet, lowest
 from sitegen.generative.process.base import ProcessCard
 from sitegen.generative.process.dissipation import HeatDissipation
@@ -50,8 +54,11 @@ from sitegen.generative.process.heat import (
 
 SMALLEST_VARIANCE = 1e-12
 """Smallest variance of drawn noise; it keeps a covariance positive definite at a factor of 1."""
-Engine = Callable[[Tensor, Tensor], Tensor]
-"""Evaluates a network: (N, C, side, side), levels (N,) → (N, C, side, side), all float32."""
+Engine = Callable[..., Tensor]
+"""Evaluates a network: (N, C, side, side), levels (N,) → (N, C, side, side), all float32.
+
+A network with labels also gets their weights (N, classes).
+"""
 
 
 class CardModel(nn.Module):
@@ -80,6 +87,8 @@ class CardModel(nn.Module):
         self.networks = nn.ModuleList(networks)
         self.precision = precision
         self.engines: dict[int, Engine] = {}
+        self.labels: Tensor | None = None
+        self.label_guidance = 0.0
         fast = has_bfloat16("cpu") or torch.cuda.is_available()
         self._layout = torch.channels_last if fast else torch.contiguous_format  # the faster
         if precision == "bfloat16":
@@ -138,21 +147,56 @@ class CardModel(nn.Module):
             raise ValueError(f"level must be 1 … {highest}, not {low if low < 1 else high}")
         return levels
 
+    def conditioned(self, condition: Condition, rows: int) -> Self:
+        """Return the model for states with labels, whose embeddings have as many rows.
+
+        With guidance w, the networks' output is (1 + w) times that with the label, less w times
+        that without (Ho and Salimans 2022).
+        """
+        labels = functional.one_hot(torch.tensor(condition.labels), rows).float()
+        if condition.others:
+            others = functional.one_hot(torch.tensor(condition.others), rows).float()
+            labels = torch.lerp(labels, others, torch.tensor(condition.shares)[:, None])
+        return self.labelled(labels.to(self.device), condition.guidance)
+
+    def labelled(self, labels: Tensor, guidance: float = 0.0) -> Self:
+        """Return the model for states with labels; it shares its networks with this one.
+
+        labels: rows (N,) of the networks' embeddings, or weights (1, rows) or (N, rows) of all
+        """
+        model = copy.copy(self)
+        model.labels, model.label_guidance = labels, guidance
+        return model
+
     def network(self, x: Tensor, levels: Tensor, band: int = 0) -> Tensor:
         """Return the raw output of a band's U-Net, float32, from its engine if it has one."""
-        engine = self.engines.get(band)
-        return engine(x, levels) if engine else self.computed(x, levels, band)
+        engine = self.engines.get(band) or partial(self.computed, band=band)
+        return self._with_labels(band, len(x), partial(engine, x, levels))
 
-    def computed(self, x: Tensor, levels: Tensor, band: int = 0) -> Tensor:
+    def computed(self, x: Tensor, levels: Tensor, *labels: Tensor, band: int = 0) -> Tensor:
         """Evaluate the network with torch, in the model's precision."""
         unet = self.networks[band]
         if self.precision == "float32":
-            answer: Tensor = unet(x, levels)
+            answer: Tensor = unet(x, levels, *labels)
             return answer
         x = x.to(memory_format=self._layout)
         with torch.autocast(x.device.type, torch.bfloat16):
-            half: Tensor = unet(x, levels)
+            half: Tensor = unet(x, levels, *labels)
         return half.float()
+
+    def _with_labels(self, band: int, count: int, answer: Engine) -> Tensor:
+        """Return a network's answer for `count` states with the labels, with their guidance."""
+        classes = self.card.networks[band].classes
+        if classes is None:
+            return answer()
+        null = functional.one_hot(torch.tensor([classes - 1]), classes).float()
+        null = null.to(self.device).expand(count, -1)
+        if self.labels is None:
+            return answer(null)
+        with_label = answer(self.labels.expand(count, *self.labels.shape[1:]))
+        if not self.label_guidance:
+            return with_label
+        return with_label + self.label_guidance * (with_label - answer(null))
 
     def guided(
         self, answer: Tensor, x: Tensor, shares: tuple[Tensor, Tensor], parts: tuple[float, float]
@@ -290,10 +334,10 @@ class Model(CardModel):
             )
         sharp = torch.empty_like(estimate)
         for band in present:
-            parts = (
-                part[bands == band] for part in (estimate, scales_of_bands[band] * scale, z, levels)
-            )
-            sharp[bands == band] = self._refined(band, *parts)
+            rows = bands == band
+            parts = (part[rows] for part in (estimate, scales_of_bands[band] * scale, z, levels))
+            model = self if self.labels is None else self.labelled(self.labels[rows])
+            sharp[rows] = model._refined(band, *parts)
         return sharp
 
     def _refined(
@@ -314,7 +358,8 @@ class Model(CardModel):
         if isinstance(network, CosineNet):
             half = self.training and self.precision == "bfloat16"  # sampling has little of it
             with torch.autocast(z.device.type, torch.bfloat16) if half else nullcontext():
-                rows: Tensor = network(lowest(z, side), levels / self.card.levels)
+                inputs = lowest(z, side), levels / self.card.levels
+                rows = self._with_labels(band, len(z), partial(network, *inputs))
             return rows.float().view(len(rows), -1, side, side)
         image = shrunken(estimate, side, *self._scales[band])
         return dct2(self.network(image, levels, band))

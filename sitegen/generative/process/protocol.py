@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, cast
 
@@ -20,14 +21,15 @@ import torch
 from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
+from sitegen.generative.card.labels import Condition
 from sitegen.generative.process.base import Draw, Moved, ProcessCard
 from sitegen.generative.process.noise import NoiseSource, Shape, on_device, sample_at
 
 DIVERGED = 1000.0
 """Largest absolute value of a state, as a multiple of the largest one that is expected."""
 
-Starts = Callable[[int, Sequence[int]], Tensor]
-"""Makes initial states (N, C, H, W) of the N samples of a seed."""
+Starts = Callable[..., Tensor]
+"""Makes initial states (N, C, H, W) of the N samples of a seed, perhaps with their labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +51,28 @@ class GenerativeProcess:
         it
     starts: makes initial states of a prior, for a process that starts from one
     begin: the level of the initial states, one of those that are visited; the first if not given
+    condition: labels of the samples; None for none
     """
 
     card: ProcessCard
     model: Any = field(compare=False, repr=False)
     starts: Starts | None = field(default=None, compare=False, repr=False, kw_only=True)
     begin: int | None = field(default=None, kw_only=True)
+    condition: Condition | None = field(default=None, kw_only=True)
+
+    @cached_property
+    def network(self) -> Any:
+        """The model, for samples with the labels of the condition.
+
+        Raises ConfigError if it needs labels and there are none.
+        """
+        labels = self.card.labels
+        if self.condition is None:
+            if labels is not None and not labels.optional:
+                raise ConfigError(f"this model draws by label only; the labels are {labels.listed}")
+            return self.model
+        assert labels is not None
+        return self.model.conditioned(self.condition, labels.rows)
 
     @property
     def random(self) -> bool:
@@ -82,7 +100,8 @@ class GenerativeProcess:
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return the initial states (N, C, H, W) of N samples of a seed."""
         if self.starts is not None:
-            return self.starts(seed, samples)
+            labels = (self.condition.labels,) if self.condition else ()
+            return self.starts(seed, samples, *labels)
         return self.card.start(self.model, seed, samples)
 
     def move(self, level: int, below: int, x: Tensor, draw: Draw, memory: Any = None) -> Moved:
@@ -91,8 +110,8 @@ class GenerativeProcess:
         memory: that of the transition before, for a process that keeps one
         """
         if memory is None:
-            return self.card.move(self.model, level, below, x, draw)
-        return self.card.move(self.model, level, below, x, draw, memory)  # type: ignore[call-arg]
+            return self.card.move(self.network, level, below, x, draw)
+        return self.card.move(self.network, level, below, x, draw, memory)  # type: ignore[call-arg]
 
     def pixels(self, states: Tensor, level: int) -> Tensor:
         """Return states or images (N, C, H, W) of a level in [0, 1] pixel units, unclipped."""
@@ -105,6 +124,12 @@ class GenerativeProcess:
     def corrupt(self, images: Tensor, level: int, draw: Draw) -> Tensor:
         """Return states at a level of finished images, both (N, C, H, W) as states are."""
         return self.card.corrupt(self.model, images, level, draw)
+
+    def part(self, first: int, last: int) -> GenerativeProcess:
+        """Return the process of the samples from the place `first` on and before `last`."""
+        if self.condition is None:
+            return self
+        return replace(self, condition=self.condition.rows(first, last))
 
     def with_noise_std(self, noise_std: float | None) -> GenerativeProcess:
         """Return the process with another sampling noise δ, if it has one to choose."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from sitegen.generative.card.card import (
     ModelCard,
     read_card,
 )
+from sitegen.generative.card.labels import LabelsConfig
 from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
@@ -224,6 +225,27 @@ def card_of(
     return small_card(side, channels, levels, light)
 
 
+def with_labels(card: ModelCard, names: Sequence[str]) -> ModelCard:
+    """Return the card of a model that takes labels, or none.
+
+    The network of a cascade's finest levels gets none: what an image shows is decided before.
+    """
+
+    def labelled(network: Any) -> Any:
+        return network and replace(network, num_classes=len(names) + 1)
+
+    changes: dict[str, Any] = {"labels": LabelsConfig(tuple(names))}
+    if card.bands:
+        bands = [
+            replace(band, unet=labelled(band.unet), cosines=labelled(band.cosines))
+            for band in card.bands[1:]
+        ]
+        changes["bands"] = (card.bands[0], *bands)
+    else:
+        changes["unet"] = labelled(card.finest)
+    return replace(card, **changes)
+
+
 @contextmanager
 def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     """Open the run of a folder exclusively for the block: new, or as its last session left it.
@@ -372,7 +394,8 @@ def _write_model(run: Run, residual: Mapping[str, Tensor], seconds: float) -> Mo
         weights = {**run.weights(), **residual}
         weights_sha256 = save_weights(folder / WEIGHTS_NAME, weights, torch.float16, card)
         if "prior" in card.abilities:  # others start from noise
-            bank = make_prior(training.images, card, PRIOR_IMAGES, training.source)
+            source = training.source, training.labels
+            bank = make_prior(training.images, card, PRIOR_IMAGES, *source)
             prior = FileRef(PRIOR_NAME, bank.write(folder / PRIOR_NAME))
             picture = as_png(training.images[0])
             write_atomic(folder / EXAMPLE_NAME, picture)

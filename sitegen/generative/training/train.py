@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sitegen.core.compute import Precision
@@ -56,6 +57,8 @@ REPORT_EVERY_S = 0.5
 TIMED_STEPS, FEWEST_TIMED = 50, 5
 """Most and fewest recent steps whose median duration gives the time left: single steps on a busy
 machine may take a hundred times as long."""
+UNLABELLED = 0.15
+"""Share of the images that a network with labels sees without theirs."""
 DRAWN, DRAWN_MEASURED = 16, 16
 """Samples on a sheet during training, and images per level for estimating the variance of these."""
 _Tensor = TypeVar("_Tensor", bound=Tensor)
@@ -65,7 +68,7 @@ _Tensor = TypeVar("_Tensor", bound=Tensor)
 class Training:
     """Training data, uint8 (N, C, H, W), and settings; `source` is the data's name in the card.
 
-    `folder` holds the state and the log.
+    `folder` holds the state and the log. `labels` (N,) are numbers of the card's labels.
     """
 
     images: Images
@@ -74,6 +77,7 @@ class Training:
     options: TrainingOptions
     device: str = "cpu"
     precision: Precision = "float32"
+    labels: NDArray[np.int64] | None = None
 
 
 class Run:
@@ -100,7 +104,9 @@ class Run:
         self._finite = torch.tensor(True, device=device)
         data = hashlib.sha256(repr(tuple(images.shape)).encode())
         data.update(images.contiguous().numpy().data)
+        data.update(b"" if training.labels is None else training.labels.tobytes())
         self._data = data.hexdigest()
+        self._null = len(card.labels.names) if card.labels else 0
         self._shares = tuple(_shares(card, options))
         self.looks: Looks | None = None
         self.measured = IMAGES  # per level, to estimate the residual variance at the end
@@ -233,11 +239,13 @@ class Run:
         levels = draw_levels(share.images, share.density, generator)
         images = self.images[chosen].float() / 255
         noise = torch.randn(images.shape, generator=generator)
-        device = self.model.device
+        device, model = self.model.device, self.model
+        if self.training.labels is not None:
+            labels = torch.from_numpy(self.training.labels)[chosen]
+            dropped = torch.rand(share.images, generator=generator) < UNLABELLED
+            model = model.labelled(labels.where(~dropped, self._null).to(device))
         with _seeded(seed, device):  # dropout uses the global generator
-            losses = loss_per_image(
-                self.model, images.to(device), levels.to(device), noise.to(device)
-            )
+            losses = loss_per_image(model, images.to(device), levels.to(device), noise.to(device))
         losses.mean().backward()  # type: ignore[no-untyped-call]
         network = self.model.networks[share.band]
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), self.options.gradient_clip)

@@ -1,0 +1,102 @@
+"""Class labels of training images: a folder a class, or the labels of an MNIST-format data set."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sitegen.core.errors import RefusedError
+from sitegen.core.files import regular_size
+from sitegen.core.source import shown
+from sitegen.core.zips import UNPACKED, UNPACKED_BYTES
+from sitegen.generative.card.limits import MOST_CLASSES
+from sitegen.generative.data.datasets import find_idx
+from sitegen.generative.data.images import find_pictures
+
+_NAME = 200
+"""Longest name of a class, as in a card."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels of images in the order of `read_images`: `numbers` (N,) are indices of `names`."""
+
+    names: tuple[str, ...]
+    numbers: NDArray[np.int64]
+
+
+def read_labels(path: Path, idx: bool = False) -> Labels:
+    """Return the labels of the images at a path.
+
+    idx: they are in the file beside those of an MNIST-format data set, and their numbers are their
+        names. Otherwise pictures are in a folder for each class, whose name is the class's; numbers
+        in names are sorted as such. Raises RefusedError if there are no such labels.
+    """
+    images = [path] if path.is_file() else find_idx(path)
+    if idx and len(images) != 1:
+        raise RefusedError(
+            f"{shown(path)}: has {'several' if images else 'no'} files of images in MNIST's format; "
+            f"{'name one' if images else 'use --labels folders'}"
+        )
+    if not idx and images:
+        raise RefusedError(f"{shown(images[0])}: is no folder of classes; use --labels idx")
+    if idx:
+        numbers = _numbers_beside(images[0])
+        names = tuple(str(number) for number in range(int(numbers.max()) + 1))
+        return Labels(names, numbers)
+    classes = [_class_of(file, path) for file in find_pictures(path)]
+    names = tuple(sorted({*classes}, key=_natural))
+    if not 2 <= len(names) <= MOST_CLASSES:
+        few = "one class" if names else "no classes"
+        raise RefusedError(
+            f"{shown(path)}: has {few if len(names) < 2 else 'too many classes'}; labels are the "
+            "names of the folders in it that hold pictures, a folder a class"
+        )
+    places = {name: place for place, name in enumerate(names)}
+    return Labels(names, np.array([places[name] for name in classes], np.int64))
+
+
+def _numbers_beside(images: Path) -> NDArray[np.int64]:
+    """Return the labels (N,) in the file beside images in MNIST's format; RefusedError if none."""
+    name = re.sub(r"images(.)idx[34]", r"labels\1idx1", images.name.removesuffix(".gz"))
+    files = [images.with_name(name + end) for end in ("", ".gz")]
+    file = next((file for file in files if name not in images.name and file.is_file()), None)
+    if file is None:
+        raise RefusedError(f"{shown(images)}: has no labels; MNIST's are in {name} beside it")
+    size = regular_size(file, "file of labels")
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            start = stream.read(8)
+            count = int.from_bytes(start[4:], "big")
+            if start[:4] != b"\0\0\x08\1" or count > UNPACKED * size + UNPACKED_BYTES:
+                raise RefusedError(f"{shown(file)}: holds no labels in MNIST's format")
+            data = stream.read(count + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise RefusedError(f"{shown(file)}: cannot be read: {error}") from None
+    if not count or len(data) != count:
+        raise RefusedError(f"{shown(file)}: holds no {count} labels; truncated or damaged")
+    return np.frombuffer(data, np.uint8).astype(np.int64)
+
+
+def _class_of(file: Path, folder: Path) -> str:
+    first, *others = file.relative_to(folder).parts
+    if not others:
+        raise RefusedError(
+            f"{shown(file)}: is in no folder of a class; put every picture into one, or leave out "
+            "--labels"
+        )
+    if len(first) > _NAME or not first.isprintable():
+        raise RefusedError(f"{shown(folder)}: the folder {first[:40]!r} has no name for a class")
+    return first
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts "class 10" after "class 9"."""
+    parts = re.split("([0-9]+)", name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
