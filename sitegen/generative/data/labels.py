@@ -41,7 +41,7 @@ def read_labels(path: Path, idx: bool = False) -> Labels:
     images = [path] if path.is_file() else find_idx(path)
     if idx and len(images) != 1:
         raise RefusedError(
-            f"{shown(path)}: has {'several' if images else 'no'} files of images in MNIST's format; "
+            f"{shown(path)}: has {'several' if images else 'no'} images in MNIST's format; "
             f"{'name one' if images else 'use --labels folders'}"
         )
     if not idx and images:

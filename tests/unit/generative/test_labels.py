@@ -211,7 +211,7 @@ def test_labels_of_the_format_of_mnist(tmp_path: Path, packed: bool) -> None:
     assert (labels.names, labels.numbers.tolist()) == (("0", "1", "2"), [2, 0, 1])
     with pytest.raises(RefusedError, match="use --labels idx"):
         read_labels(tmp_path)
-    for data in (b"", bytes(11), struct.pack(">2I", 0x801, 2) + bytes(2)):
+    for data in (b"", bytes(11), struct.pack(">2I", 0x801, 4) + bytes(3)):
         beside.write_bytes(pack(data))
         with pytest.raises(RefusedError, match=r"holds no .*labels|is empty|cannot be read"):
             read_labels(tmp_path, idx=True)
