@@ -171,7 +171,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     images = torch.as_tensor(read_images(arguments.data))
-    labels = torch.as_tensor(read_labels(arguments.data).numbers).long()
+    labels = torch.as_tensor(read_labels(arguments.data, idx=True).numbers)
     half = arguments.precision == "bfloat16"
     run = run_of(
         read_model(arguments.model), arguments.band, images, labels, arguments.images, half

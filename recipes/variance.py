@@ -22,6 +22,7 @@ from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.weights import RESIDUAL, scales_of
 from sitegen.generative.data.images import read_images
+from sitegen.generative.data.labels import read_labels
 from sitegen.generative.data.prior import make_prior, read_prior
 from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.training.residual import residual_shares
@@ -29,13 +30,17 @@ from sitegen.models.registry import model_source
 
 
 def _make_prior(
-    folder: Path, card: ModelCard, images: NDArray[np.uint8], count: int | None
+    folder: Path,
+    card: ModelCard,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64] | None,
+    count: int | None,
 ) -> None:
     """Replace the prior by a bank of `count` of the images, by default of as many as now."""
     assert card.prior is not None
     path = folder / card.prior.file
     prior = read_prior(path, card)
-    bank = make_prior(images, card, count or len(prior), prior.data)
+    bank = make_prior(images, card, count or len(prior), prior.data, labels)
     card = replace(card, prior=FileRef(path.name, bank.write(path)))
     (folder / CARD_NAME).write_text(card.to_toml(), encoding="utf-8")
 
@@ -79,8 +84,10 @@ def main() -> None:
     card = heat_of(
         write_model(arguments.output, source, card, tensors, list(model.networks), small)
     )
-    if arguments.starts or card.keeps_noise:  # then the initial states have noise, too
-        _make_prior(arguments.output, card, images, arguments.starts)
+    labels = read_labels(arguments.data, idx=True).numbers if card.labels else None
+    # With a Markov chain the initial states have noise, too.
+    if arguments.starts or card.keeps_noise or labels is not None:
+        _make_prior(arguments.output, card, images, labels, arguments.starts)
 
 
 if __name__ == "__main__":
