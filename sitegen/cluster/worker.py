@@ -48,13 +48,14 @@ def compute_part(
     import torch
     from distributed import get_worker
 
+    from sitegen.generative import engine
     from sitegen.models.registry import ModelSource
-    from sitegen.sampling.models import keep_freed_memory, load_network
+    from sitegen.sampling.models import load_network
     from sitegen.sampling.trajectory import shown
 
     worker = get_worker()
-    # dask limits torch to one thread. Images do not depend on it, but the parts read it once.
-    torch.set_num_threads(max(torch.get_num_threads(), worker.state.nthreads))
+    # dask limits torch to one thread, which the engine takes for the number of cores.
+    engine.CORES = max(engine.CORES, worker.state.nthreads)
     if target.device == "cuda" and isinstance(worker.name, int):  # a worker of this machine
         number = worker.name % torch.cuda.device_count()
         target = ComputeTarget(f"cuda:{number}", target.precision)
@@ -65,7 +66,6 @@ def compute_part(
         if key not in _models:
             if len(_models) == MODELS:
                 _models.pop(next(iter(_models)))
-            keep_freed_memory()
             with tempfile.TemporaryDirectory(prefix="sitegen-") as folder:
                 path = Path(folder) / file
                 with platform_errors(path):

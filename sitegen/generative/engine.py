@@ -32,6 +32,9 @@ _A = TypeVar("_A")
 _T = TypeVar("_T")
 CORES = torch.get_num_threads()
 """Threads of torch when this module was imported; `OMP_NUM_THREADS` determines it."""
+# Afterwards torch computes on the calling thread only. After each operation its own threads wait
+# busily for the next one: a quarter of the processor time of 48 faces, which parts can use.
+torch.set_num_threads(1)
 # With parts of 12 images, bfloat16 takes 1.10, 1.47 and 1.01 times as long on the bands of
 # models/faces.
 NUMBERS_IN_PART = 24 * 48 * 32 * 32
@@ -137,10 +140,8 @@ def on_cores(work: Callable[[_A], _T], parts: Sequence[_A], cores: int | None = 
             _in_part.reset(token)
 
     count = CORES if cores is None else cores
-    # A part that is alone also gets one thread: with more, its last bits would be others.
     if count == 1 or len(parts) == 1:
-        with on_one_thread():
-            return [compute(part) for part in parts]
+        return [compute(part) for part in parts]
     return list(_workers(count).map(compute, parts))
 
 
@@ -148,28 +149,6 @@ def on_cores(work: Callable[[_A], _T], parts: Sequence[_A], cores: int | None = 
 def _workers(count: int) -> ThreadPoolExecutor:
     """Return this process's pool of threads for parts; each thread computes alone."""
     return ThreadPoolExecutor(count, "parts", initializer=partial(torch.set_num_threads, 1))
-
-
-_lock = threading.Lock()
-_entered: list[int] = []  # torch's number of threads, once for each thread inside
-
-
-@contextmanager
-def on_one_thread() -> Iterator[None]:
-    """Make torch compute on the calling thread only; restore its threads afterwards.
-
-    Several threads may be inside; the last one to leave restores the original number.
-    """
-    with _lock:
-        _entered.append(_entered[0] if _entered else torch.get_num_threads())
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _lock:
-            before = _entered.pop()
-            if not _entered:
-                torch.set_num_threads(before)
 
 
 @dataclass

@@ -23,7 +23,7 @@ from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import sha256
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
-from sitegen.generative.engine import choose_engines, memory_errors, on_one_thread
+from sitegen.generative.engine import choose_engines, memory_errors
 from sitegen.generative.process.base import ProcessCard
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.heat import spectrum, spectrum_of
@@ -173,8 +173,7 @@ class Sampler:
 
     def spectrum(self, images: Images) -> list[float]:
         """Return the mean spectrum of images (N, C, H, H)."""
-        with on_one_thread():
-            powers: list[float] = spectrum(torch.from_numpy(images)).tolist()
+        powers: list[float] = spectrum(torch.from_numpy(images)).tolist()
         return powers
 
     def data_spectrum(self) -> list[float] | None:
@@ -279,7 +278,6 @@ def load_hosted(source: ModelSource) -> Sampler:
     return Sampler(process_of(model), source.name)
 
 
-@on_one_thread()  # reading is quick, and torch's threads wait busily for each other
 def load_network(
     source: ModelSource, compute_target: ComputeTarget, *, engines: bool = True
 ) -> CardModel:
@@ -295,6 +293,7 @@ def load_network(
             source.weights, source.card, compute_target.device, compute_target.precision
         )
         if engines:
+            keep_freed_memory()
             choose_engines(model)
     # After loading: a file that was replaced meanwhile would give a clip the key of other bytes.
     _refuse_change(source.weights, sha256(source.weights), planned_digest)

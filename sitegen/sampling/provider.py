@@ -54,11 +54,10 @@ class ModelProvider:
             from sitegen.sampling.recorded import load_recorded
 
             return cast("Sampler", load_recorded(source))
-        from sitegen.sampling.models import keep_freed_memory, load_sampler
+        from sitegen.sampling.models import load_sampler
 
         if self._remote is not None:
             target = ComputeTarget("cpu", "float32")
             sampler = load_sampler(source, target, engines=False)
             return replace(sampler, executor=self._remote(source))
-        keep_freed_memory()
         return load_sampler(source, self.compute_target)

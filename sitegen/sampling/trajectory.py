@@ -136,7 +136,7 @@ def each_level(
     samples: Sequence[Part], pick: Callable[[Part, Step], T]
 ) -> Iterator[tuple[int, list[T]]]:
     """Run parts together; yield each level with what `pick` takes of the step of each part."""
-    from sitegen.generative.engine import memory_errors, on_cores, on_one_thread
+    from sitegen.generative.engine import memory_errors, on_cores
     from sitegen.generative.process.protocol import run
 
     runs = [run(part.process, part.start, part.noise, part.first) for part in samples]
@@ -149,10 +149,7 @@ def each_level(
     for level in samples[0].process.levels[:-1]:
         with memory_errors(f"computing level {level}"):
             if samples[0].alone or not on_cpu:
-                # An engine has threads of its own. The work around it is so small that waiting for
-                # a second thread costs more than it saves, while other threads draw and encode.
-                with on_one_thread():
-                    steps = [advance(number) for number in range(len(samples))]
+                steps = [advance(number) for number in range(len(samples))]
             else:
                 steps = on_cores(advance, range(len(samples)))
         yield steps[0][0], [picked for _, picked in steps]

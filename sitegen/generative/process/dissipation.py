@@ -202,31 +202,15 @@ class HeatDissipation(ProcessCard):
 
         delta = self.sampling_noise_std
         std = model.noise_std(level, below, delta) if hasattr(model, "noise_std") else delta
-        mean = (self._kept_mean if self.keeps_noise else _mean)(model, level, below, x)
+        if self.keeps_noise and below > 0:
+            mean = model.mean_with_noise(x, level, below)
+        else:
+            mean = _mean(model, level, below, x)
         final = None
         if self.parameterization == "preconditioned" or level == 1:
             # It is called after the step, outside of the `no_grad` of `run`.
             final = partial(torch.no_grad()(_mean), model, level, 0, x)
         return add_noise(mean, draw(0), std, final)
-
-    def _kept_mean(self, model: Any, level: int, below: int, u: Tensor) -> Tensor:
-        """The mean of u_j where the noise of u_k stays: A_j û_0 + ρ (u_k − A_k û_0)."""
-        import torch
-
-        from sitegen.generative.process.heat import attenuation, dct2, idct2, retained
-
-        sharp = _mean(model, level, 0, u)
-        if below == 0:
-            return sharp
-        size, sigmas = self.image_size, self.schedule
-        factor_here, factor_below = attenuation(
-            torch.tensor([sigmas[level], sigmas[below]]), size, size
-        )
-        stays = retained(sigmas[level], sigmas[below], size)
-        of_sharp, of_state = (
-            factor.to(u) for factor in (factor_below - stays * factor_here, stays)
-        )
-        return idct2(of_sharp * dct2(sharp) + of_state * dct2(u))
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
         from sitegen.generative.process.heat import dissipate

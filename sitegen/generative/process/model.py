@@ -299,6 +299,23 @@ class Model(CardModel):
             factor_below * self._sharp(dct2(u), levels, distinct, guided=not self.training)
         )
 
+    def mean_with_noise(self, u: Tensor, level: int, below: int) -> Tensor:
+        """Mean of u_j where the noise of u_k stays: A_j û_0 + ρ (u_k − A_k û_0).
+
+        The arguments and the result are those of `forward`; j = `below` is at least 1.
+        """
+        levels, cosines, size = (
+            self.levels_of(u, level).expand(len(u)),
+            dct2(u),
+            self.card.image_size,
+        )
+        sharp = self._sharp(cosines, levels, levels[:1], guided=not self.training)
+        factor_here, factor_below = attenuation(self.sigmas[[level, below]], size, size)
+        blurs = self.card.schedule
+        stays = retained(blurs[level], blurs[below], size).to(factor_here)
+        of_sharp = (factor_below - stays * factor_here).to(u)
+        return idct2(of_sharp * sharp + stays.to(u) * cosines)
+
     def sharp(self, u: Tensor, level: int) -> Tensor:
         """Return the cosines (N, C, H, W) of û_0 without guidance.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from sitegen.core.compute import Precision
 from sitegen.core.errors import PlatformError
+from sitegen.generative import engine as engines
 from sitegen.generative.card.card import preset
 from sitegen.generative.engine import (
     Captured,
@@ -22,7 +24,6 @@ from sitegen.generative.engine import (
     choose_engines,
     images_in_part,
     memory_errors,
-    on_one_thread,
     part_sizes,
 )
 from sitegen.generative.process.model import Engine, Model
@@ -117,27 +118,12 @@ def test_workers_compute_alone_and_at_the_same_time() -> None:
     assert settings == [(1, False), (1, False)]
 
 
-def test_torch_gets_its_threads_back() -> None:
-    """Also when two threads compute, and the one that came first leaves first."""
-    inside, leave = threading.Event(), threading.Event()
-
-    def other() -> int:
-        with on_one_thread():
-            inside.set()
-            leave.wait(60)
-            return torch.get_num_threads()
-
+def test_torch_computes_on_the_calling_thread() -> None:
+    """The module that evaluates networks takes torch's threads for its parts."""
     torch.set_num_threads(3)
     try:
-        with ThreadPoolExecutor(1) as pool:
-            with on_one_thread():
-                threads = pool.submit(other)
-                inside.wait(60)
-            assert torch.get_num_threads() == 1
-            leave.set()
-            assert threads.result() == 1
-        with on_one_thread():
-            assert torch.get_num_threads() == 1
+        assert runpy.run_path(str(engines.__file__))["CORES"] == 3
+        assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(1)
 

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.tables import SamplerConfig
 from sitegen.generative.process.hosted import HostedModel
-from sitegen.generative.process.noise import Independent
 from sitegen.generative.process.protocol import process_of
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import trajectory
@@ -58,25 +56,6 @@ def test_a_sample_is_the_same_picture_in_any_company(
     assert np.abs(finals(sampler, range(12), seed=6) - whole).min(axis=0).max() > 0.01
     flat = whole.reshape(12, -1)
     assert (np.abs(flat[:, None] - flat[None]).max(-1) + np.eye(12)).min() > 0.01
-
-
-def test_between_networks_one_thread_computes(sampler: Sampler) -> None:
-    """A second one would be waited for at every step, longer than it helps."""
-    threads = []
-
-    class Watched(Independent):
-        def __call__(self, level: int, draw: int = 0) -> torch.Tensor:
-            threads.append(torch.get_num_threads())
-            return super().__call__(level, draw)
-
-    noise = Watched(0, (0, 1), sampler.card.shape)
-    torch.set_num_threads(2)
-    try:
-        for _ in sampler.run(sampler.start(0, [0, 1]), noise, None).steps:
-            assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
-    assert {*threads} == {1}
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "prior.safetensors"])
