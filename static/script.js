@@ -570,7 +570,7 @@ function join(figure, clip) {
 }
 
 /* The axis below a tree: its ticks, and a line that is at the level of a frame. */
-function axis(drawing, { places, boxes, width, levels, room }) {
+function axis(drawing, { places, boxes, width, height, levels, room }) {
   if (!drawing) return;
   const size = (13 * width) / room;
   const ticks = [...drawing.querySelectorAll("text")];
@@ -593,7 +593,8 @@ function axis(drawing, { places, boxes, width, levels, room }) {
     const [one, other] = [ends[after - 1] ?? { x: 0, level: Number(levels.at(0)) || level }, ends[after]];
     const share = one.level > other.level ? (one.level - level) / (one.level - other.level) : 1;
     const x = one.x + clamp(share, 0, 1) * (other.x - one.x);
-    now.setAttribute("d", `M${x} 0V${size / 2}`);
+    const top = level > 0 ? -height - size / 2 : 0; // through the tree while it grows
+    now.setAttribute("d", `M${x} ${top}V${size / 2}`);
   };
 }
 
@@ -732,6 +733,7 @@ const viewer = {
     const { held, asked } = clip;
     Object.assign(this, { clip, boxes, at, tell, before: { held, asked } });
     const copy = clip.figure.querySelector(".scrubber").cloneNode(true);
+    copy.querySelector(".filmstrip")?.remove(); // it shows the first sample
     this.room.replaceChildren(copy);
     this.told.textContent = "";
     this.controls = new Controls(copy, clip);

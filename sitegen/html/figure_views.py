@@ -33,7 +33,13 @@ _COMFORTABLE = 400  # CSS pixels: posters of samplers are shown at most this wid
 _SHOWN_ELSEWHERE = {"also", "choices", "grow", "kind", "model", "models", "seed"}
 _SHOWN_ELSEWHERE |= {"sampling_noise_std"}
 _LABELS = {"mp4": "MP4", "gif": "GIF", "poster-webp": "Poster"}
-_NAMES = {"ddim_steps": "DDIM steps", "ddpm": "DDPM", "fps": "Frames a second", "vary": "Varies"}
+_NAMES = {
+    "ddim_steps": "DDIM steps",
+    "ddpm": "DDPM",
+    "fps": "Frames a second",
+    "numpy": "NumPy",
+    "vary": "Varies",
+}
 _LEAVES = 8  # of a tree that is grown in a page
 _VIDEO_WIDTH = 1280  # pixels of an author's video; narrower columns scale it
 _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
