@@ -16,7 +16,7 @@ from sitegen.core.urls import MANIFEST
 from sitegen.html.heads import webmap
 from sitegen.html.render import render_site
 from sitegen.html.theme import site_theme
-from sitegen.media.manifest import Manifest, Media, MediaAxis, Record
+from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
 
 _OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files shared by the figures of a model
 
@@ -24,10 +24,30 @@ _OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files shared by the figures
 def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> Manifest:
     """Return the manifest: every figure on its page, with its record from `records` (by key).
 
-    Raises PlugInError, with the figure's line, if the `with_words` of its kind fails.
+    Files are named after the figure and their digest. A file with the content of an earlier one has
+    its path: states and predicted images, say, end on the same poster, which a visitor then fetches
+    once. Files of a model keep their names.
     """
-    paths: dict[tuple[str, str], str] = {}
-    return Manifest(tuple(_media(figure, records[figure.key], paths) for figure in figures))
+    media = []
+    paths = dict[tuple[str, str], str]()  # by digest and suffix
+    for planned in figures:
+        figure, record, files = planned.figure, records[planned.key], dict[str, MediaFile]()
+        for name, file in record.files.items():
+            stem = Path(file.path).stem if _OF_MODEL.fullmatch(name) else figure.id
+            suffix = Path(file.path).suffix
+            path = f"media/{stem}-{file.sha256[:8]}{suffix}"
+            files[name] = replace(file, path=paths.setdefault((file.sha256, suffix), path))
+        summary = record.results.get("summary")
+        measured = f". {summary}" if isinstance(summary, str) else ""
+        alt = figure.alt or f"{planned.description}{measured}"
+        axis = MediaAxis(**asdict(planned.axis)) if planned.axis else None
+        first = planned.cards[0] if planned.cards else None
+        states = getattr(figure.spec, "show", "state") == "state"
+        remarks = first.recording.remarks(states) if first and first.recording else ""
+        choice = " ".join(filter(None, (planned.choice, record.note, remarks)))
+        record = replace(record, files=files, models=planned.models)
+        media.append(Media(figure.id, planned.page, alt, figure.caption, record, axis, choice))
+    return Manifest(tuple(media))
 
 
 def assemble(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Store) -> Tree:
@@ -50,29 +70,3 @@ def assemble(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Sto
     # Without it GitHub Pages omits files whose names begin with an underscore.
     tree[".nojekyll"] = b""
     return tree
-
-
-def _media(planned: PlannedFigure, record: Record, paths: dict[tuple[str, str], str]) -> Media:
-    """Place a record on its page: files are named after the figure and their digest.
-
-    A file with the content of an earlier one has its path: states and predicted images, say, end on
-    the same poster, which a visitor then fetches once. `paths` has them by digest and suffix, and
-    gains those of this record. Files of a model keep their names.
-    """
-    figure = planned.figure
-    files = {}
-    for name, file in record.files.items():
-        stem = Path(file.path).stem if _OF_MODEL.fullmatch(name) else figure.id
-        suffix = Path(file.path).suffix
-        path = f"media/{stem}-{file.sha256[:8]}{suffix}"
-        files[name] = replace(file, path=paths.setdefault((file.sha256, suffix), path))
-    summary = record.results.get("summary")
-    measured = f". {summary}" if isinstance(summary, str) else ""
-    alt = figure.alt or f"{planned.description}{measured}"
-    axis = MediaAxis(**asdict(planned.axis)) if planned.axis else None
-    first = planned.cards[0] if planned.cards else None
-    states = getattr(figure.spec, "show", "state") == "state"
-    remarks = first.recording.remarks(states) if first and first.recording else ""
-    choice = " ".join(filter(None, (planned.choice, record.note, remarks)))
-    record = replace(record, files=files, models=planned.models)
-    return Media(figure.id, planned.page, alt, figure.caption, record, axis, choice)

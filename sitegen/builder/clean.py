@@ -6,8 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from sitegen.builder.context import BuildOptions, prepare
 from sitegen.builder.install import remove_folder, require_ours
+from sitegen.builder.plan import BuildOptions, prepare
 from sitegen.builder.store import Store
 from sitegen.config.schema import Site
 from sitegen.core.compute import ComputeTarget
@@ -46,7 +46,7 @@ def clean_unused(site: Site) -> str:
     store = Store(site.cache_dir)
     with store.locked():
         context = prepare(site, BuildOptions(ComputeTarget("cpu", "float32"), offline=True))
-        count, size = store.prune({figure.key for figure in context.figures})
+        count, size = store.prune(set(context.keys))
     if count == 0 and size == 0:
         return f"nothing in {shown(site.cache_dir)} is unused"
     records = f"{count} record{'s' * (count != 1)}"

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitegen.builder.context import BuildContext, BuildOptions, prepare
-from sitegen.builder.plan import PlannedFigure
+from sitegen.builder.plan import BuildContext, BuildOptions, PlannedFigure, prepare
 from sitegen.builder.store import Store
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError, TargetError
@@ -56,7 +55,7 @@ def export(config: Path, options: ExportOptions) -> list[Path]:
             raise ConfigError(f"{name}: no page has such a figure{hint}")
     chosen = {name: figures[name] for name in options.figures or figures}
     store = context.store()
-    records = store.find(chosen.values())
+    records = store.find(figure.key for figure in chosen.values())
     if missing := [name for name, figure in chosen.items() if figure.key not in records]:
         raise TargetError(f"not rendered yet: {', '.join(missing)}; run `sitegen build` first")
     output, paths = options.output or site.root / "exports", list[Path]()

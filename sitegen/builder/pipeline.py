@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.builder.assembly import assemble, placed
-from sitegen.builder.context import BuildContext, BuildOptions, prepare
 from sitegen.builder.install import install, is_current, require_ours, weight
-from sitegen.builder.plan import PlannedFigure, naming
+from sitegen.builder.plan import BuildContext, BuildOptions, PlannedFigure, naming, prepare
 from sitegen.builder.render import (
     Encode,
     FigureRenderer,
@@ -25,8 +24,7 @@ from sitegen.builder.render import (
     environment,
 )
 from sitegen.builder.store import Records
-from sitegen.builder.timings import read_speeds, work_of, write_speeds
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core.errors import PlugInError, TargetError
 from sitegen.core.files import require_writable
 from sitegen.core.progress import Reporter, duration
@@ -85,7 +83,7 @@ def build(
         report.detail(error.trace)
         raise
     store = context.store(report.warn)
-    records = store.find(context.figures)
+    records = store.find(context.keys)
     for warning in context.warnings:
         report.warn(warning)
     counts = f"{len(context.pages)} page(s), {len(context.figures)} figure(s)"
@@ -102,7 +100,7 @@ def build(
     # Everything is in the store: if it is installed too, nothing is to be done.
     tree = None
     if not figures_to_render(context, records):
-        if len(records) < len({figure.key for figure in context.figures}):  # with --only
+        if len(records) < len(set(context.keys)):  # with --only
             return summarise(context, records, {})
         tree = assemble(context.site, context.pages, placed(context.figures, records), store)
         _refuse_warnings(report, options)
@@ -117,12 +115,12 @@ def build(
         rendered: Records = {}
         if tree is None:
             # Another build may have rendered some since; damaged ones were reported above.
-            records = context.store().find(context.figures)
+            records = context.store().find(context.keys)
             figures = figures_to_render(context, records)
             rendered = render_missing(context, figures, renderer, report, encode)
             records |= rendered
             _refuse_warnings(report, options)
-            if any(figure.key not in records for figure in context.figures):
+            if any(key not in records for key in context.keys):
                 return summarise(context, records, rendered)
 
             # The manifest and the pages become the built folder.
@@ -194,22 +192,22 @@ def render_missing(
                 # Figures overlap; scaled, their estimates add up to the time of the build.
                 scale = (time.monotonic() - started) / max(1e-9, sum(rendering.seconds.values()))
                 speeds = {
-                    work_of(planned, target): scale * rendering.seconds[planned.key] / planned.cost
+                    planned.work(target): scale * rendering.seconds[planned.key] / planned.cost
                     for planned in figures
                     if planned.cost and planned.key in rendering.seconds
                 }
-                write_speeds(store, speeds)
+                store.put_seconds(speeds)
 
 
 def rehearse(context: BuildContext, records: Records, report: Reporter) -> Summary:
     """Report the figures to be rendered, with the times that the last build measured."""
-    speeds = read_speeds(context.store())
+    speeds = context.store().seconds()
     total = 0.0
     for planned in figures_to_render(context, records):
         line = f"would render {location(planned)}"
         if planned.cost:
             line += f", {planned.cost:,} evaluations of a network"
-        if speed := speeds.get(work_of(planned, context.options.compute_target)):
+        if speed := speeds.get(planned.work(context.options.compute_target)):
             total += speed * planned.cost
             line += f", about {duration(speed * planned.cost)}"
         report.note(line)

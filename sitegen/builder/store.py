@@ -3,7 +3,7 @@
 objects/<sha256>      a rendered file, named by its content
 records/<key>.json    the files and settings of a figure; written last
 samplers/<name>.toml  card of an author's sampler, so that its class need not run again
-seconds.json          times of the last build (timings.py)
+seconds.json          seconds per evaluation of a network in the last build, for --dry-run
 work/                 temporary folders
 lock                  held by the command that writes here
 
@@ -12,14 +12,13 @@ torch can build pages from them.
 """
 
 import contextlib
+import json
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from sitegen.builder.plan import PlannedFigure
-from sitegen.core.errors import ConfigError, LockedError, RefusedError
-from sitegen.core.files import platform_errors, temporary_folder
-from sitegen.core.locks import lock
+from sitegen.core.errors import ConfigError, LockedError, PlatformError, RefusedError
+from sitegen.core.files import lock, platform_errors, readable_json, temporary_folder
 from sitegen.generative.card.card import ModelCard, read_card
 from sitegen.media.manifest import MediaFile, Record, record_from_json, record_to_json
 
@@ -77,9 +76,9 @@ class Store:
                 (self.root / "samplers").mkdir(parents=True, exist_ok=True)
             self.write(f"samplers/{name}.toml", card.to_toml())
 
-    def find(self, figures: Iterable[PlannedFigure]) -> Records:
-        """Return the stored records of figures, by key."""
-        records = {key: self.get(key) for key in {figure.key: None for figure in figures}}
+    def find(self, keys: Iterable[str]) -> Records:
+        """Return the stored records of some keys; the others are not there, or damaged."""
+        records = {key: self.get(key) for key in dict.fromkeys(keys)}
         return {key: record for key, record in records.items() if record is not None}
 
     def all_records(self) -> Iterator[Record]:
@@ -110,6 +109,18 @@ class Store:
         with self.workspace() as folder, platform_errors(self.root / name):
             (folder / "file").write_text(text, "utf-8")
             (folder / "file").replace(self.root / name)
+
+    def seconds(self) -> dict[str, float]:
+        """Return the measured seconds per evaluation of a network; empty if there are none."""
+        with contextlib.suppress(OSError, ValueError):
+            seconds = json.loads((self.root / "seconds.json").read_bytes())
+            return {str(work): float(duration) for work, duration in seconds.items()}
+        return {}
+
+    def put_seconds(self, seconds: Mapping[str, float]) -> None:
+        """Add measurements; a disk that refuses them only costs the next estimate."""
+        with contextlib.suppress(PlatformError):
+            self.write("seconds.json", readable_json(self.seconds() | dict(seconds)))
 
     def object(self, file: MediaFile) -> Path:
         """Return the path of a stored file. Copy it; never change it."""

@@ -53,7 +53,7 @@ def _presets() -> Iterable[str]:
 
 
 def _figures() -> Iterable[str]:
-    from sitegen.config.loader import load_site
+    from sitegen.config.schema import load_site
     from sitegen.content.pages import read_pages
 
     site = load_site(Path("site.toml"))

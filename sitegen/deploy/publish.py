@@ -18,8 +18,8 @@ from pathlib import Path
 import ghp_import  # type: ignore[import-untyped]
 
 from sitegen.builder.assembly import assemble, placed
-from sitegen.builder.context import BuildOptions, prepare
 from sitegen.builder.install import differences, is_built
+from sitegen.builder.plan import BuildOptions, prepare
 from sitegen.builder.store import Store
 from sitegen.config.scaffold import placeholders, placeholders_in
 from sitegen.config.schema import Site
@@ -188,7 +188,7 @@ def stale_files(site: Site, output: Path) -> list[str]:
     try:
         context = prepare(site, BuildOptions(ComputeTarget("cpu", "float32"), output))
         store = context.store()
-        records = store.find(context.figures)
+        records = store.find(context.keys)
         if missing := [figure for figure in context.figures if figure.key not in records]:
             return [f"{planned.figure.id} is not rendered" for planned in missing]
         tree = assemble(site, context.pages, placed(context.figures, records), store)

@@ -12,8 +12,7 @@ from os.path import abspath, relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from sitegen.config.loader import load_site, parse_site, require_config, with_model
-from sitegen.config.schema import Site
+from sitegen.config.schema import Site, load_site, parse_site, require_config, with_model
 from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import digest_bytes, sha256, write_atomic

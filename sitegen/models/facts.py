@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core.errors import RefusedError
 from sitegen.core.source import shown
 from sitegen.generative.card.abilities import ABILITIES

@@ -10,8 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 
-from sitegen.config.loader import load_site
-from sitegen.config.schema import PROCESSES, ModelEntry, Site
+from sitegen.config.schema import PROCESSES, ModelEntry, Site, load_site
 from sitegen.core.diagnostics import known_words
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import regular_size, sha256

@@ -17,12 +17,11 @@ from pathlib import Path
 from markupsafe import Markup
 
 from sitegen.builder.assembly import assemble, placed
-from sitegen.builder.context import BuildContext, BuildOptions, prepare
 from sitegen.builder.install import CopiedFile, Tree, install, is_built, require_ours
 from sitegen.builder.pipeline import location
-from sitegen.builder.plan import PlannedFigure
+from sitegen.builder.plan import BuildContext, BuildOptions, PlannedFigure, prepare
 from sitegen.builder.store import Records, Store
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.content.pages import Page
 from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.files import below, digest
@@ -112,9 +111,8 @@ class Preview:
                 # At the start, clips of the last build stand in for those that are not rendered
                 # yet.
                 self._shown = self._shown or built_records(context.output)
-                self._records = context.store(self.report.warn).find(context.figures)
-                keys = [planned.key for planned in context.figures]
-                self._edited = {key: self._edited.get(key, self.reads) for key in keys}
+                self._records = context.store(self.report.warn).find(context.keys)
+                self._edited = {key: self._edited.get(key, self.reads) for key in context.keys}
                 self.context, self.settled, self._errors = context, False, {}
                 self._show()
             except REPORTED as error:
@@ -191,7 +189,7 @@ class Preview:
         with self._changed:
             self.state = replace(self.state, progress=None)
             assert self.context is not None
-            self._records = self.context.store().find(self.context.figures)
+            self._records = self.context.store().find(self.context.keys)
             if kind == "done" and planned.key in {*self._edited} - {*self._records}:
                 kind, text = "ended", "its files are missing; build again"
             if kind == "ended":

@@ -16,11 +16,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from sitegen.builder.context import BuildContext, BuildOptions, prepare
 from sitegen.builder.pipeline import location, render_missing
-from sitegen.builder.plan import PlannedFigure
+from sitegen.builder.plan import BuildContext, BuildOptions, PlannedFigure, prepare
 from sitegen.builder.render import Encode, Renderer, RendererFactory
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core.errors import FAULTS, LockedError, SitegenError
 from sitegen.core.installed import import_fault, memory_full
 from sitegen.core.progress import Advance

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
+from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
 from sitegen.media.frames import to_uint8
 from sitegen.models.add import add_model

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
+from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
 from tests.support.browsing import box_of, opened
 from tests.support.builders import CPU, write_site

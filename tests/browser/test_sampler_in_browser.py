@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
-from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
+from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
 from sitegen.deploy.check import check_folder
 from sitegen.generative.card.card import read_card

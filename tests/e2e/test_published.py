@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
+from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
 from sitegen.generative.card.card import preset
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint

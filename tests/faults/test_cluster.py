@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import Summary, build
+from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
 from sitegen.cluster import client as clients
 from sitegen.cluster.client import open_cluster

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.random import default_rng  # here: its C code may swallow what a signal raises
 from numpy.typing import NDArray
 
-from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import Summary, build
+from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import Encode
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError

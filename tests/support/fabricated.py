@@ -7,8 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from sitegen.config.loader import load_site
-from sitegen.config.schema import Site
+from sitegen.config.schema import Site, load_site
 from sitegen.content.pages import Page
 from sitegen.generative.card.card import preset
 from sitegen.media.manifest import Cells, Manifest, Media, MediaFile, ModelRef, Record

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sitegen.builder.context import BuildOptions
+from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import Encode, RendererFactory
 from sitegen.server import rendering
 from sitegen.server.app import Server, listening, serve

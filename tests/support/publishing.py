@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core.errors import PublishError, SitegenError
 from sitegen.deploy.publish import PublishOptions, PublishResult, publish
 from tests.support.builders import Builder, git, traces, write_site

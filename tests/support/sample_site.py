@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from sitegen.builder.assembly import assemble
 from sitegen.builder.install import install
 from sitegen.builder.store import Store
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import digest

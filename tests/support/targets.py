@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.content.pages import read_pages
 from sitegen.generative.card.card import read_card
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint

@@ -22,7 +22,7 @@ from scripts.manual import made_pages
 from scripts.pictures import CLEAN, PICTURES
 from sitegen.cli import exits
 from sitegen.cli import options as shared
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.diagnostics import fields_of
 from sitegen.deploy.check import check_site

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from sitegen.builder.assembly import assemble, placed
-from sitegen.builder.context import BuildOptions, prepare
 from sitegen.builder.install import install
+from sitegen.builder.plan import BuildOptions, prepare
 from sitegen.builder.store import Store
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import canonical_json, digest, digest_bytes

@@ -17,13 +17,13 @@ from torch import Tensor
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import (
     digest_bytes,
+    lock,
     platform_errors,
     read_text,
     sha256,
     write_atomic,
 )
 from sitegen.core.installed import memory_full
-from sitegen.core.locks import lock
 from sitegen.generative.card.card import (
     CARD_NAME,
     STATE_NAME,

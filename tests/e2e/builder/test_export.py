@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sitegen.builder.context import BuildOptions, prepare
 from sitegen.builder.export import ExportOptions, export
-from sitegen.config.loader import load_site
+from sitegen.builder.plan import BuildOptions, prepare
+from sitegen.config.schema import load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.media.encoder import encode_clip

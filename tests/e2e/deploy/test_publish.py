@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core.errors import LockedError, PlatformError, PublishError
-from sitegen.core.locks import lock
+from sitegen.core.files import lock
 from sitegen.deploy.publish import pages_address
 from tests.support.builders import Builder, git, run_sitegen, write_site
 from tests.support.publishing import PAGES, SITE, Paper

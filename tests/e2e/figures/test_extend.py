@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.builder.context import BuildOptions
 from sitegen.builder.pipeline import build
+from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
 from sitegen.core.errors import TargetError
 from sitegen.figures.registry import figure_kinds, package_of

@@ -140,6 +140,6 @@ def test_a_picture_that_changes_while_the_site_is_built(sources: Sources, tmp_pa
     Image.new("L", (8, 8), 99).save(tmp_path / "own.png")
     with pytest.raises(RefusedError, match=r"own\.png: changed while the site was built"):
         rendered(figure, sources, tmp_path / "store")
-    assert not Store(tmp_path / "store").find([figure])
+    assert not Store(tmp_path / "store").find([figure.key])
     shutil.copy(picture, tmp_path / "own.png")
     assert rendered(figure, sources, tmp_path / "store")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sitegen.core.locks import lock
+from sitegen.core.files import lock
 from sitegen.server.preview import Preview
 from sitegen.server.watch import may_matter
 from tests.support.builders import (

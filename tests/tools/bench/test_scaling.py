@@ -6,8 +6,8 @@ import pytest
 
 from bench.cost import Run
 from bench.scaling import SERIES, Size, exponent, markdown, write
-from sitegen.builder.context import BuildOptions, prepare
-from sitegen.config.loader import load_site
+from sitegen.builder.plan import BuildOptions, prepare
+from sitegen.config.schema import load_site
 from tests.support.builders import CPU
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from sitegen.builder.clean import clean, clean_unused
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core.errors import ConfigError, LockedError
-from sitegen.core.locks import lock
+from sitegen.core.files import lock
 from tests.support.builders import INDEX, Builder, traces, write_page
 
 MORE = INDEX + '\n{{ trajectories("tiny", count=9, seed=4) }}\n'

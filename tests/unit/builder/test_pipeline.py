@@ -14,8 +14,7 @@ import pytest
 from sitegen.builder import pipeline, store
 from sitegen.builder.render import environment
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, RefusedError, TargetError
-from sitegen.core.files import digest
-from sitegen.core.locks import lock
+from sitegen.core.files import digest, lock
 from tests.support.builders import (
     CARD,
     CPU,

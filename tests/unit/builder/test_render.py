@@ -109,7 +109,7 @@ def test_every_figure_that_fails_is_reported(tmp_path: Path, jobs: int) -> None:
         "index.md:13: figure-13: failed",
         "index.md:7: figure-7: does not fit",
     ]
-    assert list(Store(tmp_path).find(figures)) == [figures[1].key, figures[3].key]
+    assert list(Store(tmp_path).find(figure.key for figure in figures)) == [figures[1].key, figures[3].key]
     assert temporaries(tmp_path) == []
 
 

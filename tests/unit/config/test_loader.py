@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from sitegen.config import schema as tables
-from sitegen.config.loader import load_site, with_model
-from sitegen.config.schema import Site
+from sitegen.config.schema import Site, load_site, with_model
 from sitegen.core.errors import ConfigError
 from sitegen.models.registry import site_models
 from tests.support.fabricated import FULL, make_site, write_site

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from sitegen.config.loader import load_site
 from sitegen.config.reference import reference, site_schema
 from sitegen.config.scaffold import scaffold
-from sitegen.config.schema import Site
+from sitegen.config.schema import Site, load_site
 from sitegen.core.errors import ConfigError
 from tests.support.paths import ROOT
 

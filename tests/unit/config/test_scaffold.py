@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from sitegen.config import scaffold as module
-from sitegen.config.loader import load_site
 from sitegen.config.scaffold import (
     IGNORED,
     WORKFLOW,
@@ -32,6 +31,7 @@ from sitegen.config.schema import (
     Link,
     ModelEntry,
     Site,
+    load_site,
 )
 from sitegen.content.embeds import EMBEDS
 from sitegen.content.pages import read_pages

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.content.links import PageFiles
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError

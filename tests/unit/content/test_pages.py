@@ -8,8 +8,7 @@ import pytest
 from markupsafe import Markup
 from PIL import Image as Pillow
 
-from sitegen.config.loader import load_site
-from sitegen.config.schema import Site
+from sitegen.config.schema import Site, load_site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitegen.core import files, locks
+from sitegen.core import files
 from sitegen.core.errors import LockedError, PlatformError
 
 
@@ -113,11 +113,11 @@ def test_temporary_folder(tmp_path: Path) -> None:
 def test_lock(tmp_path: Path) -> None:
     """A lock is exclusive, is refused at once, and is released after an error."""
     path = tmp_path / "cache" / "lock"
-    with locks.lock(path), pytest.raises(LockedError, match="another sitegen"), locks.lock(path):
+    with files.lock(path), pytest.raises(LockedError, match="another sitegen"), files.lock(path):
         pass
-    with pytest.raises(FileNotFoundError), locks.lock(path):
+    with pytest.raises(FileNotFoundError), files.lock(path):
         (tmp_path / "missing").read_bytes()
-    with locks.lock(path):
+    with files.lock(path):
         assert path.is_file()
-    with pytest.raises(PlatformError, match="cannot lock"), locks.lock(path / "inside"):
+    with pytest.raises(PlatformError, match="cannot lock"), files.lock(path / "inside"):
         pass

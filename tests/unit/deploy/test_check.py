@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core.errors import TargetError
 from sitegen.deploy.check import Findings, check_folder, check_site
 from tests.support.builders import SITE, Builder, traces, write_page, write_site

@@ -14,8 +14,7 @@ from typing import Any
 import html5lib
 import pytest
 
-from sitegen.config.loader import load_site
-from sitegen.config.schema import Author, Citation, Link, Site
+from sitegen.config.schema import Author, Citation, Link, Site, load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.core.urls import NOT_FOUND

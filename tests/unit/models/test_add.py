@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sitegen.builder.context import BuildOptions, prepare
-from sitegen.config.loader import load_site
+from sitegen.builder.plan import BuildOptions, prepare
+from sitegen.config.schema import load_site
 from sitegen.content.suggestions import added_lines
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.core.files import digest, write_atomic

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core import installed
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import digest

@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sitegen.core.errors import LockedError, PlatformError, RefusedError
-from sitegen.core.files import digest
-from sitegen.core.locks import lock
+from sitegen.core.files import digest, lock
 from sitegen.generative.card.card import ModelCard, read_card
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint

@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-from sitegen.config.loader import load_site
+from sitegen.config.schema import load_site
 from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 from sitegen.generative.card.card import BlurSchedule, ModelCard
 from sitegen.generative.card.tables import DiffusionConfig

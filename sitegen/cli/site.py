@@ -83,7 +83,7 @@ def check(config: Path, output: Path | None, strict: bool, report: Console) -> N
       sitegen check --strict
       sitegen check --output /tmp/site
     """
-    from sitegen.config.loader import load_site
+    from sitegen.config.schema import load_site
     from sitegen.deploy.check import check_site
 
     site = None if output and not config.exists() else load_site(config)
@@ -125,7 +125,7 @@ def publish(config: Path, output: Path | None, report: Console, **options: Any) 
       sitegen publish --dry-run
       sitegen publish --remote fork --overwrite
     """
-    from sitegen.config.loader import load_site
+    from sitegen.config.schema import load_site
     from sitegen.deploy.publish import PublishOptions, publish
 
     site = load_site(config)
@@ -203,7 +203,7 @@ def clean(config: Path, store: bool, unused: bool, report: Console) -> None:
       sitegen clean --store
     """
     from sitegen.builder.clean import clean, clean_unused
-    from sitegen.config.loader import load_site
+    from sitegen.config.schema import load_site
 
     if store and unused:
         raise click.UsageError("--store removes all clips, --unused some; give one of them.")
@@ -266,8 +266,8 @@ def build(
       sitegen build --jobs 4
       sitegen build --distributed tcp://10.0.0.7:8786
     """
-    from sitegen.builder.context import BuildOptions
     from sitegen.builder.pipeline import build
+    from sitegen.builder.plan import BuildOptions
     from sitegen.core.errors import ConfigError
     from sitegen.core.urls import scheduler_fault
 
@@ -318,8 +318,8 @@ def serve(
       sitegen serve
       sitegen serve --config paper/site.toml --port 0 --open
     """
-    from sitegen.builder.context import BuildOptions
-    from sitegen.config.loader import load_site
+    from sitegen.builder.plan import BuildOptions
+    from sitegen.config.schema import load_site
     from sitegen.server.app import HOST, Server, listening, serve
     from sitegen.server.preview import Preview
     from sitegen.server.rendering import RenderProcess
