@@ -25,7 +25,7 @@ if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
         export DEBIAN_FRONTEND=noninteractive
         apt-get -qq update
         for package in $optional; do
-            if apt-cache show "$package" >/dev/null 2>&1; then
+            if apt-get -qq --simulate install "$package" >/dev/null 2>&1; then
                 packages="$packages $package"
             fi
         done
