@@ -68,7 +68,17 @@ def differences(
     Reads only. Raises PlatformError if something in it cannot be read.
     """
     with platform_errors(output, "read"):
-        changed = (uri for uri in sorted(tree) if not _is_same(output / uri, tree[uri], quick))
+        changed = []
+        for uri, content in sorted(tree.items()):
+            path = output / uri
+            is_same = path.is_file() and not path.is_symlink()
+            is_same = is_same and path.stat().st_size == _size(content)
+            if isinstance(content, bytes):
+                is_same = is_same and path.read_bytes() == content
+            elif not (quick and isinstance(content.file, MediaFile)):
+                is_same = is_same and digest(path) == content.file.sha256
+            if not is_same:
+                changed.append(uri)
         entries = below(output) if output.is_dir() else ()
         names = sorted(name for name, entry in entries if not entry.is_dir(follow_symlinks=False))
         return tuple(changed), tuple(name for name in names if name not in tree)
@@ -153,16 +163,6 @@ def is_built(output: Path) -> bool:
         is_manifest = isinstance(manifest, dict) and {"version", "figures"} <= manifest.keys()
         return is_manifest and not (output / ".git").exists()
     return False
-
-
-def _is_same(path: Path, content: bytes | CopiedFile, quick: bool) -> bool:
-    if path.is_symlink() or not path.is_file() or path.stat().st_size != _size(content):
-        return False
-    if isinstance(content, bytes):
-        return path.read_bytes() == content
-    if quick and isinstance(content.file, MediaFile):
-        return True
-    return digest(path) == content.file.sha256
 
 
 def _size(content: bytes | CopiedFile) -> int:

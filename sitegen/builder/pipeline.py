@@ -227,6 +227,7 @@ def summarise(
 ) -> Summary:
     """Return the summary of a build with the figures of its pages."""
     ids = [(planned.key, planned.figure.id) for planned in context.figures]
+    models = sorted({name for planned in context.figures for name in planned.figure.models})
     return Summary(
         output=context.output,
         rendered=tuple(id for key, id in ids if key in rendered),
@@ -236,7 +237,7 @@ def summarise(
         bytes=size,
         dry_run=dry_run,
         omitted=context.omitted,
-        approximate=tuple(n for n in sorted(context.used) if context.models[n].approximate),
+        approximate=tuple(name for name in models if context.models[name].approximate),
     )
 
 

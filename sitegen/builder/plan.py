@@ -87,11 +87,6 @@ class BuildContext:
         return tuple(map(str, [*warnings, *site_theme(self.site).warnings]))
 
     @property
-    def used(self) -> set[str]:
-        """Names of the models that figures show."""
-        return {name for planned in self.figures for name in planned.figure.models}
-
-    @property
     def omitted(self) -> tuple[str, ...]:
         """Models whose text pages leave out, each with its missing file."""
         names = sorted({name for page in self.pages for name in page.waits})

@@ -240,7 +240,7 @@ EVERY = "*"
     show_default=True,
     help="The number of figures to render at once.",
 )
-@click.option("--distributed", help="The dask scheduler whose workers sample: its address or file.")
+@click.option("--distributed", help="The address of the dask scheduler whose workers sample.")
 @verbosity_options
 def build(
     config: Path,

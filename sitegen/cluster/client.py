@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
 import struct
+import tempfile
 import time
 import uuid
 import warnings
@@ -34,7 +34,7 @@ from sitegen.core.errors import (
     SitegenError,
     TargetError,
 )
-from sitegen.core.files import Place, Spool, platform_errors
+from sitegen.core.files import platform_errors
 from sitegen.core.installed import DISTRIBUTION
 from sitegen.core.progress import Reporter
 from sitegen.core.urls import scheduler_fault
@@ -99,8 +99,6 @@ def open_cluster(
             )
             stack.callback(_end, local)
             scheduler = local.scheduler_address
-        elif address.endswith(".json"):
-            scheduler = _address_in(Path(address))
         try:
             asyncio.run(_greet(scheduler))
             client = Client(scheduler, timeout=CONNECT_S, set_as_default=False, name="sitegen")
@@ -127,19 +125,6 @@ async def _greet(address: str) -> None:
     arguments = Security().get_connection_args("client")
     connection = await asyncio.wait_for(connect(address, CONNECT_S, **arguments), CONNECT_S)
     await connection.close()
-
-
-def _address_in(file: Path) -> str:
-    """Return the address in a scheduler file. dask would wait for the file to be complete."""
-    with platform_errors(file, "read"):
-        text = file.read_text(encoding="utf-8", errors="replace")
-    with contextlib.suppress(ValueError, LookupError, TypeError):
-        address = json.loads(text)["address"]
-        if isinstance(address, str) and scheduler_fault(address) is None:
-            return address
-    raise PlatformError(
-        f"{file}: not a scheduler file; `dask scheduler --scheduler-file {file}` writes one"
-    )
 
 
 def _end(cluster: Any) -> None:
@@ -225,24 +210,31 @@ class Cluster:
                     key=f"sitegen-{source.name}-{uuid.uuid4().hex}",
                     **options,
                 )
-            spool, spooled = Spool(), list[list[tuple[int, Place, tuple[int, ...]]]]()
-            with self._report.computing(f"{source.name} on {self._address}") as advance:
-                while futures:
-                    spooled.append([])
-                    # A future that is dropped frees its result on the worker.
-                    for level, images in self._result(source.name, futures.pop(0)):
-                        location = spool.add(np.ascontiguousarray(images).data)
-                        spooled[-1].append((level, location, images.shape))
-                        advance()
-            self._require_equal_versions()  # of workers that joined meanwhile
-            for of_level in zip(*spooled, strict=True):
-                arrays = [
-                    # Torch warns of bytes, which are read-only.
-                    torch.frombuffer(bytearray(spool.read(location)), dtype=torch.float32)
-                    for _, location, _ in of_level
-                ]
-                shapes = [shape for _, _, shape in of_level]
-                yield of_level[0][0], torch.cat(list(map(torch.reshape, arrays, shapes)))
+            # Parts arrive one after the other, with all of their levels, and a clip needs all parts
+            # of a level: a file holds them, so that memory does not grow with the levels.
+            folder = Path(tempfile.gettempdir())
+            stored = list[list[tuple[int, int, tuple[int, ...]]]]()
+            with contextlib.ExitStack() as stack:
+                with platform_errors(folder):
+                    file = stack.enter_context(tempfile.TemporaryFile())
+                with self._report.computing(f"{source.name} on {self._address}") as advance:
+                    while futures:
+                        stored.append([])
+                        # A future that is dropped frees its result on the worker.
+                        for level, images in self._result(source.name, futures.pop(0)):
+                            stored[-1].append((level, file.tell(), images.shape))
+                            with platform_errors(folder):
+                                file.write(np.ascontiguousarray(images).data)
+                                file.flush()
+                            advance()
+                self._require_equal_versions()  # of workers that joined meanwhile
+                for of_level in zip(*stored, strict=True):
+                    # Copy on write, since torch warns of memory that is read-only.
+                    arrays = [
+                        np.memmap(file, np.float32, "c", offset, shape)
+                        for _, offset, shape in of_level
+                    ]
+                    yield of_level[0][0], torch.cat(list(map(torch.from_numpy, arrays)))
 
         return compute
 

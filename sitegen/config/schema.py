@@ -322,7 +322,7 @@ class Building(TomlTable):
     distributed: SchedulerAddress | None = Field(
         None,
         description="The address of the dask scheduler whose workers sample, as in "
-        "tcp://10.0.0.7:8786; its scheduler file; or local, for processes on this machine.",
+        "tcp://10.0.0.7:8786; or local, for processes on this machine.",
     )
 
 

@@ -10,8 +10,8 @@ from sitegen.config.schema import Site
 from sitegen.content.embeds import Photo, read_photo
 from sitegen.core.diagnostics import known_words
 from sitegen.core.site_files import OwnFile, SiteFolder, own_file, read_own
-from sitegen.core.source import KeyPath, page_name, page_sources
-from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, file_at, is_whole
+from sitegen.core.source import page_name, page_sources
+from sitegen.core.urls import INDEX, MANIFEST, NOT_FOUND, file_at
 
 THEMED = r"fn(ref)?\d.*|citation|contents?|pages|top|viewer.*"
 """Pattern of the ids that the theme and footnotes use."""
@@ -69,14 +69,6 @@ def page_files(site: Site) -> PageFiles:
 def page_uri(source: Path) -> str:
     """Return the path of a page in the built folder: a folder with the name of the page."""
     return file_at("" if source.stem == "index" else f"{page_name(source)}/")
-
-
-def site_links(site: Site) -> Mapping[KeyPath, str]:
-    """Return the internal links in `site.toml`, by key; the front page shows them."""
-    urls = {("authors", index, "url"): author.url for index, author in enumerate(site.authors)}
-    urls |= {("affiliations", n, "url"): entry.url for n, entry in enumerate(site.affiliations)}
-    urls |= {("links", index, "url"): link.url for index, link in enumerate(site.links)}
-    return {key: url for key, url in urls.items() if url is not None and not is_whole(url)}
 
 
 def anchor_fault(uri: str, url: str, ids: Mapping[str, Collection[str]]) -> str | None:

@@ -320,7 +320,13 @@ class _Walk:
             if token.type == "heading_open":
                 self._heading(token, tokens[at + 1])
             for child in token.children or ():
-                self._inline(child)
+                if child.type == "math_inline":
+                    child.content = self._formula(child.content, "inline")
+                    child.type = "html_inline"
+                elif child.type == "image":
+                    self._picture(child)
+                elif child.type == "link_open":
+                    child.attrs["href"] = self._link(str(child.attrs["href"]))
             self.tokens += self._block(token)
 
     def _fault(self, text: str) -> None:
@@ -364,15 +370,6 @@ class _Walk:
                 # figure in a note is not a paragraph of its own and is refused.
                 return [_raw("")]
         return [token]
-
-    def _inline(self, token: Token) -> None:
-        if token.type == "math_inline":
-            token.content = self._formula(token.content, "inline")
-            token.type = "html_inline"
-        elif token.type == "image":
-            self._picture(token)
-        elif token.type == "link_open":
-            token.attrs["href"] = self._link(str(token.attrs["href"]))
 
     def _link(self, url: str) -> str:
         if "#" in url and not is_whole(url):

@@ -25,7 +25,6 @@ from sitegen.content.links import (
     at_heading,
     page_files,
     page_uri,
-    site_links,
 )
 from sitegen.content.markdown import Heading, Noted, parse
 from sitegen.content.templates import TemplateFault, run_template
@@ -33,7 +32,7 @@ from sitegen.core.diagnostics import Diagnostic, config_error, in_order, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import OwnFile
 from sitegen.core.source import page_name, page_sources, read_text, shown
-from sitegen.core.urls import INDEX, RESERVED, page_fault, relative
+from sitegen.core.urls import INDEX, RESERVED, is_whole, page_fault, relative
 from sitegen.figures.base import Figure
 
 _MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
@@ -189,7 +188,12 @@ def _faults_of_config(
     site: Site, files: PageFiles, ids: Mapping[str, Collection[str]]
 ) -> Iterator[Diagnostic]:
     """Yield errors of links and logos in `site.toml`; `files.used` gains the linked files."""
-    for key, url in site_links(site).items():
+    urls = {("authors", index, "url"): author.url for index, author in enumerate(site.authors)}
+    urls |= {("affiliations", n, "url"): entry.url for n, entry in enumerate(site.affiliations)}
+    urls |= {("links", index, "url"): link.url for index, link in enumerate(site.links)}
+    for key, url in urls.items():
+        if url is None or is_whole(url):
+            continue
         try:
             fault = anchor_fault(INDEX, at_heading(INDEX, url, ids), ids)
             if not url.startswith("#"):
@@ -203,8 +207,9 @@ def _faults_of_config(
             if affiliation.logo:
                 files.picture(affiliation.logo)
         except ValueError as error:
-            key = ("affiliations", index, "logo")
-            yield site.problem(key, f" = {quoted(affiliation.logo)}: {error}")
+            yield site.problem(
+                ("affiliations", index, "logo"), f" = {quoted(affiliation.logo)}: {error}"
+            )
 
 
 def _misplaced(folder: Path) -> Iterator[Diagnostic]:

@@ -9,15 +9,13 @@ Templates of pages and themes are the author's own code.
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from traceback import walk_tb
-from types import FrameType, TracebackType
+from types import TracebackType
 
 from jinja2 import (
-    BaseLoader,
-    BytecodeCache,
     Environment,
     StrictUndefined,
     TemplateError,
@@ -60,41 +58,31 @@ def as_markdown(value: object) -> Markup:
     return Markup(_PUNCTUATION.sub(r"\\\1", text))
 
 
-def template_environment(
-    loader: BaseLoader | None = None,
-    cache: BytecodeCache | None = None,
-    finalize: Callable[..., object] | None = None,
-) -> Environment:
-    """Return an environment that escapes its output and rejects undefined names."""
+@cache
+def _environment() -> Environment:
+    """Return the environment of pages, which escapes values and rejects undefined names."""
+
+    @pass_eval_context  # prevents Jinja from treating constants as template text
+    def escape(_context: EvalContext, value: object) -> Markup:
+        if callable(value) and not isinstance(value, Undefined):
+            name = getattr(value, "__name__", "a function")
+            raise TemplateRuntimeError(f"{name} lacks its parentheses; write {name}(…)")
+        return as_markdown(value)
+
     return Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        loader=loader,
-        bytecode_cache=cache,
-        finalize=finalize,
+        finalize=escape,
     )
-
-
-@pass_eval_context  # prevents Jinja from treating constants as template text
-def _escape_value(_context: EvalContext, value: object) -> Markup:
-    if callable(value) and not isinstance(value, Undefined):
-        name = getattr(value, "__name__", "a function")
-        raise TemplateRuntimeError(f"{name} lacks its parentheses; write {name}(…)")
-    return as_markdown(value)
-
-
-@cache
-def _page_environment() -> Environment:
-    return template_environment(finalize=_escape_value)
 
 
 def run_template(text: str, names: Mapping[str, object]) -> str:
     """Run the template with the given names; raise TemplateFault with the line and the reason."""
     try:
-        return _page_environment().from_string(text).render(names)
+        return _environment().from_string(text).render(names)
     except TemplateSyntaxError as error:
         raise TemplateFault(error.lineno, f"{error.message}{_RAW}") from error
     except SyntaxError as error:  # in the Python code that Jinja generates, as for f(a=1, a=2)
@@ -103,12 +91,9 @@ def run_template(text: str, names: Mapping[str, object]) -> str:
         if not isinstance(error, TemplateError) and is_bug(error.__traceback__):
             raise
         hint = close_name(error, names) if isinstance(error, UndefinedError) else ""
-        lines = [line for frame, line in walk_tb(error.__traceback__) if _is_template(frame)]
+        frames = walk_tb(error.__traceback__)
+        lines = [line for frame, line in frames if frame.f_code.co_filename == _FILE]
         raise TemplateFault(lines[-1] if lines else 1, f"{reason_of(error)}{hint}") from error
-
-
-def _is_template(frame: FrameType) -> bool:
-    return frame.f_code.co_filename == _FILE
 
 
 def is_bug(trace: TracebackType | None) -> bool:
@@ -121,7 +106,7 @@ def calling_line() -> int:
     """Return the template line from which the current function was called."""
     # Jinja passes no line to functions; its compiled template maps lines of Python to its own.
     frame = sys._getframe(1)
-    while frame.f_back is not None and not _is_template(frame):
+    while frame.f_back is not None and frame.f_code.co_filename != _FILE:
         frame = frame.f_back
     template = frame.f_globals.get("__jinja_template__")
     return 1 if template is None else int(template.get_corresponding_lineno(frame.f_lineno))

@@ -9,8 +9,6 @@ import os
 import shutil
 import stat
 import tempfile
-import threading
-import weakref
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -280,40 +278,6 @@ def _nearest(path: Path) -> str:
 
 def _reason(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-IN_MEMORY = 64_000_000
-"""Bytes kept in memory; beyond this limit all data is moved to the file."""
-
-Place = tuple[int, int]
-"""Offset and length of stored bytes."""
-
-
-class Spool:
-    """Thread-safe temporary store of bytes: in memory up to a limit, then in an unnamed file.
-
-    It can be read until it is closed or collected.
-    """
-
-    def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-        self._end, self._lock = 0, threading.Lock()
-        self.close = weakref.finalize(self, self._file.close)
-
-    def add(self, data: bytes | memoryview) -> Place:
-        """Store bytes and return their position. Raises PlatformError if the disk is full."""
-        with self._lock, platform_errors(Path(tempfile.gettempdir())):
-            self._file.seek(self._end)
-            start, count = self._end, self._file.write(data)
-            self._end += count
-        return start, count
-
-    def read(self, position: Place) -> bytes:
-        """Return the bytes stored at a position. Raises PlatformError if the disk fails."""
-        start, count = position
-        with self._lock, platform_errors(Path(tempfile.gettempdir()), "read"):
-            self._file.seek(start)
-            return self._file.read(count)
 
 
 @contextlib.contextmanager

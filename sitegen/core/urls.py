@@ -48,20 +48,17 @@ def page_fault(text: str) -> str | None:
     return slug_fault(text) if text.isascii() else None
 
 
-_SCHEDULER = re.compile(r"([a-z]{2,4}://)?([^\s/:@\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}|[^\s:]+\.json")
+_SCHEDULER = re.compile(r"([a-z]{2,4}://)?([^\s/:@\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
 
 
 def scheduler_fault(address: str) -> str | None:
     """Return the problem of a dask scheduler's address, or None.
 
-    Allowed are host and port, the path of a scheduler file, and "local".
+    Allowed are host and port, and "local".
     """
     if address == "local" or (len(address) <= 1000 and _SCHEDULER.fullmatch(address)):
         return None
-    return (
-        "should be the address of a dask scheduler, as in tcp://10.0.0.7:8786, its scheduler file, "
-        "as in scheduler.json, or local"
-    )
+    return "should be the address of a dask scheduler, as in tcp://10.0.0.7:8786, or local"
 
 
 def url_fault(url: str) -> str | None:

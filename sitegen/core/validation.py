@@ -61,12 +61,9 @@ def described_as(what: str, pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "x-what": what})
 
 
-def _odd_fault(text: str) -> str | None:
-    odd = odd_character(text)
-    return None if odd is None else f"should not contain the character {odd[1]}"
-
-
-_READABLE = reject_if(_odd_fault)
+_READABLE = reject_if(
+    lambda text: (odd := odd_character(text)) and f"should not contain the character {odd[1]}"
+)
 _SHORT = StringConstraints(max_length=2000)
 
 Text = Annotated[

@@ -233,7 +233,14 @@ def target_of(page: str, uri: str, base_url: str | None) -> Target:
         # Full addresses of our own site are checked as paths; those of others are not followed.
         is_ours = parts.netloc.lower() == site.netloc.lower() != ""
         if (parts.scheme or parts.netloc) and not (is_ours and parts.scheme != "javascript"):
-            return Target(None, fault=_fault_elsewhere(parts.scheme, parts.hostname or ""))
+            fault, host = None, (parts.hostname or "").rstrip(".")
+            if parts.scheme == "file":
+                fault = "names a file of this machine; copy the file into the site"
+            elif parts.scheme == "javascript":
+                fault = "is a script, which the pages do not run; link to a page"
+            elif parts.scheme in {"http", "https", ""} and _THIS_MACHINE.fullmatch(host):
+                fault = "leads to the reader's own machine; use a public address or a path"
+            return Target(None, fault=fault)
         # Joined as a browser does it, on a host that cannot exist.
         full = urljoin(f"https://site.invalid{base}{quote(page)}", uri.strip())
         path = (parts.path or "/") if parts.netloc else urlsplit(full).path
@@ -251,16 +258,6 @@ def target_of(page: str, uri: str, base_url: str | None) -> Target:
         fault = "works only where the site is at the root of its host; make it relative to the "
         fault += "page, or set base_url in site.toml"
     return Target(None, fault=fault)
-
-
-def _fault_elsewhere(scheme: str, host: str) -> str | None:
-    if scheme == "file":
-        return "names a file of this machine; copy the file into the site"
-    if scheme == "javascript":
-        return "is a script, which the pages do not run; link to a page"
-    if scheme in {"http", "https", ""} and _THIS_MACHINE.fullmatch(host.rstrip(".")):
-        return "leads to the reader's own machine; use a public address or a path"
-    return None
 
 
 def _fault(

@@ -280,17 +280,15 @@ def group_view(figures: tuple[FigureView, ...], row: Row) -> FigureGroup:
     together = len(clips) == len(figures) and all(s.levels and not s.points for s in clips)
     if row.tabs or not together:
         return FigureGroup(row, figures)
-    first, *others = map(_over_time, clips)
+    # The levels with their values that a clip shows over time, however long each stays.
+    first, *others = (
+        (frozenset(zip_longest(s.levels.split(), s.values.split())), s.symbol, s.unit)
+        for s in clips
+    )
     steps = clips[0]
     if any(other != first for other in others):
         steps = Steps(steps.fps, steps.last, opening=steps.opening, fraction=True)
     return FigureGroup(row, figures, steps)
-
-
-def _over_time(steps: Steps) -> tuple[object, ...]:
-    """Return what a clip shows over time: its levels with their values, however long each stays."""
-    pairs = zip_longest(steps.levels.split(), steps.values.split())
-    return frozenset(pairs), steps.symbol, steps.unit
 
 
 def embed_view(embed: Embed, uri: str, cover: Picture | None = None) -> dict[str, Any]:

@@ -183,13 +183,14 @@ def bibtex(site: Site) -> str | None:
         "journal": citation.journal,
         "year": str(citation.year),
     }
-    lines = [f"  {name} = {{{_latex(value)}}}" for name, value in fields.items() if value]
+    lines = []
+    for name, value in fields.items():
+        if value:
+            text = re.sub(
+                r"[\\~^&%$#_{}]", lambda mark: _COMMANDS.get(mark[0], "\\" + mark[0]), value
+            )
+            lines.append(f"  {name} = {{{' '.join(text.split())}}}")
     return f"@{citation.type}{{{citation.key},\n" + ",\n".join(lines) + "\n}"
-
-
-def _latex(text: str) -> str:
-    marked = re.sub(r"[\\~^&%$#_{}]", lambda mark: _COMMANDS.get(mark[0], "\\" + mark[0]), text)
-    return " ".join(marked.split())
 
 
 def webmap(site: Site, uris: Iterable[str]) -> dict[str, str]:

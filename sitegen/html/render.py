@@ -63,12 +63,9 @@ def preview_picture(pages: Sequence[Page], manifest: Manifest) -> MediaFile | No
     """
     teasers = {(page.uri, f.id) for page in pages for f in page.figures if f.teaser}
     posters = [(media, poster) for media in manifest.figures if (poster := front_picture(media))]
-
-    def order(pair: tuple[Media, MediaFile]) -> tuple[bool, bool]:
-        media = pair[0]
-        return media.page != INDEX, (media.page, media.id) not in teasers
-
-    return min(posters, key=order)[1] if posters else None
+    posters.sort(key=lambda pair: (pair[0].page, pair[0].id) not in teasers)
+    posters.sort(key=lambda pair: pair[0].page != INDEX)  # sorting is stable
+    return posters[0][1] if posters else None
 
 
 @dataclass(frozen=True)

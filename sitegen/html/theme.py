@@ -100,8 +100,13 @@ class Theme:
         # Stylesheets last, since they hold the published names of the other files.
         sheets = {name: contents.pop(name) for name in list(contents) if name.endswith(".css")}
         assets = {name: _asset(name, data) for name, data in contents.items()}
+
+        def link(url: re.Match[bytes]) -> bytes:
+            asset = assets.get(url[1].decode())
+            return f'url("{PurePosixPath(asset.uri).name}")'.encode() if asset else url[0]
+
         for name, data in sheets.items():
-            assets[name] = _asset(name, _with_links(data, assets))
+            assets[name] = _asset(name, _FILE.sub(link, data))
         return assets
 
     @property
@@ -144,9 +149,19 @@ class Theme:
 
     @cached_property
     def _templates(self) -> Path:
-        """Check and return the folder of the author's templates."""
-        _refuse_misspelt(self.overrides / "templates")
-        return self.overrides / "templates"
+        """Return the folder of the author's templates.
+
+        Raises ConfigError for an unused template with a name similar to a shipped one.
+        """
+        folder = self.overrides / "templates"
+        shipped, templates = {path.name for path in _files(resource("templates"))}, _files(folder)
+        for path in templates:
+            hint = close_match(path.name, shipped)
+            others = (other for other in templates if other != path)
+            if path.name in shipped or not hint or any(path.name in read_text(o) for o in others):
+                continue
+            raise ConfigError(f"{shown(path)}: takes the place of no template{hint}")
+        return folder
 
     def render(self, name: str, **values: Any) -> str:
         """Render a template; raise ConfigError with the line if one of the author's fails."""
@@ -168,16 +183,6 @@ def _asset(name: str, data: bytes) -> Asset:
     return Asset(f"assets/{stem}-{digest_bytes(data)[:8]}.{suffix}", data)
 
 
-def _with_links(sheet: bytes, assets: Mapping[str, Asset]) -> bytes:
-    """Return a stylesheet in which each `url(NAME)` has the published name of the file."""
-
-    def link(url: re.Match[bytes]) -> bytes:
-        asset = assets.get(url[1].decode())
-        return f'url("{PurePosixPath(asset.uri).name}")'.encode() if asset else url[0]
-
-    return _FILE.sub(link, sheet)
-
-
 def site_theme(site: Site) -> Theme:
     """Return the theme of a site."""
     return Theme(site.root / FOLDER)
@@ -188,18 +193,6 @@ def _files(folder: Path) -> list[Path]:
     with platform_errors(folder, "read"):
         paths = sorted(folder.iterdir()) if folder.is_dir() else []
         return [path for path in paths if path.is_file() and not path.name.startswith(".")]
-
-
-def _refuse_misspelt(folder: Path) -> None:
-    """Raise ConfigError for an unused template with a name similar to a shipped one."""
-    shipped = {path.name for path in _files(resource("templates"))}
-    templates = _files(folder)
-    for path in templates:
-        hint = close_match(path.name, shipped)
-        others = (other for other in templates if other != path)
-        if path.name in shipped or not hint or any(path.name in read_text(o) for o in others):
-            continue
-        raise ConfigError(f"{shown(path)}: takes the place of no template{hint}")
 
 
 class _CompiledTemplates(FileSystemBytecodeCache):

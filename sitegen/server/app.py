@@ -101,7 +101,10 @@ class Server(uvicorn.Server):
         self._preview = preview
         self._session = secrets.token_hex(4)
         routes = [
-            Route(f"{PREFIX}events", self._events),
+            Route(
+                f"{PREFIX}events",
+                lambda _: StreamingResponse(self._stream(), media_type="text/event-stream"),
+            ),
             Mount(PREFIX, StaticFiles(directory=resource("client"))),
             Route("/{uri:path}", self._page),
         ]
@@ -163,9 +166,6 @@ class Server(uvicorn.Server):
         html = plain_page(title, text, self._version(state))
         headers = {"Content-Security-Policy": _PLAIN_POLICY}
         return Response(html, status, headers, media_type="text/html")
-
-    async def _events(self, _request: Request) -> Response:
-        return StreamingResponse(self._stream(), media_type="text/event-stream")
 
     async def _stream(self) -> AsyncIterator[str]:
         """Yield the state as an event, at once and after each change."""

@@ -177,9 +177,6 @@ def test_config_samples(block: Block, desk: Path, model: Path) -> None:
             shutil.copy(model / source, desk / path)
         else:
             shutil.copytree(model, desk / path, dirs_exist_ok=True)
-    for path in re.findall(r'^font(?:_bold)? = "(.+)"$', block.text, re.MULTILINE):
-        (desk / path).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / "sitegen/media/fonts/letters-400.woff2", desk / path)
     head = "" if "title =" in block.text else 'title = "A title"\n'
     (desk / "site.toml").write_text(head + block.text)
     assert load_site(desk / "site.toml").title

@@ -103,13 +103,14 @@ def test_every_figure_that_fails_is_reported(tmp_path: Path, jobs: int) -> None:
             return super().render_job(figure)
 
     figures = [planned(seed) for seed in (13, 1, 7, 2)]
+    keys = [figure.key for figure in figures]
     with pytest.raises(RefusedError) as caught:
         rendering(Failing(), tmp_path, jobs).render_all(figures)
     assert str(caught.value).splitlines() == [
         "index.md:13: figure-13: failed",
         "index.md:7: figure-7: does not fit",
     ]
-    assert list(Store(tmp_path).find(figure.key for figure in figures)) == [figures[1].key, figures[3].key]
+    assert list(Store(tmp_path).find(keys)) == [keys[1], keys[3]]
     assert temporaries(tmp_path) == []
 
 
