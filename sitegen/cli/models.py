@@ -235,9 +235,21 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
         raise RefusedError(f"{report.file}: {'; '.join(report.problems)}")
 
 
+class _Labels(click.ParamType):
+    """A list with commas, as a tuple."""
+
+    name = "list"
+
+    def convert(self, value: Any, *_: Any) -> tuple[str, ...]:
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+_LABELS = _Labels()
 _SAMPLE: tuple[Row, ...] = (
     ("data", PATH, "Training images to start from, if the model has no prior."),
     ("sampling-noise-std", click.FloatRange(0, 1), "Noise of each step.  [default: the card's]"),
+    ("labels", _LABELS, "Labels by name or number, as in 3,7; the samples have them in turn."),
+    ("guidance", click.FloatRange(0, 50), "Classifier-free guidance towards the labels."),
 )
 
 
@@ -249,7 +261,7 @@ _SAMPLE: tuple[Row, ...] = (
 @click.option("--sheet", type=PATH, help="A PNG of all samples, numbered, to choose from.")
 @click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
 @click.option("--card", type=PATH, help="The card of a checkpoint file.")
-@row_options(_SAMPLE, {})
+@row_options(_SAMPLE, {"labels": "", "guidance": 0.0})
 @compute_options("float32")
 @config_option
 @verbosity_options
@@ -277,6 +289,7 @@ def sample(
       sitegen sample mnist --count 36 --output digits/
       sitegen sample mnist --count 200 --sheet sheet.png
       sitegen sample mnist --count 2000 --seed 1 --output samples.npz
+      sitegen sample digits --labels 3,7 --guidance 1.5 --output digits/
       sitegen sample checkpoint_130000.pth --card cifar10.toml --data cifar/ --output cifar.npz
     """
     from sitegen.models.registry import find_model

@@ -27,6 +27,7 @@ from sitegen.core.files import (
 )
 from sitegen.core.progress import Reporter
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.labels import Condition
 from sitegen.generative.card.tables import RecordingConfig
 from sitegen.media.contact_sheet import MOST_PIXELS, SheetLayout, contact_sheet, png
 from sitegen.media.frames import Frame, to_uint8
@@ -52,12 +53,29 @@ class Request:
     """The requested samples: numbers 0 … count − 1 of a seed; δ defaults to the card's.
 
     seed: None for those of a recording that does not say it
+    labels: names or numbers of their labels, which the samples have in turn
+    guidance: w of classifier-free guidance, as in `Condition`
     """
 
     count: int
     seed: int | None = 0
     sampling_noise_std: float | None = None
     trajectory: bool = False
+    labels: tuple[str, ...] = ()
+    guidance: float = 0.0
+
+    def condition(self, card: ModelCard, chosen: range) -> Condition | None:
+        """Return the labels of some samples. Raises ConfigError for those that a model lacks."""
+        if not self.labels and not self.guidance:
+            return None
+        if card.labels is None:
+            raise ConfigError("--labels, --guidance: this model takes no labels; leave them out")
+        if not self.labels:
+            raise ConfigError(f"--guidance: goes towards labels; give some of {card.labels.listed}")
+        if self.guidance and not card.labels.optional:
+            raise ConfigError("--guidance: this model never draws without a label; leave it out")
+        numbers = [card.labels.number(label) for label in self.labels]
+        return Condition(tuple(numbers[n % len(numbers)] for n in chosen), self.guidance)
 
 
 @dataclass(frozen=True)
@@ -80,7 +98,8 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
     The arrays: `final` (N, C, H, W) float32, the last means, unclipped; `initial` u_K; with
     `trajectory` also `states` (K+1, N, C, H, W), `means` (K, N, C, H, W) and `levels` (K+1,), fewer
     where the card visits fewer;
-    scalars `seed` and `sampling_noise_std`. Of a DDPM, whose images are in [-1, 1] by nature, all
+    scalars `seed` and `sampling_noise_std`; of samples with labels also their numbers, `labels`
+    (N,), and `guidance`. Of a DDPM, whose images are in [-1, 1] by nature, all
     are in [0, 1] pixel units as well, `initial` is x_K, and `sampling_noise_std` is 0. Of a
     recording, `final` and `initial` are the last and the first images, and a scalar that it does
     not say is left out. The pictures: one of each sample, and with `trajectory` a folder for each
@@ -92,6 +111,7 @@ def draw_samples(sampler: Sampler, request: Request, targets: Targets, report: R
     if card.recording is not None:  # a step is read whole
         request, size = _recorded(card.recording, sampler.name, request), request.count
     check_targets(targets, request, card.image_size)
+    request.condition(card, range(request.count))  # raises
     noise_std = request.sampling_noise_std
     if noise_std is not None and card.noise_std is None:
         raise ConfigError(f'--sampling-noise-std: the kind "{card.kind}" has none; leave it out')
@@ -115,6 +135,8 @@ def _steps(
     sampler: Sampler, request: Request, chosen: range, noise_std: float
 ) -> Iterator[tuple[int, Array, Array | None]]:
     """Yield each level with states and means; the first has no means."""
+    if (condition := request.condition(sampler.card, chosen)) is not None:
+        sampler = sampler.conditioned(condition)
     trajectory = sampler.begin(request.seed or 0, chosen, noise_std)
     if sampler.card.recording is not None:
         for level, images in trajectory.seen("state"):
@@ -233,6 +255,8 @@ def _kept(
     count, levels, shape = request.count, card.visited_levels, card.shape
     small: dict[str, Any] = {} if request.seed is None else {"seed": request.seed}
     small |= {} if card.recording else {"sampling_noise_std": float(noise_std)}
+    if condition := request.condition(card, range(count)):
+        small |= {"labels": np.array(condition.labels), "guidance": condition.guidance}
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("final", "initial"), (count, *shape))
     if request.trajectory:
         shapes |= {"states": (len(levels), count, *shape), "means": (card.steps, count, *shape)}

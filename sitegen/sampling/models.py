@@ -21,6 +21,7 @@ from torch import Tensor
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import sha256
+from sitegen.generative.card.labels import Condition
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.engine import choose_engines, memory_errors
@@ -95,6 +96,10 @@ class Sampler:
         """The card of the model."""
         return self.process.card
 
+    def conditioned(self, condition: Condition | None) -> Sampler:
+        """Return the model, for samples with labels."""
+        return replace(self, process=replace(self.process, condition=condition))
+
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return the initial states (N, C, H, W) of some samples, on the model's device."""
         states = self.process.start(seed, samples)
@@ -116,7 +121,8 @@ class Sampler:
 
     def fan(self, seed: int, samples: Sequence[int], noise_std: float | None = None) -> Trajectory:
         """Return samples with noise of their own that all start from the state of the first."""
-        start = self.start(seed, samples[:1]).expand(len(samples), *self.process.shape)
+        start = self.conditioned(None).start(seed, samples[:1])
+        start = start.expand(len(samples), *self.process.shape)
         return self.run(start, self.noise(seed, samples), noise_std)
 
     def around(self, seed: int, samples: Sequence[int], angle: float) -> Trajectory:
@@ -157,13 +163,14 @@ class Sampler:
         """Return paths through everything random of the process, a path after the other.
 
         Initial states are on the process's own path between two of them, and the noise of every
-        level on a great circle, where any is drawn.
+        level on a great circle, where any is drawn. Labels are those of the ends.
         """
         process, states = self.process, self.start(paths.seed, paths.ends)
         pairs = zip(states[::2], states[1::2], strict=True)
         start = torch.cat([process.between(*pair, paths.points) for pair in pairs])
         noise = noise_of(paths, process.shape) if process.random else None
-        return self.run(start, noise, noise_std)
+        condition = process.condition and process.condition.between(len(paths.pairs), paths.points)
+        return self.conditioned(condition).run(start, noise, noise_std)
 
     def ddim(self, steps: int) -> Sampler:
         """Return a DDPM that is sampled without noise, in that many steps."""

@@ -60,7 +60,8 @@ def renoised_tree(
     `samples` are those of the leaves, if they are chosen; a sibling has the noise of the sample of
     its first leaf. This finishes every branch once, to know the image that is noised.
     """
-    alone = partial(Renoised, process.card, process.model, bare=True)
+    same = partial(Renoised, process.card, process.model, condition=process.condition)
+    alone = partial(same, bare=True)
     ended = finish(alone(), start)
     siblings: list[tuple[int, Tensor]] = []
     for depth, level in enumerate(splits):
@@ -70,7 +71,7 @@ def renoised_tree(
         if depth + 1 < len(splits):
             others = finish(alone(begin=level), states)
             ended = torch.stack([ended, others.to(ended)], dim=1).flatten(0, 1)
-    return Renoised(process.card, process.model, siblings=tuple(siblings))
+    return same(siblings=tuple(siblings))
 
 
 def _given(noise: Tensor, _: int) -> Tensor:
