@@ -235,7 +235,7 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
         raise RefusedError(f"{report.file}: {'; '.join(report.problems)}")
 
 
-class _Labels(click.ParamType):
+class _Labels(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """A list with commas, as a tuple."""
 
     name = "list"

@@ -29,12 +29,22 @@ from sitegen.core.errors import PlugInError, RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if
+from sitegen.figures.labelled import (
+    ALL,
+    UNSET,
+    Guidance,
+    Labels,
+    condition,
+    described,
+    faults,
+)
 from sitegen.figures.selection import UNDRAWN, ChosenFrom, Samples, selection_note
 from sitegen.generative.card.abilities import ABILITIES, Ability
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
     from sitegen.media.jobs import RenderJob
+    from sitegen.sampling.models import Sampler
     from sitegen.sampling.provider import ModelProvider
 
 OTHER_LABELS = ("DDPM", "DDIM", "Full DDPM latent", "data")
@@ -126,6 +136,8 @@ class FigureKind:
         kw_only=True,
         description="Whether pictures are enlarged as squares, a square a pixel, not smoothly.",
     )
+    labels: Labels = Field(default=None, kw_only=True)
+    guidance: Guidance = Field(default=0.0, kw_only=True)
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return a job that samples the figure with the site's models, and draws it."""
@@ -154,6 +166,16 @@ class FigureKind:
         """Number of samples of each model that are computed together, to estimate the time."""
         return int(getattr(self, "count", 1))
 
+    def slots(self, card: ModelCard) -> int:
+        """Return the number of samples that may have labels of their own."""
+        return self.images
+
+    def sampler(self, models: ModelProvider) -> Sampler:
+        """Return the model, for samples with the labels of the figure."""
+        sampler = models.sampler(self.model)
+        found = condition(self, sampler.card)
+        return sampler if found is None else sampler.conditioned(found)
+
 
 @validated(frozen=True, config=RULES)
 class ModelFreeKind(FigureKind):
@@ -162,6 +184,8 @@ class ModelFreeKind(FigureKind):
     example: ClassVar[str] = ""
 
     model: Literal[""] = Field(default="", description="Nothing: there is no model.", init=False)
+    labels: None = Field(default=None, init=False)
+    guidance: Literal[0] = Field(default=0, init=False)
 
 
 def _unmet(kind: FigureKind, cards: Sequence[ModelCard]) -> Iterator[str]:
@@ -178,6 +202,7 @@ def _unmet(kind: FigureKind, cards: Sequence[ModelCard]) -> Iterator[str]:
     show: Any = getattr(kind, "show", "state")
     if show != "state" and (fault := lacking(name, card, (show,))):
         yield f'show = "{show}": {fault}'
+    yield from faults(kind, card)
     if card.recording is not None and not missing:
         seed = getattr(kind, "seed", 0)
         if fault := card.recording.seed_fault(seed):
@@ -230,8 +255,9 @@ def steps(card: ModelCard) -> str:
 
 def evaluations(kind: FigureKind, cards: Sequence[ModelCard]) -> tuple[int, ...]:
     """Return about how many images the network of each model evaluates."""
+    twice = 2 if kind.guidance else 1
     return tuple(
-        kind.images * card.steps * card.evaluations if "network" in card.abilities else 0
+        twice * kind.images * card.steps * card.evaluations if "network" in card.abilities else 0
         for card in cards
     )
 
@@ -276,7 +302,11 @@ class ChosenKind(FigureKind):
 
 @validated(frozen=True, config=RULES)
 class GridKind(ChosenKind):
-    """Samples in rows, from their first states to the finished images."""
+    """Samples in rows, from their first states to the finished images.
+
+    With the labels "all" each column is a class, and those of a row are one sample, with one noise,
+    in all of them.
+    """
 
     # 36 digits in a square are the first clip of the paper's own page.
     count: StrictInt = Field(default=36, ge=1, le=10_000, description="How many samples.")
@@ -302,6 +332,32 @@ class GridKind(ChosenKind):
         if columns > count:
             raise ValueError(f"should be at most the count, {count}")
         return columns
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_row(cls, arguments: ArgsKwargs) -> ArgsKwargs:
+        """Make one row of all classes, unless more are requested."""
+        values = dict(arguments.kwargs or {})
+        if values.get("labels") == "all":
+            values.setdefault("count", 1)
+        return ArgsKwargs(arguments.args, values)
+
+    def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
+        """No columns of the author's own where each is a class."""
+        yield from super().unmet(cards)
+        if self.labels == ALL and self.columns != math.ceil(math.sqrt(self.count)):
+            yield f'columns = {self.columns}: with labels = "all" each is a class; leave it out'
+
+    def slots(self, card: ModelCard) -> int:
+        """Return the number of cells."""
+        return len(self.cells(card)[0])
+
+    def cells(self, card: ModelCard) -> tuple[tuple[int, ...], int]:
+        """Return the numbers of the samples in all cells, and that of columns."""
+        if self.labels != ALL or card.labels is None:
+            return self.numbers, self.columns or 1
+        classes = len(card.labels.names)
+        return tuple(number for number in self.numbers for _ in range(classes)), classes
 
 
 @dataclass(frozen=True)
@@ -387,7 +443,8 @@ class Figure:
         shown = SHOWN.get(getattr(self.spec, "show", ""))
         since = "Where it was recorded," if cards and cards[0].recording else "After the start"
         more = f". {since} each level shows {shown}" if shown else ""
-        return self.alt or f"{self.spec.describe(cards)}{more}"
+        labels = described(self.spec, cards[0]) if cards else ""
+        return self.alt or f"{self.spec.describe(cards)}{labels}{more}"
 
     @property
     def base(self) -> str:
@@ -402,5 +459,9 @@ def spec_json(figure: Figure) -> dict[str, Any]:
     """
     fields = fields_of(figure.spec)
     values = asdict(figure.spec)
-    drawn = {name: v for name, v in values.items() if fields[name].json_schema_extra != UNDRAWN}
+    drawn = {
+        name: value
+        for name, value in values.items()
+        if fields[name].json_schema_extra != UNDRAWN and value != UNSET.get(name, ...)
+    }
     return {"kind": figure.kind, **drawn}

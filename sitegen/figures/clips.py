@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.figures.base import Figure, FigureKind, spec_json
+from sitegen.figures.labelled import texts
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.frames import Frame, reduce, reduction, scale_factor, to_uint8
 from sitegen.media.jobs import ClipSource, RenderJob
@@ -19,6 +20,8 @@ SECONDS, SLOWEST, FASTEST = 5, 24, 60
 """Seconds that a clip lasts if a rate between the next two, in frames per second, allows it."""
 SHORTEST = 2
 """Seconds that a clip of few levels lasts, at a rate below the slowest."""
+TEXT = 20
+"""Height of the text under a cell, in pixels of the clip."""
 OPENING, ENDING = 1.0, 2.0
 """Seconds for which a clip shows the finished pictures before it begins, and holds them."""
 
@@ -86,8 +89,15 @@ def grid_job(
     side = -(-card.image_size // factor)
     pictures = (reduce(to_uint8(states), factor) for states in images)
     # A gap, 2 pixels of the clip at least: without one, states of equal colour merge into stripes.
-    cells = Cells(count, side, side, columns, 1, **layout)
+    names = texts(figure.spec, card)
+    below = text_height(columns * (side + 1), -(-count // columns) * (side + 1)) if names else 0
+    cells = Cells(count, side, side + below, columns, 1, texts=names, **layout)
     return clip_job(figure, card, cells, pictures, **more)
+
+
+def text_height(width: int, height: int) -> int:
+    """Return the height of the text under a cell of a clip, all in pixels before enlargement."""
+    return -(-TEXT // scale_factor(width, height))
 
 
 def clip_job(

@@ -69,7 +69,7 @@ def path_methods(
     """Return the ways to sample paths: with the figure's model, and with its DDPM if any."""
     from sitegen.figures.clips import noise_std_of
 
-    sampler = models.sampler(kind.model)
+    sampler = kind.sampler(models)
     begin = partial(sampler.paths, paths, noise_std_of(kind, sampler.card))
     by_name: Methods = {kind.drawn_label(sampler.card): (begin, sampler.card.steps)}
     if kind.ddpm is not None:

@@ -87,6 +87,10 @@ class Hierarchy(ChosenKind):
         """Number of leaves, a bound on the states of a level."""
         return self.leaves or (2 ** len(self.splits) if self.splits else DEFAULT_LEAVES)
 
+    def slots(self, card: ModelCard) -> int:
+        """A tree has one label, since its branches share their beginnings."""
+        return 1
+
     @property
     def numbers(self) -> tuple[int, ...]:
         """The numbers of the samples of a tree are the recording's own."""
@@ -116,7 +120,7 @@ class Hierarchy(ChosenKind):
         """Return the job of a tree from one initial state; each state is computed once."""
         from sitegen.figures.clips import displayed, noise_std_of
 
-        sampler = models.sampler(self.model)
+        sampler = self.sampler(models)
         card = sampler.card
         splits = self.splits_of(card)
         trajectory = sampler.tree(self.seed, splits, self.samples, noise_std_of(self, card))

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.figures.base import RULES, DdimSteps, Figure, Fps, NoiseStd, Seed, named
 from sitegen.figures.compared import ComparedKind, path_methods
+from sitegen.figures.labelled import texts
 from sitegen.figures.selection import ChosenFrom
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 FIRST = (0, 1)
 """Default samples at the ends of a path."""
+_TWO = "should be two different samples for each row"
 GAP = 4
 """Pixels between the columns of the methods, of the model's images."""
 
@@ -57,9 +59,8 @@ class Interpolation(ComparedKind):
     @field_validator("samples")
     @classmethod
     def _pairs(cls, samples: tuple[int, ...]) -> tuple[int, ...]:
-        same = any(samples[at] == samples[at + 1] for at in range(0, len(samples) - 1, 2))
-        if not samples or len(samples) % 2 or same:
-            raise ValueError("should be two different samples for each row, as in [0, 1]")
+        if not samples or len(samples) % 2:
+            raise ValueError(f"{_TWO}, as in [0, 1]")
         return samples
 
     @property
@@ -72,6 +73,10 @@ class Interpolation(ComparedKind):
         """Number of points of all rows."""
         return self.points * len(self.pairs)
 
+    def slots(self, card: ModelCard) -> int:
+        """A label is one for all, or for each end."""
+        return len(self.samples)
+
     @property
     def numbers(self) -> tuple[int, ...]:
         """The samples at the ends."""
@@ -80,6 +85,9 @@ class Interpolation(ComparedKind):
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Of a recording, the paths that were recorded: the i-th from sample 2i to 2i + 1."""
         yield from super().unmet(cards)
+        # From one label to another a sample may keep its noise.
+        if len(self.labels or ()) < 2 and any(first == last for first, last in self.pairs):
+            yield f"samples = {list(self.samples)}: {_TWO}, or two labels"
         if (recording := cards[0].recording) is None or "paths" not in cards[0].abilities:
             return
         positions = recording.positions or 1
@@ -94,7 +102,7 @@ class Interpolation(ComparedKind):
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Compute all points with all methods first, then the frames that show them in turn."""
-        from sitegen.figures.clips import clip_job
+        from sitegen.figures.clips import clip_job, text_height
         from sitegen.media.frames import to_uint8
         from sitegen.media.manifest import Cells
         from sitegen.sampling.trajectory import Paths, ends
@@ -122,7 +130,10 @@ class Interpolation(ComparedKind):
 
         names = tuple(methods) if len(methods) > 1 else ()
         count, side = rows * len(methods), card.image_size
-        cells = Cells(count, side, side, len(methods), GAP, True, names)
+        labels = texts(self, card) if len(methods) == 1 else ()
+        turns_into = tuple(map(" to ".join, zip(labels[::2], labels[1::2], strict=True)))
+        below = text_height(side, side * rows) if turns_into else 0
+        cells = Cells(count, side, side + below, len(methods), GAP, True, names, texts=turns_into)
         return clip_job(
             figure,
             card,

@@ -56,23 +56,23 @@ class SharedInitialState(GridKind):
         """Return the job of samples from the first one's state, or around it."""
         from sitegen.figures.clips import displayed, grid_job, noise_std_of
 
-        sampler, note = models.sampler(self.model), ""
+        sampler, note = self.sampler(models), ""
+        numbers, columns = self.cells(sampler.card)
         if self.around is None:
             noise_std = noise_std_of(self, sampler.card)
-            trajectory = sampler.fan(self.seed, self.numbers, noise_std)
+            trajectory = sampler.fan(self.seed, numbers, noise_std)
         else:
-            trajectory = sampler.around(self.seed, self.numbers, self.around)
+            trajectory = sampler.around(self.seed, numbers, self.around)
             note = (
                 "Nothing is random after the start: the first picture has the initial state z, "
                 f"each other one cos θ z + sin θ z′ with a z′ of its own and θ = {self.around:g}."
             )
         states = displayed(trajectory, self.show)
-        columns, numbers = self.columns or 1, self.numbers
         return grid_job(figure, sampler.card, columns, states, samples=numbers, note=note)
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the number of samples, their initial state and the number of steps."""
-        samples, card = counted(self, self.count, cards[0]), cards[0]
+        samples, card = counted(self, self.slots(cards[0]), cards[0]), cards[0]
         start = card.first_state(1).removeprefix("a ")
         if self.around is not None:
             return (

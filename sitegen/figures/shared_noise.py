@@ -90,7 +90,7 @@ class SharedNoise(ChosenKind):
         from sitegen.figures.noise_measures import Images, measured, spread
         from sitegen.generative.process.noise import Interpolated
 
-        sampler = models.sampler(self.model)
+        sampler = self.sampler(models)
         card = sampler.card
         vary = self.varied(card)
         if vary:

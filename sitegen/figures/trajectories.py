@@ -25,14 +25,14 @@ class Trajectories(GridKind):
         """Return the job of samples that share nothing."""
         from sitegen.figures.clips import displayed, grid_job, noise_std_of
 
-        sampler = models.sampler(self.model)
-        trajectory = sampler.begin(self.seed, self.numbers, noise_std_of(self, sampler.card))
+        sampler = self.sampler(models)
+        numbers, columns = self.cells(sampler.card)
+        trajectory = sampler.begin(self.seed, numbers, noise_std_of(self, sampler.card))
         states = displayed(trajectory, self.show)
-        columns, numbers = self.columns or 1, self.numbers
         return grid_job(figure, sampler.card, columns, states, samples=numbers, plain=True)
 
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the number of samples, their initial state and the number of steps."""
-        samples = counted(self, self.count, cards[0])
+        samples = counted(self, self.slots(cards[0]), cards[0])
         start = cards[0].first_state(self.count)
         return f"{samples} forming out of {start} over {steps(cards[0])}"

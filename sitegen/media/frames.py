@@ -3,6 +3,8 @@
 A frame is an (H, W, 3) uint8 array in RGB. All operations give the same bytes everywhere.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,10 @@ Frame = NDArray[np.uint8]
 
 PAPER = (255, 255, 255)
 """Colour between the cells of a clip, 0 to 255."""
+INK = (29, 33, 48)
+"""Colour of the texts under cells."""
+_SMALLEST_TEXT = 12
+"""Height in pixels below which there is no room for a text."""
 WIDE_ENOUGH = 320
 """Width in pixels to which a clip is enlarged at least."""
 TOO_TALL = 1280
@@ -106,9 +112,33 @@ def _doubled(frames: Frame, axis: int) -> Frame:
 
 
 def sheet(pictures: Frame, cells: Cells) -> Frame:
-    """Place pictures (N, H, W, 3) of the size of the cells on paper; returns a new frame."""
+    """Place pictures (N, H, W, 3) in the cells, with their texts; returns a new frame."""
+    height = pictures.shape[1]
+    frame = _paper(cells, height).copy()
+    for (x, y), picture in zip(cells.corners, pictures, strict=True):
+        frame[y : y + height, x : x + cells.width] = picture
+    return frame
+
+
+@lru_cache(maxsize=4)
+def _paper(cells: Cells, height: int) -> Frame:
+    """Return paper with the texts of the cells, under pictures of that height."""
     frame = np.empty((*cells.size[::-1], 3), np.uint8)
     frame[:] = PAPER
-    for (x, y), picture in zip(cells.corners, pictures, strict=True):
-        frame[y : y + cells.height, x : x + cells.width] = picture
-    return frame
+    if not cells.texts or cells.height - height < _SMALLEST_TEXT:
+        return frame
+    from PIL import Image, ImageDraw
+
+    from sitegen.media.typeface import font
+
+    image = Image.fromarray(frame)
+    draw = ImageDraw.Draw(image)
+    for (x, y), text in zip(cells.corners, cells.texts, strict=True):
+        size = int(0.75 * (cells.height - height))
+        while size > _SMALLEST_TEXT // 2 and font(size).getlength(text) > cells.width:
+            size -= 1
+        while font(size).getlength(text) > cells.width and len(text) > 1:
+            text = text.removesuffix("…")[:-1] + "…"
+        middle = x + cells.width / 2, y + (height + cells.height) / 2
+        draw.text(middle, text, fill=INK, font=font(size), anchor="mm")
+    return np.asarray(image)

@@ -111,6 +111,7 @@ class Cells:
     names: what the columns are called, if they differ in their method
     samples: number of the sample of each cell of a grid, or of each leaf of a tree; may be empty
     plain: whether a cell is that very sample, and not another state with its noise
+    texts: the text at the lower end of each cell, which is higher than its picture; may be empty
     """
 
     count: _Size
@@ -122,6 +123,7 @@ class Cells:
     names: tuple[str, ...] = ()
     samples: tuple[int, ...] = ()
     plain: bool = False
+    texts: tuple[str, ...] = ()
     nodes: tuple[TreeNode, ...] = ()
 
     @property

@@ -166,8 +166,15 @@ class Sampler:
         level on a great circle, where any is drawn. Labels are those of the ends.
         """
         process, states = self.process, self.start(paths.seed, paths.ends)
-        pairs = zip(states[::2], states[1::2], strict=True)
-        start = torch.cat([process.between(*pair, paths.points) for pair in pairs])
+        pairs = zip(paths.pairs, states[::2], states[1::2], strict=True)
+        start = torch.cat(
+            [
+                first.expand(paths.points, *first.shape)
+                if one == other and torch.equal(first, last)
+                else process.between(first, last, paths.points)
+                for (one, other), first, last in pairs
+            ]
+        )
         noise = noise_of(paths, process.shape) if process.random else None
         condition = process.condition and process.condition.between(len(paths.pairs), paths.points)
         return self.conditioned(condition).run(start, noise, noise_std)
@@ -315,7 +322,11 @@ def load_network(
 def noise_of(paths: Paths, shape: Shape) -> Interpolated:
     """Return the noise (paths · points, C, H, W) of every level, on great circles between ends."""
     angles = torch.linspace(0, math.pi / 2, paths.points, dtype=torch.float64).tolist()
-    points = tuple((*pair, angle) for pair in paths.pairs for angle in angles)
+    points = tuple(
+        (first, last, 0.0 if first == last else angle)
+        for first, last in paths.pairs
+        for angle in angles
+    )
     return Interpolated(paths.seed, points, shape)
 
 

@@ -95,7 +95,7 @@ class Process(ChosenKind):
         from sitegen.media.frames import to_uint8
         from sitegen.media.jobs import RenderJob
 
-        sampler = models.sampler(self.model)
+        sampler = self.sampler(models)
         card, device = sampler.card, sampler.model.device
         if self.image:
             image = read_image(figure.root / self.image, card, figure.read("image"))

@@ -56,7 +56,7 @@ class Spectra(ComparedKind):
         from sitegen.figures.svg import stills
         from sitegen.media.jobs import RenderJob
 
-        sampler = models.sampler(self.model)
+        sampler = self.sampler(models)
         baseline = models.sampler(self.ddpm) if self.ddpm else None
         card = sampler.card
         heat: Powers = {}

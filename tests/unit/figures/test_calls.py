@@ -177,7 +177,7 @@ _PAIRS, _FALL = "two different samples for each row, as in [0, 1]", "1 to 4 leve
      ("trajectories", "show", (1, "noise"), "Input should be 'state', 'mean' or 'final'"),
      ("trajectories", "caption", ("a\x00", "a" * 10_001), "should"),
      ("trajectories", "id", ("con",), "is a reserved name"),
-     ("interpolation", "samples", ([1, 1], [0, 1, 2], []), _PAIRS),
+     ("interpolation", "samples", ([0, 1, 2], []), _PAIRS),
      ("interpolation", "samples", ([0, -1],), "greater than or equal to 0"),
      ("interpolation", "points", (1, 1001), "Input should be"),
      ("interpolation", "hold", (-1,), "Input should be"),
