@@ -28,7 +28,7 @@ from tests.support.tinymodel import card_of, on_one_thread, write_model
 
 Images = NDArray[np.float32]
 NAMES = ("cat", "dog", "owl")
-UNET = {"num_classes": 4, "norm_groups": 8, "labels": LabelsConfig(NAMES)}
+UNET: dict[str, Any] = {"num_classes": 4, "norm_groups": 8, "labels": LabelsConfig(NAMES)}
 CARD = small_card(**UNET)
 PLACE = SourceLocation("index.md", 1)
 
