@@ -243,7 +243,10 @@ class VideoCall:
     title: Text = Field(default="Video", description="What the video is called.")
     caption: Caption = Field(default="", description="The words under the video.")
     id: Slug | None = Field(default=None, description="The video's name in links.")
-    poster: _OwnPhoto | None = Field(default=None, description="The picture before it plays.")
+    poster: _OwnPhoto | None = Field(
+        default=None,
+        description="The picture before it plays; on another host, the teaser's if not given.",
+    )
     aspect: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,4}:[1-9]\d{0,4}$")] = Field(
         default="16:9", description="Width and height of a file's pictures, as in 4:3."
     )
