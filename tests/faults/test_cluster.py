@@ -38,7 +38,12 @@ from tests.support.reporters import Silent
 from tests.support.tinymodel import write_ddpm, write_model
 
 LEVELS = 12
-PAGE = "Words.\n\n{{ trajectories('tiny', count=20, seed=5) }}\n"
+PAGE = """Words.
+
+{{ trajectories('tiny', count=20, seed=5) }}
+
+{{ trajectories('tiny', count=9, seed=6) }}
+"""
 SITE = """title = "A title"
 [models.tiny]
 path = "models/tiny"
@@ -52,10 +57,10 @@ class Author:
     root: Path
     report: Silent = field(default_factory=Silent)
 
-    def build(self, address: str | None = None) -> Summary:
+    def build(self, address: str | None = None, jobs: int = 1) -> Summary:
         """Build it from nothing but its store."""
         self.report = Silent()
-        options = BuildOptions(CPU, distributed=address, asked=("cpu", "float32"))
+        options = BuildOptions(CPU, distributed=address, jobs=jobs, asked=("cpu", "float32"))
         return build(self.root / "site.toml", options, FigureRenderer, self.report, fake_encode)
 
     def files(self) -> Mapping[str, bytes]:
@@ -179,6 +184,12 @@ def test_workers_of_this_machine(author: Author, local: Mapping[str, bytes]) -> 
     author.build("local")
     assert author.files() == local
     wait_for(lambda: set(_children()) <= before, "the end of the workers")
+
+
+def test_figures_at_the_same_time(author: Author, local: Mapping[str, bytes]) -> None:
+    """Four threads that sample at once make the bytes of one."""
+    author.build(jobs=4)
+    assert author.files() == local
 
 
 def _children() -> list[str]:
