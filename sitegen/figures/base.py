@@ -176,6 +176,10 @@ class FigureKind:
         found = condition(self, sampler.card)
         return sampler if found is None else sampler.conditioned(found)
 
+    def states(self, card: ModelCard) -> int:
+        """Return about how many states of a model its process takes a step from."""
+        return self.images * card.steps
+
 
 @validated(frozen=True, config=RULES)
 class ModelFreeKind(FigureKind):
@@ -257,7 +261,7 @@ def evaluations(kind: FigureKind, cards: Sequence[ModelCard]) -> tuple[int, ...]
     """Return about how many images the network of each model evaluates."""
     twice = 2 if kind.guidance else 1
     return tuple(
-        twice * kind.images * card.steps * card.evaluations if "network" in card.abilities else 0
+        twice * kind.states(card) * card.evaluations if "network" in card.abilities else 0
         for card in cards
     )
 

@@ -84,12 +84,24 @@ class Hierarchy(ChosenKind):
 
     @property
     def images(self) -> int:
-        """Number of leaves, a bound on the states of a level."""
+        """Number of leaves."""
         return self.leaves or (2 ** len(self.splits) if self.splits else DEFAULT_LEAVES)
 
     def slots(self, card: ModelCard) -> int:
         """A tree has one label, since its branches share their beginnings."""
         return 1
+
+    def states(self, card: ModelCard) -> int:
+        """Return the number of distinct states, each of which is computed once."""
+        splits, levels = self.splits_of(card), card.visited_levels[:-1]
+        if not _is_renoised(card):
+            return sum(1 << sum(split > level for split in splits) for level in levels)
+        # All branches but the last siblings are finished once before, to be noised.
+        before = len(levels) + sum(
+            sum(level <= split for level in levels) << depth
+            for depth, split in enumerate(splits[:-1])
+        )
+        return before + sum(1 << sum(split >= level for split in splits) for level in levels)
 
     @property
     def numbers(self) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from sitegen.figures.base import RULES, ChosenKind, Figure, ModelName, Seed, counted, lacking, named
-from sitegen.figures.hierarchy import DEFAULT_LEAVES
+from sitegen.figures.hierarchy import Hierarchy
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
@@ -59,10 +59,9 @@ class PageSampler(ChosenKind):
         """The names of all models to choose from; the first is there before anybody chooses."""
         return self.model, *self.also
 
-    @property
-    def images(self) -> int:
-        """Number of samples of each model: those of its poster, or the leaves of its tree."""
-        return DEFAULT_LEAVES if self.grow else self.count
+    def states(self, card: ModelCard) -> int:
+        """Return the number of states of the poster's samples, or of the tree."""
+        return Hierarchy(model=self.model).states(card) if self.grow else super().states(card)
 
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler has, and that are not too heavy for it."""

@@ -1,6 +1,6 @@
 """A model of the site as a sampler: its samples, its files, and what an image costs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sitegen.core.errors import RefusedError, TargetError
+from sitegen.figures.hierarchy import Hierarchy
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.tables import SamplerConfig
 from sitegen.generative.process.hosted import HostedModel
-from sitegen.generative.process.protocol import process_of
+from sitegen.generative.process.protocol import GenerativeProcess, process_of
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import trajectory
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.provider import ModelProvider
 from tests.support.builders import CPU
-from tests.support.tinymodel import write_ddpm, write_model
+from tests.support.tinymodel import write_ddpm, write_flow, write_model
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +126,23 @@ def test_advice_on_a_sampler_of_an_author(factor: float, told: str) -> None:
     sampler = Sampler(process_of(HostedModel(card, call)), "own")
     with pytest.raises(TargetError, match=rf"^own: .*{told}.*; check the steps of the sampler and"):
         finals(sampler, (0, 1))
+
+
+@pytest.mark.parametrize("write", [write_model, write_flow])
+def test_states_of_a_tree(
+    write: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--dry-run` counts the states of a tree, drawn once or noised on finished pictures."""
+    source = model_source("tiny", write(tmp_path / "tiny"))
+    sampler, states = load_sampler(source, CPU), list[int]()
+    move = GenerativeProcess.move
+
+    def counting(self: GenerativeProcess, level: int, below: int, x: Tensor, *more: Any) -> Any:
+        states.append(len(x))
+        return move(self, level, below, x, *more)
+
+    monkeypatch.setattr(GenerativeProcess, "move", counting)
+    tree = Hierarchy(model="tiny", leaves=4)
+    for _ in sampler.tree(0, tree.splits_of(source.card)).seen("state"):
+        pass
+    assert sum(states) == tree.states(source.card)
