@@ -4,8 +4,9 @@
 
 - build: all that run in a cold build of one figure of one model, with the bodies of modules and
   classes.
-- count: those with an argument that carries the number of samples in `trajectories("tiny",
-  count=31)`: directly, as the length of a sequence or an array, or in an attribute.
+- count: of these, until the finished clip is in the store, those with an argument that carries the
+  number of samples in `trajectories("tiny", count=31)`: directly, as the length of a sequence or an
+  array, or in an attribute.
 - add: those with an argument that carries the path of a checkpoint, in `sitegen add`.
 """
 
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = str(ROOT / "sitegen") + os.sep
 COUNT = 31
 """A number that nothing else in such a site has by accident."""
-LIMITS = {"build": (100, 660), "count": (32, None), "add": (13, None)}
+LIMITS = {"build": (88, 635), "count": (24, None), "add": (10, None)}
 """Files and functions of each walk at most; None is no limit."""
 PARTS = ("<genexpr>", "<lambda>", "<listcomp>", "<dictcomp>", "<setcomp>")
 """Code that belongs to the function around it."""
@@ -35,8 +36,10 @@ DEPTH = 3
 """Attributes of attributes in which the number is looked for."""
 
 Carries = Callable[[Any], bool]
-Steps = dict[tuple[str, str], bool]
-"""Functions as (file, name), in the order of their first call, and whether they carry the value."""
+Steps = dict[tuple[str, str], None]
+"""Functions as (file, name), in the order of their first call."""
+STORED = ("builder/store.py", "Store.put")
+"""The function at which a clip is finished."""
 
 
 def carries_count(value: Any, depth: int = DEPTH) -> bool:
@@ -71,30 +74,33 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def traced(carries: Carries) -> Iterator[Steps]:
-    """Record, in all threads, the functions that run, and whether an argument `carries`."""
+def traced(carries: Carries) -> Iterator[tuple[Steps, Steps]]:
+    """Record, in all threads, the functions that run, and those with an argument that `carries`."""
     steps: Steps = {}
+    carrying: Steps = {}
 
     def profile(frame: FrameType, event: str, _argument: Any) -> None:
         code = frame.f_code
         if event != "call" or not code.co_filename.startswith(PACKAGE) or code.co_name in PARTS:
             return
         step = code.co_filename.removeprefix(PACKAGE), code.co_qualname
-        if not steps.setdefault(step, False):
+        steps.setdefault(step)
+        if step not in carrying:
             names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-            steps[step] = any(carries(frame.f_locals.get(name)) for name in names)
+            if any(carries(frame.f_locals.get(name)) for name in names):
+                carrying[step] = None
 
     threading.setprofile(profile)
     sys.setprofile(profile)
     try:
-        yield steps
+        yield steps, carrying
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
 
 
-def walk_build(folder: Path) -> Steps:
-    """Trace a cold build of one figure, with a model of the smallest size."""
+def walk_build(folder: Path) -> tuple[Steps, Steps]:
+    """Trace a cold build of one figure, with a model of the smallest size, and its `count`."""
     from tests.support.tinymodel import write_model
 
     write_model(folder / "models" / "tiny")
@@ -102,9 +108,10 @@ def walk_build(folder: Path) -> Steps:
     (folder / "pages").mkdir()
     page = f'# Walk\n\n{{{{ trajectories("tiny", count={COUNT}, fps=2.0) }}}}\n'
     (folder / "pages" / "index.md").write_text(page)
-    with traced(carries_count) as steps:
+    with traced(carries_count) as (steps, carrying):
         _sitegen("build", "--quiet", "--device", "cpu", "--config", str(folder / "site.toml"))
-    return steps
+    until_stored = list(carrying)[: list(carrying).index(STORED) + 1]
+    return steps, dict.fromkeys(until_stored)
 
 
 def walk_add(folder: Path) -> Steps:
@@ -121,9 +128,9 @@ def walk_add(folder: Path) -> Steps:
     answers = ["--levels", "8", "--blur-sigma-min", "0.5", "--blur-sigma-max", "20"]
     answers += ["--training-noise-std", "0.01", "--data", str(folder / "data")]
     config = ("--config", str(folder / "site.toml"))
-    with traced(carries_path(checkpoint.name)) as steps:
+    with traced(carries_path(checkpoint.name)) as (_, carrying):
         _sitegen("add", "walked", "--checkpoint", str(checkpoint), *answers, *config)
-    return steps
+    return carrying
 
 
 def _sitegen(*arguments: str) -> None:
@@ -150,13 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--list", action="store_true", help="print every file and function")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as site, tempfile.TemporaryDirectory() as other:
-        build = walk_build(Path(site))
-        add = walk_add(Path(other))
-    walks = {
-        "build": list(build),
-        "count": [function for function, carries in build.items() if carries],
-        "add": [function for function, carries in add.items() if carries],
-    }
+        build, count = walk_build(Path(site))
+        walks = {"build": build, "count": count, "add": walk_add(Path(other))}
     for name, functions in walks.items():
         print("{}: {} files, {} functions".format(name, *size(functions)))
         if options.list:

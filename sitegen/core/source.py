@@ -5,7 +5,6 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +158,15 @@ def toml_lines(text: str) -> dict[KeyPath, int]:
         if row.lstrip().startswith("[") and line == number:
             table = _header(table_of_rows, tables)
             table_of_rows = {}
-        for path in ((*table, *path) for path in [(), *_paths(table_of_rows)]):
+        pending: list[tuple[KeyPath, Any]] = [(table, table_of_rows)]
+        while pending:
+            path, value = pending.pop()
             for end in range(1, len(path) + 1):
                 lines.setdefault(path[:end], line)
+            if isinstance(value, dict):
+                pending += [((*path, key), inner) for key, inner in value.items()]
+            elif isinstance(value, list):
+                pending += [((*path, index), inner) for index, inner in enumerate(value)]
     return lines
 
 
@@ -177,12 +182,3 @@ def _header(document: Any, tables: Counter[KeyPath]) -> KeyPath:
         if tables[path]:
             path = (*path, tables[path] - 1)
     return path
-
-
-def _paths(value: object, path: KeyPath = ()) -> Iterator[KeyPath]:
-    items: Iterable[tuple[str | int, object]] = ()
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, inner in items:
-        yield (*path, key)
-        yield from _paths(inner, (*path, key))
