@@ -54,6 +54,7 @@ REWRITE_S = 2.0
 """Minimum seconds between two directories."""
 REWRITE_BYTES = 64 << 20
 """Bytes of members in memory from which on they are written earlier."""
+# As in core/source.py, which this file cannot import: it may be copied elsewhere.
 _ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that change the direction of text."""
 

@@ -61,7 +61,8 @@ def assemble(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Sto
         for media in manifest.figures
         for file in media.record.files.values()
     }
-    tree |= {own.uri: CopiedFile(own.source.resolve(), own) for page in pages for own in page.files}
+    for page in pages:
+        tree |= {file.uri: CopiedFile(file.source.resolve(), file) for file in page.files}
     tree |= theme.files(samples=any("weights" in m.record.files for m in manifest.figures))
     texts = render_site(site, pages, manifest, theme)
     texts |= webmap(site, [page.uri for page in pages])

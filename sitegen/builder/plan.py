@@ -146,10 +146,10 @@ class PlannedFigure:
             bare = not self.models or (networks and not any(networks))
             used = drawn if bare else environment
             return {"seed": seed, "parameters": parameters, "environment": used}
-        own = {key: value for key, value in parameters.items() if key != "seed"}
-        made = {"recorded_with": self.recording.made_with} if self.recording.made_with else {}
-        made |= {} if self.recording.finished else {"recorded_run": "did not end"}
-        return {"seed": self.recording.seed, "parameters": own, "environment": drawn | made}
+        unseeded = {key: value for key, value in parameters.items() if key != "seed"}
+        run = {"recorded_with": self.recording.made_with} if self.recording.made_with else {}
+        run |= {} if self.recording.finished else {"recorded_run": "did not end"}
+        return {"seed": self.recording.seed, "parameters": unseeded, "environment": drawn | run}
 
 
 def prepare(site: Site, options: BuildOptions) -> BuildContext:

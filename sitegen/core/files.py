@@ -116,6 +116,7 @@ def require_writable(folder: Path, named: Path | None = None) -> None:
     with platform_errors(named or folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
+            # A full disk may accept a new file, and refuses only its content.
             probe.write(bytes(4096))
 
 
@@ -175,7 +176,7 @@ def regular_size(path: Path, what: str) -> int:
         raise RefusedError(f"{path}: this {what} is not readable; check its permissions")
     if status.st_size == 0:
         raise RefusedError(f"{path}: this {what} is empty")
-    on_disk = 512 * getattr(status, "st_blocks", 0)
+    on_disk = 512 * getattr(status, "st_blocks", 0)  # Windows has no such number
     if on_disk and status.st_size > _MOST_COMPRESSED * on_disk + (16 << 20):
         raise RefusedError(
             f"{path}: this {what} claims {status.st_size:,} bytes, and the disk has {on_disk:,} "

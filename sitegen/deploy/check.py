@@ -229,7 +229,7 @@ def target_of(page: str, uri: str, base_url: str | None) -> Target:
     site = urlsplit(base_url or "")
     base = f"/{site.path.strip('/')}/".replace("//", "/") if base_url else "/-/"
     try:
-        parts = urlsplit(uri.strip())
+        parts = urlsplit(uri.strip())  # browsers ignore blanks around an address
         # Full addresses of our own site are checked as paths; those of others are not followed.
         is_ours = parts.netloc.lower() == site.netloc.lower() != ""
         if (parts.scheme or parts.netloc) and not (is_ours and parts.scheme != "javascript"):

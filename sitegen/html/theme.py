@@ -215,7 +215,7 @@ class _CompiledTemplates(FileSystemBytecodeCache):
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         with suppress(OSError):
-            if not sys.dont_write_bytecode:
+            if not sys.dont_write_bytecode:  # as for Python's own: `python -B` asks for none
                 super().dump_bytecode(bucket)
 
 
