@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
-    AfterValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -28,7 +27,7 @@ from sitegen.core.diagnostics import SourceLocation, close_match, fields_of, kno
 from sitegen.core.errors import PlugInError, RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.core.installed import shipped_models
-from sitegen.core.validation import Slug, reject_if
+from sitegen.core.validation import Slug, reject_if, reject_with
 from sitegen.figures.labelled import (
     ALL,
     UNSET,
@@ -56,14 +55,6 @@ FILE = {"file": True}
 """Mark of fields that name a file in the site, whose content is part of the key."""
 
 
-def _known_model(name: str, info: ValidationInfo) -> str:
-    """Refuse a model that the site lacks; its models travel as pydantic's context."""
-    models = (info.context or {}).get("models")
-    if models is not None and name not in models:
-        raise ValueError(no_such_model(name, models))
-    return name
-
-
 def no_such_model(name: str, models: Collection[str]) -> str:
     """Return the error that `site.toml` lacks a model, with a hint: a shipped or similar one."""
     shipped = shipped_models()
@@ -77,7 +68,17 @@ def no_such_model(name: str, models: Collection[str]) -> str:
     return f"no such model in site.toml{more}"
 
 
-ModelName = Annotated[Slug, AfterValidator(_known_model)]
+ModelName = Annotated[
+    Slug,
+    # The models of the site travel as pydantic's context.
+    reject_with(
+        lambda name, info: (
+            no_such_model(name, info.context["models"])
+            if info.context and name not in (info.context.get("models") or (name,))
+            else None
+        )
+    ),
+]
 Model = Annotated[ModelName, Field(description="The name of the model in site.toml.")]
 _LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # printable ASCII without _
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, StrictInt, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
+from sitegen.core.validation import reject_if
 from sitegen.figures.base import RULES, ChosenKind, Figure, Fps, NoiseStd, Seed, Show, named, steps
+from sitegen.figures.selection import Samples
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.parts import falls, must
 from sitegen.media.manifest import Cells, TreeNode
 
 if TYPE_CHECKING:
@@ -41,9 +43,24 @@ class Hierarchy(ChosenKind):
     counts: ClassVar[str] = "leaves"
     needs: ClassVar[tuple[Ability, ...]] = ("tree",)
 
-    splits: tuple[StrictInt, ...] | None = Field(
-        default=None, description="The levels at which every branch splits in two, flattest first."
-    )
+    samples: Annotated[
+        Samples,
+        reject_if(
+            lambda samples: (
+                f"{len(samples)} samples: should be one for each leaf, {_LEAVES}"
+                if samples is not None and len(samples) not in LEAVES
+                else None
+            )
+        ),
+    ] = None
+    splits: Annotated[
+        tuple[StrictInt, ...] | None,
+        must(
+            f"1 to {len(LEAVES)} levels that fall, each at least 1",
+            lambda v: v is None or (1 <= len(v) <= len(LEAVES) and v[-1] >= 1 and falls(v)),
+        ),
+        Field(description="The levels at which every branch splits in two, flattest first."),
+    ] = None
     # After splits, which its validator reads.
     leaves: StrictInt | None = Field(
         default=None,
@@ -53,22 +70,6 @@ class Hierarchy(ChosenKind):
     show: Show = "state"
     sampling_noise_std: NoiseStd = None
     fps: Fps = None
-
-    @field_validator("samples")
-    @classmethod
-    def _one_a_leaf(cls, samples: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if samples is not None and len(samples) not in LEAVES:
-            raise ValueError(f"{len(samples)} samples: should be one for each leaf, {_LEAVES}")
-        return samples
-
-    @field_validator("splits")
-    @classmethod
-    def _falling(cls, splits: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        falling = all(above > below for above, below in pairwise(splits or ()))
-        fits = splits is None or (1 <= len(splits) <= len(LEAVES) and splits[-1] >= 1)
-        if not (fits and falling):
-            raise ValueError(f"should be 1 to {len(LEAVES)} levels that fall, each at least 1")
-        return splits
 
     @field_validator("leaves")
     @classmethod

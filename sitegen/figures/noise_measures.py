@@ -78,7 +78,9 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
     of_what = "brightness" if vary == "brightness" else "colour"
     summary, rows = "", []
     if vary:
-        slope = _slope(means, colours)
+        # The line of best fit of colours over means.
+        x, y = means - means.mean(0), colours - colours.mean((0, 1))
+        slope = float((x * y).sum() / max(float((x * x).sum()) * len(y), 1e-30))
         follows = "of a finished image follows that of its initial state"
         summary = f"The mean {of_what} {follows} with a slope of {slope:.2f}. "
         rows = [[f"Slope of the mean {of_what} over that of the initial state", f"{slope:.2f}"]]
@@ -99,10 +101,16 @@ def measured(u_K: Images, u_0: Images, vary: str) -> dict[str, Any]:
 
 
 def _alike(groups: NDArray[np.float64]) -> float:
-    """Return the mean likeness of two images of a group, in `groups` (groups, images, C, H, W)."""
-    return float(
-        np.mean([_likeness(*pair) for images in groups for pair in combinations(images, 2)])
-    )
+    """Return the mean correlation of two images of a group, in `groups` (groups, images, C, H, W).
+
+    Images have no mean; the correlation with a flat one is 0.
+    """
+    correlations = []
+    for images in groups:
+        for one, other in combinations(images, 2):
+            sizes = float(np.linalg.norm(one) * np.linalg.norm(other))
+            correlations.append(float((one * other).sum() / sizes) if sizes > 0 else 0.0)
+    return float(np.mean(correlations))
 
 
 def _table(means: NDArray[np.float64], colours: NDArray[np.float64], vary: str) -> dict[str, Any]:
@@ -120,15 +128,3 @@ def _table(means: NDArray[np.float64], colours: NDArray[np.float64], vary: str) 
         "columns": columns,
         "rows": [[round(float(value), 4) for value in row] for row in rows],
     }
-
-
-def _slope(means: NDArray[np.float64], colours: NDArray[np.float64]) -> float:
-    """The slope of the line of best fit of `colours` (rows, N, C) over `means` (N, C)."""
-    x, y = means - means.mean(0), colours - colours.mean((0, 1))
-    return float((x * y).sum() / max(float((x * x).sum()) * len(y), 1e-30))
-
-
-def _likeness(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Return the correlation of two images without their means; 0 if one of them is flat."""
-    sizes = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float((one * other).sum() / sizes) if sizes > 0 else 0.0

@@ -144,10 +144,12 @@ class Drawing:
 
     def text(self) -> str:
         """The file's content."""
+        weights = [REGULAR, BOLD] if f'font-weight="{BOLD}"' in self.body else [REGULAR]
+        faces = "".join(map(font_face, weights))
         dark = f"@media (prefers-color-scheme: dark) {{\n{DARK_STYLE}{self.dark_style}}}\n"
         parts = (
             element("title", self.title, id="title"),
-            element("style", Markup("\n" + self._faces() + STYLE + self.style + dark)),
+            element("style", Markup("\n" + faces + STYLE + self.style + dark)),
             self.body,
         )
         root = element(
@@ -162,11 +164,6 @@ class Drawing:
             aria_labelledby="title",
         )
         return f"{root}\n"
-
-    def _faces(self) -> str:
-        """Return the typeface in the weights that the text has."""
-        weights = [REGULAR, BOLD] if f'font-weight="{BOLD}"' in self.body else [REGULAR]
-        return "".join(map(font_face, weights))
 
     @property
     def shown_height(self) -> int:

@@ -14,7 +14,7 @@ from sitegen.media.frames import Frame, upscale
 from sitegen.media.typeface import font
 
 if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont
+    pass
 
 PAPER = (255, 255, 255)
 INK = (29, 33, 48)
@@ -93,7 +93,10 @@ def contact_sheet(pictures: Frame, numbers: Sequence[int], heading: str) -> Fram
         y, x = layout.corner(at)
         middle = x + layout.picture / 2, y + layout.picture + _GAP / 2
         draw.text(middle, str(number), fill=INK, font=small, anchor="mt")
-    draw.text((_MARGIN, _MARGIN), heading, fill=INK, font=_fitting(heading, layout), anchor="lt")
+    room = layout.size[1] - 2 * _MARGIN
+    fonts = (font(size) for size in range(_HEADING, 7, -1))
+    largest = next((f for f in fonts if f.getlength(heading) <= room), font(8))
+    draw.text((_MARGIN, _MARGIN), heading, fill=INK, font=largest, anchor="lt")
     return np.asarray(image)
 
 
@@ -102,10 +105,3 @@ def png(frame: Frame) -> bytes:
     with io.BytesIO() as data:
         Image.fromarray(frame).save(data, "PNG")
         return data.getvalue()
-
-
-def _fitting(heading: str, layout: SheetLayout) -> FreeTypeFont:
-    """Return the largest font in which the heading fits into the sheet."""
-    room = layout.size[1] - 2 * _MARGIN
-    fonts = (font(size) for size in range(_HEADING, 7, -1))
-    return next((f for f in fonts if f.getlength(heading) <= room), font(8))

@@ -258,7 +258,12 @@ def _read(kind: TypeAdapter[T], text: str, damaged: str) -> T:
     try:
         top = _versioned(text)
         if kind is _MANIFEST and isinstance(top.get("figures"), list):
-            top["figures"] = [_with_record(entry) for entry in top["figures"]]
+            # An entry of `media.json` is flat, `Media` has a record of its own.
+            for number, entry in enumerate(top["figures"]):
+                if isinstance(entry, dict):
+                    outer = {"id", "page", "alt", "caption", "axis", "choice"} & entry.keys()
+                    values = {name: entry.pop(name) for name in outer}
+                    top["figures"][number] = values | {"record": entry}
         value = kind.validate_json(json.dumps(top))
         if kind.dump_python(value, mode="json", exclude_defaults=True) != top:
             raise ValueError("it has null, or nothing, where a field should be omitted")
@@ -270,11 +275,3 @@ def _read(kind: TypeAdapter[T], text: str, damaged: str) -> T:
     except ValueError as error:
         raise RefusedError(damaged.format(error)) from error
     return value
-
-
-def _with_record(entry: Any) -> Any:
-    """Convert an entry of `media.json`, which is flat, to the nested form of `Media`."""
-    if not isinstance(entry, dict):
-        return entry
-    outer = {"id", "page", "alt", "caption", "axis", "choice"} & entry.keys()
-    return {name: entry.pop(name) for name in outer} | {"record": entry}

@@ -80,13 +80,12 @@ def to_text(facts_by_name: Mapping[str, Any]) -> str:
         "shape": " × ".join(map(str, facts_by_name["shape"])),
         "abilities": [ABILITIES[ability] for ability in facts_by_name["abilities"]],
     }
-    lines = ((key.replace("_", " "), _in_words(value)) for key, value in shown_facts.items())
-    return "\n".join(f"{key:17} {value}" for key, value in lines if value)
-
-
-def _in_words(value: object) -> str:
-    if isinstance(value, list | tuple | dict):
-        return ", ".join(map(str, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else str(value)
+    lines = []
+    for key, value in shown_facts.items():
+        if isinstance(value, list | tuple | dict):
+            value = ", ".join(map(str, value))
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
+        if value not in (None, ""):
+            lines.append(f"{key.replace('_', ' '):17} {value}")
+    return "\n".join(lines)

@@ -42,8 +42,14 @@ def model_folder(
     PlatformError if the disk fails.
     """
     new_paths = [path for path in (folder, folder.parent) if not path.exists()]
+
+    def undo_all() -> None:
+        for path in () if keep() else new_paths:
+            with contextlib.suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+
     with contextlib.ExitStack() as undo:
-        undo.callback(lambda: None if keep() else _remove(new_paths))
+        undo.callback(undo_all)
         with temporary_folder(folder.parent) as aside:
             stage = aside / folder.name
             written = write(stage)
@@ -74,12 +80,3 @@ def _is_there(path: Path, target: Path) -> bool:
             "another name for the model, or remove the file first"
         )
     return True
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        with contextlib.suppress(OSError):
-            if path.is_dir():
-                path.rmdir()
-            else:
-                path.unlink(missing_ok=True)

@@ -214,6 +214,13 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
             predicts = predicts and bool(final)
             if random is None and np.ptp(state, axis=0).max() > ROUNDING * np.abs(state).max():
                 random = True
+        digests = {}
+        for used in uses:
+            path = _used(sampler, used)
+            if not path.is_file():
+                fault = "is not a file" if path.exists() else "is not there"
+                raise RefusedError(f"{shown(sampler.file)}: uses {used}, which {fault}")
+            digests[used] = sha256(path)
         config = SamplerConfig(
             name=sampler.name,
             values=tuple(values[::-1]),
@@ -229,7 +236,7 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
             corrupts=callable(getattr(author, "corrupt", None)),
             has_between=callable(getattr(author, "between", None)),
             predicts=predicts,
-            uses={path: _digest(sampler, path) for path in uses},
+            uses=digests,
         )
         return ModelCard(
             shape[1],
@@ -265,11 +272,3 @@ def sampler_files(sampler: SamplerFile, card: ModelCard) -> dict[Path, str | Non
 def _used(sampler: SamplerFile, name: str) -> Path:
     """Return the path of a file that a sampler uses, which starts at the sampler's folder."""
     return sampler.file.parent / os.path.expanduser(name)
-
-
-def _digest(sampler: SamplerFile, name: str) -> str:
-    path = _used(sampler, name)
-    if not path.is_file():
-        fault = "is not a file" if path.exists() else "is not there"
-        raise RefusedError(f"{shown(sampler.file)}: uses {name}, which {fault}")
-    return sha256(path)

@@ -7,7 +7,6 @@ default number of heads is 1, as in all published configurations.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +34,7 @@ from sitegen.generative.process.dissipation import (
     sampling_noise,
 )
 from sitegen.generative.process.edm import Edm
-from sitegen.generative.process.flow import FLOW_STEPS, Flow, FlowConfig
+from sitegen.generative.process.flow import FLOW_STEPS, Flow
 from sitegen.models.registry import is_approximate, measured, preset_prior
 
 HEADS = 1
@@ -189,7 +188,13 @@ def resampled(card: ModelCard, options: AddOptions) -> tuple[ModelCard, tuple[st
         case Ddpm() if sampler in (None, "ddpm", "ddim"):
             changes = sampler == "ddim" != card.diffusion.sampler
             usual = min(DDIM_STEPS, card.levels) if changes else card.steps
-            card = _with_sampler(card, sampler or card.diffusion.sampler, levels or usual)
+            steps, method = levels or usual, sampler or card.diffusion.sampler
+            if not 1 <= steps <= card.levels:
+                raise ConfigError(f"--levels {steps}: must be from 1 to its {card.levels} levels")
+            stepped = card.with_ddim(steps)
+            diffusion = replace(stepped.diffusion, sampler=cast(Any, method))
+            sampling = stepped.sampling if steps < card.levels else card.sampling
+            card = replace(card, diffusion=diffusion, sampling=sampling)
         case Flow(diffusion=None) if sampler is None and card.flow.times is None:
             card = replace(card, levels=cast(int, levels))
         case Edm() if sampler is None and card.edm.sigmas is None:
@@ -201,15 +206,6 @@ def resampled(card: ModelCard, options: AddOptions) -> tuple[ModelCard, tuple[st
                 "folder of its own program under another name"
             )
     return card, (sampler_note(card),)
-
-
-def _with_sampler(card: Ddpm, sampler: str, steps: int) -> Ddpm:
-    if not 1 <= steps <= card.levels:
-        raise ConfigError(f"--levels {steps}: must be from 1 to its {card.levels} levels")
-    stepped = card.with_ddim(steps)
-    diffusion = replace(stepped.diffusion, sampler=cast(Any, sampler))
-    sampling = stepped.sampling if steps < card.levels else card.sampling
-    return replace(card, diffusion=diffusion, sampling=sampling)
 
 
 def sampler_note(card: ModelCard) -> str:
@@ -237,16 +233,10 @@ def new_model(
     if alien := options.among(*form.lacks):
         raise ConfigError(f"{form.called} has no {', '.join(alien)}; leave it out")
     answers = _Answers(options, info, ask)
-    try:
-        answers.complete(form)
-        options = answers.options
-        card = form.card(options, info) if options.preset is None else _from_preset(options)
-        card = replace(card, subject=options.subject or "")
-    except (ConfigError, RefusedError) as error:
-        if not answers.answered:
-            raise
-        again = shlex.join(word for pair in answers.answered for word in pair)
-        raise type(error)(f"{error}\nyour answers, as options for the next try: {again}") from error
+    answers.complete(form)
+    options = answers.options
+    card = form.card(options, info) if options.preset is None else _from_preset(options)
+    card = replace(card, subject=options.subject or "")
     lines = [sampler_note(card), *_attention_notes(options, info, card)]
     if not form.blurs:
         return options, card, [*lines, *form.notes(options, card)]
@@ -287,7 +277,6 @@ class _Answers:
         self._heads = dict(info.heads)
         self._presets = info.presets if _kind(options, info) == "ihdm" else ()
         self._ask = ask
-        self.answered: list[tuple[str, str]] = []
         self._missing: list[Question] = []
         self._sides: dict[Path | None, int | None] = {}
 
@@ -298,7 +287,12 @@ class _Answers:
             prompt = f"it has the network of {fits}; the preset, if it was trained like that, or "
             answer = self._ask(Question("preset", f"{prompt}nothing", ""))
             self.options = replace(self.options, preset=answer or None)
-        if form.blurs and not _prior_serves(self.options):
+        published = _preset(self.options.preset) if self.options.preset else None
+        prior_fits = published is not None and (
+            self.options.image_size in (None, published[0].image_size)
+            and self.options.blur_sigma_max in (None, published[1].sigma_max)
+        )
+        if form.blurs and not prior_fits:  # the preset's own prior does not serve
             self._get(_DATA)
         if self.options.preset is None:
             if self.options.image_size is None and self.side() is not None:
@@ -338,9 +332,8 @@ class _Answers:
         if self._ask is None:
             self._missing.append(question)
         else:
-            changes: dict[str, Any] = {question.field: self._ask(question)}
-            self.answered += [(option(name), str(value)) for name, value in changes.items()]
-            self.options = replace(self.options, **changes)
+            answer: dict[str, Any] = {question.field: self._ask(question)}
+            self.options = replace(self.options, **answer)
 
 
 def _noise(options: AddOptions) -> float:
@@ -348,15 +341,6 @@ def _noise(options: AddOptions) -> float:
         return options.sampling_noise_std
     assert options.training_noise_std is not None
     return sampling_noise(options.training_noise_std)
-
-
-def _prior_serves(options: AddOptions) -> bool:
-    if options.preset is None:
-        return False
-    card = heat_of(preset(options.preset))
-    return options.image_size in (None, card.image_size) and (
-        options.blur_sigma_max in (None, _blur(card).sigma_max)
-    )
 
 
 def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
@@ -389,8 +373,8 @@ def _with_images(options: AddOptions, card: ModelCard, where: Path, ask: Ask | N
 
 def _from_preset(options: AddOptions) -> ModelCard:
     assert options.preset is not None
-    card = heat_of(preset(options.preset))
-    blur, unet = _blur(card), card.finest
+    card, blur = _preset(options.preset)
+    unet = card.finest
     if options.heads is not None or options.head_channels is not None:
         unet = replace(
             unet,
@@ -404,9 +388,11 @@ def _from_preset(options: AddOptions) -> ModelCard:
     return replace(card, unet=unet, blur=sigmas, **changes)
 
 
-def _blur(card: HeatDissipation) -> BlurRange:
+def _preset(name: str) -> tuple[HeatDissipation, BlurRange]:
+    """Return the card of a published configuration, and its blur."""
+    card = heat_of(preset(name))
     assert isinstance(card.blur, BlurRange)  # those of all presets are
-    return card.blur
+    return card, card.blur
 
 
 def _common(options: AddOptions, info: CheckpointInfo) -> dict[str, Any]:
@@ -492,11 +478,6 @@ def _ddpm_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
     return resampled(card, AddOptions(options.checkpoint, sampler_name=options.sampler_name))[0]
 
 
-def _flow_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
-    """Return the card of a flow: data at t = 1, and the network receives t, as in torchcfm."""
-    return ModelCard(**_old_order(options, info), kind="flow", flow=FlowConfig())
-
-
 def _old_order(options: AddOptions, info: CheckpointInfo) -> dict[str, Any]:
     """Return the common values, with the order of attention's channels in older programs."""
     common = _common(options, info)
@@ -525,14 +506,6 @@ def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
     ]
 
 
-def _flow_notes(options: AddOptions, card: ModelCard) -> list[str]:
-    return [
-        "assumed: data are at t = 1, and the network receives t itself, as in torchcfm; data_time "
-        "and time_scale of [flow] in the card change that",
-        "Euler steps; --levels N changes their number, and solver of [flow] in the card the solver",
-    ]
-
-
 @dataclass(frozen=True)
 class _Form:
     """What a new card of a kind needs.
@@ -553,6 +526,15 @@ _FORMS = {
     "ihdm": _Form("an IHDM", _OF_HEAT, ("noise_schedule", "sampler_name"), _heat_card, blurs=True),
     "ddpm": _Form("a DDPM", _OF_DDPM, _HEAT, _ddpm_card, _ddpm_notes),
     "flow": _Form(
-        "a flow", _OF_FLOW, (*_HEAT, "noise_schedule", "sampler_name"), _flow_card, _flow_notes
+        "a flow",
+        _OF_FLOW,
+        (*_HEAT, "noise_schedule", "sampler_name"),
+        lambda options, info: ModelCard(**_old_order(options, info), kind="flow"),
+        lambda options, card: [
+            "assumed: data are at t = 1, and the network receives t itself, as in torchcfm; "
+            "data_time and time_scale of [flow] in the card change that",
+            "Euler steps; --levels N changes their number, and solver of [flow] in the card the "
+            "solver",
+        ],
     ),
 }

@@ -74,19 +74,17 @@ def _require_steps(name: str, info: ArrayInfo) -> None:
         )
 
 
-def _seed(stored: Array) -> int:
-    value = stored.item() if stored.size == 1 else float("nan")
-    if value != value // 1:
-        raise ValueError(f"seed = {stored.ravel()[:3].tolist()}: give one whole number")
-    return int(value)
-
-
 def _from_samples(file: ArrayFile, target: Path) -> tuple[str, ...]:
     levels = file.read("levels").ravel().tolist() if "levels" in file.arrays else []
     count = file.arrays["states"].shape[0]
     if len(levels) != count:
         raise ValueError(f"has {count} states and {len(levels)} levels; their number must agree")
-    seed = _seed(file.read("seed")) if "seed" in file.arrays else None
+    seed = None
+    if "seed" in file.arrays:
+        stored = file.read("seed")
+        if stored.size != 1 or not float(stored.item()).is_integer():
+            raise ValueError(f"seed = {stored.ravel()[:3].tolist()}: give one whole number")
+        seed = int(stored.item())
     means: Iterator[Array | None] = iter([None] * count)
     if "means" in file.arrays:
         means = chain([None], file.read("means"))

@@ -65,17 +65,13 @@ def renoised_tree(
     ended = finish(alone(), start)
     siblings: list[tuple[int, Tensor]] = []
     for depth, level in enumerate(splits):
-        noise = _noise(process, seed, level, depth, len(splits), samples)
-        states = process.corrupt(ended, level, partial(_given, noise))
+        draw = partial(_noise, process, seed, level, depth, len(splits), samples)
+        states = process.corrupt(ended, level, draw)
         siblings.append((level, states))
         if depth + 1 < len(splits):
             others = finish(alone(begin=level), states)
             ended = torch.stack([ended, others.to(ended)], dim=1).flatten(0, 1)
     return same(siblings=tuple(siblings))
-
-
-def _given(noise: Tensor, _: int) -> Tensor:
-    return noise
 
 
 def _noise(
@@ -85,10 +81,11 @@ def _noise(
     depth: int,
     depths: int,
     samples: Sequence[int] | None,
+    draw: int,
 ) -> Tensor:
-    """Return the noise (2^depth, C, H, W) of the siblings that begin at a split."""
+    """Return a draw of the noise (2^depth, C, H, W) of the siblings that begin at a split."""
     if samples is not None:
         leaves = 1 << (depths - depth)
-        return independent(seed, samples[leaves // 2 :: leaves], process.shape)(level)
+        return independent(seed, samples[leaves // 2 :: leaves], process.shape)(level, draw)
     nodes = range((2 << depth) + 1, 4 << depth, 2)
-    return normal(seed, Purpose.BRANCH, nodes, level, process.shape)
+    return normal(seed, Purpose.BRANCH, nodes, level, process.shape, draw)

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import AfterValidator, Field, StrictInt, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, StrictInt, ValidationInfo
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.site_files import SiteFolder
+from sitegen.core.validation import reject_if
 from sitegen.figures.base import (
     FILE,
     RULES,
@@ -24,6 +25,7 @@ from sitegen.figures.base import (
     named,
     steps,
 )
+from sitegen.figures.selection import Samples
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
@@ -53,6 +55,16 @@ class Process(ChosenKind):
     counts: ClassVar[str] = ""
     needs: ClassVar[tuple[Ability, ...]] = ("blur",)
 
+    samples: Annotated[
+        Samples,
+        reject_if(
+            lambda samples: (
+                "should be one number, that of the sample which is made: [17]"
+                if samples is not None and len(samples) != 1
+                else None
+            )
+        ),
+    ] = None
     image: Annotated[
         OwnPicture | None,
         Field(
@@ -64,13 +76,6 @@ class Process(ChosenKind):
     seed: Seed = 0
     show: Show = "state"
     sampling_noise_std: NoiseStd = None
-
-    @field_validator("samples")
-    @classmethod
-    def _one(cls, samples: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if samples is not None and len(samples) != 1:
-            raise ValueError("should be one number, that of the sample which is made: [17]")
-        return samples
 
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """As many levels as columns, and a picture."""

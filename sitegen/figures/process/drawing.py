@@ -66,11 +66,24 @@ def process_drawing(
     rows = ((first, forward), (first + tile + GAP, inverse))
     labelled = levels[:1] if sheet.narrow or len(levels) > MANY else (levels[0], levels[-1])
     quality = None if pixelated else JPEG_QUALITY
+    if sheet.narrow:
+        lines = enumerate(FORWARD.replace(": ", ":\n").splitlines())
+        tops = ((28 + SECOND_LINE * at, line) for at, line in lines)
+        titles = [_bold(LEFT, y, line, "start", title_size) for y, line in tops]
+        heading = group(*titles, _equation(336, 37))
+    else:
+        heading = group(_bold(450, 34, FORWARD, "end", title_size), _equation(484, 29.5))
     body = group(
-        _narrow_heading(title_size) if sheet.narrow else _heading(title_size),
+        heading,
         _flow(width, UPPER_BAND + down, bottom + 28),
         *(
-            label(x + tile / 2, first - 9, _level(level, labelled), size=SMALL, class_="soft")
+            label(
+                x + tile / 2,
+                first - 9,
+                f"level {level}" if level in labelled else level,
+                size=SMALL,
+                class_="soft",
+            )
             for x, level in zip(columns, levels, strict=True)
         ),
         *(
@@ -91,20 +104,6 @@ def _bold(x: float, y: float, text: str, anchor: str, size: float) -> Markup:
 
 def _symbol(x: float, y: float, *text: object, anchor: str = "middle") -> Markup:
     return label(x, y, *text, size=20.0, anchor=anchor, class_="ink")
-
-
-def _heading(size: float) -> Markup:
-    """The name of the forward process, and the heat equation."""
-    text = _bold(450, 34, FORWARD, "end", size)
-    return group(text, _equation(484, 29.5))
-
-
-def _narrow_heading(size: float) -> Markup:
-    """The heading of a narrow sheet, in two lines."""
-    lines = enumerate(FORWARD.replace(": ", ":\n").splitlines())
-    tops = ((28 + SECOND_LINE * at, line) for at, line in lines)
-    text = (_bold(LEFT, y, line, "start", size) for y, line in tops)
-    return group(*text, _equation(336, 37))
 
 
 def _equation(x: float, y: float) -> Markup:
@@ -131,8 +130,3 @@ def _flow(width: float, upper: float, lower: float) -> Markup:
         path(line, class_="band", stroke_width=BAND),
         path(f"M{written(LEFT)} {written(lower)}l44 -19v38z", class_="head"),
     )
-
-
-def _level(level: int, labelled: Sequence[int]) -> str:
-    """Return a column's label: "level 3" for the levels in `labelled`, "3" for others."""
-    return f"level {level}" if level in labelled else str(level)

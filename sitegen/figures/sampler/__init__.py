@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    StrictBool,
-    StrictInt,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 from pydantic.dataclasses import dataclass
 
+from sitegen.core.validation import reject_with
 from sitegen.figures.base import RULES, ChosenKind, Figure, ModelName, Seed, counted, lacking, named
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.generative.card.abilities import Ability
@@ -23,11 +17,6 @@ from sitegen.generative.card.card import ModelCard
 if TYPE_CHECKING:
     from sitegen.media.jobs import RenderJob
     from sitegen.sampling.provider import ModelProvider
-
-
-def _several(names: Any) -> Any:
-    """One name as a tuple of one."""
-    return (names,) if isinstance(names, str) else names
 
 
 @dataclass(frozen=True, config=RULES)
@@ -39,20 +28,25 @@ class PageSampler(ChosenKind):
 
     count: StrictInt = Field(default=9, ge=1, le=64, description="How many samples the poster has.")
     seed: Seed = 0
-    also: Annotated[tuple[ModelName, ...], BeforeValidator(_several)] = Field(
+    also: Annotated[
+        tuple[ModelName, ...],
+        reject_with(
+            lambda also, info: next(
+                (
+                    f"should name each model once, and {name} is there twice"
+                    for name in sorted(also)
+                    if [info.data.get("model"), *also].count(name) > 1
+                ),
+                None,
+            )
+        ),
+        BeforeValidator(lambda names: (names,) if isinstance(names, str) else names),
+    ] = Field(
         default=(), description="The names of other models that a visitor can choose instead."
     )
     grow: StrictBool = Field(
         default=False, description="Whether the button grows a tree of samples, not one sample."
     )
-
-    @field_validator("also")
-    @classmethod
-    def _once(cls, also: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        names = [str(info.data.get("model")), *also]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"should name each model once, and {twice[0]} is there twice")
-        return also
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -48,9 +48,13 @@ def sample(
     """
     pixelated = figure.spec.pixelated
     numbers = numbers[:1] if grow else numbers
-    drawn = [
-        _Drawn(name, *_exported(models, name), seed, numbers, pixelated, grow) for name in names
-    ]
+    drawn = []
+    for name in names:
+        source = models.source(name)
+        source.require_usable()
+        exported = export_for_browser(source.card, source.weights, source.prior)
+        refuse_heavy(name, exported)
+        drawn.append(_Drawn(name, source.card, exported, seed, numbers, pixelated, grow))
     endings = ["", *(f"-{number}" for number in range(2, len(drawn) + 1))]
     card, note = drawn[0].card, ""
     if "ddim" in card.abilities:
@@ -66,14 +70,6 @@ def sample(
         },
         note=note,
     )
-
-
-def _exported(models: ModelProvider, name: str) -> tuple[ModelCard, BrowserModel]:
-    source = models.source(name)
-    source.require_usable()
-    exported = export_for_browser(source.card, source.weights, source.prior)
-    refuse_heavy(name, exported)
-    return source.card, exported
 
 
 TREE_PICTURES = 2 * DEFAULT_LEAVES - 1

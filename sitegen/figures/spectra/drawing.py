@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from sitegen.figures.svg import CHART, Axis, Drawing, Panel, Sheet, decades, group, label, path
 
@@ -103,23 +102,19 @@ def _distances(curves: Curves, data: Sequence[float]) -> dict[str, Any]:
     bands = {"All": (0.0, top)}
     bands |= {f"{low:g} to {high:g}": (low, high) for low, high in pairwise(cuts)}
     inside = [(low < frequencies) & (frequencies <= high) for low, high in bands.values()]
-    ends = {curves.name: curves.heat[-1:], "DDPM": curves.noise[-1:]}
+    ends = [(curves.name, spectrum) for spectrum in curves.heat[-1:]]
+    ends += [("DDPM", spectrum) for spectrum in curves.noise[-1:]]
+    log_data = np.log10(np.maximum(data, LOWEST))
+    distances = [(name, np.log10(np.maximum(end.power, LOWEST)) - log_data) for name, end in ends]
     return {
         "caption": "Root mean square distance of the finished images' spectrum from that of the "
         "data, in decades of power",
         "columns": ["Cycles an image", *bands],
         "rows": [
-            [name, *(round(_distance(spectrum.power, data, rings), 2) for rings in inside)]
-            for name, end in ends.items()
-            for spectrum in end
+            [name, *(round(float(np.sqrt(np.mean(decades[rings] ** 2))), 2) for rings in inside)]
+            for name, decades in distances
         ],
     }
-
-
-def _distance(power: Sequence[float], data: Sequence[float], rings: NDArray[np.bool_]) -> float:
-    """Return the root mean square of log₁₀ of the ratio of two spectra over some rings."""
-    decades = np.log10(np.maximum(power, LOWEST)) - np.log10(np.maximum(data, LOWEST))
-    return float(np.sqrt(np.mean(decades[rings] ** 2)))
 
 
 def _some(power: Sequence[float], rings: Sequence[int]) -> list[float]:
@@ -201,12 +196,8 @@ def _shades(curves: Curves, heat: tuple[str, str], noise: tuple[str, str]) -> st
     rules = []
     for kind, spectra, ends in (("heat", curves.heat, heat), ("noise", curves.noise, noise)):
         for number in range(len(spectra)):
-            colour = _between(*ends, number / max(len(spectra) - 1, 1))
+            share = number / max(len(spectra) - 1, 1)
+            pairs = [[int(end[at : at + 2], 16) for end in ends] for at in (1, 3, 5)]
+            colour = "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
             rules.append(f".{kind}-{number} {{ stroke: {colour}; }}\n")
     return "".join(rules)
-
-
-def _between(first: str, last: str, share: float) -> str:
-    """A colour between two, each #rrggbb."""
-    pairs = ((int(first[at : at + 2], 16), int(last[at : at + 2], 16)) for at in (1, 3, 5))
-    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)

@@ -141,12 +141,12 @@ def network_shapes(card: ModelCard) -> Mapping[str, tuple[int, ...]]:
     return {
         prefix + name: shape
         for prefix, band in zip(prefixes(card), card.networks, strict=True)
-        for name, shape in _shapes(band, card.channels, card.image_size).items()
+        for name, shape in _band_shapes(band, card.channels, card.image_size).items()
     }
 
 
 @lru_cache(maxsize=16)
-def _shapes(band: Band, channels: int, image_size: int) -> Mapping[str, tuple[int, ...]]:
+def _band_shapes(band: Band, channels: int, image_size: int) -> Mapping[str, tuple[int, ...]]:
     with torch.device("meta"):
         empty = new_network(band, channels, image_size).state_dict()
     return {name: tuple(tensor.shape) for name, tensor in empty.items()}
@@ -235,7 +235,10 @@ def _of_sitegen(
         tensors.pop(RESIDUAL, None)
     scales = scales_of(path, tensors)
     numbers = {name: item for name, item in tensors.items() if name not in scales.values()}
-    _check_notes(path, card, checkpoint.notes)
+    expected = notes(card)
+    for key in (CASCADE, *map(".".join, MEANING)):  # settings that shapes do not show
+        if (noted := checkpoint.notes.get(key)) not in (None, expected.get(key)):
+            raise RefusedError(f"{card.place(*key.split('.'))}: must be {noted}, as {path} says")
     _check_shapes(path, shapes_of(numbers), shapes, card)
     for name, tensor in numbers.items():
         allowed = ["float32"] if name not in networks else ["float32", "float16", "bfloat16"]
@@ -243,14 +246,6 @@ def _of_sitegen(
             types = " or ".join(allowed)
             raise RefusedError(f"{path}: {name} holds {type_name(tensor)}; should be {types}")
     return tensors, scales
-
-
-def _check_notes(path: Path, card: ModelCard, file_notes: Mapping[str, str]) -> None:
-    """Check settings that shapes do not show against the file's notes, where it has them."""
-    expected = notes(card)
-    for key in (CASCADE, *map(".".join, MEANING)):
-        if (noted := file_notes.get(key)) not in (None, expected.get(key)):
-            raise RefusedError(f"{card.place(*key.split('.'))}: must be {noted}, as {path} says")
 
 
 def _check_shapes(
@@ -281,21 +276,16 @@ def _statistics(card: ModelCard, weights: Mapping[str, Tensor]) -> Statistics | 
     if bool((variance < 0).any()):
         raise RefusedError(f"{STATISTICS[1]} of the weights is negative; train the model again")
     residual = weights.get(RESIDUAL)
-    if residual is not None and not _is_covariance(residual):
-        raise RefusedError(
-            f"{RESIDUAL} of the weights is negative, or no covariance; train the model again"
-        )
+    if residual is not None:
+        # (K, rings) variances, or (K, rings, C, C) covariances of the channels
+        whole = residual if residual.dim() == 4 else residual[..., None, None]
+        least = torch.linalg.eigvalsh(whole.double()).amin(-1)
+        largest = whole.diagonal(dim1=-2, dim2=-1).amax(-1)
+        if not torch.equal(whole, whole.mT) or bool((least < -1e-6 * largest).any()):
+            raise RefusedError(
+                f"{RESIDUAL} of the weights is negative, or no covariance; train the model again"
+            )
     return Statistics(mean, variance, residual)
-
-
-def _is_covariance(shares: Tensor) -> bool:
-    """Return whether shares (K, rings) or (K, rings, C, C) are valid residual variances."""
-    if shares.dim() == 2:
-        return bool((shares >= 0).all())
-    # In float32, a covariance of one hue may have eigenvalues slightly below 0.
-    least = torch.linalg.eigvalsh(shares.double()).amin(-1)
-    largest = shares.diagonal(dim1=-2, dim2=-1).amax(-1)
-    return bool((shares == shares.mT).all()) and bool((least >= -1e-6 * largest).all())
 
 
 def _no_card(path: Path) -> ConfigError:

@@ -59,18 +59,15 @@ def residual_shares(
         states = idct2(factor * cosines) + card.training_noise_std * noise
         parts = [model.sharp(part, level) for part in torch.split(states, _CHUNK)]
         _, unknown = linear_estimate(statistics, factor, card.training_noise_std)
-        shares[before:level] = _shares(torch.cat(parts) - cosines, unknown[0]).cpu()
+        errors = torch.cat(parts) - cosines
+        means = torch.stack([ring_means(variance) for variance in unknown[0]]).sqrt()  # (C, rings)
+        products = [
+            torch.stack([ring_means(one * other) for other in errors.unbind(1)])
+            for one in errors.unbind(1)
+        ]
+        covariances = (torch.stack(products) / (means[:, None] * means)).permute(2, 0, 1)
+        shares[before:level] = covariances.cpu()
         before = level
         advance()
     result = shares.float()
     return result[..., 0, 0] if card.channels == 1 else result
-
-
-def _shares(errors: Tensor, unknown: Tensor) -> Tensor:
-    """Return covariances (rings, C, C) of errors (N, C, H, W) over means of R_k (C, H, W)."""
-    scale = torch.stack([ring_means(variance) for variance in unknown]).sqrt()  # (C, rings)
-    rows = [
-        torch.stack([ring_means(one * other) for other in errors.unbind(1)])
-        for one in errors.unbind(1)
-    ]
-    return (torch.stack(rows) / (scale[:, None] * scale)).permute(2, 0, 1)

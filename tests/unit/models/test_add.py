@@ -525,17 +525,3 @@ def test_every_proposed_call_builds(site: Path, ddpm: ModelCard) -> None:
     Path("pages/index.md").write_text("\n\n".join(calls) + "\n")
     planned = prepare(load_site(site / "site.toml"), BuildOptions(CPU)).figures
     assert len(planned) == len(calls)
-
-
-def test_answers_are_kept(site: Path) -> None:
-    """Where one answer cannot be, all are told as options, to be given again."""
-    answers = {**TOLD, "blur_sigma_max": 0.1, "sampling_noise_std": 0.0125, "heads": 1}
-    ask = Asked(**answers, subject="small birds")
-    with pytest.raises(ConfigError) as caught:
-        add(ask=ask, data=DATA)
-    again = str(caught.value).splitlines()[-1]
-    assert "sigma_max" in str(caught.value).splitlines()[0]
-    assert again.startswith(
-        "your answers, as options for the next try: --levels 8 --blur-sigma-min 0.5"
-    )
-    assert again.endswith("--heads 1 --subject 'small birds'")
