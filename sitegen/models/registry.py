@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -239,20 +238,10 @@ def sampler_file(entry: ModelEntry) -> SamplerFile:
     entries = {entry_point.name: entry_point for entry_point in entry_points(group=PROCESSES)}
     if name not in entries:
         raise ConfigError(f"no package has the process {name}{known_words(name, entries)}")
-    spec = _module_spec(entries[name].module)
+    spec = find_spec(entries[name].module)
     if spec is None or spec.origin is None:
         raise ConfigError(f"the process {name}: there is no module {entries[name].module}")
     return SamplerFile(Path(spec.origin), entries[name].attr, entries[name].module)
-
-
-def _module_spec(name: str) -> ModuleSpec | None:
-    """Find a module without importing the packages that it is in, as `find_spec` would."""
-    first, *others = name.split(".")
-    spec = find_spec(first)
-    for part in others:
-        inside = spec and spec.submodule_search_locations
-        spec = PathFinder.find_spec(part, list(inside)) if inside else None
-    return spec
 
 
 def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> ModelSource:

@@ -99,22 +99,18 @@ class _Drawn:
     @property
     def facts(self) -> dict[str, Any]:
         """Return numbers about it for the page, and the layout of the samples on its poster."""
+        levels = {}
+        if "prior" not in self.card.abilities:  # a page shows the levels of models of noise
+            implicit = "ddim" in self.card.abilities
+            levels = {"symbol": self.card.axis.symbol, "command": not implicit}
         return {
             "gflop": float(f"{self.exported.gflop:.3g}"),
             "columns": self._columns,
             "width": self.card.image_size,
             "channels": self.card.channels,
             **({"pictures": 2 ** (len(self._splits) + 1) - 1} if self.grow else {}),
-            **self._axis,
+            **levels,
         }
-
-    @property
-    def _axis(self) -> dict[str, Any]:
-        """Return what a page shows of levels, for a model that starts from noise."""
-        if "prior" in self.card.abilities:
-            return {}
-        implicit = "ddim" in self.card.abilities
-        return {"symbol": self.card.axis.symbol, "command": not implicit}
 
     @property
     def _splits(self) -> tuple[int, ...]:
@@ -144,13 +140,17 @@ class _Drawn:
 
     def files(self, ending: str) -> dict[str, Callable[[Path], MediaFile]]:
         """Return functions that write its files into a folder, by the names used in a record."""
-        texts = {
-            f"model{ending}": (f"{self.name}-model.json", self.exported.to_json().encode()),
-            f"weights{ending}": (f"{self.name}-weights.bin", self.exported.data),
-        }
+
+        def write(name: str, data: bytes, folder: Path) -> MediaFile:
+            with platform_errors(folder / name):
+                (folder / name).write_bytes(data)
+            side = self.card.image_size
+            return MediaFile(name, len(data), digest_bytes(data), side, side)
+
+        description = self.exported.to_json().encode()
         written = {
-            name: partial(_write, data, path, self.card.image_size)
-            for name, (path, data) in texts.items()
+            f"model{ending}": partial(write, f"{self.name}-model.json", description),
+            f"weights{ending}": partial(write, f"{self.name}-weights.bin", self.exported.data),
         }
         posters = {
             f"poster{ending}": partial(self._poster, f"poster{ending}.avif"),
@@ -183,9 +183,3 @@ def refuse_heavy(name: str, model: BrowserModel) -> None:
     """Raise RefusedError, with the numbers, for a model that no visitor would wait for."""
     if fault := too_heavy(name, model.size, model.gflop):
         raise RefusedError(fault)
-
-
-def _write(data: bytes, name: str, side: int, folder: Path) -> MediaFile:
-    with platform_errors(folder / name):
-        (folder / name).write_bytes(data)
-    return MediaFile(name, len(data), digest_bytes(data), side, side)

@@ -61,7 +61,14 @@ class Curves:
 def spectra_drawing(curves: Curves, sheet: Sheet = CHART) -> Drawing:
     """The chart, with the legend above it."""
     legend, top = _legend(curves, sheet)
-    panel = Panel(66, top, sheet.width - 66 - 14, PANEL, _across(curves), _up(curves))
+    # Whole decades, from the least power of sharp images, or the floor, to the highest curve.
+    sharp = [curves.heat[-1].power, *([curves.data] if curves.data else [])]
+    low = min(min(power[1:]) for power in sharp)
+    low = max(min(low, curves.floor / 3 or low), LOWEST)
+    everything = [*(spectrum.power for spectrum in (*curves.heat, *curves.noise)), *sharp]
+    high = max(max(max(power[1:]) for power in everything), 10 * low)
+    up = decades("Power", low, high)
+    panel = Panel(66, top, sheet.width - 66 - 14, PANEL, _across(curves), up)
     body = group(panel.axes(), *_lines(panel, curves), legend)
     title = "Radially averaged power spectra along the generation"
     light = _shades(curves, HEAT, NOISE)
@@ -131,16 +138,6 @@ def _across(curves: Curves) -> Axis:
         if low * 0.999 <= n * unit <= high
     )
     return Axis("Frequency (cycles per image)", low * 0.92, high * 1.04, ticks, logarithmic=True)
-
-
-def _up(curves: Curves) -> Axis:
-    """Whole decades, from the least power of sharp images, or the floor, to the highest curve."""
-    sharp = [curves.heat[-1].power, *([curves.data] if curves.data else [])]
-    low = min(min(power[1:]) for power in sharp)
-    low = max(min(low, curves.floor / 3 or low), LOWEST)
-    everything = [*(spectrum.power for spectrum in (*curves.heat, *curves.noise)), *sharp]
-    high = max(max(power[1:]) for power in everything)
-    return decades("Power", low, max(high, 10 * low))
 
 
 def _lines(panel: Panel, curves: Curves) -> Iterator[Markup]:

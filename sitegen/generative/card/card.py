@@ -46,14 +46,18 @@ _WIDTH = 100
 """Longest line of an array in a card's file."""
 
 
-def _is_inside(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    plain_parts = bool(parts) and not {"..", "/"} & set(parts)
-    return plain_parts and path.isprintable() and "\\" not in path and len(path) <= 255
-
-
 _Inside = Annotated[
-    Word, must("a path inside the card's own folder, such as weights.safetensors", _is_inside)
+    Word,
+    must(
+        "a path inside the card's own folder, such as weights.safetensors",
+        lambda path: (
+            not {"..", "/"} & {*(parts := PurePosixPath(path).parts)}
+            and parts
+            and path.isprintable()
+            and "\\" not in path
+            and len(path) <= 255
+        ),
+    ),
 ]
 _HEX = re.compile("[0-9a-f]{64}")
 _Digest = Annotated[Word, must("64 hexadecimal digits in lower case", _HEX.fullmatch)]

@@ -26,7 +26,7 @@ from sitegen.generative.card.card import (
     presets,
     read_card,
 )
-from sitegen.generative.card.networks import Band, DiffusersUNet
+from sitegen.generative.card.networks import DiffusersUNet
 from sitegen.generative.checkpoints.archive import (
     HEAD,
     OTHER_WAYS,
@@ -136,20 +136,15 @@ def _require_digest(path: Path, card: ModelCard) -> None:
         )
 
 
+@lru_cache(maxsize=16)
 def network_shapes(card: ModelCard) -> Mapping[str, tuple[int, ...]]:
     """Return names and shapes of all the card's networks, in order, without allocating weights."""
-    return {
-        prefix + name: shape
-        for prefix, band in zip(prefixes(card), card.networks, strict=True)
-        for name, shape in _band_shapes(band, card.channels, card.image_size).items()
-    }
-
-
-@lru_cache(maxsize=16)
-def _band_shapes(band: Band, channels: int, image_size: int) -> Mapping[str, tuple[int, ...]]:
-    with torch.device("meta"):
-        empty = new_network(band, channels, image_size).state_dict()
-    return {name: tuple(tensor.shape) for name, tensor in empty.items()}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for prefix, band in zip(prefixes(card), card.networks, strict=True):
+        with torch.device("meta"):
+            empty = new_network(band, card.channels, card.image_size).state_dict()
+        shapes |= {prefix + name: tuple(tensor.shape) for name, tensor in empty.items()}
+    return shapes
 
 
 def _of_torch(

@@ -19,7 +19,6 @@ from sitegen.core.files import (
     digest_bytes,
     lock,
     platform_errors,
-    read_text,
     sha256,
     write_atomic,
 )
@@ -50,12 +49,9 @@ from sitegen.generative.process.model import Model
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.residual import residual_shares
 from sitegen.generative.training.train import (
-    LOG_NAME,
-    SHEET_NAME,
     Progress,
     Run,
     Training,
-    TrainingLog,
     read_state,
 )
 
@@ -255,49 +251,25 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     process has it open.
     """
     folder = training.folder
-    if not card.subject and (folder / CARD_NAME).exists():
-        card = replace(card, subject=read_card(folder).subject)  # perhaps of its author's words
+    if (folder / CARD_NAME).exists():  # of an earlier session, perhaps with its author's notes
+        stored = read_card(folder)
+        notes = {"quality": stored.quality, "known_faults": stored.known_faults}
+        card = replace(card, subject=card.subject or stored.subject, **notes)
     run = Run(card, training)
     if not (folder / STATE_NAME).exists():
-        _require_no_others(folder, run.log)
+        names = [CARD_NAME, WEIGHTS_NAME, PRIOR_NAME, EXAMPLE_NAME]
+        if others := [name for name in names if os.path.lexists(folder / name)]:
+            raise RefusedError(
+                f"{folder}: has {', '.join(others)}, but no {STATE_NAME} to resume from, so that a "
+                "new run would write over them; choose another folder, or move them away"
+            )
     run.restore()
     if finished_card(run) is not None:
         yield run
         return
     with lock(folder / LOCK_NAME):
         run.restore()  # again, since another process may have changed it before the lock
-        _require_own_card(run)
         yield run
-
-
-def _require_no_others(folder: Path, log: TrainingLog) -> None:
-    """Raise RefusedError if a new run would write over files in the folder.
-
-    The log of a run that was not saved, or whose state was deleted, may be written over, and the
-    samples beside it.
-    """
-    names = [CARD_NAME, WEIGHTS_NAME, PRIOR_NAME, EXAMPLE_NAME]
-    names += [] if log.is_ours() else [SHEET_NAME, LOG_NAME]
-    if others := [name for name in names if os.path.lexists(folder / name)]:
-        raise RefusedError(
-            f"{folder}: has {', '.join(others)}, but no {STATE_NAME} to resume from, so that a new "
-            "run would write over them; choose another folder, or move them away"
-        )
-
-
-def _require_own_card(run: Run) -> None:
-    """Raise RefusedError for a card that was changed since the run wrote it."""
-    path = run.training.folder / CARD_NAME
-    if not path.exists():
-        return
-    stored = read_card(path)
-    changeable = ("subject", "weights", "prior", "example", "training")
-    card = replace(run.model.card, **{name: getattr(stored, name) for name in changeable})
-    if read_text(path, "model card") != card.to_toml():
-        raise RefusedError(
-            f"{path}: was changed since the run wrote it, and the run would write over it; move it "
-            "away, and make the change again afterwards"
-        )
 
 
 def finished_card(run: Run) -> ModelCard | None:

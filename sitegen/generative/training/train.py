@@ -17,7 +17,7 @@ import time
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -439,32 +439,19 @@ class TrainingLog:
         with platform_errors(self.path), self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
 
-    def is_ours(self) -> bool:
-        """Return whether the log is there, and each whole line is one of a run."""
-        if not self.path.is_file():
-            return False
-        with platform_errors(self.path):
-            lines = self.path.read_text("utf-8", "replace").split("\n")[:-1]
-        return all('"by_level"' in line and math.isfinite(_step(line)) for line in lines)
-
     def cut(self, step: int) -> None:
         """Remove lines after `step`, left by a killed run that resumes there."""
         if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-            remaining = [line for line in lines if _step(line) <= step]
-            write_atomic(self.path, "".join(f"{line}\n" for line in remaining).encode())
+            remaining = []
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                # A kill may leave half a line.
+                with suppress(ValueError, KeyError, TypeError):
+                    remaining += [f"{line}\n"] if json.loads(line)["step"] <= step else []
+            write_atomic(self.path, "".join(remaining).encode())
 
 
 def _rounded(losses: Tensor) -> float:
     return round(float(losses.mean()), 6)
-
-
-def _step(line: str) -> float:
-    try:
-        record: Any = json.loads(line)
-        return float(record["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
 
 
 @dataclass(frozen=True)
