@@ -274,6 +274,7 @@ def _statistics(card: ModelCard, weights: Mapping[str, Tensor]) -> Statistics | 
     if residual is not None:
         # (K, rings) variances, or (K, rings, C, C) covariances of the channels
         whole = residual if residual.dim() == 4 else residual[..., None, None]
+        # Rounding to float32 takes the least eigenvalue of a single hue to -1e-7 of the variance.
         least = torch.linalg.eigvalsh(whole.double()).amin(-1)
         largest = whole.diagonal(dim1=-2, dim2=-1).amax(-1)
         if not torch.equal(whole, whole.mT) or bool((least < -1e-6 * largest).any()):

@@ -253,7 +253,7 @@ def opened(card: ModelCard, training: Training) -> Iterator[Run]:
     folder = training.folder
     if (folder / CARD_NAME).exists():  # of an earlier session, perhaps with its author's notes
         stored = read_card(folder)
-        notes = {"quality": stored.quality, "known_faults": stored.known_faults}
+        notes: dict[str, Any] = {"quality": stored.quality, "known_faults": stored.known_faults}
         card = replace(card, subject=card.subject or stored.subject, **notes)
     run = Run(card, training)
     if not (folder / STATE_NAME).exists():

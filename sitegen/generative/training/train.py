@@ -249,7 +249,7 @@ class Run:
         losses.mean().backward()  # type: ignore[no-untyped-call]
         network = self.model.networks[share.band]
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), self.options.gradient_clip)
-        # Collected on the device, so that a GPU is not waited for at each step.
+        # `bool` of a tensor would wait for a GPU at each step.
         self._finite &= norm.isfinite()
         return levels, losses.detach()
 

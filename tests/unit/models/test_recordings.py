@@ -23,13 +23,14 @@ def written(source: Path, folder: Path) -> tuple[Recording, tuple[str, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("low", "dtype", "ends"), [(-1, "float32", (-1, 1)), (0, "float64", (0, 1)), (0, "uint8", None)]
+    ("low", "dtype", "ends"),
+    [(-1, "float32", (-1, 1)), (-0.2, "float64", (0, 1)), (0, "uint8", None)],
 )
-def test_an_array_of_steps(tmp_path: Path, low: int, dtype: str, ends: Any) -> None:
+def test_an_array_of_steps(tmp_path: Path, low: float, dtype: str, ends: Any) -> None:
     """Each (N, C, H, W) of an .npy is a step; a note says which range was assumed."""
     x = np.random.default_rng(0).uniform(low, 1, (5, 2, 3, 4, 4))
     x = (x * 255).astype(np.uint8) if dtype == "uint8" else x.astype(dtype)
-    np.save(tmp_path / "a.npy", x.transpose(0, 1, 3, 4, 2) if low else x)
+    np.save(tmp_path / "a.npy", x.transpose(0, 1, 3, 4, 2) if low == -1 else x)
     recording, notes = written(tmp_path / "a.npy", tmp_path)
     assert (recording.levels, recording.shape) == (4, (3, 4, 4))
     first = next(recording.states("state", [0, 1]))
