@@ -64,7 +64,11 @@ class Site:
         again = self.forge.run([str(self.folder / "site.toml")])
         assert again.code == 0, (about, ended, again)
         assert site.site_hash() == self.new, (about, ended, again)
-        assert temporaries(self.folder.parent) == [], about
+        # strace counts the calls of each thread, so an error may hit the removal of a workspace
+        # both times. The next build that renders removes it; the one above found nothing to do.
+        workspaces = self.folder / ".sitegen/work"
+        remains = temporaries(self.folder.parent)
+        assert [path for path in remains if ended.code or path.parent != workspaces] == [], about
         beside = {path.name for path in self.folder.iterdir() if path.name.startswith(".")}
         assert beside == {".sitegen"}, about
 
