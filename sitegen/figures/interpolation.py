@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field, StrictInt, field_validator
+from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
 from sitegen.figures.base import RULES, DdimSteps, Figure, Fps, NoiseStd, Seed, named
@@ -14,6 +14,7 @@ from sitegen.figures.labelled import texts
 from sitegen.figures.selection import ChosenFrom
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.parts import must
 
 if TYPE_CHECKING:
     from sitegen.media.frames import Frame
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 FIRST = (0, 1)
 """Default samples at the ends of a path."""
-_TWO = "should be two different samples for each row"
 GAP = 4
 """Pixels between the columns of the methods, of the model's images."""
 
@@ -35,10 +35,11 @@ class Interpolation(ComparedKind):
     example: ClassVar[str] = '"NAME", points=60'
     needs: ClassVar[tuple[Ability, ...]] = ("paths",)
 
-    samples: tuple[Sample, ...] = Field(
-        default=FIRST,
-        description="The samples of the seed that the rows begin and end with, two a row.",
-    )
+    samples: Annotated[
+        tuple[Sample, ...],
+        must("two different samples for each row, as in [0, 1]", lambda v: v and not len(v) % 2),
+        Field(description="The samples of the seed that the rows begin and end with, two a row."),
+    ] = FIRST
     chosen_from: ChosenFrom = None
     # The defaults give the 240 frames of the paper's clip: 110 points there and back, 10 at each
     # end.
@@ -55,13 +56,6 @@ class Interpolation(ComparedKind):
     ddim_steps: DdimSteps = 20
     sampling_noise_std: NoiseStd = None
     fps: Fps = 30.0
-
-    @field_validator("samples")
-    @classmethod
-    def _pairs(cls, samples: tuple[int, ...]) -> tuple[int, ...]:
-        if not samples or len(samples) % 2:
-            raise ValueError(f"{_TWO}, as in [0, 1]")
-        return samples
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
@@ -87,7 +81,8 @@ class Interpolation(ComparedKind):
         yield from super().unmet(cards)
         # From one label to another a sample may keep its noise.
         if len(self.labels or ()) < 2 and any(first == last for first, last in self.pairs):
-            yield f"samples = {list(self.samples)}: {_TWO}, or two labels"
+            pairs = "two different samples for each row, or two labels"
+            yield f"samples = {list(self.samples)}: should be {pairs}"
         if (recording := cards[0].recording) is None or "paths" not in cards[0].abilities:
             return
         positions = recording.positions or 1

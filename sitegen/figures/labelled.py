@@ -23,13 +23,9 @@ UNSET: dict[str, Any] = {"labels": None, "guidance": 0.0}
 """The arguments of figures without labels, whose keys do not have them."""
 
 
-def _several(labels: Any) -> Any:
-    return (labels,) if isinstance(labels, str | int) else labels
-
-
 Labels = Annotated[
     Annotated[tuple[StrictInt | StrictStr, ...], Field(min_length=1, max_length=10_000)] | None,
-    BeforeValidator(_several),
+    BeforeValidator(lambda labels: (labels,) if isinstance(labels, str | int) else labels),
     Field(
         description=(
             'The classes of the samples, by name or number: one for all, one for each, or "all".'

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from sitegen.core.errors import RefusedError
 from sitegen.generative.data.arrays import ArrayFile, ArrayInfo, open_arrays
 from sitegen.generative.data.images import read_picture
+from sitegen.generative.data.labels import natural_order
 from sitegen.record import LARGEST_ARRAY, record
 
 RECORDING_NAME = "recording.npz"
-_DIGITS = re.compile(r"(\d+)")
 _LEVEL = re.compile(r"level-\d+\.png")
 
 Array = NDArray[Any]
@@ -123,7 +123,10 @@ def _files(folder: Path) -> tuple[str, list[list[Path]]]:
 
     `sitegen sample --trajectory` numbers levels, which fall, in a folder for each sample.
     """
-    folders = sorted((path for path in folder.iterdir() if path.is_dir()), key=_natural)
+    folders = sorted(
+        (path for path in folder.iterdir() if path.is_dir()),
+        key=lambda path: natural_order(path.name),
+    )
     files = [_pngs(path) for path in folders] if folders else [[path] for path in _pngs(folder)]
     order = "names, first to last"
     if all(_LEVEL.fullmatch(path.name) for paths in files for path in paths):
@@ -148,10 +151,6 @@ def _pictures(files: list[list[Path]]) -> Iterator[Array]:
 
 def _pngs(folder: Path) -> list[Path]:
     return sorted(
-        (path for path in folder.iterdir() if path.suffix.lower() == ".png"), key=_natural
+        (path for path in folder.iterdir() if path.suffix.lower() == ".png"),
+        key=lambda path: natural_order(path.name),
     )
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    parts = _DIGITS.split(path.name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

@@ -166,22 +166,22 @@ def _legend(curves: Curves, sheet: Sheet) -> tuple[Markup, float]:
         if kind == "floor" and curves.data and not sheet.narrow:
             x, y = 250, y - LINE  # beside the data
         count = len(curves.heat if kind == "heat" else curves.noise)
-        parts.append(_sample(kind, count, x, y - 4.5))
+        start = f"{y - 4.5}"
+        if kind == "data":
+            parts.append(path(f"M{x} {start}h52", class_="data", stroke_width=3.2))
+        elif kind == "floor":
+            dotted = {"stroke_dasharray": DOTS, "stroke_width": 2}
+            parts.append(path(f"M{x} {start}h52", class_="floor", **dotted))
+        else:
+            step, gap = 52 / count, 1.0 if kind == "noise" else 0.0
+            shades = [f"M{x + n * step:.2f} {start}h{step - gap:.2f}" for n in range(count)]
+            drawn = (path(d, class_=f"{kind}-{n}", stroke_width=4) for n, d in enumerate(shades))
+            parts.append(group(*drawn))
         long = sheet.narrow and len(text) > NARROW
         for line in text.replace(", ", ",\n").splitlines() if long else [text]:
             parts.append(label(x + 60, y, line, size=14, anchor="start"))
             y += LINE
     return group(*parts), y - 4 if sheet.narrow else 74.0
-
-
-def _sample(kind: str, count: int, x: int, y: float) -> Markup:
-    if kind == "data":
-        return path(f"M{x} {y}h52", class_="data", stroke_width=3.2)
-    if kind == "floor":
-        return path(f"M{x} {y}h52", class_="floor", stroke_dasharray=DOTS, stroke_width=2)
-    width, gap = 52 / count, 1.0 if kind == "noise" else 0.0
-    lines = [f"M{x + n * width:.2f} {y}h{width - gap:.2f}" for n in range(count)]
-    return group(*(path(d, class_=f"{kind}-{n}", stroke_width=4) for n, d in enumerate(lines)))
 
 
 def _span(spectra: Sequence[Spectrum]) -> str:

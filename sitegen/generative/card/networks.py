@@ -14,12 +14,12 @@ from pydantic import (
     Field,
     Strict,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 
 from sitegen.core.diagnostics import quoted
 from sitegen.core.errors import ConfigError
+from sitegen.core.validation import reject_with
 from sitegen.generative.card.limits import LARGEST_COUNT, MOST_CLASSES
 from sitegen.generative.card.parts import Count, Flag, Level, Number, must, table
 
@@ -216,7 +216,16 @@ class Band:
     lowest_level: Level
     side: Count | None = None
     unet: Annotated[UNetConfig, halves("side")] | None = None
-    cosines: CosineConfig | None = None
+    cosines: Annotated[
+        CosineConfig | None,
+        reject_with(
+            lambda cosines, info: (
+                "a band has one network: a table unet, or a table cosines"
+                if "unet" in info.data and (info.data["unet"] is None) == (cosines is None)
+                else None
+            )
+        ),
+    ] = None
 
     @property
     def classes(self) -> int | None:
@@ -224,17 +233,6 @@ class Band:
         network = self.unet or self.cosines
         assert network is not None
         return network.num_classes
-
-    @field_validator("cosines")
-    @classmethod
-    def _one_network(
-        cls, cosines: CosineConfig | None, info: ValidationInfo
-    ) -> CosineConfig | None:
-        if "unet" not in info.data:
-            return cosines
-        if (info.data["unet"] is None) == (cosines is None):
-            raise ValueError("a band has one network: a table unet, or a table cosines")
-        return cosines
 
 
 Network = Annotated[

@@ -51,7 +51,7 @@ def read_labels(path: Path, idx: bool = False) -> Labels:
         names = tuple(str(number) for number in range(int(numbers.max()) + 1))
         return Labels(names, numbers)
     classes = [_class_of(file, path) for file in find_pictures(path)]
-    names = tuple(sorted({*classes}, key=_natural))
+    names = tuple(sorted({*classes}, key=natural_order))
     if not 2 <= len(names) <= MOST_CLASSES:
         few = "one class" if names else "no classes"
         raise RefusedError(
@@ -96,7 +96,7 @@ def _class_of(file: Path, folder: Path) -> str:
     return first
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural_order(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts "class 10" after "class 9"."""
     parts = re.split("([0-9]+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
