@@ -238,7 +238,10 @@ def sampler_file(entry: ModelEntry) -> SamplerFile:
     entries = {entry_point.name: entry_point for entry_point in entry_points(group=PROCESSES)}
     if name not in entries:
         raise ConfigError(f"no package has the process {name}{known_words(name, entries)}")
-    spec = find_spec(entries[name].module)
+    try:
+        spec = find_spec(entries[name].module)
+    except ImportError:  # of a package that the module is in
+        spec = None
     if spec is None or spec.origin is None:
         raise ConfigError(f"the process {name}: there is no module {entries[name].module}")
     return SamplerFile(Path(spec.origin), entries[name].attr, entries[name].module)

@@ -88,7 +88,7 @@ def idx(*shape: int) -> bytes:
     return bytes((0, 0, 8, len(shape))) + struct.pack(f">{len(shape)}I", *shape)
 
 
-def test_large_files_are_scaled_in_blocks(tmp_path: Path) -> None:
+def test_large_files_are_not_read_whole(tmp_path: Path) -> None:
     """Memory grows with the scaled images, which are the same as those of each image alone."""
     path, pixels = tmp_path / "train-images-idx3-ubyte", random_images(600, 512, 256)
     path.write_bytes(idx(*pixels.shape) + pixels.tobytes())
