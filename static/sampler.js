@@ -23,11 +23,13 @@
   const scale = (sigma) => (sigma === 0 ? "0" : sigma < 1 ? sigma.toFixed(2) : sigma.toFixed(1));
 
   /* A picture as text, for links: 48213.0 is number 0 of the seed 48213; -40.1 is its first branch
-     from level 40 down; ~0.2 is the mean of its start; two with a share are an interpolation. */
-  function written({ seed, number, branches = [], mean, between, share }) {
+     from level 40 down; ~0.2 is the mean of its start; !3,1.5 is its class with the guidance towards
+     it; two with a share are an interpolation. */
+  function written({ seed, number, branches = [], mean, kind, guidance, between, share }) {
     if (between) return [...between.map(written), share].join("_");
     const ways = branches.map((branch) => `-${branch.level}.${branch.number}`).join("");
-    return `${seed}.${number}${ways}${mean ? `~${mean.join(",")}` : ""}`;
+    const towards = kind === undefined ? "" : `!${kind}${guidance ? `,${guidance}` : ""}`;
+    return `${seed}.${number}${ways}${mean ? `~${mean.join(",")}` : ""}${towards}`;
   }
 
   /* Parse the text of a picture, or return nothing. The text is from a link and is not trusted. */
@@ -42,7 +44,7 @@
   }
 
   function single(text) {
-    const whole = /^(\d{1,19})\.(\d{1,9})((?:-\d{1,5}\.\d{1,5})*)(?:~([\d.,]{1,40}))?$/.exec(text);
+    const whole = /^(\d{1,19})\.(\d{1,9})((?:-\d{1,5}\.\d{1,5})*)(?:~([\d.,]{1,40}))?(?:!(\d{1,6})(?:,(\d{1,2}(?:\.\d{1,3})?))?)?$/.exec(text);
     if (!whole || BigInt(whole[1]) >= 2n ** 63n) return;
     const branches = [...whole[3].matchAll(/-(\d+)\.(\d+)/g)].map(([, level, number]) => ({
       level: Number(level),
@@ -52,7 +54,8 @@
     if (branches.length > BRANCHES || !falling) return;
     const mean = whole[4]?.split(",").map(Number);
     if (mean?.some(Number.isNaN)) return;
-    return { seed: whole[1], number: Number(whole[2]), branches, ...(mean && { mean }) };
+    const labelled = whole[5] && { kind: Number(whole[5]), guidance: Number(whole[6] ?? 0) };
+    return { seed: whole[1], number: Number(whole[2]), branches, ...(mean && { mean }), ...labelled };
   }
 
   /* Check that the picture's start means, if any, fit the number of channels of the model. */
@@ -62,6 +65,10 @@
   /* Check that the branches of a picture begin at levels of the model. */
   const reachable = ({ between, branches = [] }, top) =>
     between ? between.every((each) => reachable(each, top)) : !(branches[0]?.level > top);
+
+  /* Check that a picture has no label, or one of as many. */
+  const known = ({ between, kind }, labels) =>
+    between ? between.every((each) => known(each, labels)) : !(kind >= labels);
 
   /* Check that a picture has no branches and the start of its number. */
   const plain = ({ between, branches, mean }) =>
@@ -107,7 +114,7 @@
       for (const name of [
         "new", "several", "details", "save", "film", "link", "cost", "told", "fetch", "trouble",
         "more", "slider", "readout", "shows", "about", "tree", "shelf", "start",
-        "hues", "between", "one", "other", "share",
+        "hues", "between", "one", "other", "share", "labels", "guidance",
       ]) this[name] = find(name);
       this.grows = box.classList.contains("sampler-grows");
       this.noise = "noise" in box.dataset; // it starts from noise, and nothing is random after that
@@ -140,6 +147,7 @@
       when(this.start, "change", () => this.recolour());
       for (const list of [this.one, this.other])
         when(list, "change", ({ target }) => (list.chosen = list.end = this.pictures[target.value]));
+      if (this.labels) when(this.labels, "change", () => this.relabel());
       when(this.share, "input", () => this.mix(true));
       when(this.share, "change", () => this.mix(false));
       when(this.box, "keydown", (event) => event.key === "Escape" && this.stop());
@@ -160,12 +168,15 @@
       const meant = boxes.find((box) => box.dataset.label === asked.get("model")) ?? boxes[0];
       if (meant !== this.box) return;
       const picture = read(asked.get("picture") ?? "");
-      const able = picture && fits(picture, this.start.type === "color" ? 3 : 1);
+      const labels = this.labels ? this.labels.querySelectorAll("input[type=radio]").length - 1 : 0;
+      const able = picture && fits(picture, this.start.type === "color" ? 3 : 1)
+        && known(picture, labels);
       if (!able || (this.noise && !plain(picture)))
         return this.tell(this.words.unreadable);
       const [state, predicted] = this.shows.querySelectorAll("input");
       (asked.get("shown") === "predicted" ? predicted : state).checked = true;
       this.wanted = { picture, level: Number(asked.get("level") ?? 0) };
+      this.chooseLabel(picture);
       select(this.figure, this.words.label);
       this.figure.scrollIntoView();
       if (this.pool || !navigator.connection?.saveData) this.sample();
@@ -181,9 +192,35 @@
         if (known) return this.choose(known, wanted.level);
         return this.draw([fresh(wanted.picture)], { level: wanted.level });
       }
-      const next = () => fresh({ seed: this.seed, number: this.number++, branches: [] });
+      const next = () =>
+        fresh({ seed: this.seed, number: this.number++, branches: [], ...this.label() });
       if (this.grows) return this.branch(next());
       this.draw(Array.from({ length: count }, next));
+    }
+
+    /* The chosen label and guidance of the next picture, if the model takes labels. */
+    label() {
+      const value = this.labels?.querySelector(":checked").value;
+      return value ? { kind: Number(value), guidance: Number(this.guidance.value) } : {};
+    }
+
+    chooseLabel({ between, kind = "", guidance = 0 }) {
+      if (!this.labels || between) return;
+      this.labels.querySelector(`[value="${kind}"]`).checked = true;
+      this.guidance.value = guidance;
+      this.labels.querySelector("output").value = guidance.toFixed(1);
+    }
+
+    /* Draw the visible sample, or the next, with the label that a visitor chose. */
+    relabel() {
+      const { picture } = this;
+      this.labels.querySelector("output").value = Number(this.guidance.value).toFixed(1);
+      if (!picture || picture.between || this.grows) return this.sample();
+      const { seed, number, mean } = picture;
+      const wanted = { seed, number, branches: [], ...(mean && { mean }), ...this.label() };
+      const drawn = this.pictures.find((each) => written(each) === written(wanted));
+      if (drawn) this.choose(drawn);
+      else this.draw([fresh(wanted)]);
     }
 
     /* Resample with new noise: from the visible level or, for a finished picture, from the level
@@ -214,8 +251,7 @@
       const { model } = this;
       const depth = Math.floor(Math.log2(Math.min(LEAVES, this.most())));
       const [top] = model.visited;
-      const { seed, number, mean } = picture;
-      const root = { seed, number, branches: [], ...(mean && { mean }) };
+      const root = { ...said(picture), branches: [] };
       const known = this.pictures.find((each) => written(each) === written(root) && each.whole);
       const leaves = [known ?? fresh(root)];
       let [level, unused] = [top, this.unused(root)];
@@ -503,8 +539,8 @@
     showTree() {
       const { picture, view, tree } = this;
       if (!view) return;
-      const { seed, number, mean, between } = picture ?? {};
-      const root = { seed, number, branches: [], mean };
+      const { between } = picture ?? {};
+      const root = { ...said(picture ?? {}), branches: [] };
       const siblings = (each) => !each.between && written({ ...each, branches: [] }) === written(root);
       const pictures = picture && !between ? this.pictures.filter(siblings) : [];
       const shownTree = pictures.map(written).join();
@@ -546,14 +582,15 @@
       }
     }
 
-    name({ number, branches, mean, between, share }) {
+    name({ number, branches, mean, kind, between, share }) {
       const { named, branched, started, shared } = this.words;
       if (between) {
         const names = between.map((each) => this.name(each));
         return fill(shared, { one: names[0], other: names[1], percent: Math.round(100 * share) });
       }
       const last = branches.at(-1);
-      const parts = [fill(named, { number })];
+      const input = kind !== undefined && this.labels.querySelector(`[value="${kind}"]`);
+      const parts = [input ? `${input.parentNode.textContent.trim()}: ` : "", fill(named, { number })];
       if (last) parts.push(fill(branched, last));
       if (mean) parts.push(fill(started, { mean: mean.length > 1 ? hex(mean) : mean[0] }));
       return parts.join("");
@@ -616,12 +653,15 @@
     }
 
     /* The origin of a picture, the time it took, and the command that draws the same. */
-    origin({ seed, number, branches, mean, between, seconds }) {
+    origin({ seed, number, branches, mean, kind, guidance, between, seconds }) {
       const { seeded, took, command } = this.words;
       const told = between ? [] : [fill(seeded, { number, seed })];
       if (seconds === undefined) return told.join(" ");
       told.push(fill(took, { seconds: seconds.toFixed(1) }));
-      if (!between && !branches.length && !mean) told.push(fill(command, { seed, count: number + 1 }));
+      const labels = kind === undefined ? "" : ` --labels ${kind}`;
+      const towards = guidance ? ` --guidance ${guidance}` : "";
+      const count = `${number + 1}${labels}${towards}`;
+      if (!between && !branches.length && !mean) told.push(fill(command, { seed, count }));
       return told.join(" ");
     }
 
@@ -748,8 +788,10 @@
     picture && (picture.parent === root || below(picture.parent, root));
 
   /* The random parameters of a picture, without its states. */
-  function said({ seed, number, branches, mean, between, share }) {
-    return between ? { between, share } : { seed, number, branches, ...(mean && { mean }) };
+  function said({ seed, number, branches, mean, kind, guidance, between, share }) {
+    if (between) return { between, share };
+    const labelled = kind !== undefined && { kind, guidance };
+    return { seed, number, branches, ...(mean && { mean }), ...labelled };
   }
 
   /* Draw channels × rows × columns in [0, 1], clipped and rounded as in sitegen. */

@@ -113,6 +113,7 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
                 pixelated=figure.pixelated,
                 symbol=str(facts.get("symbol") or ""),
                 command=facts.get("command") is not False,
+                labels=tuple(map(str, sequence(facts.get("labels")))),
             )
         )
     return tuple(choices)

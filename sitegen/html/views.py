@@ -120,6 +120,7 @@ class ModelChoice:
     cost: size of the download, and time to draw, in text
     symbol: of the axis of a model that starts from noise; empty for a start from flat colour
     command: whether `sitegen sample` draws the same
+    labels: names of the classes that a visitor can choose
     tree, tree_pictures: link to the pictures of a tree below each other, and their number
     """
 
@@ -137,6 +138,7 @@ class ModelChoice:
     pixelated: bool = False
     symbol: str = ""
     command: bool = True
+    labels: tuple[str, ...] = ()
     tree: str = ""
     tree_pictures: int = 0
 

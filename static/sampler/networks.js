@@ -15,6 +15,18 @@ class Plan {
     Object.assign(this, { kernels, weights, prefix });
   }
 
+  /* The sum of embeddings of class labels, each with its weight, is added to that of the level. */
+  planLabels(at) {
+    const name = `${this.prefix}label_emb.weight`;
+    const [, width] = this.weights.shape(name);
+    const rows = this.weights.numbers(name);
+    this.#steps.push(() => {
+      const sum = this.kernels.floats(at, width);
+      for (const [row, weight] of this.label)
+        for (let i = 0; i < width; i++) sum[i] += weight * rows[row * width + i];
+    });
+  }
+
   call(kernel, ...values) {
     const run = this.kernels.run[kernel];
     this.#steps.push(() => run(...values));
@@ -85,8 +97,9 @@ export class UNet extends Plan {
     this.#plan(this.patches.side, this.patches.channels);
   }
 
-  /* Compute `output` from `input` at a level. */
-  run(level) {
+  /* Compute `output` from `input` at a level; `label` lists rows of the class embedding. */
+  run(level, label) {
+    this.label = label;
     const width = this.config.model_channels;
     const half = Math.floor(width / 2);
     const embedding = this.kernels.floats(this.level, width);
@@ -107,6 +120,7 @@ export class UNet extends Plan {
     this.linear(middle, this.level, "time_embed.0");
     this.call("silu", middle, middle, 4 * width);
     this.linear(end, middle, "time_embed.2");
+    if (this.config.num_classes) this.planLabels(end);
     this.call("silu", end, end, 4 * width); // the first operation of every block
     this.embedding = end;
   }
@@ -290,6 +304,7 @@ export class CosineNet extends Plan {
       const [gain, bias] = this.names(name).map((each) => weights.vector(each));
       this.call("layer_norm", normed, hidden, gain, bias, width);
     };
+    if (config.num_classes) this.planLabels(this.level);
     this.linear(hidden, this.input, "enter");
     for (let block = 0; block < blocks; block++) {
       norm(`blocks.${block}.norm`);
@@ -302,8 +317,9 @@ export class CosineNet extends Plan {
     this.linear(this.output, normed, "leave");
   }
 
-  /* `place` is the level divided by K. */
-  run(place) {
+  /* `place` is the level divided by K; `label` is as in a U-Net. */
+  run(place, label) {
+    this.label = label;
     const { size, features, levelFeatures } = this;
     this.kernels.run.multiply(this.phases, features, this.input, size, 1, this.frequencies, size,
       features, 0, 0);

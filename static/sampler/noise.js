@@ -113,7 +113,10 @@ export function interpolated(first, second, angle) {
   };
 }
 
-/* The index of a sample's start in a bank of `count` initial states. */
-export function chosenState(kernels, seed, sample, count) {
-  return new Words(kernels, seed, Purpose.INITIAL_STATE, sample, 0).below(count);
+/* The index of a sample's start in a bank of `count` initial states: among those of its label, if
+   `labels` has one for each state. */
+export function chosenState(kernels, seed, sample, count, labels = [], label = undefined) {
+  const among = [...labels.keys()].filter((state) => labels[state] === label);
+  const words = new Words(kernels, seed, Purpose.INITIAL_STATE, sample, 0);
+  return among.length ? among[words.below(among.length)] : words.below(count);
 }

@@ -52,12 +52,13 @@ export class Sampler {
     this.#prior = { count, low, numbers: weights.numbers(PRIOR) };
   }
 
-  /* u_K of sample number `sample` of a seed, the same as in `sitegen sample`. */
-  initialState(seed, sample) {
+  /* u_K of sample number `sample` of a seed and perhaps a label, as in `sitegen sample`. */
+  initialState(seed, sample, label) {
     if (!this.#prior) return this.#initialNoise(seed, sample);
     const { count, low, numbers } = this.#prior;
     const { image_size: size, channels } = this.description;
-    const chosen = chosenState(this.#kernels, seed, sample, count);
+    const { start_labels: labels } = this.description;
+    const chosen = chosenState(this.#kernels, seed, sample, count, labels, label);
     const own = numbers.subarray(chosen * channels * low ** 2, (chosen + 1) * channels * low ** 2);
     return this.#planes.inverse(resized(own, channels, low, size));
   }
@@ -86,8 +87,11 @@ export class Sampler {
   /* Yield the steps down from a state at level `from`: the `level` reached, the `mean` that the
      model gives for it, the noisy `state`, and `sharp`, the predicted û_0 (null without a
      prediction). The picture is the last mean. `visited` replaces the model's levels, for example
-     by fewer ones. */
-  *descend(state, noise, { from, noiseStd, visited = this.description.visited } = {}) {
+     by fewer ones. `label` lists rows of the class embedding with weights, and `towards` is the
+     guidance towards it. */
+  *descend(state, noise, options = {}) {
+    const { from, noiseStd, visited = this.description.visited, label, towards = 0 } = options;
+    for (const band of this.#bands) Object.assign(band, { label, towards });
     const delta = Math.fround(noiseStd ?? this.description.sampling_noise_std);
     const start = visited.indexOf(from ?? visited[0]);
     if (start < 0) throw new Error(`level ${from} is not one that is visited`);
@@ -267,6 +271,16 @@ export class Sampler {
 const shown = (state) => state.map((value) => (value + 1) / 2);
 const hidden = (state) => state.map((value) => 2 * value - 1);
 
+/* A network's answer for the label of its band, with classifier-free guidance (Ho and Salimans
+   2022); the last row of a class embedding is for no label. */
+function guidedBy({ classes, label, towards }, answer) {
+  const none = [[classes - 1, 1]];
+  const first = answer(label ?? none);
+  if (!classes || !label || !towards) return first;
+  const without = answer(none);
+  return first.map((value, i) => value + towards * (value - without[i]));
+}
+
 /* A U-Net on images of `side` pixels. */
 class PixelBand {
   constructor(kernels, weights, band, { image_size: size, channels }) {
@@ -274,14 +288,17 @@ class PixelBand {
     this.unet = new UNet(kernels, weights, prefix, band.unet, side, channels);
     this.planes = new CosineTransform(kernels, side, channels);
     Object.assign(this, { kernels, size, channels, side, lowest_level, mean, std });
+    this.classes = band.unet.num_classes;
   }
 
   /* The network's output for an image, which is also an image. */
   seen(image, level) {
     const { kernels, unet, channels, side } = this;
-    kernels.write(unet.input, interleaved(image, channels, side));
-    unet.run(level);
-    return separated(kernels.floats(unet.output, image.length), channels, side);
+    return guidedBy(this, (label) => {
+      kernels.write(unet.input, interleaved(image, channels, side));
+      unet.run(level, label);
+      return separated(kernels.floats(unet.output, image.length), channels, side);
+    });
   }
 
   /* The cosines of r: only the lowest if the images have fewer pixels than the model's. */
@@ -299,13 +316,16 @@ class CosineBand {
     const { side, prefix, lowest_level } = band;
     this.net = new CosineNet(kernels, weights, prefix, band.cosines, side, channels);
     Object.assign(this, { kernels, size, channels, levels, side, lowest_level });
+    this.classes = band.cosines.num_classes;
   }
 
   answer(estimate, z, level) {
     const { kernels, net, size, side, channels, levels } = this;
-    kernels.write(net.input, resized(z, channels, size, side));
-    net.run(level / levels);
-    const answer = kernels.floats(net.output, channels * side ** 2).slice();
+    const answer = guidedBy(this, (label) => {
+      kernels.write(net.input, resized(z, channels, size, side));
+      net.run(level / levels, label);
+      return kernels.floats(net.output, channels * side ** 2).slice();
+    });
     return resized(answer, channels, side, size);
   }
 }

@@ -10,7 +10,8 @@
 
    A picture is a value with all random parameters: `seed` and `number` as in `sitegen sample`;
    `branches`, each with a `number` and the `level` from which down its noise differs; and the `mean`
-   of its flat start in each channel, if it was changed. An interpolation is `between` two such
+   of its flat start in each channel, if it was changed; the number of its class, its `kind`, if chosen,
+   and the `guidance` towards it. An interpolation is `between` two such
    pictures, with a `share`. `from` is a level and the state there, if known; `coarse` uses few levels.
    The state at level 0 is the last mean. */
 
@@ -113,7 +114,7 @@ async function draw({ draw: id, picture, from, coarse }) {
   const { visited } = sampler.description;
   const start = from?.state ?? startOf(picture);
   if (!from) postMessage({ id, level: visited[0], state: start });
-  const options = { from: from?.level, visited: coarse ? few(visited) : visited };
+  const options = { from: from?.level, visited: coarse ? few(visited) : visited, ...labels(picture) };
   const steps = sampler.descend(start, noiseOf(picture), options);
   let seconds = 0;
   for (;;) {
@@ -131,6 +132,18 @@ async function draw({ draw: id, picture, from, coarse }) {
   postMessage({ id, ended: "done", seconds });
 }
 
+/* The rows of the class embedding for a picture, with their weights, and its guidance. */
+function labels({ kind, guidance = 0, between, share }) {
+  if (!between) return kind === undefined ? {} : { label: [[kind, 1]], towards: guidance };
+  if (between.every((end) => end.kind === undefined)) return {};
+  const row = (end) => end.kind ?? sampler.description.labels.length;
+  const [near, far] = [1 - share, share];
+  return {
+    label: [[row(between[0]), near], [row(between[1]), far]],
+    towards: near * (between[0].guidance ?? 0) + far * (between[1].guidance ?? 0),
+  };
+}
+
 const sound = (value) => Math.abs(value) <= DIVERGED; // false for NaN
 
 /* Let the event loop deliver a message. */
@@ -146,12 +159,12 @@ function few(visited) {
   return Array.from({ length: count + 1 }, (_, i) => visited[Math.round((i * last) / count)]);
 }
 
-function startOf({ seed, number, mean, between, share }) {
+function startOf({ seed, number, mean, kind, between, share }) {
   if (between) {
     const [one, other] = between.map(startOf);
     return sampler.between(one, other, share);
   }
-  const state = sampler.initialState(BigInt(seed), number);
+  const state = sampler.initialState(BigInt(seed), number, kind);
   if (!mean) return state;
   const plane = sampler.description.image_size ** 2;
   return mean.reduce((moved, wanted, c) => {

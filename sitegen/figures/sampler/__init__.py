@@ -57,6 +57,10 @@ class PageSampler(ChosenKind):
         """Return the number of states of the poster's samples, or of the tree."""
         return Hierarchy(model=self.model).states(card) if self.grow else super().states(card)
 
+    def slots(self, card: ModelCard) -> int:
+        """Return the number of samples on the poster; a tree has one label."""
+        return 1 if self.grow else self.count
+
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler has, and that are not too heavy for it."""
         from sitegen.generative.checkpoints.browser import page_faults

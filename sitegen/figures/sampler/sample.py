@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,9 @@ from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, made_with
 from sitegen.figures.hierarchy import DEFAULT_LEAVES, Hierarchy
+from sitegen.figures.labelled import condition
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.labels import Condition
 from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser, too_heavy
 from sitegen.media.encoder import write_still
 from sitegen.media.frames import enlarge, scale_factor, sheet, to_uint8
@@ -55,6 +57,7 @@ def sample(
         exported = export_for_browser(source.card, source.weights, source.prior)
         refuse_heavy(name, exported)
         drawn.append(_Drawn(name, source.card, exported, seed, numbers, pixelated, grow))
+    drawn[0] = replace(drawn[0], condition=condition(figure.spec, drawn[0].card))
     endings = ["", *(f"-{number}" for number in range(2, len(drawn) + 1))]
     card, note = drawn[0].card, ""
     if "ddim" in card.abilities:
@@ -93,6 +96,7 @@ class _Drawn:
     numbers: Sequence[int]
     pixelated: bool
     grow: bool
+    condition: Condition | None = None
     last: list[NDArray[np.float32]] = field(default_factory=list)
     tree: list[NDArray[np.float32]] = field(default_factory=list)
 
@@ -108,6 +112,7 @@ class _Drawn:
             "columns": self._columns,
             "width": self.card.image_size,
             "channels": self.card.channels,
+            **({"labels": list(self.card.labels.names)} if self.card.labels else {}),
             **({"pictures": 2 ** (len(self._splits) + 1) - 1} if self.grow else {}),
             **levels,
         }
@@ -123,6 +128,8 @@ class _Drawn:
     def work(self, models: ModelProvider) -> Iterator[None]:
         """The sampling, a step a turn."""
         sampler = models.sampler(self.name)
+        if self.condition is not None:
+            sampler = sampler.conditioned(self.condition)
         if "ddim" in self.card.abilities:
             sampler = sampler.ddim(self.card.steps)
         if self.grow:

@@ -10,7 +10,8 @@ number or one for each band. `bands` are the networks, from level 1 up, each wit
 `flop` of one evaluation. A network is a `unet`, with the card's table and the mean and scale of its
 images (`pixel_mean`, `pixel_std`), or `cosines`, an MLP. `tensors` have the names of our weights
 files, each with its type, its shape and its offset; the statistics and the prior are always
-float32. `sha256` is the digest of the bytes.
+float32. `sha256` is the digest of the bytes. A model with `labels`, names of classes, has
+`start_labels`, the class of each initial state of the prior, if these are known.
 
 A model that starts from noise has no prior and no σ, and statistics only with a guidance. It has
 `start_std`, the factor of its initial noise; `axis`, with symbol, unit and the values of all
@@ -139,6 +140,12 @@ def export_for_browser(
         "tensors": tensors,
         "sha256": digest_bytes(data),
     }
+    if card.labels is not None:
+        description["labels"] = list(card.labels.names)
+    if card.labels is not None and prior is not None:
+        from sitegen.generative.data.prior import read_prior
+
+        description["start_labels"] = list(read_prior(prior, card).labels)
     if card.keeps_noise:
         description["forward"] = "markov"
     if any(card.guidance):
@@ -231,7 +238,7 @@ def lacking(card: ModelCard) -> list[str]:
         ),
         "a DDPM that skips levels": card.diffusion is not None and card.steps < card.levels,
         "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
-        "class labels": card.labels is not None,
+        "labels that it cannot do without": card.labels is not None and not card.labels.optional,
         "resblock_updown": any(unet.resblock_updown for unet in unets),
         "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),
         "a U-Net with widths that are not multiples of 8": any(
