@@ -75,10 +75,13 @@ def quoted(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if value is None or isinstance(value, Mapping | int | float):
+        # Python does not print integers of more than 4300 digits. From 3.15 on, reprlib shows
+        # their place in memory instead.
         try:
-            return reprlib.repr(value)
-        except ValueError:  # Python refuses to print integers of more than 4300 digits
-            return "a number of thousands of digits"
+            shortened = reprlib.repr(value)
+        except ValueError:
+            shortened = "<int instance"
+        return "a number of thousands of digits" if "<int inst" in shortened else shortened
     text = str(value)
     text = text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
     return f'"{text}"' if text.isprintable() else json.dumps(text)

@@ -52,7 +52,7 @@ def run_engine(
         "values": json.dumps(values or {}),
     }
     node = programs.program("node", package="nodejs")
-    command = [node, "--experimental-default-type=module", "--input-type=module"]
+    command = [node, "--input-type=module"]
     done = subprocess.run(
         command, input=prelude + program, capture_output=True, text=True, check=False
     )

@@ -1,5 +1,6 @@
 """`sitegen add` as it is typed: from a checkpoint to a page, on a terminal, and killed."""
 
+import contextlib
 import json
 import os
 import pty
@@ -7,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -130,19 +132,22 @@ def test_what_is_advised_for_a_model_without_a_prior_works() -> None:
 
 def answered(keys: list[str], *words: str) -> tuple[int, str]:
     """Add the birds on a terminal with an answer for each question: exit code, what was told."""
-    told = b""
-
-    def read(descriptor: int) -> bytes:
-        nonlocal told
-        told += (data := os.read(descriptor, 1024))
-        if told.endswith(b": "):
-            time.sleep(0.1)  # in the instant of the prompt a signal waits for the next key
-            os.write(descriptor, keys.pop(0).encode())
-        return data
-
-    os.environ.update(environment())
-    command = [sys.executable, "-m", "sitegen", "add", "birds", *GIVEN, *words]
-    return os.waitstatus_to_exitcode(pty.spawn(command, read)), told.decode()
+    master, slave = pty.openpty()
+    # With a terminal of its own, Ctrl-C is a signal for it.
+    command = ["setsid", "--ctty", "--wait", sys.executable, "-m", "sitegen", "add", "birds"]
+    process = subprocess.Popen(
+        [*command, *GIVEN, *words], env=environment(), stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    printed = b""
+    with contextlib.suppress(OSError):  # which is how the end of a terminal is told
+        while data := os.read(master, 1024):
+            printed += data
+            if printed.endswith(b": "):
+                time.sleep(0.1)  # in the instant of the prompt a signal waits for the next key
+                os.write(master, keys.pop(0).encode())
+    os.close(master)
+    return process.wait(), printed.decode()
 
 
 def test_questions_on_a_terminal() -> None:
