@@ -101,6 +101,7 @@ def _idx(path: Path) -> Images:
         raise RefusedError(f"{path}: holds no images, or images without pixels")
     if packed:
         return np.frombuffer(data, np.uint8).reshape(shape)
+    # Mapped, so that of a file of several GB only the chosen images cost memory.
     return np.memmap(path, np.uint8, "r", start, shape)
 
 
