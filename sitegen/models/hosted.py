@@ -19,6 +19,7 @@ from sitegen.core.errors import ConfigError, PlugInError, RefusedError
 from sitegen.core.files import sha256
 from sitegen.core.source import shown
 from sitegen.generative.card.card import FileRef, ModelCard
+from sitegen.generative.card.labels import LabelsConfig
 from sitegen.generative.card.tables import SamplerConfig
 
 if TYPE_CHECKING:
@@ -52,18 +53,28 @@ class Host:
         self._lock = threading.RLock()
 
     def call(
-        self, method: str, *arrays: Array, number: int | None = None, share: float | None = None
+        self,
+        method: str,
+        *arrays: Array,
+        number: int | None = None,
+        share: float | None = None,
+        label: NDArray[np.int64] | None = None,
     ) -> list[Array]:
         """Return the results of a method, arrays of the shape of its first argument.
 
-        `number` is that of the state for `step` and `corrupt`, `share` that of `between`. `step`
+        `number` is that of the state for `step` and `corrupt`, `share` that of `between`, `label`
+        (N,) are the numbers of the labels for `step`, if the class has `labels`. `step`
         has a second result if the sampler predicts images. Arrays are copied, since the sampler may
         keep or change them. Raises PlugInError, with file and line, for an exception in the
         sampler, and for a result that is not an array of this shape or not finite.
         """
         first, *others = (array.copy() for array in arrays)
         between = [value for value in (number, share) if value is not None]
-        ordered = [first, *between, *others] if share is None else [first, *others, *between]
+        ordered: list[Any] = [first, *between, *others]
+        if share is not None:
+            ordered = [first, *others, *between]
+        if label is not None:
+            ordered.append(label.copy())
         with self._lock, _errors_of(self._sampler), _all_threads():
             function = getattr(self.instance, method)
             results = function(*ordered)
@@ -195,6 +206,8 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
             values = [float(value) for value in values]
             shape = tuple(int(size) for size in author.shape)
             low, high = (float(value) for value in author.value_range)
+            names = getattr(author, "labels", None)
+            labels = None if names is None else LabelsConfig(tuple(map(str, names)), optional=False)
             uses = getattr(author, "uses", ())
             uses = [os.fspath(path) for path in ([uses] if isinstance(uses, str) else uses)]
         if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] != shape[2] or shape[1] < 1:
@@ -207,10 +220,11 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
         factor = float((state * normal).sum() / (normal**2).sum())
         scaled = factor > 0 and np.allclose(state, factor * normal, rtol=1e-3, atol=1e-6)
         random, predicts = getattr(author, "random", None), True
+        first_label = None if labels is None else np.zeros(TRIED, np.int64)
         for number in range(len(values) - 1 if random is None else 1):
             equal = np.repeat(state[:1], TRIED, axis=0)
             normal = draws.standard_normal((TRIED, *shape), np.float32)
-            state, *final = host.call("step", equal, normal, number=number)
+            state, *final = host.call("step", equal, normal, number=number, label=first_label)
             predicts = predicts and bool(final)
             if random is None and np.ptp(state, axis=0).max() > ROUNDING * np.abs(state).max():
                 random = True
@@ -244,6 +258,7 @@ def describe(sampler: SamplerFile, name: str) -> ModelCard:
             len(values) - 1,
             kind="sampler",
             sampler=config,
+            labels=labels,
             subject=str(getattr(author, "subject", "") or ""),
             weights=FileRef(sampler.file.name, sha256(sampler.file)),
         )

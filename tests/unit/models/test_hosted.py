@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from sitegen.core.errors import ConfigError, PlugInError, RefusedError
+from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.labels import Condition, LabelsConfig
 from sitegen.generative.engine import CORES
+from sitegen.generative.process.hosted import Hosted, HostedModel
+from sitegen.generative.process.protocol import process_of, run
 from sitegen.models.hosted import Host, SamplerFile, describe, is_current
+from tests.support.making import narrowed
 
 FLOW = """
 import numpy as np
@@ -160,3 +167,34 @@ def test_an_error_in_a_later_call(folder: Path) -> None:
         host.call("corrupt", X, X, number=3)
     with pytest.raises(PlugInError, match=r"flow\.py: AttributeError.*between"):
         host.call("between", X, X, share=0.5)
+
+
+def test_labels(folder: Path) -> None:
+    """A class with labels gets those of the samples at each step, one for all or one for each."""
+    changes = {
+        "    uses =": '    labels = ["cat", "dog"]\n    uses =',
+        "step(self, x, i, normal)": "step(self, x, i, normal, label)",
+        "(1 - t), image": "(1 - t) + label[:, None, None, None], image",
+    }
+    text = FLOW
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    sampler = SamplerFile(folder / "flow.py", "Sampler")
+    sampler.file.write_text(text)
+    card = describe(sampler, "flow")
+    assert card.labels == LabelsConfig(("cat", "dog"), optional=False)
+    assert ModelCard.from_toml(card.to_toml()) == card
+    process = process_of(HostedModel(narrowed(card, Hosted), Host(sampler).call))
+    start = torch.from_numpy(X)
+    with pytest.raises(ConfigError, match="the labels are cat, dog"):
+        next(run(process, start, None))
+
+    def first(*labels: int, **more: Any) -> torch.Tensor:
+        condition = Condition(labels, **more)
+        return next(run(replace(process, condition=condition), start, None)).state
+
+    assert torch.allclose(first(1) - first(0), torch.ones(3, 1, 8, 8), atol=1e-6)
+    mixed = first(0, 1, 1) - first(0)
+    assert mixed.mean((1, 2, 3)).tolist() == pytest.approx([0, 1, 1], abs=1e-6)
+    between = first(0, 0, 0, others=(1, 1, 1), shares=(0.0, 0.5, 1.0)) - first(0)
+    assert between.mean((1, 2, 3)).tolist() == pytest.approx([0, 0, 1], abs=1e-6)
