@@ -77,6 +77,8 @@ class record:
     positions: evenly spaced places along an interpolation, from 0 to 1. The samples are then points
         of paths: their number is a multiple of that of the positions, and one path follows the
         other
+    labels, captions: a text for each sample that is recorded, its class or its prompt, in at most
+        200 characters; figures show captions under the samples, or else labels
     seed, made_with: seed, and program in at most 1,000 characters, to be shown with the figures
 
     Raises ValueError for arguments and arrays that do not fit, and OSError if the file cannot be
@@ -97,6 +99,8 @@ class record:
         decode: Callable[[Any], Any] | None = None,
         scale: Callable[[float], float] | None = None,
         positions: Sequence[float] | None = None,
+        labels: Sequence[Any] | None = None,
+        captions: Sequence[str] | None = None,
         seed: int | None = None,
         made_with: str = "",
     ) -> None:
@@ -140,6 +144,11 @@ class record:
             "finished": False,
             "steps": [],
         }
+        for name, texts in (("labels", labels), ("captions", captions)):
+            if texts is not None:
+                self._run[name] = [str(text) for text in texts]
+                short = all(len(t) <= 200 and t.isprintable() for t in self._run[name])
+                _require(short, f"{name}: give texts of at most 200 characters on one line")
         self._arrays, self._run_bytes = 0, len(_encoded(self._run)) + 100  # 100 for the shape
         self._archive: _Archive | None = None
         self._calls = 0
@@ -165,6 +174,12 @@ class record:
                 self._write(*self._skipped)
             self._run["finished"] = kind is None
             self._archive.write(self._run)
+            count = self._run["steps"][-1]["count"] if kind is None and self._run["steps"] else None
+            for name in ("labels", "captions"):
+                texts = self._run.get(name)
+                many = len(texts or ())
+                fits = count is None or texts is None or many == count
+                _require(fits, f"{name}: {many} for {count} samples; give one for each")
         finally:
             self._archive.close()
             self._archive = None

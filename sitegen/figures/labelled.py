@@ -61,7 +61,15 @@ def condition(kind: FigureKind, card: ModelCard) -> Condition | None:
 
 
 def texts(kind: FigureKind, card: ModelCard) -> tuple[str, ...]:
-    """Return the names of the samples' labels; empty if all have the same."""
+    """Return the texts under a figure's samples, recorded or the names of their labels.
+
+    They are empty if all samples have the same label.
+    """
+    if card.recording is not None and card.recording.captions:
+        captions = card.recording.captions
+        return tuple(
+            captions[at] if at < len(captions) else "" for at in getattr(kind, "numbers", ())
+        )
     found = condition(kind, card)
     if found is None or card.labels is None or len(found.labels) < 2:
         return ()
@@ -71,6 +79,8 @@ def texts(kind: FigureKind, card: ModelCard) -> tuple[str, ...]:
 def described(kind: FigureKind, card: ModelCard) -> str:
     """Return the end of a sentence with the labels of a figure's samples; empty without."""
     chosen = classes(kind, card)
+    if card.recording is not None and (captions := texts(kind, card)):
+        return f": {listed([*dict.fromkeys(captions)][:MOST_NAMED], 'and')}"
     if not chosen or card.labels is None:
         return ""
     names = [card.labels.names[label] for label in dict.fromkeys(chosen)]

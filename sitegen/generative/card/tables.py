@@ -86,8 +86,9 @@ class RecordingConfig:
     `symbol` and `unit` are of the axis. `shows` lists what was recorded in addition to states:
     "mean", "final". `positions` is the number of points of each path, if the samples are paths.
     `splits` are the levels at which all samples split in two, if they are a tree; `one_start` says
-    that all came from one state. `seed` and `made_with` are the author's. `finished` says that the
-    run ended, `clipped` that states were stored as bytes, which clip what is beyond black and
+    that all came from one state. `captions` are texts of the finished samples. `seed` and
+    `made_with` are the author's. `finished` says that the run ended, `clipped` that states were
+    stored as bytes, which clip what is beyond black and
     white, and `scaled` that they were multiplied by a factor that depends on the value.
     """
 
@@ -104,6 +105,10 @@ class RecordingConfig:
         must("levels that fall", falls),
     ] = ()
     one_start: Flag = False
+    captions: Annotated[
+        tuple[Short, ...] | None,
+        must(f"at most {MOST_SAMPLES} texts", lambda v: len(v or ()) <= MOST_SAMPLES),
+    ] = None
     seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] | None = None
     made_with: Long = ""
     finished: Flag = True

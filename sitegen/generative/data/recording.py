@@ -55,6 +55,8 @@ class _Run(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     made_with: Annotated[str, Field(max_length=1000)] = ""
     positions: Annotated[list[_Finite], Field(min_length=2, max_length=1000)] | None = None
+    labels: Annotated[list[_Text], Field(max_length=MOST_SAMPLES)] | None = None
+    captions: Annotated[list[_Text], Field(max_length=MOST_SAMPLES)] | None = None
     finished: bool = True
     scaled: bool = False
 
@@ -120,6 +122,7 @@ class Recording:
             positions=len(run.positions) if run.positions and is_even(run.positions) else None,
             splits=self.splits,
             one_start=run.steps[0].count == 1 < run.steps[-1].count,
+            captions=tuple(run.captions or run.labels or ()) or None,
             seed=run.seed,
             made_with=run.made_with,
             finished=run.finished,
@@ -238,6 +241,9 @@ def _fault(run: _Run) -> str:
                 return f"step {at} names parent {max(step.parents)} of {above.count} samples"
     if run.positions is not None and run.steps[-1].count % len(run.positions):
         return f"{run.steps[-1].count} samples cannot be paths of {len(run.positions)} positions"
+    for name, texts in (("labels", run.labels), ("captions", run.captions)):
+        if texts is not None and len(texts) != run.steps[-1].count and run.finished:
+            return f"{len(texts)} {name} for {run.steps[-1].count} samples"
     return ""
 
 

@@ -16,8 +16,10 @@ from sitegen.figures.labelled import condition, texts
 from sitegen.figures.registry import make_figure
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition, LabelsConfig
+from sitegen.generative.data.recording import open_recording, recorded_card
 from sitegen.media.frames import PAPER, sheet
 from sitegen.models.registry import model_source
+from sitegen.record import record
 from sitegen.sampling.export import Request, sample
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.trajectory import Paths
@@ -204,3 +206,15 @@ def test_card_of_the_folder(tmp_path: Path) -> None:
     assert card_of(folder).labels == LabelsConfig(NAMES)
     with pytest.raises(ConfigError, match="takes no labels"):
         Request(1, labels=("cat",)).condition(small_card(), range(1))
+
+
+def test_texts_of_a_recording(tmp_path: Path) -> None:
+    """The recorded captions of chosen samples stand under them, and in the alternative text."""
+    path = tmp_path / "run.npz"
+    with record(path, captions=["a cat", "a dog", "an owl"]) as rec:
+        for value in (1, 0):
+            rec(value, np.zeros((3, 1, 8, 8)))
+    card = recorded_card(open_recording(path))
+    figure = call("trajectories", samples=[2, 0])
+    assert texts(figure.spec, card) == ("an owl", "a cat")
+    assert figure.description([card]).endswith(": an owl and a cat")

@@ -197,3 +197,29 @@ def test_a_large_description_is_not_read(tmp_path: Path) -> None:
         zipped(tmp_path / "a.npz", {"run.json": " " * 34_000_000}, way)
         with pytest.raises(RefusedError, match=words):
             open_recording(tmp_path / "a.npz")
+
+
+def test_texts_of_samples(tmp_path: Path) -> None:
+    """Labels or captions are those of the finished samples, and there is one for each."""
+    x, path = np.zeros((2, 1, 4, 4)), tmp_path / "texts.npz"
+    for options, texts in (
+        ({"labels": ["cat", 7]}, ("cat", "7")),
+        ({"labels": [1, 2], "captions": ["a cat", "a dog"]}, ("a cat", "a dog")),
+        ({}, None),
+    ):
+        with record(path, **options) as rec:
+            rec(1, x)
+            rec(0, x)
+        facts = recorded_card(open_recording(path)).recording
+        assert facts is not None
+        assert facts.captions == texts
+    with (
+        pytest.raises(ValueError, match="captions: 1 for 2 samples"),
+        record(path, captions=["a"]) as rec,
+    ):
+        rec(1, x)
+        rec(0, x)
+    with pytest.raises(RefusedError, match="1 captions for 2 samples"):
+        open_recording(path)
+    with pytest.raises(ValueError, match="labels: give texts of at most 200"):
+        record(path, labels=["a\nb"])
