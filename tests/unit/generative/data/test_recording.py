@@ -213,12 +213,11 @@ def test_texts_of_samples(tmp_path: Path) -> None:
         facts = recorded_card(open_recording(path)).recording
         assert facts is not None
         assert facts.captions == texts
-    with (
-        pytest.raises(ValueError, match="captions: 1 for 2 samples"),
-        record(path, captions=["a"]) as rec,
-    ):
-        rec(1, x)
-        rec(0, x)
+    short = record(path, captions=["a"])
+    short.__enter__()
+    short.scan([1, 0], [x, x])
+    with pytest.raises(ValueError, match="captions: 1 for 2 samples"):
+        short.__exit__(None, None, None)
     with pytest.raises(RefusedError, match="1 captions for 2 samples"):
         open_recording(path)
     with pytest.raises(ValueError, match="labels: give texts of at most 200"):
