@@ -40,8 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classifier = classifier_for(data, options.cache)
     quality = judge_samples(samples, data, classifier)
     print(markdown(quality))
+    values = asdict(quality)
+    source = None if options.samples else model_source(options.model.name, options.model)
+    if source is not None and source.card.labels is not None:
+        from bench.judging.labels import agreement, agreement_table
+
+        how = options.seed, options.device, options.precision, options.guidance
+        shares = agreement(source, classifier, options.count, *how)
+        values["label_agreement"] = shares
+        print(f"\n{agreement_table(source.card.labels.names, shares, options.count)}")
     if options.json:
-        text = json.dumps(asdict(quality), indent=2, sort_keys=True)
+        text = json.dumps(values, indent=2, sort_keys=True)
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
@@ -103,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--count", type=int, default=2000, help="samples to draw from a model (2000)")
     add("--trajectories", type=int, default=500, help="number of them to watch (500)")
     add("--seed", type=int, default=0, help="seed of the drawn samples (0)")
+    add("--guidance", type=float, default=0.0, help="guidance of the samples with labels (0)")
     add("--device", default="cpu", help="device to sample on (cpu)")
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="(float32)")
     add("--cache", type=Path, default=Path(".data"), help="folder of the classifier (.data)")
