@@ -208,13 +208,13 @@
       if (!this.labels || between) return;
       this.labels.querySelector(`[value="${kind}"]`).checked = true;
       this.guidance.value = guidance;
-      this.labels.querySelector("output").value = guidance.toFixed(1);
+      this.labels.querySelector("b").textContent = guidance.toFixed(1);
     }
 
     /* Draw the visible sample, or the next, with the label that a visitor chose. */
     relabel() {
       const { picture } = this;
-      this.labels.querySelector("output").value = Number(this.guidance.value).toFixed(1);
+      this.labels.querySelector("b").textContent = Number(this.guidance.value).toFixed(1);
       if (!picture || picture.between || this.grows) return this.sample();
       const { seed, number, mean } = picture;
       const wanted = { seed, number, branches: [], ...(mean && { mean }), ...this.label() };
