@@ -13,13 +13,8 @@ from sitegen.core.files import write_atomic
 from sitegen.core.progress import megabytes
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard
 from sitegen.generative.checkpoints.archive import open_checkpoint
-from sitegen.generative.checkpoints.browser import (
-    BrowserModel,
-    export_for_browser,
-    page_faults,
-    too_heavy,
-)
 from sitegen.generative.checkpoints.weights import scales_of
+from sitegen.models.browser import BrowserModel, export_for_browser, page_faults, too_heavy
 from sitegen.models.folder import model_folder
 from sitegen.models.registry import ModelSource
 

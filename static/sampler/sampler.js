@@ -6,7 +6,7 @@
      for (const step of sampler.descend(start, sampler.noise(seed, n))) show(step.state);
 
    `description` is the JSON that sitegen exports and `weights` the ArrayBuffer beside it
-   (sitegen/generative/checkpoints/browser.py). A state is a Float32Array of channels × rows × columns in
+   (sitegen/models/browser.py). A state is a Float32Array of channels × rows × columns in
    [0, 1] pixel units, unclipped. The code is synchronous: a worker that must receive messages, such
    as a stop request, awaits a task between two steps. */
 

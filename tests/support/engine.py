@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sitegen.generative.checkpoints.browser import BrowserModel
+from sitegen.models.browser import BrowserModel
 from tests.support import programs
 from tests.support.paths import ROOT
 

@@ -63,7 +63,7 @@ class PageSampler(ChosenKind):
 
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Networks that a browser's sampler has, and that are not too heavy for it."""
-        from sitegen.generative.checkpoints.browser import page_faults
+        from sitegen.models.browser import page_faults
 
         yield from super().unmet(cards)
         for name, card in zip(self.models, cards, strict=True):

@@ -21,11 +21,11 @@ from sitegen.figures.hierarchy import DEFAULT_LEAVES, Hierarchy
 from sitegen.figures.labelled import condition
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition
-from sitegen.generative.checkpoints.browser import BrowserModel, export_for_browser, too_heavy
 from sitegen.media.encoder import write_still
 from sitegen.media.frames import enlarge, scale_factor, sheet, to_uint8
 from sitegen.media.jobs import RenderJob
 from sitegen.media.manifest import Cells, MediaFile
+from sitegen.models.browser import BrowserModel, export_for_browser, too_heavy
 from sitegen.sampling.provider import ModelProvider
 
 

@@ -10,10 +10,10 @@ from PIL import Image
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed
 from sitegen.figures.hierarchy import Hierarchy
-from sitegen.generative.checkpoints import browser as module
-from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.media.frames import to_uint8
 from sitegen.media.manifest import Cells
+from sitegen.models import browser as module
+from sitegen.models.browser import export_for_browser
 from sitegen.sampling.models import Sampler
 from tests.support.pictures import cut_out, decibels
 from tests.support.tinyfigures import SIDE, Sources, job

@@ -12,13 +12,13 @@ import torch
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig
-from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import STATISTICS, save_weights
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.flow import Flow, FlowConfig
 from sitegen.generative.process.protocol import process_of, run
 from sitegen.generative.training.loss import image_statistics
+from sitegen.models.browser import export_for_browser
 from tests.support.engine import run_sampler
 from tests.support.making import narrowed, random_unet, small_card
 

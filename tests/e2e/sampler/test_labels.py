@@ -10,7 +10,6 @@ import torch
 
 from sitegen.generative.card.card import FileRef
 from sitegen.generative.card.labels import Condition, LabelsConfig
-from sitegen.generative.checkpoints.browser import export_for_browser, lacking
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import prefixes, save_weights
 from sitegen.generative.data.prior import PRIOR_NAME, make_prior, read_prior
@@ -19,6 +18,7 @@ from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import process_of, run
 from sitegen.generative.training import recipe
 from sitegen.generative.training.loss import image_statistics
+from sitegen.models.browser import export_for_browser, lacking
 from tests.support.engine import decibels, difference, run_sampler
 from tests.support.lessons import cascade_card
 from tests.support.making import small_card

@@ -13,7 +13,6 @@ from recipes.cascade import matrices
 from sitegen.generative.card.card import BlurRange, FileRef, ModelCard, read_card
 from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
-from sitegen.generative.checkpoints.browser import BrowserModel, Precision, export_for_browser
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import RESIDUAL, prefixes, save_weights
 from sitegen.generative.data.prior import PRIOR_NAME, make_prior, read_prior
@@ -23,6 +22,7 @@ from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import reverse_process
 from sitegen.generative.training.loss import image_statistics
+from sitegen.models.browser import BrowserModel, Precision, export_for_browser
 from tests.support import lessons
 from tests.support.engine import decibels, difference, run_sampler
 from tests.support.paths import ROOT

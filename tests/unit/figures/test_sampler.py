@@ -13,10 +13,10 @@ from sitegen.figures.registry import make_figure
 from sitegen.figures.sampler import PageSampler
 from sitegen.figures.sampler.sample import refuse_heavy
 from sitegen.generative.card.card import preset
-from sitegen.generative.checkpoints.browser import BrowserModel, at_least, export_for_browser
 from sitegen.html.figure_views import downloads, figure_view, front_picture
 from sitegen.html.views import FigureView
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
+from sitegen.models.browser import BrowserModel, at_least, export_for_browser
 from sitegen.models.registry import model_source
 from tests.support.making import small_card
 from tests.support.paths import ROOT

@@ -14,9 +14,9 @@ from sitegen.cli.main import cli
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import read_card
 from sitegen.generative.card.networks import UNetConfig
-from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.generative.process.dissipation import heat_of
 from sitegen.models.add import AddResult, add_model, add_named
+from sitegen.models.browser import export_for_browser
 from sitegen.models.converting import convert_model, require_fit
 from sitegen.models.new_card import AddOptions
 from sitegen.models.registry import find_model

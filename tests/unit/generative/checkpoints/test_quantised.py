@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from recipes.cascade import matrices
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import FileRef, ModelCard, read_card
-from sitegen.generative.checkpoints.browser import export_for_browser
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model, read_weights
 from sitegen.generative.checkpoints.quantised import SCALE, quantised
 from sitegen.generative.checkpoints.weights import save_weights
 from sitegen.generative.data.prior import PRIOR_NAME
+from sitegen.models.browser import export_for_browser
 from tests.support.tinymodel import WEIGHTS_NAME, write_model
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 3))

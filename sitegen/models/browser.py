@@ -102,6 +102,7 @@ def export_for_browser(
     import numpy as np  # imported here, since checking a card needs neither it nor torch
 
     from sitegen.generative.checkpoints.loading import read_weights
+    from sitegen.generative.data.prior import read_prior
 
     bands = list(zip(prefixes(card), card.networks, strict=True))
     arrays = {name: tensor.numpy() for name, tensor in read_weights(weights, card).items()}
@@ -142,10 +143,8 @@ def export_for_browser(
     }
     if card.labels is not None:
         description["labels"] = list(card.labels.names)
-    if card.labels is not None and prior is not None:
-        from sitegen.generative.data.prior import read_prior
-
-        description["start_labels"] = list(read_prior(prior, card).labels)
+        if prior is not None:
+            description["start_labels"] = list(read_prior(prior, card).labels)
     if card.keeps_noise:
         description["forward"] = "markov"
     if any(card.guidance):
