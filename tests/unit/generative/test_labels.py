@@ -1,6 +1,7 @@
 """Class labels: in cards and networks, with guidance, of training images, and of the prior."""
 
 import gzip
+import pickle
 import shutil
 import struct
 from dataclasses import replace
@@ -31,7 +32,7 @@ from sitegen.generative.training import recipe
 from sitegen.generative.training.loss import image_statistics
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.train import Training
-from sitegen.sampling.trajectory import parts
+from sitegen.sampling.trajectory import parts, shown
 from tests.support.lessons import cascade_card, images
 from tests.support.making import random_unet, small_card
 
@@ -142,6 +143,11 @@ def test_parts_have_their_labels(kind: str) -> None:
         *_, step = run(process.part(first, last), start[first:last], noise.rows(first, last))
         ended.append(step.mean)
     assert torch.allclose(torch.cat(ended), whole.mean, atol=1e-4)
+    sent = [
+        pickle.loads(pickle.dumps(part.with_model(None))) for part in parts(process, start, noise)
+    ]
+    *_, (_, apart) = shown([part.with_model(model) for part in sent], "mean")
+    assert torch.allclose(apart, process.pixels(whole.mean, 0), atol=1e-4)
     cut = [part.process.condition for part in parts(process, start, noise)]
     assert [label for part in cut if part for label in part.labels] == [0, 1, 2]
 
