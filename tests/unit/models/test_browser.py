@@ -57,7 +57,8 @@ def test_description_of_a_shipped_model() -> None:
     assert (fine["lowest_level"], fine["side"], fine["unet"]["channel_mult"]) == (1, 28, [1, 2, 2])
     assert (middle["lowest_level"], middle["side"], middle["prefix"]) == (38, 14, "bands.1.")
     assert (coarse["lowest_level"], coarse["side"], coarse["prefix"]) == (56, 10, "bands.2.")
-    assert coarse["cosines"] == {"width": 128, "blocks": 7, "features": 96, "level_features": 16}
+    assert coarse["cosines"]["num_classes"] == middle["unet"]["num_classes"] == 11
+    assert "num_classes" not in fine["unet"]
     weights = load_file(MNIST / WEIGHTS_NAME)
     scale = Statistics(*(weights[name] for name in STATISTICS)).pixel_scale(28)
     assert (fine["pixel_mean"], fine["pixel_std"]) == pytest.approx(scale, rel=1e-6)
