@@ -23,8 +23,7 @@ from sitegen.core.errors import PlatformError, PlugInError, SitegenError, Target
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
 from sitegen.media.ffmpeg import encoder_version
-from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.manifest import MediaFile, Record
+from sitegen.media.manifest import ClipSource, MediaFile, Record, RenderJob
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.provider import ModelProvider
 

@@ -124,8 +124,8 @@ def add(
     from sitegen.content.suggestions import added_lines
     from sitegen.figures.base import label_fault
     from sitegen.models.add import add_model, add_named, add_recording
-    from sitegen.models.folder import trained_folder
     from sitegen.models.new_card import AddOptions
+    from sitegen.models.registry import trained_folder
 
     if label is not None and (fault := label_fault(label)):
         raise click.UsageError(f"--label {fault}.")
@@ -333,7 +333,8 @@ def _sampler(source: ModelSource, data: Path | None, compute_target: ComputeTarg
 
         return cast("Sampler", load_recorded(source))
     from sitegen.models.priors import prior_and_example
-    from sitegen.sampling.models import load_hosted, load_sampler
+    from sitegen.sampling.hosted import load_hosted
+    from sitegen.sampling.models import load_sampler
 
     if source.sampler is not None:
         return load_hosted(source)

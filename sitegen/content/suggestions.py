@@ -13,8 +13,7 @@ from sitegen.figures.base import FigureKind
 from sitegen.figures.registry import figure_kinds
 from sitegen.generative.card.card import ModelCard
 from sitegen.models.add import AddResult, written_path
-from sitegen.models.folder import RUNS
-from sitegen.models.registry import model_source
+from sitegen.models.registry import RUNS, model_source
 
 
 def figure_calls(name: str, card: ModelCard, label: str | None = None) -> list[str]:

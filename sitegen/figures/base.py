@@ -28,21 +28,24 @@ from sitegen.core.errors import PlugInError, RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if, reject_with
-from sitegen.figures.labelled import (
+from sitegen.figures.samples import (
     ALL,
+    UNDRAWN,
     UNSET,
+    ChosenFrom,
     Guidance,
     Labels,
+    Samples,
     condition,
     described,
     faults,
+    selection_note,
 )
-from sitegen.figures.selection import UNDRAWN, ChosenFrom, Samples, selection_note
 from sitegen.generative.card.abilities import ABILITIES, Ability
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
-    from sitegen.media.jobs import RenderJob
+    from sitegen.media.manifest import RenderJob
     from sitegen.sampling.models import Sampler
     from sitegen.sampling.provider import ModelProvider
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.figures.base import Figure, FigureKind, spec_json
-from sitegen.figures.labelled import texts
+from sitegen.figures.samples import texts
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.frames import Frame, reduce, reduction, scale_factor, to_uint8
-from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.manifest import Cells
+from sitegen.media.manifest import Cells, ClipSource, RenderJob
 from sitegen.sampling.trajectory import LevelStream, Shown
 
 SECONDS, SLOWEST, FASTEST = 5, 24, 60

@@ -16,14 +16,14 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.validation import reject_if
 from sitegen.figures.base import RULES, ChosenKind, Figure, Fps, NoiseStd, Seed, Show, named, steps
-from sitegen.figures.selection import Samples
+from sitegen.figures.samples import Samples
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.parts import falls, must
 from sitegen.media.manifest import Cells, TreeNode
 
 if TYPE_CHECKING:
-    from sitegen.media.jobs import RenderJob
+    from sitegen.media.manifest import RenderJob
     from sitegen.sampling.provider import ModelProvider
 
 LEAVES = (2, 4, 8, 16)

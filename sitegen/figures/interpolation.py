@@ -10,15 +10,14 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.figures.base import RULES, DdimSteps, Figure, Fps, NoiseStd, Seed, named
 from sitegen.figures.compared import ComparedKind, path_methods
-from sitegen.figures.labelled import texts
-from sitegen.figures.selection import ChosenFrom
+from sitegen.figures.samples import ChosenFrom, texts
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.parts import must
 
 if TYPE_CHECKING:
     from sitegen.media.frames import Frame
-    from sitegen.media.jobs import RenderJob
+    from sitegen.media.manifest import RenderJob
     from sitegen.sampling.provider import ModelProvider
 
 Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]

@@ -11,7 +11,7 @@ from sitegen.figures.base import RULES, Figure, GridKind, counted, steps
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
-    from sitegen.media.jobs import RenderJob
+    from sitegen.media.manifest import RenderJob
     from sitegen.sampling.provider import ModelProvider
 
 

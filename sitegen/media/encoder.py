@@ -24,8 +24,7 @@ from sitegen.core.errors import PlatformError, TargetError
 from sitegen.core.files import digest, platform_errors, require_space, temporary_folder
 from sitegen.media.ffmpeg import GET_ENCODER, executable
 from sitegen.media.frames import Frame, enlarge, sheet
-from sitegen.media.jobs import ClipSource
-from sitegen.media.manifest import Cells, MediaFile
+from sitegen.media.manifest import Cells, ClipSource, MediaFile
 
 CRF, FINISHED_BITS = 25, 1.25
 """Quality of x264, and the bits of the finished pictures at the end in relation to it.

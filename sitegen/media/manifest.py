@@ -1,17 +1,20 @@
-"""Media and the manifest: the interface between rendering and pages.
+"""Media from the sampling of a figure to its page: what each stage hands to the next.
 
-`Record` is the stored result of rendering a figure; `Media` is a record placed on a page;
-`Manifest` lists all media in page order, and is stored as `media.json`. The JSON is sorted, so
-equal values have equal bytes. Parsing does not trust its input: invalid data is a RefusedError.
+`RenderJob` is a figure to be sampled and encoded; `Record` is its stored result; `Media` is a
+record placed on a page; `Manifest` lists all media in page order, and is stored as `media.json`.
+The JSON of records and media is sorted, so equal values have equal bytes. Parsing does not trust
+its input: invalid data is a RefusedError.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -28,6 +31,8 @@ RECIPE = 2
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 if TYPE_CHECKING:
+    from sitegen.media.frames import Frame
+
     _Object: TypeAlias = Mapping[str, JSON]
 else:
     _Object = dict[str, Any]
@@ -146,6 +151,56 @@ class Cells:
         nodes = (replace(n, x=int(n.x * factor), y=int(n.y * factor)) for n in self.nodes)
         width, height, gap = (int(n * factor) for n in (self.width, self.height, self.gap))
         return replace(self, width=width, height=height, gap=gap, nodes=tuple(nodes))
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSource:
+    """A clip to be rendered.
+
+    cells: where its pictures are, in pixels of the clip
+    factor: power of two by which pictures are enlarged
+    fps: frames per second
+    order: the state that each frame shows, by its number in `states`
+    states: the pictures of one state after the other, uint8 (N, H, W, 3), as large as the model
+        makes them, produced on demand: of all cells, or of one generation of a tree
+    smooth: whether pictures are enlarged smoothly, or each pixel as a square
+    """
+
+    cells: Cells
+    factor: int
+    fps: float
+    order: tuple[int, ...]
+    states: Iterable[Frame]
+    smooth: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderJob:
+    """A figure ready to be rendered.
+
+    parameters: all parameters of the figure, for the manifest
+    clip: its clip, if it has one
+    levels: the level of each state of the clip
+    steps, work: number of computation steps before the first state, and an iterator that does one
+        step at a time
+    stills: functions that write still images into a folder, by name, called after the clip
+    results: function that returns measurements for the manifest, called last
+    note: sentence for the caption on how the samples were made; empty where that is as usual
+    """
+
+    parameters: Mapping[str, Any]
+    clip: ClipSource | None = None
+    levels: tuple[int, ...] = ()
+    steps: int = 0
+    work: Iterable[None] = ()
+    stills: Mapping[str, Callable[[Path], MediaFile]] = field(default_factory=dict)
+    results: Callable[[], Mapping[str, Any]] = dict
+    note: str = ""
+
+    @property
+    def frame_levels(self) -> tuple[int, ...]:
+        """The level of each frame of the clip."""
+        return tuple(self.levels[number] for number in self.clip.order) if self.clip else ()
 
 
 @dataclass(frozen=True, config=_STRICT)

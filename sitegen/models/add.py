@@ -25,10 +25,10 @@ from sitegen.generative.data.images import EXAMPLE_NAME
 from sitegen.generative.process.recorded import Recorded
 from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.editing import update_card
-from sitegen.models.folder import RUNS, model_folder, trained_folder
+from sitegen.models.folder import model_folder
 from sitegen.models.new_card import AddOptions, Ask, DescribedModel, described_model, resampled
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
-from sitegen.models.registry import ModelSource, site_models
+from sitegen.models.registry import RUNS, ModelSource, site_models, trained_folder
 
 if TYPE_CHECKING:
     from sitegen.generative.data.prior import Prior

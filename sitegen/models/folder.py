@@ -1,4 +1,4 @@
-"""Folders of models: where `sitegen train` writes them, and how a new one appears at once."""
+"""Folders of new models, which appear at once with all of their files."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,26 +8,9 @@ from typing import TypeVar
 from sitegen.core.errors import ConfigError
 from sitegen.core.files import platform_errors, temporary_folder
 from sitegen.core.source import shown
-from sitegen.core.urls import slug_fault
-from sitegen.generative.card.card import CARD_NAME, require_finished
+from sitegen.generative.card.card import CARD_NAME
 
 Written = TypeVar("Written")
-RUNS = Path("runs")
-"""Folder of the models that `sitegen train` writes, relative to where it runs."""
-
-
-def trained_folder(config: Path, name: str) -> Path | None:
-    """Return the folder that `sitegen train` wrote for the model, if there is one.
-
-    Raises RefusedError if its run is not finished.
-    """
-    folder = config.parent / RUNS / name
-    if slug_fault(name):
-        return None
-    if (folder / CARD_NAME).is_file():
-        return folder
-    require_finished(folder)
-    return None
 
 
 @contextlib.contextmanager

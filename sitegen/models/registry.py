@@ -15,6 +15,7 @@ from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import regular_size, sha256
 from sitegen.core.installed import resource, shipped_models
 from sitegen.core.source import shown
+from sitegen.core.urls import slug_fault
 from sitegen.generative.card.card import (
     CARD_NAME,
     FileRef,
@@ -22,14 +23,16 @@ from sitegen.generative.card.card import (
     card_beside,
     preset,
     read_card,
+    require_finished,
 )
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint
-from sitegen.models.folder import trained_folder
 from sitegen.models.hosted import SamplerFile, describe, is_current, sampler_files
 
 _LARGE = 1 << 30
 """Maximum bytes of a prior or an example."""
+RUNS = Path("runs")
+"""Folder of the models that `sitegen train` writes, relative to where it runs."""
 APPROXIMATE = "Approximate prior:"
 """Beginning of the fault in a card that reports an approximate prior."""
 
@@ -193,6 +196,20 @@ def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
     raise RefusedError(
         f"{name}: neither a file nor a model's name{known_words(name, {**shipped, **site})}"
     )
+
+
+def trained_folder(config: Path, name: str) -> Path | None:
+    """Return the folder that `sitegen train` wrote for the model, if there is one.
+
+    Raises RefusedError if its run is not finished.
+    """
+    folder = config.parent / RUNS / name
+    if slug_fault(name):
+        return None
+    if (folder / CARD_NAME).is_file():
+        return folder
+    require_finished(folder)
+    return None
 
 
 def named_folder(path: Path, config: Path = Path("site.toml")) -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +28,6 @@ from sitegen.generative.engine import choose_engines, memory_errors
 from sitegen.generative.process.base import ProcessCard
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.heat import spectrum, spectrum_of
-from sitegen.generative.process.hosted import Hosted, HostedModel
 from sitegen.generative.process.model import CardModel, require_device
 from sitegen.generative.process.noise import (
     Branching,
@@ -38,10 +37,13 @@ from sitegen.generative.process.noise import (
     independent,
     sample_at,
 )
-from sitegen.generative.process.protocol import GenerativeProcess, Step, process_of
-from sitegen.models.hosted import Host, is_current
+from sitegen.generative.process.protocol import (
+    GenerativeProcess,
+    Step,
+    process_of,
+    renoised_tree,
+)
 from sitegen.models.registry import ModelSource
-from sitegen.sampling.renoised import renoised_tree
 from sitegen.sampling.trajectory import (
     Images,
     Part,
@@ -277,19 +279,6 @@ def load_sampler(
             _refuse_change(source.prior, sha256(source.prior), source.prior_sha256)
     starts = None if prior is None else prior.initial_states
     return Sampler(process_of(model, starts), source.name, prior)
-
-
-def load_hosted(source: ModelSource) -> Sampler:
-    """Return an author's sampler, whose process starts with its first call.
-
-    Raises RefusedError if a file is missing, or has changed since it was planned.
-    """
-    assert source.sampler is not None
-    source.require_usable()
-    if not is_current(source.sampler, source.card):
-        raise RefusedError(f"{source.weights}: changed while the site was built; build again")
-    model = HostedModel(cast(Hosted, source.card), Host(source.sampler).call)
-    return Sampler(process_of(model), source.name)
 
 
 def load_network(

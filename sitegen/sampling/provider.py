@@ -47,7 +47,7 @@ class ModelProvider:
 
     def _load(self, source: ModelSource) -> Sampler:
         if source.sampler is not None:
-            from sitegen.sampling.models import load_hosted
+            from sitegen.sampling.hosted import load_hosted
 
             return load_hosted(source)
         if "network" not in source.card.abilities:

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "sitegen"
 BRIDGES = {
     "sitegen.figures.noise_measures",
     "sitegen.models.priors", "sitegen.models.training",
-    "sitegen.sampling.models", "sitegen.sampling.renoised",
+    "sitegen.sampling.models", "sitegen.sampling.hosted",
 }  # fmt: skip
 
 BLOCK = """

@@ -25,8 +25,7 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import SitegenError, TargetError
 from sitegen.figures.base import Figure, spec_json
 from sitegen.media.frames import Frame
-from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.manifest import Cells, MediaFile
+from sitegen.media.manifest import Cells, ClipSource, MediaFile, RenderJob
 from sitegen.models.registry import ModelSource
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent

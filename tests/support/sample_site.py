@@ -25,12 +25,20 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import digest
 from sitegen.figures.base import Figure, Row
 from sitegen.figures.hierarchy import tree_cells
-from sitegen.figures.selection import selection_note
+from sitegen.figures.samples import selection_note
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import encode_clip
 from sitegen.media.frames import Frame
-from sitegen.media.jobs import ClipSource
-from sitegen.media.manifest import Cells, Manifest, Media, MediaAxis, MediaFile, ModelRef, Record
+from sitegen.media.manifest import (
+    Cells,
+    ClipSource,
+    Manifest,
+    Media,
+    MediaAxis,
+    MediaFile,
+    ModelRef,
+    Record,
+)
 from tests.support.fabricated import write_site
 from tests.support.making import small_card
 from tests.support.paths import ROOT

@@ -10,7 +10,7 @@ from sitegen.builder.render import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.registry import make_figure
 from sitegen.media.frames import Frame
-from sitegen.media.jobs import RenderJob
+from sitegen.media.manifest import RenderJob
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU

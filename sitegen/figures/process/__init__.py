@@ -25,14 +25,14 @@ from sitegen.figures.base import (
     named,
     steps,
 )
-from sitegen.figures.selection import Samples
+from sitegen.figures.samples import Samples
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
     from sitegen.figures.svg import Drawing, Sheet
     from sitegen.media.frames import Frame
-    from sitegen.media.jobs import RenderJob
+    from sitegen.media.manifest import RenderJob
     from sitegen.sampling.provider import ModelProvider
 
 
@@ -98,7 +98,7 @@ class Process(ChosenKind):
         from sitegen.generative.process.heat import dissipate
         from sitegen.generative.process.noise import independent
         from sitegen.media.frames import to_uint8
-        from sitegen.media.jobs import RenderJob
+        from sitegen.media.manifest import RenderJob
 
         sampler = self.sampler(models)
         card, device = sampler.card, sampler.model.device

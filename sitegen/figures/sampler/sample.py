@@ -18,13 +18,12 @@ from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, made_with
 from sitegen.figures.hierarchy import DEFAULT_LEAVES, Hierarchy
-from sitegen.figures.labelled import condition
+from sitegen.figures.samples import condition
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition
 from sitegen.media.encoder import write_still
 from sitegen.media.frames import enlarge, scale_factor, sheet, to_uint8
-from sitegen.media.jobs import RenderJob
-from sitegen.media.manifest import Cells, MediaFile
+from sitegen.media.manifest import Cells, MediaFile, RenderJob
 from sitegen.models.browser import BrowserModel, export_for_browser, too_heavy
 from sitegen.sampling.provider import ModelProvider
 

@@ -20,7 +20,7 @@ from sitegen.generative.card.card import ModelCard
 if TYPE_CHECKING:
     from sitegen.figures.spectra.drawing import Curves, Spectrum
     from sitegen.figures.svg import Drawing, Sheet
-    from sitegen.media.jobs import RenderJob
+    from sitegen.media.manifest import RenderJob
     from sitegen.sampling.models import Sampler
     from sitegen.sampling.provider import ModelProvider
 
@@ -54,7 +54,7 @@ class Spectra(ComparedKind):
         from sitegen.figures.clips import even_levels, made_with, noise_std_of
         from sitegen.figures.spectra.drawing import Curves, Spectrum, spectra_drawing, spectra_table
         from sitegen.figures.svg import stills
-        from sitegen.media.jobs import RenderJob
+        from sitegen.media.manifest import RenderJob
 
         sampler = self.sampler(models)
         baseline = models.sampler(self.ddpm) if self.ddpm else None

@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from sitegen.generative.card.abilities import Abilities, Ability, LevelAxis
-from sitegen.generative.card.labels import Condition
 from sitegen.generative.card.parts import card_kind, per_level
 from sitegen.generative.card.tables import SamplerConfig
 from sitegen.generative.process.base import Draw, Moved, ProcessCard, split
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-@dataclass(frozen=True)
-class HostedModel:
-    """A sampler with its card, in place of a network.
-
-    call: calls a method of the sampler with arrays, and returns arrays
-    labels: numbers of the labels of the samples, one for all or one for each; empty without
-    """
-
-    card: Hosted
-    call: Callable[..., list[Any]]
-    labels: tuple[int, ...] = ()
-    device: None = None
-    statistics: None = None
-
-    def __call__(self, function: str, *states: Tensor, **more: Any) -> list[Tensor]:
-        """Call a method of the sampler with tensors."""
-        import numpy as np
-        import torch
-
-        if function == "step" and self.labels:
-            count = len(states[0])
-            more["label"] = np.array(self.labels * (count if len(self.labels) == 1 else 1))
-        arrays = self.call(function, *(state.cpu().numpy() for state in states), **more)
-        return [torch.from_numpy(array) for array in arrays]
-
-    def conditioned(self, condition: Condition, _rows: int) -> HostedModel:
-        """Return the model for samples with labels; between two labels, with the nearer one."""
-        if not condition.others:
-            return replace(self, labels=condition.labels)
-        ends = zip(condition.labels, condition.others, condition.shares, strict=True)
-        nearer = tuple(other if share > 0.5 else label for label, other, share in ends)
-        return replace(self, labels=nearer)
 
 
 @card_kind

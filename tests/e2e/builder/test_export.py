@@ -13,8 +13,7 @@ from sitegen.config.schema import load_site
 from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.media.encoder import encode_clip
-from sitegen.media.jobs import ClipSource
-from sitegen.media.manifest import Cells, Record
+from sitegen.media.manifest import Cells, ClipSource, Record
 from tests.support.builders import Builder, fake_still, tree_hash, write_site
 
 LEVELS = 4

@@ -30,7 +30,7 @@ from sitegen.generative.process.model import Model
 from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import process_of
 from sitegen.media.frames import to_uint8
-from sitegen.media.jobs import RenderJob
+from sitegen.media.manifest import RenderJob
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.trajectory import Shown

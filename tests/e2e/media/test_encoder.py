@@ -15,8 +15,7 @@ from sitegen.media import encoder
 from sitegen.media.encoder import encode_clip, frames_at, preflight, write_still
 from sitegen.media.ffmpeg import executable
 from sitegen.media.frames import Frame
-from sitegen.media.jobs import ClipSource
-from sitegen.media.manifest import Cells, TreeNode
+from sitegen.media.manifest import Cells, ClipSource, TreeNode
 from tests.support.pictures import cut_out, decibels
 
 COUNT, SIDE, FACTOR = 6, 16, 4

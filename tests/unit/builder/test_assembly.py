@@ -7,7 +7,7 @@ from PIL import Image
 
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.figures.base import Figure
-from sitegen.media.jobs import RenderJob
+from sitegen.media.manifest import RenderJob
 from tests.support.builders import INDEX, Builder, traces, write_page, write_site
 from tests.support.fabricated import MP4
 

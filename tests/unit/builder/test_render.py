@@ -18,8 +18,7 @@ from sitegen.core.errors import LockedError, PlatformError, PlugInError, Refused
 from sitegen.figures.base import Figure, spec_json
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.frames import Frame
-from sitegen.media.jobs import ClipSource, RenderJob
-from sitegen.media.manifest import Cells, MediaFile, ModelRef
+from sitegen.media.manifest import Cells, ClipSource, MediaFile, ModelRef, RenderJob
 from tests.support.builders import fake_encode, temporaries
 from tests.support.reporters import Silent
 

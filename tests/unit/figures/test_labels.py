@@ -12,8 +12,8 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure, evaluations, spec_json
 from sitegen.figures.clips import grid_job
-from sitegen.figures.labelled import condition, texts
 from sitegen.figures.registry import make_figure
+from sitegen.figures.samples import condition, texts
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition, LabelsConfig
 from sitegen.generative.data.recording import open_recording, recorded_card

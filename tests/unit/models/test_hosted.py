@@ -15,9 +15,10 @@ from sitegen.core.errors import ConfigError, PlugInError, RefusedError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition, LabelsConfig
 from sitegen.generative.engine import CORES
-from sitegen.generative.process.hosted import Hosted, HostedModel
+from sitegen.generative.process.hosted import Hosted
 from sitegen.generative.process.protocol import process_of, run
 from sitegen.models.hosted import Host, SamplerFile, describe, is_current
+from sitegen.sampling.hosted import HostedModel
 from tests.support.making import narrowed
 
 FLOW = """

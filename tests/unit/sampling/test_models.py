@@ -14,10 +14,10 @@ from sitegen.core.errors import RefusedError, TargetError
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.tables import SamplerConfig
-from sitegen.generative.process.hosted import HostedModel
 from sitegen.generative.process.protocol import GenerativeProcess, process_of
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling import trajectory
+from sitegen.sampling.hosted import HostedModel
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.provider import ModelProvider
 from tests.support.builders import CPU
