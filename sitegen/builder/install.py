@@ -26,6 +26,10 @@ class CopiedFile:
     source: Path
     file: MediaFile | OwnFile
 
+    def __len__(self) -> int:
+        """Return its size in bytes."""
+        return self.file.bytes
+
     def read(self) -> bytes:
         """Return the content. Raises TargetError if its digest is not the expected one."""
         with platform_errors(self.source, "read"):
@@ -40,11 +44,6 @@ class CopiedFile:
 
 Tree = Mapping[str, bytes | CopiedFile]
 """Content of a built folder, by relative URI."""
-
-
-def weight(tree: Tree) -> int:
-    """Return the total size of the files of `tree` in bytes."""
-    return sum(map(_size, tree.values()))
 
 
 def is_current(output: Path, tree: Tree) -> bool:
@@ -72,7 +71,7 @@ def differences(
         for uri, content in sorted(tree.items()):
             path = output / uri
             is_same = path.is_file() and not path.is_symlink()
-            is_same = is_same and path.stat().st_size == _size(content)
+            is_same = is_same and path.stat().st_size == len(content)
             if isinstance(content, bytes):
                 is_same = is_same and path.read_bytes() == content
             elif not (quick and isinstance(content.file, MediaFile)):
@@ -163,7 +162,3 @@ def is_built(output: Path) -> bool:
         is_manifest = isinstance(manifest, dict) and {"version", "figures"} <= manifest.keys()
         return is_manifest and not (output / ".git").exists()
     return False
-
-
-def _size(content: bytes | CopiedFile) -> int:
-    return len(content) if isinstance(content, bytes) else content.file.bytes

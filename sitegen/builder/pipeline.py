@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.builder.assembly import assemble, placed
-from sitegen.builder.install import install, is_current, require_ours, weight
+from sitegen.builder.install import Tree, install, is_current, require_ours
 from sitegen.builder.plan import BuildContext, BuildOptions, PlannedFigure, naming, prepare
 from sitegen.builder.render import (
     Encode,
@@ -29,6 +29,7 @@ from sitegen.core.errors import PlugInError, TargetError
 from sitegen.core.files import require_writable
 from sitegen.core.progress import Reporter, duration
 from sitegen.core.urls import INDEX
+from sitegen.models.registry import is_approximate
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def build(
         tree = assemble(context.site, context.pages, placed(context.figures, records), store)
         _refuse_warnings(report, options)
         if is_current(context.output, tree):
-            return summarise(context, records, {}, size=weight(tree))
+            return summarise(context, records, {}, tree)
 
     # Network and process make frames; the encoder puts their clips into the store.
     # Both before the first sample, since a build of hours should not fail at its end.
@@ -126,7 +127,7 @@ def build(
             # The manifest and the pages become the built folder.
             tree = assemble(context.site, context.pages, placed(context.figures, records), store)
         changed = install(tree, context.output)
-    return summarise(context, records, rendered, size=weight(tree), changed=changed)
+    return summarise(context, records, rendered, tree, changed=changed)
 
 
 def figures_to_render(context: BuildContext, records: Records) -> list[PlannedFigure]:
@@ -220,12 +221,12 @@ def summarise(
     context: BuildContext,
     records: Records,
     rendered: Records,
-    size: int = 0,
+    tree: Tree | None = None,
     *,
     changed: bool = False,
     dry_run: bool = False,
 ) -> Summary:
-    """Return the summary of a build with the figures of its pages."""
+    """Return the summary of a build with the figures of its pages, and the site if it is ready."""
     ids = [(planned.key, planned.figure.id) for planned in context.figures]
     models = sorted({name for planned in context.figures for name in planned.figure.models})
     return Summary(
@@ -234,10 +235,10 @@ def summarise(
         reused=tuple(id for key, id in ids if key in records and key not in rendered),
         missing=tuple(id for key, id in ids if key not in records),
         changed=changed,
-        bytes=size,
+        bytes=sum(map(len, tree.values())) if tree else 0,
         dry_run=dry_run,
         omitted=context.omitted,
-        approximate=tuple(name for name in models if context.models[name].approximate),
+        approximate=tuple(name for name in models if is_approximate(context.models[name].card)),
     )
 
 

@@ -199,7 +199,7 @@ def usable_models(site: Site, models: Mapping[str, ModelSource], store: Store) -
     samplers = {name: sampler_file(entry) for name, entry in site.models.items() if entry.sampler}
     usable = {name for name, sampler in samplers.items() if sampler.file.is_file()}
     usable |= {name for name in samplers.keys() - usable if store.sampler_card(name)}
-    usable |= {name for name, source in models.items() if source.available}
+    usable |= {name for name, source in models.items() if source.missing_file is None}
     pinned = {name for name in models.keys() - usable if models[name].pinned}
     if pinned:
         rendered = {model.sha256 for record in store.all_records() for model in record.models}

@@ -113,10 +113,3 @@ def compute_target(device: str, precision: str) -> ComputeTarget:
 
     resolved = resolve_device(device)
     return ComputeTarget(resolved, resolve_precision(precision, resolved))
-
-
-def figure_renderer(models: Any, compute_target: ComputeTarget) -> Any:
-    """Return a renderer; imports torch, so it is called only if something is to be rendered."""
-    from sitegen.builder.render import FigureRenderer
-
-    return FigureRenderer(models, compute_target)

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from sitegen.cli import options
 from sitegen.cli.console import Console
 from sitegen.cli.options import (
     PATH,
@@ -268,6 +267,7 @@ def build(
     """
     from sitegen.builder.pipeline import build
     from sitegen.builder.plan import BuildOptions
+    from sitegen.builder.render import FigureRenderer
     from sitegen.core.errors import ConfigError
     from sitegen.core.urls import scheduler_fault
 
@@ -279,7 +279,7 @@ def build(
         "asked": (device, precision),
     }
     build_options = BuildOptions(compute_target(device, precision), **settings)
-    summary = build(config, build_options, options.figure_renderer, report)
+    summary = build(config, build_options, FigureRenderer, report)
     for line in summary.lines():
         report.note(line)
 
@@ -319,6 +319,7 @@ def serve(
       sitegen serve --config paper/site.toml --port 0 --open
     """
     from sitegen.builder.plan import BuildOptions
+    from sitegen.builder.render import FigureRenderer
     from sitegen.config.schema import load_site
     from sitegen.server.app import HOST, Server, listening, serve
     from sitegen.server.preview import Preview
@@ -330,7 +331,7 @@ def serve(
     build_options = BuildOptions(compute_target(device, precision), offline=offline)
 
     def start() -> RenderProcess:
-        return RenderProcess(config, build_options, options.figure_renderer)
+        return RenderProcess(config, build_options, FigureRenderer)
 
     preview = Preview(config, build_options, start, report)
     with listening(port) as listener:

@@ -22,7 +22,7 @@ from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
 from sitegen.core.validation import Caption, Text, checked_call
 from sitegen.figures.base import RULES, Figure, Row, no_such_model
-from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.figures.registry import kind_names, make_figure
 
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
@@ -95,7 +95,7 @@ class Calls:
         available: whether a model of the site can be sampled
         """
         functions: dict[str, Callable[..., object]] = {
-            **{kind: self._function(kind) for kind in (*figure_kinds(), *EMBEDS)},
+            **{kind: self._function(kind) for kind in (*kind_names(), *EMBEDS)},
             **{kind: self._group(kind) for kind in _GROUPS},
             "ref": self._ref,
             "available": self._available(available),

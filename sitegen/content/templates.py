@@ -50,8 +50,12 @@ class TemplateFault(Exception):
         self.reason = reason
 
 
-def as_markdown(value: object) -> Markup:
+@pass_eval_context  # prevents Jinja from treating constants as template text
+def as_markdown(_context: EvalContext | None, value: object) -> Markup:
     """Escape a value so that Markdown shows it as one line of text."""
+    if callable(value) and not isinstance(value, Undefined):
+        name = getattr(value, "__name__", "a function")
+        raise TemplateRuntimeError(f"{name} lacks its parentheses; write {name}(…)")
     if isinstance(value, Markup):
         return value
     text = "" if value is None else " ".join(str(value).split())
@@ -61,21 +65,13 @@ def as_markdown(value: object) -> Markup:
 @cache
 def _environment() -> Environment:
     """Return the environment of pages, which escapes values and rejects undefined names."""
-
-    @pass_eval_context  # prevents Jinja from treating constants as template text
-    def escape(_context: EvalContext, value: object) -> Markup:
-        if callable(value) and not isinstance(value, Undefined):
-            name = getattr(value, "__name__", "a function")
-            raise TemplateRuntimeError(f"{name} lacks its parentheses; write {name}(…)")
-        return as_markdown(value)
-
     return Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=escape,
+        finalize=as_markdown,
     )
 
 

@@ -193,11 +193,6 @@ def sniff(path: Path) -> Format:
             start = file.read(10)
     except OSError as error:
         raise RefusedError(f"{path}: cannot be read: {error.strerror}") from None
-    return format_of(path, start, size)
-
-
-def format_of(path: Path, start: bytes, size: int) -> Format:
-    """Return the format of a checkpoint of `size` bytes by its first 10, as `sniff` does."""
     # torch.save has written zip archives since version 1.6.
     if start.startswith(b"PK\x03\x04"):
         return "pth"
@@ -211,11 +206,6 @@ def format_of(path: Path, start: bytes, size: int) -> Format:
             "checked before it is read; save it again with torch.save of a newer PyTorch"
         )
     raise RefusedError(f"{path}: damaged or not a checkpoint: neither a .pth nor safetensors")
-
-
-def is_folder(path: Path) -> bool:
-    """Return whether `path` is a folder; False if it cannot be accessed."""
-    return os.path.isdir(path)
 
 
 def sha256(path: Path) -> str:

@@ -157,8 +157,30 @@ class FigureKind:
 
     def unmet(self, cards: Sequence[ModelCard]) -> Iterator[str]:
         """Yield what the models lack, and which arguments do not fit them; call super's first."""
-        if cards:
-            yield from _unmet(self, cards)
+        if not cards:
+            return
+        card, name = cards[0], self.model
+        missing = lacking(name, card, self.needs)
+        if missing:
+            yield missing
+        if getattr(self, "ddpm", None) and (fault := lacking(self.models[1], cards[1], ("ddim",))):
+            yield fault
+        noise_std = getattr(self, "sampling_noise_std", None)
+        if noise_std is not None and (fault := lacking(name, card, ("noise_std",))):
+            yield f"sampling_noise_std = {noise_std:g}: {fault}; leave it out"
+        show: Any = getattr(self, "show", "state")
+        if show != "state" and (fault := lacking(name, card, (show,))):
+            yield f'show = "{show}": {fault}'
+        yield from faults(self, card)
+        if card.recording is not None and not missing:
+            seed = getattr(self, "seed", 0)
+            if fault := card.recording.seed_fault(seed):
+                yield f"seed = {seed}: the recording {name} {fault}; leave it out"
+            numbers = getattr(self, "numbers", range(self.images))
+            if max(numbers) >= card.recording.count:
+                chosen = getattr(self, "samples", None) is not None
+                requested = f"sample {max(numbers)}" if chosen else f"count = {len(numbers)}"
+                yield f"{requested}: the recording {name} has {card.recording.count} samples"
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -194,32 +216,6 @@ class ModelFreeKind(FigureKind):
     model: Literal[""] = Field(default="", description="Nothing: there is no model.", init=False)
     labels: None = Field(default=None, init=False)
     guidance: Literal[0] = Field(default=0, init=False)
-
-
-def _unmet(kind: FigureKind, cards: Sequence[ModelCard]) -> Iterator[str]:
-    """Yield the faults that all kinds have in common."""
-    card, name = cards[0], kind.model
-    missing = lacking(name, card, kind.needs)
-    if missing:
-        yield missing
-    if getattr(kind, "ddpm", None) and (fault := lacking(kind.models[1], cards[1], ("ddim",))):
-        yield fault
-    noise_std = getattr(kind, "sampling_noise_std", None)
-    if noise_std is not None and (fault := lacking(name, card, ("noise_std",))):
-        yield f"sampling_noise_std = {noise_std:g}: {fault}; leave it out"
-    show: Any = getattr(kind, "show", "state")
-    if show != "state" and (fault := lacking(name, card, (show,))):
-        yield f'show = "{show}": {fault}'
-    yield from faults(kind, card)
-    if card.recording is not None and not missing:
-        seed = getattr(kind, "seed", 0)
-        if fault := card.recording.seed_fault(seed):
-            yield f"seed = {seed}: the recording {name} {fault}; leave it out"
-        numbers = getattr(kind, "numbers", range(kind.images))
-        if max(numbers) >= card.recording.count:
-            chosen = getattr(kind, "samples", None) is not None
-            requested = f"sample {max(numbers)}" if chosen else f"count = {len(numbers)}"
-            yield f"{requested}: the recording {name} has {card.recording.count} samples"
 
 
 def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:

@@ -40,18 +40,36 @@ _OURS = {
 """The built-in kinds: the modules of this package and their classes."""
 
 
-@cache
+def figure_kind(name: str) -> type[FigureKind]:
+    """Return the kind of that name; a built-in one is imported when a page first calls it."""
+    if name not in _OURS:
+        return plug_in_kinds()[name]
+    kind: type[FigureKind] = getattr(import_module(f"sitegen.figures.{name}"), _OURS[name])
+    return kind
+
+
+def kind_names() -> tuple[str, ...]:
+    """Return the names of all kinds: the built-in ones, then those of other packages by name.
+
+    Raises ConfigError as `plug_in_kinds` does.
+    """
+    return (*_OURS, *plug_in_kinds())
+
+
 def figure_kinds() -> Mapping[str, type[FigureKind]]:
-    """Return every kind by its name: the built-in ones, then those of other packages by name.
+    """Return every kind by its name, in the order of `kind_names`."""
+    return {name: figure_kind(name) for name in kind_names()}
+
+
+@cache
+def plug_in_kinds() -> Mapping[str, type[FigureKind]]:
+    """Return the kinds of other packages by name.
 
     Raises ConfigError, naming the package, for one that cannot be loaded or whose name is taken.
     """
-    kinds: dict[str, type[FigureKind]] = {
-        name: getattr(import_module(f"sitegen.figures.{name}"), kind)
-        for name, kind in _OURS.items()
-    }
+    kinds: dict[str, type[FigureKind]] = {}
     for entry in _plug_ins():
-        if entry.name in kinds:
+        if entry.name in _OURS or entry.name in kinds:
             raise _broken(entry, f"there is a figure {entry.name} already")
         kinds[entry.name] = _load(entry)
     return kinds
@@ -129,7 +147,7 @@ def make_figure(
 
     `models` are the names of the site's models, if known; `root` is the site's folder.
     """
-    kinds = [figure_kinds()[kind], _Text]
+    kinds = [figure_kind(kind), _Text]
     context = {"models": models, "root": root}
     fault, called = None, tuple[str, ...]()
     try:

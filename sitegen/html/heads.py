@@ -68,11 +68,13 @@ def head(
             "height": picture.height,
             "alt": f"{site.title}: samples of the model",
         }
-    sampler = {
-        "stylesheet": names[SAMPLER_STYLE],
-        "script": names[SAMPLER_SCRIPT],
-        "worker": relative(theme.engine[WORKER].uri, page.uri),
-    }
+    sampler = None
+    if samples:
+        sampler = {
+            "stylesheet": names[SAMPLER_STYLE],
+            "script": names[SAMPLER_SCRIPT],
+            "worker": relative(theme.engine[WORKER].uri, page.uri),
+        }
     return {
         "title": page.title if alone else title,
         "policy": f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(page.body)}",
@@ -86,7 +88,7 @@ def head(
         "scheme": names[SCHEME],
         "stylesheet": names[STYLESHEET],
         "script": names[SCRIPT],
-        "sampler": sampler if samples else None,
+        "sampler": sampler,
     }
 
 

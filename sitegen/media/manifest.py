@@ -31,7 +31,8 @@ RECIPE = 2
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 if TYPE_CHECKING:
-    from sitegen.media.frames import Frame
+    import numpy as np
+    from numpy.typing import NDArray
 
     _Object: TypeAlias = Mapping[str, JSON]
 else:
@@ -170,7 +171,7 @@ class ClipSource:
     factor: int
     fps: float
     order: tuple[int, ...]
-    states: Iterable[Frame]
+    states: Iterable[NDArray[np.uint8]]
     smooth: bool = True
 
 

@@ -54,11 +54,6 @@ class ModelSource:
     sampler: SamplerFile | None = None
 
     @property
-    def available(self) -> bool:
-        """True if `files` exist."""
-        return self.missing_file is None
-
-    @property
     def files(self) -> tuple[Path, ...]:
         """Files that sampling needs: weights and prior, or a sampler with the files it uses."""
         if self.sampler is not None:
@@ -69,16 +64,6 @@ class ModelSource:
     def missing_file(self) -> Path | None:
         """The first of `files` that is missing; None if the model is available."""
         return next((file for file in self.files if not file.is_file()), None)
-
-    @property
-    def sampler_fault(self) -> RefusedError | None:
-        """Error for a sampler that cannot be run because a file is missing."""
-        if self.sampler is None or self.missing_file is None:
-            return None
-        return RefusedError(
-            f"{shown(self.missing_file)}: is not there, and rendering needs it; put it there, or "
-            "copy the cache_dir of a machine where this was rendered"
-        )
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -103,8 +88,11 @@ class ModelSource:
 
     def require_usable(self) -> None:
         """Raise RefusedError, with what to do, unless all files for sampling exist."""
-        if error := self.sampler_fault:
-            raise error
+        if self.sampler is not None and self.missing_file is not None:
+            raise RefusedError(
+                f"{shown(self.missing_file)}: is not there, and rendering needs it; put it there, "
+                "or copy the cache_dir of a machine where this was rendered"
+            )
         with self._telling_what_to_do():
             regular_size(self.weights, "checkpoint")
         if self.prior is not None:
@@ -117,11 +105,6 @@ class ModelSource:
             "one from a folder of training images, DIR, in the folder of site.toml with\n"
             f"    sitegen add {self.name} --checkpoint {quote(str(self.weights))} --data DIR"
         )
-
-    @property
-    def approximate(self) -> bool:
-        """True if, by its card, the prior is not made from the model's training images."""
-        return is_approximate(self.card)
 
     @property
     def pinned(self) -> bool:
@@ -149,8 +132,8 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
     file. Models saved by diffusers or IHDM-spectral need no card. Raises RefusedError if there is
     no card, or if it names no weights.
     """
-    uncarded = path.exists() and card_path in (None, path / CARD_NAME)
-    if uncarded and (found := foreign_model(path)):
+    has_card = (path / CARD_NAME).is_file() or card_path not in (None, path / CARD_NAME)
+    if not has_card and path.exists() and (found := foreign_model(path)):
         weights, card, _ = found
         return ModelSource(name, card, weights, None)
     folder = path if path.is_dir() else None

@@ -14,11 +14,11 @@ def main() -> None:
     for name in os.environ.get("FAKE_BLOCK", "").split():
         sys.modules[name] = None  # type: ignore[assignment]  # makes the import fail
     from sitegen.__main__ import main as run
-    from sitegen.cli import options as shared
+    from sitegen.builder import render
     from tests.support.builders import FakeRenderer
 
     told = os.environ.get
-    vars(shared)["figure_renderer"] = FakeRenderer(
+    vars(render)["FigureRenderer"] = FakeRenderer(
         told("FAKE_FAIL"),
         float(told("FAKE_PAUSE", "0")),
         soon=int(told("FAKE_SOON", "0")),

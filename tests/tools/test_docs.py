@@ -21,7 +21,6 @@ import sitegen.cli.main
 from scripts.manual import made_pages
 from scripts.pictures import CLEAN, PICTURES
 from sitegen.cli import exits
-from sitegen.cli import options as shared
 from sitegen.config.schema import load_site
 from sitegen.content.pages import read_pages
 from sitegen.core.diagnostics import fields_of
@@ -85,7 +84,7 @@ def desk(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for words in (["--bare", str(tmp_path / "github.git")], [str(folder)]):
         subprocess.run(["git", "init", "--quiet", *words], check=True)
-    monkeypatch.setattr(shared, "figure_renderer", FakeRenderer())
+    monkeypatch.setattr("sitegen.builder.render.FigureRenderer", FakeRenderer())
     monkeypatch.chdir(folder)
     return folder
 

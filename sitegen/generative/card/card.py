@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, field, fields, is_dataclass
@@ -21,7 +22,7 @@ from pydantic import Field, Strict, TypeAdapter, ValidationError, model_validato
 
 from sitegen.core.diagnostics import config_error, known_words, placed, quoted, toml_diagnostics
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.files import canonical_json, is_folder, read_text
+from sitegen.core.files import canonical_json, read_text
 from sitegen.core.installed import resource
 from sitegen.core.source import KeyPath, parse_toml, shown, toml_lines
 from sitegen.generative.card.abilities import Abilities, LevelAxis
@@ -370,7 +371,7 @@ def read_card(path: Path | str) -> ModelCard:
     Raises RefusedError if the file cannot be read, ConfigError if its content is invalid.
     """
     file = Path(path)
-    file = file / CARD_NAME if is_folder(file) else file
+    file = file / CARD_NAME if os.path.isdir(file) else file
     return ModelCard.from_toml(read_text(file, "model card"), str(file))
 
 

@@ -5,12 +5,13 @@
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.files import is_folder, read_json, sha256, sniff
+from sitegen.core.files import read_json, sha256, sniff
 from sitegen.generative.card.card import CARD_NAME, BlurSchedule, FileRef, ModelCard, card_beside
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
 from sitegen.generative.checkpoints.archive import OTHER_WAYS, open_checkpoint
@@ -41,7 +42,7 @@ def foreign_model(
 
     Raises RefusedError or ConfigError for a model that is damaged, unsafe or not supported.
     """
-    if is_folder(path):
+    if os.path.isdir(path):
         return _diffusers_model(path, levels, sampler)
     if card_beside(path) is not None:
         return None
@@ -61,7 +62,7 @@ def foreign_model(
 
 def has_foreign_config(path: Path) -> bool:
     """Return whether another program's configuration replaces the missing card."""
-    folders = (path, path / "unet") if is_folder(path) else (path.parent,)
+    folders = (path, path / "unet") if os.path.isdir(path) else (path.parent,)
     return any((folder / CONFIG_NAME).is_file() for folder in folders)
 
 

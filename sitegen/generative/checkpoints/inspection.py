@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import Format, is_folder, sha256
+from sitegen.core.files import Format, sha256
 from sitegen.generative.card.card import (
     CARD_NAME,
     ModelCard,
@@ -162,7 +163,7 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     """
     file = weights_file(Path(path))
     info = replace(_inspected(file), file=str(file))
-    if not is_folder(Path(path)):
+    if not os.path.isdir(path):
         card = card_beside(file)
         return _with_recipe(info, card) if card else info
     if (Path(path) / CARD_NAME).exists():
@@ -250,7 +251,7 @@ def weights_file(path: Path) -> Path:
     If a folder has no card, or its card names no weights, its single checkpoint is returned. Raises
     RefusedError if there is none, or if the folder is an unfinished run of `sitegen train`.
     """
-    if not is_folder(path):
+    if not os.path.isdir(path):
         return path
     if (foreign := foreign_model(path)) is not None:
         return foreign[0]

@@ -7,6 +7,7 @@ describes a checkpoint without torch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from math import isclose
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from sitegen.core.compute import Precision
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.files import is_folder, regular_size, sha256
+from sitegen.core.files import regular_size, sha256
 from sitegen.generative.card.card import (
     CARD_NAME,
     BlurSchedule,
@@ -91,7 +92,7 @@ def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path
     foreign = foreign_model(path) if own_card is None and path.exists() else None
     if foreign is not None:
         return foreign.weights, foreign.card
-    if is_folder(path):
+    if os.path.isdir(path):
         return weights_file(path), own_card or read_card(path)
     regular_size(path, "checkpoint")
     own_card = own_card or card_beside(path)

@@ -18,7 +18,6 @@ from PIL import Image
 
 import sitegen.cli.main
 from sitegen.cli import exits
-from sitegen.cli import options as shared
 from tests.support.builders import (
     INDEX,
     FakeRenderer,
@@ -76,7 +75,7 @@ def real(config: Path) -> Path:
 @pytest.fixture
 def fake(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A site that the fake renderer renders; its `site.toml`."""
-    monkeypatch.setattr(shared, "figure_renderer", FakeRenderer())
+    monkeypatch.setattr("sitegen.builder.render.FigureRenderer", FakeRenderer())
     return config
 
 

@@ -12,7 +12,7 @@ from sitegen.builder.pipeline import build
 from sitegen.builder.plan import BuildOptions
 from sitegen.builder.render import FigureRenderer
 from sitegen.core.errors import TargetError
-from sitegen.figures.registry import figure_kinds, package_of
+from sitegen.figures.registry import package_of, plug_in_kinds
 from tests.support.builders import CPU, write_site
 from tests.support.paths import ROOT
 from tests.support.reporters import Silent
@@ -36,12 +36,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sitegen-strip\nVersion: 1\n")
     (info / "entry_points.txt").write_text(f"[sitegen.figures]\nstrip = {entry[1]}\n")
     (tmp_path / "installed/sitegen_strip.py").write_text(CODE[1], encoding="utf-8")
-    figure_kinds.cache_clear()
+    plug_in_kinds.cache_clear()
     config = write_site(tmp_path / "site", CALL)
     write_model(config.parent / "models" / "tiny")
     yield config
     sys.modules.pop("sitegen_strip", None)
-    figure_kinds.cache_clear()
+    plug_in_kinds.cache_clear()
     package_of.cache_clear()
 
 

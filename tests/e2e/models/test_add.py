@@ -185,4 +185,4 @@ def test_killed_before_the_last_write(tmp_path: Path) -> None:
     assert CONFIG.read_text() == SITE
     assert add(data=DATA, **TOLD).files
     assert temporaries(tmp_path) == []
-    assert source().available
+    assert source().missing_file is None

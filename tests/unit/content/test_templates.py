@@ -122,5 +122,5 @@ def test_our_own_mistakes() -> None:
         ("[{{ nothing }}|{{ 36 }}]", "[|36]"),
     ]:
         assert run_template(text, {"nothing": None}) == filled
-        assert as_markdown(Markup("*x*")) == "*x*"
+        assert as_markdown(None, Markup("*x*")) == "*x*"
     assert "keyword argument repeated: a" in fault("{{ f(a=1, a=2) }}", f=f)[1]

@@ -10,7 +10,7 @@ import pytest
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import evaluations, spec_json
-from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.figures.registry import figure_kinds, make_figure, plug_in_kinds
 from tests.support.making import small_card
 
 PAIR = """
@@ -40,11 +40,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1\n")
         (info / "entry_points.txt").write_text(f"[sitegen.figures]\n{name} = {value}\n")
-        figure_kinds.cache_clear()
+        plug_in_kinds.cache_clear()
 
     yield bring
     sys.modules.pop("others", None)
-    figure_kinds.cache_clear()
+    plug_in_kinds.cache_clear()
 
 
 def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,10 +63,10 @@ def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None
         make_figure("pair", ("a",), {"modle": "c"}, PLACE, {"a", "b"})
     entry = SimpleNamespace(name="pair", value="x:KIND", dist=None, load=lambda: 3)
     monkeypatch.setattr("sitegen.figures.registry.entry_points", lambda group: [entry])
-    figure_kinds.cache_clear()
+    plug_in_kinds.cache_clear()
     with pytest.raises(ConfigError, match=r"^the figure pair of a package \(x:KIND\)"):
         figure_kinds()
-    figure_kinds.cache_clear()
+    plug_in_kinds.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from sitegen.generative.training.recipe import as_ddpm
 from sitegen.models import add as adding
 from sitegen.models.add import add_model, add_named, add_recording
 from sitegen.models.new_card import AddOptions, Question
-from sitegen.models.registry import site_models
+from sitegen.models.registry import is_approximate, site_models
 from sitegen.record import record
 from tests.support.adding import (
     CHECKPOINT,
@@ -105,8 +105,8 @@ def test_what_adding_writes(site: Path) -> None:
     names = [path.name for path in written.files]
     assert names == ["example.png", "prior.safetensors", "model.toml"]
     made = source()
-    assert made.available
-    assert not made.approximate
+    assert made.missing_file is None
+    assert not is_approximate(made.card)
     assert made.prior is not None
     prior = read_prior(made.prior, made.card)
     assert (len(prior), prior.data, prior.sigma) == (6, "birds", 20.0)
@@ -169,7 +169,7 @@ def test_preset() -> None:
     assert [path.name for path in done.files] == ["prior.safetensors", "model.toml"]
     entry = tomllib.loads(CONFIG.read_text())["models"]["birds"]
     assert entry == {"path": str(CHECKPOINT), "card": "models/birds/model.toml"}
-    assert source().available
+    assert source().missing_file is None
     assert replace(source().card, weights=None, prior=None) == small
     ask = Asked(preset="mnist-small", subject="")
     assert replace(add("asked", ask).card, weights=None, prior=None) == small
@@ -298,7 +298,7 @@ def test_nothing_stays_of_half_a_model(
     late = True
     with pytest.raises(error):
         add(data=DATA, **TOLD)
-    assert source().available
+    assert source().missing_file is None
 
 
 def test_checkpoint_in_the_models_folder(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +314,7 @@ def test_checkpoint_in_the_models_folder(site: Path, monkeypatch: pytest.MonkeyP
     add(checkpoint=home.parent, data=DATA, **TOLD)
     made = source()
     assert made.weights == site / home
-    assert made.available
+    assert made.missing_file is None
 
 
 def test_checkpoints_elsewhere(
@@ -330,7 +330,7 @@ def test_checkpoints_elsewhere(
     assert models["birds"]["path"] == str(away)
     assert models["near"]["path"] == str(CHECKPOINT)
     assert models["beside"]["path"] == os.path.relpath(away)
-    assert all(source.available for source in site_models(load_site(CONFIG)).values())
+    assert all(source.missing_file is None for source in site_models(load_site(CONFIG)).values())
     monkeypatch.chdir(CHECKPOINT.parent)  # --config names the site, in which all is written
     options = AddOptions(Path(CHECKPOINT.name), Path("../../data/birds"), **TOLD)
     add_model(Path("../../site.toml"), "up", options, None)
@@ -347,7 +347,7 @@ def test_models_of_our_own(site: Path, what: str) -> None:
     assert {path.name for path in done.files} >= {"prior.safetensors", "model.toml"}
     entry = tomllib.loads(CONFIG.read_text())["models"]["own"]
     assert entry == {"path": what, "card": "models/own/model.toml"}
-    assert source("own").available
+    assert source("own").missing_file is None
     assert done.card.subject == "small birds"
     assert source("own").card.digest == card_of(Path("runs/own")).digest
     assert tree_hash(site / "runs/own") == before
@@ -365,7 +365,7 @@ def test_models_of_our_own(site: Path, what: str) -> None:
     with pytest.raises(ConfigError, match="names no prior to start from; --data"):
         add("bare", checkpoint=folder)
     add("bare", checkpoint=folder, data=draw(Path("grey"), channels=1))
-    assert source("bare").available
+    assert source("bare").missing_file is None
 
 
 def test_a_card_in_place_is_changed_only_where_it_must(site: Path) -> None:
@@ -488,7 +488,7 @@ def test_diffusers_folders(site: Path) -> None:
     }
     card = narrowed(source("theirs").card, Ddpm)
     assert (card.steps, card.subject, card.diffusion.sampler) == (20, "small birds", "ddim")
-    assert source("theirs").available
+    assert source("theirs").missing_file is None
     assert load_model(source("theirs").weights, card).card.digest == card.digest
     done = add("solved", checkpoint=Path("theirs"), levels=9, sampler_name="dpm++2m")
     assert done.notes[0].startswith("sampler: DPM-Solver++ of order 2, 9 steps, nothing random")

@@ -12,7 +12,14 @@ from sitegen.core.files import digest
 from sitegen.core.installed import resource
 from sitegen.generative.card.card import preset
 from sitegen.generative.data.prior import read_prior
-from sitegen.models.registry import ModelSource, find_model, model_source, named_folder, site_models
+from sitegen.models.registry import (
+    ModelSource,
+    find_model,
+    is_approximate,
+    model_source,
+    named_folder,
+    site_models,
+)
 from tests.support.builders import CARD, write_site
 
 NOWHERE, CONFIG = Path("nowhere/site.toml"), Path("site.toml")
@@ -51,11 +58,11 @@ def test_folder(config: Path, tmp_path: Path) -> None:
     assert source.weights == folder / "weights.safetensors"
     assert source.prior == folder / "prior.safetensors"
     assert source.card_path == folder / "model.toml"
-    assert source.available
+    assert source.missing_file is None
     source.require_usable()
     for path in (source.prior, source.weights):  # where one is missing, it is named
         path.unlink()
-        assert (source.available, source.missing_file) == (False, path)
+        assert source.missing_file == path
         with pytest.raises(RefusedError, match=f"{path}: there is no such"):
             source.require_usable()
     path = folder / "weights.safetensors"
@@ -92,7 +99,7 @@ def test_checkpoint_and_its_card(config: Path, reference: Path, tmp_path: Path) 
     assert source.example_sha256 == "a" * 64
     (folder / "one.png").write_bytes(b"picture")
     assert model_source("tiny", folder).example_sha256 == digest(folder / "one.png")
-    assert source.available
+    assert source.missing_file is None
     source = model_source("tiny", config.parent / "models/tiny")
     moved = replace(source, weights=source.weights.rename(source.weights.with_name("moved")))
     assert moved.weights_sha256 == model_source("x", moved.weights, moved.card_path).weights_sha256
@@ -104,7 +111,7 @@ def test_model_without_prior(config: Path) -> None:
     card = config.parent / "models/tiny/model.toml"
     card.write_text(CARD.partition("[prior]")[0])
     source = model_source("tiny", card.parent)
-    assert source.available
+    assert source.missing_file is None
     assert source.prior_sha256 is None
     with pytest.raises(RefusedError, match=rf"sitegen add tiny --checkpoint {source.weights} --d"):
         source.require_usable()
@@ -174,7 +181,7 @@ def cifar(dropped: Path) -> ModelSource:
 def test_preset_without_its_checkpoint(dropped: Path) -> None:
     """Not there, it is told where to put it or how to leave it out; of two, none is meant."""
     source = cifar(dropped)
-    assert (source.available, source.missing_file) == (False, dropped)
+    assert source.missing_file == dropped
     for use in (source.require_usable, lambda: source.weights_sha256):
         with pytest.raises(RefusedError, match="there is no such checkpoint") as caught:
             use()
@@ -196,7 +203,8 @@ def test_preset_with_its_checkpoint(dropped: Path, name: str) -> None:
     file.write_bytes(b"weights")
     (file.parent / ".checkpoint.pth").write_bytes(b"being written")
     source = cifar(dropped)
-    assert (source.weights, source.available, source.approximate) == (file, True, True)
+    assert (source.weights, source.missing_file) == (file, None)
+    assert is_approximate(source.card)
     assert source.card == preset("cifar10")
     assert source.prior is not None
     assert read_prior(source.prior, source.card).image_size == 32

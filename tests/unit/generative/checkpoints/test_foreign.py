@@ -148,7 +148,7 @@ def test_cards_of_foreign_models(tmp_path: Path) -> None:
     models = site_models(load_site(tmp_path / "site.toml"))
     assert models["theirs"].card.kind == "ddpm"
     assert models["brains"].card == SPECTRAL
-    assert models["theirs"].available
+    assert models["theirs"].missing_file is None
 
 
 def network(seed: int = 0, **changes: Any) -> Any:
