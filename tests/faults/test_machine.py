@@ -1,5 +1,6 @@
 """What a machine may lack or do meanwhile: rights, descriptors, a clock, a lock file in order."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -44,7 +45,10 @@ def test_folders_that_may_not_be_written(built: Builder, place: str) -> None:
     mode = folder.stat().st_mode
     folder.chmod(0o555)
     try:
-        mortal = ("setpriv", f"--bounding-set={RIGHTS}", f"--inh-caps={RIGHTS}")
+        # Root may write everywhere, unless it gives that right away.
+        mortal = (
+            () if os.geteuid() else ("setpriv", f"--bounding-set={RIGHTS}", f"--inh-caps={RIGHTS}")
+        )
         code, said = build(built, *mortal)
     finally:
         folder.chmod(mode)
