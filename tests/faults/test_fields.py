@@ -187,6 +187,11 @@ SAME = {
     "tests/e2e/figures/test_keys.py",
     ("spectra", "pixelated"): "a plot shows no pictures that could be enlarged",
     ("shared_noise", "vary"): "a model of grey images varies in nothing but brightness",
+    **{
+        (kind, name): "it is for a model with labels: tests/e2e/figures/test_keys.py"
+        for kind in figure_kinds()
+        for name in ("labels", "guidance")
+    },
 }
 """Arguments that cannot be tried with the models here, and why."""
 

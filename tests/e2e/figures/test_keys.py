@@ -15,12 +15,13 @@ from sitegen.builder.store import Store
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import RefusedError
 from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.generative.card.labels import LabelsConfig
 from sitegen.media import encoder
 from sitegen.models.registry import model_source
 from tests.support.builders import CPU
 from tests.support.reporters import Silent
 from tests.support.tinyfigures import Sources
-from tests.support.tinymodel import write_flow
+from tests.support.tinymodel import add_example, write_flow, write_model
 
 KINDS: dict[str, dict[str, Any]] = {
     "trajectories": {"count": 4},
@@ -55,6 +56,8 @@ CHANGES: dict[str, Any] = {
     "model": "deep",
     "image": "own.png",
     "pixelated": True,
+    "labels": 1,
+    "guidance": 0.5,
 }
 """Another value for each field that decides pixels."""
 OTHERS: dict[str, dict[str, Any]] = {
@@ -99,12 +102,23 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
     """A changed field changes the key, but for those that are words."""
     spec = figure_kinds()[kind]
     (tmp_path / "own.png").write_bytes(b"a picture")
-    everything = {**sources, "flow": model_source("flow", write_flow(tmp_path / "flow"))}
+    pets = LabelsConfig(("cat", "dog"))
+    labelled = add_example(write_model(tmp_path / "pets", num_classes=3, labels=pets))
+    everything = {
+        **sources,
+        "flow": model_source("flow", write_flow(tmp_path / "flow")),
+        "pets": model_source("pets", labelled),
+    }
+    bases = {
+        "around": {"model": "flow", "around": 1.0},
+        "labels": {"model": "pets"},
+        "guidance": {"model": "pets", "labels": 0},
+    }
     for name in (each.name for each in fields(spec)):
         if name in ("label", "chosen_from"):
             continue
         value = (CHANGES | OTHERS.get(kind, {}))[name]
-        base: dict[str, Any] = {"model": "flow", "around": 1.0} if name == "around" else {}
+        base = bases.get(name, {})
         other = planned(everything, kind, tmp_path, **base)
         changed = planned(everything, kind, tmp_path, **{**base, name: value})
         assert changed.key != other.key, name
