@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import (
     AfterValidator,
@@ -26,7 +26,6 @@ from sitegen.core.validation import reject_if
 from sitegen.generative.card.labels import Condition
 
 if TYPE_CHECKING:
-    from sitegen.figures.base import FigureKind
     from sitegen.generative.card.card import ModelCard
 
 UNDRAWN = {"drawn": False}
@@ -125,7 +124,26 @@ Guidance = Annotated[
 ]
 
 
-def classes(kind: FigureKind, card: ModelCard) -> tuple[int, ...]:
+class Labelled(Protocol):
+    """A kind of figure, as far as its labels go; `FigureKind` has the arguments."""
+
+    @property
+    def model(self) -> str:
+        """The name of its model."""
+
+    @property
+    def labels(self) -> tuple[int | str, ...] | None:
+        """The labels in the call; None if it has none."""
+
+    @property
+    def guidance(self) -> float:
+        """The guidance towards them."""
+
+    def slots(self, card: ModelCard) -> int:
+        """Return the number of samples that may have labels of their own."""
+
+
+def classes(kind: Labelled, card: ModelCard) -> tuple[int, ...]:
     """Return the numbers of the labels in a call; raises ConfigError for one that is not there."""
     if kind.labels is None or card.labels is None:
         return ()
@@ -134,7 +152,7 @@ def classes(kind: FigureKind, card: ModelCard) -> tuple[int, ...]:
     return tuple(card.labels.number(label) for label in kind.labels)
 
 
-def condition(kind: FigureKind, card: ModelCard) -> Condition | None:
+def condition(kind: Labelled, card: ModelCard) -> Condition | None:
     """Return the labels of a figure's samples, which have those of the call in turn."""
     chosen = classes(kind, card)
     if len(chosen) < 2:
@@ -143,7 +161,7 @@ def condition(kind: FigureKind, card: ModelCard) -> Condition | None:
     return Condition(tuple(chosen[at % len(chosen)] for at in range(count)), kind.guidance)
 
 
-def texts(kind: FigureKind, card: ModelCard) -> tuple[str, ...]:
+def texts(kind: Labelled, card: ModelCard) -> tuple[str, ...]:
     """Return the texts under a figure's samples, recorded or the names of their labels.
 
     They are empty if all samples have the same label.
@@ -159,7 +177,7 @@ def texts(kind: FigureKind, card: ModelCard) -> tuple[str, ...]:
     return tuple(card.labels.names[label] for label in found.labels)
 
 
-def described(kind: FigureKind, card: ModelCard) -> str:
+def described(kind: Labelled, card: ModelCard) -> str:
     """Return the end of a sentence with the labels of a figure's samples; empty without."""
     chosen = classes(kind, card)
     if card.recording is not None and (captions := texts(kind, card)):
@@ -171,7 +189,7 @@ def described(kind: FigureKind, card: ModelCard) -> str:
     return f", of the class{'es' if len(names) > 1 else ''} {listed(shown, 'and')}"
 
 
-def faults(kind: FigureKind, card: ModelCard) -> Iterator[str]:
+def faults(kind: Labelled, card: ModelCard) -> Iterator[str]:
     """Yield what is wrong with the labels of a figure for its model."""
     config, name = card.labels, kind.model
     if kind.labels is None:
