@@ -107,7 +107,7 @@ class PlannedFigure:
     levels, axis: K of the figure's first model, and a viewer's information on its levels
     key: digest of everything that decides the bytes of its files
     description: text alternative, by the author or from the spec
-    evaluations: number of images that the network of each model evaluates
+    cost: number of images that networks evaluate
     cards: the models' cards
     recording: recording of the first model, if no model has a network
     choice: sentences of the spec on how the samples were chosen and made; may be empty
@@ -120,15 +120,10 @@ class PlannedFigure:
     key: str
     axis: LevelAxis | None = None
     description: str = ""
-    evaluations: tuple[int, ...] = ()
+    cost: int = 0
     cards: tuple[ModelCard, ...] = ()
     recording: RecordingConfig | None = None
     choice: str = ""
-
-    @property
-    def cost(self) -> int:
-        """Number of images that networks evaluate."""
-        return sum(self.evaluations) if self.models else 0
 
     def work(self, target: ComputeTarget) -> str:
         """Return what decides the seconds per evaluation: the kind, the models and the device."""
@@ -268,7 +263,7 @@ def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> Plann
         digest_bytes(request.encode()),
         first.axis if first else None,
         description,
-        evaluations(figure.spec, cards),
+        sum(evaluations(figure.spec, cards)),
         tuple(cards),
         None if any(networks) or not first else first.recording,
         figure.choice,

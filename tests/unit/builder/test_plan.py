@@ -133,7 +133,7 @@ def test_figure_without_a_model() -> None:
         return plan(Figure("chart", "", Chart(seed=seed), "", None, place), "a", {})
 
     first = planned(1)
-    assert (first.figure.base, first.models, first.evaluations) == ("chart", (), ())
+    assert (first.figure.base, first.models, first.cost) == ("chart", (), 0)
     assert (first.description, first.axis, first.levels) == ("A chart of nothing", None, 0)
     assert planned(1).key == first.key != planned(2).key
     assert first.provenance({"seed": 1}, {"torch": "1", "numpy": "2"})["environment"] == {

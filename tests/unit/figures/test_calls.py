@@ -394,7 +394,7 @@ def test_trajectories_of_a_ddpm(sources: Models, tmp_path: Path) -> None:
     """A DDPM is drawn as our models are, so that two methods can stand side by side."""
     found = planned(sources, tmp_path, "trajectories", "noise", count=4)
     assert found.description == "4 samples of the model noise forming out of noise over 10 steps"
-    assert (found.levels, found.evaluations) == (10, (40,))
+    assert (found.levels, found.cost) == (10, 40)
     assert found.axis == LevelAxis("t", "", tuple(float(level) for level in range(11)))
 
 
