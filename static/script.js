@@ -139,7 +139,8 @@ class Clip {
      is a width in CSS pixels. */
   arrange(room, dark) {
     const { figure, source, stage } = this;
-    const narrow = phone.matches && narrowLayout(this.boxes, room);
+    const compared = figure.closest(".compare"); // whose parts keep one arrangement
+    const narrow = phone.matches && !compared && narrowLayout(this.boxes, room);
     const { boxes, ...size } = narrow || { ...source, boxes: this.boxes };
     Object.assign(this, size, { places: boxes, room });
     const drawn = Boolean(narrow) || dark;
@@ -976,7 +977,52 @@ function together(row) {
   first.update();
 }
 
-prepare(".row.together", together);
+/* Videos of the author in one row run on one clock, that of the one that a visitor starts. */
+function inStep(row) {
+  const films = [...row.querySelectorAll(".film")];
+  const follow = (film) => {
+    if (film.ended) return; // others may be longer
+    for (const other of films) {
+      const time = Math.min(film.currentTime, other.duration || Infinity);
+      if (other === film || (other.ended && time === other.duration)) continue;
+      if (Math.abs(other.currentTime - time) > APART) other.currentTime = time;
+      if (film.paused) other.pause();
+      else if (other.paused) other.play().catch(() => {});
+    }
+  };
+  for (const film of films) when(film, "play pause seeked", () => follow(film));
+  if (films.length > 1) when(films[0], "timeupdate", () => films[0].paused || follow(films[0]));
+}
+
+/* Two parts over one another: the slider shows a share of the first. Videos have one button. */
+function comparing(figure) {
+  const sides = figure.querySelector(".sides");
+  const split = figure.querySelector(".split");
+  const button = figure.querySelector(":scope > .play");
+  const films = [...sides.querySelectorAll(".film")];
+  const media = sides.querySelector(".stage, .film, .image, .still");
+  const move = () => {
+    sides.style.setProperty("--share", `${split.value}%`);
+    split.setAttribute("aria-valuetext", fill(split.dataset.text, { n: split.value }));
+  };
+  when(split, "input", move);
+  new ResizeObserver(() => (split.style.height = `${media.offsetHeight}px`)).observe(media);
+  for (const film of films) {
+    const preload = film.poster ? "none" : "metadata"; // for its first frame
+    Object.assign(film, { controls: false, loop: true, muted: true, tabIndex: -1, preload });
+    when(film, "play pause", () => {
+      button.classList.toggle("running", !film.paused);
+      button.setAttribute("aria-label", film.paused ? button.dataset.play : button.dataset.pause);
+    });
+  }
+  when(button, "click", () => (films[0].paused ? films[0].play().catch(() => {}) : films[0].pause()));
+  button.hidden = !films.length;
+  move();
+}
+
+prepare(".compare", comparing);
+prepare(".together", together);
+prepare(".row, .grid-row, .compare", inStep);
 prepare("dialog.viewer", (dialog) => {
   viewer.setUp(dialog);
   when(window, "hashchange", () => viewer.close()); // the address has changed
@@ -989,6 +1035,7 @@ prepare("[data-player]", elsewhere);
 prepare(".link", linking);
 prepare(".service", toolbar);
 prepare(".folded", folding);
+when(window, "beforeprint", () => document.querySelectorAll("details").forEach((box) => (box.open = true)));
 prepare(".tabs", level);
 prepare(".contents ol, .menu ol", current);
 when(window, "hashchange", uncover);

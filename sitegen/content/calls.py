@@ -4,24 +4,32 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from string import ascii_lowercase
-from typing import Any, ClassVar, TypeAlias
 
 from jinja2 import Undefined
 from markupsafe import Markup
-from pydantic import Field
-from pydantic.dataclasses import dataclass as validated
 
 from sitegen.config.schema import Site
 from sitegen.content.embeds import EMBEDS, Embed, make_embed
+from sitegen.content.groups import (
+    GROUPS,
+    TEASER,
+    Group,
+    Shown,
+    all_parts,
+    group_fault,
+    make_group,
+    noun,
+    numbered,
+    with_parts,
+    with_texts,
+)
 from sitegen.content.links import THEMED
-from sitegen.content.markdown import free_name
+from sitegen.content.markdown import InlineText, free_name
 from sitegen.content.templates import calling_line
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
-from sitegen.core.validation import Caption, Text, checked_call
-from sitegen.figures.base import RULES, Figure, Row, no_such_model
+from sitegen.figures.base import Figure, no_such_model
 from sitegen.figures.registry import kind_names, make_figure
 
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
@@ -30,46 +38,6 @@ _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 # are no Markdown, and rare enough that a page does not have them by chance.
 SLOT, _REF = re.compile(r"⟦figure (\d+)⟧"), re.compile(r"⟦ref (\d+)⟧")
 """What a call leaves in the text: the number of the figure, or of the reference to one."""
-
-BESIDE, TABS, TEASER = "beside", "tabs", "teaser"
-"""Page functions that show figures side by side, one at a time, or under the title."""
-
-
-@validated(frozen=True, config=RULES)
-class _Beside:
-    """Arguments of a row in addition to its figures."""
-
-    caption: Caption = Field(default="", description="The words under the row.")
-    names: ClassVar[tuple[str, ...]] = ()
-
-
-@validated(frozen=True, config=RULES)
-class _Tabs:
-    """Arguments of a group that shows one figure at a time."""
-
-    caption: Caption = Field(default="", description="The words under the figures.")
-    names: tuple[Text, ...] = Field(
-        default=(), description="The words on the tabs, one for each figure."
-    )
-
-
-@validated(frozen=True, config=RULES)
-class _Teaser:
-    """A teaser has no arguments besides its figure."""
-
-    caption: ClassVar[str] = ""
-    names: ClassVar[tuple[str, ...]] = ()
-
-
-_GROUPS: Mapping[str, tuple[Any, int, int]] = {
-    BESIDE: (_Beside, 2, 4),
-    TABS: (_Tabs, 2, 6),
-    TEASER: (_Teaser, 1, 1),
-}
-"""The arguments of each group, and its minimum and maximum number of figures."""
-
-Shown: TypeAlias = Figure | Embed
-"""Page content that is shown as a block."""
 
 
 class Calls:
@@ -86,7 +54,7 @@ class Calls:
         self.parts: list[Shown | None] = []
         self.faults: list[object] = []
         self.missing_models: set[str] = set()
-        self.rows = 0
+        self.grouped = Counter[int]()
         self.refs: list[str] = []
 
     def functions(self, available: Callable[[str], bool]) -> dict[str, Callable[..., object]]:
@@ -96,7 +64,7 @@ class Calls:
         """
         functions: dict[str, Callable[..., object]] = {
             **{kind: self._function(kind) for kind in (*kind_names(), *EMBEDS)},
-            **{kind: self._group(kind) for kind in _GROUPS},
+            **{kind: self._group(kind) for kind in GROUPS},
             "ref": self._ref,
             "available": self._available(available),
         }
@@ -136,47 +104,41 @@ class Calls:
         return call
 
     def _group(self, kind: str) -> Callable[..., Markup]:
-        """Return the function that groups the figures of other calls.
-
-        The function takes the slots of these figures and returns them, each as a separate
-        paragraph.
-        """
-        arguments, fewest, most = _GROUPS[kind]
+        """Return the function that groups the parts of other calls, and takes their slots."""
 
         def call(*slots: object, **kwargs: object) -> Markup:
             location = self._location()
             _require_defined(*slots, *kwargs.values())
-            try:
-                (options,) = checked_call(kind, [arguments], (), kwargs, {}, location)
-            except ConfigError as error:
-                self.faults += error.problems or [error]
-                options = arguments()
             matches = [SLOT.fullmatch(str(slot)) for slot in slots]
             numbers = [int(match[1]) for match in matches if match]
-            figures = [self.parts[number] for number in numbers]
-            if len(numbers) < len(slots) or any(isinstance(part, Embed) for part in figures):
-                form = f'{kind}(trajectories("one"){", …" * (most > 1)})'
-                self._fault(location, f"{kind}(…): should hold figures only; write {form}")
-            elif not fewest <= len(slots) <= most:
-                count = f"{fewest} to {most} figures" if most > 1 else "one figure"
-                self._fault(location, f"{kind}(…): should be {count}, and is {len(slots)}")
-            if options.names and len(options.names) != len(slots):
-                self._fault(
-                    location, f"{kind}(…): has {len(options.names)} names for {len(slots)} figures"
-                )
-            if kind == TEASER and any(
-                isinstance(part, Figure) and part.teaser for part in self.parts
-            ):
-                self._fault(location, "teaser(…): the page has a teaser already; a page has one")
-            self.rows += 1
-            for number in numbers:
-                figure = self.parts[number]
-                if isinstance(figure, Figure) and kind == TEASER:
-                    self.parts[number] = replace(figure, teaser=True)
-                elif isinstance(figure, Figure):
-                    row = Row(self.rows, options.caption, options.names, tabs=kind == TABS)
-                    self.parts[number] = replace(figure, row=row)
-            return Markup("\n\n").join(slot for slot in slots if isinstance(slot, Markup))
+            parts = [part for number in numbers if (part := self.parts[number])]
+            singles = [part for part in parts if not isinstance(part, Group)]
+            only = Figure if kind == TEASER else Figure | Embed
+            if len(numbers) < len(slots) or not all(isinstance(part, only) for part in parts):
+                what = "figures" if kind == TEASER else "figures, pictures, videos and tables"
+                form = f'{kind}(trajectories("one"){", …" * (kind != TEASER)})'
+                self._fault(location, f"{kind}(…): should hold {what} only; write {form}")
+            group = None
+            try:
+                group = make_group(kind, singles, kwargs, location, len(self.parts) + 1)
+            except ConfigError as error:
+                self.faults += error.problems or [error]
+            else:
+                if len(singles) == len(slots) and (fault := group_fault(group)):
+                    self._fault(location, f"{kind}(…): {fault}")
+            if kind == TEASER:
+                if any(isinstance(part, Figure) and part.teaser for part in self.parts):
+                    self._fault(
+                        location, "teaser(…): the page has a teaser already; a page has one"
+                    )
+                for number in numbers:
+                    figure = self.parts[number]
+                    if isinstance(figure, Figure):
+                        self.parts[number] = replace(figure, teaser=True)
+                return Markup("\n\n").join(slot for slot in slots if isinstance(slot, Markup))
+            self.grouped.update(numbers)
+            self.parts.append(group)
+            return Markup(f"⟦figure {len(self.parts) - 1}⟧")
 
         return call
 
@@ -203,9 +165,10 @@ class Calls:
             if figure is None:
                 continue
             faults = []
-            if printed[number] > 1:
-                faults.append(f"is shown {printed[number]} times; call it once for each")
-            elif number not in parts:
+            times = printed[number] + self.grouped[number]
+            if times > 1:
+                faults.append(f"is shown {times} times; call it once for each")
+            elif number not in parts and not self.grouped[number]:
                 faults.append(
                     "needs a paragraph of its own, outside code and tables; to show the call "
                     "itself, write {% raw %} before and {% endraw %} after it"
@@ -216,53 +179,70 @@ class Calls:
             for fault in faults:
                 yield Diagnostic(figure.place.file, figure.place.line, f"{figure.kind}(…) {fault}")
 
-    def body(self, parts: Sequence[Markup | int]) -> tuple[Markup | Shown, ...]:
+    def texts(self, number: int) -> Sequence[str]:
+        """Return the inline Markdown of a part and its own parts, in the order of `with_texts`."""
+        texts = list[str]()
+
+        def noted(text: str) -> str:
+            texts.append(text)
+            return text
+
+        if part := self.parts[number]:
+            with_texts(part, noted)
+        return texts
+
+    def body(
+        self, parts: Sequence[Markup | int], texts: Mapping[int, Sequence[InlineText]]
+    ) -> tuple[Markup | Shown, ...]:
         """Return the page's content in order, without invalid calls; every figure has an id.
 
         Figures without an id get a generated one: `mnist-trajectories`, `mnist-trajectories-2`, …
         They are numbered from 1, the teaser first, and those under tabs 3a, 3b, …; videos have no
         number.
+
+        texts: the texts of the parts, parsed
         """
-        content = (self.parts[part] if isinstance(part, int) else part for part in parts)
-        body = [part for part in content if part is not None]
-        ids = {part.id for part in body if not isinstance(part, Markup)}
-        for index, part in enumerate(body):
-            if not isinstance(part, Markup) and not part.id:
-                body[index] = replace(part, id=free_name(part.base, ids))
-        figures = [
-            part
-            for part in body
-            if isinstance(part, Figure) or (isinstance(part, Embed) and part.numbered)
-        ]
-        figures.sort(key=lambda part: not (isinstance(part, Figure) and part.teaser))
-        numbers = _numbers(figures)
 
-        def reference(match: re.Match[str]) -> str:
-            return f"Figure {numbers.get(self.refs[int(match[1])], '?')}"
+        def replacement(parsed: Iterator[InlineText]) -> Callable[[str], InlineText]:
+            return lambda _: next(parsed)
 
-        return tuple(
-            Markup(_REF.sub(reference, str(part)))
-            if isinstance(part, Markup)
-            else replace(part, number=numbers.get(part.id, ""))
-            for part in body
-        )
+        body = list[Markup | Shown]()
+        for part in parts:
+            shown = self.parts[part] if isinstance(part, int) else part
+            if isinstance(part, int) and shown is not None:
+                shown = with_texts(shown, replacement(iter(texts[part])))
+            body += [] if shown is None else [shown]
+        ids = {part.id for part in all_parts(body) if not isinstance(part, Markup)}
 
+        def identified(part: Markup | Shown) -> Markup | Shown:
+            if (
+                isinstance(part, Markup)
+                or part.id
+                or (isinstance(part, Group) and not part.is_figure)
+            ):
+                return part
+            return replace(part, id=free_name(part.base, ids))
 
-def _numbers(figures: Sequence[Figure | Embed]) -> dict[str, str]:
-    """Return the numbers of figures by their ids; figures under tabs share one, with letters."""
-    numbers: dict[str, str] = {}
-    tabs = Counter[int]()
-    count = 0
-    for figure in figures:
-        row = figure.row if isinstance(figure, Figure) else None
-        if row is None or not row.tabs:
-            count += 1
-            numbers[figure.id] = str(count)
-            continue
-        count += not tabs[row.number]
-        numbers[figure.id] = f"{count}{ascii_lowercase[tabs[row.number]]}"
-        tabs[row.number] += 1
-    return numbers
+        body = [with_parts(part, identified) for part in body]
+        numbers = numbered(body)
+        nouns = {part.id: noun(part) for part in all_parts(body) if not isinstance(part, Markup)}
+
+        def referring(text: str) -> str:
+            return _REF.sub(
+                lambda match: (
+                    f"{nouns.get(self.refs[int(match[1])], 'Figure')} "
+                    f"{numbers.get(self.refs[int(match[1])], '?')}"
+                ),
+                text,
+            )
+
+        def finished(part: Markup | Shown) -> Markup | Shown:
+            if isinstance(part, Markup):
+                return Markup(referring(part))
+            return replace(part, number=numbers.get(part.id, ""))
+
+        changed = (with_parts(part, finished) for part in body)
+        return tuple(with_texts(part, lambda text: text.changed(referring)) for part in changed)
 
 
 def _require_defined(*values: object) -> None:

@@ -1,6 +1,7 @@
-"""Pictures and videos that the author adds to a page.
+"""Pictures, videos and tables that the author adds to a page.
 
-`{{ image("pictures/setup.png", alt="…") }}` and `{{ video("https://youtu.be/…") }}` are called like
+`{{ image("pictures/setup.png", alt="…") }}`, `{{ video("https://youtu.be/…") }}` and
+`{{ table([["Ours", 2.1]], columns=["Method", "FID"]) }}` are called like
 figures, but nothing is sampled for them, and media.json does not list them. A page reserves space
 for them, so pictures are read for their size, and videos have a declared aspect. YouTube's player
 is embedded from an address
@@ -18,13 +19,20 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.etree import ElementTree
 
-from pydantic import Field, PlainValidator, StrictInt, StringConstraints, ValidationInfo
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StrictInt,
+    StringConstraints,
+    ValidationInfo,
+)
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, read_own
 from sitegen.core.urls import web_url_fault
-from sitegen.core.validation import Caption, Slug, Text, checked_call
+from sitegen.core.validation import Caption, Slug, Text, checked_call, reject_with
 from sitegen.figures.base import RULES
 
 _SUFFIXES = {
@@ -252,23 +260,53 @@ class VideoCall:
     )
 
 
+def _cell(value: object) -> object:
+    """Return a number of a table as text."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _uneven_row(columns: Sequence[str], info: ValidationInfo) -> str | None:
+    """Return an error if a row of the table has not one cell for each of its columns."""
+    for number, row in enumerate(info.data.get("rows", ()), 1):
+        if len(row) != len(columns):
+            return f"row {number} has {len(row)} cells for {len(columns)} columns"
+    return None
+
+
+@validated(frozen=True, config=RULES)
+class TableCall:
+    """The arguments of `table(…)`."""
+
+    rows: tuple[tuple[Annotated[Caption, BeforeValidator(_cell)], ...], ...] = Field(
+        min_length=1, description='The cells, row by row, as in [["Ours", 2.1], ["DDPM", 2.4]].'
+    )
+    columns: Annotated[tuple[Caption, ...], reject_with(_uneven_row)] = Field(
+        min_length=1, description="The headings of the columns."
+    )
+    caption: Caption = Field(default="", description="The words under the table.")
+    id: Slug | None = Field(default=None, description="The table's name in links.")
+
+
 @dataclass(frozen=True)
 class Embed:
-    """A picture or video that is shown as a block; its id is "" until one is assigned.
+    """A picture, video or table that is shown as a block; its id is "" until one is assigned.
 
     A video is on another host, with a player that is loaded by a click, or a file of the author.
+    `caption` and `cells`, the rows of a table after its headings, are inline Markdown.
     """
 
     kind: str
-    call: ImageCall | VideoCall
+    call: ImageCall | VideoCall | TableCall
     id: str
     place: SourceLocation
+    caption: str = ""
+    cells: tuple[tuple[str, ...], ...] = ()
     number: str = ""
 
     @property
     def numbered(self) -> bool:
-        """Return whether it is numbered like a figure, as pictures with a caption are."""
-        return isinstance(self.call, ImageCall) and bool(self.call.caption)
+        """Return whether it is numbered, as pictures and tables with a caption are."""
+        return isinstance(self.call, ImageCall | TableCall) and bool(self.caption)
 
     @property
     def files(self) -> tuple[OwnFile, ...]:
@@ -279,12 +317,12 @@ class Embed:
     @property
     def base(self) -> str:
         """Return the default id, which is used if it is not taken."""
-        if isinstance(self.call, VideoCall):
-            return "video"
+        if not isinstance(self.call, ImageCall):
+            return self.kind
         return f"image-{PurePosixPath(self.call.file.file.uri).stem[:-9]}"  # without the digest
 
 
-EMBEDS: Mapping[str, type[Any]] = {"image": ImageCall, "video": VideoCall}
+EMBEDS: Mapping[str, type[Any]] = {"image": ImageCall, "video": VideoCall, "table": TableCall}
 """Argument classes of the calls, by name."""
 
 
@@ -297,4 +335,5 @@ def make_embed(
 ) -> Embed:
     """Check a call and read its files; raise ConfigError with every error found."""
     (call,) = checked_call(kind, [EMBEDS[kind]], args, kwargs, {"folder": folder}, place)
-    return Embed(kind, call, call.id or "", place)
+    cells = (call.columns, *call.rows) if isinstance(call, TableCall) else ()
+    return Embed(kind, call, call.id or "", place, call.caption, cells)

@@ -1,13 +1,14 @@
 """Conversion of Markdown to parts of HTML, with slots for the figures between them.
 
-Supports CommonMark with tables, footnotes, strikethrough and formulas between dollar signs.
+Supports CommonMark with tables, footnotes, strikethrough, formulas between dollar signs, and
+sections that open, `::: details Summary` … `:::`. The captions of a figure are parsed at its slot.
 Formulas become MathML; raw HTML is shown as text, with a warning.
 """
 
 import html
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
@@ -15,9 +16,11 @@ from xml.etree.ElementTree import Element
 
 from markdown_it import MarkdownIt
 from markdown_it.common.html_re import HTML_TAG_RE
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markupsafe import Markup
+from mdit_py_plugins.container import container_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 
@@ -107,9 +110,40 @@ class Heading:
     id: str
 
 
+class InlineText(str):
+    """Inline Markdown of the author, as plain text; `html` is its HTML.
+
+    notes: HTML of the footnotes to which no text before it refers
+    """
+
+    html: Markup
+    notes: Markup
+
+    def __new__(cls, plain: str, html: str = "", notes: str = "") -> "InlineText":
+        """Return plain text with its HTML, which is safe."""
+        text = super().__new__(cls, plain)
+        text.html, text.notes = Markup(html), Markup(notes)
+        return text
+
+    def changed(self, change: Callable[[str], str]) -> "InlineText":
+        """Return the text with a change of its plain text and of its HTML."""
+        return InlineText(change(self), change(str(self.html)), change(str(self.notes)))
+
+    @property
+    def unlinked(self) -> "InlineText":
+        """The text without links, notes and pictures, for a page of another address."""
+        return InlineText(self, _LINKED.sub("", self.html))
+
+
+_LINKED = re.compile(r'<sup class="footnote-ref">.*?</sup>|</?a\b[^>]*>|<img\b[^>]*>')
+
+
 @dataclass(frozen=True)
 class ParsedPage:
-    """A page's text: parts of HTML, and the numbers of the slots between them."""
+    """A page's text: parts of HTML, and the numbers of the slots between them.
+
+    texts: inline Markdown of each slot, by its number
+    """
 
     title: str | None
     parts: tuple[Markup | int, ...]
@@ -117,9 +151,16 @@ class ParsedPage:
     headings: tuple[Heading, ...]
     anchors: tuple[Noted, ...] = ()
     warnings: tuple[Noted, ...] = ()
+    texts: Mapping[int, Sequence[InlineText]] = field(default_factory=dict)
 
 
-def parse(text: str, slot: re.Pattern[str], uri: str, files: PageFiles) -> ParsedPage:
+def parse(
+    text: str,
+    slot: re.Pattern[str],
+    uri: str,
+    files: PageFiles,
+    texts: Callable[[int], Sequence[str]] = lambda number: (),
+) -> ParsedPage:
     """Convert Markdown to HTML for the page at `uri`, a path from the site's root.
 
     - A paragraph that consists of a match of `slot` becomes the number in the pattern's group 1.
@@ -128,18 +169,20 @@ def parse(text: str, slot: re.Pattern[str], uri: str, files: PageFiles) -> Parse
     - Headings get ids that begin with `h-`; headings without links become links to themselves.
     - Pictures get their size.
 
-    `files` resolves the targets of links and pictures.
+    `files` resolves the targets of links and pictures. `texts` returns the captions and other
+    inline Markdown of a slot, so that they share the page's footnotes.
     """
-    env: dict[str, Any] = {}
+    env: dict[str, Any] = {"slot": slot, "texts": texts}
     tokens = _parser().parse(text, env)
     title = _plain(tokens[1]) if tokens and tokens[0].tag == "h1" else None
     warnings = tuple(_tags_as_text(tokens))
-    walk = _Walk(uri, files)
+    walk = _Walk(uri, files, text.splitlines())
     # A heading is three tokens: its start, its text and its end.
     walk.run(tokens if title is None else tokens[3:])
-    parts = tuple(_parts(_with_notes(walk.tokens), slot, env))
+    parsed = dict[int, list[InlineText]]()
+    parts = tuple(_parts(_with_notes(walk.tokens), slot, env, parsed))
     faults, headings, anchors = tuple(walk.faults), tuple(walk.headings), tuple(walk.anchors)
-    return ParsedPage(title or None, parts, faults, headings, anchors, warnings)
+    return ParsedPage(title or None, parts, faults, headings, anchors, warnings, parsed)
 
 
 @cache
@@ -149,8 +192,12 @@ def _parser() -> MarkdownIt:
     # `_Walk` rejects invalid links with their line; the parser would show them as text.
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
     parser.use(footnote_plugin)
+    parser.use(container_plugin, "details")
+    parser.core.ruler.before("inline", "inserted", _insert_texts)
     rules: dict[str, Any] = parser.renderer.rules  # type: ignore[attr-defined]
     # The plug-in writes [1], and [1:1] where a note is referred to again.
+    rules["container_details_open"] = lambda *_: "<details>\n"
+    rules["container_details_close"] = lambda *_: "</details>\n"
     rules["footnote_caption"] = lambda tokens, at, *_: str(tokens[at].meta["id"] + 1)
     parser.use(dollarmath_plugin, allow_labels=False)
     parser.inline.ruler.at("math_inline", _inline_formula)
@@ -189,6 +236,38 @@ def _inline_formula(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _insert_texts(state: StateCore) -> None:
+    """Add tokens for the texts of slots and the summaries of details, before text is parsed."""
+    slot, texts = state.env["slot"], state.env["texts"]
+    tokens, in_note = list[Token](), False
+    for at, token in enumerate(state.tokens):
+        tokens.append(token)
+        if token.type.startswith("footnote_reference"):
+            in_note = token.nesting > 0  # where a figure is refused
+        elif token.type == "container_details_open":
+            summary = token.info.strip().removeprefix("details").strip()
+            tokens += _inline("summary", summary, token.map)
+        elif in_note or token.type != "paragraph_close":
+            continue
+        elif match := _slot_at(state.tokens, at - 1, slot):
+            for text in texts(int(match[1])):
+                tokens += _inline("caption", text, state.tokens[at - 1].map)
+    state.tokens = tokens
+
+
+def _inline(name: str, text: str, lines: list[int] | None) -> list[Token]:
+    start, end = Token(f"{name}_open", name, 1, block=True), Token(f"{name}_close", name, -1)
+    return [start, Token("inline", "", 0, content=text, map=lines, children=[], block=True), end]
+
+
+def _slot_at(tokens: Sequence[Token], at: int, slot: re.Pattern[str]) -> re.Match[str] | None:
+    """Return the match of a slot if the token is its paragraph's only text."""
+    if tokens[at].type != "inline" or not at:
+        return None
+    alone = [token.type for token in tokens[at - 1 : at + 2 : 2]] == _PARAGRAPH
+    return slot.fullmatch(tokens[at].content) if alone else None
+
+
 def _tag(state: StateInline, silent: bool) -> bool:
     """Parse an HTML tag, which `_tags_as_text` converts to text."""
     match = _TAG.match(state.src, state.pos, state.pos + _LONGEST_TAG)
@@ -215,17 +294,37 @@ def _tags_as_text(tokens: Sequence[Token], line: int = 1) -> Iterator[Noted]:
         line += token.type in ("softbreak", "hardbreak")
 
 
-def _parts(tokens: Sequence[Token], slot: re.Pattern[str], env: Any) -> Iterator[Markup | int]:
-    """Split the tokens at the paragraphs that are slots, and render the parts between them."""
-    parser, start = _parser(), 0
+def _parts(
+    tokens: Sequence[Token],
+    slot: re.Pattern[str],
+    env: Any,
+    texts: dict[int, list[InlineText]],
+) -> Iterator[Markup | int]:
+    """Split the tokens at the paragraphs that are slots, and render the parts between them.
+
+    The texts of a slot follow it; they are rendered into `texts`.
+    """
+
+    def rendered(tokens: Sequence[Token]) -> Markup:
+        return Markup(_parser().renderer.render(tokens, _parser().options, env))
+
+    start, number, opened = 0, 0, 0
     for at, token in enumerate(tokens):
-        match = slot.fullmatch(token.content) if token.type == "inline" else None
-        alone = at and [t.type for t in tokens[at - 1 : at + 2 : 2]] == _PARAGRAPH
-        if match is not None and alone:
-            yield Markup(parser.renderer.render(tokens[start : at - 1], parser.options, env))
-            yield int(match[1])
-            start = at + 2
-    yield Markup(parser.renderer.render(tokens[start:], parser.options, env))
+        if match := _slot_at(tokens, at, slot):
+            yield rendered(tokens[start : at - 1])
+            yield (number := int(match[1]))
+            start, texts[number] = at + 2, []
+        elif token.type == "caption_open":
+            opened = at
+        elif token.type == "caption_close":
+            plain = tokens[opened].content
+            html, notes = (
+                rendered(tokens[opened + 1 : opened + 2]),
+                rendered(tokens[opened + 2 : at]),
+            )
+            texts.setdefault(number, []).append(InlineText(plain, html, notes))
+            start = at + 1
+    yield rendered(tokens[start:])
 
 
 _PARAGRAPH = ["paragraph_open", "paragraph_close"]
@@ -235,7 +334,8 @@ def _with_notes(tokens: Sequence[Token]) -> list[Token]:
     """Move each footnote from the end of the page to the block that first refers to it.
 
     The block and its notes are wrapped in an element, so that a wide window shows the notes in the
-    gutter beside the block, and a narrow one shows them beneath it.
+    gutter beside the block, and a narrow one shows them beneath it. Those of a caption or of
+    details are in it.
     """
     footnotes: dict[int, list[Token]] = {}
     body: list[Token] = []
@@ -262,10 +362,12 @@ def _with_notes(tokens: Sequence[Token]) -> list[Token]:
                     number = child.meta["id"]
                     content = footnotes.pop(number)
                     notes += [_raw(_NOTE.format(number + 1)), *content, _raw("</aside>\n")]
-        if notes:
+        if notes and token.type in ("caption_close", "container_details_close"):
+            block[-1:] = [*notes, token]
+        elif notes:
             notes = [_raw('<div class="notes">\n'), *notes, _raw("</div>\n</div>\n")]
-            block.insert(0, _raw('<div class="noted">\n'))
-        result += block + notes
+            block = [_raw('<div class="noted">\n'), *block, *notes]
+        result += block
         block = []
     return result
 
@@ -305,6 +407,7 @@ class _Walk:
 
     uri: str
     files: PageFiles
+    lines: Sequence[str]
     tokens: list[Token] = field(default_factory=list)
     faults: list[Noted] = field(default_factory=list)
     headings: list[Heading] = field(default_factory=list)
@@ -319,6 +422,15 @@ class _Walk:
             self.line = token.map[0] + 1 if token.map else self.line
             if token.type == "heading_open":
                 self._heading(token, tokens[at + 1])
+            elif token.type == "caption_open":
+                token.content = _plain(tokens[at + 1])
+            elif token.type == "container_details_open":
+                self._details(token, tokens[at + 2])
+            elif token.type == "inline" and token.content.startswith(":::"):
+                line = quoted(token.content.split("\n")[0])
+                self._fault(
+                    f"{line} is no block; write ::: details and a summary, and ::: at its end"
+                )
             for child in token.children or ():
                 if child.type == "math_inline":
                     child.content = self._formula(child.content, "inline")
@@ -331,6 +443,14 @@ class _Walk:
 
     def _fault(self, text: str) -> None:
         self.faults.append(Noted(self.line, text))
+
+    def _details(self, token: Token, summary: Token) -> None:
+        """Check that a section that opens has a summary and an end."""
+        end = token.map[1] if token.map else 0
+        if not summary.content:
+            self._fault("::: details has no summary, the line to press; write ::: details Proofs")
+        if not "".join(self.lines[end : end + 1]).strip().startswith(":::"):
+            self._fault("::: details has no end; write ::: on a line of its own after it")
 
     def _heading(self, token: Token, inline: Token) -> None:
         """Give the heading an id and a link to itself, and check that no level is skipped."""

@@ -3,7 +3,7 @@
 `pages/index.md` is the front page, `pages/NAME.md` becomes `NAME/index.html`. A page needs no
 front matter: its title is its first heading if that is of level 1, else the site's. A figure call
 such as `{{ trajectories("mnist", count=36, caption="…") }}` is a separate paragraph, and so are
-`{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/…") }}`.
+`{{ image("setup.png", alt="…") }}` and `{{ video("https://youtu.be/…") }}`. Captions are Markdown.
 `{% if available("cifar10") %}` … `{% endif %}` encloses text for a model that may be missing.
 """
 
@@ -17,8 +17,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from sitegen.config.schema import Site
-from sitegen.content.calls import SLOT, Calls, Shown
+from sitegen.content.calls import SLOT, Calls
 from sitegen.content.embeds import Embed
+from sitegen.content.groups import Shown, all_parts, with_texts
 from sitegen.content.links import (
     PageFiles,
     anchor_fault,
@@ -60,7 +61,7 @@ class Page:
     @property
     def ids(self) -> frozenset[str]:
         """Return the ids of its headings and figures."""
-        shown = (part.id for part in self.body if not isinstance(part, Markup))
+        shown = (part.id for part in all_parts(self.body) if not isinstance(part, Markup))
         return frozenset((*shown, *(heading.id for heading in self.headings)))
 
 
@@ -131,19 +132,19 @@ def _read(
         return None, error.problems or [error]
     except TemplateFault as error:
         return None, [*calls.faults, Diagnostic(calls.file, error.line, error.reason)]
-    document = parse(text, SLOT, uri, files)
+    document = parse(text, SLOT, uri, files, calls.texts)
     notes = document.faults or document.anchors or document.warnings
     lines = _source_lines(text, source) if notes else ()  # slow for a long page
 
     def diagnostics(notes: Iterable[Noted]) -> Iterator[Diagnostic]:
         return (Diagnostic(calls.file, lines[note.line - 1], note.text) for note in notes)
 
-    body = calls.body(document.parts)
-    embeds = (part for part in body if isinstance(part, Embed))
+    body = calls.body(document.parts, document.texts)
+    embeds = (part for part in all_parts(body) if isinstance(part, Embed))
     page = Page(
         uri,
         document.title or site.title,
-        tuple(part for part in body if isinstance(part, Figure)),
+        tuple(part for part in all_parts(body) if isinstance(part, Figure)),
         body,
         path,
         _sorted([*files.used.values(), *(file for embed in embeds for file in embed.files)]),
@@ -171,17 +172,27 @@ def _source_lines(text: str, source: str) -> Sequence[int]:
 
 def _with_headings(page: Page, ids: Mapping[str, Collection[str]]) -> Page:
     """Return the page with links to headings completed where the prefix was left out."""
-    body = page.body
+    links = dict[str, str]()
     for anchor in page.anchors:
         if (new := at_heading(page.uri, anchor.text, ids)) != anchor.text:
             link, completed = (
                 f'href="{escape(relative(url, page.uri))}"' for url in (anchor.text, new)
             )
-            body = tuple(
-                Markup(str(part).replace(link, completed)) if isinstance(part, Markup) else part
-                for part in body
-            )
-    return replace(page, body=body)
+            links[link] = completed
+
+    def complete(text: str) -> str:
+        for link, completed in links.items():
+            text = text.replace(link, completed)
+        return text
+
+    body = tuple(
+        Markup(complete(str(part)))
+        if isinstance(part, Markup)
+        else with_texts(part, lambda text: text.changed(complete))
+        for part in (page.body if links else ())
+    )
+    figures = tuple(part for part in all_parts(body) if isinstance(part, Figure))
+    return replace(page, body=body, figures=figures) if links else page
 
 
 def _faults_of_config(

@@ -2,15 +2,15 @@
 
 The value of an expression is data: all Markdown punctuation in it is escaped. `|safe`, a macro and
 `{% set x %}` … `{% endset %}` yield Markdown. Text between `{% raw %}` and `{% endraw %}` is not
-changed, so that a page can show the source of a figure call.
+changed, so that a page can show the source of a figure call. A backslash in quotes is a backslash.
 
 Templates of pages and themes are the author's own code.
 """
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, cached_property
 from pathlib import Path
 from traceback import walk_tb
 from types import TracebackType
@@ -25,6 +25,7 @@ from jinja2 import (
     UndefinedError,
     pass_eval_context,
 )
+from jinja2.lexer import Lexer, Token
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
@@ -38,6 +39,7 @@ FAILURES = (
 _PACKAGE = Path(__file__).parents[1]
 _FILE = "<template>"  # Jinja's name for a template made from a string
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_COMMAND = re.compile(r"\\\\|\\(?=[A-Za-z])")  # an escaped backslash, or one before a letter
 _RAW = "; to show braces themselves, write {% raw %} before and {% endraw %} after them"
 
 
@@ -62,10 +64,33 @@ def as_markdown(_context: EvalContext | None, value: object) -> Markup:
     return Markup(_PUNCTUATION.sub(r"\\\1", text))
 
 
+class _PageLexer(Lexer):
+    """The lexer of pages, in whose strings a backslash before a letter is a backslash."""
+
+    def wrap(
+        self,
+        stream: Iterable[tuple[int, str, str]],
+        name: str | None = None,
+        filename: str | None = None,
+    ) -> Iterator[Token]:
+        """Yield the tokens, so that a caption with `$\\theta$` has no tab in it."""
+        literal = (
+            (line, kind, _COMMAND.sub(r"\\\\", text) if kind == "string" else text)
+            for line, kind, text in stream
+        )
+        return super().wrap(literal, name, filename)
+
+
+class _PageEnvironment(Environment):
+    @cached_property
+    def lexer(self) -> Lexer:
+        return _PageLexer(self)
+
+
 @cache
 def _environment() -> Environment:
     """Return the environment of pages, which escapes values and rejects undefined names."""
-    return Environment(
+    return _PageEnvironment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
+from markupsafe import Markup
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     StringConstraints,
     TypeAdapter,
     ValidationError,
@@ -71,8 +73,14 @@ Text = Annotated[
 ]
 """Text for readers: 1 to 10,000 characters, none of them forbidden in pages."""
 
-Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), _READABLE]
-"""Text for readers that may be empty."""
+Caption = Annotated[
+    str,
+    # Jinja escapes for HTML what `"…" ~ ref("id")` joins; a caption is Markdown.
+    BeforeValidator(lambda text: text.unescape() if isinstance(text, Markup) else text),
+    StringConstraints(strip_whitespace=True, max_length=10_000),
+    _READABLE,
+]
+"""Text for readers that may be empty; in pages it is inline Markdown."""
 
 _SLUG = described_as("a name of a-z, 0-9 and -", "^[a-z0-9][a-z0-9-]{0,63}$")
 _HOST = described_as("a domain", r"^[a-z0-9.-]+\.[a-z0-9-]+$")

@@ -365,29 +365,12 @@ class GridKind(ChosenKind):
 
 
 @dataclass(frozen=True)
-class Row:
-    """Figures of a page that are shown in one place.
-
-    number: of the row on its page
-    caption: the text under it
-    names: the text on the tabs, one for each figure; may be empty
-    tabs: whether one figure is shown at a time, and not all side by side
-    """
-
-    number: int
-    caption: str
-    names: tuple[str, ...] = ()
-    tabs: bool = False
-
-
-@dataclass(frozen=True)
 class Figure:
     """A figure that a page calls; an empty id means that the page chooses one.
 
     spec: the arguments of the call
     root: folder of the site, which contains the files that the spec names
     contents: digests of these files in its key, by field
-    row: group of figures that it belongs to
     teaser: whether it is shown under the title
     number: number of the figure on its page, from "1", or "3a" under tabs; empty if it has none
     fault: why its arguments could not be checked, if the code of its plug-in failed
@@ -401,7 +384,6 @@ class Figure:
     alt: str | None
     place: SourceLocation
     root: Path = Path()
-    row: Row | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
     teaser: bool = False
     number: str = ""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
-from sitegen.content.embeds import Embed, ImageCall, Photo, Player, VideoCall
-from sitegen.content.markdown import NEAR_TOP
+from markupsafe import Markup, escape
+
+from sitegen.content.embeds import Embed, ImageCall, Photo, Player, TableCall, VideoCall
+from sitegen.content.groups import TABS, Group, noun
+from sitegen.content.markdown import NEAR_TOP, InlineText
 from sitegen.core.installed import resource
 from sitegen.core.progress import megabytes, raised
 from sitegen.core.urls import relative
-from sitegen.figures.base import Row
 from sitegen.html.views import (
     Clip,
     FigureGroup,
@@ -41,23 +44,29 @@ _NAMES = {
     "vary": "Varies",
 }
 _LEAVES = 8  # of a tree that is grown in a page
+_NUMBER = re.compile(r"[-+−–±<>≈~.,%×\s\d]*")  # a cell that is set right
 _VIDEO_WIDTH = 1280  # pixels of an author's video; narrower columns scale it
 _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is some years old
 
 
-def figure_view(media: Media, page: str, number: str = "") -> FigureView:
+def figure_view(media: Media, page: str, number: str = "", caption: str = "") -> FigureView:
     """Return the view of a figure for the page at `page`, a path from the site's root."""
-    record = media.record
+    record, caption = media.record, caption or media.caption
     results = results_of(record)
     if "weights" in record.files:
         choices = _choices(media, page)
-        return FigureView(media, page, "sampler", True, None, choices, results, number)
+        return FigureView(
+            media, page, "sampler", True, None, choices, results, number, caption=caption
+        )
     if record.cells is not None:
         clip = clip_view(media, record.cells)
         wide = clip.width > _COLUMN
-        return FigureView(media, page, "clip", wide, clip, results=results, number=number)
-    wide = record.files["image"].width > _CHART
-    return FigureView(media, page, "still", wide, results=results, number=number)
+    else:
+        clip, wide = None, record.files["image"].width > _CHART
+    shape: Literal["clip", "still"] = "clip" if clip else "still"
+    return FigureView(
+        media, page, shape, wide, clip, results=results, number=number, caption=caption
+    )
 
 
 def front_picture(media: Media) -> MediaFile | None:
@@ -275,12 +284,13 @@ def _ticks(media: Media, cells: Cells) -> tuple[Tick, ...]:
     )
 
 
-def group_view(figures: tuple[FigureView, ...], row: Row) -> FigureGroup:
-    """Return the view of figures in one place: of a row, one slider moves clips over levels."""
-    clips = [figure.clip.steps for figure in figures if figure.clip]
-    together = len(clips) == len(figures) and all(s.levels and not s.points for s in clips)
-    if row.tabs or not together:
-        return FigureGroup(row, figures)
+def group_view(group: Group, parts: tuple[tuple[str, Any], ...]) -> FigureGroup:
+    """Return the view of parts in one place: of a row, one slider moves clips over levels."""
+    view = FigureGroup(group, parts)
+    clips = [figure.clip.steps for figure in view.clips if figure.clip]
+    together = len(clips) > 1 and all(steps.levels and not steps.points for steps in clips)
+    if group.kind == TABS or not together:
+        return view
     # The levels with their values that a clip shows over time, however long each stays.
     first, *others = (
         (frozenset(zip_longest(s.levels.split(), s.values.split())), s.symbol, s.unit)
@@ -289,7 +299,17 @@ def group_view(figures: tuple[FigureView, ...], row: Row) -> FigureGroup:
     steps = clips[0]
     if any(other != first for other in others):
         steps = Steps(steps.fps, steps.last, opening=steps.opening, fraction=True)
-    return FigureGroup(row, figures, steps)
+    return FigureGroup(group, parts, steps)
+
+
+def inline(text: str) -> Markup:
+    """Return the HTML of inline Markdown, or of plain text."""
+    return text.html if isinstance(text, InlineText) else escape(text)
+
+
+def notes(text: str) -> Markup:
+    """Return the footnotes of inline Markdown, to be shown below it."""
+    return text.notes if isinstance(text, InlineText) else Markup()
 
 
 def embed_view(embed: Embed, uri: str, cover: Picture | None = None) -> dict[str, Any]:
@@ -297,12 +317,18 @@ def embed_view(embed: Embed, uri: str, cover: Picture | None = None) -> dict[str
 
     cover: stands in for the poster of a video on another host that has none
 
-    All have `shape`, `id`, `caption` and `number`; an "image" also `alt`, `picture` and `lazy`, a
-    "screen" (a video on another host) `title`, `host`, `player`, `link` and `poster`, a "video"
-    `title`, `uri`, `type`, `width`, `height` and `poster`.
+    All have `shape`, `id`, `caption`, `noun` and `number`; an "image" also `alt`, `picture` and
+    `lazy`, a "screen" (a video on another host) `title`, `host`, `player`, `link` and `poster`, a
+    "video" `title`, `uri`, `type`, `width`, `height` and `poster`, a "table" its `table`.
     """
     call = embed.call
-    view = {"id": embed.id, "caption": call.caption, "number": embed.number}
+    view: dict[str, Any] = {"id": embed.id, "caption": embed.caption, "number": embed.number}
+    view["noun"] = noun(embed)
+    if isinstance(call, TableCall):
+        columns, *rows = embed.cells
+        numeric = [n for n in range(len(columns)) if all(_NUMBER.fullmatch(row[n]) for row in rows)]
+        table = {"caption": "", "columns": columns, "rows": rows, "numeric": numeric}
+        return {**view, "shape": "table", "table": table}
     if isinstance(call, ImageCall):
         picture, width = photo_view(call.file, uri), call.width
         if width is not None:

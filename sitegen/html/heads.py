@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from sitegen.config.schema import Site
 from sitegen.content.embeds import read_photo
+from sitegen.content.groups import all_parts
 from sitegen.content.links import at_heading
 from sitegen.content.markdown import FORMULA_SOURCE
 from sitegen.content.pages import Page
@@ -77,7 +78,7 @@ def head(
         }
     return {
         "title": page.title if alone else title,
-        "policy": f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(page.body)}",
+        "policy": f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(all_parts(page.body))}",
         "description": site.description or site.lead or _first_words(page),
         "site": site.title,
         "address": address(site, page.uri),

@@ -9,14 +9,15 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from itertools import groupby
 from typing import Any
 from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
 from sitegen.config.schema import Site
-from sitegen.content.markdown import Heading
+from sitegen.content.embeds import Embed
+from sitegen.content.groups import Shown
+from sitegen.content.markdown import Heading, InlineText
 from sitegen.content.pages import Page
 from sitegen.core.errors import TargetError
 from sitegen.core.source import page_name
@@ -91,8 +92,8 @@ class Book:
         contents: the sections of the page, with `title`, `id` and `sections`
         lead: the sentence that the front page opens with
         parts: what is on the page in its order: pairs of a shape and its content. They are "prose"
-            and safe HTML, "figure" and a `FigureView`, "row" or "tabs" and a `FigureGroup`, "embed"
-            and a picture or a video of yours
+            and safe HTML, "figure" and a `FigureView`, "beside", "tabs", "grid" or
+            "compare" and a `FigureGroup`, "embed" and a picture, a video or a table of yours
         moving, viewer: whether the page has clips, and so the dialog that shows samples large
         bibtex: the BibTeX entry, on the front page
         manifest: link to `media.json`
@@ -133,10 +134,12 @@ class Book:
     def standalone(self, media: Media) -> dict[str, Any] | None:
         """Return what `standalone.html` gets; None for a figure without a page of its own."""
         uri = standalone_uri(media)
-        numbers = {
-            (page.uri, figure.id): figure.number for page in self.pages for figure in page.figures
-        }
-        figure = figure_view(media, uri, numbers.get((media.page, media.id), ""))
+        calls = {(page.uri, call.id): call for page in self.pages for call in page.figures}
+        call = calls.get((media.page, media.id))
+        caption = call.caption if call else ""
+        if isinstance(caption, InlineText):  # its links are those of the page
+            caption = caption.unlinked
+        figure = figure_view(media, uri, call.number if call else "", caption)
         if not figure.standalone:
             return None
         assets = self.theme.assets
@@ -160,26 +163,25 @@ class Book:
         """Return the teaser of a page, if it has one, and the other parts in order.
 
         A part is its shape and its content: "prose" and safe HTML, "figure" and a `FigureView`,
-        "row" or "tabs" and a `FigureGroup`, "embed" and a picture or a video of the author's.
+        the name of a group and a `FigureGroup`, "embed" and a picture, a video or a table of the
+        author's.
         """
-        # Empty text between the figures of a row would split it below.
-        body = [part for part in page.body if part or not isinstance(part, Markup)]
         views = self._figures(page)
         teaser = next((views[figure.id] for figure in page.figures if figure.teaser), None)
-        cover, parts = teaser.picture("poster") if teaser else None, list[tuple[str, Any]]()
-        for row, group in groupby(body, lambda part: getattr(part, "row", None)):
-            if row is not None:
-                figures = tuple(views[p.id] for p in group if isinstance(p, Figure))
-                parts.append(("tabs" if row.tabs else "row", group_view(figures, row)))
-                continue
-            for part in group:
-                if isinstance(part, Markup):
-                    parts.append(("prose", part))
-                elif not isinstance(part, Figure):
-                    parts.append(("embed", embed_view(part, page.uri, cover)))
-                elif not part.teaser:
-                    parts.append(("figure", views[part.id]))
-        return teaser, parts
+        cover = teaser.picture("poster") if teaser else None
+
+        def shaped(part: Markup | Shown) -> tuple[str, Any]:
+            match part:
+                case Markup():
+                    return "prose", part
+                case Figure():
+                    return "figure", views[part.id]
+                case Embed():
+                    return "embed", embed_view(part, page.uri, cover)
+            return part.kind, group_view(part, tuple(map(shaped, part.parts)))
+
+        shown = (part for part in page.body if not (isinstance(part, Figure) and part.teaser))
+        return teaser, list(map(shaped, shown))
 
     def _figures(self, page: Page) -> dict[str, FigureView]:
         """Return the figures of a page by id; the first clip has a hint."""
@@ -190,7 +192,7 @@ class Book:
                 line = f"{figure.place.file}:{figure.place.line}"
                 raise TargetError(f"{line}: the figure {figure.id} has not been rendered")
             with plug_in_errors(figure.kind, f"{page.uri}: {figure.id}: "):
-                view = figure_view(media, page.uri, figure.number)
+                view = figure_view(media, page.uri, figure.number, figure.caption)
             if view.shape == "clip" and not hinted:
                 view, hinted = replace(view, hint=True), True
             views[figure.id] = view

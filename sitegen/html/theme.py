@@ -41,7 +41,7 @@ from sitegen.core.errors import FAULTS, ConfigError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.core.installed import resource
 from sitegen.core.source import read_text, shown
-from sitegen.html.figure_views import command, downloads, settings
+from sitegen.html.figure_views import command, downloads, inline, notes, settings
 
 FOLDER = "theme"
 """Name of the folder with the author's theme, next to `site.toml`."""
@@ -232,6 +232,7 @@ def _environment(folder: Path | None) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"inline": inline, "notes": notes}
     environment.globals |= {"command": command, "downloads": downloads, "settings": settings}
     return environment
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sitegen.content.groups import Group
 from sitegen.core.urls import relative
-from sitegen.figures.base import Row
 from sitegen.media.manifest import Cells, Media, MediaFile
 
 
@@ -153,6 +153,7 @@ class FigureView:
     number: number of the figure on its page, from "1", or "3a" under tabs
     results: what it measured: `summary`, `tables`, and `short`, the table shown below the figure
     hint: whether it says that its pictures can be opened; once a page
+    caption: the author's; inline Markdown with the filter `inline`, its footnotes with `notes`
     """
 
     media: Media
@@ -164,6 +165,7 @@ class FigureView:
     results: Mapping[str, Any] | None = None
     number: str = ""
     hint: bool = False
+    caption: str = ""
 
     @property
     def id(self) -> str:
@@ -174,11 +176,6 @@ class FigureView:
     def alt(self) -> str:
         """What the figure shows, in text."""
         return self.media.alt
-
-    @property
-    def caption(self) -> str:
-        """The author's caption."""
-        return self.media.caption
 
     @property
     def files(self) -> Mapping[str, MediaFile]:
@@ -221,20 +218,34 @@ def standalone_uri(media: Media) -> str:
 
 @dataclass(frozen=True)
 class FigureGroup:
-    """Figures in one place: side by side, or one at a time under tabs.
+    """Parts of a page in one place: side by side, one at a time under tabs, or in a grid.
 
-    steps: what one slider for all of them says; None unless all are clips over levels
+    group: the call, with `caption`, `names`, `columns`, `rows`, `phone`, `id` and `number`
+    parts: as those of a page, but no groups
+    steps: what one slider for all clips says; None unless there are several, all over levels
     """
 
-    row: Row
-    figures: tuple[FigureView, ...]
+    group: Group
+    parts: tuple[tuple[str, Any], ...]
     steps: Steps | None = None
 
     @property
+    def figures(self) -> tuple[FigureView, ...]:
+        """The figures among the parts."""
+        return tuple(part for _, part in self.parts if isinstance(part, FigureView))
+
+    @property
+    def clips(self) -> tuple[FigureView, ...]:
+        """The figures that are clips."""
+        return tuple(figure for figure in self.figures if figure.clip)
+
+    @property
     def names(self) -> Sequence[str]:
-        """The text on the tabs: the author's, or the models'."""
-        models = (figure.media.record.models for figure in self.figures)
-        return self.row.names or [
-            used[0].name if used else figure.id
-            for used, figure in zip(models, self.figures, strict=True)
-        ]
+        """The text on the tabs: the author's, or the models', or captions."""
+        return self.group.names or tuple(self._default_names())
+
+    def _default_names(self) -> Iterator[str]:
+        for number, (_, part) in enumerate(self.parts, 1):
+            models = part.media.record.models if isinstance(part, FigureView) else ()
+            title = part.get("title") if isinstance(part, dict) else None
+            yield models[0].name if models else title or f"{number}"

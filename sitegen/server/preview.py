@@ -22,6 +22,7 @@ from sitegen.builder.pipeline import location
 from sitegen.builder.plan import BuildContext, BuildOptions, PlannedFigure, prepare
 from sitegen.builder.store import Records, Store
 from sitegen.config.schema import load_site
+from sitegen.content.groups import all_parts, with_parts
 from sitegen.content.pages import Page
 from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.files import below, digest
@@ -293,11 +294,13 @@ def with_placeholders(page: Page, pending: Mapping[FigureRef, str | None]) -> Pa
         why = _FAILED.format(error=error) if error else _WAITING
         return _PENDING.format(id=figure.id, what=figure.caption or figure.id, why=why)
 
-    body = tuple(
-        placeholder(part) if isinstance(part, Figure) and (page.uri, part.id) in pending else part
-        for part in page.body
-    )
-    return replace(page, figures=tuple(p for p in body if isinstance(p, Figure)), body=body)
+    def shown(part: object) -> object:
+        waits = isinstance(part, Figure) and (page.uri, part.id) in pending
+        return placeholder(part) if isinstance(part, Figure) and waits else part
+
+    body = tuple(with_parts(part, shown) for part in page.body)
+    figures = tuple(part for part in all_parts(body) if isinstance(part, Figure))
+    return replace(page, figures=figures, body=body)
 
 
 def is_showable(record: Record, planned: PlannedFigure, store: Store) -> bool:

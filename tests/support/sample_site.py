@@ -20,10 +20,11 @@ from sitegen.builder.assembly import assemble
 from sitegen.builder.install import install
 from sitegen.builder.store import Store
 from sitegen.config.schema import load_site
+from sitegen.content.groups import Group
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import digest
-from sitegen.figures.base import Figure, Row
+from sitegen.figures.base import Figure
 from sitegen.figures.hierarchy import tree_cells
 from sitegen.figures.samples import selection_note
 from sitegen.figures.trajectories import Trajectories
@@ -217,11 +218,11 @@ def pages_of(folder: Path, base_url: str | None = None) -> tuple[Path, tuple[Pag
     pairs = zip(figures, [Markup("")] * len(figures), strict=True)
     body = (words[0], *(part for pair in pairs for part in pair), *words[1:])
     more = tuple(figure("single", f"single-{n}", number=str(n + 1)) for n in range(MANY))
-    row = Row(1, "Two side by side.")
-    more = (*more[:-2], *(dataclasses.replace(each, row=row) for each in more[-2:]))
+    place = SourceLocation("second.md", 1)
+    row = Group("beside", place, 1, more[-2:], "Two side by side.")
     return path, (
         dataclasses.replace(front, body=body, figures=figures),
-        dataclasses.replace(second, body=(*second.body, *more), figures=more),
+        dataclasses.replace(second, body=(*second.body, *more[:-2], row), figures=more),
     )
 
 

@@ -1,5 +1,6 @@
 """Pages: where they go, what their figures are, and what is told when one is wrong."""
 
+import copy
 import re
 import unicodedata
 from pathlib import Path
@@ -9,10 +10,12 @@ from markupsafe import Markup
 from PIL import Image as Pillow
 
 from sitegen.config.schema import Site, load_site
+from sitegen.content.groups import Group
+from sitegen.content.markdown import InlineText
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
-from sitegen.figures.base import Figure, Row
+from sitegen.figures.base import Figure
 from sitegen.figures.registry import figure_kinds
 from sitegen.figures.trajectories import Trajectories
 from tests.support.fabricated import SITE, make_site, write_site
@@ -38,7 +41,14 @@ def fault(folder: Path, index: str) -> str:
 
 def html(page: Page) -> str:
     """The body as text, with the figures' ids in brackets."""
-    return "".join(f"[{p.id}]" if isinstance(p, Figure) else str(p) for p in page.body)
+    return "".join(str(p) if isinstance(p, Markup) else f"[{p.id}]" for p in page.body)
+
+
+def group(page: Page, at: int) -> Group:
+    """The group at a position of the body."""
+    part = page.body[at]
+    assert isinstance(part, Group)
+    return part
 
 
 def test_page(tmp_path: Path) -> None:
@@ -68,17 +78,18 @@ def test_beside(tmp_path: Path) -> None:
     one, two = 'trajectories("mnist", seed=1)', 'spectra("mnist", caption="Own")'
     text = f"A.\n\n{{{{ beside(\n  {one},\n  {two},\n  caption='Both') }}}}\n\n{{{{ {one} }}}}\n\n"
     page = read(tmp_path, f"{text}{{{{ beside({one}, {one}) }}}}\n\nB.\n")
-    first, second = Row(1, "Both"), Row(2, "")
-    assert [figure.row for figure in page.figures] == [first, first, None, second, second]
+    assert [group(page, at).caption for at in (1, 5)] == ["Both", ""]
+    assert page.figures == (*group(page, 1).parts, page.body[3], *group(page, 5).parts)
     assert [figure.kind for figure in page.figures][:2] == ["trajectories", "spectra"]
     assert [figure.caption for figure in page.figures][:2] == ["", "Own"]
-    assert html(page).startswith("<p>A.</p>\n[mnist-trajectories][mnist-spectra][mnist-traj")
+    assert html(page) == "<p>A.</p>\n[][mnist-trajectories-2][]<p>B.</p>\n"
     for call, told in (
         (f"beside({one})", "should be 2 to 4 figures, and is 1"),
         (f"beside({', '.join([one] * 5)})", "should be 2 to 4 figures, and is 5"),
         (
             f'beside("mnist", {one})',
-            'should hold figures only; write beside(trajectories("one"), …)',
+            "should hold figures, pictures, videos and tables only; "
+            'write beside(trajectories("one"), …)',
         ),
         (f"beside({one}, {one}, captoin='x')", 'captoin: unknown key, did you mean "caption"?'),
         (f"beside({one}, {one}, caption=3)", "caption = 3: Input should be a valid string"),
@@ -92,8 +103,8 @@ def test_beside(tmp_path: Path) -> None:
     assert "count = 0" in fault(
         tmp_path, f"{{{{ beside(trajectories('mnist', count=0), {one}) }}}}\n"
     )
-    video = '{{ beside(video("https://youtu.be/qY1juqIDT10"), ' + one + ") }}\n"
-    assert "should hold figures only" in fault(tmp_path, video)
+    nested = f"{{{{ tabs(beside({one}, {two}), {one}) }}}}\n"
+    assert "should hold figures, pictures, videos and tables only" in fault(tmp_path, nested)
     assert 'did you mean "beside"' in fault(tmp_path, f"{{{{ besides({one}) }}}}\n")
 
 
@@ -106,7 +117,7 @@ def test_teaser_tabs_and_references(tmp_path: Path) -> None:
         ("mnist-trajectories", "2a"), ("power", "2b"), ("top-one", "1")
     ]  # fmt: skip
     assert [figure.teaser for figure in page.figures] == [False, False, True]
-    assert page.figures[0].row == Row(1, "", ("A", "B"), tabs=True)
+    assert (group(page, 1).kind, group(page, 1).names) == ("tabs", ("A", "B"))
     assert html(page).startswith('<p>See <a href="#power">Figure 2b</a>.</p>')
     for call, told in (
         (f"tabs({one}, {two}, names=['A'])", "has 1 names for 2 figures"),
@@ -119,6 +130,117 @@ def test_teaser_tabs_and_references(tmp_path: Path) -> None:
     twice = f"{{{{ teaser({one}) }}}}\n\n{{{{ teaser({two}) }}}}\n"
     assert "the page has a teaser already" in fault(tmp_path, twice)
     assert "leads to no heading and no figure" in fault(tmp_path, "{{ ref('nothing') }}\n")
+
+
+def test_captions_are_inline_markdown(tmp_path: Path) -> None:
+    """Emphasis, formulas, links, references and notes; the plain text is for the manifest."""
+    caption = r'''"*A* $\theta$, [b](#results) and " ~ ref("power") ~ ".[^1] <i>"'''
+    text = "## Results\n\nIt.[^2]\n\n{{ trajectories('mnist', caption=" + caption + ") }}\n\n"
+    text += "{{ spectra('mnist', id='power') }}\n\n[^1]: A *note*.\n[^2]: Earlier.\n"
+    page = read(tmp_path, text)
+    shown = page.figures[0].caption
+    assert isinstance(shown, InlineText)
+    assert shown == r"A \theta, b and Figure 2. <i>"
+    assert shown.html.startswith("<em>A</em> <math")
+    assert '<a href="#h-results">b</a> and <a href="#power">Figure 2</a>.' in shown.html
+    assert shown.html.endswith("&lt;i&gt;")
+    assert re.search(r'id="fn2".*<em>note</em>', shown.notes, re.S)
+    assert "note</em>" not in html(page)
+    assert "<a " not in shown.unlinked.html
+    assert "footnote" not in shown.unlinked.html
+    assert [warning.line for warning in page.warnings] == [5]
+    assert copy.deepcopy(shown).html == shown.html
+
+
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [
+        ("$\\nocommand$", 'the formula "\\nocommand": the command \\nocommand is not known'),
+        ("[a](nothing.pdf)", 'the link "nothing.pdf": there is no such file'),
+        ("[a](#nothing)", 'the link "#nothing" leads to no heading and no figure of this page'),
+    ],
+)
+def test_faults_of_captions(tmp_path: Path, caption: str, told: str) -> None:
+    """What is wrong in a caption is told with its file and line, also in a group."""
+    call = f'trajectories("mnist", caption="{caption}")'
+    for text in (call, f'beside({call}, spectra("mnist"))', f"grid({call}, {call}, columns=2)"):
+        assert f"pages/index.md:3: {told}" in fault(tmp_path, f"A.\n\n{{{{ {text} }}}}\n"), text
+
+
+def test_groups_hold_pictures_videos_and_tables(tmp_path: Path) -> None:
+    """A grid is one figure, with headings in Markdown; pictures, videos and tables stand in it."""
+    with_files(tmp_path)
+    picture, film = (
+        'image("setup.png", alt="S", caption="C")',
+        'video("https://youtu.be/qY1juqIDT10")',
+    )
+    table = 'table([["Ours", 2.5], ["**DDPM**", 3]], columns=["", "FID"], caption="T")'
+    one = 'trajectories("mnist", id="one")'
+    text = f"{{{{ grid({picture}, {film}, {one}, columns=['*A*', 'B'], rows=['1', '2']) }}}}\n\n"
+    text += (
+        f"{{{{ beside({picture}, {table}, phone='scroll') }}}}\n\n{{{{ tabs({film}, {table}) }}}}"
+    )
+    text += (
+        "\n\n{{ ref('grid') }}, {{ ref('one') }}, {{ ref('table') }}, {{ ref('image-setup-2') }}\n"
+    )
+    page = read(tmp_path, text)
+    grid, row, tabs = (group(page, at) for at in (1, 3, 5))
+    assert (grid.id, grid.number, grid.columns, grid.phone) == ("grid", "1", 2, "scroll")
+    assert [str(name.html) for name in grid.names if isinstance(name, InlineText)] == [
+        "<em>A</em>", "B"
+    ]  # fmt: skip
+    numbers = [[getattr(part, "number", None) for part in g.parts] for g in (grid, row, tabs)]
+    assert numbers == [["1a", "", "1b"], ["2", "1"], ["", "2"]]
+    assert (row.phone, tabs.parts[1].cells[1]) == ("scroll", ("Ours", "2.5"))  # type: ignore[union-attr]
+    links = re.findall(">([A-Z][a-z]+ [^<]*)</a>", str(page.body[-1]))
+    assert links == ["Figure 1", "Figure 1b", "Table 1", "Figure 2"]
+    assert [figure.id for figure in page.figures] == ["one"]
+    for call, told in (
+        (f"grid({one}, {picture}, columns=9)", "columns should be 1 to 8, and are 9"),
+        (f"grid({one}, {picture})", "columns is missing: The number of columns, or their heading"),
+        (f"grid({picture}, {one}, columns=1, rows=['a'])", "has 1 headings for 2 rows of 1"),
+        (f"beside({picture}, {one}, phone='scrol')", 'did you mean "scroll"'),
+        (f"compare({picture}, {film})", "should compare figures, pictures and videos of the site"),
+        (f"compare({picture}, {table})", "should compare figures, pictures and videos of the site"),
+        (f"compare({picture})", "should be 2 figures, and is 1"),
+        (f"compare({picture}, {one}, names=['a'])", 'names = ["a"]'),
+        ("table([[1, 2], [3]], columns=['a', 'b'])", "row 2 has 1 cells for 2 columns"),
+    ):
+        place = f"pages/index.md:3: {call.partition('(')[0]}(…): "
+        found = fault(tmp_path, f"A.\n\n{{{{ {call} }}}}\n")
+        assert found.startswith(place), found
+        assert told in found
+
+
+def test_compared_shapes(tmp_path: Path) -> None:
+    """A picture is compared with one of its shape in another size, or a video of its aspect."""
+    for name, size in (("a.png", (40, 20)), ("b.png", (80, 40)), ("c.png", (40, 30))):
+        Pillow.new("RGB", size).save(tmp_path / name)
+    (tmp_path / "v.mp4").write_bytes(b"video")
+    a, b, c = (f'image("{name}.png", alt="x")' for name in "abc")
+    film = 'video("v.mp4", aspect="2:1")'
+    texts = (f"{{{{ compare({a}, {other}, id='x') }}}}\n" for other in (b, film))
+    assert [group(read(tmp_path, text), 1).id for text in texts] == ["x", "x"]
+    assert "shapes differ, 40 × 20 and 40 × 30" in fault(tmp_path, f"{{{{ compare({a}, {c}) }}}}\n")
+    told = fault(tmp_path, f"{{{{ compare({c}, {film}) }}}}\n")
+    assert "index.md:1: compare(…): shapes differ, 40 × 30 and 2 × 1; crop a picture" in told
+
+
+def test_details(tmp_path: Path) -> None:
+    """A section that opens has a summary in Markdown, and holds text, figures and notes."""
+    text = (
+        "::: details *More* on $x$\n\nA.[^1]\n\n{{ spectra('mnist') }}\n\n:::\n\nB.\n\n[^1]: N.\n"
+    )
+    start, figure, end = read(tmp_path, text).body
+    assert str(start).startswith("<details>\n<summary><em>More</em> on <math")
+    assert isinstance(figure, Figure)
+    assert re.match(r"(?s)<aside.*</aside>\n</details>\n<p>B", str(end))
+    for wrong, told in (
+        ("::: details\nA\n:::\n", "::: details has no summary"),
+        ("::: details More\nA\n", "::: details has no end; write :::"),
+        ("::: detials More\nA\n\n:::\n", '"::: detials More" is no block; write ::: details'),
+    ):
+        assert fault(tmp_path, f"A.\n\n{wrong}").startswith(f"pages/index.md:3: {told}")
 
 
 def test_available(tmp_path: Path) -> None:

@@ -124,3 +124,9 @@ def test_our_own_mistakes() -> None:
         assert run_template(text, {"nothing": None}) == filled
         assert as_markdown(None, Markup("*x*")) == "*x*"
     assert "keyword argument repeated: a" in fault("{{ f(a=1, a=2) }}", f=f)[1]
+
+
+def test_a_backslash_in_quotes_is_a_backslash() -> None:
+    """Formulas in strings need no second backslash, which is allowed; quotes are escaped by one."""
+    for text in (r'{{ "$\theta \nu$ \"q\"" | safe }}', r'{{ "$\\theta \\nu$ \"q\"" | safe }}'):
+        assert run_template(text, {}) == r'$\theta \nu$ "q"'

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from sitegen.content.groups import Group
+from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.progress import megabytes
-from sitegen.figures.base import Row
 from sitegen.figures.hierarchy import tree_cells
 from sitegen.html.figure_views import (
     command,
@@ -17,7 +18,7 @@ from sitegen.html.figure_views import (
     scale,
     settings,
 )
-from sitegen.html.views import Clip, FigureView, Picture, Steps, Tick
+from sitegen.html.views import Clip, FigureGroup, FigureView, Picture, Steps, Tick
 from sitegen.media.manifest import JSON, Cells, Media, MediaAxis, MediaFile, ModelRef, Record
 from tests.support.making import small_card
 
@@ -113,11 +114,17 @@ def test_axis() -> None:
     assert clip(axis=MediaAxis("σ", "px", (0.0, 1.0, 2.0))).steps.values == "2.0 1.0 0"
 
 
+def grouped(kind: str, *figures: FigureView, names: tuple[str, ...] = ()) -> FigureGroup:
+    """Figures in one place."""
+    group = Group(kind, SourceLocation("index.md", 1), 1, (), names=names)
+    return group_view(group, tuple(("figure", figure) for figure in figures))
+
+
 def test_row() -> None:
     """One slider has levels and values where all clips have the same; else the fraction."""
 
     def steps(*figures: FigureView) -> Steps | None:
-        return group_view(figures, Row(1, "")).steps
+        return grouped("beside", *figures).steps
 
     up, down = (0.0, 0.4, 1.0), (1.0, 0.4, 0.0)
     flow = view(axis=MediaAxis("t", "", down))
@@ -138,9 +145,9 @@ def test_row() -> None:
             assert shown is not None
             assert (shown.fraction, shown.levels, shown.values, shown.symbol) == (True, "", "", "")
     assert steps(flow, view({"points": 2, "hold": 0}, "interpolation", levels=(0,) * 4)) is None
-    assert group_view((flow, flow), Row(1, "", (), tabs=True)).steps is None
-    assert group_view((flow,), Row(1, "")).names == ["mnist"]
-    assert group_view((flow,), Row(1, "", ("Ours",))).names == ("Ours",)
+    assert grouped("tabs", flow, flow).steps is None
+    assert grouped("tabs", flow).names == ("mnist",)
+    assert grouped("tabs", flow, names=("Ours",)).names == ("Ours",)
 
 
 def test_nodes() -> None:
