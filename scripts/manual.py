@@ -11,6 +11,7 @@ from typing import Any
 
 from sitegen.config.reference import reference
 from sitegen.content.embeds import EMBEDS as EMBED_CALLS
+from sitegen.content.groups import GROUPS
 from sitegen.figures.registry import figure_kinds
 from sitegen.html import render, views
 from sitegen.media import manifest
@@ -20,7 +21,19 @@ EXAMPLES = {"NAME": "mnist", "FILE.png": "pictures/digit.png"}
 EMBEDS = {
     "image": '"pictures/digit.png", alt="A handwritten eight", width=112',
     "video": '"https://youtu.be/qY1juqIDT10", title="The video abstract of the paper"',
+    "table": '[["DDPM", 3.17], ["**Ours**", "**2.41**"]], columns=["Method", "FID"]',
 }
+_CLIPS = (
+    'trajectories("mnist", count=4, seed=3, sampling_noise_std=0.0), '
+    'trajectories("mnist", count=4, seed=3)'
+)
+_GROUPS = {
+    "beside": _CLIPS,
+    "tabs": f'{_CLIPS}, names=["δ = 0", "δ of the card"]',
+    "grid": f'{_CLIPS}, columns=["δ = 0", "δ of the card"]',
+    "compare": f'{_CLIPS}, names=["δ = 0", "δ of the card"]',
+}
+"""The calls of a page that show others in one place."""
 """The calls of a page that nothing is sampled for."""
 
 _INTRO = """\
@@ -96,6 +109,7 @@ def figures_page() -> str:
     sections += [
         "\n".join(_section(name, call, EMBEDS[name])) for name, call in EMBED_CALLS.items()
     ]
+    sections += ["\n".join(_section(name, GROUPS[name], call)) for name, call in _GROUPS.items()]
     return _INTRO + "\n".join(sections)
 
 
@@ -105,7 +119,7 @@ def _section(name: str, kind: Any, arguments: str) -> Iterator[str]:
         arguments = arguments.replace(placeholder, value)
     call = f"{{{{ {name}({arguments}) }}}}"
     yield f"## `{name}`\n"
-    if name in figure_kinds():
+    if name in figure_kinds() or name in _GROUPS:
         yield f"{(kind.__doc__ or '').splitlines()[0]}\n"
     else:
         yield f"Nothing is sampled for {name}: it is something of your own.\n"

@@ -260,9 +260,10 @@ class VideoCall:
     )
 
 
-def _cell(value: object) -> object:
-    """Return a number of a table as text."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+_Cell = Annotated[
+    Caption,
+    BeforeValidator(lambda cell: str(cell) if type(cell) in (int, float) else cell),
+]
 
 
 def _uneven_row(columns: Sequence[str], info: ValidationInfo) -> str | None:
@@ -277,7 +278,7 @@ def _uneven_row(columns: Sequence[str], info: ValidationInfo) -> str | None:
 class TableCall:
     """The arguments of `table(…)`."""
 
-    rows: tuple[tuple[Annotated[Caption, BeforeValidator(_cell)], ...], ...] = Field(
+    rows: tuple[tuple[_Cell, ...], ...] = Field(
         min_length=1, description='The cells, row by row, as in [["Ours", 2.1], ["DDPM", 2.4]].'
     )
     columns: Annotated[tuple[Caption, ...], reject_with(_uneven_row)] = Field(
@@ -307,6 +308,17 @@ class Embed:
     def numbered(self) -> bool:
         """Return whether it is numbered, as pictures and tables with a caption are."""
         return isinstance(self.call, ImageCall | TableCall) and bool(self.caption)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Return the width and height of a picture, or of a video of the site in proportion."""
+        match self.call:
+            case ImageCall():
+                return self.call.file.width, self.call.file.height
+            case VideoCall(url=VideoFile()):
+                width, height = map(int, self.call.aspect.split(":"))
+                return width, height
+        return None
 
     @property
     def files(self) -> tuple[OwnFile, ...]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.content.embeds import Embed, ImageCall, TableCall, VideoCall, VideoFile
+from sitegen.content.embeds import Embed, TableCall
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.validation import Caption, Slug, checked_call
 from sitegen.figures.base import RULES, Figure
@@ -27,7 +27,7 @@ _ON_PHONES = "What they do on a phone: each row scrolls, or all stack."
 
 @validated(frozen=True, config=RULES)
 class BesideCall:
-    """The arguments of `beside(…)` in addition to its parts."""
+    """Parts side by side: figures, pictures, videos and tables."""
 
     counts: ClassVar[tuple[int, int]] = (2, 4)
     caption: Caption = _CAPTION
@@ -36,7 +36,7 @@ class BesideCall:
 
 @validated(frozen=True, config=RULES)
 class TabsCall:
-    """The arguments of `tabs(…)` in addition to its parts."""
+    """Parts of which one is shown at a time, under tabs."""
 
     counts: ClassVar[tuple[int, int]] = (2, 6)
     caption: Caption = _CAPTION
@@ -47,7 +47,7 @@ class TabsCall:
 
 @validated(frozen=True, config=RULES)
 class GridCall:
-    """The arguments of `grid(…)` in addition to its parts."""
+    """Parts in rows and columns with headings, as one figure."""
 
     counts: ClassVar[tuple[int, int]] = (2, 64)
     columns: StrictInt | tuple[Caption, ...] = Field(
@@ -61,7 +61,7 @@ class GridCall:
 
 @validated(frozen=True, config=RULES)
 class CompareCall:
-    """The arguments of `compare(…)` in addition to its two parts."""
+    """Two parts over one another with a slider, as one figure."""
 
     counts: ClassVar[tuple[int, int]] = (2, 2)
     names: tuple[Caption, ...] = Field(
@@ -174,24 +174,13 @@ def group_fault(group: Group) -> str | None:
         if len(group.rows) != rows:
             return f"has {len(group.rows)} headings for {rows} rows of {group.columns}"
     if group.kind == COMPARE:
-        shapes = [_shape(part) for part in group.parts if isinstance(part, Embed)]
+        shapes = [part.shape for part in group.parts if isinstance(part, Embed)]
         if None in shapes:
             return "should compare figures, pictures and videos of the site"
         ratios = [shape[0] / shape[1] for shape in shapes if shape]
         if max(ratios, default=1) > _SHAPES_DIFFER * min(ratios, default=1):
             sizes = " and ".join(f"{shape[0]} × {shape[1]}" for shape in shapes if shape)
             return f"shapes differ, {sizes}; crop a picture, or give a video its aspect"
-    return None
-
-
-def _shape(embed: Embed) -> tuple[int, int] | None:
-    """Return the width and height of a picture, or of a video of the site in proportion."""
-    match embed.call:
-        case ImageCall():
-            return embed.call.file.width, embed.call.file.height
-        case VideoCall(url=VideoFile()):
-            width, height = map(int, embed.call.aspect.split(":"))
-            return width, height
     return None
 
 

@@ -425,7 +425,11 @@ class _Walk:
             elif token.type == "caption_open":
                 token.content = _plain(tokens[at + 1])
             elif token.type == "container_details_open":
-                self._details(token, tokens[at + 2])
+                if not tokens[at + 2].content:
+                    self._fault("::: details lacks its summary; write ::: details Proofs")
+                end = token.map[1] if token.map else 0
+                if not "".join(self.lines[end : end + 1]).strip().startswith(":::"):
+                    self._fault("::: details has no end; write ::: on a line of its own after it")
             elif token.type == "inline" and token.content.startswith(":::"):
                 line = quoted(token.content.split("\n")[0])
                 self._fault(
@@ -443,14 +447,6 @@ class _Walk:
 
     def _fault(self, text: str) -> None:
         self.faults.append(Noted(self.line, text))
-
-    def _details(self, token: Token, summary: Token) -> None:
-        """Check that a section that opens has a summary and an end."""
-        end = token.map[1] if token.map else 0
-        if not summary.content:
-            self._fault("::: details has no summary, the line to press; write ::: details Proofs")
-        if not "".join(self.lines[end : end + 1]).strip().startswith(":::"):
-            self._fault("::: details has no end; write ::: on a line of its own after it")
 
     def _heading(self, token: Token, inline: Token) -> None:
         """Give the heading an id and a link to itself, and check that no level is skipped."""

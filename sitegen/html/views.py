@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -241,11 +241,10 @@ class FigureGroup:
 
     @property
     def names(self) -> Sequence[str]:
-        """The text on the tabs: the author's, or the models', or captions."""
-        return self.group.names or tuple(self._default_names())
-
-    def _default_names(self) -> Iterator[str]:
+        """The text on the tabs: the author's, or models, titles of videos, or numbers."""
+        names = list[str]()
         for number, (_, part) in enumerate(self.parts, 1):
             models = part.media.record.models if isinstance(part, FigureView) else ()
             title = part.get("title") if isinstance(part, dict) else None
-            yield models[0].name if models else title or f"{number}"
+            names.append(models[0].name if models else title or f"{number}")
+        return self.group.names or tuple(names)

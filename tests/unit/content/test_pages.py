@@ -236,7 +236,7 @@ def test_details(tmp_path: Path) -> None:
     assert isinstance(figure, Figure)
     assert re.match(r"(?s)<aside.*</aside>\n</details>\n<p>B", str(end))
     for wrong, told in (
-        ("::: details\nA\n:::\n", "::: details has no summary"),
+        ("::: details\nA\n:::\n", "::: details lacks its summary"),
         ("::: details More\nA\n", "::: details has no end; write :::"),
         ("::: detials More\nA\n\n:::\n", '"::: detials More" is no block; write ::: details'),
     ):
