@@ -408,7 +408,10 @@ class ClassEmbedding(nn.Embedding):
 
 def class_embedding(classes: int | None, width: int) -> ClassEmbedding | None:
     """Return the embedding of a network with `num_classes`; None without."""
-    return None if classes is None else zeroed(ClassEmbedding(classes, width))
+    if classes is None:
+        return None
+    # Random numbers of nn.Embedding on the meta device import torch's compiler, which takes 1.4 s.
+    return ClassEmbedding(classes, width, _weight=torch.zeros(classes, width))
 
 
 def zeroed(layer: Layer) -> Layer:

@@ -109,7 +109,7 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
         "flow": model_source("flow", write_flow(tmp_path / "flow")),
         "pets": model_source("pets", labelled),
     }
-    bases = {
+    bases: dict[str, dict[str, Any]] = {
         "around": {"model": "flow", "around": 1.0},
         "labels": {"model": "pets"},
         "guidance": {"model": "pets", "labels": 0},

@@ -49,8 +49,12 @@ def labelled(folder: Path) -> Path:
                 tensors[prefix + name] = value + scale * torch.randn(value.shape)
     weights = save_weights(folder / "weights.safetensors", tensors, torch.float32, card)
     bank = make_prior(images, card, 20, "blots", np.arange(20) % 3).write(folder / PRIOR_NAME)
-    files = {"weights": FileRef("weights.safetensors", weights), "prior": FileRef(PRIOR_NAME, bank)}
-    (folder / "model.toml").write_text(replace(card, **files).to_toml())
+    card = replace(
+        card,
+        weights=FileRef("weights.safetensors", weights),
+        prior=FileRef(PRIOR_NAME, bank),
+    )
+    (folder / "model.toml").write_text(card.to_toml())
     return folder
 
 
