@@ -266,12 +266,16 @@ _Cell = Annotated[
 ]
 
 
-def _uneven_row(columns: Sequence[str], info: ValidationInfo) -> str | None:
-    """Return an error if a row of the table has not one cell for each of its columns."""
-    for number, row in enumerate(info.data.get("rows", ()), 1):
-        if len(row) != len(columns):
-            return f"row {number} has {len(row)} cells for {len(columns)} columns"
-    return None
+_EVEN_ROWS = reject_with(
+    lambda columns, info: next(
+        (
+            f"row {number} has {len(row)} cells for {len(columns)} columns"
+            for number, row in enumerate(info.data.get("rows", ()), 1)
+            if len(row) != len(columns)
+        ),
+        None,
+    )
+)
 
 
 @validated(frozen=True, config=RULES)
@@ -281,7 +285,7 @@ class TableCall:
     rows: tuple[tuple[_Cell, ...], ...] = Field(
         min_length=1, description='The cells, row by row, as in [["Ours", 2.1], ["DDPM", 2.4]].'
     )
-    columns: Annotated[tuple[Caption, ...], reject_with(_uneven_row)] = Field(
+    columns: Annotated[tuple[Caption, ...], _EVEN_ROWS] = Field(
         min_length=1, description="The headings of the columns."
     )
     caption: Caption = Field(default="", description="The words under the table.")

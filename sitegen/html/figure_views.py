@@ -302,9 +302,11 @@ def group_view(group: Group, parts: tuple[tuple[str, Any], ...]) -> FigureGroup:
     return FigureGroup(group, parts, steps)
 
 
-def inline(text: str) -> Markup:
-    """Return the HTML of inline Markdown, or of plain text."""
-    return text.html if isinstance(text, InlineText) else escape(text)
+def inline(text: str, *, linked: bool = True) -> Markup:
+    """Return the HTML of inline Markdown, or of plain text; without links where it is repeated."""
+    if not isinstance(text, InlineText):
+        return escape(text)
+    return text.html if linked else text.unlinked.html
 
 
 def notes(text: str) -> Markup:
