@@ -27,7 +27,8 @@ def main() -> NoReturn:
             # Python would wait for a thread in a long step of a network. Its bar, which hides the
             # cursor, has taken the place of sys.stderr.
             if sys.__stderr__ and sys.__stderr__.isatty():
-                print("\x1b[?25h", end="", file=sys.__stderr__, flush=True)
+                sys.__stderr__.write("\x1b[?25h")
+                sys.__stderr__.flush()
             sys.stdout.flush()
             os._exit(int(end.code))
         raise

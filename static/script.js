@@ -889,12 +889,15 @@ function folding(box) {
   when(box, "click", ({ target }) => target.closest("a") && box.hidePopover?.());
 }
 
-/* Mark the section that is read in the contents: the last one that begins in the upper third. */
+/* Mark the section that is read in the contents: the last one that begins in the upper third, or at the
+   page's end the last one that is seen. */
 function current(list) {
   const links = [...list.querySelectorAll("a")];
   const headings = links.map(({ hash }) => document.getElementById(decodeURIComponent(hash.slice(1))));
   const mark = () => {
-    const last = headings.findLastIndex((heading) => heading?.getBoundingClientRect().top < innerHeight / 3);
+    const isEnd = scrollY > 0 && scrollY + innerHeight > document.documentElement.scrollHeight - 2;
+    const limit = isEnd ? innerHeight : innerHeight / 3;
+    const last = headings.findLastIndex((heading) => heading?.getBoundingClientRect().top < limit);
     for (const [number, link] of links.entries())
       if (number === last) link.setAttribute("aria-current", "location");
       else link.removeAttribute("aria-current");

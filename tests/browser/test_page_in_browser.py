@@ -24,6 +24,7 @@ from tests.support.browsing import (
     violations,
     watch,
 )
+from tests.support.builders import Builder, write_page, write_site
 from tests.support.paths import ROOT
 from tests.support.serving import serving
 
@@ -250,6 +251,20 @@ def test_what_stands_in_line(calm: Page) -> None:
     assert starts == pytest.approx([n * clip["width"] / 3 for n in range(3)], abs=2)
     family = calm.locator("math").first.evaluate("e => getComputedStyle(e).fontFamily")
     assert (family[:5], family[-5:]) == ("math,", "serif")
+
+
+def test_the_last_section_is_marked(browser: Browser, tmp_path: Path) -> None:
+    """At the end of the page it is, though its heading does not come up to the upper third."""
+    site = Builder(write_site(tmp_path / "site"))
+    sections = [f"## Section {number}\n\n{'Text. ' * 2000}" for number in range(5)]
+    write_page(site.config, "\n\n".join([*sections, "## Last\n\nWords.\n"]))
+    site()
+    with serving(site.output) as address, opened(browser, address) as page:
+        mark = "document.querySelector('.contents [aria-current]')?.textContent.trim()"
+        until(page, f"{mark} === 'Section 0'")
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        until(page, f"{mark} === 'Last'")
+        assert page.evaluate("document.getElementById('h-last').getBoundingClientRect().top") > 267
 
 
 FILL = """list => {
