@@ -2,10 +2,9 @@
 
 The file is read and checked before anything is written. Card, prior and example are written into a
 temporary folder and moved into `models/NAME` at once. `site.toml` is changed last; if that fails,
-they are removed.
+the same command finds them there and goes on.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os.path import abspath, relpath
@@ -17,7 +16,7 @@ from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import digest_bytes, sha256, write_atomic
 from sitegen.core.installed import shipped_models
-from sitegen.core.source import read_text, shown, toml_lines
+from sitegen.core.source import shown, toml_lines
 from sitegen.core.urls import slug_fault
 from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard, read_card
 from sitegen.generative.checkpoints.inspection import weights_file
@@ -25,7 +24,7 @@ from sitegen.generative.data.images import EXAMPLE_NAME
 from sitegen.generative.process.recorded import Recorded
 from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.editing import update_card
-from sitegen.models.folder import model_folder
+from sitegen.models.folder import write_model_folder
 from sitegen.models.new_card import AddOptions, Ask, DescribedModel, described_model, resampled
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import RUNS, ModelSource, site_models, trained_folder
@@ -61,7 +60,7 @@ def add_model(
 
     Raises ConfigError for a name that is taken, for missing fields and for impossible values.
     Raises RefusedError for a file that is unsafe, damaged or does not fit, and PlatformError if the
-    disk fails. On any error the site is left unchanged.
+    disk fails. On any error `site.toml` is left unchanged.
     """
     text = require_config(config)
     site = parse_site(text, config)
@@ -103,8 +102,8 @@ def add_model(
 
     entry = {"path": written_path(whole, site.root), "card": f"models/{name}/{CARD_NAME}"}
     entry = {"path": f"models/{name}"} if sampler else entry
-    with model_folder(target, write, lambda: _is_entered(config, name)) as (files, (card, cost)):
-        _enter(config, name, entry)
+    files, (card, cost) = write_model_folder(target, write)
+    _enter(config, name, entry)
     return AddResult(name, card, files, (*notes, *cost, *prior_notes), config)
 
 
@@ -204,8 +203,8 @@ def add_recording(config: Path, name: str, file: Path, subject: str = "") -> Add
         return card, (*first, *notes)
 
     target = site.root / "models" / name
-    with model_folder(target, write, lambda: _is_entered(config, name)) as (files, (card, notes)):
-        _enter(config, name, entry)
+    files, (card, notes) = write_model_folder(target, write)
+    _enter(config, name, entry)
     return AddResult(name, card, files, notes, config)
 
 
@@ -293,7 +292,3 @@ def _enter(config: Path, name: str, entry: Mapping[str, str]) -> None:
     changed = with_model(config.read_bytes().decode(), name, entry)
     parse_site(changed, config)
     write_atomic(config, changed.encode())
-
-
-def _is_entered(config: Path, name: str) -> bool:
-    return name in tomllib.loads(read_text(config)).get("models", {})

@@ -36,7 +36,7 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.networks import Band, CosineConfig, DiffusersUNet, UNetConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
-from sitegen.generative.checkpoints.arithmetic import convolutions, linear_flop, unet_flop
+from sitegen.generative.checkpoints.arithmetic import linear_flop, unet_flop
 from sitegen.generative.checkpoints.quantised import SCALE, quantised
 from sitegen.generative.checkpoints.weights import (
     RESIDUAL,
@@ -292,16 +292,21 @@ def page_faults(name: str, card: ModelCard) -> Iterator[str]:
 def at_least(card: ModelCard) -> tuple[int, float]:
     """Return lower bounds for a model in a browser, from its card: bytes, and GFLOP per sample.
 
-    For U-Nets they count the convolutions of residual blocks, which are nearly all of it.
+    They count the 3 × 3 convolutions in the residual blocks of U-Nets, which are most of it. On the
+    way up, blocks have twice the channels as input.
     """
     size, flop = 0, 0
     for index, band in enumerate(card.networks):
         if band.unet is None:
             continue
+        unet, last = band.unet, len(band.unet.channel_mult) - 1
         steps = sum(card.band_at(level) == index for level in card.visited_levels[:-1])
-        for weights, side in convolutions(band.unet, band.side or card.image_size):
+        side = (band.side or card.image_size) // unet.patch
+        for depth, factor in enumerate(unet.channel_mult):
+            convolutions = 5 * unet.num_res_blocks + 3 + (4 if depth == last else 0)
+            weights = convolutions * 9 * (unet.model_channels * factor) ** 2
             size += weights  # could be stored as bytes
-            flop += steps * 2 * weights * side**2
+            flop += steps * 2 * weights * (side >> depth) ** 2
     return size, flop * card.evaluations / 1e9
 
 

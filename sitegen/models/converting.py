@@ -15,7 +15,7 @@ from sitegen.generative.card.card import CARD_NAME, FileRef, ModelCard
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.weights import scales_of
 from sitegen.models.browser import BrowserModel, export_for_browser, page_faults, too_heavy
-from sitegen.models.folder import model_folder
+from sitegen.models.folder import write_model_folder
 from sitegen.models.registry import ModelSource
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def convert_model(source: ModelSource, folder: Path) -> Converted:
             f"{source.weights}: its weights are bytes already; a page can use the model as it is: "
             f'{{{{ sampler("{source.name}") }}}}'
         )
-    with model_folder(folder, partial(_write_converted, source)) as (_, converted):
-        return converted
+    return write_model_folder(folder, partial(_write_converted, source))[1]
 
 
 def _write_converted(source: ModelSource, folder: Path) -> Converted:

@@ -31,7 +31,6 @@ from sitegen.generative.process.dissipation import (
     NOISE_RATIO,
     HeatDissipation,
     heat_of,
-    sampling_noise,
 )
 from sitegen.generative.process.edm import Edm
 from sitegen.generative.process.flow import FLOW_STEPS, Flow
@@ -121,7 +120,6 @@ SUBJECT = Question(
     'what its images show, in the plural, for text alternatives: "cartoon faces"',
     "",
 )
-_HEADS = Question("heads", "number of attention heads (published: 1)", HEADS)
 _OF_HEAT = (
     Question("levels", "K, the number of levels it was trained with (published: 50 to 400)"),
     Question("blur_sigma_min", "blur of level 1 in pixels (published: 0.5)", 0.5),
@@ -274,7 +272,6 @@ class _Answers:
 
     def __init__(self, options: AddOptions, info: CheckpointInfo, ask: Ask | None) -> None:
         self.options = options
-        self._heads = dict(info.heads)
         self._presets = info.presets if _kind(options, info) == "ihdm" else ()
         self._ask = ask
         self._missing: list[Question] = []
@@ -309,12 +306,6 @@ class _Answers:
                 rows.append(f"or, if it was trained like that, {fits}")
             heading = "a checkpoint does not record everything that sampling needs; give\n"
             raise ConfigError(f"{self.options.checkpoint}: {heading}" + "\n".join(rows))
-        if self.options.preset is None and self._ask is not None:
-            if form.blurs:
-                noise = _noise(self.options)
-                self._get(Question("sampling_noise_std", "noise added in sampling", noise))
-            if not self._heads and self.options.head_channels is None:
-                self._get(_HEADS)
         if form.blurs and self._ask is not None:
             self._get(SUBJECT)
 
@@ -334,13 +325,6 @@ class _Answers:
         else:
             answer: dict[str, Any] = {question.field: self._ask(question)}
             self.options = replace(self.options, **answer)
-
-
-def _noise(options: AddOptions) -> float:
-    if options.sampling_noise_std is not None:
-        return options.sampling_noise_std
-    assert options.training_noise_std is not None
-    return sampling_noise(options.training_noise_std)
 
 
 def _notes(options: AddOptions, card: ModelCard, side: int | None) -> list[str]:
@@ -453,7 +437,7 @@ def _heat_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
         **_common(options, info),
         blur=BlurRange(values.blur_sigma_min, values.blur_sigma_max),
         training_noise_std=values.training_noise_std,
-        sampling_noise_std=_noise(options),
+        sampling_noise_std=options.sampling_noise_std,
         parameterization="preconditioned" if info.preconditioned else "difference",
     )
 

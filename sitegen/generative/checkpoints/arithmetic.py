@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import prod
 
 from sitegen.generative.card.networks import UNetConfig
@@ -26,34 +26,6 @@ def unet_flop(shapes: Mapping[str, tuple[int, ...]], unet: UNetConfig, side: int
             # Attention multiplies each pixel's query by all keys, and its weights by all values.
             total += 4 * pixels**2 * shape[1] if name.endswith(".qkv.weight") else 0
     return total
-
-
-def convolutions(unet: UNetConfig, side: int) -> Iterator[tuple[int, int]]:
-    """Yield the number of weights of each residual block of a U-Net, and its side in pixels.
-
-    Other layers, such as attention, are hard to derive from a card and take far less.
-    """
-    side //= unet.patch
-    width = unet.model_channels * unet.channel_mult[0]
-    skips, last = [width], len(unet.channel_mult) - 1
-    for depth, factor in enumerate(unet.channel_mult):
-        for _ in range(unet.num_res_blocks):
-            out = unet.model_channels * factor
-            yield _block(width, out), side >> depth
-            width = out
-            skips.append(width)
-        skips += [width] if depth < last else []
-    yield from [(_block(width, width), side >> last)] * 2
-    for depth, factor in reversed(list(enumerate(unet.channel_mult))):
-        for _ in range(unet.num_res_blocks + 1):
-            out = unet.model_channels * factor
-            yield _block(width + skips.pop(), out), side >> depth
-            width = out
-
-
-def _block(width: int, out: int) -> int:
-    """Return the weights of two 3 × 3 convolutions, and a 1 × 1 one if the channels change."""
-    return 9 * (width + out) * out + (width * out if width != out else 0)
 
 
 def linear_flop(shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -152,8 +152,8 @@ def answered(keys: list[str], *words: str) -> tuple[int, str]:
 
 def test_questions_on_a_terminal() -> None:
     """It asks on a terminal, refuses nonsense, and takes Enter for what it offers."""
-    keys = ["eight\n", "8\n", "\n", "20\n", "\n", "\n", "\n", "owls\n"]
-    code, told = answered(keys, "--data", str(DATA))  # K twice, blurs, noises, heads, subject
+    keys = ["eight\n", "8\n", "\n", "20\n", "\n", "owls\n"]
+    code, told = answered(keys, "--data", str(DATA))  # K twice, blurs, noise, subject
     assert (code, keys) == (0, []), told
     assert "'eight' is not a valid integer" in told
     assert heat_of(read_card(Path("models/birds"))).blur == small_card().blur

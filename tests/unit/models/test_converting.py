@@ -125,8 +125,8 @@ def test_too_heavy_by_how_much() -> None:
     large = replace(large, unet=UNetConfig(128, (1, 2, 2, 2), num_res_blocks=4))
     with pytest.raises(RefusedError) as refused:
         require_fit("cifar", large)
-    over = r"a page: at least 48\.\d MB to fetch, 1\.93 times the limit of 25 MB, and at least "
-    over += r"3,389\.\d GFLOP a sample, 56 times the limit of 60 GFLOP;"
+    over = r"a page: at least 46\.\d MB to fetch, 1\.86 times the limit of 25 MB, and at least "
+    over += r"3,227\.\d GFLOP a sample, 54 times the limit of 60 GFLOP;"
     assert re.search(over, str(refused.value))
     odd = small_card(use_scale_shift_norm=True)
     with pytest.raises(RefusedError, match="has use_scale_shift_norm, which the sampler in a"):
