@@ -113,11 +113,12 @@
       Object.assign(this, { figure, box, words: box.dataset });
       for (const name of [
         "new", "several", "details", "save", "film", "link", "cost", "told", "fetch", "trouble",
-        "more", "slider", "readout", "shows", "about", "tree", "shelf", "start",
-        "hues", "between", "one", "other", "share", "labels", "guidance",
+        "slider", "readout", "shows", "about", "tree", "shelf", "start",
+        "hues", "between", "one", "other", "share", "labels", "guidance", "kept",
       ]) this[name] = find(name);
       this.grows = box.classList.contains("sampler-grows");
       this.noise = "noise" in box.dataset; // it starts from noise, and nothing is random after that
+      this.ofPicture = [...box.querySelectorAll("[inert]")]; // controls that need a picture
       this.canvas = box.querySelector("canvas");
       this.poster = box.querySelector("img");
       this.pictures = [];
@@ -311,6 +312,7 @@
         this.running.set(++this.jobs, picture);
       }
       if (!coarse) this.add(pictures);
+      if (this.many) this.kept.checked = true; // only the first is large
       for (const [id, picture] of this.running)
         this.pool.submit({ id, picture: said(picture), coarse, start: () => start(picture) });
       if (!coarse) this.choose(seen);
@@ -634,7 +636,7 @@
       const { picture, at, model, drawing } = this;
       const level = picture?.levels[at];
       const fixed = drawing || !picture || Boolean(picture.between);
-      this.more.inert = !picture; // the controls have their space, so that nothing moves
+      for (const controls of this.ofPicture) controls.inert = !picture; // they keep their space
       const idle = (button, value) => button.setAttribute("aria-disabled", String(value));
       idle(this.several, drawing);
       idle(this.details, fixed || level === undefined);

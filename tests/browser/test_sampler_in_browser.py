@@ -220,6 +220,7 @@ def test_other_details(browser: Browser, address: str) -> None:
             "Sample 0",
             *(f"Sample 0, other details {n}, from level 80 on" for n in (1, 2)),
         ]
+        show_tab(page, "Drawn so far")
         page.locator(".sampler-shelf input").first.check()
         assert np.array_equal(seen(page), first)
         page.locator(".sampler-shelf input").first.press("ArrowRight")
@@ -232,7 +233,7 @@ def test_another_brightness(browser: Browser, address: str) -> None:
     """The flat start is brighter, and so is the picture, whose shape its noise keeps."""
     with drawn(browser, address, f"#figure=own&picture={SEED}.0") as page:
         before = seen(page).astype(float)
-        show_tab(page, 1)
+        show_tab(page, "Start")
         start = page.locator(".sampler-start")
         least, most = (float(start.get_attribute(name) or "") for name in ("min", "max"))
         assert 0 < least < float(start.input_value()) < most < 1
@@ -243,9 +244,12 @@ def test_another_brightness(browser: Browser, address: str) -> None:
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.7
 
 
-def show_tab(page: Page, number: int) -> None:
-    """Show the pictures drawn so far, 0, the start, 1, or what mixes two pictures, 2."""
-    page.locator(".sampler .tab-list input").nth(number).check()
+TABS = "Class", "Drawn so far", "Start", "Mix two"
+
+
+def show_tab(page: Page, name: str) -> None:
+    """Show the controls that one of the TABS names."""
+    page.locator(".sampler").first.get_by_role("radio", name=name).check(timeout=5000)
 
 
 def wait_for_kept(page: Page, count: int) -> None:
@@ -260,7 +264,7 @@ def test_from_one_to_another(browser: Browser, address: str, wanted: NDArray[np.
         page.evaluate(f"location.hash = '#figure=own&picture={SEED}.1'")
         wait_for_kept(page, 2)
         for count, (share, end) in enumerate([("0", 0), ("1", 1), ("0.4", None)], 3):
-            show_tab(page, 2)
+            show_tab(page, "Mix two")
             page.locator(".sampler-share").fill(share)
             wait_for_kept(page, count)
             if end is not None:
@@ -291,7 +295,7 @@ def test_colour(browser: Browser, tmp_path: Path) -> None:
         with drawn(browser, served, fragment) as page:
             assert decibels(coloured(page, 8), picture) >= 35
             assert not page.locator(".sampler-shows").is_visible()
-            show_tab(page, 1)
+            show_tab(page, "Start")
             assert page.locator(".sampler-colour").inner_text().startswith("Colour of")
             page.locator(".sampler-start").fill("#ff3300")
             wait_for_kept(page, 2)
@@ -367,6 +371,7 @@ def test_saved_picture(browser: Browser, address: str, tmp_path: Path) -> None:
         page.evaluate(f"location.hash = '#figure=own&picture={SEED}.1'")
         wait_for_kept(page, 2)
         last = seen(page)
+        show_tab(page, "Drawn so far")
         with page.expect_download() as download:
             page.locator(".sampler-film").click()
             page.locator(".sampler-shelf input").first.check()
@@ -378,6 +383,10 @@ def test_saved_picture(browser: Browser, address: str, tmp_path: Path) -> None:
         assert decibels(film[-1], last) > 30
         assert decibels(film[-3], film[-1]) > 35
         assert decibels(film[0], last) < 15
+
+
+STOP = "document.activeElement.closest('fieldset, .sampler-bar, .sampler-scrubber').className"
+LABELS = ["sampler-labels"] * 2  # the classes and the guidance
 
 
 def test_by_keyboard_alone(browser: Browser, address: str) -> None:
@@ -401,11 +410,11 @@ def test_by_keyboard_alone(browser: Browser, address: str) -> None:
             names.append(page.evaluate("document.activeElement.textContent"))
             page.keyboard.press("ArrowRight")
         assert names == [*SAVING]
-        page.keyboard.press("Tab")
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.type") == "radio"  # the classes
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.type") == "range"
+        stops = []
+        for _ in range(6):
+            page.keyboard.press("Tab")
+            stops.append(page.evaluate(STOP))
+        assert stops == ["sampler-bar", "sampler-scrubber", "sampler-shows", "tab-list", *LABELS]
         page.locator(".sampler-new").focus()
         page.keyboard.press("Enter")
         wait(page)
@@ -589,8 +598,8 @@ def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, widt
         )
         page.locator(".sampler-new").click()
         wait(page)
-        for number in range(3):
-            show_tab(page, number)
+        for name in TABS:
+            show_tab(page, name)
             assert abs(page.evaluate(below) - before) <= 1
         press(page, ".sampler-new")
         press(page, ".sampler-details")
@@ -662,8 +671,8 @@ def test_axe_and_targets(browser: Browser, address: str, scheme: Any) -> None:
         press(page, ".sampler-new")
         scrub(page, 70)
         press(page, ".sampler-details")
-        for number in range(3):
-            show_tab(page, number)
+        for name in TABS:
+            show_tab(page, name)
             fits(page)
 
 
