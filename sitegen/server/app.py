@@ -177,7 +177,6 @@ class Server(uvicorn.Server):
                     "version": self._version(state),
                     "error": state.error,
                     "progress": state.progress,
-                    "outdated": _by_page(state.outdated),
                     "failed": _by_page(state.failed),
                 }
             )

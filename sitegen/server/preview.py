@@ -1,11 +1,10 @@
 """The preview of a site while its author works on it, even before all clips are rendered.
 
-Pages are rendered immediately. Until its new clip is rendered, a changed figure keeps its last clip
-and a new figure has a placeholder. Clips are rendered in a separate process. When no clip is
-missing, the built folder is installed, as by `sitegen build`.
+Pages are rendered immediately. Until its clip is rendered, a figure has a placeholder. Clips are
+rendered in a separate process. When no clip is missing, the built folder is installed, as by
+`sitegen build`.
 """
 
-import contextlib
 import re
 import threading
 import time
@@ -17,27 +16,23 @@ from pathlib import Path
 from markupsafe import Markup
 
 from sitegen.builder.assembly import assemble, placed
-from sitegen.builder.install import CopiedFile, Tree, install, is_built, require_ours
+from sitegen.builder.install import Tree, install, require_ours
 from sitegen.builder.pipeline import location
 from sitegen.builder.plan import BuildContext, BuildOptions, PlannedFigure, prepare
-from sitegen.builder.store import Records, Store
+from sitegen.builder.store import Records
 from sitegen.config.schema import load_site
 from sitegen.content.groups import all_parts, with_parts
 from sitegen.content.pages import Page
 from sitegen.core.errors import LockedError, SitegenError
-from sitegen.core.files import below, digest
 from sitegen.core.progress import Reporter
-from sitegen.core.site_files import OwnFile
-from sitegen.core.urls import MANIFEST
 from sitegen.figures.base import Figure
-from sitegen.media.manifest import Manifest, Record
 from sitegen.server.rendering import REPORTED, RETRY_S, RenderProcess, describe
 
 FigureRef = tuple[str, str]
 """A figure of the site: the uri of its page, and its id."""
 
 POLL_S = 0.1
-"""Seconds between two checks whether the figure that is being rendered is still needed."""
+"""Seconds between two checks whether the preview was closed while a figure is rendered."""
 
 _PENDING = Markup(
     '<div id="{id}" class="sitegen-pending">\n'
@@ -57,7 +52,6 @@ class PreviewState:
     tree: the files to serve; None until a page could be rendered
     error: errors in the author's files or in a figure
     failed: figures that an error is about, on the last valid page
-    outdated: figures that show an old clip
     progress: description of the work in progress
     """
 
@@ -65,7 +59,6 @@ class PreviewState:
     tree: Tree | None = None
     error: str | None = None
     failed: tuple[FigureRef, ...] = ()
-    outdated: tuple[FigureRef, ...] = ()
     progress: str | None = None
 
 
@@ -94,9 +87,7 @@ class Preview:
         self.settled = self._closed = False
         self._options, self._start = options, start
         self._records: Records = {}
-        self._shown: dict[FigureRef, Record] = {}  # the clip of each figure, perhaps an old one
         self._errors: dict[str, str] = {}  # by key of a figure, or "site"
-        self._edited: dict[str, int] = {}  # by key, number of the reading in which it was new
         # Reentrant: an error is shown while the state is being changed.
         self._changed = threading.Condition(threading.RLock())
 
@@ -109,11 +100,7 @@ class Preview:
             try:
                 context = prepare(load_site(self.config), self._options)
                 require_ours(context.output)
-                # At the start, clips of the last build stand in for those that are not rendered
-                # yet.
-                self._shown = self._shown or built_records(context.output)
                 self._records = context.store(self.report.warn).find(context.keys)
-                self._edited = {key: self._edited.get(key, self.reads) for key in context.keys}
                 self.context, self.settled, self._errors = context, False, {}
                 self._show()
             except REPORTED as error:
@@ -163,10 +150,10 @@ class Preview:
             return None if self._closed else self.context
 
     def _next(self) -> PlannedFigure | None:
-        """Return the figure to render: edited last, then first on its page; none that failed."""
+        """Return the first figure that is missing, of those that did not fail."""
         figures = self.context.figures if self.context else ()
         missing = (p for p in figures if p.key not in self._records and p.key not in self._errors)
-        return max(missing, key=lambda planned: self._edited[planned.key], default=None)
+        return next(missing, None)
 
     def _render(self, process: RenderProcess, planned: PlannedFigure) -> RenderProcess | None:
         """Render a figure and show it; return the process, None if it was stopped.
@@ -177,13 +164,8 @@ class Preview:
         kind, text = "progress", ""
         while kind == "progress":
             with self._changed:
-                # A figure that was edited after this one is rendered first: its author waits for
-                # it.
-                first, edited = self._next(), self._edited.get(planned.key)
-                is_needed = edited and not (first and self._edited[first.key] > edited)
-                is_needed = is_needed and not self._closed
-                self.state = replace(self.state, progress=(is_needed and text) or None)
-            if not is_needed:
+                self.state = replace(self.state, progress=text or None)
+            if self._closed:
                 process.stop()  # torch cannot be interrupted within a process
                 return None
             kind, text = process.receive(POLL_S) or (kind, text)
@@ -191,7 +173,7 @@ class Preview:
             self.state = replace(self.state, progress=None)
             assert self.context is not None
             self._records = self.context.store().find(self.context.keys)
-            if kind == "done" and planned.key in {*self._edited} - {*self._records}:
+            if kind == "done" and planned.key in {*self.context.keys} - {*self._records}:
                 kind, text = "ended", "its files are missing; build again"
             if kind == "ended":
                 text = f"{location(planned)}: {text}"
@@ -227,33 +209,24 @@ class Preview:
                 self.settled = self.context is context
 
     def _show(self) -> None:
-        """Render the pages with the available records, and with old ones for missing records."""
+        """Render the pages with the available records, and placeholders for the others."""
         context = self.context
         assert context is not None
-        store = context.store()
-        records, outdated = dict[str, Record](), list[FigureRef]()
-        pending = dict[FigureRef, str | None]()
-        for planned in context.figures:
-            ref = planned.page, planned.figure.id
-            record, shown = self._records.get(planned.key), self._shown.get(ref)
-            if record is not None:
-                records[planned.key] = record
-            elif shown is not None and is_showable(shown, planned, store):
-                records[planned.key] = shown
-                outdated.append(ref)
-            else:
-                pending[ref] = self._errors.get(planned.key)
-        figures = [planned for planned in context.figures if planned.key in records]
+        figures = [planned for planned in context.figures if planned.key in self._records]
+        pending = {
+            (planned.page, planned.figure.id): self._errors.get(planned.key)
+            for planned in context.figures
+            if planned.key not in self._records
+        }
         pages = tuple(with_placeholders(page, pending) for page in context.pages)
-        tree = assemble(context.site, pages, placed(figures, records), store)
-        self._shown |= {(p.page, p.figure.id): records[p.key] for p in figures}
+        manifest = placed(figures, self._records)
+        tree = assemble(context.site, pages, manifest, context.store())
         self.state = replace(
             self.state,
             version=self.state.version + (tree != self.state.tree),
             tree=tree,
             error="\n".join(self._errors.values()) or None,
             failed=self._failed(),
-            outdated=tuple(outdated),
         )
 
     def _show_error(self, key: str, text: str, error: Exception | None = None) -> None:
@@ -266,14 +239,8 @@ class Preview:
             if self._errors.get(key) != text:  # an unchanged error is reported once
                 self.report.warn(text)
             self._errors[key] = text
-            tree = last_built(self.config) if self.state.tree is None else self.state.tree
-            self.state = replace(
-                self.state,
-                version=self.state.version + (tree is not self.state.tree),
-                tree=tree,
-                error="\n".join(self._errors.values()),
-                failed=self._failed(),
-            )
+            error_text = "\n".join(self._errors.values())
+            self.state = replace(self.state, error=error_text, failed=self._failed())
 
     def _failed(self) -> tuple[FigureRef, ...]:
         """Return the figures that could not be rendered, and those whose line has an error."""
@@ -301,40 +268,3 @@ def with_placeholders(page: Page, pending: Mapping[FigureRef, str | None]) -> Pa
     body = tuple(with_parts(part, shown) for part in page.body)
     figures = tuple(part for part in all_parts(body) if isinstance(part, Figure))
     return replace(page, figures=figures, body=body)
-
-
-def is_showable(record: Record, planned: PlannedFigure, store: Store) -> bool:
-    """Return whether an old clip is in the store, and of the kind and levels of a figure."""
-    fits = record.kind == planned.figure.kind and max(record.levels, default=0) <= planned.levels
-    return fits and all(store.object(file).is_file() for file in record.files.values())
-
-
-def built_records(output: Path) -> dict[FigureRef, Record]:
-    """Return the records of the built folder; empty if it is missing or damaged."""
-    with contextlib.suppress(OSError, SitegenError):
-        if is_built(output):
-            manifest = Manifest.from_json((output / MANIFEST).read_text("utf-8", "replace"))
-            return {(media.page, media.id): media.record for media in manifest.figures}
-    return {}
-
-
-def last_built(config: Path) -> Tree | None:
-    """Return the content of the built folder of the site of `config`, if sitegen built it.
-
-    If `site.toml` is invalid, the default folder is used.
-    """
-    output = config.parent / "build"
-    with contextlib.suppress(SitegenError):
-        output = load_site(config).output
-    with contextlib.suppress(OSError):
-        if is_built(output):
-            files = [output / uri for uri, entry in below(output) if entry.is_file()]
-            names = {path.relative_to(output).as_posix(): path for path in files}
-            return {
-                uri: path.read_bytes()
-                if uri.endswith(".html")
-                else CopiedFile(path, OwnFile(uri, path, path.stat().st_size, digest(path)))
-                for uri, path in names.items()
-                if not path.is_symlink()
-            }
-    return None

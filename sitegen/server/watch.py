@@ -1,8 +1,6 @@
 """Watching of the author's files, so that the site is read again when one of them changes."""
 
 import asyncio
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import awatch
@@ -13,7 +11,7 @@ DEBOUNCE_MS, STEP_MS = 400, 40
 """Milliseconds: changes are reported after a step without changes, at latest after the debounce."""
 
 LOOK_MS = 200
-"""Milliseconds between two checks whether the folder of the site was replaced."""
+"""Milliseconds after which the watch first reports, even without a change."""
 
 
 def may_matter(preview: Preview, path: Path) -> bool:
@@ -29,40 +27,20 @@ def may_matter(preview: Preview, path: Path) -> bool:
 
 
 async def watch(preview: Preview) -> None:
-    """Refresh the preview after each change in the folder of its site, until cancelled.
-
-    A watch follows a folder that is moved away. If the folder is replaced, for example by a copy
-    from a backup, the watch is restarted, and the working folder is entered again.
-    """
-    root, working_folder = preview.config.parent, Path.cwd()
-    watched: int | None = None
-    while True:
-        try:
-            inode = root.stat().st_ino
-            with suppress(OSError):
-                # A process in a deleted folder stays in it when a new one has its path, and cannot
-                # resolve relative paths or start processes.
-                os.chdir(working_folder)
-            changes = awatch(
-                root,
-                watch_filter=lambda _, path: may_matter(preview, Path(path)),
-                debounce=DEBOUNCE_MS,
-                step=STEP_MS,
-                rust_timeout=LOOK_MS,
-                yield_on_timeout=True,
-            )
-            async for paths in changes:
-                if paths or inode != watched:  # changes before the watch began are read as well
-                    await asyncio.to_thread(preview.refresh)
-                    watched = inode
-                if root.stat().st_ino != inode:
-                    break
-        except FileNotFoundError:
-            if watched is not None:
-                await asyncio.to_thread(preview.refresh)  # shows that the folder is missing
-            watched = None
-        except OSError as error:
-            message = f"changes are not noticed any more: {error}; restart `sitegen serve`"
-            preview.report.warn(message)
-            return
-        await asyncio.sleep(LOOK_MS / 1000)
+    """Refresh the preview after each change in the folder of its site, until cancelled."""
+    changes = awatch(
+        preview.config.parent,
+        watch_filter=lambda _, path: may_matter(preview, Path(path)),
+        debounce=DEBOUNCE_MS,
+        step=STEP_MS,
+        rust_timeout=LOOK_MS,
+        yield_on_timeout=True,
+    )
+    try:
+        is_first = True
+        async for paths in changes:
+            if paths or is_first:  # changes before the watch began are read as well
+                await asyncio.to_thread(preview.refresh)
+                is_first = False
+    except OSError as error:
+        preview.report.warn(f"changes are not noticed any more: {error}; restart `sitegen serve`")

@@ -140,7 +140,6 @@
     }
     shownError = state.error;
     progress(state.progress);
-    mark("sitegen-outdated", state.outdated[page.uri] || []);
   };
 
   // A hidden tab closes its connection, since browsers allow only six for each server.

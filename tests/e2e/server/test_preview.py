@@ -1,9 +1,7 @@
-"""The preview: pages at once, old clips until there are new ones, errors with the last page."""
+"""The preview: pages at once, placeholders that fill, errors with the last page."""
 
-import shutil
 import threading
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +56,7 @@ def test_the_page_comes_before_the_clip(config: Path, tmp_path: Path) -> None:
         assert tree_hash(config.parent / "build") == tree_hash(clean.output)
 
 
-@pytest.mark.parametrize("broken", ["pages/index.md", "site.toml"])
-def test_a_start_with_a_mistake(config: Path, broken: str) -> None:
-    """The page that was built last is shown with the error, and its clips are served."""
-    Builder(config)()
-    (config.parent / "build/link.txt").symlink_to(config)
-    correct = (config.parent / broken).read_text()
-    (config.parent / broken).write_text("{{ nothing( }}")
-    with running(config) as server:
-        assert "Words." in server.page()
-        assert broken in str(server.preview.state.error)
-        assert server.ask(f"/media/{clip_of(server.page())}").status == 200
-        assert server.ask("/link.txt").status == 404
-        (config.parent / broken).write_text(correct)
-        wait_for(lambda: server.preview.state.error is None, "the correction")
-        server.wait_until_settled()
-
-
-def test_a_start_with_a_mistake_and_nothing_built(config: Path) -> None:
+def test_a_start_with_a_mistake(config: Path) -> None:
     """The error is a page of its own, escaped; then comes the site."""
     write_page(config, INDEX.replace("count=4", 'count="<script>alert(1)</script>"'))
     with running(config) as server:
@@ -97,68 +78,6 @@ def test_an_edit_of_the_text_renders_nothing(server: Running, config: Path) -> N
     assert server.preview.state.version == version + 1
     wait_for(lambda: "New words" in built(config), "the built folder")
     assert server.renderer.jobs == []
-
-
-def test_the_edited_figure_comes_first(config: Path) -> None:
-    """A figure that is edited while another one is rendered is rendered before it."""
-    slow = FakeRenderer(pause=0.2)
-    with running(config, slow) as server:
-        server.wait_until_settled()
-        slow.jobs.clear()
-        write_page(config, TWO.replace("count=4", "count=5").replace("seed=3", "seed=4"))
-        wait_for(lambda: slow.jobs == ["tiny-trajectories"], "rendering")
-        write_page(config, TWO.replace("count=4", "count=5").replace("seed=3", "seed=5"))
-        server.wait_until_settled()
-        assert slow.jobs == ["tiny-trajectories", "second", "tiny-trajectories"]
-
-
-def test_the_old_clip_stays_until_the_new_one_is_ready(server: Running, config: Path) -> None:
-    """A changed figure shows its last clip, marked, if that fits its levels."""
-    old = clip_of(server.page())
-    server.renderer.pause = 0.2
-    write_page(config, OTHER.replace("Words", "New words"))
-    wait_for(lambda: "New words" in server.page(), "the text")
-    assert clip_of(server.page()) == old
-    assert server.preview.state.outdated == (("index.html", "tiny-trajectories"),)
-    assert "New words" not in built(config)
-    server.wait_until_settled()
-    assert clip_of(server.page()) != old
-    assert not server.preview.state.outdated
-    assert "New words" in built(config)
-    card = config.parent / "models/tiny/model.toml"
-    card.write_text(card.read_text().replace("levels = 4", "levels = 3"))
-    wait_for(lambda: "sitegen-pending" in server.page(), "the placeholder")
-
-
-@pytest.mark.parametrize("damage", ["nothing", "media.json", "objects"])
-def test_the_old_clip_of_an_earlier_day(config: Path, damage: str) -> None:
-    """The clip of the built folder is shown for a changed figure, unless it is damaged or gone."""
-    Builder(config)()
-    old = clip_of(built(config))
-    if damage == "media.json":
-        (config.parent / "build/media.json").write_text('{"version": 1, "figures": [{}]}')
-    elif damage == "objects":
-        shutil.rmtree(config.parent / ".sitegen/objects")
-    write_page(config, OTHER)
-    with running(config, FakeRenderer(pause=0.2)) as server:
-        assert (clip_of(server.page()) == old) == (damage == "nothing")
-        assert ("sitegen-pending" in server.page()) == (damage != "nothing")
-        server.wait_until_settled()
-        assert clip_of(server.page()) not in ("", old)
-
-
-def test_changes_during_rendering(server: Running, config: Path) -> None:
-    """A figure that is no longer needed is stopped, and a finished clip hides no error."""
-    server.renderer.pause = 0.3
-    write_page(config, OTHER)
-    wait_for(lambda: server.renderer.jobs, "rendering")
-    write_page(config, INDEX.replace("count=4", "count=6"))
-    wait_for(lambda: len(server.renderer.jobs) == 2, "the next figure")
-    write_page(config, MISSPELT)
-    wait_for(lambda: server.preview.state.error, "the error")
-    wait_for(lambda: not server.preview.state.outdated, "the clip")
-    assert "cuont" in str(server.preview.state.error)
-    assert len(list((config.parent / ".sitegen/records").iterdir())) == 2
 
 
 @pytest.mark.parametrize(
@@ -228,41 +147,6 @@ def test_another_sitegen_is_at_work(config: Path) -> None:
         assert "Words." in preview.page()
     preview.wait_until_settled()
     server.__exit__(None, None, None)
-
-
-@pytest.mark.parametrize("working_folder", ["above", "inside"])
-def test_a_folder_that_is_deleted_and_recreated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, working_folder: str
-) -> None:
-    """The missing folder is an error; the copy from a backup is followed, its changes as well."""
-    config = write_site(tmp_path / "paper")
-    if working_folder == "inside":
-        monkeypatch.chdir(config.parent)
-    shutil.copytree(config.parent, tmp_path / "backup")
-    with running(config) as server:
-        server.wait_until_settled()
-        shutil.rmtree(config.parent)
-        wait_for(lambda: "site.toml" in str(server.preview.state.error), "the error")
-        assert "Words." in server.page()
-        shutil.copytree(tmp_path / "backup", config.parent)
-        wait_for(lambda: server.preview.state.error is None, "the end of the error")
-        for text in ("Other words.", "Third words."):
-            write_page(config, f"{text}\n")
-            wait_for(partial(lambda text: text in server.page(), text), "the change")
-        server.wait_until_settled()
-
-
-def test_a_folder_that_is_moved_away_and_back(tmp_path: Path) -> None:
-    """A branch that is changed, or a folder that is renamed for a moment, is followed."""
-    config = write_site(tmp_path / "paper")
-    with running(config) as server:
-        server.wait_until_settled()
-        config.parent.rename(tmp_path / "away")
-        (tmp_path / "away").rename(config.parent)
-        (config.parent / "pages").rename(config.parent / "other")
-        (config.parent / "other").rename(config.parent / "pages")
-        write_page(config, "Other words.\n")
-        wait_for(lambda: "Other words." in server.page(), "the change")
 
 
 def test_a_folder_of_someone_else(config: Path) -> None:
