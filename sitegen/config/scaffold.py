@@ -66,7 +66,10 @@ _PLACEHOLDER = re.compile(
     r"|example\.org/~you|paper\.example\.org|arxiv\.org/abs/0000\.00000|you2026title"
     r"|Your Institute|One sentence that says what your model does"
 )
-_INSTRUCTION = re.compile(r"Write the abstract here|Say here what is new|Say what the samples show")
+_INSTRUCTION = re.compile(
+    r"Write the abstract here|Say here what is new|Say what the samples show"
+    r"|Give the numbers that support"
+)
 _OURS = "is a placeholder of `sitegen new`; replace it, and build again"
 
 
