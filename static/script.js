@@ -577,15 +577,16 @@ function axis(drawing, { places, boxes, width, height, levels, room }) {
   const ticks = [...drawing.querySelectorAll("text")];
   const now = drawing.querySelector(".now");
   const ends = ticks.map((tick) => {
-    const place = places[boxes.findIndex(({ depth }) => depth === Number(tick.dataset.depth))];
-    const x = place.x + place.width / 2;
+    const nodes = places.filter((_, number) => boxes[number].depth === Number(tick.dataset.depth));
+    const marks = nodes.map((node) => node.x + node.width / 2); // the last generation may stand in two columns
+    const x = (Math.min(...marks) + Math.max(...marks)) / 2;
     tick.setAttribute("x", x);
     tick.setAttribute("y", 2 * size);
-    return { x, level: Number(tick.dataset.level) };
+    return { x, marks, level: Number(tick.dataset.level) };
   });
   drawing.setAttribute("viewBox", `0 0 ${width} ${2.4 * size}`);
   drawing.setAttribute("font-size", size);
-  const marks = ends.map(({ x }) => `M${x} 0V${size / 2}`).join("");
+  const marks = [...new Set(ends.flatMap((end) => end.marks))].map((x) => `M${x} 0V${size / 2}`).join("");
   drawing.querySelector(".ticks").setAttribute("d", `M0 1H${width}${marks}`);
   return (frame) => {
     const level = Number(levels[frame]);

@@ -275,12 +275,17 @@ def _arrow(parent: Node, x: int, y: int, cells: Cells) -> str:
 def _ticks(media: Media, cells: Cells) -> tuple[Tick, ...]:
     """Return the levels of a tree's axis: where each generation ends, below its pictures."""
     _, _, values = axis_of(media)
-    ends: dict[int, int] = {}
+    columns: dict[int, set[int]] = {}
     for node in cells.nodes:
-        ends.setdefault(node.to_level, node.x + cells.width // 2)
+        columns.setdefault(node.to_level, set()).add(node.x + cells.width // 2)
     return tuple(
-        Tick(x, level, scale(values[level]) if level in values else str(level))
-        for level, x in ends.items()
+        Tick(
+            (min(marks) + max(marks)) / 2,
+            level,
+            scale(values[level]) if level in values else str(level),
+            tuple(sorted(marks)),
+        )
+        for level, marks in columns.items()
     )
 
 

@@ -82,11 +82,17 @@ class Node:
 
 @dataclass(frozen=True)
 class Tick:
-    """A level on the axis of a tree: its position in pixels of the clip, and its value in text."""
+    """A level on the axis of a tree.
 
-    x: int
+    x: the position of its text, in pixels of the clip
+    value: the text
+    marks: the columns of its pictures, two where the last generation stands in two
+    """
+
+    x: float
     level: int
     value: str
+    marks: tuple[int, ...]
 
 
 @dataclass(frozen=True)

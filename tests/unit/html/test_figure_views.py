@@ -166,8 +166,12 @@ def test_nodes() -> None:
     start = f"M{root.x + cells.width} {root.y + cells.height / 2:g}C"
     assert child.arrow.startswith(start)
     assert child.arrow.endswith(f"H{child.x}")
-    assert tree.ticks[0] == Tick(root.x + cells.width // 2, 40, "20.0")
+    column = root.x + cells.width // 2
+    assert tree.ticks[0] == Tick(column, 40, "20.0", (column,))
     assert [tick.level for tick in tree.ticks] == [40, 27, 18, 0]
+    leaves = {node.x + cells.width // 2 for node in tree.nodes if node.span[1] == 0}
+    assert set(tree.ticks[-1].marks) == leaves
+    assert len(leaves) == 2
 
 
 def test_files_and_provenance() -> None:
