@@ -223,8 +223,6 @@ def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> Plann
     models that do not fit the figure, RefusedError for weights or a prior that are missing or
     unreadable, PlugInError for a kind of another package that fails.
     """
-    if figure.fault:
-        raise figure.fault
     models = [sources[name] for name in figure.models]
     require_fit(figure, sources)
     contents = dict[str, str]()

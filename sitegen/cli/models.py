@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -393,7 +392,7 @@ def train(name: str, report: Console, **options: Any) -> None:
     from sitegen.content.suggestions import trained_lines
     from sitegen.models.training import TrainOptions, train_model
 
-    questions = (ask, partial(click.confirm, err=True)) if _is_interactive() else (None, None)
-    folder = train_model(name, TrainOptions(**options), report, *questions)
+    questions = ask if _is_interactive() else None
+    folder = train_model(name, TrainOptions(**options), report, questions)
     for line in trained_lines(name, folder):
         report.note(line)

@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass as validated
 from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import SourceLocation, close_match, fields_of, known_words
-from sitegen.core.errors import PlugInError, RefusedError
+from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if, reject_with
@@ -373,8 +373,6 @@ class Figure:
     contents: digests of these files in its key, by field
     teaser: whether it is shown under the title
     number: number of the figure on its page, from "1", or "3a" under tabs; empty if it has none
-    fault: why its arguments could not be checked, if the code of its plug-in failed
-    called: the models in its call, which are then its default id
     """
 
     kind: str
@@ -387,8 +385,6 @@ class Figure:
     contents: Mapping[str, str] = field(default_factory=dict)
     teaser: bool = False
     number: str = ""
-    fault: PlugInError | None = None
-    called: tuple[str, ...] = ()
 
     def read(self, name: str) -> bytes:
         """Return the content of the file that a field names, which is the content of the key.
@@ -435,7 +431,7 @@ class Figure:
     @property
     def base(self) -> str:
         """The default id of a figure, used if its author gives none and no other figure has it."""
-        models = "-".join(self.called or self.models)[:40]
+        models = "-".join(self.models)[:40]
         return f"{models}-{self.kind.replace('_', '-')}".lstrip("-")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -18,11 +17,11 @@ from traceback import format_exception
 from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
-from sitegen.core.diagnostics import SourceLocation, fields_of
+from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError
 from sitegen.core.source import raised_at
 from sitegen.core.validation import Caption, Slug, Text, checked_call
-from sitegen.figures.base import RULES, Figure, FigureKind, ModelFreeKind
+from sitegen.figures.base import RULES, Figure, FigureKind
 
 GROUP = "sitegen.figures"
 """The entry points by which other packages bring kinds."""
@@ -142,24 +141,13 @@ def make_figure(
 ) -> Figure:
     """Check a figure call, and raise one ConfigError for all of its errors.
 
-    If the code of a plug-in fails, the figure has that `fault` and no arguments, so that the other
-    figures of the page can be made. Its id is that of a figure of the models in the call.
-
-    `models` are the names of the site's models, if known; `root` is the site's folder.
+    `models` are the names of the site's models, if known; `root` is the site's folder. Raises
+    PlugInError if the code of another package's kind fails.
     """
     kinds = [figure_kind(kind), _Text]
     context = {"models": models, "root": root}
-    fault, called = None, tuple[str, ...]()
-    try:
-        with plug_in_errors(kind):
-            spec, text = checked_call(kind, kinds, args, kwargs, context, place)
-            if not all(isinstance(name, str) for name in spec.models):
-                raise TypeError(f"models = {spec.models!r} has to be a tuple of names")
-    except PlugInError as error:
-        shown = {name: value for name, value in kwargs.items() if name in fields_of(_Text)}
-        (text,) = checked_call(kind, [_Text], (), shown, context, place)
-        spec, fault = ModelFreeKind(), error
-        names = (value for value in (*args, *kwargs.values()) if isinstance(value, str))
-        called = tuple(name for name in names if name in (models or ()))
-    figure = Figure(kind, text.id or "", spec, text.caption, text.alt, place, root)
-    return replace(figure, fault=fault, called=called)
+    with plug_in_errors(kind, f"{place.file}:{place.line}: "):
+        spec, text = checked_call(kind, kinds, args, kwargs, context, place)
+        if not all(isinstance(name, str) for name in spec.models):
+            raise TypeError(f"models = {spec.models!r} has to be a tuple of names")
+    return Figure(kind, text.id or "", spec, text.caption, text.alt, place, root)

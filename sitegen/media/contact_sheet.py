@@ -5,16 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from sitegen.media.frames import Frame, upscale
 from sitegen.media.typeface import font
-
-if TYPE_CHECKING:
-    pass
 
 PAPER = (255, 255, 255)
 INK = (29, 33, 48)

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import readable_json, reject_duplicate_keys
+from sitegen.core.files import readable_json
 
 VERSION = 1
 """Version of `media.json` and records; incremented when old readers would misread new files."""
@@ -293,15 +293,8 @@ def record_from_json(text: str) -> Record:
 
 
 def _versioned(text: str) -> dict[str, Any]:
-    """Parse the top-level object, check its version, and return it without the version.
-
-    Rejects text that cannot be written again: duplicate keys, NaN, lone surrogates.
-    """
-    try:
-        top = json.loads(text, object_pairs_hook=reject_duplicate_keys)
-        json.dumps(top, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    """Parse the top-level object, check its version, and return it without the version."""
+    top = json.loads(text)
     version = top.pop("version", None) if isinstance(top, dict) else None
     # `True == 1` in Python, so the type is compared, too.
     if type(version) is not int or version != VERSION:
@@ -320,14 +313,11 @@ def _read(kind: TypeAdapter[T], text: str, damaged: str) -> T:
                     outer = {"id", "page", "alt", "caption", "axis", "choice"} & entry.keys()
                     values = {name: entry.pop(name) for name in outer}
                     top["figures"][number] = values | {"record": entry}
-        value = kind.validate_json(json.dumps(top))
-        if kind.dump_python(value, mode="json", exclude_defaults=True) != top:
-            raise ValueError("it has null, or nothing, where a field should be omitted")
+        return kind.validate_json(json.dumps(top))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         reason = f"{key}: {first['msg']}, not {first['input']!r:.40}"
         raise RefusedError(damaged.format(reason)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RefusedError(damaged.format(error)) from error
-    return value

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from signal import SIGINT
 from typing import Any, Protocol
 
 import click
@@ -113,14 +112,12 @@ def train_model(
     options: TrainOptions,
     report: TrainingReporter,
     ask: Ask | None = None,
-    confirm: Callable[[str], bool] | None = None,
 ) -> Path:
     """Train the requested model, or resume its training; return the folder of the model.
 
-    `ask` prompts for the subject of the images if `subject` is not given, and `confirm` whether to
-    write the model after the first Ctrl-C; None if the session is not interactive. After a signal,
-    saves the state and raises SystemExit (130, 143 or 129). Raises the errors of `opened` and
-    `go_on` in `sitegen.generative.training.recipe`.
+    `ask` prompts for the subject of the images if `subject` is not given; None if the session is
+    not interactive. After a signal, saves the state and raises SystemExit (130, 143 or 129). Raises
+    the errors of `opened` and `go_on` in `sitegen.generative.training.recipe`.
     """
     started = time.monotonic()
     if fault := slug_fault(name):
@@ -146,12 +143,6 @@ def train_model(
         draw = partial(draw_sheet, name=name)
         run.looks = Looks(run.model.card, look_every_s(60 * (options.minutes or LONG)), draw)
         written = _trained(name, run, report, stop)
-        if written is None and stop.signal == SIGINT and confirm is not None:
-            question = f"stopped after step {run.step:,}; write the model now, from what it learned"
-            if run.step and confirm(question):
-                stop.signal = None
-                run.end_here()
-                written = _trained(name, run, report, stop)
     if written is None:
         click.echo(
             f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "

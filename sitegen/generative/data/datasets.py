@@ -63,62 +63,58 @@ def find_idx(folder: Path) -> list[Path]:
     return first_files
 
 
-def _idx(path: Path) -> Images:
-    """Return the images of one MNIST-format file, gzipped or not.
+def read_idx(path: Path, what: str, axes: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the array of one MNIST-format file, gzipped or not; `what` it has is for messages.
 
     The format is a header of big-endian integers (0, 0, type 8 for uint8, number of axes, the
-    lengths of the axes) and then the bytes. Grey images have three axes, images in colour a fourth
-    for their channels.
+    lengths of the axes) and then the bytes. Raises RefusedError for anything else, and for an
+    array whose number of axes is not among `axes`.
     """
-    size = regular_size(path, "file of images")
+    size = regular_size(path, f"file of {what}")
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
         with cast(IO[bytes], gzip.open(path)) if packed else path.open("rb") as stream:
-            shape, start = _idx_shape(path, stream)
-            length = prod(shape)
-            if not packed:
-                stored = size - start
-            elif length > UNPACKED * size + UNPACKED_BYTES:
+            start = stream.read(4)
+            count = start[3] if len(start) == 4 and start[:3] == b"\0\0\x08" else 0
+            header = stream.read(4 * count) if count in axes else b""
+            if not header or len(header) < 4 * count:
                 raise RefusedError(
-                    f"{path}: its header says {length:,} bytes of pixels, more than a gzipped file "
-                    "of its size may hold; unpack it first"
+                    f"{path}: not a file of {what} in the MNIST format (uint8, axes: "
+                    f"{' or '.join(map(str, axes))}); give the file that ends in -ubyte, an .npz, "
+                    "or a folder of pictures"
                 )
-            else:
-                data = stream.read(length + 1)  # to its end, where a checksum is verified
-                stored = len(data)
+            shape = struct.unpack(f">{count}I", header)
+            length = prod(shape)
+            if packed and length > UNPACKED * size + UNPACKED_BYTES:
+                raise RefusedError(
+                    f"{path}: its header says {length:,} bytes, more than a gzipped file of its "
+                    "size may hold; unpack it first"
+                )
+            data = stream.read(length + 1) if packed else b""  # to its end, with a checksum
     except (OSError, EOFError, zlib.error) as error:
         raise RefusedError(f"{path}: cannot be read: {error}") from None
+    stored = len(data) if packed else size - 4 - len(header)
     if stored != length:
-        count, height, width, channels = shape
         contents = f"more than {length}" if packed and stored > length else str(stored)
         raise RefusedError(
-            f"{path}: holds {contents} bytes of pixels, but its header says {count} images of "
-            f"{width}×{height}{' in colour' if channels == 3 else ''}; truncated or damaged; "
-            "download it again"
+            f"{path}: holds {contents} bytes, but its header says {' × '.join(map(str, shape))} "
+            f"{what}; truncated or damaged; download it again"
         )
     if not length:
-        raise RefusedError(f"{path}: holds no images, or images without pixels")
+        raise RefusedError(f"{path}: holds no {what}")
     if packed:
         return np.frombuffer(data, np.uint8).reshape(shape)
     # Mapped, so that of a file of several GB only the chosen images cost memory.
-    return np.memmap(path, np.uint8, "r", start, shape)
+    return np.memmap(path, np.uint8, "r", 4 + len(header), shape)
 
 
-def _idx_shape(path: Path, file: IO[bytes]) -> tuple[tuple[int, int, int, int], int]:
-    """Read the header: the images, rows, columns and channels, and its own length."""
-    start = file.read(4)
-    axes = start[3] if len(start) == 4 and start[:3] == b"\0\0\x08" else 0
-    data = file.read(4 * axes) if axes in (3, 4) else b""
-    shape = struct.unpack(f">{axes}I", data) if data and len(data) == 4 * axes else ()
-    if len(shape) == 3:
-        return (*shape, 1), 16
-    if len(shape) != 4 or shape[3] not in (1, 3):
-        raise RefusedError(
-            f"{path}: not a file of images in the MNIST format (uint8, three axes or four); give "
-            "the file that ends in images-idx3-ubyte, an .npz, or a folder of pictures"
-        )
-    return shape, 20
+def _idx(path: Path) -> Images:
+    """Return the images of one MNIST-format file, whose fourth axis is that of their channels."""
+    images = read_idx(path, "images", (3, 4))
+    if images.ndim == 4 and images.shape[3] not in (1, 3):
+        raise RefusedError(f"{path}: has the shape {images.shape}; images have 1 or 3 channels")
+    return images if images.ndim == 4 else images[..., None]
 
 
 def _cifar(folder: Path) -> Images:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.core.errors import RefusedError
-from sitegen.core.files import regular_size
 from sitegen.core.source import shown
-from sitegen.core.zips import UNPACKED, UNPACKED_BYTES
 from sitegen.generative.card.limits import MOST_CLASSES
-from sitegen.generative.data.datasets import find_idx
+from sitegen.generative.data.datasets import find_idx, read_idx
 from sitegen.generative.data.images import find_pictures
 
 _NAME = 200
@@ -69,19 +65,7 @@ def _numbers_beside(images: Path) -> NDArray[np.int64]:
     file = next((file for file in files if name not in images.name and file.is_file()), None)
     if file is None:
         raise RefusedError(f"{shown(images)}: has no labels; MNIST's are in {name} beside it")
-    size = regular_size(file, "file of labels")
-    try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            start = stream.read(8)
-            count = int.from_bytes(start[4:], "big")
-            if start[:4] != b"\0\0\x08\1" or count > UNPACKED * size + UNPACKED_BYTES:
-                raise RefusedError(f"{shown(file)}: holds no labels in MNIST's format")
-            data = stream.read(count + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise RefusedError(f"{shown(file)}: cannot be read: {error}") from None
-    if not count or len(data) != count:
-        raise RefusedError(f"{shown(file)}: holds no {count} labels; truncated or damaged")
-    return np.frombuffer(data, np.uint8).astype(np.int64)
+    return read_idx(file, "labels", (1,)).astype(np.int64)
 
 
 def _class_of(file: Path, folder: Path) -> str:

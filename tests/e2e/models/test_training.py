@@ -211,30 +211,6 @@ def test_signals_save_first(
     assert any(line.startswith("continuing after step 2 of 3") for line in train(pictures))
 
 
-def test_interrupted_and_then_a_choice(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C once, then yes: what was learned is averaged, measured and written; no: it is kept."""
-    folder, questions, advance = pictures.parent / "run", list[str](), Run.advance
-
-    def interrupted(run: Run) -> Any:
-        if run.step == 1:
-            signal.raise_signal(signal.SIGINT)
-        return advance(run)
-
-    def answer(question: str) -> bool:
-        questions.append(question)
-        return len(questions) > 1
-
-    monkeypatch.setattr(Run, "advance", interrupted)
-    with pytest.raises(SystemExit) as stopped:
-        train_model("dots", short(pictures), Recorded(), confirm=answer)
-    assert (stopped.value.code, (folder / "model.toml").exists()) == (130, False)
-    (folder / "training.pt").unlink()
-    assert train_model("dots", short(pictures), Recorded(), confirm=answer) == folder
-    assert "stopped after step 2; write the model now" in questions[1]
-    assert read_card(folder).training["images_seen"] == 8
-    assert (folder / "samples.png").exists()
-
-
 def test_finished_on_request(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--finish` needs no other option: card and recipe are those that the run saved."""
     folder = pictures.parent / "run"

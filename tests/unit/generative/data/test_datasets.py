@@ -108,10 +108,10 @@ def test_gzipped_bombs_are_refused(tmp_path: Path) -> None:
     packed = gzip.compress(bytes(count * 1024))
     path.write_bytes(gzip.compress(idx(count, 32, 32)) + packed)
     tracemalloc.start()
-    with pytest.raises(RefusedError, match="102,400,000 bytes of pixels, more than a gzipped file"):
+    with pytest.raises(RefusedError, match="102,400,000 bytes, more than a gzipped file"):
         read_images(path)
     path.write_bytes(gzip.compress(idx(1000, 32, 32)) + packed)
-    with pytest.raises(RefusedError, match="holds more than 1024000 bytes of pixels"):
+    with pytest.raises(RefusedError, match="holds more than 1024000 bytes"):
         read_images(path)
     assert tracemalloc.get_traced_memory()[1] < 8 * MB
     tracemalloc.stop()
@@ -128,7 +128,7 @@ def test_plain_files_beyond_memory(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"claims 4,000,000,016 bytes, and the disk has \d"):
         read_images(path, 16)
     path.write_bytes(idx(*[0xFFFFFFFF] * 3))
-    with pytest.raises(RefusedError, match="holds 0 bytes of pixels"):
+    with pytest.raises(RefusedError, match="holds 0 bytes"):
         read_images(path)
 
 

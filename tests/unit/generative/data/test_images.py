@@ -68,12 +68,12 @@ def test_four_axes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (idx(random(5, 8, 8))[:-1], "319 bytes of pixels, but its header says 5 images of 8×8"),
+        (idx(random(5, 8, 8))[:-1], "319 bytes, but its header says 5 × 8 × 8 images"),
         (idx(random(5, 8, 8)) + b"!", "321 bytes"),
         (idx(random(5, 8, 8))[:15], "not a file of images in the MNIST format"),
         (bytes((0, 0, 8, 1)) + struct.pack(">I", 16) + bytes(16), "not a file of images"),
-        (bytes((0, 0, 8, 4)) + struct.pack(">4I", 1, 4, 4, 2) + bytes(32), "not a file of images"),
-        (bytes((0, 0, 8, 4)) + struct.pack(">4I", 1, 4, 4, 3) + bytes(47), "47 bytes.*in colour"),
+        (bytes((0, 0, 8, 4)) + struct.pack(">4I", 1, 4, 4, 2) + bytes(32), "1 or 3 channels"),
+        (bytes((0, 0, 8, 4)) + struct.pack(">4I", 1, 4, 4, 3) + bytes(47), "47 bytes.* 4 × 4 × 3"),
         (bytes((0, 0, 8, 4)) + struct.pack(">3I", 1, 4, 4), "not a file of images"),
         (bytes((0, 0, 13, 3)) + idx(random(5, 8, 8))[4:], "not a file of images"),
         (bytes((0, 0, 8, 3)) + b"\xff" * 12, "0 bytes"),
