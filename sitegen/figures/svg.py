@@ -247,17 +247,6 @@ def power_of_ten(exponent: int) -> str:
     return f"10{raised(exponent)}" if exponent not in (0, 1) else str(10**exponent)
 
 
-def even_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """Return about five round numbers from `low` to `high`."""
-    raw = (high - low) / 5
-    unit = 10.0 ** math.floor(math.log10(raw))
-    step = next(unit * times for times in (1, 2, 5, 10) if unit * times >= raw)
-    # 1e-9, so that rounding drops no tick at an end.
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return tuple((n * step, f"{n * step:.6g}") for n in range(first, last + 1))
-
-
 @dataclass(frozen=True)
 class Panel:
     """A rectangle in a drawing with an axis along its lower and one along its left side."""

@@ -121,18 +121,6 @@ def write_still(frame: Frame, path: Path, quality: int | None = None) -> MediaFi
     return media_file(path, frame.shape[1], frame.shape[0])
 
 
-def preflight() -> None:
-    """Encode a minimal clip. Raises PlatformError, before anything is sampled, if that fails."""
-    import tempfile
-
-    black = np.zeros((1, 1, 1, 3), np.uint8)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            encode_clip(ClipSource(Cells(1, 2, 2, 1), 2, 10, (0,), [black]), Path(folder))
-    except TargetError as error:
-        raise PlatformError(f"the encoder does not work: {error}; {GET_ENCODER}") from error
-
-
 class _States:
     """The states of a clip in a file, and the pictures of all its cells at each of them."""
 

@@ -2,8 +2,7 @@
 
 `RenderJob` is a figure to be sampled and encoded; `Record` is its stored result; `Media` is a
 record placed on a page; `Manifest` lists all media in page order, and is stored as `media.json`.
-The JSON of records and media is sorted, so equal values have equal bytes. Parsing does not trust
-its input: invalid data is a RefusedError.
+The JSON of records and media is sorted, so equal values have equal bytes.
 """
 
 from __future__ import annotations
@@ -270,13 +269,6 @@ class Manifest:
         flat = [figure.pop("record") | figure for figure in figures]
         return readable_json({"version": VERSION, "figures": flat})
 
-    @classmethod
-    def from_json(cls, text: str) -> Manifest:
-        """Parse `media.json`. Raises RefusedError if it is damaged or of a newer version."""
-        return _read(
-            _MANIFEST, text, "media.json is damaged: {}; run `sitegen build` to make it again"
-        )
-
 
 _RECORD, _MANIFEST = TypeAdapter(Record), TypeAdapter(Manifest)
 
@@ -288,36 +280,18 @@ def record_to_json(record: Record) -> str:
 
 
 def record_from_json(text: str) -> Record:
-    """Parse a record. Raises RefusedError if it is damaged or of a newer version."""
-    return _read(_RECORD, text, "a stored record is damaged: {}")
-
-
-def _versioned(text: str) -> dict[str, Any]:
-    """Parse the top-level object, check its version, and return it without the version."""
-    top = json.loads(text)
-    version = top.pop("version", None) if isinstance(top, dict) else None
-    # `True == 1` in Python, so the type is compared, too.
-    if type(version) is not int or version != VERSION:
-        raise ValueError(f"version {version!r:.40} must be {VERSION}")
-    return dict(top)
-
-
-def _read(kind: TypeAdapter[T], text: str, damaged: str) -> T:
-    """Parse JSON into a value. Raises RefusedError with the first problem."""
+    """Parse a record. Raises RefusedError, with the first problem, if it is damaged or newer."""
     try:
-        top = _versioned(text)
-        if kind is _MANIFEST and isinstance(top.get("figures"), list):
-            # An entry of `media.json` is flat, `Media` has a record of its own.
-            for number, entry in enumerate(top["figures"]):
-                if isinstance(entry, dict):
-                    outer = {"id", "page", "alt", "caption", "axis", "choice"} & entry.keys()
-                    values = {name: entry.pop(name) for name in outer}
-                    top["figures"][number] = values | {"record": entry}
-        return kind.validate_json(json.dumps(top))
+        top = json.loads(text)
+        version = top.pop("version", None) if isinstance(top, dict) else None
+        # `True == 1` in Python, so the type is compared, too.
+        if type(version) is not int or version != VERSION:
+            raise ValueError(f"version {version!r:.40} must be {VERSION}")
+        return _RECORD.validate_json(json.dumps(top))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         reason = f"{key}: {first['msg']}, not {first['input']!r:.40}"
-        raise RefusedError(damaged.format(reason)) from None
+        raise RefusedError(f"a stored record is damaged: {reason}") from None
     except (ValueError, RecursionError) as error:
-        raise RefusedError(damaged.format(error)) from error
+        raise RefusedError(f"a stored record is damaged: {error}") from error

@@ -15,7 +15,7 @@ from sitegen.generative.card.card import read_card
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.data.arrays import open_arrays
 from sitegen.generative.data.images import read_images
-from sitegen.media.manifest import Manifest, record_from_json
+from sitegen.media.manifest import record_from_json
 from tests.support.builders import CARD, SITE, write_site
 from tests.support.fabricated import ENTRY, FULL, PAGE
 from tests.support.making import entries_of, idx, npy_bytes, published, save, small_card, zipped
@@ -58,11 +58,6 @@ def _page(folder: Path) -> Target:
 def _card(folder: Path) -> Target:
     more = "[training]\nsteps = 3\n[quality]\nfid = 1.5\n"
     return (CARD + more).encode(), _file(folder / "model.toml", read_card)
-
-
-def _manifest(_folder: Path) -> Target:
-    good = json.dumps({"version": 1, "figures": [ENTRY]}).encode()
-    return good, lambda data: Manifest.from_json(data.decode(errors="replace"))
 
 
 def _record(_folder: Path) -> Target:
@@ -129,7 +124,6 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "config": _config,
     "page": _page,
     "card": _card,
-    "manifest": _manifest,
     "record": _record,
     "pickle": _pickle,
     "archive": _archive,

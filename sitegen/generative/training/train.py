@@ -9,15 +9,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-import itertools
-import json
 import math
 import pickle
 import time
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -30,7 +28,7 @@ from torch import Tensor, nn
 
 from sitegen.core.compute import Precision
 from sitegen.core.errors import RefusedError, TargetError
-from sitegen.core.files import platform_errors, write_atomic
+from sitegen.core.files import write_atomic
 from sitegen.generative.card.card import STATE_NAME, ModelCard
 from sitegen.generative.checkpoints.weights import prefixes
 from sitegen.generative.data.datasets import Images
@@ -68,7 +66,7 @@ _Tensor = TypeVar("_Tensor", bound=Tensor)
 class Training:
     """Training data, uint8 (N, C, H, W), and settings; `source` is the data's name in the card.
 
-    `folder` holds the state and the log. `labels` (N,) are numbers of the card's labels.
+    `folder` holds the state. `labels` (N,) are numbers of the card's labels.
     """
 
     images: Images
@@ -100,7 +98,6 @@ class Run:
             self.parameters.values(), weight_decay=WEIGHT_DECAY, fused=True
         )
         self.step = 0
-        self.log = TrainingLog(training.folder / LOG_NAME, card.levels)
         self._finite = torch.tensor(True, device=device)
         data = hashlib.sha256(repr(tuple(images.shape)).encode())
         data.update(images.contiguous().numpy().data)
@@ -263,8 +260,7 @@ class Run:
         Returns whether the run finished. If `stop()` is true after a step, saves and returns False.
         Raises TargetError if training diverges, PlatformError if the disk fails.
         """
-        self.log.cut(self.step)
-        recent: deque[Batch] = deque(maxlen=LOG_EVERY)
+        recent: deque[Batch] = deque(maxlen=AVERAGED_STEPS)
         durations: deque[float] = deque(maxlen=TIMED_STEPS)
         save_due = Timer(self.options.save_every_s, FIRST_SAVE_S)
         report_due = Timer(REPORT_EVERY_S)
@@ -276,8 +272,6 @@ class Run:
             if len(durations) >= FEWEST_TIMED:
                 self._end_in_time(median(durations))
             at_end = self.step == self.options.steps
-            if at_end or self.step % LOG_EVERY == 0:
-                self.log.write(self.step, recent)
             if at_end or (len(durations) >= FEWEST_TIMED and report_due()):
                 self._require_finite()
                 report(self._progress(recent, median(durations)))
@@ -409,49 +403,11 @@ def damaged(path: Path, why: object) -> RefusedError:
     )
 
 
-LOG_NAME = "log.jsonl"
-LOG_EVERY = 50
-"""Steps between two lines of the log."""
+AVERAGED_STEPS = 50
+"""Most recent steps whose mean loss is reported."""
 
 Batch = tuple[Tensor, Tensor]
 """Levels (N,) and losses (N,) of the images of one step."""
-
-
-class TrainingLog:
-    """Log with lines `{"step", "loss", "by_level": {"1-10": loss, …}}`, for K = `levels`."""
-
-    def __init__(self, path: Path, levels: int) -> None:
-        self.path = path
-        edges = [round(levels * part / 10) for part in range(11)]
-        self._bands = [(low + 1, high) for low, high in itertools.pairwise(edges) if high > low]
-
-    def write(self, step: int, batches: Iterable[Batch]) -> None:
-        """Append the line of `step` with the mean loss of these batches."""
-        parts = list(batches)
-        levels = torch.cat([levels for levels, _ in parts])
-        losses = torch.cat([losses for _, losses in parts]).cpu()
-        by_level = {}
-        for low, high in self._bands:
-            chosen = losses[(levels >= low) & (levels <= high)]
-            if len(chosen):
-                by_level[f"{low}-{high}"] = _rounded(chosen)
-        record = {"step": step, "loss": _rounded(losses), "by_level": by_level}
-        with platform_errors(self.path), self.path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
-
-    def cut(self, step: int) -> None:
-        """Remove lines after `step`, left by a killed run that resumes there."""
-        if self.path.exists():
-            remaining = []
-            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-                # A kill may leave half a line.
-                with suppress(ValueError, KeyError, TypeError):
-                    remaining += [f"{line}\n"] if json.loads(line)["step"] <= step else []
-            write_atomic(self.path, "".join(remaining).encode())
-
-
-def _rounded(losses: Tensor) -> float:
-    return round(float(losses.mean()), 6)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sitegen.core.errors import PlatformError, TargetError
 from sitegen.media import encoder
-from sitegen.media.encoder import encode_clip, frames_at, preflight, write_still
+from sitegen.media.encoder import encode_clip, frames_at, write_still
 from sitegen.media.ffmpeg import executable
 from sitegen.media.frames import Frame
 from sitegen.media.manifest import Cells, ClipSource, TreeNode
@@ -158,14 +158,13 @@ def test_bad_states_leave_nothing(tmp_path: Path, states: list[Frame], words: st
 
 
 def test_encoder_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ffmpeg that writes nothing is an error of the environment, before anything is sampled."""
+    """An ffmpeg that writes nothing is an error of the environment."""
     fake = tmp_path / "ffmpeg"
     fake.write_text("#!/bin/sh\ncat >/dev/null\n")
     fake.chmod(0o755)
-    preflight()
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake))
     with pytest.raises(PlatformError, match="ffmpeg wrote 0 of 1 frames"):
-        preflight()
+        encode_clip(clip(iter([pictures(0)]), (0,)), tmp_path)
 
 
 def test_still_in_a_missing_folder(tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from sitegen.figures.svg import (
     Panel,
     decades,
     element,
-    even_ticks,
     label,
     picture,
     power_of_ten,
@@ -250,12 +249,3 @@ def test_decades(start: float, span: float) -> None:
     assert 1 <= sum(bool(words) for _, words in axis.ticks) <= 7
     assert axis.share(axis.ticks[0][0]) == pytest.approx(0)
     assert axis.share(axis.ticks[-1][0]) == pytest.approx(1)
-
-
-@given(st.floats(-100, 100), st.floats(0.01, 1000))
-def test_even_ticks(low: float, span: float) -> None:
-    """A few, evenly spaced, inside the range."""
-    ticks = [value for value, _ in even_ticks(low, low + span)]
-    assert 2 <= len(ticks) <= 7
-    assert min(ticks) >= low - 1e-6 * span
-    assert max(ticks) <= low + span + 1e-6 * span

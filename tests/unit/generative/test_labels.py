@@ -219,7 +219,9 @@ def test_labels_of_the_format_of_mnist(tmp_path: Path, packed: bool) -> None:
         read_labels(tmp_path)
     for data in (b"", bytes(11), struct.pack(">2I", 0x801, 4) + bytes(3)):
         beside.write_bytes(pack(data))
-        with pytest.raises(RefusedError, match=r"not a file of labels|its header says 4|is empty|cannot be read"):
+        with pytest.raises(
+            RefusedError, match=r"not a file of labels|its header says 4|is empty|cannot be read"
+        ):
             read_labels(tmp_path, idx=True)
 
 

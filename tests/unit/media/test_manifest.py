@@ -81,9 +81,6 @@ def test_what_is_written_comes_back_equal(record: Record) -> None:
     assert record_to_json(record_from_json(text)) == text
     turned = replace(record, parameters=dict(reversed(list(record.parameters.items()))))
     assert record_to_json(turned) == text
-    manifest = Manifest((MEDIA, replace(MEDIA, record=record)))
-    assert Manifest.from_json(manifest.to_json()) == manifest
-    assert Manifest.from_json(manifest.to_json()).to_json() == manifest.to_json()
 
 
 def test_manifest_has_the_contracted_shape() -> None:
@@ -108,7 +105,6 @@ def test_manifest_has_the_contracted_shape() -> None:
     known = {"symbol": "σ_B", "unit": "px", "values": [0.0, 19.5, 20.0]}
     assert (entry["results"], entry["axis"]) == (results, known)
     assert entry["environment"] == environment
-    assert Manifest.from_json(Manifest((more,)).to_json()) == Manifest((more,))
 
 
 def test_damage_is_refused() -> None:
@@ -129,16 +125,14 @@ def test_damage_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [("", "damaged"), ("[" * 100_000, "damaged"),
-     ('{"version": 0, "figures": []}', "version 0 must be 1"),
-     ('{"version": "1", "figures": []}', "version '1' must be 1"),
-     ('{"version": true, "figures": []}', "version True must be 1"),
-     ('{"version": 1, "figures": [1]}', "figures.0: "),
+     ('{"version": 0}', "version 0 must be 1"), ('{"version": "1"}', "version '1' must be 1"),
+     ('{"version": true}', "version True must be 1"), ('{"version": 1, "kind": 1}', "kind: "),
      ("\ud800", "damaged"), ("null", "damaged")],
 )  # fmt: skip
 def test_odd_texts_are_refused(text: str, words: str) -> None:
     """Deep nesting, other types and versions: refused, each in its words."""
     with pytest.raises(RefusedError, match=words):
-        Manifest.from_json(text)
+        record_from_json(text)
 
 
 PATHS = ["", "/etc/passwd", "../a", "a/../b", "a//b", "./a", "a\\b", "http:x", "a?b", "a#b", "a\n"]

@@ -234,15 +234,6 @@ def test_a_subject_that_was_edited(tmp_path: Path) -> None:
     assert trained(other, training(tmp_path, images=48)).subject == "other dots"
 
 
-def test_a_run_killed_before_it_was_saved(tmp_path: Path) -> None:
-    """A new run replaces its log, whose last line may be cut off, and samples beside it."""
-    line = '{"step": 50, "loss": 0.5, "by_level": {"1-2": 0.5}}\n'
-    (tmp_path / "log.jsonl").write_text(line + line[:20])
-    (tmp_path / "samples.png").write_bytes(b"of the run whose state was deleted")
-    trained(preconditioned(), training(tmp_path))
-    assert '"step": 50' not in (tmp_path / "log.jsonl").read_text()
-
-
 def test_killed_while_the_model_was_written(tmp_path: Path) -> None:
     """All steps taken but the model not whole: it is written again, the same."""
     written = trained(preconditioned(), training(tmp_path))

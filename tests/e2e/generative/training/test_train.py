@@ -1,6 +1,5 @@
 """A run learns and goes on bit by bit, also after kill -9."""
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -113,8 +112,6 @@ def test_resumed_is_the_same(tmp_path: Path, kind: str, precision: Any) -> None:
         assert run.restore() == (part > 1)
         assert run.advance_to_end(SILENT, after(part)) == done
     assert same(*folders)
-    for folder in folders:
-        assert json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["step"] == 6
 
 
 def test_seed_decides_everything(tmp_path: Path) -> None:
