@@ -28,7 +28,6 @@ from sitegen.figures.registry import plug_in_errors
 from sitegen.generative.card.abilities import LevelAxis
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.tables import RecordingConfig
-from sitegen.html.theme import site_theme
 from sitegen.media.manifest import RECIPE, ModelRef
 from sitegen.models.registry import ModelSource, sampler_file, sampler_source, site_models
 
@@ -82,9 +81,8 @@ class BuildContext:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Probable mistakes in the pages and in the author's theme."""
-        warnings = [warning for page in self.pages for warning in page.warnings]
-        return tuple(map(str, [*warnings, *site_theme(self.site).warnings]))
+        """Probable mistakes in the pages."""
+        return tuple(str(warning) for page in self.pages for warning in page.warnings)
 
     @property
     def omitted(self) -> tuple[str, ...]:

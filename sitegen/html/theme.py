@@ -36,7 +36,7 @@ from jinja2 import (
 from jinja2.bccache import Bucket
 
 from sitegen.config.schema import Site
-from sitegen.core.diagnostics import Diagnostic, close_match
+from sitegen.core.diagnostics import close_match
 from sitegen.core.errors import FAULTS, ConfigError
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.core.installed import resource
@@ -52,10 +52,6 @@ SAMPLER_STYLE, SAMPLER_SCRIPT = "sampler.css", "sampler.js"
 ENGINE, WORKER = "sampler", "worker.js"
 """The folder of `static/` with the sampling engine, and the worker script in it."""
 _COLOURS = "colours.css"
-_OWN_NIGHT = (
-    "prefers-color-scheme does not follow a visitor who chooses light or dark; write "
-    "light-dark(LIGHT, DARK) in the place of a colour"
-)
 FONTS = ("text-400.woff2", "text-600.woff2")
 """Font files of the two weights that every page loads."""
 _FILE = re.compile(rb"""url\(\s*["']?([A-Za-z0-9][\w.-]*)["']?\s*\)""")
@@ -108,20 +104,6 @@ class Theme:
         for name, data in sheets.items():
             assets[name] = _asset(name, _FILE.sub(link, data))
         return assets
-
-    @property
-    def warnings(self) -> tuple[Diagnostic, ...]:
-        """Return warnings about probable mistakes in the author's stylesheets."""
-        sheets = [path for path in _files(self.overrides / "static") if path.suffix == ".css"]
-        return tuple(
-            Diagnostic(shown(path), number, _OWN_NIGHT)
-            for path in (
-                *sheets,
-                *(path for path in _files(self.overrides) if path.name == _COLOURS),
-            )
-            for number, line in enumerate(read_text(path).splitlines(), 1)
-            if "prefers-color-scheme" in line
-        )
 
     @cached_property
     def engine(self) -> Mapping[str, Asset]:

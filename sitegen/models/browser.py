@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,7 +37,6 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.networks import Band, CosineConfig, DiffusersUNet, UNetConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
-from sitegen.generative.checkpoints.arithmetic import linear_flop, unet_flop
 from sitegen.generative.checkpoints.quantised import SCALE, quantised
 from sitegen.generative.checkpoints.weights import (
     RESIDUAL,
@@ -56,6 +56,7 @@ MOST_BYTES, MOST_GFLOP = 25_000_000, 60.0
 # JavaScript's typed arrays must begin at multiples of the size of their numbers.
 _ALIGNMENT = 16
 _QKV = ".qkv."
+_PLACE = re.compile(r"(input_blocks|middle_block|output_blocks|out)\.(\d+)\.")
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -206,7 +207,8 @@ def _described(
     }
     description = {"lowest_level": band.lowest_level, "side": side, "prefix": prefix}
     if band.cosines is not None:
-        return description | {"flop": linear_flop(shapes), "cosines": _table(band.cosines)}
+        flop = sum(2 * math.prod(shape) for shape in shapes.values() if len(shape) > 1)
+        return description | {"flop": flop, "cosines": _table(band.cosines)}
     assert isinstance(band.unet, UNetConfig)
     mean, std = 0.0, 1.0
     if "blur" in card.abilities and card.has_statistics:
@@ -217,6 +219,35 @@ def _described(
         mean, std = Statistics(*(from_numpy(tensors[n]) for n in STATISTICS)).pixel_scale(side)
     flop, images = unet_flop(shapes, band.unet, side), {"pixel_mean": mean, "pixel_std": std}
     return description | {"flop": flop, "unet": _table(band.unet), **images}
+
+
+def unet_flop(shapes: Mapping[str, tuple[int, ...]], unet: UNetConfig, side: int) -> int:
+    """Return the multiplications and additions of matrix products for one image of `side` pixels.
+
+    `shapes` are those of the U-Net's tensors under their published names.
+    """
+    total = 0
+    for name, shape in shapes.items():
+        if len(shape) == 2:  # the level's embedding, once per image
+            total += 2 * math.prod(shape)
+        elif len(shape) > 2:
+            pixels = (side // unet.patch >> _level(name, unet)) ** 2
+            total += 2 * math.prod(shape) * pixels
+            # Attention multiplies each pixel's query by all keys, and its weights by all values.
+            total += 4 * pixels**2 * shape[1] if name.endswith(".qkv.weight") else 0
+    return total
+
+
+def _level(name: str, unet: UNetConfig) -> int:
+    match = _PLACE.match(name)
+    last, blocks = len(unet.channel_mult) - 1, unet.num_res_blocks + 1
+    if match is None or match[1] == "out":
+        return 0
+    if match[1] == "input_blocks":
+        return max(0, (int(match[2]) - 1) // blocks) + (".op." in name)
+    if match[1] == "middle_block":
+        return last
+    return last - int(match[2]) // blocks - (".conv." in name)
 
 
 def _table(network: UNetConfig | CosineConfig) -> dict[str, Any]:

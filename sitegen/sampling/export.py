@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -262,27 +262,11 @@ def _kept(
         shapes |= {"states": (len(levels), count, *shape), "means": (card.steps, count, *shape)}
         small["levels"] = np.array(levels)
     if output.suffix.lower() == ".npz":
-        with _no_empty_folders(output.parent), writing_npz(output, shapes, small) as arrays:
+        with writing_npz(output, shapes, small) as arrays:
             yield _arrays(arrays, levels)
     else:
-        with _no_empty_folders(output):
-            require_writable(output)
-            yield _pictures(output, request)
-
-
-@contextmanager
-def _no_empty_folders(folder: Path) -> Iterator[None]:
-    """Remove the folders that the block created if it fails and they are empty."""
-    new_folders = [
-        folder_path for folder_path in (folder, *folder.parents) if not folder_path.exists()
-    ]
-    try:
-        yield
-        new_folders.clear()
-    finally:
-        for folder_path in new_folders:
-            with suppress(OSError):
-                folder_path.rmdir()
+        require_writable(output)
+        yield _pictures(output, request)
 
 
 def _arrays(arrays: Mapping[str, Array], levels: tuple[int, ...]) -> _Keep:

@@ -74,17 +74,6 @@ def test_engine(tmp_path: Path) -> None:
         assert not re.search(rb"https?://(?!www\.w3\.org/)|eval\(", asset.data)
 
 
-def test_own_night(tmp_path: Path) -> None:
-    """A stylesheet of the author's that knows the system only is told, with its line."""
-    write(tmp_path, "colours.css", ":root { --link: light-dark(#123, #eef); }\n")
-    assert Theme(tmp_path / "theme").warnings == ()
-    path = write(tmp_path, "colours.css", "\n@media (prefers-color-scheme: dark) { a {} }\n")
-    write(tmp_path, "static/more.css", "@media (prefers-color-scheme: light) { a {} }")
-    found = [(each.file, each.line) for each in Theme(tmp_path / "theme").warnings]
-    assert found == [(str(path.parent / "static/more.css"), 1), (str(path), 2)]
-    assert "light-dark(LIGHT, DARK)" in Theme(tmp_path / "theme").warnings[0].text
-
-
 def test_own_theme(tmp_path: Path) -> None:
     """An author's colours, files and templates take the place of ours, or extend and use them."""
     shipped = Theme(tmp_path / "theme").assets["style.css"]

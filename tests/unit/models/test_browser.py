@@ -17,12 +17,11 @@ from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import FileRef, read_card
 from sitegen.generative.card.networks import CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
-from sitegen.generative.checkpoints.arithmetic import unet_flop
 from sitegen.generative.checkpoints.weights import RESIDUAL, STATISTICS
 from sitegen.generative.data.prior import PRIOR_NAME
 from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.heat import Statistics
-from sitegen.models.browser import BrowserModel, export_for_browser, lacking
+from sitegen.models.browser import BrowserModel, export_for_browser, lacking, unet_flop
 from tests.support.lessons import cascade_card
 from tests.support.making import as_kind, random_unet, small_card
 from tests.support.paths import ROOT

@@ -1,11 +1,10 @@
 """`sample`: arrays and pictures as contracted, the same however many are asked for."""
 
-import contextlib
 import errno
 import os
 import tracemalloc
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +16,6 @@ from PIL import Image
 
 from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
-from sitegen.core.progress import Advance
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.noise import independent, initial_noise
 from sitegen.generative.process.protocol import reverse_process
@@ -258,32 +256,6 @@ def test_output_is_checked_before_sampling(
     with pytest.raises(PlatformError, match=r"sample-0-00000\.png: No space left"):
         sample(sampler, Request(1), tmp_path / "out", Silent())
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("name", ["new/deep", "new/x.npz"])
-def test_interrupted_before_the_first_sample(sampler: Sampler, tmp_path: Path, name: str) -> None:
-    """No empty folder stays; one that was there does, and so do pictures that were finished."""
-
-    class Stopping(Silent):
-        left = 2
-
-        @contextlib.contextmanager
-        def rendering(self, title: str, steps: int) -> Iterator[Advance]:
-            def advance() -> None:
-                self.left -= 1
-                if not self.left:
-                    raise SystemExit(130)
-
-            yield advance
-
-    (tmp_path / "old").mkdir()
-    for folder in (tmp_path, tmp_path / "old"):
-        with pytest.raises(SystemExit):
-            sample(sampler, Request(1), folder / name, Stopping())
-    assert [each.name for each in tmp_path.rglob("*")] == ["old"]
-    with pytest.raises(SystemExit):
-        sample(sampler, Request(1, trajectory=True), tmp_path / "kept", Stopping())
-    assert list(tmp_path.glob("kept/*/*.png"))
 
 
 def test_diverging_model(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from sitegen.generative.card.networks import UNetConfig
-from sitegen.generative.checkpoints.arithmetic import unet_flop
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.training.recipe import (
     FINE_UNET,
@@ -13,6 +12,7 @@ from sitegen.generative.training.recipe import (
     as_flow,
     small_card,
 )
+from sitegen.models.browser import unet_flop
 
 
 @pytest.mark.parametrize(
