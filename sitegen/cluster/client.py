@@ -55,8 +55,6 @@ PATIENCE_S = 60.0
 """Seconds that a build continues without any worker, since new ones may join."""
 LOOK_S = 0.5
 """Seconds between two checks for the scheduler and its workers."""
-SILENT_S = 30.0
-"""Seconds to wait for a scheduler that has answered before."""
 RETRIES = 2
 """Number of times that dask repeats a part whose computation raised an exception."""
 PACKAGES = (DISTRIBUTION, "torch", "numpy")
@@ -227,7 +225,6 @@ class Cluster:
                                 file.write(np.ascontiguousarray(images).data)
                                 file.flush()
                             advance()
-                self._require_equal_versions()  # of workers that joined meanwhile
                 for of_level in zip(*stored, strict=True):
                     # Copy on write, since torch warns of memory that is read-only.
                     arrays = [
@@ -251,8 +248,7 @@ class Cluster:
             while not future.done():
                 with contextlib.suppress(TimeoutError), self._client.as_current():
                     wait([future], timeout=LOOK_S)
-                request = self._client.scheduler.ncores
-                if self._client.sync(request, callback_timeout=SILENT_S):
+                if self._client.nthreads():
                     last_seen = time.monotonic()
                 elif time.monotonic() - last_seen > PATIENCE_S:
                     raise PlatformError(
@@ -272,15 +268,14 @@ class Cluster:
         """Raise RefusedError if a worker has other versions than this process."""
         with self._scheduler_errors():
             versions: Any = self._client.get_versions(packages=PACKAGES)
-        expected, lines = _comparable(versions["client"]["packages"]), []
+        expected = _comparable(versions["client"]["packages"])
         for address, host in versions["workers"].items():
-            actual = _comparable(host["packages"])
-            for name in expected:
-                if actual[name] != expected[name]:
-                    line = f"worker {address} has {name} {actual[name]}, not {expected[name]}"
-                    lines.append(f"{line}; install the same version there")
-        if lines:
-            raise RefusedError("\n".join(lines))
+            for name, actual in _comparable(host["packages"]).items():
+                if actual != expected[name]:
+                    raise RefusedError(
+                        f"worker {address} has {name} {actual}, not {expected[name]}; install the "
+                        "same version there"
+                    )
 
     @contextlib.contextmanager
     def _scheduler_errors(self) -> Iterator[None]:
@@ -292,10 +287,8 @@ class Cluster:
                 raise TargetError("stopped, because another figure failed") from None
             if isinstance(error, RuntimeError) and self._client.status == "running":
                 raise
-            is_silent = isinstance(error, TimeoutError)
-            fault = f"does not answer for {SILENT_S:.0f} s" if is_silent else "went away"
             raise PlatformError(
-                f"the scheduler at {self._address} {fault}; finished figures are kept: start it "
+                f"the scheduler at {self._address} went away; finished figures are kept: start it "
                 "and its workers, and build again"
             ) from error
 
