@@ -238,7 +238,7 @@ def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> Plann
             ],
         }
     )
-    cards = [model.card for model in models]
+    cards = figure.spec.cards([model.card for model in models])
     first: Any = cards[0] if cards else None  # which figures without a model do not use
     networks = ["network" in card.abilities for card in cards]
     references = []
@@ -269,7 +269,10 @@ def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> Plann
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     """Raise ConfigError for models that do not fit the figure, and name those that do."""
     spec, models = figure.spec, [sources[name] for name in figure.models]
-    faults = list(spec.unmet([model.card for model in models]))
+    try:
+        faults = list(spec.unmet(spec.cards([model.card for model in models])))
+    except ConfigError as error:
+        faults = [str(error)]
     if faults and models and lacking(models[0].name, models[0].card, spec.needs):
         able = (name for name, m in sources.items() if not lacking(name, m.card, spec.needs))
         faults.append(f"models that have it: {', '.join(sorted(able)) or 'none'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -65,7 +66,7 @@ def row_options(
     return add
 
 
-_SAMPLERS = ("ddpm", "ddim", "euler", "heun", "dpm++", "dpm++2m")
+_SAMPLERS = ("ddpm", "ddim", "euler", "heun", "midpoint", "dpm++", "dpm++2m")
 _ADD: tuple[Row, ...] = (
     ("checkpoint", PATH, "Its file or folder.  [default: runs/NAME, or else a shipped model]"),
     ("data", PATH, "Its training images, from which size and initial states are taken."),
@@ -80,7 +81,11 @@ _ADD: tuple[Row, ...] = (
     ("training-noise-std", _NOISE, "Noise that it was trained with."),
     ("sampling-noise-std", _NOISE, "Noise of sampling.  [default: proportional to the above]"),
     ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
-    ("sampler-name", click.Choice(_SAMPLERS), "The sampler of a DDPM, in place of its own."),
+    (
+        "sampler-name",
+        click.Choice(_SAMPLERS),
+        "The sampler of a DDPM, a flow or EDM, in place of its own.",
+    ),
     _SUBJECT,
 )
 
@@ -249,6 +254,8 @@ _SAMPLE: tuple[Row, ...] = (
     ("sampling-noise-std", click.FloatRange(0, 1), "Noise of each step.  [default: the card's]"),
     ("labels", _LABELS, "Labels by name or number, as in 3,7; the samples have them in turn."),
     ("guidance", click.FloatRange(0, 50), "Classifier-free guidance towards the labels."),
+    ("steps", _LEVELS, "Number of steps, in place of the card's."),
+    ("sampler-name", click.Choice(_SAMPLERS), "Sampler of a DDPM, a flow or EDM."),
 )
 
 
@@ -289,14 +296,18 @@ def sample(
       sitegen sample mnist --count 200 --sheet sheet.png
       sitegen sample mnist --count 2000 --seed 1 --output samples.npz
       sitegen sample digits --labels 3,7 --guidance 1.5 --output digits/
+      sitegen sample mnist-ddpm --steps 10 --sampler-name ddim --output digits/
       sitegen sample checkpoint_130000.pth --card cifar10.toml --data cifar/ --output cifar.npz
     """
+    from sitegen.generative.checkpoints.resampling import resampled
     from sitegen.models.registry import find_model
     from sitegen.sampling.export import Request, Targets, check_targets, draw_samples
 
     if output is None and sheet is None:
         raise click.UsageError("--output is missing: a file or a folder; or give --sheet FILE.png.")
     source = find_model(model, card, config)
+    how = request.pop("steps"), request.pop("sampler_name")
+    source = replace(source, card=resampled(source.card, *how))
     context = click.get_current_context()
     # A recording may have fewer samples than the default; a count that was asked for is refused
     # then.

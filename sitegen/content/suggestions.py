@@ -8,6 +8,7 @@ from typing import cast
 
 from pydantic import ValidationError
 
+from sitegen.core.errors import ConfigError
 from sitegen.core.source import shown
 from sitegen.figures.base import FigureKind
 from sitegen.figures.registry import figure_kinds
@@ -46,8 +47,9 @@ def _fits(kind: type[FigureKind], arguments: str, card: ModelCard) -> bool:
     values = [ast.literal_eval(value) for value in call.args]
     named = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
     try:
-        return not any(kind(*values, **named).unmet([card]))
-    except (ValidationError, TypeError):
+        spec = kind(*values, **named)
+        return not any(spec.unmet(spec.cards([card])))
+    except (ConfigError, ValidationError, TypeError):
         return False
 
 

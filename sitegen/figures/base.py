@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass as validated
 from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import SourceLocation, close_match, fields_of, known_words
-from sitegen.core.errors import RefusedError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.core.installed import shipped_models
 from sitegen.core.validation import Slug, reject_if, reject_with
@@ -35,7 +35,9 @@ from sitegen.figures.samples import (
     ChosenFrom,
     Guidance,
     Labels,
+    SamplerName,
     Samples,
+    Steps,
     condition,
     described,
     faults,
@@ -142,6 +144,8 @@ class FigureKind:
     )
     labels: Labels = Field(default=None, kw_only=True)
     guidance: Guidance = Field(default=0.0, kw_only=True)
+    steps: Steps = Field(default=None, kw_only=True)
+    sampler_name: SamplerName = Field(default=None, kw_only=True)
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Return a job that samples the figure with the site's models, and draws it."""
@@ -196,9 +200,18 @@ class FigureKind:
         """Return the number of samples that may have labels of their own."""
         return self.images
 
+    def cards(self, cards: Sequence[ModelCard]) -> Sequence[ModelCard]:
+        """Return the cards of `models` as the figure samples them: with its steps and sampler.
+
+        Raises ConfigError for steps or a sampler that its model does not have.
+        """
+        if not cards or (self.steps is None and self.sampler_name is None):
+            return cards
+        return (sampled_as(self.model, cards[0], self.steps, self.sampler_name), *cards[1:])
+
     def sampler(self, models: ModelProvider) -> Sampler:
         """Return the model, for samples with the labels of the figure."""
-        sampler = models.sampler(self.model)
+        sampler = models.sampler(self.model, self.steps, self.sampler_name)
         found = condition(self, sampler.card)
         return sampler if found is None else sampler.conditioned(found)
 
@@ -216,6 +229,23 @@ class ModelFreeKind(FigureKind):
     model: Literal[""] = Field(default="", description="Nothing: there is no model.", init=False)
     labels: None = Field(default=None, init=False)
     guidance: Literal[0] = Field(default=0, init=False)
+    steps: None = Field(default=None, description="Those of the card.", init=False)
+    sampler_name: None = Field(default=None, description="That of the card.", init=False)
+
+
+def sampled_as(
+    model: str, card: ModelCard, steps: int | None, sampler_name: str | None
+) -> ModelCard:
+    """Return a model's card with other steps or another sampler.
+
+    Raises ConfigError, with the model's name, if it does not have them.
+    """
+    from sitegen.generative.checkpoints.resampling import resampled
+
+    try:
+        return resampled(card, steps, sampler_name)
+    except ConfigError as error:
+        raise ConfigError(f"{model}: {error}") from None
 
 
 def lacking(name: str, card: ModelCard, needs: Sequence[Ability]) -> str:

@@ -19,6 +19,8 @@ SECONDS, SLOWEST, FASTEST = 5, 24, 60
 """Seconds that a clip lasts if a rate between the next two, in frames per second, allows it."""
 SHORTEST = 2
 """Seconds that a clip of few levels lasts, at a rate below the slowest."""
+GAP = 4
+"""Pixels between the columns of methods, of the model's images."""
 TEXT = 20
 """Height of the text under a cell, in pixels of the clip."""
 OPENING, ENDING = 1.0, 2.0

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 Sample = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 FIRST = (0, 1)
 """Default samples at the ends of a path."""
-GAP = 4
-"""Pixels between the columns of the methods, of the model's images."""
 
 
 @dataclass(frozen=True, config=RULES)
@@ -96,12 +94,12 @@ class Interpolation(ComparedKind):
 
     def sample(self, models: ModelProvider, figure: Figure) -> RenderJob:
         """Compute all points with all methods first, then the frames that show them in turn."""
-        from sitegen.figures.clips import clip_job, text_height
+        from sitegen.figures.clips import GAP, clip_job, text_height
         from sitegen.media.frames import to_uint8
         from sitegen.media.manifest import Cells
         from sitegen.sampling.trajectory import Paths, ends
 
-        card, rows, points = models.sampler(self.model).card, len(self.pairs), self.points
+        card, rows, points = self.sampler(models).card, len(self.pairs), self.points
         methods = path_methods(models, self, Paths(self.seed, self.pairs, points), self.ddim_steps)
         pictures: list[Frame] = []
 

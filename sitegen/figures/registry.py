@@ -34,6 +34,7 @@ _OURS = {
     "shared_noise": "SharedNoise",
     "process": "Process",
     "spectra": "Spectra",
+    "ladder": "Ladder",
     "sampler": "PageSampler",
 }
 """The built-in kinds: the modules of this package and their classes."""

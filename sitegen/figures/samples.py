@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import (
     AfterValidator,
@@ -101,8 +101,8 @@ ALL = ("all",)
 """All labels of a model."""
 MOST_NAMED = 12
 """Labels that a text alternative lists."""
-UNSET: dict[str, Any] = {"labels": None, "guidance": 0.0}
-"""The arguments of figures without labels, whose keys do not have them."""
+UNSET: dict[str, Any] = {"labels": None, "guidance": 0.0, "steps": None, "sampler_name": None}
+"""The arguments of figures that sample as the model's card says, whose keys do not have them."""
 
 
 Labels = Annotated[
@@ -121,6 +121,14 @@ Guidance = Annotated[
         le=50,
         description="Classifier-free guidance w towards the labels, which doubles the time.",
     ),
+]
+Steps = Annotated[
+    Annotated[StrictInt, Field(ge=1, le=10_000)] | None,
+    Field(description="The number of steps, in place of the card's, evenly spaced."),
+]
+SamplerName = Annotated[
+    Literal["ddpm", "ddim", "euler", "heun", "midpoint", "dpm++", "dpm++2m"] | None,
+    Field(description="The sampler of a DDPM, a flow or EDM, in place of the card's."),
 ]
 
 

@@ -180,7 +180,7 @@ class RenderJob:
 
     parameters: all parameters of the figure, for the manifest
     clip: its clip, if it has one
-    levels: the level of each state of the clip
+    levels: the level of each state of the clip; empty where its cells differ in level
     steps, work: number of computation steps before the first state, and an iterator that does one
         step at a time
     stills: functions that write still images into a folder, by name, called after the clip
@@ -200,7 +200,9 @@ class RenderJob:
     @property
     def frame_levels(self) -> tuple[int, ...]:
         """The level of each frame of the clip."""
-        return tuple(self.levels[number] for number in self.clip.order) if self.clip else ()
+        if self.clip is None or not self.levels:
+            return ()
+        return tuple(self.levels[number] for number in self.clip.order)
 
 
 @dataclass(frozen=True, config=_STRICT)

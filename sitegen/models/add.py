@@ -25,7 +25,7 @@ from sitegen.generative.process.recorded import Recorded
 from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.editing import update_card
 from sitegen.models.folder import write_model_folder
-from sitegen.models.new_card import AddOptions, Ask, DescribedModel, described_model, resampled
+from sitegen.models.new_card import AddOptions, Ask, DescribedModel, described_model, with_options
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import RUNS, ModelSource, site_models, trained_folder
 
@@ -154,7 +154,7 @@ def _change(config: Path, source: ModelSource, options: AddOptions) -> AddResult
             f"{shown(card_path)}: this card decides all of it; edit it there, or leave out "
             f"{', '.join(fixed)}"
         )
-    card, notes = resampled(source.card, options)
+    card, notes = with_options(source.card, options)
     digest = sha256(source.weights)
     if card.weights is not None and card.weights.sha256 not in (None, digest):
         _require_weights(source.weights, replace(card, weights=None))

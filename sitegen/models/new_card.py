@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import (
@@ -25,21 +25,19 @@ from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import UNKNOWN_NETWORK
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import CheckpointInfo, inspect_checkpoint
+from sitegen.generative.checkpoints.resampling import resampled
 from sitegen.generative.data.images import image_side
-from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.dissipation import (
     NOISE_RATIO,
     HeatDissipation,
     heat_of,
 )
-from sitegen.generative.process.edm import Edm
-from sitegen.generative.process.flow import FLOW_STEPS, Flow
+from sitegen.generative.process.flow import FLOW_STEPS
 from sitegen.models.registry import is_approximate, measured, preset_prior
 
 HEADS = 1
 KNOWN_STEPS = 1000
 """Timesteps that a network is trained for if they are rescaled, whatever the number of levels."""
-DDIM_STEPS = 50
 
 HEADS_FAULT = (
     "The number of attention heads leaves no trace in a checkpoint; it was taken to be 1, as in "
@@ -167,12 +165,12 @@ def described_model(options: AddOptions, ask: Ask | None) -> DescribedModel:
     if home is None:
         return DescribedModel(card, notes, data=options.data)
     parts = [home / part.file if part else None for part in (card.prior, card.example)]
-    resampled_card, notes = resampled(card, options)
+    resampled_card, notes = with_options(card, options)
     prior = None if options.data is not None else parts[0]
     return DescribedModel(resampled_card, notes, home.absolute(), prior, parts[1], options.data)
 
 
-def resampled(card: ModelCard, options: AddOptions) -> tuple[ModelCard, tuple[str, ...]]:
+def with_options(card: ModelCard, options: AddOptions) -> tuple[ModelCard, tuple[str, ...]]:
     """Return a card with the subject, sampler and number of steps of the options, and notes.
 
     Raises ConfigError for a card whose steps cannot be chosen by number.
@@ -182,27 +180,14 @@ def resampled(card: ModelCard, options: AddOptions) -> tuple[ModelCard, tuple[st
     levels, sampler = options.levels, options.sampler_name
     if levels is None and sampler is None:
         return card, ()
-    match card:
-        case Ddpm() if sampler in (None, "ddpm", "ddim"):
-            changes = sampler == "ddim" != card.diffusion.sampler
-            usual = min(DDIM_STEPS, card.levels) if changes else card.steps
-            steps, method = levels or usual, sampler or card.diffusion.sampler
-            if not 1 <= steps <= card.levels:
-                raise ConfigError(f"--levels {steps}: must be from 1 to its {card.levels} levels")
-            stepped = card.with_ddim(steps)
-            diffusion = replace(stepped.diffusion, sampler=cast(Any, method))
-            sampling = stepped.sampling if steps < card.levels else card.sampling
-            card = replace(card, diffusion=diffusion, sampling=sampling)
-        case Flow(diffusion=None) if sampler is None and card.flow.times is None:
-            card = replace(card, levels=cast(int, levels))
-        case Edm() if sampler is None and card.edm.sigmas is None:
-            card = replace(card, levels=cast(int, levels))
-        case _:
-            names = ", ".join(options.among("levels", "sampler_name"))
-            raise ConfigError(
-                f'a card of kind "{card.kind}" lists its steps; leave out {names}, or add the '
-                "folder of its own program under another name"
-            )
+    try:
+        card = resampled(card, levels, sampler)
+    except ConfigError as error:
+        names = ", ".join(options.among("levels", "sampler_name"))
+        raise ConfigError(
+            f"{names}: {error}; leave it out, or add the folder of its own program under another "
+            "name"
+        ) from None
     return card, (sampler_note(card),)
 
 
@@ -459,7 +444,7 @@ def _ddpm_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
         rescale_timesteps=values.levels != KNOWN_STEPS,
     )
     card = ModelCard(**_old_order(options, info), kind="ddpm", diffusion=diffusion)
-    return resampled(card, AddOptions(options.checkpoint, sampler_name=options.sampler_name))[0]
+    return resampled(card, sampler_name=options.sampler_name)
 
 
 def _old_order(options: AddOptions, info: CheckpointInfo) -> dict[str, Any]:

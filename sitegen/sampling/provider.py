@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from sitegen.core.compute import ComputeTarget
+from sitegen.generative.checkpoints.resampling import resampled
 from sitegen.models.registry import ModelSource
 
 if TYPE_CHECKING:
@@ -28,18 +29,23 @@ class ModelProvider:
         remote: Callable[[ModelSource], Executor] | None = None,
     ) -> None:
         self._sources, self.compute_target, self._remote = sources, compute_target, remote
-        self._samplers: dict[str, Sampler] = {}
+        self._samplers: dict[tuple[str, int | None, str | None], Sampler] = {}
         self._loading = threading.Lock()
 
-    def sampler(self, name: str) -> Sampler:
-        """Return the model of that name, loaded now or before.
+    def sampler(
+        self, name: str, steps: int | None = None, sampler_name: str | None = None
+    ) -> Sampler:
+        """Return the model of that name, loaded now or before, with other steps or sampler.
 
-        Raises as `load_sampler` does; for a recording, as `load_recorded` does.
+        Raises as `load_sampler` and `resampled` do; for a recording, as `load_recorded` does.
         """
         with self._loading:
-            if name not in self._samplers:
-                self._samplers[name] = self._load(self._sources[name])
-            return self._samplers[name]
+            key = name, steps, sampler_name
+            if key not in self._samplers:
+                source = self._sources[name]
+                card = resampled(source.card, steps, sampler_name)
+                self._samplers[key] = self._load(replace(source, card=card))
+            return self._samplers[key]
 
     def source(self, name: str) -> ModelSource:
         """Return the files of the model of that name."""

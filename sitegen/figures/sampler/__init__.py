@@ -26,6 +26,8 @@ class PageSampler(ChosenKind):
     needs: ClassVar[tuple[Ability, ...]] = ("browser",)
     recipe: ClassVar[int] = 2
 
+    steps: None = Field(default=None, description="Those of the card.", init=False)
+    sampler_name: None = Field(default=None, description="That of the card.", init=False)
     count: StrictInt = Field(default=9, ge=1, le=64, description="How many samples the poster has.")
     seed: Seed = 0
     also: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import canonical_json, digest_bytes, write_atomic
@@ -96,6 +96,9 @@ def notes(card: ModelCard) -> dict[str, str]:
         return {CASCADE: canonical_json(plain(card.bands))}
     noised = {NOISED: card.kind} if card.has_statistics and "blur" not in card.abilities else {}
     values = {key: getattr(getattr(card, key[0], None), key[1], None) for key in MEANING}
+    solver: Any = getattr(card, "solver", None)
+    if solver is not None and solver.prediction_type != "epsilon":  # the network is a DDPM's
+        values["diffusion", "prediction_type"] = solver.prediction_type
     return noised | {".".join(key): str(v) for key, v in values.items() if v is not None}
 
 

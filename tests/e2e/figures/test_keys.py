@@ -31,6 +31,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "shared_noise": {"count": 2, "rows": 2},
     "process": {"columns": 3},
     "spectra": {"count": 2, "levels": 3, "ddpm": "noise"},
+    "ladder": {"count": 2, "also": "noise"},
     "sampler": {"count": 2},
 }
 CHANGES: dict[str, Any] = {
@@ -58,6 +59,9 @@ CHANGES: dict[str, Any] = {
     "pixelated": True,
     "labels": 1,
     "guidance": 0.5,
+    "steps": 3,
+    "sampler_name": "ddim",
+    "samplers": ["ddim"],
 }
 """Another value for each field that decides pixels."""
 OTHERS: dict[str, dict[str, Any]] = {
@@ -113,12 +117,19 @@ def test_every_field(sources: Sources, kind: str, tmp_path: Path) -> None:
         "around": {"model": "flow", "around": 1.0},
         "labels": {"model": "pets"},
         "guidance": {"model": "pets", "labels": 0},
+        "steps": {"model": "cascade"},
+        "sampler_name": {"model": "noise", "label": "N"},
+        "samplers": {"model": "noise"},
     }
-    for name in (each.name for each in fields(spec)):
+    for name in (each.name for each in fields(spec) if each.init):
         if name in ("label", "chosen_from"):
             continue
+        if name == "sampler_name" and kind in ("shared_initial_state", "shared_noise", "process"):
+            continue  # they need noise in each step, which no other sampler draws
         value = (CHANGES | OTHERS.get(kind, {}))[name]
         base = bases.get(name, {})
+        if kind == "ladder" and "pets" in base.values():
+            base = {**base, "also": "pets"}  # all of its models have the labels
         other = planned(everything, kind, tmp_path, **base)
         changed = planned(everything, kind, tmp_path, **{**base, name: value})
         assert changed.key != other.key, name

@@ -1,0 +1,115 @@
+"""Other samplers and numbers of steps for a network, by a change of its card alone; no torch."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from sitegen.core.errors import ConfigError
+from sitegen.generative.card.card import CARD_NAME, ModelCard
+from sitegen.generative.card.sampling import SamplingConfig
+from sitegen.generative.checkpoints.schedulers import SAMPLERS, schedule_of
+from sitegen.generative.process.ddpm import Ddpm
+from sitegen.generative.process.dissipation import HeatDissipation
+from sitegen.generative.process.edm import Edm
+from sitegen.generative.process.flow import Flow
+from sitegen.generative.process.solver import Solved
+
+DDIM_STEPS = 50
+"""Default number of steps of DDIM, which has fewer than its network has levels."""
+_OF_FLOW, _OF_EDM = ("euler", "midpoint", "heun"), ("euler", "heun")
+
+
+def resampled(
+    card: ModelCard, steps: int | None = None, sampler_name: str | None = None
+) -> ModelCard:
+    """Return the card of the same network with another number of steps, or another sampler.
+
+    Heat dissipation takes other numbers of steps if its network is preconditioned, and can jump.
+
+    steps: evenly spaced from the first level on; the usual number of the sampler if not given
+    sampler_name: one of `SAMPLERS` for a DDPM, "euler" or "heun" for EDM and flows, "midpoint" for
+        flows
+
+    Raises ConfigError for a kind that lists its steps, and for a sampler or a number of steps that
+    it does not have.
+    """
+    if steps is None and sampler_name is None:
+        return card
+    if steps is not None and steps < 1:
+        raise ConfigError(f"{steps} steps: must be at least 1")
+    match card:
+        case Ddpm() if sampler_name in (None, "ddpm", "ddim"):
+            method: Any = sampler_name or card.diffusion.sampler
+            changed = method == "ddim" != card.diffusion.sampler
+            card = replace(card, diffusion=replace(card.diffusion, sampler=method))
+            if steps is None and not changed:
+                return card
+            count = steps or min(DDIM_STEPS, card.levels)
+            visited = _even(card.levels, count)
+            return replace(card, sampling=_from(card, None if count == card.levels else visited))
+        case Ddpm() if sampler_name is not None and sampler_name in SAMPLERS:
+            return _solved(card, steps, sampler_name)
+        case Flow() if sampler_name in (None, *_OF_FLOW) and card.flow.times is None:
+            method = sampler_name or card.flow.solver
+            card = replace(card, flow=replace(card.flow, solver=method))
+            if steps is None:
+                return card
+            if card.diffusion is None:
+                return replace(card, levels=steps, sampling=_from(card, None))
+            return replace(card, sampling=_from(card, _even(card.levels, steps)))
+        case HeatDissipation(parameterization="preconditioned") if sampler_name is None and steps:
+            return replace(card, sampling=_from(card, _even(card.levels, steps)))
+        case Edm() if sampler_name in (None, *_OF_EDM) and card.edm.sigmas is None:
+            method = sampler_name or card.edm.solver
+            edm = replace(card.edm, solver=method)
+            return replace(card, edm=edm, levels=steps or card.levels)
+    known = {Ddpm: SAMPLERS, Flow: _OF_FLOW, Edm: _OF_EDM}.get(type(card))
+    if sampler_name and known and sampler_name not in known:
+        raise ConfigError(
+            f'a card of kind "{card.kind}" has no sampler {sampler_name}; choose {", ".join(known)}'
+        )
+    raise ConfigError(
+        f'a card of kind "{card.kind}" lists its steps, so no others can be chosen by number'
+    )
+
+
+def _even(levels: int, steps: int) -> tuple[int, ...]:
+    """Return `steps` of the levels from K = `levels` down, evenly spaced and rounded."""
+    if steps > levels:
+        raise ConfigError(f"{steps} steps: must be from 1 to its {levels} levels")
+    return tuple(round(levels - step * levels / steps) for step in range(steps))
+
+
+def _from(
+    card: Ddpm | Flow | HeatDissipation, visited: tuple[int, ...] | None
+) -> SamplingConfig | None:
+    """Return the card's table `[sampling]` with other levels; None if nothing is in it."""
+    sampling = replace(card.sampling or SamplingConfig(), levels=visited)
+    return None if sampling == SamplingConfig() else sampling
+
+
+def _solved(card: Ddpm, steps: int | None, sampler: str) -> Solved:
+    """Return the card of a DDPM's network with a solver, in the steps that diffusers takes."""
+    if any(card.guidance):
+        raise ConfigError(f"sampler {sampler}: the card's guidance is for ddpm and ddim alone")
+    diffusion = card.diffusion
+    linear = diffusion.beta_schedule == "linear"
+    ends = {"beta_start": diffusion.beta_start, "beta_end": diffusion.beta_end} if linear else {}
+    settings = {
+        **SAMPLERS[sampler],
+        "num_train_timesteps": card.levels,
+        "beta_schedule": "linear" if linear else "squaredcos_cap_v2",
+        **ends,
+        "prediction_type": diffusion.prediction_type or "epsilon",
+        "clip_sample": diffusion.clip_sample,
+    }
+    schedule = schedule_of(Path(CARD_NAME), settings, steps)
+    solver = schedule.fields["solver"]
+    if diffusion.rescale_timesteps:
+        scale = 1000 / card.levels
+        solver = replace(solver, timesteps=tuple(scale * time for time in solver.timesteps))
+    shared = {item.name for item in fields(Solved) if item.init} - {"kind", "levels", "solver"}
+    values = {item.name: getattr(card, item.name) for item in fields(card) if item.name in shared}
+    return Solved(**values, levels=schedule.levels, solver=solver)
