@@ -57,7 +57,7 @@ def jump_errors(process: GenerativeProcess, seed: int, count: int) -> Floats:
     distances, errors = np.zeros((size, size)), np.full((size, size), np.inf)
     for first in range(0, count, BATCH):
         samples = range(first, min(first + BATCH, count))
-        noise = independent(seed, samples, process.shape) if process.random else None
+        noise = independent(seed, samples, process.card.shape) if process.random else None
         predicted = []
         for step in run(process, process.start(seed, samples), noise):
             assert step.final is not None
@@ -102,7 +102,7 @@ def level_costs(process: GenerativeProcess) -> Floats:
 
     Other levels cost nothing.
     """
-    costs, state = np.zeros(process.card.levels + 1), torch.zeros(1, *process.shape)
+    costs, state = np.zeros(process.card.levels + 1), torch.zeros(1, *process.card.shape)
     for level, below in pairwise(process.levels):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             process.move(level, below, state, lambda _: state)

@@ -85,7 +85,7 @@ def _draw_from_noise(process: GenerativeProcess, count: int, seed: int, planes: 
     for first in range(0, count, BATCH):
         samples = range(first, min(first + BATCH, count))
         initial = process.start(seed, samples)
-        noise = independent(seed, samples, process.shape) if process.random else None
+        noise = independent(seed, samples, process.card.shape) if process.random else None
         *_, last = run(process, initial, noise)
         ends = (last.mean, 0), (initial, process.levels[0])
         parts.append([planes(process.pixels(*end).cpu().numpy()) for end in ends])

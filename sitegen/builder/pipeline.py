@@ -161,14 +161,14 @@ def render_missing(
         raise TargetError("\n".join([*lines, f"--offline renders nothing; {remedy}"]))
     for planned in figures:  # before the first sample
         with naming(planned.figure):
-            for name in planned.figure.models:
+            for name in planned.figure.spec.models:
                 context.models[name].require_usable()
     if encode is None:
         from sitegen.media.encoder import encode_clip  # here: building pages needs no NumPy
 
         encode = encode_clip
     store, options = context.store(report.warn), context.options
-    for name in sorted({name for planned in figures for name in planned.figure.models}):
+    for name in sorted({name for planned in figures for name in planned.figure.spec.models}):
         if context.models[name].sampler:
             store.put_sampler_card(name, context.models[name].card)
     with ExitStack() as stack:
@@ -228,7 +228,7 @@ def summarise(
 ) -> Summary:
     """Return the summary of a build with the figures of its pages, and the site if it is ready."""
     ids = [(planned.key, planned.figure.id) for planned in context.figures]
-    models = sorted({name for planned in context.figures for name in planned.figure.models})
+    models = sorted({name for planned in context.figures for name in planned.figure.spec.models})
     return Summary(
         output=context.output,
         rendered=tuple(id for key, id in ids if key in rendered),

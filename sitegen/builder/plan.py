@@ -125,7 +125,7 @@ class PlannedFigure:
 
     def work(self, target: ComputeTarget) -> str:
         """Return what decides the seconds per evaluation: the kind, the models and the device."""
-        models = "+".join(self.figure.models)
+        models = "+".join(self.figure.spec.models)
         return f"{self.figure.kind} {models} {target.device} {target.precision}"
 
     def provenance(
@@ -154,7 +154,7 @@ def prepare(site: Site, options: BuildOptions) -> BuildContext:
     store = Store(site.cache_dir)
     models = dict(site_models(site))
     pages = read_pages(site, usable_models(site, models, store).__contains__)
-    called = {name for page in pages for figure in page.figures for name in figure.models}
+    called = {name for page in pages for figure in page.figures for name in figure.spec.models}
     if missing := [fault for name, fault in site.missing_models().items() if name in called]:
         raise config_error(missing)
     faults = dict[str, SitegenError]()
@@ -171,7 +171,7 @@ def prepare(site: Site, options: BuildOptions) -> BuildContext:
         for figure in page.figures:
             try:
                 with naming(figure):
-                    for fault in (faults[name] for name in figure.models if name in faults):
+                    for fault in (faults[name] for name in figure.spec.models if name in faults):
                         raise fault
                     figures.append(plan(figure, page.uri, models))
             except SitegenError as error:
@@ -221,7 +221,7 @@ def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> Plann
     models that do not fit the figure, RefusedError for weights or a prior that are missing or
     unreadable, PlugInError for a kind of another package that fails.
     """
-    models = [sources[name] for name in figure.models]
+    models = [sources[name] for name in figure.spec.models]
     require_fit(figure, sources)
     contents = dict[str, str]()
     for name in figure.files:
@@ -268,7 +268,7 @@ def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> Plann
 
 def require_fit(figure: Figure, sources: Mapping[str, ModelSource]) -> None:
     """Raise ConfigError for models that do not fit the figure, and name those that do."""
-    spec, models = figure.spec, [sources[name] for name in figure.models]
+    spec, models = figure.spec, [sources[name] for name in figure.spec.models]
     try:
         faults = list(spec.unmet(spec.cards([model.card for model in models])))
     except ConfigError as error:

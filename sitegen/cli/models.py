@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from sitegen.cli.console import Console
 from sitegen.cli.options import (
     KIND,
+    LIST,
     PATH,
     PRECISION,
     SEED,
@@ -239,20 +240,10 @@ def inspect(checkpoint: Path, as_json: bool) -> None:
         raise RefusedError(f"{report.file}: {'; '.join(report.problems)}")
 
 
-class _Labels(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A list with commas, as a tuple."""
-
-    name = "list"
-
-    def convert(self, value: Any, *_: Any) -> tuple[str, ...]:
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-_LABELS = _Labels()
 _SAMPLE: tuple[Row, ...] = (
     ("data", PATH, "Training images to start from, if the model has no prior."),
     ("sampling-noise-std", click.FloatRange(0, 1), "Noise of each step.  [default: the card's]"),
-    ("labels", _LABELS, "Labels by name or number, as in 3,7; the samples have them in turn."),
+    ("labels", LIST, "Labels by name or number, as in 3,7; the samples have them in turn."),
     ("guidance", click.FloatRange(0, 50), "Classifier-free guidance towards the labels."),
     ("steps", _LEVELS, "Number of steps, in place of the card's."),
     ("sampler-name", click.Choice(_SAMPLERS), "Sampler of a DDPM, a flow or EDM."),

@@ -25,6 +25,18 @@ PRECISION = click.Choice(["auto", "float32", "bfloat16"])
 SEED = click.IntRange(0, 2**63 - 1)
 
 
+class _List(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A list with commas, as a tuple."""
+
+    name = "list"
+
+    def convert(self, value: Any, *_: Any) -> tuple[str, ...]:
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+LIST = _List()
+
+
 def completion(names: Callable[[], Iterable[str]], *, files: bool = False) -> Callable[..., Any]:
     """Return a completion: the names that begin with the typed word, else files if `files`.
 

@@ -9,6 +9,7 @@ import click
 
 from sitegen.cli.console import Console
 from sitegen.cli.options import (
+    LIST,
     PATH,
     compute_options,
     compute_target,
@@ -133,23 +134,6 @@ def publish(config: Path, output: Path | None, report: Console, **options: Any) 
         report.note(line)
 
 
-class Levels(click.ParamType[tuple[int, ...]]):
-    """Levels, separated by commas."""
-
-    name = "levels"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Return the levels. Raises click.BadParameter for anything else."""
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in value.split(",")]
-        if not all(part.isascii() and part.isdigit() for part in parts):
-            self.fail(f"{value!r} is not a list of levels, as in 100,50,0.", param, ctx)
-        return tuple(map(int, parts))
-
-
 @click.command()
 @click.argument("figures", nargs=-1, metavar="[FIGURE]...", shell_complete=figure_names)
 @config_option
@@ -161,7 +145,7 @@ class Levels(click.ParamType[tuple[int, ...]]):
     help="What to write; repeatable.  [default: all that a figure has]",
 )
 @click.option(
-    "--levels", type=Levels(), default=(), metavar="K,K,…", help="The levels that strips show."
+    "--levels", type=LIST, default="", metavar="K,K,…", help="The levels that strips show."
 )
 @click.option("--output", type=PATH, help="The folder to write to.  [default: exports]")
 @verbosity_options
@@ -180,6 +164,12 @@ def export(config: Path, report: Console, **options: Any) -> None:
     """
     from sitegen.builder.export import ExportOptions, export
 
+    levels = options["levels"]
+    if not all(level.isascii() and level.isdigit() for level in levels):
+        raise click.UsageError(
+            f"--levels {','.join(levels)}: is no list of levels, as in 100,50,0."
+        )
+    options["levels"] = tuple(map(int, levels))
     for path in export(config, ExportOptions(**options)):
         report.note(f"wrote {shown(path)}")
 

@@ -432,21 +432,15 @@ class Figure:
     @property
     def files(self) -> tuple[str, ...]:
         """The fields that name a file in the site, where the call gives one."""
-        named_fields = (
-            name for name, info in fields_of(self.spec).items() if info.json_schema_extra == FILE
-        )
+        fields = fields_of(type(self.spec))
+        named_fields = (name for name, info in fields.items() if info.json_schema_extra == FILE)
         return tuple(name for name in named_fields if getattr(self.spec, name) is not None)
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The names of the models that the figure needs."""
-        return self.spec.models
 
     @property
     def choice(self) -> str:
         """Sentence that the samples were chosen, and from how many; empty if they were not."""
         samples = getattr(self.spec, "samples", None)
-        default = fields_of(self.spec)["samples"].default if samples else None
+        default = fields_of(type(self.spec))["samples"].default if samples else None
         chosen_from: int | None = getattr(self.spec, "chosen_from", None)
         return selection_note(None if samples == default else samples, chosen_from)
 
@@ -461,7 +455,7 @@ class Figure:
     @property
     def base(self) -> str:
         """The default id of a figure, used if its author gives none and no other figure has it."""
-        models = "-".join(self.models)[:40]
+        models = "-".join(self.spec.models)[:40]
         return f"{models}-{self.kind.replace('_', '-')}".lstrip("-")
 
 
@@ -469,7 +463,7 @@ def spec_json(figure: Figure) -> dict[str, Any]:
     """Return everything in the call that decides bytes: no caption, alt or id, and no label that
     is not drawn.
     """
-    fields = fields_of(figure.spec)
+    fields = fields_of(type(figure.spec))
     values = asdict(figure.spec)
     drawn = {
         name: value

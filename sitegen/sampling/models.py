@@ -109,7 +109,7 @@ class Sampler:
 
     def noise(self, seed: int, samples: Sequence[int]) -> Noise | None:
         """Return the noise of some samples; None if the process draws none."""
-        return independent(seed, samples, self.process.shape) if self.process.random else None
+        return independent(seed, samples, self.card.shape) if self.process.random else None
 
     def run(self, start: Tensor, noise: Noise | None, noise_std: float | None = None) -> Trajectory:
         """Return the trajectory from the states `start` (N, C, H, W); δ is the card's if None."""
@@ -124,7 +124,7 @@ class Sampler:
     def fan(self, seed: int, samples: Sequence[int], noise_std: float | None = None) -> Trajectory:
         """Return samples with noise of their own that all start from the state of the first."""
         start = self.conditioned(None).start(seed, samples[:1])
-        start = start.expand(len(samples), *self.process.shape)
+        start = start.expand(len(samples), *self.card.shape)
         return self.run(start, self.noise(seed, samples), noise_std)
 
     def around(self, seed: int, samples: Sequence[int], angle: float) -> Trajectory:
@@ -150,7 +150,7 @@ class Sampler:
         """
         start = self.start(seed, samples[:1] if samples else [0])
         if self.process.random:
-            noise = Branching(seed, splits, self.process.shape, samples)
+            noise = Branching(seed, splits, self.card.shape, samples)
             return self.run(start, noise, noise_std)
 
         def finish(process: GenerativeProcess, states: Tensor) -> Tensor:
@@ -177,7 +177,7 @@ class Sampler:
                 for (one, other), first, last in pairs
             ]
         )
-        noise = noise_of(paths, process.shape) if process.random else None
+        noise = noise_of(paths, self.card.shape) if process.random else None
         condition = process.condition and process.condition.between(len(paths.pairs), paths.points)
         return self.conditioned(condition).run(start, noise, noise_std)
 

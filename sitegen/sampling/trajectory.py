@@ -91,7 +91,7 @@ def parts(process: GenerativeProcess, start: Tensor, noise: Noise | None) -> lis
     from sitegen.generative.engine import part_sizes
     from sitegen.generative.process.noise import Branching
 
-    _, height, width = process.shape
+    _, height, width = process.card.shape
     count = len(start)
     if getattr(process.device, "type", None) == "cpu":
         sizes = part_sizes(count, max(1, PIXELS_IN_PART // (height * width)))

@@ -122,7 +122,7 @@ class FakeRenderer:
         return RenderJob(spec, clip, levels)
 
     def _states(self, figure: Figure, levels: tuple[int, ...]) -> Iterator[Frame]:
-        source = self.sources[figure.models[0]]
+        source = self.sources[figure.spec.models[0]]
         about = [spec_json(figure), source.card.digest, source.weights_sha256, source.prior_sha256]
         seed = int.from_bytes(hashlib.sha256(repr(about).encode()).digest()[:8], "big")
         generator = default_rng(seed)

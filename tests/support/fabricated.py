@@ -140,7 +140,7 @@ def manifest_for(pages: Iterable[Page]) -> Manifest:
             if figure.kind == "sampler":
                 own = {"model": media_file(f"{stem}.json", 28), "weights": media_file(stem, 28)}
                 files = {name: files[name] for name in ("poster", "poster-webp")} | own
-            models = tuple(ModelRef(name, "0" * 64) for name in figure.models)
+            models = tuple(ModelRef(name, "0" * 64) for name in figure.spec.models)
             cells = Cells(36, 82, 82, 6, 2) if "mp4" in files else None
             parameters: dict[str, Any] = {"sampling_noise_std": None}
             levels = tuple(range(100, -1, -1))

@@ -32,7 +32,6 @@ from sitegen.generative.process.base import Draw, Moved, ProcessCard
 from sitegen.generative.process.noise import (
     NoiseSource,
     Purpose,
-    Shape,
     independent,
     normal,
     on_device,
@@ -92,11 +91,6 @@ class GenerativeProcess:
     def random(self) -> bool:
         """True if transitions draw noise."""
         return "random" in self.card.abilities
-
-    @property
-    def shape(self) -> Shape:
-        """(C, H, W) of a state."""
-        return self.card.shape
 
     @property
     def device(self) -> torch.device | None:
@@ -167,7 +161,7 @@ def run(
     Raises TargetError, naming level, sample and range, when a state is not finite or far from
     images; ValueError for shapes that do not fit.
     """
-    shape_of_start, shape = tuple(initial_state.shape), process.shape
+    shape_of_start, shape = tuple(initial_state.shape), process.card.shape
     if len(shape_of_start) != 4 or shape_of_start[1:] != shape:
         raise ValueError(
             f"the initial state is {shape_of_start}; must be (N, C, H, W) = (N, {shape})"
@@ -309,6 +303,6 @@ def _noise(
     """Return a draw of the noise (2^depth, C, H, W) of the siblings that begin at a split."""
     if samples is not None:
         leaves = 1 << (depths - depth)
-        return independent(seed, samples[leaves // 2 :: leaves], process.shape)(level, draw)
+        return independent(seed, samples[leaves // 2 :: leaves], process.card.shape)(level, draw)
     nodes = range((2 << depth) + 1, 4 << depth, 2)
-    return normal(seed, Purpose.BRANCH, nodes, level, process.shape, draw)
+    return normal(seed, Purpose.BRANCH, nodes, level, process.card.shape, draw)

@@ -487,8 +487,8 @@ def test_the_papers_page(tmp_path: Path) -> None:
     assert page.title == "Generative Modelling With Inverse Heat Dissipation"
     assert {figure.kind for figure in page.figures} == {*figure_kinds()} - {"ladder"}
     own = {*SHIPPED, "faces-flow"}
-    assert {name for figure in page.figures for name in figure.models} == own
-    first = dict.fromkeys(figure.models[0] for figure in full.figures)
+    assert {name for figure in page.figures for name in figure.spec.models} == own
+    first = dict.fromkeys(figure.spec.models[0] for figure in full.figures)
     assert [name for name in first if name not in own] == list(WAITING)
     sections = ["CIFAR-10", "AFHQ 256×256", "FFHQ 256×256", "LSUN-Churches 128×128", "(64×64)"]
     assert all(section in html(full) for section in sections)

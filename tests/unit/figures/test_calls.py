@@ -103,7 +103,7 @@ def test_defaults() -> None:
     ]
     (near,) = faults("fashion-mnis")
     assert 'did you mean "fashion-mnist"? It travels with sitegen' in near
-    assert make_figure("trajectories", ("other",), {}, PLACE).models == ("other",)
+    assert make_figure("trajectories", ("other",), {}, PLACE).spec.models == ("other",)
 
 
 def test_what_levels_show() -> None:

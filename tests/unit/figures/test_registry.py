@@ -51,7 +51,7 @@ def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None
     """A dataclass and an entry point make a kind with call, JSON and view, or it is told."""
     install("pair", "others:Pair")
     figure = make_figure("pair", ("a",), {"caption": "C", "ddpm": "b"}, PLACE, {"a", "b"})
-    assert figure.models == ("a", "b")
+    assert figure.spec.models == ("a", "b")
     call = {"kind": "pair", "model": "a", "pixelated": False, "ddpm": "b"}
     assert spec_json(figure) == call
     assert figure.spec.describe([small_card()]) == "Two samples side by side, of the model a"

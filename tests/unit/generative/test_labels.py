@@ -251,5 +251,7 @@ def test_training(tmp_path: Path) -> None:
 
 
 def _ended(process: GenerativeProcess) -> Tensor:
-    *_, last = run(process, process.start(0, range(2)), independent(0, range(2), process.shape))
+    *_, last = run(
+        process, process.start(0, range(2)), independent(0, range(2), process.card.shape)
+    )
     return last.mean

@@ -124,7 +124,7 @@ def test_a_tree_is_noised_anew() -> None:
     process = process_with(card())
     *_, plain = run(process, process.start(SEED, [0]), None)
     assert torch.allclose(found[-1][0], process.pixels(plain.state, 0)[0], atol=1e-5)
-    noise = normal(SEED, Purpose.BRANCH, [3], 8, process.shape)
+    noise = normal(SEED, Purpose.BRANCH, [3], 8, process.card.shape)
     state = process.corrupt(plain.state, 8, lambda _: noise)
     for level, below in pairwise(process.levels[2:]):
         with torch.no_grad():

@@ -113,7 +113,7 @@ def process(request: pytest.FixtureRequest) -> GenerativeProcess:
 
 def steps(process: GenerativeProcess, samples: Sequence[int] = SAMPLES, **more: Any) -> list[Step]:
     """All steps of some samples."""
-    noise = independent(SEED, samples, process.shape) if process.random else None
+    noise = independent(SEED, samples, process.card.shape) if process.random else None
     return list(run(process, process.start(SEED, samples), noise, **more))
 
 
@@ -127,7 +127,7 @@ def test_steps_lead_from_the_first_level_to_0(process: GenerativeProcess) -> Non
     *_, last = found = steps(process)
     assert [step.level for step in found] == list(process.levels[1:])
     assert last.level == 0
-    assert last.mean.shape == (3, *process.shape)
+    assert last.mean.shape == (3, *process.card.shape)
 
 
 def test_every_kind_keeps_to_the_contract() -> None:
@@ -157,11 +157,11 @@ def test_a_sample_does_not_know_the_others(process: GenerativeProcess) -> None:
 
 def test_a_tree_splits_where_it_should(process: GenerativeProcess) -> None:
     """A draw for more branches splits every state; the first leaf goes on as its own sample."""
-    if not process.random:
+    if "random" not in process.card.abilities:
         return
     level = process.levels[1]
     splits, leaves = (process.levels[0], level), (0, 7, 8, 9)
-    noise = Branching(SEED, splits, process.shape, samples=leaves)
+    noise = Branching(SEED, splits, process.card.shape, samples=leaves)
     found = list(run(process, process.start(SEED, [0]), noise))
     assert [len(step.state) for step in found][:2] == [2, 4]
     *_, plain = steps(process, [0])
@@ -175,14 +175,14 @@ def test_paths_end_in_their_ends(process: GenerativeProcess) -> None:
     """The path between two initial states begins at one and ends at the other."""
     first, last = process.start(SEED, [0, 1])
     found = process.between(first, last, 5)
-    assert found.shape == (5, *process.shape)
+    assert found.shape == (5, *process.card.shape)
     assert near(found[0], first)
     assert near(found[-1], last)
 
 
 def test_what_is_broken_is_told(process: GenerativeProcess) -> None:
     """A state of another shape and one that is not finite are refused, with level and sample."""
-    noise = independent(SEED, SAMPLES, process.shape)
+    noise = independent(SEED, SAMPLES, process.card.shape)
     with pytest.raises(ValueError, match="the initial state is"):
         next(run(process, torch.zeros(3, 2, 8, 8), noise))
     broken = process.start(SEED, SAMPLES).clone()
