@@ -43,7 +43,7 @@ def test_several_models(sources: Sources) -> None:
     place = SourceLocation("index.md", 1)
     both: dict[str, Any] = {"models": ["cascade", "noise"], "steps": [None, 3], "count": 2}
     figure = make_figure("ladder", (), both, place, set(sources))
-    assert figure.models == ("cascade", "noise")
+    assert figure.spec.models == ("cascade", "noise")
 
 
 def test_other_steps_of_a_figure(sources: Sources) -> None:
