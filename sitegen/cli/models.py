@@ -67,11 +67,24 @@ def row_options(
     return add
 
 
+_KIND = click.Choice(["ihdm", "ddpm", "flow", "consistency", "edm"])
+
+
+class _Labels(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A list with commas, as a tuple."""
+
+    name = "list"
+
+    def convert(self, value: Any, *_: Any) -> tuple[str, ...]:
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+_LABELS = _Labels()
 _SAMPLERS = ("ddpm", "ddim", "euler", "heun", "midpoint", "dpm++", "dpm++2m")
 _ADD: tuple[Row, ...] = (
     ("checkpoint", PATH, "Its file or folder.  [default: runs/NAME, or else a shipped model]"),
     ("data", PATH, "Its training images, from which size and initial states are taken."),
-    ("kind", KIND, "Its kind, if the file does not determine it."),
+    ("kind", _KIND, "Its kind, if the file does not determine it."),
     ("preset", str, "The published configuration that it was trained with."),
     ("image-size", _SIDE, "Pixels per side; the middle square of other images is scaled."),
     ("levels", _LEVELS, "K, the levels it was trained with; of a flow or with its card, steps."),
@@ -82,11 +95,14 @@ _ADD: tuple[Row, ...] = (
     ("training-noise-std", _NOISE, "Noise that it was trained with."),
     ("sampling-noise-std", _NOISE, "Noise of sampling.  [default: proportional to the above]"),
     ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
+    ("objective", click.Choice(["pred_noise", "pred_x0", "pred_v"]), "Output of a DDPM's network."),
     (
         "sampler-name",
         click.Choice(_SAMPLERS),
         "The sampler of a DDPM, a flow or EDM, in place of its own.",
     ),
+    ("respacing", str, "Its steps: timestep_respacing of guided-diffusion, or ts as in 0,22,39."),
+    ("labels", _LABELS, "Names of its classes, as in cat,dog.  [default: numbers]"),
     _SUBJECT,
 )
 

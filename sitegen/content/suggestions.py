@@ -23,6 +23,8 @@ def figure_calls(name: str, card: ModelCard, label: str | None = None) -> list[s
     label: name of the method in the figures, if it has one
     """
     end = f", label={json.dumps(label)}" if label else ""
+    if card.labels is not None and not card.labels.optional:
+        end += f", labels={json.dumps([*card.labels.names[:1]])}"
     calls = []
     for kind, entry in figure_kinds().items():
         if "NAME" not in entry.example:

@@ -66,7 +66,7 @@ def choose_engines(model: CardModel) -> None:
         elif isinstance(network, UNet) and isinstance(unet, UNetConfig):
             convert(network, model.precision)
             model.engines[band] = Parts(network, images_in_part(unet, side))
-        else:  # a U-Net of diffusers, whose norms are slow in bfloat16
+        else:  # a U-Net of another program, whose norms are slow in bfloat16
             model.engines[band] = Parts(network, max(1, NUMBERS_IN_PART // (64 * side**2)))
 
 

@@ -148,7 +148,7 @@ def _same_model(site: Site, name: str, weights: Path) -> ModelSource | None:
 def _change(config: Path, source: ModelSource, options: AddOptions) -> AddResult:
     """Change the card of a model by the options, and make it a prior of the images."""
     card_path = cast(Path, source.card_path)
-    fixed = options.of_network("levels", "sampler_name")
+    fixed = options.of_network("levels", "sampler_name", "respacing")
     if fixed:
         raise ConfigError(
             f"{shown(card_path)}: this card decides all of it; edit it there, or leave out "

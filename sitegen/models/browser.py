@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from sitegen.core.errors import RefusedError
 from sitegen.core.files import digest_bytes, sha256
 from sitegen.generative.card.card import ModelCard
-from sitegen.generative.card.networks import Band, CosineConfig, DiffusersUNet, UNetConfig
+from sitegen.generative.card.networks import Band, CosineConfig, ForeignUNet, UNetConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.quantised import SCALE, quantised
@@ -252,8 +252,8 @@ def _level(name: str, unet: UNetConfig) -> int:
 
 def _table(network: UNetConfig | CosineConfig) -> dict[str, Any]:
     """Return the card's table of a network, with `num_classes` if it takes labels."""
-    table = asdict(network)
-    return {key: value for key, value in table.items() if key != "num_classes" or value}
+    optional = ("num_classes", "learn_sigma")
+    return {k: value for k, value in asdict(network).items() if k not in optional or value}
 
 
 def lacking(card: ModelCard) -> list[str]:
@@ -267,7 +267,11 @@ def lacking(card: ModelCard) -> list[str]:
             card.diffusion is not None and isinstance(card, Flow) and card.evaluations > 1
         ),
         "a DDPM that skips levels": card.diffusion is not None and card.steps < card.levels,
-        "networks of diffusers": any(isinstance(unet, DiffusersUNet) for unet in unets),
+        "a network of another program": any(isinstance(unet, ForeignUNet) for unet in unets),
+        "a DDPM whose network predicts images": bool(
+            card.diffusion and card.diffusion.prediction_type == "sample"
+        ),
+        "a variance that the network predicts": any(unet.learn_sigma for unet in unets),
         "labels that it cannot do without": card.labels is not None and not card.labels.optional,
         "resblock_updown": any(unet.resblock_updown for unet in unets),
         "use_scale_shift_norm": any(unet.use_scale_shift_norm for unet in unets),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.generative.card.card import (
@@ -21,23 +21,37 @@ from sitegen.generative.card.card import (
     preset,
     read_card,
 )
-from sitegen.generative.card.tables import DiffusionConfig
+from sitegen.generative.card.labels import LabelsConfig
+from sitegen.generative.card.networks import LucidrainsUNet
+from sitegen.generative.card.parts import falls
+from sitegen.generative.card.tables import PUBLISHED_LEVELS, DiffusionConfig
 from sitegen.generative.checkpoints.archive import UNKNOWN_NETWORK
 from sitegen.generative.checkpoints.foreign import foreign_model
-from sitegen.generative.checkpoints.inspection import CheckpointInfo, inspect_checkpoint
+from sitegen.generative.checkpoints.inspection import (
+    CONSISTENCY,
+    Architecture,
+    CheckpointInfo,
+    inspect_checkpoint,
+)
+from sitegen.generative.checkpoints.lucidrains import OBJECTIVES
+from sitegen.generative.checkpoints.lucidrains import PROGRAM as LUCIDRAINS
 from sitegen.generative.checkpoints.resampling import resampled
 from sitegen.generative.data.images import image_side
+from sitegen.generative.process.ddpm import PREDICTS
 from sitegen.generative.process.dissipation import (
     NOISE_RATIO,
     HeatDissipation,
     heat_of,
 )
+from sitegen.generative.process.edm import EdmConfig
 from sitegen.generative.process.flow import FLOW_STEPS
+from sitegen.generative.process.karras import NoiseLevels
+from sitegen.generative.process.spacing import numbers
 from sitegen.models.registry import is_approximate, measured, preset_prior
 
 HEADS = 1
-KNOWN_STEPS = 1000
-"""Timesteps that a network is trained for if they are rescaled, whatever the number of levels."""
+CONSISTENCY_LEVELS = 40
+"""Noise levels of the published consistency distillation."""
 
 HEADS_FAULT = (
     "The number of attention heads leaves no trace in a checkpoint; it was taken to be 1, as in "
@@ -52,7 +66,9 @@ class AddOptions:
     Sizes are in pixels, noise levels in [0, 1] pixel units. `kind` is that of a card;
     `noise_schedule` is a DDPM's. `heads` is a number, `head_channels` a width, which takes
     precedence. `sampler_name` is one of `schedulers.SAMPLERS`, `levels` its number of steps if the
-    card or the scheduler has the rest. `subject` is the content of the images, in the plural.
+    card or the scheduler has the rest, `respacing` a text that chooses them (`spacing.respaced`, or
+    the `ts` of consistency_models). `objective` is one of `lucidrains.OBJECTIVES`, `labels` are the
+    names of classes. `subject` is the content of the images, in the plural.
     """
 
     checkpoint: Path
@@ -69,6 +85,9 @@ class AddOptions:
     kind: str | None = None
     noise_schedule: str | None = None
     sampler_name: str | None = None
+    respacing: str | None = None
+    objective: str | None = None
+    labels: tuple[str, ...] | None = None
     subject: str | None = None
 
     def of_network(self, *others: str) -> tuple[str, ...]:
@@ -125,11 +144,16 @@ _OF_HEAT = (
     Question("training_noise_std", "standard deviation of the training noise", 0.01),
 )
 _OF_DDPM = (
-    Question("levels", "the number of diffusion steps it was trained with", KNOWN_STEPS),
+    Question("levels", "the number of diffusion steps it was trained with", PUBLISHED_LEVELS),
     Question("noise_schedule", "its noise schedule: linear or cosine", "linear"),
 )
+_OBJECTIVE = Question("objective", "what its network predicts: pred_noise, pred_x0 or pred_v")
 _OF_FLOW = (Question("levels", "the number of steps in which to sample it", FLOW_STEPS),)
 _HEAT = ("preset", "blur_sigma_min", "blur_sigma_max", "training_noise_std", "sampling_noise_std")
+_DDPM = ("noise_schedule", "sampler_name", "respacing", "objective")
+_FROM_FILE = ("heads", "head_channels", "noise_schedule")
+_STEPS = ("levels", "sampler_name", "respacing")
+"""Options that choose the steps of a model whose card is complete."""
 
 
 def option(field: str) -> str:
@@ -159,7 +183,7 @@ def described_model(options: AddOptions, ask: Ask | None) -> DescribedModel:
         prior = preset_prior(options.preset) if options.preset and not options.data else None
         return DescribedModel(card, tuple(lines), prior=prior, data=options.data)
     where = checkpoint if home is None else home / CARD_NAME
-    if fixed := options.of_network("levels", "sampler_name"):
+    if fixed := options.of_network(*_STEPS):
         raise ConfigError(f"{where}: this card decides all of it; leave out {', '.join(fixed)}")
     options = _with_images(options, card, where, ask)
     if home is None:
@@ -177,13 +201,13 @@ def with_options(card: ModelCard, options: AddOptions) -> tuple[ModelCard, tuple
     """
     if options.subject is not None:
         card = replace(card, subject=options.subject)
-    levels, sampler = options.levels, options.sampler_name
-    if levels is None and sampler is None:
+    levels, sampler, respacing = options.levels, options.sampler_name, options.respacing
+    if levels is None and sampler is None and respacing is None:
         return card, ()
     try:
-        card = resampled(card, levels, sampler)
+        card = resampled(card, levels, sampler, respacing)
     except ConfigError as error:
-        names = ", ".join(options.among("levels", "sampler_name"))
+        names = ", ".join(options.among(*_STEPS))
         raise ConfigError(
             f"{names}: {error}; leave it out, or add the folder of its own program under another "
             "name"
@@ -207,7 +231,21 @@ def new_model(
     ConfigError, as the card does, for invalid values and for options of the other kind, and
     RefusedError for images or a network that cannot be used.
     """
+    if info.problems:
+        raise RefusedError(f"{options.checkpoint}: {'; '.join(info.problems)}")
     form = _FORMS[_kind(options, info)]
+    if info.program == LUCIDRAINS:
+        form = replace(
+            form,
+            questions=(*(() if info.diffusion else form.questions), _OBJECTIVE),
+            lacks=(*form.lacks, *_FROM_FILE[: 3 if info.diffusion else 2]),
+        )
+    if info.objective not in (None, options.objective or info.objective):
+        raise ConfigError(
+            f"--objective {options.objective}: the loss_weight in {options.checkpoint} is that of "
+            f"{info.objective}; leave it out"
+        )
+    options = replace(options, objective=options.objective or info.objective)
     if options.preset is None and info.architecture is None:
         raise RefusedError(
             f"{options.checkpoint}: not a U-Net that sitegen knows by the names of its weights; "
@@ -220,7 +258,7 @@ def new_model(
     options = answers.options
     card = form.card(options, info) if options.preset is None else _from_preset(options)
     card = replace(card, subject=options.subject or "")
-    lines = [sampler_note(card), *_attention_notes(options, info, card)]
+    lines = [sampler_note(card), *_attention_notes(options, info, card), *_label_notes(card)]
     if not form.blurs:
         return options, card, [*lines, *form.notes(options, card)]
     card = measured(card) if options.data is not None else card
@@ -229,26 +267,28 @@ def new_model(
 
 def _kind(options: AddOptions, info: CheckpointInfo) -> str:
     """Return the kind of a new card. Raises ConfigError for one that the file contradicts."""
-    if info.layout == "torchcfm":
-        if options.kind not in (None, "flow"):
-            raise ConfigError(
-                f"--kind {options.kind}: {options.checkpoint} is of torchcfm, whose networks "
-                "predict a velocity; leave it out"
-            )
-        return "flow"
-    if info.learned_variance and not options.preset:
-        if options.kind not in (None, "ddpm"):
-            raise ConfigError(
-                f"--kind {options.kind}: {options.checkpoint} has two outputs for each channel, "
-                "as a DDPM with a learned variance has; leave it out"
-            )
-        return "ddpm"
-    kind = options.kind or "ihdm"
-    if kind not in _FORMS:
-        raise ConfigError(
-            f"--kind {kind}: a checkpoint alone does not say its noise levels; write its card "
-            'by hand (the page "Use your checkpoints" of the manual)'
+    kinds: tuple[str, ...] = ("ddpm",)
+    if info.program == CONSISTENCY:
+        kinds = "consistency", "edm"
+        why = "is of consistency_models: --kind consistency, or --kind edm for a teacher"
+    elif info.program == LUCIDRAINS:
+        why = f"is of {LUCIDRAINS}, whose networks are DDPMs; leave it out"
+    elif info.layout == "torchcfm":
+        kinds, why = ("flow",), "is of torchcfm, whose networks predict a velocity; leave it out"
+    elif info.learned_variance and not options.preset:
+        why = (
+            "has two outputs for each channel, as a DDPM with a learned variance has; leave it out"
         )
+    else:
+        kinds = "ihdm", "ddpm", "flow"
+        why = (
+            'alone does not say its noise levels; write its card by hand (the page "Use your '
+            'checkpoints" of the manual)'
+        )
+    kind = options.kind or ("" if info.program == CONSISTENCY else kinds[0])
+    if kind not in kinds:
+        chosen = f"--kind {kind}: " if kind else ""
+        raise ConfigError(f"{chosen}{options.checkpoint} {why}")
     return kind
 
 
@@ -257,13 +297,14 @@ class _Answers:
 
     def __init__(self, options: AddOptions, info: CheckpointInfo, ask: Ask | None) -> None:
         self.options = options
-        self._presets = info.presets if _kind(options, info) == "ihdm" else ()
+        self._presets = info.presets
         self._ask = ask
         self._missing: list[Question] = []
         self._sides: dict[Path | None, int | None] = {}
 
     def complete(self, form: _Form) -> None:
         """Complete all options that a model of a kind needs. Raises as `new_model` does."""
+        self._presets = self._presets if form.blurs else ()
         if self._presets and self._ask is not None and not self.options.of_network():
             fits = " or ".join(self._presets)
             prompt = f"it has the network of {fits}; the preset, if it was trained like that, or "
@@ -364,25 +405,51 @@ def _preset(name: str) -> tuple[HeatDissipation, BlurRange]:
     return card, card.blur
 
 
-def _common(options: AddOptions, info: CheckpointInfo) -> dict[str, Any]:
+def _common(
+    options: AddOptions, info: CheckpointInfo, *, new_order: bool = False
+) -> dict[str, Any]:
     """Return the values of every card of a network that is read from its file.
 
-    `options` are complete except for heads.
+    `options` are complete except for heads. `new_order` is the order of attention's channels where
+    the file does not record it; programs for other kinds than ours have the old one.
     """
     assert info.architecture is not None
+    network = info.architecture
+    if isinstance(network, Architecture):
+        heads = {"use_new_attention_order": new_order, **_heads(options, info)}
+        learned = info.learned_variance or None
+        unet = replace(network.unet(), **heads, learn_sigma=learned)
+    else:
+        unet = network
     return {
         "image_size": options.image_size,
-        "channels": info.architecture.channels,
+        "channels": network.channels,
         "levels": options.levels,
         "known_faults": () if _says_heads(options, info) else (HEADS_FAULT,),
-        "unet": replace(info.architecture.unet(), **_heads(options, info)),
+        "unet": unet,
+        "labels": _labels(options, network.num_classes),
     }
+
+
+def _labels(options: AddOptions, rows: int | None) -> LabelsConfig | None:
+    """Return the classes of a network with as many rows of its embedding, if it has one."""
+    names = options.labels or tuple(map(str, range(rows or 0)))
+    if rows is None and not names:
+        return None
+    if not rows or not 0 <= rows - len(names) <= 1:
+        raise ConfigError(
+            f"--labels: {len(names)} names, for {rows or 'no'} rows of label_emb; there may be one "
+            "row more, which is then for no label"
+        )
+    return LabelsConfig(names, optional=rows > len(names))
 
 
 def _says_heads(options: AddOptions, info: CheckpointInfo) -> bool:
     """Return whether the options or the file say how attention is split into heads."""
-    return bool(options.among("heads", "head_channels")) or bool(
-        {"num_heads", "num_head_channels"} & info.heads.keys()
+    return (
+        info.program == LUCIDRAINS
+        or bool(options.among("heads", "head_channels"))
+        or bool({"num_heads", "num_head_channels"} & info.heads.keys())
     )
 
 
@@ -399,7 +466,7 @@ def _heads(options: AddOptions, info: CheckpointInfo) -> dict[str, Any]:
 
 def _attention_notes(options: AddOptions, info: CheckpointInfo, card: ModelCard) -> list[str]:
     """Return what was assumed on attention heads, with the options that change it."""
-    if options.preset is not None:
+    if options.preset is not None or info.program == LUCIDRAINS:
         return []
     unet = card.finest
     if not _says_heads(options, info):
@@ -419,7 +486,7 @@ def _attention_notes(options: AddOptions, info: CheckpointInfo, card: ModelCard)
 def _heat_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
     values: Any = options
     return ModelCard(
-        **_common(options, info),
+        **_common(options, info, new_order=True),
         blur=BlurRange(values.blur_sigma_min, values.blur_sigma_max),
         training_noise_std=values.training_noise_std,
         sampling_noise_std=options.sampling_noise_std,
@@ -428,39 +495,64 @@ def _heat_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
 
 
 def _ddpm_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
-    """Return the card of a DDPM.
-
-    β is that of Ho et al. 2020 for 1000 steps, scaled to others by Nichol and Dhariwal 2021; with
-    few steps it stays below 1.
-    """
-    values: Any = options
-    first, last = 1e-4 * KNOWN_STEPS / values.levels, min(0.02 * KNOWN_STEPS / values.levels, 0.999)
-    linear = values.noise_schedule == "linear"
-    diffusion = DiffusionConfig(
-        values.noise_schedule,
-        beta_start=first if linear else None,
-        beta_end=last if linear else None,
-        variance="fixed_small" if info.learned_variance else "fixed_large",
-        rescale_timesteps=values.levels != KNOWN_STEPS,
+    """Return the card of a DDPM, with the schedule in the file or that of its name."""
+    is_lucidrains, diffusion = info.program == LUCIDRAINS, info.diffusion
+    levels: Any = options.levels if diffusion is None else info.schedule_levels
+    steps = None if diffusion is None else options.levels
+    variance = "learned" if info.learned_variance else "fixed_large"
+    diffusion = replace(
+        diffusion or DiffusionConfig.of(str(options.noise_schedule), levels, rederive_noise=True),
+        variance=cast(Any, "fixed_small" if is_lucidrains else variance),
+        rescale_timesteps=levels != PUBLISHED_LEVELS and not is_lucidrains,
+        prediction_type=OBJECTIVES[options.objective or "pred_noise"],
     )
-    card = ModelCard(**_old_order(options, info), kind="ddpm", diffusion=diffusion)
-    return resampled(card, sampler_name=options.sampler_name)
+    fields = {**_common(options, info), "levels": levels}
+    card = ModelCard(**fields, kind="ddpm", diffusion=diffusion)
+    return resampled(card, steps, options.sampler_name, options.respacing)
 
 
-def _old_order(options: AddOptions, info: CheckpointInfo) -> dict[str, Any]:
-    """Return the common values, with the order of attention's channels in older programs."""
-    common = _common(options, info)
-    order = bool(info.heads.get("use_new_attention_order", False))
-    return {**common, "unet": replace(common["unet"], use_new_attention_order=order)}
+def _consistency_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
+    """Return the card of a consistency model: one step, or steps at the `ts` of its levels."""
+    levels, visited = options.levels or CONSISTENCY_LEVELS, [0]
+    sigmas = NoiseLevels(**_OF_KARRAS)
+    if options.respacing is not None:
+        *visited, last = numbers(options.respacing)
+        if visited[:1] != [0] or last != levels - 1 or not falls((last, *reversed(visited))):
+            raise ConfigError(
+                f"--respacing {options.respacing}: must rise from 0 to {levels - 1}, the last of "
+                f"its {levels} noise levels (--levels), as in 0,{levels // 2},{levels - 1}"
+            )
+    all_sigmas = sigmas.of_levels(levels)[:0:-1]
+    sigmas = replace(sigmas, sigmas=tuple(all_sigmas[at] for at in visited))
+    fields = {**_common(options, info), "levels": len(visited)}
+    return ModelCard(**fields, kind="consistency", edm=sigmas)
+
+
+def _label_notes(card: ModelCard) -> list[str]:
+    """Return what was assumed on class labels, with the option that changes it."""
+    if card.labels is None:
+        return []
+    end = "one row for no label" if card.labels.optional else "no row for no label"
+    return [
+        f"assumed: labels {card.labels.listed}, and {end}; --labels a,b,… names them, and one name "
+        "less means that the last row is for no label"
+    ]
 
 
 def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
     assert card.diffusion is not None
-    diffusion, lines = card.diffusion, []
+    diffusion, lines = card.diffusion, list[str]()
+    if isinstance(card.unet, LucidrainsUNet):
+        return [
+            f"in the file: the {diffusion.beta_schedule} schedule of {card.levels:,} levels, and "
+            f"the network, which predicts {PREDICTS[diffusion.prediction_type or 'epsilon']}",
+            "assumed: auto_normalize, predicted images are clipped (clip_sample of [diffusion]), η "
+            "= 0 in DDIM (eta), and sinusoidal_pos_emb_theta = 10000, in [unet.lucidrains]",
+        ]
     if diffusion.rescale_timesteps:
         lines.append(
-            f"assumed: timesteps are scaled to {KNOWN_STEPS} for the network; rescale_timesteps = "
-            "false in [diffusion] of the card if it was trained otherwise"
+            f"assumed: timesteps are scaled to {PUBLISHED_LEVELS} for the network; "
+            "rescale_timesteps = false in [diffusion] of the card if it was trained otherwise"
         )
     betas = ""
     if diffusion.beta_start is not None:
@@ -469,7 +561,8 @@ def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
         )
     return [
         *lines,
-        f"assumed: {betas}the network predicts noise (prediction_type), predicted images are "
+        f"assumed: {betas}the network predicts {PREDICTS[diffusion.prediction_type or 'epsilon']} "
+        f"(prediction_type; --objective NAME), predicted images are "
         f'clipped (clip_sample), and the variance of a step is "{diffusion.variance}" (variance); '
         "these keys of [diffusion] in the card change that",
     ]
@@ -491,14 +584,39 @@ class _Form:
     blurs: bool = False
 
 
+_OF_KARRAS: dict[str, Any] = {"time_scale": 250.0, "clip": True}
+_KARRAS_NOTES = [
+    "assumed: sigma_min = 0.002, sigma_max = 80 and sigma_data = 0.5, and predicted images are "
+    "clipped (clip); these keys of [edm] in the card change that"
+]
 _FORMS = {
-    "ihdm": _Form("an IHDM", _OF_HEAT, ("noise_schedule", "sampler_name"), _heat_card, blurs=True),
+    "ihdm": _Form("an IHDM", _OF_HEAT, _DDPM, _heat_card, blurs=True),
+    "consistency": _Form(
+        "a consistency model",
+        (),
+        (*_HEAT, "noise_schedule", "sampler_name", "objective"),
+        _consistency_card,
+        lambda options, card: [
+            *_KARRAS_NOTES,
+            f"assumed: {options.levels or CONSISTENCY_LEVELS} noise levels (--levels, their "
+            "steps); --respacing 0,22,39 takes steps at these (their ts)",
+        ],
+    ),
+    "edm": _Form(
+        "an EDM model",
+        (Question("levels", "the number of steps in which to sample it", CONSISTENCY_LEVELS),),
+        (*_HEAT, *_DDPM),
+        lambda options, info: ModelCard(
+            **_common(options, info), kind="edm", edm=EdmConfig(**_OF_KARRAS)
+        ),
+        lambda options, card: _KARRAS_NOTES,
+    ),
     "ddpm": _Form("a DDPM", _OF_DDPM, _HEAT, _ddpm_card, _ddpm_notes),
     "flow": _Form(
         "a flow",
         _OF_FLOW,
-        (*_HEAT, "noise_schedule", "sampler_name"),
-        lambda options, info: ModelCard(**_old_order(options, info), kind="flow"),
+        (*_HEAT, *_DDPM),
+        lambda options, info: ModelCard(**_common(options, info), kind="flow"),
         lambda options, card: [
             "assumed: data are at t = 1, and the network receives t itself, as in torchcfm; "
             "data_time and time_scale of [flow] in the card change that",

@@ -142,7 +142,7 @@ def _steps(
         for level, images in trajectory.seen("state"):
             yield level, images, None if level == trajectory.first else images
         return
-    yield sampler.card.levels, trajectory.u_K.cpu().numpy(), None
+    yield sampler.card.visited_levels[0], trajectory.u_K.cpu().numpy(), None
     for step in trajectory.steps:
         yield step.level, step.state.cpu().numpy(), step.mean.cpu().numpy()
 

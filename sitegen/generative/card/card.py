@@ -28,7 +28,7 @@ from sitegen.generative.card.blur import BlurRange as BlurRange
 from sitegen.generative.card.blur import BlurSchedule as BlurSchedule
 from sitegen.generative.card.kinds import kind_class
 from sitegen.generative.card.labels import LabelsConfig
-from sitegen.generative.card.networks import Band, DiffusersUNet, UNetConfig
+from sitegen.generative.card.networks import Band, DiffusersUNet, LucidrainsUNet, UNetConfig
 from sitegen.generative.card.parts import Count, Level, Word, must, table
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig, RecordingConfig, SamplerConfig
@@ -120,7 +120,10 @@ class ModelCard:
         return object.__new__(kind)
 
     @model_validator(mode="after")
-    def _labels_fit(self) -> Self:
+    def _networks_fit(self) -> Self:
+        learns = any(band.unet is not None and band.unet.learn_sigma for band in self.networks)
+        if learns and self.kind != "ddpm":
+            raise ValueError('learn_sigma: only a network of kind = "ddpm" has a learned variance')
         rows = [band.classes for band in self.networks if band.classes is not None]
         wanted = self.labels.rows if self.labels else 0
         if "network" in self.abilities and (wanted or rows) and {*rows} != {wanted}:
@@ -330,6 +333,8 @@ def plain(value: Any) -> Any:
     """Return dataclasses as tables without None, and tuples as lists."""
     if isinstance(value, DiffusersUNet):
         return {"diffusers": value.config}
+    if isinstance(value, LucidrainsUNet):
+        return {"lucidrains": plain(value.config)}
     if isinstance(value, BlurSchedule):
         return {"schedule": list(value.sigmas)}
     if is_dataclass(value):

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from math import gcd
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -53,6 +53,8 @@ class UNetConfig:
     `num_classes` is the number of rows of the class embedding, which a network without labels does
     not have; in a network that also works without a label, the last row is for that.
 
+    `learn_sigma` doubles its output channels: the second half is the variance of a DDPM.
+
     Two are additions. `norm_groups` is the number of groups into which the norms divide channels,
     by default 32; a narrow network needs fewer, because a group of one channel loses its mean.
     `patch_size` p makes the network work on patches of p × p pixels as channels (pixel unshuffle),
@@ -72,13 +74,14 @@ class UNetConfig:
     resblock_updown: Flag = False
     use_scale_shift_norm: Flag = False
     use_new_attention_order: Flag = True
+    learn_sigma: Literal[True] | None = None
     num_classes: Classes | None = None
     norm_groups: Count | None = None
     patch_size: Annotated[int, Strict(), Field(ge=1, le=16)] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if isinstance(self, DiffusersUNet):  # diffusers checks its own configurations
+        if isinstance(self, ForeignUNet):  # their own configurations are checked
             return self
         widths = [self.model_channels * factor for factor in self.channel_mult]
         if any(width % self.groups for width in widths):
@@ -117,12 +120,16 @@ class UNetConfig:
         return self.num_heads if fixed == -1 else channels // fixed
 
 
+class ForeignUNet(UNetConfig):
+    """Network of another program; the inherited fields are derived from its configuration."""
+
+
 @dataclasses.dataclass(frozen=True)
-class DiffusersUNet(UNetConfig):
+class DiffusersUNet(ForeignUNet):
     """Network of a model saved by diffusers: `config` is that of its UNet2DModel, as JSON.
 
-    The inherited fields are derived from it; `model_channels` is the greatest common divisor of the
-    widths. Diffusers itself validates the configuration.
+    `model_channels` is the greatest common divisor of the widths. Diffusers itself validates the
+    configuration.
     """
 
     config: str = ""
@@ -161,6 +168,64 @@ class DiffusersUNet(UNetConfig):
         """Return the configuration as a dict."""
         values: dict[str, Any] = json.loads(self.config)
         return values
+
+
+@table
+class LucidrainsConfig:
+    """The `Unet` of denoising-diffusion-pytorch, under the names of its arguments.
+
+    full_attn, attn_heads, attn_dim_head: of each size
+    num_mem_kv: keys and values that attention has in addition to those of the pixels
+    learned_sinusoidal_dim: twice the number of frequencies that the weights have, if these are not
+        given by sinusoidal_pos_emb_theta
+
+    Raises ConfigError that names every invalid value.
+    """
+
+    dim: Annotated[int, Strict(), Field(ge=4, le=LARGEST_COUNT)]
+    init_dim: Count
+    dim_mults: _Multipliers
+    channels: Count
+    full_attn: tuple[Flag, ...]
+    attn_heads: tuple[Count, ...]
+    attn_dim_head: tuple[Count, ...]
+    num_mem_kv: Count = 4
+    sinusoidal_pos_emb_theta: Annotated[Number, Field(gt=1)] = 10_000.0
+    learned_sinusoidal_dim: Annotated[int, Strict(), Field(ge=2, le=LARGEST_COUNT)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        lists = self.full_attn, self.attn_heads, self.attn_dim_head
+        if {*map(len, lists)} != {len(self.dim_mults)}:
+            raise ValueError("full_attn, attn_heads, attn_dim_head: must be as long as dim_mults")
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class LucidrainsUNet(ForeignUNet):
+    """Network of a model saved by denoising-diffusion-pytorch."""
+
+    config: LucidrainsConfig | None = None
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> LucidrainsUNet:
+        """Read the table of a configuration. Raises ValueError unless it is one."""
+        try:
+            config = LucidrainsConfig(**table)
+        except (ConfigError, TypeError) as error:
+            raise ValueError(f"lucidrains: {error}") from None
+        return cls(config.dim, config.dim_mults, 2, config=config)
+
+    @property
+    def channels(self) -> int:
+        """Channels of its images."""
+        assert self.config is not None
+        return self.config.channels
+
+    def text(self) -> str:
+        """Return the dimensions as one line."""
+        pairs = vars(self.config).items()
+        return ", ".join(f"{key} {value}" for key, value in pairs if value is not None)
 
 
 @table
@@ -235,15 +300,18 @@ class Band:
         return network.num_classes
 
 
+def _foreign(value: Any) -> Any:
+    """Return the network of another program for its table; other values are returned unchanged."""
+    if isinstance(value, dict) and "diffusers" in value:
+        return DiffusersUNet.of_json(value)
+    if isinstance(value, dict) and [*value] == ["lucidrains"]:
+        return LucidrainsUNet.of(value["lucidrains"])
+    return value
+
+
 Network = Annotated[
     UNetConfig,
-    BeforeValidator(
-        lambda value: (
-            DiffusersUNet.of_json(value)
-            if isinstance(value, dict) and "diffusers" in value
-            else value
-        )
-    ),
+    BeforeValidator(_foreign),
     halves("image_size"),
 ]
-"""A U-Net for a card's images; in a card, also the configuration of diffusers."""
+"""A U-Net for a card's images; in a card, also that of another program."""

@@ -40,7 +40,7 @@ def per_level(key: str, more: int = 0) -> AfterValidator:
     """Return a validator of a card's table: its list `key` must have K + `more` numbers, if any."""
 
     def check(part: T, info: ValidationInfo) -> T:
-        values, levels = getattr(part, key), info.data.get("levels")
+        values, levels = getattr(part, key, None), info.data.get("levels")
         if values is not None and levels is not None and len(values) != levels + more:
             raise ValueError(
                 f"{key} has {len(values)} values; {levels} levels need {levels + more}"

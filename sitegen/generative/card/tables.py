@@ -6,43 +6,71 @@ import math
 from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from operator import mul
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, Strict, ValidationInfo, field_validator
 
 from sitegen.core.source import odd_character
+from sitegen.core.validation import reject_with
 from sitegen.generative.card.limits import MOST_LEVELS
 from sitegen.generative.card.parts import Flag, Number, Short, Word, above, falls, must, table
 from sitegen.record import MOST_SAMPLES
 
 LARGEST_BETA = 0.999
 """Upper limit of β in the cosine schedule, which keeps the last step from dividing by 0."""
+# The logistic function of 3 in float32, as published: ᾱ near level K depends on its rounding.
+_SIGMOID_END = 0.9525741338729858
+PUBLISHED_LEVELS = 1000
+"""Levels of the first DDPM."""
 _Beta = Annotated[Number, Field(gt=0, lt=1)]
+Prediction = Literal["epsilon", "v_prediction", "sample"]
 
 
 @table
 class DiffusionConfig:
     """Noise process of a DDPM, and its sampler.
 
-    beta_schedule: "linear", from `beta_start` to `beta_end`, or "cosine" (Nichol and Dhariwal
-        2021, eq. 17; "squaredcos_cap_v2" of diffusers), which has neither
-    variance: "fixed_small", the posterior's, or "fixed_large", β
+    beta_schedule: "linear", from `beta_start` to `beta_end`; "cosine" (Nichol and Dhariwal 2021,
+        eq. 17; "squaredcos_cap_v2" of diffusers); "sigmoid" (Jabri et al. 2022, from -3 to 3); or
+        "listed"
+    alphas_cumprod: ᾱ of the levels 1 … K, of a listed schedule
+    variance: "fixed_small", the posterior's; "fixed_large", β; or "learned", between the two on a
+        logarithmic scale, at the share that the network predicts (Nichol and Dhariwal 2021, eq. 15)
     clip_sample: whether predicted images are clipped to [-1, 1]
     rescale_timesteps: whether the network's timesteps are scaled to a total of 1000, which is
         the default of improved-diffusion's training
-    prediction_type: the network's output: "epsilon", the noise (default), or "v_prediction"
+    prediction_type: the network's output: "epsilon", the noise (default), "v_prediction", or
+        "sample", the image
     sampler: "ddpm" or "ddim", whose `eta` is 0 for no noise and 1 for the noise of DDPM
+    rederive_noise: whether DDIM takes the noise that belongs to the clipped image
     """
 
-    beta_schedule: Literal["linear", "cosine"] = Field(description='"linear" or "cosine"')
+    beta_schedule: Literal["linear", "cosine", "sigmoid", "listed"] = Field(
+        description='"linear", "cosine", "sigmoid" or "listed"'
+    )
     beta_start: _Beta | None = None
     beta_end: _Beta | None = None
-    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
+    variance: Literal["fixed_small", "fixed_large", "learned"] = "fixed_small"
     clip_sample: Flag = True
     rescale_timesteps: Flag = False
-    prediction_type: Literal["epsilon", "v_prediction"] | None = None
+    prediction_type: Prediction | None = None
     sampler: Literal["ddpm", "ddim"] = "ddpm"
     eta: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    rederive_noise: Flag | None = None
+    alphas_cumprod: Annotated[
+        tuple[Number, ...] | None,
+        must(
+            "a falling list of numbers between 0 and 1",
+            lambda v: v is None or (falls((1, *v)) and v[-1] > 0),
+        ),
+        reject_with(
+            lambda listed, info: (
+                'has its numbers for beta_schedule = "listed" only, which needs them'
+                if (listed is None) == (info.data.get("beta_schedule") == "listed")
+                else None
+            )
+        ),
+    ] = None
 
     @field_validator("beta_start", "beta_end")
     @classmethod
@@ -50,22 +78,41 @@ class DiffusionConfig:
         schedule, start = info.data.get("beta_schedule"), info.data.get("beta_start")
         if schedule == "linear" and beta is None:
             raise ValueError("is missing: the linear schedule needs it")
-        if schedule == "cosine" and beta is not None:
-            raise ValueError("the cosine schedule has none")
+        if schedule in ("cosine", "sigmoid", "listed") and beta is not None:
+            raise ValueError(f"the {schedule} schedule has none")
         if start is not None and beta is not None and start > beta:
             raise ValueError(f"must be at least beta_start, {start}")
         return beta
 
+    @classmethod
+    def of(cls, schedule: str, levels: int, **values: Any) -> Self:
+        """Return a config whose linear schedule has the ends of Ho et al. 2020 for 1,000 levels.
+
+        For other numbers they are scaled (Nichol and Dhariwal 2021); with few, β stays below 1.
+        """
+        if schedule == "linear":
+            ends = 1e-4 * PUBLISHED_LEVELS / levels, 0.02 * PUBLISHED_LEVELS / levels
+            values |= {"beta_start": ends[0], "beta_end": min(ends[1], LARGEST_BETA)}
+        return cls(beta_schedule=cast(Any, schedule), **values)
+
     def alphas_bar(self, levels: int) -> list[float]:
         """Return ᾱ of the levels 0 … K = `levels`: 1 at level 0, near 0 at level K."""
+        if self.alphas_cumprod is not None:
+            return [1.0, *self.alphas_cumprod]
         if self.beta_start is not None and self.beta_end is not None:
             step = (self.beta_end - self.beta_start) / max(levels - 1, 1)
             betas = [self.beta_start + step * level for level in range(levels)]
         else:
-            # s = 0.008: with 1,000 levels √β_1 is a little less than 1/127.5, a step of 8 bits.
-            angles = ((level / levels + 0.008) / 1.008 for level in range(levels + 1))
-            cosines = [math.cos(angle * (math.pi / 2)) ** 2 for angle in angles]
-            betas = [min(1 - after / before, LARGEST_BETA) for before, after in pairwise(cosines)]
+            shares = [level / levels for level in range(levels + 1)]
+            if self.beta_schedule == "cosine":
+                # s = 0.008: with 1,000 levels √β_1 is a little less than 1/127.5, a step of 8 bits.
+                angles = ((share + 0.008) / 1.008 for share in shares)
+                curve = [math.cos(angle * (math.pi / 2)) ** 2 for angle in angles]
+            else:
+                curve = [_SIGMOID_END - 1 / (1 + math.exp(3 - 6 * share)) for share in shares]
+            betas = [
+                min(max(1 - after / before, 0.0), LARGEST_BETA) for before, after in pairwise(curve)
+            ]
         return list(accumulate((1 - beta for beta in betas), mul, initial=1.0))
 
 

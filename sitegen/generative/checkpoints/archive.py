@@ -81,7 +81,8 @@ class Checkpoint:
     averages separate: an unnamed list in the order of the parameters, with the `decay` and number
     of `updates` of the average. In "spectral", "torchcfm" and "averaged" the weights are averages.
     `schedule` is the blur in a file of "spectral". `notes` are those of safetensors, `heads` the
-    settings of attention that a file records.
+    settings of attention that a file records. `buffers` are the tensors next to the network in the
+    diffusion that wraps it, such as its `betas`.
     """
 
     layout: Layout
@@ -93,7 +94,8 @@ class Checkpoint:
     updates: int | None = None
     schedule: BlurSchedule | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
-    heads: Mapping[str, int] = field(default_factory=dict)
+    heads: dict[str, int] = field(default_factory=dict)
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -108,7 +110,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(value, dict):
         raise _damaged(path, f"it holds a {type(value).__name__}, not a dict")
     if value and all(map(_is_tensor, value.values())):
-        return Checkpoint("state dict", size, _named(path, value))
+        weights, buffers = _unwrapped(value) if "betas" in value else (value, {})
+        return Checkpoint("state dict", size, _named(path, weights), buffers=buffers)
     step = value.get("step")
     step = step if isinstance(step, int) and 0 <= step < 1 << 63 else None
     common: dict[str, Any] = {"bytes": size, "step": step, "heads": _heads(value)}
@@ -125,8 +128,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if net := _table(value.get("net_model")):
         weights = _named(path, _table(value.get("ema_model")) or net)
         return Checkpoint("torchcfm", weights=weights, **common)
-    if averages := _named_averages(value.get("ema")):
-        return Checkpoint("averaged", weights=_named(path, averages), **common)
+    averages, buffers = _unwrapped(_table(value.get("ema")))
+    if averages:
+        weights = _named(path, averages)
+        return Checkpoint("averaged", weights=weights, buffers=buffers, **common)
     model = _table(value.get("model"))
     if not model:
         names = ", ".join(str(key)[:40] for key in list(value)[:8])
@@ -295,19 +300,20 @@ def _named(path: Path, weights: Mapping[Any, Any]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
 
 
-def _named_averages(ema: object) -> dict[str, Tensor]:
-    """Return averages that are stored by name; empty for others."""
-    table = {name: value for name, value in _table(ema).items() if isinstance(name, str)}
-    if not table or not all(map(_is_tensor, table.values())):
-        return {}
+def _unwrapped(table: Mapping[Any, Any]) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+    """Return a network that is stored by name, and the tensors next to it in what wraps it.
+
+    Both are empty unless all values with names are tensors.
+    """
+    named = {name: value for name, value in table.items() if isinstance(name, str)}
+    if not all(map(_is_tensor, named.values())):
+        return {}, {}
+    buffers: Mapping[str, Tensor] = {}
     for prefix in _WRAPPERS:
-        inner = {
-            name.removeprefix(prefix): tensor
-            for name, tensor in table.items()
-            if name.startswith(prefix)
-        }
-        table = inner or table
-    return table
+        if inner := {n.removeprefix(prefix): v for n, v in named.items() if n.startswith(prefix)}:
+            buffers = {n: value for n, value in named.items() if not n.startswith(prefix)}
+            named = inner
+    return named, buffers
 
 
 def _averages(path: Path, ema: object) -> dict[str, Any]:

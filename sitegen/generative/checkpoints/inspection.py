@@ -27,8 +27,10 @@ from sitegen.generative.card.card import (
     read_card,
     require_finished,
 )
-from sitegen.generative.card.networks import UNetConfig
+from sitegen.generative.card.networks import LucidrainsUNet, UNetConfig
+from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import (
+    OTHER_WAYS,
     UNKNOWN_NETWORK,
     Checkpoint,
     Layout,
@@ -36,6 +38,13 @@ from sitegen.generative.checkpoints.archive import (
     open_checkpoint,
 )
 from sitegen.generative.checkpoints.foreign import foreign_model
+from sitegen.generative.checkpoints.lucidrains import (
+    OBJECTIVES,
+    diffusion_of,
+    is_lucidrains,
+    network_of,
+)
+from sitegen.generative.checkpoints.lucidrains import PROGRAM as LUCIDRAINS
 from sitegen.generative.checkpoints.quantised import SCALE
 from sitegen.generative.checkpoints.weights import (
     BANDS,
@@ -45,6 +54,7 @@ from sitegen.generative.checkpoints.weights import (
     is_of_unet,
     type_name,
 )
+from sitegen.generative.process.ddpm import PREDICTS
 from sitegen.generative.process.dissipation import heat_of
 
 if TYPE_CHECKING:
@@ -55,6 +65,15 @@ SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 
 _NUMBERS = frozenset({"float64", "float32", "float16", "bfloat16", "int8"})
 """Number types of stored networks."""
+CONSISTENCY, GUIDED = "consistency_models", "improved-diffusion or guided-diffusion"
+"""Programs that save one state dict of the same U-Net; the first has 1 × 1 convolutions in
+attention, as tensors of four dimensions."""
+_ADDED = {
+    CONSISTENCY: "--image-size N, and --kind consistency, or --kind edm for its teacher",
+    LUCIDRAINS: "--image-size N --levels K --noise-schedule NAME --objective NAME: a DDPM",
+    "torchcfm": "--image-size N: a flow",
+    GUIDED: "--image-size N, and --kind flow for a flow, or --kind ddpm --levels K for a DDPM",
+}
 AVERAGED = ("spectral", "torchcfm", "averaged")
 """Layouts whose weights are averages."""
 
@@ -67,9 +86,10 @@ class CheckpointInfo:
     `architecture` is None if the names and shapes are not those of a known U-Net; `presets` are the
     published configurations that it fits. `layout` is that of the file, or "diffusers". `heads` are
     the settings of attention that the file records. `schedule_levels` is K if the file contains the
-    blur schedule. `bands` is the number of networks of a cascade. `card` is the card in a model's
-    folder, which has values that a checkpoint lacks. `problems` are reasons why the file cannot be
-    loaded with any card.
+    schedule, `diffusion` that of a DDPM, whose network predicts the `objective`, if known.
+    `program` is the one that wrote the file, if names tell it. `bands` is the number of networks of
+    a cascade. `card` is the card in a model's folder, which has values that a checkpoint lacks.
+    `problems` are reasons why the file cannot be loaded with any card.
     """
 
     format: Format
@@ -78,7 +98,7 @@ class CheckpointInfo:
     tensors: int
     parameters: int
     dtypes: tuple[str, ...]
-    architecture: Architecture | None
+    architecture: Architecture | LucidrainsUNet | None
     presets: tuple[str, ...]
     step: int | None = None
     ema_tensors: int | None = None
@@ -88,6 +108,9 @@ class CheckpointInfo:
     layout: Layout | Literal["diffusers"] = "weights"
     learned_variance: bool = False
     schedule_levels: int | None = None
+    diffusion: DiffusionConfig | None = None
+    objective: str | None = None
+    program: str = ""
     file: str = ""
     heads: Mapping[str, int] = field(default_factory=dict)
     card: ModelCard | None = None
@@ -113,6 +136,7 @@ class CheckpointInfo:
         pairs = {
             "file": self.file,
             "format": f"{self.format} ({self.layout}), {self.bytes:,} bytes",
+            "program": self.program or "unknown",
             "step": "unknown" if self.step is None else f"{self.step:,}",
             "parameters": f"{self.parameters:,} ({', '.join(self.dtypes)}), {self.tensors} tensors",
             "ema": ema,
@@ -123,11 +147,25 @@ class CheckpointInfo:
         }
         if self.architecture is None and not self.bands and self.layout != "diffusers":
             pairs["next"] = UNKNOWN_NETWORK
-        if self.learned_variance:
-            pairs["kind"] = "a DDPM with a learned variance, which is not used"
-        if self.schedule_levels is not None:
+        if self.architecture is not None and (classes := self.architecture.num_classes):
+            pairs["labels"] = f"{classes} classes, the rows of label_emb"
+        if self.problems:
+            pairs["not supported"] = "; ".join(self.problems)
+        elif self.card is None and (added := self._added()):
+            pairs["sitegen add"] = added
+        if self.schedule_levels is not None and self.diffusion is None:
             pairs["blur schedule"] = f"{self.schedule_levels} levels, in the file"
         return "\n".join(f"{key:17} {value}" for key, value in pairs.items())
+
+    def _added(self) -> str:
+        """Return what `sitegen add` makes of the file of another program, or needs."""
+        if self.diffusion is None:
+            learned = " with a learned variance" if self.learned_variance else ""
+            return f"{_ADDED[self.program]}{learned}" if self.program in _ADDED else ""
+        schedule = f"{self.diffusion.beta_schedule} schedule of {self.schedule_levels:,} levels"
+        asks = "" if self.objective else " --objective NAME"
+        steps = "DDPM in all steps, DDIM with --levels N"
+        return f"--image-size N{asks}: a DDPM, {schedule}, as in the file; {steps}"
 
     def _parameterization(self) -> str:
         card = self.card
@@ -135,6 +173,10 @@ class CheckpointInfo:
             return prediction
         if self.layout == "torchcfm":
             return "velocity, as in a flow"
+        if self.objective:
+            return f"{PREDICTS[OBJECTIVES[self.objective] or 'epsilon']} ({self.objective})"
+        if self.program == CONSISTENCY:
+            return "sharp images, preconditioned"
         if self.learned_variance or self.layout == "diffusers":
             return "noise, as in a DDPM"
         if not self.preconditioned:
@@ -178,7 +220,18 @@ def _inspected(file: Path) -> CheckpointInfo:
     beside = {*STATISTICS, RESIDUAL, *scales}
     tensors = {n: tensor for n, tensor in checkpoint.weights.items() if n not in beside}
     shapes = shapes_of(tensors)
+    looks: Architecture | LucidrainsUNet | None
     looks = infer({name: shape for name, shape in shapes.items() if is_of_unet(name)})
+    problems, diffusion, objective = [*_problems(checkpoint, tensors)], None, None
+    if is_lucidrains(shapes) and not problems:
+        try:
+            looks = network_of(shapes)
+            # A bare network has no tables; its schedule is asked for.
+            if checkpoint.buffers or checkpoint.layout != "state dict":
+                diffusion, objective = diffusion_of(checkpoint.buffers)
+        except ValueError as error:
+            problems = [f"{error}, which sitegen does not have; {OTHER_WAYS}"]
+    program = _program(checkpoint, shapes, looks)
     info = CheckpointInfo(
         format="safetensors" if checkpoint.layout == "weights" else "pth",
         bytes=checkpoint.bytes,
@@ -190,21 +243,38 @@ def _inspected(file: Path) -> CheckpointInfo:
         and {*STATISTICS} <= checkpoint.weights.keys()
         and NOISED not in checkpoint.notes,
         architecture=looks,
+        diffusion=diffusion,
+        objective=objective,
+        program=program,
         presets=matching_presets(looks),
         learned_variance=has_learned_variance(shapes),
         bands=len({name.split(".")[1] for name in shapes if name.startswith(BANDS)}),
         step=checkpoint.step,
         layout=checkpoint.layout,
-        heads=checkpoint.heads,
-        schedule_levels=checkpoint.schedule.levels if checkpoint.schedule else None,
+        heads=checkpoint.heads | ({"use_new_attention_order": 1} if program == CONSISTENCY else {}),
+        schedule_levels=len(checkpoint.buffers["betas"])
+        if diffusion
+        else (checkpoint.schedule.levels if checkpoint.schedule else None),
         ema_tensors=len(shapes) if checkpoint.layout in AVERAGED else None,
-        problems=tuple(_problems(checkpoint, tensors)),
+        problems=tuple(problems),
     )
     if checkpoint.averages is None:
         return info
     decay, updates = checkpoint.decay, checkpoint.updates
     count = len(checkpoint.averages)
     return replace(info, ema_tensors=count, ema_decay=decay, ema_updates=updates)
+
+
+def _program(checkpoint: Checkpoint, shapes: Shapes, looks: object) -> str:
+    """Return the program that wrote a file, where names and shapes tell it."""
+    if is_lucidrains(shapes):
+        return LUCIDRAINS
+    if checkpoint.layout == "torchcfm" or looks is None:
+        return "torchcfm" if looks else ""
+    if checkpoint.layout != "state dict":
+        return ""
+    flat = any(len(shapes[name]) == 4 for name in shapes if name.endswith(".qkv.weight"))
+    return CONSISTENCY if flat else GUIDED
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -296,6 +366,7 @@ class Architecture:
     attention_levels: tuple[int, ...]
     resampling: Resampling | None
     use_scale_shift_norm: bool
+    num_classes: int | None = None
 
     @classmethod
     def of(cls, channels: int, unet: UNetConfig) -> Architecture:
@@ -307,6 +378,7 @@ class Architecture:
             **{name: getattr(unet, name) for name in _SEEN},
             attention_levels=tuple(sorted(unet.attention_levels)),
             resampling=resampling if len(unet.channel_mult) > 1 else None,
+            num_classes=unet.num_classes,
         )
 
     def unet(self, heads: int = 1) -> UNetConfig:
@@ -320,6 +392,7 @@ class Architecture:
             num_heads=heads,
             conv_resample=self.resampling != "pooling",
             resblock_updown=self.resampling == "residual",
+            num_classes=self.num_classes,
         )
 
     def text(self) -> str:
@@ -364,6 +437,7 @@ def _infer(shapes: Shapes) -> Architecture:
         ),
         resampling=resampling,
         use_scale_shift_norm=modulation == 2 * outputs[0],
+        num_classes=shapes["label_emb.weight"][0] if "label_emb.weight" in shapes else None,
     )
 
 
@@ -381,7 +455,7 @@ def _matches(pattern: str, shapes: Shapes) -> list[re.Match[str]]:
     return [match for name in shapes if (match := re.match(pattern, name))]
 
 
-def matching_presets(architecture: Architecture | None) -> tuple[str, ...]:
+def matching_presets(architecture: object) -> tuple[str, ...]:
     """Return the published configurations with these dimensions; there may be several."""
     cards = ((name, preset(name)) for name in presets())
     return tuple(

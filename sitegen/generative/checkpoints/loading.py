@@ -30,7 +30,6 @@ from sitegen.generative.card.card import (
 from sitegen.generative.card.networks import DiffusersUNet
 from sitegen.generative.checkpoints.archive import (
     HEAD,
-    OTHER_WAYS,
     Checkpoint,
     has_learned_variance,
     open_checkpoint,
@@ -158,12 +157,16 @@ def _of_torch(
     _check_schedule(path, card, checkpoint.schedule)
     shapes = network_shapes(card)
     tensors = dict(checkpoint.weights)
-    if "label_emb.weight" in tensors:
+    if "label_emb.weight" in tensors and card.labels is None:
+        rows = len(tensors["label_emb.weight"])
         raise RefusedError(
-            f"{path}: a class-conditional model; its images depend on a class, which sitegen does "
-            f"not provide; use an unconditional one, or {OTHER_WAYS}"
+            f"{path}: a class-conditional model; its card needs [labels], and num_classes = {rows} "
+            f"in [unet], as `sitegen add` writes them"
         )
-    if card.diffusion and has_learned_variance(shapes_of(tensors)):
+    for name, tensor in tensors.items():  # 1 × 1 convolutions of consistency_models
+        if name.endswith((".qkv.weight", ".proj_out.weight")) and tensor.dim() == 4:
+            tensors[name] = tensor.flatten(2)
+    if "blur" not in card.abilities and has_learned_variance(shapes_of(tensors)):
         tensors |= {name: tensors[name][: shapes[name][0]] for name in HEAD if name in tensors}
     _check_shapes(path, shapes_of(tensors), shapes, card)
     if checkpoint.layout == "published":

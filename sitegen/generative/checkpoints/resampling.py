@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sitegen.core.errors import ConfigError
 from sitegen.generative.card.card import CARD_NAME, ModelCard
+from sitegen.generative.card.networks import LucidrainsUNet
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.schedulers import SAMPLERS, schedule_of
 from sitegen.generative.process.ddpm import Ddpm
@@ -15,6 +16,7 @@ from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.edm import Edm
 from sitegen.generative.process.flow import Flow
 from sitegen.generative.process.solver import Solved
+from sitegen.generative.process.spacing import evenly_spaced, respaced, truncated
 
 DDIM_STEPS = 50
 """Default number of steps of DDIM, which has fewer than its network has levels."""
@@ -22,7 +24,10 @@ _OF_FLOW, _OF_EDM = ("euler", "midpoint", "heun"), ("euler", "heun")
 
 
 def resampled(
-    card: ModelCard, steps: int | None = None, sampler_name: str | None = None
+    card: ModelCard,
+    steps: int | None = None,
+    sampler_name: str | None = None,
+    respacing: str | None = None,
 ) -> ModelCard:
     """Return the card of the same network with another number of steps, or another sampler.
 
@@ -31,23 +36,35 @@ def resampled(
     steps: evenly spaced from the first level on; the usual number of the sampler if not given
     sampler_name: one of `SAMPLERS` for a DDPM, "euler" or "heun" for EDM and flows, "midpoint" for
         flows
+    respacing: of a DDPM, the levels to visit in place of steps (`spacing.respaced`)
 
     Raises ConfigError for a kind that lists its steps, and for a sampler or a number of steps that
     it does not have.
     """
-    if steps is None and sampler_name is None:
+    if steps is None and sampler_name is None and respacing is None:
         return card
+    if respacing is not None:
+        if steps is not None or not isinstance(card, Ddpm):
+            raise ConfigError("only a DDPM has a respacing, in place of a number of steps")
+        card = replace(card, sampling=_from(card, respaced(card.levels, respacing)))
+        sampler_name = sampler_name or ("ddim" if respacing.startswith("ddim") else "ddpm")
+        return replace(card, diffusion=replace(card.diffusion, sampler=cast(Any, sampler_name)))
     if steps is not None and steps < 1:
         raise ConfigError(f"{steps} steps: must be at least 1")
     match card:
         case Ddpm() if sampler_name in (None, "ddpm", "ddim"):
+            spaced = evenly_spaced
             method: Any = sampler_name or card.diffusion.sampler
+            if isinstance(card.unet, LucidrainsUNet):
+                # Its program takes DDIM wherever it skips levels.
+                spaced, skips = truncated, (steps or card.levels) < card.levels
+                method = sampler_name or ("ddim" if skips else method)
             changed = method == "ddim" != card.diffusion.sampler
             card = replace(card, diffusion=replace(card.diffusion, sampler=method))
             if steps is None and not changed:
                 return card
             count = steps or min(DDIM_STEPS, card.levels)
-            visited = _even(card.levels, count)
+            visited = spaced(card.levels, count)
             return replace(card, sampling=_from(card, None if count == card.levels else visited))
         case Ddpm() if sampler_name is not None and sampler_name in SAMPLERS:
             return _solved(card, steps, sampler_name)
@@ -58,9 +75,9 @@ def resampled(
                 return card
             if card.diffusion is None:
                 return replace(card, levels=steps, sampling=_from(card, None))
-            return replace(card, sampling=_from(card, _even(card.levels, steps)))
+            return replace(card, sampling=_from(card, evenly_spaced(card.levels, steps)))
         case HeatDissipation(parameterization="preconditioned") if sampler_name is None and steps:
-            return replace(card, sampling=_from(card, _even(card.levels, steps)))
+            return replace(card, sampling=_from(card, evenly_spaced(card.levels, steps)))
         case Edm() if sampler_name in (None, *_OF_EDM) and card.edm.sigmas is None:
             method = sampler_name or card.edm.solver
             edm = replace(card.edm, solver=method)
@@ -73,13 +90,6 @@ def resampled(
     raise ConfigError(
         f'a card of kind "{card.kind}" lists its steps, so no others can be chosen by number'
     )
-
-
-def _even(levels: int, steps: int) -> tuple[int, ...]:
-    """Return `steps` of the levels from K = `levels` down, evenly spaced and rounded."""
-    if steps > levels:
-        raise ConfigError(f"{steps} steps: must be from 1 to its {levels} levels")
-    return tuple(round(levels - step * levels / steps) for step in range(steps))
 
 
 def _from(
@@ -95,13 +105,10 @@ def _solved(card: Ddpm, steps: int | None, sampler: str) -> Solved:
     if any(card.guidance):
         raise ConfigError(f"sampler {sampler}: the card's guidance is for ddpm and ddim alone")
     diffusion = card.diffusion
-    linear = diffusion.beta_schedule == "linear"
-    ends = {"beta_start": diffusion.beta_start, "beta_end": diffusion.beta_end} if linear else {}
     settings = {
         **SAMPLERS[sampler],
         "num_train_timesteps": card.levels,
-        "beta_schedule": "linear" if linear else "squaredcos_cap_v2",
-        **ends,
+        "beta_schedule": diffusion,
         "prediction_type": diffusion.prediction_type or "epsilon",
         "clip_sample": diffusion.clip_sample,
     }
@@ -112,4 +119,5 @@ def _solved(card: Ddpm, steps: int | None, sampler: str) -> Solved:
         solver = replace(solver, timesteps=tuple(scale * time for time in solver.timesteps))
     shared = {item.name for item in fields(Solved) if item.init} - {"kind", "levels", "solver"}
     values = {item.name: getattr(card, item.name) for item in fields(card) if item.name in shared}
+    values["unet"] = replace(card.unet, learn_sigma=None)
     return Solved(**values, levels=schedule.levels, solver=solver)

@@ -113,7 +113,7 @@ def _one_of(key: str, value: object, supported: Mapping[str, Any]) -> Any:
 
 
 _SCHEDULES = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
-_PREDICTIONS = {"epsilon": None, "v_prediction": "v_prediction"}
+_PREDICTIONS = {"epsilon": None, "v_prediction": "v_prediction", "sample": "sample"}
 _PLAIN = {
     "thresholding": False,
     "rescale_betas_zero_snr": False,
@@ -217,6 +217,8 @@ def _noise_levels(settings: Settings, trained: int) -> list[float]:
         shares = (step / max(trained - 1, 1) for step in range(trained))
         kept = (1 - (roots[0] + share * (roots[1] - roots[0])) ** 2 for share in shares)
         alphas_bar = list(accumulate(kept, mul))
+    elif isinstance(schedule, DiffusionConfig):  # of a card
+        alphas_bar = schedule.alphas_bar(trained)[1:]
     else:
         name = _one_of("beta_schedule", schedule, _SCHEDULES)
         ends = (first, last) if name == "linear" else ()

@@ -313,11 +313,11 @@ class UNet(nn.Module):
             ]
         )
         self.output_blocks = nn.ModuleList(_up_blocks(config, skips))
-        last = width * config.channel_mult[0]
+        last, outputs = width * config.channel_mult[0], inner * (2 if config.learn_sigma else 1)
         self.out = nn.Sequential(
             GroupNorm(config.groups, last),
             nn.SiLU(),
-            zeroed(nn.Conv2d(last, inner, 3, padding=1)),
+            zeroed(nn.Conv2d(last, outputs, 3, padding=1)),
         )
 
     def forward(self, x: Tensor, level: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -2,16 +2,18 @@
 
 Images are in [-1, 1] here, not in [0, 1] as where heat dissipates.
 Level k = 1 … K is timestep t = k − 1 of Ho et al. 2020, with β_k, ᾱ_k = Π_{i ≤ k} (1 − β_i) and
-x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε. The network predicts ε, or v = √ᾱ_k ε − √(1 − ᾱ_k) x_0 (Salimans and
-Ho 2022, appendix D). Where little of the image is left, an error of ε is an error of x_0 that is
-√((1 − ᾱ_k) / ᾱ_k) times as large, and one of v is not. x̂_0 = (x_k − √(1 − ᾱ_k) ε) / √ᾱ_k is clipped
-to [-1, 1] if the card sets `clip_sample`. From level k to any lower level j:
+x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε. The network predicts ε, x_0, or v = √ᾱ_k ε − √(1 − ᾱ_k) x_0
+(Salimans and Ho 2022, appendix D). Where little of the image is left, an error of ε is an error of
+x_0 that is √((1 − ᾱ_k) / ᾱ_k) times as large, and one of v is not. x̂_0 is clipped to [-1, 1] if the
+card sets `clip_sample`. From level k to any lower level j:
 
 - "ddpm" (Ho et al. 2020, eq. 7) is the step of a chain with β = 1 − ᾱ_k/ᾱ_j (Nichol and Dhariwal
   2021, section 4): mean = (√ᾱ_j β x̂_0 + √(1 − β) (1 − ᾱ_j) x_k) / (1 − ᾱ_k); the variance is
-  "fixed_small", (1 − ᾱ_j) / (1 − ᾱ_k) β, or "fixed_large", β.
+  "fixed_small", (1 − ᾱ_j) / (1 − ᾱ_k) β, "fixed_large", β, or "learned", small^(1 − w) large^w with
+  w from a second output of the network for each channel (eq. 15 there).
 - "ddim" (Song et al. 2021, eq. 12 and 16): mean = √ᾱ_j x̂_0 + √(1 − ᾱ_j − σ²) ε with
-  σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j).
+  σ² = η² (1 − ᾱ_j) / (1 − ᾱ_k) (1 − ᾱ_k / ᾱ_j). With `rederive_noise`, ε is that of the clipped
+  x̂_0, as in guided-diffusion and denoising-diffusion-pytorch.
 
 Both follow the schedulers of diffusers step by step, with ᾱ in float64 instead of float32. The
 levels of a card may begin below K, as theirs do (`timestep_spacing="leading"`); `with_ddim` starts
@@ -25,15 +27,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from sitegen.core.validation import reject_with
 from sitegen.generative.card.abilities import DETERMINISTIC, RANDOM, Abilities
-from sitegen.generative.card.parts import card_kind
+from sitegen.generative.card.parts import card_kind, per_level
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig
-from sitegen.generative.process.base import Draw, Guided, Moved, add_noise
+from sitegen.generative.process.base import Draw, Guided, Moved, add_noise, split
+from sitegen.generative.process.spacing import evenly_spaced
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +46,12 @@ if TYPE_CHECKING:
 
 # As in the scheduler of diffusers.
 SMALLEST_VARIANCE = 1e-20
+PREDICTS = {
+    "epsilon": "noise, as in a DDPM",
+    "v_prediction": "v, of noise and image, as in a DDPM",
+    "sample": "images, as in a DDPM",
+}
+"""Output of a network by its `prediction_type`, in words."""
 
 
 @card_kind
@@ -51,7 +61,18 @@ class Ddpm(Guided):
     begins_below = True
 
     kind: Literal["ddpm"] = "ddpm"
-    diffusion: DiffusionConfig = Field(description="how noise was added")
+    diffusion: Annotated[
+        DiffusionConfig,
+        per_level("alphas_cumprod"),
+        reject_with(
+            lambda diffusion, info: (
+                'variance = "learned" and learn_sigma of [unet] need each other'
+                if (diffusion.variance == "learned")
+                != bool((unet := info.data.get("unet")) and unet.learn_sigma)
+                else None
+            )
+        ),
+    ] = Field(description="how noise was added")
 
     @property
     def label(self) -> str:
@@ -65,8 +86,7 @@ class Ddpm(Guided):
 
     @property
     def predicts(self) -> str:
-        velocity = self.diffusion.prediction_type == "v_prediction"
-        return "v, of noise and image, as in a DDPM" if velocity else "noise, as in a DDPM"
+        return PREDICTS[self.diffusion.prediction_type or "epsilon"]
 
     @cached_property
     def alphas_bar(self) -> list[float]:
@@ -79,10 +99,10 @@ class Ddpm(Guided):
         return roots[:, 0].view(-1, 1, 1, 1), roots[:, 1].view(-1, 1, 1, 1)
 
     def answer(self, model: CardModel, x: Tensor, level: int | Tensor) -> Tensor:
-        """Return the network's output for x_k, ε or v, without guidance.
+        """Return the network's output for x_k, ε, v or x_0, without guidance.
 
-        The network gets the timestep k − 1, in units of K / 1000 levels if the card sets
-        `rescale_timesteps`.
+        A network with a learned variance has twice the channels. It gets the timestep k − 1, in
+        units of K / 1000 levels if the card sets `rescale_timesteps`.
         """
         timesteps = model.levels_of(x, level) - 1
         if self.diffusion.rescale_timesteps:
@@ -90,21 +110,32 @@ class Ddpm(Guided):
         return model.network(x, timesteps.expand(len(x)))
 
     def predict(self, model: CardModel, x: Tensor, level: Any, *_: Any) -> Tensor:
-        """Return ε (N, C, H, W) in x_k, with the card's guidance unless the model is in training.
+        """Return `answer`, with the card's guidance unless the model is in training.
 
         `level` is k from 1 to K, an int or integers (N,).
         """
-        answer = self.answer(model, x, level)
         image, noise = self.shares(model.levels_of(x, level), x)
-        velocity = self.diffusion.prediction_type == "v_prediction"
-        epsilon = image * answer + noise * x if velocity else answer
-        return model.guided(epsilon, x, (image, noise), (0.0, 1.0))
+        parts = {"v_prediction": (-noise, image), "sample": (1.0, 0.0)}
+        estimated = parts.get(self.diffusion.prediction_type or "", (0.0, 1.0))
+        return model.guided(self.answer(model, x, level), x, (image, noise), estimated)
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
         alpha_bar, alpha_bar_below = self.alphas_bar[level], self.alphas_bar[below]
-        config, beta, epsilon = self.diffusion, 1 - alpha_bar / alpha_bar_below, model(x, level)
-        image = (x - math.sqrt(1 - alpha_bar) * epsilon) / math.sqrt(alpha_bar)
+        config, beta = self.diffusion, 1 - alpha_bar / alpha_bar_below
+        image_share, noise_share = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
+        epsilon, *shares = model(x, level).split(self.channels, 1)
+        if config.prediction_type == "v_prediction":
+            image, epsilon = (
+                image_share * x - noise_share * epsilon,
+                image_share * epsilon + noise_share * x,
+            )
+        elif config.prediction_type == "sample":
+            image, epsilon = epsilon, (x - image_share * epsilon) / noise_share
+        else:
+            image = (x - noise_share * epsilon) / image_share
         image = image.clamp(-1, 1) if config.clip_sample else image
+        if config.rederive_noise:
+            epsilon = (x - image_share * image) / noise_share
         if config.sampler == "ddim":
             variance = config.eta**2 * (1 - alpha_bar_below) / (1 - alpha_bar) * beta
             mean = (
@@ -117,7 +148,12 @@ class Ddpm(Guided):
             of_x = math.sqrt(1 - beta) * (1 - alpha_bar_below) / (1 - alpha_bar)
             mean = of_x * x + math.sqrt(alpha_bar_below) * beta / (1 - alpha_bar) * image
             small = max((1 - alpha_bar_below) / (1 - alpha_bar) * beta, SMALLEST_VARIANCE)
-            variance = small if config.variance == "fixed_small" else beta
+            if shares and below:
+                log_variance = math.log(small) + (shares[0] + 1) / 2 * math.log(beta / small)
+                fresh = draw(0).to(x)
+                noise = split((log_variance / 2).exp(), fresh) * fresh
+                return add_noise(mean, noise, 1.0, lambda: image)
+            variance = beta if config.variance == "fixed_large" else small
         return add_noise(mean, draw(0), math.sqrt(variance) if below else 0.0, lambda: image)
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
@@ -131,7 +167,7 @@ class Ddpm(Guided):
         """
         if not 1 <= steps <= self.levels:
             raise ValueError(f"{steps} steps: must be from 1 to the model's {self.levels} levels")
-        visited = tuple(round(self.levels - step * self.levels / steps) for step in range(steps))
+        visited = evenly_spaced(self.levels, steps)
         sampling = replace(self.sampling or SamplingConfig(), levels=visited)
         diffusion = replace(self.diffusion, sampler="ddim", eta=eta)
         return replace(self, diffusion=diffusion, sampling=sampling)

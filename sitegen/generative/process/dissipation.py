@@ -33,7 +33,7 @@ from sitegen.generative.card.blur import BlurRange, BlurSchedule
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.networks import (
     Band,
-    DiffusersUNet,
+    ForeignUNet,
     Network,
     require_halving,
 )
@@ -94,8 +94,8 @@ class HeatDissipation(ProcessCard):
         Network | None,
         reject_if(
             lambda unet: (
-                "diffusers: only for a model that starts from noise"
-                if isinstance(unet, DiffusersUNet)
+                "a network of another program: only for a model that starts from noise"
+                if isinstance(unet, ForeignUNet)
                 else None
             )
         ),

@@ -29,6 +29,7 @@ from sitegen.generative.card.abilities import DETERMINISTIC
 from sitegen.generative.card.parts import Number, Positive, card_kind, falls, must, per_level, table
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.process.base import Draw, Guided, Moved
+from sitegen.generative.process.ddpm import PREDICTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +78,7 @@ class Flow(Guided):
     """
 
     kind: Literal["flow"] = "flow"
-    diffusion: DiffusionConfig | None = None
+    diffusion: Annotated[DiffusionConfig | None, per_level("alphas_cumprod")] = None
     flow: Annotated[
         FlowConfig,
         per_level("times", 1),
@@ -105,8 +106,7 @@ class Flow(Guided):
     def predicts(self) -> str:
         if self.diffusion is None:
             return "velocity, as in a flow"
-        velocity = self.diffusion.prediction_type == "v_prediction"
-        return "v, of noise and image, as in a DDPM" if velocity else "noise, as in a DDPM"
+        return PREDICTS[self.diffusion.prediction_type or "epsilon"]
 
     @cached_property
     def times(self) -> tuple[float, ...]:
@@ -167,6 +167,8 @@ class Flow(Guided):
         answer = model.network(state, timesteps.float().expand(len(x)))
         if self.diffusion.prediction_type == "v_prediction":
             return (image * state - noise * answer) - (image * answer + noise * state)
+        if self.diffusion.prediction_type == "sample":
+            return answer - (state - image * answer) / noise
         return (state - noise * answer) / image - answer
 
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:

@@ -199,7 +199,7 @@ class CardModel(nn.Module):
         return with_label + self.label_guidance * (with_label - answer(null))
 
     def guided(
-        self, answer: Tensor, x: Tensor, shares: tuple[Tensor, Tensor], parts: tuple[float, float]
+        self, answer: Tensor, x: Tensor, shares: tuple[Tensor, Tensor], parts: tuple[Any, Any]
     ) -> Tensor:
         """Move an answer (N, C, H, W) deviation from the linear estimate's, by the card's guidance.
 

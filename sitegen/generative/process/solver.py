@@ -32,7 +32,9 @@ from sitegen.generative.card.parts import (
     per_level,
     table,
 )
+from sitegen.generative.card.tables import Prediction
 from sitegen.generative.process.base import Draw, Moved, Noised
+from sitegen.generative.process.ddpm import PREDICTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +69,7 @@ class SolverConfig:
         ),
     ]
     start_std: Positive = 1.0
-    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
+    prediction_type: Prediction = "epsilon"
     clip_sample: Flag = False
 
 
@@ -99,8 +101,7 @@ class Solved(Noised):
     @property
     def predicts(self) -> str:
         """Output of the network."""
-        velocity = self.solver.prediction_type == "v_prediction"
-        return "v, of noise and image, as in a DDPM" if velocity else "noise, as in a DDPM"
+        return PREDICTS[self.solver.prediction_type]
 
     @cached_property
     def sigmas(self) -> tuple[float, ...]:
@@ -142,6 +143,8 @@ class Solved(Noised):
         answer = model.network(state, timestep)
         if self.solver.prediction_type == "v_prediction":
             predicted = image * state - noise * answer
+        elif self.solver.prediction_type == "sample":
+            predicted = answer
         else:
             predicted = (state - noise * answer) / image
         return predicted.clamp(-1, 1) if self.solver.clip_sample else predicted

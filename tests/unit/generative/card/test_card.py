@@ -92,7 +92,7 @@ def test_presets_are_the_published_configurations(name: str, reference: Path) ->
     assert card.blur == BlurRange(config["blur_sigma_min"], config["blur_sigma_max"])
     assert card.training_noise_std == (config["sigma"] or 0.01)
     assert (card.finest.norm_groups, card.finest.patch_size) == (None, None)  # not published
-    ours = {"norm_groups", "patch_size", "num_classes"}
+    ours = {"norm_groups", "patch_size", "num_classes", "learn_sigma"}
     for key in UNetConfig.__dataclass_fields__.keys() - ours:
         wanted = config[key]
         assert getattr(card.finest, key) == (tuple(wanted) if isinstance(wanted, list) else wanted)

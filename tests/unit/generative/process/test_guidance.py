@@ -80,7 +80,8 @@ def test_away_from_the_expected_image(name: str) -> None:
         image = expected_image(own, kept, added)
         noise = (own - kept * image) / added
         direction = -1 if name == "flow with data at 0" else 1
-        worse = noise if isinstance(plain.card, Ddpm) else direction * (image - noise)
+        velocity = kept * noise - added * image if name == "ddpm of velocity" else noise
+        worse = velocity if isinstance(plain.card, Ddpm) else direction * (image - noise)
         np.testing.assert_allclose(now, was + WEIGHT * (was - worse), atol=1e-4)
 
 
