@@ -296,8 +296,8 @@ def _as_pickle(folder: Path) -> None:
         (_edit("unet/config.json", sample_size=[8, 9]), r"config\.json: image_size = "),
         (_edit("scheduler/scheduler_config.json", beta_schedule="sigmoid"), "supported are linear"),
         (
-            _edit("scheduler/scheduler_config.json", prediction_type="sample"),
-            "supported are epsilon, v_pred",
+            _edit("scheduler/scheduler_config.json", prediction_type="noise"),
+            "supported are epsilon, v_prediction, sample",
         ),
         (_edit("scheduler/scheduler_config.json", variance_type="learned"), "supported are fixed"),
         (

@@ -68,6 +68,7 @@ DDIM = [
     {},
     {"clip_sample": False, "steps_offset": 1},
     {"timestep_spacing": "trailing", "prediction_type": "v_prediction"},
+    {"prediction_type": "sample"},
 ]
 SOLVER: list[dict[str, Any]] = [
     {},
@@ -76,6 +77,7 @@ SOLVER: list[dict[str, Any]] = [
     {"use_karras_sigmas": True},
     {"use_karras_sigmas": True, "beta_schedule": "squaredcos_cap_v2"},
     {"prediction_type": "v_prediction", "beta_schedule": "scaled_linear"},
+    {"prediction_type": "sample"},
 ]
 CASES = [
     *(("DDPM", settings, steps) for settings in DDPM for steps in (100, 20)),
