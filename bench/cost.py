@@ -1,16 +1,15 @@
 """Measure the cost of sitegen: the time of help and builds, and the memory of a build.
 
-    python -m bench.cost [--site FOLDER] [--json FILE]
+    python -m bench.cost [--site FOLDER]
 
-Builds a copy of a site, by default this repository's, cold, warm, with another caption, with
-another seed of its first `trajectories`, and with another δ of `--model`. Memory is the sum over
-sitegen and its child processes, sampled every 10 ms. Linux only.
+Builds a copy of a site, by default this repository's, cold, warm, with another caption, and
+with another seed of its first `trajectories`. Memory is the sum over sitegen and its child
+processes, sampled every 10 ms. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.cli import exits
@@ -42,18 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table, and write JSON on request."""
     parser = argparse.ArgumentParser(prog="bench.cost", description="Measure what sitegen costs.")
     parser.add_argument("--site", type=Path, default=ROOT, help="folder of site.toml and pages/")
-    parser.add_argument("--model", default="mnist", help="model whose δ is changed (mnist)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
-        runs = measure(options.site, options.model, Path(temporary, "site"))
+        runs = measure(options.site, Path(temporary, "site"))
     print(markdown(runs))
-    if options.json:
-        text = json.dumps({name: asdict(run) for name, run in runs.items()}, indent=2)
-        options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def measure(site: Path, model: str, folder: Path) -> dict[str, Run]:
+def measure(site: Path, folder: Path) -> dict[str, Run]:
     """Run help and builds of a copy of the site in `folder`; return the runs by name."""
     copy_site(site, folder)
     changes: dict[str, Callable[[], None]] = {
@@ -61,7 +55,6 @@ def measure(site: Path, model: str, folder: Path) -> dict[str, Run]:
         "another figure": lambda: replace_first(
             folder, r'\{\{ ?trajectories\("([\w-]+)"', r'{{ trajectories("\1", seed=4711'
         ),
-        "another model": lambda: change_noise(folder / "models" / model / "model.toml"),
     }
     sitegen(folder, "--help")  # compiles bytecode
     runs = {"help": middle([sitegen(folder, "--help") for _ in range(9)])}
@@ -99,16 +92,6 @@ def replace_first(folder: Path, pattern: str, replacement: str) -> None:
             page.write_text(text, encoding="utf-8")
             return
     raise SystemExit(f"{folder}: no page has {pattern}")
-
-
-def change_noise(card: Path) -> None:
-    """Increase δ in a card by half a thousandth; raises SystemExit if it names none."""
-    text = card.read_text(encoding="utf-8")
-    noise = re.search(r"(?m)^sampling_noise_std = (\S+)$", text)
-    if noise is None:
-        raise SystemExit(f"{card}: names no sampling_noise_std to change")
-    line = f"sampling_noise_std = {float(noise[1]) * 1.0005:.8g}"
-    card.write_text(text.replace(noise[0], line), encoding="utf-8")
 
 
 def sitegen(folder: Path, *arguments: str) -> Run:

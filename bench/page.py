@@ -1,6 +1,6 @@
 """Measure a built page as a visitor on a phone experiences it.
 
-    python -m bench.page [--site build] [--runs 3] [--json FILE]
+    python -m bench.page [--site build] [--runs 3]
 
 Serves the site under a sub-path as GitHub Pages would, and runs Lighthouse from npm on its front
 page (mobile profile, simulated slow line; the median of several runs). Debian's Chromium then
@@ -60,16 +60,13 @@ async ([number, frame]) => {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write JSON on request."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="bench.page", description="Measure a built page.")
     parser.add_argument("--site", type=Path, default=Path("build"), help="built folder (build)")
     parser.add_argument("--runs", type=int, default=3, help="runs of Lighthouse (3)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     options = parser.parse_args(arguments)
     numbers = measure_page(options.site, options.runs)
     print(table(("measure", "value"), [(name, f"{value:.4g}") for name, value in numbers.items()]))
-    if options.json:
-        options.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
 
 
 def measure_page(site: Path, runs: int) -> dict[str, float]:

@@ -24,7 +24,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from bench.judging.classifier import write_whole
-from bench.judging.mnist import Bytes, read_idx
+from bench.judging.mnist import Bytes
+from sitegen.generative.data.datasets import read_idx
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def read_faces(folder: Path) -> Faces:
         path = folder / f"{split}-images-idx4-ubyte"
         if not path.is_file():
             raise SystemExit(f"{path}: is missing; `make data` draws it")
-        pixels = read_idx(path)
+        pixels = read_idx(path, "images", (4,))
         lines = (folder / f"{split}-attributes.jsonl").read_text("utf-8").splitlines()
         faces = [json.loads(line) for line in lines]
         if pixels.ndim != 4 or pixels.shape[3] != 3 or len(faces) != len(pixels):

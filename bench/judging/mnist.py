@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sitegen.generative.data.datasets import read_idx
+
 Bytes = NDArray[np.uint8]
 
-_UNSIGNED_BYTE = 8
 _NAMES = {
     "train_images": "train-images-idx3-ubyte",
     "train_labels": "train-labels-idx1-ubyte",
@@ -37,22 +37,14 @@ class Dataset:
         return int(self.train_labels.max()) + 1
 
 
-def read_idx(path: Path) -> Bytes:
-    """Read an idx file of unsigned bytes; raises SystemExit if it is damaged."""
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UNSIGNED_BYTE:
-        raise SystemExit(f"{path}: not an idx file of unsigned bytes")
-    dimensions = data[3]
-    shape = np.frombuffer(data, ">u4", count=dimensions, offset=4).astype(int)
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions)
-    if values.size != shape.prod():
-        raise SystemExit(f"{path}: has {values.size} values, but its header says {shape.prod()}")
-    return values.reshape(tuple(shape))
-
-
 def read_dataset(folder: Path) -> Dataset:
-    """Read the four files of `folder`; raises SystemExit if one is missing."""
-    arrays = {name: read_idx(_find(folder, stem)) for name, stem in _NAMES.items()}
+    """Read the four files of `folder`; raises SystemExit if one is missing, RefusedError if it is
+    damaged.
+    """
+    arrays = {
+        name: read_idx(_find(folder, stem), "images or labels", (1, 3))
+        for name, stem in _NAMES.items()
+    }
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].shape}".encode())

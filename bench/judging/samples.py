@@ -31,13 +31,15 @@ def read_samples(path: Path, planes: Planes) -> Samples:
 
 def grey(images: NDArray[Any]) -> Images:
     """Return images (N, H, W) of (N, 1, H, W); raises SystemExit for more channels."""
-    if images.ndim != 4 or images.shape[1] != 1:
-        raise SystemExit(f"samples have shape {images.shape}; one channel (N, 1, H, W) is needed")
-    return np.ascontiguousarray(images[:, 0], dtype=np.float32)
+    return _with_channels(images, 1)[:, 0]
 
 
 def coloured(images: NDArray[Any]) -> Images:
     """Return images (N, 3, H, W); raises SystemExit for another number of channels."""
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise SystemExit(f"samples have shape {images.shape}; colours (N, 3, H, W) are needed")
+    return _with_channels(images, 3)
+
+
+def _with_channels(images: NDArray[Any], channels: int) -> Images:
+    if images.ndim != 4 or images.shape[1] != channels:
+        raise SystemExit(f"samples have shape {images.shape}; (N, {channels}, H, W) is needed")
     return np.ascontiguousarray(images, dtype=np.float32)
