@@ -140,7 +140,7 @@ def test_report_and_what_is_refused(
     assert "| skin colour | medium |" in printed
     assert (numbers["count"], numbers["copies"]) == (60, 1)
     np.savez(tmp_path / "x.npz", allow_pickle=False, **{**arrays, "final": images[:, :1]})
-    with pytest.raises(SystemExit, match=r"colours \(N, 3, H, W\) are needed"):
+    with pytest.raises(SystemExit, match=r"\(N, 3, H, W\) is needed"):
         main(["--samples", str(tmp_path / "x.npz"), *places])
     lacking = tmp_path / "lacking"
     lacking.mkdir()

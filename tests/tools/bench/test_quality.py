@@ -91,7 +91,7 @@ def test_other_files_are_refused(tmp_path: Path, train_images: Images) -> None:
     path, colour = tmp_path / "x.npz", np.zeros((2, 3, 8, 8))
     for arrays, message in (
         ({"final": colour[:, :1]}, "no array initial, sampling_noise_std"),
-        ({"final": colour, "initial": 0, "sampling_noise_std": 0}, r"one channel \(N, 1, H, W\)"),
+        ({"final": colour, "initial": 0, "sampling_noise_std": 0}, r"\(N, 1, H, W\)"),
     ):
         np.savez(path, allow_pickle=False, **arrays)
         with pytest.raises(SystemExit, match=message):
