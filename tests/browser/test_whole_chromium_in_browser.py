@@ -4,23 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from tests.support.basics import WANTED, basics
 from tests.support.browsing import chromium, opened
 from tests.support.serving import serving
-from tests.support.stops import wrong_stops
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The whole browser."""
     yield from chromium(whole=True)
-
-
-def test_level_in_words_in_chromium(calm: Page) -> None:
-    """After every seek and every pause the level in words is the level of the picture."""
-    assert wrong_stops(calm.evaluate) == []
 
 
 def test_basics_in_chromium(browser: Browser, basics_site: Path) -> None:
