@@ -1,14 +1,16 @@
 """Choose the levels that a model visits, by a shortest path: python -m recipes.levels --help.
 
-    python -m recipes.levels models/faces --lowest 9 --budgets 9 12 15 --output runs/levels
+    python -m recipes.levels models/faces --budgets 9 12 15 --output runs/levels
     python -m bench.quality runs/levels/12 --data .data/faces
 
 A teacher visits all levels with some starts and draws. At each level it predicts finished images,
 so that one pass gives the error of every jump from level k to a lower level j: on the way the
 sample goes by the prediction of level k, in place of those of the levels that it skips. The error
 is the squared distance of the two in pixels, summed over the skipped levels and averaged over the
-samples. Of the paths from K to 0 whose networks take no more than a budget in GFLOP, dynamic
-programming gives that with the smallest sum of errors.
+samples. Of the paths from K to 0 whose steps take no more than a budget in GFLOP, dynamic
+programming gives that with the smallest sum of errors. All paths end at the last level that the
+teacher visits, whose prediction is the finished image: what it adds is too fine to count in that
+distance, but without it edges were soft.
 
 Prints a table of paths, and writes the model with the levels of each budget into a folder of its
 own, for `bench.quality`.
@@ -52,6 +54,7 @@ def jump_errors(process: GenerativeProcess, seed: int, count: int) -> Floats:
     """Return the errors (K + 1, K + 1) of all jumps between the levels that a process visits.
 
     The row is the level that is left, the column the lower one; infinite where there is no jump.
+    Only the last level above 0 has one to 0.
     """
     levels, size = process.levels, process.card.levels + 1
     distances, errors = np.zeros((size, size)), np.full((size, size), np.inf)
@@ -66,10 +69,11 @@ def jump_errors(process: GenerativeProcess, seed: int, count: int) -> Floats:
             for images, lower in zip(predicted[row:], levels[row:], strict=False):
                 distance = float((images - predicted[row]).square().sum())
                 distances[level, lower] += distance / count
-    for row, level in enumerate(levels[:-1]):
+    for row, level in enumerate(levels[:-2]):
         # Before the first level below it, a level skips none: its distance from itself is 0.
-        skipped = distances[level, list(levels[row:-1])]
-        errors[level, list(levels[row + 1 :])] = np.cumsum(skipped)
+        skipped = distances[level, list(levels[row:-2])]
+        errors[level, list(levels[row + 1 : -1])] = np.cumsum(skipped)
+    errors[levels[-2], 0] = 0
     return errors
 
 
@@ -134,14 +138,15 @@ def main() -> None:
     add = parser.add_argument
     add("model", type=Path, help="folder of the model")
     add("--budgets", type=float, nargs="+", required=True, help="GFLOP a sample")
-    add("--lowest", type=int, default=1, help="lowest level that its networks learned (1)")
+    add("--last", type=int, help="last level above 0; that of the card by default")
     add("--starts", type=int, default=192, help="samples of the teacher (192)")
     add("--seed", type=int, default=SEED, help=f"their seed ({SEED})")
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="(float32)")
     add("--output", type=Path, required=True, help="folder of the new models, one for each budget")
     options = parser.parse_args()
     source = model_source(options.model.name, options.model)
-    card, every = source.card, tuple(range(source.card.levels, options.lowest - 1, -1))
+    card, last = source.card, options.last or source.card.visited_levels[-2]
+    every = tuple(range(card.levels, last - 1, -1))
     teacher = replace(source, card=with_levels(card, every))
     process = load_sampler(teacher, ComputeTarget("cpu", options.precision)).process
     costs = level_costs(process)
