@@ -94,7 +94,7 @@ _ADD: tuple[Row, ...] = (
     ("head-channels", click.IntRange(1, LARGEST_COUNT), "Channels of a head, over --heads."),
     ("training-noise-std", _NOISE, "Noise that it was trained with."),
     ("sampling-noise-std", _NOISE, "Noise of sampling.  [default: proportional to the above]"),
-    ("noise-schedule", click.Choice(["linear", "cosine"]), "The schedule of a DDPM."),
+    ("noise-schedule", click.Choice(["linear", "cosine", "sigmoid"]), "The schedule of a DDPM."),
     ("objective", click.Choice(["pred_noise", "pred_x0", "pred_v"]), "Output of a DDPM's network."),
     (
         "sampler-name",

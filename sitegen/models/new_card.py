@@ -35,7 +35,7 @@ from sitegen.generative.checkpoints.inspection import (
 )
 from sitegen.generative.checkpoints.lucidrains import OBJECTIVES
 from sitegen.generative.checkpoints.lucidrains import PROGRAM as LUCIDRAINS
-from sitegen.generative.checkpoints.resampling import resampled
+from sitegen.generative.checkpoints.resampling import numbers, resampled
 from sitegen.generative.data.images import image_side
 from sitegen.generative.process.ddpm import PREDICTS
 from sitegen.generative.process.dissipation import (
@@ -46,7 +46,6 @@ from sitegen.generative.process.dissipation import (
 from sitegen.generative.process.edm import EdmConfig
 from sitegen.generative.process.flow import FLOW_STEPS
 from sitegen.generative.process.karras import NoiseLevels
-from sitegen.generative.process.spacing import numbers
 from sitegen.models.registry import is_approximate, measured, preset_prior
 
 HEADS = 1
@@ -66,8 +65,8 @@ class AddOptions:
     Sizes are in pixels, noise levels in [0, 1] pixel units. `kind` is that of a card;
     `noise_schedule` is a DDPM's. `heads` is a number, `head_channels` a width, which takes
     precedence. `sampler_name` is one of `schedulers.SAMPLERS`, `levels` its number of steps if the
-    card or the scheduler has the rest, `respacing` a text that chooses them (`spacing.respaced`, or
-    the `ts` of consistency_models). `objective` is one of `lucidrains.OBJECTIVES`, `labels` are the
+    card or the scheduler has the rest, `respacing` a text that chooses them (`resampled`, or the
+    `ts` of consistency_models). `objective` is one of `lucidrains.OBJECTIVES`, `labels` are the
     names of classes. `subject` is the content of the images, in the plural.
     """
 
@@ -145,7 +144,7 @@ _OF_HEAT = (
 )
 _OF_DDPM = (
     Question("levels", "the number of diffusion steps it was trained with", PUBLISHED_LEVELS),
-    Question("noise_schedule", "its noise schedule: linear or cosine", "linear"),
+    Question("noise_schedule", "its noise schedule: linear, cosine or sigmoid", "linear"),
 )
 _OBJECTIVE = Question("objective", "what its network predicts: pred_noise, pred_x0 or pred_v")
 _OF_FLOW = (Question("levels", "the number of steps in which to sample it", FLOW_STEPS),)
@@ -258,7 +257,13 @@ def new_model(
     options = answers.options
     card = form.card(options, info) if options.preset is None else _from_preset(options)
     card = replace(card, subject=options.subject or "")
-    lines = [sampler_note(card), *_attention_notes(options, info, card), *_label_notes(card)]
+    lines = [sampler_note(card), *_attention_notes(options, info, card)]
+    if card.labels is not None:
+        end = "a row" if card.labels.optional else "no row"
+        lines.append(
+            f"assumed: labels {card.labels.listed}, and {end} for no label; --labels a,b,… names "
+            "them, and one name less means that the last row is for no label"
+        )
     if not form.blurs:
         return options, card, [*lines, *form.notes(options, card)]
     card = measured(card) if options.data is not None else card
@@ -526,17 +531,6 @@ def _consistency_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
     sigmas = replace(sigmas, sigmas=tuple(all_sigmas[at] for at in visited))
     fields = {**_common(options, info), "levels": len(visited)}
     return ModelCard(**fields, kind="consistency", edm=sigmas)
-
-
-def _label_notes(card: ModelCard) -> list[str]:
-    """Return what was assumed on class labels, with the option that changes it."""
-    if card.labels is None:
-        return []
-    end = "one row for no label" if card.labels.optional else "no row for no label"
-    return [
-        f"assumed: labels {card.labels.listed}, and {end}; --labels a,b,… names them, and one name "
-        "less means that the last row is for no label"
-    ]
 
 
 def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import sha256
 from sitegen.generative.card.labels import Condition
 from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.checkpoints.resampling import resampled
 from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.engine import choose_engines, memory_errors
 from sitegen.generative.process.base import ProcessCard
@@ -185,7 +186,9 @@ class Sampler:
         """Return a DDPM that is sampled without noise, in that many steps."""
         card = self.card
         assert isinstance(card, Ddpm)
-        return replace(self, process=replace(self.process, card=card.with_ddim(steps)))
+        card = replace(card, diffusion=replace(card.diffusion, eta=0.0))
+        implicit = cast(Ddpm, resampled(card, steps, "ddim"))
+        return replace(self, process=replace(self.process, card=implicit))
 
     def spectrum(self, images: Images) -> list[float]:
         """Return the mean spectrum of images (N, C, H, H)."""

@@ -122,8 +122,9 @@ class ModelCard:
     @model_validator(mode="after")
     def _networks_fit(self) -> Self:
         learns = any(band.unet is not None and band.unet.learn_sigma for band in self.networks)
-        if learns and self.kind != "ddpm":
-            raise ValueError('learn_sigma: only a network of kind = "ddpm" has a learned variance')
+        diffusion = self.diffusion if self.kind == "ddpm" else None
+        if learns != (diffusion is not None and diffusion.variance == "learned"):
+            raise ValueError('learn_sigma of [unet] and variance = "learned" of a DDPM go together')
         rows = [band.classes for band in self.networks if band.classes is not None]
         wanted = self.labels.rows if self.labels else 0
         if "network" in self.abilities and (wanted or rows) and {*rows} != {wanted}:

@@ -1,7 +1,8 @@
-"""Other samplers and numbers of steps for a network, by a change of its card alone; no torch."""
+"""Other samplers and numbers of steps for a network, by a change of its card alone."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,8 +17,8 @@ from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.edm import Edm
 from sitegen.generative.process.flow import Flow
 from sitegen.generative.process.solver import Solved
-from sitegen.generative.process.spacing import evenly_spaced, respaced, truncated
 
+Levels = tuple[int, ...]
 DDIM_STEPS = 50
 """Default number of steps of DDIM, which has fewer than its network has levels."""
 _OF_FLOW, _OF_EDM = ("euler", "midpoint", "heun"), ("euler", "heun")
@@ -36,7 +37,7 @@ def resampled(
     steps: evenly spaced from the first level on; the usual number of the sampler if not given
     sampler_name: one of `SAMPLERS` for a DDPM, "euler" or "heun" for EDM and flows, "midpoint" for
         flows
-    respacing: of a DDPM, the levels to visit in place of steps (`spacing.respaced`)
+    respacing: of a DDPM, the levels to visit in place of steps (`respaced`)
 
     Raises ConfigError for a kind that lists its steps, and for a sampler or a number of steps that
     it does not have.
@@ -53,12 +54,12 @@ def resampled(
         raise ConfigError(f"{steps} steps: must be at least 1")
     match card:
         case Ddpm() if sampler_name in (None, "ddpm", "ddim"):
-            spaced = evenly_spaced
+            spaced = _even
             method: Any = sampler_name or card.diffusion.sampler
             if isinstance(card.unet, LucidrainsUNet):
                 # Its program takes DDIM wherever it skips levels.
-                spaced, skips = truncated, (steps or card.levels) < card.levels
-                method = sampler_name or ("ddim" if skips else method)
+                skips = steps is not None and steps < card.levels
+                spaced, method = _truncated, sampler_name or ("ddim" if skips else "ddpm")
             changed = method == "ddim" != card.diffusion.sampler
             card = replace(card, diffusion=replace(card.diffusion, sampler=method))
             if steps is None and not changed:
@@ -75,9 +76,9 @@ def resampled(
                 return card
             if card.diffusion is None:
                 return replace(card, levels=steps, sampling=_from(card, None))
-            return replace(card, sampling=_from(card, evenly_spaced(card.levels, steps)))
+            return replace(card, sampling=_from(card, _even(card.levels, steps)))
         case HeatDissipation(parameterization="preconditioned") if sampler_name is None and steps:
-            return replace(card, sampling=_from(card, evenly_spaced(card.levels, steps)))
+            return replace(card, sampling=_from(card, _even(card.levels, steps)))
         case Edm() if sampler_name in (None, *_OF_EDM) and card.edm.sigmas is None:
             method = sampler_name or card.edm.solver
             edm = replace(card.edm, solver=method)
@@ -92,9 +93,56 @@ def resampled(
     )
 
 
-def _from(
-    card: Ddpm | Flow | HeatDissipation, visited: tuple[int, ...] | None
-) -> SamplingConfig | None:
+def _even(levels: int, steps: int) -> Levels:
+    """Return `steps` of the levels from K = `levels` down, evenly spaced and rounded."""
+    if steps > levels:
+        raise ConfigError(f"{steps} steps: must be from 1 to its {levels} levels")
+    return tuple(round(levels - step * levels / steps) for step in range(steps))
+
+
+def _truncated(levels: int, steps: int) -> Levels:
+    """Return `steps` levels of K = `levels` as denoising-diffusion-pytorch spaces them."""
+    import torch
+
+    _even(levels, steps)  # raises
+    timesteps = torch.linspace(-1, levels - 1, steps + 1)  # in float32, which decides some of them
+    return tuple(int(timestep) + 1 for timestep in timesteps[1:].flip(0).tolist())
+
+
+def respaced(levels: int, spacing: str) -> Levels:
+    """Return the levels of `timestep_respacing` of guided-diffusion, for K = `levels`.
+
+    spacing: a number of steps in each of as many equal parts of the levels, as in "10,15,20" or
+        "250"; or "ddim25", the stride that gives 25 steps from level 1 on
+
+    Raises ConfigError for other texts, and for numbers of steps that the levels do not have.
+    """
+    if match := re.fullmatch(r"ddim(\d{1,6})", spacing):
+        strides = (range(1, levels + 1, stride) for stride in range(1, levels))
+        if taken := next((steps for steps in strides if len(steps) == int(match[1])), None):
+            return tuple(reversed(taken))
+        raise ConfigError(f"no stride gives so many of {levels} levels")
+    counts, visited, first = numbers(spacing), list[int](), 1
+    for part, count in enumerate(counts):
+        size = levels // len(counts) + (part < levels % len(counts))
+        if not 1 <= count <= size:
+            raise ConfigError(f"{count} steps of {size} levels")
+        stride, position = (size - 1) / max(count - 1, 1), 0.0
+        for _ in range(count):
+            visited.append(first + round(position))
+            position += stride  # a sum, whose rounding decides where a product would be halfway
+        first += size
+    return tuple(reversed(visited))
+
+
+def numbers(text: str) -> Levels:
+    """Return whole numbers that commas separate. Raises ConfigError for other texts."""
+    if not re.fullmatch(r"\d{1,6}(,\d{1,6}){0,999}", text):
+        raise ConfigError(f'{text[:40]}: must be as in 250, "10,15,20" or ddim25')
+    return tuple(map(int, text.split(",")))
+
+
+def _from(card: Ddpm | Flow | HeatDissipation, visited: Levels | None) -> SamplingConfig | None:
     """Return the card's table `[sampling]` with other levels; None if nothing is in it."""
     sampling = replace(card.sampling or SamplingConfig(), levels=visited)
     return None if sampling == SamplingConfig() else sampling

@@ -16,28 +16,23 @@ card sets `clip_sample`. From level k to any lower level j:
   x̂_0, as in guided-diffusion and denoising-diffusion-pytorch.
 
 Both follow the schedulers of diffusers step by step, with ᾱ in float64 instead of float32. The
-levels of a card may begin below K, as theirs do (`timestep_spacing="leading"`); `with_ddim` starts
-at level K, as with "trailing". If the number of steps does not divide K, each step here ends at the
-level from which the next one starts; in diffusers a step of DDIM goes ⌊K / steps⌋ levels down,
-which may miss that level.
+levels of a card may begin below K, as theirs do (`timestep_spacing="leading"`). If the number of
+steps does not divide K, each step here ends at the level from which the next one starts; in
+diffusers a step of DDIM goes ⌊K / steps⌋ levels down, which may miss that level.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from sitegen.core.validation import reject_with
 from sitegen.generative.card.abilities import DETERMINISTIC, RANDOM, Abilities
 from sitegen.generative.card.parts import card_kind, per_level
-from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.process.base import Draw, Guided, Moved, add_noise, split
-from sitegen.generative.process.spacing import evenly_spaced
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,18 +56,9 @@ class Ddpm(Guided):
     begins_below = True
 
     kind: Literal["ddpm"] = "ddpm"
-    diffusion: Annotated[
-        DiffusionConfig,
-        per_level("alphas_cumprod"),
-        reject_with(
-            lambda diffusion, info: (
-                'variance = "learned" and learn_sigma of [unet] need each other'
-                if (diffusion.variance == "learned")
-                != bool((unet := info.data.get("unet")) and unet.learn_sigma)
-                else None
-            )
-        ),
-    ] = Field(description="how noise was added")
+    diffusion: Annotated[DiffusionConfig, per_level("alphas_cumprod")] = Field(
+        description="how noise was added"
+    )
 
     @property
     def label(self) -> str:
@@ -159,15 +145,3 @@ class Ddpm(Guided):
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
         alpha_bar = self.alphas_bar[level]
         return math.sqrt(alpha_bar) * images + math.sqrt(1 - alpha_bar) * draw(0).to(images)
-
-    def with_ddim(self, steps: int, eta: float = 0.0) -> Ddpm:
-        """Return the card of DDIM in `steps` steps, from level K on, evenly spaced and rounded.
-
-        Raises ValueError if K is less than `steps`.
-        """
-        if not 1 <= steps <= self.levels:
-            raise ValueError(f"{steps} steps: must be from 1 to the model's {self.levels} levels")
-        visited = evenly_spaced(self.levels, steps)
-        sampling = replace(self.sampling or SamplingConfig(), levels=visited)
-        diffusion = replace(self.diffusion, sampler="ddim", eta=eta)
-        return replace(self, diffusion=diffusion, sampling=sampling)

@@ -77,7 +77,8 @@ def test_transitions_are_those_of_sitegen(name: str, tmp_path: Path) -> None:
     process = process_of(load_model(path, card))
     if "ddim" in card.abilities:
         assert isinstance(card, Ddpm)
-        process = replace(process, card=card.with_ddim(card.steps))
+        implicit = replace(card.diffusion, sampler="ddim")
+        process = replace(process, card=replace(card, diffusion=implicit))
     exported = export_for_browser(card, path, None, "float32")
     found = run_sampler(tmp_path, exported, PROGRAM)
     first, second = starts = process.start(3, [5, 6])

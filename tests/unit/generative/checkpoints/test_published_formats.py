@@ -26,12 +26,12 @@ from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.lucidrains import diffusion_of
+from sitegen.generative.checkpoints.resampling import respaced
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import process_of, run
-from sitegen.generative.process.spacing import respaced, truncated
 from sitegen.models.new_card import AddOptions, new_model
 from tests.support.making import narrowed, save
 from tests.unit.generative.checkpoints.test_flows import waves
@@ -278,7 +278,6 @@ def test_spacings() -> None:
     assert respaced(10, "4") == (10, 7, 4, 1)
     assert respaced(10, "ddim5") == (9, 7, 5, 3, 1)
     assert respaced(11, "1,2") == (11, 7, 1)
-    assert truncated(1000, 3) == (1000, 666, 333)
     for text, words in (
         ("ddim6", "no stride gives so many of 10 levels"),
         ("20", "20 steps of 10 levels"),
@@ -291,10 +290,14 @@ def test_spacings() -> None:
 def test_card_of_a_learned_variance() -> None:
     """A network with one, its kind and its `[diffusion]` must agree."""
     unet = UNetConfig(**NET, learn_sigma=True)
-    with pytest.raises(ConfigError, match=r"\"learned\" and learn_sigma .* need each other"):
-        ModelCard(8, 3, 10, unet, kind="ddpm", diffusion=DiffusionConfig("cosine"))
-    with pytest.raises(ConfigError, match='only a network of kind = "ddpm" has a learned variance'):
-        ModelCard(8, 3, 10, unet, kind="flow")
+    learned = DiffusionConfig("cosine", variance="learned")
+    for network, kind, table in (
+        (unet, "ddpm", {"diffusion": DiffusionConfig("cosine")}),
+        (UNetConfig(**NET), "ddpm", {"diffusion": learned}),
+        (unet, "flow", {"diffusion": learned}),
+    ):
+        with pytest.raises(ConfigError, match=r"learn_sigma .* of a DDPM go together"):
+            ModelCard(8, 3, 10, network, kind=kind, **table)
 
 
 def test_card_of_lucidrains(unpacked: Callable[[str], Path]) -> None:

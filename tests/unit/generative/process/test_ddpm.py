@@ -16,11 +16,12 @@ from torch import Tensor
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig
+from sitegen.generative.checkpoints.resampling import resampled
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.noise import independent, initial_noise
 from sitegen.generative.process.protocol import Step, reverse_process
-from tests.support.making import closeness, model_of, random_unet, small_card
+from tests.support.making import closeness, model_of, narrowed, random_unet, small_card
 
 SHAPE = (1, 8, 8)
 LINEAR: dict[str, Any] = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
@@ -34,6 +35,11 @@ def diffusion_card(levels: int = 8, **config: Any) -> Ddpm:
     card = small_card(levels=levels, kind="ddpm", diffusion=diffusion)
     assert isinstance(card, Ddpm)
     return card
+
+
+def implicit(card: Ddpm, steps: int) -> Ddpm:
+    """The card of DDIM in so many steps."""
+    return narrowed(resampled(card, steps, "ddim"), Ddpm)
 
 
 @dataclass
@@ -176,7 +182,8 @@ def test_ddim_is_theirs(schedule: dict[str, Any], steps: int, eta: float) -> Non
         given = {"eta": eta, "variance_noise": noise(timestep + 1) if eta else None}
         return scheduler.step(predicted.double(), timestep, state.double(), **given).prev_sample
 
-    model = Predictor(card.with_ddim(steps, eta), guess)
+    card = replace(card, diffusion=replace(card.diffusion, eta=eta))
+    model = Predictor(implicit(card, steps), guess)
     ours = reverse_process(model, start(), noise if eta else None)
     assert step_by_step(ours, start(), card, step) <= 1e-5
     assert [level - 1 for level in model.levels] == way[:-1]
@@ -203,17 +210,17 @@ def drawn(draw: Callable[[], Tensor], _number: int) -> Tensor:
 def test_levels_of_ddim() -> None:
     """DDIM's levels go from K to 0 evenly; diffusing is `add_noise` of theirs."""
     assert to_pixels(torch.tensor([-1.0, 1.0])).tolist() == [0, 1]
-    assert diffusion_card(1000).with_ddim(4).visited_levels == (1000, 750, 500, 250, 0)
-    assert diffusion_card(100).with_ddim(100).visited_levels == tuple(range(100, -1, -1))
+    assert implicit(diffusion_card(1000), 4).visited_levels == (1000, 750, 500, 250, 0)
+    assert implicit(diffusion_card(100), 100).visited_levels == tuple(range(100, -1, -1))
     for steps in range(1, 101):
-        levels = diffusion_card(100).with_ddim(steps).visited_levels
+        levels = implicit(diffusion_card(100), steps).visited_levels
         assert (levels[0], levels[-1], len(levels)) == (100, 0, steps + 1)
         gaps = -np.diff(levels)
         assert gaps.min() >= 1
         assert gaps.max() - gaps.min() <= 2
     for steps in (0, 101):
-        with pytest.raises(ValueError, match="from 1 to the model's 100 levels"):
-            diffusion_card(100).with_ddim(steps)
+        with pytest.raises(ConfigError, match=r"must be (from 1 to its 100 levels|at least 1)"):
+            implicit(diffusion_card(100), steps)
     card = diffusion_card(100)
     images, noise = torch.rand(4, *SHAPE) * 2 - 1, start(4)
     at = torch.tensor([1, 2, 50, 100])

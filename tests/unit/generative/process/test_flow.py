@@ -70,7 +70,7 @@ def test_flow_of_a_ddpm_is_ddim(schedule: Any, prediction: Any) -> None:
     whole = card(diffusion=noise)
     unet = random_unet(whole)
     unclipped = replace(noise, clip_sample=False)
-    ddpm = Ddpm(8, 1, LEVELS, whole.unet, diffusion=unclipped).with_ddim(LEVELS)
+    ddpm = Ddpm(8, 1, LEVELS, whole.unet, diffusion=replace(unclipped, sampler="ddim"))
     process = process_with(whole, unet)
     start = normal(SEED, Purpose.INITIAL_NOISE, SAMPLES, 0, whole.shape)
     wanted = list(reverse_process(model_of(ddpm, unet), start, None))

@@ -15,6 +15,7 @@ from sitegen.generative.card.kinds import KINDS
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.card.parts import card_kind
 from sitegen.generative.card.tables import DiffusionConfig
+from sitegen.generative.checkpoints.resampling import resampled
 from sitegen.generative.process.base import Draw, FromNoise, Moved, split
 from sitegen.generative.process.blurring import BlurringConfig
 from sitegen.generative.process.cold import ColdConfig
@@ -27,7 +28,7 @@ from sitegen.generative.process.noise import Branching, Purpose, generator, inde
 from sitegen.generative.process.protocol import GenerativeProcess, Step, process_of, run
 from sitegen.generative.process.sde import SdeConfig
 from sitegen.generative.process.solver import SolverConfig
-from tests.support.making import model_of, process_with, small_card
+from tests.support.making import model_of, narrowed, process_with, small_card
 
 SEED, SAMPLES, SHAPE = 5, (0, 3, 4), (1, 8, 8)
 
@@ -75,9 +76,8 @@ def ddpm(**diffusion: Any) -> GenerativeProcess:
 
 def ddim(eta: float) -> GenerativeProcess:
     """DDIM in five steps."""
-    process = ddpm()
-    assert isinstance(process.card, Ddpm)
-    return replace(process, card=process.card.with_ddim(5, eta))
+    process = ddpm(eta=eta)
+    return replace(process, card=narrowed(resampled(process.card, 5, "ddim"), Ddpm))
 
 
 SIGMAS = tuple(30.0 / 2**step for step in range(10))
