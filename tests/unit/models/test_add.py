@@ -184,15 +184,6 @@ def test_preset() -> None:
     assert len(done.files) == 2  # the prior is the one that travels with the preset
     source("changed").require_usable()
 
-    done = add("told", preset="mnist-small", subject="digits")
-    assert read_card(done.files[-1]).subject == "digits"
-    done = add("scaled", preset="mnist-small", data=draw(Path("grey"), size=16, channels=1))
-    assert any("scaled to 28×28" in note for note in done.notes)
-    assert len(read_prior(Path("models/scaled/prior.safetensors"), done.card)) == 6
-    ask = Asked(**TOLD, preset="", subject="")
-    assert add("own", ask, data=draw(Path("large"), size=28, channels=1)).card.levels == 8
-    assert len(ask.questions) == 6
-
 
 MISTAKES: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "taken": ("tiny", {}, ConfigError, r"site\.toml:4: there is a model tiny already; choose"),
