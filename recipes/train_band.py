@@ -8,7 +8,7 @@ from its last save.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,15 @@ def image_loss(
     half: bool,
     order: Tensor | None = None,
     weights: Tensor | None = None,
+    lessons: Lessons | None = None,
+    teacher: Any = None,
 ) -> Loss:
     """Return `sitegen.generative.training.loss.heat_loss` on the cosines of a band's output.
 
     `images` are uint8 (N, C, H, W); networks compute in bfloat16 if `half`. Images are drawn evenly
     from `order`, indices that may name some of them several times; by default each is named once.
-    `weights` are those of pixels in `BandStates.loss`.
+    `weights` are those of pixels in `BandStates.loss`. With `lessons`, which are drawn in place of
+    `images`, the network gets labels, and states without a label learn the output of `teacher`.
     """
     states = BandStates.of(model, band.side or model.card.image_size)
     levels = torch.arange(1, model.card.levels + 1)
@@ -78,19 +81,57 @@ def image_loss(
     density = ((levels >= band.lowest_level) & (levels <= highest_level(model, band))).double()
 
     def loss(net: UNet, _step: int, generator: torch.Generator) -> Tensor:
-        count = len(images if order is None else order)
-        chosen = torch.randint(count, (options.batch_size,), generator=generator)
-        chosen = chosen if order is None else order[chosen]
-        cosines = dct2(images[chosen].float() / 255)
-        drawn = draw_levels(len(chosen), density, generator)
+        if lessons is None:
+            count = len(images if order is None else order)
+            chosen = torch.randint(count, (options.batch_size,), generator=generator)
+            pictures, labels = images[chosen if order is None else order[chosen]], list[Tensor]()
+            noisier = torch.ones(len(pictures))
+        else:
+            pictures, *labels, noisier = lessons.draw(options.batch_size, generator)
+        cosines = dct2(pictures.float() / 255)
+        drawn = draw_levels(len(cosines), density, generator)
         noise = states.noise_std * torch.randn(cosines.shape, generator=generator)
-        estimate = states.estimate(cosines, drawn, noise)
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            answer = net(states.seen(estimate).to(memory_format=layout), drawn)
+        estimate = states.estimate(cosines, drawn, noisier.view(-1, 1, 1, 1) * noise)
+        seen = states.seen(estimate).to(memory_format=layout)
         target = states.target(cosines, estimate, drawn)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            answer = net(seen, drawn, *labels)
+            if lessons is not None:
+                dropped = labels[0] == lessons.null
+                with torch.no_grad():
+                    taught = teacher(seen[dropped], drawn[dropped])
+                target[dropped] = dct2(taught.float())
         return states.loss(answer.float(), target, drawn, weights)
 
     return loss
+
+
+DROPPED = 0.15
+"""Share of the states that learn without a label."""
+NOISIER = 1.3
+"""Largest factor on the noise of a state without a label, as in the network's own training."""
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Images, uint8 (N, C, H, W) or their low cosines (N, C·side²), with their labels (N,)."""
+
+    images: Tensor
+    labels: Tensor
+    null: int
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return `count` images, their labels, and factors (count,) of their noise.
+
+        The first `DROPPED` of them have the null label.
+        """
+        chosen = torch.randint(len(self.images), (count,), generator=generator)
+        labels = self.labels[chosen]
+        dropped = round(DROPPED * count)
+        labels[:dropped] = self.null
+        noisier = torch.ones(count)
+        noisier[:dropped] += (NOISIER - 1) * torch.rand(dropped, generator=generator)
+        return self.images[chosen], labels, noisier
 
 
 def _sized(band: Band, **sizes: int | None) -> Band:
@@ -105,21 +146,27 @@ def _sized(band: Band, **sizes: int | None) -> Band:
     return replace(band, **changed)
 
 
-def main() -> None:
-    """Run the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="folder of a cascade, as `sitegen train` begins")
+def band_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options of every command that trains a band."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("model", type=Path, help="folder of a preconditioned cascade")
     parser.add_argument("band", type=int, help="its number, 0 for the finest levels")
     parser.add_argument("--data", type=Path, required=True, help="the images to learn from")
     parser.add_argument("--output", type=Path, required=True, help="file for the state of the run")
     parser.add_argument("--images", type=int, help="number of images, counting repetitions")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the CPU")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    return parser
+
+
+def main() -> None:
+    """Run the command."""
+    parser = band_parser(__doc__)
     parser.add_argument("--begin", type=Path, help="a cascade with the band's initial weights")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="threads of the CPU")
     parser.add_argument("--width", type=int, help="another width of an MLP over cosines")
     parser.add_argument("--features", type=int, help="another number of its random frequencies")
     parser.add_argument("--norm-groups", type=int, help="another number of norm groups of a U-Net")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model = read_model(arguments.model)
