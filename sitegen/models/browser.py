@@ -18,7 +18,8 @@ A model that starts from noise has no prior and no σ, and statistics only with 
 levels; and `flow`, with the `times` of all levels, the `solver` and the `time_scale`, or `implicit`
 for the network of a DDPM. For each level k, that lists the scale c of the network's `input` and its
 `timestep`; the factors of state and answer in the predicted `image` and in the `noise`; and the
-factors of both in the `state` of a level. `clip` limits the image to [-1, 1].
+factors of both in the `state` of a level. `clip` limits the image to [-1, 1], and with `rederive`
+the noise is that of the limited image.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from sitegen.generative.checkpoints.weights import (
     prefixes,
     scales_of,
 )
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.dissipation import HeatDissipation
 from sitegen.generative.process.flow import Flow
 
@@ -177,9 +179,11 @@ def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
     for alpha_bar in diffusion.alphas_bar(card.levels):
         a, s = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
         scale = a + s if isinstance(card, Flow) else 1.0
-        velocity = diffusion.prediction_type == "v_prediction"
-        image = (a, -s) if velocity else (1 / a, -s / a)
-        noise = (s, a) if velocity else (0.0, 1.0)
+        image, noise = (1 / a, -s / a), (0.0, 1.0)
+        if diffusion.prediction_type == "v_prediction":
+            image, noise = (a, -s), (s, a)
+        elif diffusion.prediction_type == "sample":
+            image, noise = (0.0, 1.0), (1 / s, -a / s) if s else (0.0, 0.0)
         rows.append((scale, image, noise, (a / scale, s / scale)))
     steps = 1000 / card.levels if diffusion.rescale_timesteps else 1
     names = ("input", "image", "noise", "state")
@@ -187,6 +191,7 @@ def _implicit(card: ModelCard, diffusion: DiffusionConfig) -> dict[str, Any]:
         **{name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)},
         "timestep": [steps * (level - 1) for level in range(card.levels + 1)],
         "clip": diffusion.clip_sample and not isinstance(card, Flow),
+        **({"rederive": True} if diffusion.rederive_noise and isinstance(card, Ddpm) else {}),
     }
 
 
@@ -268,9 +273,6 @@ def lacking(card: ModelCard) -> list[str]:
         ),
         "a DDPM that skips levels": card.diffusion is not None and card.steps < card.levels,
         "a network of another program": any(isinstance(unet, ForeignUNet) for unet in unets),
-        "a DDPM whose network predicts images": bool(
-            card.diffusion and card.diffusion.prediction_type == "sample"
-        ),
         "a variance that the network predicts": any(unet.learn_sigma for unet in unets),
         "labels that it cannot do without": card.labels is not None and not card.labels.optional,
         "resblock_updown": any(unet.resblock_updown for unet in unets),

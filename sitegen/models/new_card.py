@@ -539,7 +539,7 @@ def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
     if isinstance(card.unet, LucidrainsUNet):
         return [
             f"in the file: the {diffusion.beta_schedule} schedule of {card.levels:,} levels, and "
-            f"the network, which predicts {PREDICTS[diffusion.prediction_type or 'epsilon']}",
+            f"the network, which predicts {PREDICTS[diffusion.predicts]}",
             "assumed: auto_normalize, predicted images are clipped (clip_sample of [diffusion]), η "
             "= 0 in DDIM (eta), and sinusoidal_pos_emb_theta = 10000, in [unet.lucidrains]",
         ]
@@ -555,7 +555,7 @@ def _ddpm_notes(options: AddOptions, card: ModelCard) -> list[str]:
         )
     return [
         *lines,
-        f"assumed: {betas}the network predicts {PREDICTS[diffusion.prediction_type or 'epsilon']} "
+        f"assumed: {betas}the network predicts {PREDICTS[diffusion.predicts]} "
         f"(prediction_type; --objective NAME), predicted images are "
         f'clipped (clip_sample), and the variance of a step is "{diffusion.variance}" (variance); '
         "these keys of [diffusion] in the card change that",

@@ -137,17 +137,18 @@ export class Sampler {
 
   /* The next state by a DDPM's network, without noise, and the predicted image. */
   #implied(x, level, below) {
-    const { input, timestep, image, noise, state, clip } = this.description.implicit;
+    const { input, timestep, image, noise, state, clip, rederive } = this.description.implicit;
     const seen = x.map((value) => input[level] * value);
     const answer = this.#bands[0].seen(seen, timestep[level]);
     const part = ([own, other]) => seen.map((value, i) => own * value + other * answer[i]);
     let [sharp, left] = [part(image[level]), part(noise[level])];
+    const shares = state[level].map((share) => input[level] * share);
     if (this.description.guidance) {
-      const shares = state[level].map((share) => input[level] * share);
       sharp = this.#guided(sharp, seen, shares, [1, 0]);
       left = this.#guided(left, seen, shares, [0, 1]);
     }
     if (clip) sharp = sharp.map((value) => Math.min(Math.max(value, -1), 1));
+    if (rederive) left = seen.map((value, i) => (value - shares[0] * sharp[i]) / shares[1]);
     const [kept, added] = state[below];
     return [sharp.map((value, i) => kept * value + added * left[i]), sharp];
   }

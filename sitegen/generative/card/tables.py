@@ -84,6 +84,11 @@ class DiffusionConfig:
             raise ValueError(f"must be at least beta_start, {start}")
         return beta
 
+    @property
+    def predicts(self) -> Prediction:
+        """The network's output."""
+        return self.prediction_type or "epsilon"
+
     @classmethod
     def of(cls, schedule: str, levels: int, **values: Any) -> Self:
         """Return a config whose linear schedule has the ends of Ho et al. 2020 for 1,000 levels.

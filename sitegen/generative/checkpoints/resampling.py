@@ -157,7 +157,7 @@ def _solved(card: Ddpm, steps: int | None, sampler: str) -> Solved:
         **SAMPLERS[sampler],
         "num_train_timesteps": card.levels,
         "beta_schedule": diffusion,
-        "prediction_type": diffusion.prediction_type or "epsilon",
+        "prediction_type": diffusion.predicts,
         "clip_sample": diffusion.clip_sample,
     }
     schedule = schedule_of(Path(CARD_NAME), settings, steps)

@@ -72,7 +72,7 @@ class Ddpm(Guided):
 
     @property
     def predicts(self) -> str:
-        return PREDICTS[self.diffusion.prediction_type or "epsilon"]
+        return PREDICTS[self.diffusion.predicts]
 
     @cached_property
     def alphas_bar(self) -> list[float]:
@@ -102,7 +102,7 @@ class Ddpm(Guided):
         """
         image, noise = self.shares(model.levels_of(x, level), x)
         parts = {"v_prediction": (-noise, image), "sample": (1.0, 0.0)}
-        estimated = parts.get(self.diffusion.prediction_type or "", (0.0, 1.0))
+        estimated = parts.get(self.diffusion.predicts, (0.0, 1.0))
         return model.guided(self.answer(model, x, level), x, (image, noise), estimated)
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:

@@ -78,7 +78,12 @@ class Flow(Guided):
     """
 
     kind: Literal["flow"] = "flow"
-    diffusion: Annotated[DiffusionConfig | None, per_level("alphas_cumprod")] = None
+    diffusion: Annotated[
+        DiffusionConfig | None,
+        per_level("alphas_cumprod"),
+        # The velocity of a predicted image is 0 / 0 at the last time, where Heun's step has one.
+        must("of a network that predicts noise or v", lambda v: not v or v.predicts != "sample"),
+    ] = None
     flow: Annotated[
         FlowConfig,
         per_level("times", 1),
@@ -106,7 +111,7 @@ class Flow(Guided):
     def predicts(self) -> str:
         if self.diffusion is None:
             return "velocity, as in a flow"
-        return PREDICTS[self.diffusion.prediction_type or "epsilon"]
+        return PREDICTS[self.diffusion.predicts]
 
     @cached_property
     def times(self) -> tuple[float, ...]:
@@ -167,8 +172,6 @@ class Flow(Guided):
         answer = model.network(state, timesteps.float().expand(len(x)))
         if self.diffusion.prediction_type == "v_prediction":
             return (image * state - noise * answer) - (image * answer + noise * state)
-        if self.diffusion.prediction_type == "sample":
-            return answer - (state - image * answer) / noise
         return (state - noise * answer) / image - answer
 
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:

@@ -45,6 +45,14 @@ CARDS: dict[str, dict[str, Any]] = {
         "diffusion": replace(LINEAR, prediction_type="v_prediction"),
     },
     "ddim": {"kind": "ddpm", "diffusion": replace(LINEAR, rescale_timesteps=True)},
+    "ddim of images": {
+        "kind": "ddpm",
+        "diffusion": DiffusionConfig("sigmoid", prediction_type="sample", rederive_noise=True),
+    },
+    "ddim of clipped images": {
+        "kind": "ddpm",
+        "diffusion": replace(LINEAR, rederive_noise=True),
+    },
     "ddim of velocity": {
         "kind": "ddpm",
         "diffusion": replace(LINEAR, prediction_type="v_prediction", clip_sample=False),

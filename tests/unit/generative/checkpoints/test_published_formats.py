@@ -307,3 +307,10 @@ def test_card_of_lucidrains(unpacked: Callable[[str], Path]) -> None:
     text = card.to_toml().replace("attn_heads = [2, 2]", "attn_heads = [2]")
     with pytest.raises(ConfigError, match=r"model\.toml:\d+: unet.*must be as long as dim_mults"):
         ModelCard.from_toml(text)
+
+
+def test_flow_of_a_network_that_predicts_images() -> None:
+    """It is refused, since there is no velocity at the time of data."""
+    diffusion = DiffusionConfig("cosine", prediction_type="sample")
+    with pytest.raises(ConfigError, match="should be of a network that predicts noise or v"):
+        ModelCard(8, 3, 10, UNetConfig(**NET), kind="flow", diffusion=diffusion)
