@@ -22,9 +22,6 @@ from sitegen.cli.options import (
     compute_options,
     compute_target,
     config_option,
-    device_names,
-    model_names,
-    preset_names,
     verbosity_options,
 )
 from sitegen.core.source import plain
@@ -47,7 +44,6 @@ _LEVELS = click.IntRange(1, MOST_LEVELS)
 _COUNT = click.IntRange(1)
 _MINUTES = click.FloatRange(0, 100_000, min_open=True)
 _SUBJECT: Row = ("subject", str, 'What its images show, in the plural: "cartoon faces".')
-_COMPLETIONS = {"preset": preset_names, "device": device_names}
 
 
 def row_options(
@@ -60,7 +56,7 @@ def row_options(
         for name, kind, text in reversed(rows):
             default = defaults.get(name.replace("-", "_"))
             settings = {} if default is None else {"default": default, "show_default": True}
-            settings |= {"required": name in required, "shell_complete": _COMPLETIONS.get(name)}
+            settings |= {"required": name in required}
             command = click.option(f"--{name}", type=kind, help=text, **settings)(command)
         return command
 
@@ -173,7 +169,7 @@ def add(
 
 
 @click.command()
-@click.argument("model", shell_complete=model_names)
+@click.argument("model")
 @click.option("--output", type=PATH, help="The new folder.  [default: the site's models/NAME-page]")
 @click.option("--card", type=PATH, help="The card of a checkpoint file.")
 @config_option
@@ -226,7 +222,7 @@ def ask(question: Question) -> Any:
 
 
 @click.command()
-@click.argument("checkpoint", type=PATH, shell_complete=model_names)
+@click.argument("checkpoint", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(checkpoint: Path, as_json: bool) -> None:
     """Show a CHECKPOINT's format, step, parameters, averaged weights and architecture.
@@ -267,7 +263,7 @@ _SAMPLE: tuple[Row, ...] = (
 
 
 @click.command()
-@click.argument("model", shell_complete=model_names)
+@click.argument("model")
 @click.option("--count", type=_COUNT, default=36, show_default=True, help="Number of samples.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the samples.")
 @click.option("--output", type=PATH, help="An .npz file, or a folder for PNGs.")

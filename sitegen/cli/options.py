@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
-from click.shell_completion import CompletionItem
 
 from sitegen.cli.console import Console
-from sitegen.core.errors import SitegenError
 
 if TYPE_CHECKING:
     from sitegen.core.compute import ComputeTarget
@@ -37,46 +34,6 @@ class _List(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 LIST = _List()
 
 
-def completion(names: Callable[[], Iterable[str]], *, files: bool = False) -> Callable[..., Any]:
-    """Return a completion: the names that begin with the typed word, else files if `files`.
-
-    Offers nothing if the site has errors; completion is not the time to report them.
-    """
-
-    def complete(_context: click.Context, _parameter: click.Parameter, start: str) -> list[Any]:
-        matches: list[Any] = []
-        with contextlib.suppress(SitegenError):
-            matches += sorted(name for name in names() if name.startswith(start))
-        return matches or ([CompletionItem(start, type="file")] if files else [])
-
-    return complete
-
-
-def _models() -> Iterable[str]:
-    from sitegen.models.registry import known_models
-
-    return known_models()
-
-
-def _presets() -> Iterable[str]:
-    from sitegen.generative.card.card import presets
-
-    return presets()
-
-
-def _figures() -> Iterable[str]:
-    from sitegen.config.schema import load_site
-    from sitegen.content.pages import read_pages
-
-    site = load_site(Path("site.toml"))
-    return [figure.id for page in read_pages(site) for figure in page.figures]
-
-
-model_names = completion(_models, files=True)
-preset_names = completion(_presets)
-figure_names = completion(_figures)
-device_names = completion(lambda: ("auto", "cpu", "cuda", "mps"))
-
 config_option = click.option(
     "--config", type=PATH, default=Path("site.toml"), show_default=True, help="The site's file."
 )
@@ -88,7 +45,6 @@ def compute_options(precision: str) -> Callable[[F], F]:
         "--device",
         default="auto",
         show_default=True,
-        shell_complete=device_names,
         help="The device that the network runs on: auto, cpu, cuda, cuda:N or mps.",
     )
     precision_option = click.option(

@@ -14,13 +14,12 @@ from sitegen.cli.options import (
     compute_options,
     compute_target,
     config_option,
-    figure_names,
     verbosity_options,
 )
 from sitegen.core.source import plain, shown
 
 _output_option = click.option("--output", type=PATH, help="The built folder.")
-_figures_option = partial(click.option, multiple=True, shell_complete=figure_names)
+_figures_option = partial(click.option, multiple=True)
 
 
 @click.command()
@@ -135,7 +134,7 @@ def publish(config: Path, output: Path | None, report: Console, **options: Any) 
 
 
 @click.command()
-@click.argument("figures", nargs=-1, metavar="[FIGURE]...", shell_complete=figure_names)
+@click.argument("figures", nargs=-1, metavar="[FIGURE]...")
 @config_option
 @click.option(
     "--format",
@@ -258,11 +257,7 @@ def build(
     from sitegen.builder.pipeline import build
     from sitegen.builder.plan import BuildOptions
     from sitegen.builder.render import FigureRenderer
-    from sitegen.core.errors import ConfigError
-    from sitegen.core.urls import scheduler_fault
 
-    if distributed is not None and (fault := scheduler_fault(distributed)) is not None:
-        raise ConfigError(f"--distributed {distributed}: {fault}")
     settings |= {
         "rerender": None if not rerender else () if EVERY in rerender else rerender,
         "distributed": distributed,

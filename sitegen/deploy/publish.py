@@ -263,11 +263,6 @@ def _require_repository(site: Site, options: PublishOptions) -> str:
     except PublishError as error:
         advice = "create one with `git init` and add a remote with `git remote add origin URL`"
         raise PublishError(f"{site.root}: is not in a git repository; {advice} ({error})") from None
-    try:
-        git("check-ref-format", "--branch", options.branch)
-    except PublishError:
-        fault = "not a usable branch name; the usual one is gh-pages"
-        raise PublishError(f"--branch {options.branch}: {fault}") from None
     worktrees = git("worktree", "list", "--porcelain").split("\n")
     if f"branch refs/heads/{options.branch}" in worktrees:
         raise PublishError(

@@ -373,9 +373,6 @@ def photo_view(photo: Photo, uri: str) -> Picture:
     return Picture(relative(photo.file.uri, uri), photo.width, photo.height)
 
 
-_DIGIT_BLANK, _POINT_BLANK = "\u2007", "\u2008"  # as wide as a digit, and as a point
-
-
 def whole(values: Mapping[str, JSON], name: str) -> int:
     """Return the integer of that name, 0 if there is none."""
     value = values.get(name)
@@ -405,27 +402,12 @@ def _table(noted: Mapping[str, JSON]) -> dict[str, Any]:
     numbers = (int, float, type(None))  # but not bool
     numeric = [n for n, column in enumerate(columns) if all(type(v) in numbers for v in column)]
     texts = [list(map(format_value, column)) for column in columns]
-    texts = [align_decimals(column) if n in numeric else column for n, column in enumerate(texts)]
     return {
         "caption": str(noted.get("caption") or ""),
         "columns": [str(name) for name in sequence(noted.get("columns"))],
         "rows": list(zip(*texts, strict=True)),
         "numeric": numeric,
     }
-
-
-def align_decimals(texts: Sequence[str]) -> list[str]:
-    """Numbers of a column with blanks behind them, so that, set right, their points are in line."""
-    parts = [word.partition(".") for word in texts]
-    longest = max((len(after) for _, _, after in parts), default=0)
-    if longest == 0 or any("×" in word for word in texts):
-        return list(texts)
-    return [
-        word + (not point) * _POINT_BLANK + (longest - len(after)) * _DIGIT_BLANK
-        if word[-1:].isdigit()
-        else word
-        for word, (_, point, after) in zip(texts, parts, strict=True)
-    ]
 
 
 def sequence(value: JSON) -> Sequence[JSON]:

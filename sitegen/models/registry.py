@@ -267,11 +267,6 @@ def _dropped(path: Path) -> Path:
     return next(filter(None, map(only_checkpoint, folders)), path)
 
 
-def known_models(config: Path = Path("site.toml")) -> set[str]:
-    """Return the names of the models of `config` and of the shipped ones."""
-    return {*_configured(config), *shipped_models()}
-
-
 def _configured(config: Path) -> Mapping[str, ModelEntry]:
     return load_site(config).models if config.exists() else {}
 

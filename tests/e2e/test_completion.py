@@ -25,10 +25,7 @@ LINES = {
     "bu": "build",
     "s": "sample schema serve",
     "build --o": "--output --only --offline",
-    "sample fa": "faces faces-ddpm faces-flow fashion-mnist",
-    "add x --preset ci": "cifar10",
-    "build --only mnist-t": "mnist-trajectories",
-    "train x --device c": "cpu cuda",
+    "train x --kind f": "flow",
 }
 
 
