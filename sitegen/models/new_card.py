@@ -182,7 +182,7 @@ def described_model(options: AddOptions, ask: Ask | None) -> DescribedModel:
         prior = preset_prior(options.preset) if options.preset and not options.data else None
         return DescribedModel(card, tuple(lines), prior=prior, data=options.data)
     where = checkpoint if home is None else home / CARD_NAME
-    if fixed := options.of_network(*_STEPS):
+    if fixed := options.of_network(*_STEPS[: 3 if home else 2]):
         raise ConfigError(f"{where}: this card decides all of it; leave out {', '.join(fixed)}")
     options = _with_images(options, card, where, ask)
     if home is None:
@@ -513,7 +513,7 @@ def _ddpm_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:
     )
     fields = {**_common(options, info), "levels": levels}
     card = ModelCard(**fields, kind="ddpm", diffusion=diffusion)
-    return resampled(card, steps, options.sampler_name, options.respacing)
+    return with_options(card, replace(options, levels=steps))[0]
 
 
 def _consistency_card(options: AddOptions, info: CheckpointInfo) -> ModelCard:

@@ -65,7 +65,7 @@ SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 
 _NUMBERS = frozenset({"float64", "float32", "float16", "bfloat16", "int8"})
 """Number types of stored networks."""
-CONSISTENCY, GUIDED = "consistency_models", "improved-diffusion or guided-diffusion"
+CONSISTENCY, GUIDED = "consistency_models", "improved-diffusion, guided-diffusion or related"
 """Programs that save one state dict of the same U-Net; the first has 1 × 1 convolutions in
 attention, as tensors of four dimensions."""
 _ADDED = {
@@ -136,7 +136,6 @@ class CheckpointInfo:
         pairs = {
             "file": self.file,
             "format": f"{self.format} ({self.layout}), {self.bytes:,} bytes",
-            "program": self.program or "unknown",
             "step": "unknown" if self.step is None else f"{self.step:,}",
             "parameters": f"{self.parameters:,} ({', '.join(self.dtypes)}), {self.tensors} tensors",
             "ema": ema,
@@ -145,6 +144,8 @@ class CheckpointInfo:
             "fits presets": ", ".join(self.presets) or "none",
             "card": _about(self.card) if self.card else "none; sitegen add writes one",
         }
+        if self.program:
+            pairs["program"] = self.program
         if self.architecture is None and not self.bands and self.layout != "diffusers":
             pairs["next"] = UNKNOWN_NETWORK
         if self.architecture is not None and (classes := self.architecture.num_classes):

@@ -41,13 +41,8 @@ def is_lucidrains(shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 def network_of(shapes: Mapping[str, tuple[int, ...]]) -> LucidrainsUNet:
     """Return the network of these weights. Raises ValueError with why one is not supported."""
-    inputs, outputs = shapes["init_conv.weight"][1], shapes["final_conv.weight"][0]
-    if inputs == 2 * outputs:
-        raise ValueError("self_condition: each step also depends on the image before")
-    if outputs != inputs:
-        learned = " (a learned variance)" if outputs == 2 * inputs else ""
-        raise ValueError(f"{outputs} channels of its output for {inputs} of its images{learned}")
     try:
+        inputs, outputs = shapes["init_conv.weight"][1], shapes["final_conv.weight"][0]
         dim = shapes["time_mlp.1.weight"][0] // 4
         stages = range(len({name.split(".")[1] for name in shapes if name.startswith("downs.")}))
         full = [f"downs.{stage}.2.to_out.weight" in shapes for stage in stages]
@@ -55,12 +50,12 @@ def network_of(shapes: Mapping[str, tuple[int, ...]]) -> LucidrainsUNet:
         memory = [shapes[f"downs.{stage}.2.mem_kv"] for stage in stages]
         widths = [shapes[f"ups.{stage}.0.block1.proj.weight"][0] for stage in reversed(stages)]
         frequencies = shapes.get("time_mlp.0.weights")
-        return LucidrainsUNet.of(
+        network = LucidrainsUNet.of(
             {
                 "dim": dim,
                 "init_dim": shapes["init_conv.weight"][0],
                 "dim_mults": tuple(width // dim for width in widths),
-                "channels": inputs,
+                "channels": outputs,
                 "full_attn": tuple(full),
                 "attn_heads": tuple(heads for _, heads, _, _ in memory),
                 "attn_dim_head": tuple(shape[2 + full[at]] for at, shape in enumerate(memory)),
@@ -68,10 +63,16 @@ def network_of(shapes: Mapping[str, tuple[int, ...]]) -> LucidrainsUNet:
                 "learned_sinusoidal_dim": 2 * frequencies[0] if frequencies else None,
             }
         )
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, ArithmeticError):
         raise ValueError(
             f"a network of {PROGRAM} before its version 1.9 (October 2023), or a changed one"
         ) from None
+    if inputs == 2 * outputs:
+        raise ValueError("self_condition: each step also depends on the image before")
+    if outputs != inputs:
+        learned = " (a learned variance)" if outputs == 2 * inputs else ""
+        raise ValueError(f"{outputs} channels of its output for {inputs} of its images{learned}")
+    return network
 
 
 def diffusion_of(tables: Mapping[str, Tensor]) -> tuple[DiffusionConfig, str | None]:
