@@ -5,8 +5,9 @@ chosen by level instead of resolution. The level of the process enters as a sinu
 
 Speed: convolutions on a CPU want channels-last memory, most of all in bfloat16. There PyTorch's
 group norm takes up to 30 times as long as on contiguous memory if groups are narrow (torch 2.13),
-so `GroupNorm` uses sums over each channel there. Without gradients, activations are computed in
-place, and a level that all images share is added to the bias of a convolution.
+so `GroupNorm` uses sums over each channel there. That is without gradients, with which a whole step
+takes as long by either. Without them, activations are computed in place, too, and a level that all
+images share is added to the bias of a convolution.
 """
 
 import math
@@ -41,12 +42,9 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, …) to the same shape, type and layout."""
-        if x.dim() != 4 or x.is_contiguous():
+        if torch.is_grad_enabled() or x.dim() != 4 or x.is_contiguous():
             return super().forward(x.float()).to(x.dtype)
-        if not torch.is_grad_enabled():
-            return _evaluated(self, x, activate=False)
-        normed: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.num_groups, self.eps)  # type: ignore[no-untyped-call, unused-ignore]
-        return normed
+        return _evaluated(self, x, activate=False)
 
     def activated(self, x: Tensor) -> Tensor:
         """Return the SiLU of the norm of (N, C, H, W)."""
@@ -70,7 +68,8 @@ def _evaluated(norm: nn.GroupNorm, x: Tensor, *, activate: bool) -> Tensor:
         return (F.silu(normed, inplace=True) if activate else normed).to(x.dtype)
     answer = torch.empty_like(x)
     weight, biases = norm.weight.view(1, groups, -1), norm.bias.view(1, -1, 1, 1)
-    for part, out in _parts(x, answer):
+    some = max(1, AT_A_TIME // x[0].numel()) if x.device.type == "cpu" else len(x)
+    for part, out in zip(torch.split(x, some), torch.split(answer, some), strict=True):
         values = part.float()
         centred = out if out.dtype == torch.float32 else values
         group = (len(part), groups, -1)
@@ -85,61 +84,6 @@ def _evaluated(norm: nn.GroupNorm, x: Tensor, *, activate: bool) -> Tensor:
         if centred is not out:
             out.copy_(centred)
     return answer
-
-
-class _ChannelsLast(torch.autograd.Function):
-    """Group norm of channels-last (N, C, H, W), with gradients in few passes over memory.
-
-    With x̂ = (x − mean) / std of a group of n numbers and g = weight · ∂y, the gradient is
-    (g − Σg / n − x̂ Σ(g x̂) / n) / std, a sum of x and ∂y with three numbers per channel.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
-    ) -> Tensor:
-        weights, biases = weight.view(1, groups, -1), bias.view(1, groups, -1)
-        normed, means, inverses = torch.empty_like(x), list[Tensor](), list[Tensor]()
-        for part, out in _parts(x, normed):
-            group, values = (len(part), *weights.shape[1:]), part.to(torch.float32, copy=True)
-            mean = values.mean((2, 3)).view(group).mean(2, keepdim=True)
-            square = values.square().mean((2, 3)).view(group).mean(2, keepdim=True)
-            # Rounding may make the difference of two nearly equal numbers negative.
-            inverse = torch.rsqrt((square - mean.square()).clamp_min(0) + eps)
-            scale = inverse * weights
-            shift = _each(biases - mean * scale, part)
-            out.copy_(values.mul_(_each(scale, part)).add_(shift))
-            means.append(mean)
-            inverses.append(inverse)
-        ctx.save_for_backward(x, weight, torch.cat(means), torch.cat(inverses))
-        return normed
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        x, weight, means, inverses = ctx.saved_tensors
-        weights, numbers = weight.view(1, means.shape[1], -1), x[0].numel() // means.shape[1]
-        whole, of_weight, of_bias = torch.empty_like(x), list[Tensor](), list[Tensor]()
-        for part, slopes, mean, inverse, out in _parts(x, gradient, means, inverses, whole):
-            group, values = (len(part), *weights.shape[1:]), part.to(torch.float32, copy=True)
-            slope = slopes.float()
-            plain = slope.sum((2, 3)).view(group)
-            times = ((slope * values).sum((2, 3)).view(group) - mean * plain) * inverse
-            mean_plain = (plain * weights).sum(2, keepdim=True) / numbers
-            mean_times = (times * weights).sum(2, keepdim=True) / numbers
-            of_x = -(inverse**2) * mean_times
-            offset = _each((-inverse * mean_plain - of_x * mean).expand(group), part)
-            values = values.mul_(_each(of_x.expand(group), part)).add_(offset)
-            out.copy_(values.addcmul_(slope, _each(inverse * weights, part)))
-            of_weight.append(times.sum(0))
-            of_bias.append(plain.sum(0))
-        summed = [torch.stack(sums).sum(0).view(-1) for sums in (of_weight, of_bias)]
-        return whole, summed[0], summed[1], None, None
-
-
-def _parts(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield chunks of `x` (N, …) with the same chunks of the others; on a GPU all at once."""
-    some = max(1, AT_A_TIME // x[0].numel()) if x.device.type == "cpu" else len(x)
-    return zip(*(torch.split(tensor, some) for tensor in (x, *others)), strict=True)
 
 
 def _each(numbers: Tensor, x: Tensor) -> Tensor:
