@@ -712,7 +712,7 @@ def test_scrolling_does_not_stutter(browser: Browser, drawing_site: Path) -> Non
         page.locator(".sampler-new").click()
         wait(page)
         assert spent(thread) - before < 0.7
-        assert page.evaluate("window.long") < 12  # of 66 levels
+        assert page.evaluate("window.long") < 12  # of 49 levels
 
 
 def spent(thread: CDPSession) -> float:
