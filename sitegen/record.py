@@ -379,29 +379,22 @@ class _Archive:
     def write(self, run: Mapping[str, Any]) -> None:
         """Write the members that are waiting, run.json and the directory."""
         text = _encoded(run)
-        if self._run and self._waiting:
-            # So that a kill never finds the file without a directory, the last one is first copied
-            # behind the room for what comes now, which has at most 200 bytes a member of its own.
-            members = len(self._waiting) + len(self._zip.filelist) + 2
-            room = self._waiting_bytes + len(text) + 200 * members
-            self._end(self._zip.start_dir + room)
         for name, data in self._waiting:
             # A `ZipInfo` has a fixed date; for a plain name zipfile would write the current time.
             self._zip.writestr(zipfile.ZipInfo(name), data)
         self._run, self._waiting, self._waiting_bytes = text, [], 0
-        self._end(self._zip.start_dir)
+        self._end()
         self._file.truncate()
         self._written_at = time.monotonic()
 
-    def _end(self, start: int) -> None:
-        """Write run.json and the directory at `start`.
+    def _end(self) -> None:
+        """Write run.json and the directory.
 
         zipfile writes a directory only when an archive is closed. A copy is closed in place of the
         archive, which continues behind its last member.
         """
         ending = copy.copy(self._zip)
         ending.filelist, ending.NameToInfo = list(ending.filelist), dict(ending.NameToInfo)
-        ending.start_dir = start
         with ending:
             ending.writestr(zipfile.ZipInfo("run.json"), self._run)
         self._file.flush()

@@ -132,7 +132,8 @@ class PlannedFigure:
         self, parameters: Mapping[str, Any], environment: Mapping[str, str]
     ) -> dict[str, Any]:
         """Return seed, parameters and environment for the record; a recording has its own."""
-        drawn = {key: environment[key] for key in ("numpy", "encoder") if key in environment}
+        of_network = ("device", "precision", "torch")
+        drawn = {key: value for key, value in environment.items() if key not in of_network}
         if self.recording is None:
             seed = parameters.get("seed")
             networks = ["network" in card.abilities for card in self.cards]

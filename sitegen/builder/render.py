@@ -22,7 +22,6 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.errors import PlatformError, PlugInError, SitegenError, TargetError, together
 from sitegen.core.progress import Advance, Reporter
 from sitegen.figures.base import Figure
-from sitegen.media.ffmpeg import encoder_version
 from sitegen.media.manifest import ClipSource, MediaFile, Record, RenderJob
 from sitegen.models.registry import ModelSource
 from sitegen.sampling.provider import ModelProvider
@@ -167,11 +166,11 @@ def environment(compute_target: ComputeTarget) -> Mapping[str, str]:
     can only render pages.
     """
     versions = {}
-    for name in ("torch", "numpy"):
+    for name in ("torch", "numpy", "imageio-ffmpeg", "pillow"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             raise PlatformError(f"{name} is not installed here: `pip install {name}`") from None
     device = compute_target.device.partition(":")[0]
     settings = {"device": device, "precision": compute_target.precision}
-    return {**settings, **versions, "encoder": encoder_version()}
+    return {**settings, **versions}

@@ -8,7 +8,6 @@ such as `{{ trajectories("mnist", count=36, caption="…") }}` is a separate par
 """
 
 import difflib
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -90,7 +89,6 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
         ]
     problems += [*_misplaced(folder), *in_order(_faults_of_config(site, files, checked))]
     pages = [_with_headings(page, ids) for page in pages]
-    problems += _equal_names([*files.used.values(), *(f for page in pages for f in page.files)])
     if problems:
         raise config_error(problems)
     front = replace(pages[0], files=_sorted([*pages[0].files, *files.used.values()]))
@@ -98,13 +96,7 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
 
 
 def _in_order(folder: Path, site: Site) -> list[Path]:
-    sources = dict[str, Path]()
-    for path in page_sources(folder):
-        if (other := sources.setdefault(page_name(path), path)) != path:
-            names = " and ".join(ascii(page.name)[1:-1] for page in (path, other))
-            text = f"has the name of another page, written with other characters ({names}); "
-            text += "rename or remove one of them"
-            raise config_error([Diagnostic(shown(path), None, text)])
+    sources = {page_name(path): path for path in page_sources(folder)}
     if "index" not in sources:
         raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
     order = dict.fromkeys(("index", *site.menu, *sources))
@@ -233,20 +225,6 @@ def _misplaced(folder: Path) -> Iterator[Diagnostic]:
             best = folder / f"{path.stem}.md"
             text = f"is no page; make it {shown(best)}, or keep it outside of {shown(folder)}"
             yield Diagnostic(shown(path), None, text)
-
-
-def _equal_names(files: Iterable[OwnFile]) -> Iterator[Diagnostic]:
-    """Yield an error for each file that would overwrite another where names fold.
-
-    Some file systems ignore case, and some the composition of characters.
-    """
-    sources = dict[str, OwnFile]()
-    for file in files:
-        other = sources.setdefault(unicodedata.normalize("NFC", file.uri).casefold(), file)
-        if other.uri != file.uri:
-            names = " and ".join(ascii(uri)[1:-1] for uri in (file.uri, other.uri))
-            text = f"has the name of another file in other characters ({names}); rename one of them"
-            yield Diagnostic(shown(file.source), None, text)
 
 
 def _sorted(files: Iterable[OwnFile]) -> tuple[OwnFile, ...]:

@@ -1,9 +1,7 @@
 """Each module stands alone, and little of it needs torch or the encoder; layers: import-linter."""
 
-import ast
 import json
 import sys
-from collections import Counter
 from functools import cache
 from graphlib import TopologicalSorter
 
@@ -76,14 +74,6 @@ def test_what_knows_what() -> None:
             known = {other for other in others if other.startswith(kinds)}
             known -= {"sitegen.figures.hierarchy"} if "sampler" in own[0] else set()
             assert all(f"{other}.".startswith(f"{own[0]}.") for other in known), name
-
-
-def test_no_two_classes_of_one_name() -> None:
-    """One word means one thing in the whole package."""
-    trees = (ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py"))
-    nodes = (node for tree in trees for node in ast.walk(tree))
-    names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
-    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_only_bridges_need_torch() -> None:

@@ -91,7 +91,7 @@ def test_figures_of_a_sampler(site: Path) -> None:
     assert first["axis"]["symbol"] == "time"
     assert first["axis"]["values"][0] == 1
     assert first["models"][0]["what"] == "sampler"
-    assert {*first["environment"]} <= {"numpy", "encoder"}
+    assert {*first["environment"]} <= {"numpy", "imageio-ffmpeg", "pillow"}
     assert "4 black and white pixels forming out of Gaussian noise over 10 steps" in first["alt"]
     assert first["models"][0]["uses"] == [digest(site / "weights.txt")]
     assert "z′ of its own and θ = 0.4" in figures[2]["choice"]

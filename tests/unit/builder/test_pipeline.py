@@ -191,7 +191,7 @@ def test_dry_run(site: Builder) -> None:
     assert traces(site.root / ".sitegen").items() <= before.items()
 
 
-ELSEWHERE = {"device": "cuda", "precision": "bfloat16", "torch": "1.0", "encoder": "another"}
+ELSEWHERE = {"device": "cuda", "precision": "bfloat16", "torch": "1.0", "pillow": "another"}
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import copy
 import re
-import unicodedata
 from pathlib import Path
 
 import pytest
@@ -544,28 +543,3 @@ def test_links_find_headings_by_their_names(tmp_path: Path) -> None:
     front, page = read_pages(load_site(config))
     assert re.findall(r'href="([^"]*)">[abc]<', html(page)) == ["#h-results", "#data"]
     assert 'href="more/index.html#h-results"' in html(front)
-
-
-def test_two_spellings_of_one_name(tmp_path: Path) -> None:
-    """Pages whose names differ by Unicode normalisation only are refused, and both are named."""
-    site = make_site(tmp_path, SITE, "Words.\n")
-    for form in ("NFC", "NFD"):
-        name = unicodedata.normalize(form, "café")
-        (tmp_path / f"pages/{name}.md").write_text(f"# {form}\n")
-    with pytest.raises(ConfigError, match=r"caf.*\.md: has the name of another page") as told:
-        read_pages(site)
-    assert "caf\\xe9.md" in str(told.value)
-    assert "cafe\\u0301.md" in str(told.value)
-
-
-@pytest.mark.parametrize("names", [("a.txt", "A.txt"), ("\u00e9.txt", "e\u0301.txt")])
-def test_linked_files_whose_names_fold(tmp_path: Path, names: tuple[str, str]) -> None:
-    """Files that some file systems take for one are refused, and both are named."""
-    for name in names:
-        (tmp_path / name).write_text(name)
-    if len(list(tmp_path.glob("*.txt"))) == 1:
-        pytest.skip("this file system takes them for one")
-    text = "\n\n".join(f"[a]({name})" for name in names)
-    with pytest.raises(ConfigError, match="has the name of another file") as told:
-        read(tmp_path, text)
-    assert all(ascii(name)[1:-1] in str(told.value) for name in names)
