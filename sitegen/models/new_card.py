@@ -29,6 +29,7 @@ from sitegen.generative.checkpoints.archive import UNKNOWN_NETWORK
 from sitegen.generative.checkpoints.foreign import foreign_model
 from sitegen.generative.checkpoints.inspection import (
     CONSISTENCY,
+    FLOWS,
     Architecture,
     CheckpointInfo,
     inspect_checkpoint,
@@ -278,8 +279,9 @@ def _kind(options: AddOptions, info: CheckpointInfo) -> str:
         why = "is of consistency_models: --kind consistency, or --kind edm for a teacher"
     elif info.program == LUCIDRAINS:
         why = f"is of {LUCIDRAINS}, whose networks are DDPMs; leave it out"
-    elif info.layout == "torchcfm":
-        kinds, why = ("flow",), "is of torchcfm, whose networks predict a velocity; leave it out"
+    elif info.layout in FLOWS:
+        kinds = ("flow",)
+        why = f"is of {info.layout}, whose networks predict a velocity; leave it out"
     elif info.learned_variance and not options.preset:
         why = (
             "has two outputs for each channel, as a DDPM with a learned variance has; leave it out"
@@ -421,6 +423,7 @@ def _common(
     assert info.architecture is not None
     network = info.architecture
     if isinstance(network, Architecture):
+        new_order = new_order or info.layout == "flow_matching"
         heads = {"use_new_attention_order": new_order, **_heads(options, info)}
         learned = info.learned_variance or None
         unet = replace(network.unet(), **heads, learn_sigma=learned)
@@ -432,13 +435,13 @@ def _common(
         "levels": options.levels,
         "known_faults": () if _says_heads(options, info) else (HEADS_FAULT,),
         "unet": unet,
-        "labels": _labels(options, network.num_classes),
+        "labels": _labels(options, network.num_classes, info.layout == "flow_matching"),
     }
 
 
-def _labels(options: AddOptions, rows: int | None) -> LabelsConfig | None:
+def _labels(options: AddOptions, rows: int | None, optional: bool) -> LabelsConfig | None:
     """Return the classes of a network with as many rows of its embedding, if it has one."""
-    names = options.labels or tuple(map(str, range(rows or 0)))
+    names = options.labels or tuple(map(str, range((rows or 0) - (optional and bool(rows)))))
     if rows is None and not names:
         return None
     if not rows or not 0 <= rows - len(names) <= 1:
@@ -609,12 +612,14 @@ _FORMS = {
     "flow": _Form(
         "a flow",
         _OF_FLOW,
-        (*_HEAT, *_DDPM),
-        lambda options, info: ModelCard(**_common(options, info), kind="flow"),
+        (*_HEAT, "noise_schedule", "respacing", "objective"),
+        lambda options, info: with_options(
+            ModelCard(**_common(options, info), kind="flow"), replace(options, levels=None)
+        )[0],
         lambda options, card: [
-            "assumed: data are at t = 1, and the network receives t itself, as in torchcfm; "
-            "data_time and time_scale of [flow] in the card change that",
-            "Euler steps; --levels N changes their number, and solver of [flow] in the card the "
+            "assumed: data are at t = 1, and the network receives t itself, as in torchcfm and "
+            "flow_matching; data_time and time_scale of [flow] in the card change that",
+            "--levels N changes the number of steps, --sampler-name euler, midpoint or heun the "
             "solver",
         ],
     ),

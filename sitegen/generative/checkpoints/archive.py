@@ -1,12 +1,13 @@
 """Checkpoint files: mapped into memory, with names, shapes and types known before they are read.
 
 Published checkpoints and related ones are zip files of `torch.save`, which torch reads with
-`weights_only=True`. Five layouts are supported:
+`weights_only=True`. Six layouts are supported:
 
 - "published": `model`, `ema` and `step` of the paper's own code;
 - "state dict": only named tensors, as improved-diffusion and guided-diffusion save them;
 - "spectral": `ema_state_dict`, `schedule` and `step` of IHDM-spectral;
 - "torchcfm": `net_model`, `ema_model` and `step`;
+- "flow_matching": `model` with the network under `model.` and its averages as `shadow_params.N`;
 - "averaged": `model` and `step`, with averages by name under `ema`, as cold diffusion and
   lucidrains' programs save them; of those only the network is kept.
 
@@ -37,7 +38,9 @@ from sitegen.generative.card.limits import MOST_LEVELS
 if TYPE_CHECKING:
     from torch import Tensor
 
-Layout = Literal["weights", "published", "state dict", "spectral", "torchcfm", "averaged"]
+Layout = Literal[
+    "weights", "published", "state dict", "spectral", "torchcfm", "flow_matching", "averaged"
+]
 
 OTHER_WAYS = (
     "record its samples (`sitegen add NAME --recording FILE`) or write a sampler class: "
@@ -79,10 +82,10 @@ class Checkpoint:
 
     Numbers are read from the disk when a tensor is used. Only in the layout "published" are the
     averages separate: an unnamed list in the order of the parameters, with the `decay` and number
-    of `updates` of the average. In "spectral", "torchcfm" and "averaged" the weights are averages.
-    `schedule` is the blur in a file of "spectral". `notes` are those of safetensors, `heads` the
-    settings of attention that a file records. `buffers` are the tensors next to the network in the
-    diffusion that wraps it, such as its `betas`.
+    of `updates` of the average. In "spectral", "torchcfm", "flow_matching" and "averaged" the
+    weights are averages. `schedule` is the blur in a file of "spectral". `notes` are those of
+    safetensors, `heads` the settings of attention that a file records. `buffers` are the tensors
+    next to the network in the diffusion that wraps it, such as its `betas`.
     """
 
     layout: Layout
@@ -133,6 +136,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
         weights = _named(path, averages)
         return Checkpoint("averaged", weights=weights, buffers=buffers, **common)
     model = _table(value.get("model"))
+    if "shadow_params.0" in model:
+        wrapped = [name[6:] for name in model if str(name).startswith("model.")]
+        shadows = {name: model.get(f"shadow_params.{at}") for at, name in enumerate(wrapped)}
+        return Checkpoint("flow_matching", weights=_named(path, shadows), **common)
     if not model:
         names = ", ".join(str(key)[:40] for key in list(value)[:8])
         why = f"it holds {names or 'nothing'}; a published checkpoint has model and ema"

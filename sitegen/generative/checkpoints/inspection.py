@@ -68,13 +68,15 @@ _NUMBERS = frozenset({"float64", "float32", "float16", "bfloat16", "int8"})
 CONSISTENCY, GUIDED = "consistency_models", "improved-diffusion, guided-diffusion or related"
 """Programs that save one state dict of the same U-Net; the first has 1 × 1 convolutions in
 attention, as tensors of four dimensions."""
+FLOWS = ("torchcfm", "flow_matching")
+"""Programs that save flows, each in a layout of its own."""
 _ADDED = {
     CONSISTENCY: "--image-size N, and --kind consistency, or --kind edm for its teacher",
     LUCIDRAINS: "--image-size N --levels K --noise-schedule NAME --objective NAME: a DDPM",
-    "torchcfm": "--image-size N: a flow",
-    GUIDED: "--image-size N, and --kind flow for a flow, or --kind ddpm --levels K for a DDPM",
+    **dict.fromkeys(FLOWS, "--image-size N --levels STEPS: a flow"),
+    GUIDED: "--image-size N, and for a DDPM --kind ddpm --levels K, or --kind flow",
 }
-AVERAGED = ("spectral", "torchcfm", "averaged")
+AVERAGED = ("spectral", "torchcfm", "flow_matching", "averaged")
 """Layouts whose weights are averages."""
 
 
@@ -161,8 +163,8 @@ class CheckpointInfo:
     def _added(self) -> str:
         """Return what `sitegen add` makes of the file of another program, or needs."""
         if self.diffusion is None:
-            learned = " with a learned variance" if self.learned_variance else ""
-            return f"{_ADDED[self.program]}{learned}" if self.program in _ADDED else ""
+            learned = "--image-size N --levels K: a DDPM with a learned variance"
+            return learned if self.learned_variance else _ADDED.get(self.program, "")
         schedule = f"{self.diffusion.beta_schedule} schedule of {self.schedule_levels:,} levels"
         asks = "" if self.objective else " --objective NAME"
         steps = "DDPM in all steps, DDIM with --levels N"
@@ -172,7 +174,7 @@ class CheckpointInfo:
         card = self.card
         if card and (prediction := card.predicts):
             return prediction
-        if self.layout == "torchcfm":
+        if self.layout in FLOWS:
             return "velocity, as in a flow"
         if self.objective:
             return f"{PREDICTS[OBJECTIVES[self.objective] or 'epsilon']} ({self.objective})"
@@ -270,8 +272,8 @@ def _program(checkpoint: Checkpoint, shapes: Shapes, looks: object) -> str:
     """Return the program that wrote a file, where names and shapes tell it."""
     if is_lucidrains(shapes):
         return LUCIDRAINS
-    if checkpoint.layout == "torchcfm" or looks is None:
-        return "torchcfm" if looks else ""
+    if checkpoint.layout in FLOWS or looks is None:
+        return checkpoint.layout if looks else ""
     if checkpoint.layout != "state dict":
         return ""
     flat = any(len(shapes[name]) == 4 for name in shapes if name.endswith(".qkv.weight"))

@@ -6,6 +6,7 @@ start and our noise.
 
 import json
 import lzma
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -245,6 +246,54 @@ def test_openai(name: str, reference: Path, tmp_path: Path) -> None:
     if card.labels:
         assert any(note.startswith(f"assumed: labels {card.labels.listed}") for note in notes)
     assert any("assumed: " in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "condition"),
+    [
+        ("flow_matching", {"levels": 8}, Condition((2, 1))),
+        (
+            "flow_matching-guided",
+            {"levels": 4, "sampler_name": "midpoint", "labels": ("a", "b", "c")},
+            Condition((2, 1), guidance=1.5),
+        ),
+        ("flow_matching-free", {"levels": 4, "sampler_name": "heun"}, None),
+    ],
+)
+def test_flow_matching(
+    name: str,
+    options: dict[str, Any],
+    condition: Condition | None,
+    reference: Path,
+    tmp_path: Path,
+) -> None:
+    """Averages by index, labels with a row for none, guidance and solvers, as it draws."""
+    config = UNetConfig(
+        **{**NET, **FILM, "attention_levels": (1,), "num_classes": 4, "resblock_updown": True}
+    )
+    shapes = {name: tuple(v.shape) for name, v in UNet(config, 3).state_dict().items()}
+    weights = {name: 0.4 * waves(shape, at) for at, (name, shape) in enumerate(shapes.items())}
+    model = {f"model.{name}": value + 1 for name, value in weights.items()}
+    model |= {f"shadow_params.{at}": value for at, value in enumerate(weights.values())}
+    content = {"model": {**model, "num_updates": torch.tensor(7)}}
+    path = save(
+        {**content, "epoch": 3, "args": Namespace(dataset="imagenet")}, tmp_path / "checkpoint.pth"
+    )
+    card, notes = described(path, heads=2, **options)
+    assert card.labels is not None
+    assert (len(card.labels.names), card.labels.optional) == (3, True)
+    assert any("and a row for no label" in note for note in notes)
+    process = replace(process_of(load_model(path, card)), condition=condition)
+    *_, last = run(process, process.start(0, [0, 1]), None)
+    wanted = json.loads((reference / "openai.json").read_text())[name]
+    found = to_pixels(last.state).flatten()[::4]
+    assert np.allclose(found, wanted, rtol=0, atol=1e-5)
+    assert "program           flow_matching" in inspect_checkpoint(path).to_text()
+    with pytest.raises(ConfigError, match=r"--kind ddpm: .* is of flow_matching, whose networks"):
+        described(path, kind="ddpm")
+    del content["model"]["shadow_params.9"]
+    with pytest.raises(RefusedError, match="is not a named tensor"):
+        inspect_checkpoint(save(content, path))
 
 
 def test_openai_inspected(tmp_path: Path) -> None:
