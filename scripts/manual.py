@@ -21,6 +21,7 @@ EXAMPLES = {"NAME": "mnist", "FILE.png": "pictures/digit.png"}
 EMBEDS = {
     "image": '"pictures/digit.png", alt="A handwritten eight", width=112',
     "video": '"https://youtu.be/qY1juqIDT10", title="The video abstract of the paper"',
+    "raw_html": '"own/square.html", caption="A square of SVG in a file of the author."',
     "table": '[["DDPM", 3.17], ["**Ours**", "**2.41**"]], columns=["Method", "FID"]',
 }
 _CLIPS = (

@@ -114,7 +114,7 @@
       for (const name of [
         "new", "several", "details", "save", "film", "link", "cost", "told", "fetch", "trouble",
         "slider", "readout", "shows", "about", "tree", "shelf", "start",
-        "hues", "between", "one", "other", "share", "labels", "guidance", "kept",
+        "hues", "between", "one", "other", "share", "labels", "guidance", "kept", "tabs",
       ]) this[name] = find(name);
       this.grows = box.classList.contains("sampler-grows");
       this.noise = "noise" in box.dataset; // it starts from noise, and nothing is random after that
@@ -149,13 +149,14 @@
       for (const list of [this.one, this.other])
         when(list, "change", ({ target }) => (list.chosen = list.end = this.pictures[target.value]));
       if (this.labels) when(this.labels, "change", () => this.relabel());
+      when(this.tabs, "change", () => this.reveal());
       when(this.share, "input", () => this.mix(true));
       when(this.share, "change", () => this.mix(false));
       when(this.box, "keydown", (event) => event.key === "Escape" && this.stop());
       when(window, "hashchange", () => this.follow());
       when(document, "visibilitychange", () => this.pause());
-      const observer = new IntersectionObserver(([entry]) => {
-        this.away = !entry.isIntersecting;
+      const observer = new IntersectionObserver((entries) => {
+        this.away = !entries.at(-1).isIntersecting; // a quick jump away and back brings two
         this.pause();
       });
       observer.observe(this.box);
@@ -598,8 +599,20 @@
       return parts.join("");
     }
 
+    /* Scroll the lists of thumbnails, and nothing else, to the chosen ones. */
+    reveal() {
+      for (const list of [this.shelf, this.one, this.other]) {
+        const thumb = list.querySelector("label:has(:checked)");
+        if (!thumb?.offsetWidth) continue;
+        const [room, box] = [list, thumb].map((element) => element.getBoundingClientRect());
+        const way = (low, high) => Math.min(box[low] - room[low], 0) + Math.max(box[high] - room[high], 0);
+        list.scrollBy(way("left", "right"), way("top", "bottom"));
+      }
+    }
+
     choose(picture, level = 0) {
       picture.radio.checked = true;
+      this.reveal();
       this.picture = picture;
       const place = picture.levels.findIndex((each) => each <= level);
       this.at = place < 0 ? picture.levels.length - 1 : place;

@@ -143,7 +143,20 @@ PresetName = Annotated[
 ]
 Existing = Annotated[Path, BeforeValidator(_existing)]
 OwnFolder = Annotated[Path, BeforeValidator(_own_folder)]
-Icon = Literal["code", "data", "page", "paper", "poster", "video"]
+Icon = Literal[
+    "arxiv", "code", "data", "demo", "model", "page", "paper", "poster", "slides", "video"
+]
+EntryType = Literal[
+    "article", "book", "incollection", "inproceedings", "mastersthesis", "misc", "phdthesis",
+    "techreport", "unpublished",
+]  # fmt: skip
+BibtexField = Annotated[str, _form("[a-z][a-z-]{0,31}", "the name of a field, as in doi")]
+ScriptUrl = Annotated[
+    str,
+    # Nothing that ends a source in a content policy.
+    _form(r"https://[^\s'\";,<>]{1,2000}", "an address that begins with https://"),
+]
+DataAttribute = Annotated[str, _form("data-[a-z][a-z-]{0,40}", "an attribute such as data-domain")]
 
 
 class TomlTable(BaseModel):
@@ -192,18 +205,33 @@ class Citation(TomlTable):
 
     key: CitationKey = Field(description="The key of the BibTeX entry.")
     year: StrictInt = Field(ge=1900, le=2200, description="The year of publication.")
-    type: Literal["article", "inproceedings", "misc"] = Field(
-        "misc", description="The kind of BibTeX entry."
-    )
+    type: EntryType = Field("misc", description="The kind of BibTeX entry.")
     booktitle: Text | None = Field(None, description="The proceedings that the paper is in.")
     journal: Text | None = Field(None, description="The journal that the paper is in.")
+    fields: Mapping[BibtexField, Text] = Field(
+        default_factory=dict,
+        description='Further fields of the entry, as in { doi = "10.48550/arXiv.2206.13397" }.',
+    )
+    verbatim: Text | None = Field(
+        None, description="The whole entry as printed, in place of what the other keys make."
+    )
 
     @model_validator(mode="after")
     def _has_its_place(self) -> Self:
         needed = {"article": "journal", "inproceedings": "booktitle"}.get(self.type)
-        if needed and getattr(self, needed) is None:
+        if needed and getattr(self, needed) is None and self.verbatim is None:
             raise ValueError(f'type = "{self.type}" needs {needed} = "…"')
         return self
+
+
+class Analytics(TomlTable):
+    """Table `[analytics]`: the script of a service that counts visits; without it there is none."""
+
+    script: ScriptUrl = Field(description="The address of the script.")
+    attributes: Mapping[DataAttribute, Text] = Field(
+        default_factory=dict,
+        description='What the script is given, as in { data-domain = "example.org" }.',
+    )
 
 
 class ModelEntry(TomlTable):
@@ -361,6 +389,7 @@ class Site(TomlTable):
         default_factory=dict, description="The models that pages can call, by name."
     )
     citation: Citation | None = Field(None, description="How to cite the paper.")
+    analytics: Analytics | None = Field(None, description="The service that counts visits.")
     build: Building | None = Field(None, description="Where figures are rendered.")
     output: OwnFolder = Field(
         Path("build"), validate_default=True, description="The folder that the site is built in."

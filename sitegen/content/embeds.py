@@ -1,4 +1,4 @@
-"""Pictures, videos and tables that the author adds to a page.
+"""Pictures, videos, tables and HTML that the author adds to a page.
 
 `{{ image("pictures/setup.png", alt="…") }}`, `{{ video("https://youtu.be/…") }}` and
 `{{ table([["Ours", 2.1]], columns=["Method", "FID"]) }}` are called like
@@ -19,6 +19,7 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.etree import ElementTree
 
+from markupsafe import Markup
 from pydantic import (
     BeforeValidator,
     Field,
@@ -260,6 +261,27 @@ class VideoCall:
     )
 
 
+def read_html(path: Path) -> Markup:
+    """Read a file of the author's HTML; raise ValueError if it is none."""
+    if path.suffix.lower() != ".html":
+        raise ValueError("should end with .html")
+    try:
+        return Markup(read_own(path).decode())
+    except UnicodeDecodeError:
+        raise ValueError("is not text in UTF-8") from None
+
+
+@validated(frozen=True, config=RULES)
+class RawHtmlCall:
+    """The arguments of `raw_html(…)`."""
+
+    file: Annotated[Markup, _read_by(read_html)] = Field(
+        description="The file with HTML of your own, which stands in the page as it is."
+    )
+    caption: Caption = Field(default="", description="The words under it.")
+    id: Slug | None = Field(default=None, description="Its name in links.")
+
+
 _Cell = Annotated[
     Caption,
     BeforeValidator(lambda cell: str(cell) if type(cell) in (int, float) else cell),
@@ -294,14 +316,14 @@ class TableCall:
 
 @dataclass(frozen=True)
 class Embed:
-    """A picture, video or table that is shown as a block; its id is "" until one is assigned.
+    """A picture, video, table or HTML of the author; its id is "" until one is assigned.
 
     A video is on another host, with a player that is loaded by a click, or a file of the author.
     `caption` and `cells`, the rows of a table after its headings, are inline Markdown.
     """
 
     kind: str
-    call: ImageCall | VideoCall | TableCall
+    call: ImageCall | VideoCall | TableCall | RawHtmlCall
     id: str
     place: SourceLocation
     caption: str = ""
@@ -334,11 +356,16 @@ class Embed:
     def base(self) -> str:
         """Return the default id, which is used if it is not taken."""
         if not isinstance(self.call, ImageCall):
-            return self.kind
+            return self.kind.replace("_", "-")
         return f"image-{PurePosixPath(self.call.file.file.uri).stem[:-9]}"  # without the digest
 
 
-EMBEDS: Mapping[str, type[Any]] = {"image": ImageCall, "video": VideoCall, "table": TableCall}
+EMBEDS: Mapping[str, type[Any]] = {
+    "image": ImageCall,
+    "video": VideoCall,
+    "table": TableCall,
+    "raw_html": RawHtmlCall,
+}
 """Argument classes of the calls, by name."""
 
 

@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 from markupsafe import Markup, escape
 
-from sitegen.content.embeds import Embed, ImageCall, Photo, Player, TableCall, VideoCall
+from sitegen.content.embeds import (
+    Embed,
+    ImageCall,
+    Photo,
+    Player,
+    RawHtmlCall,
+    TableCall,
+    VideoCall,
+)
 from sitegen.content.groups import TABS, Group, noun
 from sitegen.content.markdown import NEAR_TOP, InlineText
 from sitegen.core.installed import resource
@@ -326,7 +334,8 @@ def embed_view(embed: Embed, uri: str, cover: Picture | None = None) -> dict[str
 
     All have `shape`, `id`, `caption`, `noun` and `number`; an "image" also `alt`, `picture` and
     `lazy`, a "screen" (a video on another host) `title`, `host`, `player`, `link` and `poster`, a
-    "video" `title`, `uri`, `type`, `width`, `height` and `poster`, a "table" its `table`.
+    "video" `title`, `uri`, `type`, `width`, `height` and `poster`, a "table" its `table`, and "raw"
+    its `html`.
     """
     call = embed.call
     view: dict[str, Any] = {"id": embed.id, "caption": embed.caption, "number": embed.number}
@@ -336,6 +345,8 @@ def embed_view(embed: Embed, uri: str, cover: Picture | None = None) -> dict[str
         numeric = [n for n in range(len(columns)) if all(_NUMBER.fullmatch(row[n]) for row in rows)]
         table = {"caption": "", "columns": columns, "rows": rows, "numeric": numeric}
         return {**view, "shape": "table", "table": table}
+    if isinstance(call, RawHtmlCall):
+        return {**view, "shape": "raw", "html": call.file}
     if isinstance(call, ImageCall):
         picture, width = photo_view(call.file, uri), call.width
         if width is not None:

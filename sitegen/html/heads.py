@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from markupsafe import Markup
 
-from sitegen.config.schema import Site
+from sitegen.config.schema import Analytics, Site
 from sitegen.content.embeds import read_photo
 from sitegen.content.groups import all_parts
 from sitegen.content.links import at_heading
@@ -45,6 +45,7 @@ SAMPLER_POLICY = POLICY.replace(
 """The policy of a page with a live model, which also allows WebAssembly and a worker."""
 
 _COMMANDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_AS_WRITTEN = ("doi", "url", "eprint")  # BibTeX styles print these without reading commands
 _LONGEST = 70  # characters of a title that search engines and tabs display
 _PREVIEW = 160  # characters of a description that link previews display
 
@@ -76,9 +77,10 @@ def head(
             "script": names[SAMPLER_SCRIPT],
             "worker": relative(theme.engine[WORKER].uri, page.uri),
         }
+    policy = f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(all_parts(page.body))}"
     return {
         "title": page.title if alone else title,
-        "policy": f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(all_parts(page.body))}",
+        "policy": _with_analytics(policy, site.analytics) if site.analytics else policy,
         "description": site.description or site.lead or _first_words(page),
         "site": site.title,
         "address": address(site, page.uri),
@@ -90,7 +92,21 @@ def head(
         "stylesheet": names[STYLESHEET],
         "script": names[SCRIPT],
         "sampler": sampler,
+        "analytics": site.analytics,
     }
+
+
+def _with_analytics(policy: str, analytics: Analytics) -> str:
+    """Return a policy that allows the script, and requests to the hosts that it is given."""
+    values = (analytics.script, *analytics.attributes.values())
+    origins = {
+        f"https://{parts.netloc}" for parts in map(urlsplit, values) if parts.scheme == "https"
+    }
+    script = analytics.script.partition("?")[0]
+    policy = policy.replace("script-src 'self'", f"script-src 'self' {script}")
+    for directive in ("connect-src 'self'", "img-src 'self'"):
+        policy = policy.replace(directive, f"{directive} {' '.join(sorted(origins))}")
+    return policy
 
 
 def _first_words(page: Page) -> str | None:
@@ -179,12 +195,15 @@ def bibtex(site: Site) -> str | None:
     citation = site.citation
     if citation is None:
         return None
+    if citation.verbatim is not None:
+        return citation.verbatim
     fields = {
         "title": site.title,
         "author": " and ".join(author.name for author in site.authors),
         "booktitle": citation.booktitle,
         "journal": citation.journal,
         "year": str(citation.year),
+        **citation.fields,
     }
     lines = []
     for name, value in fields.items():
@@ -192,6 +211,7 @@ def bibtex(site: Site) -> str | None:
             text = re.sub(
                 r"[\\~^&%$#_{}]", lambda mark: _COMMANDS.get(mark[0], "\\" + mark[0]), value
             )
+            text = value if name in _AS_WRITTEN else text
             lines.append(f"  {name} = {{{' '.join(text.split())}}}")
     return f"@{citation.type}{{{citation.key},\n" + ",\n".join(lines) + "\n}"
 

@@ -84,13 +84,13 @@ def encode_clip(
                 states.add(pictures)
             states.finish()
             # The finished pictures open the clip, so all states are sampled before the first frame
-            # is encoded.
-            finished = _frame(states.finished, clip)
+            # is encoded. A clip that comes back ends, as it begins, at its first state.
+            at_rest = _frame(states.at(clip.order[-1]), clip)
             files = {
                 "mp4": _mp4(states, clip, work / "clip.mp4"),
                 "gif": _gif(states, clip, work / "clip.gif"),
-                "poster": write_still(finished, work / "clip.avif"),
-                "poster-webp": write_still(finished, work / "clip.webp"),
+                "poster": write_still(at_rest, work / "clip.avif"),
+                "poster-webp": write_still(at_rest, work / "clip.webp"),
                 "film": write_still(states.film(), work / "film.webp", FILM_QUALITY),
             }
         for file in files.values():

@@ -209,8 +209,7 @@ def with_options(card: ModelCard, options: AddOptions) -> tuple[ModelCard, tuple
     except ConfigError as error:
         names = ", ".join(options.among(*_STEPS))
         raise ConfigError(
-            f"{names}: {error}; leave it out, or add the folder of its own program under another "
-            "name"
+            f"{error}; leave out {names}, or add the folder of its own program under another name"
         ) from None
     return card, (sampler_note(card),)
 

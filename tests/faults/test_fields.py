@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from sitegen.config.schema import Author, Building, Citation, Link, ModelEntry, Site
+from sitegen.config.schema import Analytics, Author, Building, Citation, Link, ModelEntry, Site
 from tests.support.builders import CARD, Builder, tree_hash, write_page
 from tests.support.builders import write_site as write
 from tests.support.sweeping import counted
@@ -20,6 +20,7 @@ SITE: dict[str, Any] = {
     "links": [{"label": "Paper", "url": "https://example.org/paper.pdf"}],
     "models": {"tiny": {"path": "models/tiny"}},
     "citation": {"key": "ann", "year": 2026},
+    "analytics": {"script": "https://example.org/count.js"},
 }
 OTHER: dict[str, Any] = {
     "Site.title": "Another",
@@ -51,6 +52,11 @@ OTHER: dict[str, Any] = {
     "Citation.type": "inproceedings",
     "Citation.booktitle": "Proceedings",
     "Citation.journal": "A journal",
+    "Citation.fields": {"doi": "10.1/2"},
+    "Citation.verbatim": "@misc{ben}",
+    "Site.analytics": {"script": "https://example.org/other.js"},
+    "Analytics.script": "https://example.org/other.js",
+    "Analytics.attributes": {"data-domain": "example.org"},
     "ModelEntry.path": "models/other/weights.safetensors",
     "ModelEntry.card": "other.toml",
 }
@@ -80,6 +86,7 @@ TABLES: dict[type[BaseModel], tuple[str | int, ...]] = {
     Author: ("authors", 0),
     Link: ("links", 0),
     Citation: ("citation",),
+    Analytics: ("analytics",),
     Building: ("build",),
     ModelEntry: ("models", "tiny"),
 }
@@ -119,6 +126,7 @@ def tree(site: Builder, key: str, *, other: bool) -> str:
     values = {name: (dict(v) if isinstance(v, dict) else v) for name, v in SITE.items()}
     values |= {"authors": [{"name": "Ann"}], "links": [dict(SITE["links"][0])]}
     values |= {"models": {"tiny": {"path": "models/tiny"}}, "citation": dict(SITE["citation"])}
+    values |= {"analytics": dict(SITE["analytics"])}
     table, name = key.split(".")
     place: Any = values
     for part in next(way for kind, way in TABLES.items() if kind.__name__ == table):

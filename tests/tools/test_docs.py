@@ -119,7 +119,9 @@ class Shell:
                     path.read_text(),
                     flags=re.I,
                 )
-                path.write_text(re.sub("One sentence|abstract here|Say ", "Ann's ", written))
+                path.write_text(
+                    re.sub("One sentence|abstract here|Say |Give the numbers", "Ann's ", written)
+                )
         file, data = Path("runs/birds/checkpoint.pth"), Path("data/birds")
         if str(file) in words and not file.exists():
             file.parent.mkdir(parents=True)
@@ -184,7 +186,11 @@ def test_config_samples(block: Block, desk: Path, model: Path) -> None:
 @pytest.mark.parametrize("block", of("markdown"), ids=lambda block: block.page)
 def test_page_samples(block: Block, desk: Path) -> None:
     """Each is a page without a mistake, and what it calls is shown."""
-    shutil.copytree(DOCS / "pictures", desk / "pictures", dirs_exist_ok=True)
+    for name in ("pictures", "own"):
+        shutil.copytree(DOCS / name, desk / name, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "models/mnist-ddpm", desk / "models/mnist-ddpm")
+    with (desk / "site.toml").open("a") as config:
+        config.write('[models.mnist-ddpm]\npath = "models/mnist-ddpm"\n')
     (desk / "pages/index.md").write_text(block.text)
     (page,) = read_pages(load_site(desk / "site.toml"))
     assert page.body

@@ -88,9 +88,7 @@ def resampled(
         raise ConfigError(
             f'a card of kind "{card.kind}" has no sampler {sampler_name}; choose {", ".join(known)}'
         )
-    raise ConfigError(
-        f'a card of kind "{card.kind}" lists its steps, so no others can be chosen by number'
-    )
+    raise ConfigError(f'a card of kind "{card.kind}" lists its steps')
 
 
 def _even(levels: int, steps: int) -> Levels:

@@ -92,8 +92,8 @@ MESSAGES = [
     ('title = "T"\nmodels = 1', "site.toml:2: models = 1: Input should be a valid dictionary"),
     (
         'title = "T"\n[[links]]\nlabel = "P"\nurl = "p.pdf"\nicon = "papr"',
-        'site.toml:5: links[0].icon = "papr": Input should be \'code\', \'data\', \'page\', '
-        '\'paper\', \'poster\' or \'video\', did you mean "paper"?',
+        "site.toml:5: links[0].icon = \"papr\": Input should be 'arxiv', 'code', 'data', "
+        "'demo', 'model', 'page', 'paper', 'poster', 'slides' or 'video', did you mean \"paper\"?",
     ),
     (
         'title = "T"\n[models.m]\npath = "x.pth"\npreset = "cifar1"',

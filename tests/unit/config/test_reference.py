@@ -21,7 +21,7 @@ MISTAKES = [
     'authors = "me"', '[[authors]]\nnmae = "b"', '[[authors]]\nname = "b"\nurl = "/absolute"',
     '[[links]]\nlabel = "b"', '[[links]]\nlabel = "b"\nurl = "c"\nicon = "codes"',
     '[citation]\nkey = "a b"\nyear = 2023', '[citation]\nkey = "a"\nyear = 1066',
-    '[citation]\nkey = "a"\nyear = 2023\ntype = "book"',
+    '[citation]\nkey = "a"\nyear = 2023\ntype = "books"',
     '[models.MNIST]\npath = "models/mnist"', '[models.mnist]\npth = "models/mnist"',
     '[models.mnist]\npath = 3',
 ]  # fmt: skip

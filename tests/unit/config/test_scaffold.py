@@ -24,6 +24,7 @@ from sitegen.config.scaffold import (
 )
 from sitegen.config.schema import (
     Affiliation,
+    Analytics,
     Author,
     Building,
     Citation,
@@ -92,8 +93,10 @@ def test_config_has_every_key(new: Path) -> None:
         site.citation,
         *site.models.values(),
     ]
-    for table in (Site, Author, Affiliation, Link, Citation, Building, ModelEntry):
-        made = (entry for entry in [*entries, site.build] if isinstance(entry, table))
+    for table in (Site, Author, Affiliation, Link, Citation, Building, Analytics, ModelEntry):
+        made = (
+            entry for entry in [*entries, site.build, site.analytics] if isinstance(entry, table)
+        )
         said = set().union(*(each.model_fields_set for each in made))
         assert said == {*table.model_fields}
     assert "faces" in site.models

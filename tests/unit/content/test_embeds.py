@@ -21,6 +21,7 @@ from sitegen.content.embeds import (
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
+from sitegen.html.figure_views import embed_view
 
 PLACE = SourceLocation("pages/index.md", 3)
 
@@ -134,6 +135,19 @@ def read(folder: Path, data: bytes, name: str = "a.png") -> tuple[str, int, int]
     photo = read_photo(SiteFolder(folder).find(name))
     assert photo.file.source.read_bytes() == data
     return photo.file.uri, photo.width, photo.height
+
+
+def test_raw_html(tmp_path: Path) -> None:
+    """HTML of the author's own stands in the page as it is; another file is refused."""
+    html = "<svg viewBox='0 0 1 1'></svg>\n"
+    (tmp_path / "own.html").write_text(html)
+    embed = make(tmp_path, "raw_html", "own.html", caption="Mine.")
+    view = embed_view(embed, "index.html")
+    assert (view["shape"], view["html"], view["caption"]) == ("raw", html, "Mine.")
+    assert (embed.base, embed.files) == ("raw-html", ())
+    for name, fault in (("Set up.png", "should end with .html"), ("no.html", "no such file")):
+        with pytest.raises(ConfigError, match=fault):
+            make(tmp_path, "raw_html", name)
 
 
 def test_formats(tmp_path: Path) -> None:

@@ -55,6 +55,30 @@ def test_sampler(tmp_path: Path) -> None:
             assert re.fullmatch(rf"{up}assets/sampler{ending}", name)
 
 
+ANALYTICS = """
+[analytics]
+script = "https://counts.example.org/js/count.js?v=2"
+attributes = { data-to = "https://me.counts.example.com/count", data-domain = "example.org" }
+"""
+
+
+def test_analytics(tmp_path: Path) -> None:
+    """A page names one script and where it sends to; without the table there is neither."""
+    for text in ("", ANALYTICS):
+        site = make_site(tmp_path, f'title = "T"\n{text}')
+        (page,) = read_pages(site)
+        found = head(site, page, site_theme(site), None)
+        assert (found["analytics"] is not None) == bool(text)
+        assert ("example" in found["policy"]) == bool(text)
+    directives = dict(item.strip().split(" ", 1) for item in found["policy"].split(";"))
+    assert directives["script-src"] == "'self' https://counts.example.org/js/count.js"
+    hosts = "'self' https://counts.example.org https://me.counts.example.com"
+    assert directives["connect-src"] == directives["img-src"] == hosts
+    wrong = ANALYTICS.replace("count.js?v=2", "count.js; style-src *")
+    with pytest.raises(ConfigError, match=r"script = .* an address that begins with https"):
+        make_site(tmp_path, f'title = "T"\n{wrong}')
+
+
 def test_description(tmp_path: Path) -> None:
     """It is the author's, or the lead, or else how the page begins, cut between words."""
     long = "*Faces* $u_K$ & [fruit](https://example.org/) form " + "again and " * 30
@@ -136,6 +160,13 @@ def test_entry(tmp_path: Path) -> None:
         "  year = {2023}\n"
         "}"
     )
+    more = 'fields = { doi = "10.1/a_b", pages = "1–9", note = "50%" }'
+    entry = str(bibtex(make_site(tmp_path, f"{CITED}{more}")))
+    assert entry.endswith(
+        "year = {2023},\n  doi = {10.1/a_b},\n  pages = {1–9},\n  note = {50\\%}\n}"
+    )
+    own = "@misc{x,\n  title = {{A_b}},\n}"
+    assert bibtex(make_site(tmp_path, f"{CITED}verbatim = '''\n{own}'''")) == own
     site = make_site(tmp_path, 'title = "T"\nbase_url = "https://example.org/a&b/"')
     files = webmap(site, ["index.html", "more/index.html"])
     tree = ElementTree.fromstring(files["sitemap.xml"])

@@ -349,7 +349,7 @@ def test_nothing_is_forgotten() -> None:
     fields = {name for table in (Site, Author, Link, Citation) for name in table.model_fields}
     fixed = (
         "affiliations equal menu menu_names build authors links models citation "
-        "output cache_dir icon year type theme"
+        "output cache_dir icon year type theme fields verbatim analytics"
     )
     assert fields - set(fixed.split()) == {path.rpartition(".")[2] for path in WORDS.split()}
 
