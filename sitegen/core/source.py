@@ -29,7 +29,19 @@ def raised_at(error: BaseException) -> str:
 
     Returns "" if all of the code is sitegen's.
     """
+    raised = raising_line(error)
+    if raised is None:
+        return ""
+    name, line = raised
+    return f" (line {line})" if name == _TEMPLATE else f" ({shown(Path(name))}:{line})"
+
+
+def raising_line(error: BaseException) -> tuple[str, int | None] | None:
+    """Return the file and line of the code of others that raised an exception; None if none did."""
     from traceback import extract_tb
+
+    if isinstance(error, SyntaxError) and error.filename:
+        return error.filename, error.lineno
 
     frames = [
         (name, frame.lineno)
@@ -38,15 +50,14 @@ def raised_at(error: BaseException) -> str:
         or not (name.startswith("<") or Path(name).is_relative_to(_PACKAGE))
     ]
     if not frames:
-        return ""
+        return None
     installed = sys.prefix, sys.base_prefix
     authors = [
         (name, line)
         for name, line in frames
         if not any(Path(name).is_relative_to(folder) for folder in installed)
     ]
-    name, line = authors[-1] if authors else frames[0]  # not the line of what a package calls
-    return f" (line {line})" if name == _TEMPLATE else f" ({shown(Path(name))}:{line})"
+    return authors[-1] if authors else frames[0]  # not the line of what a package calls
 
 
 def odd_character(text: str) -> tuple[int, str] | None:

@@ -4,11 +4,8 @@ Templates are trusted code. The values passed to them are data and are escaped, 
 of a page's body, which `sitegen.content.markdown` has made safe.
 """
 
-import re
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -215,20 +212,14 @@ def _missing(site: Site, theme: Theme) -> dict[str, Any]:
     """Return the 404 page. It is shown at any depth, so its links begin at the host's root.
 
     If neither an address nor a domain is configured, the site's root path is unknown. The page
-    then has no links, and an inline style that its policy allows by digest.
+    then has no links and no style.
     """
     view: dict[str, Any] = {"language": site.language, "title": site.title, "policy": POLICY}
     links = {"icon": ICON, "scheme": SCHEME, "stylesheet": STYLESHEET}
     root = "/" if site.domain else None
     if site.base_url:
         root = urlsplit(base_address(site.base_url)).path
-    if root is not None:
-        uris = {name: root + theme.assets[file].uri for name, file in links.items()}
-        return {**view, **uris, "home": root, "style": None}
-    # A browser normalizes the ends of lines before it computes the digest.
-    style = "\n".join(theme.assets[STYLESHEET].data.decode().splitlines()).replace("</", r"<\/")
-    style = re.sub(r"@font-face\s*\{[^}]*\}\n*", "", style)  # fonts have no address either
-    digest = b64encode(sha256(style.encode()).digest()).decode()
-    policy = POLICY.replace("style-src 'self'", f"style-src 'sha256-{digest}'")
-    absent = dict.fromkeys([*links, "home"])
-    return {**view, **absent, "policy": policy, "style": Markup(style)}
+    if root is None:
+        return {**view, **dict.fromkeys([*links, "home"])}
+    uris = {name: root + theme.assets[file].uri for name, file in links.items()}
+    return {**view, **uris, "home": root}

@@ -8,7 +8,6 @@ import inspect
 import os
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sitegen.core.errors import ConfigError, PlugInError, RefusedError
 from sitegen.core.files import sha256
-from sitegen.core.source import shown
+from sitegen.core.source import raising_line, shown
 from sitegen.generative.card.card import FileRef, ModelCard
 from sitegen.generative.card.labels import LabelsConfig
 from sitegen.generative.card.tables import SamplerConfig
@@ -137,14 +136,7 @@ def _errors_of(sampler: SamplerFile) -> Iterator[None]:
     except PlugInError:
         raise
     except (Exception, SystemExit) as error:
-        folder = os.path.dirname(os.path.abspath(sampler.file))
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [(frame.filename, frame.lineno) for frame in frames]
-        if isinstance(error, SyntaxError) and error.filename:
-            lines.append((error.filename, error.lineno))
-        lines = [(file, line) for file, line in lines if os.path.abspath(file).startswith(folder)]
-        lines = [(file, line) for file, line in lines if "site-packages" not in file[len(folder) :]]
-        file, line = lines[-1] if lines else (str(sampler.file), None)
+        file, line = raising_line(error) or (str(sampler.file), None)
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000]
         location = f"{shown(Path(file))}:{line}" if line else shown(Path(file))
         raise PlugInError(f"{location}: {message}") from error

@@ -26,7 +26,7 @@ from sitegen.generative.card.card import (
     require_finished,
 )
 from sitegen.generative.checkpoints.foreign import foreign_model
-from sitegen.generative.checkpoints.inspection import inspect_checkpoint, only_checkpoint
+from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.models.hosted import SamplerFile, describe, is_current, sampler_files
 
 _LARGE = 1 << 30
@@ -152,7 +152,7 @@ def model_source(name: str, path: Path, card_path: Path | None = None) -> ModelS
 
 def preset_source(name: str, path: Path, configuration: str) -> ModelSource:
     """Return a checkpoint of a published configuration, with the shipped prior for it."""
-    return ModelSource(name, preset(configuration), _dropped(path), preset_prior(configuration))
+    return ModelSource(name, preset(configuration), path, preset_prior(configuration))
 
 
 def find_model(name: str, card: Path | None, config: Path) -> ModelSource:
@@ -252,19 +252,7 @@ def _entry_source(name: str, entry: ModelEntry, card: Path | None = None) -> Mod
         return sampler_source(name, entry)
     if card is None and entry.preset is not None:
         return preset_source(name, entry.path, entry.preset)
-    path = entry.path if entry.preset is None else _dropped(entry.path)
-    return model_source(name, path, card or entry.card_path)
-
-
-def _dropped(path: Path) -> Path:
-    """Return the checkpoint at a path, or the only one in a folder of that name; else the path.
-
-    The folder may lack the path's suffix. Raises RefusedError if it contains several checkpoints.
-    """
-    if path.is_file():
-        return path
-    folders = (folder for folder in (path, path.with_suffix("")) if folder.is_dir())
-    return next(filter(None, map(only_checkpoint, folders)), path)
+    return model_source(name, entry.path, card or entry.card_path)
 
 
 def _configured(config: Path) -> Mapping[str, ModelEntry]:

@@ -179,7 +179,7 @@ def cifar(dropped: Path) -> ModelSource:
 
 
 def test_preset_without_its_checkpoint(dropped: Path) -> None:
-    """Not there, it is told where to put it or how to leave it out; of two, none is meant."""
+    """Not there, it is told where to put it or how to leave it out."""
     source = cifar(dropped)
     assert source.missing_file == dropped
     for use in (source.require_usable, lambda: source.weights_sha256):
@@ -187,21 +187,13 @@ def test_preset_without_its_checkpoint(dropped: Path) -> None:
             use()
         assert "\nput it there, or make the page leave out" in str(caught.value)
         assert '{% if available("cifar") %}' in str(caught.value)
-    folder = dropped.with_suffix("")
-    folder.mkdir(parents=True)
-    for name in ("checkpoint_1.pth", "checkpoint_2.pth"):
-        (folder / name).write_bytes(b"weights")
-    with pytest.raises(RefusedError, match=r"holds 2 checkpoints \(checkpoint_1\.pth, c"):
-        cifar(dropped)
 
 
-@pytest.mark.parametrize("name", ["cifar.pth", "cifar/checkpoint_130000.pth", "cifar.pth/a.pt"])
-def test_preset_with_its_checkpoint(dropped: Path, name: str) -> None:
-    """The file itself, or the one in a folder of its name; card and prior are the preset's."""
-    file = dropped.parent / name
+def test_preset_with_its_checkpoint(dropped: Path) -> None:
+    """Card and prior are the preset's."""
+    file = dropped
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")
-    (file.parent / ".checkpoint.pth").write_bytes(b"being written")
     source = cifar(dropped)
     assert (source.weights, source.missing_file) == (file, None)
     assert is_approximate(source.card)
