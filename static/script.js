@@ -151,6 +151,7 @@ class Clip {
     }
     stage.classList.toggle("drawn", drawn);
     if (drawn) Object.assign(this.canvas, size);
+    label(stage.querySelector(".cell-texts"), this);
     join(figure, this);
     this.settle?.();
     this.draw();
@@ -540,6 +541,17 @@ function extent(places) {
   return { width, height: Math.max(...places.map((place) => place.y + place.height)), boxes: places };
 }
 
+/* Move the texts under the cells of a clip to them. */
+function label(texts, { places, width, height }) {
+  if (!texts) return;
+  texts.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  for (const [number, text] of [...texts.children].entries()) {
+    const { x, y, height: whole } = places[number];
+    text.setAttribute("x", x - 1); // a pixel more on each side, where the clip's own paper shines through
+    text.setAttribute("y", y + whole + 1 - text.getAttribute("height"));
+  }
+}
+
 /* Move the arrows of a tree, what dims it, and its axis, to its pictures. */
 function join(figure, clip) {
   const { places, boxes, width, height } = clip;
@@ -778,7 +790,7 @@ const viewer = {
     this.wait.hidden = wide > 0;
     if (!wide) return clip.poster.complete && clip.scrub(clip.aim);
     const { x, y, width, height } = clip.part(picture === clip.video ? clip.shown : clip.last);
-    const inset = picture === clip.video ? 1 : 0; // H.264 mixes the edges of cells with the gutter
+    const inset = picture === clip.video ? 2 : 0; // H.264 mixes the edges of cells with the gutter
     const cut = [x + inset, y + inset, width - 2 * inset, height - 2 * inset];
     const from = cut.map((value) => (value * wide) / clip.source.width);
     pen.imageSmoothingEnabled = !canvas.classList.contains("pixelated");

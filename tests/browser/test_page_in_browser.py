@@ -4,7 +4,7 @@ import io
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -364,6 +364,26 @@ def test_on_paper(look: Look, scheme: Any, wish: str) -> None:
         fits = "images => images.map(image => getComputedStyle(image).objectFit)"
         assert {*page.locator(".stage img").evaluate_all(fits)} == {"contain"}  # none is cropped
         assert len(page.pdf()) > 1000
+
+
+STRIPS = """() => [...document.querySelectorAll('.filmstrip')].map(strip => [...strip.children]
+    .map(image => [image.offsetWidth, getComputedStyle(image).objectPosition]))"""
+
+
+@pytest.mark.parametrize(("width", "media"), [(390, "screen"), (320, "screen"), (1280, "print")])
+def test_filmstrips_without_script(
+    browser: Browser, sample_site: SampleSite, width: int, media: Literal["screen", "print"]
+) -> None:
+    """Six pictures of six moments are there on a phone and on paper, also of the teaser."""
+    page = browser.new_page(java_script_enabled=False, viewport={"width": width, "height": 800})
+    page.emulate_media(media=media)
+    page.goto(sample_site.address)
+    strips = page.evaluate(STRIPS)
+    assert strips
+    for strip in strips:
+        assert min(wide for wide, _ in strip) >= 30
+        assert len({position for _, position in strip}) == 6
+    page.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

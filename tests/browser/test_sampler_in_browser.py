@@ -450,6 +450,22 @@ def test_out_of_sight_it_waits(browser: Browser, address: str) -> None:
         wait(page)
 
 
+BATCHES = """window.IntersectionObserver = class extends IntersectionObserver {
+  constructor(task, options) {
+    const gone = ({ target }) => ({ target, isIntersecting: false, intersectionRect: {} });
+    super((entries, observer) => task([...entries.map(gone), ...entries], observer), options);
+  }
+};"""
+
+
+def test_a_quick_look_elsewhere(browser: Browser, address: str) -> None:
+    """Of several reports on what is in sight, the last one counts."""
+    with opened(browser, address, before=BATCHES) as page:
+        page.locator(".sampler").scroll_into_view_if_needed()
+        page.locator(".sampler-new").click()
+        wait(page)
+
+
 def test_little_motion(browser: Browser, address: str, wanted: NDArray[np.uint8]) -> None:
     """Who asks for it sees the result without the way."""
     watch = """

@@ -84,6 +84,15 @@ def test_opens_on_the_finished_pictures_and_holds_them(folder: Path) -> None:
         assert decibels(cut_out(poster, CELLS, FACTOR), pictures(9)) > 35
 
 
+def test_poster_of_a_clip_that_comes_back(tmp_path: Path) -> None:
+    """It shows the state with which the clip ends and begins, which the slider names."""
+    cells = Cells(1, SIDE, SIDE, 1, 1).enlarged(FACTOR)
+    states = [np.full((1, SIDE, SIDE, 3), value, np.uint8) for value in (40, 200)]
+    encode_clip(ClipSource(cells, FACTOR, 10.0, (0, 1, 1, 0), states), tmp_path)
+    poster = np.asarray(Image.open(tmp_path / "clip.avif").convert("RGB"))
+    assert abs(int(poster.mean()) - 40) <= 2
+
+
 def test_colours_of_single_pixels(tmp_path: Path) -> None:
     """Pixels of pure colours side by side come back: 4:2:0 loses none of them."""
     colours = np.array([[255, 0, 0], [0, 0, 255], [0, 200, 0], [230, 230, 0]], np.uint8)
