@@ -23,7 +23,6 @@ from sitegen.core.errors import RefusedError, TargetError
 from sitegen.core.files import sha256
 from sitegen.generative.card.labels import Condition
 from sitegen.generative.checkpoints.loading import load_model
-from sitegen.generative.checkpoints.resampling import resampled
 from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.engine import choose_engines, memory_errors
 from sitegen.generative.process.base import ProcessCard
@@ -184,6 +183,8 @@ class Sampler:
 
     def ddim(self, steps: int) -> Sampler:
         """Return a DDPM that is sampled without noise, in that many steps."""
+        from sitegen.generative.checkpoints.resampling import resampled
+
         card = self.card
         assert isinstance(card, Ddpm)
         card = replace(card, diffusion=replace(card.diffusion, eta=0.0))

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from sitegen.core.compute import ComputeTarget
-from sitegen.generative.checkpoints.resampling import resampled
 from sitegen.models.registry import ModelSource
 
 if TYPE_CHECKING:
@@ -43,8 +42,11 @@ class ModelProvider:
             key = name, steps, sampler_name
             if key not in self._samplers:
                 source = self._sources[name]
-                card = resampled(source.card, steps, sampler_name)
-                self._samplers[key] = self._load(replace(source, card=card))
+                if steps or sampler_name:
+                    from sitegen.generative.checkpoints.resampling import resampled
+
+                    source = replace(source, card=resampled(source.card, steps, sampler_name))
+                self._samplers[key] = self._load(source)
             return self._samplers[key]
 
     def source(self, name: str) -> ModelSource:
