@@ -330,7 +330,7 @@ def test_models_of_our_own(site: Path, what: str) -> None:
     assert tree_hash(site / "runs/own") == before
     with pytest.raises(ConfigError, match="decides all of it; leave out --training-noise-std"):
         add("other", checkpoint=Path(what), training_noise_std=0.1)
-    with pytest.raises(ConfigError, match='--levels: a card of kind "ihdm" lists its steps'):
+    with pytest.raises(ConfigError, match='kind "ihdm" lists its steps; leave out --levels'):
         add("other", checkpoint=Path(what), levels=3)
     Path("runs/more").mkdir()
     Path("runs/more/training.pt").touch()

@@ -11,6 +11,7 @@ from PIL import Image
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import read_card
 from sitegen.generative.data.recording import Recording, open_recording
+from sitegen.models import recordings
 from sitegen.models.add import add_recording
 from sitegen.models.recordings import is_recording, write_recording
 from sitegen.record import record
@@ -82,8 +83,9 @@ def test_pictures_of_sample(tmp_path: Path, samples: int) -> None:
     assert found == [each + max(samples - 1, 0) for each in (100, 30, 0)]
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
+def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other shapes, levels and seeds that do not fit, an empty folder, a pipe, and large steps."""
+    monkeypatch.setattr(recordings, "LARGEST_ARRAY", 1 << 16)
     states, levels = np.zeros((3, 1, 1, 4, 4)), np.arange(3)
     np.save(tmp_path / "flat.npy", np.zeros((5, 4, 4)))
     np.savez(tmp_path / "short.npz", states=states, levels=np.arange(2))
@@ -93,7 +95,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "endless.npz", states=states, levels=levels, seed=np.inf)
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     np.savez_compressed(tmp_path / "packed.npz", states=np.zeros((2, 9, 1, 1024, 1024), bool))
-    np.save(tmp_path / "large.npy", np.broadcast_to(np.uint8(0), (1, 257, 1, 1024, 1024)))
+    np.save(tmp_path / "large.npy", np.zeros((1, 257, 1, 8, 8), np.uint8))
     (tmp_path / "empty").mkdir()
     (tmp_path / "pipes").mkdir()
     Image.new("L", (4, 4)).save(tmp_path / "pipes/1.png")
@@ -106,7 +108,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
         "seeds.npz": r"seed = \[1, 2\]: give one whole number",
         "endless.npz": r"seed = \[inf\]: give one whole number",
         "packed.npz": "would unpack to far more",
-        "large.npy": "a step of the array takes 1,077,936,128 bytes",
+        "large.npy": "a step of the array takes 65,792 bytes",
         "pipes": "this is a pipe, not a picture",
         "other.npz": "neither a recording",
         "empty": "must hold a PNG for each step",
