@@ -374,7 +374,7 @@ STRIPS = """() => [...document.querySelectorAll('.filmstrip')].map(strip => [...
 def test_filmstrips_without_script(
     browser: Browser, sample_site: SampleSite, width: int, media: Literal["screen", "print"]
 ) -> None:
-    """Six pictures of six moments are there on a phone and on paper, also of the teaser."""
+    """Six pictures of six moments are there on a phone and on paper."""
     page = browser.new_page(java_script_enabled=False, viewport={"width": width, "height": 800})
     page.emulate_media(media=media)
     page.goto(sample_site.address)
