@@ -1,11 +1,13 @@
 """Measure how even interpolations are, and the quality of the images along them.
 
     python -m bench.interpolation models/mnist models/mnist-ddpm --data .data/mnist
+    python -m bench.interpolation models/faces models/faces-ddpm --pairs 8 --points 6
 
 A path of n images has n − 1 steps, each the root mean square difference of two neighbours. Its peak
 is the largest step over the mean step, 1 if all are equal; its tortuosity the sum of the steps over
 the distance of the ends, 1 for a straight line. A blend of the ends scores 1 in both, but its
 images are superpositions: a path is good if it is even *and* the classifier is sure of its images.
+Without data there is no classifier, and the steps in pixels alone are measured.
 
 Prints Markdown; `--json FILE` writes the same numbers: medians over the pairs, with the 95 %
 interval of a percentile bootstrap over them (Efron and Tibshirani 1993, ch. 13).
@@ -67,24 +69,31 @@ class Measures:
 
     peak: Floats
     tortuosity: Floats
-    feature_peak: Floats
-    feature_tortuosity: Floats
     spread: Floats
-    confident_share: Floats
-    foreign_share: Floats
+    feature_peak: Floats | None = None
+    feature_tortuosity: Floats | None = None
+    confident_share: Floats | None = None
+    foreign_share: Floats | None = None
+
+    @property
+    def measured(self) -> Mapping[str, Floats]:
+        """What was measured, by name."""
+        return {name: values for name, values in vars(self).items() if values is not None}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, sample the paths, measure, print and write."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
-    classifier = classifier_for(read_dataset(options.data), options.cache)
+    classifier = None
+    if options.data is not None:
+        classifier = classifier_for(read_dataset(options.data), options.cache)
     measures = {name: measure(images, classifier) for name, images in sample_paths(options)}
     columns = intervals(measures)
     head = (f"{options.pairs} pairs, {options.points} points", *columns)
     rows = [
         (name.replace("_", " "), *(str(column[name]) for column in columns.values()))
-        for name in vars(measures["IHDM"])
+        for name in measures["IHDM"].measured
     ]
     print(table(head, rows))
     if options.json:
@@ -97,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def sample_paths(options: argparse.Namespace) -> Iterator[tuple[str, Images]]:
-    """Yield the finished paths (pairs, points, H, W) of each method and the control, by name."""
+    """Yield the finished paths (pairs, points, C, H, W) of each method and the control, by name."""
     pairs = tuple((2 * pair, 2 * pair + 1) for pair in range(options.pairs))
     paths = Paths(options.seed, pairs, options.points)
     target = ComputeTarget(options.device, options.precision)
@@ -110,26 +119,29 @@ def sample_paths(options: argparse.Namespace) -> Iterator[tuple[str, Images]]:
     for name, start in methods.items():
         log.info("sampling %s paths of %s points: %s", options.pairs, options.points, name)
         *_, last = start().steps
-        shape = (options.pairs, options.points, *last.mean.shape[2:])
-        images = last.mean.cpu().numpy().mean(1).reshape(shape)
+        shape = (options.pairs, options.points, *last.mean.shape[1:])
+        images = last.mean.cpu().numpy().reshape(shape)
         yield name, images
         if name == "IHDM":
             yield CONTROL, blend(images)
 
 
 def blend(images: Images) -> Images:
-    """Return linear blends between the ends of paths (pairs, points, H, W)."""
-    share = np.linspace(0, 1, images.shape[1], dtype=np.float32)[None, :, None, None]
+    """Return linear blends between the ends of paths (pairs, points, C, H, W)."""
+    share = np.linspace(0, 1, images.shape[1], dtype=np.float32)[None, :, None, None, None]
     return np.asarray((1 - share) * images[:, :1] + share * images[:, -1:])
 
 
-def measure(images: Images, classifier: Classifier) -> Measures:
-    """Measure paths (pairs, points, H, W): pixels unclipped, the classifier's input clipped."""
+def measure(images: Images, classifier: Classifier | None) -> Measures:
+    """Measure paths (pairs, points, C, H, W): pixels unclipped, the classifier's input clipped."""
     pairs, points = images.shape[:2]
-    features, probabilities = classifier.judge(images.reshape(-1, *images.shape[2:]).clip(0, 1))
+    peak, tortuosity, spread = evenness(images)
+    if classifier is None:
+        return Measures(peak, tortuosity, spread)
+    grey = images.mean(2).reshape(-1, *images.shape[3:])
+    features, probabilities = classifier.judge(grey.clip(0, 1))
     labels = probabilities.argmax(1).reshape(pairs, points)
     foreign = (labels != labels[:, :1]) & (labels != labels[:, -1:])
-    peak, tortuosity, spread = evenness(images)
     feature_peak, feature_tortuosity, _ = evenness(features.reshape(pairs, points, -1))
     return Measures(
         peak=peak,
@@ -160,13 +172,13 @@ def evenness(paths: NDArray[np.floating]) -> tuple[Floats, Floats, Floats]:
 def intervals(measures: Mapping[str, Measures]) -> dict[str, dict[str, Interval]]:
     """Return medians by method and measure, and the paired differences of IHDM and baselines."""
     columns = {
-        method: {name: median_interval(values) for name, values in vars(measured).items()}
-        for method, measured in measures.items()
+        method: {name: median_interval(values) for name, values in part.measured.items()}
+        for method, part in measures.items()
     }
     for method in [method for method in measures if method not in ("IHDM", CONTROL)]:
         columns[f"IHDM − {method}"] = {
-            name: median_interval(values - getattr(measures[method], name))
-            for name, values in vars(measures["IHDM"]).items()
+            name: median_interval(values - measures[method].measured[name])
+            for name, values in measures["IHDM"].measured.items()
         }
     return columns
 
@@ -185,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("model", type=Path, help="folder of the model, with model.toml, weights and prior")
     add("ddpm", type=Path, nargs="?", help="folder of the DDPM to compare with")
-    add("--data", type=Path, required=True, metavar="DIR", help="idx files, plain or .gz")
+    add("--data", type=Path, metavar="DIR", help="idx files, plain or .gz, for a classifier")
     add("--pairs", type=int, default=64, help="pairs of samples (64)")
     add("--points", type=int, default=10, help="images on each path, with its ends (10)")
     add("--ddim-steps", type=int, default=20, help="steps of the DDIM (20)")

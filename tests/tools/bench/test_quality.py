@@ -128,7 +128,7 @@ def test_blend_is_even_and_made_of_ghosts(data_folder: Path, cache: Path) -> Non
     """A blend is even, a jump has good images only, and a third class on the way is foreign."""
     data = read_dataset(data_folder)
     classifier = classifier_for(data, cache)
-    images = as_floats(data.test_images)
+    images = as_floats(data.test_images)[:, None]
     first, last = images[:20], images[20:40]
     jump = np.stack([first] * 3 + [last] * 3, axis=1)
     ghosts = measure(blend(jump), classifier)
@@ -136,13 +136,14 @@ def test_blend_is_even_and_made_of_ghosts(data_folder: Path, cache: Path) -> Non
         assert even == pytest.approx(np.ones(20), abs=1e-3)
     sudden = measure(jump, classifier)
     assert sudden.peak == pytest.approx(np.full(20, 5))
-    assert sudden.feature_peak == pytest.approx(np.full(20, 5))
-    assert sudden.confident_share.mean() > 0.95
-    assert sudden.foreign_share.max() == 0
-    assert ghosts.confident_share.mean() < sudden.confident_share.mean()
+    measured = sudden.measured
+    assert measured["feature_peak"] == pytest.approx(np.full(20, 5))
+    assert measured["confident_share"].mean() > 0.95
+    assert measured["foreign_share"].max() == 0
+    assert ghosts.measured["confident_share"].mean() < measured["confident_share"].mean()
     one, two, three = (images[data.test_labels == label][0] for label in range(3))
     found = measure(np.stack([one, three, three, two])[None], classifier)
-    assert found.foreign_share.tolist() == [0.5]
+    assert found.measured["foreign_share"].tolist() == [0.5]
 
 
 def test_command_for_interpolations(
@@ -166,3 +167,5 @@ def test_command_for_interpolations(
     assert numbers["blend"]["peak"]["median"] == pytest.approx(1, abs=1e-3)
     interpolation.main([str(heat), *asked])
     assert capsys.readouterr().out.startswith("| 3 pairs, 4 points | IHDM | blend |\n")
+    interpolation.main([str(heat), "--pairs", "3", "--points", "4"])  # no classifier
+    assert capsys.readouterr().out.count("\n") == 5
