@@ -242,17 +242,20 @@ TEMPLATES = {
 }
 
 
-@pytest.mark.parametrize("name", list(TEMPLATES))
-def test_own_templates_may_lack_something(browser: Browser, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("names", [("motion.html", "viewer.html"), ("scrubber.html",)])
+def test_own_templates_may_lack_something(
+    browser: Browser, tmp_path: Path, names: tuple[str, ...]
+) -> None:
     """What an own template leaves out loses its own function, nothing else, also from a disk."""
-    own = tmp_path / "source" / "theme" / "templates" / name
-    own.parent.mkdir(parents=True)
-    own.write_text(TEMPLATES[name])
+    own = tmp_path / "source" / "theme" / "templates"
+    own.mkdir(parents=True)
+    for name in names:
+        (own / name).write_text(TEMPLATES[name])
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{build_sample(tmp_path).as_uri()}/index.html")
     stage = page.locator("#trajectories .stage")
     stage.scroll_into_view_if_needed()
-    if name == "scrubber.html":
+    if "scrubber.html" in names:
         assert video_of(page, "trajectories").get_attribute("controls") == ""
     else:
         until(page, f"{PLAYING} > 0")
