@@ -122,6 +122,8 @@ class Ddpm(Guided):
         image = image.clamp(-1, 1) if config.clip_sample else image
         if config.rederive_noise:
             epsilon = (x - image_share * image) / noise_share
+            # Those programs take 1 − ᾱ in float32, which moves ε's share by 3e-6 in a step.
+            alpha_bar_below = x.new_tensor(alpha_bar_below, device="cpu").item()
         if config.sampler == "ddim":
             variance = config.eta**2 * (1 - alpha_bar_below) / (1 - alpha_bar) * beta
             mean = (
