@@ -421,6 +421,13 @@ def _common(
     """
     assert info.architecture is not None
     network = info.architecture
+    rows = network.num_classes or 0
+    names = options.labels or tuple(map(str, range(rows - (info.layout == "flow_matching"))))
+    if not 0 <= rows - len(names) <= 1:
+        raise ConfigError(
+            f"--labels: {len(names)} names, for {rows or 'no'} rows of label_emb; there may be one "
+            "row more, which is then for no label"
+        )
     if isinstance(network, Architecture):
         new_order = new_order or info.layout == "flow_matching"
         heads = {"use_new_attention_order": new_order, **_heads(options, info)}
@@ -434,21 +441,8 @@ def _common(
         "levels": options.levels,
         "known_faults": () if _says_heads(options, info) else (HEADS_FAULT,),
         "unet": unet,
-        "labels": _labels(options, network.num_classes, info.layout == "flow_matching"),
+        "labels": LabelsConfig(names, optional=rows > len(names)) if rows else None,
     }
-
-
-def _labels(options: AddOptions, rows: int | None, optional: bool) -> LabelsConfig | None:
-    """Return the classes of a network with as many rows of its embedding, if it has one."""
-    names = options.labels or tuple(map(str, range((rows or 0) - (optional and bool(rows)))))
-    if rows is None and not names:
-        return None
-    if not rows or not 0 <= rows - len(names) <= 1:
-        raise ConfigError(
-            f"--labels: {len(names)} names, for {rows or 'no'} rows of label_emb; there may be one "
-            "row more, which is then for no label"
-        )
-    return LabelsConfig(names, optional=rows > len(names))
 
 
 def _says_heads(options: AddOptions, info: CheckpointInfo) -> bool:

@@ -16,7 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sitegen.core.errors import RefusedError
+from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import Format, sha256
 from sitegen.generative.card.card import (
     CARD_NAME,
@@ -232,7 +232,7 @@ def _inspected(file: Path) -> CheckpointInfo:
             # A bare network has no tables; its schedule is asked for.
             if checkpoint.buffers or checkpoint.layout != "state dict":
                 diffusion, objective = diffusion_of(checkpoint.buffers)
-        except ValueError as error:
+        except (ValueError, ConfigError) as error:
             problems = [f"{error}, which sitegen does not have; {OTHER_WAYS}"]
     program = _program(checkpoint, shapes, looks)
     info = CheckpointInfo(

@@ -13,7 +13,6 @@ from functools import partial
 from math import isclose
 from typing import TYPE_CHECKING
 
-from sitegen.core.errors import ConfigError
 from sitegen.generative.card.limits import MOST_LEVELS
 from sitegen.generative.card.networks import LucidrainsUNet
 from sitegen.generative.card.tables import DiffusionConfig, Prediction
@@ -78,7 +77,7 @@ def network_of(shapes: Mapping[str, tuple[int, ...]]) -> LucidrainsUNet:
 def diffusion_of(tables: Mapping[str, Tensor]) -> tuple[DiffusionConfig, str | None]:
     """Return the noise process in the saved tables, and its objective if they show it.
 
-    Raises ValueError for tables that are not those of `GaussianDiffusion`.
+    Raises ValueError or ConfigError for tables that are not those of `GaussianDiffusion`.
     """
     import torch
 
@@ -98,23 +97,16 @@ def diffusion_of(tables: Mapping[str, Tensor]) -> tuple[DiffusionConfig, str | N
         if all(close(a, b) and close(1 - a, 1 - b) for a, b in pairs):
             break
     else:
-        try:
-            listed = {"rederive_noise": True, "alphas_cumprod": tuple(kept)}
-            schedule = DiffusionConfig.of("listed", count, **listed)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
+        listed = {"rederive_noise": True, "alphas_cumprod": tuple(kept)}
+        schedule = DiffusionConfig.of("listed", count, **listed)
     ratio, weights = alphas_bar / (1 - alphas_bar), tables.get("loss_weight")
     low = ratio < 1
     if weights is None or weights.shape != ratio.shape or not bool(low.any()):
         return schedule, None
-    by_objective = {
-        "pred_noise": torch.ones_like(ratio),
-        "pred_x0": ratio,
-        "pred_v": ratio / (ratio + 1),
-    }
+    shares = torch.ones_like(ratio), ratio, ratio / (ratio + 1)
     fits = [
         name
-        for name, expected in by_objective.items()
+        for name, expected in zip(OBJECTIVES, shares, strict=True)
         if torch.allclose(weights.double()[low], expected[low], rtol=1e-3, atol=1e-6)
     ]
     return schedule, fits[0] if len(fits) == 1 else None

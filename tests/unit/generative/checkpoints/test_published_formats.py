@@ -181,7 +181,7 @@ def test_tables_that_show_no_objective() -> None:
     schedule, objective = diffusion_of(tables)
     assert (schedule.beta_schedule, objective) == ("listed", None)
     assert np.allclose(schedule.alphas_bar(2), [1, 0.99, 0.9], atol=1e-7)
-    with pytest.raises(ValueError, match="falling list of numbers"):
+    with pytest.raises(ConfigError, match="falling list of numbers"):
         diffusion_of({name: table.flip(0) for name, table in tables.items()})
 
 
