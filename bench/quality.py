@@ -15,6 +15,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from bench.judging.attributes import attributes_for, is_faces, read_faces
 from bench.judging.classifier import classifier_for
@@ -33,9 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, measure, print and write."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
-    if is_faces(options.data):
-        _faces(options)
-        return
+    values = _faces(options) if is_faces(options.data) else _digits(options)
+    if options.json:
+        text = json.dumps(values, indent=2, sort_keys=True)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+def _digits(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure and report images of MNIST's format."""
     data, samples = read_dataset(options.data), _samples(options)
     classifier = classifier_for(data, options.cache)
     quality = judge_samples(samples, data, classifier)
@@ -49,12 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shares = agreement(source, classifier, options.count, *how)
         values["label_agreement"] = shares
         print(f"\n{agreement_table(source.card.labels.names, shares, options.count)}")
-    if options.json:
-        text = json.dumps(values, indent=2, sort_keys=True)
-        options.json.write_text(text + "\n", encoding="utf-8")
+    return values
 
 
-def _faces(options: argparse.Namespace) -> None:
+def _faces(options: argparse.Namespace) -> dict[str, Any]:
     """Measure and report faces, which are in colour and have attributes."""
     from bench.judging import faces
 
@@ -62,9 +66,7 @@ def _faces(options: argparse.Namespace) -> None:
     classifier = attributes_for(data, options.cache)
     quality = faces.judge_faces(samples, data, classifier)
     print(faces.markdown(quality))
-    if options.json:
-        text = json.dumps(asdict(quality), indent=2, sort_keys=True)
-        options.json.write_text(text + "\n", encoding="utf-8")
+    return asdict(quality)
 
 
 def _samples(options: argparse.Namespace, planes: Planes = grey) -> Samples:
@@ -102,13 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("model", type=Path, nargs="?", help="folder with model.toml, weights and prior")
     add("--samples", type=Path, metavar="FILE", help=".npz of `sitegen sample` to measure instead")
-    add(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="idx files, plain or .gz, or the faces of `make data`",
-    )
+    add("--data", type=Path, required=True, metavar="DIR", help="idx files, or drawn faces")
     add("--count", type=int, default=2000, help="samples to draw from a model (2000)")
     add("--trajectories", type=int, default=500, help="number of them to watch (500)")
     add("--seed", type=int, default=0, help="seed of the drawn samples (0)")

@@ -1,6 +1,6 @@
 """Compare a plain sampling loop, sitegen's, and the floor: the time of the arithmetic alone.
 
-    python -m bench.sampling [NAME …] [--images 1 24] [--precision float32] [--json FILE]
+    python -m bench.sampling [NAME …] [--images 1 24] [--precision float32]
 
 NAME is a shipped model. Each of its U-Nets is timed at one of its levels, with everything that a
 model does around it:
@@ -18,11 +18,10 @@ that run for a while do not matter. `OMP_NUM_THREADS` sets the number of cores. 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ class Comparison:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write JSON on request."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="bench.sampling", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help="what to measure")
@@ -72,7 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--repetitions", type=int, default=9, help="of each comparison (9)")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="see above (wall)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     options = parser.parse_args(arguments)
     clock = time.perf_counter if options.clock == "wall" else time.process_time
     comparisons = measure(
@@ -80,9 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     print(f"{torch.get_num_threads()} threads; ours in {options.precision}\n")
     print(markdown(comparisons))
-    if options.json:
-        text = json.dumps([asdict(comparison) for comparison in comparisons], indent=2)
-        options.json.write_text(text + "\n", encoding="utf-8")
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """The benchmark of sampling compares models, takes turns, and counts operations."""
 
-import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,15 +25,12 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_measures_models_and_writes_json(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each model and number of images is a row, and the file holds the same numbers."""
-    file = models / "out.json"
-    main(["heat", "noise", "--images", "1", "3", "--repetitions", "2", "--json", str(file)])
-    numbers = json.loads(file.read_text())
-    rows = [(row["name"], row["images"]) for row in numbers]
-    assert rows == [("heat", 1), ("heat", 3), ("noise", 1), ("noise", 3)]
-    assert all(min(row["plain_ms"], row["ours_ms"], row["floor_ms"]) > 0 for row in numbers)
-    assert "| heat, level 1 | 3 |" in capsys.readouterr().out
+@pytest.mark.usefixtures("models")
+def test_measures_models(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each model and number of images is a row."""
+    main(["heat", "noise", "--images", "1", "3", "--repetitions", "2"])
+    rows = re.findall(r"^\| (\w+), level 1 \| (\d) \|", capsys.readouterr().out, re.M)
+    assert rows == [("heat", "1"), ("heat", "3"), ("noise", "1"), ("noise", "3")]
 
 
 def test_operations_are_those_of_the_convolutions(models: Path) -> None:
