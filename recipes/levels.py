@@ -10,9 +10,7 @@ is the squared distance of the two in pixels, summed over the skipped levels and
 samples. Of the paths from K to 0 whose steps take no more than a budget in GFLOP, dynamic
 programming gives that with the smallest sum of errors. All paths end at the last level that the
 teacher visits, whose prediction is the finished image: what it adds is too fine to count in that
-distance, but without it edges were soft. With `--relative` the distances are shares of what a level
-does not know yet of the finished image. Diffusion models needed that: the first levels, where noise
-hides the image, change it most, and errors there are corrected later.
+distance, but without it edges were soft.
 
 Prints a table of paths, and writes the model with the levels of each budget into a folder of its
 own, for `bench.quality`.
@@ -52,15 +50,11 @@ UNITS = 20_000
 """Parts of a budget in which costs are counted; each cost is rounded up."""
 
 
-def jump_errors(
-    process: GenerativeProcess, seed: int, count: int, relative: bool = False
-) -> Floats:
+def jump_errors(process: GenerativeProcess, seed: int, count: int) -> Floats:
     """Return the errors (K + 1, K + 1) of all jumps between the levels that a process visits.
 
     The row is the level that is left, the column the lower one; infinite where there is no jump.
     Only the last level above 0 has one to 0.
-
-    relative: divide the errors of a level by the distance of its predictions from finished images
     """
     levels, size = process.levels, process.card.levels + 1
     distances, errors = np.zeros((size, size)), np.full((size, size), np.inf)
@@ -75,9 +69,6 @@ def jump_errors(
             for images, lower in zip(predicted[row:], levels[row:], strict=False):
                 distance = float((images - predicted[row]).square().sum())
                 distances[level, lower] += distance / count
-    if relative:
-        unknown = distances[:, levels[-2], None]
-        distances = np.divide(distances, unknown, out=distances, where=unknown > 0)
     for row, level in enumerate(levels[:-2]):
         # Before the first level below it, a level skips none: its distance from itself is 0.
         skipped = distances[level, list(levels[row:-2])]
@@ -148,7 +139,6 @@ def main() -> None:
     add("model", type=Path, help="folder of the model")
     add("--budgets", type=float, nargs="+", required=True, help="GFLOP a sample")
     add("--last", type=int, help="last level above 0; that of the card by default")
-    add("--relative", action="store_true", help="errors as shares of what a level does not know")
     add("--starts", type=int, default=192, help="samples of the teacher (192)")
     add("--seed", type=int, default=SEED, help=f"their seed ({SEED})")
     add("--precision", choices=["float32", "bfloat16"], default="float32", help="(float32)")
@@ -160,7 +150,7 @@ def main() -> None:
     teacher = replace(source, card=with_levels(card, every))
     process = load_sampler(teacher, ComputeTarget("cpu", options.precision)).process
     costs = level_costs(process)
-    errors = jump_errors(process, options.seed, options.starts, options.relative)
+    errors = jump_errors(process, options.seed, options.starts)
 
     def show(name: str, levels: Sequence[int]) -> None:
         total = errors[list(levels), [*levels[1:], 0]].sum()

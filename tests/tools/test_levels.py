@@ -65,11 +65,6 @@ def test_errors_of_jumps() -> None:
         distances = ((predicted[other] - predicted[level]).square().sum() for other in skipped)
         assert errors[level, below] == pytest.approx(float(sum(distances)) / 32, rel=1e-4)
     assert errors[2, 0] == 0
-    shares = jump_errors(process, 3, 32, relative=True)
-    unknown = {level: shares[level, 2] / errors[level, 2] for level in (8, 6, 5)}
-    for level, share in unknown.items():
-        lacking = (predicted[2] - predicted[level]).square().sum() / 32
-        assert 1 / share == pytest.approx(float(lacking), rel=1e-4)
     assert np.isinf(errors[[8, 7, 4, 3], [7, 0, 3, 0]]).all()
 
 
