@@ -141,7 +141,7 @@ def copy_site(source: Path, target: Path) -> Path:
     """Copy what an author wrote, and the models, to where nothing has been built."""
     target.mkdir()
     shutil.copy(source / "site.toml", target)
-    for folder in ("pages", "pictures", "theme"):
+    for folder in ("pages", "pictures", "theme", "own"):
         if (source / folder).is_dir():
             shutil.copytree(source / folder, target / folder)
     shutil.copytree(ROOT / "models", target / "models")
