@@ -66,16 +66,6 @@ def row_options(
 _KIND = click.Choice(["ihdm", "ddpm", "flow", "consistency", "edm"])
 
 
-class _Labels(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A list with commas, as a tuple."""
-
-    name = "list"
-
-    def convert(self, value: Any, *_: Any) -> tuple[str, ...]:
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-_LABELS = _Labels()
 _SAMPLERS = ("ddpm", "ddim", "euler", "heun", "midpoint", "dpm++", "dpm++2m")
 _ADD: tuple[Row, ...] = (
     ("checkpoint", PATH, "Its file or folder.  [default: runs/NAME, or else a shipped model]"),
@@ -98,7 +88,7 @@ _ADD: tuple[Row, ...] = (
         "The sampler of a DDPM, a flow or EDM, in place of its own.",
     ),
     ("respacing", str, "Its steps: timestep_respacing of guided-diffusion, or ts as in 0,22,39."),
-    ("labels", _LABELS, "Names of its classes, as in cat,dog.  [default: numbers]"),
+    ("labels", LIST, "Names of its classes, as in cat,dog.  [default: numbers]"),
     _SUBJECT,
 )
 
