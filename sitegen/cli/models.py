@@ -261,7 +261,7 @@ _SAMPLE: tuple[Row, ...] = (
 @click.option("--trajectory", is_flag=True, help="Keep the states and means of all levels.")
 @click.option("--card", type=PATH, help="The card of a checkpoint file.")
 @row_options(_SAMPLE, {"labels": "", "guidance": 0.0})
-@compute_options("float32")
+@compute_options
 @config_option
 @verbosity_options
 def sample(
@@ -278,10 +278,11 @@ def sample(
 ) -> None:
     """Draw samples from MODEL: one of site.toml or runs/, a shipped one, a folder or checkpoint.
 
-    The same seed gives the same samples, up to rounding, whatever the count. An .npz file holds
-    float32 arrays (N, C, H, W): final and initial, with --trajectory also states, means and levels.
-    Pixels are in [0, 1] but not clipped. The initial states of a DDPM are its noise. Use a sheet to
-    choose samples: figures accept the numbers on it. Of a recording, these are recorded samples.
+    The same seed gives the same samples, up to rounding, whatever the count; with --precision
+    float32 on any processor. An .npz file holds float32 arrays (N, C, H, W): final and initial, with
+    --trajectory also states, means and levels. Pixels are in [0, 1] but not clipped. The initial
+    states of a DDPM are its noise. Use a sheet to choose samples: figures accept the numbers on it.
+    Of a recording, these are recorded samples.
 
     \b
     Examples:
@@ -308,11 +309,14 @@ def sample(
         request["count"] = min(request["count"], source.card.recording.count)
     targets, samples = Targets(output, sheet), Request(**request)
     check_targets(targets, samples)
-    sampler = _sampler(source, data, compute_target(device, precision))
+    target = compute_target(device, precision)
+    sampler = _sampler(source, data, target)
     draw_samples(sampler, samples, targets, report)
     count = "one sample" if samples.count == 1 else f"{samples.count} samples"
     paths = " and ".join(str(path) for path in (output, sheet) if path is not None)
-    report.note(f"{count} of {source.name} in {paths}")
+    network = source.sampler is None and source.card.recording is None
+    arithmetic = f", computed in {target.precision}" if network else ""
+    report.note(f"{count} of {source.name} in {paths}{arithmetic}")
     if sheet is not None:
         seed = "" if source.card.recording else f"seed={samples.seed}, "
         chosen = f"{seed}samples=(…), chosen_from={samples.count}"

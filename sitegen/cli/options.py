@@ -39,8 +39,8 @@ config_option = click.option(
 )
 
 
-def compute_options(precision: str) -> Callable[[F], F]:
-    """Add --device, and --precision with that default."""
+def compute_options(command: F) -> F:
+    """Add --device and --precision."""
     device_option = click.option(
         "--device",
         default="auto",
@@ -50,11 +50,11 @@ def compute_options(precision: str) -> Callable[[F], F]:
     precision_option = click.option(
         "--precision",
         type=PRECISION,
-        default=precision,
+        default="auto",
         show_default=True,
         help="The network's arithmetic; auto is bfloat16 on processors that multiply in it.",
     )
-    return lambda command: device_option(precision_option(command))
+    return device_option(precision_option(command))
 
 
 def verbosity_options(command: F) -> F:

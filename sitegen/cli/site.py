@@ -208,7 +208,7 @@ EVERY = "*"
 @click.command()
 @config_option
 @click.option("--output", type=PATH, help="The folder to build into.")
-@compute_options("auto")
+@compute_options
 @_figures_option("--only", metavar="FIGURE", help="Render only this figure; repeatable.")
 @_figures_option(
     "--rerender",
@@ -280,7 +280,7 @@ def build(
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
 @click.option("--offline", is_flag=True, help="Render nothing; show only existing clips.")
-@compute_options("auto")
+@compute_options
 @verbosity_options
 def serve(
     config: Path,
