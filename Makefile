@@ -7,18 +7,14 @@ installed := .venv/installed
 developing := .venv/developing
 caches := .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help site where docs unit test faults oldest lock check data bench engine clean
+.PHONY: help site docs unit test faults oldest lock check data bench engine clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
-site: where $(installed) ## Build the page into build/ and print where it is
+site: $(installed) ## Build the page into build/, and print where it is as soon as it can be opened
 	@$(python) -m sitegen build
-	@$(python) -c 'from pathlib import Path; print("The page:", Path("build/index.html").resolve().as_uri())'
-
-where:
-	@echo "The page will be $$PWD/build/index.html."
 
 docs: $(installed) ## Build the manual into docs/build/ and print where it is
 	@$(python) -m scripts.manual

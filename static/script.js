@@ -1016,7 +1016,7 @@ function comparing(figure) {
   const split = figure.querySelector(".split");
   const button = figure.querySelector(":scope > .play");
   const films = [...sides.querySelectorAll(".film")];
-  const media = sides.querySelector(".stage, .film, .image, .still");
+  const media = sides.querySelector(".stage, .film, .image, .still, .sitegen-pending");
   const move = () => {
     sides.style.setProperty("--share", `${split.value}%`);
     split.setAttribute("aria-valuetext", fill(split.dataset.text, { n: split.value }));

@@ -7,18 +7,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from markupsafe import Markup
+
 from sitegen.builder.install import CopiedFile, Tree
-from sitegen.builder.plan import PlannedFigure
+from sitegen.builder.plan import BuildContext, PlannedFigure
 from sitegen.builder.store import Store
 from sitegen.config.schema import Site
+from sitegen.content.groups import all_parts, with_parts
 from sitegen.content.pages import Page
 from sitegen.core.urls import MANIFEST
+from sitegen.figures.base import Figure
 from sitegen.html.heads import webmap
 from sitegen.html.render import render_site
 from sitegen.html.theme import site_theme
 from sitegen.media.manifest import Manifest, Media, MediaAxis, MediaFile, Record
 
 _OF_MODEL = re.compile(r"(model|weights)(-\d+)?")  # files shared by the figures of a model
+_PENDING = Markup(
+    '<div id="{id}" class="sitegen-pending">\n'
+    '<p class="sitegen-pending-what">{what}</p>\n'
+    "<p>{why}</p>\n"
+    "</div>"
+)
+_WAITING = "This figure has no clip yet. When it is rendered, it appears here after a reload."
+_FAILED = Markup("This figure could not be rendered.<br><code>{error}</code>")
 
 
 def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> Manifest:
@@ -50,8 +62,8 @@ def placed(figures: Iterable[PlannedFigure], records: Mapping[str, Record]) -> M
     return Manifest(tuple(media))
 
 
-def assemble(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Store) -> Tree:
-    """Return the content of the built folder.
+def site_tree(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Store) -> Tree:
+    """Return the content of the built folder, by pages and a manifest of the same figures.
 
     Raises ConfigError if one of the author's templates fails.
     """
@@ -71,3 +83,38 @@ def assemble(site: Site, pages: tuple[Page, ...], manifest: Manifest, store: Sto
     # Without it GitHub Pages omits files whose names begin with an underscore.
     tree[".nojekyll"] = b""
     return tree
+
+
+def assemble(
+    context: BuildContext, records: Mapping[str, Record], errors: Mapping[str, str] | None = None
+) -> Tree:
+    """Return the content of the built folder, with placeholders for figures without a record.
+
+    errors: messages of figures that could not be rendered, by key
+    Raises ConfigError if one of the author's templates fails.
+    """
+    pending = {
+        (planned.page, planned.figure.id): (errors or {}).get(planned.key)
+        for planned in context.figures
+        if planned.key not in records
+    }
+    pages = tuple(_with_placeholders(page, pending) for page in context.pages)
+    manifest = placed((p for p in context.figures if p.key in records), records)
+    return site_tree(context.site, pages, manifest, context.store())
+
+
+def _with_placeholders(page: Page, pending: Mapping[tuple[str, str], str | None]) -> Page:
+    """Return the page with placeholders for figures without a clip, some with an error."""
+
+    def placeholder(figure: Figure) -> Markup:
+        error = pending[page.uri, figure.id]
+        why = _FAILED.format(error=error) if error else _WAITING
+        return _PENDING.format(id=figure.id, what=figure.caption or figure.id, why=why)
+
+    def shown(part: object) -> object:
+        waits = isinstance(part, Figure) and (page.uri, part.id) in pending
+        return placeholder(part) if isinstance(part, Figure) and waits else part
+
+    body = tuple(with_parts(part, shown) for part in page.body)
+    figures = tuple(part for part in all_parts(body) if isinstance(part, Figure))
+    return replace(page, figures=figures, body=body)

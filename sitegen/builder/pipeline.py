@@ -1,19 +1,21 @@
 """The build: plan, render missing figures, lay out the pages, and install the folder.
 
-Nothing is written into the built folder until everything is ready; then the new folder takes the
-place of the old one. A build without changes writes nothing.
+The built folder is written when everything is ready, and then takes the place of the old one. Where
+there is no old one, it is also written when its first figures are ready. A build without changes
+writes nothing.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from sitegen.builder.assembly import assemble, placed
-from sitegen.builder.install import Tree, install, is_current, require_ours
+from sitegen.builder.assembly import assemble
+from sitegen.builder.install import Tree, install, is_built, is_current, require_ours
 from sitegen.builder.plan import BuildContext, BuildOptions, PlannedFigure, naming, prepare
 from sitegen.builder.render import (
     Encode,
@@ -75,7 +77,7 @@ def build(
 
     Raises ConfigError for mistakes of the author, RefusedError for unusable models, TargetError for
     figures that cannot be rendered, PlatformError if the machine lacks something, LockedError while
-    another build runs here. After any error the old site is still in place.
+    another build runs here. After any error the old site is still in place, if there was one.
     """
     # site.toml and pages: the figures with their keys, and what the store has of them.
     try:
@@ -103,7 +105,7 @@ def build(
     if not figures_to_render(context, records):
         if len(records) < len(set(context.keys)):  # with --only
             return summarise(context, records, {})
-        tree = assemble(context.site, context.pages, placed(context.figures, records), store)
+        tree = assemble(context, records)
         _refuse_warnings(report, options)
         if is_current(context.output, tree):
             return summarise(context, records, {}, tree)
@@ -118,16 +120,33 @@ def build(
             # Another build may have rendered some since; damaged ones were reported above.
             records = context.store().find(context.keys)
             figures = figures_to_render(context, records)
-            rendered = render_missing(context, figures, renderer, report, encode)
+            show_first = partial(open_early, context, report)
+            rendered = render_missing(context, figures, renderer, report, encode, show_first)
             records |= rendered
             _refuse_warnings(report, options)
             if any(key not in records for key in context.keys):
                 return summarise(context, records, rendered)
 
             # The manifest and the pages become the built folder.
-            tree = assemble(context.site, context.pages, placed(context.figures, records), store)
+            tree = assemble(context, records)
         changed = install(tree, context.output)
     return summarise(context, records, rendered, tree, changed=changed)
+
+
+def open_early(context: BuildContext, report: Reporter) -> None:
+    """Install a new site before all of its figures are rendered, with placeholders for the others.
+
+    An old site stays until the new one is complete, and no site is written early if the options
+    may forbid that it is written.
+    """
+    options, records = context.options, context.store().find(context.keys)
+    is_usual = not (options.strict or options.only or options.rerender is not None)
+    if not is_usual or is_built(context.output):
+        return
+    install(assemble(context, records), context.output)
+    count = len({*context.keys} - {*records})
+    more = f"{count} more figure{'s' * (count != 1)} will be on it when the build has ended"
+    report.note(f"open it: {(context.output / INDEX).as_uri()} ({more})")
 
 
 def figures_to_render(context: BuildContext, records: Records) -> list[PlannedFigure]:
@@ -148,9 +167,11 @@ def render_missing(
     renderer: RendererFactory,
     report: Reporter,
     encode: Encode | None = None,
+    show_first: Callable[[], None] = lambda: None,
 ) -> Records:
     """Render figures into the store; requires the lock.
 
+    show_first: called when the first figures are in the store and more follow
     Raises as `build` does. Figures that are already finished stay in the store.
     """
     if not figures:
@@ -184,7 +205,8 @@ def render_missing(
         else:
             target, jobs = options.compute_target, options.jobs
             sampling = renderer(context.models, target)
-        rendering = Rendering(sampling, store, encode, report, environment(target), jobs)
+        made_with = environment(target)
+        rendering = Rendering(sampling, store, encode, report, made_with, jobs, show_first)
         started = time.monotonic()
         try:
             return rendering.render_all(figures)

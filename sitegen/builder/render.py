@@ -30,6 +30,9 @@ T = TypeVar("T")
 Encode = Callable[[ClipSource, Path, Callable[[], None]], dict[str, MediaFile]]
 """Encodes a clip to files in a folder; the function is called before each frame, and may raise."""
 
+FIRST_FIGURES = 2
+"""Number of figures in the store after which a new site can be opened."""
+
 STOP_S = 0.5
 """Seconds that an interrupted build waits for steps of networks that have begun."""
 
@@ -61,6 +64,7 @@ class Rendering:
 
     environment: settings and versions for the clips' records
     jobs: number of figures to sample at a time
+    show_first: called when the first figures are in the store and more follow
     seconds: measured seconds of each finished figure, by key
     """
 
@@ -70,6 +74,7 @@ class Rendering:
     report: Reporter
     environment: Mapping[str, str]
     jobs: int = 1
+    show_first: Callable[[], None] = lambda: None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,7 +104,10 @@ class Rendering:
         pool, seconds = ThreadPoolExecutor(self.jobs + 1), None
         tasks = [pool.submit(attempt, *numbered) for numbered in enumerate(figures, 1)]
         try:
-            outcomes = [task.result() for task in tasks]
+            outcomes = [task.result() for task in tasks[:FIRST_FIGURES]]
+            if len(outcomes) < len(tasks):
+                self.show_first()
+            outcomes += [task.result() for task in tasks[FIRST_FIGURES:]]
         except (KeyboardInterrupt, SystemExit):
             seconds = STOP_S
             raise

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import ghp_import  # type: ignore[import-untyped]
 
-from sitegen.builder.assembly import assemble, placed
+from sitegen.builder.assembly import assemble
 from sitegen.builder.install import differences, is_built
 from sitegen.builder.plan import BuildOptions, prepare
 from sitegen.builder.store import Store
@@ -187,11 +187,10 @@ def stale_files(site: Site, output: Path) -> list[str]:
     """
     try:
         context = prepare(site, BuildOptions(ComputeTarget("cpu", "float32"), output))
-        store = context.store()
-        records = store.find(context.keys)
+        records = context.store().find(context.keys)
         if missing := [figure for figure in context.figures if figure.key not in records]:
             return [f"{planned.figure.id} is not rendered" for planned in missing]
-        tree = assemble(site, context.pages, placed(context.figures, records), store)
+        tree = assemble(context, records)
     except SitegenError as error:
         return [f"the build fails, {str(error).partition(chr(10))[0]}"]
     changed, others = differences(output, tree)

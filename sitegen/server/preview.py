@@ -9,23 +9,18 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from markupsafe import Markup
-
-from sitegen.builder.assembly import assemble, placed
+from sitegen.builder.assembly import assemble
 from sitegen.builder.install import Tree, install, require_ours
 from sitegen.builder.pipeline import location
 from sitegen.builder.plan import BuildContext, BuildOptions, PlannedFigure, prepare
 from sitegen.builder.store import Records
 from sitegen.config.schema import load_site
-from sitegen.content.groups import all_parts, with_parts
-from sitegen.content.pages import Page
 from sitegen.core.errors import LockedError, SitegenError
 from sitegen.core.progress import Reporter
-from sitegen.figures.base import Figure
 from sitegen.server.rendering import REPORTED, RETRY_S, RenderProcess, describe
 
 FigureRef = tuple[str, str]
@@ -33,15 +28,6 @@ FigureRef = tuple[str, str]
 
 POLL_S = 0.1
 """Seconds between two checks whether the preview was closed while a figure is rendered."""
-
-_PENDING = Markup(
-    '<div id="{id}" class="sitegen-pending">\n'
-    '<p class="sitegen-pending-what">{what}</p>\n'
-    "<p>{why}</p>\n"
-    "</div>"
-)
-_WAITING = "There is no clip of this figure yet. It appears here when it is rendered."
-_FAILED = Markup("This figure could not be rendered.<br><code>{error}</code>")
 
 
 @dataclass(frozen=True)
@@ -191,11 +177,8 @@ class Preview:
     def _install(self, context: BuildContext) -> None:
         """Replace the built folder."""
         try:
-            store = context.store()
-            with store.locked():
-                manifest = placed(context.figures, self._records)
-                tree = assemble(context.site, context.pages, manifest, store)
-                install(tree, context.output)
+            with context.store().locked():
+                install(assemble(context, self._records), context.output)
         except LockedError as error:
             with self._changed:
                 self.state = replace(self.state, progress=f"waiting: {error}")
@@ -212,15 +195,7 @@ class Preview:
         """Render the pages with the available records, and placeholders for the others."""
         context = self.context
         assert context is not None
-        figures = [planned for planned in context.figures if planned.key in self._records]
-        pending = {
-            (planned.page, planned.figure.id): self._errors.get(planned.key)
-            for planned in context.figures
-            if planned.key not in self._records
-        }
-        pages = tuple(with_placeholders(page, pending) for page in context.pages)
-        manifest = placed(figures, self._records)
-        tree = assemble(context.site, pages, manifest, context.store())
+        tree = assemble(context, self._records, self._errors)
         self.state = replace(
             self.state,
             version=self.state.version + (tree != self.state.tree),
@@ -251,20 +226,3 @@ class Preview:
             if planned.key in self._errors or re.search(rf"(^|/){line}:", text, re.M):
                 failed.append((planned.page, planned.figure.id))
         return tuple(failed)
-
-
-def with_placeholders(page: Page, pending: Mapping[FigureRef, str | None]) -> Page:
-    """Return the page with placeholders for figures without a clip, some with an error."""
-
-    def placeholder(figure: Figure) -> Markup:
-        error = pending[page.uri, figure.id]
-        why = _FAILED.format(error=error) if error else _WAITING
-        return _PENDING.format(id=figure.id, what=figure.caption or figure.id, why=why)
-
-    def shown(part: object) -> object:
-        waits = isinstance(part, Figure) and (page.uri, part.id) in pending
-        return placeholder(part) if isinstance(part, Figure) and waits else part
-
-    body = tuple(with_parts(part, shown) for part in page.body)
-    figures = tuple(part for part in all_parts(body) if isinstance(part, Figure))
-    return replace(page, figures=figures, body=body)

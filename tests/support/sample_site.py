@@ -16,7 +16,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image, ImageDraw
 
-from sitegen.builder.assembly import assemble
+from sitegen.builder.assembly import site_tree
 from sitegen.builder.install import install
 from sitegen.builder.store import Store
 from sitegen.config.schema import load_site
@@ -247,7 +247,7 @@ def build_sample(folder: Path, base_url: str | None = None) -> Path:
     store = Store(site.cache_dir)
     own = store.object
     store.object = lambda file: files.get(file.sha256) or own(file)  # type: ignore[method-assign]
-    tree = assemble(site, pages, manifest, store)
+    tree = site_tree(site, pages, manifest, store)
     output = folder / "site" / "sub"
     output.parent.mkdir(parents=True)
     install(tree, output)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from sitegen.builder.assembly import assemble, placed
+from sitegen.builder.assembly import assemble
 from sitegen.builder.install import install
 from sitegen.builder.plan import BuildOptions, prepare
 from sitegen.builder.store import Store
@@ -162,8 +162,7 @@ def build_from_records(config: Path) -> Path:
                 (folder / file.path).write_bytes(content(planned.figure.id, key))
             store.put(planned.key, record, folder)
         records[planned.key] = record
-    manifest = placed(context.figures, records)
-    install(assemble(context.site, context.pages, manifest, store), context.output)
+    install(assemble(context, records), context.output)
     return context.output
 
 

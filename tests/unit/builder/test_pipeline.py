@@ -140,6 +140,38 @@ def test_failing_figure_leaves_the_old_site(built: Builder, jobs: int) -> None:
     assert built().rendered == ()
 
 
+THREE = TWO + '\n{{ trajectories("tiny", count=1, seed=4, id="third") }}\n'
+
+
+def test_new_site_opens_early(site: Builder, tmp_path: Path) -> None:
+    """The first figures are on a page while others are rendered, unless a site is there already.
+
+    A build that fails leaves it, and the next one completes it.
+    """
+    clean = Builder(write_site(tmp_path / "clean", THREE))
+    clean()
+    write_page(site.config, THREE)
+    site.renderer.fail = "third"
+    for options in ({"strict": True}, {"only": ("second", "third")}, {"rerender": ()}):
+        site.refused(TargetError, "third", **options)
+        assert not site.output.exists()
+        shutil.rmtree(site.root / ".sitegen")
+    site.refused(TargetError, "third")
+    (line,) = (line for line in site.report.lines if line.startswith("open it"))
+    assert line.startswith(f"open it: {(site.output / 'index.html').as_uri()} (1 more figure will")
+    assert [figure["id"] for figure in site.figures] == ["tiny-trajectories", "second"]
+    page = (site.output / "index.html").read_text()
+    assert page.count('class="sitegen-pending"') == 1
+    assert 'id="third" class="sitegen-pending"' in page
+    early = traces(site.output)
+    site.refused(TargetError, "third", rerender=())
+    assert traces(site.output) == early
+    site.renderer.fail = None
+    assert site().rendered == ("third",)
+    assert site.site_hash() == clean.site_hash()
+    assert temporaries(site.root) == []
+
+
 def test_damaged_object(built: Builder) -> None:
     """A file of the store that ended early is rendered again, with one warning."""
     before = built.site_hash()
