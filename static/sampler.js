@@ -342,10 +342,11 @@
           Object.assign(this.fetch, { hidden: !this.asked, value: percent });
         });
         this.fetch.hidden = true;
-        if (this.grows) this.view ??= new TreeView(this.tree, {
+        if (this.grows) this.view ??= new TreeView(this.tree.firstElementChild, {
           open: (picture, level) => this.choose(picture, level),
           draw: (canvas, state) => show(canvas, state, this.model),
           said: (picture, level) => fill(this.words.seen, { name: this.name(picture), level }),
+          tick: (level) => fill(this.tree.dataset.tick, { sigma: scale(this.model.sigmas[level]) }),
         });
         this.init();
         await this.offerFilms(films);

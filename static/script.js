@@ -3,7 +3,6 @@
 "use strict";
 
 const AT_ONCE = 4; // maximum number of clips that play at the same time
-const REST = 1500; // milliseconds for which the finished samples stay visible
 const PATIENCE = 30000; // milliseconds within which a clip must begin
 const FAINT = 0.15; // opacity of branches of a tree that have not begun
 const APART = 0.12; // maximum offset in seconds of clips side by side
@@ -408,7 +407,7 @@ class Clip {
     this.timer = setTimeout(() => {
       for (const clip of [this, ...this.partners]) Object.assign(clip, { running: false, aim: clip.end });
       schedule();
-    }, this.points || this.opening ? 0 : REST);
+    });
   }
 }
 
@@ -542,9 +541,10 @@ function extent(places) {
 }
 
 /* Move the texts under the cells of a clip to them. */
-function label(texts, { places, width, height }) {
+function label(texts, { places, boxes, width, height, room }) {
   if (!texts) return;
   texts.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  texts.setAttribute("font-size", Math.min((15 * width) / room, 0.75 * (boxes[0].height - boxes[0].width)));
   for (const [number, text] of [...texts.children].entries()) {
     const { x, y, height: whole } = places[number];
     text.setAttribute("x", x - 1); // a pixel more on each side, where the clip's own paper shines through
@@ -585,7 +585,7 @@ function join(figure, clip) {
 /* The axis below a tree: its ticks, and a line that is at the level of a frame. */
 function axis(drawing, { places, boxes, width, height, levels, room }) {
   if (!drawing) return;
-  const size = (13 * width) / room;
+  const size = (13.5 * width) / room;
   const ticks = [...drawing.querySelectorAll("text")];
   const now = drawing.querySelector(".now");
   const ends = ticks.map((tick) => {

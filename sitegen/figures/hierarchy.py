@@ -42,6 +42,7 @@ class Hierarchy(ChosenKind):
     example: ClassVar[str] = '"NAME"'
     counts: ClassVar[str] = "leaves"
     needs: ClassVar[tuple[Ability, ...]] = ("tree",)
+    recipe: ClassVar[int] = 2
 
     samples: Annotated[
         Samples,
@@ -189,7 +190,10 @@ def tree_job(figure: Figure, card: ModelCard, splits: tuple[int, ...], images: o
     pictures = (to_uint8(states) for states in images)  # type: ignore[attr-defined]
     note = RENOISED if _is_renoised(card) else ""
     parameters = {"splits": splits}
-    return clip_job(figure, card, cells, pictures, fps, parameters=parameters, note=note)
+    # It begins with its finished pictures anyway: faint ones, which it fills in.
+    return clip_job(
+        figure, card, cells, pictures, fps, opening=0, parameters=parameters, note=note
+    )
 
 
 RENOISED = (

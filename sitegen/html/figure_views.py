@@ -121,7 +121,11 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
                 height=max(1, round(_COMFORTABLE * poster.height / poster.width)),
                 poster=picture,
                 tree=figure.uri(f"tree{ending}") if f"tree{ending}" in record.files else "",
-                tree_pictures=whole(facts, "pictures"),
+                ticks=tuple(
+                    scale(tick)
+                    for tick in sequence(facts.get("ticks"))
+                    if isinstance(tick, int | float)
+                ),
                 side=files[0].width,
                 colour=whole(facts, "channels") > 1,
                 model=relative(files[0].path, page),

@@ -127,7 +127,8 @@ class ModelChoice:
     symbol: of the axis of a model that starts from noise; empty for a start from flat colour
     command: whether `sitegen sample` draws the same
     labels: names of the classes that a visitor can choose
-    tree, tree_pictures: link to the pictures of a tree below each other, and their number
+    tree: link to the pictures of a tree below each other
+    ticks: value of the axis at each of its generations, as text
     """
 
     name: str
@@ -146,7 +147,7 @@ class ModelChoice:
     command: bool = True
     labels: tuple[str, ...] = ()
     tree: str = ""
-    tree_pictures: int = 0
+    ticks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

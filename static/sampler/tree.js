@@ -1,6 +1,6 @@
-/* The tree of a sample with its branches. A node is a picture and one of its levels. The arrow keys
-   navigate it as a tree widget: right to the first branch, left to the parent, up and down to the
-   previous and next node. */
+/* The tree of a sample with its branches, over an axis with a column for each level of its nodes. A
+   node is a picture and one of its levels. The arrow keys navigate it as a tree widget: right to the
+   first branch, left to the parent, up and down to the previous and next node. */
 
 /* The tree of the pictures of one sample, or undefined without branches; leaves end with their
    pictures. */
@@ -42,11 +42,13 @@ const WAYS = {
 
 export class TreeView {
   #nodes = [];
+  #columns = []; // the level of each
 
-  /* box: the container element; open: callback for the picture and level that a visitor selects;
-     draw: draws a state on a canvas; said: the text for a picture and a level. */
-  constructor(box, { open, draw, said }) {
-    Object.assign(this, { box, open, draw, said });
+  /* box: the container element, whose last child is the axis; open: callback for the picture and level
+     that a visitor selects; draw: draws a state on a canvas; said: the text for a picture and a level;
+     tick: the text for a level on the axis. */
+  constructor(box, { open, draw, said, tick }) {
+    Object.assign(this, { box, axis: box.lastElementChild, open, draw, said, tick });
     box.addEventListener("click", ({ target }) => {
       const node = this.#at(target.closest("[role=treeitem]"));
       if (node) this.#go(node);
@@ -68,13 +70,21 @@ export class TreeView {
     if (!root && !this.#nodes.length) return;
     const focused = this.#at(document.activeElement);
     this.#nodes = [];
-    this.box.replaceChildren();
+    this.box.hidden = !root;
     if (!root) return;
     const tree = element("div", { role: "tree", "aria-label": name });
     tree.append(this.#item(root, 1));
-    const columns = Math.max(...this.#nodes.map(({ depth }) => depth));
-    tree.style.setProperty("--columns", columns);
-    this.box.append(tree);
+    this.#columns = [...new Set(this.#nodes.map(({ level = 0 }) => level))].sort((one, other) => other - one);
+    this.box.style.setProperty("--columns", this.#columns.length);
+    for (const node of this.#nodes) {
+      node.column = this.#columns.indexOf(node.level ?? 0);
+      node.item.style.setProperty("--skipped", node.above ? node.column - node.above.column - 1 : 0);
+    }
+    this.box.firstElementChild.replaceWith(tree);
+    const symbol = this.axis.querySelector("var");
+    const ticks = this.#columns.map((level) => element("span", {}, this.tick(level)));
+    this.axis.replaceChildren(...ticks);
+    ticks[0].prepend(symbol, " ");
     for (const { picture } of this.#nodes) this.refresh(picture);
     const again = this.#nodes.find(
       ({ picture, level }) => picture === focused?.picture && level === focused?.level);
@@ -95,8 +105,14 @@ export class TreeView {
     }
   }
 
-  /* Mark the enlarged node, by picture and level, if there is one. */
+  /* Mark the enlarged node, by picture and level, if there is one, and move the line for now. */
   mark(picture, level) {
+    if (!this.#nodes.length) return;
+    const after = this.#columns.findIndex((each) => each <= level);
+    const [one, other] = this.#columns.slice(Math.max(0, after - 1));
+    const column = after > 0 ? after - (level - other) / (one - other) : 0;
+    this.axis.style.setProperty("--now", column);
+    this.axis.classList.toggle("growing", level > 0);
     for (const node of this.#nodes) {
       const own = node.level ?? node.picture.levels.at(-1);
       const seen = node.picture === picture && own === level;
@@ -157,8 +173,8 @@ function leaves({ children }) {
   return children.reduce((sum, child) => sum + leaves(child), 0) || 1;
 }
 
-function element(tag, attributes = {}) {
-  return given(document.createElement(tag), attributes);
+function element(tag, attributes = {}, text = "") {
+  return given(Object.assign(document.createElement(tag), { textContent: text }), attributes);
 }
 
 function drawn(tag, attributes) {

@@ -24,7 +24,7 @@ class PageSampler(ChosenKind):
     """A button that draws new samples in the visitor's browser, beneath a poster of some."""
 
     needs: ClassVar[tuple[Ability, ...]] = ("browser",)
-    recipe: ClassVar[int] = 2
+    recipe: ClassVar[int] = 3
 
     steps: None = Field(default=None, description="Those of the card.", init=False)
     sampler_name: None = Field(default=None, description="That of the card.", init=False)

@@ -102,17 +102,17 @@ class _Drawn:
     @property
     def facts(self) -> dict[str, Any]:
         """Return numbers about it for the page, and the layout of the samples on its poster."""
-        levels = {}
+        levels, axis = {}, self.card.axis
         if "prior" not in self.card.abilities:  # a page shows the levels of models of noise
             implicit = "ddim" in self.card.abilities
-            levels = {"symbol": self.card.axis.symbol, "command": not implicit}
+            levels = {"symbol": axis.symbol, "command": not implicit}
         return {
             "gflop": float(f"{self.exported.gflop:.3g}"),
             "columns": self._columns,
             "width": self.card.image_size,
             "channels": self.card.channels,
             **({"labels": list(self.card.labels.names)} if self.card.labels else {}),
-            **({"pictures": 2 ** (len(self._splits) + 1) - 1} if self.grow else {}),
+            **({"ticks": [axis.values[level] for level in (*self._splits, 0)]} if self.grow else {}),
             **levels,
         }
 
