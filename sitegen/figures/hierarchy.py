@@ -191,9 +191,7 @@ def tree_job(figure: Figure, card: ModelCard, splits: tuple[int, ...], images: o
     note = RENOISED if _is_renoised(card) else ""
     parameters = {"splits": splits}
     # It begins with its finished pictures anyway: faint ones, which it fills in.
-    return clip_job(
-        figure, card, cells, pictures, fps, opening=0, parameters=parameters, note=note
-    )
+    return clip_job(figure, card, cells, pictures, fps, opening=0, parameters=parameters, note=note)
 
 
 RENOISED = (

@@ -25,7 +25,7 @@ from sitegen.core.files import readable_json
 VERSION = 1
 """Version of `media.json` and records; incremented when old readers would misread new files."""
 
-RECIPE = 2
+RECIPE = 3
 """Part of every figure's key; raised when a change of `media` changes bytes of clips."""
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"

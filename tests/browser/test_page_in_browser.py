@@ -226,6 +226,29 @@ BOX = """
 """Where the words of an element are."""
 
 
+SIZES = """() => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), sizes = new Set();
+    while (texts.nextNode()) {
+        const parent = texts.currentNode.parentElement;
+        if (!texts.currentNode.nodeValue.trim() || !parent.getClientRects().length) continue;
+        if (parent.closest("math")) continue;
+        const scale = parent.closest("svg")?.getScreenCTM().a ?? 1;
+        sizes.add(Math.round(10 * scale * parseFloat(getComputedStyle(parent).fontSize)) / 10);
+    }
+    return [...sizes].sort((one, other) => one - other);
+}"""
+"""The sizes of the texts that are seen, in CSS pixels, but for formulas."""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_six_sizes(look: Look, width: int) -> None:
+    """Texts have six sizes, those of axes and under pictures too."""
+    with look(width=width) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true })")
+        title = [42] if width == 1280 else []
+        assert page.evaluate(SIZES) == [13.5, 15, 18, 21, 28, *title]
+
+
 def words(page: Page, selector: str) -> list[float]:
     """The left, right, top and bottom of an element's words."""
     box: list[float] = page.locator(selector).first.evaluate(BOX)

@@ -572,6 +572,10 @@ def walk(page: Page) -> None:
         page.keyboard.press(key)
         tops.append(level.inner_text())
     assert tops == ["9", "6", "4", "0"]
+    axis = page.locator("#tree .sampler-axis")
+    assert axis.inner_text().split("\n") == ["σB", "20.0 px", "5.0 px", "2.0 px", "0 px"]
+    now = "e => [e.classList.contains('growing'), Number(e.style.getPropertyValue('--now'))]"
+    assert axis.evaluate(now) == [False, 3]
     page.keyboard.press("ArrowDown")
     assert level.inner_text() == "0"
     assert page.locator("#tree [role=treeitem][aria-selected=true]").count() == 1
@@ -584,6 +588,7 @@ def walk(page: Page) -> None:
     assert page.locator("#tree [role=treeitem][tabindex='0']").count() == 1
     page.locator("#tree .sampler-slider").press("ArrowLeft")
     assert level.inner_text() == "1"
+    assert axis.evaluate(now) == [True, 2.75]
     assert page.locator("#tree [role=treeitem][aria-selected=true]").count() == 0
 
 
@@ -629,8 +634,16 @@ def test_nothing_moves_when_the_model_comes(browser: Browser, address: str, widt
 def test_a_tree_has_room(browser: Browser, drawing_site: Path, width: int) -> None:
     """A tree grows in a space of its own: the caption beneath stays, and so does the picture.
 
-    The line to each picture ends at its middle.
+    The line to each picture ends at its middle, and each picture is above its tick of the axis.
     """
+    aside = """() => {
+        const middle = ({ x, width }) => x + width / 2;
+        const centre = (element) => middle(element.getBoundingClientRect());
+        const ticks = [...document.querySelectorAll(".sampler-axis span")].map(centre);
+        const pictures = [...document.querySelectorAll("[role=tree] canvas")].map(centre);
+        const levels = new Set(pictures.map((x) => ticks.findIndex((tick) => Math.abs(tick - x) < 1)));
+        return [ticks.length, levels.size, levels.has(-1)];
+    }"""
     ends = """[...document.querySelectorAll("[role=tree] svg")].flatMap(svg => {
         const box = svg.getBoundingClientRect();
         const items = [...svg.parentElement.children].slice(1).map(
@@ -657,6 +670,11 @@ def test_a_tree_has_room(browser: Browser, drawing_site: Path, width: int) -> No
         assert leaves > 8
         assert len(away := page.evaluate(ends)) > leaves
         assert max(away) < 1
+        assert page.evaluate(aside) == [
+            5,
+            5,
+            False,
+        ]  # four levels of the tree, and one of the branch
         scrolled = "document.documentElement.scrollWidth <= innerWidth"
         assert page.evaluate(scrolled)
 

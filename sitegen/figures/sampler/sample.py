@@ -103,6 +103,7 @@ class _Drawn:
     def facts(self) -> dict[str, Any]:
         """Return numbers about it for the page, and the layout of the samples on its poster."""
         levels, axis = {}, self.card.axis
+        ends = (*self._splits, 0) if self.grow else ()
         if "prior" not in self.card.abilities:  # a page shows the levels of models of noise
             implicit = "ddim" in self.card.abilities
             levels = {"symbol": axis.symbol, "command": not implicit}
@@ -112,7 +113,7 @@ class _Drawn:
             "width": self.card.image_size,
             "channels": self.card.channels,
             **({"labels": list(self.card.labels.names)} if self.card.labels else {}),
-            **({"ticks": [axis.values[level] for level in (*self._splits, 0)]} if self.grow else {}),
+            **({"ticks": [axis.values[level] for level in ends]} if ends else {}),
             **levels,
         }
 

@@ -65,7 +65,8 @@ def test_tree(sources: Sources, sampler: Sampler, tmp_path: Path) -> None:
     tree = sampler.tree(4, splits).seen("state")
     pictures = to_uint8(np.concatenate([images for level, images in tree if level in (*splits, 0)]))
     (noted,) = made.parameters["choices"]
-    assert noted["pictures"] == len(pictures) == 2 ** (len(splits) + 1) - 1
+    assert noted["ticks"] == [sampler.card.axis.values[level] for level in (*splits, 0)]
+    assert len(pictures) == 2 ** len(noted["ticks"]) - 1
     with Image.open(tmp_path / file.path) as picture:
         column = np.asarray(picture.convert("RGB"))
     cells = Cells(len(pictures), SIDE, SIDE, 1, 0).enlarged(2)

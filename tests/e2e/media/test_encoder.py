@@ -1,5 +1,6 @@
 """Clips as they are encoded: what browsers play, faithful to the pictures, light, reproducible."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from fractions import Fraction
@@ -72,6 +73,15 @@ def test_mp4_is_what_browsers_play(folder: Path) -> None:
     assert 0 < data.index(b"moov") < data.index(b"mdat")
     assert b"mp4a" not in data
     assert data[data.index(b"avcC") + 5] == 100  # the profile High
+
+
+def test_keyframes(folder: Path) -> None:
+    """A keyframe every ten frames that differ, for the slider, and one where pictures stay."""
+    command = [executable(), "-skip_frame", "nokey", "-i", str(folder / "clip.mp4")]
+    command += ["-fps_mode", "passthrough", "-vf", "showinfo", "-f", "null", "-"]
+    said = subprocess.run(command, capture_output=True, check=True, text=True).stderr
+    times = re.findall(r"pts_time:([\d.]+)", said)
+    assert [round(10 * float(time)) for time in times] == [0, 10, 14]
 
 
 def test_opens_on_the_finished_pictures_and_holds_them(folder: Path) -> None:
