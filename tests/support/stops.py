@@ -50,11 +50,11 @@ _WALK = """
     }
   }
   const figure = document.getElementById("trajectories");
-  const button = figure.querySelector(".play");
+  const [button, video] = [figure.querySelector(".play"), figure.querySelector("video")];
   figure.scrollIntoView();
   for (let turn = 0; turn < PAUSES; turn++) {
     button.click();
-    while (figure.querySelector("video").currentTime < 0.2 * (turn + 1)) await wait(20);
+    while (video.paused || video.currentTime < 0.2 * (turn + 1)) await wait(20);
     button.click();
     found.push(["trajectories", null, ...(await settle(figure, () => true))]);
   }
