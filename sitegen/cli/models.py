@@ -129,7 +129,7 @@ def add(
       sitegen add birds-ddpm --kind ddpm --checkpoint ema_0.9999_200000.pt --data data/birds
     """
     from sitegen.content.suggestions import added_lines
-    from sitegen.figures.base import label_fault
+    from sitegen.figures.arguments import label_fault
     from sitegen.models.add import add_model, add_named, add_recording
     from sitegen.models.new_card import AddOptions
     from sitegen.models.registry import trained_folder
@@ -279,8 +279,8 @@ def sample(
     """Draw samples from MODEL: one of site.toml or runs/, a shipped one, a folder or checkpoint.
 
     The same seed gives the same samples, up to rounding, whatever the count; with --precision
-    float32 on any processor. An .npz file holds float32 arrays (N, C, H, W): final and initial, with
-    --trajectory also states, means and levels. Pixels are in [0, 1] but not clipped. The initial
+    float32 on any processor. An .npz file holds float32 arrays (N, C, H, W): final and initial,
+    with --trajectory also states, means and levels. Pixels are in [0, 1] but not clipped. The initial
     states of a DDPM are its noise. Use a sheet to choose samples: figures accept the numbers on it.
     Of a recording, these are recorded samples.
 

@@ -29,8 +29,9 @@ from sitegen.content.templates import calling_line
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, quoted
 from sitegen.core.errors import ConfigError
 from sitegen.core.site_files import SiteFolder
-from sitegen.figures.base import Figure, no_such_model
-from sitegen.figures.registry import kind_names, make_figure
+from sitegen.figures.arguments import no_such_model
+from sitegen.figures.base import Figure, make_figure
+from sitegen.figures.registry import figure_kind, kind_names, plug_in_errors
 
 _FIXED_ID = re.compile(rf"h-.*|{THEMED}")
 
@@ -94,8 +95,16 @@ class Calls:
                 if kind in EMBEDS:
                     part = make_embed(kind, args, kwargs, location, self.folder)
                 else:
-                    models, root = self.site.models, self.site.root
-                    part = make_figure(kind, args, kwargs, location, models, root)
+                    with plug_in_errors(kind, f"{location.file}:{location.line}: "):
+                        part = make_figure(
+                            kind,
+                            figure_kind(kind),
+                            args,
+                            kwargs,
+                            location,
+                            self.site.models,
+                            self.site.root,
+                        )
             except ConfigError as error:
                 self.faults += error.problems or [error]
             self.parts.append(part)

@@ -33,8 +33,9 @@ from pydantic.dataclasses import dataclass as validated
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.site_files import OwnFile, SiteFolder, media_copy, read_own
 from sitegen.core.urls import web_url_fault
-from sitegen.core.validation import Caption, Slug, Text, checked_call, reject_with
-from sitegen.figures.base import RULES
+from sitegen.core.validation import Caption, Slug, Text, reject_with
+from sitegen.figures.arguments import RULES
+from sitegen.figures.base import checked_call
 
 _SUFFIXES = {
     "PNG": ".png",

@@ -12,8 +12,9 @@ from pydantic.dataclasses import dataclass as validated
 
 from sitegen.content.embeds import Embed, TableCall
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.core.validation import Caption, Slug, checked_call
-from sitegen.figures.base import RULES, Figure
+from sitegen.core.validation import Caption, Slug
+from sitegen.figures.arguments import RULES
+from sitegen.figures.base import Figure, checked_call
 
 BESIDE, TABS, GRID, COMPARE, TEASER = "beside", "tabs", "grid", "compare", "teaser"
 """Page functions that show parts side by side, one at a time, in rows, over one another with a

@@ -4,7 +4,7 @@ Pydantic converts each to a plain str, including the markup-safe strings of temp
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -13,21 +13,10 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     StringConstraints,
-    TypeAdapter,
-    ValidationError,
     ValidationInfo,
     WithJsonSchema,
 )
-from pydantic_core import ArgsKwargs
 
-from sitegen.core.diagnostics import (
-    Diagnostic,
-    SourceLocation,
-    config_error,
-    fields_of,
-    quoted,
-    rule,
-)
 from sitegen.core.source import odd_character
 from sitegen.core.urls import host_fault, page_fault, site_url_fault, slug_fault, url_fault
 
@@ -107,43 +96,3 @@ SiteUrl = Annotated[str, _SHORT, reject_if(site_url_fault), _WEB_URL]
 
 HostName = Annotated[str, _SHORT, reject_if(host_fault), _HOST]
 """Name of a host, such as paper.example.org."""
-
-
-def checked_call(
-    name: str,
-    kinds: Sequence[Any],
-    args: Sequence[object],
-    kwargs: Mapping[str, object],
-    context: Mapping[str, Any],
-    location: SourceLocation,
-) -> list[Any]:
-    """Validate the arguments of a call in a page, and return one frozen value for each kind.
-
-    kinds: validated dataclasses. Positional arguments go to the required fields of the first, in
-        order. A keyword goes to the kind that has a field of that name, or else to the first.
-    context: values available to validators
-
-    Raises ConfigError that lists all problems of the call.
-    """
-    fields = {key: field for kind in kinds for key, field in fields_of(kind).items()}
-    required = [key for key, field in fields_of(kinds[0]).items() if field.is_required()]
-    faults = [f"{quoted(value)} needs a name, as in count=36" for value in args[len(required) :]]
-    arguments = dict(zip(required, args, strict=False))
-    faults += [f"{key} is given twice" for key in arguments if key in kwargs]
-    arguments |= kwargs
-    # Reversed, so that the first kind with a field of that name has it.
-    owners = {key: kind for kind in reversed(kinds) for key in fields_of(kind)}
-    values = []
-    for kind in kinds:
-        fitting = {k: v for k, v in arguments.items() if owners.get(k, kinds[0]) is kind}
-        try:
-            adapter = TypeAdapter(kind)
-            values.append(adapter.validate_python(ArgsKwargs((), fitting), context=dict(context)))
-        except ValidationError as error:
-            items = error.errors(include_url=False)
-            faults += [f"{item['loc'][0]}{rule(item, fields)}" for item in items]
-    if faults:
-        raise config_error(
-            Diagnostic(location.file, location.line, f"{name}(…): {fault}") for fault in faults
-        )
-    return values

@@ -1,21 +1,20 @@
-"""The base of all kinds of figures, and the arguments that several kinds take."""
+"""The base of all kinds of figures, and a figure that a page calls."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import (
-    ConfigDict,
     Field,
     StrictBool,
-    StrictFloat,
     StrictInt,
-    StrictStr,
+    TypeAdapter,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -23,103 +22,49 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as validated
 from pydantic_core import ArgsKwargs
 
-from sitegen.core.diagnostics import SourceLocation, close_match, fields_of, known_words
+from sitegen.core.diagnostics import (
+    Diagnostic,
+    SourceLocation,
+    config_error,
+    fields_of,
+    listed,
+    quoted,
+    rule,
+)
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import digest_bytes, platform_errors
-from sitegen.core.installed import shipped_models
-from sitegen.core.validation import Slug, reject_if, reject_with
-from sitegen.figures.samples import (
+from sitegen.core.validation import Caption, Slug, Text
+from sitegen.figures.arguments import (
     ALL,
+    FILE,
+    MOST_NAMED,
+    RULES,
+    SHOWN,
     UNDRAWN,
     UNSET,
     ChosenFrom,
+    Fps,
     Guidance,
+    Label,
     Labels,
+    Model,
+    NoiseStd,
     SamplerName,
     Samples,
+    Seed,
+    Show,
     Steps,
-    condition,
-    described,
-    faults,
+    classes,
     selection_note,
 )
 from sitegen.generative.card.abilities import ABILITIES, Ability
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.card.labels import Condition
 
 if TYPE_CHECKING:
     from sitegen.media.manifest import RenderJob
     from sitegen.sampling.models import Sampler
     from sitegen.sampling.provider import ModelProvider
-
-OTHER_LABELS = ("DDPM", "DDIM", "Full DDPM latent", "data")
-"""Names of the other methods in figures that compare; a label there must not be one of them."""
-
-RULES = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
-"""Rules for arguments; pydantic builds a kind when it is called first, 70 ms less in each build."""
-FILE = {"file": True}
-"""Mark of fields that name a file in the site, whose content is part of the key."""
-
-
-def no_such_model(name: str, models: Collection[str]) -> str:
-    """Return the error that `site.toml` lacks a model, with a hint: a shipped or similar one."""
-    shipped = shipped_models()
-    if name in shipped:
-        lines = f'[models.{name}] and path = "models/{name}"'
-        more = f", but it travels with sitegen: run `sitegen add {name}`, or write there {lines}"
-    elif (near := close_match(name, shipped)) and not close_match(name, models):
-        more = f"{near} It travels with sitegen: `sitegen add` and its name"
-    else:
-        more = known_words(name, models)
-    return f"no such model in site.toml{more}"
-
-
-ModelName = Annotated[
-    Slug,
-    # The models of the site travel as pydantic's context.
-    reject_with(
-        lambda name, info: (
-            no_such_model(name, info.context["models"])
-            if info.context and name not in (info.context.get("models") or (name,))
-            else None
-        )
-    ),
-]
-Model = Annotated[ModelName, Field(description="The name of the model in site.toml.")]
-_LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # printable ASCII without _
-
-
-def label_fault(label: str) -> str | None:
-    """Return what is wrong with a label; None if nothing is."""
-    short = "should be 1 to 24 letters A-Z or a-z, digits and marks, without _"
-    return None if _LABEL.fullmatch(label) else short
-
-
-_LABEL_RULE = reject_if(lambda label: None if label is None else label_fault(label))
-_LABEL_MEANING = 'What the method is called in the figure and its text, as in "Ours".'
-Label = Annotated[
-    StrictStr | None,
-    _LABEL_RULE,
-    Field(description=_LABEL_MEANING, json_schema_extra=UNDRAWN),
-]
-DrawnLabel = Annotated[StrictStr | None, _LABEL_RULE, Field(description=_LABEL_MEANING)]
-Seed = Annotated[StrictInt, Field(ge=0, lt=2**63, description="The seed of everything random.")]
-Baseline = Annotated[
-    ModelName | None, Field(description="The name of a DDPM of the same data, to compare with.")
-]
-Show = Annotated[
-    Literal["state", "mean", "final"],
-    Field(description="What a level shows: the noisy state, its mean or the predicted image."),
-]
-SHOWN = {"mean": "the mean of the state", "final": "the predicted image"}
-"""Values of `show` in text, except the state."""
-NoiseStd = Annotated[
-    StrictFloat | None,
-    Field(ge=0, le=1, description="The sampling noise; the model card's if not given."),
-]
-DdimSteps = Annotated[
-    StrictInt, Field(ge=1, le=1000, description="Steps of the DDIM that samples the DDPM.")
-]
-Fps = Annotated[StrictFloat | None, Field(ge=1, le=60, description="Frames a second.")]
 
 
 @validated(frozen=True, config=RULES)
@@ -175,7 +120,7 @@ class FigureKind:
         show: Any = getattr(self, "show", "state")
         if show != "state" and (fault := lacking(name, card, (show,))):
             yield f'show = "{show}": {fault}'
-        yield from faults(self, card)
+        yield from self._label_faults(card)
         if card.recording is not None and not missing:
             seed = getattr(self, "seed", 0)
             if fault := card.recording.seed_fault(seed):
@@ -212,8 +157,50 @@ class FigureKind:
     def sampler(self, models: ModelProvider) -> Sampler:
         """Return the model, for samples with the labels of the figure."""
         sampler = models.sampler(self.model, self.steps, self.sampler_name)
-        found = condition(self, sampler.card)
-        return sampler if found is None else sampler.conditioned(found)
+        return sampler if self.labels is None else sampler.conditioned(self.condition(sampler.card))
+
+    def condition(self, card: ModelCard) -> Condition | None:
+        """Return the labels of the samples, which have those of the call in turn."""
+        chosen = classes(self.labels, card)
+        if len(chosen) > 1:
+            chosen = tuple(islice(cycle(chosen), self.slots(card)))
+        return Condition(chosen, self.guidance) if chosen else None
+
+    def texts(self, card: ModelCard) -> tuple[str, ...]:
+        """Return the texts under the samples: recorded ones, or the names of their labels.
+
+        They are empty if all samples have the same label.
+        """
+        if card.recording is not None and (captions := card.recording.captions):
+            numbers: Sequence[int] = getattr(self, "numbers", ())
+            return tuple(captions[n] if n < len(captions) else "" for n in numbers)
+        if card.labels is None or len(classes(self.labels, card)) < 2:
+            return ()
+        condition = self.condition(card)
+        return tuple(card.labels.names[label] for label in condition.labels) if condition else ()
+
+    def _label_faults(self, card: ModelCard) -> Iterator[str]:
+        """Yield what is wrong with the labels for the model."""
+        if self.labels is None:
+            if self.guidance:
+                yield f"guidance = {self.guidance:g}: goes towards labels; give labels, too"
+            elif card.labels is not None and not card.labels.optional:
+                only = f"the model {self.model} draws by label only: {card.labels.listed}"
+                yield f"labels is missing: {only}"
+            return
+        if card.labels is None:
+            yield f"labels: the model {self.model} takes none; leave them out"
+            return
+        if self.guidance and not card.labels.optional:
+            never = f"the model {self.model} never draws without a label"
+            yield f"guidance = {self.guidance:g}: {never}"
+        try:
+            chosen, slots = len(classes(self.labels, card)), self.slots(card)
+        except ConfigError as error:
+            yield f"labels: {error}"
+            return
+        if slots % chosen:
+            yield f"labels: {chosen} for {slots} samples; give one for all, or one for each"
 
     def states(self, card: ModelCard) -> int:
         """Return about how many states of a model its process takes a step from."""
@@ -449,8 +436,19 @@ class Figure:
         shown = SHOWN.get(getattr(self.spec, "show", ""))
         since = "Where it was recorded," if cards and cards[0].recording else "After the start"
         more = f". {since} each level shows {shown}" if shown else ""
-        labels = described(self.spec, cards[0]) if cards else ""
+        labels = self._labels(cards[0]) if cards else ""
         return self.alt or f"{self.spec.describe(cards)}{labels}{more}"
+
+    def _labels(self, card: ModelCard) -> str:
+        """Return the end of a sentence with the labels of the samples; empty without."""
+        if card.recording is not None and (captions := self.spec.texts(card)):
+            return f": {listed([*dict.fromkeys(captions)][:MOST_NAMED], 'and')}"
+        if card.labels is None or self.spec.labels is None:
+            return ""
+        chosen = dict.fromkeys(classes(self.spec.labels, card))
+        names = [card.labels.names[label] for label in chosen]
+        shown = names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], "more"]
+        return f", of the class{'es' if len(names) > 1 else ''} {listed(shown, 'and')}"
 
     @property
     def base(self) -> str:
@@ -471,3 +469,72 @@ def spec_json(figure: Figure) -> dict[str, Any]:
         if fields[name].json_schema_extra != UNDRAWN and value != UNSET.get(name, ...)
     }
     return {"kind": figure.kind, **drawn}
+
+
+@validated(frozen=True, config=RULES)
+class _Text:
+    """Arguments that every figure call accepts in addition to its spec."""
+
+    caption: Caption = Field(default="", description="The words under the figure.")
+    alt: Text | None = Field(default=None, description="What is to be seen, in words.")
+    id: Slug | None = Field(default=None, description="The figure's name in files and links.")
+
+
+def make_figure(
+    name: str,
+    kind: type[FigureKind],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    place: SourceLocation,
+    models: Collection[str] | None = None,
+    root: Path = Path(),
+) -> Figure:
+    """Check the call of a kind by its name, and raise one ConfigError for all of its errors.
+
+    `models` are the names of the site's models, if known; `root` is the site's folder.
+    """
+    context = {"models": models, "root": root}
+    spec, text = checked_call(name, [kind, _Text], args, kwargs, context, place)
+    if not all(isinstance(model, str) for model in spec.models):
+        raise TypeError(f"models = {spec.models!r} has to be a tuple of names")
+    return Figure(name, text.id or "", spec, text.caption, text.alt, place, root)
+
+
+def checked_call(
+    name: str,
+    kinds: Sequence[Any],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    context: Mapping[str, Any],
+    location: SourceLocation,
+) -> list[Any]:
+    """Validate the arguments of a call in a page, and return one frozen value for each kind.
+
+    kinds: validated dataclasses. Positional arguments go to the required fields of the first, in
+        order. A keyword goes to the kind that has a field of that name, or else to the first.
+    context: values available to validators
+
+    Raises ConfigError that lists all problems of the call.
+    """
+    fields = {key: field for kind in kinds for key, field in fields_of(kind).items()}
+    required = [key for key, field in fields_of(kinds[0]).items() if field.is_required()]
+    faults = [f"{quoted(value)} needs a name, as in count=36" for value in args[len(required) :]]
+    arguments = dict(zip(required, args, strict=False))
+    faults += [f"{key} is given twice" for key in arguments if key in kwargs]
+    arguments |= kwargs
+    # Reversed, so that the first kind with a field of that name has it.
+    owners = {key: kind for kind in reversed(kinds) for key in fields_of(kind)}
+    values = []
+    for kind in kinds:
+        fitting = {k: v for k, v in arguments.items() if owners.get(k, kinds[0]) is kind}
+        try:
+            adapter = TypeAdapter(kind)
+            values.append(adapter.validate_python(ArgsKwargs((), fitting), context=dict(context)))
+        except ValidationError as error:
+            items = error.errors(include_url=False)
+            faults += [f"{item['loc'][0]}{rule(item, fields)}" for item in items]
+    if faults:
+        raise config_error(
+            Diagnostic(location.file, location.line, f"{name}(…): {fault}") for fault in faults
+        )
+    return values

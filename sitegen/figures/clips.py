@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sitegen.figures.base import Figure, FigureKind, spec_json
-from sitegen.figures.samples import texts
 from sitegen.generative.card.card import ModelCard
 from sitegen.media.frames import Frame, reduce, reduction, scale_factor, to_uint8
 from sitegen.media.manifest import Cells, ClipSource, RenderJob
@@ -90,7 +89,7 @@ def grid_job(
     side = -(-card.image_size // factor)
     pictures = (reduce(to_uint8(states), factor) for states in images)
     # A gap, 2 pixels of the clip at least: without one, states of equal colour merge into stripes.
-    names = texts(figure.spec, card)
+    names = figure.spec.texts(card)
     below = text_height(columns * (side + 1), -(-count // columns) * (side + 1)) if names else 0
     cells = Cells(count, side, side + below, columns, 1, texts=names, **layout)
     return clip_job(figure, card, cells, pictures, **more)

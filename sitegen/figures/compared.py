@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sitegen.figures.base import OTHER_LABELS, RULES, Baseline, DrawnLabel, FigureKind
+from sitegen.figures.arguments import OTHER_LABELS, RULES, Baseline, DrawnLabel
+from sitegen.figures.base import FigureKind
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from pydantic import Field, StrictInt, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.validation import reject_if
-from sitegen.figures.base import RULES, ChosenKind, Figure, Fps, NoiseStd, Seed, Show, named, steps
-from sitegen.figures.samples import Samples
+from sitegen.figures.arguments import RULES, Fps, NoiseStd, Samples, Seed, Show
+from sitegen.figures.base import ChosenKind, Figure, named, steps
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.parts import falls, must

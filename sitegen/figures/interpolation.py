@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
-from sitegen.figures.base import RULES, DdimSteps, Figure, Fps, NoiseStd, Seed, named
+from sitegen.figures.arguments import RULES, ChosenFrom, DdimSteps, Fps, NoiseStd, Seed
+from sitegen.figures.base import Figure, named
 from sitegen.figures.compared import ComparedKind, path_methods
-from sitegen.figures.samples import ChosenFrom, texts
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.parts import must
@@ -123,7 +123,7 @@ class Interpolation(ComparedKind):
 
         names = tuple(methods) if len(methods) > 1 else ()
         count, side = rows * len(methods), card.image_size
-        labels = texts(self, card) if len(methods) == 1 else ()
+        labels = self.texts(card) if len(methods) == 1 else ()
         turns_into = tuple(map(" to ".join, zip(labels[::2], labels[1::2], strict=True)))
         below = text_height(side, side * rows) if turns_into else 0
         cells = Cells(count, side, side + below, len(methods), GAP, True, names, texts=turns_into)

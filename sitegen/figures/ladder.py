@@ -10,18 +10,8 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
 from sitegen.core.diagnostics import listed
-from sitegen.figures.base import (
-    RULES,
-    ChosenKind,
-    Figure,
-    Fps,
-    ModelName,
-    Seed,
-    lacking,
-    named,
-    sampled_as,
-)
-from sitegen.figures.samples import SamplerName, condition
+from sitegen.figures.arguments import RULES, Fps, ModelName, SamplerName, Seed
+from sitegen.figures.base import ChosenKind, Figure, lacking, named, sampled_as
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:
@@ -122,7 +112,7 @@ class Ladder(ChosenKind):
         samplers = []
         for name, steps, sampler_name in self.ways:
             sampler = models.sampler(name, steps, sampler_name)
-            samplers.append(sampler.conditioned(condition(self, sampler.card)))
+            samplers.append(sampler.conditioned(self.condition(sampler.card)))
         columns: list[dict[int, Frame]] = []
 
         def work() -> Iterator[None]:

@@ -6,22 +6,16 @@ A package adds one by an entry point of the group `sitegen.figures` that names a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from traceback import format_exception
 
-from pydantic import Field
-from pydantic.dataclasses import dataclass as validated
-
-from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError
 from sitegen.core.source import raised_at
-from sitegen.core.validation import Caption, Slug, Text, checked_call
-from sitegen.figures.base import RULES, Figure, FigureKind
+from sitegen.figures.base import FigureKind
 
 GROUP = "sitegen.figures"
 """The entry points by which other packages bring kinds."""
@@ -121,34 +115,3 @@ def _load(entry: EntryPoint) -> type[FigureKind]:
 def _broken(entry: EntryPoint, why: str) -> ConfigError:
     origin = f"{entry.name} of {entry.dist.name if entry.dist else 'a package'} ({entry.value})"
     return ConfigError(f"the figure {origin}: {why}; mend the package, or uninstall it")
-
-
-@validated(frozen=True, config=RULES)
-class _Text:
-    """Arguments that every figure call accepts in addition to its spec."""
-
-    caption: Caption = Field(default="", description="The words under the figure.")
-    alt: Text | None = Field(default=None, description="What is to be seen, in words.")
-    id: Slug | None = Field(default=None, description="The figure's name in files and links.")
-
-
-def make_figure(
-    kind: str,
-    args: tuple[object, ...],
-    kwargs: Mapping[str, object],
-    place: SourceLocation,
-    models: Collection[str] | None = None,
-    root: Path = Path(),
-) -> Figure:
-    """Check a figure call, and raise one ConfigError for all of its errors.
-
-    `models` are the names of the site's models, if known; `root` is the site's folder. Raises
-    PlugInError if the code of another package's kind fails.
-    """
-    kinds = [figure_kind(kind), _Text]
-    context = {"models": models, "root": root}
-    with plug_in_errors(kind, f"{place.file}:{place.line}: "):
-        spec, text = checked_call(kind, kinds, args, kwargs, context, place)
-        if not all(isinstance(name, str) for name in spec.models):
-            raise TypeError(f"models = {spec.models!r} has to be a tuple of names")
-    return Figure(kind, text.id or "", spec, text.caption, text.alt, place, root)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, StrictFloat
 from pydantic.dataclasses import dataclass
 
-from sitegen.figures.base import RULES, Figure, GridKind, counted, lacking, steps
+from sitegen.figures.arguments import RULES
+from sitegen.figures.base import Figure, GridKind, counted, lacking, steps
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 

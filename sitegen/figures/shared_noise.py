@@ -9,18 +9,8 @@ from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.errors import ConfigError
-from sitegen.figures.base import (
-    RULES,
-    ChosenKind,
-    Figure,
-    Fps,
-    NoiseStd,
-    Seed,
-    Show,
-    counted,
-    lacking,
-    steps,
-)
+from sitegen.figures.arguments import RULES, Fps, NoiseStd, Seed, Show
+from sitegen.figures.base import ChosenKind, Figure, counted, lacking, steps
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from sitegen.figures.base import RULES, Figure, GridKind, counted, steps
+from sitegen.figures.arguments import RULES
+from sitegen.figures.base import Figure, GridKind, counted, steps
 from sitegen.generative.card.card import ModelCard
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ from sitegen.content.groups import Group
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import digest
+from sitegen.figures.arguments import selection_note
 from sitegen.figures.base import Figure
 from sitegen.figures.hierarchy import tree_cells
-from sitegen.figures.samples import selection_note
 from sitegen.figures.trajectories import Trajectories
 from sitegen.media.encoder import encode_clip
 from sitegen.media.frames import Frame

@@ -8,12 +8,12 @@ import pytest
 
 from sitegen.builder.render import FigureRenderer
 from sitegen.core.diagnostics import SourceLocation
-from sitegen.figures.registry import make_figure
 from sitegen.media.frames import Frame
 from sitegen.media.manifest import RenderJob
 from sitegen.models.registry import ModelSource, model_source
 from sitegen.sampling.models import Sampler, load_sampler
 from tests.support.builders import CPU
+from tests.support.calling import make_figure
 from tests.support.tinymodel import add_example, write_cascade, write_ddpm, write_model
 
 Sources = Mapping[str, ModelSource]

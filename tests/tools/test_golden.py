@@ -27,7 +27,7 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.files import canonical_json, digest, digest_bytes
 from sitegen.figures.base import spec_json
-from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.figures.registry import figure_kinds
 from sitegen.generative.card.card import preset, presets, read_card
 from sitegen.media.manifest import (
     Manifest,
@@ -37,6 +37,7 @@ from sitegen.media.manifest import (
     record_from_json,
     record_to_json,
 )
+from tests.support.calling import make_figure
 from tests.support.paths import MAKERS, ROOT, TESTS
 
 GOLDEN = TESTS / "golden"

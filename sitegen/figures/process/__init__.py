@@ -14,18 +14,8 @@ from pydantic.dataclasses import dataclass
 
 from sitegen.core.site_files import SiteFolder
 from sitegen.core.validation import reject_if
-from sitegen.figures.base import (
-    FILE,
-    RULES,
-    ChosenKind,
-    Figure,
-    NoiseStd,
-    Seed,
-    Show,
-    named,
-    steps,
-)
-from sitegen.figures.samples import Samples
+from sitegen.figures.arguments import FILE, RULES, NoiseStd, Samples, Seed, Show
+from sitegen.figures.base import ChosenKind, Figure, named, steps
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard
 

@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 from pydantic.dataclasses import dataclass
 
 from sitegen.core.validation import reject_with
-from sitegen.figures.base import RULES, ChosenKind, Figure, ModelName, Seed, counted, lacking, named
+from sitegen.figures.arguments import RULES, ModelName, Seed
+from sitegen.figures.base import ChosenKind, Figure, counted, lacking, named
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.generative.card.abilities import Ability
 from sitegen.generative.card.card import ModelCard

@@ -18,7 +18,6 @@ from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.figures.base import Figure
 from sitegen.figures.clips import displayed, made_with
 from sitegen.figures.hierarchy import DEFAULT_LEAVES, Hierarchy
-from sitegen.figures.samples import condition
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition
 from sitegen.media.encoder import write_still
@@ -56,7 +55,7 @@ def sample(
         exported = export_for_browser(source.card, source.weights, source.prior)
         refuse_heavy(name, exported)
         drawn.append(_Drawn(name, source.card, exported, seed, numbers, pixelated, grow))
-    drawn[0] = replace(drawn[0], condition=condition(figure.spec, drawn[0].card))
+    drawn[0] = replace(drawn[0], condition=figure.spec.condition(drawn[0].card))
     endings = ["", *(f"-{number}" for number in range(2, len(drawn) + 1))]
     card, note = drawn[0].card, ""
     if "ddim" in card.abilities:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
-from sitegen.figures.base import RULES, Figure, NoiseStd, Seed, Show, named
+from sitegen.figures.arguments import RULES, NoiseStd, Seed, Show
+from sitegen.figures.base import Figure, named
 from sitegen.figures.compared import ComparedKind
 from sitegen.generative.card.card import ModelCard
 

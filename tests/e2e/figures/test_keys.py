@@ -14,11 +14,12 @@ from sitegen.builder.render import FigureRenderer, Rendering
 from sitegen.builder.store import Store
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import RefusedError
-from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.figures.registry import figure_kinds
 from sitegen.generative.card.labels import LabelsConfig
 from sitegen.media import encoder
 from sitegen.models.registry import model_source
 from tests.support.builders import CPU
+from tests.support.calling import make_figure
 from tests.support.reporters import Silent
 from tests.support.tinyfigures import Sources
 from tests.support.tinymodel import add_example, write_flow, write_model

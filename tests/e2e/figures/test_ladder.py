@@ -8,10 +8,10 @@ import pytest
 from sitegen.builder.plan import plan
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import SitegenError
-from sitegen.figures.registry import make_figure
 from sitegen.media.frames import to_uint8
 from sitegen.sampling.models import load_sampler
 from tests.support.builders import CPU
+from tests.support.calling import make_figure
 from tests.support.tinyfigures import Sources, job, states
 
 

@@ -16,7 +16,8 @@ from sitegen.core.compute import ComputeTarget
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import PlatformError, RefusedError
 from sitegen.core.files import digest
-from sitegen.figures.base import RULES, Figure, ModelFreeKind, Seed
+from sitegen.figures.arguments import RULES, Seed
+from sitegen.figures.base import Figure, ModelFreeKind
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.abilities import LevelAxis
 from sitegen.generative.card.card import FileRef, ModelCard

@@ -16,7 +16,7 @@ from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure, evaluations, spec_json
 from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.interpolation import Interpolation
-from sitegen.figures.registry import figure_kinds, make_figure
+from sitegen.figures.registry import figure_kinds
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
 from sitegen.generative.card.abilities import LevelAxis
@@ -25,6 +25,7 @@ from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import RecordingConfig
 from sitegen.models.registry import ModelSource
 from tests.support.builders import CARD
+from tests.support.calling import make_figure
 from tests.support.lessons import cascade_card
 from tests.support.making import small_card
 

@@ -7,9 +7,9 @@ import pytest
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.figures.clips import clip_job, grid_job
-from sitegen.figures.registry import make_figure
 from sitegen.media import frames
 from sitegen.media.manifest import Cells
+from tests.support.calling import make_figure
 from tests.support.tinymodel import large_card
 
 PLACE = SourceLocation("index.md", 1)

@@ -12,8 +12,6 @@ from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import Figure, evaluations, spec_json
 from sitegen.figures.clips import grid_job
-from sitegen.figures.registry import make_figure
-from sitegen.figures.samples import condition, texts
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition, LabelsConfig
 from sitegen.generative.data.recording import open_recording, recorded_card
@@ -24,6 +22,7 @@ from sitegen.sampling.export import Request, sample
 from sitegen.sampling.models import Sampler, load_sampler
 from sitegen.sampling.trajectory import Paths
 from tests.support.builders import CPU
+from tests.support.calling import make_figure
 from tests.support.making import small_card
 from tests.support.reporters import Silent
 from tests.support.tinymodel import card_of, on_one_thread, write_model
@@ -80,7 +79,7 @@ def test_which_sample_has_which(
 ) -> None:
     """Labels are given by name or number, one for all or one for each, or are all there are."""
     figure = call(kind, **arguments)
-    found = condition(figure.spec, CARD)
+    found = figure.spec.condition(CARD)
     assert (found.labels if found else None) == labels
     assert not [fault for fault in figure.spec.unmet([CARD]) if "label" in fault]
     text = figure.description([CARD])
@@ -169,8 +168,8 @@ def test_a_tree_has_one_label(sampler: Sampler) -> None:
 def test_names_under_pictures() -> None:
     """Each cell of several labels has its name, and figures of one label are as without."""
     figure = call("trajectories", labels="all")
-    assert texts(figure.spec, CARD) == NAMES
-    assert texts(call("trajectories", labels="cat").spec, CARD) == ()
+    assert figure.spec.texts(CARD) == NAMES
+    assert call("trajectories", labels="cat").spec.texts(CARD) == ()
     states: Iterator[Images] = iter([np.zeros((3, 1, 8, 8), np.float32)])
     job = grid_job(figure, CARD, 3, states, samples=(0, 0, 0))
     assert job.clip is not None
@@ -216,5 +215,5 @@ def test_texts_of_a_recording(tmp_path: Path) -> None:
             rec(value, np.zeros((3, 1, 8, 8)))
     card = recorded_card(open_recording(path))
     figure = call("trajectories", samples=[2, 0])
-    assert texts(figure.spec, card) == ("an owl", "a cat")
+    assert figure.spec.texts(card) == ("an owl", "a cat")
     assert figure.description([card]).endswith(": an owl and a cat")

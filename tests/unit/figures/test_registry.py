@@ -10,12 +10,14 @@ import pytest
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError
 from sitegen.figures.base import evaluations, spec_json
-from sitegen.figures.registry import figure_kinds, make_figure, plug_in_kinds
+from sitegen.figures.registry import figure_kinds, plug_in_kinds
+from tests.support.calling import make_figure
 from tests.support.making import small_card
 
 PAIR = """
 from pydantic.dataclasses import dataclass
-from sitegen.figures.base import RULES, FigureKind
+from sitegen.figures.arguments import RULES
+from sitegen.figures.base import FigureKind
 
 @dataclass(frozen=True, config=RULES)
 class Pair(FigureKind):

@@ -9,7 +9,6 @@ import pytest
 
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.figures.registry import make_figure
 from sitegen.figures.sampler import PageSampler
 from sitegen.figures.sampler.sample import refuse_heavy
 from sitegen.generative.card.card import preset
@@ -18,6 +17,7 @@ from sitegen.html.views import FigureView
 from sitegen.media.manifest import Media, MediaFile, ModelRef, Record
 from sitegen.models.browser import BrowserModel, at_least, export_for_browser
 from sitegen.models.registry import model_source
+from tests.support.calling import make_figure
 from tests.support.making import small_card
 from tests.support.paths import ROOT
 from tests.support.tinymodel import write_large

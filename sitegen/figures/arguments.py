@@ -1,4 +1,4 @@
-"""Which samples a figure shows: arguments, checks and text for their numbers and their labels.
+"""The arguments that several kinds of figures take, with their checks.
 
 Authors do not show the first thirty-six samples. An author who chooses declares it in the call, and
 the page states it to the reader.
@@ -6,13 +6,15 @@ the page states it to the reader.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     StrictFloat,
     StrictInt,
@@ -20,16 +22,85 @@ from pydantic import (
     ValidationInfo,
 )
 
-from sitegen.core.diagnostics import listed
-from sitegen.core.errors import ConfigError
-from sitegen.core.validation import reject_if
-from sitegen.generative.card.labels import Condition
+from sitegen.core.diagnostics import close_match, known_words
+from sitegen.core.installed import shipped_models
+from sitegen.core.validation import Slug, reject_if, reject_with
 
 if TYPE_CHECKING:
     from sitegen.generative.card.card import ModelCard
 
 UNDRAWN = {"drawn": False}
 """Mark of fields that are only shown on the page, decide no byte and are not part of the key."""
+OTHER_LABELS = ("DDPM", "DDIM", "Full DDPM latent", "data")
+"""Names of the other methods in figures that compare; a label there must not be one of them."""
+
+RULES = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
+"""Rules for arguments; pydantic builds a kind when it is called first, 70 ms less in each build."""
+FILE = {"file": True}
+"""Mark of fields that name a file in the site, whose content is part of the key."""
+
+
+def no_such_model(name: str, models: Collection[str]) -> str:
+    """Return the error that `site.toml` lacks a model, with a hint: a shipped or similar one."""
+    shipped = shipped_models()
+    if name in shipped:
+        lines = f'[models.{name}] and path = "models/{name}"'
+        more = f", but it travels with sitegen: run `sitegen add {name}`, or write there {lines}"
+    elif (near := close_match(name, shipped)) and not close_match(name, models):
+        more = f"{near} It travels with sitegen: `sitegen add` and its name"
+    else:
+        more = known_words(name, models)
+    return f"no such model in site.toml{more}"
+
+
+ModelName = Annotated[
+    Slug,
+    # The models of the site travel as pydantic's context.
+    reject_with(
+        lambda name, info: (
+            no_such_model(name, info.context["models"])
+            if info.context and name not in (info.context.get("models") or (name,))
+            else None
+        )
+    ),
+]
+Model = Annotated[ModelName, Field(description="The name of the model in site.toml.")]
+_LABEL = re.compile(r"[!-^`-~]([ -^`-~]{0,22}[!-^`-~])?")  # printable ASCII without _
+
+
+def label_fault(label: str) -> str | None:
+    """Return what is wrong with a label; None if nothing is."""
+    short = "should be 1 to 24 letters A-Z or a-z, digits and marks, without _"
+    return None if _LABEL.fullmatch(label) else short
+
+
+_LABEL_RULE = reject_if(lambda label: None if label is None else label_fault(label))
+_LABEL_MEANING = 'What the method is called in the figure and its text, as in "Ours".'
+Label = Annotated[
+    StrictStr | None,
+    _LABEL_RULE,
+    Field(description=_LABEL_MEANING, json_schema_extra=UNDRAWN),
+]
+DrawnLabel = Annotated[StrictStr | None, _LABEL_RULE, Field(description=_LABEL_MEANING)]
+Seed = Annotated[StrictInt, Field(ge=0, lt=2**63, description="The seed of everything random.")]
+Baseline = Annotated[
+    ModelName | None, Field(description="The name of a DDPM of the same data, to compare with.")
+]
+Show = Annotated[
+    Literal["state", "mean", "final"],
+    Field(description="What a level shows: the noisy state, its mean or the predicted image."),
+]
+SHOWN = {"mean": "the mean of the state", "final": "the predicted image"}
+"""Values of `show` in text, except the state."""
+NoiseStd = Annotated[
+    StrictFloat | None,
+    Field(ge=0, le=1, description="The sampling noise; the model card's if not given."),
+]
+DdimSteps = Annotated[
+    StrictInt, Field(ge=1, le=1000, description="Steps of the DDIM that samples the DDPM.")
+]
+Fps = Annotated[StrictFloat | None, Field(ge=1, le=60, description="Frames a second.")]
+
 MOST = 10_000
 """Samples in one figure."""
 LARGEST = 2**31 - 1
@@ -132,89 +203,10 @@ SamplerName = Annotated[
 ]
 
 
-class Labelled(Protocol):
-    """A kind of figure, as far as its labels go; `FigureKind` has the arguments."""
-
-    @property
-    def model(self) -> str:
-        """The name of its model."""
-
-    @property
-    def labels(self) -> tuple[int | str, ...] | None:
-        """The labels in the call; None if it has none."""
-
-    @property
-    def guidance(self) -> float:
-        """The guidance towards them."""
-
-    def slots(self, card: ModelCard) -> int:
-        """Return the number of samples that may have labels of their own."""
-
-
-def classes(kind: Labelled, card: ModelCard) -> tuple[int, ...]:
+def classes(labels: tuple[int | str, ...] | None, card: ModelCard) -> tuple[int, ...]:
     """Return the numbers of the labels in a call; raises ConfigError for one that is not there."""
-    if kind.labels is None or card.labels is None:
+    if labels is None or card.labels is None:
         return ()
-    if kind.labels == ALL:
+    if labels == ALL:
         return tuple(range(len(card.labels.names)))
-    return tuple(card.labels.number(label) for label in kind.labels)
-
-
-def condition(kind: Labelled, card: ModelCard) -> Condition | None:
-    """Return the labels of a figure's samples, which have those of the call in turn."""
-    chosen = classes(kind, card)
-    if len(chosen) < 2:
-        return Condition(chosen, kind.guidance) if chosen else None
-    count = kind.slots(card)
-    return Condition(tuple(chosen[at % len(chosen)] for at in range(count)), kind.guidance)
-
-
-def texts(kind: Labelled, card: ModelCard) -> tuple[str, ...]:
-    """Return the texts under a figure's samples, recorded or the names of their labels.
-
-    They are empty if all samples have the same label.
-    """
-    if card.recording is not None and card.recording.captions:
-        captions = card.recording.captions
-        return tuple(
-            captions[at] if at < len(captions) else "" for at in getattr(kind, "numbers", ())
-        )
-    found = condition(kind, card)
-    if found is None or card.labels is None or len(found.labels) < 2:
-        return ()
-    return tuple(card.labels.names[label] for label in found.labels)
-
-
-def described(kind: Labelled, card: ModelCard) -> str:
-    """Return the end of a sentence with the labels of a figure's samples; empty without."""
-    chosen = classes(kind, card)
-    if card.recording is not None and (captions := texts(kind, card)):
-        return f": {listed([*dict.fromkeys(captions)][:MOST_NAMED], 'and')}"
-    if not chosen or card.labels is None:
-        return ""
-    names = [card.labels.names[label] for label in dict.fromkeys(chosen)]
-    shown = names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], "more"]
-    return f", of the class{'es' if len(names) > 1 else ''} {listed(shown, 'and')}"
-
-
-def faults(kind: Labelled, card: ModelCard) -> Iterator[str]:
-    """Yield what is wrong with the labels of a figure for its model."""
-    config, name = card.labels, kind.model
-    if kind.labels is None:
-        if kind.guidance:
-            yield f"guidance = {kind.guidance:g}: goes towards labels; give labels, too"
-        elif config is not None and not config.optional:
-            yield f"labels is missing: the model {name} draws by label only: {config.listed}"
-        return
-    if config is None:
-        yield f"labels: the model {name} takes none; leave them out"
-        return
-    if kind.guidance and not config.optional:
-        yield f"guidance = {kind.guidance:g}: the model {name} never draws without a label"
-    try:
-        chosen = len(classes(kind, card))
-    except ConfigError as error:
-        yield f"labels: {error}"
-        return
-    if kind.slots(card) % chosen:
-        yield f"labels: {chosen} for {kind.slots(card)} samples; give one for all, or one for each"
+    return tuple(card.labels.number(label) for label in labels)
