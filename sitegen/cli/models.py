@@ -280,9 +280,9 @@ def sample(
 
     The same seed gives the same samples, up to rounding, whatever the count; with --precision
     float32 on any processor. An .npz file holds float32 arrays (N, C, H, W): final and initial,
-    with --trajectory also states, means and levels. Pixels are in [0, 1] but not clipped. The initial
-    states of a DDPM are its noise. Use a sheet to choose samples: figures accept the numbers on it.
-    Of a recording, these are recorded samples.
+    with --trajectory also states, means and levels. Pixels are in [0, 1] but not clipped. The
+    initial states of a DDPM are its noise. Use a sheet to choose samples: figures accept the
+    numbers on it. Of a recording, these are recorded samples.
 
     \b
     Examples:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from jinja2 import Undefined
 from markupsafe import Markup
@@ -15,16 +16,13 @@ from sitegen.content.groups import (
     TEASER,
     Group,
     Shown,
-    all_parts,
     group_fault,
     make_group,
-    noun,
     numbered,
-    with_parts,
     with_texts,
 )
 from sitegen.content.links import THEMED
-from sitegen.content.markdown import InlineText, free_name
+from sitegen.content.markdown import InlineText
 from sitegen.content.templates import calling_line
 from sitegen.core.diagnostics import Diagnostic, SourceLocation, quoted
 from sitegen.core.errors import ConfigError
@@ -203,55 +201,27 @@ class Calls:
     def body(
         self, parts: Sequence[Markup | int], texts: Mapping[int, Sequence[InlineText]]
     ) -> tuple[Markup | Shown, ...]:
-        """Return the page's content in order, without invalid calls; every figure has an id.
-
-        Figures without an id get a generated one: `mnist-trajectories`, `mnist-trajectories-2`, …
-        They are numbered from 1, the teaser first, and those under tabs 3a, 3b, …; videos have no
-        number.
+        """Return the page's content in order, without invalid calls, as `numbered` does.
 
         texts: the texts of the parts, parsed
         """
-
-        def replacement(parsed: Iterator[InlineText]) -> Callable[[str], InlineText]:
-            return lambda _: next(parsed)
-
-        body = list[Markup | Shown]()
+        shown = list[Markup | Shown]()
         for part in parts:
-            shown = self.parts[part] if isinstance(part, int) else part
-            if isinstance(part, int) and shown is not None:
-                shown = with_texts(shown, replacement(iter(texts[part])))
-            body += [] if shown is None else [shown]
-        ids = {part.id for part in all_parts(body) if not isinstance(part, Markup)}
-
-        def identified(part: Markup | Shown) -> Markup | Shown:
-            if (
-                isinstance(part, Markup)
-                or part.id
-                or (isinstance(part, Group) and not part.is_figure)
-            ):
-                return part
-            return replace(part, id=free_name(part.base, ids))
-
-        body = [with_parts(part, identified) for part in body]
-        numbers = numbered(body)
-        nouns = {part.id: noun(part) for part in all_parts(body) if not isinstance(part, Markup)}
+            if isinstance(part, Markup):
+                shown.append(part)
+            elif call := self.parts[part]:
+                shown.append(with_texts(call, partial(next, iter(texts[part]))))
+        body, names = numbered(shown)
 
         def referring(text: str) -> str:
-            return _REF.sub(
-                lambda match: (
-                    f"{nouns.get(self.refs[int(match[1])], 'Figure')} "
-                    f"{numbers.get(self.refs[int(match[1])], '?')}"
-                ),
-                text,
-            )
+            return _REF.sub(lambda m: names.get(self.refs[int(m[1])], "Figure ?"), text)
 
-        def finished(part: Markup | Shown) -> Markup | Shown:
-            if isinstance(part, Markup):
-                return Markup(referring(part))
-            return replace(part, number=numbers.get(part.id, ""))
-
-        changed = (with_parts(part, finished) for part in body)
-        return tuple(with_texts(part, lambda text: text.changed(referring)) for part in changed)
+        return tuple(
+            Markup(referring(part))
+            if isinstance(part, Markup)
+            else with_texts(part, lambda text: text.changed(referring))
+            for part in body
+        )
 
 
 def _require_defined(*values: object) -> None:

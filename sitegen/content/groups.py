@@ -11,6 +11,7 @@ from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass as validated
 
 from sitegen.content.embeds import Embed, TableCall
+from sitegen.content.markdown import free_name
 from sitegen.core.diagnostics import SourceLocation
 from sitegen.core.validation import Caption, Slug
 from sitegen.figures.arguments import RULES
@@ -203,29 +204,41 @@ def with_parts(part: Shown | Markup, change: Callable[[Any], Any]) -> Any:
 def with_texts(part: Shown | Markup, change: Callable[[Any], str]) -> Any:
     """Return a part with `change` of each of its texts, which are called in a fixed order.
 
-    The texts are captions, headings, names and cells of tables, and the HTML of a placeholder.
+    The texts are captions, headings, names and cells of tables, but no HTML.
     """
-
-    def changed(part: Shown | Markup) -> Any:
-        match part:
-            case Markup():
-                return part
-            case Figure():
-                return replace(part, caption=change(part.caption))
-            case Embed():
-                cells = tuple(tuple(map(change, row)) for row in part.cells)
-                return replace(part, caption=change(part.caption), cells=cells)
-        names, rows = tuple(map(change, part.names)), tuple(map(change, part.rows))
-        return replace(part, caption=change(part.caption), names=names, rows=rows)
-
-    return with_parts(part, changed)
+    match part:
+        case Markup():
+            return part
+        case Figure():
+            return replace(part, caption=change(part.caption))
+        case Embed():
+            cells = tuple(tuple(map(change, row)) for row in part.cells)
+            return replace(part, caption=change(part.caption), cells=cells)
+    parts = tuple(with_texts(inner, change) for inner in part.parts)
+    names, rows = tuple(map(change, part.names)), tuple(map(change, part.rows))
+    return replace(part, parts=parts, names=names, rows=rows, caption=change(part.caption))
 
 
-def numbered(body: Iterable[Shown | Markup]) -> dict[str, str]:
-    """Return the numbers of figures, pictures and tables with a caption, and grids, by their ids.
+def numbered(body: Sequence[Shown | Markup]) -> tuple[list[Shown | Markup], dict[str, str]]:
+    """Return a body with ids and numbers, and the names that links use, as "Figure 3a", by id.
 
-    The teaser is the first. Figures under tabs share a number, with letters, as do those in a grid.
+    Figures without an id get a generated one: `mnist-trajectories`, `mnist-trajectories-2`, …
+    Figures, pictures and tables with a caption, and grids have numbers from 1, the teaser first.
+    Figures under tabs share a number, with letters, as do those in a grid; videos have none.
     """
+    ids = {part.id for part in all_parts(body) if not isinstance(part, Markup)}
+
+    def identified(part: Shown | Markup) -> Shown | Markup:
+        if isinstance(part, Markup) or part.id or (isinstance(part, Group) and not part.is_figure):
+            return part
+        return replace(part, id=free_name(part.base, ids))
+
+    def finished(part: Shown | Markup) -> Shown | Markup:
+        if isinstance(part, Markup):
+            return part
+        return replace(part, number=numbers.get(part.id, ""))
+
+    body = [with_parts(part, identified) for part in body]
     numbers: dict[str, str] = {}
     counts = Counter[str]()
     parts = [part for part in body if not isinstance(part, Markup)]
@@ -247,7 +260,12 @@ def numbered(body: Iterable[Shown | Markup]) -> dict[str, str]:
         for at, member in enumerate(lettered):
             letters = ascii_lowercase[at // 26 - 1] * (at > 25) + ascii_lowercase[at % 26]
             numbers[member.id] = f"{counts['Figure']}{letters}"
-    return numbers
+    names = {
+        part.id: f"{noun(part)} {numbers.get(part.id, '?')}"
+        for part in all_parts(body)
+        if not isinstance(part, Markup)
+    }
+    return [with_parts(part, finished) for part in body], names
 
 
 def noun(part: Shown) -> str:
