@@ -37,10 +37,9 @@ from sitegen.generative.card.card import CARD_NAME, ModelCard
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.process.base import Guided
 from sitegen.generative.process.dissipation import HeatDissipation
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import GenerativeProcess, run
 from sitegen.models.registry import model_source
-from sitegen.sampling.models import load_sampler
+from sitegen.sampling.models import Sampler, load_sampler
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -50,19 +49,19 @@ UNITS = 20_000
 """Parts of a budget in which costs are counted; each cost is rounded up."""
 
 
-def jump_errors(process: GenerativeProcess, seed: int, count: int) -> Floats:
+def jump_errors(sampler: Sampler, seed: int, count: int) -> Floats:
     """Return the errors (K + 1, K + 1) of all jumps between the levels that a process visits.
 
     The row is the level that is left, the column the lower one; infinite where there is no jump.
     Only the last level above 0 has one to 0.
     """
-    levels, size = process.levels, process.card.levels + 1
+    process, levels, size = sampler.process, sampler.process.levels, sampler.card.levels + 1
     distances, errors = np.zeros((size, size)), np.full((size, size), np.inf)
     for first in range(0, count, BATCH):
         samples = range(first, min(first + BATCH, count))
-        noise = independent(seed, samples, process.card.shape) if process.random else None
+        start, noise = sampler.start(seed, samples), sampler.noise(seed, samples)
         predicted = []
-        for step in run(process, process.start(seed, samples), noise):
+        for step in run(process, start, noise):
             assert step.final is not None
             predicted.append(process.pixels(step.final(), 0).clamp(0, 1))
         for row, level in enumerate(levels[:-1]):
@@ -148,9 +147,9 @@ def main() -> None:
     card, last = source.card, options.last or source.card.visited_levels[-2]
     every = tuple(range(card.levels, last - 1, -1))
     teacher = replace(source, card=with_levels(card, every))
-    process = load_sampler(teacher, ComputeTarget("cpu", options.precision)).process
-    costs = level_costs(process)
-    errors = jump_errors(process, options.seed, options.starts)
+    sampler = load_sampler(teacher, ComputeTarget("cpu", options.precision))
+    costs = level_costs(sampler.process)
+    errors = jump_errors(sampler, options.seed, options.starts)
 
     def show(name: str, levels: Sequence[int]) -> None:
         total = errors[list(levels), [*levels[1:], 0]].sum()

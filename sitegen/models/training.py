@@ -292,15 +292,15 @@ def _beginning(name: str, run: Run) -> Iterator[str]:
 def draw_sheet(run: Run, name: str) -> Path:
     """Write samples of the averaged weights of a run into its folder; return the file's path."""
     images, model = run.training.images, run.averaged()
-    card, starts = model.card, None
+    card, prior = model.card, None
     if isinstance(model, Model):
         if card.estimates_variance:
             shares = residual_shares(model, images, count=DRAWN_MEASURED).to(model.device)
             model.register_buffer("statistics_residual", shares, persistent=False)
-        starts = make_prior(images, card, DRAWN).initial_states
-    process, numbers = process_of(model, starts), range(DRAWN)
+        prior = make_prior(images, card, DRAWN)
+    process, numbers = process_of(model), range(DRAWN)
     noise = independent(0, numbers, card.shape)
-    state = process.start(0, numbers)
+    state = process.start(0, numbers) if prior is None else prior.initial_states(0, numbers)
     for step in run_process(process, state, noise):
         state = process.pixels(step.mean, step.level)
     images_seen = run.step * run.options.batch_size

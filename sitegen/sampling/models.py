@@ -31,10 +31,10 @@ from sitegen.generative.process.heat import spectrum, spectrum_of
 from sitegen.generative.process.model import CardModel, require_device
 from sitegen.generative.process.noise import (
     Branching,
+    Independent,
     Interpolated,
     Noise,
     Shape,
-    independent,
     sample_at,
 )
 from sitegen.generative.process.protocol import (
@@ -104,12 +104,18 @@ class Sampler:
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
         """Return the initial states (N, C, H, W) of some samples, on the model's device."""
-        states = self.process.start(seed, samples)
+        if self.prior is None:
+            states = self.process.start(seed, samples)
+        else:
+            labels = self.process.condition.labels if self.process.condition else ()
+            states = self.prior.initial_states(seed, samples, labels)
         return states.to(self.process.device or states.device)
 
     def noise(self, seed: int, samples: Sequence[int]) -> Noise | None:
         """Return the noise of some samples; None if the process draws none."""
-        return independent(seed, samples, self.card.shape) if self.process.random else None
+        if not self.process.random:
+            return None
+        return Independent(seed, tuple(samples), self.card.shape)
 
     def run(self, start: Tensor, noise: Noise | None, noise_std: float | None = None) -> Trajectory:
         """Return the trajectory from the states `start` (N, C, H, W); δ is the card's if None."""
@@ -245,7 +251,6 @@ class Trajectory:
         These are the states, their means or the predicted images; at level 0 always the means.
         Raises TargetError, with model and sample, if results are not images.
         """
-        yield self.first, self.u_K.cpu().numpy()
         levels = self.sampler.executor(self.process, self.start, self.noise, show)
         with _naming(self.sampler.name):
             for level, images in levels:
@@ -281,8 +286,7 @@ def load_sampler(
         if source.prior is not None:
             prior = read_prior(source.prior, source.card)
             _refuse_change(source.prior, sha256(source.prior), source.prior_sha256)
-    starts = None if prior is None else prior.initial_states
-    return Sampler(process_of(model, starts), source.name, prior)
+    return Sampler(process_of(model), source.name, prior)
 
 
 def load_network(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -83,7 +82,7 @@ class Part:
 
     def with_model(self, model: Any) -> Part:
         """Return the part with another network; with None it is small enough to be sent."""
-        return replace(self, process=replace(self.process, model=model, starts=None))
+        return replace(self, process=replace(self.process, model=model))
 
 
 def parts(process: GenerativeProcess, start: Tensor, noise: Noise | None) -> list[Part]:
@@ -100,23 +99,23 @@ def parts(process: GenerativeProcess, start: Tensor, noise: Noise | None) -> lis
         sizes = [min(largest, count - at) for at in range(0, count, largest)]
     if len(sizes) == 1 or isinstance(noise, Branching):
         return [Part(process, start, noise)]
-    # Cloned, since a view would send the states of all parts to each worker.
-    return [
-        Part(
-            process.part(end - size, end),
-            start[end - size : end].clone(),
-            None if noise is None else noise.rows(end - size, end),
-            end - size,
-            alone=False,
-        )
-        for size, end in zip(sizes, accumulate(sizes), strict=True)
-    ]
+    # States are cloned, since a view would send those of all parts to each worker.
+    cut, first = list[Part](), 0
+    for size in sizes:
+        rows = slice(first, first + size)
+        condition = process.condition and process.condition.rows(first, first + size)
+        numbers: Any = noise and noise.samples[rows]
+        part_noise = noise and replace(noise, samples=numbers)
+        part_process = replace(process, condition=condition)
+        cut.append(Part(part_process, start[rows].clone(), part_noise, first, alone=False))
+        first += size
+    return cut
 
 
 def trajectory(
     process: GenerativeProcess, start: Tensor, noise: Noise | None, show: Shown
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yield each level below the first, with its images (N, C, H, W) in [0, 1] pixel units.
+    """Yield each level from the first to 0, with its images (N, C, H, W) in [0, 1] pixel units.
 
     start: states (N, C, H, W) at the process's first level
     show: what to show of a level; at level 0 it is always the mean
@@ -128,6 +127,8 @@ def shown(samples: Sequence[Part], show: Shown) -> Iterator[tuple[int, Tensor]]:
     """Yield what `trajectory` does, for samples that are cut already."""
     import torch
 
+    first = samples[0].process.levels[0]
+    yield first, torch.cat([part.process.pixels(part.start, first) for part in samples])
     for level, images in each_level(samples, lambda part, step: visible(part, step, show)):
         yield level, images[0] if len(images) == 1 else torch.cat(images)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import process_of, reverse_process
 from sitegen.models.browser import export_for_browser
 from sitegen.models.registry import model_source
+from sitegen.sampling.models import Sampler
 from tests.support.lessons import cascade, images
 from tests.support.making import process_with, small_card
 from tests.support.paths import ROOT
@@ -50,8 +52,9 @@ def test_errors_of_jumps() -> None:
     sampling = replace(model.card.sampling or SamplingConfig(), levels=(8, 6, 5, 3, 2))
     model.card = replace(model.card, sampling=sampling)
     starts = images(32).float() / 255
-    process = process_of(model, lambda _, samples: starts[list(samples)])
-    errors = jump_errors(process, 3, 32)
+    process = process_of(model)
+    prior = SimpleNamespace(initial_states=lambda _, samples, _labels: starts[list(samples)])
+    errors = jump_errors(Sampler(process, prior=prior), 3, 32)
 
     predicted, state = {}, starts
     for step, level in zip(
@@ -71,7 +74,7 @@ def test_errors_of_jumps() -> None:
 def test_errors_of_a_diffusion_model() -> None:
     """Steps of a DDPM have errors, too, which grow with the levels that they skip."""
     card = small_card(kind="ddpm", diffusion=DiffusionConfig("cosine"))
-    errors = jump_errors(process_with(card), 3, 4)
+    errors = jump_errors(Sampler(process_with(card)), 3, 4)
     assert errors[8, 7] == 0
     assert (np.diff(errors[8, 7:0:-1]) > 0).all()
 

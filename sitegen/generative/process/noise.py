@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 
@@ -96,10 +96,6 @@ class Independent:
         """The noise (N, C, H, W) of the step that leaves `level`."""
         return normal(self.seed, Purpose.STEP, self.samples, level, self.shape, draw)
 
-    def rows(self, first: int, last: int) -> Independent:
-        """The noise of the samples from the place `first` on and before the place `last`."""
-        return replace(self, samples=self.samples[first:last])
-
 
 def independent(seed: int, samples: Sequence[int], shape: Shape) -> Independent:
     """Return independent noise for each of the `samples`, counted from 0; `shape` is (C, H, W)."""
@@ -148,28 +144,24 @@ def straight(first: Tensor, last: Tensor, points: int) -> Tensor:
 class Interpolated:
     """Noise on great circles between samples of a seed; `shape` is (C, H, W).
 
-    points: for each image the sample at the angle 0, the one at π/2, and its angle
+    samples: for each image the sample at the angle 0, the one at π/2, and its angle
     """
 
     seed: int
-    points: tuple[tuple[int, int, float], ...]
+    samples: tuple[tuple[int, int, float], ...]
     shape: Shape
 
     def __len__(self) -> int:
-        return len(self.points)
+        return len(self.samples)
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
-        ones, others, angles = zip(*self.points, strict=True)
+        ones, others, angles = zip(*self.samples, strict=True)
         # Points of a path share their two ends, whose numbers are drawn once.
-        samples, indices = np.unique([ones, others], return_inverse=True)
-        drawn = normal(self.seed, Purpose.STEP, samples.tolist(), level, self.shape, draw)
+        numbers, indices = np.unique([ones, others], return_inverse=True)
+        drawn = normal(self.seed, Purpose.STEP, numbers.tolist(), level, self.shape, draw)
         one, other = drawn[torch.from_numpy(indices.reshape(2, -1))]
         return interpolate_noise(one, other, torch.tensor(angles, dtype=torch.float64))
-
-    def rows(self, first: int, last: int) -> Interpolated:
-        """The noise of the samples from the place `first` on and before the place `last`."""
-        return replace(self, points=self.points[first:last])
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,6 @@ from sitegen.generative.process.noise import (
 DIVERGED = 1000.0
 """Largest absolute value of a state, as a multiple of the largest one that is expected."""
 
-Starts = Callable[..., Tensor]
-"""Makes initial states (N, C, H, W) of the N samples of a seed, perhaps with their labels."""
-
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -62,14 +59,12 @@ class GenerativeProcess:
     card: the process
     model: the network. It decides no equality, so that a process can be compared, and sent without
         it
-    starts: makes initial states of a prior, for a process that starts from one
     begin: the level of the initial states, one of those that are visited; the first if not given
     condition: labels of the samples; None for none
     """
 
     card: ProcessCard
     model: Any = field(compare=False, repr=False)
-    starts: Starts | None = field(default=None, compare=False, repr=False, kw_only=True)
     begin: int | None = field(default=None, kw_only=True)
     condition: Condition | None = field(default=None, kw_only=True)
 
@@ -106,10 +101,7 @@ class GenerativeProcess:
         return levels[0 if self.begin is None else levels.index(self.begin) :]
 
     def start(self, seed: int, samples: Sequence[int]) -> Tensor:
-        """Return the initial states (N, C, H, W) of N samples of a seed."""
-        if self.starts is not None:
-            labels = (self.condition.labels,) if self.condition else ()
-            return self.starts(seed, samples, *labels)
+        """Return the initial states (N, C, H, W) of N samples of a seed, without a prior."""
         return self.card.start(self.model, seed, samples)
 
     def move(self, level: int, below: int, x: Tensor, draw: Draw, memory: Any = None) -> Moved:
@@ -133,20 +125,14 @@ class GenerativeProcess:
         """Return states at a level of finished images, both (N, C, H, W) as states are."""
         return self.card.corrupt(self.model, images, level, draw)
 
-    def part(self, first: int, last: int) -> GenerativeProcess:
-        """Return the process of the samples from the place `first` on and before `last`."""
-        if self.condition is None:
-            return self
-        return replace(self, condition=self.condition.rows(first, last))
-
     def with_noise_std(self, noise_std: float | None) -> GenerativeProcess:
         """Return the process with another sampling noise δ, if it has one to choose."""
         return replace(self, card=self.card.with_noise_std(noise_std))
 
 
-def process_of(model: Any, starts: Starts | None = None) -> GenerativeProcess:
-    """Return the process of a loaded model; `starts` are of its prior, if it has one."""
-    return GenerativeProcess(cast(ProcessCard, model.card), model, starts=starts)
+def process_of(model: Any) -> GenerativeProcess:
+    """Return the process of a loaded model."""
+    return GenerativeProcess(cast(ProcessCard, model.card), model)
 
 
 def run(

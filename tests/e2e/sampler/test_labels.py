@@ -78,8 +78,8 @@ def test_pictures(condition: Condition | None, values: dict[str, Any], tmp_path:
     exported = export_for_browser(card, folder / "weights.safetensors", folder / PRIOR_NAME)
     assert exported.description["start_labels"] == list(prior.labels)
     found = run_sampler(tmp_path, exported, DESCEND, {"seed": 3, "number": 5, **values})
-    process = replace(process_of(model, prior.initial_states), condition=condition)
-    start = process.start(3, [5])
+    process = replace(process_of(model), condition=condition)
+    start = prior.initial_states(3, [5], condition.labels if condition else ())
     *_, last = run(process, start, independent(3, [5], card.shape))
     assert difference(found["u_K"], start) < 1e-5
     assert decibels(found["final"], last.mean) > 50

@@ -27,11 +27,12 @@ from sitegen.generative.engine import choose_engines
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.process.model import CardModel, Model, model_with
 from sitegen.generative.process.noise import independent
-from sitegen.generative.process.protocol import GenerativeProcess, process_of, run
+from sitegen.generative.process.protocol import process_of, run
 from sitegen.generative.training import recipe
 from sitegen.generative.training.loss import image_statistics
 from sitegen.generative.training.options import TrainingOptions
 from sitegen.generative.training.train import Training
+from sitegen.sampling.models import Sampler, Trajectory
 from sitegen.sampling.trajectory import parts, shown
 from tests.support.lessons import cascade_card, images
 from tests.support.making import random_unet, small_card
@@ -138,13 +139,11 @@ def test_parts_have_their_labels(kind: str) -> None:
     start, noise = process.start(0, range(3)), independent(0, range(3), card.shape)
     *_, whole = run(process, start, noise)
     choose_engines(model)
-    ended = []
-    for first, last in ((0, 2), (2, 3)):
-        *_, step = run(process.part(first, last), start[first:last], noise.rows(first, last))
-        ended.append(step.mean)
-    assert torch.allclose(torch.cat(ended), whole.mean, atol=1e-4)
     sent = [
         pickle.loads(pickle.dumps(part.with_model(None))) for part in parts(process, start, noise)
+    ]
+    assert [part.process.condition for part in sent] == [
+        Condition(labels, 0.5) for labels in ((0,), (1, 2))
     ]
     *_, (_, apart) = shown([part.with_model(model) for part in sent], "mean")
     assert torch.allclose(apart, process.pixels(whole.mean, 0), atol=1e-4)
@@ -244,14 +243,15 @@ def test_training(tmp_path: Path) -> None:
     for label in range(3):
         assert {prior.labels[at] for at in prior.choose(0, range(9), (label,))} == {label}
     assert prior.choose(0, range(9)) == replace(prior, labels=()).choose(0, range(9), (1,))
-    process = process_of(model, prior.initial_states)
-    ended = [_ended(replace(process, condition=Condition(labels))) for labels in ((0, 1), (1, 1))]
+    sampler = Sampler(process_of(model), prior=prior)
+    ended = [
+        _ended(sampler.conditioned(Condition(labels)).begin(0, range(2)))
+        for labels in ((0, 1), (1, 1))
+    ]
     assert not torch.equal(ended[0][0], ended[1][0])
     assert torch.allclose(ended[0][1], ended[1][1], atol=1e-5)
 
 
-def _ended(process: GenerativeProcess) -> Tensor:
-    *_, last = run(
-        process, process.start(0, range(2)), independent(0, range(2), process.card.shape)
-    )
+def _ended(trajectory: Trajectory) -> Tensor:
+    *_, last = trajectory.steps
     return last.mean

@@ -25,7 +25,7 @@ from sitegen.generative.process.flow import FlowConfig
 from sitegen.generative.process.heat import dissipate
 from sitegen.generative.process.karras import NoiseLevels
 from sitegen.generative.process.noise import Branching, Purpose, generator, independent, normal
-from sitegen.generative.process.protocol import GenerativeProcess, Step, process_of, run
+from sitegen.generative.process.protocol import GenerativeProcess, Step, run
 from sitegen.generative.process.sde import SdeConfig
 from sitegen.generative.process.solver import SolverConfig
 from tests.support.making import model_of, narrowed, process_with, small_card
@@ -50,13 +50,18 @@ class Churn(FromNoise):
         return Moved(mean + (0.05 * draw(1) if level > 1 else 0), mean, lambda: final)
 
 
-def heat() -> GenerativeProcess:
-    """Heat dissipation from random flat states."""
+class FlatStarts(GenerativeProcess):
+    """A process from random flat states."""
 
-    def starts(seed: int, samples: Sequence[int]) -> Tensor:
+    def start(self, seed: int, samples: Sequence[int]) -> Tensor:
+        """Blur noise."""
         return dissipate(normal(seed, Purpose.INITIAL_STATE, samples, 0, SHAPE), 4.0)
 
-    return process_of(model_of(small_card()), starts)
+
+def heat() -> GenerativeProcess:
+    """Heat dissipation from random flat states."""
+    model = model_of(small_card())
+    return FlatStarts(model.card, model)
 
 
 def card(kind: str, **tables: Any) -> ModelCard:
