@@ -60,12 +60,11 @@ def is_lfs_pointer(path: Path) -> bool:
         return file.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
-def canonical_json(value: object) -> str:
-    """Serialize a JSON value in canonical form for hashing: sorted keys, no spaces, ASCII.
+canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+"""Serialize a JSON value in canonical form for hashing: sorted keys, no spaces, ASCII.
 
-    Raises ValueError for NaN and infinity, TypeError for values that JSON cannot represent.
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+Raises ValueError for NaN and infinity, TypeError for values that JSON cannot represent.
+"""
 
 
 def readable_json(value: object) -> str:

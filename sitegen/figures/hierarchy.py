@@ -146,7 +146,7 @@ class Hierarchy(ChosenKind):
         depth = len(self.splits_of(card))
         *generations, leaves = (str(2**level) for level in range(1, depth + 1))
         branches = f"{', '.join(generations)} and then {leaves}" if generations else leaves
-        start = re.sub("^a ", "one ", card.first_state(1))
+        start = re.sub("^a ", "one ", card.first_state())
         alike = "share their coarse shape" if "blur" in card.abilities else "are one and the same"
         siblings = "; at a split the second branch begins from the finished picture of the first, "
         siblings += "noised anew"

@@ -74,7 +74,7 @@ class SharedInitialState(GridKind):
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the number of samples, their initial state and the number of steps."""
         samples, card = counted(self, self.slots(cards[0]), cards[0]), cards[0]
-        start = card.first_state(1).removeprefix("a ")
+        start = card.first_state().removeprefix("a ")
         if self.around is not None:
             return (
                 f"{samples} forming out of {start} over {steps(card)}; the initial state of each "

@@ -124,7 +124,7 @@ class SharedNoise(ChosenKind):
         if not (varied := self.varied(card)):
             return (
                 f"{samples} forming over {steps(card)}; {sharing} the noise of the steps, and each "
-                f"column begins from another initial state: {card.first_state(2)}"
+                f"column begins from another initial state: {card.first_state(several=True)}"
             )
         squares = "flat grey squares" if card.channels == 1 else "flat squares"
         return (

@@ -35,5 +35,5 @@ class Trajectories(GridKind):
     def describe(self, cards: Sequence[ModelCard]) -> str:
         """Describe the number of samples, their initial state and the number of steps."""
         samples = counted(self, self.slots(cards[0]), cards[0])
-        start = cards[0].first_state(self.count)
+        start = cards[0].first_state(several=self.count > 1)
         return f"{samples} forming out of {start} over {steps(cards[0])}"

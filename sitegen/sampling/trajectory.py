@@ -104,8 +104,8 @@ def parts(process: GenerativeProcess, start: Tensor, noise: Noise | None) -> lis
     for size in sizes:
         rows = slice(first, first + size)
         condition = process.condition and process.condition.rows(first, first + size)
-        numbers: Any = noise and noise.samples[rows]
-        part_noise = noise and replace(noise, samples=numbers)
+        numbers: Any = None if noise is None else noise.samples[rows]
+        part_noise = None if noise is None else replace(noise, samples=numbers)
         part_process = replace(process, condition=condition)
         cut.append(Part(part_process, start[rows].clone(), part_noise, first, alone=False))
         first += size

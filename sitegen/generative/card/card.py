@@ -165,7 +165,7 @@ class ModelCard:
             self.symbol, self.unit, tuple(round(float(v), 4) for v in self.level_values())
         )
 
-    def first_state(self, count: int) -> str:
+    def first_state(self, *, several: bool = False) -> str:
         """Return the first state in words: of one sample, or of several."""
         return "noise"
 

@@ -83,8 +83,8 @@ class Cold(FromNoise):
             raise ValueError(f"kernel_size must be below twice the image_size, {size}")
         return cold
 
-    def first_state(self, count: int) -> str:
-        return "squares of one colour" if count > 1 else "a square of one colour"
+    def first_state(self, *, several: bool = False) -> str:
+        return "squares of one colour" if several else "a square of one colour"
 
     def blurred(self, images: Tensor, level: int) -> Tensor:
         """Return D(x, level) of images (N, C, H, H) float32."""

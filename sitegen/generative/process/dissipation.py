@@ -175,8 +175,8 @@ class HeatDissipation(ProcessCard):
     def level_values(self) -> tuple[float, ...]:
         return self.schedule.sigmas
 
-    def first_state(self, count: int) -> str:
-        if count > 1:
+    def first_state(self, *, several: bool = False) -> str:
+        if several:
             return "flat grey squares" if self.channels == 1 else "flat squares of one colour"
         return "a flat grey square" if self.channels == 1 else "a flat square of one colour"
 

@@ -47,7 +47,7 @@ class Hosted(ProcessCard):
     def axis(self) -> LevelAxis:
         return LevelAxis(self.sampler.symbol, self.sampler.unit, self.sampler.values)
 
-    def first_state(self, count: int) -> str:
+    def first_state(self, *, several: bool = False) -> str:
         return self.sampler.start
 
     @property

@@ -89,9 +89,6 @@ class Independent:
     samples: tuple[int, ...]
     shape: Shape
 
-    def __len__(self) -> int:
-        return len(self.samples)
-
     def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""
         return normal(self.seed, Purpose.STEP, self.samples, level, self.shape, draw)
@@ -150,9 +147,6 @@ class Interpolated:
     seed: int
     samples: tuple[tuple[int, int, float], ...]
     shape: Shape
-
-    def __len__(self) -> int:
-        return len(self.samples)
 
     def __call__(self, level: int, draw: int = 0) -> Tensor:
         """The noise (N, C, H, W) of the step that leaves `level`."""

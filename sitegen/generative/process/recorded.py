@@ -42,7 +42,7 @@ class Recorded(ModelCard):
         """The recorded axis."""
         return LevelAxis(self.recording.symbol, self.recording.unit, self.recording.values)
 
-    def first_state(self, count: int) -> str:
+    def first_state(self, *, several: bool = False) -> str:
         """Return the first state in words."""
         one = "one recorded state" if self.recording.one_start else "recorded states"
-        return one if count > 1 else "a recorded state"
+        return one if several else "a recorded state"

@@ -70,4 +70,4 @@ def test_cards_are_written_and_read(kind: str, words: str) -> None:
     assert ModelCard.from_toml(card.to_toml()) == card
     assert len(card.axis.values) == 5
     assert kind != "flow" or card.axis.values[0] == 1
-    assert card.first_state(3)
+    assert card.first_state(several=True)

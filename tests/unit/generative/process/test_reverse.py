@@ -150,7 +150,7 @@ def test_breakdown_is_told_of_the_sample_by_its_number() -> None:
 
     noise = independent(5, (3, 17, 40, 41), (1, 8, 8))
     for part, number in ((noise, 17), (replace(noise, samples=noise.samples[1:4]), 40)):
-        steps = reverse_process(_Stub(small_card(), answer), _flat(len(part)), part)
+        steps = reverse_process(_Stub(small_card(), answer), _flat(len(part.samples)), part)
         with pytest.raises(TargetError, match=f"level 7: sample {number} of seed 5 has 64 values"):
             next(steps)
 
