@@ -179,7 +179,18 @@ def prepare(site: Site, options: BuildOptions) -> BuildContext:
                 errors.append(error)
     if errors:
         raise together(errors)
-    _require_figures(options, [planned.figure.id for planned in figures])
+    ids = [planned.figure.id for planned in figures]
+    again = options.rerender or ()
+    for option, names in (("--only", options.only), ("--rerender", again)):
+        for name in names:
+            if name not in ids:
+                others = known_words(name, ids)
+                raise ConfigError(f"{option} {name}: no page has such a figure{others}")
+    for name in again:
+        if options.only and name not in options.only:
+            raise ConfigError(f"--rerender {name}: --only leaves it out; add --only {name}")
+    if options.offline and options.rerender is not None:
+        raise ConfigError("--rerender and --offline exclude each other; give one of them")
     # Resolve links: the folder that is replaced must be the real one.
     output = Path(os.path.realpath(options.output or site.output))
     return BuildContext(site, pages, models, tuple(figures), options, output)
@@ -199,20 +210,6 @@ def usable_models(site: Site, models: Mapping[str, ModelSource], store: Store) -
         rendered = {model.sha256 for record in store.all_records() for model in record.models}
         usable |= {name for name in pinned if models[name].weights_sha256 in rendered}
     return usable
-
-
-def _require_figures(options: BuildOptions, figures: list[str]) -> None:
-    again = options.rerender or ()
-    for option, names in (("--only", options.only), ("--rerender", again)):
-        for name in names:
-            if name not in figures:
-                others = known_words(name, figures)
-                raise ConfigError(f"{option} {name}: no page has such a figure{others}")
-    for name in again:
-        if options.only and name not in options.only:
-            raise ConfigError(f"--rerender {name}: --only leaves it out; add --only {name}")
-    if options.offline and options.rerender is not None:
-        raise ConfigError("--rerender and --offline exclude each other; give one of them")
 
 
 def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> PlannedFigure:

@@ -139,10 +139,11 @@ class Rendering:
                     clip = replace(job.clip, states=states)
                     files |= self.encode(clip, folder, self._refuse_if_stopped)
                 files |= {name: draw(folder) for name, draw in job.stills.items()}
+            order = job.clip.order if job.clip else ()
             record = Record(
                 kind=planned.figure.kind,
                 models=planned.models,
-                levels=job.frame_levels,
+                levels=tuple(job.levels[n] for n in order) if job.levels else (),
                 files=files,
                 cells=job.clip.cells if job.clip else None,
                 results=job.results(),

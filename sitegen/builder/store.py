@@ -15,6 +15,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sitegen.core.errors import ConfigError, LockedError, PlatformError, RefusedError
@@ -31,15 +32,15 @@ _FOR_GIT = {".gitignore": "/lock\n/seconds.json\n/work/\n", ".gitattributes": "*
 _NAMES = {"objects", "records", "samplers", "work", "lock", "seconds.json"}
 
 
+@dataclass(frozen=True)
 class Store:
     """Records and their files in the folder `root`, which is created when it is needed.
 
     warn: called with one line for each damaged record or missing file
     """
 
-    def __init__(self, root: Path, warn: Callable[[str], None] = lambda line: None) -> None:
-        self.root = root
-        self._warn = warn
+    root: Path
+    warn: Callable[[str], None] = lambda line: None
 
     def get(self, key: str) -> Record | None:
         """Return the record of `key`; None if it, or one of its files, is missing or damaged.
@@ -53,13 +54,13 @@ class Store:
             with platform_errors(path, "read"):
                 record = record_from_json(path.read_text("utf-8", "replace"))
         except RefusedError as error:
-            self._warn(f"{path}: {error}; its figure is rendered again")
+            self.warn(f"{path}: {error}; its figure is rendered again")
             return None
         for file in record.files.values():
             stored = self.object(file)
             # A copy that ended early has another size. The content is verified when it is copied.
             if not stored.is_file() or stored.stat().st_size != file.bytes:
-                self._warn(f"{stored}: missing, or of another size; its figure is rendered again")
+                self.warn(f"{stored}: missing, or of another size; its figure is rendered again")
                 return None
         return record
 

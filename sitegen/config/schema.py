@@ -399,7 +399,7 @@ class Site(TomlTable):
     )
     _root: Path = PrivateAttr(Path())
     _file: str = PrivateAttr("site.toml")
-    _lines: Mapping[KeyPath, int] = PrivateAttr(default_factory=dict)
+    _text: str = PrivateAttr("")
 
     @property
     def scheduler(self) -> str | None:
@@ -413,7 +413,8 @@ class Site(TomlTable):
 
     def problem(self, key: KeyPath, fault: str) -> Diagnostic:
         """Return a diagnostic for the value of a key, with its line."""
-        return Diagnostic(self._file, self._lines.get(key), f"{dotted(key)}{fault}")
+        line = toml_lines(self._text).get(key)
+        return Diagnostic(self._file, line, f"{dotted(key)}{fault}")
 
     def missing_models(self) -> Mapping[str, Diagnostic]:
         """Return diagnostics for the models whose folder or card is missing, by name."""
@@ -454,7 +455,7 @@ def parse_site(text: str, path: Path) -> Site:
     except ValidationError as error:
         raise config_error(toml_diagnostics(error, Site, text, shown(path))) from error
     # Pydantic lets private attributes of a frozen model be set.
-    site._file, site._lines = shown(path), toml_lines(text)
+    site._file, site._text = shown(path), text
     return site
 
 

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from jinja2 import Undefined
@@ -39,6 +39,7 @@ SLOT, _REF = re.compile(r"⟦figure (\d+)⟧"), re.compile(r"⟦ref (\d+)⟧")
 """What a call leaves in the text: the number of the figure, or of the reference to one."""
 
 
+@dataclass
 class Calls:
     """The calls of one page, in the order in which its template made them; None for invalid ones.
 
@@ -46,15 +47,14 @@ class Calls:
     and that are not available; the page may have more content once they are.
     """
 
-    def __init__(self, file: str, site: Site, folder: SiteFolder) -> None:
-        self.file = file
-        self.site = site
-        self.folder = folder
-        self.parts: list[Shown | None] = []
-        self.faults: list[object] = []
-        self.missing_models: set[str] = set()
-        self.grouped = Counter[int]()
-        self.refs: list[str] = []
+    file: str
+    site: Site
+    folder: SiteFolder
+    parts: list[Shown | None] = field(default_factory=list)
+    faults: list[object] = field(default_factory=list)
+    missing_models: set[str] = field(default_factory=set)
+    grouped: Counter[int] = field(default_factory=Counter)
+    refs: list[str] = field(default_factory=list)
 
     def functions(self, available: Callable[[str], bool]) -> dict[str, Callable[..., object]]:
         """Return the functions that a page can call: one for each kind, and a few more.
@@ -77,7 +77,7 @@ class Calls:
             _require_defined(name)
             if not isinstance(name, str) or name not in self.site.models:
                 fault = no_such_model(str(name), self.site.models)
-                self._fault(self._location(), f"available({quoted(name)}): {fault}")
+                self._fault(f"available({quoted(name)}): {fault}")
                 return True  # the section that needs the model is still checked for errors
             self.missing_models |= set() if available(name) else {name}
             return available(name)
@@ -87,7 +87,7 @@ class Calls:
     def _function(self, kind: str) -> Callable[..., Markup]:
         def call(*args: object, **kwargs: object) -> Markup:
             _require_defined(*args, *kwargs.values())
-            location = self._location()
+            location = SourceLocation(self.file, calling_line())
             part: Shown | None = None
             try:
                 if kind in EMBEDS:
@@ -114,7 +114,7 @@ class Calls:
         """Return the function that groups the parts of other calls, and takes their slots."""
 
         def call(*slots: object, **kwargs: object) -> Markup:
-            location = self._location()
+            location = SourceLocation(self.file, calling_line())
             _require_defined(*slots, *kwargs.values())
             matches = [SLOT.fullmatch(str(slot)) for slot in slots]
             numbers = [int(match[1]) for match in matches if match]
@@ -124,7 +124,7 @@ class Calls:
             if len(numbers) < len(slots) or not all(isinstance(part, only) for part in parts):
                 what = "figures" if kind == TEASER else "figures, pictures, videos and tables"
                 form = f'{kind}(trajectories("one"){", …" * (kind != TEASER)})'
-                self._fault(location, f"{kind}(…): should hold {what} only; write {form}")
+                self._fault(f"{kind}(…): should hold {what} only; write {form}")
             group = None
             try:
                 group = make_group(kind, singles, kwargs, location, len(self.parts) + 1)
@@ -132,12 +132,10 @@ class Calls:
                 self.faults += error.problems or [error]
             else:
                 if len(singles) == len(slots) and (fault := group_fault(group)):
-                    self._fault(location, f"{kind}(…): {fault}")
+                    self._fault(f"{kind}(…): {fault}")
             if kind == TEASER:
                 if any(isinstance(part, Figure) and part.teaser for part in self.parts):
-                    self._fault(
-                        location, "teaser(…): the page has a teaser already; a page has one"
-                    )
+                    self._fault("teaser(…): the page has a teaser already; a page has one")
                 for number in numbers:
                     figure = self.parts[number]
                     if isinstance(figure, Figure):
@@ -155,11 +153,8 @@ class Calls:
         self.refs.append(str(id))
         return Markup(f"[⟦ref {len(self.refs) - 1}⟧](<#{id}>)")
 
-    def _location(self) -> SourceLocation:
-        return SourceLocation(self.file, calling_line())
-
-    def _fault(self, location: SourceLocation, text: str) -> None:
-        self.faults.append(Diagnostic(location.file, location.line, text))
+    def _fault(self, text: str) -> None:
+        self.faults.append(Diagnostic(self.file, calling_line(), text))
 
     def misplaced(self, text: str, parts: Sequence[Markup | int]) -> Iterator[Diagnostic]:
         """Yield an error for each figure that is not shown once, as a separate paragraph.

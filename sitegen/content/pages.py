@@ -72,7 +72,11 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
     available = available or site.models.__contains__
     files, folder = page_files(site), site.root / "pages"
     pages, problems, ids = list[Page](), list[object](), dict[str, Collection[str]]()
-    for source in _in_order(folder, site):
+    sources = {page_name(path): path for path in page_sources(folder)}
+    if "index" not in sources:
+        raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
+    order = dict.fromkeys(("index", *site.menu, *sources))
+    for source in (sources[name] for name in order if name in sources):
         page, faults = _read(source, site, replace(files, used={}), available)
         problems += in_order(faults)
         if page is not None:
@@ -93,14 +97,6 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
         raise config_error(problems)
     front = replace(pages[0], files=_sorted([*pages[0].files, *files.used.values()]))
     return (front, *pages[1:])
-
-
-def _in_order(folder: Path, site: Site) -> list[Path]:
-    sources = {page_name(path): path for path in page_sources(folder)}
-    if "index" not in sources:
-        raise ConfigError(f"{shown(folder / 'index.md')}: is missing; it is the front page")
-    order = dict.fromkeys(("index", *site.menu, *sources))
-    return [sources[name] for name in order if name in sources]
 
 
 def _read(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, TypeVar
 
@@ -62,7 +61,7 @@ def choose_engines(model: CardModel) -> None:
         if kind != "cpu":
             computed = partial(model.computed, band=band)
             captured = kind == "cuda" and isinstance(network, UNet)
-            model.engines[band] = Halving(Captured(computed) if captured else computed)
+            model.engines[band] = Captured(computed) if captured else computed
         elif isinstance(network, UNet) and isinstance(unet, UNetConfig):
             convert(network, model.precision)
             model.engines[band] = Parts(network, images_in_part(unet, side))
@@ -105,21 +104,17 @@ class Parts:
     """Engine that evaluates parts of at most `largest` images in parallel, each on one thread."""
 
     def __init__(self, network: Engine, largest: int, cores: int | None = None) -> None:
-        self.network, self.largest = Halving(network), largest
+        self.network, self.largest = network, largest
         self.cores = CORES if cores is None else cores
 
     def __call__(self, x: Tensor, *more: Tensor) -> Tensor:
         """Evaluate: (N, C, H, W), levels (N,), and labels if the network takes them."""
         if _in_part.get():
-            parts = _split((x, *more), self.largest)
+            parts = zip(*(torch.split(tensor, self.largest) for tensor in (x, *more)), strict=True)
             return torch.cat([self.network(*part) for part in parts])
-        parts = _split((x, *more), part_sizes(len(x), self.largest))
-        return torch.cat(on_cores(lambda part: self.network(*part), parts, self.cores))
-
-
-def _split(tensors: Sequence[Tensor], sizes: int | list[int]) -> list[tuple[Tensor, ...]]:
-    """Cut the rows of several tensors at the same places."""
-    return list(zip(*(torch.split(tensor, sizes) for tensor in tensors), strict=True))
+        sizes = part_sizes(len(x), self.largest)
+        parts = zip(*(torch.split(tensor, sizes) for tensor in (x, *more)), strict=True)
+        return torch.cat(on_cores(lambda part: self.network(*part), list(parts), self.cores))
 
 
 _in_part: ContextVar[bool] = ContextVar("in_part", default=False)
@@ -149,35 +144,6 @@ def on_cores(work: Callable[[_A], _T], parts: Sequence[_A], cores: int | None = 
 def _workers(count: int) -> ThreadPoolExecutor:
     """Return this process's pool of threads for parts; each thread computes alone."""
     return ThreadPoolExecutor(count, "parts", initializer=partial(torch.set_num_threads, 1))
-
-
-@dataclass
-class Halving:
-    """Engine that halves its batches when memory is exhausted, and keeps the smaller size.
-
-    If a single image is too large, the exception is raised to the caller.
-    """
-
-    engine: Engine
-    largest: int | None = None
-
-    def __call__(self, x: Tensor, *more: Tensor) -> Tensor:
-        """Evaluate as the engine does, at most `largest` images at a time."""
-        most = self.largest or len(x)
-        if len(x) > most:
-            return torch.cat([self(*part) for part in _split((x, *more), most)])
-        try:
-            return self.engine(x, *more)
-        except (MemoryError, RuntimeError) as error:
-            # Torch has no class for an exhausted CPU: it raises a RuntimeError with a message.
-            if len(x) == 1 or memory_full(error) is None:
-                raise
-        # Outside the handler, so that the exception's traceback no longer keeps tensors alive.
-        if x.is_cuda:
-            torch.cuda.empty_cache()
-        # Other threads share this engine, and one may have chosen a smaller size meanwhile.
-        self.largest = min((len(x) + 1) // 2, self.largest or len(x))
-        return self(x, *more)
 
 
 @contextmanager

@@ -131,7 +131,7 @@ def _choices(media: Media, page: str) -> tuple[ModelChoice, ...]:
                 model=relative(files[0].path, page),
                 weights=relative(files[1].path, page),
                 cost=_cost(sum(file.bytes for file in files), facts.get("gflop"), figure.grow),
-                pixelated=figure.pixelated,
+                pixelated=record.parameters.get("pixelated") is True,
                 symbol=str(facts.get("symbol") or ""),
                 command=facts.get("command") is not False,
                 labels=tuple(map(str, sequence(facts.get("labels")))),
@@ -155,7 +155,7 @@ def _cost(size: int, gflop: JSON, grow: bool) -> str:
 
 def downloads(figure: FigureView) -> list[tuple[str, str, str]]:
     """Return the files to save: label, link and size in text."""
-    files = figure.files
+    files = figure.media.record.files
     still = {"image": files["image"].path.rpartition(".")[2].upper()} if "image" in files else {}
     return [
         (label, figure.uri(name), megabytes(files[name].bytes))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sitegen.content.groups import Group
 from sitegen.core.urls import relative
-from sitegen.media.manifest import Cells, Media, MediaFile
+from sitegen.media.manifest import Cells, Media
 
 
 @dataclass(frozen=True)
@@ -175,29 +175,9 @@ class FigureView:
     caption: str = ""
 
     @property
-    def id(self) -> str:
-        """The figure's name in links."""
-        return self.media.id
-
-    @property
-    def alt(self) -> str:
-        """What the figure shows, in text."""
-        return self.media.alt
-
-    @property
-    def files(self) -> Mapping[str, MediaFile]:
-        """The figure's files by name."""
-        return self.media.record.files
-
-    @property
     def grow(self) -> bool:
         """Whether the models that draw grow a tree."""
         return self.media.record.parameters.get("grow") is True
-
-    @property
-    def pixelated(self) -> bool:
-        """Whether pixels stay squares where pictures are enlarged."""
-        return self.media.record.parameters.get("pixelated") is True
 
     @property
     def standalone(self) -> str:
@@ -206,15 +186,15 @@ class FigureView:
 
     def uri(self, name: str) -> str:
         """Return the link to one of the files."""
-        return relative(self.files[name].path, self.page)
+        return relative(self.media.record.files[name].path, self.page)
 
     def picture(self, name: str) -> Picture | None:
         """Return one of the files as a picture; None if there is none of that name."""
-        file = self.files.get(name)
+        file = self.media.record.files.get(name)
         if file is None:
             return None
         fallback = f"{name}-webp"
-        other = self.uri(fallback) if fallback in self.files else ""
+        other = self.uri(fallback) if fallback in self.media.record.files else ""
         return Picture(self.uri(name), file.width, file.height, other)
 
 

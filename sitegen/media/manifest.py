@@ -197,13 +197,6 @@ class RenderJob:
     results: Callable[[], Mapping[str, Any]] = dict
     note: str = ""
 
-    @property
-    def frame_levels(self) -> tuple[int, ...]:
-        """The level of each frame of the clip."""
-        if self.clip is None or not self.levels:
-            return ()
-        return tuple(self.levels[number] for number in self.clip.order)
-
 
 @dataclass(frozen=True, config=_STRICT)
 class Record:

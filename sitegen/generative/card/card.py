@@ -22,7 +22,7 @@ from sitegen.core.diagnostics import config_error, known_words, placed, quoted, 
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import canonical_json, read_text
 from sitegen.core.installed import resource
-from sitegen.core.source import KeyPath, parse_toml, shown, toml_lines
+from sitegen.core.source import parse_toml, shown, toml_lines
 from sitegen.generative.card.abilities import Abilities, LevelAxis
 from sitegen.generative.card.blur import BlurRange as BlurRange
 from sitegen.generative.card.blur import BlurSchedule as BlurSchedule
@@ -106,8 +106,8 @@ class ModelCard:
     known_faults: tuple[Word, ...] = ()
     subject: _Subject = ""
 
-    origin: ClassVar[tuple[str, Mapping[KeyPath, int]]] = CARD_NAME, {}
-    """File that the card was read from, and the lines of its keys, if it was read from one."""
+    origin: ClassVar[tuple[str, str]] = CARD_NAME, ""
+    """File that the card was read from, and its text, if it was read from one."""
 
     if TYPE_CHECKING:
 
@@ -284,22 +284,24 @@ class ModelCard:
 
     def place(self, *key: str | int) -> str:
         """Return the location of a key as `FILE:LINE: KEY`; only the key if it was not read."""
-        return str(placed(*self.origin, key, ""))
+        file, text = self.origin
+        return str(placed(file, toml_lines(text), key, ""))
 
     @classmethod
     def from_toml(cls, text: str, where: str = CARD_NAME) -> ModelCard:
         """Parse a card. Raises ConfigError with all problems, each with `where` and the line."""
-        tables, lines = parse_toml(text, where), toml_lines(text)
+        tables = parse_toml(text, where)
         try:
             kind = kind_class(tables.get("kind", "ihdm"))
         except ConfigError as error:
-            raise config_error([placed(where, lines, ("kind",), str(error)[4:])]) from None
+            fault = placed(where, toml_lines(text), ("kind",), str(error)[4:])
+            raise config_error([fault]) from None
         try:
             card: ModelCard = TypeAdapter(kind).validate_python(tables)
         except ValidationError as error:
             raise config_error(toml_diagnostics(error, kind, text, where)) from error
         # Not a field: cards that were read from different files are equal if their values are.
-        object.__setattr__(card, "origin", (where, lines))
+        object.__setattr__(card, "origin", (where, text))
         return card
 
     def to_toml(self) -> str:

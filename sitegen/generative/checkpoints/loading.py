@@ -112,7 +112,14 @@ def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
     # Before any number is copied: a tensor with strides of 0 may claim any size.
     if sum(tensor.nbytes for tensor in tensors.values()) > checkpoint.bytes:
         raise RefusedError(f"{path}: its tensors share numbers, so that they have more than it has")
-    _require_digest(path, card)
+    pinned = card.weights.sha256 if card.weights else None
+    if pinned is None:
+        require_whole(path)
+    elif pinned != (digest := sha256(path)):
+        raise RefusedError(
+            f"{path}: damaged, or not the file that its card means: its SHA-256 is not {pinned}; "
+            f'if it was trained on, write sha256 = "{digest}" into [weights] of its card'
+        )
     weights = {}
     for name, tensor in tensors.items():
         numbers = tensor.detach().to(torch.float32, copy=True).contiguous()
@@ -122,18 +129,6 @@ def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
             raise RefusedError(f"{path}: {name} holds numbers that are not finite")
         weights[name] = numbers
     return {name: numbers for name, numbers in weights.items() if name not in scales.values()}
-
-
-def _require_digest(path: Path, card: ModelCard) -> None:
-    """Refuse a file that is not the one that the card pins, or whose own checksums are wrong."""
-    pinned = card.weights.sha256 if card.weights else None
-    if pinned is None:
-        require_whole(path)
-    elif pinned != (digest := sha256(path)):
-        raise RefusedError(
-            f"{path}: damaged, or not the file that its card means: its SHA-256 is not {pinned}; "
-            f'if it was trained on, write sha256 = "{digest}" into [weights] of its card'
-        )
 
 
 @lru_cache(maxsize=16)

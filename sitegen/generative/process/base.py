@@ -207,15 +207,11 @@ def add_noise(
     fresh = draw.to(mean.device, mean.dtype)
     mean = split(mean, fresh)
     images = None if final is None else lambda: split(final(), fresh)
-    return Moved(mean + _scaled(fresh, std), mean, images)
-
-
-def _scaled(noise: Tensor, std: Any) -> Tensor:
     if isinstance(std, int | float):
-        return std * noise
+        return Moved(mean + std * fresh, mean, images)
     from sitegen.generative.process.heat import dct2, idct2
 
-    if std.dim() == 3:
-        return idct2(std * dct2(noise))
-    mixed = std * dct2(noise)[:, None]  # an einsum would lay it out so that all else is slow
-    return idct2(mixed.sum(2))
+    cosines = dct2(fresh)
+    # An einsum would lay the product out so that all else is slow.
+    scaled = std * cosines if std.dim() == 3 else (std * cosines[:, None]).sum(2)
+    return Moved(mean + idct2(scaled), mean, images)

@@ -70,17 +70,6 @@ def initial_noise(seed: int, samples: Sequence[int], shape: Shape) -> Tensor:
     return normal(seed, Purpose.INITIAL_NOISE, samples, 0, shape)
 
 
-def on_device(numbers: Tensor, device: torch.device) -> Tensor:
-    """Numbers of the CPU on `device`.
-
-    A GPU is not waited for: it has the network of the same step to evaluate while its noise is
-    drawn, and takes that from pinned memory when it comes to it.
-    """
-    if device.type != "cuda":
-        return numbers.to(device)
-    return numbers.pin_memory().to(device, non_blocking=True)
-
-
 @dataclass(frozen=True)
 class Independent:
     """Independent noise for each of the `samples`; `shape` is (C, H, W)."""

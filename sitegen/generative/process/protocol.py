@@ -34,7 +34,6 @@ from sitegen.generative.process.noise import (
     Purpose,
     independent,
     normal,
-    on_device,
     sample_at,
 )
 
@@ -157,7 +156,7 @@ def run(
     for level, below in pairwise(process.levels):
         # Not around the loop: between two steps, a generator would leave it set for its caller.
         with torch.no_grad():
-            draw = _draws(noise, level, state.device)
+            draw = partial(noise_draw, noise, level, state.device)
             moved = process.move(level, below, state, draw, memory)
         state, memory = moved.state, moved.memory
         _check_finite(process, state, below, noise, first)
@@ -190,15 +189,15 @@ def reverse_process(
     return run(process, start, noise)
 
 
-def _draws(noise: NoiseSource | None, level: int, device: torch.device) -> Draw:
-    """Return the draws of the transition that leaves a level, on a device."""
-
-    def draw(number: int) -> Tensor:
-        if noise is None:
-            raise ValueError("this process draws noise, and none is given")
-        return on_device(noise(level) if number == 0 else noise(level, number), device)
-
-    return draw
+def noise_draw(noise: NoiseSource | None, level: int, device: torch.device, number: int) -> Tensor:
+    """Return a draw of the transition that leaves a level, on a device."""
+    if noise is None:
+        raise ValueError("this process draws noise, and none is given")
+    numbers = noise(level) if number == 0 else noise(level, number)
+    # A GPU is not waited for: it has the network of the same step to evaluate while its noise is
+    # drawn, and takes that from pinned memory when it comes to it.
+    numbers = numbers.pin_memory() if device.type == "cuda" else numbers
+    return numbers.to(device, non_blocking=True)
 
 
 def _check_finite(

@@ -41,6 +41,8 @@ def test_a_clip_opens_on_the_finished_pictures_and_holds_them() -> None:
     assert job.clip is not None
     last = card.steps
     assert job.clip.order == (*[last] * 4, *range(last + 1), *[last] * 8)
-    assert job.frame_levels[:5] == (0, 0, 0, 0, card.visited_levels[0])
-    assert job.frame_levels[-1] == 0
+    assert job.clip is not None
+    frame_levels = [job.levels[number] for number in job.clip.order]
+    assert frame_levels[:5] == [0, 0, 0, 0, card.visited_levels[0]]
+    assert frame_levels[-1] == 0
     assert job.parameters["fps"] == 4

@@ -18,7 +18,6 @@ from sitegen.generative import engine as engines
 from sitegen.generative.card.card import preset
 from sitegen.generative.engine import (
     Captured,
-    Halving,
     Parts,
     Replay,
     choose_engines,
@@ -134,8 +133,7 @@ def test_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Model, "device", SimpleNamespace(type="cuda"))
     choose_engines(chosen)
     engine = chosen.engines[0]
-    assert isinstance(engine, Halving)
-    assert isinstance(engine.engine, Captured)
+    assert isinstance(engine, Captured)
 
 
 TORCH = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 160563200 bytes. Error"
@@ -162,39 +160,13 @@ def test_exhausted_memory(error: Exception, requested: str) -> None:
 
 
 def test_other_errors_pass() -> None:
-    """A fault that is not one of memory stays what it is, and halves nothing."""
-
-    def engine(x: Tensor, levels: Tensor) -> Tensor:
+    """A fault that is not one of memory stays what it is."""
+    with pytest.raises(RuntimeError, match="shapes"), memory_errors("computing"):
         raise RuntimeError("shapes do not match")
 
-    with pytest.raises(RuntimeError, match="shapes"), memory_errors("computing"):
-        Halving(engine)(ROWS, NUMBERS)
 
-
-@pytest.mark.parametrize("room", [1, 2, 3, 4])
-def test_batches_halve(room: int) -> None:
-    """With room for some images at a time all are computed, in their order, each at its level.
-
-    A size that has failed once is not tried again.
-    """
-    sizes = []
-
-    def engine(x: Tensor, levels: Tensor) -> Tensor:
-        sizes.append(len(x))
-        if len(x) > room:
-            raise FULL[room][0]
-        return 10 * x + levels.view(-1, 1, 1, 1)
-
-    halving = Halving(engine)
-    wanted = 10 * ROWS + NUMBERS.view(-1, 1, 1, 1)
-    assert torch.equal(halving(ROWS, NUMBERS), wanted)
-    tried = len(sizes)
-    assert torch.equal(halving(ROWS, NUMBERS), wanted)
-    assert max(sizes[tried:]) <= room
-
-
-def test_one_image_that_is_too_much() -> None:
-    """It is not tried for ever; the library's own exception arrives, also from a worker."""
+def test_a_part_that_is_too_much() -> None:
+    """The library's own exception arrives, also from a worker."""
 
     def engine(x: Tensor, levels: Tensor) -> Tensor:
         raise MemoryError("Unable to allocate 1.00 TiB for an array")

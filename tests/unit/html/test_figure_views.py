@@ -80,9 +80,8 @@ def test_two_widths(size: tuple[int, int], factor: int, width: int, wide: bool) 
     """Clips are as wide as the text or wide, smaller where they are tall or of few pixels."""
     figure = view(cells=grid(*size), factor=factor)
     assert figure.clip is not None
-    assert (figure.clip.width, figure.pixelated, figure.wide) == (width, False, wide)
+    assert (figure.clip.width, figure.wide) == (width, wide)
     assert figure.clip.height == round(width * size[1] / size[0])
-    assert view({"pixelated": True}).pixelated
 
 
 def test_steps() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -17,8 +17,8 @@ from sitegen.generative.process.noise import (
     generator,
     independent,
     normal,
-    on_device,
 )
+from sitegen.generative.process.protocol import noise_draw
 from sitegen.ihdm import interpolate_noise
 
 _SHAPE = (1, 6, 5)
@@ -126,7 +126,8 @@ def test_noise_goes_to_a_gpu_from_pinned_memory() -> None:
             self.done.append(f"to {device}, {non_blocking=}")
             return self
 
-    on_device(Numbers(), torch.device("cuda:1"))  # type: ignore[arg-type]
+    source: Any = lambda _level: Numbers()  # noqa: E731
+    noise_draw(source, 3, torch.device("cuda:1"), 0)
     assert Numbers.done == ["pinned", "to cuda:1, non_blocking=True"]
     numbers = torch.ones(2)
-    assert on_device(numbers, torch.device("cpu")) is numbers
+    assert noise_draw(lambda _level: numbers, 3, torch.device("cpu"), 0) is numbers
