@@ -87,8 +87,8 @@ def build(
         raise
     store = context.store(report.warn)
     records = store.find(context.keys)
-    for warning in context.warnings:
-        report.warn(warning)
+    for warning in (warning for page in context.pages for warning in page.warnings):
+        report.warn(str(warning))
     counts = f"{len(context.pages)} page(s), {len(context.figures)} figure(s)"
     report.detail(f"{context.site.root}: {counts}")
     for planned in context.figures:
@@ -193,7 +193,7 @@ def render_missing(
         if context.models[name].sampler:
             store.put_sampler_card(name, context.models[name].card)
     with ExitStack() as stack:
-        if address := options.distributed or context.site.scheduler:
+        if address := options.distributed or context.site.build.distributed:
             from sitegen.cluster.client import open_cluster
 
             cluster = open_cluster(address, report, options.asked, options.jobs)

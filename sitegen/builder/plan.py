@@ -19,10 +19,11 @@ from sitegen.builder.store import Store
 from sitegen.config.schema import Site
 from sitegen.content.pages import Page, read_pages
 from sitegen.core.compute import ComputeTarget
-from sitegen.core.diagnostics import config_error, known_words
+from sitegen.core.diagnostics import config_error, fields_of, known_words
 from sitegen.core.errors import ConfigError, PlugInError, SitegenError, together, with_message
 from sitegen.core.files import canonical_json, digest, digest_bytes, platform_errors
 from sitegen.core.source import shown
+from sitegen.figures.arguments import FILE
 from sitegen.figures.base import Figure, evaluations, lacking, spec_json
 from sitegen.figures.registry import plug_in_errors
 from sitegen.generative.card.abilities import LevelAxis
@@ -78,11 +79,6 @@ class BuildContext:
     def keys(self) -> list[str]:
         """Keys of the figures, in page order; equal calls have one key."""
         return [planned.key for planned in self.figures]
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Probable mistakes in the pages."""
-        return tuple(str(warning) for page in self.pages for warning in page.warnings)
 
     @property
     def omitted(self) -> tuple[str, ...]:
@@ -222,7 +218,9 @@ def plan(figure: Figure, page: str, sources: Mapping[str, ModelSource]) -> Plann
     models = [sources[name] for name in figure.spec.models]
     require_fit(figure, sources)
     contents = dict[str, str]()
-    for name in figure.files:
+    for name, info in fields_of(type(figure.spec)).items():
+        if info.json_schema_extra != FILE or getattr(figure.spec, name) is None:
+            continue
         path = figure.root / getattr(figure.spec, name)
         with platform_errors(path, "read"):
             contents[name] = digest(path)

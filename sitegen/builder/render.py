@@ -76,10 +76,7 @@ class Rendering:
     jobs: int = 1
     show_first: Callable[[], None] = lambda: None
     seconds: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._sampling = threading.Semaphore(self.jobs)
-        self._stop = threading.Event()
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
     def render_all(self, figures: Sequence[PlannedFigure]) -> Records:
         """Render figures; return their records by key. Call it once.
@@ -91,7 +88,7 @@ class Rendering:
         def attempt(number: int, figure: PlannedFigure) -> Record | SitegenError:
             counted = f"figure {number} of {len(figures)}:" if len(figures) > 1 else "rendering"
             try:
-                return self.render(figure, f"{counted} {figure.figure.id}")
+                return self.render(figure, f"{counted} {figure.figure.id}", sampling)
             except PlatformError:
                 self._stop.set()
                 raise
@@ -100,6 +97,7 @@ class Rendering:
                     self.report.detail(error.trace)
                 return error
 
+        sampling = threading.Semaphore(self.jobs)
         # One more than are sampled: a clip is encoded on one core while the next is sampled.
         pool, seconds = ThreadPoolExecutor(self.jobs + 1), None
         tasks = [pool.submit(attempt, *numbered) for numbered in enumerate(figures, 1)]
@@ -121,10 +119,13 @@ class Rendering:
         pairs = zip(figures, outcomes, strict=True)
         return {figure.key: record for figure, record in pairs if isinstance(record, Record)}
 
-    def render(self, planned: PlannedFigure, title: str) -> Record:
-        """Render a figure into the store; return its record. Errors name the figure's line."""
+    def render(self, planned: PlannedFigure, title: str, turns: threading.Semaphore) -> Record:
+        """Render a figure into the store; return its record. Errors name the figure's line.
+
+        turns: held while the figure is sampled
+        """
         with naming(planned.figure), self.store.workspace() as folder, ExitStack() as sampling:
-            sampling.enter_context(self._sampling)
+            sampling.enter_context(turns)
             self._refuse_if_stopped()
             started = time.monotonic()
             job = self.renderer.render_job(planned.figure)

@@ -6,6 +6,7 @@ import click
 
 from sitegen.cli.models import add, convert, inspect, sample, train
 from sitegen.cli.site import build, check, clean, export, new, publish, serve
+from sitegen.core.installed import DISTRIBUTION
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -54,21 +55,6 @@ def completion(context: click.Context, shell: str) -> None:
     click.echo(complete(group, {}, "sitegen", "_SITEGEN_COMPLETE").source())
 
 
-def _print_version(context: click.Context, _parameter: click.Parameter, requested: bool) -> None:
-    # click also parses while it completes words in a shell, and must then print nothing.
-    if not requested or context.resilient_parsing:
-        return
-    from importlib import metadata
-
-    from sitegen.core.installed import DISTRIBUTION
-
-    try:
-        click.echo(f"sitegen, version {metadata.version(DISTRIBUTION)}")
-    except metadata.PackageNotFoundError:
-        click.echo("sitegen, a checkout that is not installed")
-    context.exit()
-
-
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
@@ -76,14 +62,7 @@ def _print_version(context: click.Context, _parameter: click.Parameter, requeste
         *(inspect, convert, sample, train, schema, completion),
     ],
 )
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Show the version and exit.",
-)
+@click.version_option(package_name=DISTRIBUTION, prog_name="sitegen")
 def cli() -> None:
     """Turn trained checkpoints of an image model into the website of its paper.
 

@@ -348,7 +348,7 @@ class Building(TomlTable):
     """Table `[build]`: where figures are rendered, which does not change them."""
 
     distributed: SchedulerAddress | None = Field(
-        None,
+        default=None,
         description="The address of the dask scheduler whose workers sample, as in "
         "tcp://10.0.0.7:8786; or local, for processes on this machine.",
     )
@@ -390,7 +390,7 @@ class Site(TomlTable):
     )
     citation: Citation | None = Field(None, description="How to cite the paper.")
     analytics: Analytics | None = Field(None, description="The service that counts visits.")
-    build: Building | None = Field(None, description="Where figures are rendered.")
+    build: Building = Field(Building(), description="Where figures are rendered.")
     output: OwnFolder = Field(
         Path("build"), validate_default=True, description="The folder that the site is built in."
     )
@@ -400,11 +400,6 @@ class Site(TomlTable):
     _root: Path = PrivateAttr(Path())
     _file: str = PrivateAttr("site.toml")
     _text: str = PrivateAttr("")
-
-    @property
-    def scheduler(self) -> str | None:
-        """Address of the scheduler that figures are rendered with; None for this machine."""
-        return self.build.distributed if self.build else None
 
     @property
     def root(self) -> Path:

@@ -92,7 +92,7 @@ def read_pages(site: Site, available: Callable[[str], bool] | None = None) -> tu
             if (fault := anchor_fault(page.uri, at_heading(page.uri, anchor.text, ids), checked))
         ]
     problems += [*_misplaced(folder), *in_order(_faults_of_config(site, files, checked))]
-    pages = [_with_headings(page, ids) for page in pages]
+    pages = [_with_headings(page, ids) if page.anchors else page for page in pages]
     if problems:
         raise config_error(problems)
     front = replace(pages[0], files=_sorted([*pages[0].files, *files.used.values()]))
@@ -121,12 +121,9 @@ def _read(
     except TemplateFault as error:
         return None, [*calls.faults, Diagnostic(calls.file, error.line, error.reason)]
     document = parse(text, SLOT, uri, files, calls.texts)
-    notes = document.faults or document.anchors or document.warnings
-    lines = _source_lines(text, source) if notes else ()  # slow for a long page
-
-    def diagnostics(notes: Iterable[Noted]) -> Iterator[Diagnostic]:
-        return (Diagnostic(calls.file, lines[note.line - 1], note.text) for note in notes)
-
+    located = (*document.faults, *document.anchors, *document.warnings)
+    lines = _source_lines(text, source) if located else ()  # slow for a long page
+    at_lines = {note: Diagnostic(calls.file, lines[note.line - 1], note.text) for note in located}
     body = calls.body(document.parts, document.texts)
     embeds = (part for part in all_parts(body) if isinstance(part, Embed))
     page = Page(
@@ -138,11 +135,11 @@ def _read(
         _sorted([*files.used.values(), *(file for embed in embeds for file in embed.files)]),
         document.headings,
         tuple(Noted(lines[anchor.line - 1], anchor.text) for anchor in document.anchors),
-        tuple(diagnostics(document.warnings)),
+        tuple(at_lines[note] for note in document.warnings),
         frozenset(calls.missing_models),
     )
     misplaced = calls.misplaced(text, document.parts)
-    return page, [*calls.faults, *misplaced, *diagnostics(document.faults)]
+    return page, [*calls.faults, *misplaced, *(at_lines[note] for note in document.faults)]
 
 
 def _source_lines(text: str, source: str) -> Sequence[int]:

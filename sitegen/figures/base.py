@@ -36,7 +36,6 @@ from sitegen.core.files import digest_bytes, platform_errors
 from sitegen.core.validation import Caption, Slug, Text
 from sitegen.figures.arguments import (
     ALL,
-    FILE,
     MOST_NAMED,
     RULES,
     SHOWN,
@@ -417,13 +416,6 @@ class Figure:
         return data
 
     @property
-    def files(self) -> tuple[str, ...]:
-        """The fields that name a file in the site, where the call gives one."""
-        fields = fields_of(type(self.spec))
-        named_fields = (name for name, info in fields.items() if info.json_schema_extra == FILE)
-        return tuple(name for name in named_fields if getattr(self.spec, name) is not None)
-
-    @property
     def choice(self) -> str:
         """Sentence that the samples were chosen, and from how many; empty if they were not."""
         samples = getattr(self.spec, "samples", None)
@@ -436,19 +428,16 @@ class Figure:
         shown = SHOWN.get(getattr(self.spec, "show", ""))
         since = "Where it was recorded," if cards and cards[0].recording else "After the start"
         more = f". {since} each level shows {shown}" if shown else ""
-        labels = self._labels(cards[0]) if cards else ""
+        labels, card = "", cards[0] if cards else None
+        if card and card.recording and (captions := self.spec.texts(card)):
+            labels = f": {listed([*dict.fromkeys(captions)][:MOST_NAMED], 'and')}"
+        elif card and card.labels and self.spec.labels:
+            chosen = dict.fromkeys(classes(self.spec.labels, card))
+            names = [card.labels.names[label] for label in chosen]
+            named_labels = names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], "more"]
+            plural = "es" if len(names) > 1 else ""
+            labels = f", of the class{plural} {listed(named_labels, 'and')}"
         return self.alt or f"{self.spec.describe(cards)}{labels}{more}"
-
-    def _labels(self, card: ModelCard) -> str:
-        """Return the end of a sentence with the labels of the samples; empty without."""
-        if card.recording is not None and (captions := self.spec.texts(card)):
-            return f": {listed([*dict.fromkeys(captions)][:MOST_NAMED], 'and')}"
-        if card.labels is None or self.spec.labels is None:
-            return ""
-        chosen = dict.fromkeys(classes(self.spec.labels, card))
-        names = [card.labels.names[label] for label in chosen]
-        shown = names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], "more"]
-        return f", of the class{'es' if len(names) > 1 else ''} {listed(shown, 'and')}"
 
     @property
     def base(self) -> str:

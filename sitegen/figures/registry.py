@@ -62,15 +62,11 @@ def plug_in_kinds() -> Mapping[str, type[FigureKind]]:
     Raises ConfigError, naming the package, for one that cannot be loaded or whose name is taken.
     """
     kinds: dict[str, type[FigureKind]] = {}
-    for entry in _plug_ins():
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         if entry.name in _OURS or entry.name in kinds:
             raise _broken(entry, f"there is a figure {entry.name} already")
         kinds[entry.name] = _load(entry)
     return kinds
-
-
-def _plug_ins() -> list[EntryPoint]:
-    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
 
 
 @cache
@@ -78,7 +74,7 @@ def package_of(kind: str) -> str | None:
     """Return the name of the package that brings a kind; None for a kind of sitegen's own."""
     if kind in _OURS:
         return None
-    dists = {entry.name: entry.dist for entry in _plug_ins()}
+    dists = {entry.name: entry.dist for entry in entry_points(group=GROUP)}
     dist = dists.get(kind)
     return dist.name if dist else kind
 

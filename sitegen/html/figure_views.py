@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -17,7 +17,6 @@ from sitegen.content.embeds import (
     Player,
     RawHtmlCall,
     TableCall,
-    VideoCall,
 )
 from sitegen.content.groups import TABS, Group, noun
 from sitegen.content.markdown import NEAR_TOP, InlineText
@@ -60,7 +59,7 @@ _RATE = 25.0  # GFLOP/s of the page's sampler in one thread of a laptop that is 
 def figure_view(media: Media, page: str, number: str = "", caption: str = "") -> FigureView:
     """Return the view of a figure for the page at `page`, a path from the site's root."""
     record, caption = media.record, caption or media.caption
-    results = results_of(record)
+    results = results_of(record) if record.results else None
     if "weights" in record.files:
         choices = _choices(media, page)
         return FigureView(
@@ -375,14 +374,6 @@ def embed_view(embed: Embed, uri: str, cover: Picture | None = None) -> dict[str
     }
 
 
-def frames_policy(parts: Iterable[object]) -> str:
-    """What a page adds to its Content-Security-Policy: frames of the hosts of its videos."""
-    calls = (part.call for part in parts if isinstance(part, Embed))
-    players = (call.url for call in calls if isinstance(call, VideoCall))
-    origins = {player.origin for player in players if isinstance(player, Player)}
-    return f"; frame-src {' '.join(sorted(origins))}" if origins else ""
-
-
 def photo_view(photo: Photo, uri: str) -> Picture:
     """Return the view of one of the author's pictures on the page at `uri`."""
     return Picture(relative(photo.file.uri, uri), photo.width, photo.height)
@@ -397,13 +388,11 @@ def whole(values: Mapping[str, JSON], name: str) -> int:
 _SHORT = 6  # maximum rows of a table below a figure
 
 
-def results_of(record: Record) -> dict[str, Any] | None:
+def results_of(record: Record) -> dict[str, Any]:
     """Return the measurements of a figure: `summary`, `tables`, and `short`, the first if short.
 
     A table has a `caption`, `columns`, `rows` of text, and `numeric`, its columns of numbers.
     """
-    if not record.results:
-        return None
     noted = sequence(record.results.get("tables"))
     tables = [_table(table) for table in noted if isinstance(table, Mapping)]
     short = tables[0] if tables and len(tables[0]["rows"]) <= _SHORT else None

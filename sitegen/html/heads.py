@@ -10,14 +10,14 @@ from urllib.parse import quote, unquote, urlsplit
 from markupsafe import Markup
 
 from sitegen.config.schema import Analytics, Site
-from sitegen.content.embeds import read_photo
+from sitegen.content.embeds import Embed, Player, VideoCall, read_photo
 from sitegen.content.groups import all_parts
 from sitegen.content.links import at_heading
 from sitegen.content.markdown import FORMULA_SOURCE
 from sitegen.content.pages import Page
 from sitegen.core.site_files import SiteFolder
 from sitegen.core.urls import INDEX, relative
-from sitegen.html.figure_views import frames_policy, photo_view
+from sitegen.html.figure_views import photo_view
 from sitegen.html.theme import (
     FONTS,
     ICON,
@@ -77,7 +77,11 @@ def head(
             "script": names[SAMPLER_SCRIPT],
             "worker": relative(theme.engine[WORKER].uri, page.uri),
         }
-    policy = f"{SAMPLER_POLICY if samples else POLICY}{frames_policy(all_parts(page.body))}"
+    policy = SAMPLER_POLICY if samples else POLICY
+    calls = [part.call for part in all_parts(page.body) if isinstance(part, Embed)]
+    players = [call.url for call in calls if isinstance(call, VideoCall)]
+    if origins := {player.origin for player in players if isinstance(player, Player)}:
+        policy += f"; frame-src {' '.join(sorted(origins))}"
     return {
         "title": page.title if alone else title,
         "policy": _with_analytics(policy, site.analytics) if site.analytics else policy,
@@ -85,7 +89,7 @@ def head(
         "site": site.title,
         "address": address(site, page.uri),
         "card": preview,
-        "citation": list(_citation(site)) if page.uri == INDEX else [],
+        "citation": list(_citation(site)) if site.citation and page.uri == INDEX else [],
         "fonts": [names[name] for name in FONTS],
         "icon": names[ICON],
         "scheme": names[SCHEME],
@@ -133,8 +137,7 @@ def base_address(base_url: str) -> str:
 
 def _citation(site: Site) -> Iterator[tuple[str, str]]:
     """Yield the metadata elements for academic search engines (Highwire Press tags)."""
-    if site.citation is None:
-        return
+    assert site.citation is not None
     tags = [("title", site.title)]
     for author in site.authors:
         tags += [

@@ -119,7 +119,8 @@ class Sampler:
 
     def run(self, start: Tensor, noise: Noise | None, noise_std: float | None = None) -> Trajectory:
         """Return the trajectory from the states `start` (N, C, H, W); δ is the card's if None."""
-        return Trajectory(self, self.process.with_noise_std(noise_std), start, noise)
+        process = replace(self.process, card=self.card.with_noise_std(noise_std))
+        return Trajectory(self, process, start, noise)
 
     def begin(
         self, seed: int, samples: Sequence[int], noise_std: float | None = None

@@ -46,26 +46,27 @@ class ModelProvider:
                     from sitegen.generative.checkpoints.resampling import resampled
 
                     source = replace(source, card=resampled(source.card, steps, sampler_name))
-                self._samplers[key] = self._load(source)
+                if source.sampler is not None:
+                    from sitegen.sampling.hosted import load_hosted
+
+                    loaded = load_hosted(source)
+                elif "network" not in source.card.abilities:
+                    from sitegen.sampling.recorded import load_recorded
+
+                    loaded = cast("Sampler", load_recorded(source))
+                else:
+                    from sitegen.sampling.models import load_sampler
+
+                    if self._remote is None:
+                        loaded = load_sampler(source, self.compute_target)
+                    else:
+                        loaded = load_sampler(
+                            source, ComputeTarget("cpu", "float32"), engines=False
+                        )
+                        loaded = replace(loaded, executor=self._remote(source))
+                self._samplers[key] = loaded
             return self._samplers[key]
 
     def source(self, name: str) -> ModelSource:
         """Return the files of the model of that name."""
         return self._sources[name]
-
-    def _load(self, source: ModelSource) -> Sampler:
-        if source.sampler is not None:
-            from sitegen.sampling.hosted import load_hosted
-
-            return load_hosted(source)
-        if "network" not in source.card.abilities:
-            from sitegen.sampling.recorded import load_recorded
-
-            return cast("Sampler", load_recorded(source))
-        from sitegen.sampling.models import load_sampler
-
-        if self._remote is not None:
-            target = ComputeTarget("cpu", "float32")
-            sampler = load_sampler(source, target, engines=False)
-            return replace(sampler, executor=self._remote(source))
-        return load_sampler(source, self.compute_target)

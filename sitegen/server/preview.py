@@ -82,7 +82,8 @@ class Preview:
         started, before = time.monotonic(), self.state
         with self._changed:
             self.reads += 1
-            warnings = self.context.warnings if self.context else ()
+            old_pages = self.context.pages if self.context else ()
+            warnings = {warning for page in old_pages for warning in page.warnings}
             try:
                 context = prepare(load_site(self.config), self._options)
                 require_ours(context.output)
@@ -92,9 +93,9 @@ class Preview:
             except REPORTED as error:
                 self._show_error("site", describe(error), error)
             else:
-                for warning in context.warnings:
+                for warning in (warning for page in context.pages for warning in page.warnings):
                     if warning not in warnings:
-                        self.report.warn(warning)
+                        self.report.warn(str(warning))
             self._changed.notify_all()
         if (self.state.version, self.state.error) != (before.version, before.error):
             self.report.note(f"rendered in {time.monotonic() - started:.2f} s")

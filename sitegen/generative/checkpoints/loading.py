@@ -7,7 +7,6 @@ describes a checkpoint without torch.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import lru_cache
 from math import isclose
@@ -81,23 +80,19 @@ def load_model(
     if precision not in ("float32", "bfloat16"):
         raise ConfigError(f'precision "{precision}": must be "float32" or "bfloat16"')
     require_device(device)
-    file, own_card = locate(Path(path), card)
-    return _assemble(own_card, read_weights(file, own_card), precision).to(device)
-
-
-def locate(path: Path, card: ModelCard | Path | str | None = None) -> tuple[Path, ModelCard]:
-    """Return the weights file and the card for `path` and `card`, as described in `load_model`."""
+    file = Path(path)
     own_card = card if isinstance(card, ModelCard) or card is None else read_card(card)
-    foreign = foreign_model(path) if own_card is None and path.exists() else None
-    if foreign is not None:
-        return foreign.weights, foreign.card
-    if os.path.isdir(path):
-        return weights_file(path), own_card or read_card(path)
-    regular_size(path, "checkpoint")
-    own_card = own_card or card_beside(path)
+    if own_card is None and file.exists() and (foreign := foreign_model(file)):
+        file, own_card = foreign.weights, foreign.card
+    elif file.is_dir():
+        own_card = own_card or read_card(file)
+        file = weights_file(file)
+    else:
+        regular_size(file, "checkpoint")
+        own_card = own_card or card_beside(file)
     if own_card is None:
-        raise _no_card(path)
-    return path, own_card
+        raise _no_card(file)
+    return _assemble(own_card, read_weights(file, own_card), precision).to(device)
 
 
 def read_weights(path: Path, card: ModelCard) -> dict[str, Tensor]:
@@ -259,13 +254,12 @@ def _assemble(card: ModelCard, weights: Mapping[str, Tensor], precision: Precisi
         network.load_state_dict(network_weights, strict=True, assign=True)
         foreign = isinstance(band.unet, DiffusersUNet)
         networks.append(DiffusersAdapter(network) if foreign else network)
-    model = model_with(card, networks, _statistics(card, weights), precision)
+    statistics = _statistics(weights) if card.has_statistics else None
+    model = model_with(card, networks, statistics, precision)
     return model.eval().requires_grad_(False)
 
 
-def _statistics(card: ModelCard, weights: Mapping[str, Tensor]) -> Statistics | None:
-    if not card.has_statistics:
-        return None
+def _statistics(weights: Mapping[str, Tensor]) -> Statistics:
     mean, variance = (weights[name] for name in STATISTICS)
     if bool((variance < 0).any()):
         raise RefusedError(f"{STATISTICS[1]} of the weights is negative; train the model again")

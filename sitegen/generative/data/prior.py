@@ -22,7 +22,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.core.files import regular_size, sha256, sniff, write_atomic
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.limits import MOST_CLASSES
-from sitegen.generative.checkpoints.archive import Checkpoint, open_checkpoint
+from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.weights import type_name
 from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.process.heat import attenuation, cosine_basis, dct2, ring_means, rings
@@ -153,40 +153,6 @@ def read_prior(path: Path, card: ModelCard) -> Prior:
     if sniff(path) != "safetensors":
         raise RefusedError(f"{path}: not a prior: it must be safetensors")
     checkpoint = open_checkpoint(path)
-    settings = _settings(path, checkpoint, card)
-    if card.prior is not None and card.prior.sha256 not in (None, sha256(path)):
-        raise RefusedError(f"{path}: damaged, or not the prior that its card means (SHA-256)")
-    coefficients = checkpoint.weights[_COEFFICIENTS].clone()
-    if not bool(coefficients.isfinite().all()):
-        raise RefusedError(f"{path}: damaged: it holds numbers that are not finite")
-    power = settings.get("power", [])
-    is_spectrum = isinstance(power, list) and len(power) in (0, rings(card.image_size))
-    if not is_spectrum or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
-        raise RefusedError(f"{path}: not a prior: the power of its images is invalid")
-    labels = settings.get("labels", [])
-    are_labels = isinstance(labels, list) and len(labels) in (0, len(coefficients))
-    if not are_labels or not all(type(v) is int and 0 <= v < MOST_CLASSES for v in labels):
-        raise RefusedError(f"{path}: not a prior: the labels of its images are invalid")
-    sigma, data = float(settings["sigma"]), str(settings.get("data", ""))
-    spectrum = tuple(map(float, power))
-    return Prior(coefficients, card.image_size, sigma, data, spectrum, tuple(labels))
-
-
-def _how_many(coefficients: Tensor) -> int:
-    """Return the number of cosines per side for which no pixel is off by more than `TOLERANCE`.
-
-    A pixel is off by at most the sum of the sizes of the omitted coefficients, times 2/side.
-    """
-    side = coefficients.shape[-1]
-    sizes = coefficients.double().abs()
-    total = sizes.sum((-2, -1))
-    inside = sizes.cumsum(-1).cumsum(-2).diagonal(dim1=-2, dim2=-1)  # (N, C, side)
-    worst = ((total[..., None] - inside) * 2 / side).amax((0, 1))
-    return int((worst > TOLERANCE).sum()) + 1 if worst[-1] <= TOLERANCE else side
-
-
-def _settings(path: Path, checkpoint: Checkpoint, card: ModelCard) -> dict[str, Any]:
-    """Return the settings of a bank. Raises RefusedError unless they and its shape fit the card."""
     bank = checkpoint.weights.get(_COEFFICIENTS)
     try:
         settings = json.loads(checkpoint.notes["prior"])
@@ -207,4 +173,32 @@ def _settings(path: Path, checkpoint: Checkpoint, card: ModelCard) -> dict[str, 
         )
     if not isclose(sigma, blur := card.schedule[card.levels], rel_tol=1e-6):
         raise RefusedError(f"{path}: blurred by {sigma:g} pixels; the card's level K has {blur:g}")
-    return dict(settings)
+    if card.prior is not None and card.prior.sha256 not in (None, sha256(path)):
+        raise RefusedError(f"{path}: damaged, or not the prior that its card means (SHA-256)")
+    coefficients = bank.clone()
+    if not bool(coefficients.isfinite().all()):
+        raise RefusedError(f"{path}: damaged: it holds numbers that are not finite")
+    power = settings.get("power", [])
+    is_spectrum = isinstance(power, list) and len(power) in (0, rings(card.image_size))
+    if not is_spectrum or not all(type(v) in (int, float) and 0 <= v < _LARGEST for v in power):
+        raise RefusedError(f"{path}: not a prior: the power of its images is invalid")
+    labels = settings.get("labels", [])
+    are_labels = isinstance(labels, list) and len(labels) in (0, len(coefficients))
+    if not are_labels or not all(type(v) is int and 0 <= v < MOST_CLASSES for v in labels):
+        raise RefusedError(f"{path}: not a prior: the labels of its images are invalid")
+    data = str(settings.get("data", ""))
+    spectrum = tuple(map(float, power))
+    return Prior(coefficients, card.image_size, sigma, data, spectrum, tuple(labels))
+
+
+def _how_many(coefficients: Tensor) -> int:
+    """Return the number of cosines per side for which no pixel is off by more than `TOLERANCE`.
+
+    A pixel is off by at most the sum of the sizes of the omitted coefficients, times 2/side.
+    """
+    side = coefficients.shape[-1]
+    sizes = coefficients.double().abs()
+    total = sizes.sum((-2, -1))
+    inside = sizes.cumsum(-1).cumsum(-2).diagonal(dim1=-2, dim2=-1)  # (N, C, side)
+    worst = ((total[..., None] - inside) * 2 / side).amax((0, 1))
+    return int((worst > TOLERANCE).sum()) + 1 if worst[-1] <= TOLERANCE else side

@@ -75,10 +75,11 @@ def _evaluated(norm: nn.GroupNorm, x: Tensor, *, activate: bool) -> Tensor:
         group = (len(part), groups, -1)
         mean = values.mean((2, 3)).view(group).mean(2, keepdim=True).expand(-1, -1, weight.shape[2])
         # The variance of centred values: E[x²] − E[x]² would cancel where the mean is large.
-        torch.sub(values, _each(mean, part), out=centred)
+        of_channel = (*part.shape[:2], 1, 1)
+        torch.sub(values, mean.reshape(of_channel), out=centred)
         variance = centred.square().mean((2, 3)).view(group).mean(2, keepdim=True)
         scale = torch.rsqrt(variance + norm.eps) * weight
-        torch.addcmul(biases, centred, _each(scale, part), out=centred)
+        torch.addcmul(biases, centred, scale.reshape(of_channel), out=centred)
         if activate:
             F.silu(centred, inplace=True)
         if centred is not out:
@@ -86,25 +87,17 @@ def _evaluated(norm: nn.GroupNorm, x: Tensor, *, activate: bool) -> Tensor:
     return answer
 
 
-def _each(numbers: Tensor, x: Tensor) -> Tensor:
-    return numbers.reshape(*x.shape[:2], 1, 1)
-
-
 def level_embedding(level: Tensor, width: int) -> Tensor:
     """Return the sinusoidal embedding (N, width) of levels (N,): cosines, then sines.
 
     The longest period is 2π · 10000 levels.
     """
-    angle = level.float()[:, None] * level_frequencies(width, level.device)[None]
+    half = width // 2
+    frequencies = torch.exp(-math.log(10000) * torch.arange(half, device=level.device) / half)
+    angle = level.float()[:, None] * frequencies[None]
     # Published weights expect cosines first, as in guided-diffusion.
     embedding = torch.cat([angle.cos(), angle.sin()], dim=1)
     return F.pad(embedding, (0, width % 2))
-
-
-def level_frequencies(width: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return the frequencies (width // 2,) of `level_embedding`, in radians per level."""
-    half = width // 2
-    return torch.exp(-math.log(10000) * torch.arange(half, device=device) / half)
 
 
 class Upsample(nn.Module):
@@ -275,30 +268,25 @@ class UNet(nn.Module):
         if self.label_emb is not None:
             embedding = embedding + self.label_emb(labels)
         first: Any = self.input_blocks[0]
+        middle: Any = self.middle_block
         patch = self.config.patch
         x = F.pixel_unshuffle(x, patch) if patch > 1 else x
-        x = first(x.to(first[0].weight.dtype), embedding).to(memory_format=self._layout)
+        # Images of one channel have both formats, so their convolution returns either.
+        weight = middle[0].in_layers[2].weight
+        is_last = weight.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if is_last else torch.contiguous_format
+        x = first(x.to(first[0].weight.dtype), embedding).to(memory_format=layout)
         skips = [x]
         for block in self.input_blocks[1:]:
             x = block(x, embedding)
             skips.append(x)
-        x = self.middle_block(x, embedding)
+        x = middle(x, embedding)
         for block in self.output_blocks:
             x = block(torch.cat([x, skips.pop()], dim=1), embedding)
         layers: Any = self.out
         norm, _, last = layers
         answer: Tensor = last(norm.activated(x)).float()
         return F.pixel_shuffle(answer, patch) if patch > 1 else answer
-
-    @property
-    def _layout(self) -> torch.memory_format:
-        """The memory format of the weights, by a convolution of several channels.
-
-        Images of one channel have both formats, so a convolution of these returns either.
-        """
-        middle: Any = self.middle_block[0]
-        last = middle.in_layers[2].weight.is_contiguous(memory_format=torch.channels_last)
-        return torch.channels_last if last else torch.contiguous_format
 
 
 def _down_blocks(config: UNetConfig, channels: int) -> Iterator[tuple[Block, int]]:

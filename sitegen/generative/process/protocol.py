@@ -18,7 +18,7 @@ itself, and the second is such a sibling.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, cast
@@ -124,10 +124,6 @@ class GenerativeProcess:
         """Return states at a level of finished images, both (N, C, H, W) as states are."""
         return self.card.corrupt(self.model, images, level, draw)
 
-    def with_noise_std(self, noise_std: float | None) -> GenerativeProcess:
-        """Return the process with another sampling noise δ, if it has one to choose."""
-        return replace(self, card=self.card.with_noise_std(noise_std))
-
 
 def process_of(model: Any) -> GenerativeProcess:
     """Return the process of a loaded model."""
@@ -185,8 +181,8 @@ def reverse_process(
         raise ConfigError(f'a card of kind "{card.kind}" has no process that can be run')
     if sampling_noise_std is not None and card.noise_std is None:
         raise ConfigError(f'a card of kind "{card.kind}" has no sampling_noise_std; leave it out')
-    process = GenerativeProcess(card, model, begin=begin).with_noise_std(sampling_noise_std)
-    return run(process, start, noise)
+    card = card.with_noise_std(sampling_noise_std)
+    return run(GenerativeProcess(card, model, begin=begin), start, noise)
 
 
 def noise_draw(noise: NoiseSource | None, level: int, device: torch.device, number: int) -> Tensor:

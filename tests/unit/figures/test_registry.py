@@ -58,7 +58,7 @@ def test_another_kind(install: Install, monkeypatch: pytest.MonkeyPatch) -> None
     assert spec_json(figure) == call
     assert figure.spec.describe([small_card()]) == "Two samples side by side, of the model a"
     assert evaluations(figure.spec, [small_card(), small_card(levels=4)]) == (8, 4)
-    assert (figure.spec.recipe, figure.spec.example, figure.files) == (1, '"NAME"', ())
+    assert (figure.spec.recipe, figure.spec.example) == (1, '"NAME"')
     alone = make_figure("pair", ("a",), {"caption": "C"}, PLACE, {"a", "b"})
     assert not list(alone.spec.unmet([small_card()]))
     with pytest.raises(ConfigError, match='modle: unknown key, did you mean "model"'):
