@@ -390,7 +390,7 @@ class Site(TomlTable):
     )
     citation: Citation | None = Field(None, description="How to cite the paper.")
     analytics: Analytics | None = Field(None, description="The service that counts visits.")
-    build: Building = Field(Building(), description="Where figures are rendered.")
+    build: Building = Field(default_factory=Building, description="Where figures are rendered.")
     output: OwnFolder = Field(
         Path("build"), validate_default=True, description="The folder that the site is built in."
     )

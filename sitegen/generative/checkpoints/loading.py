@@ -85,8 +85,8 @@ def load_model(
     if own_card is None and file.exists() and (foreign := foreign_model(file)):
         file, own_card = foreign.weights, foreign.card
     elif file.is_dir():
-        own_card = own_card or read_card(file)
-        file = weights_file(file)
+        folder, file = file, weights_file(file)
+        own_card = own_card or read_card(folder)
     else:
         regular_size(file, "checkpoint")
         own_card = own_card or card_beside(file)

@@ -2,13 +2,8 @@
 
 With u the DCT of a state, u_t = α_t u_0 + σ_t ε, where a_t² + σ_t² = 1, α_t = a_t d_t and
 d_t = d_min + (1 − d_min) exp(−λ σ_B² / 2) for the eigenvalue λ of a cosine (`heat.py`). The network
-predicts ε from the state in pixels and t. From t to s, with α_ts = α_t / α_s and
-σ²_ts = σ_t² − α_ts² σ_s², the posterior given ε̂ is normal (eq. 21 to 23):
-
-    V = 1 / (1 / σ_s² + 1 / (σ_t² / α_ts² − σ_s²))
-    mean = (α_ts V / σ²_ts) u_t + (V / (α_ts σ_s²)) (u_t − σ_t ε̂)
-
-As in the paper's program, denominators are at least 1e-8.
+predicts ε from the state in pixels and t. A step draws from the posterior of each cosine given ε̂
+(`heat.posterior`).
 """
 
 from __future__ import annotations
@@ -24,11 +19,6 @@ from sitegen.generative.process.base import Draw, FromNoise, Moved, add_noise
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from sitegen.generative.process.model import CardModel
-
-SMALLEST = 1e-8
-"""Smallest denominator."""
 
 
 @table
@@ -55,9 +45,8 @@ class Blurring(FromNoise):
     kind: Literal["blurring"] = "blurring"
     blurring: BlurringConfig = Field(description="a table [blurring]")
 
-    label = "Blurring diffusion"
+    label, predicts = "Blurring diffusion", "noise, as in a DDPM"
     abilities = RANDOM - {"final"}
-    predicts = "noise, as in a DDPM"
 
     def level_values(self) -> list[float]:
         return [level / self.levels for level in range(self.levels + 1)]
@@ -71,31 +60,25 @@ class Blurring(FromNoise):
 
     def alpha(self, level: int) -> Tensor:
         """Return α_t of each cosine, (H, W) float64."""
-        import torch
-
-        from sitegen.generative.process.heat import attenuation
+        from sitegen.generative.process.heat import retained
 
         blur = self.blurring.sigma_max * math.sin(math.pi * (level / self.levels) / 2) ** 2
-        sigma_b, floor = torch.tensor([blur], dtype=torch.float64), self.blurring.floor
-        factor = floor + (1 - floor) * attenuation(sigma_b, self.image_size, self.image_size)[0]
-        return self.scales(level)[0] * factor
+        kept, floor = retained(blur, 0.0, self.image_size), self.blurring.floor
+        return self.scales(level)[0] * (floor + (1 - floor) * kept)
 
-    def predict(self, model: CardModel, x: Tensor, level: Any, *_: Any) -> Tensor:
+    def predict(self, model: Any, x: Tensor, level: Any, *_: Any) -> Tensor:
         """Return ε̂ (N, C, H, W) of states at a level from 1 to K; the network receives t."""
         times = model.levels_of(x, level) * (self.blurring.time_scale / self.levels)
-        return model.network(x, times.float().expand(len(x)))
+        answer: Tensor = model.network(x, times.float().expand(len(x)))
+        return answer
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        from sitegen.generative.process.heat import dct2, idct2
+        from sitegen.generative.process.heat import dct2, idct2, posterior
 
         (_, sigma_t), (_, sigma_s) = self.scales(level), self.scales(below)
-        ratio = self.alpha(level) / self.alpha(below)
-        spread = 1 / (sigma_t**2 / ratio**2 - sigma_s**2).clamp_min(SMALLEST)
-        variance = (1 / max(sigma_s**2, SMALLEST) + spread).clamp_min(SMALLEST).reciprocal()
-        of_state = ratio * variance / (sigma_t**2 - ratio**2 * sigma_s**2 + SMALLEST)
-        of_image = variance / ratio / max(sigma_s**2, SMALLEST)
+        parts = posterior(self.alpha(level) / self.alpha(below), sigma_t, sigma_s)
+        of_state, of_image, std = (part.to(x) for part in parts)
         state, noise = dct2(x), dct2(model(x, level))
-        of_state, of_image, std = (part.to(x) for part in (of_state, of_image, variance.sqrt()))
         mean = idct2(of_state * state + of_image * (state - sigma_t * noise))
         return add_noise(mean, draw(0), std.expand(x.shape[1:]) if below else 0.0)
 

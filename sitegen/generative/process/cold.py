@@ -8,20 +8,18 @@ are squares of one colour, normally distributed, with a little noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, Strict, ValidationInfo, field_validator
+from pydantic import Field, Strict
 
 from sitegen.core.errors import ConfigError
-from sitegen.generative.card.parts import NotNegative, Number, Positive, card_kind, must, table
+from sitegen.core.validation import reject_with
+from sitegen.generative.card.parts import NotNegative, Number, Positive, card_kind, table
 from sitegen.generative.process.base import Draw, FromNoise, Moved, ProcessCard
+from sitegen.generative.process.convolutions import axis_blurs, colour_root, size_fault
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_Odd = must("an odd number", lambda v: v % 2 == 1)
 
 
 @table
@@ -38,27 +36,11 @@ class ColdConfig:
 
     start_mean: tuple[Number, ...]
     start_covariance: tuple[tuple[Number, ...], ...]
-    kernel_size: Annotated[int, Strict(), Field(ge=1, le=1001), _Odd] = 3
+    kernel_size: Annotated[int, Strict(), Field(ge=1, le=1001)] = 3
     kernel_std: Positive = 0.1
     routine: Literal["incremental", "constant", "exponential", "special_6"] = "incremental"
     padding: Literal["circular", "reflect"] = "circular"
     start_noise: NotNegative = 0.0
-
-
-@lru_cache(maxsize=4)
-def _blurs(cold: ColdConfig, levels: int, side: int) -> Tensor:
-    """Return the blur of one axis by the first k convolutions, (K + 1, side, side) float64."""
-    import torch
-
-    k, s, radius = torch.arange(levels).double()[:, None], cold.kernel_std, cold.kernel_size // 2
-    stds = {"incremental": s * (k + 1), "constant": s + 0 * k, "exponential": torch.exp(s * k)}
-    offset = torch.arange(-radius, radius + 1).double()
-    kernels = torch.exp(-(offset**2) / (2 * stds.get(cold.routine, 0.35 + k / 100) ** 2))
-    blurs = [torch.eye(side, dtype=torch.float64)]
-    for kernel in kernels / kernels.sum(1, keepdim=True):
-        rows = torch.nn.functional.pad(blurs[-1][:, None], (radius, radius), mode=cold.padding)
-        blurs.append(torch.nn.functional.conv1d(rows, kernel[None, None])[:, 0])
-    return torch.stack(blurs)
 
 
 @card_kind
@@ -66,22 +48,11 @@ class Cold(FromNoise):
     """Cold diffusion; nothing is random after the start, and `blurred` is D."""
 
     kind: Literal["cold"] = "cold"
-    cold: ColdConfig = Field(description="a table [cold]")
+    cold: Annotated[ColdConfig, reject_with(size_fault)] = Field(description="a table [cold]")
 
     label, predicts = "Cold diffusion", "sharp images"
     between = ProcessCard.between
     abilities = frozenset({"network", "final", "paths"})
-
-    @field_validator("cold")
-    @classmethod
-    def _fits_images(cls, cold: ColdConfig, info: ValidationInfo) -> ColdConfig:
-        channels, size = info.data.get("channels", 0), info.data.get("image_size", 1001)
-        rows = (cold.start_mean, cold.start_covariance, *cold.start_covariance)
-        if channels and any(len(row) != channels for row in rows):
-            raise ValueError(f"start_mean and start_covariance must be of {channels} channels")
-        if cold.kernel_size >= 2 * size:  # padding repeats an image at most once
-            raise ValueError(f"kernel_size must be below twice the image_size, {size}")
-        return cold
 
     def first_state(self, *, several: bool = False) -> str:
         return "squares of one colour" if several else "a square of one colour"
@@ -89,26 +60,21 @@ class Cold(FromNoise):
     def blurred(self, images: Tensor, level: int) -> Tensor:
         """Return D(x, level) of images (N, C, H, H) float32."""
         # A Gaussian kernel is the product of two equal ones, of rows and of columns.
-        axis = _blurs(self.cold, self.levels, images.shape[-1])[level].to(images)
+        axis = axis_blurs(self.cold, self.levels, images.shape[-1])[level].to(images)
         blurred: Tensor = axis.T @ images @ axis
-        flat = level == self.levels
-        return blurred.mean((2, 3), keepdim=True).expand_as(images) if flat else blurred
+        return blurred if level < self.levels else blurred.mean((2, 3), True).expand_as(images)
 
-    def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
-        import torch
-
+    def start(self, model: Any, seed: int, samples: Any) -> Tensor:
         from sitegen.generative.process.noise import Purpose, normal
 
-        covariance = torch.tensor(self.cold.start_covariance, dtype=torch.float64)
-        root, failed = torch.linalg.cholesky_ex(covariance)
-        if failed or not torch.equal(covariance, covariance.T):
+        root = colour_root(self.cold)
+        if root is None:
             key = self.place("cold", "start_covariance")
             raise ConfigError(f"{key}: must be symmetric and positive definite")
         numbers = normal(seed, Purpose.INITIAL_STATE, samples, 0, (self.channels,))
         colours = numbers @ root.to(numbers).T + numbers.new_tensor(self.cold.start_mean)
-        noise = self.cold.start_noise * super().start(model, seed, samples)
-        states: Tensor = colours[:, :, None, None] + noise
-        return states
+        noise: Tensor = self.cold.start_noise * super().start(model, seed, samples)
+        return colours[:, :, None, None] + noise
 
     def predict(self, model: Any, x: Tensor, level: Any, *_: Any) -> Tensor:
         """Return x̂_0 (N, C, H, W) of states x_k, k from 1 to K; the network receives k − 1."""

@@ -95,6 +95,25 @@ def dissipate(images: Tensor, sigma_b: float | Tensor) -> Tensor:
     return idct2(factor[:, None] * dct2(images.to(kind))).to(images.dtype)
 
 
+SMALLEST = 1e-8
+"""Smallest denominator in `posterior`, as in the program of blurring diffusion."""
+
+
+def posterior(ratio: Tensor, sigma_t: float, sigma_s: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return p, q and the standard deviation √V of the posterior of cosines (H, W) at s < t.
+
+    Given u_t and the noise ε̂ of standard deviation σ_t in it, u_s is normal with the mean
+    p u_t + q (u_t − σ_t ε̂) (Hoogeboom and Salimans 2023, eq. 21 to 23). With the ratio r of the
+    factors of an image at t and s,
+
+        V = 1 / (1 / σ_s² + 1 / (σ_t² / r² − σ_s²)), p = r V / (σ_t² − r² σ_s²), q = V / (r σ_s²)
+    """
+    spread = 1 / (sigma_t**2 / ratio**2 - sigma_s**2).clamp_min(SMALLEST)
+    variance = (1 / max(sigma_s**2, SMALLEST) + spread).clamp_min(SMALLEST).reciprocal()
+    of_state = ratio * variance / (sigma_t**2 - ratio**2 * sigma_s**2 + SMALLEST)
+    return of_state, variance / ratio / max(sigma_s**2, SMALLEST), variance.sqrt()
+
+
 LEAST_VARIANCE = 1e-10
 """Smallest variance of a cosine of the data; the linear estimate divides by it."""
 
