@@ -7,6 +7,7 @@ describes a checkpoint without torch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from math import isclose
@@ -84,7 +85,7 @@ def load_model(
     own_card = card if isinstance(card, ModelCard) or card is None else read_card(card)
     if own_card is None and file.exists() and (foreign := foreign_model(file)):
         file, own_card = foreign.weights, foreign.card
-    elif file.is_dir():
+    elif os.path.isdir(file):
         folder, file = file, weights_file(file)
         own_card = own_card or read_card(folder)
     else:
