@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sitegen.generative.maths.heat import dct2
 from sitegen.generative.networks.cosines import CosineNet, lowest
-from sitegen.generative.process.heat import dct2
 from sitegen.generative.process.model import Model, linear_estimate
 
 

@@ -42,9 +42,9 @@ from sitegen.generative.card.networks import Band, CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.weights import RESIDUAL
 from sitegen.generative.data.prior import PRIOR_IMAGES, PRIOR_NAME, make_prior
+from sitegen.generative.maths.heat import Statistics
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.process.dissipation import HeatDissipation
-from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import image_statistics
 from sitegen.generative.training.residual import residual_shares

@@ -29,7 +29,7 @@ from sitegen.cli import exits
 from sitegen.generative.card.card import ModelCard, preset
 from sitegen.generative.data.images import read_images
 from sitegen.generative.data.prior import Prior, make_prior
-from sitegen.generative.process.heat import cosine_basis
+from sitegen.generative.maths.heat import cosine_basis
 from sitegen.models.registry import preset_prior
 
 COUNT = 256

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sitegen.generative.process.heat import Statistics, dct2, idct2
+from sitegen.generative.maths.heat import Statistics, dct2, idct2
 from sitegen.generative.process.model import Model, linear_estimate, shrunken
 
 

@@ -23,8 +23,8 @@ from recipes.train_cosines import cosine_loss, read_model
 from sitegen.cli import exits
 from sitegen.generative.card.networks import Band
 from sitegen.generative.data.images import read_images
+from sitegen.generative.maths.heat import dct2
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.heat import dct2
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import draw_levels
 

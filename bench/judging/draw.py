@@ -15,9 +15,9 @@ from bench.judging.spectra import Floats, Images, power, watched_levels
 from sitegen.core.compute import Precision
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
+from sitegen.generative.maths.noise import independent
 from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.process.model import CardModel
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import GenerativeProcess, process_of, reverse_process, run
 from sitegen.models.registry import ModelSource
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
     from torch import Tensor
 
-    from sitegen.generative.process.noise import Noise
+    from sitegen.generative.maths.noise import Noise
     from sitegen.generative.process.protocol import GenerativeProcess
     from sitegen.sampling.models import Executor
     from sitegen.sampling.trajectory import Shown

@@ -2,7 +2,7 @@
 
 At a split every branch continues as two. Nodes are counted by depth: the root is node 0, and node n
 splits into the nodes 2n + 1 and 2n + 2, in the order of the branches of
-`generative.process.noise.Branching`. The clip holds only their pictures; the page draws the arrows.
+`generative.maths.noise.Branching`. The clip holds only their pictures; the page draws the arrows.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class SharedNoise(ChosenKind):
         """Return the job with a column for each initial state and a row for each noise."""
         from sitegen.figures.clips import displayed, grid_job, noise_std_of
         from sitegen.figures.noise_measures import Images, measured, spread
-        from sitegen.generative.process.noise import Interpolated
+        from sitegen.generative.maths.noise import Interpolated
 
         sampler = self.sampler(models)
         card = sampler.card

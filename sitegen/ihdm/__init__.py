@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from sitegen.generative.card.card import ModelCard as ModelCard
     from sitegen.generative.checkpoints.loading import load_model as load_model
     from sitegen.generative.data.prior import read_prior as read_prior
-    from sitegen.generative.process.heat import dissipate as dissipate
-    from sitegen.generative.process.noise import independent as independent
-    from sitegen.generative.process.noise import interpolate_noise as interpolate_noise
+    from sitegen.generative.maths.heat import dissipate as dissipate
+    from sitegen.generative.maths.noise import independent as independent
+    from sitegen.generative.maths.noise import interpolate_noise as interpolate_noise
     from sitegen.generative.process.protocol import reverse_process as reverse_process
 
 _MODULES = {

@@ -219,7 +219,7 @@ def _described(
     if "blur" in card.abilities and card.has_statistics:
         from torch import from_numpy
 
-        from sitegen.generative.process.heat import Statistics
+        from sitegen.generative.maths.heat import Statistics
 
         mean, std = Statistics(*(from_numpy(tensors[n]) for n in STATISTICS)).pixel_scale(side)
     flop, images = unet_flop(shapes, band.unet, side), {"pixel_mean": mean, "pixel_std": std}

@@ -23,8 +23,8 @@ from sitegen.generative.card.limits import DEFAULT_LEVELS
 from sitegen.generative.data.images import image_side, read_images, require_enough
 from sitegen.generative.data.labels import Labels, read_labels
 from sitegen.generative.data.prior import make_prior
+from sitegen.generative.maths.noise import independent
 from sitegen.generative.process.model import Model, require_device
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import process_of
 from sitegen.generative.process.protocol import run as run_process
 from sitegen.generative.training import recipe

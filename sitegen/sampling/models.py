@@ -25,11 +25,8 @@ from sitegen.generative.card.labels import Condition
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import Prior, read_prior
 from sitegen.generative.engine import choose_engines, memory_errors
-from sitegen.generative.process.base import ProcessCard
-from sitegen.generative.process.ddpm import Ddpm
-from sitegen.generative.process.heat import spectrum, spectrum_of
-from sitegen.generative.process.model import CardModel, require_device
-from sitegen.generative.process.noise import (
+from sitegen.generative.maths.heat import spectrum, spectrum_of
+from sitegen.generative.maths.noise import (
     Branching,
     Independent,
     Interpolated,
@@ -37,6 +34,9 @@ from sitegen.generative.process.noise import (
     Shape,
     sample_at,
 )
+from sitegen.generative.process.base import ProcessCard
+from sitegen.generative.process.ddpm import Ddpm
+from sitegen.generative.process.model import CardModel, require_device
 from sitegen.generative.process.protocol import (
     GenerativeProcess,
     Step,

@@ -20,7 +20,7 @@ from sitegen.core.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sitegen.generative.process.noise import Noise
+    from sitegen.generative.maths.noise import Noise
     from sitegen.generative.process.protocol import GenerativeProcess, Step
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class Part:
 def parts(process: GenerativeProcess, start: Tensor, noise: Noise | None) -> list[Part]:
     """Cut samples into parts. A tree, whose branches share a start, is one part."""
     from sitegen.generative.engine import part_sizes
-    from sitegen.generative.process.noise import Branching
+    from sitegen.generative.maths.noise import Branching
 
     _, height, width = process.card.shape
     count = len(start)

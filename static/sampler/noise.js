@@ -1,4 +1,4 @@
-/* The random numbers of sitegen/generative/process/noise.py: those of (seed, purpose, sample, level), by
+/* The random numbers of sitegen/generative/maths/noise.py: those of (seed, purpose, sample, level), by
    Philox and the ziggurat method (Marsaglia and Tsang 2000) as numpy's generator uses them for
    float32. They are identical to the last bit, except if a browser's logarithm differs in a draw
    from the tail, which is one in four thousand. */

@@ -13,8 +13,8 @@ from recipes.levels import best_levels, jump_errors, level_costs
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.loading import load_model
+from sitegen.generative.maths.noise import independent
 from sitegen.generative.process.edm import EdmConfig
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import process_of, reverse_process
 from sitegen.models.browser import export_for_browser
 from sitegen.models.registry import model_source

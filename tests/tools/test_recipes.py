@@ -31,8 +31,8 @@ from recipes.states import BandStates
 from recipes.train_cosines import cosine_loss, denoising_loss
 from sitegen.core.errors import RefusedError
 from sitegen.generative.card.networks import Band, CosineConfig
+from sitegen.generative.maths.heat import dct2, idct2
 from sitegen.generative.networks.cosines import CosineNet, lowest
-from sitegen.generative.process.heat import dct2, idct2
 from sitegen.generative.process.model import Model
 from sitegen.generative.training.loss import heat_loss
 from sitegen.models.registry import model_source

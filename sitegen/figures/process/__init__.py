@@ -85,8 +85,8 @@ class Process(ChosenKind):
         from sitegen.figures.process.drawing import WIDE, narrow_sheet, process_drawing
         from sitegen.figures.process.picture import read_example, read_image
         from sitegen.figures.svg import stills
-        from sitegen.generative.process.heat import dissipate
-        from sitegen.generative.process.noise import independent
+        from sitegen.generative.maths.heat import dissipate
+        from sitegen.generative.maths.noise import independent
         from sitegen.media.frames import to_uint8
         from sitegen.media.manifest import RenderJob
 

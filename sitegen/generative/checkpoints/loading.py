@@ -54,9 +54,9 @@ from sitegen.generative.checkpoints.weights import (
     scales_of,
     type_name,
 )
+from sitegen.generative.maths.heat import Statistics, rings
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.networks.diffusers_unet import DiffusersAdapter, renamed
-from sitegen.generative.process.heat import Statistics, rings
 from sitegen.generative.process.model import CardModel, model_with, require_device
 
 WEIGHTS_NAME = "weights.safetensors"

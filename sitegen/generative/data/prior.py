@@ -24,9 +24,9 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.limits import MOST_CLASSES
 from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.weights import type_name
+from sitegen.generative.maths.heat import attenuation, cosine_basis, dct2, ring_means, rings
+from sitegen.generative.maths.noise import Purpose, generator, normal
 from sitegen.generative.process.dissipation import heat_of
-from sitegen.generative.process.heat import attenuation, cosine_basis, dct2, ring_means, rings
-from sitegen.generative.process.noise import Purpose, generator, normal
 
 PRIOR_NAME = "prior.safetensors"
 PRIOR_IMAGES = 4000

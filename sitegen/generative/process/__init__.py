@@ -1,4 +1,4 @@
-"""The mathematics: heat, noise, the model, and the reverse processes of IHDM, DDPM and DDIM.
+"""Processes: the model, and the reverse processes of IHDM, DDPM and DDIM.
 
-These modules use cards and networks, but no files.
+These modules use cards, networks and `maths`, but no files.
 """

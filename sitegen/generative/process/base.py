@@ -88,7 +88,7 @@ class ProcessCard(ModelCard):
 
         It is a straight line: means of images are images.
         """
-        from sitegen.generative.process.noise import straight
+        from sitegen.generative.maths.noise import straight
 
         return straight(first, last, points)
 
@@ -111,7 +111,7 @@ class FromNoise(ProcessCard):
 
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
         """Return standard normal numbers (N, C, H, W) of N samples."""
-        from sitegen.generative.process.noise import initial_noise
+        from sitegen.generative.maths.noise import initial_noise
 
         return initial_noise(seed, samples, self.shape)
 
@@ -121,7 +121,7 @@ class FromNoise(ProcessCard):
 
     def between(self, model: Any, first: Tensor, last: Tensor, points: int) -> Tensor:
         """Return states on the great circle, where they stay normal."""
-        from sitegen.generative.process.noise import great_circle
+        from sitegen.generative.maths.noise import great_circle
 
         return great_circle(first, last, points)
 
@@ -209,7 +209,7 @@ def add_noise(
     images = None if final is None else lambda: split(final(), fresh)
     if isinstance(std, int | float):
         return Moved(mean + std * fresh, mean, images)
-    from sitegen.generative.process.heat import dct2, idct2
+    from sitegen.generative.maths.heat import dct2, idct2
 
     cosines = dct2(fresh)
     # An einsum would lay the product out so that all else is slow.

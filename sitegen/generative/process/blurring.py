@@ -60,7 +60,7 @@ class Blurring(FromNoise):
 
     def alpha(self, level: int) -> Tensor:
         """Return α_t of each cosine, (H, W) float64."""
-        from sitegen.generative.process.heat import retained
+        from sitegen.generative.maths.heat import retained
 
         blur = self.blurring.sigma_max * math.sin(math.pi * (level / self.levels) / 2) ** 2
         kept, floor = retained(blur, 0.0, self.image_size), self.blurring.floor
@@ -73,7 +73,7 @@ class Blurring(FromNoise):
         return answer
 
     def move(self, model: Any, level: int, below: int, x: Tensor, draw: Draw) -> Moved:
-        from sitegen.generative.process.heat import dct2, idct2, posterior
+        from sitegen.generative.maths.heat import dct2, idct2, posterior
 
         (_, sigma_t), (_, sigma_s) = self.scales(level), self.scales(below)
         parts = posterior(self.alpha(level) / self.alpha(below), sigma_t, sigma_s)
@@ -83,7 +83,7 @@ class Blurring(FromNoise):
         return add_noise(mean, draw(0), std.expand(x.shape[1:]) if below else 0.0)
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
-        from sitegen.generative.process.heat import dct2, idct2
+        from sitegen.generative.maths.heat import dct2, idct2
 
         blurred = idct2(self.alpha(level).to(images) * dct2(images))
         return blurred + self.scales(level)[1] * draw(0).to(images)

@@ -15,8 +15,8 @@ from pydantic import Field, Strict
 from sitegen.core.errors import ConfigError
 from sitegen.core.validation import reject_with
 from sitegen.generative.card.parts import NotNegative, Number, Positive, card_kind, table
+from sitegen.generative.maths.convolutions import axis_blurs, colour_root, size_fault
 from sitegen.generative.process.base import Draw, FromNoise, Moved, ProcessCard
-from sitegen.generative.process.convolutions import axis_blurs, colour_root, size_fault
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +65,7 @@ class Cold(FromNoise):
         return blurred if level < self.levels else blurred.mean((2, 3), True).expand_as(images)
 
     def start(self, model: Any, seed: int, samples: Any) -> Tensor:
-        from sitegen.generative.process.noise import Purpose, normal
+        from sitegen.generative.maths.noise import Purpose, normal
 
         root = colour_root(self.cold)
         if root is None:

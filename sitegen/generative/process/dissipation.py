@@ -213,7 +213,7 @@ class HeatDissipation(ProcessCard):
         return add_noise(mean, draw(0), std, final)
 
     def corrupt(self, model: Any, images: Tensor, level: int, draw: Draw) -> Tensor:
-        from sitegen.generative.process.heat import dissipate
+        from sitegen.generative.maths.heat import dissipate
 
         blurred = dissipate(images, self.schedule[level])
         return blurred + self.training_noise_std * draw(0).to(blurred)

@@ -135,7 +135,7 @@ class Flow(Guided):
         """
         import torch
 
-        from sitegen.generative.process.heat import precise
+        from sitegen.generative.maths.heat import precise
 
         times = torch.as_tensor(t, dtype=precise(x.device), device=x.device).reshape(-1)
         direction = 2.0 * self.flow.data_time - 1

@@ -59,7 +59,7 @@ class Hosted(ProcessCard):
         return f"pixels belong in [{self.sampler.low:g}, {self.sampler.high:g}]"
 
     def start(self, model: Any, seed: int, samples: Sequence[int]) -> Tensor:
-        from sitegen.generative.process.noise import initial_noise
+        from sitegen.generative.maths.noise import initial_noise
 
         states: Tensor = model("start", initial_noise(seed, samples, self.shape))[0]
         return states
@@ -75,7 +75,7 @@ class Hosted(ProcessCard):
     def between(self, model: Any, first: Tensor, last: Tensor, points: int) -> Tensor:
         import torch
 
-        from sitegen.generative.process.noise import great_circle
+        from sitegen.generative.maths.noise import great_circle
 
         if not self.sampler.has_between:
             if self.sampler.gaussian:

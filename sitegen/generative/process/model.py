@@ -38,10 +38,7 @@ from sitegen.core.compute import DEVICE, Precision, has_bfloat16
 from sitegen.core.errors import ConfigError, PlatformError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.labels import Condition
-from sitegen.generative.networks.cosines import CosineNet, lowest
-from sitegen.generative.process.base import ProcessCard
-from sitegen.generative.process.dissipation import HeatDissipation
-from sitegen.generative.process.heat import (
+from sitegen.generative.maths.heat import (
     Statistics,
     attenuation,
     channel_factor,
@@ -51,6 +48,9 @@ from sitegen.generative.process.heat import (
     retained,
     ring_of,
 )
+from sitegen.generative.networks.cosines import CosineNet, lowest
+from sitegen.generative.process.base import ProcessCard
+from sitegen.generative.process.dissipation import HeatDissipation
 
 SMALLEST_VARIANCE = 1e-12
 """Smallest variance of drawn noise; it keeps a covariance positive definite at a factor of 1."""

@@ -28,14 +28,14 @@ from torch import Tensor
 
 from sitegen.core.errors import ConfigError, TargetError
 from sitegen.generative.card.labels import Condition
-from sitegen.generative.process.base import Draw, Moved, ProcessCard
-from sitegen.generative.process.noise import (
+from sitegen.generative.maths.noise import (
     NoiseSource,
     Purpose,
     independent,
     normal,
     sample_at,
 )
+from sitegen.generative.process.base import Draw, Moved, ProcessCard
 
 DIVERGED = 1000.0
 """Largest absolute value of a state, as a multiple of the largest one that is expected."""

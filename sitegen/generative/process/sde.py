@@ -16,8 +16,8 @@ from pydantic import Field, Strict
 from sitegen.core.validation import reject_with
 from sitegen.generative.card.abilities import RANDOM
 from sitegen.generative.card.parts import Flag, Number, Positive, above, card_kind, table
+from sitegen.generative.maths.marginals import Marginals, beta_fault
 from sitegen.generative.process.base import Draw, Moved, Noised, add_noise, contrasted, split
-from sitegen.generative.process.marginals import Marginals, beta_fault
 
 if TYPE_CHECKING:
     from torch import Tensor

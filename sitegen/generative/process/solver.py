@@ -130,7 +130,7 @@ class Solved(Noised):
 
     def start(self, model: Any, seed: int, samples: Any) -> Tensor:
         """Return initial noise (N, C, H, W) of N samples, scaled as diffusers does."""
-        from sitegen.generative.process.noise import initial_noise
+        from sitegen.generative.maths.noise import initial_noise
 
         return self.solver.start_std * initial_noise(seed, samples, self.shape)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sitegen.generative.maths.heat import LEAST_VARIANCE, Statistics, dct2, dissipate
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.flow import Flow
-from sitegen.generative.process.heat import LEAST_VARIANCE, Statistics, dct2, dissipate
 from sitegen.generative.process.model import CardModel, Model, linear_estimate
 
 _FOCUS_WIDTH = 0.18

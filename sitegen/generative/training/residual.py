@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.data.datasets import Images
-from sitegen.generative.process.heat import dct2, idct2, ring_means, rings
+from sitegen.generative.maths.heat import dct2, idct2, ring_means, rings
 from sitegen.generative.process.model import Model, linear_estimate
 
 IMAGES = 256

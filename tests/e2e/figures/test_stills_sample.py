@@ -17,8 +17,7 @@ from PIL import Image
 from sitegen.core.errors import RefusedError
 from sitegen.figures.clips import displayed, even_levels
 from sitegen.figures.process.picture import read_image
-from sitegen.generative.process.ddpm import Ddpm
-from sitegen.generative.process.heat import (
+from sitegen.generative.maths.heat import (
     Statistics,
     dct2,
     dissipate,
@@ -26,8 +25,9 @@ from sitegen.generative.process.heat import (
     spectrum,
     spectrum_of,
 )
+from sitegen.generative.maths.noise import independent
+from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.model import Model
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import process_of
 from sitegen.media.frames import to_uint8
 from sitegen.media.manifest import RenderJob

@@ -13,8 +13,8 @@ from sitegen.generative.card.labels import Condition, LabelsConfig
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import prefixes, save_weights
 from sitegen.generative.data.prior import PRIOR_NAME, make_prior, read_prior
+from sitegen.generative.maths.noise import independent
 from sitegen.generative.networks.construct import new_network
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import process_of, run
 from sitegen.generative.training import recipe
 from sitegen.generative.training.loss import image_statistics

@@ -16,10 +16,10 @@ from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import RESIDUAL, prefixes, save_weights
 from sitegen.generative.data.prior import PRIOR_NAME, make_prior, read_prior
+from sitegen.generative.maths.heat import retained, rings
+from sitegen.generative.maths.noise import independent
 from sitegen.generative.networks.construct import new_network
-from sitegen.generative.process.heat import retained, rings
 from sitegen.generative.process.model import Model
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import reverse_process
 from sitegen.generative.training.loss import image_statistics
 from sitegen.models.browser import BrowserModel, Precision, export_for_browser

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sitegen.generative.process.noise import (
+from sitegen.generative.maths.noise import (
     LAST_SEED,
     Purpose,
     generator,

@@ -18,7 +18,7 @@ from bench.judging.samples import grey, read_samples
 from bench.judging.spectra import Images
 from bench.quality import main
 from sitegen.generative.card.card import BlurSchedule
-from sitegen.generative.process.heat import dissipate
+from sitegen.generative.maths.heat import dissipate
 from tests.support.tinymodel import write_ddpm, write_model
 
 SIGMAS = BlurSchedule.log_spaced(4, 0.5, 20).sigmas

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sitegen.generative.process.noise import independent, straight
+from sitegen.generative.maths.noise import independent, straight
 from sitegen.models.registry import model_source
 from sitegen.sampling.models import (
     Sampler,

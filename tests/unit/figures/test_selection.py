@@ -12,7 +12,7 @@ from sitegen.figures.hierarchy import Hierarchy
 from sitegen.figures.registry import figure_kinds
 from sitegen.figures.shared_noise import SharedNoise
 from sitegen.figures.trajectories import Trajectories
-from sitegen.generative.process.noise import Branching, independent
+from sitegen.generative.maths.noise import Branching, independent
 from tests.unit.figures.test_calls import call, faults
 
 CHOOSING = ("trajectories", "shared_initial_state", "hierarchy", "shared_noise", "process")

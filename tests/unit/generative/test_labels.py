@@ -24,9 +24,9 @@ from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.labels import read_labels
 from sitegen.generative.data.prior import read_prior
 from sitegen.generative.engine import choose_engines
+from sitegen.generative.maths.noise import independent
 from sitegen.generative.networks.construct import new_network
 from sitegen.generative.process.model import CardModel, Model, model_with
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import process_of, run
 from sitegen.generative.training import recipe
 from sitegen.generative.training.loss import image_statistics

@@ -19,8 +19,8 @@ from sitegen.generative.card.networks import CosineConfig, UNetConfig
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.weights import RESIDUAL, STATISTICS
 from sitegen.generative.data.prior import PRIOR_NAME
+from sitegen.generative.maths.heat import Statistics
 from sitegen.generative.process.flow import FlowConfig
-from sitegen.generative.process.heat import Statistics
 from sitegen.models.browser import BrowserModel, export_for_browser, lacking, unet_flop
 from tests.support.lessons import cascade_card
 from tests.support.making import as_kind, random_unet, small_card

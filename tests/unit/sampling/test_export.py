@@ -16,8 +16,8 @@ from PIL import Image
 
 from sitegen.cli.main import cli
 from sitegen.core.errors import ConfigError, PlatformError, TargetError
+from sitegen.generative.maths.noise import independent, initial_noise
 from sitegen.generative.process.base import to_pixels
-from sitegen.generative.process.noise import independent, initial_noise
 from sitegen.generative.process.protocol import reverse_process
 from sitegen.media.contact_sheet import SheetLayout
 from sitegen.media.frames import to_uint8

@@ -20,11 +20,11 @@ from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.data.prior import read_prior
+from sitegen.generative.maths.noise import independent, initial_noise
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.dissipation import HeatDissipation, heat_of
 from sitegen.generative.process.flow import Flow
 from sitegen.generative.process.model import Model
-from sitegen.generative.process.noise import independent, initial_noise
 from sitegen.generative.process.protocol import process_of, reverse_process, run
 from sitegen.generative.training import recipe
 from sitegen.generative.training.options import TrainingOptions

@@ -19,7 +19,7 @@ from sitegen.generative.card.card import BlurRange, ModelCard, preset
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.data.prior import read_prior
-from sitegen.generative.process.noise import initial_noise
+from sitegen.generative.maths.noise import initial_noise
 from sitegen.models.registry import ModelSource, preset_prior
 
 CARD = ModelCard(28, 1, 3, UNetConfig(32, (1,)), blur=BlurRange(0.5, 20.0), sampling_noise_std=0.1)

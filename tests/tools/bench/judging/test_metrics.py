@@ -27,7 +27,7 @@ from bench.judging.spectra import (
     sharp_deviation,
     watched_levels,
 )
-from sitegen.generative.process.heat import dissipate
+from sitegen.generative.maths.heat import dissipate
 
 
 def normal(count: int, size: int, seed: int) -> NDArray[np.float64]:

@@ -18,8 +18,8 @@ from sitegen.generative.checkpoints.archive import open_checkpoint
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import network_shapes, read_weights
 from sitegen.generative.checkpoints.weights import save_weights
+from sitegen.generative.maths.heat import Statistics
 from sitegen.generative.process.ddpm import Ddpm
-from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model
 from sitegen.ihdm import load_model
 from tests.support.making import (

@@ -28,10 +28,10 @@ from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.lucidrains import diffusion_of
 from sitegen.generative.checkpoints.resampling import respaced
+from sitegen.generative.maths.noise import independent
 from sitegen.generative.networks.unet import UNet
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.ddpm import Ddpm
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import process_of, run
 from sitegen.models.new_card import AddOptions, new_model
 from tests.support.making import narrowed, save

@@ -13,7 +13,7 @@ from sitegen.core.errors import RefusedError
 from sitegen.generative.card.card import BlurRange, FileRef, ModelCard
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.data.prior import Prior, make_prior, read_prior
-from sitegen.generative.process.heat import spectrum
+from sitegen.generative.maths.heat import spectrum
 from sitegen.ihdm import dissipate
 from tests.support.making import small_card
 from tests.support.tinymodel import pictures

@@ -17,9 +17,9 @@ from sitegen.core.errors import ConfigError, TargetError
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.resampling import resampled
+from sitegen.generative.maths.noise import independent, initial_noise
 from sitegen.generative.process.base import to_pixels
 from sitegen.generative.process.ddpm import Ddpm
-from sitegen.generative.process.noise import independent, initial_noise
 from sitegen.generative.process.protocol import Step, reverse_process
 from tests.support.making import closeness, model_of, narrowed, random_unet, small_card
 

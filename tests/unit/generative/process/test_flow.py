@@ -11,9 +11,9 @@ from torch import Tensor
 
 from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.card.tables import DiffusionConfig
+from sitegen.generative.maths.noise import Purpose, normal
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.flow import Flow, FlowConfig
-from sitegen.generative.process.noise import Purpose, normal
 from sitegen.generative.process.protocol import GenerativeProcess, process_of, reverse_process, run
 from sitegen.sampling.models import Sampler
 from tests.support.making import model_of, process_with, random_unet

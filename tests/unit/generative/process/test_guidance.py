@@ -14,9 +14,9 @@ from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.inspection import inspect_checkpoint
 from sitegen.generative.checkpoints.weights import save_weights
+from sitegen.generative.maths.heat import Statistics
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.flow import FlowConfig
-from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import CardModel
 from tests.support.making import random_unet, small_card
 

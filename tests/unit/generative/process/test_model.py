@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from sitegen.generative.maths.heat import Statistics
 from sitegen.generative.networks.unet import UNet
-from sitegen.generative.process.heat import Statistics
 from sitegen.generative.process.model import Model, linear_estimate
 from sitegen.generative.training.loss import image_statistics
 from tests.support.lessons import blur, dct, images, kept, preconditioned, wiener, without_coarse

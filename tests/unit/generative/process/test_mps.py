@@ -10,10 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sitegen.core.errors import PlatformError
 from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.tables import DiffusionConfig
-from sitegen.generative.process import heat
+from sitegen.generative.maths import heat
+from sitegen.generative.maths.noise import independent
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.model import Model, require_device
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import reverse_process
 from sitegen.generative.training.loss import loss_per_image
 from sitegen.generative.training.residual import residual_shares

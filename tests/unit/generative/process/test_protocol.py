@@ -16,15 +16,15 @@ from sitegen.generative.card.networks import UNetConfig
 from sitegen.generative.card.parts import card_kind
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.resampling import resampled
+from sitegen.generative.maths.heat import dissipate
+from sitegen.generative.maths.noise import Branching, Purpose, generator, independent, normal
 from sitegen.generative.process.base import Draw, FromNoise, Moved, split
 from sitegen.generative.process.blurring import BlurringConfig
 from sitegen.generative.process.cold import ColdConfig
 from sitegen.generative.process.ddpm import Ddpm
 from sitegen.generative.process.edm import EdmConfig
 from sitegen.generative.process.flow import FlowConfig
-from sitegen.generative.process.heat import dissipate
 from sitegen.generative.process.karras import NoiseLevels
-from sitegen.generative.process.noise import Branching, Purpose, generator, independent, normal
 from sitegen.generative.process.protocol import GenerativeProcess, Step, run
 from sitegen.generative.process.sde import SdeConfig
 from sitegen.generative.process.solver import SolverConfig

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from sitegen.core.errors import TargetError
 from sitegen.generative.card.card import ModelCard
+from sitegen.generative.maths.noise import Branching, independent
 from sitegen.generative.process.dissipation import heat_of
 from sitegen.generative.process.model import Model
-from sitegen.generative.process.noise import Branching, independent
 from sitegen.ihdm import interpolate_noise, reverse_process
 from tests.support.lessons import cascade_card
 from tests.support.making import closeness, random_unet, small_card

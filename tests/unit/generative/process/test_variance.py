@@ -15,10 +15,10 @@ from sitegen.generative.card.card import ModelCard
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.checkpoints.loading import load_model
 from sitegen.generative.checkpoints.weights import RESIDUAL, save_weights
+from sitegen.generative.maths.heat import Statistics, channel_factor, rings
+from sitegen.generative.maths.noise import independent
 from sitegen.generative.process.base import add_noise
-from sitegen.generative.process.heat import Statistics, channel_factor, rings
 from sitegen.generative.process.model import Model
-from sitegen.generative.process.noise import independent
 from sitegen.generative.process.protocol import reverse_process
 from sitegen.generative.training.residual import residual_shares
 from tests.support.lessons import Array, cascade, dct, idct, images, kept, without_coarse

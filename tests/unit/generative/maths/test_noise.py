@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitegen.generative.process.noise import (
+from sitegen.generative.maths.noise import (
     LAST_SEED,
     Branching,
     Interpolated,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.fft import dctn, idctn
 from torch import Tensor
 
-from sitegen.generative.process.heat import (
+from sitegen.generative.maths.heat import (
     Statistics,
     dct2,
     frequencies,

@@ -1,0 +1,1 @@
+"""The mathematics of processes: random numbers, and blurs and noises of levels."""
