@@ -98,7 +98,9 @@ def assemble(
         for planned in context.figures
         if planned.key not in records
     }
-    pages = tuple(_with_placeholders(page, pending) for page in context.pages)
+    pages = context.pages
+    if pending:
+        pages = tuple(_with_placeholders(page, pending) for page in pages)
     manifest = placed((p for p in context.figures if p.key in records), records)
     return site_tree(context.site, pages, manifest, context.store())
 

@@ -161,9 +161,19 @@ class Book:
 
         A part is its shape and its content: "prose" and safe HTML, "figure" and a `FigureView`,
         the name of a group and a `FigureGroup`, "embed" and a picture, a video or a table of the
-        author's.
+        author's. The first clip has a hint.
         """
-        views = self._figures(page)
+        views, hinted = dict[str, FigureView](), False
+        for figure in sorted(page.figures, key=lambda figure: not figure.teaser):
+            media = self.media.get((page.uri, figure.id))
+            if media is None:
+                line = f"{figure.place.file}:{figure.place.line}"
+                raise TargetError(f"{line}: the figure {figure.id} has not been rendered")
+            with plug_in_errors(figure.kind, f"{page.uri}: {figure.id}: "):
+                view = figure_view(media, page.uri, figure.number, figure.caption)
+            if view.shape == "clip" and not hinted:
+                view, hinted = replace(view, hint=True), True
+            views[figure.id] = view
         teaser = next((views[figure.id] for figure in page.figures if figure.teaser), None)
         cover = teaser.picture("poster") if teaser else None
 
@@ -179,21 +189,6 @@ class Book:
 
         shown = (part for part in page.body if not (isinstance(part, Figure) and part.teaser))
         return teaser, list(map(shaped, shown))
-
-    def _figures(self, page: Page) -> dict[str, FigureView]:
-        """Return the figures of a page by id; the first clip has a hint."""
-        views, hinted = dict[str, FigureView](), False
-        for figure in sorted(page.figures, key=lambda figure: not figure.teaser):
-            media = self.media.get((page.uri, figure.id))
-            if media is None:
-                line = f"{figure.place.file}:{figure.place.line}"
-                raise TargetError(f"{line}: the figure {figure.id} has not been rendered")
-            with plug_in_errors(figure.kind, f"{page.uri}: {figure.id}: "):
-                view = figure_view(media, page.uri, figure.number, figure.caption)
-            if view.shape == "clip" and not hinted:
-                view, hinted = replace(view, hint=True), True
-            views[figure.id] = view
-        return views
 
 
 def contents(headings: Sequence[Heading], fewest: int) -> list[dict[str, Any]]:
