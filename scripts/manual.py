@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sitegen.config.reference import reference
+from scripts.reference import reference
 from sitegen.content.embeds import EMBEDS as EMBED_CALLS
 from sitegen.content.groups import GROUPS
 from sitegen.figures.registry import figure_kinds

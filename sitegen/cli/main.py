@@ -12,8 +12,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command()
-@click.option("--reference", is_flag=True, help="Print a reference page in Markdown instead.")
-def schema(reference: bool) -> None:
+def schema() -> None:
     """Print the JSON Schema of site.toml, with which editors complete and check it.
 
     Name the printed file in the first line of site.toml: #:schema ./site.schema.json
@@ -21,16 +20,12 @@ def schema(reference: bool) -> None:
     \b
     Examples:
       sitegen schema > site.schema.json
-      sitegen schema --reference | less
     """
     import json
 
-    from sitegen.config import reference as made
+    from sitegen.config.json_schema import site_schema
 
-    if reference:
-        click.echo(made.reference(), nl=False)
-    else:
-        click.echo(json.dumps(made.site_schema(), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(site_schema(), indent=2, ensure_ascii=False))
 
 
 @click.command()

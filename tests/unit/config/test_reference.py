@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from sitegen.config.reference import reference, site_schema
+from scripts.reference import reference
+from sitegen.config.json_schema import site_schema
 from sitegen.config.scaffold import scaffold
 from sitegen.config.schema import Site, load_site
 from sitegen.core.errors import ConfigError

@@ -1,18 +1,15 @@
-"""Reference of `site.toml`: as JSON Schema for editors, and as a page of the manual.
+"""The manual's page about `site.toml`, generated from the tables of `sitegen.config.schema`."""
 
-Both are generated from the tables of `sitegen.config.schema`, so they cannot contradict it.
-"""
+from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sitegen.config.json_schema import present_type
 from sitegen.config.schema import Site
 from sitegen.core.diagnostics import listed
 from sitegen.core.installed import resource
-
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_OURS = ("title", "x-what", "format")  # annotations that editors do not need
 
 _INTRODUCTION = """\
 # `site.toml`
@@ -23,7 +20,7 @@ mistakes are reported at once, each with its line, the value found, the values a
 closest name.
 
 Editors complete the keys if they know the schema: run `sitegen schema > site.schema.json` and
-begin the file with `#:schema ./site.schema.json`. `sitegen schema --reference` prints this page.
+begin the file with `#:schema ./site.schema.json`. This page is written from the code by `make docs`.
 """
 _EXAMPLE = """
 ## Full example
@@ -31,15 +28,6 @@ _EXAMPLE = """
 This is what `sitegen new` writes. Each line is valid without its `#` once the files that it names
 exist.
 """
-
-
-def site_schema() -> dict[str, Any]:
-    """Return the JSON Schema of `site.toml`: types, choices, ranges and a sentence for each key.
-
-    The schema is less strict than a build: a build rejects everything that the schema rejects.
-    """
-    cleaned: dict[str, Any] = _cleaned(Site.model_json_schema())
-    return {"$schema": DIALECT, "title": "site.toml of sitegen", **cleaned}
 
 
 def reference() -> str:
@@ -54,35 +42,9 @@ def reference() -> str:
     return "".join([*parts, _EXAMPLE, f"```toml\n{example}```\n"])
 
 
-def _cleaned(node: Any) -> Any:
-    """Return the schema without annotations that editors do not need, and without null."""
-    if isinstance(node, list):
-        return [_cleaned(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    node = {**node, **_whole(node)} if "anyOf" in node else node
-    cleaned = {
-        key: {name: _cleaned(item) for name, item in value.items()}
-        if key in ("properties", "$defs")
-        else _cleaned(value)
-        for key, value in node.items()
-        if key not in (*_OURS, "anyOf") and not (key == "default" and value is None)
-    }
-    if "patternProperties" in cleaned:  # a table of tables: reject names that do not match
-        cleaned["additionalProperties"] = False
-        cleaned.pop("propertyNames", None)
-    return cleaned
-
-
-def _whole(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the type of a key that is present; Python uses null for one that is omitted."""
-    choices = [choice for choice in node.get("anyOf", [node]) if choice.get("type") != "null"]
-    return choices[0] if len(choices) == 1 else node
-
-
 def _table(node: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the table behind a key: a single table, one of a list, or one with a name."""
-    inner = _whole(node)
+    inner = present_type(node)
     for part in (inner, inner.get("items", {}), *_members(inner)):
         if "$ref" in part:
             table: dict[str, Any] = schema["$defs"][part["$ref"].rpartition("/")[2]]
@@ -97,7 +59,7 @@ def _members(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _headed(name: str, node: Mapping[str, Any]) -> tuple[str, str]:
-    inner, sentence = _whole(node), node["description"]
+    inner, sentence = present_type(node), node["description"]
     if list(_members(inner)):
         return f"[{name}.NAME]", f"{sentence} One table each; you choose NAME of a-z, 0-9 and -."
     return (
@@ -118,7 +80,7 @@ def _rows(table: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _holds(node: Mapping[str, Any]) -> str:
-    inner = _whole(node)
+    inner = present_type(node)
     if "const" in inner or "enum" in inner:
         return listed(
             [f"`{json.dumps(value)}`" for value in inner.get("enum", [inner.get("const")])]
