@@ -20,7 +20,8 @@ mistakes are reported at once, each with its line, the value found, the values a
 closest name.
 
 Editors complete the keys if they know the schema: run `sitegen schema > site.schema.json` and
-begin the file with `#:schema ./site.schema.json`. This page is written from the code by `make docs`.
+begin the file with `#:schema ./site.schema.json`. This page is written from the code by
+`make docs`.
 """
 _EXAMPLE = """
 ## Full example

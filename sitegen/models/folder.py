@@ -26,7 +26,12 @@ def write_model_folder(
         # the card last: the other files are not a model without it
         parts = sorted(stage.iterdir(), key=lambda path: (path.name == CARD_NAME, path.name))
         for path in parts:
-            _refuse_other(path, folder / path.name)
+            target = folder / path.name
+            if target.exists() and (target.is_dir() or target.read_bytes() != path.read_bytes()):
+                raise ConfigError(
+                    f"{shown(target)}: is there already, and is not what would be written; choose "
+                    "another name for the model, or remove the file first"
+                )
         with platform_errors(folder):
             if not folder.exists():
                 stage.rename(folder)
@@ -34,12 +39,3 @@ def write_model_folder(
                 for path in parts:
                     path.replace(folder / path.name)
     return tuple(folder / path.name for path in parts), written
-
-
-def _refuse_other(path: Path, target: Path) -> None:
-    """Raise ConfigError if `target` exists with other content than that of `path`."""
-    if target.exists() and (target.is_dir() or target.read_bytes() != path.read_bytes()):
-        raise ConfigError(
-            f"{shown(target)}: is there already, and is not what would be written; choose "
-            "another name for the model, or remove the file first"
-        )

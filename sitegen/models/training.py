@@ -15,7 +15,7 @@ from sitegen.core.compute import Precision, resolve_device, resolve_precision
 from sitegen.core.errors import ConfigError, RefusedError
 from sitegen.core.files import write_atomic
 from sitegen.core.progress import Reporter, clock, duration, megabytes
-from sitegen.core.signals import Stop, stop_on_signals
+from sitegen.core.signals import stop_on_signals
 from sitegen.core.source import shown
 from sitegen.core.urls import slug_fault
 from sitegen.generative.card.card import STATE_NAME, ModelCard
@@ -142,7 +142,11 @@ def train_model(
         run.measured, run.ends_at = prepared.measured, prepared.ends_at
         draw = partial(draw_sheet, name=name)
         run.looks = Looks(run.model.card, look_every_s(60 * (options.minutes or LONG)), draw)
-        written = _trained(name, run, report, stop)
+        for line in _beginning(name, run):
+            report.note(line)
+        measuring = partial(report.rendering, f"{name}: estimating its residual variance")
+        with report.training(name, run.step, run.options.steps) as show:
+            written = recipe.go_on(run, show, stop.asked, measuring)
     if written is None:
         click.echo(
             f"stopped after step {run.step:,} of {run.options.steps:,}; the state is saved in "
@@ -258,15 +262,6 @@ def training_precision(precision: str, device: str) -> Precision:
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         return "bfloat16" if fast else "float32"
     return resolve_precision(precision, device)
-
-
-def _trained(name: str, run: Run, report: TrainingReporter, stop: Stop) -> ModelCard | None:
-    """Take the steps that are left and write the model; None if it was stopped."""
-    for line in _beginning(name, run):
-        report.note(line)
-    measuring = partial(report.rendering, f"{name}: estimating its residual variance")
-    with report.training(name, run.step, run.options.steps) as show:
-        return recipe.go_on(run, show, stop.asked, measuring)
 
 
 def _beginning(name: str, run: Run) -> Iterator[str]:

@@ -15,7 +15,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html import escape
 from urllib.parse import quote
@@ -40,7 +40,7 @@ from sitegen.builder.install import CopiedFile
 from sitegen.core.errors import PlatformError
 from sitegen.core.installed import resource
 from sitegen.core.urls import NOT_FOUND, file_at
-from sitegen.server.preview import FigureRef, Preview, PreviewState
+from sitegen.server.preview import Preview, PreviewState
 from sitegen.server.watch import watch
 
 HOST = "127.0.0.1"
@@ -172,12 +172,15 @@ class Server(uvicorn.Server):
         sent = ""
         while not self.should_exit:
             state = self._preview.state
+            failed: dict[str, list[str]] = {}
+            for uri, id in state.failed:
+                failed.setdefault(uri, []).append(id)
             text = json.dumps(
                 {
                     "version": self._version(state),
                     "error": state.error,
                     "progress": state.progress,
-                    "failed": _by_page(state.failed),
+                    "failed": failed,
                 }
             )
             if text != sent:
@@ -190,13 +193,6 @@ class Server(uvicorn.Server):
 
     def _version(self, state: PreviewState) -> str:
         return f"{self._session}-{state.version}"
-
-
-def _by_page(figures: Iterable[FigureRef]) -> dict[str, list[str]]:
-    ids: dict[str, list[str]] = {}
-    for uri, id in figures:
-        ids.setdefault(uri, []).append(id)
-    return ids
 
 
 def media_type(uri: str) -> str:
