@@ -69,6 +69,11 @@ EXPORT void widen(float *out, const uint16_t *half, int count) {
   }
 }
 
+/* `count` bytes times `scale`. */
+EXPORT void widen_bytes(float *out, const int8_t *bytes, int count, float scale) {
+  for (int i = 0; i < count; i++) out[i] = bytes[i] * scale;
+}
+
 /* Pack B, whose element (k, n) lies at b[k · depth_stride + n · column_stride]. */
 EXPORT void pack(float *out, const float *b, int depth, int columns, int depth_stride,
                  int column_stride) {
@@ -89,28 +94,33 @@ EXPORT void pack_direct(float *out, const float *weights, int in, int columns) {
             *out++ = n < columns ? weights[((n * in + c) * 3 + y) * 3 + x] : 0;
 }
 
-/* A row of three taps as the six values that Winograd's minimal filtering F(4, 3) multiplies with:
+/* Rows of three taps as the six values that Winograd's minimal filtering F(4, 3) multiplies with:
    its polynomial at 0, ±1, ±2 and ∞, with the factors of Lavin and Gray 2016. */
-INLINE void taps_at_points(const float *g, int step, float *out, int out_step) {
-  float a = g[0], b = g[step], c = g[2 * step];
-  out[0] = a / 4;
-  out[1 * out_step] = -(a + b + c) / 6;
-  out[2 * out_step] = -(a - b + c) / 6;
-  out[3 * out_step] = (a + 2 * b + 4 * c) / 24;
-  out[4 * out_step] = (a - 2 * b + 4 * c) / 24;
+INLINE void taps_at_points(const f4 *g, int step, f4 *out, int out_step) {
+  f4 a = g[0], b = g[step], c = g[2 * step], six = splat(-6), all = splat(24);
+  f4 far = mul(c, splat(4)), twice = mul(b, splat(2));
+  out[0] = mul(a, splat(.25f));
+  out[1 * out_step] = wasm_f32x4_div(add(add(a, b), c), six);
+  out[2 * out_step] = wasm_f32x4_div(add(sub(a, b), c), six);
+  out[3 * out_step] = wasm_f32x4_div(add(add(a, twice), far), all);
+  out[4 * out_step] = wasm_f32x4_div(add(sub(a, twice), far), all);
   out[5 * out_step] = c;
 }
 
-/* Pack a 3×3 convolution as the 36 matrices (in × out channels) of F(4×4, 3×3); out channels are a
-   multiple of 8. */
+/* Pack a 3×3 convolution as the 36 matrices (in × out channels) of F(4×4, 3×3), four out channels
+   at a time; out channels are a multiple of 8. */
 EXPORT void pack_winograd(float *out, const float *weights, int in, int columns) {
-  for (int n = 0; n < columns; n++)
+  int next = 9 * in; // numbers from one out channel to another
+  for (int n = 0; n < columns; n += LANES)
     for (int c = 0; c < in; c++) {
-      float half[EDGE * 3], full[PLACES];
-      for (int x = 0; x < 3; x++) taps_at_points(weights + (n * in + c) * 9 + x, 3, half + x, 3);
+      f4 taps[9], half[EDGE * 3], full[PLACES];
+      const float *first = weights + n * next + 9 * c;
+      for (int t = 0; t < 9; t++, first++)
+        taps[t] = wasm_f32x4_make(first[0], first[next], first[2 * next], first[3 * next]);
+      for (int x = 0; x < 3; x++) taps_at_points(taps + x, 3, half + x, 3);
       for (int y = 0; y < EDGE; y++) taps_at_points(half + 3 * y, 1, full + EDGE * y, 1);
       float *place = out + ((n / PANEL) * in + c) * PANEL + n % PANEL;
-      for (int p = 0; p < PLACES; p++) place[p * in * columns] = full[p];
+      for (int p = 0; p < PLACES; p++) store(place + p * in * columns, full[p]);
     }
 }
 

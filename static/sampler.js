@@ -420,7 +420,8 @@
         if (this.picture === picture && this.following) this.at = picture.levels.length - 1;
         if (reducedMotion.matches) return;
         this.view?.refresh(picture);
-        if (this.picture === picture) this.paint();
+        // Flat levels come faster than a screen shows them.
+        if (this.picture === picture) this.frame ??= requestAnimationFrame(() => this.paint());
       }
       if (!ended) return;
       this.running.delete(id);
@@ -635,6 +636,8 @@
     }
 
     paint() {
+      cancelAnimationFrame(this.frame);
+      this.frame = undefined;
       const { picture, at, canvas, model } = this;
       if (!picture?.levels.length) return;
       const newest = at === picture.levels.length - 1; // its prediction is not available yet

@@ -4,6 +4,7 @@
    are in bytes, counts in numbers of four bytes. */
 
 const PAGE = 65536;
+const GROWTH = 256; // pages, since each time that memory grows has its cost
 
 export class Kernels {
   #rooms = new Map();
@@ -25,7 +26,7 @@ export class Kernels {
     const address = Math.ceil(this.end / 16) * 16;
     this.end = address + 4 * count;
     const lacking = this.end - this.memory.buffer.byteLength;
-    if (lacking > 0) this.memory.grow(Math.ceil(lacking / PAGE));
+    if (lacking > 0) this.memory.grow(Math.max(GROWTH, Math.ceil(lacking / PAGE)));
     return address;
   }
 
@@ -80,13 +81,11 @@ export class Weights {
     if (dtype === "F32") {
       kernels.bytes(wide, 4 * count).set(new Uint8Array(this.data, offset, 4 * count));
     } else if (dtype === "I8") {
-      const small = new Int8Array(this.data, offset, count);
+      kernels.bytes(raw, count).set(new Uint8Array(this.data, offset, count));
       const { shape, offset: at } = this.tensors[`${name}.scale`];
-      const scales = new Float32Array(this.data, at, shape[0]);
       const columns = count / shape[0];
-      const numbers = kernels.floats(wide, count);
-      for (let row = 0, i = 0; row < shape[0]; row++)
-        for (const end = i + columns; i < end; i++) numbers[i] = small[i] * scales[row];
+      for (const [row, scale] of new Float32Array(this.data, at, shape[0]).entries())
+        kernels.run.widen_bytes(wide + 4 * row * columns, raw + row * columns, columns, scale);
     } else {
       kernels.bytes(raw, 2 * count).set(new Uint8Array(this.data, offset, 2 * count));
       kernels.run.widen(wide, raw, count);
