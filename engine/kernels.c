@@ -69,8 +69,9 @@ EXPORT void widen(float *out, const uint16_t *half, int count) {
   }
 }
 
-/* `count` bytes times `scale`. */
+/* `count` bytes times `scale`. A plain loop, since visitors fetch the vectorized one. */
 EXPORT void widen_bytes(float *out, const int8_t *bytes, int count, float scale) {
+#pragma clang loop vectorize(disable) unroll(disable)
   for (int i = 0; i < count; i++) out[i] = bytes[i] * scale;
 }
 
@@ -96,7 +97,7 @@ EXPORT void pack_direct(float *out, const float *weights, int in, int columns) {
 
 /* Rows of three taps as the six values that Winograd's minimal filtering F(4, 3) multiplies with:
    its polynomial at 0, ±1, ±2 and ∞, with the factors of Lavin and Gray 2016. */
-INLINE void taps_at_points(const f4 *g, int step, f4 *out, int out_step) {
+static NOINLINE void taps_at_points(const f4 *g, int step, f4 *out, int out_step) {
   f4 a = g[0], b = g[step], c = g[2 * step], six = splat(-6), all = splat(24);
   f4 far = mul(c, splat(4)), twice = mul(b, splat(2));
   out[0] = mul(a, splat(.25f));
