@@ -25,6 +25,7 @@ from sitegen.generative.process.recorded import Recorded
 from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.editing import update_card
 from sitegen.models.folder import write_model_folder
+from sitegen.models.hub import download, hub_address
 from sitegen.models.new_card import AddOptions, Ask, DescribedModel, described_model, with_options
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import RUNS, ModelSource, site_models, trained_folder
@@ -64,6 +65,13 @@ def add_model(
     """
     text = require_config(config)
     site = parse_site(text, config)
+    origin: Mapping[str, str] = {}
+    if address := hub_address(options.checkpoint):
+        if name not in site.models:
+            _require_free(name, site, text, config)
+        folder = site.root / "checkpoints" / name
+        origin = {"source": download(address, folder)}
+        options = replace(options, checkpoint=folder)
     weights = weights_file(options.checkpoint)
     if source := _same_model(site, name, weights):
         return _change(config, source, options)
@@ -71,7 +79,7 @@ def add_model(
     model = described_model(options, ask)
     if sampler:
         require_fit(name, model.card)
-    card, notes = model.card, model.notes
+    card, notes = replace(model.card, training={**model.card.training, **origin}), model.notes
     whole = options.checkpoint if options.checkpoint.is_dir() else weights
     in_whole = weights.relative_to(whole).as_posix() if whole != weights else weights.name
     target = site.root / "models" / name

@@ -68,7 +68,7 @@ Single pixels of untrained models reach -14, so single pixels are not checked.
 KEPT = 512 << 20
 """Bytes of freed memory that the process may keep before returning them to the system."""
 
-_HEAD = re.compile(r"(^|\.)(out\.2|conv_out|final_conv)\.weight$")
+_HEAD = re.compile(r"\.(out\.2|conv_out|final_conv)\.weight$|^networks\.\d+\.proj_out\.weight$")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _LARGEST_BLOCK = 32 << 20  # the maximum of the C library's dynamic threshold
 

@@ -28,7 +28,7 @@ from sitegen.generative.card.blur import BlurRange as BlurRange
 from sitegen.generative.card.blur import BlurSchedule as BlurSchedule
 from sitegen.generative.card.kinds import kind_class
 from sitegen.generative.card.labels import LabelsConfig
-from sitegen.generative.card.networks import Band, DiffusersUNet, LucidrainsUNet, UNetConfig
+from sitegen.generative.card.networks import Band, ConfiguredUNet, DiffusersUNet, UNetConfig
 from sitegen.generative.card.parts import Count, Level, Word, must, table
 from sitegen.generative.card.sampling import SamplingConfig
 from sitegen.generative.card.tables import DiffusionConfig, RecordingConfig, SamplerConfig
@@ -336,8 +336,8 @@ def plain(value: Any) -> Any:
     """Return dataclasses as tables without None, and tuples as lists."""
     if isinstance(value, DiffusersUNet):
         return {"diffusers": value.config}
-    if isinstance(value, LucidrainsUNet):
-        return {"lucidrains": plain(value.config)}
+    if isinstance(value, ConfiguredUNet):
+        return {value.key: plain(value.config)}
     if isinstance(value, BlurSchedule):
         return {"schedule": list(value.sigmas)}
     if is_dataclass(value):

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from math import gcd
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,7 @@ from sitegen.generative.card.parts import Count, Flag, Level, Number, must, tabl
 GROUPS = 32
 """Groups of the norms, as published."""
 _CLASS = ("_class_name",)
+_Config = TypeVar("_Config")
 _SMALL = Field(ge=1, le=64)
 _Multiplier = Annotated[int, Strict(), _SMALL]
 _Halvings = Annotated[int, Strict(), Field(ge=0, le=15)]
@@ -201,31 +202,79 @@ class LucidrainsConfig:
         return self
 
 
+@table
+class KDiffusionConfig:
+    """The network `image_v1` of k-diffusion, under the keys of its configuration.
+
+    mapping_out: width of the level's embedding
+    depths, channels, self_attn_depths: of each size, the largest first
+
+    Raises ConfigError that names every invalid value.
+    """
+
+    input_channels: Count
+    mapping_out: Annotated[int, Strict(), Field(ge=2, le=LARGEST_COUNT, multiple_of=2)]
+    depths: _Multipliers
+    channels: Annotated[tuple[Count, ...], Field(min_length=1, max_length=16)]
+    self_attn_depths: tuple[Flag, ...]
+    patch_size: Annotated[int, Strict(), _SMALL] = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if {len(self.depths), len(self.self_attn_depths)} != {len(self.channels)}:
+            raise ValueError("depths, self_attn_depths: must be as long as channels")
+        return self
+
+
 @dataclasses.dataclass(frozen=True)
-class LucidrainsUNet(ForeignUNet):
-    """Network of a model saved by denoising-diffusion-pytorch."""
+class ConfiguredUNet(ForeignUNet):
+    """Network of another program, whose configuration is a table of the card.
 
-    config: LucidrainsConfig | None = None
+    `key` is the name of that table, `channels` the number of those of its images.
+    """
 
-    @classmethod
-    def of(cls, table: Mapping[str, Any]) -> LucidrainsUNet:
-        """Read the table of a configuration. Raises ValueError unless it is one."""
-        try:
-            config = LucidrainsConfig(**table)
-        except (ConfigError, TypeError) as error:
-            raise ValueError(f"lucidrains: {error}") from None
-        return cls(config.dim, config.dim_mults, 2, config=config)
-
-    @property
-    def channels(self) -> int:
-        """Channels of its images."""
-        assert self.config is not None
-        return self.config.channels
+    config: LucidrainsConfig | KDiffusionConfig | None = None
+    channels: int = 0
+    key: ClassVar[str] = ""
 
     def text(self) -> str:
         """Return the dimensions as one line."""
         pairs = vars(self.config).items()
         return ", ".join(f"{key} {value}" for key, value in pairs if value is not None)
+
+
+class LucidrainsUNet(ConfiguredUNet):
+    """Network of a model saved by denoising-diffusion-pytorch."""
+
+    key = "lucidrains"
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> LucidrainsUNet:
+        """Read the table of a configuration. Raises ValueError unless it is one."""
+        config = _configured(LucidrainsConfig, table, cls.key)
+        return cls(config.dim, config.dim_mults, 2, config=config, channels=config.channels)
+
+
+class KDiffusionUNet(ConfiguredUNet):
+    """Network of a model saved by k-diffusion."""
+
+    key = "kdiffusion"
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> KDiffusionUNet:
+        """Read the table of a configuration. Raises ValueError unless it is one."""
+        config = _configured(KDiffusionConfig, table, cls.key)
+        base, patch = gcd(*config.channels), config.patch_size
+        widths = tuple(width // base for width in config.channels)
+        depth, channels = max(config.depths), config.input_channels
+        return cls(base, widths, depth, patch_size=patch, config=config, channels=channels)
+
+
+def _configured(kind: type[_Config], table: Mapping[str, Any], key: str) -> _Config:
+    try:
+        return kind(**table)
+    except (ConfigError, TypeError) as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 @table
@@ -304,8 +353,9 @@ def _foreign(value: Any) -> Any:
     """Return the network of another program for its table; other values are returned unchanged."""
     if isinstance(value, dict) and "diffusers" in value:
         return DiffusersUNet.of_json(value)
-    if isinstance(value, dict) and [*value] == ["lucidrains"]:
-        return LucidrainsUNet.of(value["lucidrains"])
+    for network in (LucidrainsUNet, KDiffusionUNet):
+        if isinstance(value, dict) and [*value] == [network.key]:
+            return network.of(value[network.key])
     return value
 
 

@@ -1,6 +1,7 @@
 """Models of other programs that contain everything needed for a model card; no torch.
 
 - IHDM-spectral: a `.pt` with its blur schedule, and a `config.json` next to it.
+- k-diffusion: safetensors with their configuration.
 - diffusers: a folder with its configuration, its scheduler and its weights.
 """
 
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sitegen.core.errors import ConfigError, RefusedError
-from sitegen.core.files import read_json, sha256, sniff
+from sitegen.core.files import read_json, sha256
 from sitegen.generative.card.card import CARD_NAME, BlurSchedule, FileRef, ModelCard, card_beside
 from sitegen.generative.card.networks import DiffusersUNet, UNetConfig
 from sitegen.generative.checkpoints.archive import OTHER_WAYS, open_checkpoint
+from sitegen.generative.checkpoints.kdiffusion import config_of, kdiffusion_card
 from sitegen.generative.checkpoints.schedulers import require, schedule_of
 from sitegen.generative.process.dissipation import TRAINING_NOISE_STD, sampling_noise
 
@@ -38,7 +40,8 @@ def foreign_model(
 
     Returns None for other models, and for models with a card in the folder or next to the file.
 
-    levels, sampler: number of steps, and one of `schedulers.SAMPLERS`, of a model of diffusers
+    levels, sampler: number of steps, and one of `schedulers.SAMPLERS`, of a model of diffusers or
+        k-diffusion
 
     Raises RefusedError or ConfigError for a model that is damaged, unsafe or not supported.
     """
@@ -46,7 +49,10 @@ def foreign_model(
         return _diffusers_model(path, levels, sampler)
     if card_beside(path) is not None:
         return None
-    if sniff(path) != "pth" or (schedule := open_checkpoint(path).schedule) is None:
+    checkpoint = open_checkpoint(path)
+    if (settings := config_of(checkpoint.notes)) is not None:
+        return Foreign(path, *kdiffusion_card(path, settings, levels, sampler))
+    if (schedule := checkpoint.schedule) is None:
         return None
     config = path.with_name(CONFIG_NAME)  # K and the blur come from the file itself
     if not config.exists():

@@ -27,7 +27,7 @@ from sitegen.generative.card.card import (
     read_card,
     require_finished,
 )
-from sitegen.generative.card.networks import LucidrainsUNet, UNetConfig
+from sitegen.generative.card.networks import ConfiguredUNet, LucidrainsUNet, UNetConfig
 from sitegen.generative.card.tables import DiffusionConfig
 from sitegen.generative.checkpoints.archive import (
     OTHER_WAYS,
@@ -38,6 +38,7 @@ from sitegen.generative.checkpoints.archive import (
     open_checkpoint,
 )
 from sitegen.generative.checkpoints.foreign import foreign_model
+from sitegen.generative.checkpoints.kdiffusion import config_of, kdiffusion_card
 from sitegen.generative.checkpoints.lucidrains import (
     OBJECTIVES,
     diffusion_of,
@@ -86,9 +87,10 @@ class CheckpointInfo:
 
     `parameters` counts the numbers of all networks; `ema_*` are None without averages.
     `architecture` is None if the names and shapes are not those of a known U-Net; `presets` are the
-    published configurations that it fits. `layout` is that of the file, or "diffusers". `heads` are
-    the settings of attention that the file records. `schedule_levels` is K if the file contains the
-    schedule, `diffusion` that of a DDPM, whose network predicts the `objective`, if known.
+    published configurations that it fits. `layout` is that of the file, "diffusers" or
+    "k-diffusion". `heads` are the settings of attention that the file records. `schedule_levels` is
+    K if the file contains the schedule, `diffusion` that of a DDPM, whose network predicts the
+    `objective`, if known.
     `program` is the one that wrote the file, if names tell it. `bands` is the number of networks of
     a cascade. `card` is the card in a model's folder, which has values that a checkpoint lacks.
     `problems` are reasons why the file cannot be loaded with any card.
@@ -107,7 +109,7 @@ class CheckpointInfo:
     ema_decay: float | None = None
     ema_updates: int | None = None
     preconditioned: bool = False
-    layout: Layout | Literal["diffusers"] = "weights"
+    layout: Layout | Literal["diffusers", "k-diffusion"] = "weights"
     learned_variance: bool = False
     schedule_levels: int | None = None
     diffusion: DiffusionConfig | None = None
@@ -132,7 +134,8 @@ class CheckpointInfo:
             decay = "" if self.ema_decay is None else f", decay {self.ema_decay}"
             updates = "" if self.ema_updates is None else f", {self.ema_updates} updates"
             ema = f"{self.ema_tensors} tensors{decay}{updates}"
-        looks = self.architecture.text() if self.architecture else "unknown"
+        network = self.card.unet if self.card and not self.architecture else self.architecture
+        looks = network.text() if isinstance(network, Architecture | ConfiguredUNet) else "unknown"
         if self.bands:
             looks = f"a cascade of {self.bands} networks, which its card describes"
         pairs = {
@@ -148,7 +151,8 @@ class CheckpointInfo:
         }
         if self.program:
             pairs["program"] = self.program
-        if self.architecture is None and not self.bands and self.layout != "diffusers":
+        has_network = self.layout in ("diffusers", "k-diffusion")
+        if self.architecture is None and not self.bands and not has_network:
             pairs["next"] = UNKNOWN_NETWORK
         if self.architecture is not None and (classes := self.architecture.num_classes):
             pairs["labels"] = f"{classes} classes, the rows of label_emb"
@@ -208,13 +212,19 @@ def inspect_checkpoint(path: Path | str) -> CheckpointInfo:
     """
     file = weights_file(Path(path))
     info = replace(_inspected(file), file=str(file))
-    if not os.path.isdir(path):
-        card = card_beside(file)
-        return _with_recipe(info, card) if card else info
-    if (Path(path) / CARD_NAME).exists():
+    is_folder = os.path.isdir(path)
+    if (card := card_beside(file)) and not is_folder:
+        return _with_recipe(info, card)
+    if is_folder and (Path(path) / CARD_NAME).exists():
         return _with_recipe(info, read_card(path))
-    foreign = foreign_model(Path(path))
-    return info if foreign is None else replace(info, layout="diffusers", card=foreign[1])
+    if is_folder and (foreign := foreign_model(Path(path))):
+        return replace(info, layout="diffusers", card=foreign.card)
+    if config := config_of(open_checkpoint(file).notes):
+        card, sampler = kdiffusion_card(file, config, None, None)
+        program = f"k-diffusion; {sampler}"
+        count = info.tensors
+        return replace(info, layout="k-diffusion", program=program, card=card, ema_tensors=count)
+    return info
 
 
 def _inspected(file: Path) -> CheckpointInfo:

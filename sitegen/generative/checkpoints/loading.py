@@ -27,7 +27,8 @@ from sitegen.generative.card.card import (
     presets,
     read_card,
 )
-from sitegen.generative.card.networks import DiffusersUNet
+from sitegen.generative.card.networks import DiffusersUNet, KDiffusionUNet
+from sitegen.generative.checkpoints import kdiffusion
 from sitegen.generative.checkpoints.archive import (
     HEAD,
     Checkpoint,
@@ -211,6 +212,8 @@ def _of_sitegen(
     if isinstance(card.finest, DiffusersUNet):
         names = renamed(tensors)
         tensors = {names[name]: tensor for name, tensor in tensors.items()}
+    elif isinstance(card.finest, KDiffusionUNet):
+        tensors = kdiffusion.renamed(tensors, card.channels * card.finest.patch**2)
     shapes = dict(networks)
     if card.has_statistics:
         shapes |= dict.fromkeys(STATISTICS, card.shape)

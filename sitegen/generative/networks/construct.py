@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from torch import nn
 
-from sitegen.generative.card.networks import Band, DiffusersUNet, LucidrainsUNet
+from sitegen.generative.card.networks import (
+    Band,
+    DiffusersUNet,
+    KDiffusionConfig,
+    LucidrainsConfig,
+)
 from sitegen.generative.networks.cosines import CosineNet
 from sitegen.generative.networks.diffusers_unet import build
+from sitegen.generative.networks.kdiffusion_unet import ImageUnet
 from sitegen.generative.networks.lucidrains_unet import Unet
 from sitegen.generative.networks.unet import UNet
 
@@ -18,7 +24,8 @@ def new_network(band: Band, channels: int, image_size: int) -> nn.Module:
     assert band.unet is not None
     if isinstance(band.unet, DiffusersUNet):
         return build(band.unet)
-    if isinstance(band.unet, LucidrainsUNet):
-        assert band.unet.config is not None
-        return Unet(band.unet.config)
+    if isinstance(config := getattr(band.unet, "config", None), LucidrainsConfig):
+        return Unet(config)
+    if isinstance(config, KDiffusionConfig):
+        return ImageUnet(config)
     return UNet(band.unet, channels)
