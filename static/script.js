@@ -3,6 +3,7 @@
 "use strict";
 
 const AT_ONCE = 4; // maximum number of clips that play at the same time
+const REST = 1500; // milliseconds for which the finished samples stay visible
 const PATIENCE = 30000; // milliseconds within which a clip must begin
 const FAINT = 0.15; // opacity of branches of a tree that have not begun
 const APART = 0.12; // maximum offset in seconds of clips side by side
@@ -407,7 +408,7 @@ class Clip {
     this.timer = setTimeout(() => {
       for (const clip of [this, ...this.partners]) Object.assign(clip, { running: false, aim: clip.end });
       schedule();
-    });
+    }, this.points || this.opening ? 0 : REST);
   }
 }
 

@@ -68,7 +68,11 @@ _KIND = click.Choice(["ihdm", "ddpm", "flow", "consistency", "edm"])
 
 _SAMPLERS = ("ddpm", "ddim", "euler", "heun", "midpoint", "dpm++", "dpm++2m")
 _ADD: tuple[Row, ...] = (
-    ("checkpoint", PATH, "Its file or folder.  [default: runs/NAME, or else a shipped model]"),
+    (
+        "checkpoint",
+        PATH,
+        "File, folder or hf://OWNER/NAME.  [default: runs/NAME or a shipped model]",
+    ),
     ("data", PATH, "Its training images, from which size and initial states are taken."),
     ("kind", _KIND, "Its kind, if the file does not determine it."),
     ("preset", str, "The published configuration that it was trained with."),
@@ -125,6 +129,7 @@ def add(
       sitegen add birds --checkpoint runs/birds/checkpoint.pth --data data/birds
       sitegen add cifar --checkpoint checkpoint_130000.pth --preset cifar10
       sitegen add digits --checkpoint runs/digits
+      sitegen add cifar --checkpoint hf://google/ddpm-cifar10-32
       sitegen add flow --recording flow.npz --subject "small birds"
       sitegen add birds-ddpm --kind ddpm --checkpoint ema_0.9999_200000.pt --data data/birds
     """

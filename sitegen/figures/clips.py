@@ -107,7 +107,7 @@ def clip_job(
     states: Iterable[Frame],
     fps: float | None = None,
     order: Sequence[int] | None = None,
-    opening: float = OPENING,
+    opening: float | None = None,
     **more: Any,
 ) -> RenderJob:
     """Return the job of a clip with a frame for each visited level, from K to 0.
@@ -117,14 +117,15 @@ def clip_job(
 
     cells: arrangement of the pictures, in pixels of the model's images
     states: the pictures of each visited level, uint8 (N, H, W, 3)
-    opening: seconds for which it shows the finished pictures before it begins
+    opening: seconds for which it shows the finished pictures before it begins, by default OPENING
     more: fields of the job, and `parameters`, further ones for the manifest
     """
     fps = getattr(figure.spec, "fps", None) or fps or default_fps(card.steps)
     factor, noise_std = scale_factor(*cells.size), noise_std_of(figure.spec, card)
     last = card.steps
     # A clip that opens on flat states looks like grey squares until it is played.
-    opened = (*[last] * round(opening * fps), *range(last + 1), *[last] * round(ENDING * fps))
+    before = round((OPENING if opening is None else opening) * fps)
+    opened = (*[last] * before, *range(last + 1), *[last] * round(ENDING * fps))
     return RenderJob(
         parameters=made_with(figure, noise_std, fps=fps, **more.pop("parameters", {})),
         clip=ClipSource(

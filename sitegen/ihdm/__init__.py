@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     **dict.fromkeys(("BlurSchedule", "ModelCard"), "card.card"),
-    **dict.fromkeys(("independent", "interpolate_noise"), "process.noise"),
+    **dict.fromkeys(("independent", "interpolate_noise"), "maths.noise"),
     "reverse_process": "process.protocol",
-    "dissipate": "process.heat",
+    "dissipate": "maths.heat",
     "load_model": "checkpoints.loading",
     "read_prior": "data.prior",
 }

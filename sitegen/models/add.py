@@ -25,7 +25,6 @@ from sitegen.generative.process.recorded import Recorded
 from sitegen.models.converting import byte_weights, require_fit
 from sitegen.models.editing import update_card
 from sitegen.models.folder import write_model_folder
-from sitegen.models.hub import download, hub_address
 from sitegen.models.new_card import AddOptions, Ask, DescribedModel, described_model, with_options
 from sitegen.models.recordings import RECORDING_NAME, is_recording, write_recording
 from sitegen.models.registry import RUNS, ModelSource, site_models, trained_folder
@@ -66,11 +65,13 @@ def add_model(
     text = require_config(config)
     site = parse_site(text, config)
     origin: Mapping[str, str] = {}
-    if address := hub_address(options.checkpoint):
+    if options.checkpoint.parts[:1] == ("hf:",):
+        from sitegen.models.hub import download
+
         if name not in site.models:
             _require_free(name, site, text, config)
         folder = site.root / "checkpoints" / name
-        origin = {"source": download(address, folder)}
+        origin = {"source": download(options.checkpoint, folder)}
         options = replace(options, checkpoint=folder)
     weights = weights_file(options.checkpoint)
     if source := _same_model(site, name, weights):

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
-from sitegen.core.errors import PlatformError, RefusedError
+from sitegen.core.errors import ConfigError, PlatformError, RefusedError
 
 _ADDRESS = re.compile(r"hf:/{1,2}(?P<repository>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?/?")
 _SUFFIXES = (".json", ".safetensors")
@@ -19,35 +18,27 @@ LARGEST = 1 << 34
 OTHERWISE = "or download its folder otherwise and give that: --checkpoint FOLDER"
 
 
-class Address(NamedTuple):
-    """Repository of a model, OWNER/NAME, and its revision: a branch, a tag or a commit."""
+def download(address: Path, folder: Path) -> str:
+    """Download the model of an address, given in place of a path, into `folder`.
 
-    repository: str
-    revision: str
-
-
-def hub_address(path: Path) -> Address | None:
-    """Return the address that was given in place of a path; None for a path."""
-    match = _ADDRESS.fullmatch(path.as_posix())
-    return match and Address(match["repository"], match["revision"] or "main")
-
-
-def download(address: Address, folder: Path) -> str:
-    """Download a model into `folder`; return its address with the commit.
+    Returns the address with the commit; without a revision it is that of the branch main.
 
     `HF_ENDPOINT` is the address of another hub, `HF_TOKEN` the reader's token, as in
     huggingface_hub. Raises PlatformError if that is not installed or the hub cannot be reached, and
     RefusedError for a model that is not there, too large or without safetensors.
     """
+    match = _ADDRESS.fullmatch(address.as_posix())
+    if match is None:
+        raise ConfigError(
+            f"{address}: a model of the hub is hf://OWNER/NAME or hf://OWNER/NAME@TAG"
+        )
+    repository, revision = match["repository"], match["revision"] or "main"
+    called = f"hf://{repository}@{revision}"
     try:
         from huggingface_hub import HfApi, errors
     except ImportError:
-        raise PlatformError(
-            f"hf://{address.repository}: needs huggingface_hub: pip install 'sitegen[hub]'; "
-            f"{OTHERWISE}"
-        ) from None
-    repository, revision = address
-    called = f"hf://{repository}@{revision}"
+        needs = "needs huggingface-hub: pip install 'sitegen[hub]'"
+        raise PlatformError(f"{called}: {needs}; {OTHERWISE}") from None
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
     unreachable: type[Exception] = getattr(errors, "HTTPError", OSError)  # of its HTTP library
     try:

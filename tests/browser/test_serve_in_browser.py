@@ -172,7 +172,7 @@ def test_clip_appears_when_it_is_rendered(config: Path, page: Page) -> None:
     """A new figure has its place, then its clip."""
     with running(config, FakeRenderer(pause=0.3), encode=None) as server:
         page.goto(server.address)
-        expect(page.get_by_text("There is no clip of this figure yet")).to_be_visible()
+        expect(page.get_by_text("This figure has no clip yet")).to_be_visible()
         expect(page.get_by_role("status").last).to_contain_text("rendering tiny-trajectories")
         expect(page.locator("video")).to_have_count(1)
         until(page, "(v => v.currentTime > 0 && !v.paused)(document.querySelector('video'))")

@@ -227,7 +227,7 @@ def test_manual_is_a_good_site(tmp_path: Path) -> None:
 
 def test_every_key_of_a_card_is_explained() -> None:
     """The table of `checkpoints.md` has the keys that a card can have, and no others."""
-    keys = {"unet.diffusers", "unet.lucidrains", "blur.schedule"}
+    keys = {"unet.diffusers", "unet.lucidrains", "unet.kdiffusion", "blur.schedule"}
     for kind in KINDS:
         for name, field in fields_of(kind_class(kind)).items():
             tables = tables_of(field.annotation) if name in DETAILED else []

@@ -148,3 +148,6 @@ def test_without_the_hub(tmp_path: Path) -> None:
     assert "the hub did not answer: " in done.stderr
     assert "--checkpoint FOLDER" in done.stderr
     assert "Traceback" not in done.stderr
+    wrong = add(tmp_path, "http://127.0.0.1:9", "hf://small-ddpm")
+    assert wrong.returncode == 2
+    assert "a model of the hub is hf://OWNER/NAME" in wrong.stderr
